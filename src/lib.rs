@@ -1,0 +1,3 @@
+//! rheaper: ask your heap.
+
+pub mod recording;

@@ -1,0 +1,3 @@
+//! The `rheaper` command.
+
+fn main() {}

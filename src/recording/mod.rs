@@ -1,0 +1,1 @@
+//! The recording: what is on disk.
