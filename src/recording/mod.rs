@@ -1,1 +1,32 @@
-//! The recording: what is on disk.
+//! Contract 1: what a recording file holds, byte by byte.
+//!
+//! Reads and writes: slices only. There is no I/O, no thread and no allocation in here, so
+//! that the collector may call all of it from inside an allocator, and the loader may call
+//! all of it on bytes that nobody vouches for.
+//!
+//! Invariants:
+//! - Every decoder answers any bytes with a value or a [`FormatError`], never a panic, and
+//!   reserves no memory on the word of a length field.
+//! - What an encoder wrote, the decoder of the same version gives back (property tests).
+#![doc = include_str!("../../docs/FORMAT.md")]
+
+mod header;
+mod block;
+mod definitions;
+mod counters;
+mod events;
+mod bytes;
+mod ids;
+mod error;
+
+pub use block::{BLOCK_HEADER_BYTES, Block, BlockHeader, BlockKind, PAYLOAD_BYTES_MAX, SYNC};
+pub use bytes::{ByteReader, ByteWriter};
+pub use counters::{Counter, Counters};
+pub use definitions::{
+    ClockPair, EventsHead, ModuleDef, ModuleStatus, NodeDefs, NodesHead, Seal, SealReason,
+    ThreadDef,
+};
+pub use error::FormatError;
+pub use events::{Decoder, EVENT_BYTES_MAX, Encoder, Event};
+pub use header::{ClockKind, HEADER_BYTES, Header, MAGIC, VERSION};
+pub use ids::{Address, Bytes, ModuleId, NodeId, StreamId, ThreadId, Ticks};

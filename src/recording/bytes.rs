@@ -1,0 +1,200 @@
+//! Little-endian numbers and varints on slices: the only place where bytes meet integers.
+//!
+//! Invariants: no panic and no allocation; a writer that runs out of room stops writing and
+//! says so once, at the end; a reader that runs out says what it was reading.
+
+use crate::recording::error::FormatError;
+
+/// Appends to a fixed buffer. Once something did not fit, nothing more is written and
+/// [`ByteWriter::finish`] gives `None`.
+#[derive(Debug)]
+pub struct ByteWriter<'a> {
+    buffer: &'a mut [u8],
+    len: usize,
+    overflowed: bool,
+}
+
+impl<'a> ByteWriter<'a> {
+    /// Starts at the beginning of `buffer`.
+    pub fn new(buffer: &'a mut [u8]) -> Self {
+        Self {
+            buffer,
+            len: 0,
+            overflowed: false,
+        }
+    }
+
+    /// Bytes written so far.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing has been written yet.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Bytes that still fit.
+    pub fn room(&self) -> usize {
+        self.buffer.len().saturating_sub(self.len)
+    }
+
+    /// The number of bytes written, or `None` if something did not fit.
+    pub fn finish(self) -> Option<usize> {
+        (!self.overflowed).then_some(self.len)
+    }
+
+    /// Appends bytes as they are.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        let end = self.len.saturating_add(bytes.len());
+        match self.buffer.get_mut(self.len..end) {
+            Some(room) if !self.overflowed => {
+                room.copy_from_slice(bytes);
+                self.len = end;
+            }
+            _ => self.overflowed = true,
+        }
+    }
+
+    /// Appends one byte.
+    pub fn u8(&mut self, value: u8) {
+        self.bytes(&[value]);
+    }
+
+    /// Appends a little-endian number.
+    pub fn u16(&mut self, value: u16) {
+        self.bytes(&value.to_le_bytes());
+    }
+
+    /// Appends a little-endian number.
+    pub fn u32(&mut self, value: u32) {
+        self.bytes(&value.to_le_bytes());
+    }
+
+    /// Appends a little-endian number.
+    pub fn u64(&mut self, value: u64) {
+        self.bytes(&value.to_le_bytes());
+    }
+
+    /// Appends an unsigned LEB128 number, 1 to 10 bytes.
+    pub fn varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.u8((value & 0x7f) as u8 | 0x80);
+            value >>= 7;
+        }
+        self.u8(value as u8);
+    }
+
+    /// Appends a signed number as a zigzag varint.
+    pub fn zigzag(&mut self, value: i64) {
+        self.varint(zigzag(value));
+    }
+
+    /// Appends a length (`u16`) and as much of `text` as such a length can tell.
+    pub fn text(&mut self, text: &[u8]) {
+        let kept = text.get(..usize::from(u16::MAX)).unwrap_or(text);
+        self.u16(kept.len() as u16);
+        self.bytes(kept);
+    }
+}
+
+/// Takes numbers off the front of a slice.
+#[derive(Clone, Debug)]
+pub struct ByteReader<'a> {
+    rest: &'a [u8],
+    what: &'static str,
+}
+
+impl<'a> ByteReader<'a> {
+    /// Reads `bytes`; `what` names them in a [`FormatError::Truncated`].
+    pub fn new(bytes: &'a [u8], what: &'static str) -> Self {
+        Self { rest: bytes, what }
+    }
+
+    /// What has not been read yet.
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// Whether all has been read.
+    pub fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// Takes `len` bytes.
+    pub fn bytes(&mut self, len: usize) -> Result<&'a [u8], FormatError> {
+        let (taken, rest) = self
+            .rest
+            .split_at_checked(len)
+            .ok_or(FormatError::Truncated(self.what))?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], FormatError> {
+        let (taken, rest) = self
+            .rest
+            .split_first_chunk::<N>()
+            .ok_or(FormatError::Truncated(self.what))?;
+        self.rest = rest;
+        Ok(*taken)
+    }
+
+    /// Takes one byte.
+    pub fn u8(&mut self) -> Result<u8, FormatError> {
+        Ok(self.array::<1>()?[0])
+    }
+
+    /// Takes a little-endian number.
+    pub fn u16(&mut self) -> Result<u16, FormatError> {
+        Ok(u16::from_le_bytes(self.array()?))
+    }
+
+    /// Takes a little-endian number.
+    pub fn u32(&mut self) -> Result<u32, FormatError> {
+        Ok(u32::from_le_bytes(self.array()?))
+    }
+
+    /// Takes a little-endian number.
+    pub fn u64(&mut self) -> Result<u64, FormatError> {
+        Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    /// Takes an unsigned LEB128 number. Bits beyond the 64th are an error.
+    pub fn varint(&mut self) -> Result<u64, FormatError> {
+        let mut value = 0_u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.u8()?;
+            let bits = u64::from(byte & 0x7f);
+            if shift == 63 && bits > 1 {
+                return Err(FormatError::Invalid("a varint"));
+            }
+            value |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(FormatError::Invalid("a varint"))
+    }
+
+    /// Takes a zigzag varint.
+    pub fn zigzag(&mut self) -> Result<i64, FormatError> {
+        Ok(unzigzag(self.varint()?))
+    }
+
+    /// Takes a length (`u16`) and that many bytes.
+    pub fn text(&mut self) -> Result<&'a [u8], FormatError> {
+        let len = self.u16()?;
+        self.bytes(usize::from(len))
+    }
+}
+
+/// Maps small magnitudes of either sign to small unsigned numbers: 0, -1, 1, -2 … → 0, 1, 2, 3 …
+pub(in crate::recording) const fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)) as u64
+}
+
+/// The inverse of [`zigzag`].
+pub(in crate::recording) const fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}

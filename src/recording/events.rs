@@ -1,0 +1,720 @@
+//! Events as 2 to 16 bytes: the encoder that the recording path calls, and its decoder.
+//!
+//! Reads: an event's fields. Writes: the short form (two little-endian words joined) for the
+//! usual alloc and free, the long form (varints) for everything else. The layout is drawn in
+//! docs/FORMAT.md.
+//!
+//! Invariants:
+//! - Encoder and decoder hold the same [`Model`] and change it only through its methods, so
+//!   that what one predicts the other predicts.
+//! - A keyframe resets the model, so that decoding may begin at any keyframe.
+//! - Encoding writes one fixed-size buffer and can't fail.
+
+use crate::recording::bytes::{ByteReader, ByteWriter, unzigzag, zigzag};
+use crate::recording::error::FormatError;
+use crate::recording::ids::{Address, Bytes, NodeId, ThreadId, Ticks};
+
+/// No encoder call writes more than this many bytes.
+pub const EVENT_BYTES_MAX: usize = 96;
+
+/// Entries of each prediction table; indexed by the low bits of a node id.
+const TABLE: usize = 256;
+
+/// The time nibble that says: the delta follows in two bytes.
+const TIME_ESCAPE: u64 = 15;
+
+/// Address codes 0 to 4 are that many bytes of delta.
+const ADDRESS_FAR: u8 = 5;
+const ADDRESS_LONG_FORM: u8 = 7;
+
+const OP_KEYFRAME: u8 = 0;
+const OP_SKIP: u8 = 1;
+const OP_THREAD: u8 = 2;
+const OP_ALLOC: u8 = 3;
+const OP_FREE: u8 = 4;
+const OP_REALLOC: u8 = 5;
+const OP_FAILED: u8 = 6;
+
+const FLAG_ZEROED: u64 = 1;
+
+/// What happened, on the thread that the decoder names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A block was handed out; stamped after the inner allocator returned.
+    Alloc {
+        /// When.
+        at: Ticks,
+        /// Where.
+        address: Address,
+        /// How big, as asked for.
+        size: Bytes,
+        /// From where.
+        node: NodeId,
+        /// Base-2 logarithm of the alignment where it is above 16 bytes, else 0.
+        align_log2: u8,
+        /// Whether zeroed memory was asked for.
+        zeroed: bool,
+    },
+    /// A block was given back; stamped before the inner allocator was called.
+    Free {
+        /// When.
+        at: Ticks,
+        /// Where.
+        address: Address,
+    },
+    /// A block changed its size and possibly its place.
+    Realloc {
+        /// Before the inner allocator was called: when the old block ended.
+        began: Ticks,
+        /// After it returned: when the new block began.
+        at: Ticks,
+        /// The old place.
+        old: Address,
+        /// The new place, possibly the same.
+        new: Address,
+        /// The new size.
+        size: Bytes,
+        /// From where.
+        node: NodeId,
+        /// As in `Alloc`.
+        align_log2: u8,
+    },
+    /// The inner allocator answered null; nothing changed.
+    Failed {
+        /// When.
+        at: Ticks,
+        /// The size asked for.
+        size: Bytes,
+        /// From where.
+        node: NodeId,
+    },
+}
+
+/// What both sides remember of a stream.
+#[derive(Clone, Debug)]
+struct Model {
+    ticks: u64,
+    /// The address of the last event.
+    near: u64,
+    /// The last address before the stream jumped far away.
+    far: u64,
+    node: u32,
+    /// By node: the size it last allocated.
+    sizes: [u32; TABLE],
+    /// By node: the node that last came after it.
+    successors: [u32; TABLE],
+}
+
+impl Model {
+    const fn new() -> Self {
+        Self {
+            ticks: 0,
+            near: 0,
+            far: 0,
+            node: 0,
+            sizes: [0; TABLE],
+            successors: [0; TABLE],
+        }
+    }
+
+    fn reset(&mut self, ticks: u64) {
+        *self = Self {
+            ticks,
+            ..Self::new()
+        };
+    }
+
+    #[inline(always)]
+    fn predicted_node(&self) -> u32 {
+        self.successors[usize::from(self.node as u8)]
+    }
+
+    #[inline(always)]
+    fn see_node(&mut self, node: u32) {
+        self.successors[usize::from(self.node as u8)] = node;
+        self.node = node;
+    }
+
+    #[inline(always)]
+    fn predicted_size(&self, node: u32) -> u32 {
+        self.sizes[usize::from(node as u8)]
+    }
+
+    #[inline(always)]
+    fn see_size(&mut self, node: u32, size: u32) {
+        self.sizes[usize::from(node as u8)] = size;
+    }
+
+    /// The stream moved to an address that is not near the last one.
+    #[inline(always)]
+    fn jump(&mut self, address: u64) {
+        self.far = self.near;
+        self.near = address;
+    }
+}
+
+/// The address part of a short form.
+#[derive(Clone, Copy)]
+struct ShortAddress {
+    code: u8,
+    bytes: u32,
+    len: u32,
+}
+
+/// Writes one stream's events.
+#[derive(Clone, Debug)]
+pub struct Encoder {
+    model: Model,
+}
+
+impl Default for Encoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Encoder {
+    /// A new stream; its first event must be a keyframe.
+    pub const fn new() -> Self {
+        Self {
+            model: Model::new(),
+        }
+    }
+
+    /// A place to start decoding: the thread and the full time; all predictions begin anew.
+    /// The bytes written are the answer, here and below.
+    pub fn keyframe(
+        &mut self,
+        out: &mut [u8; EVENT_BYTES_MAX],
+        at: Ticks,
+        thread: ThreadId,
+    ) -> usize {
+        self.model.reset(at.0);
+        long_form(out, 0, OP_KEYFRAME, |out| {
+            out.u32(thread.0);
+            out.u64(at.0);
+        })
+    }
+
+    /// The events from here on are `thread`'s.
+    pub fn thread(
+        &mut self,
+        out: &mut [u8; EVENT_BYTES_MAX],
+        at: Ticks,
+        thread: ThreadId,
+    ) -> usize {
+        let delta = self.delta(at);
+        long_form(out, delta, OP_THREAD, |out| out.u32(thread.0))
+    }
+
+    /// A block was handed out, with natural alignment and not zeroed.
+    #[inline(always)]
+    pub fn alloc(
+        &mut self,
+        out: &mut [u8; EVENT_BYTES_MAX],
+        at: Ticks,
+        address: Address,
+        size: Bytes,
+        node: NodeId,
+    ) -> usize {
+        let delta = at.0.saturating_sub(self.model.ticks);
+        let Some(place) = self.short_address(address) else {
+            return self.alloc_long(out, at, address, size, node, 0, false);
+        };
+        if delta > u64::from(u16::MAX) || size.0 > u64::from(u32::MAX) {
+            return self.alloc_long(out, at, address, size, node, 0, false);
+        }
+        self.model.ticks += delta;
+        self.see_address(address, place);
+
+        let size = size.0 as u32;
+        let predicted = self.model.predicted_size(node.0);
+        // 0 if predicted, else 1, 2 or 3 for 1, 2 or 4 bytes.
+        let size_code = if size == predicted {
+            0
+        } else {
+            1 + u32::from(size > 0xff) + u32::from(size > 0xffff)
+        };
+        let size_len = (1_u32 << size_code) >> 1;
+        let (node_code, node_low, node_rest, node_len) = self.short_node(node.0);
+        self.model.see_size(node.0, size);
+        self.model.see_node(node.0);
+
+        let (head, head_len) = head_word(delta, place.code, 0, {
+            Some(u64::from(node_code | (size_code << 2) | (node_low << 4)))
+        });
+        let first = head | (u64::from(place.bytes) << (8 * head_len));
+        let second = u64::from(node_rest) | (u64::from(size) << (8 * node_len));
+        let first_len = head_len + place.len;
+        // `first` has at most 8 bytes: 2 of head, 2 of time, 4 of address.
+        let joined = u128::from(first) | (u128::from(second) << (8 * first_len));
+        store(out, joined);
+        (first_len + node_len + size_len) as usize
+    }
+
+    /// A block was handed out: the general form.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "an event's fields, as in `Event::Alloc`"
+    )]
+    pub fn alloc_long(
+        &mut self,
+        out: &mut [u8; EVENT_BYTES_MAX],
+        at: Ticks,
+        address: Address,
+        size: Bytes,
+        node: NodeId,
+        align_log2: u8,
+        zeroed: bool,
+    ) -> usize {
+        let delta = self.delta(at);
+        let near = self.model.near;
+        self.model.jump(address.0);
+        self.see_long(node, size);
+        long_form(out, delta, OP_ALLOC, |out| {
+            let flags = if zeroed { FLAG_ZEROED } else { 0 };
+            out.varint(flags | (u64::from(align_log2) << 1));
+            out.zigzag(address.0.wrapping_sub(near).cast_signed());
+            out.varint(u64::from(node.0));
+            out.varint(size.0);
+        })
+    }
+
+    /// A block was given back.
+    #[inline(always)]
+    pub fn free(&mut self, out: &mut [u8; EVENT_BYTES_MAX], at: Ticks, address: Address) -> usize {
+        let delta = at.0.saturating_sub(self.model.ticks);
+        let place = match self.short_address(address) {
+            Some(place) if delta <= u64::from(u16::MAX) => place,
+            _ => return self.free_long(out, at, address),
+        };
+        self.model.ticks += delta;
+        self.see_address(address, place);
+        let (head, head_len) = head_word(delta, place.code, 1, None);
+        store(
+            out,
+            u128::from(head | (u64::from(place.bytes) << (8 * head_len))),
+        );
+        (head_len + place.len) as usize
+    }
+
+    #[cold]
+    fn free_long(&mut self, out: &mut [u8; EVENT_BYTES_MAX], at: Ticks, address: Address) -> usize {
+        let delta = self.delta(at);
+        let near = self.model.near;
+        self.model.jump(address.0);
+        long_form(out, delta, OP_FREE, |out| {
+            out.zigzag(address.0.wrapping_sub(near).cast_signed());
+        })
+    }
+
+    /// A block changed its size. Stamped with both ends of the inner call.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "an event's fields, as in `Event::Realloc`"
+    )]
+    pub fn realloc(
+        &mut self,
+        out: &mut [u8; EVENT_BYTES_MAX],
+        began: Ticks,
+        at: Ticks,
+        old: Address,
+        new: Address,
+        size: Bytes,
+        node: NodeId,
+        align_log2: u8,
+    ) -> usize {
+        // The event's own time is the end; the beginning can't lie before the last event.
+        let began = began.0.clamp(self.model.ticks, at.0.max(self.model.ticks));
+        let delta = self.delta(at);
+        let took = self.model.ticks - began;
+        let near = self.model.near;
+        self.model.near = new.0;
+        self.see_long(node, size);
+        long_form(out, delta, OP_REALLOC, |out| {
+            out.varint(took);
+            out.u8(align_log2);
+            out.zigzag(old.0.wrapping_sub(near).cast_signed());
+            out.zigzag(new.0.wrapping_sub(old.0).cast_signed());
+            out.varint(u64::from(node.0));
+            out.varint(size.0);
+        })
+    }
+
+    /// The inner allocator answered null.
+    pub fn failed(
+        &mut self,
+        out: &mut [u8; EVENT_BYTES_MAX],
+        at: Ticks,
+        size: Bytes,
+        node: NodeId,
+    ) -> usize {
+        let delta = self.delta(at);
+        long_form(out, delta, OP_FAILED, |out| {
+            out.varint(u64::from(node.0));
+            out.varint(size.0);
+        })
+    }
+
+    /// Moves the stream's time to `at`, never back, and says how far that was.
+    fn delta(&mut self, at: Ticks) -> u64 {
+        let delta = at.0.saturating_sub(self.model.ticks);
+        self.model.ticks += delta;
+        delta
+    }
+
+    fn see_long(&mut self, node: NodeId, size: Bytes) {
+        self.model.see_size(node.0, size.0 as u32);
+        self.model.see_node(node.0);
+    }
+
+    /// How to say `address` in at most four bytes, if that can be done.
+    #[inline(always)]
+    fn short_address(&self, address: Address) -> Option<ShortAddress> {
+        let near = address.0.wrapping_sub(self.model.near).cast_signed();
+        if near & 7 != 0 {
+            return None;
+        }
+        let bytes = zigzag(near >> 3);
+        if bytes <= u64::from(u32::MAX) {
+            let len = (39 - (bytes as u32).leading_zeros()) / 8;
+            return Some(ShortAddress {
+                code: len as u8,
+                bytes: bytes as u32,
+                len,
+            });
+        }
+        let far = address.0.wrapping_sub(self.model.far).cast_signed();
+        let bytes = zigzag(far >> 3);
+        (far & 7 == 0 && bytes <= u64::from(u32::MAX)).then_some(ShortAddress {
+            code: ADDRESS_FAR,
+            bytes: bytes as u32,
+            len: 4,
+        })
+    }
+
+    #[inline(always)]
+    fn see_address(&mut self, address: Address, place: ShortAddress) {
+        if place.code == ADDRESS_FAR {
+            self.model.jump(address.0);
+        } else {
+            self.model.near = address.0;
+        }
+    }
+
+    /// (code, the four bits in the second byte, the bytes behind the address, how many).
+    #[inline(always)]
+    fn short_node(&self, node: u32) -> (u32, u32, u32, u32) {
+        if node == self.model.predicted_node() {
+            return (0, 0, 0, 0);
+        }
+        let delta = zigzag(i64::from(node) - i64::from(self.model.node));
+        if delta < 16 {
+            (1, delta as u32, 0, 0)
+        } else if delta < 1 << 12 {
+            (2, delta as u32 & 15, delta as u32 >> 4, 1)
+        } else {
+            (3, 0, node, 4)
+        }
+    }
+}
+
+/// Byte 0 (operation, address code, time), byte 1 where there is one, the escaped time.
+#[inline(always)]
+fn head_word(delta: u64, address_code: u8, operation: u64, second: Option<u64>) -> (u64, u32) {
+    let escaped = delta >= TIME_ESCAPE;
+    let nibble = if escaped { TIME_ESCAPE } else { delta };
+    let mut word = operation | (u64::from(address_code) << 1) | (nibble << 4);
+    let mut len = 1;
+    if let Some(second) = second {
+        word |= second << 8;
+        len = 2;
+    }
+    if escaped {
+        word |= delta << (8 * len);
+        len += 2;
+    }
+    (word, len)
+}
+
+#[inline(always)]
+fn store(out: &mut [u8; EVENT_BYTES_MAX], word: u128) {
+    if let Some(front) = out.first_chunk_mut::<16>() {
+        *front = word.to_le_bytes();
+    }
+}
+
+/// A skip where the time needs one, then the long form's head and its body.
+fn long_form(
+    out: &mut [u8; EVENT_BYTES_MAX],
+    delta: u64,
+    operation: u8,
+    body: impl FnOnce(&mut ByteWriter<'_>),
+) -> usize {
+    let mut writer = ByteWriter::new(out);
+    let mut left = delta;
+    if left > u64::from(u16::MAX) {
+        writer.u8(ADDRESS_LONG_FORM << 1);
+        writer.u8(OP_SKIP);
+        writer.varint(left);
+        left = 0;
+    }
+    let (head, len) = head_word(left, ADDRESS_LONG_FORM, 0, None);
+    writer.bytes(head.to_le_bytes().get(..len as usize).unwrap_or_default());
+    writer.u8(operation);
+    body(&mut writer);
+    // The longest: a skip (12), a head (4), a realloc (10 + 1 + 10 + 10 + 5 + 10).
+    writer.len()
+}
+
+/// Reads one stream's events.
+#[derive(Clone, Debug)]
+pub struct Decoder {
+    model: Model,
+    thread: ThreadId,
+    /// Whether a keyframe was seen: before it nothing can be said.
+    begun: bool,
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Decoder {
+    /// At a stream's beginning, or behind a gap: the next bytes must be a keyframe.
+    pub const fn new() -> Self {
+        Self {
+            model: Model::new(),
+            thread: ThreadId(0),
+            begun: false,
+        }
+    }
+
+    /// The thread of the event that was decoded last.
+    pub fn thread(&self) -> ThreadId {
+        self.thread
+    }
+
+    /// Takes the next event off the front of `bytes`; `Ok(None)` when none is left. Keyframes,
+    /// skips and thread changes are taken in and not handed out.
+    ///
+    /// # Errors
+    /// What is wrong with the bytes. The stream can't be decoded further than this, up to the
+    /// next keyframe.
+    pub fn next(&mut self, bytes: &mut &[u8]) -> Result<Option<Event>, FormatError> {
+        loop {
+            let Some(&first) = bytes.first() else {
+                return Ok(None);
+            };
+            let mut input = ByteReader::new(bytes, "an event");
+            input.u8()?;
+            let event = match (first >> 1) & 7 {
+                ADDRESS_LONG_FORM => self.long(first, &mut input)?,
+                code @ 0..=ADDRESS_FAR if self.begun => Some(self.short(first, code, &mut input)?),
+                _ => return Err(FormatError::Invalid("an event's first byte")),
+            };
+            *bytes = input.rest();
+            if event.is_some() {
+                return Ok(event);
+            }
+        }
+    }
+
+    fn short(
+        &mut self,
+        first: u8,
+        code: u8,
+        input: &mut ByteReader<'_>,
+    ) -> Result<Event, FormatError> {
+        let is_free = first & 1 == 1;
+        let second = if is_free { 0 } else { u32::from(input.u8()?) };
+        let at = self.time(first, input)?;
+        let len = if code == ADDRESS_FAR {
+            4
+        } else {
+            usize::from(code)
+        };
+        let delta = unzigzag(u64::from(little_endian(input.bytes(len)?))) << 3;
+        let base = if code == ADDRESS_FAR {
+            self.model.far
+        } else {
+            self.model.near
+        };
+        let address = base.wrapping_add(delta.cast_unsigned());
+        if code == ADDRESS_FAR {
+            self.model.jump(address);
+        } else {
+            self.model.near = address;
+        }
+        if is_free {
+            return Ok(Event::Free {
+                at,
+                address: Address(address),
+            });
+        }
+        let node = match second & 3 {
+            0 => self.model.predicted_node(),
+            1 => self.node_at(second >> 4)?,
+            2 => self.node_at((second >> 4) | (u32::from(input.u8()?) << 4))?,
+            _ => input.u32()?,
+        };
+        let size = match (second >> 2) & 3 {
+            0 => self.model.predicted_size(node),
+            1 => u32::from(input.u8()?),
+            2 => u32::from(input.u16()?),
+            _ => input.u32()?,
+        };
+        self.model.see_size(node, size);
+        self.model.see_node(node);
+        Ok(Event::Alloc {
+            at,
+            address: Address(address),
+            size: Bytes(u64::from(size)),
+            node: NodeId(node),
+            align_log2: 0,
+            zeroed: false,
+        })
+    }
+
+    fn long(
+        &mut self,
+        first: u8,
+        input: &mut ByteReader<'_>,
+    ) -> Result<Option<Event>, FormatError> {
+        let at = self.time(first, input)?;
+        let operation = input.u8()?;
+        if !self.begun && operation != OP_KEYFRAME {
+            return Err(FormatError::Invalid("a stream's first event"));
+        }
+        match operation {
+            OP_KEYFRAME => {
+                self.thread = ThreadId(input.u32()?);
+                self.model.reset(input.u64()?);
+                self.begun = true;
+                Ok(None)
+            }
+            OP_SKIP => {
+                let skipped = input.varint()?;
+                self.model.ticks = self.model.ticks.saturating_add(skipped);
+                Ok(None)
+            }
+            OP_THREAD => {
+                self.thread = ThreadId(input.u32()?);
+                Ok(None)
+            }
+            OP_ALLOC => self.long_alloc(at, input).map(Some),
+            OP_FREE => {
+                let address = self
+                    .model
+                    .near
+                    .wrapping_add(input.zigzag()?.cast_unsigned());
+                self.model.jump(address);
+                Ok(Some(Event::Free {
+                    at,
+                    address: Address(address),
+                }))
+            }
+            OP_REALLOC => self.long_realloc(at, input).map(Some),
+            OP_FAILED => {
+                let node = node_id(input.varint()?)?;
+                Ok(Some(Event::Failed {
+                    at,
+                    size: Bytes(input.varint()?),
+                    node,
+                }))
+            }
+            _ => Err(FormatError::Invalid("an event's operation")),
+        }
+    }
+
+    fn long_alloc(&mut self, at: Ticks, input: &mut ByteReader<'_>) -> Result<Event, FormatError> {
+        let flags = input.varint()?;
+        let address = self
+            .model
+            .near
+            .wrapping_add(input.zigzag()?.cast_unsigned());
+        self.model.jump(address);
+        let node = node_id(input.varint()?)?;
+        let size = Bytes(input.varint()?);
+        self.see_long(node, size);
+        Ok(Event::Alloc {
+            at,
+            address: Address(address),
+            size,
+            node,
+            align_log2: align_log2((flags >> 1).min(255) as u8)?,
+            zeroed: flags & FLAG_ZEROED != 0,
+        })
+    }
+
+    fn long_realloc(
+        &mut self,
+        at: Ticks,
+        input: &mut ByteReader<'_>,
+    ) -> Result<Event, FormatError> {
+        let took = input.varint()?;
+        let align_log2 = align_log2(input.u8()?)?;
+        let old = self
+            .model
+            .near
+            .wrapping_add(input.zigzag()?.cast_unsigned());
+        let new = old.wrapping_add(input.zigzag()?.cast_unsigned());
+        self.model.near = new;
+        let node = node_id(input.varint()?)?;
+        let size = Bytes(input.varint()?);
+        self.see_long(node, size);
+        Ok(Event::Realloc {
+            began: Ticks(at.0.saturating_sub(took)),
+            at,
+            old: Address(old),
+            new: Address(new),
+            size,
+            node,
+            align_log2,
+        })
+    }
+
+    fn see_long(&mut self, node: NodeId, size: Bytes) {
+        self.model.see_size(node.0, size.0 as u32);
+        self.model.see_node(node.0);
+    }
+
+    fn time(&mut self, first: u8, input: &mut ByteReader<'_>) -> Result<Ticks, FormatError> {
+        let nibble = u64::from(first >> 4);
+        let delta = if nibble == TIME_ESCAPE {
+            u64::from(input.u16()?)
+        } else {
+            nibble
+        };
+        self.model.ticks = self.model.ticks.saturating_add(delta);
+        Ok(Ticks(self.model.ticks))
+    }
+
+    fn node_at(&self, delta: u32) -> Result<u32, FormatError> {
+        u32::try_from(i64::from(self.model.node) + unzigzag(u64::from(delta)))
+            .map_err(|_| FormatError::Invalid("a node's delta"))
+    }
+}
+
+fn node_id(value: u64) -> Result<NodeId, FormatError> {
+    u32::try_from(value)
+        .map(NodeId)
+        .map_err(|_| FormatError::Invalid("a node's id"))
+}
+
+fn align_log2(value: u8) -> Result<u8, FormatError> {
+    if value < 64 {
+        Ok(value)
+    } else {
+        Err(FormatError::Invalid("an alignment"))
+    }
+}
+
+fn little_endian(bytes: &[u8]) -> u32 {
+    bytes
+        .iter()
+        .rev()
+        .fold(0, |value, byte| (value << 8) | u32::from(*byte))
+}

@@ -1,0 +1,4 @@
+//! The integration tests, one binary with a module a subject.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on should stop")]
+
+mod format;
