@@ -1,0 +1,221 @@
+-- Contract 2: what is in a rheaper database. One comment a column; docs/SCHEMA.md is made from them.
+--
+-- Times are nanoseconds since tracking was enabled, sizes are bytes as asked for, unless the name says otherwise.
+-- A "site" is a distinct backtrace. `T` is the end of the recording, `meta.duration_ns`.
+
+PRAGMA application_id = 0x72686561;
+PRAGMA user_version = 1;
+
+-- One row an allocation, in the order in which the blocks ended; blocks still alive at T come last, oldest first.
+CREATE TABLE allocations (
+    alloc_after    INTEGER NOT NULL, -- when it was made
+    dealloc_after  INTEGER,          -- when it was freed; NULL: not freed by T
+    bt             INTEGER,          -- its backtrace, `backtraces.id`; NULL: not probed
+    size           INTEGER NOT NULL, -- bytes
+    addr           INTEGER NOT NULL, -- address
+    alloc_thread   INTEGER NOT NULL, -- thread that made it, `threads.id`
+    dealloc_thread INTEGER           -- thread that freed it; NULL: not freed by T
+);
+
+-- One row a distinct frame: a place in the code. Inlined functions are frames of their own.
+CREATE TABLE frames (
+    id       INTEGER PRIMARY KEY, -- number of the frame
+    file     TEXT,                -- source file as the compiler named it; NULL: unknown
+    line     INTEGER,             -- line in it; NULL: unknown
+    sym      TEXT NOT NULL,       -- function, demangled, without hash; `module+0xoffset` where unknown
+    function TEXT NOT NULL,       -- the same, shortened for a screen: generic arguments and leading path cut
+    crate    TEXT,                -- first path segment of the function; NULL: unknown or not Rust
+    kind     TEXT NOT NULL,       -- own, std, runtime (async and thread runtimes, known crates), foreign (no Rust name), unknown
+    inlined  INTEGER NOT NULL,    -- 1: inlined into the next frame outwards
+    module   INTEGER,             -- the object that it is in, `modules.id`
+    offset   INTEGER              -- address in that object's file; of the call, not of the return
+);
+
+-- Which frames a backtrace has.
+CREATE TABLE backtrace_frames (
+    bt       INTEGER NOT NULL, -- the backtrace
+    frame_no INTEGER NOT NULL, -- 0 is the innermost
+    frame    INTEGER NOT NULL, -- `frames.id`
+    PRIMARY KEY (bt, frame_no)
+) WITHOUT ROWID;
+
+-- One row a frame of a backtrace, inlined frames included, rheaper's own frames trimmed.
+CREATE VIEW backtraces (
+    id,       -- the backtrace, `allocations.bt`
+    frame_no, -- 0 is the innermost
+    file,     -- source file
+    line,     -- line in it
+    sym       -- function
+) AS
+SELECT backtrace_frames.bt, backtrace_frames.frame_no, frames.file, frames.line, frames.sym
+FROM backtrace_frames JOIN frames ON frames.id = backtrace_frames.frame;
+
+-- One row a site: everything about a backtrace that would otherwise need a scan.
+CREATE TABLE sites (
+    bt                  INTEGER PRIMARY KEY, -- the backtrace
+    frame               INTEGER,             -- first own frame, else the innermost; `frames.id`
+    suspect             INTEGER,             -- the group it is ranked in, `suspects.id`
+    stack               TEXT NOT NULL,       -- whole, truncated (deeper than the limit), failed (not unwound to its end), other (the recorder's table was full)
+    depth               INTEGER NOT NULL,    -- frames
+    allocations         INTEGER NOT NULL,    -- blocks made
+    bytes               INTEGER NOT NULL,    -- bytes of them
+    frees               INTEGER NOT NULL,    -- of these blocks, freed by T
+    live_blocks         INTEGER NOT NULL,    -- alive at T
+    live_bytes          INTEGER NOT NULL,    -- bytes of them
+    peak_bytes          INTEGER NOT NULL,    -- most bytes alive at once, this site's own peak
+    peak_after          INTEGER NOT NULL,    -- when that was
+    at_peak_blocks      INTEGER NOT NULL,    -- alive at the global peak, `meta.peak_after`
+    at_peak_bytes       INTEGER NOT NULL,    -- bytes of them
+    temporary           INTEGER NOT NULL,    -- blocks freed by their own thread with at most one allocation of that thread in between
+    temporary_bytes     INTEGER NOT NULL,    -- bytes of them
+    size_min            INTEGER NOT NULL,    -- smallest block
+    size_max            INTEGER NOT NULL,    -- largest block
+    lifetime_min_ns     INTEGER,             -- shortest life of a freed block; NULL: none was freed
+    lifetime_avg_ns     INTEGER,             -- mean life of freed blocks
+    lifetime_p50_ns     INTEGER,             -- median, from a logarithmic histogram, at most 4 % off
+    lifetime_p90_ns     INTEGER,             -- as above, nine of ten lived shorter
+    lifetime_p99_ns     INTEGER,             -- as above, 99 of 100 lived shorter
+    lifetime_max_ns     INTEGER,             -- longest life of a freed block
+    first_after         INTEGER NOT NULL,    -- first allocation
+    last_after          INTEGER NOT NULL,    -- last allocation
+    last_free_after     INTEGER,             -- last free; NULL: none
+    threads             INTEGER NOT NULL,    -- threads that allocated here
+    cross_thread_frees  INTEGER NOT NULL,    -- blocks freed by another thread
+    freed_at_end_blocks INTEGER NOT NULL,    -- freed in the last 2 % of the run after living at least 2 % of it
+    freed_at_end_bytes  INTEGER NOT NULL,    -- bytes of them
+    reallocs            INTEGER NOT NULL,    -- blocks made here by growing or shrinking another one
+    reallocs_moved      INTEGER NOT NULL     -- of these, the ones that changed their place
+);
+
+-- The run cut into equal slices (`meta.slices`, `meta.slice_ns`). Every slice has a row.
+CREATE TABLE timeline (
+    slice             INTEGER PRIMARY KEY, -- 0 is the first
+    from_after        INTEGER NOT NULL,    -- its beginning
+    to_after          INTEGER NOT NULL,    -- its end
+    live_bytes        INTEGER NOT NULL,    -- alive at its end
+    live_blocks       INTEGER NOT NULL,    -- alive at its end
+    peak_bytes        INTEGER NOT NULL,    -- most alive at any moment in it
+    allocations       INTEGER NOT NULL,    -- made in it
+    allocated_bytes   INTEGER NOT NULL,    -- bytes of them
+    frees             INTEGER NOT NULL,    -- freed in it
+    freed_bytes       INTEGER NOT NULL,    -- bytes of them
+    never_freed_bytes INTEGER NOT NULL     -- of what was made up to its end, the bytes still alive at T
+);
+
+-- The same slices for each site; only slices in which the site made or freed something.
+CREATE TABLE site_timeline (
+    bt              INTEGER NOT NULL, -- the site
+    slice           INTEGER NOT NULL, -- `timeline.slice`
+    live_bytes      INTEGER NOT NULL, -- alive at the slice's end; holds until the next row
+    live_blocks     INTEGER NOT NULL, -- as above
+    allocations     INTEGER NOT NULL, -- made in it
+    allocated_bytes INTEGER NOT NULL, -- bytes of them
+    frees           INTEGER NOT NULL, -- freed in it
+    freed_bytes     INTEGER NOT NULL, -- bytes of them
+    PRIMARY KEY (bt, slice)
+) WITHOUT ROWID;
+
+-- Sites grouped by what leaks: the backtrace from its first own frame outwards, ranked.
+CREATE TABLE suspects (
+    id                 INTEGER PRIMARY KEY, -- rank: 1 is the first to look at
+    label              TEXT NOT NULL,       -- start-up constant, steady leak, freed at shutdown, growing container, partial leak, bounded, burst, quiet
+    sentence           TEXT NOT NULL,       -- the finding in one sentence
+    score              REAL NOT NULL,       -- leaked bytes x steadiness x recency
+    frame              INTEGER,             -- first own frame, `frames.id`
+    bt                 INTEGER NOT NULL,    -- its site with the most live bytes
+    sites              INTEGER NOT NULL,    -- sites in the group
+    live_bytes         INTEGER NOT NULL,    -- alive at T
+    live_blocks        INTEGER NOT NULL,    -- alive at T
+    live_share         REAL NOT NULL,       -- of all bytes alive at T, 0 to 1
+    allocations        INTEGER NOT NULL,    -- blocks made
+    bytes              INTEGER NOT NULL,    -- bytes of them
+    steadiness         REAL NOT NULL,       -- share of the slices since its first allocation in which live bytes did not fall, flat ones counting half
+    recency            REAL NOT NULL,       -- 1 if it allocated in the last tenth of the run, else falling to 0
+    slope_bytes_per_s  REAL NOT NULL,       -- least-squares slope of live bytes over the second half of the run
+    fit                REAL NOT NULL,       -- its R², 0 to 1
+    first_after        INTEGER NOT NULL,    -- first allocation
+    last_after         INTEGER NOT NULL     -- last allocation
+);
+
+-- The call tree: outermost frame first, equal frames merged. Ready for a flamegraph.
+CREATE TABLE tree (
+    id              INTEGER PRIMARY KEY, -- parents have smaller ids
+    parent          INTEGER,             -- NULL: an outermost frame
+    frame           INTEGER NOT NULL,    -- `frames.id`
+    depth           INTEGER NOT NULL,    -- 0 is the outermost
+    allocations     INTEGER NOT NULL,    -- blocks made here or further in
+    bytes           INTEGER NOT NULL,    -- bytes of them
+    live_blocks     INTEGER NOT NULL,    -- alive at T
+    live_bytes      INTEGER NOT NULL,    -- alive at T
+    at_peak_bytes   INTEGER NOT NULL,    -- alive at the global peak
+    temporary       INTEGER NOT NULL,    -- temporary blocks
+    growth_bytes    INTEGER NOT NULL,    -- live bytes at T minus at T/2
+    self_bytes      INTEGER NOT NULL,    -- bytes of blocks made by exactly this frame
+    self_live_bytes INTEGER NOT NULL     -- of them, alive at T
+);
+
+-- Block made by `realloc`: the row that it ended and the row that it began.
+CREATE TABLE reallocs (
+    old_row INTEGER PRIMARY KEY, -- rowid in allocations
+    new_row INTEGER NOT NULL,    -- rowid in allocations
+    moved   INTEGER NOT NULL     -- 1: the address changed
+);
+
+-- Unusual requests, summed by site.
+CREATE TABLE layouts (
+    bt          INTEGER,          -- the site
+    zeroed      INTEGER NOT NULL, -- 1: zeroed memory was asked for
+    align       INTEGER NOT NULL, -- alignment in bytes where above 16, else 0
+    allocations INTEGER NOT NULL, -- blocks
+    bytes       INTEGER NOT NULL  -- bytes of them
+);
+
+-- Requests that the allocator could not serve.
+CREATE TABLE failures (
+    at_after INTEGER NOT NULL, -- when
+    bt       INTEGER,          -- from where
+    size     INTEGER NOT NULL, -- bytes asked for
+    thread   INTEGER NOT NULL  -- by whom
+);
+
+-- Threads by first appearance; 0 enabled tracking.
+CREATE TABLE threads (
+    id          INTEGER PRIMARY KEY, -- number in this recording, never reused
+    os_id       INTEGER NOT NULL,    -- number of the operating system
+    name        TEXT NOT NULL,       -- last known name, possibly empty
+    first_after INTEGER,             -- first event
+    last_after  INTEGER,             -- last event
+    allocations INTEGER NOT NULL,    -- blocks made
+    bytes       INTEGER NOT NULL,    -- bytes of them
+    frees       INTEGER NOT NULL,    -- blocks freed, whoever made them
+    live_blocks INTEGER NOT NULL,    -- made by it and alive at T
+    live_bytes  INTEGER NOT NULL     -- bytes of them
+);
+
+-- Executable and libraries of the recorded process.
+CREATE TABLE modules (
+    id             INTEGER PRIMARY KEY, -- number in this recording
+    path           TEXT NOT NULL,       -- where the process had it from
+    build_id       TEXT,                -- hexadecimal; NULL: it has none
+    main           INTEGER NOT NULL,    -- 1: the executable itself
+    start_addr     INTEGER NOT NULL,    -- first executable address
+    end_addr       INTEGER NOT NULL,    -- behind the last one
+    bias           INTEGER NOT NULL,    -- address in the process minus address in the file
+    loaded_after   INTEGER NOT NULL,    -- when it was seen
+    unloaded_after INTEGER,             -- when it was gone; NULL: stayed
+    symbols        TEXT NOT NULL,       -- resolved, partial (no line tables), missing, mismatch, unused
+    symbol_file    TEXT                 -- the file that names came from
+);
+
+-- What was lost, cut or could not be paired. All zero is the good case.
+CREATE TABLE losses (
+    name    TEXT PRIMARY KEY, -- name of the loss
+    count   INTEGER NOT NULL, -- how often
+    meaning TEXT NOT NULL     -- in one sentence
+) WITHOUT ROWID;
+
+-- Facts about the recording and the totals: one name, one value. docs/SCHEMA.md lists the names.
+CREATE TABLE meta (
+    key   TEXT PRIMARY KEY, -- name
+    value                   -- number or text
+) WITHOUT ROWID;
