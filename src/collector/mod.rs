@@ -1,0 +1,1 @@
+//! Records: event → region → file. Runs inside the allocator of the recorded process.

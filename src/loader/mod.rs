@@ -1,0 +1,1 @@
+//! Loads: recording → pairing → symbols → SQLite.

@@ -1,0 +1,1 @@
+//! Explores: query → screen.
