@@ -20,11 +20,10 @@ use rusqlite::{Connection, OpenFlags};
 use crate::database::cancel::{STEPS, Watch};
 use crate::database::error::{OpenError, OpenProblem};
 use crate::database::functions;
+use crate::database::schema::{APPLICATION_ID, SCHEMA_VERSION};
 
-/// `PRAGMA application_id` of our databases: "rhea".
-pub const APPLICATION_ID: u32 = 0x7268_6561;
-/// `PRAGMA user_version`: the newest schema that this code knows.
-pub const SCHEMA_VERSION: u32 = 1;
+/// The schema's own number, as the header has it.
+const KNOWN: u32 = SCHEMA_VERSION.cast_unsigned();
 
 /// The largest text, blob or row, as one call on a larger one could not be interrupted.
 const VALUE_MAX_BYTES: i32 = 16 << 20;
@@ -249,21 +248,21 @@ fn check_header(path: &Path) -> Result<(), OpenProblem> {
             .iter()
             .fold(0u32, |word, byte| word << 8 | u32::from(*byte))
     };
-    if word(68) != APPLICATION_ID {
+    if word(68) != APPLICATION_ID.cast_unsigned() {
         return Err(OpenProblem::Foreign);
     }
     match word(60) {
-        SCHEMA_VERSION => {}
-        found if found > SCHEMA_VERSION => {
+        KNOWN => {}
+        found if found > KNOWN => {
             return Err(OpenProblem::Newer {
                 found,
-                known: SCHEMA_VERSION,
+                known: KNOWN,
             });
         }
         found => {
             return Err(OpenProblem::Older {
                 found,
-                known: SCHEMA_VERSION,
+                known: KNOWN,
             });
         }
     }

@@ -170,12 +170,6 @@ impl Aggregate<Group, Option<Value>> for Percentile {
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a position between 0 and the number of values"
-)]
 fn quantile(mut group: Group) -> Option<f64> {
     let last = group.values.len().checked_sub(1)?;
     let position = group.percent / 100.0 * last as f64;
@@ -186,10 +180,6 @@ fn quantile(mut group: Group) -> Option<f64> {
     Some(low + (high - low) * (position - below as f64))
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "shown with four digits, or a statistic"
-)]
 fn number(value: ValueRef<'_>) -> Option<f64> {
     match value {
         ValueRef::Integer(number) => Some(number as f64),
@@ -199,10 +189,6 @@ fn number(value: ValueRef<'_>) -> Option<f64> {
     }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "saturates, which is what a bucket needs"
-)]
 fn integer(value: ValueRef<'_>) -> Option<i64> {
     match value {
         ValueRef::Integer(number) => Some(number),

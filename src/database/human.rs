@@ -60,7 +60,7 @@ pub fn count(count: i64) -> String {
         text.push('-');
     }
     for (i, digit) in raw.chars().enumerate() {
-        if i > 0 && (raw.len() - i) % 3 == 0 {
+        if i > 0 && (raw.len() - i).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -237,9 +237,8 @@ fn number_and_unit(text: &str) -> Option<(f64, &str)> {
     Some((text[..end].parse().ok()?, text[end..].trim_start()))
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "checked just before")]
 fn whole(number: f64) -> Option<i64> {
-    (number.is_finite() && number >= 0.0 && number < 9.2e18).then(|| number.round() as i64)
+    (number.is_finite() && (0.0..9.2e18).contains(&number)).then(|| number.round() as i64)
 }
 
 /// The value in the largest unit that keeps it at or above one, rounding considered.
@@ -269,7 +268,6 @@ fn real(number: f64) -> String {
     number.to_string()
 }
 
-#[expect(clippy::cast_precision_loss, reason = "shown with four digits")]
 fn float(number: usize) -> f64 {
     number as f64
 }

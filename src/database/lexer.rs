@@ -208,13 +208,12 @@ fn next(sql: &str) -> (TokenKind, usize, Ending) {
         ),
         (b'/', Some(b'*')) => delimited(TokenKind::Comment, sql, 2, "*/"),
         (b';', _) => (Semicolon, 1, Ending::Finished),
-        (b',' | b'(' | b')', _) => (Punctuation, 1, Ending::Finished),
         (b'\'', _) => quoted(String, bytes, 1),
         (b'"' | b'`', _) => quoted(QuotedName, bytes, 1),
         (b'[', _) => delimited(QuotedName, sql, 1, "]"),
         (b'x' | b'X', Some(b'\'')) => quoted(Blob, bytes, 2),
         (b'0'..=b'9', _) | (b'.', Some(b'0'..=b'9')) => number(bytes),
-        (b'.', _) => (Punctuation, 1, Ending::Finished),
+        (b',' | b'(' | b')' | b'.', _) => (Punctuation, 1, Ending::Finished),
         (b'?' | b':' | b'@' | b'$' | b'#', _) => parameter(bytes),
         (first, _) if is_name(first) => {
             let len = run(bytes, 0, is_name);

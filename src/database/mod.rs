@@ -9,6 +9,7 @@
 pub mod page;
 pub mod query;
 pub mod connection;
+pub mod schema;
 pub mod cancel;
 pub mod functions;
 pub mod lexer;

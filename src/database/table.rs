@@ -244,10 +244,6 @@ impl Value {
     }
 
     /// The number, whole or not.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a chart or a share needs no more than 53 bits"
-    )]
     pub fn as_f64(&self) -> Option<f64> {
         match self {
             Self::Integer(number) => Some(*number as f64),
