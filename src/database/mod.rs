@@ -6,6 +6,8 @@
 //!
 //! Invariant: no SQL given to a [`Database`] can write anywhere.
 
+pub mod complete;
+pub mod canned;
 pub mod page;
 pub mod query;
 pub mod connection;
@@ -19,6 +21,7 @@ pub mod table;
 pub mod clean;
 
 pub use crate::database::cancel::CancelToken;
+pub use crate::database::canned::{Canned, Catalog};
 pub use crate::database::connection::{Database, OpenOptions};
 pub use crate::database::error::{OpenError, OpenProblem, QueryError, QueryErrorKind};
 pub use crate::database::page::{Comparison, Filter, Order, Sort, View};
