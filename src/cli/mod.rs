@@ -29,7 +29,7 @@ use crate::database::CancelToken;
 use crate::interrupt;
 use crate::report::{self, ReportFormat};
 
-pub(crate) use crate::cli::query::{catalog, describe, find, list};
+pub(crate) use crate::cli::query::{bind_words, catalog, describe, find, list};
 pub(crate) use crate::cli::sql::read_script;
 
 /// Runs the command that the arguments name, the program's name first.

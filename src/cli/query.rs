@@ -16,7 +16,7 @@ use crate::cli::narrate;
 use crate::cli::open;
 use crate::database::canned;
 use crate::database::clean;
-use crate::database::{CancelToken, Canned, Catalog, Limits};
+use crate::database::{CancelToken, Canned, Catalog, Limits, Params};
 use crate::output::Format;
 
 /// `rheaper query`
@@ -36,14 +36,7 @@ pub(crate) fn query(args: &QueryArgs, cancel: &CancelToken) -> Result<(), Failur
         Wish::Run => {}
     }
     let database = open::database(&args.database)?;
-    let given: Vec<(&str, &str)> = typed
-        .params
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()))
-        .collect();
-    let params = canned
-        .bind(&given)
-        .map_err(|error| Failure::usage(format!("{name}: {error}")))?;
+    let params = typed.bind(canned)?;
     let question = Question {
         sql: &canned.sql,
         params: &params,
@@ -58,6 +51,11 @@ pub(crate) fn query(args: &QueryArgs, cancel: &CancelToken) -> Result<(), Failur
         &mut out,
     )?;
     Ok(())
+}
+
+/// The values of `--PARAM VALUE` words, and the defaults of the others.
+pub(crate) fn bind_words(canned: &Canned, words: &[String]) -> Result<Params, Failure> {
+    Typed::parse(canned, words)?.bind(canned)
 }
 
 /// Ours and the user's. What is wrong with the user's files is said, and no reason to stop.
@@ -197,5 +195,16 @@ impl Typed {
             }
         }
         Ok(typed)
+    }
+
+    fn bind(&self, canned: &Canned) -> Result<Params, Failure> {
+        let given: Vec<_> = self
+            .params
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        canned
+            .bind(&given)
+            .map_err(|error| Failure::usage(format!("{}: {error}", canned.name)))
     }
 }
