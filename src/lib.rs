@@ -16,3 +16,15 @@ pub mod tui;
 
 #[cfg(feature = "cli")]
 pub mod cli;
+
+#[cfg(feature = "cli")]
+mod prompt;
+
+#[cfg(feature = "cli")]
+mod report;
+
+#[cfg(feature = "cli")]
+mod output;
+
+#[cfg(feature = "cli")]
+mod interrupt;

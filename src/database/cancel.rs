@@ -29,6 +29,11 @@ impl CancelToken {
         self.0.store(true, Ordering::Relaxed);
     }
 
+    /// Makes it as new, for an owner that gives one token to one query after the other.
+    pub fn reset(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+
     /// Whether it was used.
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)

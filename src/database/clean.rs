@@ -18,6 +18,21 @@ pub fn block(text: &str) -> Cow<'_, str> {
     replace(text, |c| is_unsafe(c) && c != '\n' && c != '\t')
 }
 
+/// JSON text in which the unsafe characters that JSON itself lets pass are escaped.
+pub fn json(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_unsafe(c) && c != '\n' {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                escaped.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
+}
+
 /// Whether a terminal or a reader could be misled by this character.
 pub fn is_unsafe(c: char) -> bool {
     c.is_control()

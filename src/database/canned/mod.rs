@@ -19,7 +19,7 @@ use crate::database::connection::Database;
 use crate::database::error::QueryError;
 use crate::database::lexer;
 use crate::database::query::{Limits, Params};
-use crate::database::table::{Table, Unit};
+use crate::database::table::{Column, Table, Unit};
 
 pub use crate::database::canned::header::HeaderError;
 pub use crate::database::canned::parameter::{BindError, Parameter, ParameterKind};
@@ -153,13 +153,13 @@ impl Canned {
         limits: &Limits,
     ) -> Result<Table, QueryError> {
         let mut table = database.query(&self.sql, params, limits)?;
-        self.label(&mut table);
+        self.label(&mut table.columns);
         Ok(table)
     }
 
     /// Gives the columns of an answer the units that the header declares.
-    pub fn label(&self, table: &mut Table) {
-        for column in &mut table.columns {
+    pub fn label(&self, columns: &mut [Column]) {
+        for column in columns {
             if let Some(known) = self.columns.iter().find(|known| known.name == column.name) {
                 column.unit = known.unit;
             }
