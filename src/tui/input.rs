@@ -17,7 +17,7 @@ const POLL: Duration = Duration::from_millis(20);
 
 /// What the reader thread says.
 #[derive(Debug)]
-pub enum Read {
+pub(crate) enum Read {
     /// Something happened at the terminal.
     Event(Event),
     /// The terminal is gone; there is nothing more to come.
@@ -26,7 +26,7 @@ pub enum Read {
 
 /// The reader thread.
 #[derive(Debug)]
-pub struct Input {
+pub(crate) struct Input {
     gate: Arc<Gate>,
 }
 
@@ -38,7 +38,7 @@ struct Gate {
 
 /// Nothing is read while this lives.
 #[derive(Debug)]
-pub struct Pause<'a> {
+pub(crate) struct Pause<'a> {
     gate: &'a Gate,
     _reading: MutexGuard<'a, ()>,
 }
@@ -48,7 +48,7 @@ impl Input {
     ///
     /// # Errors
     /// When the thread can't be started.
-    pub fn start(mut notify: impl FnMut(Read) + Send + 'static) -> io::Result<Self> {
+    pub(crate) fn start(mut notify: impl FnMut(Read) + Send + 'static) -> io::Result<Self> {
         let gate = Arc::new(Gate::default());
         let ours = Arc::clone(&gate);
         let thread = thread::Builder::new().name("rheaper-input".into());
@@ -77,7 +77,7 @@ impl Input {
     }
 
     /// Stops reading until the result is dropped.
-    pub fn pause(&self) -> Pause<'_> {
+    pub(crate) fn pause(&self) -> Pause<'_> {
         self.gate.wanted.store(true, Ordering::SeqCst);
         Pause {
             gate: &self.gate,

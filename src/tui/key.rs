@@ -47,4 +47,3 @@ impl Key {
         format!("{held}{code}")
     }
 }
-

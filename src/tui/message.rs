@@ -40,6 +40,8 @@ pub enum Message {
     Tick(Now),
     /// A question was answered.
     Answer(Answer),
+    /// The process is to stop, as by Ctrl-Z.
+    Stop,
     /// An external editor has returned this text.
     Edited(String),
     /// Something to tell the user, such as an effect that failed.

@@ -275,7 +275,9 @@ pub fn parse_filter(text: &str) -> Result<Filter, String> {
             Ok(id) => Ok(Filter::Backtrace(id)),
             Err(_) => Err("bt: its number, as the bt column shows it".into()),
         },
-        _ => Err("try: live · age 10m · size 4K..1M · thread 0 · crate NAME · ~REGEX · bt 17".into()),
+        _ => {
+            Err("try: live · age 10m · size 4K..1M · thread 0 · crate NAME · ~REGEX · bt 17".into())
+        }
     }
 }
 
@@ -287,7 +289,11 @@ pub fn quote(text: &str) -> String {
 fn parse_size(text: &str) -> Result<Filter, String> {
     let bytes = |text: &str| human::parse_bytes(text).map_err(|error| error.to_string());
     if let Some((low, high)) = text.split_once("..") {
-        let low = if low.trim().is_empty() { 0 } else { bytes(low)? };
+        let low = if low.trim().is_empty() {
+            0
+        } else {
+            bytes(low)?
+        };
         let high = match high.trim() {
             "" => i64::MAX,
             high => bytes(high)?,
@@ -297,7 +303,8 @@ fn parse_size(text: &str) -> Result<Filter, String> {
             false => Err("size: from small to large, for example 1K..4K".into()),
         };
     }
-    let (operator, number) = text.split_at(text.len() - text.trim_start_matches(['<', '>', '=', '≥', '≤']).len());
+    let (operator, number) =
+        text.split_at(text.len() - text.trim_start_matches(['<', '>', '=', '≥', '≤']).len());
     let number = bytes(number)?;
     match operator {
         "<" => Ok(Filter::Size(0, number.saturating_sub(1))),

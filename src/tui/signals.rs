@@ -15,7 +15,7 @@ static STOPPING: AtomicBool = AtomicBool::new(false);
 
 /// Asked of us from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signal {
+pub(crate) enum Signal {
     /// To end; the number to end with.
     End(i32),
     /// To stop until continued.
@@ -28,7 +28,7 @@ const ENDING: [i32; 4] = [libc::SIGTERM, libc::SIGHUP, libc::SIGINT, libc::SIGQU
 ///
 /// # Errors
 /// When the waiting thread can't be started.
-pub fn watch(mut notify: impl FnMut(Signal) + Send + 'static) -> io::Result<()> {
+pub(crate) fn watch(mut notify: impl FnMut(Signal) + Send + 'static) -> io::Result<()> {
     mask(libc::SIG_BLOCK);
     let wait = move || {
         let signals = signals();
@@ -50,7 +50,7 @@ pub fn watch(mut notify: impl FnMut(Signal) + Send + 'static) -> io::Result<()> 
 }
 
 /// Stops this process and its group, as the terminal's own key would; returns when continued.
-pub fn stop() {
+pub(crate) fn stop() {
     STOPPING.store(true, Ordering::SeqCst);
     // SAFETY: `kill` has no memory to get wrong. The group gets the signal of the key, so that
     // a wrapper stops too; we block that one, so SIGSTOP, which can't be blocked, stops us.
@@ -62,7 +62,7 @@ pub fn stop() {
 }
 
 /// Ends the process by the signal that asked for it, so that its parent sees why.
-pub fn end_by(signal: i32) -> ! {
+pub(crate) fn end_by(signal: i32) -> ! {
     // SAFETY: resets the signal to its default and lets it through; no memory is involved.
     unsafe {
         libc::signal(signal, libc::SIG_DFL);
@@ -76,7 +76,7 @@ pub fn end_by(signal: i32) -> ! {
 }
 
 /// Runs `start` with the signals let through: a child process inherits the mask.
-pub fn unmasked<T>(start: impl FnOnce() -> T) -> T {
+pub(crate) fn unmasked<T>(start: impl FnOnce() -> T) -> T {
     mask(libc::SIG_UNBLOCK);
     let result = start();
     mask(libc::SIG_BLOCK);

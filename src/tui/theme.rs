@@ -53,7 +53,9 @@ impl Theme {
         } else {
             Colors::Sixteen
         };
-        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| set(name));
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+            .iter()
+            .find_map(|name| set(name));
         let is_utf8 = locale.is_none_or(|locale| {
             let locale = locale.to_ascii_lowercase();
             locale.contains("utf-8") || locale.contains("utf8")
@@ -220,7 +222,9 @@ impl Theme {
             Glyphs::Ascii => ASCII,
         };
         let step = |value: u64| u128::from(value) * 7 / u128::from(max.max(1));
-        let signs = values.iter().map(|value| signs[step(*value).min(7) as usize]);
+        let signs = values
+            .iter()
+            .map(|value| signs[step(*value).min(7) as usize]);
         signs.collect()
     }
 

@@ -2,3 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on should stop")]
 
 mod format;
+#[cfg(feature = "cli")]
+mod tui;
+#[cfg(feature = "cli")]
+mod tui_fixture;

@@ -105,10 +105,7 @@ fn rest(shown: &Shown, node: ShownId, skip: usize) -> u64 {
 }
 
 fn below(shown: &Shown, top: Top, parent: Cell, row: &mut Vec<Cell>) {
-    let children = shown
-        .children(top.node)
-        .get(top.skip..)
-        .unwrap_or_default();
+    let children = shown.children(top.node).get(top.skip..).unwrap_or_default();
     if children.is_empty() {
         return;
     }

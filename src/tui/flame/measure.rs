@@ -88,6 +88,12 @@ impl Weights {
         u64::try_from(self[measure]).unwrap_or(0)
     }
 
+    /// To take away what [`AddAssign`] would add.
+    #[must_use]
+    pub fn negated(self) -> Self {
+        Self(self.0.map(i64::wrapping_neg))
+    }
+
     /// Whether nothing would be shown, whatever the measure.
     pub fn is_zero(&self) -> bool {
         self.0.iter().all(|weight| *weight == 0)

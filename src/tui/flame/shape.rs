@@ -145,12 +145,16 @@ impl Shown {
 
     /// What the node stands for.
     pub fn key(&self, id: ShownId) -> Key {
-        self.nodes.get(id.0 as usize).map_or(Key::All, |node| node.key)
+        self.nodes
+            .get(id.0 as usize)
+            .map_or(Key::All, |node| node.key)
     }
 
     /// The node above; the top is its own.
     pub fn parent(&self, id: ShownId) -> ShownId {
-        self.nodes.get(id.0 as usize).map_or(TOP, |node| node.parent)
+        self.nodes
+            .get(id.0 as usize)
+            .map_or(TOP, |node| node.parent)
     }
 
     /// The nodes below, largest first.
