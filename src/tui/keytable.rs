@@ -284,7 +284,7 @@ bindings! {
     Results Footer NextTab [k(']')] "next tab" "next result";
     Results Help PrevTab [k('[')] "previous tab" "previous result";
     Results Help CloseTab [k('w')] "close" "close the result";
-    Results Help Rerun [k('R'), plain(KeyCode::F(5))] "again" "run its statement again";
+    Rows Help Rerun [k('R'), plain(KeyCode::F(5))] "again" "ask again";
     Results First NextPane [plain(KeyCode::Tab), k('i')] "editor" "go to the editor";
 
     Completions First Accepted [plain(KeyCode::Enter), plain(KeyCode::Tab)] "take" "take the completion";

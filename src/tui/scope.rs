@@ -214,6 +214,11 @@ impl ScopeHistory {
         self.set(Scope::default());
     }
 
+    /// Whether there is a step to go back.
+    pub fn can_undo(&self) -> bool {
+        !self.before.is_empty()
+    }
+
     /// Goes back one step; whether there was one.
     pub fn undo(&mut self) -> bool {
         let Some(scope) = self.before.pop() else {

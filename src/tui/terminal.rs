@@ -16,7 +16,7 @@ use crossterm::event::{
     DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture,
 };
 use crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
@@ -71,7 +71,11 @@ impl Guard {
     /// As [`Guard::take`].
     pub fn retake(&mut self, mouse: Mouse) -> io::Result<()> {
         enter(mouse)?;
-        self.screen.clear()
+        crossterm::execute!(stdout(), Clear(ClearType::All))?;
+        // A new one, as clearing the old one would ask the terminal where its cursor is, and
+        // wait for an answer that the reader of keys may take.
+        self.screen = Terminal::new(CrosstermBackend::new(stdout()))?;
+        Ok(())
     }
 
     /// Asks for mouse events, or no longer.

@@ -6,3 +6,7 @@ mod format;
 mod tui;
 #[cfg(feature = "cli")]
 mod tui_fixture;
+#[cfg(feature = "cli")]
+mod tui_pty;
+#[cfg(feature = "cli")]
+mod tui_terminal;

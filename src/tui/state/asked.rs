@@ -92,6 +92,12 @@ impl Asked {
         ids.into_iter().map(Effect::Cancel).collect()
     }
 
+    /// What the open questions are for that `which` says yes to.
+    pub fn open(&self, which: impl Fn(&Open) -> bool) -> Vec<Purpose> {
+        let open = self.open.values().filter(|open| which(open));
+        open.map(|open| open.purpose).collect()
+    }
+
     /// What an answer is for, if anybody still waits for it.
     pub fn answered(&mut self, id: RequestId) -> Option<Open> {
         self.open.remove(&id)

@@ -12,6 +12,17 @@ const CHARS_MAX: usize = 2000;
 pub struct Line {
     text: String,
     cursor: usize,
+    offer: Offer,
+}
+
+/// Whether the text is only an offer, which the first character that is typed replaces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Offer {
+    /// It was typed or edited.
+    #[default]
+    Taken,
+    /// Nobody has touched it.
+    Open,
 }
 
 impl Line {
@@ -21,7 +32,21 @@ impl Line {
         Self {
             cursor: text.len(),
             text,
+            offer: Offer::Taken,
         }
+    }
+
+    /// A line with a text that the first typed character replaces.
+    pub fn offering(text: impl Into<String>) -> Self {
+        Self {
+            offer: Offer::Open,
+            ..Self::with(text)
+        }
+    }
+
+    /// Whether the text is only an offer.
+    pub fn offer(&self) -> Offer {
+        self.offer
     }
 
     /// The text.
@@ -36,6 +61,9 @@ impl Line {
 
     /// Inserts text, without its line ends.
     pub fn insert(&mut self, text: &str) {
+        if self.offer == Offer::Open {
+            *self = Self::default();
+        }
         for c in text.chars().filter(|c| !c.is_control()) {
             if self.text.chars().count() < CHARS_MAX {
                 self.text.insert(self.cursor, c);
@@ -51,6 +79,9 @@ impl Line {
         match key.code {
             KeyCode::Char('a') if held == KeyModifiers::CONTROL => self.cursor = 0,
             KeyCode::Char('e') if held == KeyModifiers::CONTROL => self.cursor = self.text.len(),
+            KeyCode::Char('k') if held == KeyModifiers::CONTROL => {
+                self.text.truncate(self.cursor);
+            }
             KeyCode::Char('u') if held == KeyModifiers::CONTROL => {
                 self.text.drain(..self.cursor);
                 self.cursor = 0;
@@ -80,7 +111,11 @@ impl Line {
             KeyCode::End => self.cursor = self.text.len(),
             _ => {}
         }
-        *self != before
+        let changed = *self != before;
+        if changed {
+            self.offer = Offer::Taken;
+        }
+        changed
     }
 
     fn before(&self) -> usize {

@@ -3,9 +3,10 @@
 //! Invariant: whatever changes the scope goes through [`rescope`] or [`narrow`], so that what is
 //! shown is asked anew.
 
+use crate::database::error::{QueryError, QueryErrorKind};
 use crate::tui::message::{Ask, Effect, Lane, Query, TreeSource};
 use crate::tui::scope::{Filter, ScopeHistory};
-use crate::tui::state::asked::{Purpose, TableId};
+use crate::tui::state::asked::{Open, Purpose, TableId};
 use crate::tui::state::table::{Origin, PAGE_ROWS, TableState, Total};
 use crate::tui::state::{App, Lens};
 use crate::tui::statements;
@@ -132,6 +133,28 @@ pub fn reload(app: &mut App, id: TableId) -> Vec<Effect> {
     );
     effects.extend(ask_page(app, id, 0));
     effects
+}
+
+/// Stops questions; what waited for them says so instead of asking again.
+pub fn stop(app: &mut App, which: impl Fn(&Open) -> bool) -> Vec<Effect> {
+    let stopped = app.asked.open(&which);
+    for purpose in stopped {
+        let error = QueryError::new(QueryErrorKind::Cancelled, "stopped; R runs it again");
+        match purpose {
+            Purpose::Page(id, _) => {
+                if let Some(table) = app.table_named(id) {
+                    table.error = Some(error);
+                }
+            }
+            Purpose::Tree | Purpose::Shown => app.flame.error = Some(error),
+            Purpose::Suspects => {
+                app.suspects_for = None;
+                app.suspects.error = Some(error);
+            }
+            _ => {}
+        }
+    }
+    app.asked.forget(which)
 }
 
 /// The statement behind what is shown.

@@ -173,18 +173,17 @@ fn always(app: &mut App, action: Action) -> Option<Vec<Effect>> {
 }
 
 fn interrupt(app: &mut App) -> Vec<Effect> {
-    let stopped = app.asked.forget(|open| open.lane == Lane::Sql);
+    let stopped = load::stop(app, |open| open.lane == Lane::Sql);
     if !stopped.is_empty() {
         app.complain("stopped");
         return stopped;
     }
-    let slow = Duration::from_millis(500);
-    let now = app.now;
-    let stopped = app
-        .asked
-        .forget(|open| open.lane == Lane::Lens && now > open.since + slow);
+    let (slow, now) = (Duration::from_millis(500), app.now);
+    let stopped = load::stop(app, |open| {
+        open.lane == Lane::Lens && now > open.since + slow
+    });
     if !stopped.is_empty() {
-        app.complain("stopped; press the lens's digit to ask again");
+        app.complain("stopped; Ctrl-C quits now");
         return stopped;
     }
     if app.interrupted_at.is_some_and(|at| now < at + AGAIN) {

@@ -206,7 +206,7 @@ fn ask(app: &mut App, name: &str) -> Vec<Effect> {
     let fields = canned.parameters.iter().map(|parameter| Field {
         label: parameter.name.clone(),
         help: format!("{}: {}", parameter.kind.word(), parameter.help),
-        line: Line::with(parameter.default.clone().unwrap_or_default()),
+        line: Line::offering(parameter.default.clone().unwrap_or_default()),
         error: None,
         parameter: Some(parameter.clone()),
     });

@@ -54,16 +54,6 @@ pub fn perform_on_results(app: &mut App, action: Action) -> Vec<Effect> {
         Action::CloseTab if tabs > 0 => {
             app.sql.tabs.remove(app.sql.tab);
         }
-        Action::Rerun => {
-            let Some(table) = app.sql.tabs.get_mut(app.sql.tab) else {
-                return Vec::new();
-            };
-            // The same place is looked at again, so that a change is seen.
-            let (cursor, id) = (table.cursor, table.id);
-            table.reset();
-            table.cursor = cursor;
-            return load::reload(app, id);
-        }
         _ => return table::perform(app, action),
     }
     Vec::new()

@@ -53,6 +53,12 @@ fn on_view(app: &mut App, action: Action) -> Vec<Effect> {
             table.view.filters.clear();
             table.reset();
         }
+        // The same place is looked at again, so that a change is seen.
+        Action::Rerun => {
+            let cursor = table.cursor;
+            table.reset();
+            table.cursor = cursor;
+        }
         Action::FilterLike => {
             let like = table.cell().cloned().map(|value| match value {
                 Value::Null => Comparison::IsNull,

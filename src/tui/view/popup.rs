@@ -7,6 +7,7 @@ use ratatui::widgets::{Clear, Widget};
 use unicode_width::UnicodeWidthStr;
 
 use crate::tui::state::App;
+use crate::tui::state::line::Offer;
 use crate::tui::state::popup::{Picker, Popup, Prompt, SourcePopup, Text};
 use crate::tui::theme::{Focus, Theme};
 use crate::tui::view::detail;
@@ -211,7 +212,20 @@ fn draw_prompt(buffer: &mut Buffer, area: Rect, prompt: &Prompt, theme: Theme) {
         let (before, after) = it.line.halves();
         let label = if it.label.is_empty() { ">" } else { &it.label };
         match at == prompt.at {
-            true => field(buffer, line, theme, label, before, after),
+            true => {
+                field(buffer, line, theme, label, before, after);
+                if it.line.offer() == Offer::Open {
+                    // An offer looks selected, as typing replaces it.
+                    let x = label.width() as u16 + 3;
+                    let width = (before.width() as u16).min(line.width.saturating_sub(x));
+                    let offer = Rect {
+                        x: line.x + x,
+                        width,
+                        ..line
+                    };
+                    text::tint(buffer, offer, theme.selected());
+                }
+            }
             false => {
                 let x = 1 + text::put(buffer, theme, line, 1, label, theme.dim());
                 text::put(buffer, theme, line, x + 1, it.line.text(), Style::new());

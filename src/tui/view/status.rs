@@ -63,6 +63,7 @@ fn is_useful(app: &App, action: keymap::Action) -> bool {
     use keymap::Action;
     match action {
         Action::DropFilter => !app.scope.now().filters().is_empty(),
+        Action::Undo => app.scope.can_undo(),
         Action::NextPane => app.lens != Lens::Flame,
         Action::Back if app.lens == Lens::Flame && app.popups.is_empty() => {
             !app.flame.zoom.is_empty() || app.flame.over.is_some() || app.flame.callers.is_some()
