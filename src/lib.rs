@@ -16,3 +16,6 @@ pub mod tui;
 
 #[cfg(feature = "cli")]
 pub mod cli;
+
+#[cfg(feature = "collector")]
+pub use collector::{Allocator, Error, TrackerConfig, disable_tracking, enable_tracking};
