@@ -5,7 +5,7 @@ from .recorders import by_name
 from .tables import Table, median, number
 
 # Iterations of all threads together; they share them.
-SCALE_WORK = {"flat": 8_000_000, "json": 64}
+SCALE_WORK = {"flat": 16_000_000, "json": 128}
 THREADS = (1, 2, 64)
 PAIRS = 3_000_000
 PERCENTILES = ("p50", "p99", "p99.9", "p99.99", "max")

@@ -29,7 +29,7 @@ class Table:
     def markdown(self):
         rule = ["---", *["---:"] * (len(self.columns) - 1)]
         drawn = [f"| {' | '.join(line)} |" for line in [self.columns, rule, *self.rows]]
-        return "\n".join([f"### {self.title}", "", self.about, "", *drawn])
+        return "\n".join([f"#### {self.title}", "", self.about, "", *drawn])
 
 
 def number(value, digits=None):

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use crate::Workload;
 use crate::driver::Session;
 
-/// Lets each of `threads` threads do `iterations`, and returns how long it took until the last one
-/// had done them. Every thread has started and warmed up before the clock runs, and none ends
-/// before the last one is done, so neither starting nor ending threads is measured.
+/// Lets each of `threads` threads do `iterations`, and returns the time from when the first one began
+/// to when the last one had done them. Each takes its own times: with more threads than cores, one that
+/// only watches gets its turn late. Every thread has warmed up before the first begins, and none ends
+/// before the last is done, so neither starting nor ending threads is measured.
 #[must_use]
 pub fn run(
     workload: &Workload,
@@ -17,21 +18,28 @@ pub fn run(
     threads: usize,
     session: &Session<'_>,
 ) -> Duration {
-    let (start, done) = (Barrier::new(threads + 1), Barrier::new(threads + 1));
+    let (start, done) = (Barrier::new(threads), Barrier::new(threads));
+    let in_one_thread = || {
+        let mut work = (workload.prepare)();
+        work(workload.warm_up.min(iterations));
+        start.wait();
+        let began = Instant::now();
+        work(iterations);
+        let ended = Instant::now();
+        done.wait();
+        (began, ended)
+    };
     session.begin();
     thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                let mut work = (workload.prepare)();
-                work(workload.warm_up.min(iterations));
-                start.wait();
-                work(iterations);
-                done.wait();
-            });
-        }
-        start.wait();
-        let started = Instant::now();
-        done.wait();
-        started.elapsed()
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(in_one_thread)).collect();
+        let times: Vec<_> = running
+            .into_iter()
+            .filter_map(|thread| thread.join().ok())
+            .collect();
+        let began = times.iter().map(|times| times.0).min();
+        let ended = times.iter().map(|times| times.1).max();
+        began
+            .zip(ended)
+            .map_or(Duration::ZERO, |(began, ended)| ended - began)
     })
 }
