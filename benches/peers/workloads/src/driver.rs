@@ -64,13 +64,13 @@ impl Mode {
 }
 
 /// A recorder, and where and when it records.
-pub struct Session<'a> {
+pub struct Recording<'a> {
     recorder: &'a Recorder,
     dir: PathBuf,
     mode: Mode,
 }
 
-impl Session<'_> {
+impl Recording<'_> {
     /// Begins what is measured.
     pub fn begin(&self) {
         if self.mode != Mode::Never {
@@ -116,8 +116,8 @@ pub fn drive(recorder: &Recorder) -> ExitCode {
     ExitCode::from(2)
 }
 
-fn session<'a>(recorder: &'a Recorder, dir: &str, mode: &str) -> Option<Session<'a>> {
-    Some(Session {
+fn recording<'a>(recorder: &'a Recorder, dir: &str, mode: &str) -> Option<Recording<'a>> {
+    Some(Recording {
         recorder,
         dir: PathBuf::from(dir),
         mode: Mode::parse(mode)?,
@@ -130,15 +130,15 @@ fn run(recorder: &Recorder, workload: &str, iterations: &str, dir: &str, mode: &
         warm_up, prepare, ..
     } = find(workload)?;
     let iterations: u64 = iterations.parse().ok()?;
-    let session = session(recorder, dir, mode)?;
+    let recording = recording(recorder, dir, mode)?;
     let mut work = prepare();
     work(*warm_up);
-    session.begin();
-    let counts = session.counts();
+    recording.begin();
+    let counts = recording.counts();
     let (cpu, started) = (process_cpu(), Instant::now());
     work(iterations);
     let (elapsed, cpu) = (started.elapsed(), process_cpu().saturating_sub(cpu));
-    let counts = counts.zip(session.counts());
+    let counts = counts.zip(recording.counts());
     println!(
         "peers: iterations={iterations} elapsed_ns={} cpu_ns={} rss_kib={}",
         elapsed.as_nanos(),
@@ -154,7 +154,7 @@ fn run(recorder: &Recorder, workload: &str, iterations: &str, dir: &str, mode: &
             after.reallocs - before.reallocs,
         );
     }
-    session.end();
+    recording.end();
     Some(())
 }
 
@@ -163,13 +163,13 @@ fn parallel(recorder: &Recorder, common: (&str, &str, &str, &str), threads: &str
     let (workload, iterations, dir, mode) = common;
     let workload = find(workload)?;
     let (iterations, threads) = (iterations.parse().ok()?, threads.parse().ok()?);
-    let session = session(recorder, dir, mode)?;
-    let elapsed = scale::run(workload, iterations, threads, &session);
+    let recording = recording(recorder, dir, mode)?;
+    let elapsed = scale::run(workload, iterations, threads, &recording);
     println!(
         "peers: iterations={iterations} elapsed_ns={}",
         elapsed.as_nanos()
     );
-    session.end();
+    recording.end();
     Some(())
 }
 
@@ -181,9 +181,9 @@ fn pauses(recorder: &Recorder, pairs: &str, dir: &str, mode: &str, flusher: &str
         "starved" => true,
         _ => return None,
     };
-    let session = session(recorder, dir, mode)?;
-    tail::run(pairs, starved, &session);
-    session.end();
+    let recording = recording(recorder, dir, mode)?;
+    tail::run(pairs, starved, &recording);
+    recording.end();
     Some(())
 }
 

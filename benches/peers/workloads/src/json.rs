@@ -43,7 +43,7 @@ fn record(text: &mut String, id: u64, scatter: &mut Scatter) {
 "owner":{{"mail":"user{id}@example.org","address":{{"street":"Long Street {street}","zip":"{zip:05}",
 "geo":{{"lat":{lat}.25,"lon":-{lon}.75}}}}}},"tags":["red","tag-{street}","{zip:x}"],
 "orders":[{{"sku":"A-{zip}","amount":{stars},"note":null}},{{"sku":"B-{street}","amount":2,"note":"gift"}}]}}"#,
-        active = id % 3 == 0,
+        active = id.is_multiple_of(3),
         lat = scatter.below(90),
         lon = scatter.below(180),
     );

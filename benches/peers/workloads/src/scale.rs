@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::Workload;
-use crate::driver::Session;
+use crate::driver::Recording;
 
 /// Lets each of `threads` threads do `iterations`, and returns the time from when the first one began
 /// to when the last one had done them. Each takes its own times: with more threads than cores, one that
@@ -16,7 +16,7 @@ pub fn run(
     workload: &Workload,
     iterations: u64,
     threads: usize,
-    session: &Session<'_>,
+    recording: &Recording<'_>,
 ) -> Duration {
     let (start, done) = (Barrier::new(threads), Barrier::new(threads));
     let in_one_thread = || {
@@ -29,7 +29,7 @@ pub fn run(
         done.wait();
         (began, ended)
     };
-    session.begin();
+    recording.begin();
     thread::scope(|scope| {
         let running: Vec<_> = (0..threads).map(|_| scope.spawn(in_one_thread)).collect();
         let times: Vec<_> = running

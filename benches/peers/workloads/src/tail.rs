@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::hint::black_box;
 
 use crate::clock;
-use crate::driver::Session;
+use crate::driver::Recording;
 
 /// Pairs timed below one dive.
 const AT_A_TIME: u64 = 20;
@@ -69,11 +69,11 @@ impl Histogram {
 }
 
 /// Times `pairs` allocations and frees and prints the percentiles of both, in nanoseconds.
-pub fn run(pairs: u64, starved: bool, session: &Session<'_>) {
+pub fn run(pairs: u64, starved: bool, recording: &Recording<'_>) {
     let scale = clock::ns_a_tick();
     let (mut allocs, mut frees) = (Histogram::new(), Histogram::new());
     let before = threads();
-    session.begin();
+    recording.begin();
     let slowed = if starved { starve(&before) } else { 0 };
     for dive_number in 0..pairs.div_ceil(AT_A_TIME) {
         let depth = 10 + dive_number % 40;
