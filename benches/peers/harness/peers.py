@@ -113,7 +113,7 @@ def tables(results, recorders, workloads):
     made.append(simple(
         "Bytes an event on disk", "Only recorders that log every event.",
         [recorder for recorder in recorded if recorder.log], workloads,
-        lambda name, workload: number(median(results.bytes_an_event(name, workload)), 1),
+        lambda name, workload: number(median(results.bytes_an_event(name, workload))),
     ))
     made.append(simple(
         "Peak memory added, MiB", "While recording / with ending the recording, where some resolve names.",

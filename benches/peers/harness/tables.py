@@ -37,7 +37,7 @@ def number(value, digits=None):
     if value is None:
         return "–"
     if digits is None:
-        digits = 0 if abs(value) >= 100 else 1
+        digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 1 else 2
     return f"{value:,.{digits}f}"
 
 
