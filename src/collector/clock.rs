@@ -40,13 +40,37 @@ pub(in crate::collector) struct ClockFacts {
 /// Chooses the clock. Called before recording begins.
 pub(in crate::collector) fn choose() -> ClockFacts {
     let (kind, facts) = if TEST_CLOCK.load(Ordering::Relaxed) != 0 {
-        (KIND_TEST, ClockFacts { kind: ClockKind::Tsc, tick_shift: 0 })
+        (
+            KIND_TEST,
+            ClockFacts {
+                kind: ClockKind::Tsc,
+                tick_shift: 0,
+            },
+        )
     } else if tsc_is_trustworthy() {
-        (KIND_TSC, ClockFacts { kind: ClockKind::Tsc, tick_shift: TSC_SHIFT })
+        (
+            KIND_TSC,
+            ClockFacts {
+                kind: ClockKind::Tsc,
+                tick_shift: TSC_SHIFT,
+            },
+        )
     } else if monotonic_moves() {
-        (KIND_MONOTONIC, ClockFacts { kind: ClockKind::Monotonic, tick_shift: MONOTONIC_SHIFT })
+        (
+            KIND_MONOTONIC,
+            ClockFacts {
+                kind: ClockKind::Monotonic,
+                tick_shift: MONOTONIC_SHIFT,
+            },
+        )
     } else {
-        (KIND_COUNTER, ClockFacts { kind: ClockKind::Counter, tick_shift: 0 })
+        (
+            KIND_COUNTER,
+            ClockFacts {
+                kind: ClockKind::Counter,
+                tick_shift: 0,
+            },
+        )
     };
     KIND.store(kind, Ordering::Release);
     facts
@@ -54,7 +78,10 @@ pub(in crate::collector) fn choose() -> ClockFacts {
 
 /// Lets a test drive the time. Zero of `clock` takes it away again.
 pub(in crate::collector) fn set_test_clock(clock: Option<fn() -> u64>) {
-    TEST_CLOCK.store(clock.map_or(0, |clock| clock as usize as u64), Ordering::Release);
+    TEST_CLOCK.store(
+        clock.map_or(0, |clock| clock as usize as u64),
+        Ordering::Release,
+    );
 }
 
 /// Now, not before anything that the program did before this call.
@@ -63,10 +90,7 @@ pub(in crate::collector) fn now_after() -> Ticks {
     #[cfg(target_arch = "x86_64")]
     if KIND.load(Ordering::Relaxed) == KIND_TSC {
         // SAFETY: every x86-64 processor has both instructions; neither touches memory.
-        return Ticks(unsafe {
-            std::arch::x86_64::_mm_lfence();
-            std::arch::x86_64::_rdtsc() >> TSC_SHIFT
-        });
+        return Ticks(unsafe { std::arch::x86_64::_rdtsc() >> TSC_SHIFT });
     }
     other_now()
 }
@@ -94,7 +118,11 @@ pub(in crate::collector) fn pair() -> ClockPair {
         if width < best_width {
             best_width = width;
             let ticks = Ticks(before.0.saturating_add(width / 2));
-            best = ClockPair { ticks, monotonic_ns, unix_ns: 0 };
+            best = ClockPair {
+                ticks,
+                monotonic_ns,
+                unix_ns: 0,
+            };
         }
     }
     best.unix_ns = sys::unix_ns();
@@ -108,7 +136,10 @@ pub(in crate::collector) fn rate(facts: ClockFacts, first: ClockPair, second: Cl
         ClockKind::Monotonic => 1e9 / f64::from(1_u32 << facts.tick_shift.min(31)),
         ClockKind::Tsc => {
             let ticks = second.ticks.0.saturating_sub(first.ticks.0) as f64;
-            let ns = second.monotonic_ns.saturating_sub(first.monotonic_ns).max(1) as f64;
+            let ns = second
+                .monotonic_ns
+                .saturating_sub(first.monotonic_ns)
+                .max(1) as f64;
             ticks * 1e9 / ns
         }
     }
@@ -140,10 +171,14 @@ fn tsc_is_trustworthy() -> bool {
     use std::arch::x86_64::__cpuid;
     let highest = __cpuid(0x8000_0000).eax;
     let invariant = highest >= 0x8000_0007 && __cpuid(0x8000_0007).edx & (1 << 8) != 0;
-    let kernel_trusts = std::fs::read_to_string(
-        "/sys/devices/system/clocksource/clocksource0/current_clocksource",
-    )
-    .is_ok_and(|name| matches!(name.trim(), "tsc" | "kvm-clock" | "hyperv_clocksource_tsc_page"));
+    let kernel_trusts =
+        std::fs::read_to_string("/sys/devices/system/clocksource/clocksource0/current_clocksource")
+            .is_ok_and(|name| {
+                matches!(
+                    name.trim(),
+                    "tsc" | "kvm-clock" | "hyperv_clocksource_tsc_page"
+                )
+            });
     invariant && kernel_trusts
 }
 

@@ -153,13 +153,18 @@ impl Flusher {
         if !tracker.is_in(self.session) {
             return;
         }
-        let Some(read) = tracker.shared.read(end) else { return };
+        let Some(read) = tracker.shared.read(end) else {
+            return;
+        };
         let len = read.first.len().saturating_add(read.second.len());
         if self.failure.is_some() {
             self.lost_bytes = self.lost_bytes.saturating_add(len as u64);
         } else {
-            let head =
-                EventsHead { stream: tracker.stream, offset: read.offset, keyframe: read.keyframe };
+            let head = EventsHead {
+                stream: tracker.stream,
+                offset: read.offset,
+                keyframe: read.keyframe,
+            };
             self.make_room(len.saturating_add(EventsHead::BYTES));
             self.block(BlockKind::Events, |out| {
                 head.write(out);
@@ -184,7 +189,9 @@ impl Flusher {
             self.node_block(first, count);
             self.nodes_done = NodeId(first.0.saturating_add(count));
             if self.nodes_done < stop {
-                let Some(place) = self.holes.get_mut(self.holes_len) else { return };
+                let Some(place) = self.holes.get_mut(self.holes_len) else {
+                    return;
+                };
                 *place = self.nodes_done;
                 self.holes_len = self.holes_len.saturating_add(1);
                 self.nodes_done = NodeId(self.nodes_done.0.saturating_add(1));
@@ -201,7 +208,8 @@ impl Flusher {
             }
             self.node_block(hole, 1);
             self.holes_len = self.holes_len.saturating_sub(1);
-            self.holes.copy_within(at.saturating_add(1)..=self.holes_len, at);
+            self.holes
+                .copy_within(at.saturating_add(1)..=self.holes_len, at);
         }
     }
 
@@ -209,12 +217,18 @@ impl Flusher {
         if count == 0 {
             return;
         }
-        self.make_room((count as usize).saturating_mul(15).saturating_add(NodesHead::BYTES));
+        self.make_room(
+            (count as usize)
+                .saturating_mul(15)
+                .saturating_add(NodesHead::BYTES),
+        );
         self.block(BlockKind::Nodes, |out| {
             NodesHead { first, count }.write(out);
             let mut previous = crate::recording::Address(0);
             for id in first.0..first.0.saturating_add(count) {
-                let Some((parent, address)) = nodes::definition(NodeId(id)) else { return };
+                let Some((parent, address)) = nodes::definition(NodeId(id)) else {
+                    return;
+                };
                 NodesHead::write_node(out, NodeId(id), parent, address, previous);
                 previous = address;
             }
@@ -233,8 +247,13 @@ impl Flusher {
             self.block(BlockKind::Threads, |out| {
                 for thread in pending.iter().take(len).flatten() {
                     let name = thread.name.as_bytes();
-                    ThreadDef { id: thread.id, os_id: thread.os_thread, at: thread.at, name }
-                        .write(out);
+                    ThreadDef {
+                        id: thread.id,
+                        os_id: thread.os_thread,
+                        at: thread.at,
+                        name,
+                    }
+                    .write(out);
                 }
             });
             self.pending = pending;
@@ -245,7 +264,9 @@ impl Flusher {
         while let Some(bytes) = registry::definition_bytes(self.modules_done) {
             self.make_room(bytes);
             let index = self.modules_done;
-            self.block(BlockKind::Modules, |out| registry::write_definition(index, out));
+            self.block(BlockKind::Modules, |out| {
+                registry::write_definition(index, out)
+            });
             self.modules_done = self.modules_done.saturating_add(1);
         }
     }
@@ -277,14 +298,29 @@ impl Flusher {
         for tracker in tracker::all().filter(|tracker| tracker.is_in(self.session)) {
             tracker.count_into(&mut counters);
         }
-        counters.set(Counter::DroppedNoTracker, tracker::UNTRACKED.load(Ordering::Relaxed));
-        counters.set(Counter::DroppedNoMemory, tracker::NO_MEMORY.load(Ordering::Relaxed));
-        counters.add(Counter::DroppedReentrant, tracker::DURING_START.load(Ordering::Relaxed));
+        counters.set(
+            Counter::DroppedNoTracker,
+            tracker::UNTRACKED.load(Ordering::Relaxed),
+        );
+        counters.set(
+            Counter::DroppedNoMemory,
+            tracker::NO_MEMORY.load(Ordering::Relaxed),
+        );
+        counters.add(
+            Counter::DroppedReentrant,
+            tracker::DURING_START.load(Ordering::Relaxed),
+        );
         // The shortest event has one byte: an upper bound of what was lost.
         counters.set(Counter::DroppedWrite, self.lost_bytes);
-        counters.set(Counter::BytesWritten, self.written.saturating_add(self.used as u64));
+        counters.set(
+            Counter::BytesWritten,
+            self.written.saturating_add(self.used as u64),
+        );
         counters.set(Counter::Threads, tracker::threads_defined());
-        counters.set(Counter::Nodes, u64::from(nodes::end().0.saturating_sub(NodeId::FIRST.0)));
+        counters.set(
+            Counter::Nodes,
+            u64::from(nodes::end().0.saturating_sub(NodeId::FIRST.0)),
+        );
         counters.set(Counter::ModuleRefreshes, self.refreshes);
         counters.set(Counter::FlushGapMaxNs, self.gap_max_ns);
         let own = (BUFFER_BYTES as u64)
@@ -298,9 +334,16 @@ impl Flusher {
     fn seal(&mut self) {
         let pair = clock::pair();
         self.block(BlockKind::Clock, |out| pair.write(out));
-        let reason =
-            if self.failure.is_some() { SealReason::WriteFailed } else { SealReason::Disabled };
-        let seal = Seal { at: pair.ticks, reason, os_error: self.failure.unwrap_or(0) };
+        let reason = if self.failure.is_some() {
+            SealReason::WriteFailed
+        } else {
+            SealReason::Disabled
+        };
+        let seal = Seal {
+            at: pair.ticks,
+            reason,
+            os_error: self.failure.unwrap_or(0),
+        };
         self.block(BlockKind::Seal, |out| seal.write(out));
     }
 
@@ -308,14 +351,23 @@ impl Flusher {
     /// left out whole.
     fn block(&mut self, kind: BlockKind, payload: impl FnOnce(&mut ByteWriter<'_>)) {
         self.make_room(SMALL_BLOCK_BYTES);
-        let Some(room) = self.buffer.get_mut(self.used..) else { return };
-        let Some((head, body)) = room.split_at_mut_checked(BLOCK_HEADER_BYTES) else { return };
+        let Some(room) = self.buffer.get_mut(self.used..) else {
+            return;
+        };
+        let Some((head, body)) = room.split_at_mut_checked(BLOCK_HEADER_BYTES) else {
+            return;
+        };
         let mut out = ByteWriter::new(body);
         payload(&mut out);
         let Some(len) = out.finish() else { return };
-        let Some(written) = body.get(..len) else { return };
+        let Some(written) = body.get(..len) else {
+            return;
+        };
         head.copy_from_slice(&BlockHeader::for_payload(kind, written, &[]).to_bytes());
-        self.used = self.used.saturating_add(BLOCK_HEADER_BYTES).saturating_add(len);
+        self.used = self
+            .used
+            .saturating_add(BLOCK_HEADER_BYTES)
+            .saturating_add(len);
     }
 
     /// Writes the buffer out if a payload of `bytes` would not fit behind it.
@@ -335,7 +387,9 @@ impl Flusher {
         if self.failure.is_some() {
             return;
         }
-        let Some(bytes) = self.buffer.get(..used) else { return };
+        let Some(bytes) = self.buffer.get(..used) else {
+            return;
+        };
         match self.file.write_all(bytes) {
             Ok(()) => self.written = self.written.saturating_add(used as u64),
             Err(error) => self.fail(&error),

@@ -40,7 +40,9 @@ pub(in crate::collector) fn make_known(identity: &Identity) -> bool {
 /// Leaves a request unless there is one already (then that one is answered first). `false`: the
 /// object can't be described.
 fn request(identity: &Identity) -> bool {
-    let Some(mut place) = REQUEST.lock() else { return false };
+    let Some(mut place) = REQUEST.lock() else {
+        return false;
+    };
     if place.is_none() {
         *place = LateModule::describe(identity);
         return place.is_some();

@@ -30,6 +30,8 @@ mod walk;
 #[cfg(not(walks_with_framehop))]
 #[path = "portable.rs"]
 mod walk;
+#[cfg(walks_with_framehop)]
+mod tails;
 mod region;
 mod registry;
 mod late;

@@ -53,7 +53,9 @@ fn map_once<T>(place: &AtomicPtr<T>, bytes: usize) -> bool {
     if !place.load(Ordering::Acquire).is_null() {
         return true;
     }
-    let Some(pages) = sys::map_pages(bytes) else { return false };
+    let Some(pages) = sys::map_pages(bytes) else {
+        return false;
+    };
     // Zeroed pages are valid entries and slots: all atomics, zero means empty.
     place.store(pages.as_ptr().cast(), Ordering::Release);
     true
@@ -67,7 +69,9 @@ pub(in crate::collector) fn intern(parent: NodeId, address: Address) -> NodeId {
     }
     let mut at = slot_of(parent, address);
     for _ in 0..PROBES_MAX {
-        let Some(slot) = slot(at) else { return NodeId::OTHER };
+        let Some(slot) = slot(at) else {
+            return NodeId::OTHER;
+        };
         let found = slot.load(Ordering::Acquire);
         if found == 0 {
             return insert(slot, at, parent, address);
@@ -87,7 +91,9 @@ fn insert(mut slot: &AtomicU32, mut at: usize, parent: NodeId, address: Address)
         return NodeId::OTHER;
     }
     let id = NodeId(NEXT.fetch_add(1, Ordering::Relaxed));
-    let Some(entry) = entry(id) else { return NodeId::OTHER };
+    let Some(entry) = entry(id) else {
+        return NodeId::OTHER;
+    };
     entry.parent.store(parent.0, Ordering::Relaxed);
     entry.address.store(address.0, Ordering::Release);
     for _ in 0..PROBES_MAX {
@@ -97,7 +103,9 @@ fn insert(mut slot: &AtomicU32, mut at: usize, parent: NodeId, address: Address)
             Err(_) => {}
         }
         at = at.wrapping_add(1) & (SLOTS - 1);
-        let Some(next) = self::slot(at) else { return id };
+        let Some(next) = self::slot(at) else {
+            return id;
+        };
         slot = next;
     }
     // Not found again by others, but defined: the answer is right all the same.
@@ -113,7 +121,12 @@ pub(in crate::collector) fn end() -> NodeId {
 pub(in crate::collector) fn definition(id: NodeId) -> Option<(NodeId, Address)> {
     let entry = entry(id)?;
     let address = entry.address.load(Ordering::Acquire);
-    (address != 0).then(|| (NodeId(entry.parent.load(Ordering::Relaxed)), Address(address)))
+    (address != 0).then(|| {
+        (
+            NodeId(entry.parent.load(Ordering::Relaxed)),
+            Address(address),
+        )
+    })
 }
 
 /// Memory that the tables really use, in bytes: entries as a heap of pages, slots as if each
@@ -121,7 +134,9 @@ pub(in crate::collector) fn definition(id: NodeId) -> Option<(NodeId, Address)> 
 pub(in crate::collector) fn used_bytes() -> u64 {
     let nodes = u64::from(end().0);
     let slot_pages = nodes.min((SLOTS as u64).wrapping_mul(4) / 4096);
-    nodes.wrapping_mul(ENTRY_BYTES as u64).wrapping_add(slot_pages.wrapping_mul(4096))
+    nodes
+        .wrapping_mul(ENTRY_BYTES as u64)
+        .wrapping_add(slot_pages.wrapping_mul(4096))
 }
 
 fn is(id: NodeId, parent: NodeId, address: Address) -> bool {

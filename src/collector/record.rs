@@ -60,9 +60,16 @@ pub(in crate::collector) enum Contents {
 
 /// The inner allocator has answered a request for `size` bytes with `address`, 0 for failure.
 #[inline(never)]
-pub(in crate::collector) fn allocated(address: usize, size: usize, align: usize, contents: Contents) {
+pub(in crate::collector) fn allocated(
+    address: usize,
+    size: usize,
+    align: usize,
+    contents: Contents,
+) {
     let start = here!();
-    let Some(mut entered) = tracker::enter() else { return };
+    let Some(mut entered) = tracker::enter() else {
+        return;
+    };
     let at = clock::now_after();
     let node = stack(&mut entered, start);
     let (address, size) = (Address(address as u64), Bytes(size as u64));
@@ -75,7 +82,9 @@ pub(in crate::collector) fn allocated(address: usize, size: usize, align: usize,
             return tracker.tallies.dropped_full.add(1);
         }
         let encoder = &mut local.encoder;
-        local.region.append(&tracker.shared, |out| encoder.alloc(out, at, address, size, node));
+        local.region.append(&tracker.shared, |out| {
+            encoder.alloc(out, at, address, size, node)
+        });
         tracker.tallies.allocations.add(1);
     } else {
         allocated_specially(&mut entered, at, address, size, node, align, contents);
@@ -109,7 +118,9 @@ fn allocated_specially(
 /// The block at `address` is about to be given back to the inner allocator.
 #[inline(never)]
 pub(in crate::collector) fn freeing(address: usize) {
-    let Some(mut entered) = tracker::enter() else { return };
+    let Some(mut entered) = tracker::enter() else {
+        return;
+    };
     let at = clock::now_before();
     let tracker = entered.tracker();
     let local = entered.local();
@@ -117,7 +128,9 @@ pub(in crate::collector) fn freeing(address: usize) {
         return tracker.tallies.dropped_full.add(1);
     }
     let encoder = &mut local.encoder;
-    local.region.append(&tracker.shared, |out| encoder.free(out, at, Address(address as u64)));
+    local.region.append(&tracker.shared, |out| {
+        encoder.free(out, at, Address(address as u64))
+    });
     tracker.tallies.frees.add(1);
 }
 
@@ -137,7 +150,9 @@ pub(in crate::collector) fn reallocated(
     align: usize,
 ) {
     let start = here!();
-    let Some(mut entered) = tracker::enter() else { return };
+    let Some(mut entered) = tracker::enter() else {
+        return;
+    };
     let at = clock::now_after();
     let node = stack(&mut entered, start);
     let size = Bytes(size as u64);
@@ -165,7 +180,9 @@ fn failed(entered: &mut Entered, at: Ticks, size: Bytes, node: NodeId) {
         return tracker.tallies.dropped_full.add(1);
     }
     let encoder = &mut local.encoder;
-    local.region.append(&tracker.shared, |out| encoder.failed(out, at, size, node));
+    local
+        .region
+        .append(&tracker.shared, |out| encoder.failed(out, at, size, node));
     tracker.tallies.failed.add(1);
 }
 
@@ -182,5 +199,9 @@ fn stack(entered: &mut Entered, start: Start) -> NodeId {
 }
 
 fn align_log2(align: usize) -> u8 {
-    if align <= ALIGN_NATURAL { 0 } else { align.trailing_zeros() as u8 }
+    if align <= ALIGN_NATURAL {
+        0
+    } else {
+        align.trailing_zeros() as u8
+    }
 }

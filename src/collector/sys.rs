@@ -44,7 +44,11 @@ pub(in crate::collector) fn map_pages(bytes: usize) -> Option<NonNull<u8>> {
             0,
         )
     };
-    if at == libc::MAP_FAILED { None } else { NonNull::new(at.cast()) }
+    if at == libc::MAP_FAILED {
+        None
+    } else {
+        NonNull::new(at.cast())
+    }
 }
 
 /// Tells the kernel that these pages may be dropped; they read as zero afterwards.
@@ -124,8 +128,7 @@ impl ThreadName {
         push_decimal(&mut path, &mut at, id);
         push(&mut path, &mut at, b"/comm");
         // SAFETY: `path` is zero-terminated: what was pushed is shorter than the array.
-        let file =
-            unsafe { libc::open(path.as_ptr().cast(), libc::O_RDONLY | libc::O_CLOEXEC) };
+        let file = unsafe { libc::open(path.as_ptr().cast(), libc::O_RDONLY | libc::O_CLOEXEC) };
         if file < 0 {
             return None;
         }
@@ -194,9 +197,8 @@ pub(in crate::collector) fn stack_bounds() -> Option<(u64, u64)> {
     let mut start = ptr::null_mut();
     let mut bytes = 0;
     // SAFETY: initialised above; both results are plain out-pointers.
-    let found = unsafe {
-        libc::pthread_attr_getstack(attributes.as_ptr(), &raw mut start, &raw mut bytes)
-    };
+    let found =
+        unsafe { libc::pthread_attr_getstack(attributes.as_ptr(), &raw mut start, &raw mut bytes) };
     // SAFETY: initialised above and not used again.
     unsafe { libc::pthread_attr_destroy(attributes.as_mut_ptr()) };
     let start = start as u64;
@@ -207,8 +209,14 @@ pub(in crate::collector) fn stack_bounds() -> Option<(u64, u64)> {
 /// Copies `into.len()` bytes from `address` of this process, or fewer; answers how many. The
 /// kernel does the reading, so that an unmapped address is an answer and not a fault.
 pub(in crate::collector) fn read_memory(address: u64, into: &mut [u8]) -> usize {
-    let local = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
-    let remote = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: into.len() };
+    let local = libc::iovec {
+        iov_base: into.as_mut_ptr().cast(),
+        iov_len: into.len(),
+    };
+    let remote = libc::iovec {
+        iov_base: address as *mut libc::c_void,
+        iov_len: into.len(),
+    };
     // SAFETY: the kernel checks both ranges and writes only inside `into`.
     let read = unsafe {
         libc::process_vm_readv(libc::getpid(), &raw const local, 1, &raw const remote, 1, 0)
@@ -223,7 +231,12 @@ const MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED: i32 = 1 << 4;
 pub(in crate::collector) fn register_memory_barrier() -> bool {
     // SAFETY: plain numbers.
     let answer = unsafe {
-        libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0)
+        libc::syscall(
+            libc::SYS_membarrier,
+            MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED,
+            0,
+            0,
+        )
     };
     answer == 0
 }
@@ -245,8 +258,14 @@ pub(in crate::collector) fn unix_ns() -> u64 {
 }
 
 fn clock_ns(clock: libc::clockid_t) -> u64 {
-    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: the kernel writes into `now`.
     unsafe { libc::clock_gettime(clock, &raw mut now) };
-    now.tv_sec.cast_unsigned().wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec.cast_unsigned())
+    now.tv_sec
+        .cast_unsigned()
+        .wrapping_mul(1_000_000_000)
+        .wrapping_add(now.tv_nsec.cast_unsigned())
 }

@@ -85,6 +85,7 @@ impl Tallies {
             &self.not_sampled,
             &self.waited_ns,
             &self.walk.hits,
+            &self.walk.recalled,
             &self.walk.misses,
             &self.walk.fresh,
             &self.walk.derived,
@@ -245,7 +246,9 @@ pub(in crate::collector) fn enlist(session: u32) -> bool {
         // SAFETY: trackers are never freed.
         unsafe { &*slot }
     } else {
-        let Some(tracker) = Pool::take() else { return false };
+        let Some(tracker) = Pool::take() else {
+            return false;
+        };
         arm_exit(tracker);
         SLOT.set(ptr::from_ref(tracker).cast_mut());
         tracker
@@ -340,6 +343,7 @@ impl Tracker {
             (Counter::NotSampled, &tallies.not_sampled),
             (Counter::WaitedNs, &tallies.waited_ns),
             (Counter::WalkHits, &walk.hits),
+            (Counter::WalkRecalls, &walk.recalled),
             (Counter::WalkMisses, &walk.misses),
             (Counter::FreshFrames, &walk.fresh),
             (Counter::RulesDerived, &walk.derived),
@@ -353,9 +357,14 @@ impl Tracker {
 
     /// Defines the thread anew if it was renamed since. Called by the flusher.
     pub(in crate::collector) fn refresh_name(&self, os_thread: u64) {
-        let Some(name) = ThreadName::of_thread(os_thread) else { return };
+        let Some(name) = ThreadName::of_thread(os_thread) else {
+            return;
+        };
         let (front, back) = name.halves();
-        let known = (self.name.0.load(Ordering::Relaxed), self.name.1.load(Ordering::Relaxed));
+        let known = (
+            self.name.0.load(Ordering::Relaxed),
+            self.name.1.load(Ordering::Relaxed),
+        );
         if (front, back) != known {
             self.set_name(name);
             let thread = ThreadId(self.thread.load(Ordering::Relaxed));
@@ -439,7 +448,9 @@ impl Local {
         }
         if self.region.ring_bytes() != limits.ring_bytes {
             self.region.discard();
-            let Some(region) = Region::new(limits.ring_bytes, shared) else { return false };
+            let Some(region) = Region::new(limits.ring_bytes, shared) else {
+                return false;
+            };
             self.region = region;
         }
         true
@@ -495,7 +506,8 @@ impl Local {
         self.keyframe_due = false;
         self.region.note_keyframe(&tracker.shared);
         let encoder = &mut self.encoder;
-        self.region.append(&tracker.shared, |out| encoder.keyframe(out, now, thread));
+        self.region
+            .append(&tracker.shared, |out| encoder.keyframe(out, now, thread));
         // The limits depend on where the last keyframe is.
         self.region.look(&tracker.shared);
     }
@@ -564,7 +576,9 @@ impl Pool {
             return None;
         }
         let tracker = Tracker::create(created)?;
-        TABLE.get(created)?.store(ptr::from_ref(tracker).cast_mut(), Ordering::Release);
+        TABLE
+            .get(created)?
+            .store(ptr::from_ref(tracker).cast_mut(), Ordering::Release);
         CREATED.store(created.wrapping_add(1), Ordering::Release);
         Some(tracker)
     }
@@ -609,7 +623,12 @@ pub(in crate::collector) fn define_thread(
         });
         let len = pool.pending_len;
         if let Some(place) = pool.pending.get_mut(len) {
-            *place = Some(PendingThread { id, os_thread, at, name });
+            *place = Some(PendingThread {
+                id,
+                os_thread,
+                at,
+                name,
+            });
             pool.pending_len = len.wrapping_add(1);
             return id;
         }
@@ -623,7 +642,9 @@ pub(in crate::collector) fn define_thread(
 
 /// Takes the waiting definitions, at most as many as `into` holds; answers how many.
 pub(in crate::collector) fn take_pending(into: &mut [Option<PendingThread>]) -> usize {
-    let Some(mut pool) = POOL.lock() else { return 0 };
+    let Some(mut pool) = POOL.lock() else {
+        return 0;
+    };
     let len = pool.pending_len.min(into.len());
     for (to, from) in into.iter_mut().zip(pool.pending.iter_mut().take(len)) {
         *to = from.take();
@@ -659,7 +680,9 @@ fn arm_exit(tracker: &'static Tracker) {
 const EXIT_ROUNDS: u32 = 3;
 
 unsafe extern "C" fn thread_ended(value: *mut libc::c_void) {
-    let Some(tracker) = NonNull::new(value.cast::<Tracker>()) else { return };
+    let Some(tracker) = NonNull::new(value.cast::<Tracker>()) else {
+        return;
+    };
     // SAFETY: `arm_exit` stored a tracker, which lives as long as the process.
     let tracker: &'static Tracker = unsafe { tracker.as_ref() };
     // SAFETY: `busy` is not set: a destructor does not run inside the recorder, and a signal

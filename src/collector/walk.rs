@@ -39,6 +39,7 @@ use std::ptr::NonNull;
 use crate::collector::late;
 use crate::collector::nodes;
 use crate::collector::sys;
+use crate::collector::tails::{self, Tail, TailWord, Tails};
 use crate::collector::tally::Tally;
 use crate::collector::unwind::{self, LateStep, Registers, Rule, RuleKind, Step};
 use crate::recording::{Address, NodeId};
@@ -95,6 +96,7 @@ struct Fresh {
 #[derive(Debug, Default)]
 pub(in crate::collector) struct WalkTallies {
     pub(in crate::collector) hits: Tally,
+    pub(in crate::collector) recalled: Tally,
     pub(in crate::collector) misses: Tally,
     pub(in crate::collector) fresh: Tally,
     pub(in crate::collector) derived: Tally,
@@ -110,6 +112,7 @@ pub(in crate::collector) struct Walker {
     words: NonNull<Word>,
     fresh: NonNull<Fresh>,
     rules: NonNull<Rule>,
+    tails: Tails,
     /// How the kept stack ends.
     root: NodeId,
     depth_max: usize,
@@ -136,7 +139,10 @@ impl Walker {
     pub(in crate::collector) const fn bytes(depth_max: usize) -> usize {
         let frames = Self::frames_max(depth_max);
         let per_frame = size_of::<Kept>() + 2 * size_of::<Word>() + size_of::<Fresh>();
-        frames.saturating_mul(per_frame).saturating_add(RULES * size_of::<Rule>())
+        frames
+            .saturating_mul(per_frame)
+            .saturating_add(RULES * size_of::<Rule>())
+            .saturating_add(Tails::BYTES)
     }
 
     /// Frames that may be kept: twice the limit, the recorder's own, and one to spare.
@@ -151,13 +157,14 @@ impl Walker {
     /// uses, for ever.
     pub(in crate::collector) unsafe fn new(pages: NonNull<u8>, depth_max: usize) -> Self {
         let frames = Self::frames_max(depth_max);
-        // SAFETY: the four arrays lie one behind the other inside the pages, largest alignment
+        // SAFETY: the five arrays lie one behind the other inside the pages, largest alignment
         // first (all are multiples of eight bytes).
         unsafe {
             let rules = pages.cast::<Rule>();
             let words = rules.add(RULES).cast::<Word>();
             let kept = words.add(frames.wrapping_mul(2)).cast::<Kept>();
             let fresh = kept.add(frames).cast::<Fresh>();
+            let tails = Tails::new(fresh.add(frames).cast());
             for at in 0..RULES {
                 rules.add(at).write(Rule::EMPTY);
             }
@@ -167,6 +174,7 @@ impl Walker {
                 words,
                 fresh,
                 rules,
+                tails,
                 root: NodeId::ROOT,
                 depth_max,
                 stack: (0, 0),
@@ -179,6 +187,7 @@ impl Walker {
     pub(in crate::collector) fn adopt(&mut self, stack: (u64, u64)) {
         self.kept_len = 0;
         self.stack = stack;
+        self.tails.clear();
     }
 
     /// Gives the memory back to the system; the walker is not used again.
@@ -206,6 +215,10 @@ impl Walker {
             tallies.hits.add(1);
             return self.finish(self.kept(top).node, tallies);
         }
+        if let Some(node) = self.recall(&start) {
+            tallies.recalled.add(1);
+            return self.finish(node, tallies);
+        }
         let node = self.walk_fresh(start, tallies);
         self.finish(node, tallies)
     }
@@ -221,6 +234,64 @@ impl Walker {
         node
     }
 
+    /// The node of a recent stack that is the present one, if there is one.
+    #[inline]
+    fn recall(&self, start: &Registers) -> Option<NodeId> {
+        if cfg!(rheaper_naive_walk) {
+            return None;
+        }
+        self.tails
+            .candidates(start)
+            .iter()
+            .find(|tail| self.is_present(tail, start))
+            .map(|tail| tail.node)
+    }
+
+    #[inline]
+    fn is_present(&self, tail: &Tail, start: &Registers) -> bool {
+        let base = tail.base as usize;
+        tails::holds(tail, start)
+            && base < self.kept_len
+            && self.kept(base).node == tail.base_node
+            && self.meets(base, &tail.base_registers)
+            && self.first_changed(self.kept(base).words).is_none()
+            && self.depth_fits(base.wrapping_add(1), tail.frames as usize)
+    }
+
+    /// Leaves the fresh frames of a walk that met the kept frame at `base` as a tail.
+    fn remember(&mut self, base: usize, fresh_len: usize) {
+        let Some(top) = self.kept_len.checked_sub(1) else {
+            return;
+        };
+        let (first, end) = (self.kept(base).words, self.kept(top).words);
+        let len = end.wrapping_sub(first) as usize;
+        if self.kept(top).barrier || len > tails::WORDS_MAX {
+            return;
+        }
+        let start = self.kept(top).registers;
+        let mut words = [TailWord::default(); tails::WORDS_MAX];
+        for (word, at) in words.iter_mut().zip(first..end) {
+            // SAFETY: words below the top frame's count are initialised.
+            let kept = unsafe { self.words.add(at as usize).read() };
+            *word = TailWord {
+                value: kept.value,
+                distance: kept.at.wrapping_sub(start.sp),
+            };
+        }
+        let tail = Tail {
+            start,
+            base: base as u32,
+            frames: fresh_len as u32,
+            base_registers: self.kept(base).registers,
+            base_node: self.kept(base).node,
+            node: self.kept(top).node,
+            words_len: len as u32,
+            fp_matters: self.kept(top).fp_matters,
+            words,
+        };
+        self.tails.insert(&tail);
+    }
+
     fn walk_fresh(&mut self, start: Registers, tallies: &WalkTallies) -> NodeId {
         tallies.misses.add(1);
         let (mut outcome, mut fresh_len) = self.unwind(start, self.frames_kept_max(), tallies);
@@ -231,7 +302,11 @@ impl Walker {
             (outcome, fresh_len) = self.unwind(start, self.frames_walked_max(), tallies);
         }
         tallies.fresh.add(fresh_len as u64);
-        self.keep(&outcome, fresh_len)
+        let node = self.keep(&outcome, fresh_len);
+        if let Outcome::Met(base) = outcome {
+            self.remember(base, fresh_len);
+        }
+        node
     }
 
     /// Unwinds fresh frames until they meet a kept one or a root; at most `frames_max`.
@@ -259,7 +334,11 @@ impl Walker {
                 }
             }
             // With nothing kept to meet, a walk stops where slack on both sides is left.
-            let limit = if self.kept_len == 0 { self.frames_walked_max() } else { frames_max };
+            let limit = if self.kept_len == 0 {
+                self.frames_walked_max()
+            } else {
+                frames_max
+            };
             if fresh_len > limit {
                 return (Outcome::Root(NodeId::TRUNCATED), fresh_len);
             }
@@ -344,7 +423,11 @@ impl Walker {
         let mut read = |at: u64| {
             let readable = lowest <= at && at.checked_add(8).is_some_and(|behind| behind <= end);
             // SAFETY: inside this thread's stack, above its current sp.
-            if readable { Ok(unsafe { read_word(at) }) } else { Err(()) }
+            if readable {
+                Ok(unsafe { read_word(at) })
+            } else {
+                Err(())
+            }
         };
         let step = if kind == RuleKind::Late {
             let (tag, step) = leave_late(&fresh.registers, is_return_address, &mut read);
@@ -414,7 +497,11 @@ impl Walker {
             words = self.push_word(words, fresh.fp_at);
         }
         // The innermost frame is the recorder's own: not part of the stack that is asked for.
-        let node = if is_own { below.node } else { self.node_of(fresh, below.node) };
+        let node = if is_own {
+            below.node
+        } else {
+            self.node_of(fresh, below.node)
+        };
         let kept = Kept {
             registers: fresh.registers,
             node,
@@ -504,7 +591,11 @@ impl Walker {
                 read_word(word.at) ^ word.value
             };
         }
-        if changed == 0 { None } else { self.find_changed(len) }
+        if changed == 0 {
+            None
+        } else {
+            self.find_changed(len)
+        }
     }
 
     #[cold]
@@ -522,7 +613,12 @@ impl Walker {
     fn push_word(&mut self, at: u32, address: u64) -> u32 {
         // SAFETY: at most two words a kept frame, and there is room for twice the frames. The
         // address was read in this walk.
-        unsafe { self.words.add(at as usize).write(Word { at: address, value: read_word(address) }) };
+        unsafe {
+            self.words.add(at as usize).write(Word {
+                at: address,
+                value: read_word(address),
+            })
+        };
         at.wrapping_add(1)
     }
 
@@ -549,7 +645,11 @@ impl Walker {
     #[cold]
     fn walk_foreign(&mut self, start: Registers, tallies: &WalkTallies) -> NodeId {
         tallies.misses.add(1);
-        let mut window = Window { start: 0, len: 0, bytes: [0; Window::BYTES] };
+        let mut window = Window {
+            start: 0,
+            len: 0,
+            bytes: [0; Window::BYTES],
+        };
         let mut read = |at: u64| window.word(at).ok_or(());
         let mut registers = start;
         let mut fresh_len = 0;
@@ -643,7 +743,11 @@ impl Window {
     fn word(&mut self, at: u64) -> Option<u64> {
         let covered = |window: &Self| {
             let from = usize::try_from(at.checked_sub(window.start)?).ok()?;
-            let bytes = window.bytes.get(..window.len)?.get(from..)?.first_chunk::<8>()?;
+            let bytes = window
+                .bytes
+                .get(..window.len)?
+                .get(from..)?
+                .first_chunk::<8>()?;
             Some(u64::from_ne_bytes(*bytes))
         };
         covered(self).or_else(|| {
@@ -651,7 +755,10 @@ impl Window {
             self.len = sys::read_memory(at, &mut self.bytes);
             if self.len == 0 {
                 // The window may reach into an unmapped page: the word itself may not.
-                self.len = self.bytes.get_mut(..8).map_or(0, |word| sys::read_memory(at, word));
+                self.len = self
+                    .bytes
+                    .get_mut(..8)
+                    .map_or(0, |word| sys::read_memory(at, word));
             }
             covered(self)
         })

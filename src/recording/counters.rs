@@ -65,6 +65,8 @@ counters! {
     NodeTableFull = 35, "backtraces_other";
     /// Walks answered wholly by the kept stack.
     WalkHits = 48, "walk_hits";
+    /// Walks answered by a recent stack's innermost frames and the kept stack below them.
+    WalkRecalls = 52, "walk_recalls";
     /// Walks that unwound at least one fresh frame.
     WalkMisses = 49, "walk_misses";
     /// Fresh frames unwound.
