@@ -58,12 +58,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Allocator<A> {
         // SAFETY: the caller owes `alloc_zeroed`'s contract.
         let block = unsafe { self.inner.alloc_zeroed(layout) };
         if is_recording() {
-            record::allocated(
-                block.addr(),
-                layout.size(),
-                layout.align(),
-                Contents::Zeroed,
-            );
+            record::allocated(block.addr(), layout.size(), layout.align(), Contents::Zeroed);
         }
         block
     }

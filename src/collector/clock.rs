@@ -40,37 +40,13 @@ pub(in crate::collector) struct ClockFacts {
 /// Chooses the clock. Called before recording begins.
 pub(in crate::collector) fn choose() -> ClockFacts {
     let (kind, facts) = if TEST_CLOCK.load(Ordering::Relaxed) != 0 {
-        (
-            KIND_TEST,
-            ClockFacts {
-                kind: ClockKind::Tsc,
-                tick_shift: 0,
-            },
-        )
+        (KIND_TEST, ClockFacts { kind: ClockKind::Tsc, tick_shift: 0 })
     } else if tsc_is_trustworthy() {
-        (
-            KIND_TSC,
-            ClockFacts {
-                kind: ClockKind::Tsc,
-                tick_shift: TSC_SHIFT,
-            },
-        )
+        (KIND_TSC, ClockFacts { kind: ClockKind::Tsc, tick_shift: TSC_SHIFT })
     } else if monotonic_moves() {
-        (
-            KIND_MONOTONIC,
-            ClockFacts {
-                kind: ClockKind::Monotonic,
-                tick_shift: MONOTONIC_SHIFT,
-            },
-        )
+        (KIND_MONOTONIC, ClockFacts { kind: ClockKind::Monotonic, tick_shift: MONOTONIC_SHIFT })
     } else {
-        (
-            KIND_COUNTER,
-            ClockFacts {
-                kind: ClockKind::Counter,
-                tick_shift: 0,
-            },
-        )
+        (KIND_COUNTER, ClockFacts { kind: ClockKind::Counter, tick_shift: 0 })
     };
     KIND.store(kind, Ordering::Release);
     facts
@@ -78,10 +54,7 @@ pub(in crate::collector) fn choose() -> ClockFacts {
 
 /// Lets a test drive the time. Zero of `clock` takes it away again.
 pub(in crate::collector) fn set_test_clock(clock: Option<fn() -> u64>) {
-    TEST_CLOCK.store(
-        clock.map_or(0, |clock| clock as usize as u64),
-        Ordering::Release,
-    );
+    TEST_CLOCK.store(clock.map_or(0, |clock| clock as usize as u64), Ordering::Release);
 }
 
 /// Now, not before anything that the program did before this call.
@@ -118,11 +91,7 @@ pub(in crate::collector) fn pair() -> ClockPair {
         if width < best_width {
             best_width = width;
             let ticks = Ticks(before.0.saturating_add(width / 2));
-            best = ClockPair {
-                ticks,
-                monotonic_ns,
-                unix_ns: 0,
-            };
+            best = ClockPair { ticks, monotonic_ns, unix_ns: 0 };
         }
     }
     best.unix_ns = sys::unix_ns();
@@ -136,10 +105,7 @@ pub(in crate::collector) fn rate(facts: ClockFacts, first: ClockPair, second: Cl
         ClockKind::Monotonic => 1e9 / f64::from(1_u32 << facts.tick_shift.min(31)),
         ClockKind::Tsc => {
             let ticks = second.ticks.0.saturating_sub(first.ticks.0) as f64;
-            let ns = second
-                .monotonic_ns
-                .saturating_sub(first.monotonic_ns)
-                .max(1) as f64;
+            let ns = second.monotonic_ns.saturating_sub(first.monotonic_ns).max(1) as f64;
             ticks * 1e9 / ns
         }
     }
@@ -174,10 +140,7 @@ fn tsc_is_trustworthy() -> bool {
     let kernel_trusts =
         std::fs::read_to_string("/sys/devices/system/clocksource/clocksource0/current_clocksource")
             .is_ok_and(|name| {
-                matches!(
-                    name.trim(),
-                    "tsc" | "kvm-clock" | "hyperv_clocksource_tsc_page"
-                )
+                matches!(name.trim(), "tsc" | "kvm-clock" | "hyperv_clocksource_tsc_page")
             });
     invariant && kernel_trusts
 }

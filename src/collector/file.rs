@@ -18,11 +18,8 @@ const NAMES_MAX: u32 = 10_000;
 pub(in crate::collector) fn create(directory: &Path, unix_s: u64) -> io::Result<(PathBuf, File)> {
     std::fs::create_dir_all(directory)?;
     for number in 1..=NAMES_MAX {
-        let name = if number == 1 {
-            format!("rip-{unix_s}")
-        } else {
-            format!("rip-{unix_s}-{number}")
-        };
+        let name =
+            if number == 1 { format!("rip-{unix_s}") } else { format!("rip-{unix_s}-{number}") };
         let path = directory.join(name);
         let mut options = OpenOptions::new();
         options.write(true).create_new(true).mode(0o600);

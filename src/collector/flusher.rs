@@ -160,11 +160,8 @@ impl Flusher {
         if self.failure.is_some() {
             self.lost_bytes = self.lost_bytes.saturating_add(len as u64);
         } else {
-            let head = EventsHead {
-                stream: tracker.stream,
-                offset: read.offset,
-                keyframe: read.keyframe,
-            };
+            let head =
+                EventsHead { stream: tracker.stream, offset: read.offset, keyframe: read.keyframe };
             self.make_room(len.saturating_add(EventsHead::BYTES));
             self.block(BlockKind::Events, |out| {
                 head.write(out);
@@ -208,8 +205,7 @@ impl Flusher {
             }
             self.node_block(hole, 1);
             self.holes_len = self.holes_len.saturating_sub(1);
-            self.holes
-                .copy_within(at.saturating_add(1)..=self.holes_len, at);
+            self.holes.copy_within(at.saturating_add(1)..=self.holes_len, at);
         }
     }
 
@@ -217,11 +213,7 @@ impl Flusher {
         if count == 0 {
             return;
         }
-        self.make_room(
-            (count as usize)
-                .saturating_mul(15)
-                .saturating_add(NodesHead::BYTES),
-        );
+        self.make_room((count as usize).saturating_mul(15).saturating_add(NodesHead::BYTES));
         self.block(BlockKind::Nodes, |out| {
             NodesHead { first, count }.write(out);
             let mut previous = crate::recording::Address(0);
@@ -247,13 +239,8 @@ impl Flusher {
             self.block(BlockKind::Threads, |out| {
                 for thread in pending.iter().take(len).flatten() {
                     let name = thread.name.as_bytes();
-                    ThreadDef {
-                        id: thread.id,
-                        os_id: thread.os_thread,
-                        at: thread.at,
-                        name,
-                    }
-                    .write(out);
+                    ThreadDef { id: thread.id, os_id: thread.os_thread, at: thread.at, name }
+                        .write(out);
                 }
             });
             self.pending = pending;
@@ -264,9 +251,7 @@ impl Flusher {
         while let Some(bytes) = registry::definition_bytes(self.modules_done) {
             self.make_room(bytes);
             let index = self.modules_done;
-            self.block(BlockKind::Modules, |out| {
-                registry::write_definition(index, out)
-            });
+            self.block(BlockKind::Modules, |out| registry::write_definition(index, out));
             self.modules_done = self.modules_done.saturating_add(1);
         }
     }
@@ -298,29 +283,14 @@ impl Flusher {
         for tracker in tracker::all().filter(|tracker| tracker.is_in(self.session)) {
             tracker.count_into(&mut counters);
         }
-        counters.set(
-            Counter::DroppedNoTracker,
-            tracker::UNTRACKED.load(Ordering::Relaxed),
-        );
-        counters.set(
-            Counter::DroppedNoMemory,
-            tracker::NO_MEMORY.load(Ordering::Relaxed),
-        );
-        counters.add(
-            Counter::DroppedReentrant,
-            tracker::DURING_START.load(Ordering::Relaxed),
-        );
+        counters.set(Counter::DroppedNoTracker, tracker::UNTRACKED.load(Ordering::Relaxed));
+        counters.set(Counter::DroppedNoMemory, tracker::NO_MEMORY.load(Ordering::Relaxed));
+        counters.add(Counter::DroppedReentrant, tracker::DURING_START.load(Ordering::Relaxed));
         // The shortest event has one byte: an upper bound of what was lost.
         counters.set(Counter::DroppedWrite, self.lost_bytes);
-        counters.set(
-            Counter::BytesWritten,
-            self.written.saturating_add(self.used as u64),
-        );
+        counters.set(Counter::BytesWritten, self.written.saturating_add(self.used as u64));
         counters.set(Counter::Threads, tracker::threads_defined());
-        counters.set(
-            Counter::Nodes,
-            u64::from(nodes::end().0.saturating_sub(NodeId::FIRST.0)),
-        );
+        counters.set(Counter::Nodes, u64::from(nodes::end().0.saturating_sub(NodeId::FIRST.0)));
         counters.set(Counter::ModuleRefreshes, self.refreshes);
         counters.set(Counter::FlushGapMaxNs, self.gap_max_ns);
         let own = (BUFFER_BYTES as u64)
@@ -334,16 +304,9 @@ impl Flusher {
     fn seal(&mut self) {
         let pair = clock::pair();
         self.block(BlockKind::Clock, |out| pair.write(out));
-        let reason = if self.failure.is_some() {
-            SealReason::WriteFailed
-        } else {
-            SealReason::Disabled
-        };
-        let seal = Seal {
-            at: pair.ticks,
-            reason,
-            os_error: self.failure.unwrap_or(0),
-        };
+        let reason =
+            if self.failure.is_some() { SealReason::WriteFailed } else { SealReason::Disabled };
+        let seal = Seal { at: pair.ticks, reason, os_error: self.failure.unwrap_or(0) };
         self.block(BlockKind::Seal, |out| seal.write(out));
     }
 
@@ -364,10 +327,7 @@ impl Flusher {
             return;
         };
         head.copy_from_slice(&BlockHeader::for_payload(kind, written, &[]).to_bytes());
-        self.used = self
-            .used
-            .saturating_add(BLOCK_HEADER_BYTES)
-            .saturating_add(len);
+        self.used = self.used.saturating_add(BLOCK_HEADER_BYTES).saturating_add(len);
     }
 
     /// Writes the buffer out if a payload of `bytes` would not fit behind it.

@@ -43,25 +43,13 @@ impl Limits {
         buffered_events: usize,
         sample_rate: f64,
     ) -> Self {
-        let bytes = buffered_events
-            .saturating_mul(BYTES_AN_EVENT)
-            .min(RING_BYTES_MAX);
-        let rate = if sample_rate.is_nan() {
-            1.0
-        } else {
-            sample_rate.clamp(0.0, 1.0)
-        };
+        let bytes = buffered_events.saturating_mul(BYTES_AN_EVENT).min(RING_BYTES_MAX);
+        let rate = if sample_rate.is_nan() { 1.0 } else { sample_rate.clamp(0.0, 1.0) };
         Self {
             depth_max: depth.min(DEPTH_MAX),
             trackers_max: trackers.clamp(1, TRACKERS_MAX),
-            ring_bytes: bytes
-                .next_power_of_two()
-                .clamp(RING_BYTES_MIN, RING_BYTES_MAX),
-            sample_below: if rate >= 1.0 {
-                u64::MAX
-            } else {
-                (rate * u64::MAX as f64) as u64
-            },
+            ring_bytes: bytes.next_power_of_two().clamp(RING_BYTES_MIN, RING_BYTES_MAX),
+            sample_below: if rate >= 1.0 { u64::MAX } else { (rate * u64::MAX as f64) as u64 },
         }
     }
 }

@@ -59,11 +59,7 @@ struct Layout {
 
 impl Layout {
     fn of(bias: u64, headers: &[libc::Elf64_Phdr]) -> Option<Self> {
-        let mut layout = Self {
-            text: (u64::MAX, 0),
-            mapping: (u64::MAX, 0),
-            ..Self::default()
-        };
+        let mut layout = Self { text: (u64::MAX, 0), mapping: (u64::MAX, 0), ..Self::default() };
         let mut table = None;
         for header in headers {
             let start = bias.wrapping_add(header.p_vaddr);
@@ -97,13 +93,8 @@ impl Layout {
                 let end = start.wrapping_add(header.p_memsz);
                 header.p_type == libc::PT_LOAD && start <= frames && frames < end
             })?;
-            let end = bias
-                .wrapping_add(segment.p_vaddr)
-                .wrapping_add(segment.p_memsz);
-            Some((
-                table,
-                (frames, usize::try_from(end.wrapping_sub(frames)).ok()?),
-            ))
+            let end = bias.wrapping_add(segment.p_vaddr).wrapping_add(segment.p_memsz);
+            Some((table, (frames, usize::try_from(end.wrapping_sub(frames)).ok()?)))
         });
         Some(layout)
     }
@@ -141,11 +132,8 @@ fn unwind_frames_address((table, len): Piece) -> Option<u64> {
     let head = unsafe { *(table as *const [u8; 8]) };
     let [version, encoding, _, _, a, b, c, d] = head;
     let distance = i32::from_ne_bytes([a, b, c, d]);
-    (version == 1 && encoding == RELATIVE_FOUR_BYTES).then(|| {
-        table
-            .wrapping_add(4)
-            .wrapping_add_signed(i64::from(distance))
-    })
+    (version == 1 && encoding == RELATIVE_FOUR_BYTES)
+        .then(|| table.wrapping_add(4).wrapping_add_signed(i64::from(distance)))
 }
 
 impl Module {
@@ -314,9 +302,7 @@ pub(in crate::collector) fn identify(pc: Address) -> Option<Identity> {
     // SAFETY: zeroed, then written.
     let found = unsafe { found.assume_init() };
     let start = found.map_start as u64;
-    let len = (found.map_end as u64)
-        .saturating_sub(start)
-        .min(HEAD_BYTES as u64) as usize;
+    let len = (found.map_end as u64).saturating_sub(start).min(HEAD_BYTES as u64) as usize;
     // SAFETY: the object is mapped from `map_start`, and stays while `pc`, a frame of the
     // calling thread, is inside it.
     let head = unsafe { std::slice::from_raw_parts(start as *const u8, len) };
@@ -381,11 +367,7 @@ fn describe(
 ) -> Option<Module> {
     let layout = Layout::of(bias, headers)?;
     let mut module = Module {
-        path: if is_main && name.is_empty() {
-            own_executable()
-        } else {
-            name
-        },
+        path: if is_main && name.is_empty() { own_executable() } else { name },
         build_id: layout.build_id().to_vec(),
         bias,
         text: (Address(layout.text.0), Address(layout.text.1)),
@@ -443,11 +425,7 @@ unsafe fn read_dynamic(start: u64, len: usize, module: &mut Module) {
         return;
     };
     // glibc relocates this pointer, musl and the kernel's own object don't.
-    let strings = if strings < module.bias {
-        strings.wrapping_add(module.bias)
-    } else {
-        strings
-    };
+    let strings = if strings < module.bias { strings.wrapping_add(module.bias) } else { strings };
     let inside = module.layout.mapping.0..module.layout.mapping.1;
     for [tag, offset] in entries() {
         let at = strings.wrapping_add(*offset);

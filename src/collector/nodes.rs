@@ -121,12 +121,7 @@ pub(in crate::collector) fn end() -> NodeId {
 pub(in crate::collector) fn definition(id: NodeId) -> Option<(NodeId, Address)> {
     let entry = entry(id)?;
     let address = entry.address.load(Ordering::Acquire);
-    (address != 0).then(|| {
-        (
-            NodeId(entry.parent.load(Ordering::Relaxed)),
-            Address(address),
-        )
-    })
+    (address != 0).then(|| (NodeId(entry.parent.load(Ordering::Relaxed)), Address(address)))
 }
 
 /// Memory that the tables really use, in bytes: entries as a heap of pages, slots as if each
@@ -134,9 +129,7 @@ pub(in crate::collector) fn definition(id: NodeId) -> Option<(NodeId, Address)> 
 pub(in crate::collector) fn used_bytes() -> u64 {
     let nodes = u64::from(end().0);
     let slot_pages = nodes.min((SLOTS as u64).wrapping_mul(4) / 4096);
-    nodes
-        .wrapping_mul(ENTRY_BYTES as u64)
-        .wrapping_add(slot_pages.wrapping_mul(4096))
+    nodes.wrapping_mul(ENTRY_BYTES as u64).wrapping_add(slot_pages.wrapping_mul(4096))
 }
 
 fn is(id: NodeId, parent: NodeId, address: Address) -> bool {

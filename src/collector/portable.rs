@@ -42,9 +42,7 @@ pub(in crate::collector) struct Walker {
 impl Walker {
     /// Bytes of memory that a walker with this limit needs.
     pub(in crate::collector) const fn bytes(depth_max: usize) -> usize {
-        depth_max
-            .saturating_add(OWN_FRAMES)
-            .saturating_mul(size_of::<u64>())
+        depth_max.saturating_add(OWN_FRAMES).saturating_mul(size_of::<u64>())
     }
 
     /// A walker for stacks of `depth_max` frames.
@@ -52,10 +50,7 @@ impl Walker {
     /// # Safety
     /// `pages` is memory of [`Walker::bytes`] bytes, 8-byte aligned, that nobody else uses.
     pub(in crate::collector) unsafe fn new(pages: NonNull<u8>, depth_max: usize) -> Self {
-        Self {
-            frames: pages.cast(),
-            depth_max,
-        }
+        Self { frames: pages.cast(), depth_max }
     }
 
     /// Another thread, or another recording: nothing is kept between walks.
@@ -89,11 +84,7 @@ impl Walker {
         let node = (0..len).rev().fold(root, |parent, at| {
             // SAFETY: written above.
             let address = unsafe { self.frames.add(at).read() };
-            if address == 0 {
-                parent
-            } else {
-                nodes::intern(parent, Address(address))
-            }
+            if address == 0 { parent } else { nodes::intern(parent, Address(address)) }
         });
         match (node, root) {
             (NodeId::OTHER, _) => tallies.other.add(1),

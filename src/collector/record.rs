@@ -82,9 +82,7 @@ pub(in crate::collector) fn allocated(
             return tracker.tallies.dropped_full.add(1);
         }
         let encoder = &mut local.encoder;
-        local.region.append(&tracker.shared, |out| {
-            encoder.alloc(out, at, address, size, node)
-        });
+        local.region.append(&tracker.shared, |out| encoder.alloc(out, at, address, size, node));
         tracker.tallies.allocations.add(1);
     } else {
         allocated_specially(&mut entered, at, address, size, node, align, contents);
@@ -128,9 +126,7 @@ pub(in crate::collector) fn freeing(address: usize) {
         return tracker.tallies.dropped_full.add(1);
     }
     let encoder = &mut local.encoder;
-    local.region.append(&tracker.shared, |out| {
-        encoder.free(out, at, Address(address as u64))
-    });
+    local.region.append(&tracker.shared, |out| encoder.free(out, at, Address(address as u64)));
     tracker.tallies.frees.add(1);
 }
 
@@ -180,9 +176,7 @@ fn failed(entered: &mut Entered, at: Ticks, size: Bytes, node: NodeId) {
         return tracker.tallies.dropped_full.add(1);
     }
     let encoder = &mut local.encoder;
-    local
-        .region
-        .append(&tracker.shared, |out| encoder.failed(out, at, size, node));
+    local.region.append(&tracker.shared, |out| encoder.failed(out, at, size, node));
     tracker.tallies.failed.add(1);
 }
 
@@ -191,7 +185,10 @@ fn stack(entered: &mut Entered, start: Start) -> NodeId {
     let tallies = &entered.tracker().tallies;
     let local = entered.local();
     if local.is_sampled() {
-        local.walker.walk(start, &tallies.walk)
+        let node = local.walker.walk(start, &tallies.walk);
+        #[cfg(rheaper_check_walk)]
+        crate::collector::check::compare(node, crate::collector::limits::get().depth_max);
+        node
     } else {
         tallies.not_sampled.add(1);
         NodeId::NONE
@@ -199,9 +196,5 @@ fn stack(entered: &mut Entered, start: Start) -> NodeId {
 }
 
 fn align_log2(align: usize) -> u8 {
-    if align <= ALIGN_NATURAL {
-        0
-    } else {
-        align.trailing_zeros() as u8
-    }
+    if align <= ALIGN_NATURAL { 0 } else { align.trailing_zeros() as u8 }
 }

@@ -55,9 +55,7 @@ impl Shared {
         let tail = self.tail.load(Ordering::Relaxed);
         let ring_bytes = self.ring_bytes.load(Ordering::Acquire);
         let ring = NonNull::new(self.ring.load(Ordering::Acquire) as *mut u8)?;
-        let len = end
-            .checked_sub(tail)
-            .filter(|len| 0 < *len && *len <= ring_bytes)?;
+        let len = end.checked_sub(tail).filter(|len| 0 < *len && *len <= ring_bytes)?;
         let at = tail & ring_bytes.wrapping_sub(1);
         let first_len = len.min(ring_bytes.wrapping_sub(at));
         // SAFETY: both pieces are inside the ring, and the owner does not write between the
@@ -116,16 +114,8 @@ impl Region {
         let ring = sys::map_pages(ring_bytes.checked_add(EVENT_BYTES_MAX)?)?;
         let head = shared.committed.load(Ordering::Relaxed);
         shared.ring.store(ring.as_ptr() as u64, Ordering::Release);
-        shared
-            .ring_bytes
-            .store(ring_bytes as u64, Ordering::Release);
-        Some(Self {
-            ring,
-            ring_bytes,
-            head,
-            limit: 0,
-            last_keyframe: 0,
-        })
+        shared.ring_bytes.store(ring_bytes as u64, Ordering::Release);
+        Some(Self { ring, ring_bytes, head, limit: 0, last_keyframe: 0 })
     }
 
     pub(in crate::collector) fn ring_bytes(&self) -> usize {
@@ -168,11 +158,7 @@ impl Region {
         let is_half_full = used >= size / 2;
         let next = if is_half_full { full } else { half.min(full) };
         self.limit = next.min(keyframe);
-        Room {
-            fits: self.head < full,
-            is_half_full,
-            wants_keyframe: self.head >= keyframe,
-        }
+        Room { fits: self.head < full, is_half_full, wants_keyframe: self.head >= keyframe }
     }
 
     /// Appends what `encode` writes, and commits it.

@@ -76,13 +76,7 @@ pub(in crate::collector) fn add_late(module: &LateModule) {
 pub(in crate::collector) fn definition_bytes(index: usize) -> Option<usize> {
     let known = known();
     let module = known.get(index)?;
-    Some(
-        module
-            .path
-            .len()
-            .saturating_add(module.build_id.len())
-            .saturating_add(64),
-    )
+    Some(module.path.len().saturating_add(module.build_id.len()).saturating_add(64))
 }
 
 /// Appends the definition of the module with this index.

@@ -61,10 +61,7 @@ fn running() -> MutexGuard<'static, Option<Running>> {
 pub fn enable_tracking(config: TrackerConfig) -> Result<PathBuf, Error> {
     let mut running = running();
     // A forked child inherits the parent's state, but not its flusher.
-    if running
-        .as_ref()
-        .is_some_and(|running| running.process == sys::process_id())
-    {
+    if running.as_ref().is_some_and(|running| running.process == sys::process_id()) {
         return Err(Error::AlreadyEnabled);
     }
     let ignored = Ignored::new();
@@ -85,24 +82,15 @@ pub fn enable_tracking(config: TrackerConfig) -> Result<PathBuf, Error> {
     drop(loaded);
 
     let (path, mut file) = file::create(&config.profile_dir, start.unix_ns / 1_000_000_000)
-        .map_err(|source| Error::File {
-            path: config.profile_dir.clone(),
-            source,
-        })?;
+        .map_err(|source| Error::File { path: config.profile_dir.clone(), source })?;
     let header = header(&config, limits, facts, start);
     let begun = file
         .write_all(&header.to_bytes())
-        .map_err(|source| Error::File {
-            path: path.clone(),
-            source,
-        })
+        .map_err(|source| Error::File { path: path.clone(), source })
         .and_then(|()| start_flusher(file, session, header.to_bytes().len() as u64));
     match begun {
         Ok(flusher) => {
-            *running = Some(Running {
-                flusher,
-                process: sys::process_id(),
-            });
+            *running = Some(Running { flusher, process: sys::process_id() });
             drop(ignored);
             // If there is no memory for the first tracker, this thread's events are counted.
             let _ = tracker::enlist(session);
@@ -189,11 +177,7 @@ unsafe extern "C" fn forked_child() {
 
 fn next_session() -> u32 {
     let session = SESSIONS.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-    if session == 0 {
-        next_session()
-    } else {
-        session
-    }
+    if session == 0 { next_session() } else { session }
 }
 
 fn header(config: &TrackerConfig, limits: Limits, facts: ClockFacts, start: ClockPair) -> Header {
@@ -204,11 +188,7 @@ fn header(config: &TrackerConfig, limits: Limits, facts: ClockFacts, start: Cloc
     let mut recording_id = [0; 16];
     // SAFETY: writes at most 16 bytes into the array; without randomness the id is zero.
     unsafe { libc::getrandom(recording_id.as_mut_ptr().cast(), recording_id.len(), 0) };
-    let sample_rate = if config.sample_rate.is_nan() {
-        1.0
-    } else {
-        config.sample_rate
-    };
+    let sample_rate = if config.sample_rate.is_nan() { 1.0 } else { config.sample_rate };
     Header {
         clock: facts.kind,
         tick_shift: facts.tick_shift,
@@ -236,12 +216,8 @@ fn start_flusher(file: File, session: u32, written: u64) -> Result<libc::pthread
     let refused = unsafe {
         libc::sigfillset(all.as_mut_ptr());
         libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
-        let refused = libc::pthread_create(
-            &raw mut thread,
-            std::ptr::null(),
-            run_flusher,
-            flusher.cast(),
-        );
+        let refused =
+            libc::pthread_create(&raw mut thread, std::ptr::null(), run_flusher, flusher.cast());
         libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut());
         refused
     };

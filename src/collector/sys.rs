@@ -44,11 +44,7 @@ pub(in crate::collector) fn map_pages(bytes: usize) -> Option<NonNull<u8>> {
             0,
         )
     };
-    if at == libc::MAP_FAILED {
-        None
-    } else {
-        NonNull::new(at.cast())
-    }
+    if at == libc::MAP_FAILED { None } else { NonNull::new(at.cast()) }
 }
 
 /// Tells the kernel that these pages may be dropped; they read as zero afterwards.
@@ -209,14 +205,8 @@ pub(in crate::collector) fn stack_bounds() -> Option<(u64, u64)> {
 /// Copies `into.len()` bytes from `address` of this process, or fewer; answers how many. The
 /// kernel does the reading, so that an unmapped address is an answer and not a fault.
 pub(in crate::collector) fn read_memory(address: u64, into: &mut [u8]) -> usize {
-    let local = libc::iovec {
-        iov_base: into.as_mut_ptr().cast(),
-        iov_len: into.len(),
-    };
-    let remote = libc::iovec {
-        iov_base: address as *mut libc::c_void,
-        iov_len: into.len(),
-    };
+    let local = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
+    let remote = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: into.len() };
     // SAFETY: the kernel checks both ranges and writes only inside `into`.
     let read = unsafe {
         libc::process_vm_readv(libc::getpid(), &raw const local, 1, &raw const remote, 1, 0)
@@ -231,12 +221,7 @@ const MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED: i32 = 1 << 4;
 pub(in crate::collector) fn register_memory_barrier() -> bool {
     // SAFETY: plain numbers.
     let answer = unsafe {
-        libc::syscall(
-            libc::SYS_membarrier,
-            MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED,
-            0,
-            0,
-        )
+        libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0)
     };
     answer == 0
 }
@@ -258,14 +243,8 @@ pub(in crate::collector) fn unix_ns() -> u64 {
 }
 
 fn clock_ns(clock: libc::clockid_t) -> u64 {
-    let mut now = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the kernel writes into `now`.
     unsafe { libc::clock_gettime(clock, &raw mut now) };
-    now.tv_sec
-        .cast_unsigned()
-        .wrapping_mul(1_000_000_000)
-        .wrapping_add(now.tv_nsec.cast_unsigned())
+    now.tv_sec.cast_unsigned().wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec.cast_unsigned())
 }

@@ -55,6 +55,8 @@ pub(in crate::collector) struct Tail {
 /// One thread's tails.
 pub(in crate::collector) struct Tails {
     table: NonNull<Tail>,
+    /// The way that is overwritten next, in whichever set.
+    victim: usize,
 }
 
 impl Tails {
@@ -67,9 +69,7 @@ impl Tails {
     /// `pages` is zeroed memory of [`Tails::BYTES`] bytes, 8-byte aligned, that nobody else uses.
     pub(in crate::collector) unsafe fn new(pages: NonNull<u8>) -> Self {
         // Zeroed tails start at sp 0, where no walk does.
-        Self {
-            table: pages.cast(),
-        }
+        Self { table: pages.cast(), victim: 0 }
     }
 
     /// Forgets all tails: they speak of one thread's stack.
@@ -82,25 +82,14 @@ impl Tails {
     #[inline(always)]
     pub(in crate::collector) fn candidates(&self, start: &Registers) -> &[Tail; WAYS] {
         // SAFETY: a set is WAYS tails in a row, inside the table.
-        unsafe {
-            self.table
-                .add(set_of(start))
-                .cast::<[Tail; WAYS]>()
-                .as_ref()
-        }
+        unsafe { self.table.add(set_of(start)).cast::<[Tail; WAYS]>().as_ref() }
     }
 
-    /// Keeps a tail in place of the oldest of its set.
-    pub(in crate::collector) fn insert(&mut self, tail: &Tail) {
-        // SAFETY: as above; `self` is borrowed exclusively.
-        let set = unsafe {
-            self.table
-                .add(set_of(&tail.start))
-                .cast::<[Tail; WAYS]>()
-                .as_mut()
-        };
-        set.rotate_right(1);
-        set[0] = *tail;
+    /// A place for a tail that starts at `start`: what was there is forgotten.
+    pub(in crate::collector) fn place(&mut self, start: &Registers) -> &mut Tail {
+        self.victim = self.victim.wrapping_add(1) % WAYS;
+        // SAFETY: inside the table; `self` is borrowed exclusively.
+        unsafe { self.table.add(set_of(start).wrapping_add(self.victim)).as_mut() }
     }
 }
 

@@ -15,10 +15,7 @@ impl Tally {
 
     #[inline(always)]
     pub(in crate::collector) fn add(&self, count: u64) {
-        self.0.store(
-            self.0.load(Ordering::Relaxed).wrapping_add(count),
-            Ordering::Relaxed,
-        );
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
     }
 
     pub(in crate::collector) fn get(&self) -> u64 {

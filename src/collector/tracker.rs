@@ -361,10 +361,7 @@ impl Tracker {
             return;
         };
         let (front, back) = name.halves();
-        let known = (
-            self.name.0.load(Ordering::Relaxed),
-            self.name.1.load(Ordering::Relaxed),
-        );
+        let known = (self.name.0.load(Ordering::Relaxed), self.name.1.load(Ordering::Relaxed));
         if (front, back) != known {
             self.set_name(name);
             let thread = ThreadId(self.thread.load(Ordering::Relaxed));
@@ -506,8 +503,7 @@ impl Local {
         self.keyframe_due = false;
         self.region.note_keyframe(&tracker.shared);
         let encoder = &mut self.encoder;
-        self.region
-            .append(&tracker.shared, |out| encoder.keyframe(out, now, thread));
+        self.region.append(&tracker.shared, |out| encoder.keyframe(out, now, thread));
         // The limits depend on where the last keyframe is.
         self.region.look(&tracker.shared);
     }
@@ -576,9 +572,7 @@ impl Pool {
             return None;
         }
         let tracker = Tracker::create(created)?;
-        TABLE
-            .get(created)?
-            .store(ptr::from_ref(tracker).cast_mut(), Ordering::Release);
+        TABLE.get(created)?.store(ptr::from_ref(tracker).cast_mut(), Ordering::Release);
         CREATED.store(created.wrapping_add(1), Ordering::Release);
         Some(tracker)
     }
@@ -623,12 +617,7 @@ pub(in crate::collector) fn define_thread(
         });
         let len = pool.pending_len;
         if let Some(place) = pool.pending.get_mut(len) {
-            *place = Some(PendingThread {
-                id,
-                os_thread,
-                at,
-                name,
-            });
+            *place = Some(PendingThread { id, os_thread, at, name });
             pool.pending_len = len.wrapping_add(1);
             return id;
         }

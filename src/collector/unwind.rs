@@ -74,19 +74,11 @@ pub(in crate::collector) enum Step {
 }
 
 impl Rule {
-    pub(in crate::collector) const EMPTY: Self = Self {
-        key: 0,
-        cfa: 0,
-        fp_slot: 0,
-        kind: RuleKind::Unknown,
-    };
+    pub(in crate::collector) const EMPTY: Self =
+        Self { key: 0, cfa: 0, fp_slot: 0, kind: RuleKind::Unknown };
 
     const fn special(key: u64, kind: RuleKind) -> Self {
-        Self {
-            key,
-            kind,
-            ..Self::EMPTY
-        }
+        Self { key, kind, ..Self::EMPTY }
     }
 
     pub(in crate::collector) fn key(&self) -> u64 {
@@ -100,11 +92,7 @@ impl Rule {
     /// The caller's sp, by a rule of the two simple kinds.
     #[inline(always)]
     pub(in crate::collector) fn caller_sp(&self, registers: &Registers) -> u64 {
-        let base = if self.kind == RuleKind::FromFp {
-            registers.fp
-        } else {
-            registers.sp
-        };
+        let base = if self.kind == RuleKind::FromFp { registers.fp } else { registers.sp };
         base.wrapping_add_signed(i64::from(self.cfa))
     }
 
@@ -134,22 +122,14 @@ static DERIVER: SpinLock<Option<Deriver>> = SpinLock::new(None);
 pub(in crate::collector) fn prepare(modules: &[Module]) {
     let mut unwinder = Unwinder::new();
     let mut fixed = Vec::new();
-    for module in modules
-        .iter()
-        .filter(|module| module.lifetime == Lifetime::Fixed)
-    {
+    for module in modules.iter().filter(|module| module.lifetime == Lifetime::Fixed) {
         if let Some(known) = framehop_module(module) {
             unwinder.add_module(known);
             fixed.push((module.text.0.0, module.text.1.0));
         }
     }
     fixed.sort_unstable();
-    let deriver = Deriver {
-        unwinder,
-        cache: Cache::new_in(),
-        fixed,
-        late: Vec::new(),
-    };
+    let deriver = Deriver { unwinder, cache: Cache::new_in(), fixed, late: Vec::new() };
     // What was there before is freed outside the lock.
     let before = DERIVER.lock().map(|mut place| place.replace(deriver));
     drop(before);
@@ -161,9 +141,8 @@ pub(in crate::collector) fn add_late(module: &LateModule, id: ModuleId) {
         .unwind_tables()
         .map(|(table, frames)| module_from_tables(module.text(), module.bias(), table, frames));
     // A new unwinder is made beside the old one, so that nothing is allocated under the lock.
-    let Some((mut unwinder, mut late)) = DERIVER
-        .lock()
-        .and_then(|place| place.as_ref().map(Deriver::copy))
+    let Some((mut unwinder, mut late)) =
+        DERIVER.lock().and_then(|place| place.as_ref().map(Deriver::copy))
     else {
         return;
     };
@@ -186,9 +165,7 @@ pub(in crate::collector) fn add_late(module: &LateModule, id: ModuleId) {
 
 /// Whether the deriver can unwind this module.
 pub(in crate::collector) fn knows(identity: &Identity) -> bool {
-    let known = DERIVER
-        .lock()
-        .and_then(|place| place.as_ref()?.late_module(identity));
+    let known = DERIVER.lock().and_then(|place| place.as_ref()?.late_module(identity));
     known.is_some()
 }
 
@@ -230,9 +207,7 @@ pub(in crate::collector) fn step_late(
     let Some(identity) = modules::identify(Address(key)) else {
         return LateStep::Nowhere;
     };
-    let known = DERIVER
-        .lock()
-        .and_then(|place| place.as_ref()?.late_module(&identity));
+    let known = DERIVER.lock().and_then(|place| place.as_ref()?.late_module(&identity));
     match known {
         Some(id) => LateStep::Stepped(id, step_exactly(registers, is_return_address, read)),
         None => LateStep::Unknown(identity),
@@ -256,15 +231,8 @@ pub(in crate::collector) fn step_exactly(
     };
     let mut regs = UnwindRegsX86_64::new(registers.pc, registers.sp, registers.fp);
     let mut read = read;
-    match deriver
-        .unwinder
-        .unwind_frame(address, &mut regs, &mut deriver.cache, &mut read)
-    {
-        Ok(Some(pc)) => Step::Caller(Registers {
-            pc,
-            sp: regs.sp(),
-            fp: regs.bp(),
-        }),
+    match deriver.unwinder.unwind_frame(address, &mut regs, &mut deriver.cache, &mut read) {
+        Ok(Some(pc)) => Step::Caller(Registers { pc, sp: regs.sp(), fp: regs.bp() }),
         Ok(None) => Step::End,
         Err(_) => Step::Failed,
     }
@@ -282,10 +250,7 @@ impl Deriver {
     }
 
     fn late_module(&self, identity: &Identity) -> Option<ModuleId> {
-        self.late
-            .iter()
-            .find(|(known, _)| known == identity)
-            .map(|(_, id)| *id)
+        self.late.iter().find(|(known, _)| known == identity).map(|(_, id)| *id)
     }
 }
 
@@ -347,13 +312,7 @@ impl Trial {
     ) -> Self {
         // Any non-zero number that no address has: the n-th read answers token + n.
         let token = 0x0000_7777_0000_0000 ^ start.sp;
-        let mut trial = Self {
-            start,
-            reads: [0; 4],
-            count: 0,
-            token,
-            end: None,
-        };
+        let mut trial = Self { start, reads: [0; 4], count: 0, token, end: None };
         let mut regs = UnwindRegsX86_64::new(start.pc, start.sp, start.fp);
         let (reads, count) = (&mut trial.reads, &mut trial.count);
         let mut read = |at: u64| {
@@ -363,11 +322,7 @@ impl Trial {
             Ok(token.wrapping_add(*count as u64))
         };
         if let Ok(Some(pc)) = unwinder.unwind_frame(address, &mut regs, cache, &mut read) {
-            trial.end = Some(Registers {
-                pc,
-                sp: regs.sp(),
-                fp: regs.bp(),
-            });
+            trial.end = Some(Registers { pc, sp: regs.sp(), fp: regs.bp() });
         }
         trial
     }
@@ -400,24 +355,12 @@ fn probe(unwinder: &Unwinder, cache: &mut Cache, address: FrameAddress) -> Rule 
     let key = address.address_for_lookup();
     let pc = address.address();
     // fp above sp by more than any frame is big, so that the two bases can't be confused.
-    let first = Registers {
-        pc,
-        sp: 0x10_0000_0000,
-        fp: 0x20_0000_0000,
-    };
-    let second = Registers {
-        pc,
-        sp: 0x31_0000_1230,
-        fp: 0x45_0000_4560,
-    };
+    let first = Registers { pc, sp: 0x10_0000_0000, fp: 0x20_0000_0000 };
+    let second = Registers { pc, sp: 0x31_0000_1230, fp: 0x45_0000_4560 };
     let trial = Trial::run(unwinder, cache, address, first);
     let Some(end) = trial.end else {
         // No caller whatever the stack holds: the outermost frame, if nothing was read.
-        let kind = if trial.count == 0 {
-            RuleKind::End
-        } else {
-            RuleKind::Exact
-        };
+        let kind = if trial.count == 0 { RuleKind::End } else { RuleKind::Exact };
         return Rule::special(key, kind);
     };
     let Some(candidate) = candidate(key, &trial, end) else {
@@ -425,11 +368,7 @@ fn probe(unwinder: &Unwinder, cache: &mut Cache, address: FrameAddress) -> Rule 
     };
     let confirmed = trial.agrees_with(&candidate)
         && Trial::run(unwinder, cache, address, second).agrees_with(&candidate);
-    if confirmed {
-        candidate
-    } else {
-        Rule::special(key, RuleKind::Exact)
-    }
+    if confirmed { candidate } else { Rule::special(key, RuleKind::Exact) }
 }
 
 fn candidate(key: u64, trial: &Trial, end: Registers) -> Option<Rule> {
@@ -444,23 +383,14 @@ fn candidate(key: u64, trial: &Trial, end: Registers) -> Option<Rule> {
         0
     } else {
         let reads = trial.reads.get(..trial.count)?;
-        let at = reads
-            .iter()
-            .find(|at| trial.answer_of(**at) == Some(end.fp))?;
+        let at = reads.iter().find(|at| trial.answer_of(**at) == Some(end.fp))?;
         let distance = at.wrapping_sub(end.sp).cast_signed();
         if distance & 7 != 0 {
             return None;
         }
-        i16::try_from(distance >> 3)
-            .ok()
-            .filter(|slot| *slot != 0)?
+        i16::try_from(distance >> 3).ok().filter(|slot| *slot != 0)?
     };
-    Some(Rule {
-        key,
-        cfa,
-        fp_slot,
-        kind,
-    })
+    Some(Rule { key, cfa, fp_slot, kind })
 }
 
 const _: () = assert!(size_of::<Rule>() == 16);

@@ -39,7 +39,7 @@ use std::ptr::NonNull;
 use crate::collector::late;
 use crate::collector::nodes;
 use crate::collector::sys;
-use crate::collector::tails::{self, Tail, TailWord, Tails};
+use crate::collector::tails::{self, Tail, Tails};
 use crate::collector::tally::Tally;
 use crate::collector::unwind::{self, LateStep, Registers, Rule, RuleKind, Step};
 use crate::recording::{Address, NodeId};
@@ -268,28 +268,23 @@ impl Walker {
         if self.kept(top).barrier || len > tails::WORDS_MAX {
             return;
         }
-        let start = self.kept(top).registers;
-        let mut words = [TailWord::default(); tails::WORDS_MAX];
-        for (word, at) in words.iter_mut().zip(first..end) {
+        let (top, below) = (*self.kept(top), *self.kept(base));
+        let words = self.words;
+        let tail = self.tails.place(&top.registers);
+        tail.start = top.registers;
+        tail.base = base as u32;
+        tail.frames = fresh_len as u32;
+        tail.base_registers = below.registers;
+        tail.base_node = below.node;
+        tail.node = top.node;
+        tail.words_len = len as u32;
+        tail.fp_matters = top.fp_matters;
+        for (word, at) in tail.words.iter_mut().zip(first..end) {
             // SAFETY: words below the top frame's count are initialised.
-            let kept = unsafe { self.words.add(at as usize).read() };
-            *word = TailWord {
-                value: kept.value,
-                distance: kept.at.wrapping_sub(start.sp),
-            };
+            let kept = unsafe { words.add(at as usize).read() };
+            word.value = kept.value;
+            word.distance = kept.at.wrapping_sub(top.registers.sp);
         }
-        let tail = Tail {
-            start,
-            base: base as u32,
-            frames: fresh_len as u32,
-            base_registers: self.kept(base).registers,
-            base_node: self.kept(base).node,
-            node: self.kept(top).node,
-            words_len: len as u32,
-            fp_matters: self.kept(top).fp_matters,
-            words,
-        };
-        self.tails.insert(&tail);
     }
 
     fn walk_fresh(&mut self, start: Registers, tallies: &WalkTallies) -> NodeId {
@@ -334,11 +329,7 @@ impl Walker {
                 }
             }
             // With nothing kept to meet, a walk stops where slack on both sides is left.
-            let limit = if self.kept_len == 0 {
-                self.frames_walked_max()
-            } else {
-                frames_max
-            };
+            let limit = if self.kept_len == 0 { self.frames_walked_max() } else { frames_max };
             if fresh_len > limit {
                 return (Outcome::Root(NodeId::TRUNCATED), fresh_len);
             }
@@ -423,11 +414,7 @@ impl Walker {
         let mut read = |at: u64| {
             let readable = lowest <= at && at.checked_add(8).is_some_and(|behind| behind <= end);
             // SAFETY: inside this thread's stack, above its current sp.
-            if readable {
-                Ok(unsafe { read_word(at) })
-            } else {
-                Err(())
-            }
+            if readable { Ok(unsafe { read_word(at) }) } else { Err(()) }
         };
         let step = if kind == RuleKind::Late {
             let (tag, step) = leave_late(&fresh.registers, is_return_address, &mut read);
@@ -497,11 +484,7 @@ impl Walker {
             words = self.push_word(words, fresh.fp_at);
         }
         // The innermost frame is the recorder's own: not part of the stack that is asked for.
-        let node = if is_own {
-            below.node
-        } else {
-            self.node_of(fresh, below.node)
-        };
+        let node = if is_own { below.node } else { self.node_of(fresh, below.node) };
         let kept = Kept {
             registers: fresh.registers,
             node,
@@ -591,11 +574,7 @@ impl Walker {
                 read_word(word.at) ^ word.value
             };
         }
-        if changed == 0 {
-            None
-        } else {
-            self.find_changed(len)
-        }
+        if changed == 0 { None } else { self.find_changed(len) }
     }
 
     #[cold]
@@ -614,10 +593,7 @@ impl Walker {
         // SAFETY: at most two words a kept frame, and there is room for twice the frames. The
         // address was read in this walk.
         unsafe {
-            self.words.add(at as usize).write(Word {
-                at: address,
-                value: read_word(address),
-            })
+            self.words.add(at as usize).write(Word { at: address, value: read_word(address) })
         };
         at.wrapping_add(1)
     }
@@ -645,11 +621,7 @@ impl Walker {
     #[cold]
     fn walk_foreign(&mut self, start: Registers, tallies: &WalkTallies) -> NodeId {
         tallies.misses.add(1);
-        let mut window = Window {
-            start: 0,
-            len: 0,
-            bytes: [0; Window::BYTES],
-        };
+        let mut window = Window { start: 0, len: 0, bytes: [0; Window::BYTES] };
         let mut read = |at: u64| window.word(at).ok_or(());
         let mut registers = start;
         let mut fresh_len = 0;
@@ -743,11 +715,7 @@ impl Window {
     fn word(&mut self, at: u64) -> Option<u64> {
         let covered = |window: &Self| {
             let from = usize::try_from(at.checked_sub(window.start)?).ok()?;
-            let bytes = window
-                .bytes
-                .get(..window.len)?
-                .get(from..)?
-                .first_chunk::<8>()?;
+            let bytes = window.bytes.get(..window.len)?.get(from..)?.first_chunk::<8>()?;
             Some(u64::from_ne_bytes(*bytes))
         };
         covered(self).or_else(|| {
@@ -755,10 +723,7 @@ impl Window {
             self.len = sys::read_memory(at, &mut self.bytes);
             if self.len == 0 {
                 // The window may reach into an unmapped page: the word itself may not.
-                self.len = self
-                    .bytes
-                    .get_mut(..8)
-                    .map_or(0, |word| sys::read_memory(at, word));
+                self.len = self.bytes.get_mut(..8).map_or(0, |word| sys::read_memory(at, word));
             }
             covered(self)
         })

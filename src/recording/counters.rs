@@ -104,9 +104,7 @@ impl Default for Counters {
 impl Counters {
     /// All zero.
     pub const fn new() -> Self {
-        Self {
-            values: [0; Counter::ALL.len()],
-        }
+        Self { values: [0; Counter::ALL.len()] }
     }
 
     /// The value of `counter`.
@@ -128,9 +126,7 @@ impl Counters {
 
     /// All counters with their values.
     pub fn iter(&self) -> impl Iterator<Item = (Counter, u64)> + '_ {
-        Counter::ALL
-            .iter()
-            .map(|counter| (*counter, self.get(*counter)))
+        Counter::ALL.iter().map(|counter| (*counter, self.get(*counter)))
     }
 
     /// Appends a `Counters` payload.
