@@ -16,3 +16,10 @@ pub mod tui;
 
 #[cfg(feature = "cli")]
 pub mod cli;
+
+#[cfg(feature = "collector")]
+pub use collector::{Allocator, Error, TrackerConfig, disable_tracking, enable_tracking};
+
+#[cfg(all(feature = "collector", rheaper_check_walk))]
+#[doc(hidden)]
+pub use collector::{Difference, walk_checks};
