@@ -12,6 +12,7 @@ use crate::loader::error::LoadError;
 use crate::loader::insert::channel;
 use crate::loader::names::Names;
 use crate::loader::output::Output;
+use crate::loader::pairing::NullSink;
 use crate::loader::progress::{Phase, Progress};
 use crate::loader::reader::Recording;
 use crate::loader::replay::{Outcome, Replay};
@@ -46,13 +47,7 @@ impl<'a> Build<'a> {
             .map(|location| Call::before(location.address, location.module, &survey.modules))
             .collect();
         let replay = Replay::new(recording.header(), &mut survey);
-        Ok(Self {
-            recording,
-            survey,
-            calls,
-            symbols: Symbols::default(),
-            replay,
-        })
+        Ok(Self { recording, survey, calls, symbols: Symbols::default(), replay })
     }
 
     /// Looks up the names of all calls.
@@ -102,6 +97,25 @@ impl<'a> Build<'a> {
         Ok(connection)
     }
 
+    /// The second pass alone: nobody takes the rows.
+    pub(in crate::loader) fn replay(
+        &mut self,
+        progress: &mut dyn Progress,
+    ) -> Result<(), LoadError> {
+        progress.begin(Phase::Events);
+        let mut blocks = self.recording.blocks();
+        let bytes = self.recording.file_bytes();
+        let outcome = self
+            .replay
+            .run(&mut blocks, bytes, &mut NullSink, progress)
+            .map_err(|error| LoadError::reading(self.recording.path(), error))?;
+        if outcome == Outcome::Stopped {
+            return Err(LoadError::interrupted());
+        }
+        progress.end(self.replay.merge.events());
+        Ok(())
+    }
+
     /// Everything that is not a row of an event.
     pub(in crate::loader) fn write_totals(
         &mut self,
@@ -110,8 +124,7 @@ impl<'a> Build<'a> {
         progress: &mut dyn Progress,
     ) -> Result<(), LoadError> {
         progress.begin(Phase::Totals);
-        self.write_tables(connection)
-            .map_err(|error| output.failed(error))?;
+        self.write_tables(connection).map_err(|error| output.failed(error))?;
         progress.end(0);
         Ok(())
     }
@@ -127,12 +140,8 @@ impl<'a> Build<'a> {
                 ..SiteNames::default()
             })
             .collect();
-        let outermost: Vec<_> = replay
-            .sites
-            .stacks()
-            .iter()
-            .map(|stack| stacks.outermost(*stack).label())
-            .collect();
+        let outermost: Vec<_> =
+            replay.sites.stacks().iter().map(|stack| stacks.outermost(*stack).label()).collect();
         tables::write_names(connection, &names, &self.symbols)?;
         tables::write_stacks(connection, &replay.sites, stacks, &self.calls)?;
         tables::write_sites(connection, &replay.totals, &site_names, &outermost)?;
@@ -152,9 +161,8 @@ impl<'a> Build<'a> {
         tables::write_modules(connection, modules, &self.symbols.modules, &spans)?;
         let mut losses = self.losses();
         losses.sort_by(|one, other| one.name.cmp(&other.name));
-        let rows = losses
-            .into_iter()
-            .map(|loss| (loss.name, loss.count.cast_signed(), loss.meaning));
+        let rows =
+            losses.into_iter().map(|loss| (loss.name, loss.count.cast_signed(), loss.meaning));
         tables::fill(connection, "losses", 3, rows)?;
         let meta = facts::meta(self.recording.header(), &self.survey, &self.replay);
         tables::fill(connection, "meta", 2, meta.into_iter())
@@ -193,15 +201,19 @@ impl<'a> Build<'a> {
     ) -> Result<Summary, LoadError> {
         let id = facts::recording_id(self.recording.header());
         let database_bytes = output.finish(connection, &id, force)?;
+        Ok(Summary { database_bytes, ..self.summary(started) })
+    }
+
+    /// What came of it.
+    pub(in crate::loader) fn summary(self, started: Instant) -> Summary {
         let mut losses = self.losses();
         losses.retain(|loss| loss.count > 0);
-        Ok(Summary {
+        Summary {
             losses,
             symbols: self.symbols.summary,
             recording_bytes: self.recording.file_bytes(),
-            database_bytes,
             took: started.elapsed(),
             ..facts::summary(&self.survey, &self.replay)
-        })
+        }
     }
 }

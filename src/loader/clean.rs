@@ -15,13 +15,7 @@ pub(in crate::loader) fn text(input: &str) -> String {
     let mut output: String = input
         .chars()
         .take(TEXT_CHARS_MAX)
-        .map(|c| {
-            if is_unsafe(c) {
-                char::REPLACEMENT_CHARACTER
-            } else {
-                c
-            }
-        })
+        .map(|c| if is_unsafe(c) { char::REPLACEMENT_CHARACTER } else { c })
         .collect();
     if input.chars().nth(TEXT_CHARS_MAX).is_some() {
         output.push('…');

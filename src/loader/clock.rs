@@ -42,28 +42,20 @@ pub(in crate::loader) struct Clock {
 impl Clock {
     /// From the header's moment zero through the pairs, which are taken in the order of stamps.
     pub(in crate::loader) fn new(header: &Header, pairs: &[ClockPair]) -> Self {
-        let nominal = if header.ticks_per_second > 0.0 {
-            1e9 / header.ticks_per_second
-        } else {
-            1.0
-        };
+        let nominal =
+            if header.ticks_per_second > 0.0 { 1e9 / header.ticks_per_second } else { 1.0 };
         let nominal = (nominal * f64::from(2.0_f32.powi(RATE_SHIFT as i32))) as u64;
         let mut points = vec![(header.started_ticks.0, 0)];
         let mut sorted: Vec<_> = pairs
             .iter()
             .map(|pair| {
-                let ns = pair
-                    .monotonic_ns
-                    .saturating_sub(header.started_monotonic_ns);
+                let ns = pair.monotonic_ns.saturating_sub(header.started_monotonic_ns);
                 (pair.ticks.0, ns)
             })
             .collect();
         sorted.sort_unstable();
         for (ticks, ns) in sorted {
-            if points
-                .last()
-                .is_some_and(|last: &(u64, u64)| ticks > last.0 && ns >= last.1)
-            {
+            if points.last().is_some_and(|last: &(u64, u64)| ticks > last.0 && ns >= last.1) {
                 points.push((ticks, ns));
             }
         }
@@ -97,9 +89,7 @@ impl Clock {
                 && next.is_none_or(|next| at.0 < next.from_ticks)
         };
         if !holds(self.last) {
-            let behind = self
-                .segments
-                .partition_point(|segment| segment.from_ticks <= at.0);
+            let behind = self.segments.partition_point(|segment| segment.from_ticks <= at.0);
             self.last = behind.saturating_sub(1);
         }
         Nanos(self.segments[self.last].convert(at.0))

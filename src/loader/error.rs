@@ -37,11 +37,7 @@ impl LoadError {
     }
 
     pub(in crate::loader) fn new(kind: LoadErrorKind, sentence: impl Into<String>) -> Self {
-        Self {
-            kind,
-            sentence: sentence.into(),
-            source: None,
-        }
+        Self { kind, sentence: sentence.into(), source: None }
     }
 
     fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
@@ -128,19 +124,13 @@ impl LoadError {
     pub(in crate::loader) fn not_ours(path: &Path, what: &str) -> Self {
         Self::new(
             LoadErrorKind::Output,
-            format!(
-                "{} is {what} and is left untouched: name another output",
-                path.display()
-            ),
+            format!("{} is {what} and is left untouched: name another output", path.display()),
         )
     }
 
     /// The caller wanted to stop.
     pub(in crate::loader) fn interrupted() -> Self {
-        Self::new(
-            LoadErrorKind::Interrupted,
-            "interrupted; nothing was written",
-        )
+        Self::new(LoadErrorKind::Interrupted, "interrupted; nothing was written")
     }
 
     /// A database that can't be opened, read or changed.
@@ -156,10 +146,7 @@ impl LoadError {
     pub(in crate::loader) fn not_a_database(path: &Path) -> Self {
         Self::new(
             LoadErrorKind::Database,
-            format!(
-                "{} is not a rheaper database: make one with `rheaper load`",
-                path.display()
-            ),
+            format!("{} is not a rheaper database: make one with `rheaper load`", path.display()),
         )
     }
 }

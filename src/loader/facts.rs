@@ -54,10 +54,7 @@ pub(in crate::loader) fn meta(
     let text = |text: &str| Value::Text(text.to_owned());
     let number = |number: u64| Value::Integer(integer(number));
     let mut rows = vec![
-        (
-            "format_version",
-            number(u64::from(crate::recording::VERSION)),
-        ),
+        ("format_version", number(u64::from(crate::recording::VERSION))),
         ("recording_id", Value::Text(recording_id(header))),
         ("pid", number(u64::from(header.pid))),
         ("started_unix_ns", number(header.started_unix_ns)),
@@ -72,13 +69,11 @@ pub(in crate::loader) fn meta(
         rows.push(("write_errno", Value::Integer(i64::from(error))));
     }
     rows.extend(counts(replay));
-    let mut rows: Vec<_> = rows
-        .into_iter()
-        .map(|(key, value)| (key.to_owned(), value))
-        .collect();
+    let mut rows: Vec<_> = rows.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
     if let Some(counters) = &survey.counters {
         rows.extend(RECORDER.iter().map(|counter| {
-            let key = format!("recorder_{}", counter.label());
+            let label = counter.label();
+            let key = format!("recorder_{}", label.trim_start_matches("recorder_"));
             (key, number(counters.get(*counter)))
         }));
     }
@@ -107,10 +102,7 @@ fn counts(replay: &Replay) -> Vec<(&'static str, Value)> {
         ("unprobed_live_blocks", unprobed.live_blocks),
         ("unprobed_live_bytes", unprobed.live_bytes),
         ("backtraces", replay.sites.stacks().len() as u64),
-        (
-            "sites",
-            sites.filter(|site| site.allocations > 0).count() as u64,
-        ),
+        ("sites", sites.filter(|site| site.allocations > 0).count() as u64),
         ("threads", replay.totals.threads().count() as u64),
         ("slices", slices.finish(replay.duration).len() as u64),
         ("slice_ns", slices.width_ns()),

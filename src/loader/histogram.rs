@@ -52,9 +52,8 @@ impl Histogram {
     #[cold]
     fn add_wide(&mut self, bucket: u32) {
         if let Self::Packed(entries) = self {
-            let unpacked = entries
-                .iter()
-                .map(|entry| (entry >> COUNT_BITS, u64::from(entry & COUNT_MAX)));
+            let unpacked =
+                entries.iter().map(|entry| (entry >> COUNT_BITS, u64::from(entry & COUNT_MAX)));
             *self = Self::Wide(unpacked.collect());
         }
         if let Self::Wide(entries) = self {

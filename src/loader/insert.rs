@@ -60,10 +60,7 @@ pub(in crate::loader) fn channel() -> (Sender, Inserter) {
         spares,
         gone: false,
     };
-    let inserter = Inserter {
-        batches: incoming,
-        spares: back,
-    };
+    let inserter = Inserter { batches: incoming, spares: back };
     (sender, inserter)
 }
 
@@ -248,17 +245,13 @@ unsafe impl VTabCursor for RowsCursor<'_> {
         // A context that is given nothing holds NULL.
         match index {
             0 => context.set_result(integer(row.made.0)),
-            1 => row
-                .freed
-                .map_or(Ok(()), |freed| context.set_result(integer(freed.0))),
+            1 => row.freed.map_or(Ok(()), |freed| context.set_result(integer(freed.0))),
             2 if row.site == Site::NONE => Ok(()),
             2 => context.set_result(row.site.0),
             3 => context.set_result(integer(row.size)),
             4 => context.set_result(row.address.cast_signed()),
             5 => context.set_result(row.thread.0),
-            _ => row
-                .freed_by
-                .map_or(Ok(()), |thread| context.set_result(thread.0)),
+            _ => row.freed_by.map_or(Ok(()), |thread| context.set_result(thread.0)),
         }
     }
 

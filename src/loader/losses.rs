@@ -29,10 +29,7 @@ pub(in crate::loader) fn of_recorder(survey: &Survey) -> Vec<Loss> {
         .iter()
         .map(|counter| Loss {
             name: counter.label().to_owned(),
-            count: survey
-                .counters
-                .as_ref()
-                .map_or(0, |counters| counters.get(*counter)),
+            count: survey.counters.as_ref().map_or(0, |counters| counters.get(*counter)),
             meaning: counter.meaning().to_owned(),
         })
         .collect()
@@ -142,9 +139,5 @@ pub(in crate::loader) fn of_events(
 }
 
 fn named((name, count, meaning): (&str, u64, &str)) -> Loss {
-    Loss {
-        name: name.to_owned(),
-        count,
-        meaning: meaning.to_owned(),
-    }
+    Loss { name: name.to_owned(), count, meaning: meaning.to_owned() }
 }

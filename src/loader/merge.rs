@@ -51,11 +51,7 @@ impl Merge {
     /// For a recording with this header.
     pub(in crate::loader) fn new(header: &Header) -> Self {
         let regions = u64::from(header.trackers_max) * u64::from(header.region_bytes);
-        Self::keeping(
-            regions
-                .saturating_mul(2)
-                .clamp(KEPT_BYTES_MIN, KEPT_BYTES_MAX),
-        )
+        Self::keeping(regions.saturating_mul(2).clamp(KEPT_BYTES_MIN, KEPT_BYTES_MAX))
     }
 
     fn keeping(kept_bytes_max: u64) -> Self {

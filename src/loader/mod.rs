@@ -69,16 +69,24 @@ pub fn load(
 ) -> Result<Summary, LoadError> {
     let started = Instant::now();
     let recording = Recording::open(recording)?;
-    let output = Output::begin(
-        output,
-        &facts::recording_id(recording.header()),
-        options.force,
-    )?;
+    let output = Output::begin(output, &facts::recording_id(recording.header()), options.force)?;
     let mut build = Build::survey(&recording, progress)?;
     build.resolve(&options.symbols, progress)?;
     let connection = build.replay_into(&output, progress)?;
     build.write_totals(&connection, &output, progress)?;
     build.finish(connection, output, options.force, started)
+}
+
+/// Reads a recording as [`load`] does, pairs all events, and writes nothing: what would be loaded?
+///
+/// # Errors
+/// As [`load`], except for those of the output.
+pub fn rehearse(recording: &Path, progress: &mut dyn Progress) -> Result<Summary, LoadError> {
+    let started = Instant::now();
+    let recording = Recording::open(recording)?;
+    let mut build = Build::survey(&recording, progress)?;
+    build.replay(progress)?;
+    Ok(build.summary(started))
 }
 
 /// What is in a recording, and what was lost; decodes no event.

@@ -82,8 +82,7 @@ impl Modules {
         }
         let index = self.list.len();
         let (start, end) = (module.start, module.end);
-        self.ranges
-            .retain(|range| range.1 <= start || end <= range.0);
+        self.ranges.retain(|range| range.1 <= start || end <= range.0);
         let place = self.ranges.partition_point(|range| range.0 < start);
         self.ranges.insert(place, (start, end, index as u32));
         self.by_id.insert(definition.id.0, index);

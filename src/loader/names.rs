@@ -33,9 +33,8 @@ impl Names {
         calls: impl Iterator<Item = usize>,
         symbols: &Symbols,
     ) {
-        let frames: Vec<FrameId> = calls
-            .flat_map(|call| symbols.by_call[call].iter().copied())
-            .collect();
+        let frames: Vec<FrameId> =
+            calls.flat_map(|call| symbols.by_call[call].iter().copied()).collect();
         let trimmed = innermost_foreign(&frames, &symbols.frames);
         let shown = &frames[trimmed..];
         let from = self.flat.len();
@@ -46,8 +45,7 @@ impl Names {
         let kind = |id: &FrameId| symbols.frames[id.0 as usize].kind;
         let own = shown.iter().position(|id| kind(id) == Kind::Own);
         let first = own.or((!shown.is_empty()).then_some(0));
-        self.own
-            .push(first.map(|index| (index, self.flat[from + index])));
+        self.own.push(first.map(|index| (index, self.flat[from + index])));
         self.ends.push(self.flat.len());
     }
 

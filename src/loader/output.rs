@@ -60,9 +60,8 @@ impl Output {
     ) -> Result<Self, LoadError> {
         check_replaceable(path, recording_id, force)?;
         let failed = |error| LoadError::writing(path, error);
-        let name = path
-            .file_name()
-            .ok_or_else(|| LoadError::not_ours(path, "no name of a file"))?;
+        let name =
+            path.file_name().ok_or_else(|| LoadError::not_ours(path, "no name of a file"))?;
         let directory = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
@@ -78,13 +77,7 @@ impl Output {
             .custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW)
             .open(&temporary)
             .map_err(failed)?;
-        Ok(Self {
-            path: path.to_owned(),
-            temporary: Temporary {
-                path: temporary,
-                kept: false,
-            },
-        })
+        Ok(Self { path: path.to_owned(), temporary: Temporary { path: temporary, kept: false } })
     }
 
     /// Opens the file under construction, with the schema in it and a transaction begun. Nothing
@@ -118,12 +111,8 @@ impl Output {
     ) -> Result<u64, LoadError> {
         let path = self.path.clone();
         let failed = |error| LoadError::writing(&path, error);
-        connection
-            .execute_batch("COMMIT")
-            .map_err(|error| LoadError::writing(&path, error))?;
-        connection
-            .close()
-            .map_err(|(_, error)| LoadError::writing(&path, error))?;
+        connection.execute_batch("COMMIT").map_err(|error| LoadError::writing(&path, error))?;
+        connection.close().map_err(|(_, error)| LoadError::writing(&path, error))?;
         let file = File::open(&self.temporary.path).map_err(failed)?;
         file.sync_all().map_err(failed)?;
         let bytes = file.metadata().map_err(failed)?.len();
@@ -131,10 +120,7 @@ impl Output {
         check_replaceable(&path, recording_id, force)?;
         fs::rename(&self.temporary.path, &path).map_err(failed)?;
         self.temporary.kept = true;
-        if let Some(parent) = path
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty())
-        {
+        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             // The rename is done; that it also survives a power cut is only nice to have.
             let _ = File::open(parent).and_then(|directory| directory.sync_all());
         }
@@ -177,19 +163,13 @@ pub(in crate::loader) fn is_rheaper_database(path: &Path) -> io::Result<bool> {
         .open(path)?
         .take(SQLITE_HEADER_BYTES as u64)
         .read_to_end(&mut header)?;
-    let id = header
-        .get(APPLICATION_ID_OFFSET..)
-        .and_then(|rest| rest.first_chunk::<4>());
+    let id = header.get(APPLICATION_ID_OFFSET..).and_then(|rest| rest.first_chunk::<4>());
     Ok(header.starts_with(SQLITE_MAGIC) && id == Some(&APPLICATION_ID.to_be_bytes()))
 }
 
 fn recording_of(path: &Path) -> Option<String> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).ok()?;
     connection
-        .query_row(
-            "SELECT value FROM meta WHERE key = 'recording_id'",
-            [],
-            |row| row.get(0),
-        )
+        .query_row("SELECT value FROM meta WHERE key = 'recording_id'", [], |row| row.get(0))
         .ok()
 }

@@ -313,10 +313,7 @@ impl Pairing {
             return false;
         };
         // In the stream that took the place, the older block's end would have come first.
-        let fits = doubt
-            .replaced
-            .iter()
-            .position(|(_, taker)| taker.stream != by.stream);
+        let fits = doubt.replaced.iter().position(|(_, taker)| taker.stream != by.stream);
         let Some((block, taker)) = fits.and_then(|index| doubt.replaced.remove(index)) else {
             return false;
         };

@@ -45,17 +45,9 @@ impl Recording {
             return Err(LoadError::empty(path));
         }
         let mut bytes = Vec::with_capacity(HEADER_BYTES);
-        (&mut file)
-            .take(HEADER_BYTES as u64)
-            .read_to_end(&mut bytes)
-            .map_err(failed)?;
+        (&mut file).take(HEADER_BYTES as u64).read_to_end(&mut bytes).map_err(failed)?;
         let header = Header::parse(&bytes).map_err(|error| LoadError::header(path, error))?;
-        Ok(Self {
-            path: path.to_owned(),
-            file,
-            header,
-            file_bytes: metadata.len(),
-        })
+        Ok(Self { path: path.to_owned(), file, header, file_bytes: metadata.len() })
     }
 
     /// The first 128 bytes.
@@ -76,10 +68,7 @@ impl Recording {
     /// All blocks from the first on.
     pub(in crate::loader) fn blocks(&self) -> Blocks<FileAt<'_>> {
         let offset = HEADER_BYTES as u64;
-        let source = FileAt {
-            file: &self.file,
-            offset,
-        };
+        let source = FileAt { file: &self.file, offset };
         Blocks::new(source, offset, self.file_bytes)
     }
 }
@@ -165,20 +154,15 @@ impl<R: Read> Blocks<R> {
             let len = BLOCK_HEADER_BYTES + header.payload_bytes as usize;
             self.fill(len)?;
             let payload = self.front + BLOCK_HEADER_BYTES..self.front + len;
-            let whole = self
-                .buffer
-                .get(payload.clone())
-                .is_some_and(|payload| header.agrees_with(payload));
+            let whole =
+                self.buffer.get(payload.clone()).is_some_and(|payload| header.agrees_with(payload));
             if !whole {
                 self.skip_damage();
                 continue;
             }
             self.leave_damage();
             self.advance(len);
-            return Ok(Some(Block {
-                kind: header.kind,
-                payload: &self.buffer[payload],
-            }));
+            return Ok(Some(Block { kind: header.kind, payload: &self.buffer[payload] }));
         }
     }
 
@@ -190,9 +174,7 @@ impl<R: Read> Blocks<R> {
             while self.buffer.len() < wanted {
                 let behind = self.position + self.buffer.len() as u64;
                 let room = self.limit.saturating_sub(behind).min(CHUNK_BYTES as u64);
-                let taken = (&mut self.source)
-                    .take(room)
-                    .read_to_end(&mut self.buffer)?;
+                let taken = (&mut self.source).take(room).read_to_end(&mut self.buffer)?;
                 if taken == 0 {
                     break;
                 }

@@ -140,12 +140,7 @@ impl Replay {
                 self.totals.seen(by.thread, by.at);
                 let site = self.sites.of(node, &mut self.stacks);
                 if self.failures.len() < FAILURES_MAX {
-                    self.failures.push(Failure {
-                        at: by.at,
-                        site,
-                        size,
-                        thread: by.thread,
-                    });
+                    self.failures.push(Failure { at: by.at, site, size, thread: by.thread });
                 }
             }
         }

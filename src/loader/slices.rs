@@ -198,10 +198,7 @@ impl Slices {
                 let place = curve.partition_point(|point| point.group < group);
                 if curve.get(place).is_none_or(|point| point.group != group) {
                     self.entries += 1;
-                    let point = Point {
-                        group,
-                        ..Point::default()
-                    };
+                    let point = Point { group, ..Point::default() };
                     curve.insert(place, point);
                 }
                 &mut curve[place]

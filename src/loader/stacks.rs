@@ -78,11 +78,7 @@ pub(in crate::loader) struct Stacks {
 impl Stacks {
     /// Takes in all nodes of a file.
     pub(in crate::loader) fn new(mut nodes: Vec<Node>, depth_max: u32) -> Self {
-        let empty = Frame {
-            parent: StackId(0),
-            location: LocationId(u32::MAX),
-            depth: 0,
-        };
+        let empty = Frame { parent: StackId(0), location: LocationId(u32::MAX), depth: 0 };
         let mut stacks = Self {
             depth_max,
             frames: vec![empty; Outermost::ALL.len()],
@@ -129,16 +125,11 @@ impl Stacks {
         if self.frames[stack.0 as usize].depth <= self.depth_max {
             return stack;
         }
-        let innermost: Vec<_> = self
-            .locations(stack)
-            .take(self.depth_max as usize)
-            .collect();
+        let innermost: Vec<_> = self.locations(stack).take(self.depth_max as usize).collect();
         innermost
             .into_iter()
             .rev()
-            .fold(Outermost::Truncated.empty(), |parent, location| {
-                self.child(parent, location)
-            })
+            .fold(Outermost::Truncated.empty(), |parent, location| self.child(parent, location))
     }
 
     /// A stack's frames, innermost first.
@@ -174,11 +165,7 @@ impl Stacks {
     fn child(&mut self, parent: StackId, location: LocationId) -> StackId {
         let frames = &mut self.frames;
         *self.known.entry((parent, location)).or_insert_with(|| {
-            frames.push(Frame {
-                parent,
-                location,
-                depth: frames[parent.0 as usize].depth + 1,
-            });
+            frames.push(Frame { parent, location, depth: frames[parent.0 as usize].depth + 1 });
             StackId(frames.len() as u32 - 1)
         })
     }
@@ -243,8 +230,7 @@ impl Sites {
     fn number(&mut self, stack: StackId) -> Site {
         let index = stack.0 as usize;
         if self.by_stack.len() <= index {
-            self.by_stack
-                .resize((index + 1).next_power_of_two(), Site::NONE);
+            self.by_stack.resize((index + 1).next_power_of_two(), Site::NONE);
         }
         if self.by_stack[index] == Site::NONE {
             self.stacks.push(stack);

@@ -227,34 +227,13 @@ impl Stream {
     fn step(&mut self, event: &Event) -> Step {
         let thread = self.decoder.thread();
         let (at, what) = match *event {
-            Event::Alloc {
-                at,
-                address,
-                size,
-                node,
-                align_log2,
-                zeroed,
-            } => {
+            Event::Alloc { at, address, size, node, align_log2, zeroed } => {
                 let how = if zeroed { How::Zeroed } else { How::Alloc };
-                let made = Made {
-                    address: address.0,
-                    size: size.0,
-                    node,
-                    align_log2,
-                    how,
-                };
+                let made = Made { address: address.0, size: size.0, node, align_log2, how };
                 (at, What::Made(made))
             }
             Event::Free { at, address } => (at, What::Freed { address: address.0 }),
-            Event::Realloc {
-                began,
-                at,
-                old,
-                new,
-                size,
-                node,
-                align_log2,
-            } => {
+            Event::Realloc { began, at, old, new, size, node, align_log2 } => {
                 let made = Made {
                     address: new.0,
                     size: size.0,
@@ -273,17 +252,8 @@ impl Stream {
             }
             Event::Failed { at, size, node } => (at, What::Failed { size: size.0, node }),
         };
-        let at = if self.second_half.is_some() {
-            at
-        } else {
-            self.hold(at)
-        };
-        Step {
-            at,
-            stream: self.id,
-            thread,
-            what,
-        }
+        let at = if self.second_half.is_some() { at } else { self.hold(at) };
+        Step { at, stream: self.id, thread, what }
     }
 
     /// The stamp, or the stream's last one if that is later.

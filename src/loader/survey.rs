@@ -120,10 +120,7 @@ impl Survey {
     /// The last moment that the file names outside its events.
     pub(in crate::loader) fn last_ticks(&self) -> u64 {
         let pairs = self.clock_pairs.iter().map(|pair| pair.ticks.0);
-        pairs
-            .chain(self.seal.map(|seal| seal.at.0))
-            .max()
-            .unwrap_or(0)
+        pairs.chain(self.seal.map(|seal| seal.at.0)).max().unwrap_or(0)
     }
 
     /// Bytes of event blocks.
@@ -189,20 +186,13 @@ impl Surveyor {
     fn see_nodes(&mut self, payload: &[u8]) -> Result<(), FormatError> {
         for node in NodeDefs::new(payload)? {
             let (id, parent, address) = node?;
-            let location = Location {
-                module: self.modules.holding(address),
-                address: address.0,
-            };
+            let location = Location { module: self.modules.holding(address), address: address.0 };
             let locations = &mut self.survey.locations;
             let location = *self.known.entry(location).or_insert_with(|| {
                 locations.push(location);
                 LocationId(locations.len() as u32 - 1)
             });
-            self.survey.nodes.push(Node {
-                id,
-                parent,
-                location,
-            });
+            self.survey.nodes.push(Node { id, parent, location });
         }
         Ok(())
     }

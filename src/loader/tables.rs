@@ -109,12 +109,7 @@ pub(in crate::loader) fn write_stacks(
     let rows = numbered.map(|(id, call)| (id, call.module, call.offset.cast_signed()));
     fill(connection, "calls", 3, rows)?;
     let rows = (1_u32..).zip(used_stacks);
-    fill(
-        connection,
-        "stacks",
-        3,
-        rows.map(|(id, (parent, call))| (id, parent, call)),
-    )?;
+    fill(connection, "stacks", 3, rows.map(|(id, (parent, call))| (id, parent, call)))?;
     fill(connection, "backtrace_stacks", 2, (1_u32..).zip(of_sites))
 }
 
@@ -268,12 +263,7 @@ pub(in crate::loader) fn write_requests(
     fill(connection, "layouts", 5, layouts)?;
     let failures = failures.iter().map(|failure| {
         let at = integer(failure.at.0);
-        (
-            at,
-            probed(failure.site),
-            integer(failure.size),
-            failure.thread.0,
-        )
+        (at, probed(failure.site), integer(failure.size), failure.thread.0)
     });
     fill(connection, "failures", 4, failures)
 }
@@ -284,10 +274,8 @@ pub(in crate::loader) fn write_threads(
     totals: &Totals,
     survey: &Survey,
 ) -> Result<()> {
-    let mut known: BTreeMap<u32, _> = totals
-        .threads()
-        .map(|(Thread(id), sums)| (id, sums))
-        .collect();
+    let mut known: BTreeMap<u32, _> =
+        totals.threads().map(|(Thread(id), sums)| (id, sums)).collect();
     let nothing = ThreadTotals::default();
     for id in survey.threads.keys() {
         known.entry(*id).or_insert(&nothing);

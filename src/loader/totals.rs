@@ -26,10 +26,7 @@ const DENSE_THREADS: u32 = 1 << 16;
 
 /// Everything that is summed for a site. Names and meanings are those of the table `sites`.
 #[derive(Clone, Debug, Default)]
-#[allow(
-    missing_docs,
-    reason = "the columns of `sites`, documented in schema.sql"
-)]
+#[allow(missing_docs, reason = "the columns of `sites`, documented in schema.sql")]
 pub(in crate::loader) struct SiteTotals {
     pub(in crate::loader) allocations: u64,
     pub(in crate::loader) bytes: u64,
@@ -72,10 +69,7 @@ impl SiteTotals {
 
 /// Everything that is summed for a thread. Names and meanings are those of the table `threads`.
 #[derive(Clone, Debug, Default)]
-#[allow(
-    missing_docs,
-    reason = "the columns of `threads`, documented in schema.sql"
-)]
+#[allow(missing_docs, reason = "the columns of `threads`, documented in schema.sql")]
 pub(in crate::loader) struct ThreadTotals {
     pub(in crate::loader) span: Option<(Nanos, Nanos)>,
     pub(in crate::loader) allocations: u64,
@@ -87,10 +81,7 @@ pub(in crate::loader) struct ThreadTotals {
 
 /// Sums over all blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(
-    missing_docs,
-    reason = "the names of `meta`, documented in docs/SCHEMA.md"
-)]
+#[allow(missing_docs, reason = "the names of `meta`, documented in docs/SCHEMA.md")]
 pub(in crate::loader) struct Global {
     pub(in crate::loader) allocations: u64,
     pub(in crate::loader) bytes: u64,

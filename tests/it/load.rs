@@ -23,11 +23,7 @@ fn load_bytes(bytes: &[u8]) -> Loaded {
     let database = directory.path().join("analyzed");
     std::fs::write(&recording, bytes).unwrap();
     let summary = load(&recording, &database, &LoadOptions::default(), &mut ()).unwrap();
-    Loaded {
-        connection: open(&database),
-        summary,
-        _directory: directory,
-    }
+    Loaded { connection: open(&database), summary, _directory: directory }
 }
 
 fn open(path: &Path) -> Connection {
@@ -109,11 +105,7 @@ fn the_naive_loader_and_the_real_one_agree() {
         let events = history(&mut random, &shape);
         let bytes = write(&events, shape.nodes, 1 + random.below(100) as usize);
         let loaded = load_bytes(&bytes);
-        assert_eq!(
-            loaded.rows(),
-            naive::load(&events),
-            "seed {seed}, {shape:?}"
-        );
+        assert_eq!(loaded.rows(), naive::load(&events), "seed {seed}, {shape:?}");
         assert_eq!(loaded.summary.events, events.len() as u64);
         assert_eq!(loaded.loss("late_events"), 0);
     }

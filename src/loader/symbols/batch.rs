@@ -57,9 +57,7 @@ pub(in crate::loader::symbols) fn look_up(
             }
         }
     });
-    let answers = answers
-        .into_inner()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let answers = answers.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     (!stop.into_inner()).then_some(answers)
 }
 
@@ -115,7 +113,5 @@ fn run(
 
 /// A worker that panicked has left the shared lists as they were between two calls.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -70,10 +70,7 @@ impl Found {
 
     /// As it goes into the database.
     pub(in crate::loader::symbols) fn outcome(&self) -> ModuleSymbols {
-        ModuleSymbols {
-            state: self.state,
-            file: self.file.clone(),
-        }
+        ModuleSymbols { state: self.state, file: self.file.clone() }
     }
 
     /// What to tell the user, if anything is missing.
@@ -145,11 +142,8 @@ impl Finder {
         if module.build_id.is_empty() {
             return unchecked(own, of_own.as_ref());
         }
-        let mut candidates: Vec<PathBuf> = self
-            .given
-            .get(&module.build_id)
-            .cloned()
-            .unwrap_or_default();
+        let mut candidates: Vec<PathBuf> =
+            self.given.get(&module.build_id).cloned().unwrap_or_default();
         candidates.push(own.clone());
         candidates.extend(by_build_id(&module.build_id));
         // Debug files are linked from the stripped file, wherever that one stands.
@@ -198,11 +192,7 @@ fn unchecked(own: PathBuf, contents: Option<&Contents>) -> Found {
             supplement: contents.supplement_of(&own),
             file: Some(own),
         },
-        _ => Found {
-            state: SymbolState::Missing,
-            file: None,
-            supplement: None,
-        },
+        _ => Found { state: SymbolState::Missing, file: None, supplement: None },
     }
 }
 
@@ -212,10 +202,7 @@ fn by_build_id(id: &[u8]) -> Vec<PathBuf> {
         return Vec::new();
     };
     let mut paths = vec![
-        PathBuf::from(DEBUG_DIRECTORY)
-            .join(".build-id")
-            .join(first)
-            .join(format!("{rest}.debug")),
+        PathBuf::from(DEBUG_DIRECTORY).join(".build-id").join(first).join(format!("{rest}.debug")),
     ];
     let cache = std::env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
@@ -258,16 +245,9 @@ impl Contents {
                 .is_some_and(|section| section.size() > 0 && section.file_range().is_some())
         };
         let has_functions = object.symbols().any(|symbol| symbol.is_definition())
-            || object
-                .dynamic_symbols()
-                .any(|symbol| symbol.is_definition());
+            || object.dynamic_symbols().any(|symbol| symbol.is_definition());
         Some(Self {
-            build_id: object
-                .build_id()
-                .ok()
-                .flatten()
-                .unwrap_or_default()
-                .to_vec(),
+            build_id: object.build_id().ok().flatten().unwrap_or_default().to_vec(),
             has_lines: has(".debug_info") && has(".debug_line"),
             has_symbols: has_functions,
             debug_link: object
@@ -275,11 +255,7 @@ impl Contents {
                 .ok()
                 .flatten()
                 .map(|(name, checksum)| (name.to_vec(), checksum)),
-            supplement: object
-                .gnu_debugaltlink()
-                .ok()
-                .flatten()
-                .map(|(name, _)| name.to_vec()),
+            supplement: object.gnu_debugaltlink().ok().flatten().map(|(name, _)| name.to_vec()),
         })
     }
 

@@ -118,20 +118,14 @@ pub(in crate::loader) fn innermost_foreign(frames: &[FrameId], known: &[Frame]) 
 
 /// A function of the recorder.
 fn is_recorder(sym: &str) -> bool {
-    ["rheaper::collector::", "<rheaper::collector::"]
-        .iter()
-        .any(|prefix| sym.starts_with(prefix))
+    ["rheaper::collector::", "<rheaper::collector::"].iter().any(|prefix| sym.starts_with(prefix))
         || (sym.starts_with("<rheaper::") && sym.contains(" as core::alloc::global::GlobalAlloc>"))
 }
 
 /// A function that rustc puts between `alloc::alloc` and the global allocator.
 fn is_shim(sym: &str) -> bool {
-    const SHIMS: [&str; 4] = [
-        "__rust_alloc",
-        "__rust_dealloc",
-        "__rust_realloc",
-        "__rust_alloc_zeroed",
-    ];
+    const SHIMS: [&str; 4] =
+        ["__rust_alloc", "__rust_dealloc", "__rust_realloc", "__rust_alloc_zeroed"];
     let name = sym.strip_prefix("__rustc::").unwrap_or(sym);
     SHIMS.contains(&name) || name.starts_with("__rg_") || name.starts_with("__rdl_")
 }

@@ -37,19 +37,14 @@ impl SymbolFile {
     /// The frames at an address in the file, innermost first; none if nothing is known.
     pub(in crate::loader::symbols) fn frames(&self, offset: u64) -> Vec<RawFrame> {
         let look = || self.dwarf_frames(offset);
-        let mut frames = catch_unwind(AssertUnwindSafe(look))
-            .ok()
-            .flatten()
-            .unwrap_or_default();
+        let mut frames = catch_unwind(AssertUnwindSafe(look)).ok().flatten().unwrap_or_default();
         // Code without DWARF, or of a unit that has line tables only.
         let nameless = frames.last().is_none_or(|frame| frame.function.is_none());
         if nameless && let Some(symbol) = self.loader.find_symbol(offset) {
             match frames.last_mut() {
                 Some(frame) => frame.function = Some(symbol.to_owned()),
-                None => frames.push(RawFrame {
-                    function: Some(symbol.to_owned()),
-                    ..RawFrame::default()
-                }),
+                None => frames
+                    .push(RawFrame { function: Some(symbol.to_owned()), ..RawFrame::default() }),
             }
         }
         frames
@@ -67,12 +62,8 @@ impl SymbolFile {
             let location = frame.location.as_ref();
             frames.push(RawFrame {
                 function,
-                file: location
-                    .and_then(|location| location.file)
-                    .map(str::to_owned),
-                line: location
-                    .and_then(|location| location.line)
-                    .filter(|line| *line > 0),
+                file: location.and_then(|location| location.file).map(str::to_owned),
+                line: location.and_then(|location| location.line).filter(|line| *line > 0),
             });
         }
         Some(frames)

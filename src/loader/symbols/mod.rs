@@ -41,10 +41,7 @@ impl Call {
     /// The call before a return address.
     pub(in crate::loader) fn before(address: u64, module: Option<u32>, modules: &[Module]) -> Self {
         let bias = module.map_or(0, |module| modules[module as usize].bias);
-        Self {
-            module,
-            offset: address.saturating_sub(1).wrapping_sub(bias),
-        }
+        Self { module, offset: address.saturating_sub(1).wrapping_sub(bias) }
     }
 }
 
@@ -154,10 +151,8 @@ impl Symbols {
 
     /// Fills in what is told about modules and to the user.
     fn describe(&mut self, modules: &[Module], found: &[Option<Found>], used: &[u64]) {
-        let mut summary = SymbolSummary {
-            addresses: self.by_call.len() as u64,
-            ..SymbolSummary::default()
-        };
+        let mut summary =
+            SymbolSummary { addresses: self.by_call.len() as u64, ..SymbolSummary::default() };
         for frames in &self.by_call {
             let frames = || frames.iter().map(|id| &self.frames[id.0 as usize]);
             summary.named += u64::from(frames().any(|frame| frame.kind != Kind::Unknown));
@@ -188,12 +183,7 @@ struct Interner<'a> {
 
 impl<'a> Interner<'a> {
     fn new(modules: &'a [Module]) -> Self {
-        Self {
-            modules,
-            known: HashMap::new(),
-            names: HashMap::new(),
-            symbols: Symbols::default(),
-        }
+        Self { modules, known: HashMap::new(), names: HashMap::new(), symbols: Symbols::default() }
     }
 
     fn intern(mut self, calls: &[Call], raw: Vec<Vec<RawFrame>>) -> Symbols {
@@ -227,10 +217,7 @@ impl<'a> Interner<'a> {
             frame.inlined = inlined;
             return frame;
         };
-        let name = self
-            .names
-            .entry(mangled)
-            .or_insert_with_key(|mangled| Name::of(mangled));
+        let name = self.names.entry(mangled).or_insert_with_key(|mangled| Name::of(mangled));
         let (krate, kind) = kind::classify(name, file.as_deref());
         Frame {
             line: raw.line,

@@ -34,17 +34,8 @@ impl Name {
         let full = clean::text(&full);
         let stripped = without_generics(&full);
         let short = shorten(&stripped);
-        let crates = if is_rust {
-            crates(&stripped)
-        } else {
-            Vec::new()
-        };
-        Self {
-            full,
-            short,
-            crates,
-            is_rust,
-        }
+        let crates = if is_rust { crates(&stripped) } else { Vec::new() };
+        Self { full, short, crates, is_rust }
     }
 }
 

@@ -30,25 +30,11 @@ pub fn load(events: &[(u32, u32, Event)]) -> Vec<Row> {
     for (stream, thread, event) in events {
         let mut push = |at: u64, half| halves.push((at, *stream, *thread, half));
         match *event {
-            Event::Alloc {
-                at,
-                address,
-                size,
-                node,
-                ..
-            } => {
+            Event::Alloc { at, address, size, node, .. } => {
                 push(at.0, Half::Made(address.0, size.0, node));
             }
             Event::Free { at, address } => push(at.0, Half::Freed(address.0)),
-            Event::Realloc {
-                began,
-                at,
-                old,
-                new,
-                size,
-                node,
-                ..
-            } => {
+            Event::Realloc { began, at, old, new, size, node, .. } => {
                 push(began.0, Half::Freed(old.0));
                 push(at.0, Half::Made(new.0, size.0, node));
             }
@@ -61,25 +47,14 @@ pub fn load(events: &[(u32, u32, Event)]) -> Vec<Row> {
         let (address, made) = match half {
             Half::Freed(address) => (address, None),
             Half::Made(address, size, node) => {
-                let row = Row {
-                    made: at,
-                    freed: None,
-                    node,
-                    size,
-                    address,
-                    thread,
-                    freed_by: None,
-                };
+                let row =
+                    Row { made: at, freed: None, node, size, address, thread, freed_by: None };
                 (address, Some(row))
             }
         };
         let freed_by = made.is_none().then_some(thread);
         if let Some(row) = live.remove(&address) {
-            rows.push(Row {
-                freed: Some(at),
-                freed_by,
-                ..row
-            });
+            rows.push(Row { freed: Some(at), freed_by, ..row });
         }
         live.extend(made.map(|row| (address, row)));
     }

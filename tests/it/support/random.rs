@@ -44,9 +44,8 @@ pub struct Shape {
 /// time than the one before. Node ids are 8 and up.
 pub fn history(random: &mut Random, shape: &Shape) -> Vec<(u32, u32, Event)> {
     let mut live: Vec<u64> = Vec::new();
-    let mut free: Vec<u64> = (1..=shape.addresses)
-        .map(|slot| 0x7f00_0000_0000 + slot * 16)
-        .collect();
+    let mut free: Vec<u64> =
+        (1..=shape.addresses).map(|slot| 0x7f00_0000_0000 + slot * 16).collect();
     let mut now = 1_000;
     let mut events = Vec::new();
     for _ in 0..shape.events {
@@ -59,11 +58,7 @@ pub fn history(random: &mut Random, shape: &Shape) -> Vec<(u32, u32, Event)> {
         let event = if !live.is_empty() && random.one_in(shape.realloc_one_in) {
             let old = live.swap_remove(pick(random, &live));
             let stays = free.is_empty() || random.one_in(2);
-            let new = if stays {
-                old
-            } else {
-                free.swap_remove(pick(random, &free))
-            };
+            let new = if stays { old } else { free.swap_remove(pick(random, &free)) };
             if !stays {
                 free.push(old);
             }
@@ -87,10 +82,7 @@ pub fn history(random: &mut Random, shape: &Shape) -> Vec<(u32, u32, Event)> {
                 free.push(address);
                 address
             };
-            Event::Free {
-                at: Ticks(now),
-                address: Address(address),
-            }
+            Event::Free { at: Ticks(now), address: Address(address) }
         } else {
             let address = if lost && !live.is_empty() {
                 live[pick(random, &live)]

@@ -49,12 +49,7 @@ pub fn plain_header() -> Header {
 impl<W: Write> Writer<W> {
     pub fn new(mut out: W, header: &Header) -> Self {
         out.write_all(&header.to_bytes()).unwrap();
-        Self {
-            out,
-            streams: Vec::new(),
-            nodes: Vec::new(),
-            next_node: NodeId::FIRST.0,
-        }
+        Self { out, streams: Vec::new(), nodes: Vec::new(), next_node: NodeId::FIRST.0 }
     }
 
     pub fn block(&mut self, kind: BlockKind, payload: &[u8]) {
@@ -76,12 +71,7 @@ impl<W: Write> Writer<W> {
     }
 
     pub fn thread(&mut self, id: u32, os_id: u64, name: &str) {
-        let thread = ThreadDef {
-            id: ThreadId(id),
-            os_id,
-            at: Ticks(0),
-            name: name.as_bytes(),
-        };
+        let thread = ThreadDef { id: ThreadId(id), os_id, at: Ticks(0), name: name.as_bytes() };
         self.small_block(BlockKind::Threads, |out| thread.write(out));
     }
 
@@ -99,11 +89,7 @@ impl<W: Write> Writer<W> {
     }
 
     pub fn seal(&mut self, at: u64) {
-        let seal = Seal {
-            at: Ticks(at),
-            reason: SealReason::Disabled,
-            os_error: 0,
-        };
+        let seal = Seal { at: Ticks(at), reason: SealReason::Disabled, os_error: 0 };
         self.small_block(BlockKind::Seal, |out| seal.write(out));
     }
 
@@ -117,10 +103,7 @@ impl<W: Write> Writer<W> {
 
     /// A stack of these return addresses, innermost first, on this root.
     pub fn stack(&mut self, root: NodeId, addresses: &[u64]) -> NodeId {
-        addresses
-            .iter()
-            .rev()
-            .fold(root, |parent, address| self.node(parent, *address))
+        addresses.iter().rev().fold(root, |parent, address| self.node(parent, *address))
     }
 
     /// Something happened on a stream, by a thread.
@@ -169,10 +152,7 @@ impl<W: Write> Writer<W> {
     }
 
     pub fn free(&mut self, by: (u32, u32), at: u64, address: u64) {
-        let event = Event::Free {
-            at: Ticks(at),
-            address: Address(address),
-        };
+        let event = Event::Free { at: Ticks(at), address: Address(address) };
         self.event(by.0, by.1, &event);
     }
 
@@ -207,10 +187,7 @@ impl<W: Write> Writer<W> {
         for chunk in nodes.chunks(4096) {
             let mut buffer = vec![0; 1 << 17];
             let mut out = ByteWriter::new(&mut buffer);
-            let head = NodesHead {
-                first: chunk[0].0,
-                count: chunk.len() as u32,
-            };
+            let head = NodesHead { first: chunk[0].0, count: chunk.len() as u32 };
             head.write(&mut out);
             let mut previous = Address(0);
             for (id, parent, address) in chunk {
@@ -246,32 +223,16 @@ impl<W: Write> Writer<W> {
 
 fn encode(encoder: &mut Encoder, out: &mut [u8; EVENT_BYTES_MAX], event: &Event) -> usize {
     match *event {
-        Event::Alloc {
-            at,
-            address,
-            size,
-            node,
-            align_log2: 0,
-            zeroed: false,
-        } => encoder.alloc(out, at, address, size, node),
-        Event::Alloc {
-            at,
-            address,
-            size,
-            node,
-            align_log2,
-            zeroed,
-        } => encoder.alloc_long(out, at, address, size, node, align_log2, zeroed),
+        Event::Alloc { at, address, size, node, align_log2: 0, zeroed: false } => {
+            encoder.alloc(out, at, address, size, node)
+        }
+        Event::Alloc { at, address, size, node, align_log2, zeroed } => {
+            encoder.alloc_long(out, at, address, size, node, align_log2, zeroed)
+        }
         Event::Free { at, address } => encoder.free(out, at, address),
-        Event::Realloc {
-            began,
-            at,
-            old,
-            new,
-            size,
-            node,
-            align_log2,
-        } => encoder.realloc(out, began, at, old, new, size, node, align_log2),
+        Event::Realloc { began, at, old, new, size, node, align_log2 } => {
+            encoder.realloc(out, began, at, old, new, size, node, align_log2)
+        }
         Event::Failed { at, size, node } => encoder.failed(out, at, size, node),
     }
 }
