@@ -10,3 +10,5 @@ mod tui_fixture;
 mod tui_pty;
 #[cfg(feature = "cli")]
 mod tui_terminal;
+mod load;
+mod support;

@@ -1,0 +1,89 @@
+//! The front that programs use: a `GlobalAlloc` around another one.
+//!
+//! Invariant: the inner allocator sees exactly the calls that the program makes, in the order in
+//! which it makes them, and its answers go back unchanged. Recording only stands before or
+//! behind a call, and is skipped by one relaxed load and a branch when off.
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::sync::atomic::Ordering;
+
+use crate::collector::record::{self, Contents};
+use crate::collector::tracker::SESSION;
+
+/// Wraps an allocator `A` so that its calls can be recorded.
+///
+/// Nothing is recorded before [`enable_tracking`](crate::enable_tracking) and after
+/// [`disable_tracking`](crate::disable_tracking); each call then costs one load and a branch
+/// more than `A`'s own.
+///
+/// ```
+/// #[global_allocator]
+/// static GLOBAL: rheaper::Allocator<std::alloc::System> =
+///     rheaper::Allocator::from_allocator(std::alloc::System);
+/// # fn main() {}
+/// ```
+#[derive(Debug, Default)]
+pub struct Allocator<A> {
+    inner: A,
+}
+
+impl<A> Allocator<A> {
+    /// Wraps `allocator`.
+    pub const fn from_allocator(allocator: A) -> Self {
+        Self { inner: allocator }
+    }
+}
+
+#[inline(always)]
+fn is_recording() -> bool {
+    SESSION.load(Ordering::Relaxed) != 0
+}
+
+// SAFETY: every method hands its arguments to the inner allocator's method of the same name and
+// returns its answer unchanged, so `A`'s keeping of the contract is ours. Recording in between
+// does not unwind, does not allocate, and does not touch the blocks.
+unsafe impl<A: GlobalAlloc> GlobalAlloc for Allocator<A> {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller owes `alloc`'s contract.
+        let block = unsafe { self.inner.alloc(layout) };
+        if is_recording() {
+            record::allocated(block.addr(), layout.size(), layout.align(), Contents::Any);
+        }
+        block
+    }
+
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller owes `alloc_zeroed`'s contract.
+        let block = unsafe { self.inner.alloc_zeroed(layout) };
+        if is_recording() {
+            record::allocated(block.addr(), layout.size(), layout.align(), Contents::Zeroed);
+        }
+        block
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        if is_recording() {
+            record::freeing(block.addr());
+        }
+        // SAFETY: the caller owes `dealloc`'s contract; the block is one that we handed out
+        // unchanged.
+        unsafe { self.inner.dealloc(block, layout) }
+    }
+
+    #[inline]
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        if !is_recording() {
+            // SAFETY: the caller owes `realloc`'s contract.
+            return unsafe { self.inner.realloc(block, layout, new_size) };
+        }
+        let began = record::reallocating();
+        let old = block.addr();
+        // SAFETY: the caller owes `realloc`'s contract.
+        let new = unsafe { self.inner.realloc(block, layout, new_size) };
+        record::reallocated(began, old, new.addr(), new_size, layout.align());
+        new
+    }
+}
