@@ -2,3 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on should stop")]
 
 mod format;
+mod cli;
+mod gate;
+mod heap;
