@@ -188,6 +188,10 @@ impl Database {
             .connection
             .prepare(sql)
             .map_err(|error| self.explain(error))?;
+        // VACUUM asks the authorizer only when it runs.
+        if !statement.readonly() {
+            return Err(denied());
+        }
         if statement.column_count() == 0 {
             return Err(QueryError::new(
                 QueryErrorKind::Sql,
@@ -227,12 +231,7 @@ impl Database {
                         .watch
                         .stopped()
                         .map_or_else(|| because(Stopped::Cancelled), because),
-                    ErrorCode::AuthorizationForStatementDenied | ErrorCode::ReadOnly => {
-                        QueryError::new(
-                            QueryErrorKind::Denied,
-                            "refused: a rheaper database is only read here, nothing is changed or created",
-                        )
-                    }
+                    ErrorCode::AuthorizationForStatementDenied | ErrorCode::ReadOnly => denied(),
                     ErrorCode::OutOfMemory => QueryError::new(
                         QueryErrorKind::TooBig,
                         "the query needs more memory than it may have: aggregate, filter or add a LIMIT",
@@ -254,6 +253,11 @@ impl Database {
             other => QueryError::new(QueryErrorKind::Sql, other.to_string()),
         }
     }
+}
+
+fn denied() -> QueryError {
+    let message = "refused: a rheaper database is only read here, nothing is changed or created";
+    QueryError::new(QueryErrorKind::Denied, message)
 }
 
 fn because(stopped: Stopped) -> QueryError {

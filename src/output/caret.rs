@@ -21,7 +21,13 @@ pub(crate) fn explain(error: &QueryError, sql: &str) -> String {
     {
         let line_start = sql[..offset].rfind('\n').map_or(0, |at| at + 1);
         let line_end = sql[offset..].find('\n').map_or(sql.len(), |at| offset + at);
-        let start = window_start(&sql[line_start..offset]) + line_start;
+        let fits = sql[line_start..line_end].width() <= WINDOW;
+        let cut = if fits {
+            0
+        } else {
+            window_start(&sql[line_start..offset])
+        };
+        let start = line_start + cut;
         let window = &sql[start..line_end];
         let before = clean::line(&sql[start..offset]).width();
         let token = lexer::tokens(&sql[offset..line_end])

@@ -12,3 +12,6 @@ mod tui_pty;
 mod tui_terminal;
 mod load;
 mod support;
+mod cli;
+mod gate;
+mod heap;
