@@ -5,6 +5,12 @@ mod format;
 #[cfg(feature = "cli")]
 mod tui;
 #[cfg(feature = "cli")]
+mod screens;
+#[cfg(feature = "cli")]
+mod tui_driver;
+#[cfg(feature = "cli")]
+mod tui_walk;
+#[cfg(feature = "cli")]
 mod tui_fixture;
 #[cfg(feature = "cli")]
 mod tui_pty;

@@ -1,0 +1,90 @@
+//! Every lens as it looks: text and styles, at four sizes, in colour, without, and in ASCII.
+//!
+//! `INSTA_UPDATE=always cargo test --test it screens` accepts what is drawn now.
+
+use rheaper::tui::theme::{Colors, Glyphs, Theme};
+
+use crate::tui_driver::{Driver, styles, text};
+use crate::tui_fixture::{database, leaky_server};
+
+const SIZES: [(u16, u16); 4] = [(40, 10), (80, 24), (120, 40), (250, 70)];
+
+const COLOUR: Theme = Theme { colors: Colors::Indexed, glyphs: Glyphs::Unicode };
+const NO_COLOUR: Theme = Theme { colors: Colors::Off, glyphs: Glyphs::Unicode };
+const ASCII: Theme = Theme { colors: Colors::Off, glyphs: Glyphs::Ascii };
+
+/// One file a lens and size: the text, its styles with and without colour, the text in ASCII.
+fn check(name: &str, keys: &[&str]) {
+    let (_directory, path) = database(&leaky_server());
+    for size in SIZES {
+        let mut driver = Driver::new(&path, size);
+        keys.iter().for_each(|keys| driver.press(keys));
+        let (colour, plain, ascii) =
+            (driver.draw(COLOUR), driver.draw(NO_COLOUR), driver.draw(ASCII));
+        assert_eq!(text(&colour), text(&plain), "colour changes no text");
+        assert!(text(&ascii).is_ascii(), "{}", text(&ascii));
+        let uncoloured = styles(&plain);
+        assert!(!uncoloured.contains("Cyan") && !uncoloured.contains("Indexed"), "{uncoloured}");
+        let dump = format!(
+            "{}\n\n== colour\n{}\n\n== no colour\n{uncoloured}\n\n== ASCII\n{}",
+            text(&colour),
+            styles(&colour),
+            text(&ascii)
+        );
+        insta::assert_snapshot!(format!("{name}_{}x{}", size.0, size.1), dump);
+    }
+}
+
+#[test]
+fn suspects() {
+    check("suspects", &[]);
+}
+
+#[test]
+fn backtrace() {
+    check("backtrace", &["<Enter>"]);
+}
+
+#[test]
+fn flame() {
+    check("flame", &["2", "<Down>", "<Down>", "/cache<Enter>"]);
+}
+
+#[test]
+fn sandwich() {
+    check("sandwich", &["2", "/handle<Enter>", "="]);
+}
+
+#[test]
+fn rows() {
+    check("rows", &["+live<Enter>", "4", "s", "<Down>", "<Right>"]);
+}
+
+#[test]
+fn sql() {
+    check(
+        "sql",
+        &[
+            "7",
+            "SELECT bt, count(*), sum(size) -- by site",
+            "<Enter>",
+            "FROM allocations WHERE size > 64 AND 'x' = 'x' GROUP BY bt;",
+            "<F5>",
+        ],
+    );
+}
+
+#[test]
+fn a_mistake_in_sql() {
+    check("mistake", &["7", "SELECT size FROM alocations", "<F5>"]);
+}
+
+#[test]
+fn questions() {
+    check("questions", &["c"]);
+}
+
+#[test]
+fn help() {
+    check("help", &["?"]);
+}
