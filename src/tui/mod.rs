@@ -55,7 +55,7 @@ pub mod theme;
 pub mod terminal;
 
 /// Between two frames at least, so that a flood of keys is drawn once.
-const FRAME: Duration = Duration::from_millis(16);
+const FRAME: Duration = Duration::from_millis(6);
 
 /// Between two looks at the clock while something runs, and otherwise.
 const TICK_BUSY: Duration = Duration::from_millis(125);

@@ -13,6 +13,8 @@ mod tui_walk;
 #[cfg(feature = "cli")]
 mod tui_fixture;
 #[cfg(feature = "cli")]
+mod tui_bench;
+#[cfg(feature = "cli")]
 mod tui_pty;
 #[cfg(feature = "cli")]
 mod tui_terminal;

@@ -74,9 +74,19 @@ pub fn callers_rows(app: &App) -> u16 {
     (rows.len() as u16).saturating_sub(2).min(half)
 }
 
+/// Rows at the end of a list for all words of the selected line, if there is room.
+pub fn picker_foot(height: u16) -> u16 {
+    if height >= 12 { 4 } else { 0 }
+}
+
 /// Lines of a pop-up that are drawn, its border and head apart.
 pub fn popup_window(app: &App) -> u64 {
-    u64::from(inside(crate::tui::layout::popup(app)).height.saturating_sub(1)).max(1)
+    let height = inside(crate::tui::layout::popup(app)).height;
+    let foot = match app.popups.last() {
+        Some(Popup::Picker(_)) => picker_foot(height),
+        _ => 0,
+    };
+    u64::from(height.saturating_sub(1 + foot)).max(1)
 }
 
 /// Brings every selection back into range.

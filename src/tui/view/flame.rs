@@ -65,7 +65,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
                 selected: (at, cell.x) == flame.selected,
                 matched: matches!(cell.what, What::Node(node) if flame.is_match(shown, node)),
             };
-            draw(buffer, text::line(below, y), cell, shown, theme, look);
+            draw(buffer, text::line(below, y), cell, shown, theme, &look);
         }
     }
     let foot = Rect { y: inside.y + height, height: inside.height - height, ..inside };
@@ -107,12 +107,12 @@ fn draw_callers(buffer: &mut Buffer, area: Rect, callers: &Shown, theme: Theme) 
         };
         for cell in row {
             let look = Drawn { selected: false, matched: false };
-            draw(buffer, text::line(area, y), cell, callers, theme, look);
+            draw(buffer, text::line(area, y), cell, callers, theme, &look);
         }
     }
 }
 
-fn draw(buffer: &mut Buffer, line: Rect, cell: &Cell, shown: &Shown, theme: Theme, look: Drawn) {
+fn draw(buffer: &mut Buffer, line: Rect, cell: &Cell, shown: &Shown, theme: Theme, look: &Drawn) {
     let area = Rect {
         x: line.x + cell.x.min(line.width),
         width: cell.width.min(line.width.saturating_sub(cell.x)),
@@ -187,9 +187,13 @@ fn selected(buffer: &mut Buffer, area: Rect, app: &App, shown: &Shown, theme: Th
     };
     text::put(buffer, theme, text::line(area, 0), 1, &name, theme.key());
     let total = shown.value(TOP);
-    let mut words = format!("{} · {} of all", number(cell.value), of(cell.value, total));
+    let whole = match app.flame.callers {
+        Some(_) => "of this function",
+        None => "of all",
+    };
+    let mut words = format!("{} · {} {whole}", number(cell.value), of(cell.value, total));
     let top = app.flame.top().node;
-    if top != TOP {
+    if top != TOP && shown.value(top) < total {
         words.push_str(&format!(" · {} of the zoom", of(cell.value, shown.value(top))));
     }
     if let Some(own) = own.filter(|own| *own > 0) {
@@ -198,8 +202,9 @@ fn selected(buffer: &mut Buffer, area: Rect, app: &App, shown: &Shown, theme: Th
     if let Some(search) = &app.flame.search {
         let found = search.symbols.len();
         words.push_str(&format!(
-            " · ~{} matches {found} function(s) with {}",
+            " · ~{} matches {found} {} with {}",
             text::clean(&search.pattern),
+            if found == 1 { "function" } else { "functions" },
             of(search.value, total)
         ));
     }

@@ -112,7 +112,8 @@ impl Columns {
     fn of(width: u16, listed: &[&Suspect]) -> Self {
         let kind = listed.iter().map(|it| it.label.width()).max().unwrap_or(0).clamp(4, 18);
         let width = usize::from(width);
-        // mark, live, blocks, kind, site: always. The others as there is room.
+        // mark, live, blocks, site: always. The others as there is room; the sentence has them all.
+        let kind = if width < 60 { 0 } else { kind };
         let needed = 2 + 10 + 7 + kind + 2;
         let site = |extra: usize| width.saturating_sub(needed + extra);
         let (share, trend, growth) = match () {
@@ -140,7 +141,10 @@ impl Columns {
         if self.growth {
             line.push_str(&format!("{growth:>12} "));
         }
-        line.push_str(&format!("{kind:<width$}  {site}", width = self.kind));
+        if self.kind > 0 {
+            line.push_str(&format!("{kind:<width$}  ", width = self.kind));
+        }
+        line.push_str(site);
         line
     }
 

@@ -95,14 +95,20 @@ fn title(app: &App, table: &TableState) -> String {
         }
         _ => format!("{}: {rows}", text::clean(&table.title)),
     };
-    if !table.is_loaded() && table.error.is_none() {
+    if table.error.is_some() {
+        return format!("{} · no answer", text::clean(&table.title));
+    }
+    if !table.is_loaded() {
         title = format!("{} · running…", text::clean(&table.title));
     }
     if let (Lens::Sql, Some(elapsed)) = (app.lens, table.elapsed) {
         let age = app.now.saturating_sub(table.ran_at).as_secs();
         let took = human::duration(elapsed.as_nanos() as f64);
-        let age = human::duration((age * 1_000_000_000) as f64);
-        title.push_str(&format!(" · took {took}, {age} ago"));
+        let age = match age {
+            0 => "just now".into(),
+            age => format!("{} ago", human::duration(age as f64 * 1e9)),
+        };
+        title.push_str(&format!(" · took {took}, {age}"));
     }
     title
 }
