@@ -102,8 +102,7 @@ fn split(app: &App, body: Rect) -> (Rect, Rect) {
             above(lines.clamp(5, body.height / 2))
         }
         Lens::Suspects | Lens::Rows if body.width >= WIDE => {
-            let share = if app.lens == Lens::Rows { 62 } else { 56 };
-            let width = (u32::from(body.width) * share / 100) as u16;
+            let width = (u32::from(body.width) * 62 / 100) as u16;
             let main = Rect { width, ..body };
             let x = body.x + width;
             (main, Rect { x, width: body.width - width, ..body })

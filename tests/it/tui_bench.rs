@@ -86,7 +86,7 @@ fn keys_and_cancel(path: &Path, home: &Path) -> [Times; 3] {
         terminal.press("\x03");
         terminal.wait("nothing running", |screen| !screen.contents().contains("running"));
         // The thread is free again only when it answers the next one.
-        terminal.press("\x01 SELECT 41 + 1;\x1b[15~");
+        terminal.press("\x01SELECT 41 + 1;  \x1b[D\x1b[15~");
         terminal.see("42");
         cancels.push(start.elapsed());
         terminal.press("\t"); // back to the editor

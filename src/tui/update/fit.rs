@@ -42,7 +42,11 @@ pub fn detail_window(app: &App) -> u64 {
 /// How the inside of the detail pane is divided: frames, source, facts.
 pub fn detail_rows(app: &App) -> (u16, u16, u16) {
     let height = inside(regions(app).detail).height;
-    let facts = if height >= 9 { 2 } else { 0 };
+    let facts = match height {
+        0..=8 => 0,
+        9..=13 => 2,
+        _ => 4,
+    };
     let frames = app.detail.lines().len() as u16;
     let source = match height {
         0..=6 => 0,
