@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::collector::clock;
+#[cfg(walks_with_framehop)]
 use crate::collector::late;
 use crate::collector::nodes;
 use crate::collector::signal;
@@ -256,6 +257,11 @@ impl Flusher {
         }
     }
 
+    /// Where the system's own unwinder walks, it finds late modules itself.
+    #[cfg(not(walks_with_framehop))]
+    fn answer_late_modules(&mut self) {}
+
+    #[cfg(walks_with_framehop)]
     fn answer_late_modules(&mut self) {
         while let Some(module) = late::take() {
             registry::add_late(&module);

@@ -34,6 +34,7 @@ mod walk;
 mod tails;
 mod region;
 mod registry;
+#[cfg(walks_with_framehop)]
 mod late;
 #[cfg(walks_with_framehop)]
 mod unwind;

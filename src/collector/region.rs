@@ -176,14 +176,22 @@ impl Region {
         let over = at.wrapping_add(len).wrapping_sub(self.ring_bytes);
         // Negative, that is huge, when nothing went over the end.
         if over.wrapping_sub(1) < EVENT_BYTES_MAX {
-            // SAFETY: `over` bytes of slack are copied to the ring's front, which is free.
-            unsafe {
-                let slack = self.ring.add(self.ring_bytes);
-                std::ptr::copy_nonoverlapping(slack.as_ptr(), self.ring.as_ptr(), over);
-            }
+            self.wrap(over);
         }
         self.head = self.head.wrapping_add(len as u64);
         shared.committed.store(self.head, Ordering::Release);
+    }
+
+    /// Copies what went over the end to the front.
+    #[cold]
+    #[inline(never)]
+    fn wrap(&self, over: usize) {
+        // SAFETY: `over` bytes of slack, at most one event, are copied to the ring's front,
+        // which is free: there was room for the event.
+        unsafe {
+            let slack = self.ring.add(self.ring_bytes);
+            std::ptr::copy_nonoverlapping(slack.as_ptr(), self.ring.as_ptr(), over);
+        }
     }
 
     /// Notes that the event about to be appended is a keyframe.

@@ -21,8 +21,8 @@ use crate::collector::signal;
 use crate::collector::sync::SpinLock;
 use crate::collector::sys::{self, PreservedErrno, ThreadName};
 use crate::collector::tally::Tally;
-use crate::collector::walk::{WalkTallies, Walker};
-use crate::recording::{Counter, Counters, Encoder, StreamId, ThreadId, Ticks};
+use crate::collector::walk::{Start, WalkTallies, Walker};
+use crate::recording::{Counter, Counters, Encoder, NodeId, StreamId, ThreadId, Ticks};
 
 /// Trackers at most, whatever the configuration says: the size of a static table.
 pub(in crate::collector) const TRACKERS_MAX: usize = 1 << 14;
@@ -451,6 +451,20 @@ impl Local {
             self.region = region;
         }
         true
+    }
+
+    /// The last stack, if it is the present one and every backtrace is to be probed.
+    #[inline(always)]
+    pub(in crate::collector) fn same_stack(&self, start: &Start) -> Option<NodeId> {
+        if cfg!(rheaper_check_walk) || self.sample_below != u64::MAX {
+            return None;
+        }
+        self.walker.same(start)
+    }
+
+    #[cfg(rheaper_check_walk)]
+    pub(in crate::collector) fn depth_max(&self) -> usize {
+        self.depth_max
     }
 
     /// Whether this allocation's backtrace is to be probed.
