@@ -43,15 +43,18 @@ fn is_recording() -> bool {
 /// and a jump to the inner allocator, with no register saved for what would come after it.
 impl<A: GlobalAlloc> Allocator<A> {
     #[inline(never)]
-    unsafe fn alloc_recorded(&self, layout: Layout, contents: Contents) -> *mut u8 {
-        // SAFETY: the caller owes the contract of `alloc` and `alloc_zeroed`, which is the same.
-        let block = unsafe {
-            match contents {
-                Contents::Any => self.inner.alloc(layout),
-                Contents::Zeroed => self.inner.alloc_zeroed(layout),
-            }
-        };
-        record::allocated(block.addr(), layout.size(), layout.align(), contents);
+    unsafe fn alloc_recorded(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller owes `alloc`'s contract.
+        let block = unsafe { self.inner.alloc(layout) };
+        record::allocated(block.addr(), layout.size(), layout.align(), Contents::Any);
+        block
+    }
+
+    #[inline(never)]
+    unsafe fn alloc_zeroed_recorded(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller owes `alloc_zeroed`'s contract.
+        let block = unsafe { self.inner.alloc_zeroed(layout) };
+        record::allocated(block.addr(), layout.size(), layout.align(), Contents::Zeroed);
         block
     }
 
@@ -81,7 +84,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Allocator<A> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if is_recording() {
             // SAFETY: the caller owes `alloc`'s contract.
-            return unsafe { self.alloc_recorded(layout, Contents::Any) };
+            return unsafe { self.alloc_recorded(layout) };
         }
         // SAFETY: as above.
         unsafe { self.inner.alloc(layout) }
@@ -91,7 +94,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Allocator<A> {
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         if is_recording() {
             // SAFETY: the caller owes `alloc_zeroed`'s contract.
-            return unsafe { self.alloc_recorded(layout, Contents::Zeroed) };
+            return unsafe { self.alloc_zeroed_recorded(layout) };
         }
         // SAFETY: as above.
         unsafe { self.inner.alloc_zeroed(layout) }

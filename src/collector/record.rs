@@ -70,7 +70,7 @@ pub(in crate::collector) fn allocated(
     if address != 0
         && align <= ALIGN_NATURAL
         && contents == Contents::Any
-        && !local.region.must_look()
+        && !local.region.must_look(&tracker.shared)
         && let Some(node) = local.same_stack(&start)
     {
         tracker.tallies.walk.hits.add(1);
@@ -101,7 +101,7 @@ fn allocated_otherwise(mut entered: Entered, start: Start, at: Ticks, request: R
     }
     let tracker = entered.tracker();
     let local = entered.local();
-    if local.region.must_look() && !local.make_room(tracker) {
+    if local.region.must_look(&tracker.shared) && !local.make_room(tracker) {
         return tracker.tallies.dropped_full.add(1);
     }
     let address = Address(request.address as u64);
@@ -127,7 +127,7 @@ pub(in crate::collector) fn freeing(address: usize) {
     let at = clock::now_before();
     let tracker = entered.tracker();
     let local = entered.local();
-    if local.region.must_look() && !local.make_room(tracker) {
+    if local.region.must_look(&tracker.shared) && !local.make_room(tracker) {
         return tracker.tallies.dropped_full.add(1);
     }
     let encoder = &mut local.encoder;
@@ -163,7 +163,7 @@ pub(in crate::collector) fn reallocated(
     let (old, new) = (Address(old as u64), Address(new as u64));
     let tracker = entered.tracker();
     let local = entered.local();
-    if local.region.must_look() && !local.make_room(tracker) {
+    if local.region.must_look(&tracker.shared) && !local.make_room(tracker) {
         return tracker.tallies.dropped_full.add(1);
     }
     let encoder = &mut local.encoder;
@@ -177,7 +177,7 @@ pub(in crate::collector) fn reallocated(
 fn failed(entered: &mut Entered, at: Ticks, size: Bytes, node: NodeId) {
     let tracker = entered.tracker();
     let local = entered.local();
-    if local.region.must_look() && !local.make_room(tracker) {
+    if local.region.must_look(&tracker.shared) && !local.make_room(tracker) {
         return tracker.tallies.dropped_full.add(1);
     }
     let encoder = &mut local.encoder;

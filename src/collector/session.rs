@@ -176,7 +176,8 @@ unsafe extern "C" fn forked_child() {
 }
 
 fn next_session() -> u32 {
-    let session = SESSIONS.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+    // The highest bit is the trackers'.
+    let session = SESSIONS.fetch_add(1, Ordering::Relaxed).wrapping_add(1) & (u32::MAX >> 1);
     if session == 0 { next_session() } else { session }
 }
 
