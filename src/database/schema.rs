@@ -1,0 +1,12 @@
+//! The schema as text and as numbers: what marks a SQLite file as ours.
+//!
+//! Reads: `schema.sql`, at compile time. Writes: nothing.
+
+/// The tables and views, with a comment for each column. Makes an empty file a rheaper database.
+pub const SCHEMA: &str = include_str!("schema.sql");
+
+/// `PRAGMA application_id` of a rheaper database: "rhea".
+pub const APPLICATION_ID: i32 = 0x7268_6561;
+
+/// `PRAGMA user_version` of the schema that this code writes.
+pub const SCHEMA_VERSION: i32 = 1;
