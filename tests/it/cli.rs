@@ -185,7 +185,11 @@ fn errors_go_to_stderr_with_their_place_and_code() {
         "{}",
         wrong.err
     );
+}
 
+#[test]
+fn what_can_not_be_done_is_said_with_its_code() {
+    let place = Place::new(5);
     for (args, code, says) in [
         (
             vec!["sql", "absent.db", "-c", "SELECT 1"],
