@@ -28,3 +28,10 @@ mod output;
 
 #[cfg(feature = "cli")]
 mod interrupt;
+
+#[cfg(feature = "collector")]
+pub use collector::{Allocator, Error, TrackerConfig, disable_tracking, enable_tracking};
+
+#[cfg(all(feature = "collector", rheaper_check_walk))]
+#[doc(hidden)]
+pub use collector::{Difference, walk_checks};

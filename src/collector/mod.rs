@@ -1,1 +1,57 @@
 //! Records: event → region → file. Runs inside the allocator of the recorded process.
+//!
+//! Reads: the calls of the wrapped allocator. Writes: one recording file.
+//!
+//! The files stand in the order in which an event meets them: the front, the recorder, the
+//! thread's tracker with its walk and its region, the flusher; then what they stand on.
+//!
+//! Invariants, for everything in this folder:
+//! - No panic, no unwinding: an allocator that unwinds is undefined behaviour. Nothing here
+//!   indexes, unwraps, or does arithmetic that can overflow.
+//! - No allocation and no lock of the program's on a recording path, no wait without a bound.
+//! - Nothing is lost without a counter.
+#![deny(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
+
+mod allocator;
+mod session;
+mod options;
+mod flusher;
+mod file;
+mod record;
+mod tracker;
+mod limits;
+#[cfg(walks_with_framehop)]
+mod walk;
+#[cfg(not(walks_with_framehop))]
+#[path = "portable.rs"]
+mod walk;
+#[cfg(walks_with_framehop)]
+mod tails;
+mod region;
+mod registry;
+#[cfg(walks_with_framehop)]
+mod late;
+#[cfg(walks_with_framehop)]
+mod unwind;
+mod modules;
+#[cfg(rheaper_check_walk)]
+mod check;
+mod nodes;
+mod clock;
+mod signal;
+mod sync;
+mod tally;
+mod sys;
+mod error;
+
+pub use allocator::Allocator;
+#[cfg(rheaper_check_walk)]
+pub use check::{Difference, walk_checks};
+pub use error::Error;
+pub use options::TrackerConfig;
+pub use session::{disable_tracking, enable_tracking};

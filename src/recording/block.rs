@@ -81,11 +81,7 @@ impl BlockHeader {
     /// The header for a payload that is given in one or two pieces, as a ring buffer gives it.
     pub fn for_payload(kind: BlockKind, first: &[u8], second: &[u8]) -> Self {
         let payload_bytes = (first.len() + second.len()) as u32;
-        let mut header = Self {
-            kind,
-            payload_bytes,
-            checksum: 0,
-        };
+        let mut header = Self { kind, payload_bytes, checksum: 0 };
         header.checksum = header.checksum_of(first, second);
         header
     }
@@ -119,11 +115,7 @@ impl BlockHeader {
         if payload_bytes as usize > PAYLOAD_BYTES_MAX {
             return Err(FormatError::Invalid("a block's length"));
         }
-        Ok(Self {
-            kind,
-            payload_bytes,
-            checksum,
-        })
+        Ok(Self { kind, payload_bytes, checksum })
     }
 
     /// Whether `payload` is the one that this header was written for.
@@ -134,16 +126,7 @@ impl BlockHeader {
 
     fn prefix(&self) -> [u8; 8] {
         let length = self.payload_bytes.to_le_bytes();
-        [
-            self.kind.code(),
-            0,
-            0,
-            0,
-            length[0],
-            length[1],
-            length[2],
-            length[3],
-        ]
+        [self.kind.code(), 0, 0, 0, length[0], length[1], length[2], length[3]]
     }
 
     fn checksum_of(&self, first: &[u8], second: &[u8]) -> u32 {
@@ -176,19 +159,12 @@ impl<'a> Block<'a> {
         }
         let header = BlockHeader::parse(bytes)?;
         let end = BLOCK_HEADER_BYTES + header.payload_bytes as usize;
-        let payload = bytes
-            .get(BLOCK_HEADER_BYTES..end)
-            .ok_or(FormatError::Truncated("a block"))?;
+        let payload =
+            bytes.get(BLOCK_HEADER_BYTES..end).ok_or(FormatError::Truncated("a block"))?;
         if !header.agrees_with(payload) {
             return Err(FormatError::Invalid("a block's checksum"));
         }
-        Ok(Some((
-            Self {
-                kind: header.kind,
-                payload,
-            },
-            end,
-        )))
+        Ok(Some((Self { kind: header.kind, payload }, end)))
     }
 
     /// How many bytes of `bytes` to skip, at least one, to stand before something that begins

@@ -17,11 +17,7 @@ pub struct ByteWriter<'a> {
 impl<'a> ByteWriter<'a> {
     /// Starts at the beginning of `buffer`.
     pub fn new(buffer: &'a mut [u8]) -> Self {
-        Self {
-            buffer,
-            len: 0,
-            overflowed: false,
-        }
+        Self { buffer, len: 0, overflowed: false }
     }
 
     /// Bytes written so far.
@@ -123,19 +119,15 @@ impl<'a> ByteReader<'a> {
 
     /// Takes `len` bytes.
     pub fn bytes(&mut self, len: usize) -> Result<&'a [u8], FormatError> {
-        let (taken, rest) = self
-            .rest
-            .split_at_checked(len)
-            .ok_or(FormatError::Truncated(self.what))?;
+        let (taken, rest) =
+            self.rest.split_at_checked(len).ok_or(FormatError::Truncated(self.what))?;
         self.rest = rest;
         Ok(taken)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], FormatError> {
-        let (taken, rest) = self
-            .rest
-            .split_first_chunk::<N>()
-            .ok_or(FormatError::Truncated(self.what))?;
+        let (taken, rest) =
+            self.rest.split_first_chunk::<N>().ok_or(FormatError::Truncated(self.what))?;
         self.rest = rest;
         Ok(*taken)
     }

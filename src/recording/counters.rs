@@ -65,6 +65,8 @@ counters! {
     NodeTableFull = 35, "backtraces_other";
     /// Walks answered wholly by the kept stack.
     WalkHits = 48, "walk_hits";
+    /// Walks answered by a recent stack's innermost frames and the kept stack below them.
+    WalkRecalls = 52, "walk_recalls";
     /// Walks that unwound at least one fresh frame.
     WalkMisses = 49, "walk_misses";
     /// Fresh frames unwound.
@@ -102,9 +104,7 @@ impl Default for Counters {
 impl Counters {
     /// All zero.
     pub const fn new() -> Self {
-        Self {
-            values: [0; Counter::ALL.len()],
-        }
+        Self { values: [0; Counter::ALL.len()] }
     }
 
     /// The value of `counter`.
@@ -126,9 +126,7 @@ impl Counters {
 
     /// All counters with their values.
     pub fn iter(&self) -> impl Iterator<Item = (Counter, u64)> + '_ {
-        Counter::ALL
-            .iter()
-            .map(|counter| (*counter, self.get(*counter)))
+        Counter::ALL.iter().map(|counter| (*counter, self.get(*counter)))
     }
 
     /// Appends a `Counters` payload.

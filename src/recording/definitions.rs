@@ -168,12 +168,7 @@ impl<'a> NodeDefs<'a> {
         if first < NodeId::FIRST.0 || first.checked_add(count).is_none() {
             return Err(FormatError::Invalid("a stack node's id"));
         }
-        Ok(Self {
-            input,
-            next: first,
-            left: count,
-            previous: 0,
-        })
+        Ok(Self { input, next: first, left: count, previous: 0 })
     }
 
     fn read(&mut self) -> Result<(NodeId, NodeId, Address), FormatError> {
@@ -183,9 +178,7 @@ impl<'a> NodeDefs<'a> {
             .checked_sub(back)
             .filter(|parent| *parent < u64::from(id))
             .ok_or(FormatError::Invalid("a stack node's parent"))?;
-        let address = self
-            .previous
-            .wrapping_add(unzigzag(self.input.varint()?) as u64);
+        let address = self.previous.wrapping_add(unzigzag(self.input.varint()?) as u64);
         self.previous = address;
         self.next += 1;
         self.left -= 1;
@@ -269,11 +262,7 @@ impl ClockPair {
     /// Reads a `Clock` payload.
     pub fn read(payload: &[u8]) -> Result<Self, FormatError> {
         let mut input = ByteReader::new(payload, "a clock pair");
-        Ok(Self {
-            ticks: Ticks(input.u64()?),
-            monotonic_ns: input.u64()?,
-            unix_ns: input.u64()?,
-        })
+        Ok(Self { ticks: Ticks(input.u64()?), monotonic_ns: input.u64()?, unix_ns: input.u64()? })
     }
 }
 
@@ -317,10 +306,6 @@ impl Seal {
             2 => SealReason::WriteFailed,
             _ => return Err(FormatError::Invalid("the seal's reason")),
         };
-        Ok(Self {
-            at,
-            reason,
-            os_error: input.u32()?.cast_signed(),
-        })
+        Ok(Self { at, reason, os_error: input.u32()?.cast_signed() })
     }
 }

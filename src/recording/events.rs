@@ -107,21 +107,11 @@ struct Model {
 
 impl Model {
     const fn new() -> Self {
-        Self {
-            ticks: 0,
-            near: 0,
-            far: 0,
-            node: 0,
-            sizes: [0; TABLE],
-            successors: [0; TABLE],
-        }
+        Self { ticks: 0, near: 0, far: 0, node: 0, sizes: [0; TABLE], successors: [0; TABLE] }
     }
 
     fn reset(&mut self, ticks: u64) {
-        *self = Self {
-            ticks,
-            ..Self::new()
-        };
+        *self = Self { ticks, ..Self::new() };
     }
 
     #[inline(always)]
@@ -176,9 +166,7 @@ impl Default for Encoder {
 impl Encoder {
     /// A new stream; its first event must be a keyframe.
     pub const fn new() -> Self {
-        Self {
-            model: Model::new(),
-        }
+        Self { model: Model::new() }
     }
 
     /// A place to start decoding: the thread and the full time; all predictions begin anew.
@@ -236,27 +224,25 @@ impl Encoder {
             1 + u32::from(size > 0xff) + u32::from(size > 0xffff)
         };
         let size_len = (1_u32 << size_code) >> 1;
-        let (node_code, node_low, node_rest, node_len) = self.short_node(node.0);
         self.model.see_size(node.0, size);
+        if node.0 == self.model.predicted_node() {
+            self.model.node = node.0;
+            let (head, head_len) = head_word(delta, place.code, 0, Some(u64::from(size_code << 2)));
+            let len = store_head(out, head, head_len, place);
+            store_at(out, len, u64::from(size));
+            return (len + size_len) as usize;
+        }
+        let (node_code, node_low, node_rest, node_len) = self.short_node(node.0);
         self.model.see_node(node.0);
-
-        let (head, head_len) = head_word(delta, place.code, 0, {
-            Some(u64::from(node_code | (size_code << 2) | (node_low << 4)))
-        });
-        let first = head | (u64::from(place.bytes) << (8 * head_len));
-        let second = u64::from(node_rest) | (u64::from(size) << (8 * node_len));
-        let first_len = head_len + place.len;
-        // `first` has at most 8 bytes: 2 of head, 2 of time, 4 of address.
-        let joined = u128::from(first) | (u128::from(second) << (8 * first_len));
-        store(out, joined);
-        (first_len + node_len + size_len) as usize
+        let second = u64::from(node_code | (size_code << 2) | (node_low << 4));
+        let (head, head_len) = head_word(delta, place.code, 0, Some(second));
+        let len = store_head(out, head, head_len, place);
+        store_at(out, len, u64::from(node_rest) | (u64::from(size) << (8 * node_len)));
+        (len + node_len + size_len) as usize
     }
 
     /// A block was handed out: the general form.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "an event's fields, as in `Event::Alloc`"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "an event's fields, as in `Event::Alloc`")]
     pub fn alloc_long(
         &mut self,
         out: &mut [u8; EVENT_BYTES_MAX],
@@ -291,11 +277,7 @@ impl Encoder {
         self.model.ticks += delta;
         self.see_address(address, place);
         let (head, head_len) = head_word(delta, place.code, 1, None);
-        store(
-            out,
-            u128::from(head | (u64::from(place.bytes) << (8 * head_len))),
-        );
-        (head_len + place.len) as usize
+        store_head(out, head, head_len, place) as usize
     }
 
     #[cold]
@@ -309,10 +291,7 @@ impl Encoder {
     }
 
     /// A block changed its size. Stamped with both ends of the inner call.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "an event's fields, as in `Event::Realloc`"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "an event's fields, as in `Event::Realloc`")]
     pub fn realloc(
         &mut self,
         out: &mut [u8; EVENT_BYTES_MAX],
@@ -378,11 +357,7 @@ impl Encoder {
         let bytes = zigzag(near >> 3);
         if bytes <= u64::from(u32::MAX) {
             let len = (39 - (bytes as u32).leading_zeros()) / 8;
-            return Some(ShortAddress {
-                code: len as u8,
-                bytes: bytes as u32,
-                len,
-            });
+            return Some(ShortAddress { code: len as u8, bytes: bytes as u32, len });
         }
         let far = address.0.wrapping_sub(self.model.far).cast_signed();
         let bytes = zigzag(far >> 3);
@@ -402,12 +377,9 @@ impl Encoder {
         }
     }
 
-    /// (code, the four bits in the second byte, the bytes behind the address, how many).
-    #[inline(always)]
+    /// How to say a node that was not predicted: (code, the four bits in the second byte, the
+    /// bytes behind the address, how many).
     fn short_node(&self, node: u32) -> (u32, u32, u32, u32) {
-        if node == self.model.predicted_node() {
-            return (0, 0, 0, 0);
-        }
         let delta = zigzag(i64::from(node) - i64::from(self.model.node));
         if delta < 16 {
             (1, delta as u32, 0, 0)
@@ -437,10 +409,25 @@ fn head_word(delta: u64, address_code: u8, operation: u64, second: Option<u64>) 
     (word, len)
 }
 
+/// Stores the head with the address bytes behind it, eight bytes at most (2 of head, 2 of time,
+/// 4 of address), and answers how many they are.
 #[inline(always)]
-fn store(out: &mut [u8; EVENT_BYTES_MAX], word: u128) {
-    if let Some(front) = out.first_chunk_mut::<16>() {
-        *front = word.to_le_bytes();
+fn store_head(
+    out: &mut [u8; EVENT_BYTES_MAX],
+    head: u64,
+    head_len: u32,
+    place: ShortAddress,
+) -> u32 {
+    store_at(out, 0, head | (u64::from(place.bytes) << (8 * head_len)));
+    head_len + place.len
+}
+
+/// Stores eight bytes at `at`, which is at most 8.
+#[inline(always)]
+fn store_at(out: &mut [u8; EVENT_BYTES_MAX], at: u32, word: u64) {
+    let at = at as usize & 15;
+    if let Some(room) = out.get_mut(at..at + 8) {
+        room.copy_from_slice(&word.to_le_bytes());
     }
 }
 
@@ -485,11 +472,7 @@ impl Default for Decoder {
 impl Decoder {
     /// At a stream's beginning, or behind a gap: the next bytes must be a keyframe.
     pub const fn new() -> Self {
-        Self {
-            model: Model::new(),
-            thread: ThreadId(0),
-            begun: false,
-        }
+        Self { model: Model::new(), thread: ThreadId(0), begun: false }
     }
 
     /// The thread of the event that was decoded last.
@@ -531,17 +514,9 @@ impl Decoder {
         let is_free = first & 1 == 1;
         let second = if is_free { 0 } else { u32::from(input.u8()?) };
         let at = self.time(first, input)?;
-        let len = if code == ADDRESS_FAR {
-            4
-        } else {
-            usize::from(code)
-        };
+        let len = if code == ADDRESS_FAR { 4 } else { usize::from(code) };
         let delta = unzigzag(u64::from(little_endian(input.bytes(len)?))) << 3;
-        let base = if code == ADDRESS_FAR {
-            self.model.far
-        } else {
-            self.model.near
-        };
+        let base = if code == ADDRESS_FAR { self.model.far } else { self.model.near };
         let address = base.wrapping_add(delta.cast_unsigned());
         if code == ADDRESS_FAR {
             self.model.jump(address);
@@ -549,10 +524,7 @@ impl Decoder {
             self.model.near = address;
         }
         if is_free {
-            return Ok(Event::Free {
-                at,
-                address: Address(address),
-            });
+            return Ok(Event::Free { at, address: Address(address) });
         }
         let node = match second & 3 {
             0 => self.model.predicted_node(),
@@ -606,24 +578,14 @@ impl Decoder {
             }
             OP_ALLOC => self.long_alloc(at, input).map(Some),
             OP_FREE => {
-                let address = self
-                    .model
-                    .near
-                    .wrapping_add(input.zigzag()?.cast_unsigned());
+                let address = self.model.near.wrapping_add(input.zigzag()?.cast_unsigned());
                 self.model.jump(address);
-                Ok(Some(Event::Free {
-                    at,
-                    address: Address(address),
-                }))
+                Ok(Some(Event::Free { at, address: Address(address) }))
             }
             OP_REALLOC => self.long_realloc(at, input).map(Some),
             OP_FAILED => {
                 let node = node_id(input.varint()?)?;
-                Ok(Some(Event::Failed {
-                    at,
-                    size: Bytes(input.varint()?),
-                    node,
-                }))
+                Ok(Some(Event::Failed { at, size: Bytes(input.varint()?), node }))
             }
             _ => Err(FormatError::Invalid("an event's operation")),
         }
@@ -631,10 +593,7 @@ impl Decoder {
 
     fn long_alloc(&mut self, at: Ticks, input: &mut ByteReader<'_>) -> Result<Event, FormatError> {
         let flags = input.varint()?;
-        let address = self
-            .model
-            .near
-            .wrapping_add(input.zigzag()?.cast_unsigned());
+        let address = self.model.near.wrapping_add(input.zigzag()?.cast_unsigned());
         self.model.jump(address);
         let node = node_id(input.varint()?)?;
         let size = Bytes(input.varint()?);
@@ -656,10 +615,7 @@ impl Decoder {
     ) -> Result<Event, FormatError> {
         let took = input.varint()?;
         let align_log2 = align_log2(input.u8()?)?;
-        let old = self
-            .model
-            .near
-            .wrapping_add(input.zigzag()?.cast_unsigned());
+        let old = self.model.near.wrapping_add(input.zigzag()?.cast_unsigned());
         let new = old.wrapping_add(input.zigzag()?.cast_unsigned());
         self.model.near = new;
         let node = node_id(input.varint()?)?;
@@ -683,11 +639,7 @@ impl Decoder {
 
     fn time(&mut self, first: u8, input: &mut ByteReader<'_>) -> Result<Ticks, FormatError> {
         let nibble = u64::from(first >> 4);
-        let delta = if nibble == TIME_ESCAPE {
-            u64::from(input.u16()?)
-        } else {
-            nibble
-        };
+        let delta = if nibble == TIME_ESCAPE { u64::from(input.u16()?) } else { nibble };
         self.model.ticks = self.model.ticks.saturating_add(delta);
         Ok(Ticks(self.model.ticks))
     }
@@ -699,22 +651,13 @@ impl Decoder {
 }
 
 fn node_id(value: u64) -> Result<NodeId, FormatError> {
-    u32::try_from(value)
-        .map(NodeId)
-        .map_err(|_| FormatError::Invalid("a node's id"))
+    u32::try_from(value).map(NodeId).map_err(|_| FormatError::Invalid("a node's id"))
 }
 
 fn align_log2(value: u8) -> Result<u8, FormatError> {
-    if value < 64 {
-        Ok(value)
-    } else {
-        Err(FormatError::Invalid("an alignment"))
-    }
+    if value < 64 { Ok(value) } else { Err(FormatError::Invalid("an alignment")) }
 }
 
 fn little_endian(bytes: &[u8]) -> u32 {
-    bytes
-        .iter()
-        .rev()
-        .fold(0, |value, byte| (value << 8) | u32::from(*byte))
+    bytes.iter().rev().fold(0, |value, byte| (value << 8) | u32::from(*byte))
 }

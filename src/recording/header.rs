@@ -35,17 +35,11 @@ impl ClockKind {
     const ALL: [(Self, u8); 3] = [(Self::Monotonic, 0), (Self::Tsc, 1), (Self::Counter, 2)];
 
     fn code(self) -> u8 {
-        Self::ALL
-            .iter()
-            .find(|(kind, _)| *kind == self)
-            .map_or(0, |(_, code)| *code)
+        Self::ALL.iter().find(|(kind, _)| *kind == self).map_or(0, |(_, code)| *code)
     }
 
     fn from_code(code: u8) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .find(|(_, known)| *known == code)
-            .map(|(kind, _)| *kind)
+        Self::ALL.iter().find(|(_, known)| *known == code).map(|(kind, _)| *kind)
     }
 }
 
@@ -116,9 +110,8 @@ impl Header {
         if bytes[..shared] != MAGIC[..shared] || bytes.is_empty() {
             return Err(FormatError::NotARecording);
         }
-        let bytes: &[u8; HEADER_BYTES] = bytes
-            .first_chunk()
-            .ok_or(FormatError::Truncated("the header"))?;
+        let bytes: &[u8; HEADER_BYTES] =
+            bytes.first_chunk().ok_or(FormatError::Truncated("the header"))?;
         let mut input = ByteReader::new(&bytes[MAGIC.len()..], "the header");
         let version = input.u16()?;
         if version > VERSION || version == 0 {

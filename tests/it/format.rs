@@ -20,59 +20,26 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     ];
     let size = prop_oneof![6 => 0_u64..300, 2 => 0_u64..100_000, 1 => any::<u64>()];
     let node = prop_oneof![6 => 8_u32..40, 2 => 8_u32..5_000, 1 => any::<u32>()];
-    let fields = (
-        0_u8..10,
-        gap,
-        address.clone(),
-        address,
-        size,
-        node,
-        0_u8..30,
-        any::<bool>(),
-    );
+    let fields = (0_u8..10, gap, address.clone(), address, size, node, 0_u8..30, any::<bool>());
     vec(fields, 0..200).prop_map(|list| {
         let mut now = 1_000;
         list.into_iter()
-            .map(
-                |(kind, gap, address, other, size, node, align_log2, zeroed)| {
-                    let began = Ticks(now + gap / 2);
-                    now += gap;
-                    let (at, size, node) = (Ticks(now), Bytes(size), NodeId(node));
-                    let address = Address(address);
-                    match kind {
-                        0..=3 => Event::Alloc {
-                            at,
-                            address,
-                            size,
-                            node,
-                            align_log2: 0,
-                            zeroed: false,
-                        },
-                        4..=6 => Event::Free { at, address },
-                        7 => Event::Alloc {
-                            at,
-                            address,
-                            size,
-                            node,
-                            align_log2,
-                            zeroed,
-                        },
-                        8 => {
-                            let (old, new) = (address, Address(other));
-                            Event::Realloc {
-                                began,
-                                at,
-                                old,
-                                new,
-                                size,
-                                node,
-                                align_log2,
-                            }
-                        }
-                        _ => Event::Failed { at, size, node },
+            .map(|(kind, gap, address, other, size, node, align_log2, zeroed)| {
+                let began = Ticks(now + gap / 2);
+                now += gap;
+                let (at, size, node) = (Ticks(now), Bytes(size), NodeId(node));
+                let address = Address(address);
+                match kind {
+                    0..=3 => Event::Alloc { at, address, size, node, align_log2: 0, zeroed: false },
+                    4..=6 => Event::Free { at, address },
+                    7 => Event::Alloc { at, address, size, node, align_log2, zeroed },
+                    8 => {
+                        let (old, new) = (address, Address(other));
+                        Event::Realloc { began, at, old, new, size, node, align_log2 }
                     }
-                },
-            )
+                    _ => Event::Failed { at, size, node },
+                }
+            })
             .collect()
     })
 }
@@ -80,32 +47,16 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 fn encode(encoder: &mut Encoder, event: &Event, stream: &mut Vec<u8>) {
     let mut out = [0; EVENT_BYTES_MAX];
     let len = match *event {
-        Event::Alloc {
-            at,
-            address,
-            size,
-            node,
-            align_log2: 0,
-            zeroed: false,
-        } => encoder.alloc(&mut out, at, address, size, node),
-        Event::Alloc {
-            at,
-            address,
-            size,
-            node,
-            align_log2,
-            zeroed,
-        } => encoder.alloc_long(&mut out, at, address, size, node, align_log2, zeroed),
+        Event::Alloc { at, address, size, node, align_log2: 0, zeroed: false } => {
+            encoder.alloc(&mut out, at, address, size, node)
+        }
+        Event::Alloc { at, address, size, node, align_log2, zeroed } => {
+            encoder.alloc_long(&mut out, at, address, size, node, align_log2, zeroed)
+        }
         Event::Free { at, address } => encoder.free(&mut out, at, address),
-        Event::Realloc {
-            began,
-            at,
-            old,
-            new,
-            size,
-            node,
-            align_log2,
-        } => encoder.realloc(&mut out, began, at, old, new, size, node, align_log2),
+        Event::Realloc { began, at, old, new, size, node, align_log2 } => {
+            encoder.realloc(&mut out, began, at, old, new, size, node, align_log2)
+        }
         Event::Failed { at, size, node } => encoder.failed(&mut out, at, size, node),
     };
     assert!(len <= EVENT_BYTES_MAX);
@@ -231,23 +182,12 @@ fn the_usual_events_are_short() {
 
 #[test]
 fn a_header_comes_back_and_damage_is_named() {
-    let header = Header {
-        pid: 42,
-        sample_rate: 0.5,
-        ticks_per_second: 3e9,
-        ..Header::default()
-    };
+    let header = Header { pid: 42, sample_rate: 0.5, ticks_per_second: 3e9, ..Header::default() };
     let bytes = header.to_bytes();
     assert_eq!(Header::parse(&bytes), Ok(header));
     assert_eq!(Header::parse(b""), Err(FormatError::NotARecording));
-    assert_eq!(
-        Header::parse(b"hello, world"),
-        Err(FormatError::NotARecording)
-    );
-    assert_eq!(
-        Header::parse(&bytes[..100]),
-        Err(FormatError::Truncated("the header"))
-    );
+    assert_eq!(Header::parse(b"hello, world"), Err(FormatError::NotARecording));
+    assert_eq!(Header::parse(&bytes[..100]), Err(FormatError::Truncated("the header")));
     let mut damaged = bytes;
     damaged[40] ^= 1;
     assert_eq!(Header::parse(&damaged), Err(FormatError::HeaderDamaged));
@@ -261,11 +201,7 @@ fn counters_come_back_and_their_numbers_are_unique() {
     let mut counters = Counters::new();
     for (index, counter) in Counter::ALL.iter().enumerate() {
         counters.set(*counter, index as u64 * 3);
-        assert!(
-            Counter::ALL[..index]
-                .iter()
-                .all(|other| other.code() != counter.code())
-        );
+        assert!(Counter::ALL[..index].iter().all(|other| other.code() != counter.code()));
         assert!(!counter.meaning().is_empty());
     }
     let mut buffer = [0; 1_000];

@@ -1,0 +1,16 @@
+//! Names the way in which stacks are walked on this target, so that the code asks one `cfg`.
+//!
+//! `RUSTFLAGS="--cfg rheaper_portable_walk"` forces the portable way, for tests.
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rustc-check-cfg=cfg(walks_with_framehop)");
+    let var = |name: &str| std::env::var(name).unwrap_or_default();
+    let has_framehop = var("CARGO_CFG_TARGET_OS") == "linux"
+        && var("CARGO_CFG_TARGET_ARCH") == "x86_64"
+        && var("CARGO_CFG_TARGET_ENV") == "gnu";
+    let is_forced_off = std::env::var_os("CARGO_CFG_RHEAPER_PORTABLE_WALK").is_some();
+    if has_framehop && !is_forced_off {
+        println!("cargo::rustc-cfg=walks_with_framehop");
+    }
+}

@@ -1,0 +1,374 @@
+//! The thread that writes: what trackers have committed becomes blocks in the file.
+//!
+//! Reads: regions, the node table, thread definitions, module requests. Writes: the file.
+//!
+//! Invariants:
+//! - All signals are blocked, so that the program's handlers never run here, and a write past a
+//!   size limit is an error and not a signal.
+//! - Nothing that the program allocates through is used after the start, but for making a late
+//!   module known.
+//! - In a pass committed lengths are read first, then definitions are written, then events: what
+//!   an event refers to was published before the event was committed.
+//! - After a failed write nothing more is written, the session is switched off, and regions are
+//!   still drained so that no thread waits.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::collector::clock;
+#[cfg(walks_with_framehop)]
+use crate::collector::late;
+use crate::collector::nodes;
+use crate::collector::signal;
+use crate::collector::tracker::{self, PENDING_MAX, PendingThread, SESSION, Tracker};
+use crate::collector::{registry, sys};
+use crate::recording::{
+    BLOCK_HEADER_BYTES, BlockHeader, BlockKind, ByteWriter, Counter, Counters, EventsHead, NodeId,
+    NodesHead, Seal, SealReason, ThreadDef,
+};
+
+/// What is lost at most when the process is killed.
+const PASS_EVERY: Duration = Duration::from_millis(25);
+
+/// How often counters and names are looked at.
+const SURVEY_EVERY_NS: u64 = 1_000_000_000;
+
+/// The buffer that blocks are gathered in; the largest ring fits twice.
+pub(in crate::collector) const BUFFER_BYTES: usize = 2 << 20;
+
+/// Nodes a block at most: 15 bytes each in the worst case, well inside the buffer.
+const NODES_A_BLOCK: u32 = 32 << 10;
+
+/// Nodes that are claimed but not yet written by their owner; no more than threads that can be
+/// inside the recorder at once and were interrupted there.
+const HOLES_MAX: usize = 256;
+
+/// Set by who ends the recording.
+pub(in crate::collector) static STOP: AtomicBool = AtomicBool::new(false);
+/// Delays every write by this many microseconds: for tests and for measuring the tail.
+pub(in crate::collector) static DELAY_US: AtomicU64 = AtomicU64::new(0);
+
+/// What the flusher is given, and gives back when it ends.
+pub(in crate::collector) struct Flusher {
+    file: File,
+    session: u32,
+    buffer: Vec<u8>,
+    used: usize,
+    nodes_done: NodeId,
+    holes: [NodeId; HOLES_MAX],
+    holes_len: usize,
+    modules_done: usize,
+    written: u64,
+    lost_bytes: u64,
+    failure: Option<i32>,
+    surveyed_ns: u64,
+    passed_ns: u64,
+    gap_max_ns: u64,
+    refreshes: u64,
+    recorder_bytes_max: u64,
+    committed: Vec<u64>,
+    pending: Vec<Option<PendingThread>>,
+}
+
+/// How a recording ended.
+pub(in crate::collector) struct Ended {
+    pub(in crate::collector) counters: Counters,
+}
+
+impl Flusher {
+    /// A flusher for a file that has its header. Everything it needs is allocated here.
+    pub(in crate::collector) fn new(file: File, session: u32, written: u64) -> Self {
+        Self {
+            file,
+            session,
+            buffer: vec![0; BUFFER_BYTES],
+            used: 0,
+            nodes_done: NodeId::FIRST,
+            holes: [NodeId::NONE; HOLES_MAX],
+            holes_len: 0,
+            modules_done: 0,
+            written,
+            lost_bytes: 0,
+            failure: None,
+            surveyed_ns: 0,
+            passed_ns: sys::monotonic_ns(),
+            gap_max_ns: 0,
+            refreshes: 0,
+            recorder_bytes_max: 0,
+            committed: vec![0; tracker::TRACKERS_MAX],
+            pending: vec![None; PENDING_MAX],
+        }
+    }
+
+    /// Writes until the recording is ended, then the rest and the seal.
+    pub(in crate::collector) fn run(mut self) -> Ended {
+        loop {
+            let ticket = signal::wake_ticket();
+            // Read before the pass: what was committed before the stop is in it.
+            let is_last = STOP.load(Ordering::Acquire);
+            self.answer_late_modules();
+            self.pass();
+            let now = sys::monotonic_ns();
+            if is_last || now.saturating_sub(self.surveyed_ns) >= SURVEY_EVERY_NS {
+                self.surveyed_ns = now;
+                self.survey();
+            }
+            if is_last {
+                break;
+            }
+            signal::sleep(ticket, PASS_EVERY);
+        }
+        let counters = self.counters();
+        self.seal();
+        self.write_out();
+        Ended { counters }
+    }
+
+    fn pass(&mut self) {
+        let now = sys::monotonic_ns();
+        self.gap_max_ns = self.gap_max_ns.max(now.saturating_sub(self.passed_ns));
+        self.passed_ns = now;
+        // Stands before the pass's events: no event stamped earlier than this is committed
+        // later, but for a thread that was interrupted between its stamp and its commit.
+        let pair = clock::pair();
+        let mut trackers = 0;
+        for (tracker, committed) in tracker::all().zip(self.committed.iter_mut()) {
+            *committed = tracker.shared.committed();
+            trackers += 1;
+        }
+        self.block(BlockKind::Clock, |out| pair.write(out));
+        self.modules();
+        self.threads();
+        self.nodes();
+        for (index, tracker) in tracker::all().take(trackers).enumerate() {
+            let end = self.committed.get(index).copied().unwrap_or(0);
+            self.events(tracker, end);
+        }
+        self.write_out();
+        signal::announce_room();
+    }
+
+    fn events(&mut self, tracker: &Tracker, end: u64) {
+        if !tracker.is_in(self.session) {
+            return;
+        }
+        let Some(read) = tracker.shared.read(end) else {
+            return;
+        };
+        let len = read.first.len().saturating_add(read.second.len());
+        if self.failure.is_some() {
+            self.lost_bytes = self.lost_bytes.saturating_add(len as u64);
+        } else {
+            let head =
+                EventsHead { stream: tracker.stream, offset: read.offset, keyframe: read.keyframe };
+            self.make_room(len.saturating_add(EventsHead::BYTES));
+            self.block(BlockKind::Events, |out| {
+                head.write(out);
+                out.bytes(read.first);
+                out.bytes(read.second);
+            });
+        }
+        tracker.shared.release(&read);
+    }
+
+    /// Nodes from the last one written upwards; the ones that their owner is still writing are
+    /// remembered and written later, before any event can refer to them.
+    fn nodes(&mut self) {
+        let end = nodes::end();
+        self.fill_holes();
+        while self.nodes_done < end {
+            let first = self.nodes_done;
+            let stop = NodeId(end.0.min(first.0.saturating_add(NODES_A_BLOCK)));
+            let count = (first.0..stop.0)
+                .take_while(|id| nodes::definition(NodeId(*id)).is_some())
+                .count() as u32;
+            self.node_block(first, count);
+            self.nodes_done = NodeId(first.0.saturating_add(count));
+            if self.nodes_done < stop {
+                let Some(place) = self.holes.get_mut(self.holes_len) else {
+                    return;
+                };
+                *place = self.nodes_done;
+                self.holes_len = self.holes_len.saturating_add(1);
+                self.nodes_done = NodeId(self.nodes_done.0.saturating_add(1));
+            }
+        }
+    }
+
+    fn fill_holes(&mut self) {
+        let mut at = 0;
+        while let Some(hole) = self.holes.get(at).copied().filter(|_| at < self.holes_len) {
+            if nodes::definition(hole).is_none() {
+                at = at.saturating_add(1);
+                continue;
+            }
+            self.node_block(hole, 1);
+            self.holes_len = self.holes_len.saturating_sub(1);
+            self.holes.copy_within(at.saturating_add(1)..=self.holes_len, at);
+        }
+    }
+
+    fn node_block(&mut self, first: NodeId, count: u32) {
+        if count == 0 {
+            return;
+        }
+        self.make_room((count as usize).saturating_mul(15).saturating_add(NodesHead::BYTES));
+        self.block(BlockKind::Nodes, |out| {
+            NodesHead { first, count }.write(out);
+            let mut previous = crate::recording::Address(0);
+            for id in first.0..first.0.saturating_add(count) {
+                let Some((parent, address)) = nodes::definition(NodeId(id)) else {
+                    return;
+                };
+                NodesHead::write_node(out, NodeId(id), parent, address, previous);
+                previous = address;
+            }
+        });
+    }
+
+    fn threads(&mut self) {
+        loop {
+            let len = tracker::take_pending(&mut self.pending);
+            if len == 0 {
+                return;
+            }
+            // A definition has 37 bytes at most.
+            self.make_room(len.saturating_mul(40));
+            let pending = std::mem::take(&mut self.pending);
+            self.block(BlockKind::Threads, |out| {
+                for thread in pending.iter().take(len).flatten() {
+                    let name = thread.name.as_bytes();
+                    ThreadDef { id: thread.id, os_id: thread.os_thread, at: thread.at, name }
+                        .write(out);
+                }
+            });
+            self.pending = pending;
+        }
+    }
+
+    fn modules(&mut self) {
+        while let Some(bytes) = registry::definition_bytes(self.modules_done) {
+            self.make_room(bytes);
+            let index = self.modules_done;
+            self.block(BlockKind::Modules, |out| registry::write_definition(index, out));
+            self.modules_done = self.modules_done.saturating_add(1);
+        }
+    }
+
+    /// Where the system's own unwinder walks, it finds late modules itself.
+    #[cfg(not(walks_with_framehop))]
+    fn answer_late_modules(&mut self) {}
+
+    #[cfg(walks_with_framehop)]
+    fn answer_late_modules(&mut self) {
+        while let Some(module) = late::take() {
+            registry::add_late(&module);
+            self.refreshes = self.refreshes.saturating_add(1);
+            late::answered();
+        }
+    }
+
+    /// What changes slowly: counters, and names that threads were given since.
+    fn survey(&mut self) {
+        for tracker in tracker::all() {
+            let os_thread = tracker.os_thread.load(Ordering::Relaxed);
+            if os_thread != 0 && tracker.is_in(self.session) {
+                tracker.refresh_name(os_thread);
+            }
+        }
+        self.threads();
+        let counters = self.counters();
+        self.block(BlockKind::Counters, |out| counters.write(out));
+        self.write_out();
+    }
+
+    fn counters(&mut self) -> Counters {
+        let mut counters = Counters::new();
+        for tracker in tracker::all().filter(|tracker| tracker.is_in(self.session)) {
+            tracker.count_into(&mut counters);
+        }
+        counters.set(Counter::DroppedNoTracker, tracker::UNTRACKED.load(Ordering::Relaxed));
+        counters.set(Counter::DroppedNoMemory, tracker::NO_MEMORY.load(Ordering::Relaxed));
+        counters.add(Counter::DroppedReentrant, tracker::DURING_START.load(Ordering::Relaxed));
+        // The shortest event has one byte: an upper bound of what was lost.
+        counters.set(Counter::DroppedWrite, self.lost_bytes);
+        counters.set(Counter::BytesWritten, self.written.saturating_add(self.used as u64));
+        counters.set(Counter::Threads, tracker::threads_defined());
+        counters.set(Counter::Nodes, u64::from(nodes::end().0.saturating_sub(NodeId::FIRST.0)));
+        counters.set(Counter::ModuleRefreshes, self.refreshes);
+        counters.set(Counter::FlushGapMaxNs, self.gap_max_ns);
+        let own = (BUFFER_BYTES as u64)
+            .saturating_add(nodes::used_bytes())
+            .saturating_add(tracker::used_bytes());
+        self.recorder_bytes_max = self.recorder_bytes_max.max(own);
+        counters.set(Counter::RecorderBytes, self.recorder_bytes_max);
+        counters
+    }
+
+    fn seal(&mut self) {
+        let pair = clock::pair();
+        self.block(BlockKind::Clock, |out| pair.write(out));
+        let reason =
+            if self.failure.is_some() { SealReason::WriteFailed } else { SealReason::Disabled };
+        let seal = Seal { at: pair.ticks, reason, os_error: self.failure.unwrap_or(0) };
+        self.block(BlockKind::Seal, |out| seal.write(out));
+    }
+
+    /// Appends a block to the buffer. What does not fit is a mistake in the sizes above, and is
+    /// left out whole.
+    fn block(&mut self, kind: BlockKind, payload: impl FnOnce(&mut ByteWriter<'_>)) {
+        self.make_room(SMALL_BLOCK_BYTES);
+        let Some(room) = self.buffer.get_mut(self.used..) else {
+            return;
+        };
+        let Some((head, body)) = room.split_at_mut_checked(BLOCK_HEADER_BYTES) else {
+            return;
+        };
+        let mut out = ByteWriter::new(body);
+        payload(&mut out);
+        let Some(len) = out.finish() else { return };
+        let Some(written) = body.get(..len) else {
+            return;
+        };
+        head.copy_from_slice(&BlockHeader::for_payload(kind, written, &[]).to_bytes());
+        self.used = self.used.saturating_add(BLOCK_HEADER_BYTES).saturating_add(len);
+    }
+
+    /// Writes the buffer out if a payload of `bytes` would not fit behind it.
+    fn make_room(&mut self, bytes: usize) {
+        let wanted = bytes.saturating_add(BLOCK_HEADER_BYTES);
+        if self.buffer.len().saturating_sub(self.used) < wanted {
+            self.write_out();
+        }
+    }
+
+    fn write_out(&mut self) {
+        let delay_us = DELAY_US.load(Ordering::Relaxed);
+        if delay_us != 0 && self.used != 0 {
+            std::thread::sleep(Duration::from_micros(delay_us));
+        }
+        let used = std::mem::take(&mut self.used);
+        if self.failure.is_some() {
+            return;
+        }
+        let Some(bytes) = self.buffer.get(..used) else {
+            return;
+        };
+        match self.file.write_all(bytes) {
+            Ok(()) => self.written = self.written.saturating_add(used as u64),
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    /// The file can't be written: stop recording, and say why if ten bytes can still be written.
+    fn fail(&mut self, error: &io::Error) {
+        self.failure = Some(error.raw_os_error().unwrap_or(libc::EIO));
+        // Only this session: the program may have ended it and begun another meanwhile.
+        let _ = SESSION.compare_exchange(self.session, 0, Ordering::SeqCst, Ordering::Relaxed);
+    }
+}
+
+/// Room for any block that is not asked room for on its own: counters, a clock pair, a seal.
+const SMALL_BLOCK_BYTES: usize = 4096;

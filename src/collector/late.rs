@@ -1,0 +1,61 @@
+//! Modules that appear while recording: how a recording thread has one made known.
+//!
+//! Reads: the module's own memory, while a frame of it is on the calling thread's stack.
+//! Writes: one request, which the flusher takes, and an answer for the waiting thread.
+//!
+//! Invariants: the recording thread neither allocates nor takes the loader's lock, and its wait
+//! is bounded: the flusher may be inside a slow `write`.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use crate::collector::modules::{Identity, LateModule};
+use crate::collector::sync::SpinLock;
+use crate::collector::{signal, unwind};
+
+static REQUEST: SpinLock<Option<LateModule>> = SpinLock::new(None);
+static ANSWERS: AtomicU32 = AtomicU32::new(0);
+
+/// Waits of 10 ms before a walk is given up.
+const WAITS_MAX: u32 = 25;
+
+/// Asks for the module to be made known to the deriver; answers whether it now is.
+#[cold]
+pub(in crate::collector) fn make_known(identity: &Identity) -> bool {
+    let _errno = crate::collector::sys::PreservedErrno::new();
+    for _ in 0..WAITS_MAX {
+        let answers = ANSWERS.load(Ordering::Acquire);
+        if unwind::knows(identity) {
+            return true;
+        }
+        if !request(identity) {
+            return false;
+        }
+        signal::wake_flusher();
+        crate::collector::sys::futex_wait(&ANSWERS, answers, Duration::from_millis(10));
+    }
+    unwind::knows(identity)
+}
+
+/// Leaves a request unless there is one already (then that one is answered first). `false`: the
+/// object can't be described.
+fn request(identity: &Identity) -> bool {
+    let Some(mut place) = REQUEST.lock() else {
+        return false;
+    };
+    if place.is_none() {
+        *place = LateModule::describe(identity);
+        return place.is_some();
+    }
+    true
+}
+
+/// The request that waits, for the flusher.
+pub(in crate::collector) fn take() -> Option<LateModule> {
+    REQUEST.lock()?.take()
+}
+
+/// Tells the waiting threads to look again.
+pub(in crate::collector) fn answered() {
+    crate::collector::sys::futex_signal(&ANSWERS);
+}

@@ -1,0 +1,205 @@
+//! What happens at an event: enter, stamp, walk, encode, leave.
+//!
+//! Reads: an operation's facts (addresses, size, alignment) from a front such as
+//! [`Allocator`](crate::collector::Allocator). Writes: the thread's region.
+//!
+//! Invariants:
+//! - A free is stamped before the inner allocator gets the block back, an allocation after the
+//!   inner allocator handed it out, a reallocation at both ends: the loader's rule that an
+//!   address alternates between allocated and freed then holds.
+//! - Nothing here allocates, locks, unwinds or touches `errno` on the usual path.
+
+use crate::collector::clock;
+use crate::collector::tracker::{self, Entered};
+use crate::recording::{Address, Bytes, NodeId, Ticks};
+
+use crate::collector::walk::Start;
+
+/// Alignments up to this are every allocator's own; larger ones are recorded.
+const ALIGN_NATURAL: usize = 16;
+
+/// The place that a walk starts from: this function's own pc, sp and fp.
+#[cfg(walks_with_framehop)]
+macro_rules! here {
+    () => {{
+        let (pc, sp, fp): (u64, u64, u64);
+        // SAFETY: reads three registers and changes nothing.
+        unsafe {
+            std::arch::asm!(
+                "lea {pc}, [rip]",
+                "mov {sp}, rsp",
+                "mov {fp}, rbp",
+                pc = out(reg) pc,
+                sp = out(reg) sp,
+                fp = out(reg) fp,
+                options(nomem, nostack, preserves_flags),
+            );
+        }
+        Start { pc, sp, fp }
+    }};
+}
+
+#[cfg(not(walks_with_framehop))]
+macro_rules! here {
+    () => {
+        Start
+    };
+}
+
+/// What memory was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::collector) enum Contents {
+    Any,
+    Zeroed,
+}
+
+/// The inner allocator has answered a request for `size` bytes with `address`, 0 for failure.
+#[inline(always)]
+pub(in crate::collector) fn allocated(
+    address: usize,
+    size: usize,
+    align: usize,
+    contents: Contents,
+) {
+    let start = here!();
+    let Some(mut entered) = tracker::enter() else { return };
+    let at = clock::now_after();
+    let tracker = entered.tracker();
+    let local = entered.local();
+    // The usual case has no call in it, so that the compiler keeps no registers for one.
+    if address != 0
+        && align <= ALIGN_NATURAL
+        && contents == Contents::Any
+        && !local.region.must_look(&tracker.shared)
+        && let Some(node) = local.same_stack(&start)
+    {
+        tracker.tallies.walk.hits.add(1);
+        tracker.tallies.allocations.add(1);
+        let (address, size) = (Address(address as u64), Bytes(size as u64));
+        let encoder = &mut local.encoder;
+        local.region.append(&tracker.shared, |out| encoder.alloc(out, at, address, size, node));
+        return;
+    }
+    allocated_otherwise(entered, start, at, Request { address, size, align, contents });
+}
+
+/// What was asked for and what came of it.
+#[derive(Clone, Copy)]
+struct Request {
+    address: usize,
+    size: usize,
+    align: usize,
+    contents: Contents,
+}
+
+#[inline(never)]
+fn allocated_otherwise(mut entered: Entered, start: Start, at: Ticks, request: Request) {
+    let node = stack(&mut entered, start);
+    let size = Bytes(request.size as u64);
+    if request.address == 0 {
+        return failed(&mut entered, at, size, node);
+    }
+    let tracker = entered.tracker();
+    let local = entered.local();
+    if local.region.must_look(&tracker.shared) && !local.make_room(tracker) {
+        return tracker.tallies.dropped_full.add(1);
+    }
+    let address = Address(request.address as u64);
+    let encoder = &mut local.encoder;
+    let is_zeroed = request.contents == Contents::Zeroed;
+    if request.align <= ALIGN_NATURAL && !is_zeroed {
+        local.region.append(&tracker.shared, |out| encoder.alloc(out, at, address, size, node));
+    } else {
+        let align_log2 = align_log2(request.align);
+        local.region.append(&tracker.shared, |out| {
+            encoder.alloc_long(out, at, address, size, node, align_log2, is_zeroed)
+        });
+    }
+    tracker.tallies.allocations.add(1);
+}
+
+/// The block at `address` is about to be given back to the inner allocator.
+#[inline(always)]
+pub(in crate::collector) fn freeing(address: usize) {
+    let Some(mut entered) = tracker::enter() else {
+        return;
+    };
+    let at = clock::now_before();
+    let tracker = entered.tracker();
+    let local = entered.local();
+    if local.region.must_look(&tracker.shared) && !local.make_room(tracker) {
+        return tracker.tallies.dropped_full.add(1);
+    }
+    let encoder = &mut local.encoder;
+    local.region.append(&tracker.shared, |out| encoder.free(out, at, Address(address as u64)));
+    tracker.tallies.frees.add(1);
+}
+
+/// The moment before the inner allocator's `realloc`.
+#[inline]
+pub(in crate::collector) fn reallocating() -> Ticks {
+    clock::now_before()
+}
+
+/// The inner allocator has moved the block at `old` to `new`, 0 for failure, since `began`.
+#[inline(always)]
+pub(in crate::collector) fn reallocated(
+    began: Ticks,
+    old: usize,
+    new: usize,
+    size: usize,
+    align: usize,
+) {
+    let start = here!();
+    let Some(mut entered) = tracker::enter() else {
+        return;
+    };
+    let at = clock::now_after();
+    let node = stack(&mut entered, start);
+    let size = Bytes(size as u64);
+    if new == 0 {
+        return failed(&mut entered, at, size, node);
+    }
+    let (old, new) = (Address(old as u64), Address(new as u64));
+    let tracker = entered.tracker();
+    let local = entered.local();
+    if local.region.must_look(&tracker.shared) && !local.make_room(tracker) {
+        return tracker.tallies.dropped_full.add(1);
+    }
+    let encoder = &mut local.encoder;
+    local.region.append(&tracker.shared, |out| {
+        encoder.realloc(out, began, at, old, new, size, node, align_log2(align))
+    });
+    tracker.tallies.reallocations.add(1);
+}
+
+#[cold]
+fn failed(entered: &mut Entered, at: Ticks, size: Bytes, node: NodeId) {
+    let tracker = entered.tracker();
+    let local = entered.local();
+    if local.region.must_look(&tracker.shared) && !local.make_room(tracker) {
+        return tracker.tallies.dropped_full.add(1);
+    }
+    let encoder = &mut local.encoder;
+    local.region.append(&tracker.shared, |out| encoder.failed(out, at, size, node));
+    tracker.tallies.failed.add(1);
+}
+
+#[inline(always)]
+fn stack(entered: &mut Entered, start: Start) -> NodeId {
+    let tallies = &entered.tracker().tallies;
+    let local = entered.local();
+    if local.is_sampled() {
+        let node = local.walker.walk(start, &tallies.walk);
+        #[cfg(rheaper_check_walk)]
+        crate::collector::check::compare(node, local.depth_max());
+        node
+    } else {
+        tallies.not_sampled.add(1);
+        NodeId::NONE
+    }
+}
+
+fn align_log2(align: usize) -> u8 {
+    if align <= ALIGN_NATURAL { 0 } else { align.trailing_zeros() as u8 }
+}

@@ -1,0 +1,207 @@
+//! One tracker's events as bytes: an append-only stream in a ring, with a committed length.
+//!
+//! Reads and writes: the ring's pages. The owner appends and commits; the flusher reads what is
+//! committed and gives the room back. Positions are counted from the beginning of the stream
+//! and never wrap.
+//!
+//! Invariants:
+//! - `tail` ≤ `committed` ≤ `tail` + ring size; a commit stands at an event's end.
+//! - Behind the ring lie [`EVENT_BYTES_MAX`] bytes of slack: an event is written in one piece
+//!   and what went over the end is copied to the front.
+
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::collector::sys;
+use crate::recording::EVENT_BYTES_MAX;
+
+/// Smallest and largest ring. The largest fits the flusher's buffer with room to spare.
+pub(in crate::collector) const RING_BYTES_MIN: usize = 16 << 10;
+pub(in crate::collector) const RING_BYTES_MAX: usize = 1 << 20;
+
+/// What the flusher sees of a region.
+#[derive(Debug, Default)]
+pub(in crate::collector) struct Shared {
+    committed: AtomicU64,
+    tail: AtomicU64,
+    /// Position of the last keyframe.
+    keyframe: AtomicU64,
+    /// Position at which this recording's stream began.
+    base: AtomicU64,
+    ring: AtomicU64,
+    ring_bytes: AtomicU64,
+}
+
+/// What is committed and not yet read.
+pub(in crate::collector) struct Committed<'a> {
+    /// Position in this recording's stream.
+    pub(in crate::collector) offset: u64,
+    /// The bytes, in two pieces where they wrap.
+    pub(in crate::collector) first: &'a [u8],
+    pub(in crate::collector) second: &'a [u8],
+    /// Where in them a keyframe begins.
+    pub(in crate::collector) keyframe: Option<u32>,
+    end: u64,
+}
+
+impl Shared {
+    /// Position behind the last whole event.
+    pub(in crate::collector) fn committed(&self) -> u64 {
+        self.committed.load(Ordering::Acquire)
+    }
+
+    /// The same, for the owner, who alone moves it.
+    #[inline(always)]
+    fn head(&self) -> u64 {
+        self.committed.load(Ordering::Relaxed)
+    }
+
+    /// What stands between the tail and `end`, an earlier answer of [`Shared::committed`].
+    pub(in crate::collector) fn read(&self, end: u64) -> Option<Committed<'_>> {
+        let tail = self.tail.load(Ordering::Relaxed);
+        let ring_bytes = self.ring_bytes.load(Ordering::Acquire);
+        let ring = NonNull::new(self.ring.load(Ordering::Acquire) as *mut u8)?;
+        let len = end.checked_sub(tail).filter(|len| 0 < *len && *len <= ring_bytes)?;
+        let at = tail & ring_bytes.wrapping_sub(1);
+        let first_len = len.min(ring_bytes.wrapping_sub(at));
+        // SAFETY: both pieces are inside the ring, and the owner does not write between the
+        // tail and what it has committed.
+        let (first, second) = unsafe {
+            (
+                std::slice::from_raw_parts(ring.add(at as usize).as_ptr(), first_len as usize),
+                std::slice::from_raw_parts(ring.as_ptr(), len.wrapping_sub(first_len) as usize),
+            )
+        };
+        let keyframe = self.keyframe.load(Ordering::Relaxed);
+        let inside = tail <= keyframe && keyframe < end;
+        Some(Committed {
+            offset: tail.wrapping_sub(self.base.load(Ordering::Relaxed)),
+            first,
+            second,
+            keyframe: inside.then(|| keyframe.wrapping_sub(tail) as u32),
+            end,
+        })
+    }
+
+    /// Gives the room of what was read back to the owner.
+    pub(in crate::collector) fn release(&self, read: &Committed<'_>) {
+        self.tail.store(read.end, Ordering::Release);
+    }
+}
+
+/// The owner's side.
+pub(in crate::collector) struct Region {
+    ring: NonNull<u8>,
+    ring_bytes: usize,
+    /// Up to here nothing has to be looked at before an event is appended.
+    limit: u64,
+    last_keyframe: u64,
+}
+
+/// What [`Region::look`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::collector) struct Room {
+    /// Whether an event, and a keyframe before it, fit.
+    pub(in crate::collector) fits: bool,
+    /// Whether the flusher should be woken.
+    pub(in crate::collector) is_half_full: bool,
+    /// Whether a keyframe is due.
+    pub(in crate::collector) wants_keyframe: bool,
+}
+
+/// Bytes between keyframes: small enough that damage costs little, large enough that clearing
+/// the model costs nothing.
+const KEYFRAME_EVERY: u64 = 64 << 10;
+
+impl Region {
+    /// A ring of `ring_bytes`, a power of two within the limits above.
+    pub(in crate::collector) fn new(ring_bytes: usize, shared: &Shared) -> Option<Self> {
+        let ring = sys::map_pages(ring_bytes.checked_add(EVENT_BYTES_MAX)?)?;
+        shared.ring.store(ring.as_ptr() as u64, Ordering::Release);
+        shared.ring_bytes.store(ring_bytes as u64, Ordering::Release);
+        Some(Self { ring, ring_bytes, limit: 0, last_keyframe: 0 })
+    }
+
+    pub(in crate::collector) fn ring_bytes(&self) -> usize {
+        self.ring_bytes
+    }
+
+    /// Gives the ring's memory back to the system. Everything was read, and nothing is
+    /// appended any more.
+    pub(in crate::collector) fn discard(&self) {
+        // SAFETY: our own mapping; its contents are not needed any more.
+        unsafe { sys::discard_pages(self.ring, self.ring_bytes) };
+    }
+
+    /// Begins the stream of a new recording at the present position.
+    pub(in crate::collector) fn begin(&mut self, shared: &Shared) {
+        shared.base.store(shared.head(), Ordering::Relaxed);
+        self.limit = 0;
+    }
+
+    /// Makes [`Region::must_look`] true.
+    pub(in crate::collector) fn look_next(&mut self) {
+        self.limit = 0;
+    }
+
+    /// Whether [`Region::look`] must be asked before the next event.
+    #[inline(always)]
+    pub(in crate::collector) fn must_look(&self, shared: &Shared) -> bool {
+        shared.head() >= self.limit
+    }
+
+    /// Looks at the room and says what is due; moves the limit to where it has to be asked next.
+    pub(in crate::collector) fn look(&mut self, shared: &Shared) -> Room {
+        const RESERVE: u64 = 2 * EVENT_BYTES_MAX as u64;
+        let tail = shared.tail.load(Ordering::Acquire);
+        let size = self.ring_bytes as u64;
+        let head = shared.head();
+        let used = head.wrapping_sub(tail);
+        let full = tail.wrapping_add(size).wrapping_sub(RESERVE);
+        let half = tail.wrapping_add(size / 2);
+        let keyframe = self.last_keyframe.wrapping_add(KEYFRAME_EVERY);
+        let is_half_full = used >= size / 2;
+        let next = if is_half_full { full } else { half.min(full) };
+        self.limit = next.min(keyframe);
+        Room { fits: head < full, is_half_full, wants_keyframe: head >= keyframe }
+    }
+
+    /// Appends what `encode` writes, and commits it.
+    #[inline(always)]
+    pub(in crate::collector) fn append(
+        &mut self,
+        shared: &Shared,
+        encode: impl FnOnce(&mut [u8; EVENT_BYTES_MAX]) -> usize,
+    ) {
+        let head = shared.head();
+        let at = (head as usize) & self.ring_bytes.wrapping_sub(1);
+        // SAFETY: `at` is inside the ring, and behind the ring lies slack for one event. The
+        // caller made sure that there is room, so the flusher does not read these bytes.
+        let out = unsafe { self.ring.add(at).cast::<[u8; EVENT_BYTES_MAX]>().as_mut() };
+        let len = encode(out);
+        let over = at.wrapping_add(len).wrapping_sub(self.ring_bytes);
+        // Negative, that is huge, when nothing went over the end.
+        if over.wrapping_sub(1) < EVENT_BYTES_MAX {
+            self.wrap(over);
+        }
+        shared.committed.store(head.wrapping_add(len as u64), Ordering::Release);
+    }
+
+    /// Copies what went over the end to the front.
+    #[cold]
+    #[inline(never)]
+    fn wrap(&self, over: usize) {
+        // SAFETY: `over` bytes of slack, at most one event, are copied to the ring's front,
+        // which is free: there was room for the event.
+        unsafe {
+            let slack = self.ring.add(self.ring_bytes);
+            std::ptr::copy_nonoverlapping(slack.as_ptr(), self.ring.as_ptr(), over);
+        }
+    }
+
+    /// Notes that the event about to be appended is a keyframe.
+    pub(in crate::collector) fn note_keyframe(&mut self, shared: &Shared) {
+        self.last_keyframe = shared.head();
+        shared.keyframe.store(self.last_keyframe, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,240 @@
+//! A recording session: what happens between `enable_tracking` and `disable_tracking`.
+//!
+//! Reads: a [`TrackerConfig`]. Writes: the file's header; everything else is the flusher's.
+//!
+//! Invariants:
+//! - One session at a time, guarded by a lock that application threads never take on their own:
+//!   only enabling and disabling do.
+//! - Disabling ends the session first, then waits until no thread is inside the recorder, then
+//!   lets the flusher write the rest: what was recorded before the call is in the file.
+//! - A forked child records nothing: it has no flusher.
+
+use std::ffi::c_void;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::collector::clock::{self, ClockFacts};
+use crate::collector::error::Error;
+use crate::collector::file;
+use crate::collector::flusher::{Ended, Flusher, STOP};
+use crate::collector::limits::{self, Limits};
+use crate::collector::options::TrackerConfig;
+use crate::collector::tracker::{self, HAS_BARRIER, Ignored, SESSION};
+use crate::collector::{modules, nodes, registry, signal, sys};
+use crate::recording::{ClockPair, Counter, Counters, Header};
+
+/// A thread that was stopped inside the recorder (a debugger, a descheduled core) is waited for
+/// this long when a recording ends; then its last event is given up.
+const QUIESCE_MAX: Duration = Duration::from_secs(1);
+
+/// The clock is watched at least this long to learn its rate.
+const CALIBRATION_NS: u64 = 1_000_000;
+
+/// What runs while recording.
+struct Running {
+    flusher: libc::pthread_t,
+    process: u32,
+}
+
+static RUNNING: Mutex<Option<Running>> = Mutex::new(None);
+static SESSIONS: AtomicU32 = AtomicU32::new(0);
+static HAS_FORK_HANDLER: AtomicBool = AtomicBool::new(false);
+
+fn running() -> MutexGuard<'static, Option<Running>> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Begins to record every allocation and free of the process, and answers the path of the
+/// recording: one new file in `config.profile_dir`.
+///
+/// The file can be loaded at any time, also while it is written; `rheaper <recording> <db>`
+/// does.
+///
+/// # Errors
+/// [`Error::AlreadyEnabled`] while another recording is under way; [`Error::File`] when the file
+/// can't be made; [`Error::Resources`] when the system refuses memory or a thread.
+#[expect(clippy::needless_pass_by_value, reason = "the published signature")]
+pub fn enable_tracking(config: TrackerConfig) -> Result<PathBuf, Error> {
+    let mut running = running();
+    // A forked child inherits the parent's state, but not its flusher.
+    if running.as_ref().is_some_and(|running| running.process == sys::process_id()) {
+        return Err(Error::AlreadyEnabled);
+    }
+    let ignored = Ignored::new();
+    prepare()?;
+    let limits = Limits::new(
+        config.max_stack_depth,
+        config.max_trackers,
+        config.tracker_event_buffer_size,
+        config.sample_rate,
+    );
+    limits::set(limits);
+    let session = next_session();
+    let facts = clock::choose();
+    let start = clock::pair();
+    let loaded = registry::refresh(start.ticks);
+    #[cfg(walks_with_framehop)]
+    crate::collector::unwind::prepare(&loaded);
+    drop(loaded);
+
+    let (path, mut file) = file::create(&config.profile_dir, start.unix_ns / 1_000_000_000)
+        .map_err(|source| Error::File { path: config.profile_dir.clone(), source })?;
+    let header = header(&config, limits, facts, start);
+    let begun = file
+        .write_all(&header.to_bytes())
+        .map_err(|source| Error::File { path: path.clone(), source })
+        .and_then(|()| start_flusher(file, session, header.to_bytes().len() as u64));
+    match begun {
+        Ok(flusher) => {
+            *running = Some(Running { flusher, process: sys::process_id() });
+            drop(ignored);
+            // If there is no memory for the first tracker, this thread's events are counted.
+            let _ = tracker::enlist(session);
+            SESSION.store(session, Ordering::SeqCst);
+            Ok(path)
+        }
+        Err(error) => {
+            let _ = std::fs::remove_file(&path);
+            Err(error)
+        }
+    }
+}
+
+/// Ends the recording and says on stderr how many events it has. Does nothing when none is under
+/// way. What was recorded before the call is in the file when it returns.
+pub fn disable_tracking() {
+    if let Some(counters) = stop() {
+        let events = counters.get(Counter::Allocations)
+            + counters.get(Counter::Frees)
+            + counters.get(Counter::Reallocations);
+        // The program may have closed its stderr: then nobody wants to know.
+        let _ = writeln!(io::stderr(), "recorded {events} allocation events");
+    }
+}
+
+fn stop() -> Option<Counters> {
+    let mut running = running();
+    let Running { flusher, process } = running.take()?;
+    SESSION.store(0, Ordering::SeqCst);
+    if process != sys::process_id() {
+        return None;
+    }
+    let _ignored = Ignored::new();
+    quiesce();
+    STOP.store(true, Ordering::Release);
+    signal::wake_flusher();
+    let mut ended: *mut c_void = std::ptr::null_mut();
+    // SAFETY: the thread was made joinable and is joined once.
+    if unsafe { libc::pthread_join(flusher, &raw mut ended) } != 0 || ended.is_null() {
+        return None;
+    }
+    // SAFETY: `run_flusher` answers a leaked box, for us alone.
+    let ended = unsafe { Box::from_raw(ended.cast::<Ended>()) };
+    for tracker in tracker::all() {
+        tracker.discard();
+    }
+    Some(ended.counters)
+}
+
+/// Waits until no thread is inside the recorder.
+fn quiesce() {
+    if HAS_BARRIER.load(Ordering::Relaxed) {
+        sys::memory_barrier();
+    }
+    let began = sys::monotonic_ns();
+    for tracker in tracker::all() {
+        while tracker.is_busy()
+            && u128::from(sys::monotonic_ns().saturating_sub(began)) < QUIESCE_MAX.as_nanos()
+        {
+            std::thread::sleep(Duration::from_micros(50));
+        }
+    }
+}
+
+/// What is made once in a process.
+fn prepare() -> Result<(), Error> {
+    if !nodes::prepare() || !tracker::prepare_exit() {
+        return Err(Error::Resources(io::Error::last_os_error()));
+    }
+    modules::prepare();
+    HAS_BARRIER.store(sys::register_memory_barrier(), Ordering::Relaxed);
+    if !HAS_FORK_HANDLER.swap(true, Ordering::Relaxed) {
+        // SAFETY: the handler stores to one atomic.
+        unsafe { libc::pthread_atfork(None, None, Some(forked_child)) };
+    }
+    tracker::forget_threads();
+    STOP.store(false, Ordering::Release);
+    Ok(())
+}
+
+unsafe extern "C" fn forked_child() {
+    SESSION.store(0, Ordering::Relaxed);
+}
+
+fn next_session() -> u32 {
+    // The highest bit is the trackers'.
+    let session = SESSIONS.fetch_add(1, Ordering::Relaxed).wrapping_add(1) & (u32::MAX >> 1);
+    if session == 0 { next_session() } else { session }
+}
+
+fn header(config: &TrackerConfig, limits: Limits, facts: ClockFacts, start: ClockPair) -> Header {
+    let mut second = clock::pair();
+    while second.monotonic_ns.saturating_sub(start.monotonic_ns) < CALIBRATION_NS {
+        second = clock::pair();
+    }
+    let mut recording_id = [0; 16];
+    // SAFETY: writes at most 16 bytes into the array; without randomness the id is zero.
+    unsafe { libc::getrandom(recording_id.as_mut_ptr().cast(), recording_id.len(), 0) };
+    let sample_rate = if config.sample_rate.is_nan() { 1.0 } else { config.sample_rate };
+    Header {
+        clock: facts.kind,
+        tick_shift: facts.tick_shift,
+        recording_id,
+        pid: sys::process_id(),
+        max_stack_depth: limits.depth_max as u32,
+        started_unix_ns: start.unix_ns,
+        started_ticks: start.ticks,
+        started_monotonic_ns: start.monotonic_ns,
+        ticks_per_second: clock::rate(facts, start, second),
+        sample_rate: sample_rate.clamp(0.0, 1.0),
+        trackers_max: limits.trackers_max as u32,
+        region_bytes: limits.ring_bytes as u32,
+    }
+}
+
+/// Starts the flusher as a thread of the C library: Rust's own threads allocate before any of
+/// our code runs. It inherits a mask that blocks all signals.
+fn start_flusher(file: File, session: u32, written: u64) -> Result<libc::pthread_t, Error> {
+    let flusher = Box::into_raw(Box::new(Flusher::new(file, session, written)));
+    let mut all = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
+    let mut before = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
+    let mut thread = 0;
+    // SAFETY: both sets are written before they are read; the box is the thread's to free.
+    let refused = unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+        let refused =
+            libc::pthread_create(&raw mut thread, std::ptr::null(), run_flusher, flusher.cast());
+        libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut());
+        refused
+    };
+    if refused != 0 {
+        // SAFETY: the thread was not made, so the box is still ours.
+        drop(unsafe { Box::from_raw(flusher) });
+        return Err(Error::Resources(io::Error::from_raw_os_error(refused)));
+    }
+    Ok(thread)
+}
+
+extern "C" fn run_flusher(flusher: *mut c_void) -> *mut c_void {
+    let _ignored = Ignored::new();
+    // SAFETY: a name shorter than 16 bytes, for this thread.
+    unsafe { libc::pthread_setname_np(libc::pthread_self(), c"rheaper".as_ptr()) };
+    // SAFETY: `start_flusher` passes a leaked box, for us alone.
+    let flusher = unsafe { Box::from_raw(flusher.cast::<Flusher>()) };
+    Box::into_raw(Box::new(flusher.run())).cast()
+}

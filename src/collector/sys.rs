@@ -1,0 +1,250 @@
+//! The few system calls that the recorder needs, each as one safe or argued function.
+//!
+//! Invariants: nothing here allocates, locks or panics; every function that can touch
+//! `errno` is called on slow paths only, inside [`PreservedErrno`].
+
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// Keeps `errno` as it was, for code that runs inside somebody else's `malloc`.
+pub(in crate::collector) struct PreservedErrno(i32);
+
+impl PreservedErrno {
+    pub(in crate::collector) fn new() -> Self {
+        Self(errno())
+    }
+}
+
+impl Drop for PreservedErrno {
+    fn drop(&mut self) {
+        // SAFETY: libc hands out a valid pointer to this thread's `errno`.
+        unsafe { *libc::__errno_location() = self.0 }
+    }
+}
+
+/// This thread's `errno`.
+pub(in crate::collector) fn errno() -> i32 {
+    // SAFETY: libc hands out a valid pointer to this thread's `errno`.
+    unsafe { *libc::__errno_location() }
+}
+
+/// Fresh zeroed pages, or `None`. They are never given back: trackers and tables live as long
+/// as the process, since a thread may be inside one at any time.
+pub(in crate::collector) fn map_pages(bytes: usize) -> Option<NonNull<u8>> {
+    // SAFETY: an anonymous private mapping at an address of the kernel's choice touches
+    // nothing that exists.
+    let at = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            bytes,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+            -1,
+            0,
+        )
+    };
+    if at == libc::MAP_FAILED { None } else { NonNull::new(at.cast()) }
+}
+
+/// Tells the kernel that these pages may be dropped; they read as zero afterwards.
+///
+/// # Safety
+/// The range is a mapping of [`map_pages`] whose contents nobody needs any more.
+pub(in crate::collector) unsafe fn discard_pages(at: NonNull<u8>, bytes: usize) {
+    // SAFETY: the caller vouches for the range; advice can't fail in a way that matters.
+    unsafe { libc::madvise(at.as_ptr().cast(), bytes, libc::MADV_DONTNEED) };
+}
+
+/// Sleeps while `word` is `expected`, at most `timeout`. May return early.
+pub(in crate::collector) fn futex_wait(word: &AtomicU32, expected: u32, timeout: Duration) {
+    let timeout = libc::timespec {
+        tv_sec: timeout.as_secs().min(3600).cast_signed(),
+        tv_nsec: i64::from(timeout.subsec_nanos()),
+    };
+    // SAFETY: `word` outlives the call and the kernel only reads it and `timeout`.
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
+            expected,
+            &raw const timeout,
+        );
+    }
+}
+
+/// Changes `word` and wakes all who sleep on it.
+pub(in crate::collector) fn futex_signal(word: &AtomicU32) {
+    word.fetch_add(1, Ordering::Release);
+    // SAFETY: `word` outlives the call; the kernel uses its address only.
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG,
+            i32::MAX,
+        );
+    }
+}
+
+/// The kernel's id of this thread.
+pub(in crate::collector) fn thread_id() -> u64 {
+    // SAFETY: `gettid` has no arguments and can't fail.
+    let id = unsafe { libc::syscall(libc::SYS_gettid) };
+    id.cast_unsigned()
+}
+
+/// This process.
+pub(in crate::collector) fn process_id() -> u32 {
+    // SAFETY: `getpid` has no arguments and can't fail.
+    unsafe { libc::getpid() }.cast_unsigned()
+}
+
+/// A name of at most 15 bytes, as the kernel keeps it for a thread.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::collector) struct ThreadName {
+    bytes: [u8; 16],
+}
+
+impl ThreadName {
+    /// This thread's name.
+    pub(in crate::collector) fn of_this_thread() -> Self {
+        let mut name = Self::default();
+        // SAFETY: PR_GET_NAME writes at most 16 bytes, zero-terminated, into the array.
+        unsafe { libc::prctl(libc::PR_GET_NAME, name.bytes.as_mut_ptr()) };
+        name
+    }
+
+    /// The name of another thread of this process; `None` if it is gone.
+    pub(in crate::collector) fn of_thread(id: u64) -> Option<Self> {
+        let mut path = [0_u8; 64];
+        let mut at = 0;
+        push(&mut path, &mut at, b"/proc/self/task/");
+        push_decimal(&mut path, &mut at, id);
+        push(&mut path, &mut at, b"/comm");
+        // SAFETY: `path` is zero-terminated: what was pushed is shorter than the array.
+        let file = unsafe { libc::open(path.as_ptr().cast(), libc::O_RDONLY | libc::O_CLOEXEC) };
+        if file < 0 {
+            return None;
+        }
+        let mut name = Self::default();
+        // SAFETY: the buffer has 16 bytes; at most 15 are written, so it stays terminated.
+        let len = unsafe { libc::read(file, name.bytes.as_mut_ptr().cast(), 15) };
+        // SAFETY: `file` is ours and not used again.
+        unsafe { libc::close(file) };
+        let len = usize::try_from(len).ok()?;
+        for byte in name.bytes.iter_mut().skip(len.min(15)) {
+            *byte = 0;
+        }
+        for byte in name.bytes.iter_mut().filter(|byte| **byte == b'\n') {
+            *byte = 0;
+        }
+        Some(name)
+    }
+
+    /// The sixteen bytes as two numbers.
+    pub(in crate::collector) fn halves(&self) -> (u64, u64) {
+        let whole = u128::from_ne_bytes(self.bytes);
+        (whole as u64, (whole >> 64) as u64)
+    }
+
+    /// The bytes before the terminator.
+    pub(in crate::collector) fn as_bytes(&self) -> &[u8] {
+        let len = self.bytes.iter().position(|byte| *byte == 0).unwrap_or(15);
+        self.bytes.get(..len).unwrap_or_default()
+    }
+}
+
+fn push(path: &mut [u8; 64], at: &mut usize, bytes: &[u8]) {
+    for byte in bytes {
+        if let Some(slot) = path.get_mut(*at) {
+            *slot = *byte;
+            *at = at.saturating_add(1);
+        }
+    }
+}
+
+fn push_decimal(path: &mut [u8; 64], at: &mut usize, mut value: u64) {
+    let mut digits = [0_u8; 20];
+    let mut first = digits.len();
+    loop {
+        first = first.saturating_sub(1);
+        if let Some(slot) = digits.get_mut(first) {
+            *slot = b'0'.wrapping_add((value % 10) as u8);
+        }
+        value /= 10;
+        if value == 0 {
+            break;
+        }
+    }
+    push(path, at, digits.get(first..).unwrap_or_default());
+}
+
+/// The addresses of this thread's stack: lowest and behind the highest. `None` if libc can't
+/// say.
+pub(in crate::collector) fn stack_bounds() -> Option<(u64, u64)> {
+    let mut attributes = std::mem::MaybeUninit::<libc::pthread_attr_t>::zeroed();
+    // SAFETY: the call initialises the attributes when it answers 0; it may use libc's own
+    // malloc, which is not the allocator that is being recorded into.
+    if unsafe { libc::pthread_getattr_np(libc::pthread_self(), attributes.as_mut_ptr()) } != 0 {
+        return None;
+    }
+    let mut start = ptr::null_mut();
+    let mut bytes = 0;
+    // SAFETY: initialised above; both results are plain out-pointers.
+    let found =
+        unsafe { libc::pthread_attr_getstack(attributes.as_ptr(), &raw mut start, &raw mut bytes) };
+    // SAFETY: initialised above and not used again.
+    unsafe { libc::pthread_attr_destroy(attributes.as_mut_ptr()) };
+    let start = start as u64;
+    let end = start.checked_add(bytes as u64)?;
+    (found == 0 && start < end).then_some((start, end))
+}
+
+/// Copies `into.len()` bytes from `address` of this process, or fewer; answers how many. The
+/// kernel does the reading, so that an unmapped address is an answer and not a fault.
+pub(in crate::collector) fn read_memory(address: u64, into: &mut [u8]) -> usize {
+    let local = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
+    let remote = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: into.len() };
+    // SAFETY: the kernel checks both ranges and writes only inside `into`.
+    let read = unsafe {
+        libc::process_vm_readv(libc::getpid(), &raw const local, 1, &raw const remote, 1, 0)
+    };
+    usize::try_from(read).unwrap_or(0)
+}
+
+const MEMBARRIER_CMD_PRIVATE_EXPEDITED: i32 = 1 << 3;
+const MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED: i32 = 1 << 4;
+
+/// Asks the kernel to allow [`memory_barrier`]; answers whether it does.
+pub(in crate::collector) fn register_memory_barrier() -> bool {
+    // SAFETY: plain numbers.
+    let answer = unsafe {
+        libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0)
+    };
+    answer == 0
+}
+
+/// A full memory barrier on every running thread of this process.
+pub(in crate::collector) fn memory_barrier() {
+    // SAFETY: plain numbers.
+    unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) };
+}
+
+/// `CLOCK_MONOTONIC` in nanoseconds.
+pub(in crate::collector) fn monotonic_ns() -> u64 {
+    clock_ns(libc::CLOCK_MONOTONIC)
+}
+
+/// Nanoseconds since the Unix epoch.
+pub(in crate::collector) fn unix_ns() -> u64 {
+    clock_ns(libc::CLOCK_REALTIME)
+}
+
+fn clock_ns(clock: libc::clockid_t) -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel writes into `now`.
+    unsafe { libc::clock_gettime(clock, &raw mut now) };
+    now.tv_sec.cast_unsigned().wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec.cast_unsigned())
+}

@@ -1,0 +1,122 @@
+//! The innermost pieces of recent stacks, so that sites which take turns need no unwinding.
+//!
+//! A program that allocates at two places in one loop has two stacks that differ in their
+//! innermost frames only. Each walk that unwound anything leaves its fresh frames here as a
+//! [`Tail`]: the registers it started from, the words that its frames were left by, and the kept
+//! frame that they met. A later walk that starts from the same registers, finds the same words
+//! and the same kept frame is at the same node: this is the walk's own argument, with the tail's
+//! words put in front of the kept ones.
+//!
+//! Reads: this thread's stack at the words' addresses. Writes: the thread's table of tails.
+//!
+//! Invariant: every address that is read is at or above the current sp, and below the address of
+//! the kept frame's sp that the tail met: inside this thread's stack.
+
+use std::ptr::NonNull;
+
+use crate::collector::unwind::Registers;
+use crate::recording::NodeId;
+
+/// Sets of tails, by start; a power of two.
+const SETS: usize = 32;
+
+/// Tails of one set: sites that allocate at the same depth.
+const WAYS: usize = 4;
+
+/// Words of a tail; longer ones are unwound each time.
+pub(in crate::collector) const WORDS_MAX: usize = 20;
+
+/// A word, by its distance from the start's sp.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+pub(in crate::collector) struct TailWord {
+    pub(in crate::collector) value: u64,
+    pub(in crate::collector) distance: u64,
+}
+
+/// The frames of one walk that were inside the kept frame that it met.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(in crate::collector) struct Tail {
+    pub(in crate::collector) start: Registers,
+    /// The kept frame: its place, its registers and its node.
+    pub(in crate::collector) base: u32,
+    pub(in crate::collector) frames: u32,
+    pub(in crate::collector) base_registers: Registers,
+    pub(in crate::collector) base_node: NodeId,
+    /// The whole stack.
+    pub(in crate::collector) node: NodeId,
+    pub(in crate::collector) words_len: u32,
+    /// Whether the start's fp has to be the same.
+    pub(in crate::collector) fp_matters: bool,
+    pub(in crate::collector) words: [TailWord; WORDS_MAX],
+}
+
+/// One thread's tails.
+pub(in crate::collector) struct Tails {
+    table: NonNull<Tail>,
+    /// The way that is overwritten next, in whichever set.
+    victim: usize,
+}
+
+impl Tails {
+    /// Bytes of the table.
+    pub(in crate::collector) const BYTES: usize = SETS * WAYS * size_of::<Tail>();
+
+    /// An empty table.
+    ///
+    /// # Safety
+    /// `pages` is zeroed memory of [`Tails::BYTES`] bytes, 8-byte aligned, that nobody else uses.
+    pub(in crate::collector) unsafe fn new(pages: NonNull<u8>) -> Self {
+        // Zeroed tails start at sp 0, where no walk does.
+        Self { table: pages.cast(), victim: 0 }
+    }
+
+    /// Forgets all tails: they speak of one thread's stack.
+    pub(in crate::collector) fn clear(&mut self) {
+        // SAFETY: the table is ours and has this size; zeros are empty tails.
+        unsafe { self.table.write_bytes(0, SETS * WAYS) };
+    }
+
+    /// The tails that may begin at `start`.
+    #[inline(always)]
+    pub(in crate::collector) fn candidates(&self, start: &Registers) -> &[Tail; WAYS] {
+        // SAFETY: a set is WAYS tails in a row, inside the table.
+        unsafe { self.table.add(set_of(start)).cast::<[Tail; WAYS]>().as_ref() }
+    }
+
+    /// A place for a tail that starts at `start`: what was there is forgotten.
+    pub(in crate::collector) fn place(&mut self, start: &Registers) -> &mut Tail {
+        self.victim = self.victim.wrapping_add(1) % WAYS;
+        // SAFETY: inside the table; `self` is borrowed exclusively.
+        unsafe { self.table.add(set_of(start).wrapping_add(self.victim)).as_mut() }
+    }
+}
+
+/// Whether `tail` is how the stack looks now, from `start` to the kept frame that it names.
+#[inline(always)]
+pub(in crate::collector) fn holds(tail: &Tail, start: &Registers) -> bool {
+    if tail.start.sp != start.sp
+        || tail.start.pc != start.pc
+        || (tail.fp_matters && tail.start.fp != start.fp)
+    {
+        return false;
+    }
+    let len = (tail.words_len as usize).min(WORDS_MAX);
+    let mut changed = 0;
+    for word in tail.words.iter().take(len) {
+        let at = start.sp.wrapping_add(word.distance);
+        // SAFETY: aligned, and inside this thread's stack above its current sp: it was read
+        // there by the walk that left the tail, which started at the same sp.
+        changed |= unsafe { *(at as *const u64) } ^ word.value;
+    }
+    changed == 0
+}
+
+#[inline(always)]
+fn set_of(start: &Registers) -> usize {
+    let mixed = (start.sp >> 4) ^ (start.sp >> 9) ^ start.pc;
+    (mixed as usize & (SETS - 1)).wrapping_mul(WAYS)
+}
+
+const _: () = assert!(SETS.is_power_of_two());

@@ -1,0 +1,28 @@
+//! Counts that one thread writes and the flusher reads.
+//!
+//! Invariant: an addition is a plain load and store, no locked instruction: only the owner adds.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A count with one writer.
+#[derive(Debug, Default)]
+pub(in crate::collector) struct Tally(AtomicU64);
+
+impl Tally {
+    pub(in crate::collector) const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    #[inline(always)]
+    pub(in crate::collector) fn add(&self, count: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
+    }
+
+    pub(in crate::collector) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(in crate::collector) fn reset(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
