@@ -17,6 +17,18 @@ pub mod tui;
 #[cfg(feature = "cli")]
 pub mod cli;
 
+#[cfg(feature = "cli")]
+mod prompt;
+
+#[cfg(feature = "cli")]
+mod report;
+
+#[cfg(feature = "cli")]
+mod output;
+
+#[cfg(feature = "cli")]
+mod interrupt;
+
 #[cfg(feature = "collector")]
 pub use collector::{Allocator, Error, TrackerConfig, disable_tracking, enable_tracking};
 

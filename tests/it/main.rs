@@ -4,3 +4,9 @@
 mod format;
 mod load;
 mod support;
+mod cli;
+mod gate;
+mod queries;
+mod queries_twins_blocks;
+mod queries_twins_sites;
+mod heap;
