@@ -33,13 +33,7 @@ pub(crate) struct Outside {
 impl Outside {
     /// Takes them together.
     pub(crate) fn new(database: &Path, guard: Guard, input: Input, workers: Workers) -> Self {
-        Self {
-            database: database.to_owned(),
-            guard,
-            input,
-            workers,
-            mouse: Mouse::Captured,
-        }
+        Self { database: database.to_owned(), guard, input, workers, mouse: Mouse::Captured }
     }
 
     /// What frames are drawn on.
@@ -94,9 +88,7 @@ impl Outside {
         let Some(path) = source::find(file, &self.database) else {
             let name = file.to_string_lossy();
             let name = crate::database::clean::line(&name);
-            return Ok(Some(Message::Told(format!(
-                "{name} is not on this machine"
-            ))));
+            return Ok(Some(Message::Told(format!("{name} is not on this machine"))));
         };
         let mut command = editor();
         let name = command.get_program().to_string_lossy().into_owned();
@@ -131,9 +123,7 @@ impl Outside {
         Ok(match ended {
             Ok(status) if status.success() => Ok(()),
             Ok(status) => Err(Message::Told(format!("{name} ended with {status}"))),
-            Err(error) => Err(Message::Told(format!(
-                "{name}: {error}; set EDITOR to another one"
-            ))),
+            Err(error) => Err(Message::Told(format!("{name}: {error}; set EDITOR to another one"))),
         })
     }
 
@@ -164,9 +154,7 @@ fn told(done: io::Result<()>) -> Option<Message> {
 /// `$VISUAL`, `$EDITOR` or vi, with the arguments that are in the variable.
 fn editor() -> Command {
     let set = |name: &str| env::var(name).ok().filter(|it| !it.trim().is_empty());
-    let line = set("VISUAL")
-        .or_else(|| set("EDITOR"))
-        .unwrap_or_else(|| "vi".into());
+    let line = set("VISUAL").or_else(|| set("EDITOR")).unwrap_or_else(|| "vi".into());
     let mut words = line.split_whitespace();
     let mut command = Command::new(words.next().unwrap_or("vi"));
     command.args(words);
@@ -178,10 +166,7 @@ fn arguments(command: &mut Command, name: &str, path: &Path, line: u32) {
     let name = name.rsplit('/').next().unwrap_or(name);
     match name {
         "code" | "codium" | "cursor" => {
-            command
-                .arg("--wait")
-                .arg("--goto")
-                .arg(format!("{}:{line}", path.display()));
+            command.arg("--wait").arg("--goto").arg(format!("{}:{line}", path.display()));
         }
         "hx" | "helix" | "zed" | "subl" => {
             command.arg(format!("{}:{line}", path.display()));
@@ -200,11 +185,7 @@ fn base64(bytes: &[u8]) -> String {
         let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
         for at in 0..4 {
             let sign = SIGNS[(bits >> (18 - 6 * at) & 63) as usize];
-            text.push(if at <= chunk.len() {
-                char::from(sign)
-            } else {
-                '='
-            });
+            text.push(if at <= chunk.len() { char::from(sign) } else { '=' });
         }
     }
     text

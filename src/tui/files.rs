@@ -22,16 +22,10 @@ const SEPARATOR: &str = "\n\u{1e}\n";
 
 /// The statements that were run before, oldest first.
 pub(crate) fn history() -> Vec<String> {
-    let text = history_path()
-        .and_then(|path| text(&path).ok())
-        .unwrap_or_default();
-    let statements = text
-        .split(SEPARATOR)
-        .map(str::trim)
-        .filter(|it| !it.is_empty());
-    let all: Vec<String> = statements
-        .map(|it| crate::database::clean::block(it).into_owned())
-        .collect();
+    let text = history_path().and_then(|path| text(&path).ok()).unwrap_or_default();
+    let statements = text.split(SEPARATOR).map(str::trim).filter(|it| !it.is_empty());
+    let all: Vec<String> =
+        statements.map(|it| crate::database::clean::block(it).into_owned()).collect();
     all[all.len().saturating_sub(HISTORY_MAX)..].to_vec()
 }
 
@@ -48,17 +42,9 @@ pub(crate) fn remember(statement: &str) -> io::Result<()> {
 
 /// The patterns of accepted suspects: what follows `leak:` in a line.
 pub(crate) fn accepted() -> Vec<String> {
-    let text = accepted_path()
-        .and_then(|path| text(&path).ok())
-        .unwrap_or_default();
-    let patterns = text
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("leak:"));
-    patterns
-        .map(str::trim)
-        .filter(|it| !it.is_empty())
-        .map(str::to_owned)
-        .collect()
+    let text = accepted_path().and_then(|path| text(&path).ok()).unwrap_or_default();
+    let patterns = text.lines().filter_map(|line| line.trim().strip_prefix("leak:"));
+    patterns.map(str::trim).filter(|it| !it.is_empty()).map(str::to_owned).collect()
 }
 
 /// Appends lines to the file of accepted suspects.
@@ -68,9 +54,9 @@ pub(crate) fn accepted() -> Vec<String> {
 pub(crate) fn accept(lines: &str) -> io::Result<()> {
     match accepted_path() {
         Some(path) => append(&path, &format!("{lines}\n")),
-        None => Err(io::Error::other(
-            "accepted for now only: there is no home directory to keep it in",
-        )),
+        None => {
+            Err(io::Error::other("accepted for now only: there is no home directory to keep it in"))
+        }
     }
 }
 
@@ -107,9 +93,7 @@ pub(crate) fn take_scratch(path: &Path) -> io::Result<String> {
 
 fn history_path() -> Option<PathBuf> {
     let directories = ProjectDirs::from("", "", "rheaper")?;
-    let state = directories
-        .state_dir()
-        .unwrap_or(directories.data_local_dir());
+    let state = directories.state_dir().unwrap_or(directories.data_local_dir());
     Some(state.join("history.sql"))
 }
 
@@ -123,9 +107,7 @@ fn accepted_path() -> Option<PathBuf> {
 
 fn text(path: &Path) -> io::Result<String> {
     let mut bytes = Vec::new();
-    File::open(path)?
-        .take(FILE_MAX_BYTES)
-        .read_to_end(&mut bytes)?;
+    File::open(path)?.take(FILE_MAX_BYTES).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -138,11 +120,7 @@ fn append(path: &Path, text: &str) -> io::Result<()> {
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory).map_err(named)?;
     }
-    let mut file = private()
-        .create(true)
-        .append(true)
-        .open(path)
-        .map_err(named)?;
+    let mut file = private().create(true).append(true).open(path).map_err(named)?;
     file.write_all(text.as_bytes()).map_err(named)
 }
 

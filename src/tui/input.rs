@@ -79,10 +79,7 @@ impl Input {
     /// Stops reading until the result is dropped.
     pub(crate) fn pause(&self) -> Pause<'_> {
         self.gate.wanted.store(true, Ordering::SeqCst);
-        Pause {
-            gate: &self.gate,
-            _reading: lock(&self.gate.reading),
-        }
+        Pause { gate: &self.gate, _reading: lock(&self.gate.reading) }
     }
 }
 

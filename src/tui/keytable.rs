@@ -179,31 +179,19 @@ const fn k(c: char) -> Key {
 }
 
 const fn ctrl(c: char) -> Key {
-    Key {
-        code: KeyCode::Char(c),
-        held: KeyModifiers::CONTROL,
-    }
+    Key { code: KeyCode::Char(c), held: KeyModifiers::CONTROL }
 }
 
 const fn alt(code: KeyCode) -> Key {
-    Key {
-        code,
-        held: KeyModifiers::ALT,
-    }
+    Key { code, held: KeyModifiers::ALT }
 }
 
 const fn plain(code: KeyCode) -> Key {
-    Key {
-        code,
-        held: KeyModifiers::NONE,
-    }
+    Key { code, held: KeyModifiers::NONE }
 }
 
 const fn held_ctrl(code: KeyCode) -> Key {
-    Key {
-        code,
-        held: KeyModifiers::CONTROL,
-    }
+    Key { code, held: KeyModifiers::CONTROL }
 }
 
 macro_rules! bindings {

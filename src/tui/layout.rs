@@ -90,19 +90,9 @@ fn split(app: &App, body: Rect) -> (Rect, Rect) {
     let none = Rect::default();
     let above = |rows: u16| {
         let rows = rows.min(body.height);
-        let main = Rect {
-            height: rows,
-            ..body
-        };
+        let main = Rect { height: rows, ..body };
         let y = body.y + rows;
-        (
-            main,
-            Rect {
-                y,
-                height: body.height - rows,
-                ..body
-            },
-        )
+        (main, Rect { y, height: body.height - rows, ..body })
     };
     let one = |first: bool| if first { (body, none) } else { (none, body) };
     match app.lens {
@@ -119,14 +109,7 @@ fn split(app: &App, body: Rect) -> (Rect, Rect) {
             let width = (u32::from(body.width) * share / 100) as u16;
             let main = Rect { width, ..body };
             let x = body.x + width;
-            (
-                main,
-                Rect {
-                    x,
-                    width: body.width - width,
-                    ..body
-                },
-            )
+            (main, Rect { x, width: body.width - width, ..body })
         }
         Lens::Suspects | Lens::Rows if body.height >= TALL => above(body.height / 2),
         Lens::Suspects | Lens::Rows => one(app.pane == Pane::Main),
@@ -142,11 +125,8 @@ pub fn popup(app: &App) -> Rect {
     let (wanted_width, wanted_height) = match app.popups.last() {
         None => return Rect::default(),
         Some(Popup::Prompt(prompt)) => {
-            let rows: u16 = prompt
-                .fields
-                .iter()
-                .map(|field| 2 + u16::from(!field.help.is_empty()))
-                .sum();
+            let rows: u16 =
+                prompt.fields.iter().map(|field| 2 + u16::from(!field.help.is_empty())).sum();
             (76, rows + 2)
         }
         Some(Popup::Picker(_)) => (110, height - 4),
@@ -159,10 +139,5 @@ pub fn popup(app: &App) -> Rect {
     };
     let width_taken = wanted_width.min(width);
     let height_taken = wanted_height.clamp(5, height.saturating_sub(2));
-    Rect::new(
-        (width - width_taken) / 2,
-        (height - height_taken) / 2,
-        width_taken,
-        height_taken,
-    )
+    Rect::new((width - width_taken) / 2, (height - height_taken) / 2, width_taken, height_taken)
 }

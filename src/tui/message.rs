@@ -112,10 +112,7 @@ pub struct Query {
 impl Query {
     /// A statement without parameters.
     pub fn plain(sql: impl Into<String>) -> Self {
-        Self {
-            sql: sql.into(),
-            params: Params::none(),
-        }
+        Self { sql: sql.into(), params: Params::none() }
     }
 }
 

@@ -118,9 +118,8 @@ pub fn run(database: &Path, options: &TuiOptions) -> Result<(), TuiError> {
     let workers = Workers::start(database, first, move |answer| {
         drop(of_workers.send(Happened::Answer(Box::new(answer))));
     })?;
-    let theme = options
-        .theme
-        .unwrap_or_else(|| Theme::from_environment(|name| std::env::var(name).ok()));
+    let theme =
+        options.theme.unwrap_or_else(|| Theme::from_environment(|name| std::env::var(name).ok()));
     let guard = Guard::take(options.mouse)?;
     let input = Input::start(move |read| drop(sender.send(Happened::Read(read))))?;
     let outside = Outside::new(database, guard, input, workers);
@@ -180,9 +179,7 @@ fn explore(
             }
             messages.extend(outside.perform(effect)?);
         }
-        outside
-            .screen()
-            .draw(|frame| screen::render(frame, &app, theme))?;
+        outside.screen().draw(|frame| screen::render(frame, &app, theme))?;
         panic_if_asked();
         let drawn = Instant::now();
         if let Some(ended) = wait(&app, events, &mut messages, drawn) {
@@ -207,11 +204,7 @@ fn wait(
         Some(_) => TICK_BUSY,
         None => TICK_IDLE,
     };
-    let tick = if messages.is_empty() {
-        tick
-    } else {
-        Duration::ZERO
-    };
+    let tick = if messages.is_empty() { tick } else { Duration::ZERO };
     let mut next = match events.recv_timeout(tick) {
         Ok(happened) => Some(happened),
         Err(RecvTimeoutError::Timeout) => None,

@@ -56,11 +56,9 @@ impl Filter {
             Self::AgeAtLeast(ns) => format!("age ≥ {}", human::duration(*ns as f64)),
             Self::Size(low, i64::MAX) => format!("size ≥ {}", human::bytes(*low as f64)),
             Self::Size(0, high) => format!("size ≤ {}", human::bytes(*high as f64)),
-            Self::Size(low, high) => format!(
-                "size {}..{}",
-                human::bytes(*low as f64),
-                human::bytes(*high as f64)
-            ),
+            Self::Size(low, high) => {
+                format!("size {}..{}", human::bytes(*low as f64), human::bytes(*high as f64))
+            }
             Self::Thread(id, name) if name.is_empty() => format!("thread {id}"),
             Self::Thread(_, name) => format!("thread {name}"),
             Self::Crate(name) => format!("crate {name}"),
@@ -77,10 +75,7 @@ impl Filter {
 
     /// Whether the site alone decides; then the precomputed tables are enough.
     fn is_of_site(&self) -> bool {
-        !matches!(
-            self,
-            Self::NeverFreed | Self::AgeAtLeast(_) | Self::Size(..) | Self::Thread(..)
-        )
+        !matches!(self, Self::NeverFreed | Self::AgeAtLeast(_) | Self::Size(..) | Self::Thread(..))
     }
 
     /// Whether it only changes how flamegraphs are drawn.
@@ -294,11 +289,7 @@ pub fn quote(text: &str) -> String {
 fn parse_size(text: &str) -> Result<Filter, String> {
     let bytes = |text: &str| human::parse_bytes(text).map_err(|error| error.to_string());
     if let Some((low, high)) = text.split_once("..") {
-        let low = if low.trim().is_empty() {
-            0
-        } else {
-            bytes(low)?
-        };
+        let low = if low.trim().is_empty() { 0 } else { bytes(low)? };
         let high = match high.trim() {
             "" => i64::MAX,
             high => bytes(high)?,

@@ -80,9 +80,7 @@ fn is_file(path: &Path) -> bool {
 
 fn text(path: &Path) -> std::io::Result<String> {
     let mut bytes = Vec::new();
-    File::open(path)?
-        .take(FILE_MAX_BYTES)
-        .read_to_end(&mut bytes)?;
+    File::open(path)?.take(FILE_MAX_BYTES).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 

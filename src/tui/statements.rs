@@ -107,39 +107,27 @@ pub fn weights_of_blocks(blocks: &str, end_ns: i64, peak_after: i64) -> String {
 /// The measures of any result with a `bt` column: from its own columns where it has some that are
 /// named as ours, else what the sites hold.
 pub fn weights_of_result(sql: &str, columns: &[String], end_ns: i64, peak_after: i64) -> String {
-    let has = |name: &str| {
-        columns
-            .iter()
-            .any(|column| column.eq_ignore_ascii_case(name))
-    };
+    let has = |name: &str| columns.iter().any(|column| column.eq_ignore_ascii_case(name));
     if has("size") && has("alloc_after") && has("dealloc_after") {
         return weights_of_blocks(sql, end_ns, peak_after);
     }
-    let sums = MEASURE_COLUMNS.map(
-        |(measure, names)| match names.iter().find(|name| has(name)) {
-            Some(name) => (1, format!("sum(\"{name}\") AS {measure}")),
-            None if measure == "allocations" => (0, format!("count(*) AS {measure}")),
-            None => (0, format!("0 AS {measure}")),
-        },
-    );
+    let sums = MEASURE_COLUMNS.map(|(measure, names)| match names.iter().find(|name| has(name)) {
+        Some(name) => (1, format!("sum(\"{name}\") AS {measure}")),
+        None if measure == "allocations" => (0, format!("count(*) AS {measure}")),
+        None => (0, format!("0 AS {measure}")),
+    });
     if sums.iter().any(|(own, _)| *own > 0) {
         let sums = sums.map(|(_, sum)| sum).join(", ");
         return format!("SELECT bt, {sums}\nFROM (\n{sql}\n)\nGROUP BY bt");
     }
-    format!(
-        "{}\nWHERE bt IN (SELECT bt FROM (\n{sql}\n))",
-        weights_of_sites()
-    )
+    format!("{}\nWHERE bt IN (SELECT bt FROM (\n{sql}\n))", weights_of_sites())
 }
 
 /// In the order of the measures: what a column of a result may be called.
 const MEASURE_COLUMNS: [(&str, &[&str]); 6] = [
     ("live_bytes", &["live_bytes"]),
     ("at_peak_bytes", &["at_peak_bytes"]),
-    (
-        "bytes",
-        &["bytes", "size", "total_bytes", "allocated_bytes"],
-    ),
+    ("bytes", &["bytes", "size", "total_bytes", "allocated_bytes"]),
     ("allocations", &["allocations", "live_blocks", "blocks"]),
     ("temporary", &["temporary"]),
     ("growth_bytes", &["growth_bytes"]),

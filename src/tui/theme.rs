@@ -53,9 +53,7 @@ impl Theme {
         } else {
             Colors::Sixteen
         };
-        let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
-            .iter()
-            .find_map(|name| set(name));
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| set(name));
         let is_utf8 = locale.is_none_or(|locale| {
             let locale = locale.to_ascii_lowercase();
             locale.contains("utf-8") || locale.contains("utf8")
@@ -109,8 +107,7 @@ impl Theme {
 
     /// What matches a search.
     pub fn matched(self) -> Style {
-        self.fg(Color::Magenta)
-            .add_modifier(Modifier::BOLD | Modifier::UNDERLINED)
+        self.fg(Color::Magenta).add_modifier(Modifier::BOLD | Modifier::UNDERLINED)
     }
 
     /// A chip of the scope.
@@ -156,9 +153,9 @@ impl Theme {
                 // Light colours only, so that black text is readable on each of them.
                 const WARM: [u8; 8] = [179, 180, 215, 216, 221, 222, 214, 186];
                 const COOL: [u8; 4] = [110, 116, 152, 153];
-                let hash = name.bytes().fold(5381usize, |hash, byte| {
-                    hash.wrapping_mul(33) ^ usize::from(byte)
-                });
+                let hash = name
+                    .bytes()
+                    .fold(5381usize, |hash, byte| hash.wrapping_mul(33) ^ usize::from(byte));
                 let color = match kind {
                     FrameKind::Own => WARM[hash % WARM.len()],
                     _ => COOL[hash % COOL.len()],
@@ -222,9 +219,7 @@ impl Theme {
             Glyphs::Ascii => ASCII,
         };
         let step = |value: u64| u128::from(value) * 7 / u128::from(max.max(1));
-        let signs = values
-            .iter()
-            .map(|value| signs[step(*value).min(7) as usize]);
+        let signs = values.iter().map(|value| signs[step(*value).min(7) as usize]);
         signs.collect()
     }
 

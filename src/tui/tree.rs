@@ -71,10 +71,7 @@ fn symbols(database: &Database, limits: &Limits) -> Result<Symbols, QueryError> 
                 krate: text(3),
                 kind: FrameKind::parse(&text(4)),
                 file: row.get(5).and_then(Value::as_str).map(str::to_owned),
-                line: row
-                    .get(6)
-                    .and_then(whole)
-                    .and_then(|it| u32::try_from(it).ok()),
+                line: row.get(6).and_then(whole).and_then(|it| u32::try_from(it).ok()),
             },
         );
         ControlFlow::Continue(())
@@ -101,10 +98,7 @@ fn prepared(
     let mut nodes: HashMap<i64, NodeId> = HashMap::new();
     database.stream(PREPARED, &Params::none(), limits, |row| {
         let number = |at: usize| row.get(at).and_then(whole);
-        let parent = number(1)
-            .and_then(|it| nodes.get(&it))
-            .copied()
-            .unwrap_or(ROOT);
+        let parent = number(1).and_then(|it| nodes.get(&it)).copied().unwrap_or(ROOT);
         let symbol = number(2).and_then(|it| symbols.of(FrameId(it)));
         let node = match symbol {
             Some(symbol) => builder.child(parent, symbol),
@@ -154,9 +148,7 @@ fn stacks(
                 finish(&mut stack);
                 stack.0 = bt;
             }
-            stack
-                .1
-                .extend(number(1).and_then(|it| symbols.of(FrameId(it))));
+            stack.1.extend(number(1).and_then(|it| symbols.of(FrameId(it))));
             ControlFlow::Continue(())
         })?;
         finish(&mut stack);

@@ -106,9 +106,7 @@ impl Drop for Workers {
 /// # Errors
 /// As [`Database::open`].
 pub fn open(database: &Path) -> Result<Database, OpenError> {
-    let options = OpenOptions {
-        heap_max_bytes: Some(SQLITE_MAX_BYTES),
-    };
+    let options = OpenOptions { heap_max_bytes: Some(SQLITE_MAX_BYTES) };
     Database::open_with(database, &options)
 }
 
@@ -128,11 +126,7 @@ impl Worker {
                 false => self.guarded(request.ask, &token),
             };
             lock(&self.tokens).remove(&id);
-            notify(Answer {
-                id,
-                elapsed: start.elapsed(),
-                outcome,
-            });
+            notify(Answer { id, elapsed: start.elapsed(), outcome });
         }
     }
 
@@ -143,9 +137,7 @@ impl Worker {
             let text = "the database had to be opened again: ask once more";
             return Err(QueryError::new(QueryErrorKind::Damaged, text));
         };
-        let answered = catch_unwind(AssertUnwindSafe(|| {
-            answer(database, &self.path, ask, token)
-        }));
+        let answered = catch_unwind(AssertUnwindSafe(|| answer(database, &self.path, ask, token)));
         answered.unwrap_or_else(|_| {
             self.database = None;
             let text = "answering this failed inside rheaper: please report what you asked";
@@ -168,12 +160,7 @@ fn answer(
         Ask::Rows { query, limit } => {
             Reply::Table(database.query(&query.sql, &query.params, &limits(limit))?)
         }
-        Ask::Page {
-            query,
-            view,
-            offset,
-            limit,
-        } => {
+        Ask::Page { query, view, offset, limit } => {
             let limits = limits(limit);
             let is_plain = offset == 0 && view.filters.is_empty() && view.sort.is_empty();
             Reply::Table(match is_plain && !can_be_wrapped(&query.sql) {

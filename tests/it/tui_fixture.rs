@@ -14,14 +14,7 @@ pub(crate) const END_NS: i64 = 720_000_000_000;
 pub(crate) const SLICES: i64 = 120;
 
 /// A frame: function, file, line, crate, kind, inlined.
-pub(crate) type FrameRow = (
-    &'static str,
-    &'static str,
-    i64,
-    &'static str,
-    &'static str,
-    i64,
-);
+pub(crate) type FrameRow = (&'static str, &'static str, i64, &'static str, &'static str, i64);
 
 /// A block.
 #[derive(Clone, Copy, Debug)]
@@ -45,14 +38,7 @@ pub(crate) struct Script {
 pub(crate) fn leaky_server() -> Script {
     let mut script = Script {
         frames: vec![
-            (
-                "alloc::alloc::alloc",
-                "/rustc/abc/library/alloc/src/alloc.rs",
-                95,
-                "alloc",
-                "std",
-                1,
-            ),
+            ("alloc::alloc::alloc", "/rustc/abc/library/alloc/src/alloc.rs", 95, "alloc", "std", 1),
             (
                 "alloc::raw_vec::RawVec<u8>::with_capacity_in",
                 "/rustc/abc/library/alloc/src/raw_vec.rs",
@@ -61,30 +47,9 @@ pub(crate) fn leaky_server() -> Script {
                 "std",
                 1,
             ),
-            (
-                "server::cache::Cache::insert",
-                "examples/server/cache.rs",
-                41,
-                "server",
-                "own",
-                0,
-            ),
-            (
-                "server::session::open",
-                "examples/server/session.rs",
-                88,
-                "server",
-                "own",
-                0,
-            ),
-            (
-                "server::handle",
-                "examples/server/main.rs",
-                120,
-                "server",
-                "own",
-                0,
-            ),
+            ("server::cache::Cache::insert", "examples/server/cache.rs", 41, "server", "own", 0),
+            ("server::session::open", "examples/server/session.rs", 88, "server", "own", 0),
+            ("server::handle", "examples/server/main.rs", 120, "server", "own", 0),
             (
                 "tokio::runtime::task::raw::poll",
                 "/root/.cargo/registry/src/index-1/tokio-1.40.0/src/runtime/task/raw.rs",
@@ -93,63 +58,14 @@ pub(crate) fn leaky_server() -> Script {
                 "runtime",
                 0,
             ),
-            (
-                "std::rt::lang_start",
-                "/rustc/abc/library/std/src/rt.rs",
-                165,
-                "std",
-                "std",
-                0,
-            ),
-            (
-                "server::main",
-                "examples/server/main.rs",
-                12,
-                "server",
-                "own",
-                0,
-            ),
-            (
-                "server::pool::Pool<T>::grow",
-                "examples/server/pool.rs",
-                27,
-                "server",
-                "own",
-                0,
-            ),
-            (
-                "server::json::parse",
-                "examples/server/json.rs",
-                60,
-                "server",
-                "own",
-                0,
-            ),
-            (
-                "server::json::value",
-                "examples/server/json.rs",
-                75,
-                "server",
-                "own",
-                0,
-            ),
-            (
-                "server::index::Index::push",
-                "examples/server/index.rs",
-                19,
-                "server",
-                "own",
-                0,
-            ),
+            ("std::rt::lang_start", "/rustc/abc/library/std/src/rt.rs", 165, "std", "std", 0),
+            ("server::main", "examples/server/main.rs", 12, "server", "own", 0),
+            ("server::pool::Pool<T>::grow", "examples/server/pool.rs", 27, "server", "own", 0),
+            ("server::json::parse", "examples/server/json.rs", 60, "server", "own", 0),
+            ("server::json::value", "examples/server/json.rs", 75, "server", "own", 0),
+            ("server::index::Index::push", "examples/server/index.rs", 19, "server", "own", 0),
             ("malloc_helper", "", 0, "", "foreign", 0),
-            (
-                "server::config::load",
-                "examples/server/config.rs",
-                9,
-                "server",
-                "own",
-                0,
-            ),
+            ("server::config::load", "examples/server/config.rs", 9, "server", "own", 0),
             ("libfoo.so.1+0x4a30", "", 0, "", "unknown", 0),
         ],
         ..Script::default()
@@ -160,9 +76,7 @@ pub(crate) fn leaky_server() -> Script {
     script.stacks.insert(1, stack(&[0, 1, 2, 3], &task));
     script.stacks.insert(2, stack(&[0, 1, 8], &task));
     script.stacks.insert(3, stack(&[0, 1, 9], &task));
-    script
-        .stacks
-        .insert(4, stack(&[0, 1, 10, 10, 10, 9], &task));
+    script.stacks.insert(4, stack(&[0, 1, 10, 10, 10, 9], &task));
     script.stacks.insert(5, stack(&[0, 11], &main));
     script.stacks.insert(6, stack(&[0, 13], &main));
     script.stacks.insert(7, stack(&[12], &main));
@@ -170,13 +84,7 @@ pub(crate) fn leaky_server() -> Script {
     let second = 1_000_000_000;
     let mut push = |alloc: i64, life: Option<i64>, bt: i64, size: i64, thread: i64| {
         let dealloc = life.map(|life| alloc + life).filter(|at| *at < END_NS);
-        script.blocks.push(Block {
-            alloc,
-            dealloc,
-            bt,
-            size,
-            thread,
-        });
+        script.blocks.push(Block { alloc, dealloc, bt, size, thread });
     };
     for at in 0..700 {
         let now = (at + 1) * second;
@@ -196,17 +104,14 @@ pub(crate) fn leaky_server() -> Script {
     push(second / 100, None, 6, 20_000, 0);
     push(second / 50, None, 7, 3_000, 0);
     push(second / 40, None, 8, 500, 0);
-    script
-        .blocks
-        .sort_by_key(|block| (block.dealloc.unwrap_or(i64::MAX), block.alloc));
+    script.blocks.sort_by_key(|block| (block.dealloc.unwrap_or(i64::MAX), block.alloc));
     script
 }
 
 /// Writes the script's database.
 pub(crate) fn write(script: &Script, path: &Path) {
     let mut db = Connection::open(path).unwrap();
-    db.execute_batch(include_str!("../../src/database/schema.sql"))
-        .unwrap();
+    db.execute_batch(include_str!("../../src/database/schema.sql")).unwrap();
     let tx = db.transaction().unwrap();
     write_frames(&tx, script);
     write_allocations(&tx, script);
@@ -253,11 +158,7 @@ fn all(script: &Script) -> Vec<&Block> {
 }
 
 fn of(script: &Script, bt: i64) -> Vec<&Block> {
-    script
-        .blocks
-        .iter()
-        .filter(|block| block.bt == bt)
-        .collect()
+    script.blocks.iter().filter(|block| block.bt == bt).collect()
 }
 
 fn function(sym: &str) -> String {
@@ -292,9 +193,8 @@ fn write_frames(db: &Connection, script: &Script) {
 }
 
 fn write_allocations(db: &Connection, script: &Script) {
-    let mut insert = db
-        .prepare("INSERT INTO allocations VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")
-        .unwrap();
+    let mut insert =
+        db.prepare("INSERT INTO allocations VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)").unwrap();
     for (at, block) in script.blocks.iter().enumerate() {
         let freed_by = block.dealloc.map(|_| block.thread);
         insert
@@ -313,11 +213,8 @@ fn write_allocations(db: &Connection, script: &Script) {
 
 fn write_sites(db: &Connection, script: &Script) {
     let peak_after = peak(&all(script)).1;
-    let total_live: i64 = all(script)
-        .iter()
-        .filter(|it| it.dealloc.is_none())
-        .map(|it| it.size)
-        .sum();
+    let total_live: i64 =
+        all(script).iter().filter(|it| it.dealloc.is_none()).map(|it| it.size).sum();
     let mut ranked = Vec::new();
     for bt in script.stacks.keys() {
         let blocks = of(script, *bt);
@@ -351,16 +248,10 @@ fn write_site(
     let (peak_blocks, peak_bytes) = sum(&|it| live_at(it, peak_after));
     let (made, bytes) = sum(&|_| true);
     let (temporary, temporary_bytes) = sum(&|it| it.dealloc.is_some_and(|at| at - it.alloc < 3000));
-    let mut lives: Vec<i64> = blocks
-        .iter()
-        .filter_map(|it| Some(it.dealloc? - it.alloc))
-        .collect();
+    let mut lives: Vec<i64> = blocks.iter().filter_map(|it| Some(it.dealloc? - it.alloc)).collect();
     lives.sort_unstable();
-    let life = |share: f64| {
-        lives
-            .get(((lives.len() as f64 - 1.0) * share).max(0.0) as usize)
-            .copied()
-    };
+    let life =
+        |share: f64| lives.get(((lives.len() as f64 - 1.0) * share).max(0.0) as usize).copied();
     let own_peak = peak(blocks);
     let depth = script.stacks[&bt].len() as i64;
     db.execute(
@@ -430,17 +321,9 @@ fn write_suspect(
 fn write_timeline(db: &Connection, script: &Script) {
     for slice in 0..SLICES {
         let (from, to) = (slice * END_NS / SLICES, (slice + 1) * END_NS / SLICES);
-        let live: Vec<_> = script
-            .blocks
-            .iter()
-            .filter(|it| live_at(it, to - 1))
-            .collect();
+        let live: Vec<_> = script.blocks.iter().filter(|it| live_at(it, to - 1)).collect();
         let bytes: i64 = live.iter().map(|it| it.size).sum();
-        let never: i64 = live
-            .iter()
-            .filter(|it| it.dealloc.is_none())
-            .map(|it| it.size)
-            .sum();
+        let never: i64 = live.iter().filter(|it| it.dealloc.is_none()).map(|it| it.size).sum();
         db.execute(
             "INSERT INTO timeline VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, 0, 0, ?7)",
             params![slice, from, to, bytes, live.len() as i64, bytes, never],
@@ -475,10 +358,7 @@ fn write_tree(db: &Connection, script: &Script) {
         let mut node = &mut root;
         for frame in script.stacks[&block.bt].iter().rev() {
             node = node.children.entry(*frame).or_default();
-            node.numbers
-                .iter_mut()
-                .zip(numbers)
-                .for_each(|(sum, number)| *sum += number);
+            node.numbers.iter_mut().zip(numbers).for_each(|(sum, number)| *sum += number);
         }
         node.own[0] += block.size;
         node.own[1] += live * block.size;
@@ -523,13 +403,9 @@ fn write_facts(db: &Connection, script: &Script) {
         ("slices", SLICES),
         ("slice_ns", END_NS / SLICES),
     ] {
-        db.execute("INSERT INTO meta VALUES (?1, ?2)", params![key, value])
-            .unwrap();
+        db.execute("INSERT INTO meta VALUES (?1, ?2)", params![key, value]).unwrap();
     }
-    for (id, name) in ["main", "worker-1", "worker-2", "worker-3"]
-        .iter()
-        .enumerate()
-    {
+    for (id, name) in ["main", "worker-1", "worker-2", "worker-3"].iter().enumerate() {
         let id = id as i64;
         let made: Vec<_> = script.blocks.iter().filter(|it| it.thread == id).collect();
         let live: Vec<_> = made.iter().filter(|it| it.dealloc.is_none()).collect();
@@ -549,11 +425,8 @@ fn write_facts(db: &Connection, script: &Script) {
         )
         .unwrap();
     }
-    db.execute(
-        "INSERT INTO losses VALUES ('events_dropped', 0, 'events that found no room')",
-        [],
-    )
-    .unwrap();
+    db.execute("INSERT INTO losses VALUES ('events_dropped', 0, 'events that found no room')", [])
+        .unwrap();
     db.execute(
         "INSERT INTO modules VALUES (1, '/opt/server', 'ab12', 1, 1, 2, 0, 0, NULL, 'resolved', '/opt/server')",
         [],

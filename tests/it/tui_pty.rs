@@ -43,9 +43,7 @@ fn a_newcomer_reads_the_first_sentence_and_lands_on_the_line() {
     terminal.see("▸examples/server/cache.rs:41");
     terminal.see("self.map.insert(key, value); // never removed");
     terminal.press(ESCAPE);
-    terminal.wait("no pop-up", |screen| {
-        !screen.contents().contains("▸examples")
-    });
+    terminal.wait("no pop-up", |screen| !screen.contents().contains("▸examples"));
     terminal.press("q");
     assert!(terminal.ended().success());
     terminal.is_given_back();
@@ -76,9 +74,7 @@ fn never_freed_older_than_is_asked_with_a_typed_duration() {
     terminal.press(ENTER);
     terminal.see("▸examples/server/cache.rs:41");
     terminal.press(ESCAPE);
-    terminal.wait("no pop-up", |screen| {
-        !screen.contents().contains("▸examples")
-    });
+    terminal.wait("no pop-up", |screen| !screen.contents().contains("▸examples"));
     terminal.press("q");
     assert!(terminal.ended().success());
     terminal.is_given_back();
@@ -187,15 +183,7 @@ fn an_endless_query_leaves_the_keys_alive_and_can_be_stopped() {
 fn any_size_from_one_by_one_is_survived() {
     let place = place();
     let mut terminal = explore(&place, (80, 24));
-    for size in [
-        (1, 1),
-        (200, 60),
-        (39, 9),
-        (3, 3),
-        (40, 10),
-        (500, 100),
-        (80, 24),
-    ] {
+    for size in [(1, 1), (200, 60), (39, 9), (3, 3), (40, 10), (500, 100), (80, 24)] {
         terminal.resize(size);
         if size.0 >= 40 {
             terminal.see("Suspects");

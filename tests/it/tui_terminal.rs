@@ -35,19 +35,12 @@ impl Terminal {
         command.arg("tui");
         command.arg(database);
         command.env_clear();
-        for name in [
-            "HOME",
-            "XDG_CONFIG_HOME",
-            "XDG_STATE_HOME",
-            "RHEAPER_CONFIG",
-        ] {
+        for name in ["HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "RHEAPER_CONFIG"] {
             command.env(name, home);
         }
-        for (name, value) in [
-            ("TERM", "xterm-256color"),
-            ("LANG", "C.UTF-8"),
-            ("PATH", "/usr/bin:/bin"),
-        ] {
+        for (name, value) in
+            [("TERM", "xterm-256color"), ("LANG", "C.UTF-8"), ("PATH", "/usr/bin:/bin")]
+        {
             command.env(name, value);
         }
         for (name, value) in env {
@@ -58,12 +51,7 @@ impl Terminal {
     }
 
     fn start(command: CommandBuilder, (columns, rows): (u16, u16)) -> Self {
-        let size = PtySize {
-            rows,
-            cols: columns,
-            pixel_width: 0,
-            pixel_height: 0,
-        };
+        let size = PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).unwrap();
         let before = format!("{:?}", pair.master.get_termios());
         let child = pair.slave.spawn_command(command).unwrap();
@@ -84,14 +72,7 @@ impl Terminal {
             }
         });
         let writer = pair.master.take_writer().unwrap();
-        Self {
-            parser,
-            bytes,
-            writer,
-            master: pair.master,
-            child,
-            before,
-        }
+        Self { parser, bytes, writer, master: pair.master, child, before }
     }
 
     /// Presses keys, given as the bytes that a terminal sends.
@@ -131,12 +112,7 @@ impl Terminal {
 
     /// Changes the size, as the user does by dragging a corner.
     pub(crate) fn resize(&self, (columns, rows): (u16, u16)) {
-        let size = PtySize {
-            rows,
-            cols: columns,
-            pixel_width: 0,
-            pixel_height: 0,
-        };
+        let size = PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
         self.parser
             .lock()
             .unwrap()
@@ -156,16 +132,8 @@ impl Terminal {
     pub(crate) fn peak_bytes(&self) -> u64 {
         let status = format!("/proc/{}/status", self.child.process_id().unwrap());
         let status = std::fs::read_to_string(status).unwrap();
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmHWM:"))
-            .unwrap();
-        line.split_whitespace()
-            .nth(1)
-            .unwrap()
-            .parse::<u64>()
-            .unwrap()
-            * 1024
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
     }
 
     /// Waits for the program's end.

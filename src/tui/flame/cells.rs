@@ -60,10 +60,7 @@ pub fn rows(shown: &Shown, top: Top, width: u16, depth_max: usize) -> Vec<Vec<Ce
     let first = Cell {
         what: match top.skip {
             0 => What::Node(top.node),
-            skip => What::More {
-                parent: top.node,
-                skip,
-            },
+            skip => What::More { parent: top.node, skip },
         },
         x: 0,
         width,
@@ -97,11 +94,7 @@ fn rest(shown: &Shown, node: ShownId, skip: usize) -> u64 {
         return shown.value(node);
     }
     let children = shown.children(node);
-    children
-        .iter()
-        .skip(skip)
-        .map(|child| shown.value(*child))
-        .sum()
+    children.iter().skip(skip).map(|child| shown.value(*child)).sum()
 }
 
 fn below(shown: &Shown, top: Top, parent: Cell, row: &mut Vec<Cell>) {
@@ -135,12 +128,7 @@ fn below(shown: &Shown, top: Top, parent: Cell, row: &mut Vec<Cell>) {
             }
         };
         if *width > 0 {
-            row.push(Cell {
-                what,
-                x,
-                width: *width,
-                value,
-            });
+            row.push(Cell { what, x, width: *width, value });
         }
         x += width;
     }
@@ -168,10 +156,7 @@ pub fn deal(width: u16, shares: &[u64]) -> Vec<u16> {
         return vec![0; shares.len()];
     }
     let exact = |share: u64| u128::from(share) * u128::from(width);
-    let mut widths: Vec<u16> = shares
-        .iter()
-        .map(|share| (exact(*share) / total) as u16)
-        .collect();
+    let mut widths: Vec<u16> = shares.iter().map(|share| (exact(*share) / total) as u16).collect();
     let mut left = width - widths.iter().sum::<u16>();
     let mut order: Vec<usize> = (0..shares.len()).collect();
     order.sort_by_key(|at| std::cmp::Reverse((exact(shares[*at]) % total, shares[*at])));

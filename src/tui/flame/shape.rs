@@ -145,23 +145,17 @@ impl Shown {
 
     /// What the node stands for.
     pub fn key(&self, id: ShownId) -> Key {
-        self.nodes
-            .get(id.0 as usize)
-            .map_or(Key::All, |node| node.key)
+        self.nodes.get(id.0 as usize).map_or(Key::All, |node| node.key)
     }
 
     /// The node above; the top is its own.
     pub fn parent(&self, id: ShownId) -> ShownId {
-        self.nodes
-            .get(id.0 as usize)
-            .map_or(TOP, |node| node.parent)
+        self.nodes.get(id.0 as usize).map_or(TOP, |node| node.parent)
     }
 
     /// The nodes below, largest first.
     pub fn children(&self, id: ShownId) -> &[ShownId] {
-        self.nodes
-            .get(id.0 as usize)
-            .map_or(&[], |node| node.children.as_slice())
+        self.nodes.get(id.0 as usize).map_or(&[], |node| node.children.as_slice())
     }
 
     /// The function that a node stands for, if it is one.
@@ -201,20 +195,10 @@ struct Shaper<'a> {
 
 impl<'a> Shaper<'a> {
     fn new(tree: &'a CallTree, shape: Shape) -> Self {
-        let top = ShownNode {
-            key: Key::All,
-            parent: TOP,
-            own: 0,
-            value: 0,
-            children: Vec::new(),
-        };
+        let top = ShownNode { key: Key::All, parent: TOP, own: 0, value: 0, children: Vec::new() };
         Self {
             tree,
-            shown: Shown {
-                nodes: vec![top],
-                symbols: Arc::clone(tree.symbols()),
-                shape,
-            },
+            shown: Shown { nodes: vec![top], symbols: Arc::clone(tree.symbols()), shape },
             index: HashMap::new(),
         }
     }
@@ -229,11 +213,7 @@ impl<'a> Shaper<'a> {
 
     fn is_noise(&self, symbol: SymbolId) -> bool {
         self.shown.shape.noise == Folding::Folded
-            && self
-                .tree
-                .symbols()
-                .get(symbol)
-                .is_some_and(|symbol| symbol.kind.is_noise())
+            && self.tree.symbols().get(symbol).is_some_and(|symbol| symbol.kind.is_noise())
     }
 
     fn child(&mut self, parent: ShownId, key: Key) -> ShownId {

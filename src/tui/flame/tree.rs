@@ -183,17 +183,9 @@ pub struct TreeBuilder {
 impl TreeBuilder {
     /// An empty tree over these functions.
     pub fn new(symbols: Arc<Symbols>) -> Self {
-        let root = Node {
-            parent: ROOT,
-            symbol: SymbolId(u32::MAX),
-            own: Weights::default(),
-        };
+        let root = Node { parent: ROOT, symbol: SymbolId(u32::MAX), own: Weights::default() };
         Self {
-            tree: CallTree {
-                nodes: vec![root],
-                symbols,
-                cut_stacks: 0,
-            },
+            tree: CallTree { nodes: vec![root], symbols, cut_stacks: 0 },
             children: HashMap::new(),
         }
     }
@@ -209,11 +201,7 @@ impl TreeBuilder {
         }
         let child = NodeId(self.tree.nodes.len() as u32);
         self.children.insert((parent, symbol), child);
-        self.tree.nodes.push(Node {
-            parent,
-            symbol,
-            own: Weights::default(),
-        });
+        self.tree.nodes.push(Node { parent, symbol, own: Weights::default() });
         child
     }
 

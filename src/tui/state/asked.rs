@@ -67,25 +67,15 @@ impl Asked {
         let mut effects = self.forget(|open| open.purpose == purpose);
         self.last += 1;
         let id = RequestId(self.last);
-        self.open.insert(
-            id,
-            Open {
-                purpose,
-                lane,
-                since: now,
-            },
-        );
+        self.open.insert(id, Open { purpose, lane, since: now });
         effects.push(Effect::Ask(Request { id, lane, ask }));
         effects
     }
 
     /// Takes back whatever `which` says yes to.
     pub fn forget(&mut self, which: impl Fn(&Open) -> bool) -> Vec<Effect> {
-        let ids: Vec<RequestId> = self
-            .open
-            .iter()
-            .filter_map(|(id, open)| which(open).then_some(*id))
-            .collect();
+        let ids: Vec<RequestId> =
+            self.open.iter().filter_map(|(id, open)| which(open).then_some(*id)).collect();
         for id in &ids {
             self.open.remove(id);
         }

@@ -112,11 +112,7 @@ impl DetailState {
 
     /// Begins with another backtrace.
     pub fn begin(&mut self, bt: Option<i64>) {
-        *self = Self {
-            bt,
-            noise: self.noise,
-            ..Self::default()
-        };
+        *self = Self { bt, noise: self.noise, ..Self::default() };
     }
 
     /// Takes the frames, and selects the first of the program's own.
@@ -128,10 +124,7 @@ impl DetailState {
             Line::Folded(..) => false,
         };
         let first = self.lines().iter().position(own);
-        self.cursor = Cursor {
-            at: first.unwrap_or(0) as u64,
-            top: 0,
-        };
+        self.cursor = Cursor { at: first.unwrap_or(0) as u64, top: 0 };
     }
 
     /// A number of the site's totals.

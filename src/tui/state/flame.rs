@@ -107,10 +107,9 @@ impl FlameState {
             Look::TopDown => vec![shape(Direction::TopDown)],
             Look::BottomUp => vec![shape(Direction::BottomUp)],
             Look::Sandwich(sym) => match named(sym) {
-                Some(symbol) => vec![
-                    shape(Direction::Callees(symbol)),
-                    shape(Direction::Callers(symbol)),
-                ],
+                Some(symbol) => {
+                    vec![shape(Direction::Callees(symbol)), shape(Direction::Callers(symbol))]
+                }
                 None => vec![shape(Direction::TopDown)],
             },
         }
@@ -118,9 +117,7 @@ impl FlameState {
 
     /// Whether it is this tree that is drawn.
     pub fn is_of(&self, tree: &Arc<CallTree>) -> bool {
-        self.drawn
-            .as_ref()
-            .is_some_and(|drawn| Arc::ptr_eq(drawn, tree))
+        self.drawn.as_ref().is_some_and(|drawn| Arc::ptr_eq(drawn, tree))
     }
 
     /// Takes what is to be drawn.
@@ -143,10 +140,7 @@ impl FlameState {
             (Some(shown), Some(_)) => shown.children(TOP).first().copied(),
             _ => None,
         };
-        let whole = Top {
-            node: focus.unwrap_or(TOP),
-            skip: 0,
-        };
+        let whole = Top { node: focus.unwrap_or(TOP), skip: 0 };
         self.zoom.last().copied().unwrap_or(whole)
     }
 
@@ -162,9 +156,7 @@ impl FlameState {
     pub fn cell(&self, width: u16) -> Option<Cell> {
         let rows = self.rows(width, self.selected.0 + 1);
         let row = rows.get(self.selected.0)?;
-        row.iter()
-            .find(|cell| cell.covers(self.selected.1))
-            .copied()
+        row.iter().find(|cell| cell.covers(self.selected.1)).copied()
     }
 
     /// The node of the selected cell; for "… more", the node whose children these are.
@@ -186,11 +178,7 @@ impl FlameState {
 
     /// Moves to a row, keeping the column; then to what is there.
     pub fn step_row(&mut self, by: i64, width: u16, height: usize) {
-        let row = self
-            .selected
-            .0
-            .saturating_add_signed(by as isize)
-            .min(DEPTH_MAX);
+        let row = self.selected.0.saturating_add_signed(by as isize).min(DEPTH_MAX);
         if let Some(cell) = self.cell(width).filter(|_| row > self.selected.0) {
             // Going in, the first and widest callee is meant, not what is under the middle.
             self.selected.1 = cell.x;
@@ -218,9 +206,7 @@ impl FlameState {
     /// Selects whatever is at a place, if anything is.
     pub fn point(&mut self, row: usize, column: u16, width: u16) -> bool {
         let rows = self.rows(width, row + 1);
-        let hit = rows
-            .get(row)
-            .and_then(|row| row.iter().find(|cell| cell.covers(column)));
+        let hit = rows.get(row).and_then(|row| row.iter().find(|cell| cell.covers(column)));
         match hit {
             Some(cell) => self.selected = (row, cell.x),
             None => return false,
@@ -288,11 +274,7 @@ impl FlameState {
         let matching = |id: &SymbolId| symbols.get(*id).is_some_and(|it| regex.is_match(&it.sym));
         let found: HashSet<SymbolId> = ids.filter(matching).collect();
         let value = shown.matched(|symbol| found.contains(&symbol));
-        self.search = Some(Search {
-            pattern: pattern.to_owned(),
-            symbols: found,
-            value,
-        });
+        self.search = Some(Search { pattern: pattern.to_owned(), symbols: found, value });
         true
     }
 
@@ -318,14 +300,8 @@ impl FlameState {
             places.extend(hits.map(|cell| (at, cell.x)));
         }
         let next = match forward {
-            true => places
-                .iter()
-                .find(|place| **place > self.selected)
-                .or(places.first()),
-            false => places
-                .iter()
-                .rfind(|place| **place < self.selected)
-                .or(places.last()),
+            true => places.iter().find(|place| **place > self.selected).or(places.first()),
+            false => places.iter().rfind(|place| **place < self.selected).or(places.last()),
         };
         let Some(next) = next.copied() else {
             return false;

@@ -29,19 +29,12 @@ impl Line {
     /// A line with the cursor at its end.
     pub fn with(text: impl Into<String>) -> Self {
         let text = text.into();
-        Self {
-            cursor: text.len(),
-            text,
-            offer: Offer::Taken,
-        }
+        Self { cursor: text.len(), text, offer: Offer::Taken }
     }
 
     /// A line with a text that the first typed character replaces.
     pub fn offering(text: impl Into<String>) -> Self {
-        Self {
-            offer: Offer::Open,
-            ..Self::with(text)
-        }
+        Self { offer: Offer::Open, ..Self::with(text) }
     }
 
     /// Whether the text is only an offer.

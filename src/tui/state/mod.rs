@@ -166,12 +166,9 @@ impl App {
     pub fn contexts(&self) -> &'static [Context] {
         match self.popups.last() {
             Some(Popup::Text(_)) => &[Context::Text, Context::Motion, Context::Always],
-            Some(Popup::Source(_)) => &[
-                Context::Source,
-                Context::Text,
-                Context::Motion,
-                Context::Always,
-            ],
+            Some(Popup::Source(_)) => {
+                &[Context::Source, Context::Text, Context::Motion, Context::Always]
+            }
             Some(Popup::Picker(_)) => &[Context::Picker, Context::Always],
             Some(Popup::Prompt(_)) => &[Context::Prompt, Context::Always],
             None => self.lens_contexts(),
@@ -180,30 +177,18 @@ impl App {
 
     fn lens_contexts(&self) -> &'static [Context] {
         match (self.lens, self.pane) {
-            (Lens::Suspects, Pane::Main) => &[
-                Context::Suspects,
-                Context::Motion,
-                Context::Global,
-                Context::Always,
-            ],
-            (Lens::Suspects | Lens::Rows, Pane::Detail) => &[
-                Context::Detail,
-                Context::Motion,
-                Context::Global,
-                Context::Always,
-            ],
-            (Lens::Flame, _) => &[
-                Context::Flame,
-                Context::Motion,
-                Context::Global,
-                Context::Always,
-            ],
-            (Lens::Rows, Pane::Main) => &[
-                Context::Rows,
-                Context::Motion,
-                Context::Global,
-                Context::Always,
-            ],
+            (Lens::Suspects, Pane::Main) => {
+                &[Context::Suspects, Context::Motion, Context::Global, Context::Always]
+            }
+            (Lens::Suspects | Lens::Rows, Pane::Detail) => {
+                &[Context::Detail, Context::Motion, Context::Global, Context::Always]
+            }
+            (Lens::Flame, _) => {
+                &[Context::Flame, Context::Motion, Context::Global, Context::Always]
+            }
+            (Lens::Rows, Pane::Main) => {
+                &[Context::Rows, Context::Motion, Context::Global, Context::Always]
+            }
             (Lens::Sql, Pane::Main) if self.sql.completions.is_some() => {
                 &[Context::Completions, Context::Editor, Context::Always]
             }

@@ -91,9 +91,7 @@ impl SqlState {
         let before = self.editor.lines().iter().take(cursor.0);
         let lines: usize = before.map(|line| line.len() + 1).sum();
         let here = self.editor.lines().get(cursor.0);
-        let within = here.map_or(0, |line| {
-            line.chars().take(cursor.1).map(char::len_utf8).sum()
-        });
+        let within = here.map_or(0, |line| line.chars().take(cursor.1).map(char::len_utf8).sum());
         lines + within
     }
 
@@ -114,8 +112,7 @@ impl SqlState {
     pub fn go_to(&mut self, offset: usize) {
         let (row, column) = self.position(offset);
         let to = |it: usize| u16::try_from(it).unwrap_or(u16::MAX);
-        self.editor
-            .move_cursor(CursorMove::Jump(to(row), to(column)));
+        self.editor.move_cursor(CursorMove::Jump(to(row), to(column)));
     }
 
     /// The statement at the cursor and where it begins.
@@ -182,14 +179,8 @@ impl SqlState {
             Some(it) => it,
             None => (self.history.len(), self.text()),
         };
-        let at = at
-            .saturating_add_signed(by as isize)
-            .min(self.history.len());
-        let text = self
-            .history
-            .get(at)
-            .cloned()
-            .unwrap_or_else(|| draft.clone());
+        let at = at.saturating_add_signed(by as isize).min(self.history.len());
+        let text = self.history.get(at).cloned().unwrap_or_else(|| draft.clone());
         self.set_text(&text);
         self.history_at = (at < self.history.len()).then_some((at, draft));
     }

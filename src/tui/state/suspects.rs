@@ -105,16 +105,12 @@ impl SuspectsState {
     /// How many are accepted, and what they hold.
     pub fn accepted_total(&self) -> (usize, i64) {
         let accepted = self.all.iter().flatten().filter(|it| self.is_accepted(it));
-        accepted.fold((0, 0), |(count, bytes), it| {
-            (count + 1, bytes + it.scope_bytes)
-        })
+        accepted.fold((0, 0), |(count, bytes), it| (count + 1, bytes + it.scope_bytes))
     }
 
     /// Whether the user has accepted a suspect.
     pub fn is_accepted(&self, suspect: &Suspect) -> bool {
-        self.patterns
-            .iter()
-            .any(|it| suspect.sym.contains(it.as_str()))
+        self.patterns.iter().any(|it| suspect.sym.contains(it.as_str()))
     }
 
     /// The selected one.
@@ -124,11 +120,7 @@ impl SuspectsState {
 
     /// Takes the list.
     pub fn take(&mut self, table: &Table) {
-        self.all = Some(
-            (0..table.rows.len())
-                .map(|row| suspect(table, row))
-                .collect(),
-        );
+        self.all = Some((0..table.rows.len()).map(|row| suspect(table, row)).collect());
         self.error = None;
     }
 
@@ -146,13 +138,8 @@ impl SuspectsState {
             else {
                 continue;
             };
-            let slice = usize::try_from(slice)
-                .unwrap_or(0)
-                .min(slices.saturating_sub(1));
-            let curve = self
-                .trends
-                .entry(suspect)
-                .or_insert_with(|| vec![0; slices]);
+            let slice = usize::try_from(slice).unwrap_or(0).min(slices.saturating_sub(1));
+            let curve = self.trends.entry(suspect).or_insert_with(|| vec![0; slices]);
             let live = live.entry(suspect).or_default();
             let last = last.entry(suspect).or_default();
             let level = u64::try_from(*live).unwrap_or(0);
@@ -177,10 +164,7 @@ pub fn squeeze(curve: &[u64], width: usize) -> Vec<u64> {
     let share = |at: usize| {
         let from = at * curve.len() / width;
         let to = ((at + 1) * curve.len() / width).clamp(from + 1, curve.len());
-        curve
-            .get(from..to)
-            .and_then(|part| part.iter().max())
-            .copied()
+        curve.get(from..to).and_then(|part| part.iter().max()).copied()
     };
     match curve.is_empty() {
         true => Vec::new(),
@@ -213,9 +197,7 @@ fn suspect(table: &Table, row: usize) -> Suspect {
         sym: text("sym"),
         function: text("function"),
         file: get("file").and_then(Value::as_str).map(str::to_owned),
-        line: get("line")
-            .and_then(number)
-            .and_then(|it| u32::try_from(it).ok()),
+        line: get("line").and_then(number).and_then(|it| u32::try_from(it).ok()),
         scope_bytes: whole("scope_bytes"),
         scope_blocks: whole("scope_blocks"),
     }

@@ -233,11 +233,7 @@ impl TableState {
         self.pages.insert(page, table.rows);
         while self.pages.len() > PAGES_MAX {
             let here = self.cursor.top / PAGE_ROWS;
-            let farthest = self
-                .pages
-                .keys()
-                .copied()
-                .max_by_key(|page| page.abs_diff(here));
+            let farthest = self.pages.keys().copied().max_by_key(|page| page.abs_diff(here));
             let Some(farthest) = farthest else { break };
             self.pages.remove(&farthest);
         }
@@ -267,10 +263,7 @@ impl TableState {
         let Some(column) = self.columns.get(self.column) else {
             return;
         };
-        let sort = Sort {
-            column: column.name.clone(),
-            order,
-        };
+        let sort = Sort { column: column.name.clone(), order };
         match self.view.sort.first() == Some(&sort) {
             true => self.view.sort.clear(),
             false => self.view.sort = vec![sort],

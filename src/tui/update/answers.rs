@@ -87,10 +87,7 @@ fn pick_measure(app: &mut App) {
     let other = Measure::ALL.into_iter().find(|it| total.width(*it) > 0);
     if let Some(measure) = other {
         app.flame.measure = measure;
-        app.say(format!(
-            "nothing to show by the last measure, so this is {}",
-            measure.title()
-        ));
+        app.say(format!("nothing to show by the last measure, so this is {}", measure.title()));
     }
 }
 

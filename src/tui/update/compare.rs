@@ -78,9 +78,7 @@ fn number(text: &str, unit: Unit) -> Result<Value, String> {
         Unit::None => return Ok(plain(text)),
         _ => human::parse_count(text),
     };
-    parsed
-        .map(Value::Integer)
-        .map_err(|error| error.to_string())
+    parsed.map(Value::Integer).map_err(|error| error.to_string())
 }
 
 /// A number where it looks like one, else text.

@@ -41,11 +41,7 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
                 app.scope.add(Filter::Backtrace(bt));
                 app.flame.over = None;
                 app.rows.truncate(1);
-                let to = if action == Action::Flame {
-                    Lens::Flame
-                } else {
-                    Lens::Rows
-                };
+                let to = if action == Action::Flame { Lens::Flame } else { Lens::Rows };
                 switch(app, to)
             }
             None => Vec::new(),
@@ -85,12 +81,7 @@ pub fn source(app: &mut App, sym: String, file: Option<String>, line: Option<u32
         line,
         ..SourcePopup::default()
     }));
-    app.asked.ask(
-        Lane::Lens,
-        Purpose::Source,
-        Ask::Source { file, line },
-        app.now,
-    )
+    app.asked.ask(Lane::Lens, Purpose::Source, Ask::Source { file, line }, app.now)
 }
 
 /// Opens a source file at a line in the user's editor.

@@ -51,11 +51,7 @@ pub fn detail_rows(app: &App) -> (u16, u16, u16) {
     };
     let room = height.saturating_sub(facts + source);
     let taken = room.min(frames.max(3));
-    let source = if source > 0 {
-        height - facts - taken
-    } else {
-        0
-    };
+    let source = if source > 0 { height - facts - taken } else { 0 };
     (taken, source.min(15), facts)
 }
 
@@ -80,12 +76,7 @@ pub fn callers_rows(app: &App) -> u16 {
 
 /// Lines of a pop-up that are drawn, its border and head apart.
 pub fn popup_window(app: &App) -> u64 {
-    u64::from(
-        inside(crate::tui::layout::popup(app))
-            .height
-            .saturating_sub(1),
-    )
-    .max(1)
+    u64::from(inside(crate::tui::layout::popup(app)).height.saturating_sub(1)).max(1)
 }
 
 /// Brings every selection back into range.

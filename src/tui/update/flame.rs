@@ -27,12 +27,7 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
             Vec::new()
         }
         Action::Search => {
-            let text = app
-                .flame
-                .search
-                .as_ref()
-                .map_or("", |it| it.pattern.as_str())
-                .to_owned();
+            let text = app.flame.search.as_ref().map_or("", |it| it.pattern.as_str()).to_owned();
             let help = "a regular expression; small letters match large ones too; empty: no search";
             prompt(app, "search functions", Purpose::Search, help, &text)
         }
@@ -115,10 +110,7 @@ fn look(app: &mut App, action: Action) {
 /// What is done with the function of the selected cell.
 fn on_function(app: &mut App, action: Action, width: u16) -> Vec<Effect> {
     let Some(sym) = app.flame.symbol(width) else {
-        let more = app
-            .flame
-            .cell(width)
-            .is_some_and(|it| matches!(it.what, What::More { .. }));
+        let more = app.flame.cell(width).is_some_and(|it| matches!(it.what, What::More { .. }));
         app.say(match more {
             true => "these are several functions; Enter opens them",
             false => "select a function first: arrows move, / searches",

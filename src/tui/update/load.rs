@@ -30,10 +30,7 @@ pub fn header(app: &mut App) -> Vec<Effect> {
 
 /// Asks for rows that are kept whole.
 pub fn ask_rows(app: &mut App, purpose: Purpose, sql: String) -> Vec<Effect> {
-    let ask = Ask::Rows {
-        query: Query::plain(sql),
-        limit: SMALL,
-    };
+    let ask = Ask::Rows { query: Query::plain(sql), limit: SMALL };
     // The curves scan the largest precomputed table, and nobody waits for them.
     let lane = match purpose {
         Purpose::Trends => Lane::Count,
@@ -79,10 +76,7 @@ pub fn missing(app: &mut App) -> Vec<Effect> {
     let mut effects = Vec::new();
     if table.error.is_none() {
         for page in pages {
-            if !app
-                .asked
-                .is_open(|purpose| purpose == Purpose::Page(id, page))
-            {
+            if !app.asked.is_open(|purpose| purpose == Purpose::Page(id, page)) {
                 effects.extend(ask_page(app, id, page));
             }
         }
@@ -119,10 +113,7 @@ pub fn ask_count(app: &mut App, id: TableId) -> Vec<Effect> {
     }
     let mut view = table.view.clone();
     view.sort.clear();
-    let ask = Ask::Count {
-        query: table.query.clone(),
-        view,
-    };
+    let ask = Ask::Count { query: table.query.clone(), view };
     app.asked.ask(Lane::Count, Purpose::Count(id), ask, app.now)
 }
 
@@ -199,8 +190,7 @@ pub fn tree(app: &mut App) -> Vec<Effect> {
     app.flame.source = Some(source.clone());
     app.flame.error = None;
     app.flame.tree = None;
-    app.asked
-        .ask(Lane::Lens, Purpose::Tree, Ask::Tree(source), app.now)
+    app.asked.ask(Lane::Lens, Purpose::Tree, Ask::Tree(source), app.now)
 }
 
 /// Asks for the shape that is to be drawn, if it is another one.
@@ -251,10 +241,9 @@ fn backtrace(app: &mut App) -> Vec<Effect> {
     let bt = match app.lens {
         Lens::Suspects => app.suspects.selected().map(|it| it.bt),
         // Rows have no pane until one is opened; from then on it follows.
-        Lens::Rows if app.detail.bt.is_some() => app
-            .table()
-            .and_then(TableState::backtrace)
-            .or(app.detail.bt),
+        Lens::Rows if app.detail.bt.is_some() => {
+            app.table().and_then(TableState::backtrace).or(app.detail.bt)
+        }
         Lens::Rows | Lens::Flame | Lens::Sql => app.detail.bt,
     };
     match bt {
@@ -282,10 +271,5 @@ fn excerpt(app: &mut App) -> Vec<Effect> {
     let Some((file, line)) = place else {
         return Vec::new();
     };
-    app.asked.ask(
-        Lane::Lens,
-        Purpose::Excerpt,
-        Ask::Source { file, line },
-        app.now,
-    )
+    app.asked.ask(Lane::Lens, Purpose::Excerpt, Ask::Source { file, line }, app.now)
 }

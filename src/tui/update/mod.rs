@@ -179,9 +179,7 @@ fn interrupt(app: &mut App) -> Vec<Effect> {
         return stopped;
     }
     let (slow, now) = (Duration::from_millis(500), app.now);
-    let stopped = load::stop(app, |open| {
-        open.lane == Lane::Lens && now > open.since + slow
-    });
+    let stopped = load::stop(app, |open| open.lane == Lane::Lens && now > open.since + slow);
     if !stopped.is_empty() {
         app.complain("stopped; Ctrl-C quits now");
         return stopped;

@@ -26,11 +26,7 @@ pub fn mouse(app: &mut App, event: MouseEvent) -> Vec<Effect> {
         MouseEventKind::Down(MouseButton::Left) => clicked(app, at),
         MouseEventKind::Down(MouseButton::Right) if app.popups.is_empty() => {
             let back = (app.lens, app.pane) != (Lens::Sql, Pane::Main);
-            if back {
-                perform(app, Action::Back)
-            } else {
-                Vec::new()
-            }
+            if back { perform(app, Action::Back) } else { Vec::new() }
         }
         _ => Vec::new(),
     }
@@ -82,8 +78,7 @@ pub fn tabs() -> impl Iterator<Item = (u16, u16, Lens)> {
 
 fn lens_at(_app: &App, x: u16) -> Option<Lens> {
     let mut tabs = tabs();
-    tabs.find(|(first, width, _)| *first <= x && x < first + width)
-        .map(|(_, _, lens)| lens)
+    tabs.find(|(first, width, _)| *first <= x && x < first + width).map(|(_, _, lens)| lens)
 }
 
 fn clicked_main(app: &mut App, inside: Rect, at: Position) -> Vec<Effect> {
@@ -137,10 +132,7 @@ fn clicked_cell(app: &mut App, inside: Rect, at: Position) -> Vec<Effect> {
     if !app.flame.point(row, at.x.saturating_sub(inside.x), width) {
         return Vec::new();
     }
-    let is_more = matches!(
-        app.flame.cell(width).map(|it| it.what),
-        Some(What::More { .. })
-    );
+    let is_more = matches!(app.flame.cell(width).map(|it| it.what), Some(What::More { .. }));
     if app.flame.selected == before || is_more {
         return perform(app, Action::Enter);
     }

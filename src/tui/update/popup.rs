@@ -112,11 +112,7 @@ pub fn open_palette(app: &mut App) -> Vec<Effect> {
     let mut items: Vec<Item> = here
         .map(|it| Item {
             choice: Choice::Do(it.action),
-            group: it
-                .keys
-                .first()
-                .map(|key| key.spelling())
-                .unwrap_or_default(),
+            group: it.keys.first().map(|key| key.spelling()).unwrap_or_default(),
             title: it.label.to_owned(),
             help: it.help.to_owned(),
         })
@@ -180,10 +176,7 @@ fn choose(app: &mut App) -> Vec<Effect> {
     let Some(Popup::Picker(picker)) = app.popups.last() else {
         return Vec::new();
     };
-    let chosen = picker
-        .matching()
-        .get(picker.cursor.at as usize)
-        .map(|it| it.choice.clone());
+    let chosen = picker.matching().get(picker.cursor.at as usize).map(|it| it.choice.clone());
     let Some(choice) = chosen else {
         app.say("nothing matches what was typed");
         return Vec::new();
@@ -231,25 +224,15 @@ fn run(app: &mut App, name: &str, given: &[(&str, &str)]) -> Vec<Effect> {
             return Vec::new();
         }
     };
-    let said: Vec<String> = given
-        .iter()
-        .filter(|(name, _)| *name != "limit")
-        .map(|(_, it)| (*it).to_owned())
-        .collect();
+    let said: Vec<String> =
+        given.iter().filter(|(name, _)| *name != "limit").map(|(_, it)| (*it).to_owned()).collect();
     let title = match said.is_empty() {
         true => canned.title.clone(),
         false => format!("{} ({})", canned.title, said.join(", ")),
     };
-    let query = Query {
-        sql: canned.sql.clone(),
-        params,
-    };
+    let query = Query { sql: canned.sql.clone(), params };
     let mut answer = app.new_table(title, Origin::Canned(name.to_owned()), query);
-    answer.units = canned
-        .columns
-        .iter()
-        .map(|it| (it.name.clone(), it.unit))
-        .collect();
+    answer.units = canned.columns.iter().map(|it| (it.name.clone(), it.unit)).collect();
     app.rows.truncate(1);
     table::push(app, answer)
 }
@@ -259,18 +242,14 @@ fn submit(app: &mut App) -> Vec<Effect> {
         return Vec::new();
     };
     let purpose = prompt.purpose.clone();
-    let text = prompt
-        .fields
-        .first()
-        .map(|it| it.line.text().to_owned())
-        .unwrap_or_default();
+    let text = prompt.fields.first().map(|it| it.line.text().to_owned()).unwrap_or_default();
     let done = match purpose {
-        Purpose::AddFilter => parse_filter(&text)
-            .map(|filter| with_thread_name(app, filter))
-            .map(|filter| {
+        Purpose::AddFilter => {
+            parse_filter(&text).map(|filter| with_thread_name(app, filter)).map(|filter| {
                 app.popups.pop();
                 load::narrow(app, filter)
-            }),
+            })
+        }
         Purpose::FilterColumn(column) => filter_column(app, column, &text),
         Purpose::Search => {
             if app.flame.find(&text) {
@@ -315,10 +294,7 @@ fn filter_column(app: &mut App, column: usize, text: &str) -> Result<Vec<Effect>
     let Some(table) = app.table_mut() else {
         return Ok(Vec::new());
     };
-    let unit = table
-        .columns
-        .get(column)
-        .map_or(Default::default(), |it| it.unit);
+    let unit = table.columns.get(column).map_or(Default::default(), |it| it.unit);
     let comparison = compare::parse(text, unit)?;
     table.filter(column, comparison);
     let id = table.id;
@@ -332,10 +308,7 @@ fn submit_question(app: &mut App, name: &str) -> Vec<Effect> {
         return Vec::new();
     };
     for (at, field) in prompt.fields.iter_mut().enumerate() {
-        let checked = field
-            .parameter
-            .as_ref()
-            .map(|it| it.parse(field.line.text()));
+        let checked = field.parameter.as_ref().map(|it| it.parse(field.line.text()));
         if let Some(Err(error)) = checked {
             field.error = Some(error);
             prompt.at = at;
@@ -348,9 +321,7 @@ fn submit_question(app: &mut App, name: &str) -> Vec<Effect> {
         .map(|field| (field.label.clone(), field.line.text().to_owned()))
         .collect();
     app.popups.pop();
-    let given: Vec<(&str, &str)> = given
-        .iter()
-        .map(|(name, it)| (name.as_str(), it.as_str()))
-        .collect();
+    let given: Vec<(&str, &str)> =
+        given.iter().map(|(name, it)| (name.as_str(), it.as_str())).collect();
     run(app, name, &given)
 }

@@ -155,12 +155,9 @@ fn run(app: &mut App, statements: Vec<(usize, String)>) -> Vec<Effect> {
 
 /// A few words of a statement, for its tab.
 fn title(sql: &str) -> String {
-    let words = sql
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("--"));
-    let flat: Vec<String> = words
-        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
-        .collect();
+    let words = sql.lines().filter(|line| !line.trim_start().starts_with("--"));
+    let flat: Vec<String> =
+        words.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
     let flat = flat.join(" ");
     match flat.char_indices().nth(28) {
         Some((end, _)) => format!("{}…", &flat[..end]),
@@ -202,10 +199,8 @@ fn leave(app: &mut App) {
 
 fn format(app: &mut App) {
     let text = app.sql.text();
-    let options = sqlformat::FormatOptions {
-        uppercase: Some(true),
-        ..sqlformat::FormatOptions::default()
-    };
+    let options =
+        sqlformat::FormatOptions { uppercase: Some(true), ..sqlformat::FormatOptions::default() };
     let formatted = sqlformat::format(&text, &sqlformat::QueryParams::None, &options);
     match formatted == text {
         true => app.say("nothing to lay out"),

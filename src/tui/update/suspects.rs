@@ -12,10 +12,7 @@ use crate::tui::update::{detail, fit, load, prompt, switch};
 /// Does it.
 pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
     if let Some(step) = detail::step(action) {
-        let (len, window) = (
-            app.suspects.listed().len() as u64,
-            fit::suspects_window(app),
-        );
+        let (len, window) = (app.suspects.listed().len() as u64, fit::suspects_window(app));
         app.suspects.cursor.step(step, len, window);
         return Vec::new();
     }
@@ -65,11 +62,7 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
         Action::Copy => detail::copy(app, suspect.sentence, "sentence"),
         Action::CopyMore => {
             let trace = detail::trace(app);
-            detail::copy(
-                app,
-                format!("{}\n{trace}", suspect.sentence),
-                "sentence and backtrace",
-            )
+            detail::copy(app, format!("{}\n{trace}", suspect.sentence), "sentence and backtrace")
         }
         _ => Vec::new(),
     }
@@ -107,11 +100,7 @@ fn explain(suspect: &Suspect) -> Text {
         label = suspect.label,
         meaning = meaning(&suspect.label),
     );
-    Text {
-        title: format!("why suspect #{}", suspect.id),
-        body,
-        ..Text::default()
-    }
+    Text { title: format!("why suspect #{}", suspect.id), body, ..Text::default() }
 }
 
 /// What a label means.

@@ -95,20 +95,9 @@ fn on_cell(app: &mut App, action: Action) -> Vec<Effect> {
         Action::Group => group(app),
         Action::UseResult => use_result(app),
         Action::Cell => {
-            let title = table
-                .columns
-                .get(table.column)
-                .map_or("", |it| &it.name)
-                .to_owned();
-            let body = table
-                .cell()
-                .map(|value| whole(value, unit(table)))
-                .unwrap_or_default();
-            app.popups.push(Popup::Text(Text {
-                title,
-                body,
-                ..Text::default()
-            }));
+            let title = table.columns.get(table.column).map_or("", |it| &it.name).to_owned();
+            let body = table.cell().map(|value| whole(value, unit(table))).unwrap_or_default();
+            app.popups.push(Popup::Text(Text { title, body, ..Text::default() }));
             Vec::new()
         }
         Action::Copy => {
@@ -125,10 +114,7 @@ fn on_cell(app: &mut App, action: Action) -> Vec<Effect> {
 }
 
 fn unit(table: &TableState) -> Unit {
-    table
-        .columns
-        .get(table.column)
-        .map_or(Unit::None, |it| it.unit)
+    table.columns.get(table.column).map_or(Unit::None, |it| it.unit)
 }
 
 /// A cell with nothing left out: as people read it, and every digit.
@@ -213,13 +199,7 @@ fn ungroup(app: &mut App) -> Vec<Effect> {
     let Some(table) = app.table() else {
         return Vec::new();
     };
-    let Origin::Groups {
-        of,
-        view,
-        title,
-        column,
-    } = table.origin.clone()
-    else {
+    let Origin::Groups { of, view, title, column } = table.origin.clone() else {
         return Vec::new();
     };
     let Some(value) = table.selected().and_then(|row| row.first()).cloned() else {
@@ -230,8 +210,7 @@ fn ungroup(app: &mut App) -> Vec<Effect> {
         value => Comparison::Equal(value),
     };
     let mut view = view;
-    view.filters
-        .push(crate::database::page::Filter { column, comparison });
+    view.filters.push(crate::database::page::Filter { column, comparison });
     let mut rows = app.new_table(title, Origin::Canned(String::new()), of);
     rows.view = view;
     push(app, rows)
@@ -256,10 +235,7 @@ fn group(app: &mut App) -> Vec<Effect> {
         return Vec::new();
     };
     let quoted = crate::database::page::quote(&column);
-    let sizes = table
-        .columns
-        .iter()
-        .find(|it| it.unit == Unit::Bytes && it.name != column);
+    let sizes = table.columns.iter().find(|it| it.unit == Unit::Bytes && it.name != column);
     let bytes = sizes.map(|it| {
         let name = crate::database::page::quote(&it.name);
         format!(", sum({name}) AS bytes, max({name}) AS size_max")
@@ -310,16 +286,9 @@ fn use_result(app: &mut App) -> Vec<Effect> {
 /// The shown table's title and statement, if it has backtraces.
 fn result_sql(app: &mut App) -> Option<(String, String)> {
     let table = app.table()?;
-    if table
-        .columns
-        .iter()
-        .any(|it| it.name.eq_ignore_ascii_case("bt"))
-    {
+    if table.columns.iter().any(|it| it.name.eq_ignore_ascii_case("bt")) {
         let (sql, params) = table.view.wrap(&table.query.sql, &table.query.params);
-        return Some((
-            table.title.clone(),
-            crate::tui::update::sql::with_values(&sql, &params),
-        ));
+        return Some((table.title.clone(), crate::tui::update::sql::with_values(&sql, &params)));
     }
     app.complain("this needs a column named bt: the rows' backtraces");
     None

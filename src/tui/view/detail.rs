@@ -29,14 +29,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: F
     };
     match &app.detail.frames {
         None if app.detail.bt.is_none() => {
-            text::put(
-                buffer,
-                theme,
-                inside,
-                1,
-                "no backtrace is selected",
-                theme.dim(),
-            );
+            text::put(buffer, theme, inside, 1, "no backtrace is selected", theme.dim());
         }
         None => {
             text::put(buffer, theme, inside, 1, "reading…", theme.dim());
@@ -51,12 +44,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: F
         excerpt(buffer, part(frames, source), app, theme);
     }
     if facts > 0 {
-        totals(
-            buffer,
-            part(inside.height.saturating_sub(facts), facts),
-            app,
-            theme,
-        );
+        totals(buffer, part(inside.height.saturating_sub(facts), facts), app, theme);
     }
 }
 
@@ -84,24 +72,10 @@ pub fn source(
             true => theme.glyph("▸", ">"),
             false => " ",
         };
-        let style = if at == marked {
-            theme.number()
-        } else {
-            theme.dim()
-        };
-        let x = text::put(
-            buffer,
-            theme,
-            here,
-            0,
-            &format!("{mark}{:>5} {bar} ", first + at),
-            style,
-        );
-        let style = if at == marked {
-            theme.key()
-        } else {
-            Style::new()
-        };
+        let style = if at == marked { theme.number() } else { theme.dim() };
+        let x =
+            text::put(buffer, theme, here, 0, &format!("{mark}{:>5} {bar} ", first + at), style);
+        let style = if at == marked { theme.key() } else { Style::new() };
         text::put(buffer, theme, here, x, code, style);
     }
 }
@@ -125,10 +99,8 @@ fn list_frames(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: 
         match lines.get(at as usize) {
             None => break,
             Some(Line::Folded(_, run)) => {
-                let words = format!(
-                    "  {} {run} library and runtime frames (.)",
-                    theme.glyph("▸", ">")
-                );
+                let words =
+                    format!("  {} {run} library and runtime frames (.)", theme.glyph("▸", ">"));
                 text::put(buffer, theme, line, 0, &words, theme.dim());
             }
             Some(Line::Frame(frame)) => {
@@ -160,9 +132,7 @@ fn frame_line(buffer: &mut Buffer, line: Rect, frame: &Frame, theme: Theme) {
         Inlined::No => text::clean(&frame.function).into_owned(),
     };
     // The place gets what the name leaves, but at least two fifths.
-    let for_place = (width.saturating_sub(name.width() + 5))
-        .max(width * 2 / 5)
-        .min(place.width());
+    let for_place = (width.saturating_sub(name.width() + 5)).max(width * 2 / 5).min(place.width());
     let for_name = width.saturating_sub(for_place + 4);
     let name = text::cut_front(&name, for_name, theme);
     text::put(buffer, theme, line, 2, &name, style);
@@ -188,11 +158,7 @@ fn short(file: &str) -> String {
 fn excerpt(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let rule = theme.glyph("─", "-").repeat(usize::from(area.width));
     text::put(buffer, theme, text::line(area, 0), 0, &rule, theme.dim());
-    let below = Rect {
-        y: area.y + 1,
-        height: area.height - 1,
-        ..area
-    };
+    let below = Rect { y: area.y + 1, height: area.height - 1, ..area };
     match (&app.detail.excerpt, &app.detail.excerpt_of) {
         (Some(found), Some((file, line))) => {
             let head = format!(
@@ -215,14 +181,7 @@ fn excerpt(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
             text::put(buffer, theme, below, 1, "reading…", theme.dim());
         }
         _ => {
-            text::put(
-                buffer,
-                theme,
-                below,
-                1,
-                "no source line is known here",
-                theme.dim(),
-            );
+            text::put(buffer, theme, below, 1, "no source line is known here", theme.dim());
         }
     }
 }

@@ -44,15 +44,8 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let height = (height as u16 + callers).min(inside.height);
     let picture = Rect { height, ..inside };
     let (above, below) = (
-        Rect {
-            height: callers,
-            ..picture
-        },
-        Rect {
-            y: picture.y + callers,
-            height: height - callers,
-            ..picture
-        },
+        Rect { height: callers, ..picture },
+        Rect { y: picture.y + callers, height: height - callers, ..picture },
     );
     if let Some(callers) = &flame.callers {
         draw_callers(buffer, above, callers, theme);
@@ -75,11 +68,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
             draw(buffer, text::line(below, y), cell, shown, theme, look);
         }
     }
-    let foot = Rect {
-        y: inside.y + height,
-        height: inside.height - height,
-        ..inside
-    };
+    let foot = Rect { y: inside.y + height, height: inside.height - height, ..inside };
     selected(buffer, foot, app, shown, theme);
 }
 
@@ -102,10 +91,7 @@ fn title(app: &App) -> String {
     if flame.noise == Folding::Unfolded {
         title.push_str(" · library frames unfolded");
     }
-    if app
-        .asked
-        .is_open(|it| matches!(it, Purpose::Tree | Purpose::Shown))
-    {
+    if app.asked.is_open(|it| matches!(it, Purpose::Tree | Purpose::Shown)) {
         title.push_str(" · reading…");
     }
     title
@@ -120,10 +106,7 @@ fn draw_callers(buffer: &mut Buffer, area: Rect, callers: &Shown, theme: Theme) 
             break;
         };
         for cell in row {
-            let look = Drawn {
-                selected: false,
-                matched: false,
-            };
+            let look = Drawn { selected: false, matched: false };
             draw(buffer, text::line(area, y), cell, callers, theme, look);
         }
     }
@@ -173,10 +156,9 @@ fn label(cell: &Cell, shown: &Shown, theme: Theme) -> (String, FrameKind) {
         }
         What::Node(node) => match shown.key(node) {
             Key::All => ("all".into(), FrameKind::Foreign),
-            Key::Noise => (
-                format!("library and runtime {}", theme.glyph("▸", ">")),
-                FrameKind::Std,
-            ),
+            Key::Noise => {
+                (format!("library and runtime {}", theme.glyph("▸", ">")), FrameKind::Std)
+            }
             Key::Symbol(_) => match shown.symbol(node) {
                 Some(symbol) => (text::clean(&symbol.function).into_owned(), symbol.kind),
                 None => ("?".into(), FrameKind::Unknown),
@@ -193,19 +175,13 @@ fn selected(buffer: &mut Buffer, area: Rect, app: &App, shown: &Shown, theme: Th
     let unit = shown.shape().measure.unit();
     let number = |value: u64| match unit {
         Unit::Bytes => human::bytes(value as f64),
-        _ => format!(
-            "{} blocks",
-            human::count(i64::try_from(value).unwrap_or(i64::MAX))
-        ),
+        _ => format!("{} blocks", human::count(i64::try_from(value).unwrap_or(i64::MAX))),
     };
     let of = |value: u64, whole: u64| human::share(value as f64 / whole.max(1) as f64);
     let (name, own) = match cell.what {
         What::More { parent, skip } => {
             let count = shown.children(parent).len().saturating_sub(skip);
-            (
-                format!("{count} more functions, each too small to draw; Enter opens them"),
-                None,
-            )
+            (format!("{count} more functions, each too small to draw; Enter opens them"), None)
         }
         What::Node(node) => (name_of(shown, node), Some(shown.own(node))),
     };
@@ -214,10 +190,7 @@ fn selected(buffer: &mut Buffer, area: Rect, app: &App, shown: &Shown, theme: Th
     let mut words = format!("{} · {} of all", number(cell.value), of(cell.value, total));
     let top = app.flame.top().node;
     if top != TOP {
-        words.push_str(&format!(
-            " · {} of the zoom",
-            of(cell.value, shown.value(top))
-        ));
+        words.push_str(&format!(" · {} of the zoom", of(cell.value, shown.value(top))));
     }
     if let Some(own) = own.filter(|own| *own > 0) {
         words.push_str(&format!(" · {} by itself", number(own)));
@@ -230,14 +203,7 @@ fn selected(buffer: &mut Buffer, area: Rect, app: &App, shown: &Shown, theme: Th
             of(search.value, total)
         ));
     }
-    text::put(
-        buffer,
-        theme,
-        text::line(area, 1),
-        1,
-        &words,
-        theme.number(),
-    );
+    text::put(buffer, theme, text::line(area, 1), 1, &words, theme.number());
 }
 
 fn name_of(shown: &Shown, node: ShownId) -> String {

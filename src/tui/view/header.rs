@@ -29,17 +29,8 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let parts = [
         ("", time(duration)),
         ("live ", bytes(facts.live_bytes)),
-        (
-            "peak ",
-            format!("{} at {}", bytes(facts.peak_bytes), time(facts.peak_after)),
-        ),
-        (
-            "",
-            format!(
-                "{} allocations",
-                human::count_short(facts.allocations as f64)
-            ),
-        ),
+        ("peak ", format!("{} at {}", bytes(facts.peak_bytes), time(facts.peak_after))),
+        ("", format!("{} allocations", human::count_short(facts.allocations as f64))),
         ("", losses),
     ];
     for (label, value) in parts {
@@ -49,11 +40,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         }
         x += 2;
         x += text::put(buffer, theme, area, x, label, theme.dim());
-        let style = if value.starts_with('!') {
-            theme.error()
-        } else {
-            theme.number()
-        };
+        let style = if value.starts_with('!') { theme.error() } else { theme.number() };
         x += text::put(buffer, theme, area, x, &value, style);
     }
 }

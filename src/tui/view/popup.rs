@@ -34,39 +34,14 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
 fn draw_text(buffer: &mut Buffer, area: Rect, popup: &Text, theme: Theme) {
     let inside = text::pane(buffer, theme, area, &text::clean(&popup.title), Focus::Here);
     let top = popup.cursor.at as usize;
-    for (row, line) in popup
-        .body
-        .lines()
-        .skip(top)
-        .take(usize::from(inside.height))
-        .enumerate()
-    {
+    for (row, line) in popup.body.lines().skip(top).take(usize::from(inside.height)).enumerate() {
         let is_heading = !line.starts_with(' ') && popup.title == "keys";
-        let style = if is_heading {
-            theme.title()
-        } else {
-            Style::new()
-        };
-        text::put(
-            buffer,
-            theme,
-            text::line(inside, row as u16),
-            1,
-            line,
-            style,
-        );
+        let style = if is_heading { theme.title() } else { Style::new() };
+        text::put(buffer, theme, text::line(inside, row as u16), 1, line, style);
     }
-    let more = popup
-        .body
-        .lines()
-        .count()
-        .saturating_sub(top + usize::from(inside.height));
+    let more = popup.body.lines().count().saturating_sub(top + usize::from(inside.height));
     if more > 0 {
-        let foot = Rect {
-            y: area.y + area.height - 1,
-            height: 1,
-            ..area
-        };
+        let foot = Rect { y: area.y + area.height - 1, height: 1, ..area };
         let words = format!(" {more} more lines below ");
         text::put(buffer, theme, foot, 2, &words, theme.key());
     }
@@ -89,41 +64,17 @@ fn draw_source(buffer: &mut Buffer, area: Rect, popup: &SourcePopup, theme: Them
             text::put(buffer, theme, below, 1, "reading…", theme.dim());
         }
         Some(source) => {
-            detail::source(
-                buffer,
-                below,
-                theme,
-                source,
-                popup.line,
-                Some(popup.cursor.at),
-            );
+            detail::source(buffer, below, theme, source, popup.line, Some(popup.cursor.at));
             if !source.problem.is_empty() {
-                let at = if source.lines.is_empty() {
-                    1
-                } else {
-                    below.height - 1
-                };
-                text::put(
-                    buffer,
-                    theme,
-                    text::line(below, at),
-                    1,
-                    &source.problem,
-                    theme.error(),
-                );
+                let at = if source.lines.is_empty() { 1 } else { below.height - 1 };
+                text::put(buffer, theme, text::line(below, at), 1, &source.problem, theme.error());
             }
         }
     }
 }
 
 fn draw_picker(buffer: &mut Buffer, area: Rect, picker: &Picker, theme: Theme) {
-    let inside = text::pane(
-        buffer,
-        theme,
-        area,
-        &text::clean(&picker.title),
-        Focus::Here,
-    );
+    let inside = text::pane(buffer, theme, area, &text::clean(&picker.title), Focus::Here);
     let matching = picker.matching();
     let head = text::line(inside, 0);
     let (before, after) = picker.typed.halves();
@@ -141,18 +92,8 @@ fn draw_picker(buffer: &mut Buffer, area: Rect, picker: &Picker, theme: Theme) {
         );
         return;
     }
-    let groups = matching
-        .iter()
-        .map(|it| it.group.width())
-        .max()
-        .unwrap_or(0)
-        .min(12);
-    let titles = matching
-        .iter()
-        .map(|it| it.title.width())
-        .max()
-        .unwrap_or(0)
-        .min(36);
+    let groups = matching.iter().map(|it| it.group.width()).max().unwrap_or(0).min(12);
+    let titles = matching.iter().map(|it| it.title.width()).max().unwrap_or(0).min(36);
     for row in 1..inside.height {
         let at = picker.cursor.top + u64::from(row) - 1;
         let Some(item) = matching.get(at as usize) else {
@@ -162,10 +103,7 @@ fn draw_picker(buffer: &mut Buffer, area: Rect, picker: &Picker, theme: Theme) {
         text::put(
             buffer,
             theme,
-            Rect {
-                width: line.width.min(2 + groups as u16),
-                ..line
-            },
+            Rect { width: line.width.min(2 + groups as u16), ..line },
             2,
             &item.group,
             theme.dim(),
@@ -173,14 +111,7 @@ fn draw_picker(buffer: &mut Buffer, area: Rect, picker: &Picker, theme: Theme) {
         let x = 3 + groups as u16;
         let title = text::cut(&item.title, titles, theme).into_owned();
         text::put(buffer, theme, line, x, &title, theme.key());
-        text::put(
-            buffer,
-            theme,
-            line,
-            x + titles as u16 + 2,
-            &item.help,
-            theme.dim(),
-        );
+        text::put(buffer, theme, line, x + titles as u16 + 2, &item.help, theme.dim());
         if at == picker.cursor.at {
             select(buffer, theme, line, Focus::Here);
         }
@@ -188,20 +119,9 @@ fn draw_picker(buffer: &mut Buffer, area: Rect, picker: &Picker, theme: Theme) {
 }
 
 fn draw_prompt(buffer: &mut Buffer, area: Rect, prompt: &Prompt, theme: Theme) {
-    let inside = text::pane(
-        buffer,
-        theme,
-        area,
-        &text::clean(&prompt.title),
-        Focus::Here,
-    );
+    let inside = text::pane(buffer, theme, area, &text::clean(&prompt.title), Focus::Here);
     // In a low terminal the fields before the one with the keys give way.
-    let rows = |at: usize| {
-        prompt
-            .fields
-            .get(at)
-            .map_or(0, |it| 2 + u16::from(!it.help.is_empty()))
-    };
+    let rows = |at: usize| prompt.fields.get(at).map_or(0, |it| 2 + u16::from(!it.help.is_empty()));
     let mut first = 0;
     while first < prompt.at && (first..=prompt.at).map(rows).sum::<u16>() > inside.height {
         first += 1;
@@ -218,11 +138,7 @@ fn draw_prompt(buffer: &mut Buffer, area: Rect, prompt: &Prompt, theme: Theme) {
                     // An offer looks selected, as typing replaces it.
                     let x = label.width() as u16 + 3;
                     let width = (before.width() as u16).min(line.width.saturating_sub(x));
-                    let offer = Rect {
-                        x: line.x + x,
-                        width,
-                        ..line
-                    };
+                    let offer = Rect { x: line.x + x, width, ..line };
                     text::tint(buffer, offer, theme.selected());
                 }
             }
@@ -233,14 +149,7 @@ fn draw_prompt(buffer: &mut Buffer, area: Rect, prompt: &Prompt, theme: Theme) {
         }
         if !it.help.is_empty() {
             y += 1;
-            text::put(
-                buffer,
-                theme,
-                text::line(inside, y),
-                3,
-                &it.help,
-                theme.dim(),
-            );
+            text::put(buffer, theme, text::line(inside, y), 3, &it.help, theme.dim());
         }
         y += 1;
         if let Some(error) = &it.error {

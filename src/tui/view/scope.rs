@@ -31,28 +31,14 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
             x += 1 + text::put(buffer, theme, area, x + 1, &chip, theme.chip());
         }
     }
-    let left = Rect {
-        x: area.x + x.min(area.width),
-        width: area.width.saturating_sub(x),
-        ..area
-    };
+    let left = Rect { x: area.x + x.min(area.width), width: area.width.saturating_sub(x), ..area };
     if app.lens == Lens::Flame {
-        let words = format!(
-            "{}: {}",
-            app.flame.measure.title(),
-            app.flame.measure.definition()
-        );
+        let words = format!("{}: {}", app.flame.measure.title(), app.flame.measure.definition());
         if text::put_right(buffer, theme, left, &format!("  {words}"), theme.dim()) == 0 {
             let title = app.flame.measure.title();
             text::put_right(buffer, theme, left, &format!("  {title}"), theme.title());
         }
     } else if !filters.is_empty() {
-        text::put_right(
-            buffer,
-            theme,
-            left,
-            "  x drops the last, u undoes",
-            theme.dim(),
-        );
+        text::put_right(buffer, theme, left, "  x drops the last, u undoes", theme.dim());
     }
 }

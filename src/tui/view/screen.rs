@@ -27,14 +27,7 @@ pub fn render_into(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
             "rheaper needs {COLUMNS_MIN}x{ROWS_MIN}; this is {}x{}",
             area.width, area.height
         );
-        text::put(
-            buffer,
-            theme,
-            text::line(area, 0),
-            0,
-            &notice,
-            theme.error(),
-        );
+        text::put(buffer, theme, text::line(area, 0), 0, &notice, theme.error());
         return;
     }
     let regions = layout::regions(app);

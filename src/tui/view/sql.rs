@@ -45,11 +45,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: F
         }
     }
     let (top, left) = editor.scroll_offset();
-    let view = View {
-        area: inside,
-        top,
-        left,
-    };
+    let view = View { area: inside, top, left };
     color(buffer, &view, app, theme);
     caret(buffer, &view, app, theme);
     if focus == Focus::Here {
@@ -84,14 +80,7 @@ fn hints(buffer: &mut Buffer, area: Rect, theme: Theme) {
         "Enter on a row with a bt opens its backtrace, f its flamegraph.",
     ];
     for (at, line) in lines.iter().enumerate() {
-        text::put(
-            buffer,
-            theme,
-            text::line(area, at as u16),
-            1,
-            line,
-            theme.dim(),
-        );
+        text::put(buffer, theme, text::line(area, at as u16), 1, line, theme.dim());
     }
 }
 
@@ -137,28 +126,16 @@ fn caret(buffer: &mut Buffer, view: &View, app: &App, theme: Theme) {
     let Some(offset) = app.sql.caret else { return };
     let (row, chars) = app.sql.position(offset);
     let line = app.sql.editor.lines().get(row).map_or("", String::as_str);
-    let column: usize = line
-        .chars()
-        .take(chars)
-        .map(|c| c.width().unwrap_or(0))
-        .sum();
+    let column: usize = line.chars().take(chars).map(|c| c.width().unwrap_or(0)).sum();
     if let Some(at) = view.cell(row, column)
         && let Some(cell) = buffer.cell_mut(at)
     {
-        cell.set_style(
-            theme
-                .error()
-                .add_modifier(Modifier::REVERSED | Modifier::UNDERLINED),
-        );
+        cell.set_style(theme.error().add_modifier(Modifier::REVERSED | Modifier::UNDERLINED));
     }
     let error = app.sql.table().and_then(|table| table.error.as_ref());
     if let Some(error) = error {
         let words = format!(" ! line {}: {} ", row + 1, text::clean(&error.message));
-        let border = Rect {
-            y: view.area.y + view.area.height,
-            height: 1,
-            ..view.area
-        };
+        let border = Rect { y: view.area.y + view.area.height, height: 1, ..view.area };
         text::put(buffer, theme, border, 0, &words, theme.error());
     }
 }
@@ -169,31 +146,15 @@ fn candidates(buffer: &mut Buffer, view: &View, app: &App, theme: Theme) {
     };
     let all = &open.completion.candidates;
     let first = open.at.saturating_sub(CANDIDATES - 1);
-    let shown: Vec<_> = all
-        .iter()
-        .enumerate()
-        .skip(first)
-        .take(CANDIDATES)
-        .collect();
-    let widest = shown
-        .iter()
-        .map(|(_, it)| it.text.width() + 2 + it.detail.width())
-        .max()
-        .unwrap_or(0);
+    let shown: Vec<_> = all.iter().enumerate().skip(first).take(CANDIDATES).collect();
+    let widest =
+        shown.iter().map(|(_, it)| it.text.width() + 2 + it.detail.width()).max().unwrap_or(0);
     let screen = buffer.area;
-    let width = (widest as u16 + 2)
-        .min(screen.width.saturating_sub(2))
-        .max(10);
+    let width = (widest as u16 + 2).min(screen.width.saturating_sub(2)).max(10);
     let (row, chars) = app.sql.position(open.completion.range.start);
     let line = app.sql.editor.lines().get(row).map_or("", String::as_str);
-    let column: usize = line
-        .chars()
-        .take(chars)
-        .map(|c| c.width().unwrap_or(0))
-        .sum();
-    let at = view
-        .cell(row, column)
-        .unwrap_or(Position::new(view.area.x, view.area.y));
+    let column: usize = line.chars().take(chars).map(|c| c.width().unwrap_or(0)).sum();
+    let at = view.cell(row, column).unwrap_or(Position::new(view.area.x, view.area.y));
     let height = shown.len() as u16;
     let y = match at.y + 1 + height < screen.height {
         true => at.y + 1,
@@ -202,11 +163,7 @@ fn candidates(buffer: &mut Buffer, view: &View, app: &App, theme: Theme) {
     let x = at.x.min(screen.width.saturating_sub(width + 1));
     for (place, (index, candidate)) in shown.into_iter().enumerate() {
         let line = Rect::new(x, y + place as u16, width, 1).intersection(screen);
-        let mark = if index == open.at {
-            theme.glyph("▸", ">")
-        } else {
-            " "
-        };
+        let mark = if index == open.at { theme.glyph("▸", ">") } else { " " };
         let words = format!("{mark}{:<1$}", candidate.text, usize::from(width));
         let style = match index == open.at {
             true => theme.selected(),

@@ -17,10 +17,7 @@ use crate::tui::view::text;
 pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let right = place(app);
     let taken = text::put_right(buffer, theme, area, &format!("{right} "), theme.dim());
-    let left = Rect {
-        width: area.width.saturating_sub(taken + 1),
-        ..area
-    };
+    let left = Rect { width: area.width.saturating_sub(taken + 1), ..area };
     let (words, style) = match (running(app), &app.note) {
         (_, Some(note)) if note.tone == Tone::Bad => (format!("! {}", note.text), theme.error()),
         (_, Some(note)) => (note.text.clone(), Style::new()),
@@ -39,11 +36,7 @@ pub fn render_footer(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let mut chosen = Vec::new();
     let mut width = 1;
     for binding in shown {
-        let key = binding
-            .keys
-            .first()
-            .map(|it| it.spelling())
-            .unwrap_or_default();
+        let key = binding.keys.first().map(|it| it.spelling()).unwrap_or_default();
         let needed = key.width() + 1 + binding.label.width() + 2;
         if width + needed <= usize::from(area.width) + 2 {
             width += needed;
@@ -104,9 +97,7 @@ fn place(app: &App) -> String {
         },
         Lens::Rows | Lens::Sql => match app.table() {
             Some(table) if !table.is_empty() => {
-                let took = table
-                    .elapsed
-                    .map(|it| human::duration(it.as_nanos() as f64));
+                let took = table.elapsed.map(|it| human::duration(it.as_nanos() as f64));
                 let took = took.map(|it| format!(" · {it}")).unwrap_or_default();
                 let row = human::count(table.cursor.at as i64 + 1);
                 format!("row {row} of {}{took}", total_text(table.total))

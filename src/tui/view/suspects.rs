@@ -24,10 +24,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: F
     if let Some(sentence) = empty(app) {
         let error = app.suspects.error.is_some();
         let style = if error { theme.error() } else { theme.dim() };
-        for (at, line) in text::wrap(&sentence, usize::from(inside.width))
-            .iter()
-            .enumerate()
-        {
+        for (at, line) in text::wrap(&sentence, usize::from(inside.width)).iter().enumerate() {
             text::put(buffer, theme, text::line(inside, at as u16), 0, line, style);
         }
         return;
@@ -73,20 +70,13 @@ fn title(app: &App) -> String {
     }
     let bytes: i64 = listed.iter().map(|it| it.scope_bytes).sum();
     let (accepted, held) = app.suspects.accepted_total();
-    let mut title = format!(
-        "suspects: {} hold {}",
-        listed.len(),
-        human::bytes(bytes as f64)
-    );
+    let mut title = format!("suspects: {} hold {}", listed.len(), human::bytes(bytes as f64));
     if accepted > 0 {
         let what = match app.suspects.accepted {
             Accepted::Hidden => "hidden",
             Accepted::Listed => "marked",
         };
-        title.push_str(&format!(
-            " · {accepted} accepted {what} ({})",
-            human::bytes(held as f64)
-        ));
+        title.push_str(&format!(" · {accepted} accepted {what} ({})", human::bytes(held as f64)));
     }
     title
 }
@@ -120,12 +110,7 @@ struct Columns {
 
 impl Columns {
     fn of(width: u16, listed: &[&Suspect]) -> Self {
-        let kind = listed
-            .iter()
-            .map(|it| it.label.width())
-            .max()
-            .unwrap_or(0)
-            .clamp(4, 18);
+        let kind = listed.iter().map(|it| it.label.width()).max().unwrap_or(0).clamp(4, 18);
         let width = usize::from(width);
         // mark, live, blocks, kind, site: always. The others as there is room.
         let needed = 2 + 10 + 7 + kind + 2;
@@ -139,13 +124,7 @@ impl Columns {
         let extra = if share { 8 } else { 0 }
             + if trend > 0 { trend + 2 } else { 0 }
             + if growth { 13 } else { 0 };
-        Self {
-            kind,
-            site: site(extra),
-            trend,
-            growth,
-            share,
-        }
+        Self { kind, site: site(extra), trend, growth, share }
     }
 
     fn cells(&self, texts: [&str; 7]) -> String {
@@ -166,15 +145,8 @@ impl Columns {
     }
 
     fn head(&self, buffer: &mut Buffer, theme: Theme, line: Rect) {
-        let texts = [
-            "live",
-            "share",
-            "blocks",
-            "over time",
-            "growth",
-            "kind",
-            "first own function",
-        ];
+        let texts =
+            ["live", "share", "blocks", "over time", "growth", "kind", "first own function"];
         text::put(buffer, theme, line, 0, &self.cells(texts), theme.dim());
     }
 
@@ -198,11 +170,7 @@ impl Columns {
         ];
         let all = self.cells(texts.each_ref().map(String::as_str));
         text::put(buffer, theme, line, 0, &all, Style::new());
-        let x = self
-            .cells([
-                &texts[0], &texts[1], &texts[2], &texts[3], &texts[4], "", "",
-            ])
-            .width();
+        let x = self.cells([&texts[0], &texts[1], &texts[2], &texts[3], &texts[4], "", ""]).width();
         let start = x.saturating_sub(self.kind + 2) as u16;
         if start < line.width {
             let kind = Rect {
@@ -229,18 +197,7 @@ fn sentence(buffer: &mut Buffer, theme: Theme, area: Rect, app: &App) {
     let room = usize::from(area.height.saturating_sub(1));
     for (at, line) in lines.iter().take(room).enumerate() {
         let cut = at + 1 == room && lines.len() > room;
-        let line = if cut {
-            format!("{line}…")
-        } else {
-            line.clone()
-        };
-        text::put(
-            buffer,
-            theme,
-            text::line(area, at as u16 + 1),
-            0,
-            &line,
-            theme.key(),
-        );
+        let line = if cut { format!("{line}…") } else { line.clone() };
+        text::put(buffer, theme, text::line(area, at as u16 + 1), 0, &line, theme.key());
     }
 }

@@ -32,15 +32,8 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: F
         return;
     }
     if let Some(words) = instead(table) {
-        let style = if table.error.is_some() {
-            theme.error()
-        } else {
-            theme.dim()
-        };
-        for (at, line) in text::wrap(&words, usize::from(inside.width))
-            .iter()
-            .enumerate()
-        {
+        let style = if table.error.is_some() { theme.error() } else { theme.dim() };
+        for (at, line) in text::wrap(&words, usize::from(inside.width)).iter().enumerate() {
             text::put(buffer, theme, text::line(inside, at as u16), 0, line, style);
         }
         if table.error.is_some() || !table.is_loaded() {
@@ -98,11 +91,7 @@ fn title(app: &App, table: &TableState) -> String {
     let mut title = match app.lens {
         Lens::Sql => {
             let tab = app.sql.tab + 1;
-            format!(
-                "{tab}/{} {}: {rows}",
-                app.sql.tabs.len(),
-                text::clean(&table.title)
-            )
+            format!("{tab}/{} {}: {rows}", app.sql.tabs.len(), text::clean(&table.title))
         }
         _ => format!("{}: {rows}", text::clean(&table.title)),
     };
@@ -145,11 +134,7 @@ fn columns(table: &TableState, width: usize, window: u64) -> Vec<Drawn> {
         let mut seen = false;
         for (place, column) in drawn.iter_mut().enumerate() {
             let skipped = place >= pinned && place < first;
-            column.x = if skipped || x >= width {
-                u16::MAX
-            } else {
-                x as u16
-            };
+            column.x = if skipped || x >= width { u16::MAX } else { x as u16 };
             if skipped {
                 continue;
             }
@@ -170,10 +155,7 @@ fn columns(table: &TableState, width: usize, window: u64) -> Vec<Drawn> {
 }
 
 fn is_pinned(table: &TableState, at: usize) -> bool {
-    table
-        .looks
-        .get(at)
-        .is_some_and(|look| look.place == Place::Pinned)
+    table.looks.get(at).is_some_and(|look| look.place == Place::Pinned)
 }
 
 fn measure(table: &TableState, at: usize, window: u64) -> Drawn {
@@ -183,32 +165,17 @@ fn measure(table: &TableState, at: usize, window: u64) -> Drawn {
     };
     let mut head = name.clone();
     if let Some(sort) = table.view.sort.first().filter(|sort| sort.column == name) {
-        head.push_str(if sort.order == Order::Descending {
-            " ↓"
-        } else {
-            " ↑"
-        });
+        head.push_str(if sort.order == Order::Descending { " ↓" } else { " ↑" });
     }
     if let Some(filter) = table.view.filters.iter().find(|it| it.column == name) {
         head.push_str(&format!(" {}", comparison(&filter.comparison, unit)));
     }
     let top = table.cursor.top;
     let values = (top..top + window).filter_map(|row| table.row(row)?.get(at));
-    let widest = values
-        .map(|value| shown(value, unit).width().min(WIDTH_MAX))
-        .max();
+    let widest = values.map(|value| shown(value, unit).width().min(WIDTH_MAX)).max();
     let natural = widest.unwrap_or(0).max(head.width()).max(2) as i64;
-    let extra = table
-        .looks
-        .get(at)
-        .map_or(0, |look| i64::from(look.extra_width));
-    Drawn {
-        at,
-        x: 0,
-        width: (natural + extra).clamp(2, 400) as usize,
-        unit,
-        head,
-    }
+    let extra = table.looks.get(at).map_or(0, |look| i64::from(look.extra_width));
+    Drawn { at, x: 0, width: (natural + extra).clamp(2, 400) as usize, unit, head }
 }
 
 /// A filter as it would be typed.

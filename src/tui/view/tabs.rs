@@ -33,10 +33,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let spark = theme.spark(&curve, max);
     text::put_right(buffer, theme, area, &spark, theme.number());
     if with_label {
-        let left = Rect {
-            width: area.width - width,
-            ..area
-        };
+        let left = Rect { width: area.width - width, ..area };
         text::put_right(buffer, theme, left, label, theme.dim());
     }
 }

@@ -115,11 +115,7 @@ pub fn line(area: Rect, at: u16) -> Rect {
     if at >= area.height {
         return Rect::default();
     }
-    Rect {
-        y: area.y + at,
-        height: 1,
-        ..area
-    }
+    Rect { y: area.y + at, height: 1, ..area }
 }
 
 /// Puts a style on a whole line without touching its text.
@@ -132,9 +128,7 @@ pub fn pane(buffer: &mut Buffer, theme: Theme, area: Rect, title: &str, focus: F
     if area.is_empty() {
         return Rect::default();
     }
-    let block = Block::bordered()
-        .border_set(theme.lines())
-        .border_style(theme.border(focus));
+    let block = Block::bordered().border_set(theme.lines()).border_style(theme.border(focus));
     let inside = block.inner(area);
     block.render(area, buffer);
     // The focus is told by a mark as well, for those who see no colours.
@@ -146,12 +140,7 @@ pub fn pane(buffer: &mut Buffer, theme: Theme, area: Rect, title: &str, focus: F
         Focus::Here => theme.title(),
         Focus::Elsewhere => Style::new(),
     };
-    let head = Rect {
-        x: area.x + 1,
-        width: area.width.saturating_sub(2),
-        height: 1,
-        ..area
-    };
+    let head = Rect { x: area.x + 1, width: area.width.saturating_sub(2), height: 1, ..area };
     put(buffer, theme, head, 0, &format!("{mark}{title} "), style);
     inside
 }
