@@ -40,7 +40,7 @@ pub(in crate::collector) struct ClockFacts {
 /// Chooses the clock. Called before recording begins.
 pub(in crate::collector) fn choose() -> ClockFacts {
     let (kind, facts) = if TEST_CLOCK.load(Ordering::Relaxed) != 0 {
-        (KIND_TEST, ClockFacts { kind: ClockKind::Tsc, tick_shift: 0 })
+        (KIND_TEST, ClockFacts { kind: ClockKind::Counter, tick_shift: 0 })
     } else if tsc_is_trustworthy() {
         (KIND_TSC, ClockFacts { kind: ClockKind::Tsc, tick_shift: TSC_SHIFT })
     } else if monotonic_moves() {

@@ -14,3 +14,6 @@ mod tui;
 mod tui_fixture;
 mod tui_pty;
 mod tui_terminal;
+mod programs;
+mod recorder;
+mod walkthrough;
