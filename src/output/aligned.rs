@@ -45,8 +45,11 @@ impl Aligned {
     }
 
     pub(super) fn row(&mut self, out: &mut dyn Write, row: &[Value]) -> io::Result<()> {
-        let cells =
-            row.iter().zip(&self.columns).map(|(value, column)| cell(value, column)).collect();
+        let cells = row
+            .iter()
+            .zip(&self.columns)
+            .map(|(value, column)| cell(value, column, self.style.format))
+            .collect();
         if self.style.format == Format::Line {
             return self.line(out, cells);
         }
@@ -141,8 +144,8 @@ impl Aligned {
     }
 }
 
-fn cell(value: &Value, column: &Column) -> String {
-    escape(&human::value(value, column.unit), Format::Table)
+fn cell(value: &Value, column: &Column, format: Format) -> String {
+    escape(&human::value(value, column.unit), format)
 }
 
 /// Nothing of a cell may act on a terminal, or end a cell of markdown.

@@ -124,7 +124,11 @@ fn errors_go_to_stderr_with_their_place_and_code() {
     let lines: Vec<&str> = wrong.err.lines().collect();
     let at = lines.iter().position(|line| line.contains("sizee FROM")).unwrap();
     assert_eq!(lines[at].find("sizee"), lines[at + 1].find("^~~~~"), "{}", wrong.err);
+}
 
+#[test]
+fn what_can_not_be_done_is_said_with_its_code() {
+    let place = Place::new(5);
     for (args, code, says) in [
         (vec!["sql", "absent.db", "-c", "SELECT 1"], 3, "no such file"),
         (vec!["report", "."], 3, "not a file"),

@@ -142,7 +142,7 @@ impl Heap {
             failures: Vec::new(),
             losses: Vec::new(),
         };
-        heap.blocks = in_rows(blocks);
+        heap.blocks = in_rows(&blocks);
         for bt in 1..=sites {
             if dice.one_in(3) {
                 heap.layouts.push((
@@ -394,7 +394,7 @@ impl Heap {
                 ],
             );
         }
-        for (bt, _) in &self.stacks {
+        for bt in self.stacks.keys() {
             let own = self.of(*bt);
             for first in (0..self.slices).step_by(self.group as usize) {
                 let last = self.group_end(first);
@@ -591,7 +591,7 @@ fn grow(dice: &mut Dice, blocks: &mut Vec<Block>, duration: i64) {
 }
 
 /// Sorted as the loader writes them: as they ended, then what is alive, oldest first.
-fn in_rows(blocks: Vec<Block>) -> Vec<Block> {
+fn in_rows(blocks: &[Block]) -> Vec<Block> {
     let mut order: Vec<usize> = (0..blocks.len()).collect();
     order.sort_by_key(|i| (blocks[*i].freed.unwrap_or(i64::MAX), blocks[*i].made));
     let row_of: BTreeMap<usize, usize> =

@@ -2,24 +2,22 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on should stop")]
 
 mod format;
-#[cfg(feature = "cli")]
-mod tui;
-#[cfg(feature = "cli")]
-mod screens;
-#[cfg(feature = "cli")]
-mod tui_driver;
-#[cfg(feature = "cli")]
-mod tui_walk;
-#[cfg(feature = "cli")]
-mod tui_fixture;
-#[cfg(feature = "cli")]
-mod tui_bench;
-#[cfg(feature = "cli")]
-mod tui_pty;
-#[cfg(feature = "cli")]
-mod tui_terminal;
 mod load;
 mod support;
 mod cli;
 mod gate;
 mod heap;
+mod queries;
+mod queries_twins_blocks;
+mod queries_twins_sites;
+mod tui;
+mod tui_walk;
+mod screens;
+mod tui_driver;
+mod tui_pty;
+mod tui_bench;
+mod tui_fixture;
+mod tui_terminal;
+mod programs;
+mod recorder;
+mod walkthrough;
