@@ -142,6 +142,18 @@ impl LoadError {
         Self::new(LoadErrorKind::Database, sentence).with_source(error)
     }
 
+    /// A file that names came from is gone, so resolving again would only lose them.
+    pub(in crate::loader) fn would_lose_names(path: &Path, module: &str) -> Self {
+        Self::new(
+            LoadErrorKind::Database,
+            format!(
+                "{} has names from {module}, which is not there any more and would lose them: \
+                 give that file with --symbols too",
+                path.display()
+            ),
+        )
+    }
+
     /// A database that some other program made, or none at all.
     pub(in crate::loader) fn not_a_database(path: &Path) -> Self {
         Self::new(

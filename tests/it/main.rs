@@ -3,4 +3,5 @@
 
 mod format;
 mod load;
+mod load_rollups;
 mod support;
