@@ -120,6 +120,14 @@ impl LoadError {
         Self::new(LoadErrorKind::Output, sentence).with_source(error)
     }
 
+    /// This process is already loading to the same output.
+    pub(in crate::loader) fn busy(path: &Path) -> Self {
+        Self::new(
+            LoadErrorKind::Output,
+            format!("{} is being written by another load", path.display()),
+        )
+    }
+
     /// The output is there and must not be replaced.
     pub(in crate::loader) fn not_ours(path: &Path, what: &str) -> Self {
         Self::new(

@@ -1,4 +1,5 @@
 //! The loader end to end: recordings written by hand, and what the database then says.
+#![allow(unreachable_pub, reason = "the other tests of the loader use it")]
 
 use std::path::Path;
 
@@ -42,7 +43,7 @@ impl Loaded {
     }
 
     /// The rows, each with the address of its innermost frame in place of the backtrace.
-    fn rows(&self) -> Vec<naive::Row> {
+    pub fn rows(&self) -> Vec<naive::Row> {
         let mut query = self
             .connection
             .prepare(

@@ -3,5 +3,6 @@
 
 mod format;
 mod load;
+mod load_damage;
 mod load_rollups;
 mod support;
