@@ -17,9 +17,21 @@ pub mod tui;
 #[cfg(feature = "cli")]
 pub mod cli;
 
+#[cfg(feature = "cli")]
+mod prompt;
+
+#[cfg(feature = "cli")]
+mod report;
+
+#[cfg(feature = "cli")]
+mod output;
+
+#[cfg(feature = "cli")]
+mod interrupt;
+
 #[cfg(feature = "collector")]
 pub use collector::{Allocator, Error, TrackerConfig, disable_tracking, enable_tracking};
 
-#[cfg(all(feature = "collector", rheaper_check_walk))]
+#[cfg(all(feature = "collector", rheaper_testing))]
 #[doc(hidden)]
-pub use collector::{Difference, walk_checks};
+pub use collector::testing;

@@ -1,3 +1,7 @@
 //! The `rheaper` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rheaper::cli::run(std::env::args_os())
+}

@@ -52,7 +52,8 @@ pub(in crate::collector) fn choose() -> ClockFacts {
     facts
 }
 
-/// Lets a test drive the time. Zero of `clock` takes it away again.
+/// Lets a test drive the time; `None` takes it away again.
+#[cfg(rheaper_testing)]
 pub(in crate::collector) fn set_test_clock(clock: Option<fn() -> u64>) {
     TEST_CLOCK.store(clock.map_or(0, |clock| clock as usize as u64), Ordering::Release);
 }

@@ -9,7 +9,6 @@
 use std::ptr::NonNull;
 
 use crate::collector::nodes;
-use crate::collector::record::Start;
 use crate::collector::sys;
 use crate::collector::tally::Tally;
 use crate::recording::{Address, NodeId};
@@ -19,6 +18,10 @@ pub(in crate::collector) const DEPTH_MAX: usize = 1024;
 
 /// Frames on top of a backtrace that are the recorder's own and the unwinder's.
 const OWN_FRAMES: usize = 16;
+
+/// Where a walk starts from: the system's unwinder knows on its own.
+#[derive(Clone, Copy)]
+pub(in crate::collector) struct Start;
 
 /// Counts of one thread's walks.
 #[derive(Debug, Default)]
@@ -60,6 +63,11 @@ impl Walker {
     pub(in crate::collector) fn discard(&self, depth_max: usize) {
         // SAFETY: the pages that `new` was given.
         unsafe { sys::discard_pages(self.frames.cast(), Self::bytes(depth_max)) };
+    }
+
+    /// Nothing is kept between walks.
+    pub(in crate::collector) fn same(&self, _start: &Start) -> Option<NodeId> {
+        None
     }
 
     /// The stack of the caller, the recorder's own frames included; readers know their names.

@@ -13,8 +13,7 @@ use crate::collector::clock;
 use crate::collector::tracker::{self, Entered};
 use crate::recording::{Address, Bytes, NodeId, Ticks};
 
-#[cfg(walks_with_framehop)]
-use crate::collector::unwind::Registers as Start;
+use crate::collector::walk::Start;
 
 /// Alignments up to this are every allocator's own; larger ones are recorded.
 const ALIGN_NATURAL: usize = 16;
@@ -41,10 +40,6 @@ macro_rules! here {
 }
 
 #[cfg(not(walks_with_framehop))]
-#[derive(Clone, Copy)]
-struct Start;
-
-#[cfg(not(walks_with_framehop))]
 macro_rules! here {
     () => {
         Start
@@ -59,7 +54,7 @@ pub(in crate::collector) enum Contents {
 }
 
 /// The inner allocator has answered a request for `size` bytes with `address`, 0 for failure.
-#[inline(never)]
+#[inline(always)]
 pub(in crate::collector) fn allocated(
     address: usize,
     size: usize,
@@ -67,54 +62,66 @@ pub(in crate::collector) fn allocated(
     contents: Contents,
 ) {
     let start = here!();
-    let Some(mut entered) = tracker::enter() else {
-        return;
-    };
+    let Some(mut entered) = tracker::enter() else { return };
     let at = clock::now_after();
-    let node = stack(&mut entered, start);
-    let (address, size) = (Address(address as u64), Bytes(size as u64));
-    if address.0 == 0 {
-        failed(&mut entered, at, size, node);
-    } else if align <= ALIGN_NATURAL && contents == Contents::Any {
-        let tracker = entered.tracker();
-        let local = entered.local();
-        if local.region.must_look() && !local.make_room(tracker) {
-            return tracker.tallies.dropped_full.add(1);
-        }
-        let encoder = &mut local.encoder;
-        local.region.append(&tracker.shared, |out| encoder.alloc(out, at, address, size, node));
-        tracker.tallies.allocations.add(1);
-    } else {
-        allocated_specially(&mut entered, at, address, size, node, align, contents);
-    }
-}
-
-#[cold]
-#[expect(clippy::too_many_arguments, reason = "an event's fields")]
-fn allocated_specially(
-    entered: &mut Entered,
-    at: Ticks,
-    address: Address,
-    size: Bytes,
-    node: NodeId,
-    align: usize,
-    contents: Contents,
-) {
     let tracker = entered.tracker();
     let local = entered.local();
-    if local.region.must_look() && !local.make_room(tracker) {
+    // The usual case has no call in it, so that the compiler keeps no registers for one.
+    if address != 0
+        && align <= ALIGN_NATURAL
+        && contents == Contents::Any
+        && !local.region.must_look(&tracker.shared)
+        && let Some(node) = local.same_stack(&start)
+    {
+        #[cfg(rheaper_testing)]
+        crate::collector::testing::compare(node, local.depth_max());
+        tracker.tallies.walk.hits.add(1);
+        tracker.tallies.allocations.add(1);
+        let (address, size) = (Address(address as u64), Bytes(size as u64));
+        let encoder = &mut local.encoder;
+        local.region.append(&tracker.shared, |out| encoder.alloc(out, at, address, size, node));
+        return;
+    }
+    allocated_otherwise(entered, start, at, Request { address, size, align, contents });
+}
+
+/// What was asked for and what came of it.
+#[derive(Clone, Copy)]
+struct Request {
+    address: usize,
+    size: usize,
+    align: usize,
+    contents: Contents,
+}
+
+#[inline(never)]
+fn allocated_otherwise(mut entered: Entered, start: Start, at: Ticks, request: Request) {
+    let node = stack(&mut entered, start);
+    let size = Bytes(request.size as u64);
+    if request.address == 0 {
+        return failed(&mut entered, at, size, node);
+    }
+    let tracker = entered.tracker();
+    let local = entered.local();
+    if local.region.must_look(&tracker.shared) && !local.make_room(tracker) {
         return tracker.tallies.dropped_full.add(1);
     }
+    let address = Address(request.address as u64);
     let encoder = &mut local.encoder;
-    let zeroed = contents == Contents::Zeroed;
-    local.region.append(&tracker.shared, |out| {
-        encoder.alloc_long(out, at, address, size, node, align_log2(align), zeroed)
-    });
+    let is_zeroed = request.contents == Contents::Zeroed;
+    if request.align <= ALIGN_NATURAL && !is_zeroed {
+        local.region.append(&tracker.shared, |out| encoder.alloc(out, at, address, size, node));
+    } else {
+        let align_log2 = align_log2(request.align);
+        local.region.append(&tracker.shared, |out| {
+            encoder.alloc_long(out, at, address, size, node, align_log2, is_zeroed)
+        });
+    }
     tracker.tallies.allocations.add(1);
 }
 
 /// The block at `address` is about to be given back to the inner allocator.
-#[inline(never)]
+#[inline(always)]
 pub(in crate::collector) fn freeing(address: usize) {
     let Some(mut entered) = tracker::enter() else {
         return;
@@ -122,7 +129,7 @@ pub(in crate::collector) fn freeing(address: usize) {
     let at = clock::now_before();
     let tracker = entered.tracker();
     let local = entered.local();
-    if local.region.must_look() && !local.make_room(tracker) {
+    if local.region.must_look(&tracker.shared) && !local.make_room(tracker) {
         return tracker.tallies.dropped_full.add(1);
     }
     let encoder = &mut local.encoder;
@@ -137,7 +144,7 @@ pub(in crate::collector) fn reallocating() -> Ticks {
 }
 
 /// The inner allocator has moved the block at `old` to `new`, 0 for failure, since `began`.
-#[inline(never)]
+#[inline(always)]
 pub(in crate::collector) fn reallocated(
     began: Ticks,
     old: usize,
@@ -158,7 +165,7 @@ pub(in crate::collector) fn reallocated(
     let (old, new) = (Address(old as u64), Address(new as u64));
     let tracker = entered.tracker();
     let local = entered.local();
-    if local.region.must_look() && !local.make_room(tracker) {
+    if local.region.must_look(&tracker.shared) && !local.make_room(tracker) {
         return tracker.tallies.dropped_full.add(1);
     }
     let encoder = &mut local.encoder;
@@ -172,7 +179,7 @@ pub(in crate::collector) fn reallocated(
 fn failed(entered: &mut Entered, at: Ticks, size: Bytes, node: NodeId) {
     let tracker = entered.tracker();
     let local = entered.local();
-    if local.region.must_look() && !local.make_room(tracker) {
+    if local.region.must_look(&tracker.shared) && !local.make_room(tracker) {
         return tracker.tallies.dropped_full.add(1);
     }
     let encoder = &mut local.encoder;
@@ -186,8 +193,8 @@ fn stack(entered: &mut Entered, start: Start) -> NodeId {
     let local = entered.local();
     if local.is_sampled() {
         let node = local.walker.walk(start, &tallies.walk);
-        #[cfg(rheaper_check_walk)]
-        crate::collector::check::compare(node, crate::collector::limits::get().depth_max);
+        #[cfg(rheaper_testing)]
+        crate::collector::testing::compare(node, local.depth_max());
         node
     } else {
         tallies.not_sampled.add(1);

@@ -50,6 +50,12 @@ impl Shared {
         self.committed.load(Ordering::Acquire)
     }
 
+    /// The same, for the owner, who alone moves it.
+    #[inline(always)]
+    fn head(&self) -> u64 {
+        self.committed.load(Ordering::Relaxed)
+    }
+
     /// What stands between the tail and `end`, an earlier answer of [`Shared::committed`].
     pub(in crate::collector) fn read(&self, end: u64) -> Option<Committed<'_>> {
         let tail = self.tail.load(Ordering::Relaxed);
@@ -87,7 +93,6 @@ impl Shared {
 pub(in crate::collector) struct Region {
     ring: NonNull<u8>,
     ring_bytes: usize,
-    head: u64,
     /// Up to here nothing has to be looked at before an event is appended.
     limit: u64,
     last_keyframe: u64,
@@ -112,10 +117,9 @@ impl Region {
     /// A ring of `ring_bytes`, a power of two within the limits above.
     pub(in crate::collector) fn new(ring_bytes: usize, shared: &Shared) -> Option<Self> {
         let ring = sys::map_pages(ring_bytes.checked_add(EVENT_BYTES_MAX)?)?;
-        let head = shared.committed.load(Ordering::Relaxed);
         shared.ring.store(ring.as_ptr() as u64, Ordering::Release);
         shared.ring_bytes.store(ring_bytes as u64, Ordering::Release);
-        Some(Self { ring, ring_bytes, head, limit: 0, last_keyframe: 0 })
+        Some(Self { ring, ring_bytes, limit: 0, last_keyframe: 0 })
     }
 
     pub(in crate::collector) fn ring_bytes(&self) -> usize {
@@ -131,7 +135,7 @@ impl Region {
 
     /// Begins the stream of a new recording at the present position.
     pub(in crate::collector) fn begin(&mut self, shared: &Shared) {
-        shared.base.store(self.head, Ordering::Relaxed);
+        shared.base.store(shared.head(), Ordering::Relaxed);
         self.limit = 0;
     }
 
@@ -142,8 +146,8 @@ impl Region {
 
     /// Whether [`Region::look`] must be asked before the next event.
     #[inline(always)]
-    pub(in crate::collector) fn must_look(&self) -> bool {
-        self.head >= self.limit
+    pub(in crate::collector) fn must_look(&self, shared: &Shared) -> bool {
+        shared.head() >= self.limit
     }
 
     /// Looks at the room and says what is due; moves the limit to where it has to be asked next.
@@ -151,14 +155,15 @@ impl Region {
         const RESERVE: u64 = 2 * EVENT_BYTES_MAX as u64;
         let tail = shared.tail.load(Ordering::Acquire);
         let size = self.ring_bytes as u64;
-        let used = self.head.wrapping_sub(tail);
+        let head = shared.head();
+        let used = head.wrapping_sub(tail);
         let full = tail.wrapping_add(size).wrapping_sub(RESERVE);
         let half = tail.wrapping_add(size / 2);
         let keyframe = self.last_keyframe.wrapping_add(KEYFRAME_EVERY);
         let is_half_full = used >= size / 2;
         let next = if is_half_full { full } else { half.min(full) };
         self.limit = next.min(keyframe);
-        Room { fits: self.head < full, is_half_full, wants_keyframe: self.head >= keyframe }
+        Room { fits: head < full, is_half_full, wants_keyframe: head >= keyframe }
     }
 
     /// Appends what `encode` writes, and commits it.
@@ -168,7 +173,8 @@ impl Region {
         shared: &Shared,
         encode: impl FnOnce(&mut [u8; EVENT_BYTES_MAX]) -> usize,
     ) {
-        let at = (self.head as usize) & self.ring_bytes.wrapping_sub(1);
+        let head = shared.head();
+        let at = (head as usize) & self.ring_bytes.wrapping_sub(1);
         // SAFETY: `at` is inside the ring, and behind the ring lies slack for one event. The
         // caller made sure that there is room, so the flusher does not read these bytes.
         let out = unsafe { self.ring.add(at).cast::<[u8; EVENT_BYTES_MAX]>().as_mut() };
@@ -176,19 +182,26 @@ impl Region {
         let over = at.wrapping_add(len).wrapping_sub(self.ring_bytes);
         // Negative, that is huge, when nothing went over the end.
         if over.wrapping_sub(1) < EVENT_BYTES_MAX {
-            // SAFETY: `over` bytes of slack are copied to the ring's front, which is free.
-            unsafe {
-                let slack = self.ring.add(self.ring_bytes);
-                std::ptr::copy_nonoverlapping(slack.as_ptr(), self.ring.as_ptr(), over);
-            }
+            self.wrap(over);
         }
-        self.head = self.head.wrapping_add(len as u64);
-        shared.committed.store(self.head, Ordering::Release);
+        shared.committed.store(head.wrapping_add(len as u64), Ordering::Release);
+    }
+
+    /// Copies what went over the end to the front.
+    #[cold]
+    #[inline(never)]
+    fn wrap(&self, over: usize) {
+        // SAFETY: `over` bytes of slack, at most one event, are copied to the ring's front,
+        // which is free: there was room for the event.
+        unsafe {
+            let slack = self.ring.add(self.ring_bytes);
+            std::ptr::copy_nonoverlapping(slack.as_ptr(), self.ring.as_ptr(), over);
+        }
     }
 
     /// Notes that the event about to be appended is a keyframe.
     pub(in crate::collector) fn note_keyframe(&mut self, shared: &Shared) {
-        self.last_keyframe = self.head;
-        shared.keyframe.store(self.head, Ordering::Relaxed);
+        self.last_keyframe = shared.head();
+        shared.keyframe.store(self.last_keyframe, Ordering::Relaxed);
     }
 }

@@ -108,9 +108,8 @@ pub fn enable_tracking(config: TrackerConfig) -> Result<PathBuf, Error> {
 /// way. What was recorded before the call is in the file when it returns.
 pub fn disable_tracking() {
     if let Some(counters) = stop() {
-        let events = counters.get(Counter::Allocations)
-            + counters.get(Counter::Frees)
-            + counters.get(Counter::Reallocations);
+        let kinds = [Counter::Allocations, Counter::Frees, Counter::Reallocations];
+        let events: u64 = kinds.into_iter().map(|kind| counters.get(kind)).sum();
         // The program may have closed its stderr: then nobody wants to know.
         let _ = writeln!(io::stderr(), "recorded {events} allocation events");
     }
@@ -176,7 +175,8 @@ unsafe extern "C" fn forked_child() {
 }
 
 fn next_session() -> u32 {
-    let session = SESSIONS.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+    // The highest bit is the trackers'.
+    let session = SESSIONS.fetch_add(1, Ordering::Relaxed).wrapping_add(1) & (u32::MAX >> 1);
     if session == 0 { next_session() } else { session }
 }
 

@@ -21,8 +21,8 @@ use crate::collector::signal;
 use crate::collector::sync::SpinLock;
 use crate::collector::sys::{self, PreservedErrno, ThreadName};
 use crate::collector::tally::Tally;
-use crate::collector::walk::{WalkTallies, Walker};
-use crate::recording::{Counter, Counters, Encoder, StreamId, ThreadId, Ticks};
+use crate::collector::walk::{Start, WalkTallies, Walker};
+use crate::recording::{Counter, Counters, Encoder, NodeId, StreamId, ThreadId, Ticks};
 
 /// Trackers at most, whatever the configuration says: the size of a static table.
 pub(in crate::collector) const TRACKERS_MAX: usize = 1 << 14;
@@ -32,6 +32,9 @@ pub(in crate::collector) static SESSION: AtomicU32 = AtomicU32::new(0);
 
 /// Whether [`sys::memory_barrier`] works; else each event has a fence of its own.
 pub(in crate::collector) static HAS_BARRIER: AtomicBool = AtomicBool::new(false);
+
+/// Set in a tracker's session where each event needs a fence of its own.
+const FENCED: u32 = 1 << 31;
 
 /// Events of threads that have no tracker.
 pub(in crate::collector) static UNTRACKED: AtomicU64 = AtomicU64::new(0);
@@ -182,9 +185,6 @@ fn enter_tracker(tracker: &'static Tracker) -> Option<Entered> {
     // Whoever stops the recording clears SESSION, makes every core pass a barrier and then
     // looks at `busy`: so either it sees `busy`, or this sees the cleared SESSION.
     compiler_fence(Ordering::SeqCst);
-    if !HAS_BARRIER.load(Ordering::Relaxed) {
-        fence(Ordering::SeqCst);
-    }
     let session = SESSION.load(Ordering::Relaxed);
     let mut entered = Entered { tracker };
     if session == tracker.session.load(Ordering::Relaxed) || entered.join(session) {
@@ -282,6 +282,11 @@ impl Entered {
         if session == 0 {
             return false;
         }
+        if self.tracker.is_in(session) {
+            // Where the system has no barrier for all cores, every event passes here.
+            fence(Ordering::SeqCst);
+            return SESSION.load(Ordering::Relaxed) == session;
+        }
         let _errno = PreservedErrno::new();
         let tracker = self.tracker;
         let local = self.local();
@@ -292,7 +297,8 @@ impl Entered {
         tracker.tallies.reset();
         local.region.begin(&tracker.shared);
         self.start_thread();
-        tracker.session.store(session, Ordering::Release);
+        let marked = if HAS_BARRIER.load(Ordering::Relaxed) { session } else { session | FENCED };
+        tracker.session.store(marked, Ordering::Release);
         true
     }
 
@@ -326,7 +332,7 @@ impl Tracker {
 
     /// Whether it has recorded anything in `session`.
     pub(in crate::collector) fn is_in(&self, session: u32) -> bool {
-        self.session.load(Ordering::Acquire) == session
+        self.session.load(Ordering::Acquire) & !FENCED == session
     }
 
     /// Adds what this tracker counted.
@@ -451,6 +457,24 @@ impl Local {
             self.region = region;
         }
         true
+    }
+
+    /// The last stack, if it is the present one and every backtrace is to be probed.
+    #[inline(always)]
+    pub(in crate::collector) fn same_stack(&self, start: &Start) -> Option<NodeId> {
+        #[cfg(rheaper_testing)]
+        if crate::collector::testing::is_naive() {
+            return None;
+        }
+        if self.sample_below != u64::MAX {
+            return None;
+        }
+        self.walker.same(start)
+    }
+
+    #[cfg(rheaper_testing)]
+    pub(in crate::collector) fn depth_max(&self) -> usize {
+        self.depth_max
     }
 
     /// Whether this allocation's backtrace is to be probed.

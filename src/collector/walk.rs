@@ -47,6 +47,11 @@ use crate::recording::{Address, NodeId};
 /// Rules a thread remembers, by pc.
 const RULES: usize = 2048;
 
+const RULES_BYTES: usize = RULES * size_of::<Rule>();
+
+/// What a frame may need: its kept and its fresh form, and the two words that it is left by.
+const FRAME_BYTES: usize = size_of::<Kept>() + 2 * size_of::<Word>() + size_of::<Fresh>();
+
 /// Addresses have 48 bits; above them stands the module of code that may be unloaded.
 const MODULE_SHIFT: u32 = 48;
 
@@ -91,6 +96,9 @@ struct Fresh {
     barrier: bool,
     module_tag: u16,
 }
+
+/// Where a walk starts from.
+pub(in crate::collector) type Start = Registers;
 
 /// Counts of one thread's walks.
 #[derive(Debug, Default)]
@@ -138,11 +146,7 @@ impl Walker {
     /// Bytes of memory that a walker with this limit needs.
     pub(in crate::collector) const fn bytes(depth_max: usize) -> usize {
         let frames = Self::frames_max(depth_max);
-        let per_frame = size_of::<Kept>() + 2 * size_of::<Word>() + size_of::<Fresh>();
-        frames
-            .saturating_mul(per_frame)
-            .saturating_add(RULES * size_of::<Rule>())
-            .saturating_add(Tails::BYTES)
+        frames.saturating_mul(FRAME_BYTES).saturating_add(RULES_BYTES).saturating_add(Tails::BYTES)
     }
 
     /// Frames that may be kept: twice the limit, the recorder's own, and one to spare.
@@ -196,14 +200,31 @@ impl Walker {
         unsafe { sys::discard_pages(self.rules.cast(), Self::bytes(depth_max)) };
     }
 
+    /// The last stack, if the present one is the same: the whole of most walks. Says nothing
+    /// about stacks with a flaw to be counted.
+    #[inline(always)]
+    pub(in crate::collector) fn same(&self, start: &Registers) -> Option<NodeId> {
+        let top = self.kept_len.wrapping_sub(1);
+        if self.kept_len == 0 || self.root != NodeId::ROOT {
+            return None;
+        }
+        let kept = self.kept(top);
+        let is_same = kept.registers.sp == start.sp
+            && kept.registers.pc == start.pc
+            && (kept.registers.fp == start.fp || !kept.fp_matters)
+            && !kept.barrier
+            && kept.node.0 >= NodeId::FIRST.0
+            && self.changed(kept.words) == 0;
+        if is_same { Some(kept.node) } else { None }
+    }
+
     /// The stack that begins with the caller of the function that `start` was captured in.
-    #[inline]
     pub(in crate::collector) fn walk(&mut self, start: Registers, tallies: &WalkTallies) -> NodeId {
         if start.sp < self.stack.0 || start.sp >= self.stack.1 {
             return self.walk_foreign(start, tallies);
         }
-        #[cfg(rheaper_naive_walk)]
-        {
+        #[cfg(rheaper_testing)]
+        if crate::collector::testing::is_naive() {
             self.kept_len = 0;
         }
         self.drop_dead(start.sp);
@@ -237,9 +258,6 @@ impl Walker {
     /// The node of a recent stack that is the present one, if there is one.
     #[inline]
     fn recall(&self, start: &Registers) -> Option<NodeId> {
-        if cfg!(rheaper_naive_walk) {
-            return None;
-        }
         self.tails
             .candidates(start)
             .iter()
@@ -412,7 +430,9 @@ impl Walker {
         fresh.barrier = true;
         let end = self.stack.1;
         let mut read = |at: u64| {
-            let readable = lowest <= at && at.checked_add(8).is_some_and(|behind| behind <= end);
+            let readable = at & 7 == 0
+                && lowest <= at
+                && at.checked_add(8).is_some_and(|behind| behind <= end);
             // SAFETY: inside this thread's stack, above its current sp.
             if readable { Ok(unsafe { read_word(at) }) } else { Err(()) }
         };
@@ -565,16 +585,36 @@ impl Walker {
     /// The outermost of the first `len` words that differs from the stack.
     #[inline]
     fn first_changed(&self, len: u32) -> Option<u32> {
+        if self.changed(len) == 0 { None } else { self.find_changed(len) }
+    }
+
+    /// Zero if the first `len` words are as they were.
+    #[inline(always)]
+    fn changed(&self, len: u32) -> u64 {
+        let difference = |word: NonNull<Word>| {
+            // SAFETY: the first `len` words are initialised; each address is aligned and inside
+            // this thread's stack above its current sp, since frames below it were dropped.
+            unsafe { read_word(word.as_ref().at) ^ word.as_ref().value }
+        };
+        let mut word = self.words;
         let mut changed = 0;
-        for at in 0..len as usize {
-            // SAFETY: `len` words are initialised; each address is aligned and inside this
-            // thread's stack above its current sp, since frames below it were dropped.
-            changed |= unsafe {
-                let word = self.words.add(at).as_ref();
-                read_word(word.at) ^ word.value
-            };
+        // Four at a time: the loop's own instructions cost as much as a comparison.
+        for _ in 0..len / 4 {
+            // SAFETY: inside the array of words.
+            unsafe {
+                changed |= difference(word)
+                    | difference(word.add(1))
+                    | difference(word.add(2))
+                    | difference(word.add(3));
+                word = word.add(4);
+            }
         }
-        if changed == 0 { None } else { self.find_changed(len) }
+        for _ in 0..len % 4 {
+            changed |= difference(word);
+            // SAFETY: at most one behind the initialised words.
+            word = unsafe { word.add(1) };
+        }
+        changed
     }
 
     #[cold]
@@ -593,7 +633,7 @@ impl Walker {
         // SAFETY: at most two words a kept frame, and there is room for twice the frames. The
         // address was read in this walk.
         unsafe {
-            self.words.add(at as usize).write(Word { at: address, value: read_word(address) })
+            self.words.add(at as usize).write(Word { at: address, value: read_word(address) });
         };
         at.wrapping_add(1)
     }
@@ -661,12 +701,12 @@ fn rule_slot(key: u64) -> usize {
 /// A word of this thread's stack.
 ///
 /// # Safety
-/// `at` is inside this thread's stack, above its current sp.
+/// `at` is aligned and inside this thread's stack, above its current sp.
 #[inline(always)]
 unsafe fn read_word(at: u64) -> u64 {
     // SAFETY: the caller vouches for the address. Volatile, because the compiler knows other
     // owners of this memory.
-    unsafe { std::ptr::read_unaligned(at as *const u64) }
+    unsafe { std::ptr::read_volatile(at as *const u64) }
 }
 
 fn leave_late(

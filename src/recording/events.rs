@@ -224,20 +224,21 @@ impl Encoder {
             1 + u32::from(size > 0xff) + u32::from(size > 0xffff)
         };
         let size_len = (1_u32 << size_code) >> 1;
-        let (node_code, node_low, node_rest, node_len) = self.short_node(node.0);
         self.model.see_size(node.0, size);
+        if node.0 == self.model.predicted_node() {
+            self.model.node = node.0;
+            let (head, head_len) = head_word(delta, place.code, 0, Some(u64::from(size_code << 2)));
+            let len = store_head(out, head, head_len, place);
+            store_at(out, len, u64::from(size));
+            return (len + size_len) as usize;
+        }
+        let (node_code, node_low, node_rest, node_len) = self.short_node(node.0);
         self.model.see_node(node.0);
-
-        let (head, head_len) = head_word(delta, place.code, 0, {
-            Some(u64::from(node_code | (size_code << 2) | (node_low << 4)))
-        });
-        let first = head | (u64::from(place.bytes) << (8 * head_len));
-        let second = u64::from(node_rest) | (u64::from(size) << (8 * node_len));
-        let first_len = head_len + place.len;
-        // `first` has at most 8 bytes: 2 of head, 2 of time, 4 of address.
-        let joined = u128::from(first) | (u128::from(second) << (8 * first_len));
-        store(out, joined);
-        (first_len + node_len + size_len) as usize
+        let second = u64::from(node_code | (size_code << 2) | (node_low << 4));
+        let (head, head_len) = head_word(delta, place.code, 0, Some(second));
+        let len = store_head(out, head, head_len, place);
+        store_at(out, len, u64::from(node_rest) | (u64::from(size) << (8 * node_len)));
+        (len + node_len + size_len) as usize
     }
 
     /// A block was handed out: the general form.
@@ -276,8 +277,7 @@ impl Encoder {
         self.model.ticks += delta;
         self.see_address(address, place);
         let (head, head_len) = head_word(delta, place.code, 1, None);
-        store(out, u128::from(head | (u64::from(place.bytes) << (8 * head_len))));
-        (head_len + place.len) as usize
+        store_head(out, head, head_len, place) as usize
     }
 
     #[cold]
@@ -377,12 +377,9 @@ impl Encoder {
         }
     }
 
-    /// (code, the four bits in the second byte, the bytes behind the address, how many).
-    #[inline(always)]
+    /// How to say a node that was not predicted: (code, the four bits in the second byte, the
+    /// bytes behind the address, how many).
     fn short_node(&self, node: u32) -> (u32, u32, u32, u32) {
-        if node == self.model.predicted_node() {
-            return (0, 0, 0, 0);
-        }
         let delta = zigzag(i64::from(node) - i64::from(self.model.node));
         if delta < 16 {
             (1, delta as u32, 0, 0)
@@ -412,10 +409,25 @@ fn head_word(delta: u64, address_code: u8, operation: u64, second: Option<u64>) 
     (word, len)
 }
 
+/// Stores the head with the address bytes behind it, eight bytes at most (2 of head, 2 of time,
+/// 4 of address), and answers how many they are.
 #[inline(always)]
-fn store(out: &mut [u8; EVENT_BYTES_MAX], word: u128) {
-    if let Some(front) = out.first_chunk_mut::<16>() {
-        *front = word.to_le_bytes();
+fn store_head(
+    out: &mut [u8; EVENT_BYTES_MAX],
+    head: u64,
+    head_len: u32,
+    place: ShortAddress,
+) -> u32 {
+    store_at(out, 0, head | (u64::from(place.bytes) << (8 * head_len)));
+    head_len + place.len
+}
+
+/// Stores eight bytes at `at`, which is at most 8.
+#[inline(always)]
+fn store_at(out: &mut [u8; EVENT_BYTES_MAX], at: u32, word: u64) {
+    let at = at as usize & 15;
+    if let Some(room) = out.get_mut(at..at + 8) {
+        room.copy_from_slice(&word.to_le_bytes());
     }
 }
 

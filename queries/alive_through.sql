@@ -1,0 +1,27 @@
+-- # Alive all through a window
+-- What was made before a window and not freed in it? Two moments far apart, so that caches have
+-- turned over: what is left is held for good. A window that ends before the run reads every
+-- allocation.
+--
+-- group  leaks
+-- param  from : time = 1m   beginning of the window
+-- param  to : time =    end of the window; the end of the recording if not given
+-- param  limit : int = 50   most rows
+-- column bt : backtrace  the site's backtrace
+-- column site  its first own function
+-- column alive_bytes : bytes  bytes of these blocks
+-- column alive_blocks : count  how many
+-- view   flame
+WITH alive(bt, size) AS (
+    SELECT bt, size FROM allocations WHERE dealloc_after IS NULL AND alloc_after <= :from
+    UNION ALL
+    SELECT bt, size FROM allocations
+    WHERE :to IS NOT NULL AND alloc_after <= :from AND dealloc_after > :to
+)
+SELECT alive.bt AS bt, frames.function AS site, sum(alive.size) AS alive_bytes, count(*) AS alive_blocks
+FROM alive
+LEFT JOIN sites ON sites.bt = alive.bt
+LEFT JOIN frames ON frames.id = sites.frame
+GROUP BY alive.bt
+ORDER BY alive_bytes DESC, alive.bt
+LIMIT :limit;

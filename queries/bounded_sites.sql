@@ -1,0 +1,32 @@
+-- # Bounded, like a cache
+-- Which call sites keep memory and go on allocating, but held about as much at half time as at the
+-- end?
+--
+-- group  leaks
+-- param  percent : int = 10   by how many percent the two may differ
+-- param  limit : int = 50   most rows
+-- column bt : backtrace  the site's backtrace
+-- column site  its first own function
+-- column live_bytes : bytes  alive at the end
+-- column half_bytes : bytes  alive at half time
+-- column growth_bytes : bytes  the difference
+-- column last_after : moment  last allocation
+-- view   flame
+WITH half(bt, live_bytes) AS (
+    SELECT bt, live_bytes FROM (
+        SELECT bt, live_bytes, max(slice) FROM site_timeline
+        WHERE slice < (SELECT count(*) FROM timeline) / 2
+        GROUP BY bt
+    )
+)
+SELECT sites.bt AS bt, frames.function AS site, sites.live_bytes AS live_bytes,
+    coalesce(half.live_bytes, 0) AS half_bytes,
+    sites.live_bytes - coalesce(half.live_bytes, 0) AS growth_bytes,
+    sites.last_after AS last_after
+FROM sites
+LEFT JOIN half ON half.bt = sites.bt
+LEFT JOIN frames ON frames.id = sites.frame
+WHERE sites.last_after >= 0.9 * (SELECT value FROM meta WHERE key = 'duration_ns')
+    AND sites.live_bytes > 0 AND abs(sites.live_bytes - coalesce(half.live_bytes, 0)) <= sites.live_bytes * :percent / 100.0
+ORDER BY live_bytes DESC, sites.bt
+LIMIT :limit;

@@ -1,0 +1,43 @@
+-- # Grew between two moments
+-- What is the difference between what was alive at two moments, by call site? Put them just before
+-- and just after a step or a spike of the curve. Both are moved to the end of the slice of the run
+-- in which they lie.
+--
+-- group  moments
+-- param  from : time = 0   the first moment
+-- param  to : time =    the second moment; the end of the recording if not given
+-- param  limit : int = 50   most rows
+-- column bt : backtrace  the site's backtrace
+-- column site  its first own function
+-- column growth_bytes : bytes  alive at the second moment minus at the first
+-- column from_bytes : bytes  alive at the first
+-- column to_bytes : bytes  alive at the second
+-- view   flame
+WITH width(n) AS (SELECT coalesce((SELECT value FROM meta WHERE key = 'site_slices'), 1)),
+ends(a, b) AS (
+    SELECT coalesce((SELECT min(slice) FROM timeline WHERE to_after > :from), max(slice)),
+        CASE WHEN :to IS NULL THEN max(slice)
+            ELSE coalesce((SELECT min(slice) FROM timeline WHERE to_after > :to), max(slice)) END
+    FROM timeline
+),
+chosen(a, b) AS (SELECT a / n * n + n - 1, b / n * n + n - 1 FROM ends, width),
+before(bt, bytes) AS (
+    SELECT bt, live_bytes FROM (
+        SELECT bt, live_bytes, max(slice) FROM site_timeline WHERE slice <= (SELECT a FROM chosen) GROUP BY bt
+    )
+),
+later(bt, bytes) AS (
+    SELECT bt, live_bytes FROM (
+        SELECT bt, live_bytes, max(slice) FROM site_timeline WHERE slice <= (SELECT b FROM chosen) GROUP BY bt
+    )
+)
+SELECT sites.bt AS bt, frames.function AS site,
+    coalesce(later.bytes, 0) - coalesce(before.bytes, 0) AS growth_bytes,
+    coalesce(before.bytes, 0) AS from_bytes, coalesce(later.bytes, 0) AS to_bytes
+FROM sites
+LEFT JOIN before ON before.bt = sites.bt
+LEFT JOIN later ON later.bt = sites.bt
+LEFT JOIN frames ON frames.id = sites.frame
+WHERE coalesce(later.bytes, 0) <> coalesce(before.bytes, 0)
+ORDER BY growth_bytes DESC, sites.bt
+LIMIT :limit;

@@ -1,0 +1,27 @@
+-- # Never freed, older than an age
+-- Which call sites hold blocks that are at least so old and that nobody has freed? Blocks that are
+-- alive at the end of the recording are not all leaked: the older, the more suspicious.
+--
+-- group  leaks
+-- param  age : duration = 10m   how old a block must be at the end of the recording
+-- param  limit : int = 50   most rows
+-- column bt : backtrace  the site's backtrace
+-- column site  its first own function
+-- column live_bytes : bytes  bytes of these blocks
+-- column live_blocks : count  how many
+-- column oldest_ns : ns  age of the oldest
+-- view   flame
+WITH run(duration_ns) AS (SELECT value FROM meta WHERE key = 'duration_ns'),
+old(bt, bytes, blocks, first_after) AS (
+    SELECT bt, sum(size), count(*), min(alloc_after)
+    FROM allocations
+    WHERE dealloc_after IS NULL AND alloc_after <= (SELECT duration_ns FROM run) - :age
+    GROUP BY bt
+)
+SELECT old.bt AS bt, frames.function AS site, old.bytes AS live_bytes, old.blocks AS live_blocks,
+    (SELECT duration_ns FROM run) - old.first_after AS oldest_ns
+FROM old
+LEFT JOIN sites ON sites.bt = old.bt
+LEFT JOIN frames ON frames.id = sites.frame
+ORDER BY live_bytes DESC, live_blocks DESC, old.bt
+LIMIT :limit;

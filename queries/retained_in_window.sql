@@ -1,0 +1,29 @@
+-- # Retained in a window
+-- What was made in a window of the run and is not freed at its end? With a window around one burst
+-- of load, this is what the burst left behind. A window that ends before the run reads every
+-- allocation.
+--
+-- group  leaks
+-- param  from : time = 0   beginning of the window
+-- param  to : time =    end of the window; the end of the recording if not given
+-- param  limit : int = 50   most rows
+-- column bt : backtrace  the site's backtrace
+-- column site  its first own function
+-- column retained_bytes : bytes  bytes of these blocks
+-- column retained_blocks : count  how many
+-- view   flame
+WITH retained(bt, size) AS (
+    SELECT bt, size FROM allocations
+    WHERE dealloc_after IS NULL AND alloc_after >= :from AND (:to IS NULL OR alloc_after <= :to)
+    UNION ALL
+    SELECT bt, size FROM allocations
+    WHERE :to IS NOT NULL AND alloc_after >= :from AND alloc_after <= :to AND dealloc_after > :to
+)
+SELECT retained.bt AS bt, frames.function AS site, sum(retained.size) AS retained_bytes,
+    count(*) AS retained_blocks
+FROM retained
+LEFT JOIN sites ON sites.bt = retained.bt
+LEFT JOIN frames ON frames.id = sites.frame
+GROUP BY retained.bt
+ORDER BY retained_bytes DESC, retained.bt
+LIMIT :limit;

@@ -1,1 +1,0 @@
-//! The command line: what was typed becomes one library call, and its answer is printed.

@@ -1,0 +1,240 @@
+//! What may be typed on the command line. Help, completions and manual pages are made from this.
+//!
+//! Reads and writes nothing: plain types, parsed by clap.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::output::Format;
+
+/// Ask your heap: what was allocated, where, when, and why is it still there?
+#[derive(Debug, Parser)]
+#[command(
+    name = "rheaper",
+    version,
+    args_conflicts_with_subcommands = true,
+    arg_required_else_help = true
+)]
+#[command(after_help = "Examples:
+  rheaper rip-1767225600 heap.db       turn a recording into a database
+  rheaper tui heap.db                  look at it
+  rheaper report heap.db               one page of text
+  rheaper query heap.db never_freed_older_than --age 10m
+  rheaper sql heap.db                  ask in SQL
+
+Answers go to stdout, everything else to stderr. Exit codes: 0 done, 1 the question failed,
+2 wrong usage, 3 the file can't be read, 130 interrupted.")]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The short form of `load`.
+    #[command(flatten)]
+    pub short: ShortLoad,
+}
+
+/// `rheaper RECORDING DB`
+#[derive(Args, Debug)]
+pub(crate) struct ShortLoad {
+    /// A recording (`rip-…`), to be turned into a database
+    #[arg(value_name = "RECORDING", requires = "database")]
+    pub recording: Option<PathBuf>,
+    /// The database to write
+    #[arg(value_name = "DB")]
+    pub database: Option<PathBuf>,
+}
+
+/// What rheaper can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Turn a recording into a database
+    Load(LoadArgs),
+    /// Explore a database, or a recording, on the screen
+    Tui(TuiArgs),
+    /// Ask in SQL: a prompt, or statements from -c, -f or stdin
+    Sql(SqlArgs),
+    /// Run a canned query; without a name, list them
+    Query(QueryArgs),
+    /// One page: totals, peak, growth, suspects, losses
+    Report(ReportArgs),
+    /// Fail if a canned query finds something: for CI
+    Check(CheckArgs),
+    /// What is in a recording, and what was lost
+    Info(InfoArgs),
+    /// Print shell completions
+    Completions(CompletionsArgs),
+    /// Print a manual page, or write all of them
+    Man(ManArgs),
+}
+
+/// `rheaper load`
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  rheaper load rip-1767225600                     writes rip-1767225600.db
+  rheaper load rip-1767225600 -o heap.db --symbols ./target/release/server")]
+pub(crate) struct LoadArgs {
+    /// The recording
+    pub recording: PathBuf,
+    /// The database to write [default: the recording's name with .db]
+    #[arg(short, long, value_name = "DB")]
+    pub output: Option<PathBuf>,
+    /// A file with symbols, or a directory to search by build id; may be repeated
+    #[arg(long, value_name = "DIR|FILE")]
+    pub symbols: Vec<PathBuf>,
+    /// Replace a database that was made from another recording
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `rheaper tui`
+#[derive(Args, Debug)]
+#[command(
+    after_help = "A recording is loaded first, into a database beside it. Where stdout is not a terminal, the
+report is printed instead.
+
+Example:
+  rheaper tui heap.db"
+)]
+pub(crate) struct TuiArgs {
+    /// A database or a recording
+    pub file: PathBuf,
+}
+
+/// `rheaper sql`
+#[derive(Args, Debug)]
+#[command(
+    after_help = "The database is only read: nothing can be changed or created, by any statement.
+
+Examples:
+  rheaper sql heap.db
+  rheaper sql heap.db -c 'SELECT bt, sum(size) FROM allocations GROUP BY bt' --format csv
+  echo 'SELECT count(*) FROM allocations;' | rheaper sql heap.db"
+)]
+pub(crate) struct SqlArgs {
+    /// The database
+    pub database: PathBuf,
+    /// Run these statements and end; may be repeated
+    #[arg(short, long, value_name = "SQL", conflicts_with = "file")]
+    pub command: Vec<String>,
+    /// Run the statements of this file and end
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// How answers look
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// Go on behind a statement that failed
+    #[arg(long)]
+    pub keep_going: bool,
+    /// Print no names of columns
+    #[arg(long)]
+    pub no_headers: bool,
+}
+
+/// `rheaper query`
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Queries of your own join the list: put .sql files into the `queries` directory of rheaper's
+configuration directory ($RHEAPER_CONFIG, else ~/.config/rheaper).
+
+Examples:
+  rheaper query heap.db
+  rheaper query heap.db never_freed_older_than --describe
+  rheaper query heap.db never_freed_older_than --age 10m --format csv"
+)]
+pub(crate) struct QueryArgs {
+    /// The database
+    pub database: PathBuf,
+    /// The query; without it all are listed
+    pub name: Option<String>,
+    /// The query's own parameters, each as --NAME VALUE; and --describe, --format FORMAT, --sql
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "--PARAM VALUE")]
+    pub rest: Vec<String>,
+}
+
+/// `rheaper report`
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  rheaper report heap.db --markdown > issue.md")]
+pub(crate) struct ReportArgs {
+    /// The database
+    pub database: PathBuf,
+    /// For an issue
+    #[arg(long, conflicts_with = "json")]
+    pub markdown: bool,
+    /// For a program
+    #[arg(long)]
+    pub json: bool,
+    /// How many suspects
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    pub top: usize,
+}
+
+/// `rheaper check`
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Prints the rows and exits with 1 if there are more of them than allowed, or more bytes.
+
+Examples:
+  rheaper check heap.db --query never_freed_older_than --param age=30s --max-rows 0
+  rheaper check heap.db --query live_at_end --max-bytes 16MiB"
+)]
+pub(crate) struct CheckArgs {
+    /// The database
+    pub database: PathBuf,
+    /// The canned query
+    #[arg(short, long, value_name = "NAME")]
+    pub query: String,
+    /// A parameter of it; may be repeated
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    pub param: Vec<String>,
+    /// Most rows that are no failure [default: 0, where no --max-bytes is given]
+    #[arg(long, value_name = "N")]
+    pub max_rows: Option<u64>,
+    /// Most bytes that are no failure, summed over the rows
+    #[arg(long, value_name = "BYTES")]
+    pub max_bytes: Option<String>,
+    /// The column that --max-bytes sums [default: the first one that has bytes]
+    #[arg(long, value_name = "NAME", requires = "max_bytes")]
+    pub column: Option<String>,
+    /// How the rows look
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// `rheaper info`
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  rheaper info rip-1767225600")]
+pub(crate) struct InfoArgs {
+    /// A recording
+    pub recording: PathBuf,
+}
+
+/// `rheaper completions`
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  rheaper completions bash > ~/.local/share/bash-completion/completions/rheaper")]
+pub(crate) struct CompletionsArgs {
+    /// Your shell
+    pub shell: clap_complete::Shell,
+}
+
+/// `rheaper man`
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  rheaper man | man -l -
+  rheaper man --directory ~/.local/share/man/man1")]
+pub(crate) struct ManArgs {
+    /// Write a page for each command into this directory instead
+    #[arg(long, value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+}
+
+/// How answers look.
+#[derive(Args, Debug)]
+pub(crate) struct OutputArgs {
+    /// The format of answers
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub format: Format,
+}

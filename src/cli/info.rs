@@ -1,0 +1,100 @@
+//! `rheaper info`: what is in a recording, and what was lost.
+//!
+//! Reads: a recording, without its events. Writes: text to stdout.
+
+use std::io::{self, BufWriter, Write};
+
+use crate::cli::args::InfoArgs;
+use crate::cli::failure::Failure;
+use crate::database::clean;
+use crate::database::human;
+use crate::loader::{self, Ending, Info};
+
+/// `rheaper info`
+pub(crate) fn info(args: &InfoArgs) -> Result<(), Failure> {
+    let info = loader::info(&args.recording)?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    write(&info, &mut out)?;
+    Ok(out.flush()?)
+}
+
+fn write(info: &Info, out: &mut dyn Write) -> io::Result<()> {
+    let ending = match info.ending {
+        Ending::Sealed => "whole".to_owned(),
+        Ending::WriteFailed(code) => {
+            format!("whole up to a write that failed: {}", io::Error::from_raw_os_error(code))
+        }
+        Ending::CutOff => "has no end: the process was killed, or is still running".to_owned(),
+    };
+    writeln!(out, "recording   {}", clean::line(&info.path.to_string_lossy()))?;
+    writeln!(out, "size        {}", bytes(info.file_bytes))?;
+    writeln!(out, "duration    {}", human::duration(info.duration_ns as f64))?;
+    writeln!(out, "ending      {ending}")?;
+    writeln!(out, "frames      {} distinct", info.nodes)?;
+    for block in &info.blocks {
+        writeln!(
+            out,
+            "blocks      {} {}, {}",
+            block.blocks,
+            clean::line(&block.kind),
+            bytes(block.bytes)
+        )?;
+    }
+    for stream in &info.streams {
+        let missing = match stream.missing_bytes {
+            0 => String::new(),
+            missing => format!(", {} missing", bytes(missing)),
+        };
+        writeln!(
+            out,
+            "stream      {}: {} blocks, {}{missing}",
+            stream.id,
+            stream.blocks,
+            bytes(stream.bytes)
+        )?;
+    }
+    parts(info, out)
+}
+
+/// Threads, modules, damage and losses.
+fn parts(info: &Info, out: &mut dyn Write) -> io::Result<()> {
+    for thread in &info.threads {
+        writeln!(
+            out,
+            "thread      {}: {} (os {})",
+            thread.id,
+            clean::line(&thread.name),
+            thread.os_id
+        )?;
+    }
+    for module in &info.modules {
+        let main = if module.main { ", the executable" } else { "" };
+        let build_id = if module.build_id.is_empty() { "none" } else { &module.build_id };
+        writeln!(out, "module      {}, build id {build_id}{main}", clean::line(&module.path))?;
+    }
+    if info.damaged_places + info.torn_bytes > 0 {
+        let damaged = (info.damaged_places, bytes(info.damaged_bytes), bytes(info.torn_bytes));
+        writeln!(
+            out,
+            "damaged     {} places, {}; {} torn at the end",
+            damaged.0, damaged.1, damaged.2
+        )?;
+    }
+    if info.losses.is_empty() {
+        writeln!(out, "lost        nothing")?;
+    }
+    for loss in &info.losses {
+        writeln!(
+            out,
+            "lost        {} {}: {}",
+            loss.count,
+            clean::line(&loss.name),
+            clean::line(&loss.meaning)
+        )?;
+    }
+    Ok(())
+}
+
+fn bytes(bytes: u64) -> String {
+    human::bytes(bytes as f64)
+}

@@ -1,0 +1,104 @@
+//! The command line: what was typed becomes one library call, and its answer is printed.
+//!
+//! Reads: arguments. Writes: answers to stdout, narration to stderr.
+//!
+//! Invariants:
+//! - Exit codes are those of [`failure`]; clap's own for wrong usage is the same 2.
+//! - A reader that closes the pipe ends the program silently.
+
+mod load;
+mod sql;
+mod query;
+mod check;
+mod info;
+mod generate;
+pub(crate) mod open;
+pub(crate) mod ask;
+pub(crate) mod narrate;
+pub(crate) mod failure;
+mod args;
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::args::{Cli, Command, LoadArgs, ReportArgs, TuiArgs};
+use crate::cli::failure::Failure;
+use crate::database::CancelToken;
+use crate::interrupt;
+use crate::report::{self, ReportFormat};
+
+pub(crate) use crate::cli::query::{bind_words, catalog, describe, find, list};
+pub(crate) use crate::cli::sql::read_script;
+
+/// Runs the command that the arguments name, the program's name first.
+pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match dispatch(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if !failure.message.is_empty() {
+                narrate::error(&failure.message);
+            }
+            failure.exit_code()
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<(), Failure> {
+    let cancel = interrupt::install();
+    match cli.command {
+        Some(Command::Load(args)) => load::load(args, &cancel),
+        Some(Command::Tui(args)) => tui(&args, &cancel),
+        Some(Command::Sql(args)) => sql::sql(&args, &cancel),
+        Some(Command::Query(args)) => query::query(&args, &cancel),
+        Some(Command::Report(args)) => print_report(&args, &cancel),
+        Some(Command::Check(args)) => check::check(&args, &cancel),
+        Some(Command::Info(args)) => info::info(&args),
+        Some(Command::Completions(args)) => generate::completions(&args),
+        Some(Command::Man(args)) => generate::man(&args),
+        None => {
+            let (Some(recording), output) = (cli.short.recording, cli.short.database) else {
+                return Err(Failure::usage("expected a command, or a recording and a database"));
+            };
+            load::load(LoadArgs { recording, output, symbols: Vec::new(), force: false }, &cancel)
+        }
+    }
+}
+
+fn tui(args: &TuiArgs, cancel: &CancelToken) -> Result<(), Failure> {
+    let database = load::database_of(&args.file, cancel)?;
+    if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
+        return print_report(
+            &ReportArgs { database, markdown: false, json: false, top: 5 },
+            cancel,
+        );
+    }
+    open::database(&database)?;
+    explore(&database)
+}
+
+fn print_report(args: &ReportArgs, cancel: &CancelToken) -> Result<(), Failure> {
+    let database = open::database(&args.database)?;
+    let format = match (args.markdown, args.json) {
+        (true, _) => ReportFormat::Markdown,
+        (_, true) => ReportFormat::Json,
+        _ => ReportFormat::Text,
+    };
+    let report = report::gather(&database, args.top, cancel)?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    report::write(&report, format, &mut out)?;
+    Ok(out.flush()?)
+}
+
+fn explore(database: &std::path::Path) -> Result<(), Failure> {
+    let options = crate::tui::TuiOptions::default();
+    crate::tui::run(database, &options).map_err(|error| Failure::question(error.to_string()))
+}

@@ -1,0 +1,60 @@
+//! The files of `queries/`, as part of this binary, in the order in which they are listed.
+//!
+//! Invariant: every file of `queries/` is here; a test compares.
+
+macro_rules! queries {
+    ($($name:literal)*) => {
+        &[$(($name, include_str!(concat!("../../../queries/", $name, ".sql")))),*]
+    };
+}
+
+/// Name and text of each.
+pub(super) const QUERIES: &[(&str, &str)] = queries! {
+    "suspects"
+    "never_freed_older_than"
+    "never_freed"
+    "all_leaked"
+    "partial_leaks"
+    "growing_sites"
+    "bounded_sites"
+    "growth_by_site"
+    "survival_by_site"
+    "suspicious_age"
+    "freed_at_shutdown"
+    "startup_constants"
+    "idle_sites"
+    "late_sites"
+    "retained_in_window"
+    "alive_through"
+    "live_at_peak"
+    "own_peaks"
+    "alive_at"
+    "peak_in_window"
+    "grew_between"
+    "timeline"
+    "most_allocations"
+    "most_bytes"
+    "largest_blocks"
+    "tiny_blocks"
+    "size_histogram"
+    "temporary"
+    "short_lived"
+    "churn"
+    "steady_state"
+    "lifetimes"
+    "realloc_sites"
+    "realloc_chains"
+    "growing_containers"
+    "size_class_waste"
+    "sparse_pages"
+    "unusual_requests"
+    "by_crate"
+    "by_thread"
+    "cross_thread_frees"
+    "thread_matrix"
+    "through"
+    "build_up"
+    "overview"
+    "health"
+    "failures"
+};

@@ -1,0 +1,275 @@
+//! Opens a database so that nothing can be written, anywhere, by any SQL.
+//!
+//! Reads: a file, its header first. Writes: nothing, no side file either.
+//!
+//! Invariants:
+//! - A statement is prepared only if [`allows`] has allowed every single thing that it does.
+//! - The guards don't rely on each other: read-only file handle, authorizer, no attached
+//!   databases, defensive mode, `query_only`.
+//! - Values, memory and time are limited, so that a question can fail but never take the machine.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use rusqlite::config::DbConfig;
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+use rusqlite::limits::Limit;
+use rusqlite::{Connection, OpenFlags};
+
+use crate::database::cancel::{STEPS, Watch};
+use crate::database::error::{OpenError, OpenProblem};
+use crate::database::functions;
+use crate::database::schema::{APPLICATION_ID, SCHEMA_VERSION};
+
+/// The schema's own number, as the header has it.
+const KNOWN: u32 = SCHEMA_VERSION.cast_unsigned();
+
+/// The largest text, blob or row, as one call on a larger one could not be interrupted.
+const VALUE_MAX_BYTES: i32 = 16 << 20;
+/// The longest statement.
+const SQL_MAX_BYTES: i32 = 1 << 20;
+/// Depth of expressions and of the parser, against deep nesting.
+const EXPRESSION_DEPTH_MAX: i32 = 500;
+/// Pages that SQLite keeps, in KiB.
+const CACHE_KIB: i32 = 32 << 10;
+
+/// Tables that every database of ours has, and that must be plain tables: a view or a virtual
+/// table of the same name could answer anything, or never.
+const TABLES: [&str; 9] = [
+    "allocations",
+    "frames",
+    "backtrace_frames",
+    "sites",
+    "timeline",
+    "site_timeline",
+    "suspects",
+    "threads",
+    "meta",
+];
+
+/// What may differ from one opening to another.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenOptions {
+    /// The most memory that SQLite may use, in this whole process. `None` leaves it as it is.
+    pub heap_max_bytes: Option<u64>,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self { heap_max_bytes: Some(512 << 20) }
+    }
+}
+
+/// A database of ours, opened to be asked.
+#[derive(Debug)]
+pub struct Database {
+    pub(crate) connection: Connection,
+    pub(crate) watch: Watch,
+    path: PathBuf,
+}
+
+impl Database {
+    /// Opens a database that rheaper made.
+    ///
+    /// # Errors
+    /// With one sentence for a file that is missing, foreign, damaged or newer.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        Self::open_with(path, &OpenOptions::default())
+    }
+
+    /// As [`open`](Self::open), with options.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Self, OpenError> {
+        open(path, options).map_err(|problem| OpenError { path: path.to_owned(), problem })
+    }
+
+    /// The file, as it was given.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// The pragmas that answer without changing anything, and whether they may have an argument.
+const PRAGMAS: &[(&str, Argument)] = &[
+    ("application_id", Argument::None),
+    ("collation_list", Argument::None),
+    ("compile_options", Argument::None),
+    ("data_version", Argument::None),
+    ("database_list", Argument::None),
+    ("encoding", Argument::None),
+    ("foreign_key_list", Argument::Any),
+    ("freelist_count", Argument::None),
+    ("function_list", Argument::None),
+    ("index_info", Argument::Any),
+    ("index_list", Argument::Any),
+    ("index_xinfo", Argument::Any),
+    ("integrity_check", Argument::Any),
+    ("journal_mode", Argument::None),
+    ("module_list", Argument::None),
+    ("page_count", Argument::None),
+    ("page_size", Argument::None),
+    ("pragma_list", Argument::None),
+    ("query_only", Argument::None),
+    ("quick_check", Argument::Any),
+    ("schema_version", Argument::None),
+    ("table_info", Argument::Any),
+    ("table_list", Argument::Any),
+    ("table_xinfo", Argument::Any),
+    ("temp_store", Argument::None),
+    ("trusted_schema", Argument::None),
+    ("user_version", Argument::None),
+];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Argument {
+    /// With one it would set something.
+    None,
+    /// It names what to look at.
+    Any,
+}
+
+/// Functions that reach outside the query or can hand out internals.
+const FUNCTIONS_DENIED: &[&str] =
+    &["load_extension", "fts3_tokenizer", "sqlite_log", "readfile", "writefile", "edit"];
+
+/// Whether a statement may do this. Everything that is not named is refused.
+fn allows(action: &AuthAction<'_>) -> bool {
+    match action {
+        AuthAction::Select | AuthAction::Read { .. } | AuthAction::Recursive => true,
+        AuthAction::Function { function_name } => {
+            !FUNCTIONS_DENIED.iter().any(|denied| denied.eq_ignore_ascii_case(function_name))
+        }
+        AuthAction::Pragma { pragma_name, pragma_value } => {
+            PRAGMAS.iter().any(|(name, argument)| {
+                name.eq_ignore_ascii_case(pragma_name)
+                    && (pragma_value.is_none() || *argument == Argument::Any)
+            })
+        }
+        _ => false,
+    }
+}
+
+fn open(path: &Path, options: &OpenOptions) -> Result<Database, OpenProblem> {
+    check_header(path)?;
+    // An absolute path can't be taken for a URI, which `file:x?mode=rwc` would be.
+    let absolute = path.canonicalize().map_err(|error| unreadable(&error))?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection =
+        Connection::open_with_flags(absolute, flags).map_err(|error| damaged(&error))?;
+    let watch = Watch::default();
+    configure(&connection, options).map_err(|error| damaged(&error))?;
+    functions::register(&connection).map_err(|error| damaged(&error))?;
+    check_tables(&connection)?;
+    let heed = watch.clone();
+    connection
+        .progress_handler(STEPS, Some(move || heed.stopped().is_some()))
+        .map_err(|error| damaged(&error))?;
+    connection
+        .authorizer(Some(|context: AuthContext<'_>| {
+            if allows(&context.action) { Authorization::Allow } else { Authorization::Deny }
+        }))
+        .map_err(|error| damaged(&error))?;
+    Ok(Database { connection, watch, path: path.to_owned() })
+}
+
+fn configure(connection: &Connection, options: &OpenOptions) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_ATTACH_CREATE, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_ATTACH_WRITE, false)?;
+    // A mistyped "name" would silently be a string, as it still is in sqlite3 before 3.41.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, VALUE_MAX_BYTES)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_SQL_LENGTH, SQL_MAX_BYTES)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_EXPR_DEPTH, EXPRESSION_DEPTH_MAX)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_WORKER_THREADS, 0)?;
+    connection.pragma_update(None, "query_only", true)?;
+    // No file for sorting either. What does not fit the heap limit fails with a message.
+    connection.pragma_update(None, "temp_store", "memory")?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    // Never mapped: a file that is truncated while we read it would raise SIGBUS.
+    connection.pragma_update(None, "mmap_size", 0)?;
+    if let Some(bytes) = options.heap_max_bytes {
+        connection.pragma_update(
+            None,
+            "hard_heap_limit",
+            i64::try_from(bytes).unwrap_or(i64::MAX),
+        )?;
+    }
+    Ok(())
+}
+
+/// Looks at the first bytes before SQLite does, as it has one message for many faults, and as it
+/// would write beside a file in WAL mode.
+fn check_header(path: &Path) -> Result<(), OpenProblem> {
+    const HEADER_BYTES: usize = 100;
+    let metadata = std::fs::metadata(path).map_err(|error| unreadable(&error))?;
+    if !metadata.is_file() {
+        return Err(OpenProblem::NotAFile);
+    }
+    let mut header = Vec::with_capacity(HEADER_BYTES);
+    let file = File::open(path).map_err(|error| unreadable(&error))?;
+    file.take(HEADER_BYTES as u64).read_to_end(&mut header).map_err(|error| unreadable(&error))?;
+    if header.is_empty() {
+        return Err(OpenProblem::Empty);
+    }
+    if header.len() < HEADER_BYTES || !header.starts_with(b"SQLite format 3\0") {
+        return Err(OpenProblem::NotSqlite);
+    }
+    let word =
+        |at: usize| header[at..at + 4].iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte));
+    if word(68) != APPLICATION_ID.cast_unsigned() {
+        return Err(OpenProblem::Foreign);
+    }
+    match word(60) {
+        KNOWN => {}
+        found if found > KNOWN => {
+            return Err(OpenProblem::Newer { found, known: KNOWN });
+        }
+        found => {
+            return Err(OpenProblem::Older { found, known: KNOWN });
+        }
+    }
+    if header[18] == 2 || header[19] == 2 {
+        return Err(OpenProblem::WriteAheadLog);
+    }
+    Ok(())
+}
+
+fn check_tables(connection: &Connection) -> Result<(), OpenProblem> {
+    let mut statement = connection
+        .prepare("SELECT type, coalesce(sql, '') FROM sqlite_schema WHERE name = ?1 COLLATE NOCASE")
+        .map_err(|error| damaged(&error))?;
+    for name in TABLES {
+        let found: Result<(String, String), _> =
+            statement.query_row([name], |row| Ok((row.get(0)?, row.get(1)?)));
+        match found {
+            Ok((kind, sql))
+                if kind == "table" && !sql.to_ascii_uppercase().starts_with("CREATE VIRTUAL") => {}
+            Ok(_) | Err(rusqlite::Error::QueryReturnedNoRows) => {
+                return Err(OpenProblem::Table(name));
+            }
+            Err(error) => return Err(damaged(&error)),
+        }
+    }
+    Ok(())
+}
+
+fn unreadable(error: &std::io::Error) -> OpenProblem {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => OpenProblem::Missing,
+        _ => OpenProblem::Unreadable(error.to_string()),
+    }
+}
+
+fn damaged(error: &rusqlite::Error) -> OpenProblem {
+    match error {
+        rusqlite::Error::SqliteFailure(_, Some(message)) => OpenProblem::Damaged(message.clone()),
+        other => OpenProblem::Damaged(other.to_string()),
+    }
+}

@@ -1,0 +1,87 @@
+//! The page for a terminal: sections of short lines.
+//!
+//! Invariant: every text that comes from the database is cleaned here, at the last print.
+
+use std::io::{self, Write};
+
+use crate::database::{clean, human};
+use crate::report::{Report, sparkline};
+
+/// Columns of the curve.
+const CURVE_WIDTH: usize = 60;
+
+pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    let lines = summary(report);
+    let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    writeln!(out, "rheaper report: {}\n", clean::line(&report.file))?;
+    for (name, value) in lines {
+        writeln!(out, "{name:width$}  {}", clean::line(&value))?;
+    }
+    if report.suspects.is_empty() {
+        writeln!(out, "\nSuspects\n  none: nothing is alive at the end of the recording")?;
+    } else {
+        writeln!(out, "\nSuspects, alive at the end; the first is the first to look at")?;
+    }
+    for suspect in &report.suspects {
+        writeln!(out, "  {}", clean::line(&suspect.sentence))?;
+        for frame in &suspect.frames {
+            writeln!(out, "      {}", clean::line(frame))?;
+        }
+    }
+    if !report.temporaries.is_empty() {
+        writeln!(out, "\nTemporaries, freed by their own thread before it allocated twice more")?;
+    }
+    for temporary in &report.temporaries {
+        let share = human::share(temporary.share);
+        let (count, function) = (human::count(temporary.blocks), clean::line(&temporary.function));
+        writeln!(out, "  {count} blocks, {share} of what {function} makes")?;
+    }
+    writeln!(out, "\nLost")?;
+    if report.losses.is_empty() {
+        writeln!(out, "  nothing")?;
+    }
+    for loss in &report.losses {
+        let (name, meaning) = (clean::line(&loss.name), clean::line(&loss.meaning));
+        writeln!(out, "  {} {name}: {meaning}", human::count(loss.count))?;
+    }
+    Ok(())
+}
+
+/// The figures, as name and value; markdown has the same.
+pub(super) fn summary(report: &Report) -> Vec<(&'static str, String)> {
+    let bytes = |bytes: i64| human::bytes(bytes as f64);
+    let time = |ns: i64| human::duration(ns as f64);
+    let mut lines = vec![
+        ("duration", time(report.duration_ns)),
+        (
+            "allocated",
+            format!(
+                "{} in {} blocks from {} sites and {} threads; {} freed",
+                bytes(report.allocated_bytes),
+                human::count(report.allocations),
+                human::count(report.sites),
+                human::count(report.threads),
+                human::count(report.frees),
+            ),
+        ),
+        ("peak", format!("{} at {}", bytes(report.peak_bytes), time(report.peak_after))),
+        (
+            "at the end",
+            format!("{} in {} blocks", bytes(report.live_bytes), human::count(report.live_blocks)),
+        ),
+        ("live bytes", sparkline(&report.curve, CURVE_WIDTH)),
+    ];
+    if let Some(growth) = report.growth {
+        let sign = if growth.bytes_per_hour >= 0.0 { "+" } else { "" };
+        let rate = human::bytes(growth.bytes_per_hour.round());
+        lines.push((
+            "growth",
+            format!("{sign}{rate} an hour in the second half (R² {:.2})", growth.fit),
+        ));
+    }
+    match report.ending.as_deref() {
+        None | Some("sealed") => {}
+        Some(ending) => lines.push(("ending", format!("{ending}: the recording is not whole"))),
+    }
+    lines
+}
