@@ -72,29 +72,26 @@ impl<'a> Build<'a> {
     ) -> Result<Connection, LoadError> {
         progress.begin(Phase::Events);
         let (mut sender, inserter) = channel();
+        let tables = output.begin_tables()?;
         let mut blocks = self.recording.blocks();
         let bytes = self.recording.file_bytes();
         let replay = &mut self.replay;
         let (outcome, inserted) = thread::scope(|scope| {
-            let inserting = scope.spawn(move || {
-                let connection = output.connect()?;
-                inserter.run(&connection)?;
-                Ok::<_, rusqlite::Error>(connection)
-            });
+            let inserting = scope.spawn(move || inserter.run(tables));
             let outcome = replay.run(&mut blocks, bytes, &mut sender, progress);
             sender.finish();
             (outcome, inserting.join())
         });
-        let connection = match inserted {
-            Ok(inserted) => inserted.map_err(|error| output.failed(error))?,
+        match inserted {
+            Ok(inserted) => inserted.map_err(|error| output.failed_io(error))?,
             Err(panic) => std::panic::resume_unwind(panic),
-        };
+        }
         let outcome = outcome.map_err(|error| LoadError::reading(self.recording.path(), error))?;
         if outcome == Outcome::Stopped {
             return Err(LoadError::interrupted());
         }
         progress.end(self.replay.merge.events());
-        Ok(connection)
+        output.resume()
     }
 
     /// The second pass alone: nobody takes the rows.

@@ -19,6 +19,8 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::database::schema::{APPLICATION_ID, SCHEMA};
 use crate::loader::error::LoadError;
+use crate::loader::insert::Tables;
+use crate::loader::pages::{PageFile, TableBuilder};
 
 /// The first bytes of every SQLite file.
 const SQLITE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -88,9 +90,42 @@ impl Output {
         Ok(Self { path: path.to_owned(), temporary: Temporary { path: temporary, kept: false } })
     }
 
-    /// Opens the file under construction, with the schema in it and a transaction begun. Nothing
-    /// here has to survive a crash: the file is not anybody's yet.
-    pub(in crate::loader) fn connect(&self) -> rusqlite::Result<Connection> {
+    /// Makes the file under construction an empty rheaper database, and gives what its two big
+    /// tables are built with. Nothing here has to survive a crash: the file is not anybody's yet.
+    pub(in crate::loader) fn begin_tables(&self) -> Result<Tables, LoadError> {
+        let failed = |error| self.failed(error);
+        let connection = self.connect().map_err(failed)?;
+        connection.execute_batch(SCHEMA).map_err(failed)?;
+        let root = |table: &str| {
+            let sql = "SELECT rootpage FROM sqlite_schema WHERE name = ?1";
+            connection
+                .query_row(sql, [table], |row| row.get::<_, u32>(0))
+                .map(|root| TableBuilder::new(root, PAGE_BYTES as usize))
+        };
+        let allocations = root("allocations").map_err(failed)?;
+        let reallocs = root("reallocs").map_err(failed)?;
+        connection.close().map_err(|(_, error)| failed(error))?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW)
+            .open(&self.temporary.path)
+            .and_then(|file| PageFile::open(file, PAGE_BYTES as usize))
+            .map_err(|error| LoadError::writing(&self.path, error))?;
+        Ok(Tables::new(file, allocations, reallocs))
+    }
+
+    /// Opens the file under construction for all other tables, in one transaction.
+    pub(in crate::loader) fn resume(&self) -> Result<Connection, LoadError> {
+        let open = || {
+            let connection = self.connect()?;
+            connection.execute_batch("BEGIN")?;
+            Ok(connection)
+        };
+        open().map_err(|error| self.failed(error))
+    }
+
+    fn connect(&self) -> rusqlite::Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX
             | OpenFlags::SQLITE_OPEN_NOFOLLOW;
@@ -100,13 +135,16 @@ impl Output {
              PRAGMA locking_mode = EXCLUSIVE; PRAGMA cache_size = -32768;
              PRAGMA temp_store = MEMORY;"
         ))?;
-        connection.execute_batch(SCHEMA)?;
-        connection.execute_batch("BEGIN")?;
         Ok(connection)
     }
 
     /// What a failed write means to the user.
     pub(in crate::loader) fn failed(&self, error: rusqlite::Error) -> LoadError {
+        LoadError::writing(&self.path, error)
+    }
+
+    /// The same where it is not SQLite that failed.
+    pub(in crate::loader) fn failed_io(&self, error: io::Error) -> LoadError {
         LoadError::writing(&self.path, error)
     }
 
