@@ -3,6 +3,9 @@
 
 mod format;
 mod load;
+mod load_damage;
+mod load_rollups;
+mod load_symbols;
 mod support;
 mod cli;
 mod gate;
