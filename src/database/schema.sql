@@ -14,7 +14,7 @@ CREATE TABLE allocations (
     size           INTEGER NOT NULL, -- bytes
     addr           INTEGER NOT NULL, -- address
     alloc_thread   INTEGER NOT NULL, -- thread that made it, `threads.id`
-    dealloc_thread INTEGER           -- thread that freed it; NULL: not freed by T
+    dealloc_thread INTEGER           -- thread that freed it; NULL: not freed by T, or its free was not recorded and its address was used again at dealloc_after
 );
 
 -- One row a distinct frame: a place in the code. Inlined functions are frames of their own.
@@ -28,7 +28,7 @@ CREATE TABLE frames (
     kind     TEXT NOT NULL,       -- own, std, runtime (async and thread runtimes, known crates), foreign (no Rust name), unknown
     inlined  INTEGER NOT NULL,    -- 1: inlined into the next frame outwards
     module   INTEGER,             -- the object that it is in, `modules.id`
-    offset   INTEGER              -- address in that object's file; of the call, not of the return
+    offset   INTEGER              -- address of the first call of it that was seen, in that object's file
 );
 
 -- Which frames a backtrace has.
@@ -55,6 +55,7 @@ CREATE TABLE sites (
     bt                  INTEGER PRIMARY KEY, -- the backtrace
     frame               INTEGER,             -- first own frame, else the innermost; `frames.id`
     suspect             INTEGER,             -- the group it is ranked in, `suspects.id`
+    tree                INTEGER,             -- its innermost frame in the call tree, `tree.id`
     stack               TEXT NOT NULL,       -- whole, truncated (deeper than the limit), failed (not unwound to its end), other (the recorder's table was full)
     depth               INTEGER NOT NULL,    -- frames
     allocations         INTEGER NOT NULL,    -- blocks made
@@ -154,10 +155,10 @@ CREATE TABLE tree (
     self_live_bytes INTEGER NOT NULL     -- of them, alive at T
 );
 
--- Block made by `realloc`: the row that it ended and the row that it began.
+-- Blocks made by `realloc`: the row that it ended and the row that it began.
 CREATE TABLE reallocs (
-    old_row INTEGER PRIMARY KEY, -- rowid in allocations
-    new_row INTEGER NOT NULL,    -- rowid in allocations
+    new_row INTEGER PRIMARY KEY, -- rowid in allocations of the block that it made
+    old_row INTEGER NOT NULL,    -- rowid in allocations of the block that it ended
     moved   INTEGER NOT NULL     -- 1: the address changed
 );
 
@@ -192,6 +193,26 @@ CREATE TABLE threads (
     live_bytes  INTEGER NOT NULL     -- bytes of them
 );
 
+-- The real calls (inlined ones left out) behind the backtraces, so that names can be resolved again without the recording.
+CREATE TABLE calls (
+    id     INTEGER PRIMARY KEY, -- number of the call
+    module INTEGER,             -- the object that it is in, `modules.id`; NULL: none that was recorded
+    offset INTEGER NOT NULL     -- address of the call in that object's file; in the process where there is none
+);
+
+-- The backtraces as a tree of calls; a stack is a call on top of another stack.
+CREATE TABLE stacks (
+    id     INTEGER PRIMARY KEY, -- number of the stack; parents have smaller ones
+    parent INTEGER,             -- the stack below; NULL: none
+    call   INTEGER NOT NULL     -- the innermost call, `calls.id`
+);
+
+-- Which stack a backtrace is.
+CREATE TABLE backtrace_stacks (
+    bt    INTEGER PRIMARY KEY, -- the backtrace
+    stack INTEGER              -- `stacks.id`; NULL: it has no calls
+);
+
 -- Executable and libraries of the recorded process.
 CREATE TABLE modules (
     id             INTEGER PRIMARY KEY, -- number in this recording
@@ -203,7 +224,7 @@ CREATE TABLE modules (
     bias           INTEGER NOT NULL,    -- address in the process minus address in the file
     loaded_after   INTEGER NOT NULL,    -- when it was seen
     unloaded_after INTEGER,             -- when it was gone; NULL: stayed
-    symbols        TEXT NOT NULL,       -- resolved, partial (no line tables), missing, mismatch, unused
+    symbols        TEXT NOT NULL,       -- resolved, unchecked (it has no build id), partial (no line tables), missing, mismatch (another file is in its place), unused
     symbol_file    TEXT                 -- the file that names came from
 );
 

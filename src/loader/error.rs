@@ -1,7 +1,12 @@
 //! Why a load gave nothing: one sentence that says what, where, and what to do.
 
 use std::fmt;
+use std::fs::FileType;
+use std::io;
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
+
+use crate::recording::FormatError;
 
 /// What kind of thing went wrong; the command line makes exit codes of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,28 +37,116 @@ impl LoadError {
     }
 
     pub(in crate::loader) fn new(kind: LoadErrorKind, sentence: impl Into<String>) -> Self {
-        Self {
-            kind,
-            sentence: sentence.into(),
-            source: None,
-        }
+        Self { kind, sentence: sentence.into(), source: None }
     }
 
-    pub(in crate::loader) fn not_a_recording(path: &Path) -> Self {
+    fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Box::new(source));
+        self
+    }
+
+    /// The recording can't be opened or read.
+    pub(in crate::loader) fn reading(path: &Path, error: io::Error) -> Self {
+        let shown = path.display();
+        let sentence = match error.kind() {
+            io::ErrorKind::NotFound => {
+                format!(
+                    "no such recording: {shown} (`enable_tracking` returns the path of its own)"
+                )
+            }
+            io::ErrorKind::PermissionDenied => format!(
+                "no permission to read {shown}: recordings have mode 0600 and belong to the \
+                 user of the recorded process"
+            ),
+            _ => format!("can't read {shown}: {error}"),
+        };
+        Self::new(LoadErrorKind::Recording, sentence).with_source(error)
+    }
+
+    /// The recording is a directory, a pipe or a device.
+    pub(in crate::loader) fn not_a_file(path: &Path, kind: FileType) -> Self {
+        let shown = path.display();
+        let sentence = if kind.is_dir() {
+            format!("{shown} is a directory: name the recording in it (`rip-…`)")
+        } else if kind.is_fifo() {
+            format!("{shown} is a pipe: write the recording to a file first, it is read twice")
+        } else {
+            format!("{shown} is not a regular file, so it can't be a recording")
+        };
+        Self::new(LoadErrorKind::Recording, sentence)
+    }
+
+    /// The recording has no bytes at all.
+    pub(in crate::loader) fn empty(path: &Path) -> Self {
         Self::new(
             LoadErrorKind::Recording,
             format!(
-                "{} is not a rheaper recording: its first bytes are not those of a file that \
-                 `enable_tracking` wrote (`rip-…`)",
+                "{} is empty: the program was stopped before it recorded anything, record again",
                 path.display()
             ),
         )
     }
 
+    /// The recording's first bytes are not a header.
+    pub(in crate::loader) fn header(path: &Path, error: FormatError) -> Self {
+        let shown = path.display();
+        let sentence = match error {
+            FormatError::NotARecording => format!(
+                "{shown} is not a rheaper recording: its first bytes are not those of a file \
+                 that `enable_tracking` wrote (`rip-…`)"
+            ),
+            FormatError::Truncated(_) => format!(
+                "{shown} ends inside the recording's header: the program was stopped before it \
+                 recorded anything, record again"
+            ),
+            FormatError::Version(version) => format!(
+                "{shown} has recording format {version}, which this rheaper does not know: load \
+                 it with the version of rheaper that recorded it, or a newer one"
+            ),
+            FormatError::HeaderDamaged => format!(
+                "{shown} has a damaged header (its checksum disagrees): get another copy of it"
+            ),
+            other => format!("{shown} can't be read as a recording: {other}"),
+        };
+        Self::new(LoadErrorKind::Recording, sentence).with_source(error)
+    }
+
+    /// The output can't be written.
+    pub(in crate::loader) fn writing(
+        path: &Path,
+        error: impl std::error::Error + Send + Sync + 'static,
+    ) -> Self {
+        let sentence = format!("can't write {}: {error}", path.display());
+        Self::new(LoadErrorKind::Output, sentence).with_source(error)
+    }
+
+    /// The output is there and must not be replaced.
+    pub(in crate::loader) fn not_ours(path: &Path, what: &str) -> Self {
+        Self::new(
+            LoadErrorKind::Output,
+            format!("{} is {what} and is left untouched: name another output", path.display()),
+        )
+    }
+
+    /// The caller wanted to stop.
+    pub(in crate::loader) fn interrupted() -> Self {
+        Self::new(LoadErrorKind::Interrupted, "interrupted; nothing was written")
+    }
+
+    /// A database that can't be opened, read or changed.
+    pub(in crate::loader) fn database(
+        path: &Path,
+        error: impl std::error::Error + Send + Sync + 'static,
+    ) -> Self {
+        let sentence = format!("can't change {}: {error}", path.display());
+        Self::new(LoadErrorKind::Database, sentence).with_source(error)
+    }
+
+    /// A database that some other program made, or none at all.
     pub(in crate::loader) fn not_a_database(path: &Path) -> Self {
         Self::new(
             LoadErrorKind::Database,
-            format!("{} is not a rheaper database", path.display()),
+            format!("{} is not a rheaper database: make one with `rheaper load`", path.display()),
         )
     }
 }

@@ -2,8 +2,13 @@
 
 use std::path::PathBuf;
 
+use crate::loader::clean::hex;
+use crate::loader::clock::Clock;
+use crate::loader::reader::Recording;
 use crate::loader::summary::{Ending, Loss};
-use crate::recording::{Counters, Header};
+use crate::loader::survey::Survey;
+use crate::loader::{facts, losses};
+use crate::recording::{Counters, Header, Ticks};
 
 /// What is in a recording, without decoding its events.
 #[derive(Clone, Debug)]
@@ -39,6 +44,57 @@ pub struct Info {
     pub damaged_bytes: u64,
     /// What was lost; only what is not zero.
     pub losses: Vec<Loss>,
+}
+
+impl Info {
+    /// What a survey found.
+    pub(in crate::loader) fn of(recording: &Recording, survey: Survey) -> Self {
+        let header = *recording.header();
+        let mut losses = losses::of_recorder(&survey);
+        losses.extend(losses::of_file(&survey));
+        losses.retain(|loss| loss.count > 0);
+        let blocks = survey.kinds.iter().map(|((_, kind), tally)| BlockCount {
+            kind: (*kind).to_owned(),
+            blocks: tally.blocks,
+            bytes: tally.bytes,
+        });
+        let streams = survey.streams.iter().map(|(id, tally)| StreamInfo {
+            id: *id,
+            blocks: tally.blocks,
+            bytes: tally.bytes,
+            missing_bytes: tally.missing,
+        });
+        let threads = survey.threads.iter().map(|(id, thread)| ThreadInfo {
+            id: *id,
+            os_id: thread.os_id,
+            name: thread.name.clone(),
+        });
+        let modules = survey.modules.iter().map(|module| ModuleInfo {
+            id: module.id.0,
+            path: module.shown.clone(),
+            build_id: hex(&module.build_id),
+            main: module.main,
+        });
+        Self {
+            path: recording.path().to_owned(),
+            file_bytes: recording.file_bytes(),
+            header,
+            duration_ns: Clock::new(&header, &survey.clock_pairs)
+                .nanos(Ticks(survey.last_ticks()))
+                .0,
+            ending: facts::ending(&survey),
+            blocks: blocks.collect(),
+            streams: streams.collect(),
+            threads: threads.collect(),
+            modules: modules.collect(),
+            nodes: survey.nodes.len() as u64,
+            torn_bytes: survey.damage.torn_bytes,
+            damaged_places: survey.damage.places,
+            damaged_bytes: survey.damage.bytes,
+            losses,
+            counters: survey.counters,
+        }
+    }
 }
 
 /// The blocks of one kind.

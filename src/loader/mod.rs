@@ -9,13 +9,37 @@
 //! - Memory grows with live blocks and distinct stacks, never with events.
 //! - The same recording and the same symbol files give the same bytes.
 
+mod build;
+mod facts;
+mod losses;
+mod tables;
+mod names;
+mod insert;
+mod output;
+mod replay;
+mod pairing;
+mod totals;
+mod slices;
+mod histogram;
+mod merge;
+mod stream;
+mod stacks;
+mod clock;
+mod symbols;
 mod info;
+mod survey;
+mod modules;
+mod clean;
+mod reader;
+mod rows;
+mod hash;
 mod summary;
 mod options;
 mod progress;
 mod error;
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 pub use error::{LoadError, LoadErrorKind};
 pub use info::{BlockCount, Info, ModuleInfo, StreamInfo, ThreadInfo};
@@ -23,10 +47,17 @@ pub use options::LoadOptions;
 pub use progress::{Phase, Progress};
 pub use summary::{Ending, Loss, Summary, SymbolSummary};
 
+use crate::loader::build::Build;
+use crate::loader::output::Output;
+use crate::loader::reader::Recording;
+use crate::loader::survey::Survey;
+
 /// Turns the recording at `recording` into a database at `output`.
 ///
 /// The database appears complete or not at all. A recording that is still being written, or was
-/// cut off, gives what is there; [`Summary::ending`] says so.
+/// cut off, gives what is there; [`Summary::ending`] says so. An existing `output` is replaced if
+/// it is a rheaper database made from the same recording, or from any other with
+/// [`LoadOptions::force`]; whatever is not a rheaper database is never touched.
 ///
 /// # Errors
 /// A sentence that says what is wrong, where, and what to do; `output` is then untouched.
@@ -36,8 +67,26 @@ pub fn load(
     options: &LoadOptions,
     progress: &mut dyn Progress,
 ) -> Result<Summary, LoadError> {
-    let _ = (output, options, progress);
-    Err(LoadError::not_a_recording(recording))
+    let started = Instant::now();
+    let recording = Recording::open(recording)?;
+    let output = Output::begin(output, &facts::recording_id(recording.header()), options.force)?;
+    let mut build = Build::survey(&recording, progress)?;
+    build.resolve(&options.symbols, progress)?;
+    let connection = build.replay_into(&output, progress)?;
+    build.write_totals(&connection, &output, progress)?;
+    build.finish(connection, output, options.force, started)
+}
+
+/// Reads a recording as [`load`] does, pairs all events, and writes nothing: what would be loaded?
+///
+/// # Errors
+/// As [`load`], except for those of the output.
+pub fn rehearse(recording: &Path, progress: &mut dyn Progress) -> Result<Summary, LoadError> {
+    let started = Instant::now();
+    let recording = Recording::open(recording)?;
+    let mut build = Build::survey(&recording, progress)?;
+    build.replay(progress)?;
+    Ok(build.summary(started))
 }
 
 /// What is in a recording, and what was lost; decodes no event.
@@ -45,7 +94,11 @@ pub fn load(
 /// # Errors
 /// As [`load`].
 pub fn info(recording: &Path) -> Result<Info, LoadError> {
-    Err(LoadError::not_a_recording(recording))
+    let recording = Recording::open(recording)?;
+    let survey = Survey::take(&mut recording.blocks(), &mut ())
+        .map_err(|error| LoadError::reading(recording.path(), error))?
+        .ok_or_else(LoadError::interrupted)?;
+    Ok(Info::of(&recording, survey))
 }
 
 /// Resolves the names of an existing database again, with `symbols` (files, or directories that

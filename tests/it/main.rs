@@ -8,3 +8,5 @@ mod queries;
 mod queries_twins_blocks;
 mod queries_twins_sites;
 mod heap;
+mod load;
+mod support;

@@ -1,0 +1,89 @@
+//! The loader's bench: makes synthetic recordings of any size and loads them.
+//!
+//! ```text
+//! cargo bench --bench load                                     a small round of everything
+//! cargo bench --bench load -- generate FILE [NAME=VALUE]...    events, live, threads, stacks, depth
+//! cargo bench --bench load -- load RECORDING DATABASE          events a second, bytes a row, peak memory
+//! cargo bench --bench load -- rehearse RECORDING               the same without a database
+//! ```
+#![allow(clippy::unwrap_used, reason = "a bench that can't go on should stop")]
+#![allow(clippy::print_stdout, reason = "a bench prints")]
+
+#[path = "../tests/it/support/mod.rs"]
+#[allow(dead_code, reason = "the tests use the rest")]
+mod support;
+
+use std::path::Path;
+use std::time::Instant;
+
+use rheaper::loader::{LoadOptions, Summary, load, rehearse};
+
+use crate::support::generate::{Plan, generate_file};
+
+fn main() {
+    // `cargo bench` and `cargo test --benches` add arguments of their own.
+    let arguments: Vec<_> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["generate", file, ref settings @ ..] => {
+            let mut plan = Plan::default();
+            settings.iter().for_each(|setting| plan.set(setting));
+            generate(Path::new(file), &plan);
+        }
+        ["load", recording, database] => {
+            let options = LoadOptions { force: true, ..LoadOptions::default() };
+            tell(&load(Path::new(recording), Path::new(database), &options, &mut ()).unwrap());
+        }
+        ["rehearse", recording] => tell(&rehearse(Path::new(recording), &mut ()).unwrap()),
+        [] => small_round(),
+        _ => println!("generate FILE …, load RECORDING DATABASE, or rehearse RECORDING"),
+    }
+}
+
+fn generate(file: &Path, plan: &Plan) {
+    let started = Instant::now();
+    let bytes = generate_file(file, plan);
+    let took = started.elapsed().as_secs_f64();
+    println!(
+        "generated {} events, {bytes} bytes ({:.2} an event) in {took:.1} s",
+        plan.events,
+        bytes as f64 / plan.events as f64
+    );
+}
+
+fn tell(summary: &Summary) {
+    let took = summary.took.as_secs_f64();
+    println!(
+        "{} events in {took:.2} s: {:.2} M events/s; {} allocations, {:.1} bytes each in the \
+         database; {} live, {} backtraces; peak {} MiB",
+        summary.events,
+        summary.events as f64 / took / 1e6,
+        summary.allocations,
+        summary.database_bytes as f64 / summary.allocations.max(1) as f64,
+        summary.live_blocks,
+        summary.backtraces,
+        peak_memory_mib()
+    );
+    for loss in &summary.losses {
+        println!("  {}: {}", loss.name, loss.count);
+    }
+    for note in &summary.symbols.notes {
+        println!("  {note}");
+    }
+}
+
+fn small_round() {
+    let directory = tempfile::tempdir().unwrap();
+    let (recording, database) = (directory.path().join("rip-1"), directory.path().join("db"));
+    let plan = Plan { events: 2_000_000, ..Plan::default() };
+    generate(&recording, &plan);
+    tell(&rehearse(&recording, &mut ()).unwrap());
+    tell(&load(&recording, &database, &LoadOptions::default(), &mut ()).unwrap());
+}
+
+fn peak_memory_mib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmHWM"));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+    kib.unwrap_or(0) / 1024
+}

@@ -1,0 +1,219 @@
+//! One load, step by step: what each step leaves for the next.
+//!
+//! Reads: a recording. Writes: the database under construction.
+
+use std::path::PathBuf;
+use std::thread;
+use std::time::Instant;
+
+use rusqlite::Connection;
+
+use crate::loader::error::LoadError;
+use crate::loader::insert::channel;
+use crate::loader::names::Names;
+use crate::loader::output::Output;
+use crate::loader::pairing::NullSink;
+use crate::loader::progress::{Phase, Progress};
+use crate::loader::reader::Recording;
+use crate::loader::replay::{Outcome, Replay};
+use crate::loader::rows::Nanos;
+use crate::loader::summary::{Loss, Summary};
+use crate::loader::survey::Survey;
+use crate::loader::symbols::{Call, Finder, Symbols};
+use crate::loader::tables::SiteNames;
+use crate::loader::{facts, losses, tables};
+
+/// A load in progress.
+pub(in crate::loader) struct Build<'a> {
+    recording: &'a Recording,
+    survey: Survey,
+    calls: Vec<Call>,
+    symbols: Symbols,
+    replay: Replay,
+}
+
+impl<'a> Build<'a> {
+    /// The first pass.
+    pub(in crate::loader) fn survey(
+        recording: &'a Recording,
+        progress: &mut dyn Progress,
+    ) -> Result<Self, LoadError> {
+        let mut survey = Survey::take(&mut recording.blocks(), progress)
+            .map_err(|error| LoadError::reading(recording.path(), error))?
+            .ok_or_else(LoadError::interrupted)?;
+        let calls = survey
+            .locations
+            .iter()
+            .map(|location| Call::before(location.address, location.module, &survey.modules))
+            .collect();
+        let replay = Replay::new(recording.header(), &mut survey);
+        Ok(Self { recording, survey, calls, symbols: Symbols::default(), replay })
+    }
+
+    /// Looks up the names of all calls.
+    pub(in crate::loader) fn resolve(
+        &mut self,
+        given: &[PathBuf],
+        progress: &mut dyn Progress,
+    ) -> Result<(), LoadError> {
+        progress.begin(Phase::Backtraces);
+        let finder = Finder::new(given);
+        self.symbols = Symbols::resolve(&self.calls, &self.survey.modules, &finder, progress)
+            .ok_or_else(LoadError::interrupted)?;
+        progress.end(self.calls.len() as u64);
+        Ok(())
+    }
+
+    /// The second pass: pairs events on this thread while another one inserts the rows.
+    pub(in crate::loader) fn replay_into(
+        &mut self,
+        output: &Output,
+        progress: &mut dyn Progress,
+    ) -> Result<Connection, LoadError> {
+        progress.begin(Phase::Events);
+        let (mut sender, inserter) = channel();
+        let mut blocks = self.recording.blocks();
+        let bytes = self.recording.file_bytes();
+        let replay = &mut self.replay;
+        let (outcome, inserted) = thread::scope(|scope| {
+            let inserting = scope.spawn(move || {
+                let connection = output.connect()?;
+                inserter.run(&connection)?;
+                Ok::<_, rusqlite::Error>(connection)
+            });
+            let outcome = replay.run(&mut blocks, bytes, &mut sender, progress);
+            sender.finish();
+            (outcome, inserting.join())
+        });
+        let connection = match inserted {
+            Ok(inserted) => inserted.map_err(|error| output.failed(error))?,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        let outcome = outcome.map_err(|error| LoadError::reading(self.recording.path(), error))?;
+        if outcome == Outcome::Stopped {
+            return Err(LoadError::interrupted());
+        }
+        progress.end(self.replay.merge.events());
+        Ok(connection)
+    }
+
+    /// The second pass alone: nobody takes the rows.
+    pub(in crate::loader) fn replay(
+        &mut self,
+        progress: &mut dyn Progress,
+    ) -> Result<(), LoadError> {
+        progress.begin(Phase::Events);
+        let mut blocks = self.recording.blocks();
+        let bytes = self.recording.file_bytes();
+        let outcome = self
+            .replay
+            .run(&mut blocks, bytes, &mut NullSink, progress)
+            .map_err(|error| LoadError::reading(self.recording.path(), error))?;
+        if outcome == Outcome::Stopped {
+            return Err(LoadError::interrupted());
+        }
+        progress.end(self.replay.merge.events());
+        Ok(())
+    }
+
+    /// Everything that is not a row of an event.
+    pub(in crate::loader) fn write_totals(
+        &mut self,
+        connection: &Connection,
+        output: &Output,
+        progress: &mut dyn Progress,
+    ) -> Result<(), LoadError> {
+        progress.begin(Phase::Totals);
+        self.write_tables(connection).map_err(|error| output.failed(error))?;
+        progress.end(0);
+        Ok(())
+    }
+
+    fn write_tables(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let names = self.names();
+        let replay = &mut self.replay;
+        let stacks = &replay.stacks;
+        let site_names: Vec<_> = (0..names.sites())
+            .map(|site| SiteNames {
+                frame: names.own(site).map(|(_, row)| row.0),
+                depth: names.frames(site).len() as u32,
+                ..SiteNames::default()
+            })
+            .collect();
+        let outermost: Vec<_> =
+            replay.sites.stacks().iter().map(|stack| stacks.outermost(*stack).label()).collect();
+        tables::write_names(connection, &names, &self.symbols)?;
+        tables::write_stacks(connection, &replay.sites, stacks, &self.calls)?;
+        tables::write_sites(connection, &replay.totals, &site_names, &outermost)?;
+        tables::write_timelines(connection, &replay.totals, replay.duration)?;
+        tables::write_requests(connection, &replay.totals, &replay.failures)?;
+        tables::write_threads(connection, &replay.totals, &self.survey)?;
+        let spans: Vec<(Nanos, Option<Nanos>)> = self
+            .survey
+            .modules
+            .iter()
+            .map(|module| {
+                let unloaded = module.unloaded.map(|at| replay.clock.nanos(at));
+                (replay.clock.nanos(module.loaded), unloaded)
+            })
+            .collect();
+        let modules = &self.survey.modules;
+        tables::write_modules(connection, modules, &self.symbols.modules, &spans)?;
+        let mut losses = self.losses();
+        losses.sort_by(|one, other| one.name.cmp(&other.name));
+        let rows =
+            losses.into_iter().map(|loss| (loss.name, loss.count.cast_signed(), loss.meaning));
+        tables::fill(connection, "losses", 3, rows)?;
+        let meta = facts::meta(self.recording.header(), &self.survey, &self.replay);
+        tables::fill(connection, "meta", 2, meta.into_iter())
+    }
+
+    /// The frames of all sites.
+    fn names(&self) -> Names {
+        let mut names = Names::default();
+        for stack in self.replay.sites.stacks() {
+            let locations = self.replay.stacks.locations(*stack);
+            names.push(locations.map(|location| location.0 as usize), &self.symbols);
+        }
+        names
+    }
+
+    fn losses(&self) -> Vec<Loss> {
+        let replay = &self.replay;
+        let mut all = losses::of_recorder(&self.survey);
+        all.extend(losses::of_file(&self.survey));
+        all.extend(losses::of_events(
+            &replay.merge,
+            &replay.pairing,
+            &replay.stacks,
+            &replay.sites,
+        ));
+        all
+    }
+
+    /// Puts the database in its place.
+    pub(in crate::loader) fn finish(
+        self,
+        connection: Connection,
+        output: Output,
+        force: bool,
+        started: Instant,
+    ) -> Result<Summary, LoadError> {
+        let id = facts::recording_id(self.recording.header());
+        let database_bytes = output.finish(connection, &id, force)?;
+        Ok(Summary { database_bytes, ..self.summary(started) })
+    }
+
+    /// What came of it.
+    pub(in crate::loader) fn summary(self, started: Instant) -> Summary {
+        let mut losses = self.losses();
+        losses.retain(|loss| loss.count > 0);
+        Summary {
+            losses,
+            symbols: self.symbols.summary,
+            recording_bytes: self.recording.file_bytes(),
+            took: started.elapsed(),
+            ..facts::summary(&self.survey, &self.replay)
+        }
+    }
+}

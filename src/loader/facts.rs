@@ -1,0 +1,141 @@
+//! Facts about a load: the rows of `meta`, and the summary.
+//!
+//! Reads: header, survey, replay. Writes: key and value pairs, a [`Summary`].
+//!
+//! Invariant: nothing here depends on when, where or how fast the load ran, except what is in
+//! the summary only.
+
+use rusqlite::types::Value;
+
+use crate::loader::clean::hex;
+use crate::loader::insert::integer;
+use crate::loader::replay::Replay;
+use crate::loader::rows::Site;
+use crate::loader::summary::{Ending, Summary};
+use crate::loader::survey::Survey;
+use crate::recording::{ClockKind, Counter, Header, SealReason};
+
+/// Counters of the recorder that are facts, not losses.
+const RECORDER: [Counter; 11] = [
+    Counter::Allocations,
+    Counter::Frees,
+    Counter::Reallocations,
+    Counter::Failed,
+    Counter::WalkHits,
+    Counter::WalkMisses,
+    Counter::FreshFrames,
+    Counter::WaitedNs,
+    Counter::BytesWritten,
+    Counter::RecorderBytes,
+    Counter::FlushGapMaxNs,
+];
+
+/// How a recording ended.
+pub(in crate::loader) fn ending(survey: &Survey) -> Ending {
+    match survey.seal.map(|seal| (seal.reason, seal.os_error)) {
+        None => Ending::CutOff,
+        Some((SealReason::Disabled, _)) => Ending::Sealed,
+        Some((SealReason::WriteFailed, error)) => Ending::WriteFailed(error),
+    }
+}
+
+/// The recording's id as `meta` has it.
+pub(in crate::loader) fn recording_id(header: &Header) -> String {
+    hex(&header.recording_id)
+}
+
+/// The rows of `meta`, sorted by key.
+pub(in crate::loader) fn meta(
+    header: &Header,
+    survey: &Survey,
+    replay: &Replay,
+) -> Vec<(String, Value)> {
+    let ending = ending(survey);
+    let text = |text: &str| Value::Text(text.to_owned());
+    let number = |number: u64| Value::Integer(integer(number));
+    let mut rows = vec![
+        ("format_version", number(u64::from(crate::recording::VERSION))),
+        ("recording_id", Value::Text(recording_id(header))),
+        ("pid", number(u64::from(header.pid))),
+        ("started_unix_ns", number(header.started_unix_ns)),
+        ("clock", text(clock_name(header.clock))),
+        ("sample_rate", Value::Real(header.sample_rate)),
+        ("max_stack_depth", number(u64::from(header.max_stack_depth))),
+        ("trackers_max", number(u64::from(header.trackers_max))),
+        ("ending", text(ending.label())),
+        ("partial", number(u64::from(ending.is_partial()))),
+    ];
+    if let Ending::WriteFailed(error) = ending {
+        rows.push(("write_errno", Value::Integer(i64::from(error))));
+    }
+    rows.extend(counts(replay));
+    let mut rows: Vec<_> = rows.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    if let Some(counters) = &survey.counters {
+        rows.extend(RECORDER.iter().map(|counter| {
+            let label = counter.label();
+            let key = format!("recorder_{}", label.trim_start_matches("recorder_"));
+            (key, number(counters.get(*counter)))
+        }));
+    }
+    rows.sort_by(|one, other| one.0.cmp(&other.0));
+    rows
+}
+
+fn counts(replay: &Replay) -> Vec<(&'static str, Value)> {
+    let global = replay.totals.global;
+    let unprobed = &replay.totals.sites[Site::NONE.0 as usize];
+    let slices = &replay.totals.slices;
+    let sites = replay.totals.sites.iter().skip(1);
+    [
+        ("duration_ns", replay.duration.0),
+        ("events", replay.merge.events()),
+        ("allocations", global.allocations),
+        ("bytes", global.bytes),
+        ("frees", global.frees),
+        ("live_blocks", global.live_blocks),
+        ("live_bytes", global.live_bytes),
+        ("peak_bytes", global.peak_bytes),
+        ("peak_blocks", global.peak_blocks),
+        ("peak_after", global.peak_after.0),
+        ("unprobed_allocations", unprobed.allocations),
+        ("unprobed_bytes", unprobed.bytes),
+        ("unprobed_live_blocks", unprobed.live_blocks),
+        ("unprobed_live_bytes", unprobed.live_bytes),
+        ("backtraces", replay.sites.stacks().len() as u64),
+        ("sites", sites.filter(|site| site.allocations > 0).count() as u64),
+        ("threads", replay.totals.threads().count() as u64),
+        ("slices", slices.finish(replay.duration).len() as u64),
+        ("slice_ns", slices.width_ns()),
+        ("slices_a_point", slices.slices_a_point()),
+    ]
+    .map(|(key, value)| (key, Value::Integer(integer(value))))
+    .into()
+}
+
+/// The summary, as far as it does not depend on the database.
+pub(in crate::loader) fn summary(survey: &Survey, replay: &Replay) -> Summary {
+    let global = replay.totals.global;
+    Summary {
+        events: replay.merge.events(),
+        allocations: global.allocations,
+        bytes: global.bytes,
+        frees: global.frees,
+        live_blocks: global.live_blocks,
+        live_bytes: global.live_bytes,
+        peak_bytes: global.peak_bytes,
+        peak_after_ns: global.peak_after.0,
+        backtraces: replay.sites.stacks().len() as u64,
+        threads: replay.totals.threads().count() as u64,
+        duration_ns: replay.duration.0,
+        ending: ending(survey),
+        ..Summary::default()
+    }
+}
+
+fn clock_name(clock: ClockKind) -> &'static str {
+    match clock {
+        ClockKind::Monotonic => "monotonic",
+        ClockKind::Tsc => "tsc",
+        ClockKind::Counter => "counter",
+    }
+}

@@ -1,0 +1,143 @@
+//! What was lost, by name: the recorder's own counts and the loader's.
+//!
+//! Reads: counters of all stages. Writes: the rows of `losses`, zeros included, so that a query
+//! finds every name.
+
+use crate::loader::merge::Merge;
+use crate::loader::pairing::Pairing;
+use crate::loader::stacks::{Sites, Stacks};
+use crate::loader::summary::Loss;
+use crate::loader::survey::Survey;
+use crate::recording::Counter;
+
+/// The recorder's counters that are losses; the others are facts.
+const RECORDER: [Counter; 9] = [
+    Counter::DroppedFull,
+    Counter::DroppedNoTracker,
+    Counter::DroppedReentrant,
+    Counter::DroppedNoMemory,
+    Counter::DroppedWrite,
+    Counter::NotSampled,
+    Counter::Truncated,
+    Counter::FailedWalks,
+    Counter::NodeTableFull,
+];
+
+/// The losses that the recorder counted.
+pub(in crate::loader) fn of_recorder(survey: &Survey) -> Vec<Loss> {
+    RECORDER
+        .iter()
+        .map(|counter| Loss {
+            name: counter.label().to_owned(),
+            count: survey.counters.as_ref().map_or(0, |counters| counters.get(*counter)),
+            meaning: counter.meaning().to_owned(),
+        })
+        .collect()
+}
+
+/// The losses that show in the file itself.
+pub(in crate::loader) fn of_file(survey: &Survey) -> Vec<Loss> {
+    let damage = survey.damage;
+    let missing = survey.streams.values().map(|stream| stream.missing).sum();
+    [
+        (
+            "torn_bytes",
+            damage.torn_bytes,
+            "Bytes at the end of the file that are no whole block: the recording was cut off there.",
+        ),
+        (
+            "damaged_places",
+            damage.places,
+            "Places in the file where something was skipped because its checksum disagreed.",
+        ),
+        (
+            "damaged_bytes",
+            damage.bytes,
+            "Bytes that were skipped there.",
+        ),
+        (
+            "invalid_blocks",
+            survey.invalid_blocks,
+            "Whole blocks that hold something that the format does not allow.",
+        ),
+        (
+            "missing_stream_bytes",
+            missing,
+            "Bytes of event streams that are not in the file.",
+        ),
+    ]
+    .map(named)
+    .into()
+}
+
+/// The losses that show only when events are decoded and paired.
+pub(in crate::loader) fn of_events(
+    merge: &Merge,
+    pairing: &Pairing,
+    stacks: &Stacks,
+    sites: &Sites,
+) -> Vec<Loss> {
+    let streams = merge.losses();
+    let pairs = pairing.losses();
+    [
+        (
+            "undecoded_stream_bytes",
+            streams.bytes,
+            "Bytes of event streams that were missing, or could not be decoded up to the next \
+             keyframe.",
+        ),
+        (
+            "repeated_blocks",
+            streams.repeated_blocks,
+            "Blocks of events that stood in the file twice, or out of their order, and were left \
+             out.",
+        ),
+        (
+            "clock_steps_back",
+            streams.steps_back,
+            "Events that were stamped earlier than the one before them on the same thread; they \
+             take its time.",
+        ),
+        (
+            "late_events",
+            merge.late(),
+            "Events that stood so much later in the file than their time that they are out of \
+             order.",
+        ),
+        (
+            "reordered_pairs",
+            pairs.reordered,
+            "Blocks whose end was stamped on one processor before its beginning, or before the \
+             end of the address's previous block, on another; put right, with a lifetime cut to \
+             what is possible.",
+        ),
+        (
+            "unknown_frees",
+            pairs.unknown_frees,
+            "Frees of blocks that are not in the recording: made before tracking was enabled, or \
+             while an event was lost.",
+        ),
+        (
+            "unknown_reallocs",
+            pairs.unknown_regrown,
+            "Of these, the ones by realloc: the new block is known, the old one is not.",
+        ),
+        (
+            "missed_frees",
+            pairs.reused,
+            "Blocks whose address was used again although no free was recorded; they end there, \
+             freed by an unknown thread.",
+        ),
+        (
+            "missing_stacks",
+            stacks.missing() + sites.unknown(),
+            "Stacks, and events with stacks, whose definition is not in the file.",
+        ),
+    ]
+    .map(named)
+    .into()
+}
+
+fn named((name, count, meaning): (&str, u64, &str)) -> Loss {
+    Loss { name: name.to_owned(), count, meaning: meaning.to_owned() }
+}

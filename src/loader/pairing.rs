@@ -1,0 +1,352 @@
+//! Pairs every block's beginning with its end.
+//!
+//! Reads: steps in the order of their stamps. Writes: rows and links to a [`Sink`], totals to
+//! [`Totals`].
+//!
+//! An address alternates between allocated and freed. Clocks of different cores may disagree by
+//! a little, so two streams' steps at one address can come in the wrong order; the alternation
+//! says so, and within [`SKEW_NS_MAX`] it is put right:
+//! - A block begins where one is alive: the older one's end is on its way, or was never recorded.
+//!   It ends here; who freed it stays open until the end arrives or the time is up.
+//! - A block ends where none is alive: its beginning is on its way, or was before recording.
+//!   The end waits for it until the time is up.
+//!
+//! Within one stream the order is always right, which decides the doubtful cases.
+//!
+//! Invariants:
+//! - At most one block is alive at an address; every beginning becomes exactly one row.
+//! - An end that finds no beginning is counted; a beginning that finds no end although its
+//!   address was used again is counted and ends where that happened, with nobody as its freer.
+
+use std::collections::hash_map::Entry::{Occupied, Vacant};
+use std::collections::{HashMap, VecDeque};
+
+use crate::loader::hash::FastHash;
+use crate::loader::rows::{Link, Nanos, Row, Site, Thread};
+use crate::loader::stream::{How, Made};
+use crate::loader::totals::Totals;
+use crate::recording::StreamId;
+
+/// Steps of different streams may be out of order by this much. Counters of a processor's cores
+/// differ by less than a microsecond, those of careless virtual machines by a millisecond.
+pub(in crate::loader) const SKEW_NS_MAX: u64 = 2_000_000;
+
+/// Where rows go.
+pub(in crate::loader) trait Sink {
+    /// A block's whole story. Rows are numbered from 1 in the order of these calls.
+    fn row(&mut self, row: Row);
+    /// A block that continued another one.
+    fn link(&mut self, link: Link);
+    /// Whether nobody takes rows any more.
+    fn is_gone(&self) -> bool;
+}
+
+/// Takes rows and drops them: to check a recording, or to measure all that stands before.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::loader) struct NullSink;
+
+impl Sink for NullSink {
+    fn row(&mut self, row: Row) {
+        std::hint::black_box(row);
+    }
+
+    fn link(&mut self, link: Link) {
+        std::hint::black_box(link);
+    }
+
+    fn is_gone(&self) -> bool {
+        false
+    }
+}
+
+/// A block that is alive.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::loader) struct Live {
+    /// When it began.
+    pub(in crate::loader) made: Nanos,
+    /// Its size.
+    pub(in crate::loader) size: u64,
+    /// From where.
+    pub(in crate::loader) site: Site,
+    /// By whom.
+    pub(in crate::loader) thread: Thread,
+    /// How many blocks its thread had made, itself included.
+    pub(in crate::loader) nth: u32,
+    stream: StreamId,
+    /// The row that it continues, times two, plus one if it moved; 0: none.
+    continues: u64,
+}
+
+/// Who does something, and when.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::loader) struct Actor {
+    /// When.
+    pub(in crate::loader) at: Nanos,
+    /// On which stream.
+    pub(in crate::loader) stream: StreamId,
+    /// On which thread.
+    pub(in crate::loader) thread: Thread,
+}
+
+/// What is in doubt at an address.
+#[derive(Debug, Default)]
+struct Doubt {
+    /// Blocks whose place was taken; by whom.
+    replaced: VecDeque<(Live, Actor)>,
+    /// Ends that came before their beginnings.
+    early: VecDeque<Actor>,
+    since: Nanos,
+}
+
+/// What could not be paired.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::loader) struct PairingLosses {
+    /// Frees of blocks that are not known.
+    pub(in crate::loader) unknown_frees: u64,
+    /// Of these, by growing or shrinking.
+    pub(in crate::loader) unknown_regrown: u64,
+    /// Blocks whose address was used again without a free.
+    pub(in crate::loader) reused: u64,
+    /// Pairs that were put into order.
+    pub(in crate::loader) reordered: u64,
+}
+
+/// All blocks that are alive.
+#[derive(Debug, Default)]
+pub(in crate::loader) struct Pairing {
+    live: HashMap<u64, Live, FastHash>,
+    doubts: HashMap<u64, Doubt, FastHash>,
+    /// When to look at which doubt again, in the order of time.
+    timeouts: VecDeque<(Nanos, u64)>,
+    /// By stream: the row that its realloc has just ended.
+    regrown: HashMap<StreamId, u64, FastHash>,
+    rows: u64,
+    losses: PairingLosses,
+}
+
+impl Pairing {
+    /// A block begins.
+    #[inline]
+    pub(in crate::loader) fn made<S: Sink>(
+        &mut self,
+        by: Actor,
+        site: Site,
+        made: &Made,
+        totals: &mut Totals,
+        sink: &mut S,
+    ) {
+        if !self.doubts.is_empty() {
+            self.settle_until(by.at, sink);
+        }
+        let mut block = Live {
+            made: by.at,
+            size: made.size,
+            site,
+            thread: by.thread,
+            nth: 0,
+            stream: by.stream,
+            continues: 0,
+        };
+        if let How::Realloc { old } = made.how {
+            let old_row = self.regrown.remove(&by.stream).unwrap_or(0);
+            let moved = old_row != 0 && old != made.address;
+            block.continues = old_row * 2 + u64::from(moved);
+        }
+        if !self.doubts.is_empty() && self.ended_before(made, &mut block, by, totals, sink) {
+            return;
+        }
+        match self.live.entry(made.address) {
+            Vacant(place) => {
+                block.nth = totals.made(site, by.thread, by.at, made);
+                place.insert(block);
+            }
+            Occupied(mut place) => {
+                let older = *place.get();
+                totals.left(older.site, older.size, older.made, by.at);
+                block.nth = totals.made(site, by.thread, by.at, made);
+                place.insert(block);
+                let doubt = self.doubts.entry(made.address).or_default();
+                doubt.replaced.push_back((older, by));
+                doubt.since = by.at;
+                self.watch(made.address, by.at);
+            }
+        }
+    }
+
+    /// A block ends; says its row's number if it is known.
+    #[inline]
+    pub(in crate::loader) fn freed<S: Sink>(
+        &mut self,
+        by: Actor,
+        address: u64,
+        totals: &mut Totals,
+        sink: &mut S,
+    ) -> Option<u64> {
+        if !self.doubts.is_empty() {
+            self.settle_until(by.at, sink);
+            if !self.doubts.is_empty() && self.end_of_replaced(address, by, totals, sink) {
+                return Some(self.rows);
+            }
+        }
+        let Some(block) = self.live.remove(&address) else {
+            let doubt = self.doubts.entry(address).or_default();
+            doubt.early.push_back(by);
+            doubt.since = by.at;
+            self.watch(address, by.at);
+            return None;
+        };
+        totals.left(block.site, block.size, block.made, by.at);
+        totals.freed_by(&block, by.at, by.thread);
+        self.emit(address, &block, Some((by.at, Some(by.thread))), sink);
+        Some(self.rows)
+    }
+
+    /// A block is about to grow or shrink: it ends, and its stream's next block continues it.
+    pub(in crate::loader) fn regrown<S: Sink>(
+        &mut self,
+        by: Actor,
+        address: u64,
+        totals: &mut Totals,
+        sink: &mut S,
+    ) {
+        match self.freed(by, address, totals, sink) {
+            Some(row) => {
+                self.regrown.insert(by.stream, row);
+            }
+            None => {
+                self.regrown.remove(&by.stream);
+                self.losses.unknown_regrown += 1;
+            }
+        }
+    }
+
+    /// Blocks alive now.
+    pub(in crate::loader) fn live_blocks(&self) -> usize {
+        self.live.len()
+    }
+
+    /// What could not be paired.
+    pub(in crate::loader) fn losses(&self) -> PairingLosses {
+        self.losses
+    }
+
+    /// Nothing more will come: what is alive gets its rows, oldest first.
+    pub(in crate::loader) fn finish<S: Sink>(&mut self, totals: &mut Totals, sink: &mut S) {
+        while let Some((_, address)) = self.timeouts.pop_front() {
+            self.settle(address, sink);
+        }
+        let mut left: Vec<_> = std::mem::take(&mut self.live).into_iter().collect();
+        left.sort_unstable_by_key(|(address, block)| (block.made, *address));
+        for (address, block) in left {
+            totals.stays(&block);
+            self.emit(address, &block, None, sink);
+        }
+    }
+
+    #[inline]
+    fn emit<S: Sink>(
+        &mut self,
+        address: u64,
+        block: &Live,
+        end: Option<(Nanos, Option<Thread>)>,
+        sink: &mut S,
+    ) {
+        self.rows += 1;
+        sink.row(Row {
+            made: block.made,
+            freed: end.map(|(at, _)| at.max(block.made)),
+            site: block.site,
+            thread: block.thread,
+            freed_by: end.and_then(|(_, by)| by),
+            size: block.size,
+            address,
+        });
+        if block.continues != 0 {
+            sink.link(Link {
+                old_row: block.continues / 2,
+                new_row: self.rows,
+                moved: block.continues & 1 == 1,
+            });
+        }
+    }
+
+    fn watch(&mut self, address: u64, at: Nanos) {
+        let until = Nanos(at.0.saturating_add(SKEW_NS_MAX));
+        self.timeouts.push_back((until, address));
+    }
+
+    /// Whether this block's end has come before its beginning; then it is done with.
+    #[cold]
+    fn ended_before<S: Sink>(
+        &mut self,
+        made: &Made,
+        block: &mut Live,
+        by: Actor,
+        totals: &mut Totals,
+        sink: &mut S,
+    ) -> bool {
+        let Some(doubt) = self.doubts.get_mut(&made.address) else {
+            return false;
+        };
+        let fits = doubt.early.iter().position(|end| end.stream != by.stream);
+        let Some(end) = fits.and_then(|index| doubt.early.remove(index)) else {
+            return false;
+        };
+        self.losses.reordered += 1;
+        block.nth = totals.made(block.site, by.thread, by.at, made);
+        totals.left(block.site, block.size, block.made, by.at);
+        totals.freed_by(block, by.at, end.thread);
+        self.emit(made.address, block, Some((by.at, Some(end.thread))), sink);
+        true
+    }
+
+    /// Whether this is the end of a block whose place was taken; then it is done with.
+    #[cold]
+    fn end_of_replaced<S: Sink>(
+        &mut self,
+        address: u64,
+        by: Actor,
+        totals: &mut Totals,
+        sink: &mut S,
+    ) -> bool {
+        let Some(doubt) = self.doubts.get_mut(&address) else {
+            return false;
+        };
+        // In the stream that took the place, the older block's end would have come first.
+        let fits = doubt.replaced.iter().position(|(_, taker)| taker.stream != by.stream);
+        let Some((block, taker)) = fits.and_then(|index| doubt.replaced.remove(index)) else {
+            return false;
+        };
+        let at = taker.at;
+        self.losses.reordered += 1;
+        totals.freed_by(&block, at, by.thread);
+        self.emit(address, &block, Some((at, Some(by.thread))), sink);
+        true
+    }
+
+    #[cold]
+    fn settle_until<S: Sink>(&mut self, now: Nanos, sink: &mut S) {
+        while let Some((until, address)) = self.timeouts.front().copied() {
+            if until >= now {
+                return;
+            }
+            self.timeouts.pop_front();
+            let fresh = |doubt: &Doubt| now.0 <= doubt.since.0.saturating_add(SKEW_NS_MAX);
+            if !self.doubts.get(&address).is_some_and(fresh) {
+                self.settle(address, sink);
+            }
+        }
+    }
+
+    /// The time is up for what is in doubt at this address.
+    fn settle<S: Sink>(&mut self, address: u64, sink: &mut S) {
+        let Some(doubt) = self.doubts.remove(&address) else {
+            return;
+        };
+        self.losses.unknown_frees += doubt.early.len() as u64;
+        for (block, taker) in doubt.replaced {
+            self.losses.reused += 1;
+            self.emit(address, &block, Some((taker.at, None)), sink);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The second pass: events in order, paired, summed, and handed to a sink.
+//!
+//! Reads: event blocks, the stacks, the clock. Writes: rows and links to a [`Sink`], everything
+//! else into a [`Replay`].
+//!
+//! Invariant: memory is that of the blocks alive, the distinct stacks and sites, and what the
+//! merge keeps back; never that of the events.
+
+use std::io::{self, Read};
+
+use crate::loader::clock::Clock;
+use crate::loader::merge::Merge;
+use crate::loader::pairing::{Actor, Pairing, Sink};
+use crate::loader::progress::Progress;
+use crate::loader::reader::Blocks;
+use crate::loader::rows::{Failure, Nanos, Thread};
+use crate::loader::stacks::{Sites, Stacks};
+use crate::loader::stream::{Step, What};
+use crate::loader::survey::Survey;
+use crate::loader::totals::Totals;
+use crate::recording::{BlockKind, Header, Ticks};
+
+/// Failures that are kept one by one; further ones are only counted.
+const FAILURES_MAX: usize = 100_000;
+
+/// How many steps pass between two looks at the caller.
+const STEPS_BETWEEN_LOOKS: u64 = 1 << 17;
+
+/// Everything that the events gave.
+pub(in crate::loader) struct Replay {
+    /// Stamps → times.
+    pub(in crate::loader) clock: Clock,
+    /// The streams.
+    pub(in crate::loader) merge: Merge,
+    /// Blocks alive, and what could not be paired.
+    pub(in crate::loader) pairing: Pairing,
+    /// Sums.
+    pub(in crate::loader) totals: Totals,
+    /// Stacks.
+    pub(in crate::loader) stacks: Stacks,
+    /// Sites in use.
+    pub(in crate::loader) sites: Sites,
+    /// Requests that the allocator refused.
+    pub(in crate::loader) failures: Vec<Failure>,
+    /// Length of the run; right after [`Replay::run`].
+    pub(in crate::loader) duration: Nanos,
+    steps: u64,
+}
+
+/// Whether the caller wanted all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::loader) enum Outcome {
+    /// It did.
+    Whole,
+    /// It did not.
+    Stopped,
+}
+
+impl Replay {
+    /// Ready for the first event.
+    pub(in crate::loader) fn new(header: &Header, survey: &mut Survey) -> Self {
+        let mut clock = Clock::new(header, &survey.clock_pairs);
+        let duration = clock.nanos(Ticks(survey.last_ticks()));
+        let nodes = std::mem::take(&mut survey.nodes);
+        Self {
+            clock,
+            merge: Merge::new(header),
+            pairing: Pairing::default(),
+            totals: Totals::new(duration),
+            stacks: Stacks::new(nodes, header.max_stack_depth),
+            sites: Sites::default(),
+            failures: Vec::new(),
+            duration,
+            steps: 0,
+        }
+    }
+
+    /// Takes in all events.
+    pub(in crate::loader) fn run<R: Read, S: Sink>(
+        &mut self,
+        blocks: &mut Blocks<R>,
+        bytes: u64,
+        sink: &mut S,
+        progress: &mut dyn Progress,
+    ) -> io::Result<Outcome> {
+        while let Some(block) = blocks.next()? {
+            if block.kind != BlockKind::Events {
+                continue;
+            }
+            // What is wrong with a block's head was counted by the survey.
+            let _ = self.merge.push(block.payload);
+            let share = blocks.position() as f64 / bytes.max(1) as f64;
+            if self.drain(sink, progress, share) == Outcome::Stopped {
+                return Ok(Outcome::Stopped);
+            }
+        }
+        self.merge.finish();
+        if self.drain(sink, progress, 1.0) == Outcome::Stopped {
+            return Ok(Outcome::Stopped);
+        }
+        self.pairing.finish(&mut self.totals, sink);
+        self.duration = self.totals.finish(self.duration);
+        Ok(Outcome::Whole)
+    }
+
+    fn drain<S: Sink>(&mut self, sink: &mut S, progress: &mut dyn Progress, share: f64) -> Outcome {
+        while let Some(step) = self.merge.next() {
+            self.step(&step, sink);
+            self.steps += 1;
+            if self.steps.is_multiple_of(STEPS_BETWEEN_LOOKS) {
+                progress.advance(self.merge.events(), share);
+                if sink.is_gone() || progress.should_stop() {
+                    return Outcome::Stopped;
+                }
+            }
+        }
+        Outcome::Whole
+    }
+
+    #[inline]
+    fn step<S: Sink>(&mut self, step: &Step, sink: &mut S) {
+        let by = Actor {
+            at: self.clock.nanos(step.at),
+            stream: step.stream,
+            thread: Thread(step.thread.0),
+        };
+        self.totals.reach(by.at);
+        match step.what {
+            What::Made(made) => {
+                let site = self.sites.of(made.node, &mut self.stacks);
+                self.pairing.made(by, site, &made, &mut self.totals, sink);
+            }
+            What::Freed { address } => {
+                self.pairing.freed(by, address, &mut self.totals, sink);
+            }
+            What::Regrown { address } => {
+                self.pairing.regrown(by, address, &mut self.totals, sink);
+            }
+            What::Failed { size, node } => {
+                self.totals.seen(by.thread, by.at);
+                let site = self.sites.of(node, &mut self.stacks);
+                if self.failures.len() < FAILURES_MAX {
+                    self.failures.push(Failure { at: by.at, site, size, thread: by.thread });
+                }
+            }
+        }
+    }
+}

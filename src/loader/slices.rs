@@ -1,0 +1,266 @@
+//! The run cut into equal slices, while it is not yet known how long it is.
+//!
+//! Reads: what happened when. Writes: the global curve, and one for each site.
+//!
+//! The slice width begins with what the recording's clock pairs promise. When time goes beyond
+//! the last slice, neighbours are merged and the width doubles. When the sites' curves become
+//! too many entries, they (and only they) are kept for groups of `2^n` slices.
+//!
+//! Invariants: sums over slices are exact, whatever was merged; a curve's entries are sorted.
+
+use crate::loader::rows::Nanos;
+
+/// Slices at most.
+pub(in crate::loader) const SLICES_MAX: usize = 512;
+
+/// The sites' curves together may always have this many entries …
+const ENTRIES_MIN: u64 = 1 << 16;
+/// … and never more than this …
+const ENTRIES_MAX: u64 = 1 << 21;
+/// … nor more than one for so many allocations.
+const ALLOCATIONS_AN_ENTRY: u64 = 8;
+/// Sites' curves keep at least `SLICES_MAX >> GROUP_SHIFT_MAX` points.
+const GROUP_SHIFT_MAX: u32 = 5;
+
+/// What happened in a slice, or in a group of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::loader) struct Slice {
+    /// Blocks made.
+    pub(in crate::loader) allocations: u64,
+    /// Bytes of them.
+    pub(in crate::loader) allocated_bytes: u64,
+    /// Blocks freed.
+    pub(in crate::loader) frees: u64,
+    /// Bytes of them.
+    pub(in crate::loader) freed_bytes: u64,
+    /// Most bytes alive after any event in it; 0 if there was none. Global curve only.
+    pub(in crate::loader) peak_bytes: u64,
+    /// Bytes made in it that are alive at the end. Global curve only.
+    pub(in crate::loader) staying_bytes: u64,
+}
+
+impl Slice {
+    fn merge(&mut self, other: &Self) {
+        self.allocations += other.allocations;
+        self.allocated_bytes = self.allocated_bytes.saturating_add(other.allocated_bytes);
+        self.frees += other.frees;
+        self.freed_bytes = self.freed_bytes.saturating_add(other.freed_bytes);
+        self.peak_bytes = self.peak_bytes.max(other.peak_bytes);
+        self.staying_bytes = self.staying_bytes.saturating_add(other.staying_bytes);
+    }
+}
+
+/// One point of a site's curve.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::loader) struct Point {
+    /// Number of the group of slices.
+    group: u32,
+    allocations: u32,
+    frees: u32,
+    allocated_bytes: u64,
+    freed_bytes: u64,
+}
+
+impl Point {
+    fn merge(&mut self, other: &Self) {
+        self.allocations = self.allocations.saturating_add(other.allocations);
+        self.frees = self.frees.saturating_add(other.frees);
+        self.allocated_bytes = self.allocated_bytes.saturating_add(other.allocated_bytes);
+        self.freed_bytes = self.freed_bytes.saturating_add(other.freed_bytes);
+    }
+}
+
+/// A site's curve.
+pub(in crate::loader) type Curve = Vec<Point>;
+
+/// Something that happened to a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::loader) enum Change {
+    /// It was made.
+    Made,
+    /// It was freed.
+    Freed,
+}
+
+/// The slices.
+#[derive(Debug)]
+pub(in crate::loader) struct Slices {
+    width_ns: u64,
+    list: Vec<Slice>,
+    /// Sites' curves hold groups of `1 << group_shift` slices.
+    group_shift: u32,
+    entries: u64,
+    allocations: u64,
+    /// The slice that was used last, and when it begins and ends.
+    recent: (usize, u64, u64),
+}
+
+impl Slices {
+    /// For a run that is probably this long.
+    pub(in crate::loader) fn new(duration: Nanos) -> Self {
+        let width_ns = duration.0 / SLICES_MAX as u64 + 1;
+        Self {
+            width_ns,
+            list: vec![Slice::default(); SLICES_MAX],
+            group_shift: 0,
+            entries: 0,
+            allocations: 0,
+            recent: (0, 0, width_ns),
+        }
+    }
+
+    /// Where a moment is, if no doubling is needed for it.
+    #[inline]
+    fn index(&mut self, at: Nanos) -> usize {
+        let (index, from, to) = self.recent;
+        if from <= at.0 && at.0 < to {
+            return index;
+        }
+        let index = (at.0 / self.width_ns) as usize;
+        let from = index as u64 * self.width_ns;
+        self.recent = (index, from, from.saturating_add(self.width_ns));
+        index
+    }
+
+    /// Whether the slices are too narrow for a moment; then [`Slices::double`].
+    #[inline]
+    pub(in crate::loader) fn is_beyond(&self, at: Nanos) -> bool {
+        at.0 >= self.recent.2 && at.0 / self.width_ns >= SLICES_MAX as u64
+    }
+
+    /// Doubles the width.
+    pub(in crate::loader) fn double<'a>(&mut self, curves: impl Iterator<Item = &'a mut Curve>) {
+        for index in 0..SLICES_MAX / 2 {
+            let mut slice = self.list[index * 2];
+            slice.merge(&self.list[index * 2 + 1]);
+            self.list[index] = slice;
+        }
+        self.list[SLICES_MAX / 2..].fill(Slice::default());
+        self.width_ns = self.width_ns.saturating_mul(2);
+        self.recent = (0, 0, self.width_ns);
+        if self.group_shift > 0 {
+            // Twice as wide and half as many: the groups stay what they are.
+            self.group_shift -= 1;
+        } else {
+            self.halve(curves);
+        }
+    }
+
+    /// Whether the curves have grown too many points; then [`Slices::coarsen`].
+    #[inline]
+    pub(in crate::loader) fn is_crowded(&self) -> bool {
+        self.entries > ENTRIES_MIN
+            && self.entries > (self.allocations / ALLOCATIONS_AN_ENTRY).min(ENTRIES_MAX)
+            && self.group_shift < GROUP_SHIFT_MAX
+    }
+
+    /// Makes the curves keep twice as many slices in a point.
+    pub(in crate::loader) fn coarsen<'a>(&mut self, curves: impl Iterator<Item = &'a mut Curve>) {
+        self.group_shift += 1;
+        self.halve(curves);
+    }
+
+    fn halve<'a>(&mut self, curves: impl Iterator<Item = &'a mut Curve>) {
+        self.entries = 0;
+        for curve in curves {
+            for point in curve.iter_mut() {
+                point.group /= 2;
+            }
+            curve.dedup_by(|later, earlier| {
+                let same = later.group == earlier.group;
+                if same {
+                    earlier.merge(later);
+                }
+                same
+            });
+            curve.shrink_to_fit();
+            self.entries += curve.len() as u64;
+        }
+    }
+
+    /// Takes in a change, and what was alive after it.
+    #[inline]
+    pub(in crate::loader) fn change(
+        &mut self,
+        what: Change,
+        size: u64,
+        at: Nanos,
+        live_bytes: u64,
+        curve: &mut Curve,
+    ) {
+        let index = self.index(at);
+        let group = (index >> self.group_shift) as u32;
+        let slice = &mut self.list[index];
+        slice.peak_bytes = slice.peak_bytes.max(live_bytes);
+        let point = match curve.last_mut() {
+            Some(last) if last.group == group => last,
+            _ => {
+                let place = curve.partition_point(|point| point.group < group);
+                if curve.get(place).is_none_or(|point| point.group != group) {
+                    self.entries += 1;
+                    let point = Point { group, ..Point::default() };
+                    curve.insert(place, point);
+                }
+                &mut curve[place]
+            }
+        };
+        match what {
+            Change::Made => {
+                self.allocations += 1;
+                slice.allocations += 1;
+                slice.allocated_bytes = slice.allocated_bytes.saturating_add(size);
+                point.allocations = point.allocations.saturating_add(1);
+                point.allocated_bytes = point.allocated_bytes.saturating_add(size);
+            }
+            Change::Freed => {
+                slice.frees += 1;
+                slice.freed_bytes = slice.freed_bytes.saturating_add(size);
+                point.frees = point.frees.saturating_add(1);
+                point.freed_bytes = point.freed_bytes.saturating_add(size);
+            }
+        }
+    }
+
+    /// A block made at this moment is alive at the end.
+    pub(in crate::loader) fn stays(&mut self, size: u64, made: Nanos) {
+        let index = self.index(made);
+        let slice = &mut self.list[index];
+        slice.staying_bytes = slice.staying_bytes.saturating_add(size);
+    }
+
+    /// The slices of a run that was this long after all.
+    pub(in crate::loader) fn finish(&self, duration: Nanos) -> &[Slice] {
+        let used = (duration.0 / self.width_ns + 1).min(SLICES_MAX as u64);
+        &self.list[..used as usize]
+    }
+
+    /// Width of a slice.
+    pub(in crate::loader) fn width_ns(&self) -> u64 {
+        self.width_ns
+    }
+
+    /// How many slices a point of a site's curve covers.
+    pub(in crate::loader) fn slices_a_point(&self) -> u64 {
+        1 << self.group_shift
+    }
+
+    /// A site's curve, each point at the last slice that it covers.
+    pub(in crate::loader) fn points<'a>(
+        &self,
+        curve: &'a Curve,
+        slices: usize,
+    ) -> impl Iterator<Item = (usize, Slice)> + use<'a> {
+        let shift = self.group_shift;
+        curve.iter().map(move |point| {
+            let last = ((point.group as usize + 1) << shift) - 1;
+            let slice = Slice {
+                allocations: u64::from(point.allocations),
+                allocated_bytes: point.allocated_bytes,
+                frees: u64::from(point.frees),
+                freed_bytes: point.freed_bytes,
+                ..Slice::default()
+            };
+            (last.min(slices - 1), slice)
+        })
+    }
+}

@@ -1,0 +1,223 @@
+//! The first pass over a recording: everything except its events.
+//!
+//! Reads: all blocks. Writes: a [`Survey`]: modules, threads, clock pairs, stack nodes, the
+//! recorder's counters, the seal, and what is damaged.
+//!
+//! Events are only counted in bytes. Knowing the clock and the names before the first event
+//! makes the second pass one straight run; this pass reads at the speed of the page cache.
+//!
+//! Invariant: a stack node is tied to the module that held its address when the node was
+//! defined, so that a library which was loaded later at the same place changes nothing.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{self, Read};
+
+use crate::loader::clean;
+use crate::loader::modules::{Module, Modules};
+use crate::loader::progress::Progress;
+use crate::loader::reader::{Blocks, Damage};
+use crate::loader::rows::LocationId;
+use crate::recording::{
+    Block, BlockKind, ByteReader, ClockPair, Counters, EventsHead, FormatError, ModuleDef,
+    NodeDefs, NodeId, Seal, ThreadDef,
+};
+
+/// How many blocks pass between two looks at the caller's wish to stop.
+const BLOCKS_BETWEEN_LOOKS: u64 = 64;
+
+/// A stack node as the file defines it, its address already tied to a module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::loader) struct Node {
+    /// The file's id.
+    pub(in crate::loader) id: NodeId,
+    /// The stack below.
+    pub(in crate::loader) parent: NodeId,
+    /// The return address.
+    pub(in crate::loader) location: LocationId,
+}
+
+/// A return address and the module that it is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::loader) struct Location {
+    /// Index into the survey's modules.
+    pub(in crate::loader) module: Option<u32>,
+    /// The return address in the process.
+    pub(in crate::loader) address: u64,
+}
+
+/// A thread by its last definition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::loader) struct NamedThread {
+    /// The operating system's id.
+    pub(in crate::loader) os_id: u64,
+    /// Its last name, cleaned.
+    pub(in crate::loader) name: String,
+}
+
+/// Blocks and bytes of one kind or stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::loader) struct Tally {
+    /// How many blocks.
+    pub(in crate::loader) blocks: u64,
+    /// Bytes in them.
+    pub(in crate::loader) bytes: u64,
+    /// Bytes that are missing between them; streams only.
+    pub(in crate::loader) missing: u64,
+    /// Where the next block should go on; streams only.
+    expected: u64,
+}
+
+/// Everything but the events.
+#[derive(Debug, Default)]
+pub(in crate::loader) struct Survey {
+    /// In the order of the file.
+    pub(in crate::loader) clock_pairs: Vec<ClockPair>,
+    /// By their numbers.
+    pub(in crate::loader) threads: BTreeMap<u32, NamedThread>,
+    /// In the order of the file.
+    pub(in crate::loader) modules: Vec<Module>,
+    /// In the order of the file.
+    pub(in crate::loader) nodes: Vec<Node>,
+    /// Distinct return addresses, by first appearance.
+    pub(in crate::loader) locations: Vec<Location>,
+    /// The last ones in the file.
+    pub(in crate::loader) counters: Option<Counters>,
+    /// The last one in the file.
+    pub(in crate::loader) seal: Option<Seal>,
+    /// By the kind's number and name.
+    pub(in crate::loader) kinds: BTreeMap<(u8, &'static str), Tally>,
+    /// By stream.
+    pub(in crate::loader) streams: BTreeMap<u32, Tally>,
+    /// What could not be read.
+    pub(in crate::loader) damage: Damage,
+    /// Whole blocks that hold something that the format does not allow.
+    pub(in crate::loader) invalid_blocks: u64,
+}
+
+impl Survey {
+    /// Reads all blocks; `None` if the caller wants to stop.
+    pub(in crate::loader) fn take<R: Read>(
+        blocks: &mut Blocks<R>,
+        progress: &mut dyn Progress,
+    ) -> io::Result<Option<Self>> {
+        let mut surveyor = Surveyor::default();
+        let mut seen = 0_u64;
+        while let Some(block) = blocks.next()? {
+            if surveyor.see(&block).is_err() {
+                surveyor.survey.invalid_blocks += 1;
+            }
+            seen += 1;
+            if seen.is_multiple_of(BLOCKS_BETWEEN_LOOKS) && progress.should_stop() {
+                return Ok(None);
+            }
+        }
+        let mut survey = surveyor.survey;
+        survey.modules = surveyor.modules.into_list();
+        survey.damage = blocks.damage();
+        Ok(Some(survey))
+    }
+
+    /// The last moment that the file names outside its events.
+    pub(in crate::loader) fn last_ticks(&self) -> u64 {
+        let pairs = self.clock_pairs.iter().map(|pair| pair.ticks.0);
+        pairs.chain(self.seal.map(|seal| seal.at.0)).max().unwrap_or(0)
+    }
+
+    /// Bytes of event blocks.
+    pub(in crate::loader) fn event_bytes(&self) -> u64 {
+        self.streams.values().map(|tally| tally.bytes).sum()
+    }
+}
+
+#[derive(Default)]
+struct Surveyor {
+    survey: Survey,
+    modules: Modules,
+    known: HashMap<Location, LocationId>,
+}
+
+impl Surveyor {
+    fn see(&mut self, block: &Block<'_>) -> Result<(), FormatError> {
+        let payload = block.payload;
+        let kind = self.survey.kinds.entry(name(block.kind)).or_default();
+        kind.blocks += 1;
+        kind.bytes += payload.len() as u64;
+        match block.kind {
+            BlockKind::Modules => self.see_modules(payload),
+            BlockKind::Threads => self.see_threads(payload),
+            BlockKind::Nodes => self.see_nodes(payload),
+            BlockKind::Events => self.see_events(payload),
+            BlockKind::Clock => {
+                self.survey.clock_pairs.push(ClockPair::read(payload)?);
+                Ok(())
+            }
+            BlockKind::Counters => {
+                self.survey.counters = Some(Counters::read(payload)?);
+                Ok(())
+            }
+            BlockKind::Seal => {
+                self.survey.seal = Some(Seal::read(payload)?);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn see_modules(&mut self, payload: &[u8]) -> Result<(), FormatError> {
+        let mut input = ByteReader::new(payload, "a block of modules");
+        while let Some(module) = ModuleDef::read(&mut input)? {
+            self.modules.see(&module);
+        }
+        Ok(())
+    }
+
+    fn see_threads(&mut self, payload: &[u8]) -> Result<(), FormatError> {
+        let mut input = ByteReader::new(payload, "a block of threads");
+        while let Some(thread) = ThreadDef::read(&mut input)? {
+            let named = NamedThread {
+                os_id: thread.os_id,
+                name: clean::text(&String::from_utf8_lossy(thread.name)),
+            };
+            self.survey.threads.insert(thread.id.0, named);
+        }
+        Ok(())
+    }
+
+    fn see_nodes(&mut self, payload: &[u8]) -> Result<(), FormatError> {
+        for node in NodeDefs::new(payload)? {
+            let (id, parent, address) = node?;
+            let location = Location { module: self.modules.holding(address), address: address.0 };
+            let locations = &mut self.survey.locations;
+            let location = *self.known.entry(location).or_insert_with(|| {
+                locations.push(location);
+                LocationId(locations.len() as u32 - 1)
+            });
+            self.survey.nodes.push(Node { id, parent, location });
+        }
+        Ok(())
+    }
+
+    fn see_events(&mut self, payload: &[u8]) -> Result<(), FormatError> {
+        let (head, events) = EventsHead::read(payload)?;
+        let stream = self.survey.streams.entry(head.stream.0).or_default();
+        stream.blocks += 1;
+        stream.bytes += events.len() as u64;
+        stream.missing += head.offset.saturating_sub(stream.expected);
+        let end = head.offset.saturating_add(events.len() as u64);
+        stream.expected = stream.expected.max(end);
+        Ok(())
+    }
+}
+
+fn name(kind: BlockKind) -> (u8, &'static str) {
+    match kind {
+        BlockKind::Modules => (1, "modules"),
+        BlockKind::Threads => (2, "threads"),
+        BlockKind::Nodes => (3, "stack nodes"),
+        BlockKind::Events => (4, "events"),
+        BlockKind::Clock => (5, "clock pairs"),
+        BlockKind::Counters => (6, "counters"),
+        BlockKind::Seal => (7, "seal"),
+        _ => (u8::MAX, "unknown"),
+    }
+}

@@ -1,0 +1,147 @@
+//! Mangled names → names for people.
+//!
+//! Reads: a symbol. Writes: its full name without hashes, a short one for the screen, and the
+//! crate that it comes from.
+
+use crate::loader::clean;
+
+/// A function's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::loader::symbols) struct Name {
+    /// Demangled, without hash.
+    pub(in crate::loader::symbols) full: String,
+    /// Without generic arguments and leading path.
+    pub(in crate::loader::symbols) short: String,
+    /// The crates that the name begins with: that of the type, and that of the trait where there
+    /// is one.
+    pub(in crate::loader::symbols) crates: Vec<String>,
+    /// Whether the symbol was mangled the Rust way.
+    pub(in crate::loader::symbols) is_rust: bool,
+}
+
+impl Name {
+    /// What a symbol means.
+    pub(in crate::loader::symbols) fn of(symbol: &str) -> Self {
+        // Versions of glibc symbols (`malloc@@GLIBC_2.2.5`) are no part of the name.
+        let plain = symbol.split_once('@').map_or(symbol, |(name, _)| name);
+        let rust = rustc_demangle::try_demangle(plain).ok();
+        let is_rust = rust.is_some();
+        let full = match rust {
+            Some(name) => format!("{name:#}"),
+            None => addr2line::demangle(plain, addr2line::gimli::DW_LANG_C_plus_plus)
+                .unwrap_or_else(|| plain.to_owned()),
+        };
+        let full = clean::text(&full);
+        let stripped = without_generics(&full);
+        let short = shorten(&stripped);
+        let crates = if is_rust { crates(&stripped) } else { Vec::new() };
+        Self { full, short, crates, is_rust }
+    }
+}
+
+/// The name with everything between angle brackets removed that is an argument list, and
+/// `<T as Trait>` kept.
+fn without_generics(name: &str) -> String {
+    let mut output = String::with_capacity(name.len());
+    // For each open bracket whether it is being left out.
+    let mut open: Vec<bool> = Vec::new();
+    let mut previous = ' ';
+    for c in name.chars() {
+        let hidden = open.iter().any(|hidden| *hidden);
+        match c {
+            '<' => {
+                // An argument list follows a name; `<T as Trait>` stands at the beginning of a
+                // path.
+                let is_list = previous.is_alphanumeric() || matches!(previous, '_' | ':' | '}');
+                open.push(is_list);
+                if !hidden && is_list && output.ends_with("::") {
+                    output.truncate(output.len() - 2);
+                }
+                if !hidden && !is_list {
+                    output.push(c);
+                }
+            }
+            '>' if previous == '-' => {
+                if !hidden {
+                    output.push(c);
+                }
+            }
+            '>' => {
+                let closes_list = open.pop().unwrap_or(false);
+                if !open.iter().any(|hidden| *hidden) && !closes_list {
+                    output.push(c);
+                }
+            }
+            _ if !hidden => output.push(c),
+            _ => {}
+        }
+        previous = c;
+    }
+    output
+}
+
+/// `<alloc::vec::Vec as core::clone::Clone>::clone` → `Vec::clone`, `a::b::c::d` → `c::d`; a
+/// closure keeps the function that it stands in.
+fn shorten(stripped: &str) -> String {
+    let (owner, path) = match stripped.strip_prefix('<').and_then(closing) {
+        Some((inside, rest)) => {
+            let owner = inside.split(" as ").next().unwrap_or(inside);
+            (Some(last_segments(owner, 1)), rest.trim_start_matches("::"))
+        }
+        None => (None, stripped),
+    };
+    let own = path
+        .split("::")
+        .filter(|segment| segment.starts_with("{{") || segment.starts_with("{closure"))
+        .count();
+    let wanted = own + if owner.is_some() { 1 } else { 2 };
+    let path = last_segments(path, wanted);
+    match owner {
+        Some(owner) if path.is_empty() => owner,
+        Some(owner) => format!("{owner}::{path}"),
+        None => path,
+    }
+}
+
+/// Splits `inside>rest` at the bracket that closes.
+fn closing(text: &str) -> Option<(&str, &str)> {
+    let mut depth = 1;
+    let mut previous = ' ';
+    for (index, c) in text.char_indices() {
+        match c {
+            '<' => depth += 1,
+            '>' if previous != '-' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return Some((&text[..index], &text[index + 1..]));
+        }
+        previous = c;
+    }
+    None
+}
+
+fn last_segments(path: &str, count: usize) -> String {
+    let segments: Vec<_> = path.split("::").collect();
+    segments[segments.len().saturating_sub(count)..].join("::")
+}
+
+/// The first path segments of the type and of the trait, or of the plain path.
+fn crates(stripped: &str) -> Vec<String> {
+    let paths = match stripped.strip_prefix('<').and_then(closing) {
+        Some((inside, _)) => inside.splitn(2, " as ").collect(),
+        None => vec![stripped],
+    };
+    paths.into_iter().filter_map(first_segment).collect()
+}
+
+/// `&mut [my::T]` → `my`; nothing for a path of one segment.
+fn first_segment(path: &str) -> Option<String> {
+    let start = path.trim_start_matches(|c: char| !(c.is_alphanumeric() || c == '_'));
+    let start = ["mut ", "const ", "dyn "]
+        .iter()
+        .fold(start, |rest, word| rest.strip_prefix(word).unwrap_or(rest));
+    let start = start.trim_start_matches(|c: char| !(c.is_alphanumeric() || c == '_'));
+    let (segment, rest) = start.split_at(start.find(|c: char| !(c.is_alphanumeric() || c == '_'))?);
+    (rest.starts_with("::") && !segment.is_empty()).then(|| segment.to_owned())
+}

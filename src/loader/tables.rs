@@ -1,0 +1,331 @@
+//! What was summed → tables.
+//!
+//! Reads: totals, names, the survey. Writes: all tables except `allocations` and `reallocs`,
+//! which were filled while the events passed.
+//!
+//! Invariant: rows go in by ascending key, so that every table is packed.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, Params, Result};
+
+use crate::loader::clean::{self, hex};
+use crate::loader::insert::integer;
+use crate::loader::modules::Module;
+use crate::loader::names::Names;
+use crate::loader::rows::{Failure, Nanos, Site, Thread};
+use crate::loader::stacks::{Sites, Stacks};
+use crate::loader::survey::Survey;
+use crate::loader::symbols::{Call, ModuleSymbols, Symbols};
+use crate::loader::totals::{SiteTotals, ThreadTotals, Totals};
+
+/// Inserts all rows into a table with so many columns.
+pub(in crate::loader) fn fill<P: Params>(
+    connection: &Connection,
+    table: &str,
+    columns: usize,
+    rows: impl Iterator<Item = P>,
+) -> Result<()> {
+    let marks = vec!["?"; columns].join(", ");
+    let mut insert = connection.prepare(&format!("INSERT INTO {table} VALUES ({marks})"))?;
+    for row in rows {
+        insert.execute(row)?;
+    }
+    Ok(())
+}
+
+/// `frames` and `backtrace_frames`.
+pub(in crate::loader) fn write_names(
+    connection: &Connection,
+    names: &Names,
+    symbols: &Symbols,
+) -> Result<()> {
+    let frames = names.rows(symbols).map(|(row, frame, offset)| {
+        (
+            row.0,
+            frame.file.as_deref(),
+            frame.line,
+            &frame.sym,
+            &frame.function,
+            frame.krate.as_deref(),
+            frame.kind.label(),
+            frame.inlined,
+            frame.module,
+            offset.cast_signed(),
+        )
+    });
+    fill(connection, "frames", 10, frames)?;
+    let shown = (0..names.sites()).flat_map(|site| {
+        let frames = names.frames(site).iter().enumerate();
+        frames.map(move |(number, row)| (site as i64 + 1, number as i64, row.0))
+    });
+    fill(connection, "backtrace_frames", 3, shown)
+}
+
+/// `calls`, `stacks` and `backtrace_stacks`: what symbols can be resolved from again.
+pub(in crate::loader) fn write_stacks(
+    connection: &Connection,
+    sites: &Sites,
+    stacks: &Stacks,
+    calls: &[Call],
+) -> Result<()> {
+    // Only what sites use, numbered by first appearance; `call_ids` and `stack_ids` say how.
+    let mut call_ids = vec![0_u32; calls.len()];
+    let mut used_calls = Vec::new();
+    let mut stack_ids: Vec<u32> = Vec::new();
+    let mut used_stacks: Vec<(Option<u32>, u32)> = Vec::new();
+    let mut of_sites = Vec::with_capacity(sites.stacks().len());
+    for stack in sites.stacks() {
+        let mut missing = Vec::new();
+        let mut at = *stack;
+        let mut parent = None;
+        while let Some((below, location)) = stacks.split(at) {
+            match stack_ids.get(at.0 as usize) {
+                Some(id) if *id != 0 => {
+                    parent = Some(*id);
+                    break;
+                }
+                _ => missing.push((at, location)),
+            }
+            at = below;
+        }
+        for (at, location) in missing.into_iter().rev() {
+            let call = &mut call_ids[location.0 as usize];
+            if *call == 0 {
+                used_calls.push(calls[location.0 as usize]);
+                *call = used_calls.len() as u32;
+            }
+            used_stacks.push((parent, *call));
+            let index = at.0 as usize;
+            if stack_ids.len() <= index {
+                stack_ids.resize(index + 1, 0);
+            }
+            stack_ids[index] = used_stacks.len() as u32;
+            parent = Some(stack_ids[index]);
+        }
+        of_sites.push(parent);
+    }
+    let numbered = (1_u32..).zip(used_calls);
+    let rows = numbered.map(|(id, call)| (id, call.module, call.offset.cast_signed()));
+    fill(connection, "calls", 3, rows)?;
+    let rows = (1_u32..).zip(used_stacks);
+    fill(connection, "stacks", 3, rows.map(|(id, (parent, call))| (id, parent, call)))?;
+    fill(connection, "backtrace_stacks", 2, (1_u32..).zip(of_sites))
+}
+
+/// What a site's row needs beside its totals.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::loader) struct SiteNames {
+    /// First own frame, else the innermost.
+    pub(in crate::loader) frame: Option<u32>,
+    /// The group that it is ranked in.
+    pub(in crate::loader) suspect: Option<u32>,
+    /// Leaf of its stack in the tree.
+    pub(in crate::loader) tree: Option<u32>,
+    /// Frames.
+    pub(in crate::loader) depth: u32,
+}
+
+/// `sites`, for the sites that made a block.
+pub(in crate::loader) fn write_sites(
+    connection: &Connection,
+    totals: &Totals,
+    names: &[SiteNames],
+    outermost: &[&str],
+) -> Result<()> {
+    let marks = vec!["?"; 34].join(", ");
+    let mut insert = connection.prepare(&format!("INSERT INTO sites VALUES ({marks})"))?;
+    for (index, site) in totals.sites.iter().enumerate().skip(1) {
+        if site.allocations == 0 {
+            continue;
+        }
+        let named = names[index - 1];
+        insert.raw_bind_parameter(1, index as i64)?;
+        insert.raw_bind_parameter(2, named.frame)?;
+        insert.raw_bind_parameter(3, named.suspect)?;
+        insert.raw_bind_parameter(4, named.tree)?;
+        insert.raw_bind_parameter(5, outermost[index - 1])?;
+        for (column, value) in (6..).zip(site_numbers(site, named.depth)) {
+            insert.raw_bind_parameter(column, value)?;
+        }
+        insert.raw_execute()?;
+    }
+    Ok(())
+}
+
+/// The columns of `sites` from `depth` on, in order.
+fn site_numbers(site: &SiteTotals, depth: u32) -> [Option<i64>; 29] {
+    let some = |value: u64| Some(integer(value));
+    let freed = |value: u64| (site.frees > 0).then(|| integer(value));
+    let mean = site.lifetime_sum / u128::from(site.frees.max(1));
+    let [p50, p90, p99] = site
+        .lifetimes
+        .quantiles([(1, 2), (9, 10), (99, 100)], site.frees)
+        .map(|value| value.clamp(site.lifetime_min, site.lifetime_max.max(site.lifetime_min)));
+    [
+        Some(i64::from(depth)),
+        some(site.allocations),
+        some(site.bytes),
+        some(site.frees),
+        some(site.live_blocks),
+        some(site.live_bytes),
+        some(site.peak_bytes),
+        some(site.peak_after.0),
+        some(site.at_peak_blocks),
+        some(site.at_peak_bytes),
+        some(site.temporary),
+        some(site.temporary_bytes),
+        some(site.size_min),
+        some(site.size_max),
+        freed(site.lifetime_min),
+        freed(u64::try_from(mean).unwrap_or(u64::MAX)),
+        freed(p50),
+        freed(p90),
+        freed(p99),
+        freed(site.lifetime_max),
+        some(site.first_after.0),
+        some(site.last_after.0),
+        site.last_free_after.map(|at| integer(at.0)),
+        some(site.threads()),
+        some(site.cross_thread_frees),
+        some(site.freed_at_end_blocks),
+        some(site.freed_at_end_bytes),
+        some(site.reallocs),
+        some(site.reallocs_moved),
+    ]
+}
+
+/// `timeline` and `site_timeline`.
+pub(in crate::loader) fn write_timelines(
+    connection: &Connection,
+    totals: &Totals,
+    duration: Nanos,
+) -> Result<()> {
+    let width = totals.slices.width_ns();
+    let slices = totals.slices.finish(duration);
+    let (mut live_bytes, mut live_blocks, mut staying) = (0_u64, 0_u64, 0_u64);
+    let rows = (0_u64..).zip(slices).map(|(index, slice)| {
+        let peak = slice.peak_bytes.max(live_bytes);
+        live_bytes = (live_bytes + slice.allocated_bytes).saturating_sub(slice.freed_bytes);
+        live_blocks = (live_blocks + slice.allocations).saturating_sub(slice.frees);
+        staying += slice.staying_bytes;
+        [
+            index,
+            index * width,
+            ((index + 1) * width).min(duration.0 + 1),
+            live_bytes,
+            live_blocks,
+            peak,
+            slice.allocations,
+            slice.allocated_bytes,
+            slice.frees,
+            slice.freed_bytes,
+            staying,
+        ]
+        .map(integer)
+    });
+    fill(connection, "timeline", 11, rows)?;
+
+    let curves = totals.curves.iter().enumerate().skip(1);
+    let rows = curves.flat_map(|(site, curve)| {
+        let (mut live_bytes, mut live_blocks) = (0_u64, 0_u64);
+        let points = totals.slices.points(curve, slices.len());
+        points.map(move |(slice, point)| {
+            live_bytes = (live_bytes + point.allocated_bytes).saturating_sub(point.freed_bytes);
+            live_blocks = (live_blocks + point.allocations).saturating_sub(point.frees);
+            [
+                site as u64,
+                slice as u64,
+                live_bytes,
+                live_blocks,
+                point.allocations,
+                point.allocated_bytes,
+                point.frees,
+                point.freed_bytes,
+            ]
+            .map(integer)
+        })
+    });
+    fill(connection, "site_timeline", 8, rows)
+}
+
+/// `layouts` and `failures`.
+pub(in crate::loader) fn write_requests(
+    connection: &Connection,
+    totals: &Totals,
+    failures: &[Failure],
+) -> Result<()> {
+    let probed = |site: Site| (site != Site::NONE).then_some(site.0);
+    let layouts = totals.layouts.iter().map(|((site, zeroed, align), sums)| {
+        let (blocks, bytes) = (integer(sums.0), integer(sums.1));
+        (probed(*site), *zeroed, integer(*align), blocks, bytes)
+    });
+    fill(connection, "layouts", 5, layouts)?;
+    let failures = failures.iter().map(|failure| {
+        let at = integer(failure.at.0);
+        (at, probed(failure.site), integer(failure.size), failure.thread.0)
+    });
+    fill(connection, "failures", 4, failures)
+}
+
+/// `threads`: those that did something, and those that only have a name.
+pub(in crate::loader) fn write_threads(
+    connection: &Connection,
+    totals: &Totals,
+    survey: &Survey,
+) -> Result<()> {
+    let mut known: BTreeMap<u32, _> =
+        totals.threads().map(|(Thread(id), sums)| (id, sums)).collect();
+    let nothing = ThreadTotals::default();
+    for id in survey.threads.keys() {
+        known.entry(*id).or_insert(&nothing);
+    }
+    let rows = known.iter().map(|(id, sums)| {
+        let named = survey.threads.get(id);
+        (
+            *id,
+            named.map_or(0, |thread| integer(thread.os_id)),
+            named.map_or("", |thread| thread.name.as_str()),
+            sums.span.map(|span| integer(span.0.0)),
+            sums.span.map(|span| integer(span.1.0)),
+            integer(sums.allocations),
+            integer(sums.bytes),
+            integer(sums.frees),
+            integer(sums.live_blocks),
+            integer(sums.live_bytes),
+        )
+    });
+    fill(connection, "threads", 10, rows)
+}
+
+/// `modules`, with when they came and went.
+pub(in crate::loader) fn write_modules(
+    connection: &Connection,
+    modules: &[Module],
+    symbols: &[ModuleSymbols],
+    spans: &[(Nanos, Option<Nanos>)],
+) -> Result<()> {
+    let rows = (0_u32..).zip(modules).zip(symbols.iter().zip(spans)).map(
+        |((id, module), (symbols, (loaded, unloaded)))| {
+            let build_id = Some(hex(&module.build_id)).filter(|id| !id.is_empty());
+            let file = symbols.file.as_ref().map(|file| {
+                let shown = file.to_string_lossy();
+                clean::text(&shown)
+            });
+            (
+                id,
+                &module.shown,
+                build_id,
+                module.main,
+                module.start.cast_signed(),
+                module.end.cast_signed(),
+                module.bias.cast_signed(),
+                integer(loaded.0),
+                unloaded.map(|at| integer(at.0)),
+                symbols.state.label(),
+                file,
+            )
+        },
+    );
+    fill(connection, "modules", 11, rows)
+}

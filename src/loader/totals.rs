@@ -1,0 +1,353 @@
+//! Sums over blocks, kept while they pass: by site, by thread, over time, and the global peak.
+//!
+//! Reads: what [`pairing`](crate::loader::pairing) says about each block. Writes: totals.
+//!
+//! What each site held at the moment of the global peak is known without looking at all sites
+//! whenever a new peak is reached: every peak has a number, and a site that is about to change
+//! for the first time since the last peak first notes what it held.
+//!
+//! Invariant: every sum equals the same sum over the rows of `allocations`.
+
+use std::collections::{BTreeMap, HashSet};
+
+use crate::loader::hash::FastHash;
+use crate::loader::histogram::Histogram;
+use crate::loader::pairing::Live;
+use crate::loader::rows::{Nanos, Site, Thread};
+use crate::loader::slices::{Change, Curve, Slices};
+use crate::loader::stream::{How, Made};
+
+/// A block that lived at least 1/50 of the run and was freed in the last 1/50 of it was "freed at
+/// the end".
+const END_SHARE: u64 = 50;
+
+/// Threads with numbers below this are found by index.
+const DENSE_THREADS: u32 = 1 << 16;
+
+/// Everything that is summed for a site. Names and meanings are those of the table `sites`.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs, reason = "the columns of `sites`, documented in schema.sql")]
+pub(in crate::loader) struct SiteTotals {
+    pub(in crate::loader) allocations: u64,
+    pub(in crate::loader) bytes: u64,
+    pub(in crate::loader) frees: u64,
+    pub(in crate::loader) live_blocks: u64,
+    pub(in crate::loader) live_bytes: u64,
+    pub(in crate::loader) peak_bytes: u64,
+    pub(in crate::loader) peak_after: Nanos,
+    pub(in crate::loader) at_peak_blocks: u64,
+    pub(in crate::loader) at_peak_bytes: u64,
+    /// The number of the global peak that `at_peak_*` belong to.
+    peak_number: u64,
+    pub(in crate::loader) temporary: u64,
+    pub(in crate::loader) temporary_bytes: u64,
+    pub(in crate::loader) size_min: u64,
+    pub(in crate::loader) size_max: u64,
+    pub(in crate::loader) lifetime_min: u64,
+    pub(in crate::loader) lifetime_max: u64,
+    pub(in crate::loader) lifetime_sum: u128,
+    pub(in crate::loader) lifetimes: Histogram,
+    pub(in crate::loader) first_after: Nanos,
+    pub(in crate::loader) last_after: Nanos,
+    pub(in crate::loader) last_free_after: Option<Nanos>,
+    /// Bit n: thread n allocated here; threads from 64 on are in `far_threads`.
+    near_threads: u64,
+    pub(in crate::loader) far_threads: u32,
+    pub(in crate::loader) cross_thread_frees: u64,
+    pub(in crate::loader) freed_at_end_blocks: u64,
+    pub(in crate::loader) freed_at_end_bytes: u64,
+    pub(in crate::loader) reallocs: u64,
+    pub(in crate::loader) reallocs_moved: u64,
+}
+
+impl SiteTotals {
+    /// Threads that allocated here.
+    pub(in crate::loader) fn threads(&self) -> u64 {
+        u64::from(self.near_threads.count_ones()) + u64::from(self.far_threads)
+    }
+}
+
+/// Everything that is summed for a thread. Names and meanings are those of the table `threads`.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs, reason = "the columns of `threads`, documented in schema.sql")]
+pub(in crate::loader) struct ThreadTotals {
+    pub(in crate::loader) span: Option<(Nanos, Nanos)>,
+    pub(in crate::loader) allocations: u64,
+    pub(in crate::loader) bytes: u64,
+    pub(in crate::loader) frees: u64,
+    pub(in crate::loader) live_blocks: u64,
+    pub(in crate::loader) live_bytes: u64,
+}
+
+/// Sums over all blocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names of `meta`, documented in docs/SCHEMA.md")]
+pub(in crate::loader) struct Global {
+    pub(in crate::loader) allocations: u64,
+    pub(in crate::loader) bytes: u64,
+    pub(in crate::loader) frees: u64,
+    pub(in crate::loader) live_blocks: u64,
+    pub(in crate::loader) live_bytes: u64,
+    pub(in crate::loader) peak_bytes: u64,
+    pub(in crate::loader) peak_blocks: u64,
+    pub(in crate::loader) peak_after: Nanos,
+    pub(in crate::loader) last: Nanos,
+}
+
+/// Blocks and bytes of requests out of the ordinary: (site, zeroed, alignment) → (blocks, bytes).
+pub(in crate::loader) type Layouts = BTreeMap<(Site, bool, u64), (u64, u64)>;
+
+/// All sums.
+#[derive(Debug)]
+pub(in crate::loader) struct Totals {
+    /// By site; the first is for blocks whose backtrace was not probed.
+    pub(in crate::loader) sites: Vec<SiteTotals>,
+    /// By site, as above.
+    pub(in crate::loader) curves: Vec<Curve>,
+    pub(in crate::loader) slices: Slices,
+    pub(in crate::loader) global: Global,
+    pub(in crate::loader) layouts: Layouts,
+    threads: Vec<ThreadTotals>,
+    far_threads: BTreeMap<u32, ThreadTotals>,
+    far_pairs: HashSet<(Site, Thread), FastHash>,
+    peak_number: u64,
+    /// The run's length, as far as it is known.
+    duration: Nanos,
+}
+
+impl Totals {
+    /// For a run that is probably this long.
+    pub(in crate::loader) fn new(duration: Nanos) -> Self {
+        Self {
+            sites: vec![SiteTotals::default()],
+            curves: vec![Curve::new()],
+            slices: Slices::new(duration),
+            global: Global::default(),
+            layouts: Layouts::new(),
+            threads: Vec::new(),
+            far_threads: BTreeMap::new(),
+            far_pairs: HashSet::default(),
+            peak_number: 0,
+            duration,
+        }
+    }
+
+    /// Time has come to here; must be said before anything else is said of this moment.
+    #[inline]
+    pub(in crate::loader) fn reach(&mut self, at: Nanos) {
+        self.global.last = self.global.last.max(at);
+        if self.slices.is_beyond(at) {
+            self.make_room(at);
+        }
+    }
+
+    /// A thread did something. Gives its sums.
+    #[inline]
+    pub(in crate::loader) fn seen(&mut self, thread: Thread, at: Nanos) -> &mut ThreadTotals {
+        let totals = self.thread(thread);
+        match &mut totals.span {
+            Some((_, last)) => *last = at.max(*last),
+            span => *span = Some((at, at)),
+        }
+        totals
+    }
+
+    #[cold]
+    fn make_room(&mut self, at: Nanos) {
+        while self.slices.is_beyond(at) {
+            self.slices.double(self.curves.iter_mut());
+        }
+    }
+
+    #[inline]
+    fn thread(&mut self, thread: Thread) -> &mut ThreadTotals {
+        if thread.0 >= DENSE_THREADS {
+            return self.far_threads.entry(thread.0).or_default();
+        }
+        let index = thread.0 as usize;
+        if self.threads.len() <= index {
+            self.threads.resize_with(index + 1, ThreadTotals::default);
+        }
+        &mut self.threads[index]
+    }
+
+    /// All threads that did something.
+    pub(in crate::loader) fn threads(&self) -> impl Iterator<Item = (Thread, &ThreadTotals)> {
+        let near = self.threads.iter().enumerate();
+        let near = near.map(|(index, totals)| (Thread(index as u32), totals));
+        let far = self.far_threads.iter();
+        near.chain(far.map(|(index, totals)| (Thread(*index), totals)))
+            .filter(|(_, totals)| totals.span.is_some())
+    }
+
+    /// A block was made. Says how many its thread has made, this one included.
+    #[inline]
+    pub(in crate::loader) fn made(
+        &mut self,
+        site: Site,
+        thread: Thread,
+        at: Nanos,
+        made: &Made,
+    ) -> u32 {
+        let size = made.size;
+        let of_thread = self.seen(thread, at);
+        of_thread.allocations += 1;
+        of_thread.bytes = of_thread.bytes.saturating_add(size);
+        let nth = of_thread.allocations as u32;
+
+        let index = site.0 as usize;
+        if self.sites.len() <= index {
+            self.sites.resize_with(index + 1, SiteTotals::default);
+            self.curves.resize_with(index + 1, Curve::new);
+        }
+        let global = &mut self.global;
+        global.allocations += 1;
+        global.bytes = global.bytes.saturating_add(size);
+        global.live_blocks += 1;
+        global.live_bytes = global.live_bytes.saturating_add(size);
+
+        let totals = &mut self.sites[index];
+        note_peak(totals, self.peak_number);
+        if totals.allocations == 0 {
+            totals.first_after = at;
+            totals.last_after = at;
+            totals.size_min = size;
+        }
+        totals.allocations += 1;
+        totals.bytes = totals.bytes.saturating_add(size);
+        totals.live_blocks += 1;
+        totals.live_bytes = totals.live_bytes.saturating_add(size);
+        if totals.live_bytes > totals.peak_bytes {
+            totals.peak_bytes = totals.live_bytes;
+            totals.peak_after = at;
+        }
+        totals.size_min = totals.size_min.min(size);
+        totals.size_max = totals.size_max.max(size);
+        totals.first_after = totals.first_after.min(at);
+        totals.last_after = totals.last_after.max(at);
+        if let How::Realloc { old } = made.how {
+            totals.reallocs += 1;
+            totals.reallocs_moved += u64::from(old != made.address);
+        }
+        match 1_u64.checked_shl(thread.0) {
+            Some(bit) => totals.near_threads |= bit,
+            None => totals.far_threads += u32::from(self.far_pairs.insert((site, thread))),
+        }
+        if global.live_bytes > global.peak_bytes {
+            global.peak_bytes = global.live_bytes;
+            global.peak_blocks = global.live_blocks;
+            global.peak_after = at;
+            self.peak_number += 1;
+        }
+        let curve = &mut self.curves[index];
+        let live = global.live_bytes;
+        self.slices.change(Change::Made, size, at, live, curve);
+        if self.slices.is_crowded() {
+            self.slices.coarsen(self.curves.iter_mut());
+        }
+        if made.how == How::Zeroed || made.align_log2 > 0 {
+            self.note_layout(site, made);
+        }
+        nth
+    }
+
+    #[cold]
+    fn note_layout(&mut self, site: Site, made: &Made) {
+        let align = match made.align_log2 {
+            0 => 0,
+            log2 => 1_u64.checked_shl(u32::from(log2)).unwrap_or(0),
+        };
+        let key = (site, made.how == How::Zeroed, align);
+        let sums = self.layouts.entry(key).or_default();
+        sums.0 += 1;
+        sums.1 = sums.1.saturating_add(made.size);
+    }
+
+    /// A block is not alive any more.
+    #[inline]
+    pub(in crate::loader) fn left(&mut self, site: Site, size: u64, made: Nanos, at: Nanos) {
+        let at = at.max(made);
+        let life = at.0 - made.0;
+        let global = &mut self.global;
+        global.frees += 1;
+        global.live_blocks -= 1;
+        global.live_bytes = global.live_bytes.saturating_sub(size);
+
+        let index = site.0 as usize;
+        let totals = &mut self.sites[index];
+        note_peak(totals, self.peak_number);
+        totals.live_blocks -= 1;
+        totals.live_bytes = totals.live_bytes.saturating_sub(size);
+        if totals.frees == 0 {
+            totals.lifetime_min = life;
+        }
+        totals.frees += 1;
+        totals.lifetime_min = totals.lifetime_min.min(life);
+        totals.lifetime_max = totals.lifetime_max.max(life);
+        totals.lifetime_sum += u128::from(life);
+        totals.lifetimes.add(life);
+        totals.last_free_after = totals.last_free_after.max(Some(at));
+        if is_freed_at_end(at.0, life, self.duration.0) {
+            totals.freed_at_end_blocks += 1;
+            totals.freed_at_end_bytes = totals.freed_at_end_bytes.saturating_add(size);
+        }
+        let curve = &mut self.curves[index];
+        let live = global.live_bytes;
+        self.slices.change(Change::Freed, size, at, live, curve);
+    }
+
+    /// Who freed a block that left.
+    #[inline]
+    pub(in crate::loader) fn freed_by(&mut self, block: &Live, at: Nanos, by: Thread) {
+        let nth = {
+            let of_thread = self.seen(by, at);
+            of_thread.frees += 1;
+            of_thread.allocations as u32
+        };
+        let totals = &mut self.sites[block.site.0 as usize];
+        if by != block.thread {
+            totals.cross_thread_frees += 1;
+        } else if nth.wrapping_sub(block.nth) <= 1 {
+            totals.temporary += 1;
+            totals.temporary_bytes = totals.temporary_bytes.saturating_add(block.size);
+        }
+    }
+
+    /// A block is alive at the end.
+    pub(in crate::loader) fn stays(&mut self, block: &Live) {
+        let thread = self.thread(block.thread);
+        thread.live_blocks += 1;
+        thread.live_bytes = thread.live_bytes.saturating_add(block.size);
+        self.slices.stays(block.size, block.made);
+    }
+
+    /// Nothing more will come. `end` is the last moment that is known otherwise.
+    pub(in crate::loader) fn finish(&mut self, end: Nanos) -> Nanos {
+        for totals in &mut self.sites {
+            note_peak(totals, self.peak_number);
+        }
+        end.max(self.global.last)
+    }
+
+    /// Whether the run was longer than promised, so that `freed_at_end_*` are not right.
+    pub(in crate::loader) fn end_was_unknown(&self, duration: Nanos) -> bool {
+        duration != self.duration
+    }
+}
+
+/// Notes what a site held at the last global peak, before it changes for the first time since.
+#[inline]
+fn note_peak(totals: &mut SiteTotals, peak_number: u64) {
+    if totals.peak_number != peak_number {
+        totals.peak_number = peak_number;
+        totals.at_peak_blocks = totals.live_blocks;
+        totals.at_peak_bytes = totals.live_bytes;
+    }
+}
+
+/// Freed in the last 1/50 of the run after living at least 1/50 of it.
+#[inline]
+pub(in crate::loader) fn is_freed_at_end(at: u64, life: u64, duration: u64) -> bool {
+    let share = duration / END_SHARE;
+    at >= duration.saturating_sub(share) && life >= share && duration > 0
+}
