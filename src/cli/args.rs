@@ -148,11 +148,7 @@ pub(crate) struct QueryArgs {
     /// The query; without it all are listed
     pub name: Option<String>,
     /// The query's own parameters, each as --NAME VALUE; and --describe, --format FORMAT, --sql
-    #[arg(
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "--PARAM VALUE"
-    )]
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "--PARAM VALUE")]
     pub rest: Vec<String>,
 }
 

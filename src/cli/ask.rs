@@ -26,21 +26,14 @@ pub(crate) fn ask(
     out: &mut dyn Write,
 ) -> Result<u64, Failure> {
     let failed = |error: QueryError| Failure::query(&error, caret::explain(&error, question.sql));
-    let columns = labelled(
-        database.columns(question.sql).map_err(failed)?,
-        question.canned,
-    );
+    let columns = labelled(database.columns(question.sql).map_err(failed)?, question.canned);
     let mut printer = Printer::new(out, style, &columns);
     let mut written: io::Result<()> = Ok(());
     let mut rows = 0u64;
     let asked = database.stream(question.sql, question.params, limits, |row: &[Value]| {
         written = printer.row(row);
         rows += 1;
-        if written.is_ok() {
-            ControlFlow::Continue(())
-        } else {
-            ControlFlow::Break(())
-        }
+        if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
     written?;
     // Rows before an error are shown: they are part of the answer, and the error follows.
@@ -58,11 +51,7 @@ fn labelled(mut columns: Vec<Column>, canned: Option<&Canned>) -> Vec<Column> {
 
 /// The style for stdout as it is: cut to the terminal, if it is one.
 pub(crate) fn style_of(format: Format) -> Style {
-    Style {
-        format,
-        width: terminal_width(),
-        ..Style::default()
-    }
+    Style { format, width: terminal_width(), ..Style::default() }
 }
 
 /// Columns of the terminal that stdout is, if it is one.

@@ -24,22 +24,12 @@ pub(crate) fn check(args: &CheckArgs, cancel: &CancelToken) -> Result<(), Failur
     let catalog = query::catalog();
     let canned = query::find(&catalog, &args.query)?;
     let params = params(canned, &args.param)?;
-    let bytes_max = args
-        .max_bytes
-        .as_deref()
-        .map(human::parse_bytes)
-        .transpose();
+    let bytes_max = args.max_bytes.as_deref().map(human::parse_bytes).transpose();
     let bytes_max = bytes_max.map_err(|error| Failure::usage(format!("--max-bytes: {error}")))?;
-    let rows_max = args
-        .max_rows
-        .or(if bytes_max.is_none() { Some(0) } else { None });
+    let rows_max = args.max_rows.or(if bytes_max.is_none() { Some(0) } else { None });
 
     let database = open::database(&args.database)?;
-    let limits = Limits {
-        rows_max: usize::MAX,
-        ..Limits::none()
-    }
-    .cancelled_by(cancel);
+    let limits = Limits { rows_max: usize::MAX, ..Limits::none() }.cancelled_by(cancel);
     let table = canned.run(&database, &params, &limits)?;
 
     let mut faults = Vec::new();
@@ -59,11 +49,7 @@ pub(crate) fn check(args: &CheckArgs, cancel: &CancelToken) -> Result<(), Failur
         return Ok(());
     }
     print(args, &table)?;
-    Err(Failure::question(format!(
-        "check failed: {}: {}",
-        canned.name,
-        faults.join("; ")
-    )))
+    Err(Failure::question(format!("check failed: {}: {}", canned.name, faults.join("; "))))
 }
 
 fn params(canned: &Canned, typed: &[String]) -> Result<Params, Failure> {
@@ -73,29 +59,22 @@ fn params(canned: &Canned, typed: &[String]) -> Result<Params, Failure> {
         given
             .push(pair.ok_or_else(|| Failure::usage("--param needs NAME=VALUE, such as age=10m"))?);
     }
-    canned
-        .bind(&given)
-        .map_err(|error| Failure::usage(format!("{}: {error}", canned.name)))
+    canned.bind(&given).map_err(|error| Failure::usage(format!("{}: {error}", canned.name)))
 }
 
 fn sum(table: &Table, named: Option<&str>) -> Result<i64, Failure> {
     let column = match named {
         Some(name) => table.column(name),
-        None => table
-            .columns
-            .iter()
-            .position(|column| column.unit == Unit::Bytes),
+        None => table.columns.iter().position(|column| column.unit == Unit::Bytes),
     };
-    let column = column.ok_or_else(|| {
-        Failure::usage(named.map_or(
-            "the query has no column with bytes: --column names one".to_owned(),
-            |name| format!("the query has no column `{name}`"),
-        ))
-    })?;
-    let numbers = table
-        .rows
-        .iter()
-        .filter_map(|row| row.get(column).and_then(Value::as_i64));
+    let column =
+        column.ok_or_else(|| {
+            Failure::usage(named.map_or(
+                "the query has no column with bytes: --column names one".to_owned(),
+                |name| format!("the query has no column `{name}`"),
+            ))
+        })?;
+    let numbers = table.rows.iter().filter_map(|row| row.get(column).and_then(Value::as_i64));
     Ok(numbers.fold(0, i64::saturating_add))
 }
 

@@ -20,42 +20,27 @@ pub(crate) struct Failure {
 impl Failure {
     /// The question failed.
     pub(crate) fn question(message: impl Into<String>) -> Self {
-        Self {
-            code: 1,
-            message: message.into(),
-        }
+        Self { code: 1, message: message.into() }
     }
 
     /// Something was typed that has no meaning.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self {
-            code: 2,
-            message: message.into(),
-        }
+        Self { code: 2, message: message.into() }
     }
 
     /// A file can't be read, or written.
     pub(crate) fn file(message: impl Into<String>) -> Self {
-        Self {
-            code: 3,
-            message: message.into(),
-        }
+        Self { code: 3, message: message.into() }
     }
 
     /// Ctrl-C.
     pub(crate) fn interrupted() -> Self {
-        Self {
-            code: interrupt::EXIT_CODE,
-            message: "interrupted".to_owned(),
-        }
+        Self { code: interrupt::EXIT_CODE, message: "interrupted".to_owned() }
     }
 
     /// The reader of our output has gone, which is its right: nothing is said, nothing failed.
     pub(crate) fn broken_pipe() -> Self {
-        Self {
-            code: 0,
-            message: String::new(),
-        }
+        Self { code: 0, message: String::new() }
     }
 
     /// Whether another question could still succeed.
@@ -75,10 +60,7 @@ impl Failure {
             QueryErrorKind::Damaged => 3,
             _ => 1,
         };
-        Self {
-            code,
-            message: shown,
-        }
+        Self { code, message: shown }
     }
 }
 

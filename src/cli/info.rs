@@ -21,23 +21,14 @@ pub(crate) fn info(args: &InfoArgs) -> Result<(), Failure> {
 fn write(info: &Info, out: &mut dyn Write) -> io::Result<()> {
     let ending = match info.ending {
         Ending::Sealed => "whole".to_owned(),
-        Ending::WriteFailed(code) => format!(
-            "whole up to a write that failed: {}",
-            io::Error::from_raw_os_error(code)
-        ),
+        Ending::WriteFailed(code) => {
+            format!("whole up to a write that failed: {}", io::Error::from_raw_os_error(code))
+        }
         Ending::CutOff => "has no end: the process was killed, or is still running".to_owned(),
     };
-    writeln!(
-        out,
-        "recording   {}",
-        clean::line(&info.path.to_string_lossy())
-    )?;
+    writeln!(out, "recording   {}", clean::line(&info.path.to_string_lossy()))?;
     writeln!(out, "size        {}", bytes(info.file_bytes))?;
-    writeln!(
-        out,
-        "duration    {}",
-        human::duration(info.duration_ns as f64)
-    )?;
+    writeln!(out, "duration    {}", human::duration(info.duration_ns as f64))?;
     writeln!(out, "ending      {ending}")?;
     writeln!(out, "frames      {} distinct", info.nodes)?;
     for block in &info.blocks {
@@ -78,23 +69,11 @@ fn parts(info: &Info, out: &mut dyn Write) -> io::Result<()> {
     }
     for module in &info.modules {
         let main = if module.main { ", the executable" } else { "" };
-        let build_id = if module.build_id.is_empty() {
-            "none"
-        } else {
-            &module.build_id
-        };
-        writeln!(
-            out,
-            "module      {}, build id {build_id}{main}",
-            clean::line(&module.path)
-        )?;
+        let build_id = if module.build_id.is_empty() { "none" } else { &module.build_id };
+        writeln!(out, "module      {}, build id {build_id}{main}", clean::line(&module.path))?;
     }
     if info.damaged_places + info.torn_bytes > 0 {
-        let damaged = (
-            info.damaged_places,
-            bytes(info.damaged_bytes),
-            bytes(info.torn_bytes),
-        );
+        let damaged = (info.damaged_places, bytes(info.damaged_bytes), bytes(info.torn_bytes));
         writeln!(
             out,
             "damaged     {} places, {}; {} torn at the end",

@@ -16,16 +16,9 @@ use crate::loader::{self, LoadOptions, Summary};
 /// `rheaper load`
 pub(crate) fn load(args: LoadArgs, cancel: &CancelToken) -> Result<(), Failure> {
     let output = args.output.unwrap_or_else(|| beside(&args.recording));
-    let options = LoadOptions {
-        symbols: args.symbols,
-        force: args.force,
-    };
-    let summary = loader::load(
-        &args.recording,
-        &output,
-        &options,
-        &mut Narrator::new(cancel.clone()),
-    )?;
+    let options = LoadOptions { symbols: args.symbols, force: args.force };
+    let summary =
+        loader::load(&args.recording, &output, &options, &mut Narrator::new(cancel.clone()))?;
     tell(&summary, &output);
     Ok(())
 }
@@ -48,12 +41,8 @@ pub(crate) fn database_of(file: &Path, cancel: &CancelToken) -> Result<PathBuf, 
             output.display()
         ));
     }
-    let summary = loader::load(
-        file,
-        &output,
-        &LoadOptions::default(),
-        &mut Narrator::new(cancel.clone()),
-    )?;
+    let summary =
+        loader::load(file, &output, &LoadOptions::default(), &mut Narrator::new(cancel.clone()))?;
     tell(&summary, &output);
     Ok(output)
 }
@@ -79,10 +68,8 @@ fn is_younger(database: &Path, recording: &Path) -> bool {
 
 fn is_writable(output: &Path) -> bool {
     use std::os::unix::ffi::OsStrExt;
-    let directory = output
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let directory =
+        output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let Ok(directory) = std::ffi::CString::new(directory.as_os_str().as_bytes()) else {
         return false;
     };
@@ -110,12 +97,7 @@ fn tell(summary: &Summary, output: &Path) {
         ));
     }
     for loss in &summary.losses {
-        narrate::say(&format!(
-            "lost: {} {}: {}",
-            count(loss.count),
-            loss.name,
-            loss.meaning
-        ));
+        narrate::say(&format!("lost: {} {}: {}", count(loss.count), loss.name, loss.meaning));
     }
     for note in &summary.symbols.notes {
         narrate::say(&format!("symbols: {note}"));

@@ -66,19 +66,9 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Some(Command::Man(args)) => generate::man(&args),
         None => {
             let (Some(recording), output) = (cli.short.recording, cli.short.database) else {
-                return Err(Failure::usage(
-                    "expected a command, or a recording and a database",
-                ));
+                return Err(Failure::usage("expected a command, or a recording and a database"));
             };
-            load::load(
-                LoadArgs {
-                    recording,
-                    output,
-                    symbols: Vec::new(),
-                    force: false,
-                },
-                &cancel,
-            )
+            load::load(LoadArgs { recording, output, symbols: Vec::new(), force: false }, &cancel)
         }
     }
 }
@@ -87,12 +77,7 @@ fn tui(args: &TuiArgs, cancel: &CancelToken) -> Result<(), Failure> {
     let database = load::database_of(&args.file, cancel)?;
     if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
         return print_report(
-            &ReportArgs {
-                database,
-                markdown: false,
-                json: false,
-                top: 5,
-            },
+            &ReportArgs { database, markdown: false, json: false, top: 5 },
             cancel,
         );
     }

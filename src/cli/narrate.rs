@@ -30,11 +30,7 @@ pub(crate) struct Narrator {
 impl Narrator {
     /// Says nothing yet; the load ends when `cancel` is used.
     pub(crate) fn new(cancel: CancelToken) -> Self {
-        Self {
-            cancel,
-            bar: None,
-            phase: Phase::Events,
-        }
+        Self { cancel, bar: None, phase: Phase::Events }
     }
 }
 

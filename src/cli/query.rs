@@ -37,19 +37,9 @@ pub(crate) fn query(args: &QueryArgs, cancel: &CancelToken) -> Result<(), Failur
     }
     let database = open::database(&args.database)?;
     let params = typed.bind(canned)?;
-    let question = Question {
-        sql: &canned.sql,
-        params: &params,
-        canned: Some(canned),
-    };
+    let question = Question { sql: &canned.sql, params: &params, canned: Some(canned) };
     let limits = Limits::none().cancelled_by(cancel);
-    ask::ask(
-        &database,
-        &question,
-        &ask::style_of(typed.format),
-        &limits,
-        &mut out,
-    )?;
+    ask::ask(&database, &question, &ask::style_of(typed.format), &limits, &mut out)?;
     Ok(())
 }
 
@@ -70,23 +60,14 @@ pub(crate) fn catalog() -> Catalog {
 /// The query of a name, or what was perhaps meant.
 pub(crate) fn find<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a Canned, Failure> {
     catalog.get(name).ok_or_else(|| {
-        let meant = catalog
-            .nearest(name)
-            .map(|nearest| format!("; did you mean `{nearest}`?"));
-        Failure::usage(format!(
-            "no query is called `{name}`{}",
-            meant.unwrap_or_default()
-        ))
+        let meant = catalog.nearest(name).map(|nearest| format!("; did you mean `{nearest}`?"));
+        Failure::usage(format!("no query is called `{name}`{}", meant.unwrap_or_default()))
     })
 }
 
 /// Every query, by group: its name and title.
 pub(crate) fn list(catalog: &Catalog, out: &mut dyn Write) -> io::Result<()> {
-    let width = catalog
-        .iter()
-        .map(|canned| canned.name.len())
-        .max()
-        .unwrap_or(0);
+    let width = catalog.iter().map(|canned| canned.name.len()).max().unwrap_or(0);
     let mut group = "";
     for canned in catalog.iter() {
         if canned.group != group {
@@ -94,24 +75,14 @@ pub(crate) fn list(catalog: &Catalog, out: &mut dyn Write) -> io::Result<()> {
             writeln!(out, "{lead}{}:", clean::line(&canned.group))?;
             group = &canned.group;
         }
-        writeln!(
-            out,
-            "  {:width$}  {}",
-            clean::line(&canned.name),
-            clean::line(&canned.title)
-        )?;
+        writeln!(out, "  {:width$}  {}", clean::line(&canned.name), clean::line(&canned.title))?;
     }
     out.flush()
 }
 
 /// What it answers, asks for and gives.
 pub(crate) fn describe(canned: &Canned, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(
-        out,
-        "{}: {}",
-        clean::line(&canned.name),
-        clean::line(&canned.title)
-    )?;
+    writeln!(out, "{}: {}", clean::line(&canned.name), clean::line(&canned.title))?;
     if !canned.question.is_empty() {
         writeln!(out, "\n{}", clean::line(&canned.question))?;
     }
@@ -162,17 +133,11 @@ enum Wish {
 
 impl Typed {
     fn parse(canned: &Canned, words: &[String]) -> Result<Self, Failure> {
-        let mut typed = Self {
-            wish: Wish::Run,
-            format: Format::default(),
-            params: Vec::new(),
-        };
+        let mut typed = Self { wish: Wish::Run, format: Format::default(), params: Vec::new() };
         let mut words = words.iter();
         while let Some(word) = words.next() {
             let Some(name) = word.strip_prefix("--") else {
-                return Err(Failure::usage(format!(
-                    "expected --PARAM VALUE, found `{word}`"
-                )));
+                return Err(Failure::usage(format!("expected --PARAM VALUE, found `{word}`")));
             };
             let (name, value) = match name.split_once('=') {
                 Some((name, value)) => (name, Some(value.to_owned())),
@@ -198,13 +163,8 @@ impl Typed {
     }
 
     fn bind(&self, canned: &Canned) -> Result<Params, Failure> {
-        let given: Vec<_> = self
-            .params
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect();
-        canned
-            .bind(&given)
-            .map_err(|error| Failure::usage(format!("{}: {error}", canned.name)))
+        let given: Vec<_> =
+            self.params.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        canned.bind(&given).map_err(|error| Failure::usage(format!("{}: {error}", canned.name)))
     }
 }

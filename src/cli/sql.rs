@@ -23,11 +23,7 @@ const SCRIPT_MAX_BYTES: u64 = 64 << 20;
 pub(crate) fn sql(args: &SqlArgs, cancel: &CancelToken) -> Result<(), Failure> {
     let database = open::database(&args.database)?;
     let mut style = ask::style_of(args.output.format);
-    style.headers = if args.no_headers {
-        Headers::Hidden
-    } else {
-        Headers::Shown
-    };
+    style.headers = if args.no_headers { Headers::Hidden } else { Headers::Shown };
     if !args.command.is_empty() {
         for script in &args.command {
             run(&database, script, args, &style, cancel)?;
@@ -51,9 +47,7 @@ pub(crate) fn sql(args: &SqlArgs, cancel: &CancelToken) -> Result<(), Failure> {
 /// The text of a script.
 pub(crate) fn read_script(file: &Path) -> Result<String, Failure> {
     let refused = |why: String| Failure::file(format!("{}: {why}", file.display()));
-    let length = fs::metadata(file)
-        .map_err(|error| refused(error.to_string()))?
-        .len();
+    let length = fs::metadata(file).map_err(|error| refused(error.to_string()))?.len();
     if length > SCRIPT_MAX_BYTES {
         return Err(refused("longer than 64 MiB".to_owned()));
     }
@@ -73,11 +67,7 @@ fn run(
     let mut failed = None;
     for statement in lexer::statements(script) {
         let sql = &script[statement.range];
-        let question = Question {
-            sql,
-            params: &Params::none(),
-            canned: None,
-        };
+        let question = Question { sql, params: &Params::none(), canned: None };
         match ask::ask(database, &question, style, &limits, &mut out) {
             Ok(_) => {}
             Err(failure) if args.keep_going && failure.is_of_question() => {

@@ -76,9 +76,7 @@ impl Watch {
         if heed.token.as_ref().is_some_and(CancelToken::is_cancelled) {
             return Some(Stopped::Cancelled);
         }
-        heed.deadline
-            .filter(|deadline| Instant::now() >= *deadline)
-            .map(|_| Stopped::Deadline)
+        heed.deadline.filter(|deadline| Instant::now() >= *deadline).map(|_| Stopped::Deadline)
     }
 }
 

@@ -56,11 +56,7 @@ fn replace(text: &str, bad: impl Fn(char) -> bool) -> Cow<'_, str> {
     if !text.chars().any(&bad) {
         return Cow::Borrowed(text);
     }
-    Cow::Owned(
-        text.chars()
-            .map(|c| if bad(c) { stand_in(c) } else { c })
-            .collect(),
-    )
+    Cow::Owned(text.chars().map(|c| if bad(c) { stand_in(c) } else { c }).collect())
 }
 
 /// C0 has pictures of its own (`␛` for ESC), so that an attack stays readable.

@@ -93,26 +93,18 @@ impl Names {
                 continue;
             };
             if tables.last().is_none_or(|last| last.name != *table) {
-                tables.push(TableNames {
-                    name: table.clone(),
-                    columns: Vec::new(),
-                });
+                tables.push(TableNames { name: table.clone(), columns: Vec::new() });
             }
             if let Some(last) = tables.last_mut() {
                 last.columns.push(column.clone());
             }
         }
-        Ok(Self {
-            tables,
-            queries: catalog.iter().map(|canned| canned.name.clone()).collect(),
-        })
+        Ok(Self { tables, queries: catalog.iter().map(|canned| canned.name.clone()).collect() })
     }
 
     /// The table or view of a name.
     pub fn table(&self, name: &str) -> Option<&TableNames> {
-        self.tables
-            .iter()
-            .find(|table| table.name.eq_ignore_ascii_case(name))
+        self.tables.iter().find(|table| table.name.eq_ignore_ascii_case(name))
     }
 }
 
@@ -151,10 +143,8 @@ pub enum CandidateKind {
 
 /// What could stand at byte `cursor` of `sql`.
 pub fn complete(sql: &str, cursor: usize, names: &Names) -> Completion {
-    let cursor = (0..=cursor.min(sql.len()))
-        .rev()
-        .find(|at| sql.is_char_boundary(*at))
-        .unwrap_or(0);
+    let cursor =
+        (0..=cursor.min(sql.len())).rev().find(|at| sql.is_char_boundary(*at)).unwrap_or(0);
     let around = statement_around(sql, cursor);
     let tokens: Vec<Token> = lexer::tokens(&sql[around.clone()])
         .into_iter()
@@ -164,10 +154,7 @@ pub fn complete(sql: &str, cursor: usize, names: &Names) -> Completion {
         })
         .collect();
     let Some((word, before)) = word_at(sql, &tokens, cursor) else {
-        return Completion {
-            range: cursor..cursor,
-            candidates: Vec::new(),
-        };
+        return Completion { range: cursor..cursor, candidates: Vec::new() };
     };
     let typed = &sql[word.clone()];
     let scope = Scope::of(sql, &tokens, names);
@@ -180,18 +167,13 @@ pub fn complete(sql: &str, cursor: usize, names: &Names) -> Completion {
         _ => scope.everything(typed, names),
     };
     rank(&mut candidates, typed);
-    Completion {
-        range: word,
-        candidates,
-    }
+    Completion { range: word, candidates }
 }
 
 /// From behind the semicolon before the cursor to the one after it. Unlike a statement's own range
 /// it has the blanks in which the cursor may stand.
 fn statement_around(sql: &str, cursor: usize) -> Range<usize> {
-    let ends = lexer::tokens(sql)
-        .into_iter()
-        .filter(|token| token.kind == TokenKind::Semicolon);
+    let ends = lexer::tokens(sql).into_iter().filter(|token| token.kind == TokenKind::Semicolon);
     let (before, after): (Vec<Token>, Vec<Token>) =
         ends.partition(|token| token.range.end <= cursor);
     let start = before.last().map_or(0, |token| token.range.end);
@@ -287,23 +269,16 @@ impl Scope {
     }
 
     fn columns_of(&self, qualifier: &str, names: &Names) -> Vec<Candidate> {
-        let aliased = self
-            .used
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(qualifier));
-        let table = aliased
-            .and_then(|(_, table)| table.as_deref())
-            .unwrap_or(qualifier);
+        let aliased = self.used.iter().find(|(name, _)| name.eq_ignore_ascii_case(qualifier));
+        let table = aliased.and_then(|(_, table)| table.as_deref()).unwrap_or(qualifier);
         names.table(table).map(columns).unwrap_or_default()
     }
 
     fn tables(&self, names: &Names) -> Vec<Candidate> {
         let with = self.used.iter().filter(|(_, table)| table.is_none());
         let with = with.map(|(name, _)| candidate(name, CandidateKind::Table, "of this statement"));
-        let known = names
-            .tables
-            .iter()
-            .map(|table| candidate(&table.name, CandidateKind::Table, "table"));
+        let known =
+            names.tables.iter().map(|table| candidate(&table.name, CandidateKind::Table, "table"));
         with.chain(known).collect()
     }
 
@@ -333,11 +308,7 @@ impl Scope {
         );
         let upper = !typed.chars().any(|c| c.is_ascii_lowercase());
         all.extend(KEYWORDS.iter().map(|keyword| {
-            let text = if upper {
-                (*keyword).to_owned()
-            } else {
-                keyword.to_ascii_lowercase()
-            };
+            let text = if upper { (*keyword).to_owned() } else { keyword.to_ascii_lowercase() };
             candidate(&text, CandidateKind::Keyword, "keyword")
         }));
         all
@@ -353,11 +324,7 @@ fn columns(table: &TableNames) -> Vec<Candidate> {
 }
 
 fn candidate(text: &str, kind: CandidateKind, detail: &str) -> Candidate {
-    Candidate {
-        text: text.to_owned(),
-        kind,
-        detail: detail.to_owned(),
-    }
+    Candidate { text: text.to_owned(), kind, detail: detail.to_owned() }
 }
 
 /// Those that begin as typed, then those that have it in them; each once.

@@ -57,9 +57,7 @@ pub struct OpenOptions {
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self {
-            heap_max_bytes: Some(512 << 20),
-        }
+        Self { heap_max_bytes: Some(512 << 20) }
     }
 }
 
@@ -85,10 +83,7 @@ impl Database {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Self, OpenError> {
-        open(path, options).map_err(|problem| OpenError {
-            path: path.to_owned(),
-            problem,
-        })
+        open(path, options).map_err(|problem| OpenError { path: path.to_owned(), problem })
     }
 
     /// The file, as it was given.
@@ -137,29 +132,22 @@ enum Argument {
 }
 
 /// Functions that reach outside the query or can hand out internals.
-const FUNCTIONS_DENIED: &[&str] = &[
-    "load_extension",
-    "fts3_tokenizer",
-    "sqlite_log",
-    "readfile",
-    "writefile",
-    "edit",
-];
+const FUNCTIONS_DENIED: &[&str] =
+    &["load_extension", "fts3_tokenizer", "sqlite_log", "readfile", "writefile", "edit"];
 
 /// Whether a statement may do this. Everything that is not named is refused.
 fn allows(action: &AuthAction<'_>) -> bool {
     match action {
         AuthAction::Select | AuthAction::Read { .. } | AuthAction::Recursive => true,
-        AuthAction::Function { function_name } => !FUNCTIONS_DENIED
-            .iter()
-            .any(|denied| denied.eq_ignore_ascii_case(function_name)),
-        AuthAction::Pragma {
-            pragma_name,
-            pragma_value,
-        } => PRAGMAS.iter().any(|(name, argument)| {
-            name.eq_ignore_ascii_case(pragma_name)
-                && (pragma_value.is_none() || *argument == Argument::Any)
-        }),
+        AuthAction::Function { function_name } => {
+            !FUNCTIONS_DENIED.iter().any(|denied| denied.eq_ignore_ascii_case(function_name))
+        }
+        AuthAction::Pragma { pragma_name, pragma_value } => {
+            PRAGMAS.iter().any(|(name, argument)| {
+                name.eq_ignore_ascii_case(pragma_name)
+                    && (pragma_value.is_none() || *argument == Argument::Any)
+            })
+        }
         _ => false,
     }
 }
@@ -181,18 +169,10 @@ fn open(path: &Path, options: &OpenOptions) -> Result<Database, OpenProblem> {
         .map_err(|error| damaged(&error))?;
     connection
         .authorizer(Some(|context: AuthContext<'_>| {
-            if allows(&context.action) {
-                Authorization::Allow
-            } else {
-                Authorization::Deny
-            }
+            if allows(&context.action) { Authorization::Allow } else { Authorization::Deny }
         }))
         .map_err(|error| damaged(&error))?;
-    Ok(Database {
-        connection,
-        watch,
-        path: path.to_owned(),
-    })
+    Ok(Database { connection, watch, path: path.to_owned() })
 }
 
 fn configure(connection: &Connection, options: &OpenOptions) -> rusqlite::Result<()> {
@@ -234,36 +214,25 @@ fn check_header(path: &Path) -> Result<(), OpenProblem> {
     }
     let mut header = Vec::with_capacity(HEADER_BYTES);
     let file = File::open(path).map_err(|error| unreadable(&error))?;
-    file.take(HEADER_BYTES as u64)
-        .read_to_end(&mut header)
-        .map_err(|error| unreadable(&error))?;
+    file.take(HEADER_BYTES as u64).read_to_end(&mut header).map_err(|error| unreadable(&error))?;
     if header.is_empty() {
         return Err(OpenProblem::Empty);
     }
     if header.len() < HEADER_BYTES || !header.starts_with(b"SQLite format 3\0") {
         return Err(OpenProblem::NotSqlite);
     }
-    let word = |at: usize| {
-        header[at..at + 4]
-            .iter()
-            .fold(0u32, |word, byte| word << 8 | u32::from(*byte))
-    };
+    let word =
+        |at: usize| header[at..at + 4].iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte));
     if word(68) != APPLICATION_ID.cast_unsigned() {
         return Err(OpenProblem::Foreign);
     }
     match word(60) {
         KNOWN => {}
         found if found > KNOWN => {
-            return Err(OpenProblem::Newer {
-                found,
-                known: KNOWN,
-            });
+            return Err(OpenProblem::Newer { found, known: KNOWN });
         }
         found => {
-            return Err(OpenProblem::Older {
-                found,
-                known: KNOWN,
-            });
+            return Err(OpenProblem::Older { found, known: KNOWN });
         }
     }
     if header[18] == 2 || header[19] == 2 {

@@ -62,14 +62,12 @@ impl fmt::Display for OpenError {
             OpenProblem::NotAFile => write!(f, "{path}: not a file"),
             OpenProblem::Unreadable(why) => write!(f, "{path}: can't be read: {why}"),
             OpenProblem::Empty => write!(f, "{path}: the file is empty, so not a rheaper database"),
-            OpenProblem::NotSqlite => write!(
-                f,
-                "{path}: not a rheaper database (not SQLite at all, or encrypted)"
-            ),
-            OpenProblem::Foreign => write!(
-                f,
-                "{path}: a SQLite database, but not one that rheaper made"
-            ),
+            OpenProblem::NotSqlite => {
+                write!(f, "{path}: not a rheaper database (not SQLite at all, or encrypted)")
+            }
+            OpenProblem::Foreign => {
+                write!(f, "{path}: a SQLite database, but not one that rheaper made")
+            }
             OpenProblem::Newer { found, known } => write!(
                 f,
                 "{path}: made by a newer rheaper (schema {found}; this one reads up to {known}): update rheaper"
@@ -82,10 +80,9 @@ impl fmt::Display for OpenError {
                 f,
                 "{path}: is in WAL mode, which can't be read without writing beside it; run `PRAGMA journal_mode = DELETE` on it with sqlite3"
             ),
-            OpenProblem::Table(name) => write!(
-                f,
-                "{path}: damaged: `{name}` is missing or not a plain table"
-            ),
+            OpenProblem::Table(name) => {
+                write!(f, "{path}: damaged: `{name}` is missing or not a plain table")
+            }
             OpenProblem::Damaged(why) => {
                 write!(f, "{path}: damaged: {}", crate::database::clean::line(why))
             }
@@ -129,11 +126,7 @@ pub enum QueryErrorKind {
 impl QueryError {
     /// An error without a position.
     pub fn new(kind: QueryErrorKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            offset: None,
-        }
+        Self { kind, message: message.into(), offset: None }
     }
 }
 

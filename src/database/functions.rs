@@ -25,26 +25,11 @@ pub struct Function {
 
 /// All functions that [`register`] adds.
 pub const FUNCTIONS: &[Function] = &[
-    Function {
-        signature: "human_bytes(bytes)",
-        help: "bytes for people: 1.50 MiB",
-    },
-    Function {
-        signature: "human_time(ns)",
-        help: "nanoseconds for people: 1m 05s",
-    },
-    Function {
-        signature: "log2(x)",
-        help: "logarithm to the base 2; NULL for x <= 0",
-    },
-    Function {
-        signature: "median(x)",
-        help: "the middle value of a group",
-    },
-    Function {
-        signature: "percentile(x, p)",
-        help: "the value that p % of a group don't exceed",
-    },
+    Function { signature: "human_bytes(bytes)", help: "bytes for people: 1.50 MiB" },
+    Function { signature: "human_time(ns)", help: "nanoseconds for people: 1m 05s" },
+    Function { signature: "log2(x)", help: "logarithm to the base 2; NULL for x <= 0" },
+    Function { signature: "median(x)", help: "the middle value of a group" },
+    Function { signature: "percentile(x, p)", help: "the value that p % of a group don't exceed" },
     Function {
         signature: "regexp(pattern, text)",
         help: "1 if the text matches; also `text REGEXP pattern`",
@@ -53,10 +38,7 @@ pub const FUNCTIONS: &[Function] = &[
         signature: "size_class(bytes)",
         help: "what jemalloc's classes reserve for a request",
     },
-    Function {
-        signature: "hist_bucket(x)",
-        help: "the power of two at or above x, 0 for x <= 0",
-    },
+    Function { signature: "hist_bucket(x)", help: "the power of two at or above x, 0 for x <= 0" },
 ];
 
 /// The largest compiled pattern, so that a hostile one can't fill the memory.
@@ -123,14 +105,10 @@ fn regexp(ctx: &Context<'_>) -> Result<Option<bool>> {
     let (ValueRef::Text(_), ValueRef::Text(text)) = (ctx.get_raw(0), ctx.get_raw(1)) else {
         return Ok(None);
     };
-    let pattern: Arc<Regex> = ctx.get_or_create_aux(
-        0,
-        |value| -> Result<_, Box<dyn std::error::Error + Send + Sync>> {
-            Ok(regex::RegexBuilder::new(value.as_str()?)
-                .size_limit(REGEX_MAX_BYTES)
-                .build()?)
-        },
-    )?;
+    let pattern: Arc<Regex> =
+        ctx.get_or_create_aux(0, |value| -> Result<_, Box<dyn std::error::Error + Send + Sync>> {
+            Ok(regex::RegexBuilder::new(value.as_str()?).size_limit(REGEX_MAX_BYTES).build()?)
+        })?;
     Ok(Some(pattern.is_match(&String::from_utf8_lossy(text))))
 }
 
@@ -145,17 +123,13 @@ struct Group {
 
 impl Aggregate<Group, Option<Value>> for Percentile {
     fn init(&self, _: &mut Context<'_>) -> Result<Group> {
-        Ok(Group {
-            values: Vec::new(),
-            percent: 50.0,
-        })
+        Ok(Group { values: Vec::new(), percent: 50.0 })
     }
 
     fn step(&self, ctx: &mut Context<'_>, group: &mut Group) -> Result<()> {
         if ctx.len() > 1 {
-            group.percent = number(ctx.get_raw(1))
-                .filter(|p| (0.0..=100.0).contains(p))
-                .ok_or_else(|| {
+            group.percent =
+                number(ctx.get_raw(1)).filter(|p| (0.0..=100.0).contains(p)).ok_or_else(|| {
                     Error::UserFunctionError(
                         "percentile: the second argument must be a number from 0 to 100".into(),
                     )

@@ -45,11 +45,7 @@ pub fn duration(ns: f64) -> String {
     };
     let units = (seconds / small).floor();
     let ratio = big / small;
-    format!(
-        "{sign}{:.0}{first} {:02.0}{second}",
-        (units / ratio).floor(),
-        units % ratio
-    )
+    format!("{sign}{:.0}{first} {:02.0}{second}", (units / ratio).floor(), units % ratio)
 }
 
 /// "1,234,567": exact, grouped.
@@ -115,12 +111,11 @@ pub fn raw(value: &Value) -> String {
         Value::Real(number) => real(*number),
         Value::Text(text) => text.clone(),
         Value::Blob(blob) => {
-            blob.iter()
-                .fold(String::with_capacity(blob.len() * 2), |mut hex, byte| {
-                    use fmt::Write as _;
-                    let _ = write!(hex, "{byte:02x}");
-                    hex
-                })
+            blob.iter().fold(String::with_capacity(blob.len() * 2), |mut hex, byte| {
+                use fmt::Write as _;
+                let _ = write!(hex, "{byte:02x}");
+                hex
+            })
         }
     }
 }
@@ -148,9 +143,7 @@ pub fn parse_bytes(text: &str) -> Result<i64, ParseError> {
     let factor = match unit.as_str() {
         "" | "b" => 1.0,
         _ => {
-            let power = "kmgtpe"
-                .find(unit.chars().next().ok_or(EXPECTED)?)
-                .ok_or(EXPECTED)?;
+            let power = "kmgtpe".find(unit.chars().next().ok_or(EXPECTED)?).ok_or(EXPECTED)?;
             let power = i32::try_from(power + 1).map_err(|_| EXPECTED)?;
             match &unit[1..] {
                 "" | "i" | "ib" => 1024f64.powi(power),
@@ -179,9 +172,7 @@ pub fn parse_duration(text: &str) -> Result<i64, ParseError> {
     }
     let mut total = 0.0;
     while !rest.is_empty() {
-        let end = rest
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .ok_or(EXPECTED)?;
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or(EXPECTED)?;
         let number: f64 = rest[..end].parse().map_err(|_| EXPECTED)?;
         let after = rest[end..].trim_start();
         let unit_end = after
@@ -231,9 +222,7 @@ fn unit_ns(unit: &str) -> Option<f64> {
 /// Splits `1.5 MiB` into 1.5 and `MiB`.
 fn number_and_unit(text: &str) -> Option<(f64, &str)> {
     let text = text.trim();
-    let end = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     Some((text[..end].parse().ok()?, text[end..].trim_start()))
 }
 

@@ -90,11 +90,7 @@ pub fn tokens(sql: &str) -> Vec<Token> {
         let (kind, len, ending) = next(&sql[at..]);
         // A stand-still would hang whoever waits for the end, so every token has a byte at least.
         let len = len.max(1);
-        tokens.push(Token {
-            kind,
-            range: at..at + len,
-            ending,
-        });
+        tokens.push(Token { kind, range: at..at + len, ending });
         at += len;
     }
     tokens
@@ -111,20 +107,14 @@ pub fn statements(sql: &str) -> Vec<Statement> {
         }
         if token.kind == TokenKind::Semicolon && !words.in_trigger() {
             if let Some(done) = current.take() {
-                statements.push(Statement {
-                    ending: Ending::Finished,
-                    ..done
-                });
+                statements.push(Statement { ending: Ending::Finished, ..done });
             }
             words = Words::default();
             continue;
         }
         words.push(token.text(sql));
         let start = current.map_or(token.range.start, |statement| statement.range.start);
-        current = Some(Statement {
-            range: start..token.range.end,
-            ending: Ending::Open,
-        });
+        current = Some(Statement { range: start..token.range.end, ending: Ending::Open });
     }
     statements.extend(current);
     statements
@@ -133,25 +123,17 @@ pub fn statements(sql: &str) -> Vec<Statement> {
 /// The statement that the cursor stands in or behind: the last one that begins at or before it.
 pub fn statement_at(sql: &str, cursor: usize) -> Option<Statement> {
     let all = statements(sql);
-    let at = all
-        .iter()
-        .rposition(|statement| statement.range.start <= cursor)
-        .unwrap_or(0);
+    let at = all.iter().rposition(|statement| statement.range.start <= cursor).unwrap_or(0);
     all.into_iter().nth(at)
 }
 
 /// Whether a prompt may run this: something is there, nothing is open, a semicolon ends it.
 pub fn is_complete(sql: &str) -> bool {
     let tokens = tokens(sql);
-    if tokens
-        .last()
-        .is_some_and(|token| token.ending == Ending::Open)
-    {
+    if tokens.last().is_some_and(|token| token.ending == Ending::Open) {
         return false;
     }
-    statements(sql)
-        .last()
-        .is_none_or(|statement| statement.ending == Ending::Finished)
+    statements(sql).last().is_none_or(|statement| statement.ending == Ending::Finished)
 }
 
 /// The named parameters, as written (`:age`), each once, in order.
@@ -201,11 +183,9 @@ fn next(sql: &str) -> (TokenKind, usize, Ending) {
         (b' ' | b'\t' | b'\n' | b'\x0c' | b'\r', _) => {
             (Space, run(bytes, 0, is_space), Ending::Finished)
         }
-        (b'-', Some(b'-')) => (
-            TokenKind::Comment,
-            sql.find('\n').unwrap_or(sql.len()),
-            Ending::Finished,
-        ),
+        (b'-', Some(b'-')) => {
+            (TokenKind::Comment, sql.find('\n').unwrap_or(sql.len()), Ending::Finished)
+        }
         (b'/', Some(b'*')) => delimited(TokenKind::Comment, sql, 2, "*/"),
         (b';', _) => (Semicolon, 1, Ending::Finished),
         (b'\'', _) => quoted(String, bytes, 1),
@@ -220,11 +200,7 @@ fn next(sql: &str) -> (TokenKind, usize, Ending) {
             if sql.starts_with('\u{feff}') && len == 3 {
                 return (Space, len, Ending::Finished);
             }
-            let kind = if is_keyword(&sql[..len]) {
-                TokenKind::Keyword
-            } else {
-                Name
-            };
+            let kind = if is_keyword(&sql[..len]) { TokenKind::Keyword } else { Name };
             (kind, len, Ending::Finished)
         }
         _ => operator(sql),
@@ -236,17 +212,12 @@ fn operator(sql: &str) -> (TokenKind, usize, Ending) {
         "->>", "->", "||", "<<", "<=", "<>", "<", ">>", ">=", ">", "==", "=", "!=", "+", "-", "*",
         "/", "%", "&",
     ];
-    let found = OPERATORS
-        .iter()
-        .chain(&["|", "~"])
-        .find(|operator| sql.starts_with(**operator));
+    let found = OPERATORS.iter().chain(&["|", "~"]).find(|operator| sql.starts_with(**operator));
     match found {
         Some(operator) => (TokenKind::Operator, operator.len(), Ending::Finished),
-        None => (
-            TokenKind::Illegal,
-            sql.chars().next().map_or(1, char::len_utf8),
-            Ending::Finished,
-        ),
+        None => {
+            (TokenKind::Illegal, sql.chars().next().map_or(1, char::len_utf8), Ending::Finished)
+        }
     }
 }
 
@@ -291,28 +262,16 @@ fn number(bytes: &[u8]) -> (TokenKind, usize, Ending) {
         }
     }
     let whole = run(bytes, len, is_name);
-    let kind = if whole > len {
-        TokenKind::Illegal
-    } else {
-        TokenKind::Number
-    };
+    let kind = if whole > len { TokenKind::Illegal } else { TokenKind::Number };
     (kind, whole, Ending::Finished)
 }
 
 fn parameter(bytes: &[u8]) -> (TokenKind, usize, Ending) {
     if bytes[0] == b'?' {
-        return (
-            TokenKind::Parameter,
-            run(bytes, 1, |b| b.is_ascii_digit()),
-            Ending::Finished,
-        );
+        return (TokenKind::Parameter, run(bytes, 1, |b| b.is_ascii_digit()), Ending::Finished);
     }
     let len = run(bytes, 1, is_name);
-    let kind = if len > 1 {
-        TokenKind::Parameter
-    } else {
-        TokenKind::Illegal
-    };
+    let kind = if len > 1 { TokenKind::Parameter } else { TokenKind::Illegal };
     (kind, len, Ending::Finished)
 }
 
@@ -320,11 +279,7 @@ fn parameter(bytes: &[u8]) -> (TokenKind, usize, Ending) {
 /// character boundary, as every byte of a longer character belongs to a name.
 fn run(bytes: &[u8], start: usize, belongs: impl Fn(u8) -> bool) -> usize {
     let rest = bytes.get(start..).unwrap_or(&[]);
-    start
-        + rest
-            .iter()
-            .position(|byte| !belongs(*byte))
-            .unwrap_or(rest.len())
+    start + rest.iter().position(|byte| !belongs(*byte)).unwrap_or(rest.len())
 }
 
 fn is_space(byte: u8) -> bool {

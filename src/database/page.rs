@@ -122,10 +122,7 @@ impl Database {
             "rheaper_rows",
             Value::Integer(i64::try_from(rows).unwrap_or(i64::MAX).saturating_add(1)),
         );
-        params.set(
-            "rheaper_offset",
-            Value::Integer(i64::try_from(offset).unwrap_or(i64::MAX)),
-        );
+        params.set("rheaper_offset", Value::Integer(i64::try_from(offset).unwrap_or(i64::MAX)));
         let mut table = self.query(&wrapped, &params, limits)?;
         // A wrapped `count(*)` may be renamed by SQLite; the user's names stand.
         table.columns = columns;
@@ -152,18 +149,10 @@ impl Database {
         );
         let counted = format!("SELECT count(*) FROM ({wrapped} LIMIT :rheaper_rows)");
         let table = self.query(&counted, &params, limits)?;
-        let count = table
-            .rows
-            .first()
-            .and_then(|row| row.first())
-            .and_then(Value::as_i64)
-            .unwrap_or(0);
+        let count =
+            table.rows.first().and_then(|row| row.first()).and_then(Value::as_i64).unwrap_or(0);
         let count = u64::try_from(count).unwrap_or(0);
-        let complete = if count > most {
-            Completeness::More
-        } else {
-            Completeness::All
-        };
+        let complete = if count > most { Completeness::More } else { Completeness::All };
         Ok((count.min(most), complete))
     }
 }
@@ -201,16 +190,10 @@ fn condition(filter: &Filter, index: usize, params: &mut Params) -> String {
             format!("{column} BETWEEN {low} AND :{high_name}")
         }
         Comparison::Contains(text) => {
-            format!(
-                "instr(lower({column}), lower({})) > 0",
-                bound(&Value::Text(text.clone()))
-            )
+            format!("instr(lower({column}), lower({})) > 0", bound(&Value::Text(text.clone())))
         }
         Comparison::Matches(pattern) => {
-            format!(
-                "regexp({}, CAST({column} AS TEXT))",
-                bound(&Value::Text(pattern.clone()))
-            )
+            format!("regexp({}, CAST({column} AS TEXT))", bound(&Value::Text(pattern.clone())))
         }
         Comparison::IsNull => format!("{column} IS NULL"),
         Comparison::IsNotNull => format!("{column} IS NOT NULL"),

@@ -33,20 +33,12 @@ pub struct Limits {
 impl Limits {
     /// No limit on rows, bytes and time.
     pub fn none() -> Self {
-        Self {
-            rows_max: usize::MAX,
-            bytes_max: usize::MAX,
-            time_max: None,
-            cancel: None,
-        }
+        Self { rows_max: usize::MAX, bytes_max: usize::MAX, time_max: None, cancel: None }
     }
 
     /// At most so many rows.
     pub fn rows(rows_max: usize) -> Self {
-        Self {
-            rows_max,
-            ..Self::default()
-        }
+        Self { rows_max, ..Self::default() }
     }
 
     /// The same, stopped by `cancel`.
@@ -60,12 +52,7 @@ impl Limits {
 impl Default for Limits {
     /// What a screen can use: 10,000 rows, 64 MiB, no deadline.
     fn default() -> Self {
-        Self {
-            rows_max: 10_000,
-            bytes_max: 64 << 20,
-            time_max: None,
-            cancel: None,
-        }
+        Self { rows_max: 10_000, bytes_max: 64 << 20, time_max: None, cancel: None }
     }
 }
 
@@ -94,10 +81,7 @@ impl Params {
 
     /// The value of a name.
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.0
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value)
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
     /// All of them.
@@ -147,9 +131,7 @@ impl Database {
         limits: &Limits,
         mut each: impl FnMut(&[Value]) -> ControlFlow<()>,
     ) -> Result<Vec<Column>, QueryError> {
-        let deadline = limits
-            .time_max
-            .and_then(|time| Instant::now().checked_add(time));
+        let deadline = limits.time_max.and_then(|time| Instant::now().checked_add(time));
         let _heeding = self.watch.begin(limits.cancel.clone(), deadline);
         let mut statement = self.prepare(sql)?;
         bind(&mut statement, params)?;
@@ -169,11 +151,7 @@ impl Database {
     /// # Errors
     /// If the SQL is wrong or refused.
     pub fn columns(&self, sql: &str) -> Result<Vec<Column>, QueryError> {
-        Ok(self
-            .prepare(sql)?
-            .column_names()
-            .map(Column::named)
-            .collect())
+        Ok(self.prepare(sql)?.column_names().map(Column::named).collect())
     }
 
     fn prepare(&self, sql: &str) -> Result<Statement<'_>, QueryError> {
@@ -184,10 +162,7 @@ impl Database {
                 ..QueryError::new(QueryErrorKind::Sql, "the SQL has a NUL character")
             });
         }
-        let statement = self
-            .connection
-            .prepare(sql)
-            .map_err(|error| self.explain(error))?;
+        let statement = self.connection.prepare(sql).map_err(|error| self.explain(error))?;
         // VACUUM asks the authorizer only when it runs.
         if !statement.readonly() {
             return Err(denied());
@@ -227,10 +202,9 @@ impl Database {
             Error::SqliteFailure(failure, message) => {
                 let message = message.unwrap_or_else(|| failure.to_string());
                 match failure.code {
-                    ErrorCode::OperationInterrupted => self
-                        .watch
-                        .stopped()
-                        .map_or_else(|| because(Stopped::Cancelled), because),
+                    ErrorCode::OperationInterrupted => {
+                        self.watch.stopped().map_or_else(|| because(Stopped::Cancelled), because)
+                    }
                     ErrorCode::AuthorizationForStatementDenied | ErrorCode::ReadOnly => denied(),
                     ErrorCode::OutOfMemory => QueryError::new(
                         QueryErrorKind::TooBig,
@@ -263,10 +237,9 @@ fn denied() -> QueryError {
 fn because(stopped: Stopped) -> QueryError {
     match stopped {
         Stopped::Cancelled => QueryError::new(QueryErrorKind::Cancelled, "stopped"),
-        Stopped::Deadline => QueryError::new(
-            QueryErrorKind::Deadline,
-            "stopped: it ran longer than allowed",
-        ),
+        Stopped::Deadline => {
+            QueryError::new(QueryErrorKind::Deadline, "stopped: it ran longer than allowed")
+        }
     }
 }
 

@@ -24,9 +24,7 @@ pub struct Table {
 impl Table {
     /// The position of a column by its name, ignoring case.
     pub fn column(&self, name: &str) -> Option<usize> {
-        self.columns
-            .iter()
-            .position(|column| column.name.eq_ignore_ascii_case(name))
+        self.columns.iter().position(|column| column.name.eq_ignore_ascii_case(name))
     }
 
     /// The value of the named column in a row.
@@ -65,10 +63,7 @@ pub struct Column {
 impl Column {
     /// A column whose unit follows from its name.
     pub fn named(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            unit: Unit::of_column(name),
-        }
+        Self { name: name.to_owned(), unit: Unit::of_column(name) }
     }
 }
 
@@ -118,18 +113,12 @@ impl Unit {
 
     /// The word that query headers call it.
     pub fn word(self) -> &'static str {
-        Self::WORDS
-            .iter()
-            .find(|(_, unit)| *unit == self)
-            .map_or("text", |(word, _)| word)
+        Self::WORDS.iter().find(|(_, unit)| *unit == self).map_or("text", |(word, _)| word)
     }
 
     /// The unit that a header's word names.
     pub fn from_word(word: &str) -> Option<Self> {
-        Self::WORDS
-            .iter()
-            .find(|(known, _)| *known == word)
-            .map(|(_, unit)| *unit)
+        Self::WORDS.iter().find(|(known, _)| *known == word).map(|(_, unit)| *unit)
     }
 
     /// What a column counts, by the names that the schema keeps to (units stand last) and by

@@ -55,11 +55,7 @@ impl Aligned {
         }
         if self.widths.is_none() {
             self.window.push(cells);
-            return if self.window.len() >= WINDOW {
-                self.flush(out)
-            } else {
-                Ok(())
-            };
+            return if self.window.len() >= WINDOW { self.flush(out) } else { Ok(()) };
         }
         self.write(out, &cells)
     }
@@ -92,18 +88,10 @@ impl Aligned {
     fn fit(&self) -> Vec<usize> {
         let natural = |i: usize| {
             let cells = self.window.iter().map(|row| row[i].width());
-            cells
-                .chain([self.columns[i].name.width()])
-                .max()
-                .unwrap_or(0)
-                .min(CELL_MAX)
+            cells.chain([self.columns[i].name.width()]).max().unwrap_or(0).min(CELL_MAX)
         };
         let mut widths: Vec<usize> = (0..self.columns.len()).map(natural).collect();
-        if let Some(total) = self
-            .style
-            .width
-            .filter(|_| self.style.format == Format::Table)
-        {
+        if let Some(total) = self.style.width.filter(|_| self.style.format == Format::Table) {
             shrink(&mut widths, total);
         }
         for (width, set) in widths.iter_mut().zip(&self.style.column_widths) {
@@ -119,38 +107,21 @@ impl Aligned {
         let line = if self.style.format == Format::Markdown {
             widths.fold("|".to_owned(), |line, (width, column)| {
                 let dashes = "-".repeat((*width).max(2));
-                line + " "
-                    + &dashes
-                    + if column.unit.is_numeric() {
-                        ": |"
-                    } else {
-                        "  |"
-                    }
+                line + " " + &dashes + if column.unit.is_numeric() { ": |" } else { "  |" }
             })
         } else {
-            widths
-                .map(|(width, _)| "-".repeat(*width))
-                .collect::<Vec<_>>()
-                .join(&" ".repeat(GAP))
+            widths.map(|(width, _)| "-".repeat(*width)).collect::<Vec<_>>().join(&" ".repeat(GAP))
         };
         writeln!(out, "{line}")
     }
 
     fn write(&self, out: &mut dyn Write, cells: &[String]) -> io::Result<()> {
         let widths = self.widths.iter().flatten();
-        let padded = cells
-            .iter()
-            .zip(&self.columns)
-            .zip(widths)
-            .map(|((cell, column), width)| {
-                let cell = cut(cell, *width);
-                let pad = " ".repeat(width.saturating_sub(cell.width()));
-                if column.unit.is_numeric() {
-                    pad + &cell
-                } else {
-                    cell.into_owned() + &pad
-                }
-            });
+        let padded = cells.iter().zip(&self.columns).zip(widths).map(|((cell, column), width)| {
+            let cell = cut(cell, *width);
+            let pad = " ".repeat(width.saturating_sub(cell.width()));
+            if column.unit.is_numeric() { pad + &cell } else { cell.into_owned() + &pad }
+        });
         if self.style.format == Format::Markdown {
             let line = padded.fold("|".to_owned(), |line, cell| line + " " + &cell + "  |");
             return writeln!(out, "{line}");
@@ -160,23 +131,14 @@ impl Aligned {
     }
 
     fn line(&mut self, out: &mut dyn Write, cells: Vec<String>) -> io::Result<()> {
-        let widest = self
-            .columns
-            .iter()
-            .map(|column| column.name.width())
-            .max()
-            .unwrap_or(0);
+        let widest = self.columns.iter().map(|column| column.name.width()).max().unwrap_or(0);
         if self.rows > 0 {
             writeln!(out)?;
         }
         self.rows += 1;
         for (cell, column) in cells.into_iter().zip(&self.columns) {
             let name = clean::line(&column.name);
-            writeln!(
-                out,
-                "{}{name} = {cell}",
-                " ".repeat(widest.saturating_sub(name.width()))
-            )?;
+            writeln!(out, "{}{name} = {cell}", " ".repeat(widest.saturating_sub(name.width())))?;
         }
         Ok(())
     }
@@ -190,10 +152,7 @@ fn cell(value: &Value, column: &Column, format: Format) -> String {
 fn escape(text: &str, format: Format) -> String {
     let text = clean::line(text);
     if format == Format::Markdown {
-        return text
-            .replace('\\', "\\\\")
-            .replace('|', "\\|")
-            .replace('<', "&lt;");
+        return text.replace('\\', "\\\\").replace('|', "\\|").replace('<', "&lt;");
     }
     text.into_owned()
 }
@@ -208,9 +167,7 @@ fn shrink(widths: &mut [usize], total: usize) {
         let Some(widest) = widths.iter_mut().filter(|width| **width > CELL_MIN).max() else {
             return;
         };
-        *widest = widest
-            .saturating_sub(excess.min(widest.div_ceil(8)))
-            .max(CELL_MIN);
+        *widest = widest.saturating_sub(excess.min(widest.div_ceil(8))).max(CELL_MIN);
     }
 }
 

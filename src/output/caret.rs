@@ -15,27 +15,17 @@ const WINDOW: usize = 78;
 pub(crate) fn explain(error: &QueryError, sql: &str) -> String {
     let mut text = clean::line(&error.message).into_owned();
     let shown = error.kind == QueryErrorKind::Sql;
-    if let Some(offset) = error
-        .offset
-        .filter(|offset| shown && sql.is_char_boundary(*offset))
-    {
+    if let Some(offset) = error.offset.filter(|offset| shown && sql.is_char_boundary(*offset)) {
         let line_start = sql[..offset].rfind('\n').map_or(0, |at| at + 1);
         let line_end = sql[offset..].find('\n').map_or(sql.len(), |at| offset + at);
         let fits = sql[line_start..line_end].width() <= WINDOW;
-        let cut = if fits {
-            0
-        } else {
-            window_start(&sql[line_start..offset])
-        };
+        let cut = if fits { 0 } else { window_start(&sql[line_start..offset]) };
         let start = line_start + cut;
         let window = &sql[start..line_end];
         let before = clean::line(&sql[start..offset]).width();
-        let token = lexer::tokens(&sql[offset..line_end])
-            .first()
-            .map_or(1, |token| token.range.len());
-        let marked = sql
-            .get(offset..offset + token)
-            .map_or(1, |token| token.width().max(1));
+        let token =
+            lexer::tokens(&sql[offset..line_end]).first().map_or(1, |token| token.range.len());
+        let marked = sql.get(offset..offset + token).map_or(1, |token| token.width().max(1));
         let visible = crate::output::cut(&clean::line(window), WINDOW).into_owned();
         let marked = marked.min(WINDOW.saturating_sub(before)).max(1);
         text.push_str(&format!(

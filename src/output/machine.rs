@@ -21,12 +21,7 @@ pub(super) struct Machine {
 
 impl Machine {
     pub(super) fn new(style: &Style, columns: &[Column]) -> Self {
-        Self {
-            format: style.format,
-            headers: style.headers,
-            names: unique(columns),
-            rows: 0,
-        }
+        Self { format: style.format, headers: style.headers, names: unique(columns), rows: 0 }
     }
 
     pub(super) fn row(&mut self, out: &mut dyn Write, row: &[Value]) -> io::Result<()> {
@@ -65,9 +60,7 @@ impl Machine {
         fields(
             out,
             self.format,
-            self.names
-                .iter()
-                .map(|name| field(&Value::Text(name.clone()), self.format)),
+            self.names.iter().map(|name| field(&Value::Text(name.clone()), self.format)),
         )
     }
 
@@ -131,11 +124,7 @@ fn unique(columns: &[Column]) -> Vec<String> {
     let number = |Column { name, .. }: &'_ Column| {
         let count = seen.entry(name.clone()).or_default();
         *count += 1;
-        if *count == 1 {
-            name.clone()
-        } else {
-            format!("{name}:{count}")
-        }
+        if *count == 1 { name.clone() } else { format!("{name}:{count}") }
     };
     columns.iter().map(number).collect()
 }

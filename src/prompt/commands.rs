@@ -59,14 +59,9 @@ pub(super) const COMMANDS: &[Command] = &[
 pub(super) fn dispatch(session: &mut Session<'_>, line: &str) -> Result<Next, Failure> {
     let words = words(line);
     let name = words.first().map_or("", String::as_str);
-    let mut fits = COMMANDS
-        .iter()
-        .filter(|command| command.name.starts_with(name));
+    let mut fits = COMMANDS.iter().filter(|command| command.name.starts_with(name));
     let exact = COMMANDS.iter().find(|command| command.name == name);
-    let command = exact.or_else(|| {
-        fits.next()
-            .filter(|_| fits.next().is_none() && name.len() > 1)
-    });
+    let command = exact.or_else(|| fits.next().filter(|_| fits.next().is_none() && name.len() > 1));
     let command = command.ok_or_else(|| {
         Failure::usage(format!("no command is called `{name}`; .help lists them"))
     })?;
@@ -112,24 +107,16 @@ fn queries(session: &mut Session<'_>, arguments: &[String]) -> Result<Next, Fail
 
 fn run_query(session: &mut Session<'_>, arguments: &[String]) -> Result<Next, Failure> {
     let Some((name, rest)) = arguments.split_first() else {
-        return Err(Failure::usage(
-            ".run needs the name of a canned query; .queries lists them",
-        ));
+        return Err(Failure::usage(".run needs the name of a canned query; .queries lists them"));
     };
     let canned = cli::find(session.catalog, name)?;
     let params = cli::bind_words(canned, rest)?;
-    session.ask(&Question {
-        sql: &canned.sql,
-        params: &params,
-        canned: Some(canned),
-    })
+    session.ask(&Question { sql: &canned.sql, params: &params, canned: Some(canned) })
 }
 
 fn tables(session: &mut Session<'_>, _: &[String]) -> Result<Next, Failure> {
     let sql = "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') ORDER BY name";
-    let found = session
-        .database
-        .query(sql, &Params::none(), &Limits::default())?;
+    let found = session.database.query(sql, &Params::none(), &Limits::default())?;
     session.show(|out| {
         for row in &found.rows {
             writeln!(out, "{}", clean::line(row[0].as_str().unwrap_or_default()))?;
@@ -141,25 +128,16 @@ fn tables(session: &mut Session<'_>, _: &[String]) -> Result<Next, Failure> {
 fn schema(session: &mut Session<'_>, arguments: &[String]) -> Result<Next, Failure> {
     let sql = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL \
                AND (:name IS NULL OR tbl_name = :name COLLATE NOCASE) ORDER BY rowid";
-    let name = arguments
-        .first()
-        .map_or(crate::database::Value::Null, |name| name.as_str().into());
+    let name = arguments.first().map_or(crate::database::Value::Null, |name| name.as_str().into());
     let mut params = Params::none();
     params.set("name", name);
     let found = session.database.query(sql, &params, &Limits::default())?;
     if let (0, Some(name)) = (found.rows.len(), arguments.first()) {
-        return Err(Failure::question(format!(
-            "no table is called {}",
-            page::quote(name)
-        )));
+        return Err(Failure::question(format!("no table is called {}", page::quote(name))));
     }
     session.show(|out| {
         for row in &found.rows {
-            writeln!(
-                out,
-                "{};",
-                clean::block(row[0].as_str().unwrap_or_default())
-            )?;
+            writeln!(out, "{};", clean::block(row[0].as_str().unwrap_or_default()))?;
         }
         Ok(())
     })
@@ -174,11 +152,8 @@ fn mode(session: &mut Session<'_>, arguments: &[String]) -> Result<Next, Failure
 }
 
 fn headers(session: &mut Session<'_>, arguments: &[String]) -> Result<Next, Failure> {
-    session.style.headers = if switch(".headers", arguments)? {
-        Headers::Shown
-    } else {
-        Headers::Hidden
-    };
+    session.style.headers =
+        if switch(".headers", arguments)? { Headers::Shown } else { Headers::Hidden };
     Ok(Next::Stay)
 }
 
@@ -190,11 +165,7 @@ fn width(session: &mut Session<'_>, arguments: &[String]) -> Result<Next, Failur
 }
 
 fn timer(session: &mut Session<'_>, arguments: &[String]) -> Result<Next, Failure> {
-    session.timer = if switch(".timer", arguments)? {
-        Timer::On
-    } else {
-        Timer::Off
-    };
+    session.timer = if switch(".timer", arguments)? { Timer::On } else { Timer::Off };
     Ok(Next::Stay)
 }
 
@@ -214,11 +185,8 @@ fn output(session: &mut Session<'_>, arguments: &[String]) -> Result<Next, Failu
     }
     let mut options = OpenOptions::new();
     options.write(true).mode(0o600);
-    let options = if overwrite {
-        options.create(true).truncate(true)
-    } else {
-        options.create_new(true)
-    };
+    let options =
+        if overwrite { options.create(true).truncate(true) } else { options.create_new(true) };
     let file = options.open(name).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => Failure::question(format!(
             "{name}: is there already; `.output --overwrite {name}` replaces it"

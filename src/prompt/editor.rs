@@ -25,10 +25,7 @@ pub(super) struct Helper {
 
 impl Helper {
     pub(super) fn new(names: Names) -> Self {
-        Self {
-            names,
-            history: HistoryHinter::new(),
-        }
+        Self { names, history: HistoryHinter::new() }
     }
 
     /// Commands, and what can follow each.
@@ -37,10 +34,7 @@ impl Helper {
         let start = line.rfind(char::is_whitespace).map_or(0, |at| at + 1);
         let typed = &line[start..];
         let words: Vec<String> = if start == 0 {
-            COMMANDS
-                .iter()
-                .map(|command| command.name.to_owned())
-                .collect()
+            COMMANDS.iter().map(|command| command.name.to_owned()).collect()
         } else {
             let name = line.split_whitespace().next().unwrap_or_default();
             let kind = COMMANDS
@@ -50,14 +44,7 @@ impl Helper {
             self.arguments(kind.unwrap_or(ArgumentKind::None))
         };
         let fits = words.into_iter().filter(|word| word.starts_with(typed));
-        (
-            start,
-            fits.map(|word| Pair {
-                display: word.clone(),
-                replacement: word,
-            })
-            .collect(),
-        )
+        (start, fits.map(|word| Pair { display: word.clone(), replacement: word }).collect())
     }
 
     fn arguments(&self, kind: ArgumentKind) -> Vec<String> {
@@ -68,19 +55,12 @@ impl Helper {
             ArgumentKind::Format => <Format as clap::ValueEnum>::value_variants()
                 .iter()
                 .filter_map(|format| {
-                    Some(
-                        clap::ValueEnum::to_possible_value(format)?
-                            .get_name()
-                            .to_owned(),
-                    )
+                    Some(clap::ValueEnum::to_possible_value(format)?.get_name().to_owned())
                 })
                 .collect(),
-            ArgumentKind::Table => self
-                .names
-                .tables
-                .iter()
-                .map(|table| table.name.clone())
-                .collect(),
+            ArgumentKind::Table => {
+                self.names.tables.iter().map(|table| table.name.clone()).collect()
+            }
             ArgumentKind::Query => self.names.queries.clone(),
         }
     }
@@ -97,15 +77,8 @@ impl Completer for Helper {
         }
         let found = complete::complete(line, cursor, &self.names);
         let pairs = found.candidates.into_iter().map(|candidate| {
-            let call = if candidate.kind == CandidateKind::Function {
-                "("
-            } else {
-                ""
-            };
-            Pair {
-                display: candidate.text.clone(),
-                replacement: candidate.text + call,
-            }
+            let call = if candidate.kind == CandidateKind::Function { "(" } else { "" };
+            Pair { display: candidate.text.clone(), replacement: candidate.text + call }
         });
         Ok((found.range.start, pairs.collect()))
     }
@@ -119,10 +92,7 @@ impl Hinter for Helper {
         if cursor < line.len() || line.is_empty() {
             return None;
         }
-        if let Some(hint) = self
-            .history
-            .hint(line, cursor, context)
-            .filter(|hint| !hint.is_empty())
+        if let Some(hint) = self.history.hint(line, cursor, context).filter(|hint| !hint.is_empty())
         {
             return Some(hint);
         }
@@ -159,11 +129,7 @@ impl Validator for Helper {
     fn validate(&self, context: &mut ValidationContext<'_>) -> Result<ValidationResult> {
         let input = context.input();
         let whole = input.trim().is_empty() || input.starts_with('.') || lexer::is_complete(input);
-        Ok(if whole {
-            ValidationResult::Valid(None)
-        } else {
-            ValidationResult::Incomplete
-        })
+        Ok(if whole { ValidationResult::Valid(None) } else { ValidationResult::Incomplete })
     }
 }
 

@@ -11,13 +11,7 @@ use std::path::PathBuf;
 /// as statements may name what is private.
 pub(super) fn path() -> Option<PathBuf> {
     let project = directories::ProjectDirs::from("", "", "rheaper")?;
-    let directory = project
-        .state_dir()
-        .unwrap_or_else(|| project.data_local_dir());
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
-        .ok()?;
+    let directory = project.state_dir().unwrap_or_else(|| project.data_local_dir());
+    DirBuilder::new().recursive(true).mode(0o700).create(directory).ok()?;
     Some(directory.join("sql_history"))
 }

@@ -73,11 +73,7 @@ fn editor(names: Names) -> rustyline::Result<Editor<Helper, FileHistory>> {
         .max_history_size(HISTORY_MAX)?
         .history_ignore_dups(true)?
         .completion_type(CompletionType::List)
-        .color_mode(if plain {
-            ColorMode::Disabled
-        } else {
-            ColorMode::Enabled
-        })
+        .color_mode(if plain { ColorMode::Disabled } else { ColorMode::Enabled })
         .build();
     let mut editor = Editor::with_config(config)?;
     editor.set_helper(Some(Helper::new(names)));

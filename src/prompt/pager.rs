@@ -63,9 +63,7 @@ impl Pager {
 
     fn pass_on(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut self.target {
-            Target::Pager(Child {
-                stdin: Some(stdin), ..
-            }) => stdin.write_all(bytes),
+            Target::Pager(Child { stdin: Some(stdin), .. }) => stdin.write_all(bytes),
             _ => io::stdout().lock().write_all(bytes),
         }
     }
@@ -87,9 +85,7 @@ impl Write for Pager {
 
     fn flush(&mut self) -> io::Result<()> {
         match &mut self.target {
-            Target::Pager(Child {
-                stdin: Some(stdin), ..
-            }) => stdin.flush(),
+            Target::Pager(Child { stdin: Some(stdin), .. }) => stdin.flush(),
             _ => Ok(()),
         }
     }
@@ -98,9 +94,7 @@ impl Write for Pager {
 /// The user's pager. Through a shell, as `PAGER` may have arguments.
 fn start() -> Option<Child> {
     let set = |name| std::env::var(name).ok();
-    let pager = set("RHEAPER_PAGER")
-        .or_else(|| set("PAGER"))
-        .unwrap_or_else(|| "less".to_owned());
+    let pager = set("RHEAPER_PAGER").or_else(|| set("PAGER")).unwrap_or_else(|| "less".to_owned());
     if pager.trim().is_empty() {
         return None;
     }

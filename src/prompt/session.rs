@@ -53,15 +53,7 @@ impl<'a> Session<'a> {
         style: Style,
         cancel: &'a CancelToken,
     ) -> Self {
-        Self {
-            database,
-            catalog,
-            style,
-            timer: Timer::On,
-            output: None,
-            cancel,
-            depth: 0,
-        }
+        Self { database, catalog, style, timer: Timer::On, output: None, cancel, depth: 0 }
     }
 
     /// Runs what was typed and says what failed.
@@ -111,11 +103,7 @@ impl<'a> Session<'a> {
                 return Ok(Next::Stay);
             };
             let sql = &rest[statement.range.clone()];
-            self.ask(&Question {
-                sql,
-                params: &Params::none(),
-                canned: None,
-            })?;
+            self.ask(&Question { sql, params: &Params::none(), canned: None })?;
             rest = rest[statement.range.end..].trim_start();
             rest = rest.strip_prefix(';').unwrap_or(rest);
         }

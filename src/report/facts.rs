@@ -32,17 +32,9 @@ pub(super) fn gather(
     top: usize,
     cancel: &CancelToken,
 ) -> Result<Report, QueryError> {
-    let reader = Reader {
-        database,
-        limits: Limits::default().cancelled_by(cancel),
-    };
+    let reader = Reader { database, limits: Limits::default().cancelled_by(cancel) };
     let mut report = Report {
-        file: database
-            .path()
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned(),
+        file: database.path().file_name().unwrap_or_default().to_string_lossy().into_owned(),
         ..Report::default()
     };
     totals(&reader, &mut report)?;
@@ -55,12 +47,8 @@ pub(super) fn gather(
 
 fn totals(reader: &Reader<'_>, report: &mut Report) -> Result<(), QueryError> {
     let meta = reader.rows("SELECT key, value FROM meta", &Params::none())?;
-    let fact = |key: &str| {
-        meta.rows
-            .iter()
-            .find(|row| row[0].as_str() == Some(key))
-            .map(|row| &row[1])
-    };
+    let fact =
+        |key: &str| meta.rows.iter().find(|row| row[0].as_str() == Some(key)).map(|row| &row[1]);
     let number = |key: &str| fact(key).and_then(Value::as_i64).unwrap_or(0);
     report.duration_ns = number("duration_ns");
     report.peak_after = number("peak_after");
@@ -74,13 +62,9 @@ fn totals(reader: &Reader<'_>, report: &mut Report) -> Result<(), QueryError> {
     report.allocated_bytes = int(&sums, 0, "bytes");
     report.frees = int(&sums, 0, "frees");
     report.peak_bytes = int(&sums, 0, "peak");
-    let curve = reader.rows(
-        "SELECT live_bytes, live_blocks FROM timeline ORDER BY slice",
-        &Params::none(),
-    )?;
-    report.curve = (0..curve.rows.len())
-        .map(|row| int(&curve, row, "live_bytes"))
-        .collect();
+    let curve = reader
+        .rows("SELECT live_bytes, live_blocks FROM timeline ORDER BY slice", &Params::none())?;
+    report.curve = (0..curve.rows.len()).map(|row| int(&curve, row, "live_bytes")).collect();
     if let Some(last) = curve.rows.len().checked_sub(1) {
         report.live_bytes = int(&curve, last, "live_bytes");
         report.live_blocks = int(&curve, last, "live_blocks");
@@ -104,10 +88,7 @@ fn growth(reader: &Reader<'_>) -> Result<Option<Growth>, QueryError> {
         .iter()
         .filter_map(|row| Some((row[0].as_f64()? / 3600e9, row[1].as_f64()?)))
         .collect();
-    Ok(line(&points).map(|(bytes_per_hour, fit)| Growth {
-        bytes_per_hour,
-        fit,
-    }))
+    Ok(line(&points).map(|(bytes_per_hour, fit)| Growth { bytes_per_hour, fit }))
 }
 
 /// Slope and R² of the line through the points.
@@ -120,10 +101,7 @@ pub(crate) fn line(points: &[(f64, f64)]) -> Option<(f64, f64)> {
     let mean_y = points.iter().map(|(_, y)| y).sum::<f64>() / n;
     let xx: f64 = points.iter().map(|(x, _)| (x - mean_x).powi(2)).sum();
     let yy: f64 = points.iter().map(|(_, y)| (y - mean_y).powi(2)).sum();
-    let xy: f64 = points
-        .iter()
-        .map(|(x, y)| (x - mean_x) * (y - mean_y))
-        .sum();
+    let xy: f64 = points.iter().map(|(x, y)| (x - mean_x) * (y - mean_y)).sum();
     if xx == 0.0 {
         return None;
     }
@@ -199,16 +177,9 @@ fn int(table: &Table, row: usize, column: &str) -> i64 {
 }
 
 fn real(table: &Table, row: usize, column: &str) -> f64 {
-    table
-        .get(row, column)
-        .and_then(Value::as_f64)
-        .unwrap_or(0.0)
+    table.get(row, column).and_then(Value::as_f64).unwrap_or(0.0)
 }
 
 fn text(table: &Table, row: usize, column: &str) -> String {
-    table
-        .get(row, column)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_owned()
+    table.get(row, column).and_then(Value::as_str).unwrap_or_default().to_owned()
 }

@@ -8,11 +8,7 @@ use crate::database::{clean, human};
 use crate::report::{Report, text};
 
 pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(
-        out,
-        "## rheaper report: {}\n\n| | |\n|---|---|",
-        code(&report.file)
-    )?;
+    writeln!(out, "## rheaper report: {}\n\n| | |\n|---|---|", code(&report.file))?;
     for (name, value) in text::summary(report) {
         writeln!(out, "| {name} | {} |", plain(&value))?;
     }
@@ -27,10 +23,7 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         }
     }
     if !report.temporaries.is_empty() {
-        writeln!(
-            out,
-            "\n### Temporaries\n\n| blocks | share | function |\n|---:|---:|---|"
-        )?;
+        writeln!(out, "\n### Temporaries\n\n| blocks | share | function |\n|---:|---:|---|")?;
     }
     for temporary in &report.temporaries {
         let share = human::share(temporary.share);
@@ -76,8 +69,5 @@ fn plain(text: &str) -> String {
 
 /// A code span; a backtick inside would end it, a bar would end a cell.
 fn code(text: &str) -> String {
-    format!(
-        "`{}`",
-        clean::line(text).replace('`', "'").replace('|', "¦")
-    )
+    format!("`{}`", clean::line(text).replace('`', "'").replace('|', "¦"))
 }

@@ -18,15 +18,9 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{name:width$}  {}", clean::line(&value))?;
     }
     if report.suspects.is_empty() {
-        writeln!(
-            out,
-            "\nSuspects\n  none: nothing is alive at the end of the recording"
-        )?;
+        writeln!(out, "\nSuspects\n  none: nothing is alive at the end of the recording")?;
     } else {
-        writeln!(
-            out,
-            "\nSuspects, alive at the end; the first is the first to look at"
-        )?;
+        writeln!(out, "\nSuspects, alive at the end; the first is the first to look at")?;
     }
     for suspect in &report.suspects {
         writeln!(out, "  {}", clean::line(&suspect.sentence))?;
@@ -35,17 +29,11 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         }
     }
     if !report.temporaries.is_empty() {
-        writeln!(
-            out,
-            "\nTemporaries, freed by their own thread before it allocated twice more"
-        )?;
+        writeln!(out, "\nTemporaries, freed by their own thread before it allocated twice more")?;
     }
     for temporary in &report.temporaries {
         let share = human::share(temporary.share);
-        let (count, function) = (
-            human::count(temporary.blocks),
-            clean::line(&temporary.function),
-        );
+        let (count, function) = (human::count(temporary.blocks), clean::line(&temporary.function));
         writeln!(out, "  {count} blocks, {share} of what {function} makes")?;
     }
     writeln!(out, "\nLost")?;
@@ -76,37 +64,19 @@ pub(super) fn summary(report: &Report) -> Vec<(&'static str, String)> {
                 human::count(report.frees),
             ),
         ),
-        (
-            "peak",
-            format!(
-                "{} at {}",
-                bytes(report.peak_bytes),
-                time(report.peak_after)
-            ),
-        ),
+        ("peak", format!("{} at {}", bytes(report.peak_bytes), time(report.peak_after))),
         (
             "at the end",
-            format!(
-                "{} in {} blocks",
-                bytes(report.live_bytes),
-                human::count(report.live_blocks)
-            ),
+            format!("{} in {} blocks", bytes(report.live_bytes), human::count(report.live_blocks)),
         ),
         ("live bytes", sparkline(&report.curve, CURVE_WIDTH)),
     ];
     if let Some(growth) = report.growth {
-        let sign = if growth.bytes_per_hour >= 0.0 {
-            "+"
-        } else {
-            ""
-        };
+        let sign = if growth.bytes_per_hour >= 0.0 { "+" } else { "" };
         let rate = human::bytes(growth.bytes_per_hour.round());
         lines.push((
             "growth",
-            format!(
-                "{sign}{rate} an hour in the second half (R² {:.2})",
-                growth.fit
-            ),
+            format!("{sign}{rate} an hour in the second half (R² {:.2})", growth.fit),
         ));
     }
     match report.ending.as_deref() {

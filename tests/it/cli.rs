@@ -46,17 +46,9 @@ impl Place {
     fn run_with_input(&self, args: &[&str], input: &str) -> Ran {
         use std::io::Write;
         let mut command = self.command(args);
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(input.as_bytes())
-            .unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
         let output = child.wait_with_output().unwrap();
         Ran {
             code: output.status.code().unwrap_or(-1),
@@ -77,18 +69,9 @@ fn statements_are_answered_in_every_format() {
         ),
         ("csv", "bt,bytes,site,none\n1,1536,\"a|b,c\",\n"),
         ("tsv", "bt\tbytes\tsite\tnone\n1\t1536\ta|b,c\t\n"),
-        (
-            "json",
-            "[\n{\"bt\": 1, \"bytes\": 1536, \"site\": \"a|b,c\", \"none\": null}\n]\n",
-        ),
-        (
-            "jsonl",
-            "{\"bt\": 1, \"bytes\": 1536, \"site\": \"a|b,c\", \"none\": null}\n",
-        ),
-        (
-            "line",
-            "     bt = 1\n  bytes = 1.50 KiB\n   site = a|b,c\nnone = \n",
-        ),
+        ("json", "[\n{\"bt\": 1, \"bytes\": 1536, \"site\": \"a|b,c\", \"none\": null}\n]\n"),
+        ("jsonl", "{\"bt\": 1, \"bytes\": 1536, \"site\": \"a|b,c\", \"none\": null}\n"),
+        ("line", "     bt = 1\n  bytes = 1.50 KiB\n   site = a|b,c\nnone = \n"),
     ] {
         let ran = place.run(&["sql", "heap.db", "-c", sql, "--format", format]);
         assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{format}");
@@ -100,38 +83,23 @@ fn statements_are_answered_in_every_format() {
         };
         if matches!(format, "table" | "line") {
             let dashes = |lines: Vec<String>| {
-                lines
-                    .into_iter()
-                    .filter(|l| !l.starts_with('-'))
-                    .collect::<Vec<_>>()
+                lines.into_iter().filter(|l| !l.starts_with('-')).collect::<Vec<_>>()
             };
-            assert_eq!(
-                dashes(squeezed(&ran.out)),
-                dashes(squeezed(expected)),
-                "{format}"
-            );
+            assert_eq!(dashes(squeezed(&ran.out)), dashes(squeezed(expected)), "{format}");
         } else {
             assert_eq!(ran.out, expected, "{format}");
         }
     }
-    let markdown = place
-        .run(&["sql", "heap.db", "-c", sql, "--format", "markdown"])
-        .out;
+    let markdown = place.run(&["sql", "heap.db", "-c", sql, "--format", "markdown"]).out;
     assert!(markdown.contains("a\\|b,c"), "{markdown}");
-    assert!(
-        markdown.lines().nth(1).unwrap().starts_with("| -"),
-        "{markdown}"
-    );
+    assert!(markdown.lines().nth(1).unwrap().starts_with("| -"), "{markdown}");
 }
 
 #[test]
 fn statements_come_from_arguments_files_and_pipes() {
     let place = Place::new(5);
-    std::fs::write(
-        place.path("two.sql"),
-        "SELECT 'a;b' AS x; -- ; no end\nSELECT 'é' AS y;",
-    )
-    .unwrap();
+    std::fs::write(place.path("two.sql"), "SELECT 'a;b' AS x; -- ; no end\nSELECT 'é' AS y;")
+        .unwrap();
     let expected = "x\na;b\ny\né\n";
     let file = place.run(&["sql", "heap.db", "-f", "two.sql", "--format", "csv"]);
     assert_eq!((file.code, file.out.as_str()), (0, expected));
@@ -140,103 +108,47 @@ fn statements_come_from_arguments_files_and_pipes() {
         "SELECT 'a;b' AS x; SELECT 'é' AS y",
     );
     assert_eq!((piped.code, piped.out.as_str()), (0, expected));
-    let args = [
-        "sql",
-        "heap.db",
-        "-c",
-        "SELECT 'a;b' AS x",
-        "-c",
-        "SELECT 'é' AS y",
-        "--format",
-        "csv",
-    ];
+    let args =
+        ["sql", "heap.db", "-c", "SELECT 'a;b' AS x", "-c", "SELECT 'é' AS y", "--format", "csv"];
     assert_eq!(place.run(&args).out, expected);
-    let headless = [
-        "sql",
-        "heap.db",
-        "-c",
-        "SELECT 5",
-        "--format",
-        "csv",
-        "--no-headers",
-    ];
+    let headless = ["sql", "heap.db", "-c", "SELECT 5", "--format", "csv", "--no-headers"];
     assert_eq!(place.run(&headless).out, "5\n");
 }
 
 #[test]
 fn errors_go_to_stderr_with_their_place_and_code() {
     let place = Place::new(5);
-    let wrong = place.run(&[
-        "sql",
-        "heap.db",
-        "-c",
-        "SELECT size,\n  sizee FROM allocations",
-    ]);
+    let wrong = place.run(&["sql", "heap.db", "-c", "SELECT size,\n  sizee FROM allocations"]);
     assert_eq!((wrong.code, wrong.out.as_str()), (1, ""));
     assert!(wrong.err.contains("no such column: sizee"), "{}", wrong.err);
     let lines: Vec<&str> = wrong.err.lines().collect();
-    let at = lines
-        .iter()
-        .position(|line| line.contains("sizee FROM"))
-        .unwrap();
-    assert_eq!(
-        lines[at].find("sizee"),
-        lines[at + 1].find("^~~~~"),
-        "{}",
-        wrong.err
-    );
+    let at = lines.iter().position(|line| line.contains("sizee FROM")).unwrap();
+    assert_eq!(lines[at].find("sizee"), lines[at + 1].find("^~~~~"), "{}", wrong.err);
 }
 
 #[test]
 fn what_can_not_be_done_is_said_with_its_code() {
     let place = Place::new(5);
     for (args, code, says) in [
-        (
-            vec!["sql", "absent.db", "-c", "SELECT 1"],
-            3,
-            "no such file",
-        ),
+        (vec!["sql", "absent.db", "-c", "SELECT 1"], 3, "no such file"),
         (vec!["report", "."], 3, "not a file"),
         (vec!["sql", "heap.db", "-f", "absent.sql"], 3, "absent.sql"),
-        (
-            vec!["query", "heap.db", "never_fred"],
-            2,
-            "did you mean `never_freed`?",
-        ),
-        (
-            vec!["query", "heap.db", "never_freed_older_than", "--age", "10"],
-            2,
-            "with its unit",
-        ),
+        (vec!["query", "heap.db", "never_fred"], 2, "did you mean `never_freed`?"),
+        (vec!["query", "heap.db", "never_freed_older_than", "--age", "10"], 2, "with its unit"),
         (
             vec!["query", "heap.db", "never_freed_older_than", "--aeg", "10m"],
             2,
             "did you mean `age`?",
         ),
-        (
-            vec!["query", "heap.db", "through"],
-            2,
-            "`pattern` must be given",
-        ),
+        (vec!["query", "heap.db", "through"], 2, "`pattern` must be given"),
         (vec!["frobnicate"], 2, ""),
         (vec!["sql"], 2, ""),
         (
-            vec![
-                "check",
-                "heap.db",
-                "--query",
-                "never_freed",
-                "--max-bytes",
-                "lots",
-            ],
+            vec!["check", "heap.db", "--query", "never_freed", "--max-bytes", "lots"],
             2,
             "--max-bytes",
         ),
-        (
-            vec!["sql", "heap.db", "-c", "DROP TABLE allocations"],
-            1,
-            "refused",
-        ),
+        (vec!["sql", "heap.db", "-c", "DROP TABLE allocations"], 1, "refused"),
     ] {
         let ran = place.run(&args);
         assert_eq!(ran.code, code, "{args:?}: {}", ran.err);
@@ -251,15 +163,7 @@ fn a_failing_statement_ends_a_script_unless_told_otherwise() {
     let script = "SELECT 1 AS a; SELECT nonsense; SELECT 2 AS b;";
     let stopped = place.run(&["sql", "heap.db", "-c", script, "--format", "csv"]);
     assert_eq!((stopped.code, stopped.out.as_str()), (1, "a\n1\n"));
-    let went_on = place.run(&[
-        "sql",
-        "heap.db",
-        "-c",
-        script,
-        "--format",
-        "csv",
-        "--keep-going",
-    ]);
+    let went_on = place.run(&["sql", "heap.db", "-c", script, "--format", "csv", "--keep-going"]);
     assert_eq!((went_on.code, went_on.out.as_str()), (1, "a\n1\nb\n2\n"));
 }
 
@@ -269,11 +173,7 @@ fn a_closed_pipe_is_silent() {
     let sql = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x FROM c";
     for format in ["csv", "table", "json"] {
         let mut command = place.command(&["sql", "heap.db", "-c", sql, "--format", format]);
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
         let output = child.wait_with_output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{format}");
@@ -285,26 +185,14 @@ fn a_closed_pipe_is_silent() {
 fn ctrl_c_ends_an_endless_query_with_130() {
     let place = Place::new(5);
     let sql = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT 'begun' UNION ALL SELECT max(x) FROM c";
-    let mut command = place.command(&[
-        "sql", "heap.db", "--format", "csv", "-c", "SELECT 1", "-c", sql,
-    ]);
-    let mut child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut command =
+        place.command(&["sql", "heap.db", "--format", "csv", "-c", "SELECT 1", "-c", sql]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // Its memory is there, so it runs; the handler is the first thing that a command installs.
     let cpu = format!("/proc/{}/stat", child.id());
     let busy = || {
         let stat = std::fs::read_to_string(&cpu).unwrap();
-        stat.rsplit(')')
-            .next()
-            .unwrap()
-            .split_whitespace()
-            .nth(11)
-            .unwrap()
-            .parse::<u64>()
-            .unwrap()
+        stat.rsplit(')').next().unwrap().split_whitespace().nth(11).unwrap().parse::<u64>().unwrap()
             > 5
     };
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
@@ -315,11 +203,7 @@ fn ctrl_c_ends_an_endless_query_with_130() {
     // SAFETY: a signal to a child that has not been waited for, so the number is its own.
     unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
     let status = child.wait().unwrap();
-    assert!(
-        pressed.elapsed() < std::time::Duration::from_millis(250),
-        "{:?}",
-        pressed.elapsed()
-    );
+    assert!(pressed.elapsed() < std::time::Duration::from_millis(250), "{:?}", pressed.elapsed());
     assert_eq!(status.code(), Some(130));
 }
 
@@ -333,27 +217,14 @@ fn canned_queries_are_listed_described_and_run() {
         "{}",
         list.out
     );
-    let described = place
-        .run(&["query", "heap.db", "never-freed-older-than", "--describe"])
-        .out;
+    let described = place.run(&["query", "heap.db", "never-freed-older-than", "--describe"]).out;
     for words in ["--age duration", "10m if not given", "live_bytes (bytes)"] {
         assert!(described.contains(words), "{described}");
     }
-    let ran = place.run(&[
-        "query",
-        "heap.db",
-        "never_freed_older_than",
-        "--age=0",
-        "--format",
-        "csv",
-    ]);
+    let ran =
+        place.run(&["query", "heap.db", "never_freed_older_than", "--age=0", "--format", "csv"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
-    assert!(
-        ran.out
-            .starts_with("bt,site,live_bytes,live_blocks,oldest_ns\n"),
-        "{}",
-        ran.out
-    );
+    assert!(ran.out.starts_with("bt,site,live_bytes,live_blocks,oldest_ns\n"), "{}", ran.out);
     assert!(ran.out.lines().count() > 1, "{}", ran.out);
 }
 
@@ -370,20 +241,9 @@ fn queries_of_the_user_join_the_list_and_a_broken_one_is_named() {
     )
     .unwrap();
     let list = place.run(&["query", "heap.db"]);
-    assert!(
-        list.out.contains("mine") && list.out.contains("Mine"),
-        "{}",
-        list.out
-    );
-    assert!(
-        list.err
-            .contains("bad.sql: line 3: no type is called `colour`"),
-        "{}",
-        list.err
-    );
-    let ran = place.run(&[
-        "query", "heap.db", "mine", "--size", "1M", "--format", "jsonl",
-    ]);
+    assert!(list.out.contains("mine") && list.out.contains("Mine"), "{}", list.out);
+    assert!(list.err.contains("bad.sql: line 3: no type is called `colour`"), "{}", list.err);
+    let ran = place.run(&["query", "heap.db", "mine", "--size", "1M", "--format", "jsonl"]);
     assert!(ran.out.contains("\"kind\": \"integer\""), "{}", ran.out);
 }
 
@@ -407,25 +267,10 @@ fn reports_and_checks() {
     // Not a terminal: the explorer prints the report.
     assert_eq!(place.run(&["tui", "heap.db"]).out, text.out);
 
-    let failed = place.run(&[
-        "check",
-        "heap.db",
-        "--query",
-        "never_freed",
-        "--format",
-        "csv",
-    ]);
+    let failed = place.run(&["check", "heap.db", "--query", "never_freed", "--format", "csv"]);
     assert_eq!(failed.code, 1);
-    assert!(
-        failed.out.starts_with("bt,site,live_bytes"),
-        "{}",
-        failed.out
-    );
-    assert!(
-        failed.err.contains("check failed: never_freed"),
-        "{}",
-        failed.err
-    );
+    assert!(failed.out.starts_with("bt,site,live_bytes"), "{}", failed.out);
+    assert!(failed.err.contains("check failed: never_freed"), "{}", failed.err);
     let passed = place.run(&[
         "check",
         "heap.db",
@@ -436,12 +281,7 @@ fn reports_and_checks() {
         "--max-bytes",
         "1G",
     ]);
-    assert_eq!(
-        (passed.code, passed.out.as_str()),
-        (0, ""),
-        "{}",
-        passed.err
-    );
+    assert_eq!((passed.code, passed.out.as_str()), (0, ""), "{}", passed.err);
     let bytes = place.run(&[
         "check",
         "heap.db",
@@ -472,17 +312,8 @@ fn completions_and_manual_pages_are_made() {
 fn the_help_of_every_command_has_an_example() {
     let place = Place::new(5);
     let help = place.run(&["--help"]).out;
-    for command in [
-        "load",
-        "tui",
-        "sql",
-        "query",
-        "report",
-        "check",
-        "info",
-        "completions",
-        "man",
-    ] {
+    for command in ["load", "tui", "sql", "query", "report", "check", "info", "completions", "man"]
+    {
         assert!(help.contains(&format!("\n  {command} ")), "{help}");
         let help = place.run(&[command, "--help"]).out;
         assert!(help.contains("Example"), "{help}");
@@ -494,17 +325,9 @@ fn hostile_names_do_not_reach_the_terminal() {
     let place = Place::new(5);
     let database = rusqlite::Connection::open(place.path("heap.db")).unwrap();
     let evil = "\u{1b}]52;c;aGk=\u{7}\u{9b}31m\u{202e}x\u{200b}\r\n";
+    database.execute("UPDATE frames SET function = ?1, sym = ?1, file = ?1", [evil]).unwrap();
     database
-        .execute(
-            "UPDATE frames SET function = ?1, sym = ?1, file = ?1",
-            [evil],
-        )
-        .unwrap();
-    database
-        .execute(
-            "UPDATE losses SET name = name || ?1, meaning = ?1, count = 1",
-            [evil],
-        )
+        .execute("UPDATE losses SET name = name || ?1, meaning = ?1, count = 1", [evil])
         .unwrap();
     drop(database);
     for args in [
@@ -516,19 +339,12 @@ fn hostile_names_do_not_reach_the_terminal() {
         vec!["query", "heap.db", "never_freed", "--format", "line"],
         vec!["query", "heap.db", "never_freed", "--format", "json"],
         vec!["query", "heap.db", "never_freed", "--format", "jsonl"],
-        vec![
-            "sql",
-            "heap.db",
-            "-c",
-            "SELECT '\u{1b}[2J' AS \"\u{1b}[2J\"",
-        ],
+        vec!["sql", "heap.db", "-c", "SELECT '\u{1b}[2J' AS \"\u{1b}[2J\""],
         vec!["sql", "heap.db", "-c", "SELECT \"\u{1b}[2J\""],
     ] {
         let ran = place.run(&args);
         for text in [&ran.out, &ran.err] {
-            let bad = text
-                .chars()
-                .find(|c| *c != '\n' && rheaper::database::clean::is_unsafe(*c));
+            let bad = text.chars().find(|c| *c != '\n' && rheaper::database::clean::is_unsafe(*c));
             assert_eq!(bad, None, "{args:?}: {text:?}");
         }
     }

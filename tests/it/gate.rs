@@ -134,17 +134,9 @@ fn database() -> (tempfile::TempDir, PathBuf) {
 
 /// Names and bytes of every file.
 fn snapshot(directory: &Path) -> Vec<(String, Vec<u8>)> {
-    let files = fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let mut files: Vec<_> = files
-        .map(|path| {
-            (
-                path.to_string_lossy().into_owned(),
-                fs::read(&path).unwrap(),
-            )
-        })
-        .collect();
+    let files = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> =
+        files.map(|path| (path.to_string_lossy().into_owned(), fs::read(&path).unwrap())).collect();
     files.sort();
     files
 }
@@ -171,11 +163,7 @@ fn hostile_statements_are_refused_and_leave_no_trace() {
 fn refusals_say_so_in_one_sentence() {
     let (_directory, path) = database();
     let database = Database::open(&path).unwrap();
-    let refused = database.query(
-        "DELETE FROM allocations",
-        &Params::none(),
-        &Limits::default(),
-    );
+    let refused = database.query("DELETE FROM allocations", &Params::none(), &Limits::default());
     let error = refused.unwrap_err();
     assert_eq!(error.kind, QueryErrorKind::Denied);
     assert!(error.message.contains("only read"), "{error}");
@@ -199,9 +187,7 @@ fn an_endless_query_ends_when_it_is_cancelled() {
         let limits = Limits::none().cancelled_by(&cancel);
         let (done, ended) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
-            let answer = Database::open(&path)
-                .unwrap()
-                .query(sql, &Params::none(), &limits);
+            let answer = Database::open(&path).unwrap().query(sql, &Params::none(), &limits);
             done.send((answer, Instant::now())).unwrap();
         });
         // It must be under way, or nothing is proven.
@@ -220,28 +206,15 @@ fn an_endless_query_ends_when_it_is_cancelled() {
 fn a_deadline_ends_a_query_and_a_used_token_stops_one_before_it_begins() {
     let (_directory, path) = database();
     let database = Database::open(&path).unwrap();
-    let limits = Limits {
-        time_max: Some(Duration::from_millis(50)),
-        ..Limits::default()
-    };
-    let error = database
-        .query(ENDLESS[0], &Params::none(), &limits)
-        .unwrap_err();
+    let limits = Limits { time_max: Some(Duration::from_millis(50)), ..Limits::default() };
+    let error = database.query(ENDLESS[0], &Params::none(), &limits).unwrap_err();
     assert_eq!(error.kind, QueryErrorKind::Deadline);
     let used = CancelToken::new();
     used.cancel();
-    let error = database.query(
-        "SELECT 1",
-        &Params::none(),
-        &Limits::default().cancelled_by(&used),
-    );
+    let error = database.query("SELECT 1", &Params::none(), &Limits::default().cancelled_by(&used));
     assert_eq!(error.unwrap_err().kind, QueryErrorKind::Cancelled);
     // And the connection is as good as new.
-    assert!(
-        database
-            .query("SELECT 1", &Params::none(), &Limits::default())
-            .is_ok()
-    );
+    assert!(database.query("SELECT 1", &Params::none(), &Limits::default()).is_ok());
 }
 
 #[test]
@@ -255,9 +228,7 @@ fn a_single_call_can_not_make_a_huge_value() {
         "SELECT replace(hex(zeroblob(4000000)), '0', hex(zeroblob(4000)))",
     ] {
         let start = Instant::now();
-        let error = database
-            .query(sql, &Params::none(), &Limits::default())
-            .unwrap_err();
+        let error = database.query(sql, &Params::none(), &Limits::default()).unwrap_err();
         assert_eq!(error.kind, QueryErrorKind::TooBig, "{sql}: {error}");
         assert!(start.elapsed() < Duration::from_secs(1), "{sql}");
     }
@@ -267,15 +238,11 @@ fn a_single_call_can_not_make_a_huge_value() {
 fn a_query_that_needs_too_much_memory_fails_with_a_message() {
     let (_directory, path) = database();
     // Of this process as a whole: other tests run with the same limit, which leaves them enough.
-    let options = OpenOptions {
-        heap_max_bytes: Some(256 << 20),
-    };
+    let options = OpenOptions { heap_max_bytes: Some(256 << 20) };
     let database = Database::open_with(&path, &options).unwrap();
     let sql = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 100000000) \
                SELECT x, hex(zeroblob(200)) AS h FROM c ORDER BY h, -x";
-    let error = database
-        .query(sql, &Params::none(), &Limits::rows(1))
-        .unwrap_err();
+    let error = database.query(sql, &Params::none(), &Limits::rows(1)).unwrap_err();
     assert_eq!(error.kind, QueryErrorKind::TooBig, "{error}");
 }
 
@@ -296,33 +263,15 @@ fn files_that_are_not_ours_get_one_clear_sentence() {
         bytes
     };
     let problem = |path: &Path| Database::open(path).map(|_| ()).unwrap_err().problem;
-    assert_eq!(
-        problem(&directory.path().join("absent")),
-        OpenProblem::Missing
-    );
+    assert_eq!(problem(&directory.path().join("absent")), OpenProblem::Missing);
     assert_eq!(problem(directory.path()), OpenProblem::NotAFile);
     assert_eq!(problem(&file("empty", b"")), OpenProblem::Empty);
-    assert_eq!(
-        problem(&file("text", b"hello, this is not a database")),
-        OpenProblem::NotSqlite
-    );
+    assert_eq!(problem(&file("text", b"hello, this is not a database")), OpenProblem::NotSqlite);
     assert_eq!(problem(&file("cut", &bytes[..60])), OpenProblem::NotSqlite);
-    assert_eq!(
-        problem(&file("foreign", &changed(68, 0))),
-        OpenProblem::Foreign
-    );
-    assert!(matches!(
-        problem(&file("newer", &changed(60, 1))),
-        OpenProblem::Newer { .. }
-    ));
-    assert_eq!(
-        problem(&file("wal", &changed(18, 2))),
-        OpenProblem::WriteAheadLog
-    );
-    assert!(matches!(
-        problem(&file("short", &bytes[..4096])),
-        OpenProblem::Damaged(_)
-    ));
+    assert_eq!(problem(&file("foreign", &changed(68, 0))), OpenProblem::Foreign);
+    assert!(matches!(problem(&file("newer", &changed(60, 1))), OpenProblem::Newer { .. }));
+    assert_eq!(problem(&file("wal", &changed(18, 2))), OpenProblem::WriteAheadLog);
+    assert!(matches!(problem(&file("short", &bytes[..4096])), OpenProblem::Damaged(_)));
 }
 
 #[test]
@@ -339,15 +288,9 @@ fn a_table_of_ours_that_is_none_is_refused() {
     {
         let path = directory.path().join(format!("{i}.db"));
         Heap::random(2).write(&path);
-        rusqlite::Connection::open(&path)
-            .unwrap()
-            .execute_batch(sql)
-            .unwrap();
+        rusqlite::Connection::open(&path).unwrap().execute_batch(sql).unwrap();
         let problem = Database::open(&path).map(|_| ()).unwrap_err().problem;
-        assert!(
-            matches!(problem, OpenProblem::Table(_)),
-            "{sql}: {problem:?}"
-        );
+        assert!(matches!(problem, OpenProblem::Table(_)), "{sql}: {problem:?}");
     }
 }
 
@@ -370,10 +313,7 @@ fn damaged_databases_give_messages() {
         let Ok(database) = Database::open(&path) else {
             continue;
         };
-        let limits = Limits {
-            time_max: Some(Duration::from_secs(2)),
-            ..Limits::default()
-        };
+        let limits = Limits { time_max: Some(Duration::from_secs(2)), ..Limits::default() };
         for sql in [
             "SELECT * FROM allocations",
             "SELECT * FROM backtraces",

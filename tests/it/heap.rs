@@ -162,19 +162,13 @@ impl Heap {
                 ));
             }
         }
-        heap.losses = vec![
-            ("events_dropped", dice.int(3)),
-            ("frees_unmatched", dice.int(2)),
-        ];
+        heap.losses = vec![("events_dropped", dice.int(3)), ("frees_unmatched", dice.int(2))];
         heap
     }
 
     /// Blocks with a backtrace, of that site.
     pub(crate) fn of(&self, bt: i64) -> Vec<&Block> {
-        self.blocks
-            .iter()
-            .filter(|block| block.bt == Some(bt))
-            .collect()
+        self.blocks.iter().filter(|block| block.bt == Some(bt)).collect()
     }
 
     pub(crate) fn sites(&self) -> Vec<Site> {
@@ -246,9 +240,7 @@ impl Heap {
             self.slice(block.made) <= slice
                 && block.freed.is_none_or(|freed| self.slice(freed) > slice)
         });
-        alive.fold((0, 0), |(bytes, count), block| {
-            (bytes + block.size, count + 1)
-        })
+        alive.fold((0, 0), |(bytes, count), block| (bytes + block.size, count + 1))
     }
 
     /// The last slice that a row of site_timeline which covers this slice covers.
@@ -257,18 +249,12 @@ impl Heap {
     }
 
     pub(crate) fn to_after(&self, slice: i64) -> i64 {
-        if slice == self.slices - 1 {
-            self.duration
-        } else {
-            (slice + 1) * self.width
-        }
+        if slice == self.slices - 1 { self.duration } else { (slice + 1) * self.width }
     }
 
     pub(crate) fn first_own(&self, bt: i64) -> &'static Frame {
         let stack = &self.stacks[&bt];
-        let own = stack
-            .iter()
-            .find(|id| FRAMES[**id as usize - 1].kind == "own");
+        let own = stack.iter().find(|id| FRAMES[**id as usize - 1].kind == "own");
         &FRAMES[*own.unwrap_or(&stack[0]) as usize - 1]
     }
 
@@ -291,25 +277,11 @@ impl Heap {
 
     fn write_blocks(&self, db: &Connection) {
         for (row, block) in self.blocks.iter().enumerate() {
-            let Block {
-                made,
-                freed,
-                bt,
-                size,
-                addr,
-                maker,
-                freer,
-                ..
-            } = block;
-            insert(
-                db,
-                "allocations",
-                params![made, freed, bt, size, addr, maker, freer],
-            );
+            let Block { made, freed, bt, size, addr, maker, freer, .. } = block;
+            insert(db, "allocations", params![made, freed, bt, size, addr, maker, freer]);
             if let Some((old, moved)) = block.grown_from {
                 let columns = "INSERT INTO reallocs (new_row, old_row, moved) VALUES (?1, ?2, ?3)";
-                db.execute(columns, params![row as i64 + 1, old as i64, moved])
-                    .unwrap();
+                db.execute(columns, params![row as i64 + 1, old as i64, moved]).unwrap();
             }
         }
     }
@@ -402,9 +374,8 @@ impl Heap {
         for slice in 0..self.slices {
             let (made, freed) = self.in_slices(slice, slice, &all);
             let (live_bytes, live_blocks) = self.live_at_end_of(slice, &all);
-            let kept = all
-                .iter()
-                .filter(|block| block.freed.is_none() && self.slice(block.made) <= slice);
+            let kept =
+                all.iter().filter(|block| block.freed.is_none() && self.slice(block.made) <= slice);
             insert(
                 db,
                 "timeline",
@@ -450,17 +421,11 @@ impl Heap {
     ) -> ((i64, i64), (i64, i64)) {
         let within = |at: i64| (first..=last).contains(&self.slice(at));
         let sum = |chosen: Vec<&&Block>| {
-            (
-                chosen.len() as i64,
-                chosen.iter().map(|block| block.size).sum(),
-            )
+            (chosen.len() as i64, chosen.iter().map(|block| block.size).sum())
         };
         (
             sum(blocks.iter().filter(|block| within(block.made)).collect()),
-            sum(blocks
-                .iter()
-                .filter(|block| block.freed.is_some_and(within))
-                .collect()),
+            sum(blocks.iter().filter(|block| block.freed.is_some_and(within)).collect()),
         )
     }
 
@@ -468,16 +433,9 @@ impl Heap {
     pub(crate) fn peak_in(&self, slice: i64) -> i64 {
         let all: Vec<&Block> = self.blocks.iter().collect();
         let (before, _) = self.live_at_end_of(slice - 1, &all);
-        let events = all
-            .iter()
-            .flat_map(|block| [Some(block.made), block.freed])
-            .flatten();
+        let events = all.iter().flat_map(|block| [Some(block.made), block.freed]).flatten();
         let inside = events.filter(|at| self.slice(*at) == slice);
-        inside
-            .map(|at| live_bytes(&all, at))
-            .chain([before])
-            .max()
-            .unwrap()
+        inside.map(|at| live_bytes(&all, at)).chain([before]).max().unwrap()
     }
 
     pub(crate) fn peak(&self) -> (i64, i64) {
@@ -486,17 +444,9 @@ impl Heap {
 
     fn write_rest(&self, db: &Connection) {
         for id in 0..self.threads {
-            let made: Vec<&Block> = self
-                .blocks
-                .iter()
-                .filter(|block| block.maker == id)
-                .collect();
+            let made: Vec<&Block> = self.blocks.iter().filter(|block| block.maker == id).collect();
             let live: Vec<&&Block> = made.iter().filter(|block| block.freed.is_none()).collect();
-            let frees = self
-                .blocks
-                .iter()
-                .filter(|block| block.freer == Some(id))
-                .count();
+            let frees = self.blocks.iter().filter(|block| block.freer == Some(id)).count();
             insert(
                 db,
                 "threads",
@@ -515,11 +465,7 @@ impl Heap {
             );
         }
         for (bt, zeroed, align, allocations, bytes) in &self.layouts {
-            insert(
-                db,
-                "layouts",
-                params![bt, zeroed, align, allocations, bytes],
-            );
+            insert(db, "layouts", params![bt, zeroed, align, allocations, bytes]);
         }
         for (at, bt, size, thread) in &self.failures {
             insert(db, "failures", params![at, bt, size, thread]);
@@ -545,18 +491,13 @@ pub(crate) fn thread_name(id: i64) -> String {
 
 /// The last two parts of a path.
 pub(crate) fn function(frame: &Frame) -> &'static str {
-    let cut = frame
-        .sym
-        .rmatch_indices("::")
-        .nth(1)
-        .map_or(0, |(at, _)| at + 2);
+    let cut = frame.sym.rmatch_indices("::").nth(1).map_or(0, |(at, _)| at + 2);
     &frame.sym[cut..]
 }
 
 fn insert(db: &Connection, table: &str, values: &[&dyn rusqlite::ToSql]) {
     let marks = vec!["?"; values.len()].join(", ");
-    db.execute(&format!("INSERT INTO {table} VALUES ({marks})"), values)
-        .unwrap();
+    db.execute(&format!("INSERT INTO {table} VALUES ({marks})"), values).unwrap();
 }
 
 fn alive(block: &Block, at: i64) -> bool {
@@ -564,11 +505,7 @@ fn alive(block: &Block, at: i64) -> bool {
 }
 
 fn live_bytes(blocks: &[&Block], at: i64) -> i64 {
-    blocks
-        .iter()
-        .filter(|block| alive(block, at))
-        .map(|block| block.size)
-        .sum()
+    blocks.iter().filter(|block| alive(block, at)).map(|block| block.size).sum()
 }
 
 /// Most bytes alive at once, and the first moment at which they were.
@@ -582,18 +519,14 @@ fn peak(blocks: &[&Block]) -> (i64, i64) {
 
 fn stack(dice: &mut Dice) -> Vec<i64> {
     let depth = 1 + dice.below(4);
-    (0..depth)
-        .map(|_| 1 + dice.int(FRAMES.len() as i64))
-        .collect()
+    (0..depth).map(|_| 1 + dice.int(FRAMES.len() as i64)).collect()
 }
 
 /// Moments are all different, but for a free and what it frees, which never coincide either.
 fn blocks(dice: &mut Dice, duration: i64, sites: i64, threads: i64) -> Vec<Block> {
     let mut taken = std::collections::HashSet::new();
     let mut moment = |dice: &mut Dice, from: i64| {
-        (0..100)
-            .map(|_| from + dice.int(duration - from + 1))
-            .find(|at| taken.insert(*at))
+        (0..100).map(|_| from + dice.int(duration - from + 1)).find(|at| taken.insert(*at))
     };
     let mut blocks = Vec::new();
     for _ in 0..dice.below(60) {
@@ -602,24 +535,14 @@ fn blocks(dice: &mut Dice, duration: i64, sites: i64, threads: i64) -> Vec<Block
         };
         // Many short lives, some long, some for ever.
         let kind = dice.below(4);
-        let latest = if kind == 0 {
-            (made + duration / 50 + 1).min(duration)
-        } else {
-            duration
-        };
+        let latest = if kind == 0 { (made + duration / 50 + 1).min(duration) } else { duration };
         let freed = if kind == 1 || made >= latest {
             None
         } else {
             moment(dice, made + 1).map(|at| at.min(duration))
         };
         let maker = dice.int(threads);
-        let freer = freed.map(|_| {
-            if dice.one_in(3) {
-                dice.int(threads)
-            } else {
-                maker
-            }
-        });
+        let freer = freed.map(|_| if dice.one_in(3) { dice.int(threads) } else { maker });
         let size = if dice.one_in(3) {
             dice.int(20)
         } else {
@@ -647,10 +570,7 @@ fn blocks(dice: &mut Dice, duration: i64, sites: i64, threads: i64) -> Vec<Block
 fn grow(dice: &mut Dice, blocks: &mut Vec<Block>, duration: i64) {
     let mut i = 0;
     while i < blocks.len() && blocks.len() < 90 {
-        if let Some(at) = blocks[i]
-            .freed
-            .filter(|at| *at < duration && dice.one_in(3))
-        {
+        if let Some(at) = blocks[i].freed.filter(|at| *at < duration && dice.one_in(3)) {
             let old = blocks[i].clone();
             let moved = dice.one_in(2);
             let later = at + 1 + dice.int(duration - at);
@@ -674,15 +594,10 @@ fn grow(dice: &mut Dice, blocks: &mut Vec<Block>, duration: i64) {
 fn in_rows(blocks: &[Block]) -> Vec<Block> {
     let mut order: Vec<usize> = (0..blocks.len()).collect();
     order.sort_by_key(|i| (blocks[*i].freed.unwrap_or(i64::MAX), blocks[*i].made));
-    let row_of: BTreeMap<usize, usize> = order
-        .iter()
-        .enumerate()
-        .map(|(row, i)| (*i, row + 1))
-        .collect();
+    let row_of: BTreeMap<usize, usize> =
+        order.iter().enumerate().map(|(row, i)| (*i, row + 1)).collect();
     let renumbered = |i: &usize| Block {
-        grown_from: blocks[*i]
-            .grown_from
-            .map(|(old, moved)| (row_of[&old], moved)),
+        grown_from: blocks[*i].grown_from.map(|(old, moved)| (row_of[&old], moved)),
         ..blocks[*i].clone()
     };
     order.iter().map(renumbered).collect()

@@ -4,6 +4,7 @@
 mod format;
 mod cli;
 mod gate;
+mod prompt;
 mod queries;
 mod queries_twins_blocks;
 mod queries_twins_sites;

@@ -21,10 +21,7 @@ pub(crate) type TwinFn = fn(&Heap, &mut Dice) -> Twin;
 
 /// Seeds for each query. `RHEAPER_SEEDS` asks for more.
 fn seeds() -> u64 {
-    std::env::var("RHEAPER_SEEDS")
-        .ok()
-        .and_then(|seeds| seeds.parse().ok())
-        .unwrap_or(120)
+    std::env::var("RHEAPER_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(120)
 }
 
 fn twins() -> Vec<(&'static str, TwinFn)> {
@@ -37,9 +34,7 @@ fn every_query_has_a_twin_and_a_whole_header() {
     let names: BTreeSet<&str> = catalog.iter().map(|canned| canned.name.as_str()).collect();
     let known: BTreeSet<&str> = twins().iter().map(|(name, _)| *name).collect();
     assert_eq!(names, known, "queries and their twins differ");
-    let files = std::fs::read_dir("queries")
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
+    let files = std::fs::read_dir("queries").unwrap().map(|entry| entry.unwrap().path());
     let files: BTreeSet<String> = files
         .filter(|path| path.extension().is_some_and(|extension| extension == "sql"))
         .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
@@ -55,34 +50,16 @@ fn every_query_has_a_twin_and_a_whole_header() {
     let database = Database::open(&place.path().join("heap.db")).unwrap();
     for canned in catalog.iter() {
         let name = &canned.name;
-        assert!(
-            canned.question.len() > 20 && canned.origin == Origin::BuiltIn,
-            "{name}"
-        );
-        let declared: BTreeSet<&str> = canned
-            .parameters
-            .iter()
-            .map(|parameter| parameter.name.as_str())
-            .collect();
-        let used: BTreeSet<&str> = lexer::parameters(&canned.sql)
-            .iter()
-            .map(|name| &name[1..])
-            .collect();
+        assert!(canned.question.len() > 20 && canned.origin == Origin::BuiltIn, "{name}");
+        let declared: BTreeSet<&str> =
+            canned.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+        let used: BTreeSet<&str> =
+            lexer::parameters(&canned.sql).iter().map(|name| &name[1..]).collect();
         assert_eq!(declared, used, "{name}: parameters");
-        assert!(
-            canned
-                .parameters
-                .iter()
-                .all(|parameter| !parameter.help.is_empty()),
-            "{name}"
-        );
+        assert!(canned.parameters.iter().all(|parameter| !parameter.help.is_empty()), "{name}");
         let columns = database.columns(&canned.sql).unwrap();
         let columns: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-        let header: Vec<&str> = canned
-            .columns
-            .iter()
-            .map(|column| column.name.as_str())
-            .collect();
+        let header: Vec<&str> = canned.columns.iter().map(|column| column.name.as_str()).collect();
         assert_eq!(columns, header, "{name}: columns");
     }
 }
@@ -99,26 +76,16 @@ fn every_query_equals_its_twin() {
         let database = Database::open(&path).unwrap();
         let mut dice = Dice::new(seed);
         for (name, twin) in &twins {
-            check(
-                catalog.get(name).unwrap(),
-                &database,
-                &twin(&heap, &mut dice),
-                seed,
-            );
+            check(catalog.get(name).unwrap(), &database, &twin(&heap, &mut dice), seed);
         }
         std::fs::remove_file(&path).unwrap();
     }
 }
 
 fn check(canned: &Canned, database: &Database, twin: &Twin, seed: u64) {
-    let given: Vec<(&str, &str)> = twin
-        .params
-        .iter()
-        .map(|(name, typed)| (*name, typed.as_str()))
-        .collect();
-    let params = canned
-        .bind(&given)
-        .unwrap_or_else(|error| panic!("{}: {error}", canned.name));
+    let given: Vec<(&str, &str)> =
+        twin.params.iter().map(|(name, typed)| (*name, typed.as_str())).collect();
+    let params = canned.bind(&given).unwrap_or_else(|error| panic!("{}: {error}", canned.name));
     let table = canned.run(database, &params, &Limits::default());
     let table = table.unwrap_or_else(|error| panic!("{} with {given:?}: {error}", canned.name));
     let same = table.rows.len() == twin.rows.len()
@@ -179,11 +146,8 @@ fn the_plain_shell_gives_the_same_where_no_function_of_ours_is_used() {
             continue;
         }
         let twin = twin(&heap, &mut Dice::new(3));
-        let given: Vec<(&str, &str)> = twin
-            .params
-            .iter()
-            .map(|(name, typed)| (*name, typed.as_str()))
-            .collect();
+        let given: Vec<(&str, &str)> =
+            twin.params.iter().map(|(name, typed)| (*name, typed.as_str())).collect();
         let params = canned.bind(&given).unwrap();
         let mut script = String::new();
         for (name, value) in params.iter() {
@@ -223,12 +187,7 @@ fn plain(path: &Path, script: &str) -> String {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut child = shell.spawn().unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(script.as_bytes())
-        .unwrap();
+    child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{script}");
     String::from_utf8(output.stdout).unwrap()
@@ -300,8 +259,5 @@ fn the_document_is_in_step_with_the_headers() {
         std::fs::write(path, &text).unwrap();
     }
     let found = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(
-        found == text,
-        "docs/QUERIES.md differs from the headers: run with RHEAPER_BLESS=1"
-    );
+    assert!(found == text, "docs/QUERIES.md differs from the headers: run with RHEAPER_BLESS=1");
 }

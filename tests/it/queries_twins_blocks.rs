@@ -48,9 +48,8 @@ fn grouped(
         groups.entry(block.bt).or_default().push(block);
     }
     let sum = |blocks: &[&Block]| blocks.iter().map(|block| block.size).sum();
-    let rows = groups
-        .into_iter()
-        .map(|(bt, blocks)| (bt, sum(&blocks), blocks.len() as i64, blocks));
+    let rows =
+        groups.into_iter().map(|(bt, blocks)| (bt, sum(&blocks), blocks.len() as i64, blocks));
     let mut rows: Vec<_> = rows.collect();
     rows.sort_by_key(|(bt, bytes, _, _)| (Reverse(*bytes), *bt));
     rows
@@ -73,19 +72,14 @@ fn never_freed_older_than(heap: &Heap, dice: &mut Dice) -> Twin {
             blocks.iter().map(|b| heap.duration - b.made).max()
         ]
     });
-    Twin {
-        params: vec![("age", format!("{age}ns"))],
-        rows: rows.collect(),
-    }
+    Twin { params: vec![("age", format!("{age}ns"))], rows: rows.collect() }
 }
 
 /// Bytes of a site at half time, as far as whole rows of its curve tell.
 fn half(heap: &Heap, bt: i64) -> i64 {
     let before = (0..heap.slices)
         .filter(|slice| *slice < heap.slices / 2 && heap.group_end(*slice) == *slice);
-    before
-        .max()
-        .map_or(0, |slice| heap.live_at_end_of(slice, &heap.of(bt)).0)
+    before.max().map_or(0, |slice| heap.live_at_end_of(slice, &heap.of(bt)).0)
 }
 
 fn halves(
@@ -106,11 +100,7 @@ fn halves(
 }
 
 fn growing_sites(heap: &Heap, _: &mut Dice) -> Twin {
-    twin(halves(
-        heap,
-        |s, half| s.live_bytes > half,
-        |s| s.live_bytes - half(heap, s.bt),
-    ))
+    twin(halves(heap, |s, half| s.live_bytes > half, |s| s.live_bytes - half(heap, s.bt)))
 }
 
 fn bounded_sites(heap: &Heap, dice: &mut Dice) -> Twin {
@@ -132,9 +122,7 @@ fn growth_by_site(heap: &Heap, dice: &mut Dice) -> Twin {
     for site in heap.sites() {
         // A row of the curve holds until the next one.
         let level = |slice: i64| {
-            let told = (0..=slice)
-                .rev()
-                .find(|slice| heap.group_end(*slice) == *slice);
+            let told = (0..=slice).rev().find(|slice| heap.group_end(*slice) == *slice);
             told.map_or(0, |slice| heap.live_at_end_of(slice, &heap.of(site.bt)).0) as f64
         };
         let points: Vec<(f64, f64)> = (first..heap.slices).map(|x| (x as f64, level(x))).collect();
@@ -156,10 +144,7 @@ fn growth_by_site(heap: &Heap, dice: &mut Dice) -> Twin {
         .iter()
         .map(|(slope, fit, s)| row![s.bt, heap.name(s.bt), *slope, *fit, s.live_bytes])
         .collect();
-    Twin {
-        params: vec![("warmup", warmup.to_string())],
-        rows,
-    }
+    Twin { params: vec![("warmup", warmup.to_string())], rows }
 }
 
 fn survival_by_site(heap: &Heap, dice: &mut Dice) -> Twin {
@@ -171,10 +156,8 @@ fn survival_by_site(heap: &Heap, dice: &mut Dice) -> Twin {
     let mut rows = Vec::new();
     for site in heap.sites() {
         let blocks = heap.of(site.bt);
-        let old: Vec<_> = blocks
-            .iter()
-            .filter(|b| cut.is_some_and(|cut| heap.slice(b.made) <= cut))
-            .collect();
+        let old: Vec<_> =
+            blocks.iter().filter(|b| cut.is_some_and(|cut| heap.slice(b.made) <= cut)).collect();
         let kept: Vec<_> = old.iter().filter(|b| b.freed.is_none()).collect();
         if !old.is_empty() && old.len() as i64 >= least {
             let bytes: i64 = kept.iter().map(|b| b.size).sum();
@@ -198,47 +181,27 @@ fn survival_by_site(heap: &Heap, dice: &mut Dice) -> Twin {
 }
 
 fn suspicious_age(heap: &Heap, _: &mut Dice) -> Twin {
-    let usual: BTreeMap<i64, i64> = heap
-        .sites()
-        .iter()
-        .filter_map(|s| Some((s.bt, s.lifetime(99)?)))
-        .collect();
+    let usual: BTreeMap<i64, i64> =
+        heap.sites().iter().filter_map(|s| Some((s.bt, s.lifetime(99)?))).collect();
     let old = |b: &Block| {
         b.freed.is_none()
-            && b.bt
-                .and_then(|bt| usual.get(&bt))
-                .is_some_and(|p99| heap.duration - b.made > *p99)
+            && b.bt.and_then(|bt| usual.get(&bt)).is_some_and(|p99| heap.duration - b.made > *p99)
     };
-    let rows = grouped(heap, old)
-        .into_iter()
-        .map(|(bt, bytes, count, blocks)| {
-            let oldest = blocks.iter().map(|b| heap.duration - b.made).max();
-            row![
-                bt,
-                name(heap, bt),
-                count,
-                bytes,
-                usual[&bt.unwrap()],
-                oldest
-            ]
-        });
+    let rows = grouped(heap, old).into_iter().map(|(bt, bytes, count, blocks)| {
+        let oldest = blocks.iter().map(|b| heap.duration - b.made).max();
+        row![bt, name(heap, bt), count, bytes, usual[&bt.unwrap()], oldest]
+    });
     twin(rows.collect())
 }
 
 /// Two moments, the second perhaps not given.
 fn window(heap: &Heap, dice: &mut Dice) -> (i64, Option<i64>) {
     let from = dice.int(heap.duration);
-    (
-        from,
-        (!dice.one_in(3)).then(|| from + dice.int(heap.duration - from + 1)),
-    )
+    (from, (!dice.one_in(3)).then(|| from + dice.int(heap.duration - from + 1)))
 }
 
 fn typed(from: i64, to: Option<i64>) -> Vec<(&'static str, String)> {
-    vec![
-        ("from", format!("{from}ns")),
-        ("to", to.map_or(String::new(), |to| format!("{to}ns"))),
-    ]
+    vec![("from", format!("{from}ns")), ("to", to.map_or(String::new(), |to| format!("{to}ns")))]
 }
 
 fn retained_in_window(heap: &Heap, dice: &mut Dice) -> Twin {
@@ -250,10 +213,7 @@ fn retained_in_window(heap: &Heap, dice: &mut Dice) -> Twin {
     let rows = grouped(heap, kept)
         .into_iter()
         .map(|(bt, bytes, count, _)| row![bt, name(heap, bt), bytes, count]);
-    Twin {
-        params: typed(from, to),
-        rows: rows.collect(),
-    }
+    Twin { params: typed(from, to), rows: rows.collect() }
 }
 
 fn alive_through(heap: &Heap, dice: &mut Dice) -> Twin {
@@ -262,57 +222,38 @@ fn alive_through(heap: &Heap, dice: &mut Dice) -> Twin {
     let rows = grouped(heap, kept)
         .into_iter()
         .map(|(bt, bytes, count, _)| row![bt, name(heap, bt), bytes, count]);
-    Twin {
-        params: typed(from, to),
-        rows: rows.collect(),
-    }
+    Twin { params: typed(from, to), rows: rows.collect() }
 }
 
 /// Sites that live at the end of a slice: backtrace, name, bytes, blocks; most bytes first.
 fn live_sites(heap: &Heap, slice: i64) -> Vec<Vec<Value>> {
     let at = |s: &Site| heap.live_at_end_of(slice, &heap.of(s.bt));
-    sites(
-        heap,
-        |s| at(s).1 > 0,
-        |s| at(s).0,
-        |s| row![at(s).0, at(s).1],
-    )
+    sites(heap, |s| at(s).1 > 0, |s| at(s).0, |s| row![at(s).0, at(s).1])
 }
 
 fn slice_of(heap: &Heap, at: i64) -> i64 {
-    (0..heap.slices)
-        .find(|slice| heap.to_after(*slice) > at)
-        .unwrap_or(heap.slices - 1)
+    (0..heap.slices).find(|slice| heap.to_after(*slice) > at).unwrap_or(heap.slices - 1)
 }
 
 fn alive_at(heap: &Heap, dice: &mut Dice) -> Twin {
     let at = dice.int(heap.duration + 10);
     let slice = heap.group_end(slice_of(heap, at));
-    let rows = live_sites(heap, slice)
-        .into_iter()
-        .map(|row| [row, row![heap.to_after(slice)]].concat());
-    Twin {
-        params: vec![("at", format!("{at}ns"))],
-        rows: rows.collect(),
-    }
+    let rows =
+        live_sites(heap, slice).into_iter().map(|row| [row, row![heap.to_after(slice)]].concat());
+    Twin { params: vec![("at", format!("{at}ns"))], rows: rows.collect() }
 }
 
 fn peak_in_window(heap: &Heap, dice: &mut Dice) -> Twin {
     let (from, to) = window(heap, dice);
     let within =
         |slice: &i64| heap.to_after(*slice) > from && to.is_none_or(|to| slice * heap.width <= to);
-    let top = (0..heap.slices)
-        .filter(within)
-        .max_by_key(|slice| (heap.peak_in(*slice), Reverse(*slice)));
+    let top =
+        (0..heap.slices).filter(within).max_by_key(|slice| (heap.peak_in(*slice), Reverse(*slice)));
     let rows = top.map_or(Vec::new(), |top| {
         let rows = live_sites(heap, heap.group_end(top)).into_iter();
-        rows.map(|row| [row, row![heap.peak_in(top), top * heap.width]].concat())
-            .collect()
+        rows.map(|row| [row, row![heap.peak_in(top), top * heap.width]].concat()).collect()
     });
-    Twin {
-        params: typed(from, to),
-        rows,
-    }
+    Twin { params: typed(from, to), rows }
 }
 
 fn grew_between(heap: &Heap, dice: &mut Dice) -> Twin {
@@ -321,16 +262,9 @@ fn grew_between(heap: &Heap, dice: &mut Dice) -> Twin {
     let second = to.map_or(heap.slices - 1, |to| heap.group_end(slice_of(heap, to)));
     let at = |s: &Site, slice: i64| heap.live_at_end_of(slice, &heap.of(s.bt)).0;
     let grown = |s: &Site| at(s, second) - at(s, first);
-    let rows = sites(
-        heap,
-        |s| grown(s) != 0,
-        grown,
-        |s| row![grown(s), at(s, first), at(s, second)],
-    );
-    Twin {
-        params: typed(from, to),
-        rows,
-    }
+    let rows =
+        sites(heap, |s| grown(s) != 0, grown, |s| row![grown(s), at(s, first), at(s, second)]);
+    Twin { params: typed(from, to), rows }
 }
 
 fn timeline(heap: &Heap, _: &mut Dice) -> Twin {
@@ -364,21 +298,14 @@ fn timeline(heap: &Heap, _: &mut Dice) -> Twin {
 fn size_histogram(heap: &Heap, dice: &mut Dice) -> Twin {
     let only = dice.one_in(2).then(|| 1 + dice.int(4));
     let mut rows: BTreeMap<i64, [i64; 4]> = BTreeMap::new();
-    for block in heap
-        .blocks
-        .iter()
-        .filter(|b| only.is_none() || b.bt == only)
-    {
+    for block in heap.blocks.iter().filter(|b| only.is_none() || b.bt == only) {
         let mut bucket = 1;
         while bucket < block.size {
             bucket *= 2;
         }
         let live = i64::from(block.freed.is_none());
         for (sum, more) in
-            rows.entry(bucket)
-                .or_default()
-                .iter_mut()
-                .zip([1, block.size, live, live * block.size])
+            rows.entry(bucket).or_default().iter_mut().zip([1, block.size, live, live * block.size])
         {
             *sum += more;
         }
@@ -397,30 +324,18 @@ fn steady_state(heap: &Heap, dice: &mut Dice) -> Twin {
     let first =
         (0..heap.slices).find(|slice| slice * heap.width >= after && slice % heap.group == 0);
     let made = |s: &Site| {
-        first.map_or((0, 0), |first| {
-            heap.in_slices(first, heap.slices, &heap.of(s.bt)).0
-        })
+        first.map_or((0, 0), |first| heap.in_slices(first, heap.slices, &heap.of(s.bt)).0)
     };
-    let rows = sites(
-        heap,
-        |s| made(s).0 > 0,
-        |s| made(s).0,
-        |s| row![made(s).0, made(s).1],
-    );
-    Twin {
-        params: vec![("after", format!("{after}ns"))],
-        rows,
-    }
+    let rows = sites(heap, |s| made(s).0 > 0, |s| made(s).0, |s| row![made(s).0, made(s).1]);
+    Twin { params: vec![("after", format!("{after}ns"))], rows }
 }
 
 fn realloc_chains(heap: &Heap, dice: &mut Dice) -> Twin {
     let least = 1 + dice.int(2);
     let mut chains = Vec::new();
     for (i, block) in heap.blocks.iter().enumerate() {
-        let is_last = !heap
-            .blocks
-            .iter()
-            .any(|b| b.grown_from.is_some_and(|(old, _)| old == i + 1));
+        let is_last =
+            !heap.blocks.iter().any(|b| b.grown_from.is_some_and(|(old, _)| old == i + 1));
         if block.grown_from.is_none() || !is_last {
             continue;
         }
@@ -447,22 +362,14 @@ fn realloc_chains(heap: &Heap, dice: &mut Dice) -> Twin {
             i64::from(last.freed.is_none())
         ]
     });
-    Twin {
-        params: vec![("steps", least.to_string())],
-        rows: rows.collect(),
-    }
+    Twin { params: vec![("steps", least.to_string())], rows: rows.collect() }
 }
 
 fn size_class_waste(heap: &Heap, _: &mut Dice) -> Twin {
     let mut rows: Vec<_> = grouped(heap, |b| b.freed.is_none())
         .into_iter()
         .map(|(bt, bytes, count, blocks)| {
-            (
-                blocks.iter().map(|b| size_class(b.size)).sum::<i64>(),
-                bt,
-                bytes,
-                count,
-            )
+            (blocks.iter().map(|b| size_class(b.size)).sum::<i64>(), bt, bytes, count)
         })
         .filter(|(reserved, _, bytes, _)| reserved > bytes)
         .collect();
@@ -491,30 +398,26 @@ fn sparse_pages(heap: &Heap, dice: &mut Dice) -> Twin {
             .map(|b| b.size)
             .sum::<i64>()
     };
-    let mut rows: Vec<_> = grouped(heap, |b| {
-        small(&b) && full(b.addr / 4096) * 100 <= 4096 * percent
-    })
-    .into_iter()
-    .map(|(bt, bytes, count, blocks)| {
-        let pages: std::collections::BTreeSet<i64> = blocks.iter().map(|b| b.addr / 4096).collect();
-        (pages.len() as i64, bytes, bt, count)
-    })
-    .collect();
+    let mut rows: Vec<_> =
+        grouped(heap, |b| small(&b) && full(b.addr / 4096) * 100 <= 4096 * percent)
+            .into_iter()
+            .map(|(bt, bytes, count, blocks)| {
+                let pages: std::collections::BTreeSet<i64> =
+                    blocks.iter().map(|b| b.addr / 4096).collect();
+                (pages.len() as i64, bytes, bt, count)
+            })
+            .collect();
     rows.sort_by_key(|(pages, bytes, bt, _)| (Reverse(*pages), Reverse(*bytes), *bt));
     let rows = rows
         .iter()
         .map(|(pages, bytes, bt, count)| row![*bt, name(heap, *bt), *pages, *bytes, *count])
         .collect();
-    Twin {
-        params: vec![("percent", percent.to_string())],
-        rows,
-    }
+    Twin { params: vec![("percent", percent.to_string())], rows }
 }
 
 /// The name of a site; none where the site made nothing.
 fn site_name(heap: &Heap, bt: Option<i64>) -> Option<String> {
-    bt.filter(|bt| !heap.of(*bt).is_empty())
-        .map(|bt| heap.name(bt))
+    bt.filter(|bt| !heap.of(*bt).is_empty()).map(|bt| heap.name(bt))
 }
 
 fn unusual_requests(heap: &Heap, _: &mut Dice) -> Twin {
@@ -549,11 +452,7 @@ fn by_thread(heap: &Heap, _: &mut Dice) -> Twin {
         })
         .collect();
     rows.sort_by_key(|row| (Reverse(row.1), Reverse(row.3), row.0));
-    twin(
-        rows.iter()
-            .map(|r| row![r.0, thread_name(r.0), r.1, r.2, r.3, r.4, r.5, r.6])
-            .collect(),
-    )
+    twin(rows.iter().map(|r| row![r.0, thread_name(r.0), r.1, r.2, r.3, r.4, r.5, r.6]).collect())
 }
 
 fn thread_matrix(heap: &Heap, dice: &mut Dice) -> Twin {
@@ -571,27 +470,12 @@ fn thread_matrix(heap: &Heap, dice: &mut Dice) -> Twin {
     let mut pairs: Vec<_> = pairs.into_iter().collect();
     pairs.sort_by_key(|(pair, sums)| (Reverse(sums.0), *pair));
     let rows = pairs.iter().map(|((maker, freer), (n, bytes))| {
-        row![
-            *maker,
-            *freer,
-            thread_name(*maker),
-            thread_name(*freer),
-            *n,
-            *bytes
-        ]
+        row![*maker, *freer, thread_name(*maker), thread_name(*freer), *n, *bytes]
     });
     // A number and a name mean the same.
-    let typed = only.map_or(String::new(), |id| {
-        if dice.one_in(2) {
-            thread_name(id)
-        } else {
-            id.to_string()
-        }
-    });
-    Twin {
-        params: vec![("thread", typed)],
-        rows: rows.collect(),
-    }
+    let typed = only
+        .map_or(String::new(), |id| if dice.one_in(2) { thread_name(id) } else { id.to_string() });
+    Twin { params: vec![("thread", typed)], rows: rows.collect() }
 }
 
 fn overview(heap: &Heap, _: &mut Dice) -> Twin {
@@ -616,12 +500,7 @@ fn overview(heap: &Heap, _: &mut Dice) -> Twin {
 fn health(heap: &Heap, _: &mut Dice) -> Twin {
     let mut losses = heap.losses.clone();
     losses.sort_by_key(|(name, count)| (Reverse(*count), *name));
-    twin(
-        losses
-            .iter()
-            .map(|(name, count)| row![*name, *count, "something was lost"])
-            .collect(),
-    )
+    twin(losses.iter().map(|(name, count)| row![*name, *count, "something was lost"]).collect())
 }
 
 fn failures(heap: &Heap, _: &mut Dice) -> Twin {

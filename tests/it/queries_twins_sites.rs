@@ -46,11 +46,7 @@ impl Cell for i64 {
 
 impl Cell for f64 {
     fn cell(self) -> Value {
-        if self.is_nan() {
-            Value::Null
-        } else {
-            Value::Real(self)
-        }
+        if self.is_nan() { Value::Null } else { Value::Real(self) }
     }
 }
 
@@ -79,10 +75,7 @@ macro_rules! row {
 }
 
 pub(crate) fn twin(rows: Vec<Vec<Value>>) -> Twin {
-    Twin {
-        params: Vec::new(),
-        rows,
-    }
+    Twin { params: Vec::new(), rows }
 }
 
 /// A share, NULL of nothing.
@@ -100,10 +93,7 @@ pub(crate) fn sites(
     let mut sites = heap.sites();
     sites.retain(chosen);
     sites.sort_by_key(|site| (Reverse(key(site)), site.bt));
-    sites
-        .iter()
-        .map(|site| [row![site.bt, heap.name(site.bt)], columns(site)].concat())
-        .collect()
+    sites.iter().map(|site| [row![site.bt, heap.name(site.bt)], columns(site)].concat()).collect()
 }
 
 fn total(heap: &Heap, of: impl Fn(&Site) -> i64) -> i64 {
@@ -137,10 +127,7 @@ fn all_leaked(heap: &Heap, dice: &mut Dice) -> Twin {
         |s| s.live_bytes,
         |s| row![s.live_bytes, s.live_blocks, s.first, s.last],
     );
-    Twin {
-        params: vec![("blocks", least.to_string())],
-        rows,
-    }
+    Twin { params: vec![("blocks", least.to_string())], rows }
 }
 
 fn partial_leaks(heap: &Heap, dice: &mut Dice) -> Twin {
@@ -151,19 +138,9 @@ fn partial_leaks(heap: &Heap, dice: &mut Dice) -> Twin {
         heap,
         chosen,
         |s| s.live_bytes,
-        |s| {
-            row![
-                s.live_bytes,
-                s.live_blocks,
-                share(s.live_blocks, s.allocations),
-                s.allocations
-            ]
-        },
+        |s| row![s.live_bytes, s.live_blocks, share(s.live_blocks, s.allocations), s.allocations],
     );
-    Twin {
-        params: vec![("blocks", least.to_string())],
-        rows,
-    }
+    Twin { params: vec![("blocks", least.to_string())], rows }
 }
 
 fn freed_at_shutdown(heap: &Heap, _: &mut Dice) -> Twin {
@@ -192,10 +169,7 @@ fn idle_sites(heap: &Heap, dice: &mut Dice) -> Twin {
         |s| s.live_bytes,
         |s| row![s.live_bytes, s.live_blocks, heap.duration - s.last, s.last],
     );
-    Twin {
-        params: vec![("idle", format!("{idle}ns"))],
-        rows,
-    }
+    Twin { params: vec![("idle", format!("{idle}ns"))], rows }
 }
 
 fn late_sites(heap: &Heap, dice: &mut Dice) -> Twin {
@@ -205,21 +179,9 @@ fn late_sites(heap: &Heap, dice: &mut Dice) -> Twin {
     late.sort_by_key(|s| (Reverse(s.live_bytes), Reverse(s.bytes), s.bt));
     let rows = late
         .iter()
-        .map(|s| {
-            row![
-                s.bt,
-                heap.name(s.bt),
-                s.first,
-                s.live_bytes,
-                s.bytes,
-                s.allocations
-            ]
-        })
+        .map(|s| row![s.bt, heap.name(s.bt), s.first, s.live_bytes, s.bytes, s.allocations])
         .collect();
-    Twin {
-        params: vec![("after", format!("{after}ns"))],
-        rows,
-    }
+    Twin { params: vec![("after", format!("{after}ns"))], rows }
 }
 
 fn live_at_peak(heap: &Heap, _: &mut Dice) -> Twin {
@@ -228,13 +190,7 @@ fn live_at_peak(heap: &Heap, _: &mut Dice) -> Twin {
         heap,
         |s| s.at_peak_blocks > 0,
         |s| s.at_peak_bytes,
-        |s| {
-            row![
-                s.at_peak_bytes,
-                s.at_peak_blocks,
-                share(s.at_peak_bytes, all)
-            ]
-        },
+        |s| row![s.at_peak_bytes, s.at_peak_blocks, share(s.at_peak_bytes, all)],
     ))
 }
 
@@ -253,14 +209,7 @@ fn most_allocations(heap: &Heap, _: &mut Dice) -> Twin {
         heap,
         |_| true,
         |s| s.allocations,
-        |s| {
-            row![
-                s.allocations,
-                share(s.allocations, all),
-                s.bytes,
-                s.live_blocks
-            ]
-        },
+        |s| row![s.allocations, share(s.allocations, all), s.bytes, s.live_blocks],
     ))
 }
 
@@ -270,14 +219,7 @@ fn most_bytes(heap: &Heap, _: &mut Dice) -> Twin {
         heap,
         |_| true,
         |s| s.bytes,
-        |s| {
-            row![
-                s.bytes,
-                share(s.bytes, all),
-                s.allocations,
-                share(s.bytes, s.allocations)
-            ]
-        },
+        |s| row![s.bytes, share(s.bytes, all), s.allocations, share(s.bytes, s.allocations)],
     ))
 }
 
@@ -289,10 +231,7 @@ fn largest_blocks(heap: &Heap, dice: &mut Dice) -> Twin {
         |s| s.size_max,
         |s| row![s.size_max, s.size_min, s.allocations, s.live_bytes],
     );
-    Twin {
-        params: vec![("size", least.to_string())],
-        rows,
-    }
+    Twin { params: vec![("size", least.to_string())], rows }
 }
 
 fn tiny_blocks(heap: &Heap, dice: &mut Dice) -> Twin {
@@ -306,13 +245,7 @@ fn tiny_blocks(heap: &Heap, dice: &mut Dice) -> Twin {
         |s| s.allocations,
         |s| row![s.allocations, share(s.bytes, s.allocations), s.live_blocks],
     );
-    Twin {
-        params: vec![
-            ("size", most.to_string()),
-            ("permille", permille.to_string()),
-        ],
-        rows,
-    }
+    Twin { params: vec![("size", most.to_string()), ("permille", permille.to_string())], rows }
 }
 
 fn temporary(heap: &Heap, _: &mut Dice) -> Twin {
@@ -320,14 +253,7 @@ fn temporary(heap: &Heap, _: &mut Dice) -> Twin {
         heap,
         |s| s.temporary > 0,
         |s| s.temporary,
-        |s| {
-            row![
-                s.temporary,
-                share(s.temporary, s.allocations),
-                s.temporary_bytes,
-                s.allocations
-            ]
-        },
+        |s| row![s.temporary, share(s.temporary, s.allocations), s.temporary_bytes, s.allocations],
     ))
 }
 
@@ -337,17 +263,10 @@ fn short_lived(heap: &Heap, dice: &mut Dice) -> Twin {
     let chosen = |s: &Site| {
         s.lifetime(50).is_some_and(|p50| p50 <= most) && s.allocations * 1000 >= permille * all
     };
-    let rows = sites(
-        heap,
-        chosen,
-        |s| s.allocations,
-        |s| row![s.allocations, s.lifetime(50), s.bytes],
-    );
+    let rows =
+        sites(heap, chosen, |s| s.allocations, |s| row![s.allocations, s.lifetime(50), s.bytes]);
     Twin {
-        params: vec![
-            ("lifetime", format!("{most}ns")),
-            ("permille", permille.to_string()),
-        ],
+        params: vec![("lifetime", format!("{most}ns")), ("permille", permille.to_string())],
         rows,
     }
 }
@@ -358,9 +277,7 @@ fn churn(heap: &Heap, dice: &mut Dice) -> Twin {
     busy.retain(|s| s.allocations >= least && s.last > s.first);
     let rate = |n: i64, s: &Site| n as f64 * 1e9 / (s.last - s.first) as f64;
     busy.sort_by(|a, b| {
-        rate(b.allocations, b)
-            .total_cmp(&rate(a.allocations, a))
-            .then(a.bt.cmp(&b.bt))
+        rate(b.allocations, b).total_cmp(&rate(a.allocations, a)).then(a.bt.cmp(&b.bt))
     });
     let rows = busy.iter().map(|s| {
         row![
@@ -372,10 +289,7 @@ fn churn(heap: &Heap, dice: &mut Dice) -> Twin {
             s.last - s.first
         ]
     });
-    Twin {
-        params: vec![("blocks", least.to_string())],
-        rows: rows.collect(),
-    }
+    Twin { params: vec![("blocks", least.to_string())], rows: rows.collect() }
 }
 
 fn lifetimes(heap: &Heap, _: &mut Dice) -> Twin {
@@ -413,20 +327,9 @@ fn growing_containers(heap: &Heap, dice: &mut Dice) -> Twin {
         heap,
         chosen,
         |s| s.live_bytes,
-        |s| {
-            row![
-                s.live_bytes,
-                s.live_blocks,
-                s.size_min,
-                s.size_max,
-                s.reallocs
-            ]
-        },
+        |s| row![s.live_bytes, s.live_blocks, s.size_min, s.size_max, s.reallocs],
     );
-    Twin {
-        params: vec![("factor", factor.to_string())],
-        rows,
-    }
+    Twin { params: vec![("factor", factor.to_string())], rows }
 }
 
 fn cross_thread_frees(heap: &Heap, _: &mut Dice) -> Twin {
@@ -444,10 +347,7 @@ fn by_crate(heap: &Heap, _: &mut Dice) -> Twin {
     for site in heap.sites() {
         let frame = heap.first_own(site.bt);
         let sums = crates.entry(frame.krate.unwrap_or(frame.kind)).or_default();
-        for (sum, more) in sums
-            .iter_mut()
-            .zip([site.live_bytes, site.bytes, site.allocations, 1])
-        {
+        for (sum, more) in sums.iter_mut().zip([site.live_bytes, site.bytes, site.allocations, 1]) {
             *sum += more;
         }
     }
@@ -481,10 +381,7 @@ fn through(heap: &Heap, dice: &mut Dice) -> Twin {
         .iter()
         .map(|s| row![s.bt, heap.name(s.bt), s.live_bytes, s.bytes, s.allocations])
         .collect();
-    Twin {
-        params: vec![("pattern", pattern.to_owned())],
-        rows,
-    }
+    Twin { params: vec![("pattern", pattern.to_owned())], rows }
 }
 
 fn build_up(heap: &Heap, _: &mut Dice) -> Twin {

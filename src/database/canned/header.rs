@@ -69,10 +69,7 @@ pub(super) fn parse(name: &str, text: &str, origin: Origin) -> Result<Canned, He
             }
             canned.question.push_str(line);
         } else {
-            field(&mut canned, line).map_err(|message| HeaderError {
-                line: i + 1,
-                message,
-            })?;
+            field(&mut canned, line).map_err(|message| HeaderError { line: i + 1, message })?;
         }
     }
     Ok(canned)
@@ -100,14 +97,10 @@ fn field(canned: &mut Canned, line: &str) -> Result<(), String> {
 fn parameter(line: &str) -> Result<Parameter, String> {
     let (name, rest) = line.split_once(':').ok_or("expected `param NAME : TYPE`")?;
     let rest = rest.trim();
-    let (kind, rest) = rest.split_at(
-        rest.find(|c: char| !c.is_ascii_alphanumeric())
-            .unwrap_or(rest.len()),
-    );
+    let (kind, rest) =
+        rest.split_at(rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len()));
     let known = ParameterKind::WORDS.iter().find(|(word, _)| *word == kind);
-    let kind = known
-        .map(|(_, kind)| *kind)
-        .ok_or_else(|| format!("no type is called `{kind}`"))?;
+    let kind = known.map(|(_, kind)| *kind).ok_or_else(|| format!("no type is called `{kind}`"))?;
     let (default, help) = match rest.trim_start().strip_prefix('=') {
         Some(rest) => {
             let rest = rest.strip_prefix(' ').unwrap_or(rest);
@@ -120,12 +113,7 @@ fn parameter(line: &str) -> Result<Parameter, String> {
         kind.parse(default)
             .map_err(|message| format!("the default of `{}`: {message}", name.trim()))?;
     }
-    Ok(Parameter {
-        name: name.trim().to_owned(),
-        kind,
-        default,
-        help: help.trim().to_owned(),
-    })
+    Ok(Parameter { name: name.trim().to_owned(), kind, default, help: help.trim().to_owned() })
 }
 
 fn column(line: &str) -> Result<CannedColumn, String> {
@@ -140,9 +128,5 @@ fn column(line: &str) -> Result<CannedColumn, String> {
         }
         None => (declared.trim(), Unit::of_column(declared.trim())),
     };
-    Ok(CannedColumn {
-        name: name.to_owned(),
-        unit,
-        help: help.trim().to_owned(),
-    })
+    Ok(CannedColumn { name: name.to_owned(), unit, help: help.trim().to_owned() })
 }

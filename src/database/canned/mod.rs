@@ -90,10 +90,7 @@ impl CannedView {
 
     /// The word of headers.
     pub fn word(self) -> &'static str {
-        Self::WORDS
-            .iter()
-            .find(|(_, view)| *view == self)
-            .map_or("table", |(word, _)| word)
+        Self::WORDS.iter().find(|(_, view)| *view == self).map_or("table", |(word, _)| word)
     }
 }
 
@@ -116,11 +113,7 @@ impl Canned {
         let mut canned = header::parse(name, text, origin)?;
         for found in lexer::parameters(text) {
             let found = &found[1..];
-            if !canned
-                .parameters
-                .iter()
-                .any(|parameter| parameter.name == found)
-            {
+            if !canned.parameters.iter().any(|parameter| parameter.name == found) {
                 canned.parameters.push(Parameter::undeclared(found));
             }
         }
@@ -129,9 +122,7 @@ impl Canned {
 
     /// The parameter of a name.
     pub fn parameter(&self, name: &str) -> Option<&Parameter> {
-        self.parameters
-            .iter()
-            .find(|parameter| parameter.name == name)
+        self.parameters.iter().find(|parameter| parameter.name == name)
     }
 
     /// Types what was typed: each parameter from `given`, else its default.
@@ -177,9 +168,7 @@ impl Catalog {
     /// Those of this binary.
     pub fn built_in() -> Self {
         let parse = |(name, text): &(&str, &str)| Canned::parse(name, text, Origin::BuiltIn).ok();
-        Self {
-            entries: embedded::QUERIES.iter().filter_map(parse).collect(),
-        }
+        Self { entries: embedded::QUERIES.iter().filter_map(parse).collect() }
     }
 
     /// Those of this binary and the user's, which replace ours of the same name, and what is wrong
@@ -189,14 +178,12 @@ impl Catalog {
         let mut problems = Vec::new();
         for path in directory.map(sql_files).unwrap_or_default() {
             match read(&path) {
-                Ok(canned) => match catalog
-                    .entries
-                    .iter_mut()
-                    .find(|known| known.name == canned.name)
-                {
-                    Some(known) => *known = canned,
-                    None => catalog.entries.push(canned),
-                },
+                Ok(canned) => {
+                    match catalog.entries.iter_mut().find(|known| known.name == canned.name) {
+                        Some(known) => *known = canned,
+                        None => catalog.entries.push(canned),
+                    }
+                }
                 Err(message) => problems.push(CatalogProblem { path, message }),
             }
         }
@@ -207,9 +194,7 @@ impl Catalog {
     pub fn get(&self, name: &str) -> Option<&Canned> {
         let plain = |name: &str| name.to_ascii_lowercase().replace('-', "_");
         let name = plain(name);
-        self.entries
-            .iter()
-            .find(|canned| plain(&canned.name) == name)
+        self.entries.iter().find(|canned| plain(&canned.name) == name)
     }
 
     /// The name that was perhaps meant.
@@ -228,9 +213,7 @@ impl Catalog {
 pub fn user_directory() -> Option<PathBuf> {
     let configuration = match std::env::var_os("RHEAPER_CONFIG") {
         Some(path) if !path.is_empty() => PathBuf::from(path),
-        _ => directories::ProjectDirs::from("", "", "rheaper")?
-            .config_dir()
-            .to_owned(),
+        _ => directories::ProjectDirs::from("", "", "rheaper")?.config_dir().to_owned(),
     };
     Some(configuration.join("queries"))
 }

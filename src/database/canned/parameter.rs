@@ -80,10 +80,7 @@ impl ParameterKind {
 
     /// The word of headers.
     pub fn word(self) -> &'static str {
-        Self::WORDS
-            .iter()
-            .find(|(_, kind)| *kind == self)
-            .map_or("text", |(word, _)| word)
+        Self::WORDS.iter().find(|(_, kind)| *kind == self).map_or("text", |(word, _)| word)
     }
 
     /// Something that may be typed.
@@ -150,25 +147,14 @@ pub enum BindError {
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unknown {
-                name,
-                nearest: Some(nearest),
-            } => {
-                write!(
-                    f,
-                    "no parameter is called `{name}`; did you mean `{nearest}`?"
-                )
+            Self::Unknown { name, nearest: Some(nearest) } => {
+                write!(f, "no parameter is called `{name}`; did you mean `{nearest}`?")
             }
-            Self::Unknown {
-                name,
-                nearest: None,
-            } => write!(f, "no parameter is called `{name}`"),
+            Self::Unknown { name, nearest: None } => write!(f, "no parameter is called `{name}`"),
             Self::Missing(name) => write!(f, "`{name}` must be given"),
-            Self::Wrong {
-                name,
-                typed,
-                message,
-            } => write!(f, "`{name}` can't be `{typed}`: {message}"),
+            Self::Wrong { name, typed, message } => {
+                write!(f, "`{name}` can't be `{typed}`: {message}")
+            }
         }
     }
 }
@@ -181,19 +167,13 @@ pub(super) fn bind(parameters: &[Parameter], given: &[(&str, &str)]) -> Result<P
         if !parameters.iter().any(|parameter| parameter.name == *name) {
             let known = parameters.iter().map(|parameter| parameter.name.as_str());
             let nearest = nearest(name, known).map(str::to_owned);
-            return Err(BindError::Unknown {
-                name: (*name).to_owned(),
-                nearest,
-            });
+            return Err(BindError::Unknown { name: (*name).to_owned(), nearest });
         }
     }
     let mut params = Params::none();
     for parameter in parameters {
-        let typed = given
-            .iter()
-            .rev()
-            .find(|(name, _)| *name == parameter.name)
-            .map(|(_, typed)| *typed);
+        let typed =
+            given.iter().rev().find(|(name, _)| *name == parameter.name).map(|(_, typed)| *typed);
         let typed = typed.or(parameter.default.as_deref());
         let typed = typed.ok_or_else(|| BindError::Missing(parameter.name.clone()))?;
         let value = parameter.parse(typed).map_err(|message| BindError::Wrong {
