@@ -32,6 +32,6 @@ mod interrupt;
 #[cfg(feature = "collector")]
 pub use collector::{Allocator, Error, TrackerConfig, disable_tracking, enable_tracking};
 
-#[cfg(all(feature = "collector", rheaper_check_walk))]
+#[cfg(all(feature = "collector", rheaper_testing))]
 #[doc(hidden)]
-pub use collector::{Difference, walk_checks};
+pub use collector::testing;

@@ -98,8 +98,7 @@ fn print_report(args: &ReportArgs, cancel: &CancelToken) -> Result<(), Failure> 
     Ok(out.flush()?)
 }
 
-fn explore(_database: &std::path::Path) -> Result<(), Failure> {
-    Err(Failure::question(
-        "the explorer is not part of this build; `rheaper report` and `rheaper sql` are",
-    ))
+fn explore(database: &std::path::Path) -> Result<(), Failure> {
+    let options = crate::tui::TuiOptions::default();
+    crate::tui::run(database, &options).map_err(|error| Failure::question(error.to_string()))
 }

@@ -40,7 +40,7 @@ pub(in crate::collector) struct ClockFacts {
 /// Chooses the clock. Called before recording begins.
 pub(in crate::collector) fn choose() -> ClockFacts {
     let (kind, facts) = if TEST_CLOCK.load(Ordering::Relaxed) != 0 {
-        (KIND_TEST, ClockFacts { kind: ClockKind::Tsc, tick_shift: 0 })
+        (KIND_TEST, ClockFacts { kind: ClockKind::Counter, tick_shift: 0 })
     } else if tsc_is_trustworthy() {
         (KIND_TSC, ClockFacts { kind: ClockKind::Tsc, tick_shift: TSC_SHIFT })
     } else if monotonic_moves() {
@@ -52,7 +52,8 @@ pub(in crate::collector) fn choose() -> ClockFacts {
     facts
 }
 
-/// Lets a test drive the time. Zero of `clock` takes it away again.
+/// Lets a test drive the time; `None` takes it away again.
+#[cfg(rheaper_testing)]
 pub(in crate::collector) fn set_test_clock(clock: Option<fn() -> u64>) {
     TEST_CLOCK.store(clock.map_or(0, |clock| clock as usize as u64), Ordering::Release);
 }

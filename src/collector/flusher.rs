@@ -14,7 +14,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::collector::clock;
@@ -47,8 +47,6 @@ const HOLES_MAX: usize = 256;
 
 /// Set by who ends the recording.
 pub(in crate::collector) static STOP: AtomicBool = AtomicBool::new(false);
-/// Delays every write by this many microseconds: for tests and for measuring the tail.
-pub(in crate::collector) static DELAY_US: AtomicU64 = AtomicU64::new(0);
 
 /// What the flusher is given, and gives back when it ends.
 pub(in crate::collector) struct Flusher {
@@ -133,10 +131,10 @@ impl Flusher {
         // Stands before the pass's events: no event stamped earlier than this is committed
         // later, but for a thread that was interrupted between its stamp and its commit.
         let pair = clock::pair();
-        let mut trackers = 0;
+        let mut trackers = 0_usize;
         for (tracker, committed) in tracker::all().zip(self.committed.iter_mut()) {
             *committed = tracker.shared.committed();
-            trackers += 1;
+            trackers = trackers.saturating_add(1);
         }
         self.block(BlockKind::Clock, |out| pair.write(out));
         self.modules();
@@ -345,10 +343,8 @@ impl Flusher {
     }
 
     fn write_out(&mut self) {
-        let delay_us = DELAY_US.load(Ordering::Relaxed);
-        if delay_us != 0 && self.used != 0 {
-            std::thread::sleep(Duration::from_micros(delay_us));
-        }
+        #[cfg(rheaper_testing)]
+        std::thread::sleep(crate::collector::testing::write_delay());
         let used = std::mem::take(&mut self.used);
         if self.failure.is_some() {
             return;

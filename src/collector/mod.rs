@@ -39,8 +39,8 @@ mod late;
 #[cfg(walks_with_framehop)]
 mod unwind;
 mod modules;
-#[cfg(rheaper_check_walk)]
-mod check;
+#[cfg(rheaper_testing)]
+pub mod testing;
 mod nodes;
 mod clock;
 mod signal;
@@ -50,8 +50,6 @@ mod sys;
 mod error;
 
 pub use allocator::Allocator;
-#[cfg(rheaper_check_walk)]
-pub use check::{Difference, walk_checks};
 pub use error::Error;
 pub use options::TrackerConfig;
 pub use session::{disable_tracking, enable_tracking};

@@ -26,6 +26,9 @@ pub(in crate::collector) const NODES_MAX: u32 = 1 << 21;
 /// Twice the nodes, so that a probe is short even when the table is full.
 const SLOTS: usize = (NODES_MAX as usize) * 2;
 
+/// Brings a 64-bit hash to a slot.
+const SLOT_SHIFT: u32 = 64 - SLOTS.trailing_zeros();
+
 /// A probe that meets this many strangers gives up; with a half-full table that is hopeless
 /// luck, not load.
 const PROBES_MAX: usize = 128;
@@ -140,7 +143,7 @@ fn slot_of(parent: NodeId, address: Address) -> usize {
     // Fibonacci hashing; the product's high bits are the well-mixed ones.
     let key = address.0 ^ u64::from(parent.0).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let mixed = (key ^ (key >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    (mixed >> (64 - SLOTS.trailing_zeros())) as usize
+    (mixed >> SLOT_SHIFT) as usize
 }
 
 fn slot(at: usize) -> Option<&'static AtomicU32> {

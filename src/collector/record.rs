@@ -73,6 +73,8 @@ pub(in crate::collector) fn allocated(
         && !local.region.must_look(&tracker.shared)
         && let Some(node) = local.same_stack(&start)
     {
+        #[cfg(rheaper_testing)]
+        crate::collector::testing::compare(node, local.depth_max());
         tracker.tallies.walk.hits.add(1);
         tracker.tallies.allocations.add(1);
         let (address, size) = (Address(address as u64), Bytes(size as u64));
@@ -191,8 +193,8 @@ fn stack(entered: &mut Entered, start: Start) -> NodeId {
     let local = entered.local();
     if local.is_sampled() {
         let node = local.walker.walk(start, &tallies.walk);
-        #[cfg(rheaper_check_walk)]
-        crate::collector::check::compare(node, local.depth_max());
+        #[cfg(rheaper_testing)]
+        crate::collector::testing::compare(node, local.depth_max());
         node
     } else {
         tallies.not_sampled.add(1);

@@ -18,8 +18,6 @@ struct Known {
     text: (Address, Address),
     is_main: bool,
     seen: Ticks,
-    /// Known by its addresses alone: something else may lie there later.
-    is_late: bool,
 }
 
 static KNOWN: Mutex<Vec<Known>> = Mutex::new(Vec::new());
@@ -44,7 +42,6 @@ pub(in crate::collector) fn refresh(now: Ticks) -> Vec<Module> {
                 text: module.text,
                 is_main: module.is_main,
                 seen: now,
-                is_late: false,
             });
         }
     }
@@ -62,7 +59,6 @@ pub(in crate::collector) fn add_late(module: &LateModule) {
             text: module.text(),
             is_main: false,
             seen: crate::collector::clock::now_before(),
-            is_late: true,
         });
         ModuleId(known.len().saturating_sub(1) as u32)
     };

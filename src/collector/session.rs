@@ -108,9 +108,8 @@ pub fn enable_tracking(config: TrackerConfig) -> Result<PathBuf, Error> {
 /// way. What was recorded before the call is in the file when it returns.
 pub fn disable_tracking() {
     if let Some(counters) = stop() {
-        let events = counters.get(Counter::Allocations)
-            + counters.get(Counter::Frees)
-            + counters.get(Counter::Reallocations);
+        let kinds = [Counter::Allocations, Counter::Frees, Counter::Reallocations];
+        let events: u64 = kinds.into_iter().map(|kind| counters.get(kind)).sum();
         // The program may have closed its stderr: then nobody wants to know.
         let _ = writeln!(io::stderr(), "recorded {events} allocation events");
     }

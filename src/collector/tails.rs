@@ -102,15 +102,18 @@ pub(in crate::collector) fn holds(tail: &Tail, start: &Registers) -> bool {
     {
         return false;
     }
-    let len = (tail.words_len as usize).min(WORDS_MAX);
-    let mut changed = 0;
-    for word in tail.words.iter().take(len) {
+    let difference = |word: &TailWord| {
         let at = start.sp.wrapping_add(word.distance);
         // SAFETY: aligned, and inside this thread's stack above its current sp: it was read
         // there by the walk that left the tail, which started at the same sp.
-        changed |= unsafe { *(at as *const u64) } ^ word.value;
-    }
-    changed == 0
+        unsafe { *(at as *const u64) ^ word.value }
+    };
+    let len = (tail.words_len as usize).min(WORDS_MAX);
+    let words = tail.words.get(..len).unwrap_or_default();
+    // The outermost words stand first, and tell apart the callers of what tails share.
+    let (first, rest) = words.split_at(len.min(2));
+    first.iter().all(|word| difference(word) == 0)
+        && rest.iter().fold(0, |changed, word| changed | difference(word)) == 0
 }
 
 #[inline(always)]

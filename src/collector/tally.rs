@@ -9,10 +9,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(in crate::collector) struct Tally(AtomicU64);
 
 impl Tally {
-    pub(in crate::collector) const fn new() -> Self {
-        Self(AtomicU64::new(0))
-    }
-
     #[inline(always)]
     pub(in crate::collector) fn add(&self, count: u64) {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);

@@ -47,6 +47,11 @@ use crate::recording::{Address, NodeId};
 /// Rules a thread remembers, by pc.
 const RULES: usize = 2048;
 
+const RULES_BYTES: usize = RULES * size_of::<Rule>();
+
+/// What a frame may need: its kept and its fresh form, and the two words that it is left by.
+const FRAME_BYTES: usize = size_of::<Kept>() + 2 * size_of::<Word>() + size_of::<Fresh>();
+
 /// Addresses have 48 bits; above them stands the module of code that may be unloaded.
 const MODULE_SHIFT: u32 = 48;
 
@@ -141,11 +146,7 @@ impl Walker {
     /// Bytes of memory that a walker with this limit needs.
     pub(in crate::collector) const fn bytes(depth_max: usize) -> usize {
         let frames = Self::frames_max(depth_max);
-        let per_frame = size_of::<Kept>() + 2 * size_of::<Word>() + size_of::<Fresh>();
-        frames
-            .saturating_mul(per_frame)
-            .saturating_add(RULES * size_of::<Rule>())
-            .saturating_add(Tails::BYTES)
+        frames.saturating_mul(FRAME_BYTES).saturating_add(RULES_BYTES).saturating_add(Tails::BYTES)
     }
 
     /// Frames that may be kept: twice the limit, the recorder's own, and one to spare.
@@ -204,7 +205,7 @@ impl Walker {
     #[inline(always)]
     pub(in crate::collector) fn same(&self, start: &Registers) -> Option<NodeId> {
         let top = self.kept_len.wrapping_sub(1);
-        if cfg!(rheaper_naive_walk) || self.kept_len == 0 || self.root != NodeId::ROOT {
+        if self.kept_len == 0 || self.root != NodeId::ROOT {
             return None;
         }
         let kept = self.kept(top);
@@ -222,7 +223,8 @@ impl Walker {
         if start.sp < self.stack.0 || start.sp >= self.stack.1 {
             return self.walk_foreign(start, tallies);
         }
-        if cfg!(rheaper_naive_walk) {
+        #[cfg(rheaper_testing)]
+        if crate::collector::testing::is_naive() {
             self.kept_len = 0;
         }
         self.drop_dead(start.sp);
@@ -256,9 +258,6 @@ impl Walker {
     /// The node of a recent stack that is the present one, if there is one.
     #[inline]
     fn recall(&self, start: &Registers) -> Option<NodeId> {
-        if cfg!(rheaper_naive_walk) {
-            return None;
-        }
         self.tails
             .candidates(start)
             .iter()
@@ -634,7 +633,7 @@ impl Walker {
         // SAFETY: at most two words a kept frame, and there is room for twice the frames. The
         // address was read in this walk.
         unsafe {
-            self.words.add(at as usize).write(Word { at: address, value: read_word(address) })
+            self.words.add(at as usize).write(Word { at: address, value: read_word(address) });
         };
         at.wrapping_add(1)
     }

@@ -53,8 +53,15 @@ impl<'a> ByteWriter<'a> {
     }
 
     /// Appends one byte.
+    #[inline(always)]
     pub fn u8(&mut self, value: u8) {
-        self.bytes(&[value]);
+        match self.buffer.get_mut(self.len) {
+            Some(place) if !self.overflowed => {
+                *place = value;
+                self.len += 1;
+            }
+            _ => self.overflowed = true,
+        }
     }
 
     /// Appends a little-endian number.

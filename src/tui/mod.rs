@@ -1,1 +1,243 @@
-//! Explores: query → screen.
+//! Explores a database in the terminal: one scope, several lenses.
+//!
+//! ```text
+//!  input ─┐                       ┌─ view: state → cells
+//!  signals├─▶ Message ─▶ update ──┤
+//!  worker ┘     ▲     (pure)      └─ Effect ─▶ effects: clipboard, editor, files
+//!               └───────────────────────────── worker: SQL, source files
+//! ```
+//!
+//! Invariants:
+//! - The drawing thread never waits for the database or for a file.
+//! - The terminal is given back in every exit that can be caught.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use crossterm::event::Event;
+
+use crate::database::canned::Catalog;
+use crate::database::complete::Names;
+use crate::database::error::OpenError;
+use crate::tui::effects::Outside;
+use crate::tui::input::{Input, Read};
+use crate::tui::message::{Answer, Effect, Message};
+use crate::tui::signals::Signal;
+use crate::tui::state::App;
+use crate::tui::terminal::{Guard, Mouse};
+use crate::tui::theme::Theme;
+use crate::tui::update::{start, update};
+use crate::tui::view::screen;
+use crate::tui::worker::Workers;
+
+pub mod view;
+pub mod update;
+pub mod layout;
+pub mod state;
+pub mod statements;
+pub mod scope;
+pub mod keymap;
+pub mod keytable;
+pub mod key;
+mod effects;
+mod files;
+mod input;
+mod signals;
+pub mod worker;
+pub mod tree;
+pub mod source;
+pub mod message;
+pub mod flame;
+pub mod theme;
+pub mod terminal;
+
+/// Between two frames at least, so that a flood of keys is drawn once.
+const FRAME: Duration = Duration::from_millis(16);
+
+/// Between two looks at the clock while something runs, and otherwise.
+const TICK_BUSY: Duration = Duration::from_millis(125);
+const TICK_IDLE: Duration = Duration::from_millis(1000);
+
+/// What may differ from one start to another.
+#[derive(Clone, Debug, Default)]
+pub struct TuiOptions {
+    /// Canned questions; the built-in ones and the user's if it is not given.
+    pub catalog: Option<Catalog>,
+    /// Whether the mouse is asked for.
+    pub mouse: Mouse,
+    /// Colours and glyphs; those of the environment if it is not given.
+    pub theme: Option<Theme>,
+}
+
+/// Why the explorer could not begin or go on.
+#[derive(Debug)]
+pub enum TuiError {
+    /// The database can't be asked.
+    Open(OpenError),
+    /// The terminal can't be used.
+    Terminal(io::Error),
+}
+
+impl fmt::Display for TuiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open(error) => error.fmt(f),
+            Self::Terminal(error) => write!(f, "the terminal can't be used: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for TuiError {}
+
+impl From<OpenError> for TuiError {
+    fn from(error: OpenError) -> Self {
+        Self::Open(error)
+    }
+}
+
+impl From<io::Error> for TuiError {
+    fn from(error: io::Error) -> Self {
+        Self::Terminal(error)
+    }
+}
+
+/// Explores a database until the user quits.
+///
+/// # Errors
+/// When the database can't be opened or the terminal can't be used.
+pub fn run(database: &Path, options: &TuiOptions) -> Result<(), TuiError> {
+    let first = worker::open(database)?;
+    let (sender, events) = channel();
+    let of_signals = sender.clone();
+    signals::watch(move |signal| drop(of_signals.send(Happened::Signal(signal))))?;
+    let app = first_state(database, &first, options);
+    let of_workers = sender.clone();
+    let workers = Workers::start(database, first, move |answer| {
+        drop(of_workers.send(Happened::Answer(Box::new(answer))));
+    })?;
+    let theme =
+        options.theme.unwrap_or_else(|| Theme::from_environment(|name| std::env::var(name).ok()));
+    let guard = Guard::take(options.mouse)?;
+    let input = Input::start(move |read| drop(sender.send(Happened::Read(read))))?;
+    let outside = Outside::new(database, guard, input, workers);
+    explore(app, outside, &events, theme)
+}
+
+/// Whatever the drawing thread wakes up for.
+enum Happened {
+    Read(Read),
+    Signal(Signal),
+    Answer(Box<Answer>),
+}
+
+/// How the loop ended.
+enum Ended {
+    Quit,
+    Signal(i32),
+}
+
+fn first_state(
+    database: &Path,
+    connection: &crate::database::Database,
+    options: &TuiOptions,
+) -> App {
+    let catalog = options.catalog.clone().unwrap_or_else(|| {
+        Catalog::with_user(crate::database::canned::user_directory().as_deref()).0
+    });
+    let mut app = App::default();
+    app.mouse = options.mouse;
+    let name = database.file_name().unwrap_or(database.as_os_str());
+    app.facts.name = name.to_string_lossy().into_owned();
+    app.sql.names = Names::of(connection, &catalog).unwrap_or_default();
+    app.catalog = catalog.iter().cloned().collect();
+    app.sql.history = files::history();
+    app.suspects.patterns = files::accepted();
+    app
+}
+
+fn explore(
+    mut app: App,
+    mut outside: Outside,
+    events: &Receiver<Happened>,
+    theme: Theme,
+) -> Result<(), TuiError> {
+    let begin = Instant::now();
+    let size = outside.screen().size()?;
+    let mut messages = vec![Message::Resize(size.width, size.height)];
+    let mut effects = start(&mut app);
+    let ended = loop {
+        messages.push(Message::Tick(begin.elapsed()));
+        for message in messages.drain(..) {
+            effects.extend(update(&mut app, message));
+        }
+        for effect in effects.drain(..) {
+            if matches!(effect, Effect::Quit) {
+                return Ok(());
+            }
+            messages.extend(outside.perform(effect)?);
+        }
+        outside.screen().draw(|frame| screen::render(frame, &app, theme))?;
+        panic_if_asked();
+        let drawn = Instant::now();
+        if let Some(ended) = wait(&app, events, &mut messages, drawn) {
+            break ended;
+        }
+    };
+    drop(outside);
+    match ended {
+        Ended::Quit => Ok(()),
+        Ended::Signal(signal) => signals::end_by(signal),
+    }
+}
+
+/// Waits until something happens, then takes whatever else has; gives the end, if that is it.
+fn wait(
+    app: &App,
+    events: &Receiver<Happened>,
+    messages: &mut Vec<Message>,
+    drawn: Instant,
+) -> Option<Ended> {
+    let tick = match app.asked.oldest() {
+        Some(_) => TICK_BUSY,
+        None => TICK_IDLE,
+    };
+    let tick = if messages.is_empty() { tick } else { Duration::ZERO };
+    let mut next = match events.recv_timeout(tick) {
+        Ok(happened) => Some(happened),
+        Err(RecvTimeoutError::Timeout) => None,
+        Err(RecvTimeoutError::Disconnected) => return Some(Ended::Quit),
+    };
+    while let Some(happened) = next {
+        match happened {
+            Happened::Read(Read::Event(event)) => messages.extend(message(event)),
+            Happened::Read(Read::Gone) => return Some(Ended::Signal(libc::SIGHUP)),
+            Happened::Signal(Signal::End(signal)) => return Some(Ended::Signal(signal)),
+            Happened::Signal(Signal::Stop) => messages.push(Message::Stop),
+            Happened::Answer(answer) => messages.push(Message::Answer(*answer)),
+        }
+        let left = FRAME.saturating_sub(drawn.elapsed());
+        next = events.recv_timeout(left).ok();
+    }
+    None
+}
+
+fn message(event: Event) -> Option<Message> {
+    match event {
+        Event::Key(key) => Some(Message::Key(key)),
+        Event::Mouse(mouse) => Some(Message::Mouse(mouse)),
+        Event::Paste(text) => Some(Message::Paste(text)),
+        Event::Resize(width, height) => Some(Message::Resize(width, height)),
+        Event::FocusGained | Event::FocusLost => None,
+    }
+}
+
+/// Lets the tests see that a panic gives the terminal back. Nothing of it is in a release.
+fn panic_if_asked() {
+    #[cfg(debug_assertions)]
+    if std::env::var_os("RHEAPER_TEST_PANIC").is_some() {
+        panic!("asked to panic");
+    }
+}

@@ -1,13 +1,15 @@
-//! Every walk compared with the system's own unwinder: only in builds with
-//! `--cfg rheaper_check_walk`, for tests.
+//! What tests may turn in a recorder that was built with `--cfg rheaper_testing`: compare every
+//! walk with the system's own unwinder, walk without reuse, drive the clock, slow the disk.
 //!
 //! Reads: the node that a walk answered, and the stack through `backtrace`. Writes: two counts
 //! and the first difference.
 //!
 //! Invariant: what is compared are return addresses, all of them, up to the depth limit.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
+use crate::collector::clock;
 use crate::collector::nodes;
 use crate::collector::sync::SpinLock;
 use crate::recording::NodeId;
@@ -29,6 +31,38 @@ pub struct Difference {
     pub expected: [u64; 64],
 }
 
+static COMPARES: AtomicBool = AtomicBool::new(false);
+static NAIVE: AtomicBool = AtomicBool::new(false);
+static DELAY_US: AtomicU64 = AtomicU64::new(0);
+
+/// Whether to compare each walk with the system's unwinder.
+pub fn compare_walks(compare: bool) {
+    COMPARES.store(compare, Ordering::Relaxed);
+}
+
+/// Whether to unwind every stack anew: no kept stack, no tails.
+pub fn walk_naively(naive: bool) {
+    NAIVE.store(naive, Ordering::Relaxed);
+}
+
+/// Drives the time of the next recordings; `None` gives it back to the machine.
+pub fn drive_clock(clock: Option<fn() -> u64>) {
+    clock::set_test_clock(clock);
+}
+
+/// Makes each write of the flusher take this much longer.
+pub fn delay_writes(delay: Duration) {
+    DELAY_US.store(delay.as_micros() as u64, Ordering::Relaxed);
+}
+
+pub(in crate::collector) fn is_naive() -> bool {
+    NAIVE.load(Ordering::Relaxed)
+}
+
+pub(in crate::collector) fn write_delay() -> Duration {
+    Duration::from_micros(DELAY_US.load(Ordering::Relaxed))
+}
+
 /// (walks compared, walks that differed, the first that did).
 pub fn walk_checks() -> (u64, u64, Option<Difference>) {
     let different = DIFFERENT.load(Ordering::Relaxed);
@@ -39,6 +73,9 @@ pub fn walk_checks() -> (u64, u64, Option<Difference>) {
 /// Compares the stack of `node` with the one that `backtrace` sees from here.
 #[inline(never)]
 pub(in crate::collector) fn compare(node: NodeId, depth_max: usize) {
+    if !COMPARES.load(Ordering::Relaxed) {
+        return;
+    }
     let mut expected = [0_u64; FRAMES_MAX];
     let mut len = 0_usize;
     let visit = |frame: &backtrace::Frame| match expected.get_mut(len) {

@@ -1,0 +1,171 @@
+//! Deals out the cells of a row so that nothing is lost to rounding.
+//!
+//! Reads: a [`Shown`] tree, what to stand at its top, a width.
+//! Writes: rows of [`Cell`]s.
+//!
+//! Invariants:
+//! - The cells below a cell, with the blank for its own share, are exactly as wide as it is.
+//! - What is too small for a cell of its own is in one "… n more" cell, which can be entered.
+
+use crate::tui::flame::shape::{Shown, ShownId};
+
+/// What stands at the top: a node, and how many of its largest children are left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Top {
+    /// The node.
+    pub node: ShownId,
+    /// Its largest children that are not shown, because a "… more" cell was entered.
+    pub skip: usize,
+}
+
+/// What a cell stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum What {
+    /// A function.
+    Node(ShownId),
+    /// The children of a node from the `skip`th on, too small to be drawn.
+    More {
+        /// Whose children.
+        parent: ShownId,
+        /// How many larger ones there are.
+        skip: usize,
+    },
+}
+
+/// A piece of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cell {
+    /// What it stands for.
+    pub what: What,
+    /// First column.
+    pub x: u16,
+    /// Columns, at least one.
+    pub width: u16,
+    /// How much it stands for.
+    pub value: u64,
+}
+
+impl Cell {
+    /// Whether a column is in this cell.
+    pub fn covers(&self, x: u16) -> bool {
+        self.x <= x && x < self.x + self.width
+    }
+}
+
+/// Lays out at most `depth_max` rows below and including `top`.
+pub fn rows(shown: &Shown, top: Top, width: u16, depth_max: usize) -> Vec<Vec<Cell>> {
+    if width == 0 || depth_max == 0 || shown.value(top.node) == 0 {
+        return Vec::new();
+    }
+    let first = Cell {
+        what: match top.skip {
+            0 => What::Node(top.node),
+            skip => What::More { parent: top.node, skip },
+        },
+        x: 0,
+        width,
+        value: rest(shown, top.node, top.skip),
+    };
+    let mut rows = vec![vec![first]];
+    while rows.len() < depth_max {
+        let Some(above) = rows.last() else { break };
+        let mut row = Vec::new();
+        for cell in above {
+            match cell.what {
+                What::Node(node) => below(shown, Top { node, skip: 0 }, *cell, &mut row),
+                // Only a "… more" cell at the top shows what is in it: it was entered.
+                What::More { parent, skip } if rows.len() == 1 => {
+                    below(shown, Top { node: parent, skip }, *cell, &mut row);
+                }
+                What::More { .. } => {}
+            }
+        }
+        if row.is_empty() {
+            break;
+        }
+        rows.push(row);
+    }
+    rows
+}
+
+/// What a node's children from the `skip`th on hold; all of the node for 0.
+fn rest(shown: &Shown, node: ShownId, skip: usize) -> u64 {
+    if skip == 0 {
+        return shown.value(node);
+    }
+    let children = shown.children(node);
+    children.iter().skip(skip).map(|child| shown.value(*child)).sum()
+}
+
+fn below(shown: &Shown, top: Top, parent: Cell, row: &mut Vec<Cell>) {
+    let children = shown.children(top.node).get(top.skip..).unwrap_or_default();
+    if children.is_empty() {
+        return;
+    }
+    let total = parent.value.max(1);
+    let width = u128::from(parent.width);
+    // Children are sorted, so the first that would get less than a cell begins the small ones.
+    let is_small = |child: &ShownId| u128::from(shown.value(*child)) * width < u128::from(total);
+    let mut large = children.iter().take_while(|child| !is_small(child)).count();
+    if large + 1 == children.len() && large < parent.width as usize {
+        large += 1; // a single small one needs no gathering
+    }
+    let (large, small) = children.split_at(large);
+    let mut shares: Vec<u64> = large.iter().map(|child| shown.value(*child)).collect();
+    let gathered: u64 = small.iter().map(|child| shown.value(*child)).sum();
+    shares.push(gathered);
+    let dealt: u64 = shares.iter().sum();
+    shares.push(total.saturating_sub(dealt));
+    let mut widths = deal(parent.width, &shares);
+    lift(&mut widths, large.len(), gathered);
+    let mut x = parent.x;
+    for (at, width) in widths.iter().take(large.len() + 1).enumerate() {
+        let (what, value) = match large.get(at) {
+            Some(child) => (What::Node(*child), shown.value(*child)),
+            None => {
+                let (parent, skip) = (top.node, top.skip + large.len());
+                (What::More { parent, skip }, gathered)
+            }
+        };
+        if *width > 0 {
+            row.push(Cell { what, x, width: *width, value });
+        }
+        x += width;
+    }
+}
+
+/// Whatever has a value and no cell gets one from the widest, so that it can be seen.
+fn lift(widths: &mut [u16], large: usize, gathered: u64) {
+    for at in 0..=large {
+        let wanted = at < large || gathered > 0;
+        if !wanted || widths.get(at).is_none_or(|width| *width > 0) {
+            continue;
+        }
+        let widest = (0..widths.len()).max_by_key(|at| widths[*at]);
+        if let Some(widest) = widest.filter(|widest| widths[*widest] > 1) {
+            widths[widest] -= 1;
+            widths[at] += 1;
+        }
+    }
+}
+
+/// Divides `width` among `shares` by largest remainder: the result sums to `width` exactly.
+pub fn deal(width: u16, shares: &[u64]) -> Vec<u16> {
+    let total: u128 = shares.iter().map(|share| u128::from(*share)).sum();
+    if total == 0 {
+        return vec![0; shares.len()];
+    }
+    let exact = |share: u64| u128::from(share) * u128::from(width);
+    let mut widths: Vec<u16> = shares.iter().map(|share| (exact(*share) / total) as u16).collect();
+    let mut left = width - widths.iter().sum::<u16>();
+    let mut order: Vec<usize> = (0..shares.len()).collect();
+    order.sort_by_key(|at| std::cmp::Reverse((exact(shares[*at]) % total, shares[*at])));
+    for at in order {
+        if left == 0 {
+            break;
+        }
+        widths[at] += 1;
+        left -= 1;
+    }
+    widths
+}

@@ -1,0 +1,11 @@
+//! The flamegraph without a screen: stacks → call tree → the tree as shown → cells.
+//!
+//! Reads: weighed stacks or rows of the `tree` table, handed over by the worker.
+//! Writes: [`shape::Shown`], whose widths [`cells`] deals out exactly.
+//!
+//! Invariant: pure; nothing here knows SQL, a terminal or a clock.
+
+pub mod cells;
+pub mod shape;
+pub mod tree;
+pub mod measure;

@@ -1,0 +1,363 @@
+//! Turns a call tree into the tree that is shown: direction, folding, hiding, one measure.
+//!
+//! Reads: a [`CallTree`] and [`Shape`].
+//! Writes: [`Shown`].
+//!
+//! Invariants:
+//! - A node's value is its own share plus its children's values, exactly.
+//! - Children stand largest first, equal ones by name, so that the same input looks the same.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::tui::flame::measure::Measure;
+use crate::tui::flame::tree::{CallTree, Node, NodeId, ROOT, Symbol, SymbolId, Symbols};
+
+/// Frames of a stack that a view from the inside out follows.
+pub const INVERTED_DEPTH_MAX: usize = 128;
+
+/// The node at the top of what is shown.
+pub const TOP: ShownId = ShownId(0);
+
+/// A node of [`Shown`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ShownId(pub u32);
+
+/// From where the tree is looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// From the outermost functions to what they call.
+    #[default]
+    TopDown,
+    /// From the functions that allocate to their callers.
+    BottomUp,
+    /// Who calls one function.
+    Callers(SymbolId),
+    /// What one function calls.
+    Callees(SymbolId),
+}
+
+/// Whether something repetitive is drawn together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Folding {
+    /// As one.
+    #[default]
+    Folded,
+    /// Each by itself.
+    Unfolded,
+}
+
+impl Folding {
+    /// The other one.
+    pub fn flipped(self) -> Self {
+        match self {
+            Self::Folded => Self::Unfolded,
+            Self::Unfolded => Self::Folded,
+        }
+    }
+}
+
+/// How a tree is to be shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shape {
+    /// What widths stand for.
+    pub measure: Measure,
+    /// From where it is looked at.
+    pub direction: Direction,
+    /// Standard library and runtime frames.
+    pub noise: Folding,
+    /// Functions that call themselves, directly or not.
+    pub recursion: Folding,
+    /// Functions that are left out, their callees moving up.
+    pub hidden: Vec<SymbolId>,
+    /// Only what is below this function, beginning with it.
+    pub from: Option<SymbolId>,
+}
+
+/// What a shown node stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// The whole.
+    All,
+    /// A function.
+    Symbol(SymbolId),
+    /// A run of standard library and runtime frames.
+    Noise,
+}
+
+#[derive(Clone, Debug)]
+struct ShownNode {
+    key: Key,
+    parent: ShownId,
+    own: u64,
+    value: u64,
+    children: Vec<ShownId>,
+}
+
+/// A tree ready to be drawn.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    nodes: Vec<ShownNode>,
+    symbols: Arc<Symbols>,
+    shape: Shape,
+}
+
+impl Shown {
+    /// Makes the tree that `shape` asks for.
+    pub fn new(tree: &CallTree, shape: Shape) -> Self {
+        let mut shaper = Shaper::new(tree, shape);
+        match shaper.shown.shape.direction {
+            Direction::TopDown => shaper.top_down(),
+            Direction::BottomUp => shaper.bottom_up(),
+            Direction::Callers(symbol) => shaper.callers(symbol),
+            Direction::Callees(symbol) => {
+                shaper.shown.shape.from = Some(symbol);
+                shaper.top_down();
+            }
+        }
+        shaper.finish()
+    }
+
+    /// How it was made.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// How many nodes there are, the top included.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether nothing has any width.
+    pub fn is_empty(&self) -> bool {
+        self.value(TOP) == 0
+    }
+
+    /// How much a node stands for, its children's values included.
+    pub fn value(&self, id: ShownId) -> u64 {
+        self.nodes.get(id.0 as usize).map_or(0, |node| node.value)
+    }
+
+    /// How much of it is no child's.
+    pub fn own(&self, id: ShownId) -> u64 {
+        self.nodes.get(id.0 as usize).map_or(0, |node| node.own)
+    }
+
+    /// What the node stands for.
+    pub fn key(&self, id: ShownId) -> Key {
+        self.nodes.get(id.0 as usize).map_or(Key::All, |node| node.key)
+    }
+
+    /// The node above; the top is its own.
+    pub fn parent(&self, id: ShownId) -> ShownId {
+        self.nodes.get(id.0 as usize).map_or(TOP, |node| node.parent)
+    }
+
+    /// The nodes below, largest first.
+    pub fn children(&self, id: ShownId) -> &[ShownId] {
+        self.nodes.get(id.0 as usize).map_or(&[], |node| node.children.as_slice())
+    }
+
+    /// The function that a node stands for, if it is one.
+    pub fn symbol(&self, id: ShownId) -> Option<&Symbol> {
+        match self.key(id) {
+            Key::Symbol(symbol) => self.symbols.get(symbol),
+            Key::All | Key::Noise => None,
+        }
+    }
+
+    /// The functions.
+    pub fn symbols(&self) -> &Symbols {
+        &self.symbols
+    }
+
+    /// How much is in nodes that `is_match` says yes to, none counted twice.
+    pub fn matched(&self, is_match: impl Fn(SymbolId) -> bool) -> u64 {
+        let mut total = 0;
+        let mut inside = vec![false; self.nodes.len()];
+        for (at, node) in self.nodes.iter().enumerate().skip(1) {
+            let hit = matches!(node.key, Key::Symbol(symbol) if is_match(symbol));
+            let above = inside[node.parent.0 as usize];
+            if hit && !above {
+                total += node.value;
+            }
+            inside[at] = hit || above;
+        }
+        total
+    }
+}
+
+struct Shaper<'a> {
+    tree: &'a CallTree,
+    shown: Shown,
+    index: HashMap<(ShownId, Key), ShownId>,
+}
+
+impl<'a> Shaper<'a> {
+    fn new(tree: &'a CallTree, shape: Shape) -> Self {
+        let top = ShownNode { key: Key::All, parent: TOP, own: 0, value: 0, children: Vec::new() };
+        Self {
+            tree,
+            shown: Shown { nodes: vec![top], symbols: Arc::clone(tree.symbols()), shape },
+            index: HashMap::new(),
+        }
+    }
+
+    fn width(&self, node: &Node) -> u64 {
+        node.own.width(self.shown.shape.measure)
+    }
+
+    fn is_hidden(&self, symbol: SymbolId) -> bool {
+        self.shown.shape.hidden.contains(&symbol)
+    }
+
+    fn is_noise(&self, symbol: SymbolId) -> bool {
+        self.shown.shape.noise == Folding::Folded
+            && self.tree.symbols().get(symbol).is_some_and(|symbol| symbol.kind.is_noise())
+    }
+
+    fn child(&mut self, parent: ShownId, key: Key) -> ShownId {
+        if self.shown.shape.recursion == Folding::Folded && key != Key::Noise {
+            let mut above = parent;
+            while above != TOP {
+                if self.shown.key(above) == key {
+                    return above;
+                }
+                above = self.shown.parent(above);
+            }
+        }
+        let next = ShownId(self.shown.nodes.len() as u32);
+        let child = *self.index.entry((parent, key)).or_insert(next);
+        if child == next {
+            self.shown.nodes.push(ShownNode {
+                key,
+                parent,
+                own: 0,
+                value: 0,
+                children: Vec::new(),
+            });
+        }
+        child
+    }
+
+    fn top_down(&mut self) {
+        // Where each node of the tree stands in what is shown; nowhere above `from`.
+        let mut places: Vec<Option<ShownId>> = Vec::with_capacity(self.tree.nodes().len());
+        for (at, node) in self.tree.nodes().iter().enumerate() {
+            let above = places.get(node.parent.0 as usize).copied().flatten();
+            let place = match (at, self.shown.shape.from) {
+                (0, None) => Some(TOP),
+                (0, Some(_)) => None,
+                (_, Some(from)) if above.is_none() && node.symbol == from => {
+                    Some(self.child(TOP, Key::Symbol(from)))
+                }
+                _ => above.map(|above| self.below(above, node.symbol)),
+            };
+            if let Some(place) = place {
+                let width = self.width(node);
+                self.shown.nodes[place.0 as usize].own += width;
+            }
+            places.push(place);
+        }
+    }
+
+    /// Where a function called from `above` stands.
+    fn below(&mut self, above: ShownId, symbol: SymbolId) -> ShownId {
+        if self.is_hidden(symbol) {
+            above
+        } else if self.is_noise(symbol) {
+            match self.shown.key(above) {
+                Key::Noise => above,
+                _ => self.child(above, Key::Noise),
+            }
+        } else {
+            self.child(above, Key::Symbol(symbol))
+        }
+    }
+
+    fn bottom_up(&mut self) {
+        for at in 0..self.tree.nodes().len() {
+            let width = self.width(&self.tree.nodes()[at]);
+            if width > 0 && (at != 0 || self.shown.shape.from.is_none()) {
+                self.upwards(NodeId(at as u32), width);
+            }
+        }
+    }
+
+    fn callers(&mut self, symbol: SymbolId) {
+        let nodes = self.tree.nodes();
+        let mut outermost = vec![ROOT; nodes.len()];
+        for (at, node) in nodes.iter().enumerate().skip(1) {
+            outermost[at] = match outermost[node.parent.0 as usize] {
+                ROOT if node.symbol == symbol => NodeId(at as u32),
+                above => above,
+            };
+        }
+        for (at, node) in nodes.iter().enumerate() {
+            let width = self.width(node);
+            if width > 0 && outermost[at] != ROOT {
+                self.upwards(outermost[at], width);
+            }
+        }
+    }
+
+    /// Adds a stack from `node` outwards. Noise is left out altogether: from the inside out
+    /// nearly every stack begins with the same library frames.
+    fn upwards(&mut self, node: NodeId, width: u64) {
+        let from = self.shown.shape.from;
+        let mut stack = Vec::new();
+        let mut at = node;
+        let mut end = None;
+        while at != ROOT {
+            let symbol = self.tree.nodes()[at.0 as usize].symbol;
+            stack.push(symbol);
+            if Some(symbol) == from {
+                end = Some(stack.len());
+            }
+            at = self.tree.nodes()[at.0 as usize].parent;
+        }
+        if from.is_some() {
+            let Some(end) = end else { return };
+            stack.truncate(end);
+        }
+        let callers_of = matches!(self.shown.shape.direction, Direction::Callers(_));
+        let mut place = TOP;
+        for (depth, symbol) in stack.into_iter().enumerate() {
+            let is_focus = callers_of && depth == 0;
+            if depth >= INVERTED_DEPTH_MAX
+                || !is_focus && (self.is_hidden(symbol) || self.is_noise(symbol))
+            {
+                continue;
+            }
+            place = self.child(place, Key::Symbol(symbol));
+        }
+        self.shown.nodes[place.0 as usize].own += width;
+    }
+
+    fn finish(mut self) -> Shown {
+        let nodes = &mut self.shown.nodes;
+        for at in (0..nodes.len()).rev() {
+            nodes[at].value += nodes[at].own;
+            let (parent, value) = (nodes[at].parent, nodes[at].value);
+            if at != 0 {
+                nodes[parent.0 as usize].value += value;
+                if value > 0 {
+                    nodes[parent.0 as usize].children.push(ShownId(at as u32));
+                }
+            }
+        }
+        for at in 0..self.shown.nodes.len() {
+            let mut children = std::mem::take(&mut self.shown.nodes[at].children);
+            children.sort_by(|a, b| {
+                let by_value = self.shown.value(*b).cmp(&self.shown.value(*a));
+                by_value.then_with(|| self.name(*a).cmp(self.name(*b)))
+            });
+            self.shown.nodes[at].children = children;
+        }
+        self.shown
+    }
+
+    fn name(&self, id: ShownId) -> &str {
+        self.shown.symbol(id).map_or("", |symbol| &symbol.sym)
+    }
+}

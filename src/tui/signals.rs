@@ -1,0 +1,105 @@
+//! Signals as messages: ended and stopped in order, the terminal given back first.
+//!
+//! Reads: signals of the process. Writes: a call of the given function for each.
+//!
+//! Invariant: the signals are blocked in every thread but fetched by one that waits for them, so
+//! nothing runs inside a signal handler and no call is interrupted.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+/// Set while we stop the other processes of our group, so that our own signal is not taken for
+/// a second wish to stop.
+static STOPPING: AtomicBool = AtomicBool::new(false);
+
+/// Asked of us from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// To end; the number to end with.
+    End(i32),
+    /// To stop until continued.
+    Stop,
+}
+
+const ENDING: [i32; 4] = [libc::SIGTERM, libc::SIGHUP, libc::SIGINT, libc::SIGQUIT];
+
+/// Blocks the signals in this thread and all that it starts later, and waits for them in one.
+///
+/// # Errors
+/// When the waiting thread can't be started.
+pub(crate) fn watch(mut notify: impl FnMut(Signal) + Send + 'static) -> io::Result<()> {
+    mask(libc::SIG_BLOCK);
+    let wait = move || {
+        let signals = signals();
+        loop {
+            let mut signal = 0;
+            // SAFETY: both pointers are to live values of the right type.
+            if unsafe { libc::sigwait(&raw const signals, &raw mut signal) } != 0 {
+                continue;
+            }
+            match signal {
+                libc::SIGTSTP if STOPPING.load(Ordering::SeqCst) => {}
+                libc::SIGTSTP => notify(Signal::Stop),
+                other => notify(Signal::End(other)),
+            }
+        }
+    };
+    let thread = thread::Builder::new().name("rheaper-signals".into());
+    thread.spawn(wait).map(|_| ())
+}
+
+/// Stops this process and its group, as the terminal's own key would; returns when continued.
+pub(crate) fn stop() {
+    STOPPING.store(true, Ordering::SeqCst);
+    // SAFETY: `kill` has no memory to get wrong. The group gets the signal of the key, so that
+    // a wrapper stops too; we block that one, so SIGSTOP, which can't be blocked, stops us.
+    unsafe {
+        libc::kill(0, libc::SIGTSTP);
+        libc::kill(libc::getpid(), libc::SIGSTOP);
+    }
+    STOPPING.store(false, Ordering::SeqCst);
+}
+
+/// Ends the process by the signal that asked for it, so that its parent sees why.
+pub(crate) fn end_by(signal: i32) -> ! {
+    // SAFETY: resets the signal to its default and lets it through; no memory is involved.
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+    }
+    mask(libc::SIG_UNBLOCK);
+    // SAFETY: `raise` has no memory to get wrong.
+    unsafe {
+        libc::raise(signal);
+    }
+    std::process::exit(128 + signal)
+}
+
+/// Runs `start` with the signals let through: a child process inherits the mask.
+pub(crate) fn unmasked<T>(start: impl FnOnce() -> T) -> T {
+    mask(libc::SIG_UNBLOCK);
+    let result = start();
+    mask(libc::SIG_BLOCK);
+    result
+}
+
+fn signals() -> libc::sigset_t {
+    // SAFETY: a sigset_t is plain memory that sigemptyset initialises before use.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        for signal in ENDING {
+            libc::sigaddset(&raw mut set, signal);
+        }
+        libc::sigaddset(&raw mut set, libc::SIGTSTP);
+        set
+    }
+}
+
+fn mask(how: i32) {
+    let set = signals();
+    // SAFETY: `set` is initialised; the old mask is not asked for.
+    unsafe {
+        libc::pthread_sigmask(how, &raw const set, std::ptr::null_mut());
+    }
+}

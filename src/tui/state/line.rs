@@ -1,0 +1,118 @@
+//! A line of text that is being typed.
+//!
+//! Invariant: the cursor is between two characters of the text, or at an end.
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+/// Characters that a line may have.
+const CHARS_MAX: usize = 2000;
+
+/// The text and the place where the next character goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Line {
+    text: String,
+    cursor: usize,
+    offer: Offer,
+}
+
+/// Whether the text is only an offer, which the first character that is typed replaces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Offer {
+    /// It was typed or edited.
+    #[default]
+    Taken,
+    /// Nobody has touched it.
+    Open,
+}
+
+impl Line {
+    /// A line with the cursor at its end.
+    pub fn with(text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self { cursor: text.len(), text, offer: Offer::Taken }
+    }
+
+    /// A line with a text that the first typed character replaces.
+    pub fn offering(text: impl Into<String>) -> Self {
+        Self { offer: Offer::Open, ..Self::with(text) }
+    }
+
+    /// Whether the text is only an offer.
+    pub fn offer(&self) -> Offer {
+        self.offer
+    }
+
+    /// The text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The text before and after the cursor.
+    pub fn halves(&self) -> (&str, &str) {
+        self.text.split_at(self.cursor)
+    }
+
+    /// Inserts text, without its line ends.
+    pub fn insert(&mut self, text: &str) {
+        if self.offer == Offer::Open {
+            *self = Self::default();
+        }
+        for c in text.chars().filter(|c| !c.is_control()) {
+            if self.text.chars().count() < CHARS_MAX {
+                self.text.insert(self.cursor, c);
+                self.cursor += c.len_utf8();
+            }
+        }
+    }
+
+    /// Does what a key does in a line; whether it did anything.
+    pub fn key(&mut self, key: KeyEvent) -> bool {
+        let before = self.clone();
+        let held = key.modifiers - KeyModifiers::SHIFT;
+        match key.code {
+            KeyCode::Char('a') if held == KeyModifiers::CONTROL => self.cursor = 0,
+            KeyCode::Char('e') if held == KeyModifiers::CONTROL => self.cursor = self.text.len(),
+            KeyCode::Char('k') if held == KeyModifiers::CONTROL => {
+                self.text.truncate(self.cursor);
+            }
+            KeyCode::Char('u') if held == KeyModifiers::CONTROL => {
+                self.text.drain(..self.cursor);
+                self.cursor = 0;
+            }
+            KeyCode::Char('w') if held == KeyModifiers::CONTROL => {
+                let kept = self.text[..self.cursor].trim_end();
+                let start = kept.rfind(' ').map_or(0, |at| at + 1);
+                self.text.drain(start..self.cursor);
+                self.cursor = start;
+            }
+            KeyCode::Char(c) if held.is_empty() => self.insert(c.encode_utf8(&mut [0; 4])),
+            KeyCode::Backspace => {
+                if let Some(c) = self.text[..self.cursor].chars().next_back() {
+                    self.cursor -= c.len_utf8();
+                    self.text.remove(self.cursor);
+                }
+            }
+            KeyCode::Delete if self.cursor < self.text.len() => {
+                self.text.remove(self.cursor);
+            }
+            KeyCode::Left => self.cursor -= self.before(),
+            KeyCode::Right => {
+                let next = self.text[self.cursor..].chars().next();
+                self.cursor += next.map_or(0, char::len_utf8);
+            }
+            KeyCode::Home => self.cursor = 0,
+            KeyCode::End => self.cursor = self.text.len(),
+            _ => {}
+        }
+        let changed = *self != before;
+        if changed {
+            self.offer = Offer::Taken;
+        }
+        changed
+    }
+
+    fn before(&self) -> usize {
+        let last = self.text[..self.cursor].chars().next_back();
+        last.map_or(0, char::len_utf8)
+    }
+}

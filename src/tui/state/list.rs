@@ -1,0 +1,55 @@
+//! A selection in a list that is longer than its window.
+//!
+//! Invariants, after [`Cursor::fit`]: the selection is in the list (or 0 in an empty one) and in
+//! the window, and the window shows nothing behind the end that it could fill.
+
+/// How far a key moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Rows down; negative: up.
+    Rows(i64),
+    /// Windows down, in halves; negative: up.
+    HalfWindows(i64),
+    /// To the beginning.
+    First,
+    /// To the end.
+    Last,
+}
+
+/// The selected line and the first one that is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    /// The selected line.
+    pub at: u64,
+    /// The first line that is shown.
+    pub top: u64,
+}
+
+impl Cursor {
+    /// Moves in a list of `len` lines of which `window` are shown.
+    pub fn step(&mut self, step: Step, len: u64, window: u64) {
+        let by = |rows: i64, at: u64| at.saturating_add_signed(rows);
+        self.at = match step {
+            Step::Rows(rows) => by(rows, self.at),
+            Step::HalfWindows(halves) => {
+                let half = (window / 2).max(1) as i64;
+                by(halves.saturating_mul(half), self.at)
+            }
+            Step::First => 0,
+            Step::Last => len.saturating_sub(1),
+        };
+        self.fit(len, window);
+    }
+
+    /// Brings selection and window back into the list.
+    pub fn fit(&mut self, len: u64, window: u64) {
+        self.at = self.at.min(len.saturating_sub(1));
+        let window = window.max(1);
+        if self.at < self.top {
+            self.top = self.at;
+        } else if self.at >= self.top.saturating_add(window) {
+            self.top = self.at - window + 1;
+        }
+        self.top = self.top.min(len.saturating_sub(window));
+    }
+}

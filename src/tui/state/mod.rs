@@ -1,0 +1,255 @@
+//! Everything that the explorer knows: what is shown, where the cursors are, what is asked.
+//!
+//! Reads and writes nothing outside; changed by [`update`](crate::tui::update) only.
+//!
+//! Invariant: what was loaded remembers the scope it was loaded for, so that a lens never shows
+//! the answer to an earlier scope without asking anew.
+
+use crate::database::canned::Canned;
+use crate::tui::keymap::Context;
+use crate::tui::message::{Now, Query};
+use crate::tui::scope::{Scope, ScopeHistory};
+use crate::tui::state::asked::{Asked, TableId};
+use crate::tui::state::detail::DetailState;
+use crate::tui::state::flame::FlameState;
+use crate::tui::state::popup::Popup;
+use crate::tui::state::sql::SqlState;
+use crate::tui::state::suspects::SuspectsState;
+use crate::tui::state::table::{Origin, TableState};
+use crate::tui::terminal::Mouse;
+
+pub mod flame;
+pub mod suspects;
+pub mod sql;
+pub mod popup;
+pub mod detail;
+pub mod table;
+pub mod asked;
+pub mod line;
+pub mod list;
+
+/// From where the scope is looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lens {
+    /// Who leaks, ranked.
+    #[default]
+    Suspects,
+    /// A flamegraph.
+    Flame,
+    /// Blocks, or rows of a canned question, one a row.
+    Rows,
+    /// Any SQL.
+    Sql,
+}
+
+impl Lens {
+    /// Those that there are. The digits between them are kept for others.
+    pub const ALL: [Self; 4] = [Self::Suspects, Self::Flame, Self::Rows, Self::Sql];
+
+    /// Digit and name.
+    pub fn title(self) -> (char, &'static str) {
+        match self {
+            Self::Suspects => ('1', "Suspects"),
+            Self::Flame => ('2', "Flame"),
+            Self::Rows => ('4', "Rows"),
+            Self::Sql => ('7', "SQL"),
+        }
+    }
+}
+
+/// Which half of a lens has the keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pane {
+    /// The list, the flamegraph or the editor.
+    #[default]
+    Main,
+    /// The backtrace or the results.
+    Detail,
+}
+
+/// What the header says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// The database's file name.
+    pub name: String,
+    /// Length of the recording; `None` before the first answer.
+    pub duration_ns: Option<i64>,
+    /// Alive at the end.
+    pub live_bytes: i64,
+    /// Alive at the end.
+    pub live_blocks: i64,
+    /// Most alive at once.
+    pub peak_bytes: i64,
+    /// When that was.
+    pub peak_after: i64,
+    /// Blocks made.
+    pub allocations: i64,
+    /// Things that the recording lost.
+    pub losses: i64,
+    /// Live bytes over time.
+    pub curve: Vec<u64>,
+    /// Names of threads, by number.
+    pub threads: Vec<(i64, String)>,
+}
+
+/// A sentence in the status line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// The sentence.
+    pub text: String,
+    /// When it was said.
+    pub at: Now,
+    /// How bad it is.
+    pub tone: Tone,
+}
+
+/// How bad a [`Note`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// Something worked.
+    Plain,
+    /// Something did not.
+    Bad,
+}
+
+/// Everything.
+#[derive(Clone, Debug, Default)]
+pub struct App {
+    /// Columns and rows of the terminal.
+    pub size: (u16, u16),
+    /// Since the start.
+    pub now: Now,
+    /// The shown lens.
+    pub lens: Lens,
+    /// Which half of it has the keys.
+    pub pane: Pane,
+    /// What the header says.
+    pub facts: Facts,
+    /// What all lenses show.
+    pub scope: ScopeHistory,
+    /// Lens 1.
+    pub suspects: SuspectsState,
+    /// Lens 2.
+    pub flame: FlameState,
+    /// Lens 4: the scope's allocations, and what was opened over them.
+    pub rows: Vec<TableState>,
+    /// Lens 7.
+    pub sql: SqlState,
+    /// The backtrace beside a list.
+    pub detail: DetailState,
+    /// What lies over the screen, the last one on top.
+    pub popups: Vec<Popup>,
+    /// What the status line says.
+    pub note: Option<Note>,
+    /// Open questions.
+    pub asked: Asked,
+    /// Whether we have the mouse.
+    pub mouse: Mouse,
+    /// Canned questions.
+    pub catalog: Vec<Canned>,
+    /// The scope that the suspects were asked for.
+    pub suspects_for: Option<Scope>,
+    /// The scope that the rows were asked for.
+    pub rows_for: Option<Scope>,
+    /// When Ctrl-C was pressed with nothing to stop.
+    pub interrupted_at: Option<Now>,
+    tables_made: u64,
+}
+
+impl App {
+    /// The end of the recording.
+    pub fn end_ns(&self) -> i64 {
+        self.facts.duration_ns.unwrap_or(i64::MAX / 2)
+    }
+
+    /// Where keys are looked up, innermost first.
+    pub fn contexts(&self) -> &'static [Context] {
+        match self.popups.last() {
+            Some(Popup::Text(_)) => &[Context::Text, Context::Motion, Context::Always],
+            Some(Popup::Source(_)) => {
+                &[Context::Source, Context::Text, Context::Motion, Context::Always]
+            }
+            Some(Popup::Picker(_)) => &[Context::Picker, Context::Always],
+            Some(Popup::Prompt(_)) => &[Context::Prompt, Context::Always],
+            None => self.lens_contexts(),
+        }
+    }
+
+    fn lens_contexts(&self) -> &'static [Context] {
+        match (self.lens, self.pane) {
+            (Lens::Suspects, Pane::Main) => {
+                &[Context::Suspects, Context::Motion, Context::Global, Context::Always]
+            }
+            (Lens::Suspects | Lens::Rows, Pane::Detail) => {
+                &[Context::Detail, Context::Motion, Context::Global, Context::Always]
+            }
+            (Lens::Flame, _) => {
+                &[Context::Flame, Context::Motion, Context::Global, Context::Always]
+            }
+            (Lens::Rows, Pane::Main) => {
+                &[Context::Rows, Context::Motion, Context::Global, Context::Always]
+            }
+            (Lens::Sql, Pane::Main) if self.sql.completions.is_some() => {
+                &[Context::Completions, Context::Editor, Context::Always]
+            }
+            (Lens::Sql, Pane::Main) => &[Context::Editor, Context::Always],
+            (Lens::Sql, Pane::Detail) => &[
+                Context::Results,
+                Context::Rows,
+                Context::Motion,
+                Context::Global,
+                Context::Always,
+            ],
+        }
+    }
+
+    /// The table that has the keys or is at least shown.
+    pub fn table(&self) -> Option<&TableState> {
+        match self.lens {
+            Lens::Rows => self.rows.last(),
+            Lens::Sql => self.sql.table(),
+            Lens::Suspects | Lens::Flame => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn table_mut(&mut self) -> Option<&mut TableState> {
+        match self.lens {
+            Lens::Rows => self.rows.last_mut(),
+            Lens::Sql => self.sql.tabs.get_mut(self.sql.tab),
+            Lens::Suspects | Lens::Flame => None,
+        }
+    }
+
+    /// A table by its name, shown or not.
+    pub fn table_named(&mut self, id: TableId) -> Option<&mut TableState> {
+        let mut all = self.rows.iter_mut().chain(&mut self.sql.tabs);
+        all.find(|table| table.id == id)
+    }
+
+    /// A new table.
+    pub fn new_table(&mut self, title: String, origin: Origin, query: Query) -> TableState {
+        TableState::new(self.new_table_id(), title, origin, query)
+    }
+
+    /// A name that no table has yet.
+    pub fn new_table_id(&mut self) -> TableId {
+        self.tables_made += 1;
+        TableId(self.tables_made)
+    }
+
+    /// Says something in the status line.
+    pub fn say(&mut self, text: impl Into<String>) {
+        self.tell(text.into(), Tone::Plain);
+    }
+
+    /// Says in the status line that something did not work.
+    pub fn complain(&mut self, text: impl Into<String>) {
+        self.tell(text.into(), Tone::Bad);
+    }
+
+    fn tell(&mut self, text: String, tone: Tone) {
+        let at = self.now;
+        self.note = Some(Note { text, at, tone });
+    }
+}

@@ -1,0 +1,142 @@
+//! Brings every selection back into range, after every message.
+//!
+//! Reads: the regions of the screen. Writes: cursors.
+
+use crate::tui::flame::cells::{self, Top};
+use crate::tui::flame::shape::TOP;
+use crate::tui::layout::{inside, regions};
+use crate::tui::state::popup::Popup;
+use crate::tui::state::{App, Lens, Pane};
+
+/// Rows of a table that are drawn: the pane without its border, column names and filters.
+pub fn table_window(app: &App) -> u64 {
+    let regions = regions(app);
+    let pane = match app.lens {
+        Lens::Sql => regions.detail,
+        _ => regions.main,
+    };
+    u64::from(inside(pane).height.saturating_sub(1)).max(1)
+}
+
+/// Suspects that are drawn: two rows are their head and the sentence.
+pub fn suspects_window(app: &App) -> u64 {
+    let inside = inside(regions(app).main);
+    u64::from(inside.height.saturating_sub(1 + sentence_rows(app))).max(1)
+}
+
+/// Rows that the sentence of the selected suspect gets.
+pub fn sentence_rows(app: &App) -> u16 {
+    let inside = inside(regions(app).main);
+    let Some(suspect) = app.suspects.selected() else {
+        return 0;
+    };
+    let needed = (suspect.sentence.chars().count() as u16).div_ceil(inside.width.max(1)) + 1;
+    needed.min(4).min(inside.height / 2)
+}
+
+/// Frames that are drawn in the detail pane.
+pub fn detail_window(app: &App) -> u64 {
+    u64::from(detail_rows(app).0).max(1)
+}
+
+/// How the inside of the detail pane is divided: frames, source, facts.
+pub fn detail_rows(app: &App) -> (u16, u16, u16) {
+    let height = inside(regions(app).detail).height;
+    let facts = if height >= 9 { 2 } else { 0 };
+    let frames = app.detail.lines().len() as u16;
+    let source = match height {
+        0..=6 => 0,
+        7..=12 => 3,
+        _ => (height / 3).min(11),
+    };
+    let room = height.saturating_sub(facts + source);
+    let taken = room.min(frames.max(3));
+    let source = if source > 0 { height - facts - taken } else { 0 };
+    (taken, source.min(15), facts)
+}
+
+/// Width of the flamegraph and the rows that it has, those of callers apart.
+pub fn flame_window(app: &App) -> (u16, usize) {
+    let inside = inside(regions(app).main);
+    let height = inside.height.saturating_sub(2 + callers_rows(app));
+    (inside.width, usize::from(height))
+}
+
+/// Rows that callers get above a sandwich: what they need, up to half.
+pub fn callers_rows(app: &App) -> u16 {
+    let Some(callers) = &app.flame.callers else {
+        return 0;
+    };
+    let half = inside(regions(app).main).height.saturating_sub(2) / 2;
+    let top = Top { node: TOP, skip: 0 };
+    let rows = cells::rows(callers, top, u16::MAX, usize::from(half) + 2);
+    // The first two are the whole and the function itself.
+    (rows.len() as u16).saturating_sub(2).min(half)
+}
+
+/// Lines of a pop-up that are drawn, its border and head apart.
+pub fn popup_window(app: &App) -> u64 {
+    u64::from(inside(crate::tui::layout::popup(app)).height.saturating_sub(1)).max(1)
+}
+
+/// Brings every selection back into range.
+pub fn fit(app: &mut App) {
+    let window = suspects_window(app);
+    let listed = app.suspects.listed().len() as u64;
+    app.suspects.cursor.fit(listed, window);
+
+    let window = detail_window(app);
+    let lines = app.detail.lines().len() as u64;
+    app.detail.cursor.fit(lines, window);
+
+    let window = table_window(app);
+    if let Some(table) = app.table_mut() {
+        let len = table.len();
+        table.cursor.fit(len, window);
+        table.column = table.column.min(table.columns.len().saturating_sub(1));
+    }
+
+    app.sql.tab = app.sql.tab.min(app.sql.tabs.len().saturating_sub(1));
+    if app.pane == Pane::Detail && !has_detail(app) {
+        app.pane = Pane::Main;
+    }
+    if app.lens == Lens::Flame {
+        let (width, height) = flame_window(app);
+        app.flame.fit(width, height);
+    }
+    fit_popup(app);
+}
+
+fn has_detail(app: &App) -> bool {
+    match app.lens {
+        Lens::Suspects => app.suspects.selected().is_some(),
+        Lens::Rows => app.detail.bt.is_some(),
+        Lens::Sql => !app.sql.tabs.is_empty(),
+        Lens::Flame => false,
+    }
+}
+
+fn fit_popup(app: &mut App) {
+    let window = popup_window(app);
+    match app.popups.last_mut() {
+        Some(Popup::Picker(picker)) => {
+            let len = picker.matching().len() as u64;
+            picker.cursor.fit(len, window);
+        }
+        Some(Popup::Prompt(prompt)) => {
+            prompt.at = prompt.at.min(prompt.fields.len().saturating_sub(1));
+        }
+        // A text has no selection: it is scrolled, up to its last window.
+        Some(Popup::Text(text)) => {
+            let lines = text.body.lines().count() as u64;
+            text.cursor.at = text.cursor.at.min(lines.saturating_sub(window));
+            text.cursor.top = text.cursor.at;
+        }
+        Some(Popup::Source(popup)) => {
+            let lines = popup.source.as_ref().map_or(0, |it| it.lines.len()) as u64;
+            popup.cursor.at = popup.cursor.at.min(lines.saturating_sub(window));
+            popup.cursor.top = popup.cursor.at;
+        }
+        None => {}
+    }
+}

@@ -1,0 +1,275 @@
+//! Asks for what the shown lens lacks.
+//!
+//! Invariant: whatever changes the scope goes through [`rescope`] or [`narrow`], so that what is
+//! shown is asked anew.
+
+use crate::database::error::{QueryError, QueryErrorKind};
+use crate::tui::message::{Ask, Effect, Lane, Query, TreeSource};
+use crate::tui::scope::{Filter, ScopeHistory};
+use crate::tui::state::asked::{Open, Purpose, TableId};
+use crate::tui::state::table::{Origin, PAGE_ROWS, TableState, Total};
+use crate::tui::state::{App, Lens};
+use crate::tui::statements;
+use crate::tui::update::fit;
+
+/// Rows that a list or a curve may have.
+const SMALL: usize = 50_000;
+
+/// Asks for the facts of the header.
+pub fn header(app: &mut App) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    for (purpose, sql) in [
+        (Purpose::Facts, statements::FACTS),
+        (Purpose::Curve, statements::CURVE),
+        (Purpose::Threads, statements::THREADS),
+    ] {
+        effects.extend(ask_rows(app, purpose, sql.into()));
+    }
+    effects
+}
+
+/// Asks for rows that are kept whole.
+pub fn ask_rows(app: &mut App, purpose: Purpose, sql: String) -> Vec<Effect> {
+    let ask = Ask::Rows { query: Query::plain(sql), limit: SMALL };
+    // The curves scan the largest precomputed table, and nobody waits for them.
+    let lane = match purpose {
+        Purpose::Trends => Lane::Count,
+        _ => Lane::Lens,
+    };
+    app.asked.ask(lane, purpose, ask, app.now)
+}
+
+/// Changes the scope and asks for what is then shown.
+pub fn rescope(app: &mut App, change: impl FnOnce(&mut ScopeHistory)) -> Vec<Effect> {
+    change(&mut app.scope);
+    lens(app)
+}
+
+/// Adds a filter and asks for what is then shown.
+pub fn narrow(app: &mut App, filter: Filter) -> Vec<Effect> {
+    if app.lens == Lens::Rows {
+        app.rows.truncate(1);
+    }
+    if app.lens == Lens::Sql && !filter.is_of_flame() {
+        app.say("the scope has changed: lenses 1, 2 and 4 show it");
+    }
+    rescope(app, |scope| scope.add(filter))
+}
+
+/// Asks for what the shown lens lacks.
+pub fn lens(app: &mut App) -> Vec<Effect> {
+    match app.lens {
+        Lens::Suspects => suspects(app),
+        Lens::Flame => tree(app),
+        Lens::Rows => rows(app),
+        Lens::Sql => Vec::new(),
+    }
+}
+
+/// Asks for pages and backtraces that came into view.
+pub fn missing(app: &mut App) -> Vec<Effect> {
+    let window = fit::table_window(app);
+    let Some(table) = app.table() else {
+        return backtrace(app);
+    };
+    let (id, pages) = (table.id, table.missing(window));
+    let mut effects = Vec::new();
+    if table.error.is_none() {
+        for page in pages {
+            if !app.asked.is_open(|purpose| purpose == Purpose::Page(id, page)) {
+                effects.extend(ask_page(app, id, page));
+            }
+        }
+    }
+    effects.extend(backtrace(app));
+    effects
+}
+
+/// Asks for one page of a table.
+pub fn ask_page(app: &mut App, id: TableId, page: u64) -> Vec<Effect> {
+    let Some(table) = app.table_named(id) else {
+        return Vec::new();
+    };
+    let lane = match table.origin {
+        Origin::Statement => Lane::Sql,
+        _ => Lane::Lens,
+    };
+    let ask = Ask::Page {
+        query: table.query.clone(),
+        view: table.view.clone(),
+        offset: page * PAGE_ROWS,
+        limit: PAGE_ROWS as usize,
+    };
+    app.asked.ask(lane, Purpose::Page(id, page), ask, app.now)
+}
+
+/// Asks for the number of rows, if the first page was not all.
+pub fn ask_count(app: &mut App, id: TableId) -> Vec<Effect> {
+    let Some(table) = app.table_named(id) else {
+        return Vec::new();
+    };
+    if matches!(table.total, Total::Exactly(_)) {
+        return Vec::new();
+    }
+    let mut view = table.view.clone();
+    view.sort.clear();
+    let ask = Ask::Count { query: table.query.clone(), view };
+    app.asked.ask(Lane::Count, Purpose::Count(id), ask, app.now)
+}
+
+/// The view or statement of a table changed: all of it is asked anew.
+pub fn reload(app: &mut App, id: TableId) -> Vec<Effect> {
+    let mut effects = app.asked.forget(
+        |open| matches!(open.purpose, Purpose::Page(of, _) | Purpose::Count(of) if of == id),
+    );
+    effects.extend(ask_page(app, id, 0));
+    effects
+}
+
+/// Stops questions; what waited for them says so instead of asking again.
+pub fn stop(app: &mut App, which: impl Fn(&Open) -> bool) -> Vec<Effect> {
+    let stopped = app.asked.open(&which);
+    for purpose in stopped {
+        let error = QueryError::new(QueryErrorKind::Cancelled, "stopped; R runs it again");
+        match purpose {
+            Purpose::Page(id, _) => {
+                if let Some(table) = app.table_named(id) {
+                    table.error = Some(error);
+                }
+            }
+            Purpose::Tree | Purpose::Shown => app.flame.error = Some(error),
+            Purpose::Suspects => {
+                app.suspects_for = None;
+                app.suspects.error = Some(error);
+            }
+            _ => {}
+        }
+    }
+    app.asked.forget(which)
+}
+
+/// The statement behind what is shown.
+pub fn sql_behind(app: &App) -> Query {
+    match app.lens {
+        Lens::Suspects => Query::plain(statements::suspects(app.scope.now(), app.end_ns())),
+        Lens::Flame => {
+            let source = app.flame.source.clone().unwrap_or(TreeSource::Prepared);
+            Query::plain(statements::flame(&source, app.flame.measure))
+        }
+        Lens::Rows | Lens::Sql => app.table().map(behind).unwrap_or_default(),
+    }
+}
+
+fn behind(table: &TableState) -> Query {
+    if table.view.filters.is_empty() && table.view.sort.is_empty() {
+        return table.query.clone();
+    }
+    let (sql, params) = table.view.wrap(&table.query.sql, &table.query.params);
+    Query { sql, params }
+}
+
+fn suspects(app: &mut App) -> Vec<Effect> {
+    let scope = app.scope.now().clone();
+    if app.suspects_for.as_ref() == Some(&scope) {
+        return Vec::new();
+    }
+    let sql = statements::suspects(&scope, app.end_ns());
+    app.suspects_for = Some(scope);
+    ask_rows(app, Purpose::Suspects, sql)
+}
+
+/// Asks for the call tree, or for another shape of it.
+pub fn tree(app: &mut App) -> Vec<Effect> {
+    let source = match &app.flame.over {
+        Some((_, source)) => source.clone(),
+        None => statements::tree(app.scope.now(), app.end_ns(), app.facts.peak_after),
+    };
+    if app.flame.source.as_ref() == Some(&source) && app.flame.error.is_none() {
+        return shapes(app);
+    }
+    app.flame.source = Some(source.clone());
+    app.flame.error = None;
+    app.flame.tree = None;
+    app.asked.ask(Lane::Lens, Purpose::Tree, Ask::Tree(source), app.now)
+}
+
+/// Asks for the shape that is to be drawn, if it is another one.
+pub fn shapes(app: &mut App) -> Vec<Effect> {
+    let mut hidden = Vec::new();
+    let mut from = None;
+    for filter in app.scope.now().filters() {
+        match filter {
+            Filter::Hide(sym) => hidden.push(sym.clone()),
+            Filter::From(sym) => from = Some(sym),
+            _ => {}
+        }
+    }
+    let shapes = app.flame.shapes(&hidden, from);
+    let shown = app.flame.shown.as_ref().map(|shown| shown.shape());
+    let Some(tree) = app.flame.tree.clone() else {
+        return Vec::new();
+    };
+    let same = shapes.len() == 1 && app.flame.callers.is_none() && shapes.first() == shown;
+    if shapes.is_empty() || same && app.flame.is_of(&tree) {
+        return Vec::new();
+    }
+    let ask = Ask::Shape(tree, shapes);
+    app.asked.ask(Lane::Lens, Purpose::Shown, ask, app.now)
+}
+
+fn rows(app: &mut App) -> Vec<Effect> {
+    let scope = app.scope.now().clone();
+    let site_wise = app.rows.len() > 1;
+    if site_wise || app.rows_for.as_ref() == Some(&scope) {
+        return Vec::new();
+    }
+    let sql = statements::rows(&scope, app.end_ns());
+    let title = match scope.is_everything() {
+        true => "all allocations",
+        false => "allocations in scope",
+    };
+    app.rows_for = Some(scope);
+    let table = app.new_table(title.into(), Origin::Allocations, Query::plain(sql));
+    let id = table.id;
+    app.rows = vec![table];
+    app.detail.begin(None);
+    ask_page(app, id, 0)
+}
+
+/// Asks for the backtrace of what is selected, if it is another one.
+fn backtrace(app: &mut App) -> Vec<Effect> {
+    let bt = match app.lens {
+        Lens::Suspects => app.suspects.selected().map(|it| it.bt),
+        // Rows have no pane until one is opened; from then on it follows.
+        Lens::Rows if app.detail.bt.is_some() => {
+            app.table().and_then(TableState::backtrace).or(app.detail.bt)
+        }
+        Lens::Rows | Lens::Flame | Lens::Sql => app.detail.bt,
+    };
+    match bt {
+        Some(bt) if app.detail.bt != Some(bt) => open_backtrace(app, bt),
+        _ => excerpt(app),
+    }
+}
+
+/// Asks for a backtrace.
+pub fn open_backtrace(app: &mut App, bt: i64) -> Vec<Effect> {
+    app.detail.begin(Some(bt));
+    let mut effects = ask_rows(app, Purpose::Frames, statements::frames(bt));
+    effects.extend(ask_rows(app, Purpose::Site, statements::site(bt)));
+    effects
+}
+
+/// Asks for the source of the selected frame, if it is another one.
+fn excerpt(app: &mut App) -> Vec<Effect> {
+    let place = app.detail.place();
+    if place == app.detail.excerpt_of {
+        return Vec::new();
+    }
+    app.detail.excerpt_of = place.clone();
+    app.detail.excerpt = None;
+    let Some((file, line)) = place else {
+        return Vec::new();
+    };
+    app.asked.ask(Lane::Lens, Purpose::Excerpt, Ask::Source { file, line }, app.now)
+}

@@ -1,0 +1,216 @@
+//! A backtrace: frames, the source of the selected one, and the site's totals.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use unicode_width::UnicodeWidthStr;
+
+use crate::database::human;
+use crate::tui::flame::tree::FrameKind;
+use crate::tui::message::Source;
+use crate::tui::state::App;
+use crate::tui::state::detail::{Frame, Inlined, Line};
+use crate::tui::theme::{Focus, Theme};
+use crate::tui::update::fit;
+use crate::tui::view::suspects::select;
+use crate::tui::view::text;
+
+/// Draws it.
+pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: Focus) {
+    if area.is_empty() {
+        return;
+    }
+    let inside = text::pane(buffer, theme, area, &title(app), focus);
+    let (frames, source, facts) = fit::detail_rows(app);
+    let part = |y: u16, height: u16| Rect {
+        y: inside.y + y,
+        height: height.min(inside.height.saturating_sub(y)),
+        ..inside
+    };
+    match &app.detail.frames {
+        None if app.detail.bt.is_none() => {
+            text::put(buffer, theme, inside, 1, "no backtrace is selected", theme.dim());
+        }
+        None => {
+            text::put(buffer, theme, inside, 1, "reading…", theme.dim());
+        }
+        Some(list) if list.is_empty() => {
+            let words = "no frames: the stack was not recorded";
+            text::put(buffer, theme, inside, 1, words, theme.dim());
+        }
+        Some(_) => list_frames(buffer, part(0, frames), app, theme, focus),
+    }
+    if source > 1 {
+        excerpt(buffer, part(frames, source), app, theme);
+    }
+    if facts > 0 {
+        totals(buffer, part(inside.height.saturating_sub(facts), facts), app, theme);
+    }
+}
+
+/// Draws source lines with a line marked; the marked one is in the middle, or `top` is first.
+pub fn source(
+    buffer: &mut Buffer,
+    area: Rect,
+    theme: Theme,
+    source: &Source,
+    line: u32,
+    top: Option<u64>,
+) {
+    let first = u64::from(source.first_line);
+    let marked = u64::from(line).saturating_sub(first);
+    let half = u64::from(area.height / 2);
+    let top = top.unwrap_or(marked.saturating_sub(half));
+    for row in 0..area.height {
+        let at = top + u64::from(row);
+        let Some(code) = source.lines.get(at as usize) else {
+            break;
+        };
+        let here = text::line(area, row);
+        let bar = theme.glyph("│", "|");
+        let mark = match at == marked {
+            true => theme.glyph("▸", ">"),
+            false => " ",
+        };
+        let style = if at == marked { theme.number() } else { theme.dim() };
+        let x =
+            text::put(buffer, theme, here, 0, &format!("{mark}{:>5} {bar} ", first + at), style);
+        let style = if at == marked { theme.key() } else { Style::new() };
+        text::put(buffer, theme, here, x, code, style);
+    }
+}
+
+fn title(app: &App) -> String {
+    match (app.detail.bt, &app.detail.frames) {
+        (Some(bt), Some(frames)) => {
+            format!("backtrace {bt} · {} frames, innermost first", frames.len())
+        }
+        (Some(bt), None) => format!("backtrace {bt}"),
+        (None, _) => "backtrace".into(),
+    }
+}
+
+fn list_frames(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: Focus) {
+    let lines = app.detail.lines();
+    let frames = app.detail.frames.as_deref().unwrap_or_default();
+    for row in 0..area.height {
+        let at = app.detail.cursor.top + u64::from(row);
+        let line = text::line(area, row);
+        match lines.get(at as usize) {
+            None => break,
+            Some(Line::Folded(_, run)) => {
+                let words =
+                    format!("  {} {run} library and runtime frames (.)", theme.glyph("▸", ">"));
+                text::put(buffer, theme, line, 0, &words, theme.dim());
+            }
+            Some(Line::Frame(frame)) => {
+                if let Some(frame) = frames.get(*frame) {
+                    frame_line(buffer, line, frame, theme);
+                }
+            }
+        }
+        if at == app.detail.cursor.at {
+            select(buffer, theme, line, focus);
+        }
+    }
+}
+
+fn frame_line(buffer: &mut Buffer, line: Rect, frame: &Frame, theme: Theme) {
+    let style = match frame.kind {
+        FrameKind::Own => theme.key(),
+        FrameKind::Std | FrameKind::Runtime => theme.dim(),
+        FrameKind::Foreign | FrameKind::Unknown => Style::new(),
+    };
+    let place = match (&frame.file, frame.line) {
+        (Some(file), Some(line)) => format!("{}:{line}", short(&text::clean(file))),
+        (Some(file), None) => short(&text::clean(file)),
+        (None, _) => String::new(),
+    };
+    let width = usize::from(line.width);
+    let name = match frame.inlined {
+        Inlined::Yes => format!("{} (inlined)", text::clean(&frame.function)),
+        Inlined::No => text::clean(&frame.function).into_owned(),
+    };
+    // The place gets what the name leaves, but at least two fifths.
+    let for_place = (width.saturating_sub(name.width() + 5)).max(width * 2 / 5).min(place.width());
+    let for_name = width.saturating_sub(for_place + 4);
+    let name = text::cut_front(&name, for_name, theme);
+    text::put(buffer, theme, line, 2, &name, style);
+    let place = text::cut_front(&place, for_place, theme);
+    text::put_right(buffer, theme, line, &place, theme.dim());
+}
+
+/// Without what stands before the source directory of a dependency or of the library.
+fn short(file: &str) -> String {
+    if let Some((_, rest)) = file.split_once("/library/")
+        && file.starts_with("/rustc/")
+    {
+        return rest.to_owned();
+    }
+    if let Some((_, rest)) = file.split_once("/registry/src/")
+        && let Some((_, rest)) = rest.split_once('/')
+    {
+        return rest.to_owned();
+    }
+    file.to_owned()
+}
+
+fn excerpt(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
+    let rule = theme.glyph("─", "-").repeat(usize::from(area.width));
+    text::put(buffer, theme, text::line(area, 0), 0, &rule, theme.dim());
+    let below = Rect { y: area.y + 1, height: area.height - 1, ..area };
+    match (&app.detail.excerpt, &app.detail.excerpt_of) {
+        (Some(found), Some((file, line))) => {
+            let head = format!(
+                " {}:{line} ",
+                text::cut_front(
+                    &text::clean(file),
+                    usize::from(area.width).saturating_sub(12),
+                    theme
+                )
+            );
+            text::put(buffer, theme, text::line(area, 0), 1, &head, Style::new());
+            if !found.lines.is_empty() {
+                source(buffer, below, theme, found, *line, None);
+            }
+            if !found.problem.is_empty() {
+                text::put(buffer, theme, below, 1, &found.problem, theme.dim());
+            }
+        }
+        (None, Some(_)) => {
+            text::put(buffer, theme, below, 1, "reading…", theme.dim());
+        }
+        _ => {
+            text::put(buffer, theme, below, 1, "no source line is known here", theme.dim());
+        }
+    }
+}
+
+fn totals(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
+    let total = |name: &str| app.detail.total(name).unwrap_or(0);
+    if app.detail.site.is_none() {
+        return;
+    }
+    let time = |ns: i64| human::duration(ns as f64);
+    let bytes = |it: i64| human::bytes(it as f64);
+    let first = format!(
+        "{} of {} blocks live, {} of {}; own peak {}",
+        human::count_short(total("live_blocks") as f64),
+        human::count_short(total("allocations") as f64),
+        bytes(total("live_bytes")),
+        bytes(total("bytes")),
+        bytes(total("peak_bytes")),
+    );
+    let lived = match app.detail.total("lifetime_p50_ns") {
+        Some(p50) => format!("; freed ones lived {} (median)", time(p50)),
+        None => "; none was freed".into(),
+    };
+    let second = format!(
+        "first at {}, last at {}; {} thread(s){lived}",
+        time(total("first_after")),
+        time(total("last_after")),
+        total("threads"),
+    );
+    text::put(buffer, theme, text::line(area, 0), 1, &first, Style::new());
+    text::put(buffer, theme, text::line(area, 1), 1, &second, Style::new());
+}

@@ -1,0 +1,219 @@
+//! The flamegraph: cells with edges, the callers above in a sandwich, and what is selected below.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::{Modifier, Style};
+
+use crate::database::human;
+use crate::database::table::Unit;
+use crate::tui::flame::cells::{self, Cell, Top, What};
+use crate::tui::flame::shape::{Folding, Key, Shown, ShownId, TOP};
+use crate::tui::flame::tree::FrameKind;
+use crate::tui::state::App;
+use crate::tui::state::asked::Purpose;
+use crate::tui::state::flame::{Look, Roots};
+use crate::tui::theme::{Focus, Theme};
+use crate::tui::update::fit;
+use crate::tui::view::text;
+
+/// Draws it.
+pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
+    let inside = text::pane(buffer, theme, area, &title(app), Focus::Here);
+    if inside.is_empty() {
+        return;
+    }
+    let flame = &app.flame;
+    if let Some(error) = &flame.error {
+        let words = format!("! {}", text::clean(&error.message));
+        text::put(buffer, theme, inside, 1, &words, theme.error());
+        return;
+    }
+    let Some(shown) = &flame.shown else {
+        text::put(buffer, theme, inside, 1, "reading…", theme.dim());
+        return;
+    };
+    if shown.is_empty() {
+        let words = "Nothing to show by this measure in this scope.";
+        text::put(buffer, theme, inside, 1, words, theme.dim());
+        let words = "m: next measure · x: drop the last filter · u: undo";
+        text::put(buffer, theme, text::line(inside, 1), 1, words, theme.dim());
+        return;
+    }
+    let (width, height) = fit::flame_window(app);
+    let callers = fit::callers_rows(app).min(inside.height);
+    let height = (height as u16 + callers).min(inside.height);
+    let picture = Rect { height, ..inside };
+    let (above, below) = (
+        Rect { height: callers, ..picture },
+        Rect { y: picture.y + callers, height: height - callers, ..picture },
+    );
+    if let Some(callers) = &flame.callers {
+        draw_callers(buffer, above, callers, theme);
+    }
+    let rows = flame.rows(width, flame.top_row + usize::from(below.height));
+    for (at, row) in rows.iter().enumerate().skip(flame.top_row) {
+        let line = (at - flame.top_row) as u16;
+        if line >= below.height {
+            break;
+        }
+        let y = match flame.roots {
+            Roots::Top => line,
+            Roots::Bottom => below.height - 1 - line,
+        };
+        for cell in row {
+            let look = Drawn {
+                selected: (at, cell.x) == flame.selected,
+                matched: matches!(cell.what, What::Node(node) if flame.is_match(shown, node)),
+            };
+            draw(buffer, text::line(below, y), cell, shown, theme, look);
+        }
+    }
+    let foot = Rect { y: inside.y + height, height: inside.height - height, ..inside };
+    selected(buffer, foot, app, shown, theme);
+}
+
+struct Drawn {
+    selected: bool,
+    matched: bool,
+}
+
+fn title(app: &App) -> String {
+    let flame = &app.flame;
+    let look = match &flame.look {
+        Look::TopDown => "who calls what, outermost first".to_owned(),
+        Look::BottomUp => "who allocates, callers below".to_owned(),
+        Look::Sandwich(sym) => format!("callers above, callees below {}", text::clean(sym)),
+    };
+    let mut title = format!("flame: {look}");
+    if flame.recursion == Folding::Unfolded {
+        title.push_str(" · recursion unfolded");
+    }
+    if flame.noise == Folding::Unfolded {
+        title.push_str(" · library frames unfolded");
+    }
+    if app.asked.is_open(|it| matches!(it, Purpose::Tree | Purpose::Shown)) {
+        title.push_str(" · reading…");
+    }
+    title
+}
+
+fn draw_callers(buffer: &mut Buffer, area: Rect, callers: &Shown, theme: Theme) {
+    let top = Top { node: TOP, skip: 0 };
+    // The first two rows are the whole and the function itself, which is drawn below.
+    let rows = cells::rows(callers, top, area.width, usize::from(area.height) + 2);
+    for (at, row) in rows.iter().skip(2).enumerate() {
+        let Some(y) = area.height.checked_sub(1 + at as u16) else {
+            break;
+        };
+        for cell in row {
+            let look = Drawn { selected: false, matched: false };
+            draw(buffer, text::line(area, y), cell, callers, theme, look);
+        }
+    }
+}
+
+fn draw(buffer: &mut Buffer, line: Rect, cell: &Cell, shown: &Shown, theme: Theme, look: Drawn) {
+    let area = Rect {
+        x: line.x + cell.x.min(line.width),
+        width: cell.width.min(line.width.saturating_sub(cell.x)),
+        ..line
+    };
+    if area.is_empty() {
+        return;
+    }
+    let (label, kind) = label(cell, shown, theme);
+    let mut style = match cell.what {
+        What::Node(_) => theme.cell(kind, &label),
+        What::More { .. } => theme.dim(),
+    };
+    if look.matched {
+        style = theme.matched().add_modifier(Modifier::REVERSED);
+    }
+    if look.selected {
+        style =
+            Style::new().add_modifier(Modifier::REVERSED | Modifier::BOLD | Modifier::UNDERLINED);
+    }
+    let edge = match (look.selected, look.matched, cell.what) {
+        (true, ..) => theme.glyph("▶", ">"),
+        (_, true, _) => "*",
+        (_, _, What::More { .. }) => theme.glyph("…", "~"),
+        _ => theme.glyph("▏", "|"),
+    };
+    text::tint(buffer, area, style);
+    let blank = " ".repeat(usize::from(area.width));
+    buffer.set_stringn(area.x, area.y, &blank, usize::from(area.width), style);
+    text::put(buffer, theme, area, 0, edge, style);
+    if area.width > 3 {
+        text::put(buffer, theme, area, 1, &label, style);
+    }
+}
+
+fn label(cell: &Cell, shown: &Shown, theme: Theme) -> (String, FrameKind) {
+    match cell.what {
+        What::More { parent, skip } => {
+            let count = shown.children(parent).len().saturating_sub(skip);
+            (format!("{count} more"), FrameKind::Unknown)
+        }
+        What::Node(node) => match shown.key(node) {
+            Key::All => ("all".into(), FrameKind::Foreign),
+            Key::Noise => {
+                (format!("library and runtime {}", theme.glyph("▸", ">")), FrameKind::Std)
+            }
+            Key::Symbol(_) => match shown.symbol(node) {
+                Some(symbol) => (text::clean(&symbol.function).into_owned(), symbol.kind),
+                None => ("?".into(), FrameKind::Unknown),
+            },
+        },
+    }
+}
+
+/// Two lines about the selected cell: what it is, and how much.
+fn selected(buffer: &mut Buffer, area: Rect, app: &App, shown: &Shown, theme: Theme) {
+    let Some(cell) = app.flame.cell(fit::flame_window(app).0) else {
+        return;
+    };
+    let unit = shown.shape().measure.unit();
+    let number = |value: u64| match unit {
+        Unit::Bytes => human::bytes(value as f64),
+        _ => format!("{} blocks", human::count(i64::try_from(value).unwrap_or(i64::MAX))),
+    };
+    let of = |value: u64, whole: u64| human::share(value as f64 / whole.max(1) as f64);
+    let (name, own) = match cell.what {
+        What::More { parent, skip } => {
+            let count = shown.children(parent).len().saturating_sub(skip);
+            (format!("{count} more functions, each too small to draw; Enter opens them"), None)
+        }
+        What::Node(node) => (name_of(shown, node), Some(shown.own(node))),
+    };
+    text::put(buffer, theme, text::line(area, 0), 1, &name, theme.key());
+    let total = shown.value(TOP);
+    let mut words = format!("{} · {} of all", number(cell.value), of(cell.value, total));
+    let top = app.flame.top().node;
+    if top != TOP {
+        words.push_str(&format!(" · {} of the zoom", of(cell.value, shown.value(top))));
+    }
+    if let Some(own) = own.filter(|own| *own > 0) {
+        words.push_str(&format!(" · {} by itself", number(own)));
+    }
+    if let Some(search) = &app.flame.search {
+        let found = search.symbols.len();
+        words.push_str(&format!(
+            " · ~{} matches {found} function(s) with {}",
+            text::clean(&search.pattern),
+            of(search.value, total)
+        ));
+    }
+    text::put(buffer, theme, text::line(area, 1), 1, &words, theme.number());
+}
+
+fn name_of(shown: &Shown, node: ShownId) -> String {
+    match (shown.key(node), shown.symbol(node)) {
+        (Key::All, _) => "everything in the scope".into(),
+        (Key::Noise, _) => "frames of the standard library and of runtimes; . unfolds them".into(),
+        (_, Some(symbol)) => match (&symbol.file, symbol.line) {
+            (Some(file), Some(line)) => format!("{}  ({file}:{line})", symbol.sym),
+            _ => symbol.sym.clone(),
+        },
+        _ => String::new(),
+    }
+}

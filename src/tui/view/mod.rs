@@ -1,0 +1,19 @@
+//! Draws the state. One file a region, each with one `render`.
+//!
+//! Reads: [`App`](crate::tui::state::App). Writes: a buffer.
+//!
+//! Invariant: drawing changes nothing, and whatever text comes from a recording passes
+//! [`text::clean`] on its way to the buffer.
+
+pub mod screen;
+pub mod header;
+pub mod tabs;
+pub mod scope;
+pub mod suspects;
+pub mod detail;
+pub mod flame;
+pub mod table;
+pub mod sql;
+pub mod popup;
+pub mod status;
+pub mod text;

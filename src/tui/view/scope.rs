@@ -1,0 +1,44 @@
+//! The third row: the filters as chips; in the flamegraph, what its measure means.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use crate::tui::state::{App, Lens};
+use crate::tui::theme::Theme;
+use crate::tui::view::text;
+
+/// Draws it.
+pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
+    if area.is_empty() {
+        return;
+    }
+    let mut x = 1 + text::put(buffer, theme, area, 1, "scope", theme.dim());
+    let filters = app.scope.now().filters();
+    if app.lens == Lens::Flame
+        && let Some((title, _)) = &app.flame.over
+    {
+        let over = format!("[rows of: {title}]");
+        x += 1 + text::put(buffer, theme, area, x + 1, &over, theme.chip());
+    } else if filters.is_empty() {
+        x += 1 + text::put(buffer, theme, area, x + 1, "everything", theme.chip());
+        let hint = "+ adds a filter, c asks a question";
+        if app.lens != Lens::Flame {
+            text::put(buffer, theme, area, x + 2, hint, theme.dim());
+        }
+    } else {
+        for filter in filters {
+            let chip = format!("[{}]", filter.label());
+            x += 1 + text::put(buffer, theme, area, x + 1, &chip, theme.chip());
+        }
+    }
+    let left = Rect { x: area.x + x.min(area.width), width: area.width.saturating_sub(x), ..area };
+    if app.lens == Lens::Flame {
+        let words = format!("{}: {}", app.flame.measure.title(), app.flame.measure.definition());
+        if text::put_right(buffer, theme, left, &format!("  {words}"), theme.dim()) == 0 {
+            let title = app.flame.measure.title();
+            text::put_right(buffer, theme, left, &format!("  {title}"), theme.title());
+        }
+    } else if !filters.is_empty() {
+        text::put_right(buffer, theme, left, "  x drops the last, u undoes", theme.dim());
+    }
+}

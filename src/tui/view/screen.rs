@@ -1,0 +1,59 @@
+//! The whole screen; where its parts stand is drawn in [`layout`](crate::tui::layout).
+
+use ratatui::Frame;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::widgets::{Clear, Widget};
+
+use crate::tui::layout::{self, COLUMNS_MIN, ROWS_MIN};
+use crate::tui::state::{App, Lens, Pane};
+use crate::tui::theme::{Focus, Theme};
+use crate::tui::view::{
+    detail, flame, header, popup, scope, sql, status, suspects, table, tabs, text,
+};
+
+/// Draws everything.
+pub fn render(frame: &mut Frame<'_>, app: &App, theme: Theme) {
+    let area = frame.area();
+    render_into(frame.buffer_mut(), area, app, theme);
+}
+
+/// Draws everything into a buffer.
+pub fn render_into(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
+    Clear.render(area, buffer);
+    let is_of_this_size = (area.width, area.height) == app.size;
+    if !layout::is_large_enough((area.width, area.height)) || !is_of_this_size {
+        let notice = format!(
+            "rheaper needs {COLUMNS_MIN}x{ROWS_MIN}; this is {}x{}",
+            area.width, area.height
+        );
+        text::put(buffer, theme, text::line(area, 0), 0, &notice, theme.error());
+        return;
+    }
+    let regions = layout::regions(app);
+    header::render(buffer, regions.header, app, theme);
+    tabs::render(buffer, regions.tabs, app, theme);
+    scope::render(buffer, regions.scope, app, theme);
+    let focus = |pane: Pane| match app.pane == pane {
+        true => Focus::Here,
+        false => Focus::Elsewhere,
+    };
+    match app.lens {
+        Lens::Suspects => {
+            suspects::render(buffer, regions.main, app, theme, focus(Pane::Main));
+            detail::render(buffer, regions.detail, app, theme, focus(Pane::Detail));
+        }
+        Lens::Flame => flame::render(buffer, regions.main, app, theme),
+        Lens::Rows => {
+            table::render(buffer, regions.main, app, theme, focus(Pane::Main));
+            detail::render(buffer, regions.detail, app, theme, focus(Pane::Detail));
+        }
+        Lens::Sql => {
+            sql::render(buffer, regions.main, app, theme, focus(Pane::Main));
+            table::render(buffer, regions.detail, app, theme, focus(Pane::Detail));
+        }
+    }
+    status::render(buffer, regions.status, app, theme);
+    status::render_footer(buffer, regions.footer, app, theme);
+    popup::render(buffer, layout::popup(app), app, theme);
+}

@@ -1,0 +1,109 @@
+//! The last two rows: what happened, and the keys of the current state.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use unicode_width::UnicodeWidthStr;
+
+use crate::database::human;
+use crate::tui::keymap::{self, Rank};
+use crate::tui::state::{App, Lens, Tone};
+use crate::tui::terminal::Mouse;
+use crate::tui::theme::Theme;
+use crate::tui::view::table::total_text;
+use crate::tui::view::text;
+
+/// Draws the status.
+pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
+    let right = place(app);
+    let taken = text::put_right(buffer, theme, area, &format!("{right} "), theme.dim());
+    let left = Rect { width: area.width.saturating_sub(taken + 1), ..area };
+    let (words, style) = match (running(app), &app.note) {
+        (_, Some(note)) if note.tone == Tone::Bad => (format!("! {}", note.text), theme.error()),
+        (_, Some(note)) => (note.text.clone(), Style::new()),
+        (Some(running), None) => (running, theme.number()),
+        (None, None) => (String::new(), Style::new()),
+    };
+    text::put(buffer, theme, left, 1, &words, style);
+}
+
+/// Draws the keys: the most important first, as many as there is room for.
+pub fn render_footer(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
+    let mut shown: Vec<_> = keymap::bindings(app.contexts())
+        .filter(|it| it.rank != Rank::Help && is_useful(app, it.action))
+        .collect();
+    shown.sort_by_key(|it| it.rank);
+    let mut chosen = Vec::new();
+    let mut width = 1;
+    for binding in shown {
+        let key = binding.keys.first().map(|it| it.spelling()).unwrap_or_default();
+        let needed = key.width() + 1 + binding.label.width() + 2;
+        if width + needed <= usize::from(area.width) + 2 {
+            width += needed;
+            chosen.push((key, binding.label));
+        }
+    }
+    let mut x = 1;
+    for (key, label) in chosen {
+        x += text::put(buffer, theme, area, x, &key, theme.key());
+        x += 1 + text::put(buffer, theme, area, x + 1, label, theme.dim());
+        x += 2;
+    }
+}
+
+/// Whether a key would do something now.
+fn is_useful(app: &App, action: keymap::Action) -> bool {
+    use keymap::Action;
+    match action {
+        Action::DropFilter => !app.scope.now().filters().is_empty(),
+        Action::Undo => app.scope.can_undo(),
+        Action::NextPane => app.lens != Lens::Flame,
+        Action::Back if app.lens == Lens::Flame && app.popups.is_empty() => {
+            !app.flame.zoom.is_empty() || app.flame.over.is_some() || app.flame.callers.is_some()
+        }
+        Action::Back if app.lens == Lens::Rows && app.popups.is_empty() => {
+            app.rows.len() > 1 || app.pane == crate::tui::state::Pane::Detail
+        }
+        _ => true,
+    }
+}
+
+fn running(app: &App) -> Option<String> {
+    let open = app.asked.oldest()?;
+    let since = app.now.saturating_sub(open.since);
+    // What is over in a moment needs no words.
+    if since.as_millis() < 150 {
+        return None;
+    }
+    let spinner = ["|", "/", "-", "\\"][(app.now.as_millis() / 125 % 4) as usize];
+    let took = human::duration(since.as_millis() as f64 * 1e6);
+    Some(format!("{spinner} running for {took}; Ctrl-C stops it"))
+}
+
+/// Where the selection is.
+fn place(app: &App) -> String {
+    let mouse = match app.mouse {
+        Mouse::Captured => "",
+        Mouse::Free => " · mouse off (F2)",
+    };
+    let place = match app.lens {
+        Lens::Suspects => match app.suspects.listed().len() {
+            0 => String::new(),
+            listed => format!("{} of {listed}", app.suspects.cursor.at + 1),
+        },
+        Lens::Flame => match &app.flame.shown {
+            Some(shown) => format!("{} cells", human::count(shown.len() as i64)),
+            None => String::new(),
+        },
+        Lens::Rows | Lens::Sql => match app.table() {
+            Some(table) if !table.is_empty() => {
+                let took = table.elapsed.map(|it| human::duration(it.as_nanos() as f64));
+                let took = took.map(|it| format!(" · {it}")).unwrap_or_default();
+                let row = human::count(table.cursor.at as i64 + 1);
+                format!("row {row} of {}{took}", total_text(table.total))
+            }
+            _ => String::new(),
+        },
+    };
+    format!("{place}{mouse}")
+}

@@ -1,0 +1,203 @@
+//! The list of suspects, and the sentence of the selected one.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use unicode_width::UnicodeWidthStr;
+
+use crate::database::human;
+use crate::tui::state::App;
+use crate::tui::state::suspects::{Accepted, Suspect, squeeze};
+use crate::tui::theme::{Focus, Theme};
+use crate::tui::update::fit;
+use crate::tui::view::text;
+
+/// Columns of the curve.
+const TREND: usize = 12;
+
+/// Draws it.
+pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: Focus) {
+    let inside = text::pane(buffer, theme, area, &title(app), focus);
+    if inside.is_empty() {
+        return;
+    }
+    if let Some(sentence) = empty(app) {
+        let error = app.suspects.error.is_some();
+        let style = if error { theme.error() } else { theme.dim() };
+        for (at, line) in text::wrap(&sentence, usize::from(inside.width)).iter().enumerate() {
+            text::put(buffer, theme, text::line(inside, at as u16), 0, line, style);
+        }
+        return;
+    }
+    let listed = app.suspects.listed();
+    let columns = Columns::of(inside.width, &listed);
+    columns.head(buffer, theme, text::line(inside, 0));
+    let window = fit::suspects_window(app);
+    let top = app.suspects.cursor.top;
+    for row in 0..window {
+        let Some(suspect) = listed.get((top + row) as usize) else {
+            break;
+        };
+        let line = text::line(inside, 1 + row as u16);
+        columns.row(buffer, theme, line, app, suspect);
+        if top + row == app.suspects.cursor.at {
+            select(buffer, theme, line, focus);
+        }
+    }
+    let rows = fit::sentence_rows(app);
+    let below = Rect {
+        y: inside.y + inside.height.saturating_sub(rows),
+        height: rows.min(inside.height),
+        ..inside
+    };
+    sentence(buffer, theme, below, app);
+}
+
+/// Marks the selected line.
+pub fn select(buffer: &mut Buffer, theme: Theme, line: Rect, focus: Focus) {
+    let style = match focus {
+        Focus::Here => theme.selected(),
+        Focus::Elsewhere => theme.selected_elsewhere(),
+    };
+    text::tint(buffer, line, style);
+    text::put(buffer, theme, line, 0, theme.glyph("▶", ">"), Style::new());
+}
+
+fn title(app: &App) -> String {
+    let listed = app.suspects.listed();
+    if app.suspects.all.is_none() {
+        return "suspects".into();
+    }
+    let bytes: i64 = listed.iter().map(|it| it.scope_bytes).sum();
+    let (accepted, held) = app.suspects.accepted_total();
+    let mut title = format!("suspects: {} hold {}", listed.len(), human::bytes(bytes as f64));
+    if accepted > 0 {
+        let what = match app.suspects.accepted {
+            Accepted::Hidden => "hidden",
+            Accepted::Listed => "marked",
+        };
+        title.push_str(&format!(" · {accepted} accepted {what} ({})", human::bytes(held as f64)));
+    }
+    title
+}
+
+fn empty(app: &App) -> Option<String> {
+    if let Some(error) = &app.suspects.error {
+        return Some(format!("! {}", text::clean(&error.message)));
+    }
+    match &app.suspects.all {
+        None => Some("reading…".into()),
+        Some(all) if all.is_empty() && app.scope.now().is_everything() => Some(
+            "Nothing is suspicious: no site holds memory at the end. Press 2 for where memory went, c to ask questions.".into(),
+        ),
+        Some(all) if all.is_empty() => {
+            Some("No suspect is in this scope. Press x to drop the last filter, u to undo.".into())
+        }
+        Some(_) if app.suspects.listed().is_empty() => {
+            Some("All suspects are accepted. Press A to list them.".into())
+        }
+        Some(_) => None,
+    }
+}
+
+struct Columns {
+    kind: usize,
+    site: usize,
+    trend: usize,
+    growth: bool,
+    share: bool,
+}
+
+impl Columns {
+    fn of(width: u16, listed: &[&Suspect]) -> Self {
+        let kind = listed.iter().map(|it| it.label.width()).max().unwrap_or(0).clamp(4, 18);
+        let width = usize::from(width);
+        // mark, live, blocks, kind, site: always. The others as there is room.
+        let needed = 2 + 10 + 7 + kind + 2;
+        let site = |extra: usize| width.saturating_sub(needed + extra);
+        let (share, trend, growth) = match () {
+            () if site(8 + TREND + 2 + 13) >= 28 => (true, TREND, true),
+            () if site(TREND + 2 + 8) >= 20 => (true, TREND, false),
+            () if site(TREND + 2) >= 16 => (false, TREND, false),
+            () => (false, 0, false),
+        };
+        let extra = if share { 8 } else { 0 }
+            + if trend > 0 { trend + 2 } else { 0 }
+            + if growth { 13 } else { 0 };
+        Self { kind, site: site(extra), trend, growth, share }
+    }
+
+    fn cells(&self, texts: [&str; 7]) -> String {
+        let [live, share, blocks, trend, growth, kind, site] = texts;
+        let mut line = format!("  {live:>9} ");
+        if self.share {
+            line.push_str(&format!("{share:>7} "));
+        }
+        line.push_str(&format!("{blocks:>6} "));
+        if self.trend > 0 {
+            line.push_str(&format!("{trend:<width$}  ", width = self.trend));
+        }
+        if self.growth {
+            line.push_str(&format!("{growth:>12} "));
+        }
+        line.push_str(&format!("{kind:<width$}  {site}", width = self.kind));
+        line
+    }
+
+    fn head(&self, buffer: &mut Buffer, theme: Theme, line: Rect) {
+        let texts =
+            ["live", "share", "blocks", "over time", "growth", "kind", "first own function"];
+        text::put(buffer, theme, line, 0, &self.cells(texts), theme.dim());
+    }
+
+    fn row(&self, buffer: &mut Buffer, theme: Theme, line: Rect, app: &App, suspect: &Suspect) {
+        let curve = app.suspects.trends.get(&suspect.id);
+        let curve = curve.map(|curve| squeeze(curve, TREND)).unwrap_or_default();
+        let max = curve.iter().copied().max().unwrap_or(0);
+        let sign = if suspect.slope > 0.0 { "+" } else { "" };
+        let site = match app.suspects.is_accepted(suspect) {
+            true => format!("(accepted) {}", suspect.function),
+            false => suspect.function.clone(),
+        };
+        let texts = [
+            human::bytes(suspect.scope_bytes as f64),
+            human::share(suspect.live_share),
+            human::count_short(suspect.scope_blocks as f64),
+            theme.spark(&curve, max),
+            format!("{sign}{}/s", human::bytes(suspect.slope.round())),
+            suspect.label.clone(),
+            text::cut_front(&text::clean(&site), self.site, theme).into_owned(),
+        ];
+        let all = self.cells(texts.each_ref().map(String::as_str));
+        text::put(buffer, theme, line, 0, &all, Style::new());
+        let x = self.cells([&texts[0], &texts[1], &texts[2], &texts[3], &texts[4], "", ""]).width();
+        let start = x.saturating_sub(self.kind + 2) as u16;
+        if start < line.width {
+            let kind = Rect {
+                x: line.x + start,
+                width: (self.kind as u16).min(line.width - start),
+                ..line
+            };
+            text::tint(buffer, kind, theme.suspect(&suspect.label));
+        }
+    }
+}
+
+fn sentence(buffer: &mut Buffer, theme: Theme, area: Rect, app: &App) {
+    let Some(suspect) = app.suspects.selected() else {
+        return;
+    };
+    if area.is_empty() {
+        return;
+    }
+    let rule = theme.glyph("─", "-").repeat(usize::from(area.width));
+    text::put(buffer, theme, text::line(area, 0), 0, &rule, theme.dim());
+    let words = text::clean(&suspect.sentence).into_owned();
+    let lines = text::wrap(&words, usize::from(area.width));
+    let room = usize::from(area.height.saturating_sub(1));
+    for (at, line) in lines.iter().take(room).enumerate() {
+        let cut = at + 1 == room && lines.len() > room;
+        let line = if cut { format!("{line}…") } else { line.clone() };
+        text::put(buffer, theme, text::line(area, at as u16 + 1), 0, &line, theme.key());
+    }
+}

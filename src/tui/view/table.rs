@@ -1,0 +1,271 @@
+//! A table: column names with their sorting and filters, and the rows in the window.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use unicode_width::UnicodeWidthStr;
+
+use crate::database::human;
+use crate::database::page::{Comparison, Order};
+use crate::database::table::{Unit, Value};
+use crate::tui::state::table::{Place, TableState, Total};
+use crate::tui::state::{App, Lens};
+use crate::tui::theme::{Focus, Theme};
+use crate::tui::update::fit;
+use crate::tui::view::suspects::select;
+use crate::tui::view::text;
+
+/// The widest that a column gets by itself.
+const WIDTH_MAX: usize = 48;
+
+/// Draws the table that is shown.
+pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: Focus) {
+    if area.is_empty() {
+        return;
+    }
+    let Some(table) = app.table() else {
+        text::pane(buffer, theme, area, "rows", focus);
+        return;
+    };
+    let inside = text::pane(buffer, theme, area, &title(app, table), focus);
+    if inside.is_empty() {
+        return;
+    }
+    if let Some(words) = instead(table) {
+        let style = if table.error.is_some() { theme.error() } else { theme.dim() };
+        for (at, line) in text::wrap(&words, usize::from(inside.width)).iter().enumerate() {
+            text::put(buffer, theme, text::line(inside, at as u16), 0, line, style);
+        }
+        if table.error.is_some() || !table.is_loaded() {
+            return;
+        }
+    }
+    let columns = columns(table, usize::from(inside.width), fit::table_window(app));
+    let head = text::line(inside, 0);
+    for column in &columns {
+        let style = match column.at == table.column {
+            true => theme.title().patch(theme.selected_elsewhere()),
+            false => theme.title(),
+        };
+        put_cell(buffer, theme, head, column, &column.head, style);
+    }
+    for row in 0..fit::table_window(app) {
+        let at = table.cursor.top + row;
+        if at >= table.len() {
+            break;
+        }
+        let line = text::line(inside, 1 + row as u16);
+        match table.row(at) {
+            Some(values) => draw_row(buffer, theme, line, &columns, values, table),
+            None => {
+                text::put(buffer, theme, line, 2, "…", theme.dim());
+            }
+        }
+        if at == table.cursor.at {
+            select(buffer, theme, line, focus);
+            underline_cell(buffer, line, &columns, table, theme);
+        }
+    }
+}
+
+/// "17", "more than 500": how many rows there are.
+pub fn total_text(total: Total) -> String {
+    match total {
+        Total::Exactly(rows) => human::count(i64::try_from(rows).unwrap_or(i64::MAX)),
+        Total::AtLeast(rows) => {
+            format!(">{}", human::count(i64::try_from(rows).unwrap_or(i64::MAX)))
+        }
+    }
+}
+
+struct Drawn {
+    at: usize,
+    x: u16,
+    width: usize,
+    unit: Unit,
+    head: String,
+}
+
+fn title(app: &App, table: &TableState) -> String {
+    let rows = format!("{} rows", total_text(table.total));
+    let mut title = match app.lens {
+        Lens::Sql => {
+            let tab = app.sql.tab + 1;
+            format!("{tab}/{} {}: {rows}", app.sql.tabs.len(), text::clean(&table.title))
+        }
+        _ => format!("{}: {rows}", text::clean(&table.title)),
+    };
+    if !table.is_loaded() && table.error.is_none() {
+        title = format!("{} · running…", text::clean(&table.title));
+    }
+    if let (Lens::Sql, Some(elapsed)) = (app.lens, table.elapsed) {
+        let age = app.now.saturating_sub(table.ran_at).as_secs();
+        let took = human::duration(elapsed.as_nanos() as f64);
+        let age = human::duration((age * 1_000_000_000) as f64);
+        title.push_str(&format!(" · took {took}, {age} ago"));
+    }
+    title
+}
+
+fn instead(table: &TableState) -> Option<String> {
+    if let Some(error) = &table.error {
+        return Some(format!("! {}", text::clean(&error.message)));
+    }
+    if !table.is_loaded() {
+        return Some(" running… Ctrl-C stops it".into());
+    }
+    if !table.is_empty() {
+        return None;
+    }
+    Some(match table.view.filters.is_empty() {
+        true => "\n no rows: nothing in the recording answers this, in this scope (x drops the last filter)".into(),
+        false => "\n no rows match the column filters; _ drops them".into(),
+    })
+}
+
+/// The columns that fit, from the pinned ones on, scrolled so that the selected one is seen.
+fn columns(table: &TableState, width: usize, window: u64) -> Vec<Drawn> {
+    let order = table.order();
+    let mut drawn: Vec<Drawn> = order.iter().map(|at| measure(table, *at, window)).collect();
+    let pinned = order.iter().filter(|at| is_pinned(table, **at)).count();
+    let mut first = pinned;
+    loop {
+        let mut x = 2;
+        let mut seen = false;
+        for (place, column) in drawn.iter_mut().enumerate() {
+            let skipped = place >= pinned && place < first;
+            column.x = if skipped || x >= width { u16::MAX } else { x as u16 };
+            if skipped {
+                continue;
+            }
+            let whole = x + column.width <= width;
+            seen |= column.at == table.column && (whole || place <= first);
+            x += column.width + 2;
+        }
+        if seen || first + 1 >= drawn.len() {
+            break;
+        }
+        first += 1;
+    }
+    drawn.retain(|column| column.x != u16::MAX);
+    if let Some(last) = drawn.last_mut() {
+        last.width = last.width.min(width.saturating_sub(usize::from(last.x)));
+    }
+    drawn
+}
+
+fn is_pinned(table: &TableState, at: usize) -> bool {
+    table.looks.get(at).is_some_and(|look| look.place == Place::Pinned)
+}
+
+fn measure(table: &TableState, at: usize, window: u64) -> Drawn {
+    let (name, unit) = match table.columns.get(at) {
+        Some(column) => (text::clean(&column.name).into_owned(), column.unit),
+        None => (String::new(), Unit::None),
+    };
+    let mut head = name.clone();
+    if let Some(sort) = table.view.sort.first().filter(|sort| sort.column == name) {
+        head.push_str(if sort.order == Order::Descending { " ↓" } else { " ↑" });
+    }
+    if let Some(filter) = table.view.filters.iter().find(|it| it.column == name) {
+        head.push_str(&format!(" {}", comparison(&filter.comparison, unit)));
+    }
+    let top = table.cursor.top;
+    let values = (top..top + window).filter_map(|row| table.row(row)?.get(at));
+    let widest = values.map(|value| shown(value, unit).width().min(WIDTH_MAX)).max();
+    let natural = widest.unwrap_or(0).max(head.width()).max(2) as i64;
+    let extra = table.looks.get(at).map_or(0, |look| i64::from(look.extra_width));
+    Drawn { at, x: 0, width: (natural + extra).clamp(2, 400) as usize, unit, head }
+}
+
+/// A filter as it would be typed.
+fn comparison(comparison: &Comparison, unit: Unit) -> String {
+    let value = |value: &Value| human::value(value, unit);
+    match comparison {
+        Comparison::Equal(it) => format!("={}", value(it)),
+        Comparison::NotEqual(it) => format!("!={}", value(it)),
+        Comparison::Less(it) => format!("<{}", value(it)),
+        Comparison::AtMost(it) => format!("<={}", value(it)),
+        Comparison::More(it) => format!(">{}", value(it)),
+        Comparison::AtLeast(it) => format!(">={}", value(it)),
+        Comparison::Between(low, high) => format!("{}..{}", value(low), value(high)),
+        Comparison::Contains(text) => format!("has {text}"),
+        Comparison::Matches(pattern) => format!("~{pattern}"),
+        Comparison::IsNull => "null".into(),
+        Comparison::IsNotNull => "!null".into(),
+    }
+}
+
+fn shown(value: &Value, unit: Unit) -> String {
+    match (value, unit) {
+        (Value::Null, Unit::Moment | Unit::Thread) => "never".into(),
+        (Value::Null, _) => "-".into(),
+        _ => human::value(value, unit),
+    }
+}
+
+fn draw_row(
+    buffer: &mut Buffer,
+    theme: Theme,
+    line: Rect,
+    columns: &[Drawn],
+    values: &[Value],
+    table: &TableState,
+) {
+    for column in columns {
+        let Some(value) = values.get(column.at) else {
+            continue;
+        };
+        let style = match (value, is_pinned(table, column.at)) {
+            (Value::Null, _) => theme.dim(),
+            (_, true) => theme.key(),
+            (Value::Integer(_) | Value::Real(_), _) if column.unit == Unit::Bytes => theme.number(),
+            _ => Style::new(),
+        };
+        let text = text::clean(&shown(value, column.unit)).into_owned();
+        put_cell(buffer, theme, line, column, &text, style);
+    }
+}
+
+fn put_cell(
+    buffer: &mut Buffer,
+    theme: Theme,
+    line: Rect,
+    column: &Drawn,
+    text: &str,
+    style: Style,
+) {
+    if column.x >= line.width {
+        return;
+    }
+    let area = Rect {
+        x: line.x + column.x,
+        width: (column.width as u16).min(line.width - column.x),
+        ..line
+    };
+    match column.unit.is_numeric() && text.width() <= usize::from(area.width) {
+        true => text::put_right(buffer, theme, area, text, style),
+        false => text::put(buffer, theme, area, 0, text, style),
+    };
+}
+
+/// The selected cell of the selected row.
+fn underline_cell(
+    buffer: &mut Buffer,
+    line: Rect,
+    columns: &[Drawn],
+    table: &TableState,
+    theme: Theme,
+) {
+    let Some(column) = columns.iter().find(|column| column.at == table.column) else {
+        return;
+    };
+    if column.x < line.width {
+        let area = Rect {
+            x: line.x + column.x,
+            width: (column.width as u16).min(line.width - column.x),
+            ..line
+        };
+        text::tint(buffer, area, theme.selected_elsewhere().patch(theme.key()));
+    }
+}

@@ -1,0 +1,39 @@
+//! The second row: the lenses, and how much lived over time.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use crate::tui::state::App;
+use crate::tui::state::suspects::squeeze;
+use crate::tui::theme::Theme;
+use crate::tui::update::mouse;
+use crate::tui::view::text;
+
+/// Draws it.
+pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
+    let mut end = 0;
+    for (x, width, lens) in mouse::tabs() {
+        let (digit, name) = lens.title();
+        let style = match lens == app.lens {
+            true => theme.title().patch(theme.selected()),
+            false => theme.key(),
+        };
+        text::put(buffer, theme, area, x, &format!("{digit} {name}"), style);
+        end = x + width;
+    }
+    let room = area.width.saturating_sub(end + 2);
+    let label = "live ";
+    if room < 8 || app.facts.curve.is_empty() {
+        return;
+    }
+    let with_label = room >= 24;
+    let width = (room - if with_label { label.len() as u16 } else { 0 }).min(60);
+    let curve = squeeze(&app.facts.curve, usize::from(width));
+    let max = app.facts.curve.iter().copied().max().unwrap_or(0);
+    let spark = theme.spark(&curve, max);
+    text::put_right(buffer, theme, area, &spark, theme.number());
+    if with_label {
+        let left = Rect { width: area.width - width, ..area };
+        text::put_right(buffer, theme, left, label, theme.dim());
+    }
+}

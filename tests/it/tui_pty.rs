@@ -1,0 +1,215 @@
+//! The real binary in a pseudo-terminal: the path to a leak, and the terminal given back.
+
+use crate::tui_fixture::{database, leaky_server};
+use crate::tui_terminal::Terminal;
+
+const ENTER: &str = "\r";
+const ESCAPE: &str = "\x1b";
+const DOWN: &str = "\x1b[B";
+
+struct Place {
+    directory: tempfile::TempDir,
+    path: std::path::PathBuf,
+}
+
+fn place() -> Place {
+    let (directory, path) = database(&leaky_server());
+    let source = directory.path().join("examples/server");
+    std::fs::create_dir_all(&source).unwrap();
+    let lines: Vec<String> = (1..=60)
+        .map(|line| match line {
+            41 => "        self.map.insert(key, value); // never removed".to_owned(),
+            line => format!("    // line {line}"),
+        })
+        .collect();
+    std::fs::write(source.join("cache.rs"), lines.join("\n")).unwrap();
+    Place { directory, path }
+}
+
+fn explore(place: &Place, size: (u16, u16)) -> Terminal {
+    let terminal = Terminal::explore(&place.path, place.directory.path(), size, &[]);
+    terminal.see("suspects:");
+    terminal
+}
+
+#[test]
+fn a_newcomer_reads_the_first_sentence_and_lands_on_the_line() {
+    let place = place();
+    let mut terminal = explore(&place, (80, 24));
+    terminal.see("#1 steady leak");
+    terminal.press(ENTER);
+    terminal.see("▸backtrace 1");
+    terminal.press(ENTER);
+    terminal.see("▸examples/server/cache.rs:41");
+    terminal.see("self.map.insert(key, value); // never removed");
+    terminal.press(ESCAPE);
+    terminal.wait("no pop-up", |screen| !screen.contents().contains("▸examples"));
+    terminal.press("q");
+    assert!(terminal.ended().success());
+    terminal.is_given_back();
+}
+
+#[test]
+fn never_freed_older_than_is_asked_with_a_typed_duration() {
+    let place = place();
+    let mut terminal = explore(&place, (100, 30));
+    terminal.press("c");
+    terminal.see("questions");
+    terminal.press("never freed older than");
+    terminal.see("1 of ");
+    terminal.press(ENTER);
+    terminal.see("how old a block must be");
+    terminal.press("soon");
+    terminal.press(ENTER);
+    terminal.see("expected a duration");
+    terminal.press("\x15"); // Ctrl-U empties the field
+    terminal.press("10m");
+    terminal.press(ENTER);
+    let rows = terminal.see("older than an age (10m): 5 rows");
+    assert!(rows.contains("Cache::insert"), "{rows}");
+    terminal.press(DOWN);
+    terminal.press(ENTER);
+    terminal.see("▸backtrace");
+    terminal.see("session::open");
+    terminal.press(ENTER);
+    terminal.see("▸examples/server/cache.rs:41");
+    terminal.press(ESCAPE);
+    terminal.wait("no pop-up", |screen| !screen.contents().contains("▸examples"));
+    terminal.press("q");
+    assert!(terminal.ended().success());
+    terminal.is_given_back();
+}
+
+#[test]
+fn the_editor_gets_file_and_line() {
+    let place = place();
+    let stub = place.directory.path().join("stub-editor");
+    std::fs::write(&stub, "#!/bin/sh\necho \"$@\" > called\n").unwrap();
+    std::fs::set_permissions(&stub, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let editor = stub.to_str().unwrap().to_owned();
+    let env = [("EDITOR", editor.as_str())];
+    let mut terminal = Terminal::explore(&place.path, place.directory.path(), (80, 24), &env);
+    terminal.see("#1 steady leak");
+    terminal.press("o");
+    let called = place.directory.path().join("called");
+    terminal.wait("the editor called", |_| {
+        std::fs::read_to_string(&called)
+            .is_ok_and(|it| it.starts_with("+41 ") && it.ends_with("cache.rs\n"))
+    });
+    terminal.see("#1 steady leak");
+    terminal.press("y");
+    terminal.sent(b"\x1b]52;c;");
+    terminal.press("q");
+    assert!(terminal.ended().success());
+    terminal.is_given_back();
+}
+
+#[test]
+fn signals_give_the_terminal_back_and_end_by_themselves() {
+    let place = place();
+    for signal in [libc::SIGTERM, libc::SIGHUP, libc::SIGINT] {
+        let mut terminal = explore(&place, (80, 24));
+        terminal.signal(signal);
+        let status = terminal.ended();
+        assert!(!status.success(), "signal {signal}: {status:?}");
+        terminal.is_given_back();
+    }
+}
+
+#[test]
+fn ctrl_c_twice_quits() {
+    let place = place();
+    let mut terminal = explore(&place, (80, 24));
+    terminal.press("\x03");
+    terminal.see("press Ctrl-C again to quit");
+    terminal.press("\x03");
+    assert!(terminal.ended().success());
+    terminal.is_given_back();
+}
+
+#[cfg(debug_assertions)]
+#[test]
+fn a_panic_gives_the_terminal_back() {
+    let place = place();
+    let env = [("RHEAPER_TEST_PANIC", "1")];
+    let mut terminal = Terminal::explore(&place.path, place.directory.path(), (80, 24), &env);
+    assert!(!terminal.ended().success());
+    terminal.is_given_back();
+    terminal.see("asked to panic");
+}
+
+#[test]
+fn ctrl_z_stops_and_fg_continues_twice() {
+    let place = place();
+    let mut terminal = explore(&place, (80, 24));
+    for _ in 0..2 {
+        terminal.press("\x1a");
+        terminal.is_given_back();
+        terminal.wait("the explorer again", |screen| {
+            // It may not have stopped yet, so it is told to go on until it does.
+            terminal.signal(libc::SIGCONT);
+            screen.alternate_screen() && screen.contents().contains("suspects:")
+        });
+    }
+    terminal.press("q");
+    assert!(terminal.ended().success());
+    terminal.is_given_back();
+}
+
+#[test]
+fn an_endless_query_leaves_the_keys_alive_and_can_be_stopped() {
+    let place = place();
+    let mut terminal = explore(&place, (100, 30));
+    terminal.press("7");
+    terminal.see("Ask anything");
+    terminal.press(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n",
+    );
+    terminal.press("\x1b[15~"); // F5
+    terminal.see("running");
+    terminal.press("1");
+    terminal.see("suspects:");
+    terminal.press("7");
+    terminal.see("running");
+    terminal.press("\x03");
+    terminal.see("stopped");
+    terminal.press("\x03");
+    terminal.press("\x03");
+    assert!(terminal.ended().success());
+    terminal.is_given_back();
+}
+
+#[test]
+fn any_size_from_one_by_one_is_survived() {
+    let place = place();
+    let mut terminal = explore(&place, (80, 24));
+    for size in [(1, 1), (200, 60), (39, 9), (3, 3), (40, 10), (500, 100), (80, 24)] {
+        terminal.resize(size);
+        if size.0 >= 40 {
+            terminal.see("Suspects");
+        }
+    }
+    terminal.press("q");
+    assert!(terminal.ended().success());
+    terminal.is_given_back();
+}
+
+#[test]
+fn without_colours_every_cell_has_the_default_ones() {
+    let place = place();
+    let env = [("NO_COLOR", "1"), ("RHEAPER_ASCII", "1")];
+    let mut terminal = Terminal::explore(&place.path, place.directory.path(), (80, 24), &env);
+    terminal.see("#1 steady leak");
+    terminal.press("2");
+    let text = terminal.see(">all");
+    assert!(text.is_ascii(), "{text}");
+    terminal.wait("no colours", |screen| {
+        let cells =
+            (0..24).flat_map(|row| (0..80).filter_map(move |column| screen.cell(row, column)));
+        cells.into_iter().all(|cell| {
+            cell.fgcolor() == vt100::Color::Default && cell.bgcolor() == vt100::Color::Default
+        })
+    });
+    terminal.press("q");
+    assert!(terminal.ended().success());
+}
