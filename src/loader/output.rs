@@ -8,8 +8,10 @@
 //! - What is there and is not a rheaper database stays, whatever the caller asks for.
 //! - A temporary file that is not renamed is removed.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -26,6 +28,9 @@ const SQLITE_HEADER_BYTES: usize = 100;
 
 /// Pages of this size made the smallest and the fastest file of those that were measured.
 const PAGE_BYTES: u32 = 8192;
+
+/// How the name of a file under construction ends.
+const TEMPORARY_SUFFIX: &str = ".loading";
 
 /// A database under construction.
 #[derive(Debug)]
@@ -66,17 +71,20 @@ impl Output {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        let mut hidden = std::ffi::OsString::from(".");
-        hidden.push(name);
-        hidden.push(format!(".{}.loading", std::process::id()));
-        let temporary = directory.join(hidden);
-        OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW)
-            .open(&temporary)
-            .map_err(failed)?;
+        remove_abandoned(directory, name);
+        let temporary = directory.join(hidden_name(name, std::process::id()));
+        let create = || {
+            OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW)
+                .open(&temporary)
+        };
+        create().map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => LoadError::busy(path),
+            _ => failed(error),
+        })?;
         Ok(Self { path: path.to_owned(), temporary: Temporary { path: temporary, kept: false } })
     }
 
@@ -125,6 +133,39 @@ impl Output {
             let _ = File::open(parent).and_then(|directory| directory.sync_all());
         }
         Ok(bytes)
+    }
+}
+
+/// `.name.pid.loading`: hidden, and telling whose it is.
+fn hidden_name(name: &OsStr, pid: u32) -> OsString {
+    let mut hidden = OsString::from(".");
+    hidden.push(name);
+    hidden.push(format!(".{pid}{TEMPORARY_SUFFIX}"));
+    hidden
+}
+
+/// Removes what a loader that was killed has left for the same output.
+fn remove_abandoned(directory: &Path, name: &OsStr) {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return;
+    };
+    let mut prefix = OsString::from(".");
+    prefix.push(name);
+    prefix.push(".");
+    for entry in entries.flatten() {
+        let found = entry.file_name();
+        let pid = found
+            .as_bytes()
+            .strip_prefix(prefix.as_bytes())
+            .and_then(|rest| rest.strip_suffix(TEMPORARY_SUFFIX.as_bytes()))
+            .and_then(|pid| std::str::from_utf8(pid).ok())
+            .and_then(|pid| pid.parse::<u32>().ok());
+        let is_abandoned =
+            pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists());
+        if is_abandoned && Path::new("/proc/self").exists() {
+            // If it can't be removed, it is only in nobody's way.
+            let _ = fs::remove_file(entry.path());
+        }
     }
 }
 

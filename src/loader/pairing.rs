@@ -72,7 +72,6 @@ pub(in crate::loader) struct Live {
     pub(in crate::loader) thread: Thread,
     /// How many blocks its thread had made, itself included.
     pub(in crate::loader) nth: u32,
-    stream: StreamId,
     /// The row that it continues, times two, plus one if it moved; 0: none.
     continues: u64,
 }
@@ -138,15 +137,8 @@ impl Pairing {
         if !self.doubts.is_empty() {
             self.settle_until(by.at, sink);
         }
-        let mut block = Live {
-            made: by.at,
-            size: made.size,
-            site,
-            thread: by.thread,
-            nth: 0,
-            stream: by.stream,
-            continues: 0,
-        };
+        let mut block =
+            Live { made: by.at, size: made.size, site, thread: by.thread, nth: 0, continues: 0 };
         if let How::Realloc { old } = made.how {
             let old_row = self.regrown.remove(&by.stream).unwrap_or(0);
             let moved = old_row != 0 && old != made.address;
@@ -218,11 +210,6 @@ impl Pairing {
                 self.losses.unknown_regrown += 1;
             }
         }
-    }
-
-    /// Blocks alive now.
-    pub(in crate::loader) fn live_blocks(&self) -> usize {
-        self.live.len()
     }
 
     /// What could not be paired.

@@ -17,7 +17,7 @@ use crate::loader::rows::{Failure, Nanos, Site, Thread};
 use crate::loader::stacks::{Sites, Stacks};
 use crate::loader::survey::Survey;
 use crate::loader::symbols::{Call, ModuleSymbols, Symbols};
-use crate::loader::totals::{SiteTotals, ThreadTotals, Totals};
+use crate::loader::totals::{END_SHARE, SiteTotals, ThreadTotals, Totals};
 
 /// Inserts all rows into a table with so many columns.
 pub(in crate::loader) fn fill<P: Params>(
@@ -111,6 +111,31 @@ pub(in crate::loader) fn write_stacks(
     let rows = (1_u32..).zip(used_stacks);
     fill(connection, "stacks", 3, rows.map(|(id, (parent, call))| (id, parent, call)))?;
     fill(connection, "backtrace_stacks", 2, (1_u32..).zip(of_sites))
+}
+
+/// What was freed at the end of a run whose end nobody knew while its events passed: one look at
+/// all rows, needed only where a recording was cut off.
+pub(in crate::loader) fn count_freed_at_end(
+    connection: &Connection,
+    totals: &mut Totals,
+    duration: Nanos,
+) -> Result<()> {
+    let share = duration.0 / END_SHARE;
+    let mut sums = connection.prepare(
+        "SELECT ifnull(bt, 0), count(*), sum(size) FROM allocations
+         WHERE dealloc_after >= ?1 AND dealloc_after - alloc_after >= ?2 GROUP BY bt",
+    )?;
+    for site in &mut totals.sites {
+        (site.freed_at_end_blocks, site.freed_at_end_bytes) = (0, 0);
+    }
+    let from = integer(duration.0.saturating_sub(share));
+    let mut rows = sums.query([from, integer(share)])?;
+    while let Some(row) = rows.next()? {
+        let site = &mut totals.sites[row.get::<_, u32>(0)? as usize];
+        site.freed_at_end_blocks = row.get::<_, i64>(1)?.cast_unsigned();
+        site.freed_at_end_bytes = row.get::<_, i64>(2)?.cast_unsigned();
+    }
+    Ok(())
 }
 
 /// What a site's row needs beside its totals.

@@ -19,7 +19,7 @@ use crate::loader::stream::{How, Made};
 
 /// A block that lived at least 1/50 of the run and was freed in the last 1/50 of it was "freed at
 /// the end".
-const END_SHARE: u64 = 50;
+pub(in crate::loader) const END_SHARE: u64 = 50;
 
 /// Threads with numbers below this are found by index.
 const DENSE_THREADS: u32 = 1 << 16;
@@ -347,7 +347,7 @@ fn note_peak(totals: &mut SiteTotals, peak_number: u64) {
 
 /// Freed in the last 1/50 of the run after living at least 1/50 of it.
 #[inline]
-pub(in crate::loader) fn is_freed_at_end(at: u64, life: u64, duration: u64) -> bool {
+fn is_freed_at_end(at: u64, life: u64, duration: u64) -> bool {
     let share = duration / END_SHARE;
-    at >= duration.saturating_sub(share) && life >= share && duration > 0
+    at >= duration.saturating_sub(share) && life >= share
 }
