@@ -14,7 +14,7 @@
 -- column survivor_share : share  of them, alive at the end
 -- column survivor_bytes : bytes  bytes of the survivors
 -- view   table
-WITH width(n) AS (SELECT coalesce((SELECT value FROM meta WHERE key = 'site_slices'), 1)),
+WITH width(n) AS (SELECT coalesce((SELECT value FROM meta WHERE key = 'slices_a_point'), 1)),
 -- The last slice that is old enough, and with which a row of site_timeline ends.
 cut(slice, after) AS (
     SELECT max(slice), max(to_after) FROM timeline, width

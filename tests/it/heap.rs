@@ -478,7 +478,7 @@ impl Heap {
             ("peak_after", self.peak().1),
             ("slices", self.slices),
             ("slice_ns", self.width),
-            ("site_slices", self.group),
+            ("slices_a_point", self.group),
         ] {
             insert(db, "meta", params![key, value]);
         }

@@ -2,17 +2,18 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on should stop")]
 
 mod format;
-mod load;
-mod load_damage;
-mod load_rollups;
-mod load_symbols;
-mod support;
 mod cli;
 mod gate;
-mod heap;
+mod prompt;
 mod queries;
 mod queries_twins_blocks;
 mod queries_twins_sites;
+mod heap;
+mod load;
+mod support;
+mod load_damage;
+mod load_rollups;
+mod load_symbols;
 mod tui;
 mod tui_walk;
 mod screens;
