@@ -2,6 +2,7 @@
 //!
 //! `INSTA_UPDATE=always cargo test --test it screens` accepts what is drawn now.
 
+use rheaper::database::canned::{Canned, Origin};
 use rheaper::tui::theme::{Colors, Glyphs, Theme};
 
 use crate::tui_driver::{Driver, styles, text};
@@ -13,11 +14,30 @@ const COLOUR: Theme = Theme { colors: Colors::Indexed, glyphs: Glyphs::Unicode }
 const NO_COLOUR: Theme = Theme { colors: Colors::Off, glyphs: Glyphs::Unicode };
 const ASCII: Theme = Theme { colors: Colors::Off, glyphs: Glyphs::Ascii };
 
+/// Questions that stay as they are, whatever becomes of the real ones.
+fn questions_of_ours() -> Vec<Canned> {
+    let question = |name: &str, title: &str, text: &str| {
+        let sql = format!(
+            "-- # {title}\n-- {text}\n--\n-- group  leaks\n-- param  age : duration = 10m   how old\n-- column bt : backtrace  the site\nSELECT bt FROM sites WHERE 0 <= :age"
+        );
+        Canned::parse(name, &sql, Origin::BuiltIn).unwrap()
+    };
+    vec![
+        question("old", "Never freed, older than an age", "Which sites hold old blocks?"),
+        question(
+            "peak",
+            "Live at the peak",
+            &"Who held the memory when most was in use? ".repeat(6),
+        ),
+    ]
+}
+
 /// One file a lens and size: the text, its styles with and without colour, the text in ASCII.
 fn check(name: &str, keys: &[&str]) {
     let (_directory, path) = database(&leaky_server());
     for size in SIZES {
         let mut driver = Driver::new(&path, size);
+        driver.app.catalog = questions_of_ours();
         keys.iter().for_each(|keys| driver.press(keys));
         let (colour, plain, ascii) =
             (driver.draw(COLOUR), driver.draw(NO_COLOUR), driver.draw(ASCII));
@@ -81,7 +101,8 @@ fn a_mistake_in_sql() {
 
 #[test]
 fn questions() {
-    check("questions", &["c"]);
+    check("questions", &["c", "<Down>"]);
+    check("question", &["c", "<Enter>", "soon<Enter>"]);
 }
 
 #[test]
