@@ -109,3 +109,30 @@ fn questions() {
 fn help() {
     check("help", &["?"]);
 }
+
+/// Each `<!-- keys: … -->` of the document is pressed, in order, and the block below it must show
+/// what is then drawn. `RHEAPER_BLESS=1` writes it.
+#[test]
+fn the_document_shows_what_is_drawn() {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/EXPLORER.md");
+    let document = std::fs::read_to_string(&file).unwrap();
+    let (_directory, path) = database(&leaky_server());
+    let mut driver = Driver::new(&path, (80, 24));
+    let mut pieces = document.split("<!-- keys:");
+    let mut written = pieces.next().unwrap().to_owned();
+    for piece in pieces {
+        let (keys, rest) = piece.split_once("-->\n```text\n").unwrap();
+        let (_, after) = rest.split_once("\n```\n").unwrap();
+        match keys.trim() {
+            "afresh" => driver = Driver::new(&path, (80, 24)),
+            keys => driver.press(keys),
+        }
+        let drawn = driver.text();
+        written.push_str(&format!("<!-- keys:{keys}-->\n```text\n{drawn}\n```\n{after}"));
+    }
+    if std::env::var_os("RHEAPER_BLESS").is_some() {
+        std::fs::write(&file, &written).unwrap();
+    }
+    let now = std::fs::read_to_string(&file).unwrap();
+    assert!(now == written, "docs/EXPLORER.md shows another screen than is drawn");
+}

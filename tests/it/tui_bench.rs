@@ -123,9 +123,10 @@ fn memory(path: &Path, home: &Path) -> (u64, Vec<(&'static str, Duration)>) {
     terminal.see("row 1 of");
     took.push(("sorting all by size", timed(&mut terminal, "s", "size ↓")));
     terminal.wait("sorted rows", |screen| screen.contents().contains("row 1 of"));
-    took.push(("tally of all by size", timed(&mut terminal, "t", "by size:")));
     terminal.press("+live\r");
     took.push(("never freed", timed(&mut terminal, "4", "in scope:")));
+    terminal.see("row 1 of 1");
+    took.push(("tally of these by size", timed(&mut terminal, "t", "by size:")));
     terminal.press("2");
     terminal.wait("the flamegraph", |screen| {
         let text = screen.contents();
