@@ -68,13 +68,12 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: F
     }
 }
 
-/// "17", "more than 500": how many rows there are.
+/// "17", or ">500" where it is only known that there is at least one more.
 pub fn total_text(total: Total) -> String {
+    let count = |rows: u64| human::count(i64::try_from(rows).unwrap_or(i64::MAX));
     match total {
-        Total::Exactly(rows) => human::count(i64::try_from(rows).unwrap_or(i64::MAX)),
-        Total::AtLeast(rows) => {
-            format!(">{}", human::count(i64::try_from(rows).unwrap_or(i64::MAX)))
-        }
+        Total::Exactly(rows) => count(rows),
+        Total::AtLeast(rows) => format!(">{}", count(rows.saturating_sub(1))),
     }
 }
 
