@@ -128,6 +128,8 @@ pub(in crate::collector) struct Local {
     exit_rounds: u32,
     /// Waited in vain: until there is room again, events are dropped at once.
     gave_up: bool,
+    /// When the present thread was given this tracker.
+    joined: Ticks,
     /// A new thread's keyframe has not been written yet.
     keyframe_due: bool,
     /// Next in the pool, by index plus one.
@@ -320,6 +322,7 @@ impl Entered {
         local.walker.adopt(sys::stack_bounds().unwrap_or((0, 0)));
         // Says whose the events are: before it none is written.
         local.keyframe_due = true;
+        local.joined = now;
         local.region.look_next();
     }
 }
@@ -430,6 +433,7 @@ impl Local {
             depth_max: limits.depth_max,
             exit_rounds: 0,
             gave_up: false,
+            joined: Ticks(0),
             keyframe_due: true,
             next_free: 0,
         })
@@ -517,7 +521,9 @@ impl Local {
         }
         self.gave_up = !room.fits;
         if room.fits && (room.wants_keyframe || self.keyframe_due) {
-            self.keyframe(tracker, clock::now_before());
+            // Not a reading of the clock: what a keyframe costs must not show in the times.
+            let now = self.encoder.now().max(self.joined);
+            self.keyframe(tracker, now);
         }
         room.fits
     }
