@@ -15,6 +15,7 @@ mod load_damage;
 mod load_rollups;
 mod load_symbols;
 mod tui;
+mod tui_keys;
 mod tui_walk;
 mod screens;
 mod tui_driver;

@@ -96,6 +96,45 @@ fn the_editor_gets_file_and_line() {
 }
 
 #[test]
+fn inside_tmux_the_clipboard_is_passed_on() {
+    let place = place();
+    let env = [("TMUX", "/tmp/tmux-0/default,1,0")];
+    let mut terminal = Terminal::explore(&place.path, place.directory.path(), (80, 24), &env);
+    terminal.see("#1 steady leak");
+    terminal.press("y");
+    terminal.sent(b"\x1bPtmux;\x1b\x1b]52;c;IzEgc3RlYWR5IGxlYWs");
+    terminal.press("q");
+    terminal.ended();
+}
+
+#[test]
+fn what_is_accepted_and_asked_is_remembered() {
+    let place = place();
+    let mut terminal = explore(&place, (100, 30));
+    terminal.see("#1 steady leak");
+    terminal.press("a");
+    terminal.see("why it is no leak");
+    terminal.press("kept on purpose\r");
+    terminal.see("1 accepted hidden");
+    terminal.press("7SELECT 6 * 7\x1b[15~");
+    terminal.see("42");
+    terminal.press("q");
+    terminal.ended();
+    let kept = std::fs::read_to_string(place.directory.path().join("suppressions.txt")).unwrap();
+    assert_eq!(kept, "# kept on purpose\nleak:server::cache::Cache::insert\n");
+
+    let mut terminal = explore(&place, (100, 30));
+    terminal.see("1 accepted hidden");
+    terminal.press("7");
+    terminal.see("Ask anything");
+    terminal.press("\x1b[1;5A"); // Ctrl-Up
+    terminal.see("SELECT 6 * 7");
+    terminal.press("\x03\x03");
+    terminal.ended();
+    terminal.is_given_back();
+}
+
+#[test]
 fn signals_give_the_terminal_back_and_end_by_themselves() {
     let place = place();
     for signal in [libc::SIGTERM, libc::SIGHUP, libc::SIGINT] {

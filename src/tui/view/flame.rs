@@ -136,7 +136,7 @@ fn draw(buffer: &mut Buffer, line: Rect, cell: &Cell, shown: &Shown, theme: Them
     let edge = match (look.selected, look.matched, cell.what) {
         (true, ..) => theme.glyph("▶", ">"),
         (_, true, _) => "*",
-        (_, _, What::More { .. }) => theme.glyph("…", "~"),
+        (_, _, What::More { .. }) => "+",
         _ => theme.glyph("▏", "|"),
     };
     text::tint(buffer, area, style);
