@@ -267,7 +267,9 @@ pub fn parse_filter(text: &str) -> Result<Filter, String> {
         "size" => parse_size(text[word.len()..].trim()),
         "thread" => match needed("0")?.parse() {
             Ok(id) => Ok(Filter::Thread(id, String::new())),
-            Err(_) => Err("thread: its number, as the thread column shows it".into()),
+            Err(_) => {
+                Err("thread: its number, as the thread column shows it, or its whole name".into())
+            }
         },
         "crate" => Ok(Filter::Crate(needed("serde_json")?)),
         "fn" | "file" | "match" => checked_regex(needed("cache.*insert")?.trim_start_matches('~')),

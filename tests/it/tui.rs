@@ -303,7 +303,9 @@ fn undo_brings_the_same_scope_back() {
     let (_directory, path) = database(&leaky_server());
     let mut driver = Driver::new(&path, (100, 30));
     let mut scopes = vec![driver.app.scope.now().clone()];
-    for filter in ["live", "age 1m", "size 1K..1M", "thread 1", "crate server", "~cache", "bt 1"] {
+    for filter in
+        ["live", "age 1m", "size 1K..1M", "thread worker-1", "crate server", "~cache", "bt 1"]
+    {
         driver.press(&format!("+{filter}<Enter>"));
         scopes.push(driver.app.scope.now().clone());
         assert_eq!(driver.app.scope.now().filters().len(), scopes.len() - 1, "{filter}");

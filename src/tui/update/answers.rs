@@ -119,7 +119,12 @@ fn failed(app: &mut App, purpose: Purpose, lane: Lane, error: QueryError) {
 fn page_failed(app: &mut App, id: TableId, error: &QueryError) {
     let mut is_statement = false;
     if let Some(table) = app.table_named(id) {
-        table.error = Some(error.clone());
+        let mut error = error.clone();
+        if matches!(table.origin, Origin::Groups { .. }) && error.kind == QueryErrorKind::TooBig {
+            error.message =
+                "too many rows to tally at once: narrow the scope first (+), Esc goes back".into();
+        }
+        table.error = Some(error);
         is_statement = table.origin == Origin::Statement;
     }
     if is_statement && error.kind != QueryErrorKind::Cancelled {

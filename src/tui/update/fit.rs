@@ -2,8 +2,6 @@
 //!
 //! Reads: the regions of the screen. Writes: cursors.
 
-use crate::tui::flame::cells::{self, Top};
-use crate::tui::flame::shape::TOP;
 use crate::tui::layout::{inside, regions};
 use crate::tui::state::popup::Popup;
 use crate::tui::state::{App, Lens, Pane};
@@ -72,10 +70,8 @@ pub fn callers_rows(app: &App) -> u16 {
         return 0;
     };
     let half = inside(regions(app).main).height.saturating_sub(2) / 2;
-    let top = Top { node: TOP, skip: 0 };
-    let rows = cells::rows(callers, top, u16::MAX, usize::from(half) + 2);
     // The first two are the whole and the function itself.
-    (rows.len() as u16).saturating_sub(2).min(half)
+    (callers.depth() as u16).saturating_sub(2).min(half)
 }
 
 /// Rows at the end of a list for all words of the selected line, if there is room.
