@@ -60,8 +60,7 @@ pub fn regions(app: &App) -> Regions {
         return Regions::default();
     }
     let row = |y: u16| Rect::new(0, y, width, 1);
-    let has_scope =
-        height >= 16 || !app.scope.now().filters().is_empty() || app.lens == Lens::Flame;
+    let has_scope = height >= 16 || !app.scope.now().filters().is_empty();
     let top = 2 + u16::from(has_scope);
     let body = Rect::new(0, top, width, height - top - 2);
     let (main, detail) = split(app, body);

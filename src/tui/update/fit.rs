@@ -6,6 +6,9 @@ use crate::tui::layout::{inside, regions};
 use crate::tui::state::popup::Popup;
 use crate::tui::state::{App, Lens, Pane};
 
+/// Below so many rows, a pane does without ornaments.
+pub const LOW: u16 = 6;
+
 /// Rows of a table that are drawn: the pane without its border, column names and filters.
 pub fn table_window(app: &App) -> u64 {
     let regions = regions(app);
@@ -22,12 +25,15 @@ pub fn suspects_window(app: &App) -> u64 {
     u64::from(inside.height.saturating_sub(1 + sentence_rows(app))).max(1)
 }
 
-/// Rows that the sentence of the selected suspect gets.
+/// Rows that the sentence of the selected suspect gets, with the rule above it where there is one.
 pub fn sentence_rows(app: &App) -> u16 {
     let inside = inside(regions(app).main);
     let Some(suspect) = app.suspects.selected() else {
         return 0;
     };
+    if inside.height < LOW {
+        return inside.height.min(1);
+    }
     let needed = (suspect.sentence.chars().count() as u16).div_ceil(inside.width.max(1)) + 1;
     needed.min(4).min(inside.height / 2)
 }
@@ -60,8 +66,13 @@ pub fn detail_rows(app: &App) -> (u16, u16, u16) {
 /// Width of the flamegraph and the rows that it has, those of callers apart.
 pub fn flame_window(app: &App) -> (u16, usize) {
     let inside = inside(regions(app).main);
-    let height = inside.height.saturating_sub(2 + callers_rows(app));
+    let height = inside.height.saturating_sub(flame_foot(app) + callers_rows(app));
     (inside.width, usize::from(height))
+}
+
+/// Rows below the flamegraph about the selected cell.
+pub fn flame_foot(app: &App) -> u16 {
+    if inside(regions(app).main).height < LOW { 1 } else { 2 }
 }
 
 /// Rows that callers get above a sandwich: what they need, up to half.
@@ -69,7 +80,7 @@ pub fn callers_rows(app: &App) -> u16 {
     let Some(callers) = &app.flame.callers else {
         return 0;
     };
-    let half = inside(regions(app).main).height.saturating_sub(2) / 2;
+    let half = inside(regions(app).main).height.saturating_sub(flame_foot(app)) / 2;
     // The first two are the whole and the function itself.
     (callers.depth() as u16).saturating_sub(2).min(half)
 }

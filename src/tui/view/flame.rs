@@ -185,7 +185,18 @@ fn selected(buffer: &mut Buffer, area: Rect, app: &App, shown: &Shown, theme: Th
         }
         What::Node(node) => (name_of(shown, node), Some(shown.own(node))),
     };
-    text::put(buffer, theme, text::line(area, 0), 1, &name, theme.key());
+    let mut x = 1;
+    let numbers = match area.height {
+        1 => {
+            let short = text::cut(&name, usize::from(area.width) / 2, theme).into_owned();
+            x += 1 + text::put(buffer, theme, area, x, &short, theme.key());
+            text::line(area, 0)
+        }
+        _ => {
+            text::put(buffer, theme, text::line(area, 0), 1, &name, theme.key());
+            text::line(area, 1)
+        }
+    };
     let total = shown.value(TOP);
     let whole = match app.flame.callers {
         Some(_) => "of this function",
@@ -208,7 +219,7 @@ fn selected(buffer: &mut Buffer, area: Rect, app: &App, shown: &Shown, theme: Th
             of(search.value, total)
         ));
     }
-    text::put(buffer, theme, text::line(area, 1), 1, &words, theme.number());
+    text::put(buffer, theme, numbers, x, &words, theme.number());
 }
 
 fn name_of(shown: &Shown, node: ShownId) -> String {

@@ -194,14 +194,18 @@ fn sentence(buffer: &mut Buffer, theme: Theme, area: Rect, app: &App) {
     if area.is_empty() {
         return;
     }
-    let rule = theme.glyph("─", "-").repeat(usize::from(area.width));
-    text::put(buffer, theme, text::line(area, 0), 0, &rule, theme.dim());
+    let has_rule = area.height > 1;
+    if has_rule {
+        let rule = theme.glyph("─", "-").repeat(usize::from(area.width));
+        text::put(buffer, theme, text::line(area, 0), 0, &rule, theme.dim());
+    }
+    let top = u16::from(has_rule);
     let words = text::clean(&suspect.sentence).into_owned();
     let lines = text::wrap(&words, usize::from(area.width));
-    let room = usize::from(area.height.saturating_sub(1));
+    let room = usize::from(area.height - top);
     for (at, line) in lines.iter().take(room).enumerate() {
         let cut = at + 1 == room && lines.len() > room;
         let line = if cut { format!("{line}…") } else { line.clone() };
-        text::put(buffer, theme, text::line(area, at as u16 + 1), 0, &line, theme.key());
+        text::put(buffer, theme, text::line(area, at as u16 + top), 0, &line, theme.key());
     }
 }
