@@ -50,8 +50,8 @@ pub mod worker;
 pub mod tree;
 pub mod source;
 pub mod message;
-pub mod flame;
 pub mod theme;
+pub mod flame;
 pub mod terminal;
 
 /// Between two frames at least, so that a flood of keys is drawn once.

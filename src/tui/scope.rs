@@ -92,7 +92,11 @@ impl Filter {
             )
         };
         Some(match self {
-            Self::NeverFreed => "dealloc_after IS NULL".into(),
+            // Rows stand in the order in which their blocks ended: those alive are the last ones.
+            Self::NeverFreed => "dealloc_after IS NULL AND rowid > coalesce(\n    \
+                (SELECT value FROM meta WHERE key = 'allocations')\n    \
+                - (SELECT value FROM meta WHERE key = 'live_blocks'), 0)"
+                .into(),
             Self::AgeAtLeast(ns) => {
                 format!("coalesce(dealloc_after, {end_ns}) - alloc_after >= {ns}")
             }

@@ -432,6 +432,8 @@ fn write_facts(db: &Connection, script: &Script) {
     for (key, value) in [
         ("duration_ns", END_NS),
         ("peak_after", peak_after),
+        ("allocations", script.blocks.len() as i64),
+        ("live_blocks", script.blocks.iter().filter(|it| it.dealloc.is_none()).count() as i64),
         ("slices", SLICES),
         ("slice_ns", END_NS / SLICES),
     ] {
