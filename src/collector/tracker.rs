@@ -15,7 +15,7 @@ use std::sync::atomic::{
 };
 
 use crate::collector::clock;
-use crate::collector::limits;
+use crate::collector::limits::{self, TRACKERS_MAX};
 use crate::collector::region::{Region, Shared};
 use crate::collector::signal;
 use crate::collector::sync::SpinLock;
@@ -23,9 +23,6 @@ use crate::collector::sys::{self, PreservedErrno, ThreadName};
 use crate::collector::tally::Tally;
 use crate::collector::walk::{Start, WalkTallies, Walker};
 use crate::recording::{Counter, Counters, Encoder, NodeId, StreamId, ThreadId, Ticks};
-
-/// Trackers at most, whatever the configuration says: the size of a static table.
-pub(in crate::collector) const TRACKERS_MAX: usize = 1 << 14;
 
 /// The session that is recording, or 0. The only thing that is read when recording is off.
 pub(in crate::collector) static SESSION: AtomicU32 = AtomicU32::new(0);

@@ -25,4 +25,5 @@ mod tui_fixture;
 mod tui_terminal;
 mod programs;
 mod recorder;
+mod tidy;
 mod walkthrough;
