@@ -15,6 +15,7 @@ use rusqlite::{Error, ErrorCode, Rows, Statement, ToSql};
 use crate::database::cancel::{CancelToken, Stopped};
 use crate::database::connection::Database;
 use crate::database::error::{QueryError, QueryErrorKind};
+use crate::database::lexer;
 use crate::database::table::{Column, Completeness, Table, Value};
 
 /// What a query may cost.
@@ -162,7 +163,8 @@ impl Database {
                 ..QueryError::new(QueryErrorKind::Sql, "the SQL has a NUL character")
             });
         }
-        let statement = self.connection.prepare(sql).map_err(|error| self.explain(error))?;
+        let statement =
+            self.connection.prepare(sql).map_err(|error| located(self.explain(error), sql))?;
         // VACUUM asks the authorizer only when it runs.
         if !statement.readonly() {
             return Err(denied());
@@ -227,6 +229,17 @@ impl Database {
             other => QueryError::new(QueryErrorKind::Sql, other.to_string()),
         }
     }
+}
+
+/// SQLite has no place for a table that does not exist, but names it.
+fn located(mut error: QueryError, sql: &str) -> QueryError {
+    if let (None, Some(name)) = (error.offset, error.message.strip_prefix("no such table: ")) {
+        let name = name.rsplit('.').next().unwrap_or(name);
+        let found =
+            lexer::tokens(sql).into_iter().find(|token| token.text(sql).eq_ignore_ascii_case(name));
+        error.offset = found.map(|token| token.range.start);
+    }
+    error
 }
 
 fn denied() -> QueryError {

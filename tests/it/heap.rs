@@ -477,7 +477,10 @@ impl Heap {
             ("duration_ns", self.duration),
             ("peak_after", self.peak().1),
             ("allocations", self.blocks.len() as i64),
-            ("live_blocks", self.blocks.iter().filter(|block| block.freed.is_none()).count() as i64),
+            (
+                "live_blocks",
+                self.blocks.iter().filter(|block| block.freed.is_none()).count() as i64,
+            ),
             ("slices", self.slices),
             ("slice_ns", self.width),
             ("slices_a_point", self.group),

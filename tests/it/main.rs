@@ -6,6 +6,7 @@ mod cli;
 mod gate;
 mod prompt;
 mod queries;
+mod queries_text;
 mod queries_twins_blocks;
 mod queries_twins_sites;
 mod heap;
