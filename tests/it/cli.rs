@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use assert_cmd::cargo::CommandCargoExt;
 
+use crate::gate::{HOSTILE, snapshot};
 use crate::heap::Heap;
 
 /// A database in a directory of its own, in which the commands run.
@@ -165,6 +166,18 @@ fn a_failing_statement_ends_a_script_unless_told_otherwise() {
     assert_eq!((stopped.code, stopped.out.as_str()), (1, "a\n1\n"));
     let went_on = place.run(&["sql", "heap.db", "-c", script, "--format", "csv", "--keep-going"]);
     assert_eq!((went_on.code, went_on.out.as_str()), (1, "a\n1\nb\n2\n"));
+}
+
+#[test]
+fn hostile_statements_are_refused_on_the_command_line_as_well() {
+    let place = Place::new(5);
+    let before = snapshot(place.directory.path());
+    for sql in HOSTILE {
+        let ran = place.run_with_input(&["sql", "heap.db"], &format!("{sql};\n"));
+        assert_eq!(ran.code, 1, "{sql}: {}", ran.out);
+        assert!(ran.err.starts_with("error: "), "{sql}: {}", ran.err);
+    }
+    assert_eq!(snapshot(place.directory.path()), before);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use rheaper::database::{
 use crate::heap::Heap;
 
 /// Each must be refused, and leave the directory as it was.
-const HOSTILE: &[&str] = &[
+pub(crate) const HOSTILE: &[&str] = &[
     "DELETE FROM allocations",
     "delete from allocations where 1",
     "/* harmless */ DELETE FROM allocations",
@@ -133,7 +133,7 @@ fn database() -> (tempfile::TempDir, PathBuf) {
 }
 
 /// Names and bytes of every file.
-fn snapshot(directory: &Path) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn snapshot(directory: &Path) -> Vec<(String, Vec<u8>)> {
     let files = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<_> =
         files.map(|path| (path.to_string_lossy().into_owned(), fs::read(&path).unwrap())).collect();
