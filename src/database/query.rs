@@ -212,6 +212,10 @@ impl Database {
                         QueryErrorKind::TooBig,
                         "the query needs more memory than it may have: aggregate, filter or add a LIMIT",
                     ),
+                    ErrorCode::DiskFull | ErrorCode::CannotOpen => QueryError::new(
+                        QueryErrorKind::TooBig,
+                        "the temporary directory is full or can't be written, and the query needs it to sort",
+                    ),
                     ErrorCode::TooBig => QueryError::new(QueryErrorKind::TooBig, message),
                     ErrorCode::DatabaseCorrupt
                     | ErrorCode::NotADatabase
@@ -248,12 +252,15 @@ fn denied() -> QueryError {
 }
 
 fn because(stopped: Stopped) -> QueryError {
-    match stopped {
-        Stopped::Cancelled => QueryError::new(QueryErrorKind::Cancelled, "stopped"),
-        Stopped::Deadline => {
-            QueryError::new(QueryErrorKind::Deadline, "stopped: it ran longer than allowed")
-        }
-    }
+    let (kind, message) = match stopped {
+        Stopped::Cancelled => (QueryErrorKind::Cancelled, "stopped"),
+        Stopped::Deadline => (QueryErrorKind::Deadline, "stopped: it ran longer than allowed"),
+        Stopped::TemporarySpace => (
+            QueryErrorKind::TooBig,
+            "stopped: its temporary files grew beyond 8 GiB: aggregate, filter or add a LIMIT",
+        ),
+    };
+    QueryError::new(kind, message)
 }
 
 fn bind(statement: &mut Statement<'_>, params: &Params) -> Result<(), QueryError> {
