@@ -3,6 +3,7 @@
 
 mod format;
 mod cli;
+mod cli_load;
 mod gate;
 mod prompt;
 mod queries;
