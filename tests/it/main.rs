@@ -24,4 +24,5 @@ mod tui_pty;
 mod tui_terminal;
 mod programs;
 mod recorder;
+mod tidy;
 mod walkthrough;
