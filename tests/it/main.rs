@@ -4,6 +4,7 @@
 mod format;
 mod cli;
 mod cli_load;
+mod cli_check;
 mod gate;
 mod prompt;
 mod queries;
