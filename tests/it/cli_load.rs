@@ -113,3 +113,13 @@ fn every_canned_query_runs_on_what_the_loader_writes() {
         }
     }
 }
+
+#[test]
+fn the_demo_finds_its_own_leak() {
+    let place = place();
+    let ran = place.run(&["demo", "--length", "1s"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.err.contains("analyzing events:"), "{}", ran.err);
+    let suspects = ran.out.split("Suspects").nth(1).unwrap();
+    assert!(suspects.contains("note") && suspects.contains("src/demo.rs"), "{}", ran.out);
+}
