@@ -3,12 +3,17 @@
 
 mod format;
 mod cli;
+mod cli_load;
+mod cli_check;
 mod gate;
 mod prompt;
 mod queries;
+mod queries_text;
 mod queries_twins_blocks;
+mod queries_twins_rest;
 mod queries_twins_sites;
 mod heap;
+mod heap_write;
 mod load;
 mod support;
 mod load_damage;
