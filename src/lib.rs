@@ -1,4 +1,5 @@
 //! rheaper: ask your heap.
+#![doc = include_str!("../README.md")]
 
 pub mod recording;
 

@@ -20,6 +20,7 @@ use std::time::Duration;
 use crate::collector::clock;
 #[cfg(walks_with_framehop)]
 use crate::collector::late;
+use crate::collector::limits;
 use crate::collector::nodes;
 use crate::collector::signal;
 use crate::collector::tracker::{self, PENDING_MAX, PendingThread, SESSION, Tracker};
@@ -95,7 +96,7 @@ impl Flusher {
             gap_max_ns: 0,
             refreshes: 0,
             recorder_bytes_max: 0,
-            committed: vec![0; tracker::TRACKERS_MAX],
+            committed: vec![0; limits::TRACKERS_MAX],
             pending: vec![None; PENDING_MAX],
         }
     }

@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::collector::region::{RING_BYTES_MAX, RING_BYTES_MIN};
-use crate::collector::tracker::TRACKERS_MAX;
 use crate::collector::walk::DEPTH_MAX;
+
+/// Trackers at most, whatever the configuration says: the size of a static table.
+pub(in crate::collector) const TRACKERS_MAX: usize = 1 << 14;
 
 /// A thread whose region is full waits this long for the flusher, once, then drops events until
 /// there is room again.

@@ -33,6 +33,7 @@ const QUIESCE_MAX: Duration = Duration::from_secs(1);
 
 /// The clock is watched at least this long to learn its rate.
 const CALIBRATION_NS: u64 = 1_000_000;
+const CALIBRATION_PAIRS_MAX: u32 = 10_000;
 
 /// What runs while recording.
 struct Running {
@@ -57,13 +58,28 @@ fn running() -> MutexGuard<'static, Option<Running>> {
 /// # Errors
 /// [`Error::AlreadyEnabled`] while another recording is under way; [`Error::File`] when the file
 /// can't be made; [`Error::Resources`] when the system refuses memory or a thread.
-#[expect(clippy::needless_pass_by_value, reason = "the published signature")]
 pub fn enable_tracking(config: TrackerConfig) -> Result<PathBuf, Error> {
     let mut running = running();
     // A forked child inherits the parent's state, but not its flusher.
     if running.as_ref().is_some_and(|running| running.process == sys::process_id()) {
         return Err(Error::AlreadyEnabled);
     }
+    // Everything that was made on the way is dropped in there: the first free that is recorded
+    // is the program's.
+    let begun = begin(config)?;
+    *running = Some(Running { flusher: begun.flusher, process: sys::process_id() });
+    SESSION.store(begun.session, Ordering::SeqCst);
+    Ok(begun.path)
+}
+
+struct Begun {
+    path: PathBuf,
+    flusher: libc::pthread_t,
+    session: u32,
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is to be dropped in here")]
+fn begin(config: TrackerConfig) -> Result<Begun, Error> {
     let ignored = Ignored::new();
     prepare()?;
     let limits = Limits::new(
@@ -90,12 +106,10 @@ pub fn enable_tracking(config: TrackerConfig) -> Result<PathBuf, Error> {
         .and_then(|()| start_flusher(file, session, header.to_bytes().len() as u64));
     match begun {
         Ok(flusher) => {
-            *running = Some(Running { flusher, process: sys::process_id() });
             drop(ignored);
             // If there is no memory for the first tracker, this thread's events are counted.
             let _ = tracker::enlist(session);
-            SESSION.store(session, Ordering::SeqCst);
-            Ok(path)
+            Ok(Begun { path, flusher, session })
         }
         Err(error) => {
             let _ = std::fs::remove_file(&path);
@@ -182,7 +196,11 @@ fn next_session() -> u32 {
 
 fn header(config: &TrackerConfig, limits: Limits, facts: ClockFacts, start: ClockPair) -> Header {
     let mut second = clock::pair();
-    while second.monotonic_ns.saturating_sub(start.monotonic_ns) < CALIBRATION_NS {
+    // A test's clock may stand still.
+    for _ in 0..CALIBRATION_PAIRS_MAX {
+        if second.monotonic_ns.saturating_sub(start.monotonic_ns) >= CALIBRATION_NS {
+            break;
+        }
         second = clock::pair();
     }
     let mut recording_id = [0; 16];

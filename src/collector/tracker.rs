@@ -15,7 +15,7 @@ use std::sync::atomic::{
 };
 
 use crate::collector::clock;
-use crate::collector::limits;
+use crate::collector::limits::{self, TRACKERS_MAX};
 use crate::collector::region::{Region, Shared};
 use crate::collector::signal;
 use crate::collector::sync::SpinLock;
@@ -23,9 +23,6 @@ use crate::collector::sys::{self, PreservedErrno, ThreadName};
 use crate::collector::tally::Tally;
 use crate::collector::walk::{Start, WalkTallies, Walker};
 use crate::recording::{Counter, Counters, Encoder, NodeId, StreamId, ThreadId, Ticks};
-
-/// Trackers at most, whatever the configuration says: the size of a static table.
-pub(in crate::collector) const TRACKERS_MAX: usize = 1 << 14;
 
 /// The session that is recording, or 0. The only thing that is read when recording is off.
 pub(in crate::collector) static SESSION: AtomicU32 = AtomicU32::new(0);
@@ -128,6 +125,8 @@ pub(in crate::collector) struct Local {
     exit_rounds: u32,
     /// Waited in vain: until there is room again, events are dropped at once.
     gave_up: bool,
+    /// When the present thread was given this tracker.
+    joined: Ticks,
     /// A new thread's keyframe has not been written yet.
     keyframe_due: bool,
     /// Next in the pool, by index plus one.
@@ -320,6 +319,7 @@ impl Entered {
         local.walker.adopt(sys::stack_bounds().unwrap_or((0, 0)));
         // Says whose the events are: before it none is written.
         local.keyframe_due = true;
+        local.joined = now;
         local.region.look_next();
     }
 }
@@ -430,6 +430,7 @@ impl Local {
             depth_max: limits.depth_max,
             exit_rounds: 0,
             gave_up: false,
+            joined: Ticks(0),
             keyframe_due: true,
             next_free: 0,
         })
@@ -517,7 +518,9 @@ impl Local {
         }
         self.gave_up = !room.fits;
         if room.fits && (room.wants_keyframe || self.keyframe_due) {
-            self.keyframe(tracker, clock::now_before());
+            // Not a reading of the clock: what a keyframe costs must not show in the times.
+            let now = self.encoder.now().max(self.joined);
+            self.keyframe(tracker, now);
         }
         room.fits
     }

@@ -208,8 +208,7 @@ pub struct EventsHead {
     pub stream: StreamId,
     /// Bytes of this stream before these: a gap means that a block is missing.
     pub offset: u64,
-    /// Where in the events the first keyframe begins, if there is one: the place to go on
-    /// after a gap.
+    /// Where in the events a keyframe begins, if there is one: the place to go on after a gap.
     pub keyframe: Option<u32>,
 }
 

@@ -169,6 +169,11 @@ impl Encoder {
         Self { model: Model::new() }
     }
 
+    /// The time of the last event.
+    pub fn now(&self) -> Ticks {
+        Ticks(self.model.ticks)
+    }
+
     /// A place to start decoding: the thread and the full time; all predictions begin anew.
     /// The bytes written are the answer, here and below.
     pub fn keyframe(

@@ -17,3 +17,7 @@ mod tui;
 mod tui_fixture;
 mod tui_pty;
 mod tui_terminal;
+mod programs;
+mod recorder;
+mod tidy;
+mod walkthrough;

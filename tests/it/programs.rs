@@ -1,0 +1,140 @@
+//! Programs that are recorded: built once a variant, run with a deadline, their recordings loaded.
+//!
+//! Reads: the workspaces in `tests/programs` and `tests/walkthrough`. Writes: `target/recorded`.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// No program here needs a tenth of this; a hang is a failure.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// How to build a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Variant {
+    /// Its folder below `target/recorded`.
+    pub name: &'static str,
+    /// Profile, features and the like.
+    pub arguments: &'static [&'static str],
+    pub rustflags: &'static str,
+    /// Folder of the profile.
+    pub folder: &'static str,
+}
+
+pub const DEBUG: Variant =
+    Variant { name: "plain", arguments: &[], rustflags: "", folder: "debug" };
+pub const RELEASE: Variant =
+    Variant { name: "plain", arguments: &["--release"], rustflags: "", folder: "release" };
+
+/// Builds `program` of the workspace `tests/<workspace>` and answers its path.
+pub fn build(workspace: &str, program: &str, variant: Variant) -> PathBuf {
+    static BUILT: Mutex<Option<HashMap<(String, Variant), PathBuf>>> = Mutex::new(None);
+    // One build at a time: they would wait for each other anyway.
+    let mut built = BUILT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let known = built.get_or_insert_with(HashMap::new);
+    let key = (format!("{workspace}/{program}"), variant);
+    known.entry(key).or_insert_with(|| build_now(workspace, program, variant)).clone()
+}
+
+fn build_now(workspace: &str, program: &str, variant: Variant) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let target = root.join("target/recorded").join(variant.name);
+    let output = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--locked", "--bin", program])
+        .args(variant.arguments)
+        .arg("--manifest-path")
+        .arg(root.join("tests").join(workspace).join("Cargo.toml"))
+        .env("CARGO_TARGET_DIR", &target)
+        .env("RUSTFLAGS", variant.rustflags)
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {variant:?} does not build:\n{said}");
+    target.join(variant.folder).join(program)
+}
+
+/// Runs a program in `directory`, which is also where it records to, and kills it when it hangs.
+pub fn run(program: &Path, arguments: &[&str], directory: &Path) -> Output {
+    run_with(program, arguments, directory, &[])
+}
+
+/// The same with more environment.
+pub fn run_with(
+    program: &Path,
+    arguments: &[&str],
+    directory: &Path,
+    environment: &[(&str, &str)],
+) -> Output {
+    let child = Command::new(program)
+        .args(arguments)
+        .current_dir(directory)
+        .env("RECORD_INTO", directory)
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let id = child.id();
+    let (done, waiting) = std::sync::mpsc::channel();
+    let watchdog = std::thread::spawn(move || {
+        if waiting.recv_timeout(DEADLINE).is_err() {
+            // SAFETY: the child is waited for below, so its id is still its own.
+            unsafe { libc::kill(id.cast_signed(), libc::SIGKILL) };
+        }
+    });
+    let began = Instant::now();
+    let output = child.wait_with_output().unwrap();
+    let _ = done.send(());
+    watchdog.join().unwrap();
+    assert!(began.elapsed() < DEADLINE, "{} hangs", program.display());
+    output
+}
+
+/// The lines that a program printed, of a run that ended well.
+pub fn lines(output: &Output) -> Vec<String> {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{:?}: {said}", output.status);
+    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+}
+
+/// Runs this package's command.
+pub fn rheaper(arguments: &[&str], directory: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_rheaper"))
+        .args(arguments)
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+/// Loads a recording into `<recording>.db` and answers that path.
+pub fn load(recording: &Path) -> PathBuf {
+    let database = recording.with_extension("db");
+    let directory = recording.parent().unwrap();
+    let output = rheaper(&[recording.to_str().unwrap(), database.to_str().unwrap()], directory);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "loading failed: {said}");
+    database
+}
+
+/// Asks the stock `sqlite3` shell; a test without it has to say so, not to pass.
+pub fn sqlite3(database: &Path, sql: &str) -> Vec<String> {
+    let output = Command::new("sqlite3")
+        .arg(database)
+        .arg(sql)
+        .output()
+        .expect("these tests ask the sqlite3 shell: install it");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{sql}: {said}");
+    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+}
+
+/// One number out of a database.
+pub fn number(database: &Path, sql: &str) -> f64 {
+    let rows = sqlite3(database, sql);
+    rows.first().and_then(|row| row.parse().ok()).unwrap_or_else(|| panic!("{sql}: {rows:?}"))
+}

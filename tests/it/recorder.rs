@@ -1,0 +1,206 @@
+//! The recorder against the truth: what the inner allocator counted, what the system's unwinder
+//! sees, what was there when the process was killed.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::programs::{self, DEBUG, RELEASE, Variant, build, lines, load, number, run, sqlite3};
+
+const TESTING: Variant = Variant {
+    name: "testing",
+    arguments: &["--release"],
+    rustflags: "--cfg rheaper_testing",
+    folder: "release",
+};
+const TESTING_DEBUG: Variant = Variant { arguments: &[], folder: "debug", ..TESTING };
+const TESTING_FRAME_POINTERS: Variant = Variant {
+    name: "testing-fp",
+    rustflags: "--cfg rheaper_testing -C force-frame-pointers=yes",
+    ..TESTING
+};
+const ALLOCATORS: Variant = Variant {
+    name: "allocators",
+    arguments: &["--release", "--features", "allocators"],
+    ..RELEASE
+};
+const PORTABLE: Variant =
+    Variant { name: "portable", rustflags: "--cfg rheaper_portable_walk", ..RELEASE };
+
+/// Runs `truth` and compares the database with what the allocator inside counted, to the byte.
+fn check_truth(variant: Variant, threads: &str, rounds: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let program = build("programs", "truth", variant);
+    let said = lines(&run(&program, &[threads, rounds], directory.path()));
+    let counted: Vec<f64> = said[1].split(' ').map(|count| count.parse().unwrap()).collect();
+    let [allocations, bytes, frees, freed_bytes, largest, reallocs] = counted[..] else {
+        panic!("{said:?}")
+    };
+    let database = load(Path::new(&said[0]));
+    let ask = |sql: &str| number(&database, sql);
+    let label = format!("{variant:?} {threads} threads");
+    assert_eq!(ask("SELECT count(*) FROM allocations"), allocations, "{label}");
+    assert_eq!(ask("SELECT sum(size) FROM allocations"), bytes, "{label}");
+    assert_eq!(ask("SELECT max(size) FROM allocations"), largest, "{label}");
+    let freed = "FROM allocations WHERE dealloc_after IS NOT NULL";
+    assert_eq!(ask(&format!("SELECT count(*) {freed}")), frees, "{label}");
+    assert_eq!(ask(&format!("SELECT sum(size) {freed}")), freed_bytes, "{label}");
+    let live = "FROM allocations WHERE dealloc_after IS NULL";
+    assert_eq!(ask(&format!("SELECT count(*) {live}")), allocations - frees, "{label}");
+    assert_eq!(ask(&format!("SELECT coalesce(sum(size), 0) {live}")), bytes - freed_bytes);
+    assert_eq!(ask("SELECT count(*) FROM reallocs"), reallocs, "{label}");
+    let lost = sqlite3(&database, "SELECT name, count FROM losses WHERE count > 0");
+    assert!(lost.is_empty(), "{label}: {lost:?}");
+    assert_eq!(ask("SELECT count(*) FROM allocations WHERE dealloc_after < alloc_after"), 0.0);
+    if threads != "1" {
+        let crossed = ask("SELECT count(*) FROM allocations WHERE dealloc_thread <> alloc_thread");
+        assert!(crossed > 0.0, "{label}: no block was freed by another thread");
+        let named = ask("SELECT count(*) FROM threads WHERE name LIKE 'worker-%'");
+        assert_eq!(named.to_string(), threads, "{label}");
+    }
+}
+
+#[test]
+fn counts_bytes_and_live_set_are_the_inner_allocators() {
+    check_truth(RELEASE, "1", "20000");
+    check_truth(RELEASE, "8", "20000");
+    check_truth(DEBUG, "8", "2000");
+}
+
+#[test]
+fn the_portable_walk_records_the_same() {
+    check_truth(PORTABLE, "8", "2000");
+}
+
+/// A C library with one function that calls back, built here.
+fn library(directory: &Path) -> PathBuf {
+    let source = directory.join("twice.c");
+    std::fs::write(
+        &source,
+        "int twice(int (*f)(int), int x) { volatile int a = f(x); return f(a) + 1; }",
+    )
+    .unwrap();
+    let library = directory.join("libtwice.so");
+    let compiled = Command::new("cc")
+        .args(["-O2", "-shared", "-fPIC", "-o"])
+        .args([&library, &source])
+        .status()
+        .unwrap();
+    assert!(compiled.success());
+    library
+}
+
+/// Every walk of the program `walks` must be what the system's unwinder says; answers how many.
+fn check_walks(variant: Variant, depth: &str) -> u64 {
+    let directory = tempfile::tempdir().unwrap();
+    let library = library(directory.path());
+    let program = build("programs", "walks", variant);
+    let arguments = [depth, library.to_str().unwrap()];
+    let said = lines(&run(&program, &arguments, directory.path()));
+    let mut compared = 0;
+    for line in &said[1..] {
+        let words: Vec<&str> = line.split(' ').collect();
+        assert_eq!(words.len(), 3, "{variant:?} depth {depth}: {said:#?}");
+        assert_eq!(words[2], "0", "{variant:?} depth {depth}: {said:#?}");
+        compared = words[1].parse().unwrap();
+    }
+    assert_eq!(said.len(), 10, "one scene a line: {said:#?}");
+    compared
+}
+
+#[test]
+fn walks_are_the_system_unwinders_in_optimised_code() {
+    assert!(check_walks(TESTING, "200") >= 1_000_000);
+    assert!(check_walks(TESTING, "12") >= 1_000_000);
+}
+
+#[test]
+fn walks_are_the_system_unwinders_with_frame_pointers() {
+    assert!(check_walks(TESTING_FRAME_POINTERS, "512") >= 1_000_000);
+}
+
+#[test]
+fn walks_are_the_system_unwinders_in_debug_code() {
+    assert!(check_walks(TESTING_DEBUG, "64") >= 1_000_000);
+}
+
+/// Everything but what names the run: its id, its process, its wall clock, what it cost.
+fn dump(database: &Path) -> Vec<String> {
+    let copy = database.with_extension("copy");
+    std::fs::copy(database, &copy).unwrap();
+    sqlite3(
+        &copy,
+        "DELETE FROM meta WHERE key LIKE 'recording%' OR key LIKE '%unix%' OR key LIKE 'pid%'
+             OR key LIKE 'walk%' OR key LIKE '%monotonic%' OR key LIKE 'recorder%'
+             OR key LIKE '%bytes_written%' OR key LIKE 'loaded%' OR key LIKE 'flush%'
+             OR key LIKE 'path%' OR key LIKE 'source%' OR key LIKE 'waited%'
+             OR key LIKE '%ticks%' OR key LIKE 'duration%' OR key LIKE 'file%';
+         UPDATE threads SET os_id = 0; UPDATE modules SET loaded_after = 0;",
+    );
+    sqlite3(&copy, ".dump")
+}
+
+#[test]
+fn a_walk_without_reuse_gives_the_same_database() {
+    let program = build("programs", "same", TESTING);
+    let databases = ["verified", "naive"].map(|way| {
+        let directory = tempfile::tempdir().unwrap();
+        // Without address randomisation two runs of one program have the same addresses.
+        let arguments = ["-R", program.to_str().unwrap(), way];
+        let said = lines(&run(Path::new("/usr/bin/setarch"), &arguments, directory.path()));
+        let recording = Path::new(&said[0]);
+        let database = load(recording);
+        let counters = String::from_utf8(
+            programs::rheaper(&["info", recording.to_str().unwrap()], directory.path()).stdout,
+        );
+        (dump(&database), counters.unwrap(), directory)
+    });
+    let [(verified, _, _kept), (naive, _, _kept_too)] = &databases;
+    let first = verified.iter().zip(naive).find(|(a, b)| a != b);
+    assert_eq!((verified.len(), first), (naive.len(), None));
+    assert!(verified.len() > 20_000, "{} lines", verified.len());
+}
+
+#[test]
+fn other_allocators_are_recorded_as_well() {
+    let program = build("programs", "inner", ALLOCATORS);
+    for environment in [&[][..], &[("WITH_JEMALLOC", "1")][..]] {
+        let directory = tempfile::tempdir().unwrap();
+        let said = lines(&programs::run_with(&program, &[], directory.path(), environment));
+        let database = load(Path::new(&said[0]));
+        let boxes = number(&database, "SELECT count(*) FROM allocations WHERE size = 100");
+        assert_eq!(boxes, 5_000.0 + 4.0 * 2_000.0, "{environment:?}");
+        let live = "SELECT count(*) FROM allocations WHERE size = 100 AND dealloc_after IS NULL";
+        assert_eq!(number(&database, live), 5_000.0, "{environment:?}");
+    }
+}
+
+#[test]
+fn what_was_flushed_survives_a_kill() {
+    let program = build("programs", "endless", RELEASE);
+    for wanted_bytes in [1_u64, 200_000, 3_000_000] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut child = Command::new(&program)
+            .env("RECORD_INTO", directory.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut first = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+        let recording = PathBuf::from(first.trim());
+        while std::fs::metadata(&recording).unwrap().len() < wanted_bytes + 128 {
+            std::thread::yield_now();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let database = load(&recording);
+        let events = number(&database, "SELECT count(*) FROM allocations");
+        // Three to six bytes an event, two events a round.
+        assert!(events > wanted_bytes as f64 / 20.0, "{events} of {wanted_bytes} bytes");
+        let dangling =
+            "SELECT count(*) FROM allocations WHERE bt NOT IN (SELECT id FROM backtraces)";
+        assert_eq!(number(&database, dangling), 0.0);
+        let kept = "SELECT count(*) FROM allocations WHERE dealloc_after IS NULL";
+        assert!((number(&database, kept) / events - 0.1).abs() < 0.01, "a tenth is kept");
+    }
+}

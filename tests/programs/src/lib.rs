@@ -1,0 +1,23 @@
+//! What the recorded programs share: starting a recording the way a user does.
+
+use std::path::PathBuf;
+
+/// Starts recording, and prints the recording's path as the first line of stdout.
+pub fn record(depth: usize) -> PathBuf {
+    let path = record_quietly(depth);
+    println!("{}", path.display());
+    path
+}
+
+/// Starts recording into the directory that the test names in `RECORD_INTO`, with `depth` frames
+/// at most.
+pub fn record_quietly(depth: usize) -> PathBuf {
+    rheaper::enable_tracking(rheaper::TrackerConfig {
+        max_stack_depth: depth,
+        max_trackers: 256,
+        tracker_event_buffer_size: 16_384,
+        sample_rate: 1.0,
+        profile_dir: std::env::var_os("RECORD_INTO").map_or_else(std::env::temp_dir, PathBuf::from),
+    })
+    .expect("recording starts")
+}
