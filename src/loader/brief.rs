@@ -93,12 +93,12 @@ impl Brief {
 
     /// All sites that made a block, from totals.
     pub(in crate::loader) fn of(totals: &Totals, run: &Run) -> Vec<Self> {
-        let sites = totals.sites.iter().zip(&totals.curves).enumerate().skip(1);
+        let sites = totals.sites.iter().enumerate().skip(1);
         sites
-            .filter(|(_, (site, _))| site.allocations > 0)
-            .map(|(index, (site, curve))| {
+            .filter(|(_, site)| site.allocations > 0)
+            .map(|(index, site)| {
                 let mut live = 0_u64;
-                let points = totals.slices.points(curve, run.slices);
+                let points = totals.slices.points(&site.curve, run.slices);
                 let curve = points.map(|(slice, point)| {
                     live = (live + point.allocated_bytes).saturating_sub(point.freed_bytes);
                     (slice, live)

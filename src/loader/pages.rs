@@ -30,6 +30,9 @@ const CHILD_BYTES_MAX: usize = 4 + 9 + 2;
 /// Where the page count stands in the file.
 const PAGE_COUNT_OFFSET: u64 = 28;
 
+/// SQLite locks this byte, so the page that holds it must stay empty.
+const LOCK_BYTE: u64 = 1 << 30;
+
 /// Pages that are written at once.
 const WRITE_BYTES: usize = 1 << 20;
 
@@ -64,6 +67,10 @@ impl PageFile {
     }
 
     fn append(&mut self, page: &[u8]) -> io::Result<u32> {
+        if u64::from(self.next - 1) == LOCK_BYTE / self.page_bytes as u64 {
+            self.next += 1;
+            self.waiting.resize(self.waiting.len() + self.page_bytes, 0);
+        }
         let number = self.next;
         self.next = number.checked_add(1).ok_or_else(too_big)?;
         self.waiting.extend_from_slice(page);
@@ -383,6 +390,34 @@ mod tests {
         // What SQLite itself would then add goes in as well.
         connection.execute("INSERT INTO a VALUES (1, 2, 3)", []).unwrap();
         assert_eq!(one("PRAGMA integrity_check"), "ok");
+        drop(connection);
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn the_page_of_the_lock_byte_stays_empty() {
+        const PAGE_BYTES: usize = 8192;
+        let path = std::env::temp_dir().join(format!("rheaper-lock-byte-{}", std::process::id()));
+        let connection = Connection::open(&path).unwrap();
+        let schema = "PRAGMA page_size = 8192; CREATE TABLE a (x INTEGER)";
+        connection.execute_batch(schema).unwrap();
+        connection.close().unwrap();
+        let file = std::fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        // As if other pages stood there; a hole takes no place on the disk.
+        file.set_len((1 << 30) - 20 * PAGE_BYTES as u64).unwrap();
+        let mut pages = PageFile::open(file, PAGE_BYTES).unwrap();
+        let mut builder = TableBuilder::new(2, PAGE_BYTES);
+        let rows = 100_000;
+        for row in 1..=rows {
+            let mut record = Record::<1>::default();
+            record.add(Some(row));
+            builder.push(&mut pages, row, record.bytes()).unwrap();
+        }
+        builder.finish(&mut pages).unwrap();
+        pages.finish().unwrap();
+        let connection = Connection::open(&path).unwrap();
+        let sum: i64 = connection.query_row("SELECT sum(x) FROM a", [], |row| row.get(0)).unwrap();
+        assert_eq!(sum, rows * (rows + 1) / 2);
         drop(connection);
         std::fs::remove_file(&path).unwrap();
     }

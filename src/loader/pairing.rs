@@ -222,11 +222,16 @@ impl Pairing {
         while let Some((_, address)) = self.timeouts.pop_front() {
             self.settle(address, sink);
         }
-        let mut left: Vec<_> = std::mem::take(&mut self.live).into_iter().collect();
-        left.sort_unstable_by_key(|(address, block)| (block.made, *address));
-        for (address, block) in left {
-            totals.stays(&block);
-            self.emit(address, &block, None, sink);
+        // Keys only: a second copy of all blocks would be the greatest memory of a load.
+        let live = std::mem::take(&mut self.live);
+        let mut oldest_first: Vec<_> =
+            live.iter().map(|(address, block)| (block.made, *address)).collect();
+        oldest_first.sort_unstable();
+        for (_, address) in oldest_first {
+            if let Some(block) = live.get(&address) {
+                totals.stays(block);
+                self.emit(address, block, None, sink);
+            }
         }
     }
 

@@ -16,9 +16,9 @@ use crate::loader::names::{FrameRow, Names};
 use crate::loader::tables::fill;
 
 /// The inverted tree may have about so many nodes: with many sites it is cut at a depth.
-const INVERTED_NODES: usize = 400_000;
+const INVERTED_NODES: usize = 300_000;
 /// … but not at less than this.
-const INVERTED_DEPTH_MIN: usize = 8;
+const INVERTED_DEPTH_MIN: usize = 5;
 
 /// Which frame is the root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
