@@ -406,3 +406,34 @@ fn hostile_names_reach_no_cell() {
         assert_eq!(bad, None, "after {keys:?}:\n{text}");
     }
 }
+
+#[test]
+fn what_gave_way_to_another_lens_is_asked_again() {
+    let (_directory, path) = database(&leaky_server());
+    let mut driver = Driver::new(&path, (100, 30));
+    for lens in ["2", "4"] {
+        driver.press_unanswered(lens);
+        assert!(!driver.pending.is_empty());
+        driver.press_unanswered("1");
+        driver.settle();
+        driver.press(lens);
+        let text = driver.text();
+        assert!(!text.contains("reading…") && !text.contains("running…"), "{text}");
+        assert!(text.contains("server::main") || text.contains("alloc_after"), "{text}");
+        driver.press("1");
+    }
+}
+
+#[test]
+fn a_table_that_is_gone_is_asked_for_no_longer() {
+    let (_directory, path) = database(&leaky_server());
+    let mut driver = Driver::new(&path, (100, 30));
+    driver.press("4");
+    for filter in ["+live<Enter>", "+size 1K..<Enter>", "+thread 1<Enter>"] {
+        filter.split_inclusive('>').for_each(|keys| driver.press_unanswered(keys));
+    }
+    driver.settle();
+    assert_eq!(driver.app.rows.len(), 1);
+    assert!(!driver.app.asked.is_open(|_| true), "nothing is open");
+    assert!(exactly(&driver) > 0);
+}

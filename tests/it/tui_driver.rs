@@ -84,13 +84,22 @@ impl Driver {
 
     /// Presses keys one after the other; `<Enter>` and the like are written so.
     pub(crate) fn press(&mut self, keys: &str) {
+        self.each_key(keys, Self::settle);
+    }
+
+    /// Presses keys while nothing is answered.
+    pub(crate) fn press_unanswered(&mut self, keys: &str) {
+        self.each_key(keys, |_| {});
+    }
+
+    fn each_key(&mut self, keys: &str, mut then: impl FnMut(&mut Self)) {
         let mut rest = keys;
         while let Some(first) = rest.chars().next() {
             let end = rest.find('>').filter(|_| first == '<' && rest.len() > 1);
             let (name, after) = rest.split_at(end.map_or(first.len_utf8(), |end| end + 1));
             rest = after;
             self.send(Message::Key(key(name)));
-            self.settle();
+            then(self);
         }
     }
 

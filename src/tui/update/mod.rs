@@ -239,9 +239,11 @@ fn global(app: &mut App, action: Action) -> Option<Vec<Effect>> {
 
 /// Goes to a lens, and asks for what it lacks.
 pub fn switch(app: &mut App, lens: Lens) -> Vec<Effect> {
+    let mut effects = if app.lens == lens { Vec::new() } else { load::give_way(app) };
     app.lens = lens;
     app.pane = Pane::Main;
-    load::lens(app)
+    effects.extend(load::lens(app));
+    effects
 }
 
 fn next_pane(app: &mut App) -> Vec<Effect> {

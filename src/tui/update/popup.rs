@@ -14,7 +14,10 @@ use crate::tui::update::{compare, detail, fit, load, suspects, table};
 pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
     let window = fit::popup_window(app);
     if action == Action::Back {
-        app.popups.pop();
+        let closed = app.popups.pop();
+        if matches!(closed, Some(Popup::Prompt(prompt)) if prompt.purpose == Purpose::Search) {
+            app.flame.find("");
+        }
         return Vec::new();
     }
     match app.popups.last_mut() {
