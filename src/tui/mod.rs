@@ -125,7 +125,7 @@ pub fn run(database: &Path, options: &TuiOptions) -> Result<(), TuiError> {
         options.theme.unwrap_or_else(|| Theme::from_environment(|name| std::env::var(name).ok()));
     let guard = Guard::take(options.mouse)?;
     let input = Input::start(move |read| drop(sender.send(Happened::Read(read))))?;
-    let outside = Outside::new(database, guard, input, workers);
+    let outside = Outside::new(database, guard, input, workers, options.mouse);
     explore(app, outside, &events, theme)
 }
 
