@@ -10,7 +10,6 @@
 #![allow(clippy::print_stdout, reason = "a bench prints")]
 
 #[path = "../tests/it/support/mod.rs"]
-#[allow(dead_code, reason = "the tests use the rest")]
 mod support;
 
 use std::path::Path;

@@ -130,7 +130,7 @@ CREATE TABLE suspects (
     live_share         REAL NOT NULL,       -- of all bytes alive at T, 0 to 1
     allocations        INTEGER NOT NULL,    -- blocks made
     bytes              INTEGER NOT NULL,    -- bytes of them
-    steadiness         REAL NOT NULL,       -- share of the slices since its first allocation in which live bytes did not fall, flat ones counting half
+    steadiness         REAL NOT NULL,       -- share of the slices since its first allocation in which live bytes rose, flat ones counting half
     recency            REAL NOT NULL,       -- 1 if it allocated in the last tenth of the run, else falling to 0
     slope_bytes_per_s  REAL NOT NULL,       -- least-squares slope of live bytes over the second half of the run
     fit                REAL NOT NULL,       -- its R², 0 to 1
@@ -138,11 +138,11 @@ CREATE TABLE suspects (
     last_after         INTEGER NOT NULL     -- last allocation
 );
 
--- The call tree: outermost frame first, equal frames merged. Ready for a flamegraph.
+-- The call tree: outermost function first, equal functions merged whatever the line. Ready for a flamegraph.
 CREATE TABLE tree (
     id              INTEGER PRIMARY KEY, -- parents have smaller ids
-    parent          INTEGER,             -- NULL: an outermost frame
-    frame           INTEGER NOT NULL,    -- `frames.id`
+    parent          INTEGER,             -- NULL: an outermost function
+    frame           INTEGER NOT NULL,    -- the function, by the first of its frames that was seen; `frames.id`
     depth           INTEGER NOT NULL,    -- 0 is the outermost
     allocations     INTEGER NOT NULL,    -- blocks made here or further in
     bytes           INTEGER NOT NULL,    -- bytes of them
@@ -150,8 +150,25 @@ CREATE TABLE tree (
     live_bytes      INTEGER NOT NULL,    -- alive at T
     at_peak_bytes   INTEGER NOT NULL,    -- alive at the global peak
     temporary       INTEGER NOT NULL,    -- temporary blocks
-    growth_bytes    INTEGER NOT NULL,    -- live bytes at T minus at T/2
-    self_bytes      INTEGER NOT NULL,    -- bytes of blocks made by exactly this frame
+    growth_bytes    INTEGER NOT NULL,    -- live bytes at T minus at the end of slice `meta.half_slice`
+    self_bytes      INTEGER NOT NULL,    -- bytes of blocks made by exactly this function
+    self_live_bytes INTEGER NOT NULL     -- of them, alive at T
+);
+
+-- The same from the other end: who allocates, and below it who calls. Cut at depth `meta.inverted_depth`.
+CREATE TABLE tree_inverted (
+    id              INTEGER PRIMARY KEY, -- parents have smaller ids
+    parent          INTEGER,             -- NULL: an innermost function
+    frame           INTEGER NOT NULL,    -- the function, by the first of its frames that was seen; `frames.id`
+    depth           INTEGER NOT NULL,    -- 0 is the innermost
+    allocations     INTEGER NOT NULL,    -- blocks made by this function on behalf of the ones before it
+    bytes           INTEGER NOT NULL,    -- bytes of them
+    live_blocks     INTEGER NOT NULL,    -- alive at T
+    live_bytes      INTEGER NOT NULL,    -- alive at T
+    at_peak_bytes   INTEGER NOT NULL,    -- alive at the global peak
+    temporary       INTEGER NOT NULL,    -- temporary blocks
+    growth_bytes    INTEGER NOT NULL,    -- live bytes at T minus at the end of slice `meta.half_slice`
+    self_bytes      INTEGER NOT NULL,    -- bytes of blocks whose backtrace ends or is cut here
     self_live_bytes INTEGER NOT NULL     -- of them, alive at T
 );
 

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use rusqlite::Connection;
 
+use crate::loader::brief::{Brief, Run};
 use crate::loader::error::LoadError;
 use crate::loader::insert::channel;
 use crate::loader::names::Names;
@@ -20,8 +21,7 @@ use crate::loader::rows::Nanos;
 use crate::loader::summary::{Loss, Summary};
 use crate::loader::survey::Survey;
 use crate::loader::symbols::{Call, Finder, Symbols};
-use crate::loader::tables::SiteNames;
-use crate::loader::{facts, losses, tables};
+use crate::loader::{analysis, facts, losses, tables};
 
 /// A load in progress.
 pub(in crate::loader) struct Build<'a> {
@@ -72,29 +72,26 @@ impl<'a> Build<'a> {
     ) -> Result<Connection, LoadError> {
         progress.begin(Phase::Events);
         let (mut sender, inserter) = channel();
+        let tables = output.begin_tables()?;
         let mut blocks = self.recording.blocks();
         let bytes = self.recording.file_bytes();
         let replay = &mut self.replay;
         let (outcome, inserted) = thread::scope(|scope| {
-            let inserting = scope.spawn(move || {
-                let connection = output.connect()?;
-                inserter.run(&connection)?;
-                Ok::<_, rusqlite::Error>(connection)
-            });
+            let inserting = scope.spawn(move || inserter.run(tables));
             let outcome = replay.run(&mut blocks, bytes, &mut sender, progress);
             sender.finish();
             (outcome, inserting.join())
         });
-        let connection = match inserted {
-            Ok(inserted) => inserted.map_err(|error| output.failed(error))?,
+        match inserted {
+            Ok(inserted) => inserted.map_err(|error| output.failed_io(error))?,
             Err(panic) => std::panic::resume_unwind(panic),
-        };
+        }
         let outcome = outcome.map_err(|error| LoadError::reading(self.recording.path(), error))?;
         if outcome == Outcome::Stopped {
             return Err(LoadError::interrupted());
         }
         progress.end(self.replay.merge.events());
-        Ok(connection)
+        output.resume()
     }
 
     /// The second pass alone: nobody takes the rows.
@@ -132,17 +129,15 @@ impl<'a> Build<'a> {
     fn write_tables(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         let names = self.names();
         let replay = &mut self.replay;
+        if replay.totals.end_was_unknown(replay.duration) {
+            tables::count_freed_at_end(connection, &mut replay.totals, replay.duration)?;
+        }
+        let run = Run::of(&replay.totals, replay.duration);
+        let briefs = Brief::of(&replay.totals, &run);
+        let site_names = analysis::write(connection, &briefs, &names, &self.symbols, &run)?;
         let stacks = &replay.stacks;
-        let site_names: Vec<_> = (0..names.sites())
-            .map(|site| SiteNames {
-                frame: names.own(site).map(|(_, row)| row.0),
-                depth: names.frames(site).len() as u32,
-                ..SiteNames::default()
-            })
-            .collect();
         let outermost: Vec<_> =
             replay.sites.stacks().iter().map(|stack| stacks.outermost(*stack).label()).collect();
-        tables::write_names(connection, &names, &self.symbols)?;
         tables::write_stacks(connection, &replay.sites, stacks, &self.calls)?;
         tables::write_sites(connection, &replay.totals, &site_names, &outermost)?;
         tables::write_timelines(connection, &replay.totals, replay.duration)?;
@@ -164,7 +159,9 @@ impl<'a> Build<'a> {
         let rows =
             losses.into_iter().map(|loss| (loss.name, loss.count.cast_signed(), loss.meaning));
         tables::fill(connection, "losses", 3, rows)?;
-        let meta = facts::meta(self.recording.header(), &self.survey, &self.replay);
+        let mut meta = facts::meta(self.recording.header(), &self.survey, &self.replay);
+        meta.extend(analysis::meta(&briefs, &run));
+        meta.sort_by(|one, other| one.0.cmp(&other.0));
         tables::fill(connection, "meta", 2, meta.into_iter())
     }
 

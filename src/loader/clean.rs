@@ -28,6 +28,16 @@ pub(in crate::loader) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The bytes of a hexadecimal number; none if it is not one.
+pub(in crate::loader) fn unhex(text: &str) -> Vec<u8> {
+    let pairs = text.as_bytes().chunks(2);
+    let bytes = pairs.map(|pair| {
+        let pair = std::str::from_utf8(pair).ok()?;
+        u8::from_str_radix(pair, 16).ok()
+    });
+    bytes.collect::<Option<_>>().unwrap_or_default()
+}
+
 /// Control characters (C0, DEL, C1), line and paragraph separators, bidirectional controls,
 /// joiners, tags and other characters without a shape of their own.
 fn is_unsafe(c: char) -> bool {

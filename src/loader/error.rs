@@ -120,6 +120,14 @@ impl LoadError {
         Self::new(LoadErrorKind::Output, sentence).with_source(error)
     }
 
+    /// This process is already loading to the same output.
+    pub(in crate::loader) fn busy(path: &Path) -> Self {
+        Self::new(
+            LoadErrorKind::Output,
+            format!("{} is being written by another load", path.display()),
+        )
+    }
+
     /// The output is there and must not be replaced.
     pub(in crate::loader) fn not_ours(path: &Path, what: &str) -> Self {
         Self::new(
@@ -140,6 +148,18 @@ impl LoadError {
     ) -> Self {
         let sentence = format!("can't change {}: {error}", path.display());
         Self::new(LoadErrorKind::Database, sentence).with_source(error)
+    }
+
+    /// A file that names came from is gone, so resolving again would only lose them.
+    pub(in crate::loader) fn would_lose_names(path: &Path, module: &str) -> Self {
+        Self::new(
+            LoadErrorKind::Database,
+            format!(
+                "{} has names from {module}, which is not there any more and would lose them: \
+                 give that file with --symbols too",
+                path.display()
+            ),
+        )
     }
 
     /// A database that some other program made, or none at all.

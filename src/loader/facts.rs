@@ -44,7 +44,7 @@ pub(in crate::loader) fn recording_id(header: &Header) -> String {
     hex(&header.recording_id)
 }
 
-/// The rows of `meta`, sorted by key.
+/// The rows of `meta`.
 pub(in crate::loader) fn meta(
     header: &Header,
     survey: &Survey,
@@ -77,7 +77,6 @@ pub(in crate::loader) fn meta(
             (key, number(counters.get(*counter)))
         }));
     }
-    rows.sort_by(|one, other| one.0.cmp(&other.0));
     rows
 }
 

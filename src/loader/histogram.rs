@@ -5,12 +5,77 @@
 //!
 //! Invariant: entries are sorted by bucket, each bucket has at most one.
 
+use crate::loader::rows::Site;
+
+/// Bits that a bucket's number needs.
+const BUCKET_BITS: u32 = 10;
+
 /// Bits of a packed entry that count; the ten bits above are the bucket.
 const COUNT_BITS: u32 = 22;
 const COUNT_MAX: u32 = (1 << COUNT_BITS) - 1;
 
 /// Buckets an octave, as a power of two.
 const SUB_BITS: u32 = 4;
+
+/// Buckets that a histogram makes room for at once: many are kept, most are small.
+const BUCKETS_AT_ONCE: usize = 8;
+
+/// Durations of different sites that wait to be counted.
+const WAITING_MAX: usize = 1 << 20;
+
+/// Sites from this on do not fit a waiting entry.
+const SITE_MAX: u32 = 1 << 22;
+
+/// The histograms of all sites.
+///
+/// A histogram is some cache misses away, and with many sites every block's end would pay them.
+/// So durations are gathered, sorted by site, and counted a million at a time.
+#[derive(Debug, Default)]
+pub(in crate::loader) struct Histograms {
+    by_site: Vec<Histogram>,
+    /// Site and bucket in one word.
+    waiting: Vec<u32>,
+}
+
+impl Histograms {
+    /// Counts one duration.
+    #[inline]
+    pub(in crate::loader) fn add(&mut self, site: Site, value: u64) {
+        let bucket = bucket(value);
+        if site.0 >= SITE_MAX {
+            self.count(site.0 as usize, bucket);
+            return;
+        }
+        self.waiting.push((site.0 << BUCKET_BITS) | bucket);
+        if self.waiting.len() == WAITING_MAX {
+            self.settle();
+        }
+    }
+
+    /// Counts what waits.
+    pub(in crate::loader) fn settle(&mut self) {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        waiting.sort_unstable();
+        for entry in &waiting {
+            let (site, bucket) = (entry >> BUCKET_BITS, entry & ((1 << BUCKET_BITS) - 1));
+            self.count(site as usize, bucket);
+        }
+        waiting.clear();
+        self.waiting = waiting;
+    }
+
+    fn count(&mut self, site: usize, bucket: u32) {
+        if self.by_site.len() <= site {
+            self.by_site.resize_with(site + 1, Histogram::default);
+        }
+        self.by_site[site].add(bucket);
+    }
+
+    /// A site's histogram, if any duration was counted for it; settle first.
+    pub(in crate::loader) fn of(&self, site: usize) -> Option<&Histogram> {
+        self.by_site.get(site)
+    }
+}
 
 /// Counts durations.
 #[derive(Clone, Debug)]
@@ -28,9 +93,8 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    /// Counts one duration.
-    pub(in crate::loader) fn add(&mut self, value: u64) {
-        let bucket = bucket(value);
+    /// Counts one duration, given as its [`bucket`].
+    fn add(&mut self, bucket: u32) {
         if let Self::Packed(entries) = self {
             let place = entries.partition_point(|entry| entry >> COUNT_BITS < bucket);
             match entries.get_mut(place) {
@@ -41,6 +105,9 @@ impl Histogram {
                     }
                 }
                 _ => {
+                    if entries.len() == entries.capacity() {
+                        entries.reserve_exact(BUCKETS_AT_ONCE.max(entries.len() / 4));
+                    }
                     entries.insert(place, (bucket << COUNT_BITS) | 1);
                     return;
                 }

@@ -1,22 +1,14 @@
-//! Rows → SQLite, on a thread of its own.
+//! Rows → the database file, on a thread of its own.
 //!
-//! Reads: batches of rows and links, in order. Writes: `allocations` and `reallocs`.
+//! Reads: batches of rows and links, in order. Writes: `allocations` and `reallocs`, as pages.
 //!
-//! Rows pass through a virtual table, so that one statement takes in a whole batch:
-//! `INSERT … SELECT` from it is half again as fast as a prepared insert for each row.
-//!
-//! Invariants: rows get the numbers in which they were sent; full batches are always of the same
-//! length, so that the same rows give the same file.
+//! Invariants: rows get the numbers in which they were sent; nothing depends on how long either
+//! thread waits, so that the same rows give the same file.
 
-use std::borrow::Cow;
-use std::ffi::{CStr, c_int};
-use std::marker::PhantomData;
+use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
 
-use rusqlite::vtab::{Context, Filters, IndexInfo, Module, VTab, VTabConnection, VTabCursor};
-use rusqlite::{Connection, ffi};
-
+use crate::loader::pages::{PageFile, Record, TableBuilder};
 use crate::loader::pairing::Sink;
 use crate::loader::rows::{Link, Row, Site};
 
@@ -107,156 +99,76 @@ impl Sender {
 }
 
 impl Inserter {
-    /// Inserts until the sender has finished.
-    pub(in crate::loader) fn run(self, connection: &Connection) -> rusqlite::Result<()> {
-        let passing = Passing::default();
-        connection.create_module(
-            c"rheaper_rows",
-            const { &Module::<RowsTable<'_>>::eponymous_only_module() },
-            Some(passing.clone()),
-        )?;
-        let mut insert_rows = connection.prepare(
-            "INSERT INTO main.allocations SELECT made, freed, bt, size, addr, thread, freed_by
-             FROM rheaper_rows",
-        )?;
-        let mut insert_link = connection
-            .prepare("INSERT INTO main.reallocs (new_row, old_row, moved) VALUES (?1, ?2, ?3)")?;
+    /// Writes until the sender has finished.
+    pub(in crate::loader) fn run(self, mut tables: Tables) -> io::Result<()> {
         for batch in &self.batches {
             match batch {
                 Batch::Rows(rows) => {
-                    passing.give(rows);
-                    insert_rows.execute([])?;
+                    tables.rows(&rows)?;
                     // A full channel of spares only means that this one is not needed.
-                    let _ = self.spares.try_send(passing.take());
+                    let _ = self.spares.try_send(rows);
                 }
-                Batch::Links(links) => {
-                    for link in links {
-                        insert_link.execute((
-                            link.new_row.cast_signed(),
-                            link.old_row.cast_signed(),
-                            link.moved,
-                        ))?;
-                    }
-                }
+                Batch::Links(links) => tables.links(&links)?,
             }
         }
-        Ok(())
+        tables.finish()
     }
 }
 
-/// The batch that is being inserted.
-#[derive(Clone, Default)]
-struct Passing(Arc<Mutex<Vec<Row>>>);
-
-impl Passing {
-    fn give(&self, rows: Vec<Row>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = rows;
-    }
-
-    fn take(&self) -> Vec<Row> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
+/// The two tables that are filled while events pass.
+#[derive(Debug)]
+pub(in crate::loader) struct Tables {
+    file: PageFile,
+    allocations: TableBuilder,
+    reallocs: TableBuilder,
+    rows: i64,
 }
 
-/// The virtual table.
-#[repr(C)]
-struct RowsTable<'vtab> {
-    /// SQLite's part; it must be first.
-    base: ffi::sqlite3_vtab,
-    passing: Passing,
-    phantom: PhantomData<&'vtab ()>,
-}
-
-// SAFETY: the struct is `repr(C)` and begins with `sqlite3_vtab`, as the trait asks for.
-unsafe impl<'vtab> VTab<'vtab> for RowsTable<'vtab> {
-    type Aux = Passing;
-    type Cursor = RowsCursor<'vtab>;
-
-    fn connect(
-        _: &mut VTabConnection,
-        aux: Option<&Passing>,
-        _module: &[u8],
-        _database: &[u8],
-        _table: &[u8],
-        _arguments: &[&[u8]],
-    ) -> rusqlite::Result<(Cow<'static, CStr>, Self)> {
-        let table = Self {
-            base: ffi::sqlite3_vtab::default(),
-            passing: aux.cloned().unwrap_or_default(),
-            phantom: PhantomData,
-        };
-        let columns = c"CREATE TABLE x(made, freed, bt, size, addr, thread, freed_by)";
-        Ok((Cow::Borrowed(columns), table))
+impl Tables {
+    /// For the tables with these root pages.
+    pub(in crate::loader) fn new(
+        file: PageFile,
+        allocations: TableBuilder,
+        reallocs: TableBuilder,
+    ) -> Self {
+        Self { file, allocations, reallocs, rows: 0 }
     }
 
-    fn best_index(&self, _: &mut IndexInfo) -> rusqlite::Result<bool> {
-        Ok(true)
-    }
-
-    fn open(&'vtab mut self) -> rusqlite::Result<RowsCursor<'vtab>> {
-        Ok(RowsCursor {
-            base: ffi::sqlite3_vtab_cursor::default(),
-            rows: Vec::new(),
-            at: 0,
-            passing: self.passing.clone(),
-            phantom: PhantomData,
-        })
-    }
-}
-
-/// Walks over the batch. It holds the rows itself, and gives them back at the end.
-#[repr(C)]
-struct RowsCursor<'vtab> {
-    /// SQLite's part; it must be first.
-    base: ffi::sqlite3_vtab_cursor,
-    rows: Vec<Row>,
-    at: usize,
-    passing: Passing,
-    phantom: PhantomData<&'vtab ()>,
-}
-
-impl Drop for RowsCursor<'_> {
-    fn drop(&mut self) {
-        self.passing.give(std::mem::take(&mut self.rows));
-    }
-}
-
-// SAFETY: the struct is `repr(C)` and begins with `sqlite3_vtab_cursor`, as the trait asks for.
-unsafe impl VTabCursor for RowsCursor<'_> {
-    fn filter(&mut self, _: c_int, _: Option<&str>, _: &Filters<'_>) -> rusqlite::Result<()> {
-        self.rows = self.passing.take();
-        self.at = 0;
-        Ok(())
-    }
-
-    fn next(&mut self) -> rusqlite::Result<()> {
-        self.at += 1;
-        Ok(())
-    }
-
-    fn eof(&self) -> bool {
-        self.at >= self.rows.len()
-    }
-
-    fn column(&self, context: &mut Context, index: c_int) -> rusqlite::Result<()> {
-        let Some(row) = self.rows.get(self.at) else {
-            return Ok(());
-        };
-        // A context that is given nothing holds NULL.
-        match index {
-            0 => context.set_result(integer(row.made.0)),
-            1 => row.freed.map_or(Ok(()), |freed| context.set_result(integer(freed.0))),
-            2 if row.site == Site::NONE => Ok(()),
-            2 => context.set_result(row.site.0),
-            3 => context.set_result(integer(row.size)),
-            4 => context.set_result(row.address.cast_signed()),
-            5 => context.set_result(row.thread.0),
-            _ => row.freed_by.map_or(Ok(()), |thread| context.set_result(thread.0)),
+    fn rows(&mut self, rows: &[Row]) -> io::Result<()> {
+        for row in rows {
+            self.rows += 1;
+            let probed = row.site != Site::NONE;
+            let mut record = Record::<7>::default();
+            record.add(Some(integer(row.made.0)));
+            record.add(row.freed.map(|freed| integer(freed.0)));
+            record.add(probed.then_some(i64::from(row.site.0)));
+            record.add(Some(integer(row.size)));
+            record.add(Some(row.address.cast_signed()));
+            record.add(Some(i64::from(row.thread.0)));
+            record.add(row.freed_by.map(|thread| i64::from(thread.0)));
+            let (file, bytes) = (&mut self.file, record.bytes());
+            self.allocations.push(file, self.rows, bytes)?;
         }
+        Ok(())
     }
 
-    fn rowid(&self) -> rusqlite::Result<i64> {
-        Ok(self.at as i64)
+    fn links(&mut self, links: &[Link]) -> io::Result<()> {
+        for link in links {
+            // The table's own key stands in for `new_row`, as SQLite does it.
+            let mut record = Record::<3>::default();
+            record.add(None);
+            record.add(Some(integer(link.old_row)));
+            record.add(Some(i64::from(link.moved)));
+            let (file, bytes) = (&mut self.file, record.bytes());
+            self.reallocs.push(file, integer(link.new_row), bytes)?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> io::Result<()> {
+        self.allocations.finish(&mut self.file)?;
+        self.reallocs.finish(&mut self.file)?;
+        self.file.finish()
     }
 }
 

@@ -160,6 +160,12 @@ impl Merge {
         self.streams.iter().map(Stream::events).sum()
     }
 
+    /// Gives memory back when all is handed out.
+    pub(in crate::loader) fn forget_buffers(&mut self) {
+        self.spares = Vec::new();
+        self.spares_counted = 0;
+    }
+
     /// Steps that came too late to be in order.
     pub(in crate::loader) fn late(&self) -> u64 {
         self.late

@@ -10,12 +10,19 @@
 //! - The same recording and the same symbol files give the same bytes.
 
 mod build;
+mod symbolize;
 mod facts;
 mod losses;
+mod analysis;
+mod suspects;
+mod tree;
+mod brief;
+mod human;
 mod tables;
 mod names;
-mod insert;
 mod output;
+mod insert;
+mod pages;
 mod replay;
 mod pairing;
 mod totals;
@@ -111,6 +118,5 @@ pub fn symbolize(
     symbols: &[PathBuf],
     progress: &mut dyn Progress,
 ) -> Result<SymbolSummary, LoadError> {
-    let _ = (symbols, progress);
-    Err(LoadError::not_a_database(database))
+    symbolize::symbolize(database, symbols, progress)
 }

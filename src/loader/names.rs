@@ -5,10 +5,12 @@
 //! Invariants: frames are numbered from 1 in the order in which sites show them, so that the
 //! same program gives the same numbers; no site begins with frames of the recorder.
 
+use std::collections::HashMap;
+
 use crate::loader::symbols::{Frame, FrameId, Kind, Symbols, innermost_foreign};
 
 /// A row of `frames`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(in crate::loader) struct FrameRow(pub(in crate::loader) u32);
 
 /// All sites' frames.
@@ -87,6 +89,12 @@ impl Names {
             let index = id.0 as usize;
             (row, &symbols.frames[index], symbols.offsets[index])
         })
+    }
+
+    /// By row of `frames`: the first row that is the same function, whatever the line.
+    pub(in crate::loader) fn functions(&self, symbols: &Symbols) -> Vec<FrameRow> {
+        let mut known: HashMap<&str, FrameRow> = HashMap::new();
+        self.rows(symbols).map(|(row, frame, _)| *known.entry(&frame.sym).or_insert(row)).collect()
     }
 
     /// What a row of `frames` stands for.

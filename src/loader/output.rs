@@ -8,8 +8,10 @@
 //! - What is there and is not a rheaper database stays, whatever the caller asks for.
 //! - A temporary file that is not renamed is removed.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +19,8 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::database::schema::{APPLICATION_ID, SCHEMA};
 use crate::loader::error::LoadError;
+use crate::loader::insert::Tables;
+use crate::loader::pages::{PageFile, TableBuilder};
 
 /// The first bytes of every SQLite file.
 const SQLITE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -26,6 +30,9 @@ const SQLITE_HEADER_BYTES: usize = 100;
 
 /// Pages of this size made the smallest and the fastest file of those that were measured.
 const PAGE_BYTES: u32 = 8192;
+
+/// How the name of a file under construction ends.
+const TEMPORARY_SUFFIX: &str = ".loading";
 
 /// A database under construction.
 #[derive(Debug)]
@@ -66,23 +73,59 @@ impl Output {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        let mut hidden = std::ffi::OsString::from(".");
-        hidden.push(name);
-        hidden.push(format!(".{}.loading", std::process::id()));
-        let temporary = directory.join(hidden);
-        OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW)
-            .open(&temporary)
-            .map_err(failed)?;
+        remove_abandoned(directory, name);
+        let temporary = directory.join(hidden_name(name, std::process::id()));
+        let create = || {
+            OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW)
+                .open(&temporary)
+        };
+        create().map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => LoadError::busy(path),
+            _ => failed(error),
+        })?;
         Ok(Self { path: path.to_owned(), temporary: Temporary { path: temporary, kept: false } })
     }
 
-    /// Opens the file under construction, with the schema in it and a transaction begun. Nothing
-    /// here has to survive a crash: the file is not anybody's yet.
-    pub(in crate::loader) fn connect(&self) -> rusqlite::Result<Connection> {
+    /// Makes the file under construction an empty rheaper database, and gives what its two big
+    /// tables are built with. Nothing here has to survive a crash: the file is not anybody's yet.
+    pub(in crate::loader) fn begin_tables(&self) -> Result<Tables, LoadError> {
+        let failed = |error| self.failed(error);
+        let connection = self.connect().map_err(failed)?;
+        connection.execute_batch(SCHEMA).map_err(failed)?;
+        let root = |table: &str| {
+            let sql = "SELECT rootpage FROM sqlite_schema WHERE name = ?1";
+            connection
+                .query_row(sql, [table], |row| row.get::<_, u32>(0))
+                .map(|root| TableBuilder::new(root, PAGE_BYTES as usize))
+        };
+        let allocations = root("allocations").map_err(failed)?;
+        let reallocs = root("reallocs").map_err(failed)?;
+        connection.close().map_err(|(_, error)| failed(error))?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW)
+            .open(&self.temporary.path)
+            .and_then(|file| PageFile::open(file, PAGE_BYTES as usize))
+            .map_err(|error| LoadError::writing(&self.path, error))?;
+        Ok(Tables::new(file, allocations, reallocs))
+    }
+
+    /// Opens the file under construction for all other tables, in one transaction.
+    pub(in crate::loader) fn resume(&self) -> Result<Connection, LoadError> {
+        let open = || {
+            let connection = self.connect()?;
+            connection.execute_batch("BEGIN")?;
+            Ok(connection)
+        };
+        open().map_err(|error| self.failed(error))
+    }
+
+    fn connect(&self) -> rusqlite::Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX
             | OpenFlags::SQLITE_OPEN_NOFOLLOW;
@@ -92,13 +135,16 @@ impl Output {
              PRAGMA locking_mode = EXCLUSIVE; PRAGMA cache_size = -32768;
              PRAGMA temp_store = MEMORY;"
         ))?;
-        connection.execute_batch(SCHEMA)?;
-        connection.execute_batch("BEGIN")?;
         Ok(connection)
     }
 
     /// What a failed write means to the user.
     pub(in crate::loader) fn failed(&self, error: rusqlite::Error) -> LoadError {
+        LoadError::writing(&self.path, error)
+    }
+
+    /// The same where it is not SQLite that failed.
+    pub(in crate::loader) fn failed_io(&self, error: io::Error) -> LoadError {
         LoadError::writing(&self.path, error)
     }
 
@@ -125,6 +171,39 @@ impl Output {
             let _ = File::open(parent).and_then(|directory| directory.sync_all());
         }
         Ok(bytes)
+    }
+}
+
+/// `.name.pid.loading`: hidden, and telling whose it is.
+fn hidden_name(name: &OsStr, pid: u32) -> OsString {
+    let mut hidden = OsString::from(".");
+    hidden.push(name);
+    hidden.push(format!(".{pid}{TEMPORARY_SUFFIX}"));
+    hidden
+}
+
+/// Removes what a loader that was killed has left for the same output.
+fn remove_abandoned(directory: &Path, name: &OsStr) {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return;
+    };
+    let mut prefix = OsString::from(".");
+    prefix.push(name);
+    prefix.push(".");
+    for entry in entries.flatten() {
+        let found = entry.file_name();
+        let pid = found
+            .as_bytes()
+            .strip_prefix(prefix.as_bytes())
+            .and_then(|rest| rest.strip_suffix(TEMPORARY_SUFFIX.as_bytes()))
+            .and_then(|pid| std::str::from_utf8(pid).ok())
+            .and_then(|pid| pid.parse::<u32>().ok());
+        let is_abandoned =
+            pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists());
+        if is_abandoned && Path::new("/proc/self").exists() {
+            // If it can't be removed, it is only in nobody's way.
+            let _ = fs::remove_file(entry.path());
+        }
     }
 }
 

@@ -72,7 +72,6 @@ pub(in crate::loader) struct Live {
     pub(in crate::loader) thread: Thread,
     /// How many blocks its thread had made, itself included.
     pub(in crate::loader) nth: u32,
-    stream: StreamId,
     /// The row that it continues, times two, plus one if it moved; 0: none.
     continues: u64,
 }
@@ -138,15 +137,8 @@ impl Pairing {
         if !self.doubts.is_empty() {
             self.settle_until(by.at, sink);
         }
-        let mut block = Live {
-            made: by.at,
-            size: made.size,
-            site,
-            thread: by.thread,
-            nth: 0,
-            stream: by.stream,
-            continues: 0,
-        };
+        let mut block =
+            Live { made: by.at, size: made.size, site, thread: by.thread, nth: 0, continues: 0 };
         if let How::Realloc { old } = made.how {
             let old_row = self.regrown.remove(&by.stream).unwrap_or(0);
             let moved = old_row != 0 && old != made.address;
@@ -220,11 +212,6 @@ impl Pairing {
         }
     }
 
-    /// Blocks alive now.
-    pub(in crate::loader) fn live_blocks(&self) -> usize {
-        self.live.len()
-    }
-
     /// What could not be paired.
     pub(in crate::loader) fn losses(&self) -> PairingLosses {
         self.losses
@@ -235,11 +222,16 @@ impl Pairing {
         while let Some((_, address)) = self.timeouts.pop_front() {
             self.settle(address, sink);
         }
-        let mut left: Vec<_> = std::mem::take(&mut self.live).into_iter().collect();
-        left.sort_unstable_by_key(|(address, block)| (block.made, *address));
-        for (address, block) in left {
-            totals.stays(&block);
-            self.emit(address, &block, None, sink);
+        // Keys only: a second copy of all blocks would be the greatest memory of a load.
+        let live = std::mem::take(&mut self.live);
+        let mut oldest_first: Vec<_> =
+            live.iter().map(|(address, block)| (block.made, *address)).collect();
+        oldest_first.sort_unstable();
+        for (_, address) in oldest_first {
+            if let Some(block) = live.get(&address) {
+                totals.stays(block);
+                self.emit(address, block, None, sink);
+            }
         }
     }
 

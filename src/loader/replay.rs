@@ -98,6 +98,7 @@ impl Replay {
         if self.drain(sink, progress, 1.0) == Outcome::Stopped {
             return Ok(Outcome::Stopped);
         }
+        self.merge.forget_buffers();
         self.pairing.finish(&mut self.totals, sink);
         self.duration = self.totals.finish(self.duration);
         Ok(Outcome::Whole)

@@ -16,7 +16,7 @@ pub(in crate::loader) const SLICES_MAX: usize = 512;
 /// The sites' curves together may always have this many entries …
 const ENTRIES_MIN: u64 = 1 << 16;
 /// … and never more than this …
-const ENTRIES_MAX: u64 = 1 << 21;
+const ENTRIES_MAX: u64 = 1 << 20;
 /// … nor more than one for so many allocations.
 const ALLOCATIONS_AN_ENTRY: u64 = 8;
 /// Sites' curves keep at least `SLICES_MAX >> GROUP_SHIFT_MAX` points.
@@ -51,8 +51,8 @@ impl Slice {
 }
 
 /// One point of a site's curve.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::loader) struct Point {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Point {
     /// Number of the group of slices.
     group: u32,
     allocations: u32,
@@ -61,17 +61,116 @@ pub(in crate::loader) struct Point {
     freed_bytes: u64,
 }
 
+/// The group of a point that is none.
+const NO_GROUP: u32 = u32::MAX;
+
 impl Point {
+    const fn of(group: u32) -> Self {
+        Self { group, allocations: 0, frees: 0, allocated_bytes: 0, freed_bytes: 0 }
+    }
+
     fn merge(&mut self, other: &Self) {
         self.allocations = self.allocations.saturating_add(other.allocations);
         self.frees = self.frees.saturating_add(other.frees);
         self.allocated_bytes = self.allocated_bytes.saturating_add(other.allocated_bytes);
         self.freed_bytes = self.freed_bytes.saturating_add(other.freed_bytes);
     }
+
+    #[inline]
+    fn change(&mut self, what: Change, size: u64) {
+        match what {
+            Change::Made => {
+                self.allocations = self.allocations.saturating_add(1);
+                self.allocated_bytes = self.allocated_bytes.saturating_add(size);
+            }
+            Change::Freed => {
+                self.frees = self.frees.saturating_add(1);
+                self.freed_bytes = self.freed_bytes.saturating_add(size);
+            }
+        }
+    }
 }
 
-/// A site's curve.
-pub(in crate::loader) type Curve = Vec<Point>;
+/// A site's curve. Its last point stands apart, so that a change usually finds it beside the
+/// site's sums.
+#[derive(Clone, Debug)]
+pub(in crate::loader) struct Curve {
+    last: Point,
+    before: Vec<Point>,
+}
+
+impl Default for Curve {
+    fn default() -> Self {
+        Self { last: Point::of(NO_GROUP), before: Vec::new() }
+    }
+}
+
+/// Points that a curve makes room for at once: many curves are kept, most are short.
+const POINTS_AT_ONCE: usize = 4;
+
+impl Curve {
+    /// The point of a group; says whether it is a new one.
+    #[inline]
+    fn point(&mut self, group: u32) -> (&mut Point, bool) {
+        if self.last.group == group {
+            return (&mut self.last, false);
+        }
+        self.other_point(group)
+    }
+
+    fn other_point(&mut self, group: u32) -> (&mut Point, bool) {
+        if self.last.group == NO_GROUP || self.last.group < group {
+            self.settle();
+            self.last = Point::of(group);
+            return (&mut self.last, true);
+        }
+        // Something came late.
+        let place = self.before.partition_point(|point| point.group < group);
+        let is_new = self.before.get(place).is_none_or(|point| point.group != group);
+        if is_new {
+            self.before.insert(place, Point::of(group));
+        }
+        (&mut self.before[place], is_new)
+    }
+
+    /// Puts the last point behind the others.
+    fn settle(&mut self) {
+        if self.last.group == NO_GROUP {
+            return;
+        }
+        if self.before.len() == self.before.capacity() {
+            self.before.reserve_exact(POINTS_AT_ONCE.max(self.before.len() / 4));
+        }
+        self.before.push(self.last);
+        self.last = Point::of(NO_GROUP);
+    }
+
+    /// Merges pairs of neighbours; says how many points are left.
+    fn halve(&mut self) -> u64 {
+        self.settle();
+        for point in &mut self.before {
+            point.group /= 2;
+        }
+        self.before.dedup_by(|later, earlier| {
+            let same = later.group == earlier.group;
+            if same {
+                earlier.merge(later);
+            }
+            same
+        });
+        let count = self.before.len() as u64;
+        if let Some(last) = self.before.pop() {
+            self.last = last;
+        }
+        self.before.shrink_to_fit();
+        count
+    }
+
+    fn points(&self) -> impl Iterator<Item = &Point> {
+        let last = Some(&self.last).filter(|point| point.group != NO_GROUP);
+        self.before.iter().chain(last)
+    }
+}
 
 /// Something that happened to a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,21 +260,7 @@ impl Slices {
     }
 
     fn halve<'a>(&mut self, curves: impl Iterator<Item = &'a mut Curve>) {
-        self.entries = 0;
-        for curve in curves {
-            for point in curve.iter_mut() {
-                point.group /= 2;
-            }
-            curve.dedup_by(|later, earlier| {
-                let same = later.group == earlier.group;
-                if same {
-                    earlier.merge(later);
-                }
-                same
-            });
-            curve.shrink_to_fit();
-            self.entries += curve.len() as u64;
-        }
+        self.entries = curves.map(Curve::halve).sum();
     }
 
     /// Takes in a change, and what was alive after it.
@@ -192,31 +277,18 @@ impl Slices {
         let group = (index >> self.group_shift) as u32;
         let slice = &mut self.list[index];
         slice.peak_bytes = slice.peak_bytes.max(live_bytes);
-        let point = match curve.last_mut() {
-            Some(last) if last.group == group => last,
-            _ => {
-                let place = curve.partition_point(|point| point.group < group);
-                if curve.get(place).is_none_or(|point| point.group != group) {
-                    self.entries += 1;
-                    let point = Point { group, ..Point::default() };
-                    curve.insert(place, point);
-                }
-                &mut curve[place]
-            }
-        };
+        let (point, is_new) = curve.point(group);
+        point.change(what, size);
+        self.entries += u64::from(is_new);
         match what {
             Change::Made => {
                 self.allocations += 1;
                 slice.allocations += 1;
                 slice.allocated_bytes = slice.allocated_bytes.saturating_add(size);
-                point.allocations = point.allocations.saturating_add(1);
-                point.allocated_bytes = point.allocated_bytes.saturating_add(size);
             }
             Change::Freed => {
                 slice.frees += 1;
                 slice.freed_bytes = slice.freed_bytes.saturating_add(size);
-                point.frees = point.frees.saturating_add(1);
-                point.freed_bytes = point.freed_bytes.saturating_add(size);
             }
         }
     }
@@ -251,7 +323,7 @@ impl Slices {
         slices: usize,
     ) -> impl Iterator<Item = (usize, Slice)> + use<'a> {
         let shift = self.group_shift;
-        curve.iter().map(move |point| {
+        curve.points().map(move |point| {
             let last = ((point.group as usize + 1) << shift) - 1;
             let slice = Slice {
                 allocations: u64::from(point.allocations),

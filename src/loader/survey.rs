@@ -122,11 +122,6 @@ impl Survey {
         let pairs = self.clock_pairs.iter().map(|pair| pair.ticks.0);
         pairs.chain(self.seal.map(|seal| seal.at.0)).max().unwrap_or(0)
     }
-
-    /// Bytes of event blocks.
-    pub(in crate::loader) fn event_bytes(&self) -> u64 {
-        self.streams.values().map(|tally| tally.bytes).sum()
-    }
 }
 
 #[derive(Default)]

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, Params, Result};
 
 use crate::loader::clean::{self, hex};
+use crate::loader::histogram::Histogram;
 use crate::loader::insert::integer;
 use crate::loader::modules::Module;
 use crate::loader::names::Names;
@@ -17,7 +18,7 @@ use crate::loader::rows::{Failure, Nanos, Site, Thread};
 use crate::loader::stacks::{Sites, Stacks};
 use crate::loader::survey::Survey;
 use crate::loader::symbols::{Call, ModuleSymbols, Symbols};
-use crate::loader::totals::{SiteTotals, ThreadTotals, Totals};
+use crate::loader::totals::{END_SHARE, SiteTotals, ThreadTotals, Totals};
 
 /// Inserts all rows into a table with so many columns.
 pub(in crate::loader) fn fill<P: Params>(
@@ -113,6 +114,31 @@ pub(in crate::loader) fn write_stacks(
     fill(connection, "backtrace_stacks", 2, (1_u32..).zip(of_sites))
 }
 
+/// What was freed at the end of a run whose end nobody knew while its events passed: one look at
+/// all rows, needed only where a recording was cut off.
+pub(in crate::loader) fn count_freed_at_end(
+    connection: &Connection,
+    totals: &mut Totals,
+    duration: Nanos,
+) -> Result<()> {
+    let share = duration.0 / END_SHARE;
+    let mut sums = connection.prepare(
+        "SELECT ifnull(bt, 0), count(*), sum(size) FROM allocations
+         WHERE dealloc_after >= ?1 AND dealloc_after - alloc_after >= ?2 GROUP BY bt",
+    )?;
+    for site in &mut totals.sites {
+        (site.freed_at_end_blocks, site.freed_at_end_bytes) = (0, 0);
+    }
+    let from = integer(duration.0.saturating_sub(share));
+    let mut rows = sums.query([from, integer(share)])?;
+    while let Some(row) = rows.next()? {
+        let site = &mut totals.sites[row.get::<_, u32>(0)? as usize];
+        site.freed_at_end_blocks = row.get::<_, i64>(1)?.cast_unsigned();
+        site.freed_at_end_bytes = row.get::<_, i64>(2)?.cast_unsigned();
+    }
+    Ok(())
+}
+
 /// What a site's row needs beside its totals.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::loader) struct SiteNames {
@@ -145,7 +171,9 @@ pub(in crate::loader) fn write_sites(
         insert.raw_bind_parameter(3, named.suspect)?;
         insert.raw_bind_parameter(4, named.tree)?;
         insert.raw_bind_parameter(5, outermost[index - 1])?;
-        for (column, value) in (6..).zip(site_numbers(site, named.depth)) {
+        for (column, value) in
+            (6..).zip(site_numbers(site, totals.lifetimes.of(index), named.depth))
+        {
             insert.raw_bind_parameter(column, value)?;
         }
         insert.raw_execute()?;
@@ -154,13 +182,14 @@ pub(in crate::loader) fn write_sites(
 }
 
 /// The columns of `sites` from `depth` on, in order.
-fn site_numbers(site: &SiteTotals, depth: u32) -> [Option<i64>; 29] {
+fn site_numbers(site: &SiteTotals, lifetimes: Option<&Histogram>, depth: u32) -> [Option<i64>; 29] {
     let some = |value: u64| Some(integer(value));
     let freed = |value: u64| (site.frees > 0).then(|| integer(value));
     let mean = site.lifetime_sum / u128::from(site.frees.max(1));
-    let [p50, p90, p99] = site
-        .lifetimes
-        .quantiles([(1, 2), (9, 10), (99, 100)], site.frees)
+    let shares = [(1, 2), (9, 10), (99, 100)];
+    let quantiles = lifetimes.map_or([0; 3], |lives| lives.quantiles(shares, site.frees));
+    // A bucket's middle may lie outside of what there was.
+    let [p50, p90, p99] = quantiles
         .map(|value| value.clamp(site.lifetime_min, site.lifetime_max.max(site.lifetime_min)));
     [
         Some(i64::from(depth)),
@@ -226,10 +255,10 @@ pub(in crate::loader) fn write_timelines(
     });
     fill(connection, "timeline", 11, rows)?;
 
-    let curves = totals.curves.iter().enumerate().skip(1);
-    let rows = curves.flat_map(|(site, curve)| {
+    let sites = totals.sites.iter().enumerate().skip(1);
+    let rows = sites.flat_map(|(site, sums)| {
         let (mut live_bytes, mut live_blocks) = (0_u64, 0_u64);
-        let points = totals.slices.points(curve, slices.len());
+        let points = totals.slices.points(&sums.curve, slices.len());
         points.map(move |(slice, point)| {
             live_bytes = (live_bytes + point.allocated_bytes).saturating_sub(point.freed_bytes);
             live_blocks = (live_blocks + point.allocations).saturating_sub(point.frees);

@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use crate::loader::hash::FastHash;
-use crate::loader::histogram::Histogram;
+use crate::loader::histogram::Histograms;
 use crate::loader::pairing::Live;
 use crate::loader::rows::{Nanos, Site, Thread};
 use crate::loader::slices::{Change, Curve, Slices};
@@ -19,41 +19,47 @@ use crate::loader::stream::{How, Made};
 
 /// A block that lived at least 1/50 of the run and was freed in the last 1/50 of it was "freed at
 /// the end".
-const END_SHARE: u64 = 50;
+pub(in crate::loader) const END_SHARE: u64 = 50;
 
 /// Threads with numbers below this are found by index.
 const DENSE_THREADS: u32 = 1 << 16;
 
 /// Everything that is summed for a site. Names and meanings are those of the table `sites`.
+///
+/// The order is that of use: what every block touches comes first, within two cache lines.
 #[derive(Clone, Debug, Default)]
+#[repr(C, align(64))]
 #[allow(missing_docs, reason = "the columns of `sites`, documented in schema.sql")]
 pub(in crate::loader) struct SiteTotals {
-    pub(in crate::loader) allocations: u64,
-    pub(in crate::loader) bytes: u64,
-    pub(in crate::loader) frees: u64,
-    pub(in crate::loader) live_blocks: u64,
-    pub(in crate::loader) live_bytes: u64,
-    pub(in crate::loader) peak_bytes: u64,
-    pub(in crate::loader) peak_after: Nanos,
-    pub(in crate::loader) at_peak_blocks: u64,
-    pub(in crate::loader) at_peak_bytes: u64,
     /// The number of the global peak that `at_peak_*` belong to.
     peak_number: u64,
-    pub(in crate::loader) temporary: u64,
-    pub(in crate::loader) temporary_bytes: u64,
+    pub(in crate::loader) live_blocks: u64,
+    pub(in crate::loader) live_bytes: u64,
+    pub(in crate::loader) curve: Curve,
+    pub(in crate::loader) at_peak_blocks: u64,
+    pub(in crate::loader) at_peak_bytes: u64,
+    // A block's beginning.
+    pub(in crate::loader) allocations: u64,
+    pub(in crate::loader) bytes: u64,
+    pub(in crate::loader) peak_bytes: u64,
+    pub(in crate::loader) peak_after: Nanos,
     pub(in crate::loader) size_min: u64,
     pub(in crate::loader) size_max: u64,
+    pub(in crate::loader) first_after: Nanos,
+    pub(in crate::loader) last_after: Nanos,
+    /// Bit n: thread n allocated here; threads from 64 on are in `far_threads`.
+    near_threads: u64,
+    // Its end.
+    pub(in crate::loader) frees: u64,
     pub(in crate::loader) lifetime_min: u64,
     pub(in crate::loader) lifetime_max: u64,
     pub(in crate::loader) lifetime_sum: u128,
-    pub(in crate::loader) lifetimes: Histogram,
-    pub(in crate::loader) first_after: Nanos,
-    pub(in crate::loader) last_after: Nanos,
     pub(in crate::loader) last_free_after: Option<Nanos>,
-    /// Bit n: thread n allocated here; threads from 64 on are in `far_threads`.
-    near_threads: u64,
-    pub(in crate::loader) far_threads: u32,
+    pub(in crate::loader) temporary: u64,
+    pub(in crate::loader) temporary_bytes: u64,
     pub(in crate::loader) cross_thread_frees: u64,
+    // Less common.
+    pub(in crate::loader) far_threads: u32,
     pub(in crate::loader) freed_at_end_blocks: u64,
     pub(in crate::loader) freed_at_end_bytes: u64,
     pub(in crate::loader) reallocs: u64,
@@ -102,8 +108,7 @@ pub(in crate::loader) type Layouts = BTreeMap<(Site, bool, u64), (u64, u64)>;
 pub(in crate::loader) struct Totals {
     /// By site; the first is for blocks whose backtrace was not probed.
     pub(in crate::loader) sites: Vec<SiteTotals>,
-    /// By site, as above.
-    pub(in crate::loader) curves: Vec<Curve>,
+    pub(in crate::loader) lifetimes: Histograms,
     pub(in crate::loader) slices: Slices,
     pub(in crate::loader) global: Global,
     pub(in crate::loader) layouts: Layouts,
@@ -120,7 +125,7 @@ impl Totals {
     pub(in crate::loader) fn new(duration: Nanos) -> Self {
         Self {
             sites: vec![SiteTotals::default()],
-            curves: vec![Curve::new()],
+            lifetimes: Histograms::default(),
             slices: Slices::new(duration),
             global: Global::default(),
             layouts: Layouts::new(),
@@ -155,7 +160,7 @@ impl Totals {
     #[cold]
     fn make_room(&mut self, at: Nanos) {
         while self.slices.is_beyond(at) {
-            self.slices.double(self.curves.iter_mut());
+            self.slices.double(curves(&mut self.sites));
         }
     }
 
@@ -198,7 +203,6 @@ impl Totals {
         let index = site.0 as usize;
         if self.sites.len() <= index {
             self.sites.resize_with(index + 1, SiteTotals::default);
-            self.curves.resize_with(index + 1, Curve::new);
         }
         let global = &mut self.global;
         global.allocations += 1;
@@ -239,11 +243,10 @@ impl Totals {
             global.peak_after = at;
             self.peak_number += 1;
         }
-        let curve = &mut self.curves[index];
-        let live = global.live_bytes;
+        let (live, curve) = (global.live_bytes, &mut totals.curve);
         self.slices.change(Change::Made, size, at, live, curve);
         if self.slices.is_crowded() {
-            self.slices.coarsen(self.curves.iter_mut());
+            self.slices.coarsen(curves(&mut self.sites));
         }
         if made.how == How::Zeroed || made.align_log2 > 0 {
             self.note_layout(site, made);
@@ -285,14 +288,13 @@ impl Totals {
         totals.lifetime_min = totals.lifetime_min.min(life);
         totals.lifetime_max = totals.lifetime_max.max(life);
         totals.lifetime_sum += u128::from(life);
-        totals.lifetimes.add(life);
+        self.lifetimes.add(site, life);
         totals.last_free_after = totals.last_free_after.max(Some(at));
         if is_freed_at_end(at.0, life, self.duration.0) {
             totals.freed_at_end_blocks += 1;
             totals.freed_at_end_bytes = totals.freed_at_end_bytes.saturating_add(size);
         }
-        let curve = &mut self.curves[index];
-        let live = global.live_bytes;
+        let (live, curve) = (global.live_bytes, &mut totals.curve);
         self.slices.change(Change::Freed, size, at, live, curve);
     }
 
@@ -326,6 +328,7 @@ impl Totals {
         for totals in &mut self.sites {
             note_peak(totals, self.peak_number);
         }
+        self.lifetimes.settle();
         end.max(self.global.last)
     }
 
@@ -333,6 +336,10 @@ impl Totals {
     pub(in crate::loader) fn end_was_unknown(&self, duration: Nanos) -> bool {
         duration != self.duration
     }
+}
+
+fn curves(sites: &mut [SiteTotals]) -> impl Iterator<Item = &mut Curve> {
+    sites.iter_mut().map(|totals| &mut totals.curve)
 }
 
 /// Notes what a site held at the last global peak, before it changes for the first time since.
@@ -347,7 +354,7 @@ fn note_peak(totals: &mut SiteTotals, peak_number: u64) {
 
 /// Freed in the last 1/50 of the run after living at least 1/50 of it.
 #[inline]
-pub(in crate::loader) fn is_freed_at_end(at: u64, life: u64, duration: u64) -> bool {
+fn is_freed_at_end(at: u64, life: u64, duration: u64) -> bool {
     let share = duration / END_SHARE;
-    at >= duration.saturating_sub(share) && life >= share && duration > 0
+    at >= duration.saturating_sub(share) && life >= share
 }

@@ -6,12 +6,35 @@
 //! nothing runs inside a signal handler and no call is interrupted.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
-/// Set while we stop the other processes of our group, so that our own signal is not taken for
-/// a second wish to stop.
-static STOPPING: AtomicBool = AtomicBool::new(false);
+/// When we last stopped the processes of our group, ourselves among them, and were continued. The
+/// signal that we sent them must not be taken for a second wish to stop, and may be fetched late.
+static STOPPED: Mutex<Stopped> = Mutex::new(Stopped::Never);
+
+/// For so long after being continued, our own signal may still come.
+const LATE: Duration = Duration::from_millis(500);
+
+enum Stopped {
+    Never,
+    Now,
+    Until(Instant),
+}
+
+fn stopped() -> MutexGuard<'static, Stopped> {
+    // One word, never half written.
+    STOPPED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn is_our_own() -> bool {
+    match *stopped() {
+        Stopped::Never => false,
+        Stopped::Now => true,
+        Stopped::Until(continued) => continued.elapsed() < LATE,
+    }
+}
 
 /// Asked of us from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +62,7 @@ pub(crate) fn watch(mut notify: impl FnMut(Signal) + Send + 'static) -> io::Resu
                 continue;
             }
             match signal {
-                libc::SIGTSTP if STOPPING.load(Ordering::SeqCst) => {}
+                libc::SIGTSTP if is_our_own() => {}
                 libc::SIGTSTP => notify(Signal::Stop),
                 other => notify(Signal::End(other)),
             }
@@ -51,14 +74,14 @@ pub(crate) fn watch(mut notify: impl FnMut(Signal) + Send + 'static) -> io::Resu
 
 /// Stops this process and its group, as the terminal's own key would; returns when continued.
 pub(crate) fn stop() {
-    STOPPING.store(true, Ordering::SeqCst);
+    *stopped() = Stopped::Now;
     // SAFETY: `kill` has no memory to get wrong. The group gets the signal of the key, so that
     // a wrapper stops too; we block that one, so SIGSTOP, which can't be blocked, stops us.
     unsafe {
         libc::kill(0, libc::SIGTSTP);
         libc::kill(libc::getpid(), libc::SIGSTOP);
     }
-    STOPPING.store(false, Ordering::SeqCst);
+    *stopped() = Stopped::Until(Instant::now());
 }
 
 /// Ends the process by the signal that asked for it, so that its parent sees why.

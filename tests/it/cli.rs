@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use assert_cmd::cargo::CommandCargoExt;
 
+use crate::gate::{HOSTILE, snapshot};
 use crate::heap::Heap;
 
 /// A database in a directory of its own, in which the commands run.
@@ -168,6 +169,18 @@ fn a_failing_statement_ends_a_script_unless_told_otherwise() {
 }
 
 #[test]
+fn hostile_statements_are_refused_on_the_command_line_as_well() {
+    let place = Place::new(5);
+    let before = snapshot(place.directory.path());
+    for sql in HOSTILE {
+        let ran = place.run_with_input(&["sql", "heap.db"], &format!("{sql};\n"));
+        assert_eq!(ran.code, 1, "{sql}: {}", ran.out);
+        assert!(ran.err.starts_with("error: "), "{sql}: {}", ran.err);
+    }
+    assert_eq!(snapshot(place.directory.path()), before);
+}
+
+#[test]
 fn a_closed_pipe_is_silent() {
     let place = Place::new(5);
     let sql = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x FROM c";
@@ -312,7 +325,8 @@ fn completions_and_manual_pages_are_made() {
 fn the_help_of_every_command_has_an_example() {
     let place = Place::new(5);
     let help = place.run(&["--help"]).out;
-    for command in ["load", "tui", "sql", "query", "report", "check", "info", "completions", "man"]
+    for command in
+        ["load", "tui", "sql", "query", "report", "check", "info", "demo", "completions", "man"]
     {
         assert!(help.contains(&format!("\n  {command} ")), "{help}");
         let help = place.run(&[command, "--help"]).out;

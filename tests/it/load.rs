@@ -1,4 +1,5 @@
 //! The loader end to end: recordings written by hand, and what the database then says.
+#![allow(unreachable_pub, reason = "the other tests of the loader use it")]
 
 use std::path::Path;
 
@@ -11,13 +12,13 @@ use crate::support::random::{Random, Shape, history};
 use crate::support::writer::{Writer, plain_header};
 
 /// A loaded recording.
-struct Loaded {
+pub struct Loaded {
     _directory: tempfile::TempDir,
-    connection: Connection,
-    summary: Summary,
+    pub connection: Connection,
+    pub summary: Summary,
 }
 
-fn load_bytes(bytes: &[u8]) -> Loaded {
+pub fn load_bytes(bytes: &[u8]) -> Loaded {
     let directory = tempfile::tempdir().unwrap();
     let recording = directory.path().join("rip-1");
     let database = directory.path().join("analyzed");
@@ -31,18 +32,18 @@ fn open(path: &Path) -> Connection {
 }
 
 impl Loaded {
-    fn one(&self, sql: &str) -> i64 {
+    pub fn one(&self, sql: &str) -> i64 {
         self.connection
             .query_row(sql, [], |row| row.get(0))
             .unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
-    fn loss(&self, name: &str) -> i64 {
+    pub fn loss(&self, name: &str) -> i64 {
         self.one(&format!("SELECT count FROM losses WHERE name = '{name}'"))
     }
 
     /// The rows, each with the address of its innermost frame in place of the backtrace.
-    fn rows(&self) -> Vec<naive::Row> {
+    pub fn rows(&self) -> Vec<naive::Row> {
         let mut query = self
             .connection
             .prepare(
@@ -72,7 +73,7 @@ impl Loaded {
 /// Node n is a stack of one frame at this plus n.
 const NODE_BASE: u64 = 0x10_0000;
 
-fn write(events: &[(u32, u32, Event)], nodes: u32, flush_every: usize) -> Vec<u8> {
+pub fn write(events: &[(u32, u32, Event)], nodes: u32, flush_every: usize) -> Vec<u8> {
     let mut writer = Writer::new(Vec::new(), &plain_header());
     for index in 0..nodes {
         let id = NodeId::FIRST.0 + index;

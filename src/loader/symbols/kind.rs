@@ -53,10 +53,11 @@ static KINDS: LazyLock<HashMap<&'static str, Kind>> = LazyLock::new(|| {
 /// not the language's own.
 pub(in crate::loader::symbols) fn classify(
     name: &Name,
+    is_rust: bool,
     file: Option<&str>,
 ) -> (Option<String>, Kind) {
     let of_file = file.and_then(crate_of_file);
-    if !name.is_rust && of_file.is_none() {
+    if !name.is_rust && !is_rust && of_file.is_none() {
         return (None, Kind::Foreign);
     }
     let kinds = name.crates.iter().map(|krate| (krate, kind_of(krate)));

@@ -15,6 +15,8 @@ use addr2line::Loader;
 pub(in crate::loader::symbols) struct RawFrame {
     /// Name of the function, mangled.
     pub(in crate::loader::symbols) function: Option<String>,
+    /// Whether it is compiled from Rust, whatever its name looks like.
+    pub(in crate::loader::symbols) is_rust: bool,
     /// Source file.
     pub(in crate::loader::symbols) file: Option<String>,
     /// Line in it.
@@ -62,6 +64,9 @@ impl SymbolFile {
             let location = frame.location.as_ref();
             frames.push(RawFrame {
                 function,
+                is_rust: frame.function.as_ref().is_some_and(|function| {
+                    function.language == Some(addr2line::gimli::DW_LANG_Rust)
+                }),
                 file: location.and_then(|location| location.file).map(str::to_owned),
                 line: location.and_then(|location| location.line).filter(|line| *line > 0),
             });

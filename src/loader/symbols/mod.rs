@@ -218,7 +218,7 @@ impl<'a> Interner<'a> {
             return frame;
         };
         let name = self.names.entry(mangled).or_insert_with_key(|mangled| Name::of(mangled));
-        let (krate, kind) = kind::classify(name, file.as_deref());
+        let (krate, kind) = kind::classify(name, raw.is_rust, file.as_deref());
         Frame {
             line: raw.line,
             sym: name.full.clone(),

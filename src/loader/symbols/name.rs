@@ -61,12 +61,7 @@ fn without_generics(name: &str) -> String {
                     output.push(c);
                 }
             }
-            '>' if previous == '-' => {
-                if !hidden {
-                    output.push(c);
-                }
-            }
-            '>' => {
+            '>' if previous != '-' => {
                 let closes_list = open.pop().unwrap_or(false);
                 if !open.iter().any(|hidden| *hidden) && !closes_list {
                     output.push(c);

@@ -9,6 +9,7 @@
 use crate::tui::key::Key;
 use crate::tui::keymap::{self, Action};
 use crate::tui::message::{Effect, Lane, Message, Query};
+use crate::tui::scope::ScopeHistory;
 use crate::tui::state::popup::{Popup, Purpose as PromptPurpose};
 use crate::tui::state::{App, Lens, Pane, Tone};
 use crossterm::event::{KeyEvent, KeyEventKind};
@@ -120,13 +121,11 @@ fn typed(app: &mut App, event: KeyEvent) {
             popup::typed(app);
         }
         Some(Popup::Picker(picker)) => {
-            if picker.typed.key(event) {
-                picker.cursor.at = 0;
-            }
+            let changed = picker.typed.key(event);
+            picker.cursor.at = if changed { 0 } else { picker.cursor.at };
         }
-        Some(Popup::Text(_) | Popup::Source(_)) => {}
         None if (app.lens, app.pane) == (Lens::Sql, Pane::Main) => sql::typed(app, event),
-        None => {}
+        Some(Popup::Text(_) | Popup::Source(_)) | None => {}
     }
 }
 
@@ -176,6 +175,9 @@ fn interrupt(app: &mut App) -> Vec<Effect> {
     let stopped = load::stop(app, |open| open.lane == Lane::Sql);
     if !stopped.is_empty() {
         app.complain("stopped");
+        if app.lens == Lens::Sql {
+            app.pane = Pane::Main;
+        }
         return stopped;
     }
     let (slow, now) = (Duration::from_millis(500), app.now);
@@ -217,8 +219,8 @@ fn global(app: &mut App, action: Action) -> Option<Vec<Effect>> {
             Vec::new()
         }
         Action::NeverFreed => load::narrow(app, crate::tui::scope::Filter::NeverFreed),
-        Action::DropFilter => load::rescope(app, |scope| scope.drop_last()),
-        Action::ClearFilters => load::rescope(app, |scope| scope.clear()),
+        Action::DropFilter => load::rescope(app, ScopeHistory::drop_last),
+        Action::ClearFilters => load::rescope(app, ScopeHistory::clear),
         Action::Undo => {
             if !app.scope.undo() {
                 app.say("nothing to undo");

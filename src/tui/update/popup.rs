@@ -244,12 +244,11 @@ fn submit(app: &mut App) -> Vec<Effect> {
     let purpose = prompt.purpose.clone();
     let text = prompt.fields.first().map(|it| it.line.text().to_owned()).unwrap_or_default();
     let done = match purpose {
-        Purpose::AddFilter => {
-            parse_filter(&text).map(|filter| with_thread_name(app, filter)).map(|filter| {
-                app.popups.pop();
-                load::narrow(app, filter)
-            })
-        }
+        Purpose::AddFilter => parse_filter(&thread_by_number(app, &text)).map(|filter| {
+            app.popups.pop();
+            let filter = with_thread_name(app, filter);
+            load::narrow(app, filter)
+        }),
         Purpose::FilterColumn(column) => filter_column(app, column, &text),
         Purpose::Search => {
             if app.flame.find(&text) {
@@ -277,6 +276,16 @@ fn submit(app: &mut App) -> Vec<Effect> {
             }
             Vec::new()
         }
+    }
+}
+
+/// `thread worker-1` as `thread 3`, if there is one of that name.
+fn thread_by_number(app: &App, text: &str) -> String {
+    let named = text.trim().strip_prefix("thread").map(str::trim);
+    let mut threads = app.facts.threads.iter();
+    match threads.find(|(_, name)| !name.is_empty() && Some(name.as_str()) == named) {
+        Some((id, _)) => format!("thread {id}"),
+        None => text.to_owned(),
     }
 }
 

@@ -1,0 +1,188 @@
+//! Resolves a database's names again, when its binaries were missing at load.
+//!
+//! Reads: `modules`, `calls`, `stacks`, `backtrace_stacks`, and the sums of `sites`. Writes: the
+//! tables of [`analysis`], and what `sites` and `modules` say of names.
+//!
+//! Invariants: all in one transaction; names that are there are never given up for nothing.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::loader::brief::{Brief, Run};
+use crate::loader::error::LoadError;
+use crate::loader::modules::Module;
+use crate::loader::names::Names;
+use crate::loader::output::is_rheaper_database;
+use crate::loader::progress::{Phase, Progress};
+use crate::loader::summary::SymbolSummary;
+use crate::loader::symbols::{Call, Finder, SymbolState, Symbols};
+use crate::loader::tables::SiteNames;
+use crate::loader::{analysis, clean};
+use crate::recording::{ModuleId, Ticks};
+
+/// Opens the database, looks all calls up, and rewrites what depends on names.
+pub(in crate::loader) fn symbolize(
+    path: &Path,
+    given: &[PathBuf],
+    progress: &mut dyn Progress,
+) -> Result<SymbolSummary, LoadError> {
+    let failed = |error: rusqlite::Error| LoadError::database(path, error);
+    match is_rheaper_database(path) {
+        Ok(true) => {}
+        Ok(false) => return Err(LoadError::not_a_database(path)),
+        Err(error) => return Err(LoadError::database(path, error)),
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    let known = Known::read(&connection).map_err(failed)?;
+
+    progress.begin(Phase::Backtraces);
+    let finder = Finder::new(given);
+    let symbols = Symbols::resolve(&known.calls, &known.modules, &finder, progress)
+        .ok_or_else(LoadError::interrupted)?;
+    progress.end(known.calls.len() as u64);
+    if let Some(module) = known.lost(&symbols) {
+        return Err(LoadError::would_lose_names(path, &module.shown));
+    }
+    progress.begin(Phase::Totals);
+    known.rewrite(&connection, &symbols).map_err(failed)?;
+    progress.end(0);
+    Ok(symbols.summary)
+}
+
+/// What the database knows without names.
+struct Known {
+    modules: Vec<Module>,
+    /// Whether a module's names are in the database.
+    named: Vec<bool>,
+    calls: Vec<Call>,
+    /// By stack: the one below, if any, and its call; all count from 1.
+    stacks: Vec<(Option<u32>, u32)>,
+    /// By backtrace: its stack.
+    backtraces: BTreeMap<u32, Option<u32>>,
+}
+
+impl Known {
+    fn read(connection: &Connection) -> rusqlite::Result<Self> {
+        let mut query = connection.prepare(
+            "SELECT path, build_id, main, start_addr, end_addr, bias, symbols FROM modules
+             ORDER BY id",
+        )?;
+        let named = ["resolved", "unchecked", "partial"];
+        let rows = query.query_map([], |row| {
+            let path: String = row.get(0)?;
+            let build_id: Option<String> = row.get(1)?;
+            let number = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
+            let module = Module {
+                id: ModuleId(0),
+                shown: clean::text(&path),
+                path: path.into_bytes(),
+                build_id: clean::unhex(&build_id.unwrap_or_default()),
+                main: row.get(2)?,
+                start: number(3)?,
+                end: number(4)?,
+                bias: number(5)?,
+                loaded: Ticks(0),
+                unloaded: None,
+            };
+            let state: String = row.get(6)?;
+            Ok((module, named.contains(&state.as_str())))
+        })?;
+        let modules: Vec<_> = rows.collect::<rusqlite::Result<_>>()?;
+        let (modules, named): (Vec<_>, Vec<_>) = modules.into_iter().unzip();
+        let count = modules.len();
+        Ok(Self {
+            modules,
+            named,
+            calls: read_calls(connection, count)?,
+            stacks: read_stacks(connection)?,
+            backtraces: connection
+                .prepare("SELECT bt, stack FROM backtrace_stacks ORDER BY bt")?
+                .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<rusqlite::Result<_>>()?,
+        })
+    }
+
+    /// A module whose names would be lost.
+    fn lost(&self, symbols: &Symbols) -> Option<&Module> {
+        let states = self.modules.iter().zip(&self.named).zip(&symbols.modules);
+        states
+            .filter(|((_, named), _)| **named)
+            .find(|(_, now)| matches!(now.state, SymbolState::Missing | SymbolState::Mismatch))
+            .map(|((module, _), _)| module)
+    }
+
+    fn names(&self, symbols: &Symbols) -> Names {
+        let mut names = Names::default();
+        for stack in self.backtraces.values() {
+            let mut at = *stack;
+            let calls = std::iter::from_fn(|| {
+                let id = at?;
+                let (below, call) = *self.stacks.get(id as usize - 1)?;
+                // Parents have smaller ids, so this ends.
+                at = below.filter(|below| *below < id);
+                Some(call as usize - 1)
+            });
+            names.push(calls.filter(|call| *call < self.calls.len()), symbols);
+        }
+        names
+    }
+
+    fn rewrite(&self, connection: &Connection, symbols: &Symbols) -> rusqlite::Result<()> {
+        let transaction = connection.unchecked_transaction()?;
+        let run = Run::read(&transaction)?;
+        let briefs = Brief::read(&transaction)?;
+        for table in analysis::TABLES {
+            transaction.execute(&format!("DELETE FROM {table}"), [])?;
+        }
+        let names = self.names(symbols);
+        let of_sites = analysis::write(&transaction, &briefs, &names, symbols, &run)?;
+        update_sites(&transaction, &briefs, &of_sites)?;
+        let mut update = transaction
+            .prepare("UPDATE modules SET symbols = ?2, symbol_file = ?3 WHERE id = ?1")?;
+        for (id, module) in (0_i64..).zip(&symbols.modules) {
+            let file = module.file.as_ref();
+            let file = file.map(|file| clean::text(&file.to_string_lossy()));
+            update.execute((id, module.state.label(), file))?;
+        }
+        drop(update);
+        transaction.commit()
+    }
+}
+
+fn update_sites(
+    connection: &Connection,
+    briefs: &[Brief],
+    names: &[SiteNames],
+) -> rusqlite::Result<()> {
+    let mut update = connection.prepare(
+        "UPDATE sites SET frame = ?2, suspect = ?3, tree = ?4, depth = ?5 WHERE bt = ?1",
+    )?;
+    for brief in briefs {
+        let site = names[brief.site.0 as usize - 1];
+        update.execute((brief.site.0, site.frame, site.suspect, site.tree, site.depth))?;
+    }
+    Ok(())
+}
+
+fn read_calls(connection: &Connection, modules: usize) -> rusqlite::Result<Vec<Call>> {
+    connection
+        .prepare("SELECT module, offset FROM calls ORDER BY id")?
+        .query_map([], |row| {
+            let module: Option<u32> = row.get(0)?;
+            Ok(Call {
+                module: module.filter(|module| (*module as usize) < modules),
+                offset: row.get::<_, i64>(1)?.cast_unsigned(),
+            })
+        })?
+        .collect()
+}
+
+fn read_stacks(connection: &Connection) -> rusqlite::Result<Vec<(Option<u32>, u32)>> {
+    connection
+        .prepare("SELECT parent, call FROM stacks ORDER BY id")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
