@@ -68,7 +68,7 @@ fn directory() -> io::Result<PathBuf> {
             Err(error)
                 if error.kind() == io::ErrorKind::AlreadyExists && number < DIRECTORIES_MAX =>
             {
-                number += 1
+                number += 1;
             }
             made => return made.map(|()| directory),
         }
@@ -155,7 +155,7 @@ impl PageCache {
 /// The leak: every tenth request is remembered, and never looked at again.
 #[derive(Default)]
 struct AuditLog {
-    entries: Vec<Box<(u64, String)>>,
+    entries: Vec<(u64, String)>,
 }
 
 impl AuditLog {
@@ -164,6 +164,6 @@ impl AuditLog {
         let mut what = String::with_capacity(480);
         what.push_str("GET ");
         what.push_str(path);
-        self.entries.push(Box::new((number, what)));
+        self.entries.push((number, what));
     }
 }

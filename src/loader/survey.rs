@@ -181,7 +181,8 @@ impl Surveyor {
     fn see_nodes(&mut self, payload: &[u8]) -> Result<(), FormatError> {
         for node in NodeDefs::new(payload)? {
             let (id, parent, address) = node?;
-            let location = Location { module: self.modules.holding(address), address: address.0 };
+            let (address, module) = self.modules.place(address);
+            let location = Location { module, address: address.0 };
             let locations = &mut self.survey.locations;
             let location = *self.known.entry(location).or_insert_with(|| {
                 locations.push(location);
