@@ -89,6 +89,13 @@ impl Modules {
         self.list.push(module);
     }
 
+    /// The module that carries a number, or carried it last.
+    pub(in crate::loader) fn numbered(&self, id: ModuleId) -> Option<u32> {
+        let loaded = self.by_id.get(&id.0).copied();
+        let found = loaded.or_else(|| self.list.iter().rposition(|module| module.id == id));
+        found.map(|index| index as u32)
+    }
+
     /// The module that a return address belongs to: the one that holds the call before it.
     pub(in crate::loader) fn holding(&self, address: Address) -> Option<u32> {
         let call = address.0.checked_sub(1)?;
