@@ -5,6 +5,7 @@ mod format;
 mod load;
 mod load_damage;
 mod load_rollups;
+mod load_schema;
 mod load_symbols;
 mod support;
 mod cli;
