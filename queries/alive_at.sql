@@ -11,7 +11,7 @@
 -- column live_blocks : count  alive then
 -- column at_after : moment  the end of the slice: the answer is for this moment
 -- view   flame
-WITH width(n) AS (SELECT coalesce((SELECT value FROM meta WHERE key = 'site_slices'), 1)),
+WITH width(n) AS (SELECT coalesce((SELECT value FROM meta WHERE key = 'slices_a_point'), 1)),
 chosen(slice, at_after) AS (
     SELECT slice, to_after FROM timeline, width
     WHERE slice >= (SELECT min(slice) FROM timeline WHERE to_after > :at) / n * n + n - 1

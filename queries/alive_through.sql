@@ -12,8 +12,13 @@
 -- column alive_bytes : bytes  bytes of these blocks
 -- column alive_blocks : count  how many
 -- view   flame
-WITH alive(bt, size) AS (
-    SELECT bt, size FROM allocations WHERE dealloc_after IS NULL AND alloc_after <= :from
+-- Rows stand in the order in which their blocks ended, those that are alive last: the others need no look.
+WITH live(ended) AS (
+    SELECT coalesce((SELECT value FROM meta WHERE key = 'allocations')
+        - (SELECT value FROM meta WHERE key = 'live_blocks'), 0)
+),
+alive(bt, size) AS (
+    SELECT bt, size FROM allocations WHERE rowid > (SELECT ended FROM live) AND dealloc_after IS NULL AND alloc_after <= :from
     UNION ALL
     SELECT bt, size FROM allocations
     WHERE :to IS NOT NULL AND alloc_after <= :from AND dealloc_after > :to

@@ -1,6 +1,7 @@
 -- # Growth by site
 -- Which call sites grow steadily? A straight line is drawn through the live bytes at the ends of
--- the slices of the run after the warm-up; sites are ranked by slope times R².
+-- the slices of the run after the warm-up; sites are ranked by slope times R². Only the 250 sites
+-- that ever held most are looked at: a line can't rise higher than that.
 --
 -- group  leaks
 -- param  warmup : int = 25   percent of the run to leave out at its beginning
@@ -22,6 +23,7 @@ steps(bt, y, a, b) AS (
     SELECT bt, 1.0 * live_bytes, max(slice, first),
         lead(slice, 1, first + n) OVER (PARTITION BY bt ORDER BY slice)
     FROM site_timeline, slices
+    WHERE bt IN (SELECT bt FROM sites ORDER BY peak_bytes DESC, bt LIMIT 250)
 ),
 sums(bt, y, xy, yy) AS (
     SELECT bt, sum(y * (b - a)), sum(y * (a + b - 1) * (b - a) / 2.0), sum(y * y * (b - a))

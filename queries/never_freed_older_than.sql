@@ -11,11 +11,16 @@
 -- column live_blocks : count  how many
 -- column oldest_ns : ns  age of the oldest
 -- view   flame
-WITH run(duration_ns) AS (SELECT value FROM meta WHERE key = 'duration_ns'),
+-- Rows stand in the order in which their blocks ended, those that are alive last: the others need no look.
+WITH live(ended) AS (
+    SELECT coalesce((SELECT value FROM meta WHERE key = 'allocations')
+        - (SELECT value FROM meta WHERE key = 'live_blocks'), 0)
+),
+run(duration_ns) AS (SELECT value FROM meta WHERE key = 'duration_ns'),
 old(bt, bytes, blocks, first_after) AS (
     SELECT bt, sum(size), count(*), min(alloc_after)
     FROM allocations
-    WHERE dealloc_after IS NULL AND alloc_after <= (SELECT duration_ns FROM run) - :age
+    WHERE rowid > (SELECT ended FROM live) AND dealloc_after IS NULL AND alloc_after <= (SELECT duration_ns FROM run) - :age
     GROUP BY bt
 )
 SELECT old.bt AS bt, frames.function AS site, old.bytes AS live_bytes, old.blocks AS live_blocks,

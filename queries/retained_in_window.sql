@@ -12,9 +12,14 @@
 -- column retained_bytes : bytes  bytes of these blocks
 -- column retained_blocks : count  how many
 -- view   flame
-WITH retained(bt, size) AS (
+-- Rows stand in the order in which their blocks ended, those that are alive last: the others need no look.
+WITH live(ended) AS (
+    SELECT coalesce((SELECT value FROM meta WHERE key = 'allocations')
+        - (SELECT value FROM meta WHERE key = 'live_blocks'), 0)
+),
+retained(bt, size) AS (
     SELECT bt, size FROM allocations
-    WHERE dealloc_after IS NULL AND alloc_after >= :from AND (:to IS NULL OR alloc_after <= :to)
+    WHERE rowid > (SELECT ended FROM live) AND dealloc_after IS NULL AND alloc_after >= :from AND (:to IS NULL OR alloc_after <= :to)
     UNION ALL
     SELECT bt, size FROM allocations
     WHERE :to IS NOT NULL AND alloc_after >= :from AND alloc_after <= :to AND dealloc_after > :to

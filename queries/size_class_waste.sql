@@ -11,6 +11,11 @@
 -- column live_bytes : bytes  asked for and alive at the end
 -- column live_blocks : count  alive at the end
 -- view   table
+-- Rows stand in the order in which their blocks ended, those that are alive last: the others need no look.
+WITH live(ended) AS (
+    SELECT coalesce((SELECT value FROM meta WHERE key = 'allocations')
+        - (SELECT value FROM meta WHERE key = 'live_blocks'), 0)
+)
 SELECT allocations.bt AS bt, frames.function AS site,
     sum(size_class(allocations.size) - allocations.size) AS waste_bytes,
     1.0 * sum(size_class(allocations.size) - allocations.size) / sum(size_class(allocations.size)) AS waste_share,
@@ -18,7 +23,7 @@ SELECT allocations.bt AS bt, frames.function AS site,
 FROM allocations
 LEFT JOIN sites ON sites.bt = allocations.bt
 LEFT JOIN frames ON frames.id = sites.frame
-WHERE allocations.dealloc_after IS NULL
+WHERE allocations.rowid > (SELECT ended FROM live) AND allocations.dealloc_after IS NULL
 GROUP BY allocations.bt
 HAVING waste_bytes > 0
 ORDER BY waste_bytes DESC, allocations.bt

@@ -11,8 +11,13 @@
 -- column live_bytes : bytes  its live bytes in them
 -- column live_blocks : count  its live blocks in them
 -- view   table
-WITH live(page, bt, size) AS MATERIALIZED (
-    SELECT addr / 4096, bt, size FROM allocations WHERE dealloc_after IS NULL AND size < 4096
+-- Rows stand in the order in which their blocks ended, those that are alive last: the others need no look.
+WITH alive(ended) AS (
+    SELECT coalesce((SELECT value FROM meta WHERE key = 'allocations')
+        - (SELECT value FROM meta WHERE key = 'live_blocks'), 0)
+),
+live(page, bt, size) AS MATERIALIZED (
+    SELECT addr / 4096, bt, size FROM allocations WHERE rowid > (SELECT ended FROM alive) AND dealloc_after IS NULL AND size < 4096
 ),
 sparse(page) AS MATERIALIZED (
     SELECT page FROM live GROUP BY page HAVING sum(size) * 100 <= 4096 * :percent

@@ -14,7 +14,12 @@
 -- column survivor_share : share  of them, alive at the end
 -- column survivor_bytes : bytes  bytes of the survivors
 -- view   table
-WITH width(n) AS (SELECT coalesce((SELECT value FROM meta WHERE key = 'site_slices'), 1)),
+-- Rows stand in the order in which their blocks ended, those that are alive last: the others need no look.
+WITH live(ended) AS (
+    SELECT coalesce((SELECT value FROM meta WHERE key = 'allocations')
+        - (SELECT value FROM meta WHERE key = 'live_blocks'), 0)
+),
+width(n) AS (SELECT coalesce((SELECT value FROM meta WHERE key = 'slices_a_point'), 1)),
 -- The last slice that is old enough, and with which a row of site_timeline ends.
 cut(slice, after) AS (
     SELECT max(slice), max(to_after) FROM timeline, width
@@ -26,7 +31,7 @@ made(bt, blocks) AS (
 ),
 kept(bt, blocks, bytes) AS (
     SELECT bt, count(*), sum(size) FROM allocations
-    WHERE dealloc_after IS NULL AND (alloc_after < (SELECT after FROM cut)
+    WHERE rowid > (SELECT ended FROM live) AND dealloc_after IS NULL AND (alloc_after < (SELECT after FROM cut)
         OR (SELECT slice FROM cut) = (SELECT max(slice) FROM timeline))
     GROUP BY bt
 )

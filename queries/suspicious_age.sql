@@ -12,14 +12,19 @@
 -- column usual_ns : ns  how long 99 of 100 freed blocks lived at most
 -- column oldest_ns : ns  age of the oldest
 -- view   flame
-WITH run(duration_ns) AS (SELECT value FROM meta WHERE key = 'duration_ns')
+-- Rows stand in the order in which their blocks ended, those that are alive last: the others need no look.
+WITH live(ended) AS (
+    SELECT coalesce((SELECT value FROM meta WHERE key = 'allocations')
+        - (SELECT value FROM meta WHERE key = 'live_blocks'), 0)
+),
+run(duration_ns) AS (SELECT value FROM meta WHERE key = 'duration_ns')
 SELECT sites.bt AS bt, frames.function AS site, count(*) AS old_blocks, sum(allocations.size) AS old_bytes,
     sites.lifetime_p99_ns AS usual_ns,
     (SELECT duration_ns FROM run) - min(allocations.alloc_after) AS oldest_ns
 FROM allocations
 JOIN sites ON sites.bt = allocations.bt
 LEFT JOIN frames ON frames.id = sites.frame
-WHERE allocations.dealloc_after IS NULL
+WHERE allocations.rowid > (SELECT ended FROM live) AND allocations.dealloc_after IS NULL
     AND (SELECT duration_ns FROM run) - allocations.alloc_after > sites.lifetime_p99_ns
 GROUP BY sites.bt
 HAVING count(*) >= :blocks

@@ -18,6 +18,9 @@ pub mod tui;
 #[cfg(feature = "cli")]
 pub mod cli;
 
+#[cfg(all(feature = "cli", feature = "collector"))]
+mod demo;
+
 #[cfg(feature = "cli")]
 mod prompt;
 

@@ -62,6 +62,9 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// What is in a recording, and what was lost
     Info(InfoArgs),
+    /// Record a small leaky service in this binary, load it, and explore it
+    #[cfg(feature = "collector")]
+    Demo(DemoArgs),
     /// Print shell completions
     Completions(CompletionsArgs),
     /// Print a manual page, or write all of them
@@ -209,6 +212,19 @@ pub(crate) struct CheckArgs {
 pub(crate) struct InfoArgs {
     /// A recording
     pub recording: PathBuf,
+}
+
+/// `rheaper demo`
+#[cfg(feature = "collector")]
+#[derive(Args, Debug)]
+#[command(after_help = "Where stdout is not a terminal, the report is printed instead.
+
+Example:
+  rheaper demo")]
+pub(crate) struct DemoArgs {
+    /// How long to record
+    #[arg(long, default_value = "3s", value_name = "DURATION")]
+    pub length: String,
 }
 
 /// `rheaper completions`

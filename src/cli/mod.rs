@@ -23,9 +23,15 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+#[cfg(feature = "collector")]
+use crate::cli::args::DemoArgs;
 use crate::cli::args::{Cli, Command, LoadArgs, ReportArgs, TuiArgs};
 use crate::cli::failure::Failure;
 use crate::database::CancelToken;
+#[cfg(feature = "collector")]
+use crate::database::human;
+#[cfg(feature = "collector")]
+use crate::demo;
 use crate::interrupt;
 use crate::report::{self, ReportFormat};
 
@@ -62,6 +68,8 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Some(Command::Report(args)) => print_report(&args, &cancel),
         Some(Command::Check(args)) => check::check(&args, &cancel),
         Some(Command::Info(args)) => info::info(&args),
+        #[cfg(feature = "collector")]
+        Some(Command::Demo(args)) => demo(&args, &cancel),
         Some(Command::Completions(args)) => generate::completions(&args),
         Some(Command::Man(args)) => generate::man(&args),
         None => {
@@ -71,6 +79,20 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
             load::load(LoadArgs { recording, output, symbols: Vec::new(), force: false }, &cancel)
         }
     }
+}
+
+#[cfg(feature = "collector")]
+fn demo(args: &DemoArgs, cancel: &CancelToken) -> Result<(), Failure> {
+    let length = human::parse_duration(&args.length)
+        .map_err(|error| Failure::usage(format!("--length: {error}")))?;
+    let length = std::time::Duration::from_nanos(length.unsigned_abs());
+    narrate::say(&format!("recording a small leaky service for {:.1} s", length.as_secs_f64()));
+    let recording =
+        demo::record(length, cancel).map_err(|error| Failure::file(error.to_string()))?;
+    if cancel.is_cancelled() {
+        return Err(Failure::interrupted());
+    }
+    tui(&TuiArgs { file: recording }, cancel)
 }
 
 fn tui(args: &TuiArgs, cancel: &CancelToken) -> Result<(), Failure> {

@@ -4,9 +4,11 @@
 //!
 //! Invariants:
 //! - The kind is chosen once, before the first event, and does not change while recording.
-//! - A stamp taken after an inner `alloc` is not earlier than that `alloc` (fenced read); a
-//!   stamp taken before an inner `dealloc` is not later than that `dealloc`: the stores of a
-//!   `dealloc` retire after the counter was read.
+//! - A stamp taken before an inner `dealloc` is not later than that `dealloc`: its stores retire
+//!   after the counter was read. A stamp taken after an inner `alloc` may be earlier than the
+//!   `alloc`'s last loads by what the processor runs ahead, some ten nanoseconds; a fence would
+//!   cost as much at every event. Readers put such a pair right, since an address alternates
+//!   between allocated and freed.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
@@ -58,7 +60,7 @@ pub(in crate::collector) fn set_test_clock(clock: Option<fn() -> u64>) {
     TEST_CLOCK.store(clock.map_or(0, |clock| clock as usize as u64), Ordering::Release);
 }
 
-/// Now, not before anything that the program did before this call.
+/// Now, within what the processor runs ahead of what the program did before this call.
 #[inline(always)]
 pub(in crate::collector) fn now_after() -> Ticks {
     #[cfg(target_arch = "x86_64")]

@@ -79,7 +79,8 @@ pub(in crate::collector) fn allocated(
         tracker.tallies.allocations.add(1);
         let (address, size) = (Address(address as u64), Bytes(size as u64));
         let encoder = &mut local.encoder;
-        local.region.append(&tracker.shared, |out| encoder.alloc(out, at, address, size, node));
+        let len = encoder.alloc(local.region.slot(&tracker.shared), at, address, size, node);
+        local.region.commit(&tracker.shared, len);
         return;
     }
     allocated_otherwise(entered, start, at, Request { address, size, align, contents });
@@ -110,12 +111,20 @@ fn allocated_otherwise(mut entered: Entered, start: Start, at: Ticks, request: R
     let encoder = &mut local.encoder;
     let is_zeroed = request.contents == Contents::Zeroed;
     if request.align <= ALIGN_NATURAL && !is_zeroed {
-        local.region.append(&tracker.shared, |out| encoder.alloc(out, at, address, size, node));
+        let len = encoder.alloc(local.region.slot(&tracker.shared), at, address, size, node);
+        local.region.commit(&tracker.shared, len);
     } else {
         let align_log2 = align_log2(request.align);
-        local.region.append(&tracker.shared, |out| {
-            encoder.alloc_long(out, at, address, size, node, align_log2, is_zeroed)
-        });
+        let len = encoder.alloc_long(
+            local.region.slot(&tracker.shared),
+            at,
+            address,
+            size,
+            node,
+            align_log2,
+            is_zeroed,
+        );
+        local.region.commit(&tracker.shared, len);
     }
     tracker.tallies.allocations.add(1);
 }
@@ -133,7 +142,8 @@ pub(in crate::collector) fn freeing(address: usize) {
         return tracker.tallies.dropped_full.add(1);
     }
     let encoder = &mut local.encoder;
-    local.region.append(&tracker.shared, |out| encoder.free(out, at, Address(address as u64)));
+    let len = encoder.free(local.region.slot(&tracker.shared), at, Address(address as u64));
+    local.region.commit(&tracker.shared, len);
     tracker.tallies.frees.add(1);
 }
 
@@ -169,9 +179,17 @@ pub(in crate::collector) fn reallocated(
         return tracker.tallies.dropped_full.add(1);
     }
     let encoder = &mut local.encoder;
-    local.region.append(&tracker.shared, |out| {
-        encoder.realloc(out, began, at, old, new, size, node, align_log2(align))
-    });
+    let len = encoder.realloc(
+        local.region.slot(&tracker.shared),
+        began,
+        at,
+        old,
+        new,
+        size,
+        node,
+        align_log2(align),
+    );
+    local.region.commit(&tracker.shared, len);
     tracker.tallies.reallocations.add(1);
 }
 
@@ -183,7 +201,8 @@ fn failed(entered: &mut Entered, at: Ticks, size: Bytes, node: NodeId) {
         return tracker.tallies.dropped_full.add(1);
     }
     let encoder = &mut local.encoder;
-    local.region.append(&tracker.shared, |out| encoder.failed(out, at, size, node));
+    let len = encoder.failed(local.region.slot(&tracker.shared), at, size, node);
+    local.region.commit(&tracker.shared, len);
     tracker.tallies.failed.add(1);
 }
 

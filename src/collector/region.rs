@@ -166,19 +166,20 @@ impl Region {
         Room { fits: head < full, is_half_full, wants_keyframe: head >= keyframe }
     }
 
-    /// Appends what `encode` writes, and commits it.
+    /// Where the next event is written; [`Region::commit`] makes it one. There must be room.
     #[inline(always)]
-    pub(in crate::collector) fn append(
-        &mut self,
-        shared: &Shared,
-        encode: impl FnOnce(&mut [u8; EVENT_BYTES_MAX]) -> usize,
-    ) {
-        let head = shared.head();
-        let at = (head as usize) & self.ring_bytes.wrapping_sub(1);
+    pub(in crate::collector) fn slot(&mut self, shared: &Shared) -> &mut [u8; EVENT_BYTES_MAX] {
+        let at = (shared.head() as usize) & self.ring_bytes.wrapping_sub(1);
         // SAFETY: `at` is inside the ring, and behind the ring lies slack for one event. The
         // caller made sure that there is room, so the flusher does not read these bytes.
-        let out = unsafe { self.ring.add(at).cast::<[u8; EVENT_BYTES_MAX]>().as_mut() };
-        let len = encode(out);
+        unsafe { self.ring.add(at).cast::<[u8; EVENT_BYTES_MAX]>().as_mut() }
+    }
+
+    /// Commits the `len` bytes that were written into the slot.
+    #[inline(always)]
+    pub(in crate::collector) fn commit(&mut self, shared: &Shared, len: usize) {
+        let head = shared.head();
+        let at = (head as usize) & self.ring_bytes.wrapping_sub(1);
         let over = at.wrapping_add(len).wrapping_sub(self.ring_bytes);
         // Negative, that is huge, when nothing went over the end.
         if over.wrapping_sub(1) < EVENT_BYTES_MAX {

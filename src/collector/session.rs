@@ -43,7 +43,7 @@ struct Running {
 
 static RUNNING: Mutex<Option<Running>> = Mutex::new(None);
 static SESSIONS: AtomicU32 = AtomicU32::new(0);
-static HAS_FORK_HANDLER: AtomicBool = AtomicBool::new(false);
+static HAS_HANDLERS: AtomicBool = AtomicBool::new(false);
 
 fn running() -> MutexGuard<'static, Option<Running>> {
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
@@ -121,7 +121,7 @@ fn begin(config: TrackerConfig) -> Result<Begun, Error> {
 /// Ends the recording and says on stderr how many events it has. Does nothing when none is under
 /// way. What was recorded before the call is in the file when it returns.
 pub fn disable_tracking() {
-    if let Some(counters) = stop() {
+    if let Some(counters) = stop(running()) {
         let kinds = [Counter::Allocations, Counter::Frees, Counter::Reallocations];
         let events: u64 = kinds.into_iter().map(|kind| counters.get(kind)).sum();
         // The program may have closed its stderr: then nobody wants to know.
@@ -129,8 +129,7 @@ pub fn disable_tracking() {
     }
 }
 
-fn stop() -> Option<Counters> {
-    let mut running = running();
+fn stop(mut running: MutexGuard<'_, Option<Running>>) -> Option<Counters> {
     let Running { flusher, process } = running.take()?;
     SESSION.store(0, Ordering::SeqCst);
     if process != sys::process_id() {
@@ -175,9 +174,12 @@ fn prepare() -> Result<(), Error> {
     }
     modules::prepare();
     HAS_BARRIER.store(sys::register_memory_barrier(), Ordering::Relaxed);
-    if !HAS_FORK_HANDLER.swap(true, Ordering::Relaxed) {
-        // SAFETY: the handler stores to one atomic.
-        unsafe { libc::pthread_atfork(None, None, Some(forked_child)) };
+    if !HAS_HANDLERS.swap(true, Ordering::Relaxed) {
+        // SAFETY: the first handler stores to one atomic, the second does what ends a recording.
+        unsafe {
+            libc::pthread_atfork(None, None, Some(forked_child));
+            libc::atexit(exiting);
+        }
     }
     tracker::forget_threads();
     STOP.store(false, Ordering::Release);
@@ -186,6 +188,14 @@ fn prepare() -> Result<(), Error> {
 
 unsafe extern "C" fn forked_child() {
     SESSION.store(0, Ordering::Relaxed);
+}
+
+/// A program that ends without a word has its recording written to the end all the same.
+extern "C" fn exiting() {
+    // Whoever holds the lock is ending the recording, or is what was interrupted by `exit`.
+    if let Ok(running) = RUNNING.try_lock() {
+        let _ = stop(running);
+    }
 }
 
 fn next_session() -> u32 {

@@ -18,20 +18,26 @@ use crate::collector::unwind::Registers;
 use crate::recording::NodeId;
 
 /// Sets of tails, by start; a power of two.
-const SETS: usize = 32;
+const SETS: usize = 64;
+
+/// Brings a 64-bit hash to a set.
+const SET_SHIFT: u32 = 64 - SETS.trailing_zeros();
 
 /// Tails of one set: sites that allocate at the same depth.
 const WAYS: usize = 4;
 
 /// Words of a tail; longer ones are unwound each time.
-pub(in crate::collector) const WORDS_MAX: usize = 20;
+pub(in crate::collector) const WORDS_MAX: usize = 16;
 
-/// A word, by its distance from the start's sp.
+/// Words that are compared before the outcome is looked at.
+const GROUP: usize = 4;
+
+/// Words that are compared together, by their distances from the start's sp.
 #[derive(Clone, Copy, Default)]
 #[repr(C)]
-pub(in crate::collector) struct TailWord {
-    pub(in crate::collector) value: u64,
-    pub(in crate::collector) distance: u64,
+struct Group {
+    values: [u64; GROUP],
+    distances: [u32; GROUP],
 }
 
 /// The frames of one walk that were inside the kept frame that it met.
@@ -46,10 +52,32 @@ pub(in crate::collector) struct Tail {
     pub(in crate::collector) base_node: NodeId,
     /// The whole stack.
     pub(in crate::collector) node: NodeId,
-    pub(in crate::collector) words_len: u32,
+    /// Whole groups of words; the last one is filled up with a word that is in it anyway.
+    groups: u32,
     /// Whether the start's fp has to be the same.
     pub(in crate::collector) fp_matters: bool,
-    pub(in crate::collector) words: [TailWord; WORDS_MAX],
+    words: [Group; WORDS_MAX / GROUP],
+}
+
+impl Tail {
+    /// Takes the words (distance from the start's sp, value), at most [`WORDS_MAX`] of them,
+    /// outermost first.
+    pub(in crate::collector) fn set_words(&mut self, words: impl Iterator<Item = (u32, u64)>) {
+        let mut words = words.peekable();
+        let mut last = (0, 0);
+        self.groups = 0;
+        for group in &mut self.words {
+            if words.peek().is_none() {
+                return;
+            }
+            self.groups = self.groups.wrapping_add(1);
+            for (value, distance) in group.values.iter_mut().zip(&mut group.distances) {
+                // The last group is filled up with a word that is in it anyway.
+                last = words.next().unwrap_or(last);
+                (*distance, *value) = last;
+            }
+        }
+    }
 }
 
 /// One thread's tails.
@@ -102,24 +130,24 @@ pub(in crate::collector) fn holds(tail: &Tail, start: &Registers) -> bool {
     {
         return false;
     }
-    let difference = |word: &TailWord| {
-        let at = start.sp.wrapping_add(word.distance);
-        // SAFETY: aligned, and inside this thread's stack above its current sp: it was read
-        // there by the walk that left the tail, which started at the same sp.
-        unsafe { *(at as *const u64) ^ word.value }
-    };
-    let len = (tail.words_len as usize).min(WORDS_MAX);
-    let words = tail.words.get(..len).unwrap_or_default();
     // The outermost words stand first, and tell apart the callers of what tails share.
-    let (first, rest) = words.split_at(len.min(2));
-    first.iter().all(|word| difference(word) == 0)
-        && rest.iter().fold(0, |changed, word| changed | difference(word)) == 0
+    tail.words.iter().take(tail.groups as usize).all(|group| {
+        let words = group.values.iter().zip(&group.distances);
+        let changed = words.fold(0, |changed, (value, distance)| {
+            let at = start.sp.wrapping_add(u64::from(*distance));
+            // SAFETY: aligned, and inside this thread's stack above its current sp: it was read
+            // there by the walk that left the tail, which started at the same sp.
+            changed | (unsafe { *(at as *const u64) } ^ value)
+        });
+        changed == 0
+    })
 }
 
 #[inline(always)]
 fn set_of(start: &Registers) -> usize {
-    let mixed = (start.sp >> 4) ^ (start.sp >> 9) ^ start.pc;
-    (mixed as usize & (SETS - 1)).wrapping_mul(WAYS)
+    // Fibonacci hashing: stack pointers differ in few bits, and not always in the low ones.
+    let mixed = (start.sp >> 3).wrapping_add(start.pc).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    ((mixed >> SET_SHIFT) as usize).wrapping_mul(WAYS)
 }
 
-const _: () = assert!(SETS.is_power_of_two());
+const _: () = assert!(SETS.is_power_of_two() && WORDS_MAX.is_multiple_of(GROUP));

@@ -529,8 +529,8 @@ impl Local {
         let thread = ThreadId(tracker.thread.load(Ordering::Relaxed));
         self.keyframe_due = false;
         self.region.note_keyframe(&tracker.shared);
-        let encoder = &mut self.encoder;
-        self.region.append(&tracker.shared, |out| encoder.keyframe(out, now, thread));
+        let len = self.encoder.keyframe(self.region.slot(&tracker.shared), now, thread);
+        self.region.commit(&tracker.shared, len);
         // The limits depend on where the last keyframe is.
         self.region.look(&tracker.shared);
     }

@@ -283,10 +283,11 @@ impl Walker {
         };
         let (first, end) = (self.kept(base).words, self.kept(top).words);
         let len = end.wrapping_sub(first) as usize;
-        if self.kept(top).barrier || len > tails::WORDS_MAX {
+        let (top, below) = (*self.kept(top), *self.kept(base));
+        let reach = below.registers.sp.wrapping_sub(top.registers.sp);
+        if top.barrier || len > tails::WORDS_MAX || reach > u64::from(u32::MAX) {
             return;
         }
-        let (top, below) = (*self.kept(top), *self.kept(base));
         let words = self.words;
         let tail = self.tails.place(&top.registers);
         tail.start = top.registers;
@@ -295,14 +296,12 @@ impl Walker {
         tail.base_registers = below.registers;
         tail.base_node = below.node;
         tail.node = top.node;
-        tail.words_len = len as u32;
         tail.fp_matters = top.fp_matters;
-        for (word, at) in tail.words.iter_mut().zip(first..end) {
+        tail.set_words((first..end).map(|at| {
             // SAFETY: words below the top frame's count are initialised.
             let kept = unsafe { words.add(at as usize).read() };
-            word.value = kept.value;
-            word.distance = kept.at.wrapping_sub(top.registers.sp);
-        }
+            (kept.at.wrapping_sub(top.registers.sp) as u32, kept.value)
+        }));
     }
 
     fn walk_fresh(&mut self, start: Registers, tallies: &WalkTallies) -> NodeId {

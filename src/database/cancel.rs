@@ -14,6 +14,13 @@ use std::time::Instant;
 /// After how many steps of its machine SQLite asks whether to go on: some 0.1 ms.
 pub const STEPS: i32 = 4096;
 
+/// The most that the queries of this process may have in temporary files: enough to sort some
+/// hundred million rows, and no endless query fills the disk.
+pub const TEMPORARY_MAX_BYTES: u64 = 8 << 30;
+
+/// After how many of SQLite's questions the temporary files are looked at: several times a second.
+const LOOK_EVERY: u32 = 512;
+
 /// Stops the queries that it was given to. Clones share one state.
 #[derive(Clone, Debug, Default)]
 pub struct CancelToken(Arc<AtomicBool>);
@@ -47,6 +54,8 @@ pub enum Stopped {
     Cancelled,
     /// Its time was over.
     Deadline,
+    /// Its temporary files grew beyond [`TEMPORARY_MAX_BYTES`].
+    TemporarySpace,
 }
 
 /// What the running query of a connection must heed; shared with SQLite's progress callback.
@@ -57,6 +66,8 @@ pub(crate) struct Watch(Arc<Mutex<Heed>>);
 struct Heed {
     token: Option<CancelToken>,
     deadline: Option<Instant>,
+    asked: u32,
+    too_large: bool,
 }
 
 impl Watch {
@@ -66,8 +77,22 @@ impl Watch {
         token: Option<CancelToken>,
         deadline: Option<Instant>,
     ) -> WatchGuard {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Heed { token, deadline };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
+            Heed { token, deadline, ..Heed::default() };
         WatchGuard(self.clone())
+    }
+
+    /// As [`stopped`](Self::stopped), and looks at the temporary files now and then: for SQLite's
+    /// progress callback.
+    pub(crate) fn asked(&self) -> bool {
+        {
+            let mut heed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            heed.asked = heed.asked.wrapping_add(1);
+            if heed.asked.is_multiple_of(LOOK_EVERY) {
+                heed.too_large = temporary_bytes() > TEMPORARY_MAX_BYTES;
+            }
+        }
+        self.stopped().is_some()
     }
 
     /// Whether the running query must end, and why.
@@ -75,6 +100,9 @@ impl Watch {
         let heed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if heed.token.as_ref().is_some_and(CancelToken::is_cancelled) {
             return Some(Stopped::Cancelled);
+        }
+        if heed.too_large {
+            return Some(Stopped::TemporarySpace);
         }
         heed.deadline.filter(|deadline| Instant::now() >= *deadline).map(|_| Stopped::Deadline)
     }
@@ -87,4 +115,16 @@ impl Drop for WatchGuard {
     fn drop(&mut self) {
         *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = Heed::default();
     }
+}
+
+/// Bytes of the temporary files of SQLite that this process has open. They have no name any more,
+/// so the system is asked; where it can't tell, 0.
+fn temporary_bytes() -> u64 {
+    let Ok(open) = std::fs::read_dir("/proc/self/fd") else { return 0 };
+    let temporary = open.filter_map(|entry| {
+        let path = entry.ok()?.path();
+        let target = std::fs::read_link(&path).ok()?;
+        target.to_string_lossy().contains("/etilqs_").then(|| std::fs::metadata(&path).ok())?
+    });
+    temporary.map(|metadata| metadata.len()).sum()
 }

@@ -195,11 +195,10 @@ fn next(sql: &str) -> (TokenKind, usize, Ending) {
         (b'0'..=b'9', _) | (b'.', Some(b'0'..=b'9')) => number(bytes),
         (b',' | b'(' | b')' | b'.', _) => (Punctuation, 1, Ending::Finished),
         (b'?' | b':' | b'@' | b'$' | b'#', _) => parameter(bytes),
+        // A byte order mark at the beginning is white space to SQLite, though its bytes could be a name's.
+        _ if sql.starts_with('\u{feff}') => (Space, 3, Ending::Finished),
         (first, _) if is_name(first) => {
             let len = run(bytes, 0, is_name);
-            if sql.starts_with('\u{feff}') && len == 3 {
-                return (Space, len, Ending::Finished);
-            }
             let kind = if is_keyword(&sql[..len]) { TokenKind::Keyword } else { Name };
             (kind, len, Ending::Finished)
         }

@@ -15,6 +15,7 @@ use rusqlite::{Error, ErrorCode, Rows, Statement, ToSql};
 use crate::database::cancel::{CancelToken, Stopped};
 use crate::database::connection::Database;
 use crate::database::error::{QueryError, QueryErrorKind};
+use crate::database::lexer;
 use crate::database::table::{Column, Completeness, Table, Value};
 
 /// What a query may cost.
@@ -162,7 +163,8 @@ impl Database {
                 ..QueryError::new(QueryErrorKind::Sql, "the SQL has a NUL character")
             });
         }
-        let statement = self.connection.prepare(sql).map_err(|error| self.explain(error))?;
+        let statement =
+            self.connection.prepare(sql).map_err(|error| located(self.explain(error), sql))?;
         // VACUUM asks the authorizer only when it runs.
         if !statement.readonly() {
             return Err(denied());
@@ -210,6 +212,10 @@ impl Database {
                         QueryErrorKind::TooBig,
                         "the query needs more memory than it may have: aggregate, filter or add a LIMIT",
                     ),
+                    ErrorCode::DiskFull | ErrorCode::CannotOpen => QueryError::new(
+                        QueryErrorKind::TooBig,
+                        "the temporary directory is full or can't be written, and the query needs it to sort",
+                    ),
                     ErrorCode::TooBig => QueryError::new(QueryErrorKind::TooBig, message),
                     ErrorCode::DatabaseCorrupt
                     | ErrorCode::NotADatabase
@@ -229,18 +235,32 @@ impl Database {
     }
 }
 
+/// SQLite has no place for a table that does not exist, but names it.
+fn located(mut error: QueryError, sql: &str) -> QueryError {
+    if let (None, Some(name)) = (error.offset, error.message.strip_prefix("no such table: ")) {
+        let name = name.rsplit('.').next().unwrap_or(name);
+        let found =
+            lexer::tokens(sql).into_iter().find(|token| token.text(sql).eq_ignore_ascii_case(name));
+        error.offset = found.map(|token| token.range.start);
+    }
+    error
+}
+
 fn denied() -> QueryError {
     let message = "refused: a rheaper database is only read here, nothing is changed or created";
     QueryError::new(QueryErrorKind::Denied, message)
 }
 
 fn because(stopped: Stopped) -> QueryError {
-    match stopped {
-        Stopped::Cancelled => QueryError::new(QueryErrorKind::Cancelled, "stopped"),
-        Stopped::Deadline => {
-            QueryError::new(QueryErrorKind::Deadline, "stopped: it ran longer than allowed")
-        }
-    }
+    let (kind, message) = match stopped {
+        Stopped::Cancelled => (QueryErrorKind::Cancelled, "stopped"),
+        Stopped::Deadline => (QueryErrorKind::Deadline, "stopped: it ran longer than allowed"),
+        Stopped::TemporarySpace => (
+            QueryErrorKind::TooBig,
+            "stopped: its temporary files grew beyond 8 GiB: aggregate, filter or add a LIMIT",
+        ),
+    };
+    QueryError::new(kind, message)
 }
 
 fn bind(statement: &mut Statement<'_>, params: &Params) -> Result<(), QueryError> {

@@ -19,10 +19,12 @@ use crate::loader::progress::{Phase, Progress};
 use crate::loader::reader::Recording;
 use crate::loader::replay::{Outcome, Replay};
 use crate::loader::rows::Nanos;
+use crate::loader::stacks::Outermost;
 use crate::loader::summary::{Loss, Summary};
 use crate::loader::survey::Survey;
 use crate::loader::symbols::{Call, Finder, Symbols};
 use crate::loader::{analysis, facts, losses, tables};
+use crate::recording::Counter;
 
 /// A load in progress.
 pub(in crate::loader) struct Build<'a> {
@@ -181,6 +183,13 @@ impl<'a> Build<'a> {
     fn losses(&self) -> Vec<Loss> {
         let replay = &self.replay;
         let mut all = losses::of_recorder(&self.survey);
+        // The recorder walks deeper than the limit at times; what counts is what was cut here.
+        let sites = replay.sites.stacks().iter().zip(replay.totals.sites.iter().skip(1));
+        let truncated = sites
+            .filter(|(stack, _)| replay.stacks.outermost(**stack) == Outermost::Truncated)
+            .map(|(_, totals)| totals.allocations)
+            .sum();
+        losses::set(&mut all, Counter::Truncated, truncated);
         all.extend(losses::of_file(&self.survey));
         all.extend(losses::of_events(
             &replay.merge,

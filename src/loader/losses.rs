@@ -35,6 +35,13 @@ pub(in crate::loader) fn of_recorder(survey: &Survey) -> Vec<Loss> {
         .collect()
 }
 
+/// Replaces the recorder's count of a loss by a better one.
+pub(in crate::loader) fn set(losses: &mut [Loss], counter: Counter, count: u64) {
+    for loss in losses.iter_mut().filter(|loss| loss.name == counter.label()) {
+        loss.count = count;
+    }
+}
+
 /// The losses that show in the file itself.
 pub(in crate::loader) fn of_file(survey: &Survey) -> Vec<Loss> {
     let damage = survey.damage;

@@ -16,12 +16,18 @@ pub(super) struct Machine {
     headers: Headers,
     /// Unique, as objects need them.
     names: Vec<String>,
+    /// The same as JSON, with what stands before and behind them.
+    keys: Vec<String>,
     rows: u64,
 }
 
 impl Machine {
     pub(super) fn new(style: &Style, columns: &[Column]) -> Self {
-        Self { format: style.format, headers: style.headers, names: unique(columns), rows: 0 }
+        let names = unique(columns);
+        let lead = |i: usize| if i == 0 { "{" } else { ", " };
+        let key = |(i, name): (usize, &String)| format!("{}{}: ", lead(i), string(name));
+        let keys = names.iter().enumerate().map(key).collect();
+        Self { format: style.format, headers: style.headers, names, keys, rows: 0 }
     }
 
     pub(super) fn row(&mut self, out: &mut dyn Write, row: &[Value]) -> io::Result<()> {
@@ -65,9 +71,9 @@ impl Machine {
     }
 
     fn object(&self, out: &mut dyn Write, row: &[Value]) -> io::Result<()> {
-        for (i, (name, value)) in self.names.iter().zip(row).enumerate() {
-            let lead = if i == 0 { "{" } else { ", " };
-            write!(out, "{lead}{}: {}", string(name), json(value))?;
+        for (key, value) in self.keys.iter().zip(row) {
+            out.write_all(key.as_bytes())?;
+            out.write_all(json(value).as_bytes())?;
         }
         out.write_all(if self.names.is_empty() { b"{}" } else { b"}" })
     }

@@ -32,8 +32,14 @@ pub(crate) struct Outside {
 
 impl Outside {
     /// Takes them together.
-    pub(crate) fn new(database: &Path, guard: Guard, input: Input, workers: Workers) -> Self {
-        Self { database: database.to_owned(), guard, input, workers, mouse: Mouse::Captured }
+    pub(crate) fn new(
+        database: &Path,
+        guard: Guard,
+        input: Input,
+        workers: Workers,
+        mouse: Mouse,
+    ) -> Self {
+        Self { database: database.to_owned(), guard, input, workers, mouse }
     }
 
     /// What frames are drawn on.
@@ -116,8 +122,10 @@ impl Outside {
     fn call(&mut self, mut command: Command) -> io::Result<Result<(), Message>> {
         let name = command.get_program().to_string_lossy().into_owned();
         let ended = self.lend(|| {
-            let child = signals::unmasked(|| command.spawn());
-            child.and_then(|mut child| child.wait())
+            signals::lent(|| {
+                let child = signals::unmasked(|| command.spawn());
+                child.and_then(|mut child| child.wait())
+            })
         })?;
         let name = crate::database::clean::line(&name).into_owned();
         Ok(match ended {

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 
 use directories::ProjectDirs;
 
-use crate::tui::state::sql::HISTORY_MAX;
+/// Statements of the history that are kept.
+pub(crate) const HISTORY_MAX: usize = 1000;
 
 /// Bytes of a file of ours that are read.
 const FILE_MAX_BYTES: u64 = 4 << 20;

@@ -298,8 +298,8 @@ bindings! {
     Text Help Copy [k('y')] "copy" "copy the text";
 
     Picker First Enter [plain(KeyCode::Enter)] "choose" "choose the line";
-    Picker First Up [plain(KeyCode::Up), ctrl('p')] "up" "the line above";
-    Picker First Down [plain(KeyCode::Down), ctrl('n')] "down" "the line below";
+    Picker Help Up [plain(KeyCode::Up), ctrl('p')] "up" "the line above";
+    Picker Help Down [plain(KeyCode::Down), ctrl('n')] "down" "the line below";
     Picker Help PageUp [plain(KeyCode::PageUp)] "page up" "a page up";
     Picker Help PageDown [plain(KeyCode::PageDown)] "page down" "a page down";
     Picker First Back [plain(KeyCode::Esc)] "close" "choose nothing";

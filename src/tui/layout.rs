@@ -60,8 +60,7 @@ pub fn regions(app: &App) -> Regions {
         return Regions::default();
     }
     let row = |y: u16| Rect::new(0, y, width, 1);
-    let has_scope =
-        height >= 16 || !app.scope.now().filters().is_empty() || app.lens == Lens::Flame;
+    let has_scope = height >= 16 || !app.scope.now().filters().is_empty();
     let top = 2 + u16::from(has_scope);
     let body = Rect::new(0, top, width, height - top - 2);
     let (main, detail) = split(app, body);
@@ -96,23 +95,28 @@ fn split(app: &App, body: Rect) -> (Rect, Rect) {
     };
     let one = |first: bool| if first { (body, none) } else { (none, body) };
     match app.lens {
-        Lens::Flame => (body, none),
-        Lens::Sql if app.sql.tabs.is_empty() => (body, none),
+        _ if !has_two_panes(app) => (body, none),
         Lens::Sql if body.height >= 12 => {
-            let lines = app.sql.editor.lines().len() as u16 + 2;
+            let lines = app.sql.editor.lines().len().min(1000) as u16 + 2;
             above(lines.clamp(5, body.height / 2))
         }
-        Lens::Sql => one(app.pane == Pane::Main),
-        Lens::Rows if app.detail.bt.is_none() && app.pane == Pane::Main => (body, none),
         Lens::Suspects | Lens::Rows if body.width >= WIDE => {
-            let share = if app.lens == Lens::Rows { 62 } else { 56 };
-            let width = (u32::from(body.width) * share / 100) as u16;
+            let width = (u32::from(body.width) * 62 / 100) as u16;
             let main = Rect { width, ..body };
             let x = body.x + width;
             (main, Rect { x, width: body.width - width, ..body })
         }
         Lens::Suspects | Lens::Rows if body.height >= TALL => above(body.height / 2),
-        Lens::Suspects | Lens::Rows => one(app.pane == Pane::Main),
+        _ => one(app.pane == Pane::Main),
+    }
+}
+
+fn has_two_panes(app: &App) -> bool {
+    match app.lens {
+        Lens::Suspects => true,
+        Lens::Flame => false,
+        Lens::Rows => app.detail.bt.is_some() || app.pane == Pane::Detail,
+        Lens::Sql => !app.sql.tabs.is_empty(),
     }
 }
 

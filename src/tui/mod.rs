@@ -50,12 +50,15 @@ pub mod worker;
 pub mod tree;
 pub mod source;
 pub mod message;
-pub mod flame;
 pub mod theme;
+pub mod flame;
 pub mod terminal;
 
 /// Between two frames at least, so that a flood of keys is drawn once.
-const FRAME: Duration = Duration::from_millis(16);
+const FRAME: Duration = Duration::from_millis(6);
+
+/// Events that are taken before a frame is drawn again.
+const FLOOD_MAX: usize = 256;
 
 /// Between two looks at the clock while something runs, and otherwise.
 const TICK_BUSY: Duration = Duration::from_millis(125);
@@ -122,7 +125,7 @@ pub fn run(database: &Path, options: &TuiOptions) -> Result<(), TuiError> {
         options.theme.unwrap_or_else(|| Theme::from_environment(|name| std::env::var(name).ok()));
     let guard = Guard::take(options.mouse)?;
     let input = Input::start(move |read| drop(sender.send(Happened::Read(read))))?;
-    let outside = Outside::new(database, guard, input, workers);
+    let outside = Outside::new(database, guard, input, workers, options.mouse);
     explore(app, outside, &events, theme)
 }
 
@@ -210,6 +213,8 @@ fn wait(
         Err(RecvTimeoutError::Timeout) => None,
         Err(RecvTimeoutError::Disconnected) => return Some(Ended::Quit),
     };
+    // A flood is taken in portions, so that it can't keep the screen from being drawn.
+    let mut left = FLOOD_MAX;
     while let Some(happened) = next {
         match happened {
             Happened::Read(Read::Event(event)) => messages.extend(message(event)),
@@ -218,8 +223,9 @@ fn wait(
             Happened::Signal(Signal::Stop) => messages.push(Message::Stop),
             Happened::Answer(answer) => messages.push(Message::Answer(*answer)),
         }
-        let left = FRAME.saturating_sub(drawn.elapsed());
-        next = events.recv_timeout(left).ok();
+        left -= 1;
+        let until_next_frame = FRAME.saturating_sub(drawn.elapsed());
+        next = if left > 0 { events.recv_timeout(until_next_frame).ok() } else { None };
     }
     None
 }

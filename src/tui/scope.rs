@@ -92,7 +92,11 @@ impl Filter {
             )
         };
         Some(match self {
-            Self::NeverFreed => "dealloc_after IS NULL".into(),
+            // Rows stand in the order in which their blocks ended: those alive are the last ones.
+            Self::NeverFreed => "dealloc_after IS NULL AND rowid > coalesce(\n    \
+                (SELECT value FROM meta WHERE key = 'allocations')\n    \
+                - (SELECT value FROM meta WHERE key = 'live_blocks'), 0)"
+                .into(),
             Self::AgeAtLeast(ns) => {
                 format!("coalesce(dealloc_after, {end_ns}) - alloc_after >= {ns}")
             }
@@ -267,7 +271,9 @@ pub fn parse_filter(text: &str) -> Result<Filter, String> {
         "size" => parse_size(text[word.len()..].trim()),
         "thread" => match needed("0")?.parse() {
             Ok(id) => Ok(Filter::Thread(id, String::new())),
-            Err(_) => Err("thread: its number, as the thread column shows it".into()),
+            Err(_) => {
+                Err("thread: its number, as the thread column shows it, or its whole name".into())
+            }
         },
         "crate" => Ok(Filter::Crate(needed("serde_json")?)),
         "fn" | "file" | "match" => checked_regex(needed("cache.*insert")?.trim_start_matches('~')),

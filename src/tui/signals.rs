@@ -7,11 +7,38 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
-/// Set while we stop the other processes of our group, so that our own signal is not taken for
-/// a second wish to stop.
-static STOPPING: AtomicBool = AtomicBool::new(false);
+/// When we last stopped the processes of our group, ourselves among them, and were continued. The
+/// signal that we sent them must not be taken for a second wish to stop, and may be fetched late.
+static STOPPED: Mutex<Stopped> = Mutex::new(Stopped::Never);
+
+/// Set while another program has the terminal.
+static LENT: AtomicBool = AtomicBool::new(false);
+
+/// For so long after being continued, our own signal may still come.
+const LATE: Duration = Duration::from_millis(500);
+
+enum Stopped {
+    Never,
+    Now,
+    Until(Instant),
+}
+
+fn stopped() -> MutexGuard<'static, Stopped> {
+    // One word, never half written.
+    STOPPED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn is_our_own() -> bool {
+    match *stopped() {
+        Stopped::Never => false,
+        Stopped::Now => true,
+        Stopped::Until(continued) => continued.elapsed() < LATE,
+    }
+}
 
 /// Asked of us from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +66,11 @@ pub(crate) fn watch(mut notify: impl FnMut(Signal) + Send + 'static) -> io::Resu
                 continue;
             }
             match signal {
-                libc::SIGTSTP if STOPPING.load(Ordering::SeqCst) => {}
+                // The key is meant for the program that has the terminal.
+                libc::SIGINT | libc::SIGQUIT if LENT.load(Ordering::SeqCst) => {}
+                // Its key to stop stops us with it, so that the shell has the terminal again.
+                libc::SIGTSTP if LENT.load(Ordering::SeqCst) => stop_alone(),
+                libc::SIGTSTP if is_our_own() => {}
                 libc::SIGTSTP => notify(Signal::Stop),
                 other => notify(Signal::End(other)),
             }
@@ -51,14 +82,21 @@ pub(crate) fn watch(mut notify: impl FnMut(Signal) + Send + 'static) -> io::Resu
 
 /// Stops this process and its group, as the terminal's own key would; returns when continued.
 pub(crate) fn stop() {
-    STOPPING.store(true, Ordering::SeqCst);
+    *stopped() = Stopped::Now;
     // SAFETY: `kill` has no memory to get wrong. The group gets the signal of the key, so that
     // a wrapper stops too; we block that one, so SIGSTOP, which can't be blocked, stops us.
     unsafe {
         libc::kill(0, libc::SIGTSTP);
+    }
+    stop_alone();
+    *stopped() = Stopped::Until(Instant::now());
+}
+
+fn stop_alone() {
+    // SAFETY: `kill` has no memory to get wrong.
+    unsafe {
         libc::kill(libc::getpid(), libc::SIGSTOP);
     }
-    STOPPING.store(false, Ordering::SeqCst);
 }
 
 /// Ends the process by the signal that asked for it, so that its parent sees why.
@@ -73,6 +111,14 @@ pub(crate) fn end_by(signal: i32) -> ! {
         libc::raise(signal);
     }
     std::process::exit(128 + signal)
+}
+
+/// Runs `program` as the one that has the terminal, and with it the keys that send signals.
+pub(crate) fn lent<T>(program: impl FnOnce() -> T) -> T {
+    LENT.store(true, Ordering::SeqCst);
+    let result = program();
+    LENT.store(false, Ordering::SeqCst);
+    result
 }
 
 /// Runs `start` with the signals let through: a child process inherits the mask.

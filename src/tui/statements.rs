@@ -7,7 +7,12 @@
 use crate::tui::flame::measure::Measure;
 use crate::tui::message::{Query, TreeSource};
 use crate::tui::scope::Scope;
-use crate::tui::state::suspects::{SUSPECTS_MAX, TRENDS_MAX};
+
+/// Suspects that are listed.
+pub const SUSPECTS_MAX: usize = 1000;
+
+/// Suspects whose curve is drawn.
+pub const TRENDS_MAX: usize = 100;
 
 /// Facts for the header: one row.
 pub const FACTS: &str = "\

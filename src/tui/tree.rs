@@ -46,14 +46,14 @@ pub fn read(
     let limits = Limits::none().cancelled_by(token);
     let symbols = Arc::new(symbols(database, &limits)?);
     match source {
-        TreeSource::Prepared => prepared(database, &limits, symbols),
+        TreeSource::Prepared => prepared(database, &limits, &symbols),
         TreeSource::Weights(query) => {
             let mut weights: HashMap<Option<i64>, Weights> = HashMap::new();
             database.stream(&query.sql, &query.params, &limits, |row| {
                 *weights.entry(row.first().and_then(whole)).or_default() += measures(row.get(1..));
                 ControlFlow::Continue(())
             })?;
-            stacks(database, &limits, symbols, &weights)
+            stacks(database, &limits, &symbols, &weights)
         }
     }
 }
@@ -91,9 +91,9 @@ fn symbols(database: &Database, limits: &Limits) -> Result<Symbols, QueryError> 
 fn prepared(
     database: &Database,
     limits: &Limits,
-    symbols: Arc<Symbols>,
+    symbols: &Arc<Symbols>,
 ) -> Result<CallTree, QueryError> {
-    let mut builder = TreeBuilder::new(Arc::clone(&symbols));
+    let mut builder = TreeBuilder::new(Arc::clone(symbols));
     // Rows of one function called from one place, on several lines, are one node.
     let mut nodes: HashMap<i64, NodeId> = HashMap::new();
     database.stream(PREPARED, &Params::none(), limits, |row| {
@@ -120,10 +120,10 @@ fn prepared(
 fn stacks(
     database: &Database,
     limits: &Limits,
-    symbols: Arc<Symbols>,
+    symbols: &Arc<Symbols>,
     weights: &HashMap<Option<i64>, Weights>,
 ) -> Result<CallTree, QueryError> {
-    let mut builder = TreeBuilder::new(Arc::clone(&symbols));
+    let mut builder = TreeBuilder::new(Arc::clone(symbols));
     if let Some(unprobed) = weights.get(&None) {
         builder.stack(symbols.of(UNPROBED).into_iter(), *unprobed);
     }

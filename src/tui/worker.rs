@@ -146,7 +146,11 @@ impl Worker {
     }
 }
 
-fn answer(
+/// Answers one question, on this thread.
+///
+/// # Errors
+/// When the database has no answer.
+pub fn answer(
     database: &Database,
     path: &Path,
     ask: Ask,

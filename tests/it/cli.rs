@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use assert_cmd::cargo::CommandCargoExt;
 
+use crate::gate::{HOSTILE, snapshot};
 use crate::heap::Heap;
 
 /// A database in a directory of its own, in which the commands run.
@@ -168,6 +169,18 @@ fn a_failing_statement_ends_a_script_unless_told_otherwise() {
 }
 
 #[test]
+fn hostile_statements_are_refused_on_the_command_line_as_well() {
+    let place = Place::new(5);
+    let before = snapshot(place.directory.path());
+    for sql in HOSTILE {
+        let ran = place.run_with_input(&["sql", "heap.db"], &format!("{sql};\n"));
+        assert_eq!(ran.code, 1, "{sql}: {}", ran.out);
+        assert!(ran.err.starts_with("error: "), "{sql}: {}", ran.err);
+    }
+    assert_eq!(snapshot(place.directory.path()), before);
+}
+
+#[test]
 fn a_closed_pipe_is_silent() {
     let place = Place::new(5);
     let sql = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x FROM c";
@@ -205,6 +218,29 @@ fn ctrl_c_ends_an_endless_query_with_130() {
     let status = child.wait().unwrap();
     assert!(pressed.elapsed() < std::time::Duration::from_millis(250), "{:?}", pressed.elapsed());
     assert_eq!(status.code(), Some(130));
+}
+
+#[test]
+fn ctrl_c_ends_the_wait_for_a_pipe() {
+    use std::os::unix::process::ExitStatusExt;
+    let place = Place::new(5);
+    let mut command = place.command(&["sql", "heap.db"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    // It waits when its main thread sleeps in a read of a pipe.
+    let waits = || {
+        let wchan =
+            std::fs::read_to_string(format!("/proc/{}/syscall", child.id())).unwrap_or_default();
+        // Where the system does not tell, nothing is proven, and nothing fails.
+        wchan.starts_with("0 0x0 ") || wchan.is_empty()
+    };
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !waits() && std::time::Instant::now() < deadline {
+        std::thread::yield_now();
+    }
+    // SAFETY: a signal to a child that has not been waited for, so the number is its own.
+    unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
+    let status = child.wait().unwrap();
+    assert!(status.signal() == Some(libc::SIGINT) || status.code() == Some(130), "{status}");
 }
 
 #[test]
@@ -312,7 +348,8 @@ fn completions_and_manual_pages_are_made() {
 fn the_help_of_every_command_has_an_example() {
     let place = Place::new(5);
     let help = place.run(&["--help"]).out;
-    for command in ["load", "tui", "sql", "query", "report", "check", "info", "completions", "man"]
+    for command in
+        ["load", "tui", "sql", "query", "report", "check", "info", "demo", "completions", "man"]
     {
         assert!(help.contains(&format!("\n  {command} ")), "{help}");
         let help = place.run(&[command, "--help"]).out;

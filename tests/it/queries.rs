@@ -9,7 +9,7 @@ use rheaper::database::lexer::{self, TokenKind};
 use rheaper::database::{Canned, Catalog, Database, Limits, Value};
 
 use crate::heap::{Dice, Heap};
-use crate::{queries_twins_blocks, queries_twins_sites};
+use crate::{queries_twins_blocks, queries_twins_rest, queries_twins_sites};
 
 /// What a twin answers: the parameters that it chose, as typed, and the rows.
 pub(crate) struct Twin {
@@ -20,12 +20,12 @@ pub(crate) struct Twin {
 pub(crate) type TwinFn = fn(&Heap, &mut Dice) -> Twin;
 
 /// Seeds for each query. `RHEAPER_SEEDS` asks for more.
-fn seeds() -> u64 {
+pub(crate) fn seeds() -> u64 {
     std::env::var("RHEAPER_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(120)
 }
 
 fn twins() -> Vec<(&'static str, TwinFn)> {
-    [queries_twins_sites::TWINS, queries_twins_blocks::TWINS].concat()
+    [queries_twins_sites::TWINS, queries_twins_blocks::TWINS, queries_twins_rest::TWINS].concat()
 }
 
 #[test]

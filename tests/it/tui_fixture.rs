@@ -122,11 +122,38 @@ pub(crate) fn write(script: &Script, path: &Path) {
     tx.commit().unwrap();
 }
 
-/// Writes it into a new directory, which must outlive its use.
+/// The file that the leak is in: line 41 keeps every value.
+fn cache_rs() -> String {
+    let mut lines: Vec<String> = (1..=60).map(|_| String::new()).collect();
+    for (at, line) in [
+        (30, "impl Cache {"),
+        (31, "    /// A session's rendered page, made once."),
+        (32, "    pub fn page(&mut self, session: &Session) -> &[u8] {"),
+        (33, "        let key = session.id();"),
+        (34, "        if !self.map.contains_key(&key) {"),
+        (35, "            self.insert(key, render(session));"),
+        (36, "        }"),
+        (37, "        &self.map[&key]"),
+        (38, "    }"),
+        (40, "    fn insert(&mut self, key: Key, page: Vec<u8>) {"),
+        (41, "        self.map.insert(key, page); // and nobody removes it"),
+        (42, "        self.inserted += 1;"),
+        (43, "    }"),
+        (44, "}"),
+    ] {
+        lines[at - 1] = line.to_owned();
+    }
+    lines.join("\n")
+}
+
+/// Writes it into a new directory, which must outlive its use, with a source file beside it.
 pub(crate) fn database(script: &Script) -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("server.db");
     write(script, &path);
+    let source = directory.path().join("examples/server");
+    std::fs::create_dir_all(&source).unwrap();
+    std::fs::write(source.join("cache.rs"), cache_rs()).unwrap();
     (directory, path)
 }
 
@@ -255,8 +282,13 @@ fn write_site(
     let own_peak = peak(blocks);
     let depth = script.stacks[&bt].len() as i64;
     db.execute(
-        "INSERT INTO sites VALUES (?1, ?2, ?3, 'whole', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,
-         ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, NULL, ?26, 0, 0, 0, 0, 0)",
+        "INSERT INTO sites (bt, frame, suspect, stack, depth, allocations, bytes, frees, live_blocks,
+         live_bytes, peak_bytes, peak_after, at_peak_blocks, at_peak_bytes, temporary, temporary_bytes,
+         size_min, size_max, lifetime_min_ns, lifetime_avg_ns, lifetime_p50_ns, lifetime_p90_ns,
+         lifetime_p99_ns, lifetime_max_ns, first_after, last_after, threads, cross_thread_frees,
+         freed_at_end_blocks, freed_at_end_bytes, reallocs, reallocs_moved)
+         VALUES (?1, ?2, ?3, 'whole', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,
+         ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, 0, 0, 0, 0, 0)",
         params![
             bt, first_own(script, bt) as i64, suspect, depth, made, bytes, made - live_blocks, live_blocks,
             live_bytes, own_peak.0, own_peak.1, peak_blocks, peak_bytes, temporary, temporary_bytes,
@@ -400,6 +432,8 @@ fn write_facts(db: &Connection, script: &Script) {
     for (key, value) in [
         ("duration_ns", END_NS),
         ("peak_after", peak_after),
+        ("allocations", script.blocks.len() as i64),
+        ("live_blocks", script.blocks.iter().filter(|it| it.dealloc.is_none()).count() as i64),
         ("slices", SLICES),
         ("slice_ns", END_NS / SLICES),
     ] {

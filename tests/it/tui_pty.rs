@@ -14,15 +14,6 @@ struct Place {
 
 fn place() -> Place {
     let (directory, path) = database(&leaky_server());
-    let source = directory.path().join("examples/server");
-    std::fs::create_dir_all(&source).unwrap();
-    let lines: Vec<String> = (1..=60)
-        .map(|line| match line {
-            41 => "        self.map.insert(key, value); // never removed".to_owned(),
-            line => format!("    // line {line}"),
-        })
-        .collect();
-    std::fs::write(source.join("cache.rs"), lines.join("\n")).unwrap();
     Place { directory, path }
 }
 
@@ -41,7 +32,7 @@ fn a_newcomer_reads_the_first_sentence_and_lands_on_the_line() {
     terminal.see("▸backtrace 1");
     terminal.press(ENTER);
     terminal.see("▸examples/server/cache.rs:41");
-    terminal.see("self.map.insert(key, value); // never removed");
+    terminal.see("and nobody removes it");
     terminal.press(ESCAPE);
     terminal.wait("no pop-up", |screen| !screen.contents().contains("▸examples"));
     terminal.press("q");
@@ -101,6 +92,45 @@ fn the_editor_gets_file_and_line() {
     terminal.sent(b"\x1b]52;c;");
     terminal.press("q");
     assert!(terminal.ended().success());
+    terminal.is_given_back();
+}
+
+#[test]
+fn inside_tmux_the_clipboard_is_passed_on() {
+    let place = place();
+    let env = [("TMUX", "/tmp/tmux-0/default,1,0")];
+    let mut terminal = Terminal::explore(&place.path, place.directory.path(), (80, 24), &env);
+    terminal.see("#1 steady leak");
+    terminal.press("y");
+    terminal.sent(b"\x1bPtmux;\x1b\x1b]52;c;IzEgc3RlYWR5IGxlYWs");
+    terminal.press("q");
+    terminal.ended();
+}
+
+#[test]
+fn what_is_accepted_and_asked_is_remembered() {
+    let place = place();
+    let mut terminal = explore(&place, (100, 30));
+    terminal.see("#1 steady leak");
+    terminal.press("a");
+    terminal.see("why it is no leak");
+    terminal.press("kept on purpose\r");
+    terminal.see("1 accepted hidden");
+    terminal.press("7SELECT 6 * 7\x1b[15~");
+    terminal.see("42");
+    terminal.press("q");
+    terminal.ended();
+    let kept = std::fs::read_to_string(place.directory.path().join("suppressions.txt")).unwrap();
+    assert_eq!(kept, "# kept on purpose\nleak:server::cache::Cache::insert\n");
+
+    let mut terminal = explore(&place, (100, 30));
+    terminal.see("1 accepted hidden");
+    terminal.press("7");
+    terminal.see("Ask anything");
+    terminal.press("\x1b[1;5A"); // Ctrl-Up
+    terminal.see("SELECT 6 * 7");
+    terminal.press("\x03\x03");
+    terminal.ended();
     terminal.is_given_back();
 }
 

@@ -143,7 +143,8 @@ impl Terminal {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(start.elapsed() < DEADLINE, "it never ended");
+            let screen = || self.parser.lock().unwrap().screen().contents();
+            assert!(start.elapsed() < DEADLINE, "it never ended\n{}", screen());
             thread::sleep(Duration::from_millis(2));
         }
     }

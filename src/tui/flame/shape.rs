@@ -100,6 +100,7 @@ pub struct Shown {
     nodes: Vec<ShownNode>,
     symbols: Arc<Symbols>,
     shape: Shape,
+    depth: usize,
 }
 
 impl Shown {
@@ -126,6 +127,11 @@ impl Shown {
     /// How many nodes there are, the top included.
     pub fn len(&self) -> usize {
         self.nodes.len()
+    }
+
+    /// How many rows the deepest node with a width needs, the top's included.
+    pub fn depth(&self) -> usize {
+        self.depth
     }
 
     /// Whether nothing has any width.
@@ -198,7 +204,7 @@ impl<'a> Shaper<'a> {
         let top = ShownNode { key: Key::All, parent: TOP, own: 0, value: 0, children: Vec::new() };
         Self {
             tree,
-            shown: Shown { nodes: vec![top], symbols: Arc::clone(tree.symbols()), shape },
+            shown: Shown { nodes: vec![top], symbols: Arc::clone(tree.symbols()), shape, depth: 0 },
             index: HashMap::new(),
         }
     }
@@ -353,6 +359,15 @@ impl<'a> Shaper<'a> {
                 by_value.then_with(|| self.name(*a).cmp(self.name(*b)))
             });
             self.shown.nodes[at].children = children;
+        }
+        // Parents come before their children, so one pass knows every depth.
+        let mut depths: Vec<usize> = Vec::with_capacity(self.shown.nodes.len());
+        for (at, node) in self.shown.nodes.iter().enumerate() {
+            let above = if at == 0 { 0 } else { depths[node.parent.0 as usize] };
+            depths.push(above + 1);
+            if node.value > 0 {
+                self.shown.depth = self.shown.depth.max(above + 1);
+            }
         }
         self.shown
     }

@@ -10,13 +10,11 @@ use tui_textarea::{CursorMove, TextArea};
 
 use crate::database::complete::{Completion, Names, complete};
 use crate::database::lexer;
+use crate::tui::files::HISTORY_MAX;
 use crate::tui::state::table::TableState;
 
 /// Result tabs that are kept.
 pub const TABS_MAX: usize = 12;
-
-/// Statements of the history that are kept.
-pub const HISTORY_MAX: usize = 1000;
 
 /// Candidates for the word at the cursor.
 #[derive(Clone, Debug, Default)]

@@ -12,12 +12,6 @@ use crate::database::table::{Table, Value};
 use crate::tui::state::list::Cursor;
 use crate::tui::state::table::number;
 
-/// Suspects that are listed.
-pub const SUSPECTS_MAX: usize = 1000;
-
-/// Suspects whose curve is drawn.
-pub const TRENDS_MAX: usize = 100;
-
 /// A row of the list.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Suspect {

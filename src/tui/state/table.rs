@@ -225,7 +225,7 @@ impl TableState {
         match (table.complete, self.total) {
             (Completeness::All, _) if rows > 0 || page == 0 => self.total = Total::Exactly(end),
             (_, Total::AtLeast(known)) => {
-                self.total = Total::AtLeast(known.max(end + u64::from(rows == PAGE_ROWS)))
+                self.total = Total::AtLeast(known.max(end + u64::from(rows == PAGE_ROWS)));
             }
             (_, Total::Exactly(_)) => {}
         }

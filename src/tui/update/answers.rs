@@ -11,7 +11,7 @@ use crate::tui::state::asked::{Purpose, TableId};
 use crate::tui::state::popup::Popup;
 use crate::tui::state::table::{Origin, number};
 use crate::tui::statements;
-use crate::tui::update::{load, sql};
+use crate::tui::update::{fit, load, sql};
 
 /// Takes an answer.
 pub fn answered(app: &mut App, answer: Answer) -> Vec<Effect> {
@@ -46,9 +46,10 @@ fn taken(app: &mut App, purpose: Purpose, reply: Reply) -> Vec<Effect> {
         (Purpose::Site, Reply::Table(table)) => app.detail.site = Some(table),
         (Purpose::Excerpt, Reply::Source(source)) => app.detail.excerpt = Some(source),
         (Purpose::Source, Reply::Source(source)) => {
+            let half = fit::popup_window(app) / 2;
             if let Some(Popup::Source(popup)) = app.popups.last_mut() {
                 let before = u64::from(popup.line.saturating_sub(source.first_line));
-                popup.cursor.at = before.saturating_sub(8);
+                popup.cursor.at = before.saturating_sub(half);
                 popup.source = Some(source);
             }
         }
@@ -119,7 +120,12 @@ fn failed(app: &mut App, purpose: Purpose, lane: Lane, error: QueryError) {
 fn page_failed(app: &mut App, id: TableId, error: &QueryError) {
     let mut is_statement = false;
     if let Some(table) = app.table_named(id) {
-        table.error = Some(error.clone());
+        let mut error = error.clone();
+        if matches!(table.origin, Origin::Groups { .. }) && error.kind == QueryErrorKind::TooBig {
+            error.message =
+                "too many rows to tally at once: narrow the scope first (+), Esc goes back".into();
+        }
+        table.error = Some(error);
         is_statement = table.origin == Origin::Statement;
     }
     if is_statement && error.kind != QueryErrorKind::Cancelled {

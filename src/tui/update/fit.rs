@@ -2,11 +2,12 @@
 //!
 //! Reads: the regions of the screen. Writes: cursors.
 
-use crate::tui::flame::cells::{self, Top};
-use crate::tui::flame::shape::TOP;
 use crate::tui::layout::{inside, regions};
 use crate::tui::state::popup::Popup;
 use crate::tui::state::{App, Lens, Pane};
+
+/// Below so many rows, a pane does without ornaments.
+pub const LOW: u16 = 6;
 
 /// Rows of a table that are drawn: the pane without its border, column names and filters.
 pub fn table_window(app: &App) -> u64 {
@@ -24,12 +25,15 @@ pub fn suspects_window(app: &App) -> u64 {
     u64::from(inside.height.saturating_sub(1 + sentence_rows(app))).max(1)
 }
 
-/// Rows that the sentence of the selected suspect gets.
+/// Rows that the sentence of the selected suspect gets, with the rule above it where there is one.
 pub fn sentence_rows(app: &App) -> u16 {
     let inside = inside(regions(app).main);
     let Some(suspect) = app.suspects.selected() else {
         return 0;
     };
+    if inside.height < LOW {
+        return inside.height.min(1);
+    }
     let needed = (suspect.sentence.chars().count() as u16).div_ceil(inside.width.max(1)) + 1;
     needed.min(4).min(inside.height / 2)
 }
@@ -42,7 +46,11 @@ pub fn detail_window(app: &App) -> u64 {
 /// How the inside of the detail pane is divided: frames, source, facts.
 pub fn detail_rows(app: &App) -> (u16, u16, u16) {
     let height = inside(regions(app).detail).height;
-    let facts = if height >= 9 { 2 } else { 0 };
+    let facts = match height {
+        0..=8 => 0,
+        9..=13 => 2,
+        _ => 4,
+    };
     let frames = app.detail.lines().len() as u16;
     let source = match height {
         0..=6 => 0,
@@ -58,8 +66,13 @@ pub fn detail_rows(app: &App) -> (u16, u16, u16) {
 /// Width of the flamegraph and the rows that it has, those of callers apart.
 pub fn flame_window(app: &App) -> (u16, usize) {
     let inside = inside(regions(app).main);
-    let height = inside.height.saturating_sub(2 + callers_rows(app));
+    let height = inside.height.saturating_sub(flame_foot(app) + callers_rows(app));
     (inside.width, usize::from(height))
+}
+
+/// Rows below the flamegraph about the selected cell.
+pub fn flame_foot(app: &App) -> u16 {
+    if inside(regions(app).main).height < LOW { 1 } else { 2 }
 }
 
 /// Rows that callers get above a sandwich: what they need, up to half.
@@ -67,16 +80,24 @@ pub fn callers_rows(app: &App) -> u16 {
     let Some(callers) = &app.flame.callers else {
         return 0;
     };
-    let half = inside(regions(app).main).height.saturating_sub(2) / 2;
-    let top = Top { node: TOP, skip: 0 };
-    let rows = cells::rows(callers, top, u16::MAX, usize::from(half) + 2);
+    let half = inside(regions(app).main).height.saturating_sub(flame_foot(app)) / 2;
     // The first two are the whole and the function itself.
-    (rows.len() as u16).saturating_sub(2).min(half)
+    (callers.depth() as u16).saturating_sub(2).min(half)
+}
+
+/// Rows at the end of a list for all words of the selected line, if there is room.
+pub fn picker_foot(height: u16) -> u16 {
+    if height >= 12 { 4 } else { 0 }
 }
 
 /// Lines of a pop-up that are drawn, its border and head apart.
 pub fn popup_window(app: &App) -> u64 {
-    u64::from(inside(crate::tui::layout::popup(app)).height.saturating_sub(1)).max(1)
+    let height = inside(crate::tui::layout::popup(app)).height;
+    let foot = match app.popups.last() {
+        Some(Popup::Picker(_)) => picker_foot(height),
+        _ => 0,
+    };
+    u64::from(height.saturating_sub(1 + foot)).max(1)
 }
 
 /// Brings every selection back into range.

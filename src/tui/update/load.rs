@@ -66,14 +66,36 @@ pub fn lens(app: &mut App) -> Vec<Effect> {
     }
 }
 
+/// Another lens is shown: what the last one still waits for gives way, to be asked again there.
+pub fn give_way(app: &mut App) -> Vec<Effect> {
+    let slow = |open: &Open| {
+        open.lane == Lane::Lens
+            && matches!(open.purpose, Purpose::Page(..) | Purpose::Tree | Purpose::Shown)
+    };
+    if app.asked.open(slow).contains(&Purpose::Tree) {
+        app.flame.source = None;
+    }
+    app.asked.forget(slow)
+}
+
+/// Stops asking for tables that are gone.
+fn forget_tables(app: &mut App) -> Vec<Effect> {
+    let tables = app.rows.iter().chain(&app.sql.tabs);
+    let alive: Vec<TableId> = tables.map(|table| table.id).collect();
+    app.asked.forget(|open| {
+        matches!(open.purpose, Purpose::Page(id, _) | Purpose::Count(id) if !alive.contains(&id))
+    })
+}
+
 /// Asks for pages and backtraces that came into view.
 pub fn missing(app: &mut App) -> Vec<Effect> {
+    let mut effects = forget_tables(app);
     let window = fit::table_window(app);
     let Some(table) = app.table() else {
-        return backtrace(app);
+        effects.extend(backtrace(app));
+        return effects;
     };
     let (id, pages) = (table.id, table.missing(window));
-    let mut effects = Vec::new();
     if table.error.is_none() {
         for page in pages {
             if !app.asked.is_open(|purpose| purpose == Purpose::Page(id, page)) {

@@ -9,6 +9,7 @@
 use crate::tui::key::Key;
 use crate::tui::keymap::{self, Action};
 use crate::tui::message::{Effect, Lane, Message, Query};
+use crate::tui::scope::ScopeHistory;
 use crate::tui::state::popup::{Popup, Purpose as PromptPurpose};
 use crate::tui::state::{App, Lens, Pane, Tone};
 use crossterm::event::{KeyEvent, KeyEventKind};
@@ -120,13 +121,11 @@ fn typed(app: &mut App, event: KeyEvent) {
             popup::typed(app);
         }
         Some(Popup::Picker(picker)) => {
-            if picker.typed.key(event) {
-                picker.cursor.at = 0;
-            }
+            let changed = picker.typed.key(event);
+            picker.cursor.at = if changed { 0 } else { picker.cursor.at };
         }
-        Some(Popup::Text(_) | Popup::Source(_)) => {}
         None if (app.lens, app.pane) == (Lens::Sql, Pane::Main) => sql::typed(app, event),
-        None => {}
+        Some(Popup::Text(_) | Popup::Source(_)) | None => {}
     }
 }
 
@@ -176,6 +175,9 @@ fn interrupt(app: &mut App) -> Vec<Effect> {
     let stopped = load::stop(app, |open| open.lane == Lane::Sql);
     if !stopped.is_empty() {
         app.complain("stopped");
+        if app.lens == Lens::Sql {
+            app.pane = Pane::Main;
+        }
         return stopped;
     }
     let (slow, now) = (Duration::from_millis(500), app.now);
@@ -217,8 +219,8 @@ fn global(app: &mut App, action: Action) -> Option<Vec<Effect>> {
             Vec::new()
         }
         Action::NeverFreed => load::narrow(app, crate::tui::scope::Filter::NeverFreed),
-        Action::DropFilter => load::rescope(app, |scope| scope.drop_last()),
-        Action::ClearFilters => load::rescope(app, |scope| scope.clear()),
+        Action::DropFilter => load::rescope(app, ScopeHistory::drop_last),
+        Action::ClearFilters => load::rescope(app, ScopeHistory::clear),
         Action::Undo => {
             if !app.scope.undo() {
                 app.say("nothing to undo");
@@ -237,9 +239,11 @@ fn global(app: &mut App, action: Action) -> Option<Vec<Effect>> {
 
 /// Goes to a lens, and asks for what it lacks.
 pub fn switch(app: &mut App, lens: Lens) -> Vec<Effect> {
+    let mut effects = if app.lens == lens { Vec::new() } else { load::give_way(app) };
     app.lens = lens;
     app.pane = Pane::Main;
-    load::lens(app)
+    effects.extend(load::lens(app));
+    effects
 }
 
 fn next_pane(app: &mut App) -> Vec<Effect> {

@@ -14,7 +14,10 @@ use crate::tui::update::{compare, detail, fit, load, suspects, table};
 pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
     let window = fit::popup_window(app);
     if action == Action::Back {
-        app.popups.pop();
+        let closed = app.popups.pop();
+        if matches!(closed, Some(Popup::Prompt(prompt)) if prompt.purpose == Purpose::Search) {
+            app.flame.find("");
+        }
         return Vec::new();
     }
     match app.popups.last_mut() {
@@ -244,12 +247,11 @@ fn submit(app: &mut App) -> Vec<Effect> {
     let purpose = prompt.purpose.clone();
     let text = prompt.fields.first().map(|it| it.line.text().to_owned()).unwrap_or_default();
     let done = match purpose {
-        Purpose::AddFilter => {
-            parse_filter(&text).map(|filter| with_thread_name(app, filter)).map(|filter| {
-                app.popups.pop();
-                load::narrow(app, filter)
-            })
-        }
+        Purpose::AddFilter => parse_filter(&thread_by_number(app, &text)).map(|filter| {
+            app.popups.pop();
+            let filter = with_thread_name(app, filter);
+            load::narrow(app, filter)
+        }),
         Purpose::FilterColumn(column) => filter_column(app, column, &text),
         Purpose::Search => {
             if app.flame.find(&text) {
@@ -277,6 +279,16 @@ fn submit(app: &mut App) -> Vec<Effect> {
             }
             Vec::new()
         }
+    }
+}
+
+/// `thread worker-1` as `thread 3`, if there is one of that name.
+fn thread_by_number(app: &App, text: &str) -> String {
+    let named = text.trim().strip_prefix("thread").map(str::trim);
+    let mut threads = app.facts.threads.iter();
+    match threads.find(|(_, name)| !name.is_empty() && Some(name.as_str()) == named) {
+        Some((id, _)) => format!("thread {id}"),
+        None => text.to_owned(),
     }
 }
 

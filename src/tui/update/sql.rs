@@ -12,7 +12,7 @@ use crate::tui::message::{Effect, Query};
 use crate::tui::scope::quote;
 use crate::tui::state::asked::TableId;
 use crate::tui::state::table::Origin;
-use crate::tui::state::{App, Pane};
+use crate::tui::state::{App, Lens, Pane};
 use crate::tui::update::{load, popup, table};
 
 /// Bytes that may be pasted at once.
@@ -107,6 +107,9 @@ pub fn with_values(sql: &str, params: &Params) -> String {
 
 /// Puts the caret at the mistake that SQLite found.
 pub fn point_at_error(app: &mut App, id: TableId, error: &QueryError) {
+    if app.lens == Lens::Sql {
+        app.pane = Pane::Main;
+    }
     let Some(offset) = error.offset else { return };
     let Some(statement) = app.table_named(id).map(|table| table.query.sql.clone()) else {
         return;
@@ -117,7 +120,6 @@ pub fn point_at_error(app: &mut App, id: TableId, error: &QueryError) {
         let at = (start + offset).min(text.len());
         app.sql.caret = Some(at);
         app.sql.go_to(at);
-        app.pane = Pane::Main;
     }
 }
 
@@ -190,7 +192,7 @@ fn step_completion(app: &mut App, action: Action) {
 
 fn leave(app: &mut App) {
     if app.sql.tabs.is_empty() {
-        app.lens = crate::tui::state::Lens::Suspects;
+        app.lens = Lens::Suspects;
         app.say("7 goes back to the editor");
         return;
     }

@@ -27,7 +27,7 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
         Action::Left => table.step_column(-1),
         Action::Right => table.step_column(1),
         Action::HideColumn | Action::PinColumn | Action::Widen | Action::Narrow => {
-            look(table, action)
+            look(table, action);
         }
         Action::Back => return back(app),
         Action::Enter => return enter(app),

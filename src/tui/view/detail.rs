@@ -193,24 +193,30 @@ fn totals(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     }
     let time = |ns: i64| human::duration(ns as f64);
     let bytes = |it: i64| human::bytes(it as f64);
-    let first = format!(
-        "{} of {} blocks live, {} of {}; own peak {}",
+    let lived = match app.detail.total("lifetime_p50_ns") {
+        Some(p50) => format!("freed ones lived {} (median)", time(p50)),
+        None => "none was freed".into(),
+    };
+    let words = format!(
+        "{} of {} blocks live, {} of {}; {lived}; own peak {}; first at {}, last at {}; from {} {}",
         human::count_short(total("live_blocks") as f64),
         human::count_short(total("allocations") as f64),
         bytes(total("live_bytes")),
         bytes(total("bytes")),
         bytes(total("peak_bytes")),
-    );
-    let lived = match app.detail.total("lifetime_p50_ns") {
-        Some(p50) => format!("; freed ones lived {} (median)", time(p50)),
-        None => "; none was freed".into(),
-    };
-    let second = format!(
-        "first at {}, last at {}; {} thread(s){lived}",
         time(total("first_after")),
         time(total("last_after")),
         total("threads"),
+        if total("threads") == 1 { "thread" } else { "threads" },
     );
-    text::put(buffer, theme, text::line(area, 0), 1, &first, Style::new());
-    text::put(buffer, theme, text::line(area, 1), 1, &second, Style::new());
+    let rule = theme.glyph("─", "-").repeat(usize::from(area.width));
+    let has_rule = area.height > 2;
+    if has_rule {
+        text::put(buffer, theme, text::line(area, 0), 0, &rule, theme.dim());
+    }
+    let top = u16::from(has_rule);
+    let lines = text::wrap(&words, usize::from(area.width.saturating_sub(2)));
+    for (at, line) in lines.iter().take(usize::from(area.height - top)).enumerate() {
+        text::put(buffer, theme, text::line(area, top + at as u16), 1, line, Style::new());
+    }
 }

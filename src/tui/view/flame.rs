@@ -65,7 +65,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
                 selected: (at, cell.x) == flame.selected,
                 matched: matches!(cell.what, What::Node(node) if flame.is_match(shown, node)),
             };
-            draw(buffer, text::line(below, y), cell, shown, theme, look);
+            draw(buffer, text::line(below, y), cell, shown, theme, &look);
         }
     }
     let foot = Rect { y: inside.y + height, height: inside.height - height, ..inside };
@@ -107,12 +107,12 @@ fn draw_callers(buffer: &mut Buffer, area: Rect, callers: &Shown, theme: Theme) 
         };
         for cell in row {
             let look = Drawn { selected: false, matched: false };
-            draw(buffer, text::line(area, y), cell, callers, theme, look);
+            draw(buffer, text::line(area, y), cell, callers, theme, &look);
         }
     }
 }
 
-fn draw(buffer: &mut Buffer, line: Rect, cell: &Cell, shown: &Shown, theme: Theme, look: Drawn) {
+fn draw(buffer: &mut Buffer, line: Rect, cell: &Cell, shown: &Shown, theme: Theme, look: &Drawn) {
     let area = Rect {
         x: line.x + cell.x.min(line.width),
         width: cell.width.min(line.width.saturating_sub(cell.x)),
@@ -136,7 +136,7 @@ fn draw(buffer: &mut Buffer, line: Rect, cell: &Cell, shown: &Shown, theme: Them
     let edge = match (look.selected, look.matched, cell.what) {
         (true, ..) => theme.glyph("▶", ">"),
         (_, true, _) => "*",
-        (_, _, What::More { .. }) => theme.glyph("…", "~"),
+        (_, _, What::More { .. }) => "+",
         _ => theme.glyph("▏", "|"),
     };
     text::tint(buffer, area, style);
@@ -185,11 +185,26 @@ fn selected(buffer: &mut Buffer, area: Rect, app: &App, shown: &Shown, theme: Th
         }
         What::Node(node) => (name_of(shown, node), Some(shown.own(node))),
     };
-    text::put(buffer, theme, text::line(area, 0), 1, &name, theme.key());
+    let mut x = 1;
+    let numbers = match area.height {
+        1 => {
+            let short = text::cut(&name, usize::from(area.width) / 2, theme).into_owned();
+            x += 1 + text::put(buffer, theme, area, x, &short, theme.key());
+            text::line(area, 0)
+        }
+        _ => {
+            text::put(buffer, theme, text::line(area, 0), 1, &name, theme.key());
+            text::line(area, 1)
+        }
+    };
     let total = shown.value(TOP);
-    let mut words = format!("{} · {} of all", number(cell.value), of(cell.value, total));
+    let whole = match app.flame.callers {
+        Some(_) => "of this function",
+        None => "of all",
+    };
+    let mut words = format!("{} · {} {whole}", number(cell.value), of(cell.value, total));
     let top = app.flame.top().node;
-    if top != TOP {
+    if top != TOP && shown.value(top) < total {
         words.push_str(&format!(" · {} of the zoom", of(cell.value, shown.value(top))));
     }
     if let Some(own) = own.filter(|own| *own > 0) {
@@ -198,12 +213,13 @@ fn selected(buffer: &mut Buffer, area: Rect, app: &App, shown: &Shown, theme: Th
     if let Some(search) = &app.flame.search {
         let found = search.symbols.len();
         words.push_str(&format!(
-            " · ~{} matches {found} function(s) with {}",
+            " · ~{} matches {found} {} with {}",
             text::clean(&search.pattern),
+            if found == 1 { "function" } else { "functions" },
             of(search.value, total)
         ));
     }
-    text::put(buffer, theme, text::line(area, 1), 1, &words, theme.number());
+    text::put(buffer, theme, numbers, x, &words, theme.number());
 }
 
 fn name_of(shown: &Shown, node: ShownId) -> String {

@@ -10,6 +10,7 @@ use crate::tui::state::App;
 use crate::tui::state::line::Offer;
 use crate::tui::state::popup::{Picker, Popup, Prompt, SourcePopup, Text};
 use crate::tui::theme::{Focus, Theme};
+use crate::tui::update::fit::picker_foot;
 use crate::tui::view::detail;
 use crate::tui::view::suspects::select;
 use crate::tui::view::text;
@@ -94,7 +95,24 @@ fn draw_picker(buffer: &mut Buffer, area: Rect, picker: &Picker, theme: Theme) {
     }
     let groups = matching.iter().map(|it| it.group.width()).max().unwrap_or(0).min(12);
     let titles = matching.iter().map(|it| it.title.width()).max().unwrap_or(0).min(36);
-    for row in 1..inside.height {
+    let foot = picker_foot(inside.height);
+    if let Some(item) = matching.get(picker.cursor.at as usize).filter(|_| foot > 0) {
+        let top = inside.height - foot;
+        let rule = theme.glyph("─", "-").repeat(usize::from(inside.width));
+        text::put(buffer, theme, text::line(inside, top), 0, &rule, theme.dim());
+        let lines = text::wrap(&text::clean(&item.help), usize::from(inside.width) - 2);
+        for (row, line) in lines.iter().take(usize::from(foot) - 1).enumerate() {
+            text::put(
+                buffer,
+                theme,
+                text::line(inside, top + 1 + row as u16),
+                1,
+                line,
+                Style::new(),
+            );
+        }
+    }
+    for row in 1..inside.height - foot {
         let at = picker.cursor.top + u64::from(row) - 1;
         let Some(item) = matching.get(at as usize) else {
             break;

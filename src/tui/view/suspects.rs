@@ -112,7 +112,8 @@ impl Columns {
     fn of(width: u16, listed: &[&Suspect]) -> Self {
         let kind = listed.iter().map(|it| it.label.width()).max().unwrap_or(0).clamp(4, 18);
         let width = usize::from(width);
-        // mark, live, blocks, kind, site: always. The others as there is room.
+        // mark, live, blocks, site: always. The others as there is room; the sentence has them all.
+        let kind = if width < 60 { 0 } else { kind };
         let needed = 2 + 10 + 7 + kind + 2;
         let site = |extra: usize| width.saturating_sub(needed + extra);
         let (share, trend, growth) = match () {
@@ -140,7 +141,10 @@ impl Columns {
         if self.growth {
             line.push_str(&format!("{growth:>12} "));
         }
-        line.push_str(&format!("{kind:<width$}  {site}", width = self.kind));
+        if self.kind > 0 {
+            line.push_str(&format!("{kind:<width$}  ", width = self.kind));
+        }
+        line.push_str(site);
         line
     }
 
@@ -190,14 +194,18 @@ fn sentence(buffer: &mut Buffer, theme: Theme, area: Rect, app: &App) {
     if area.is_empty() {
         return;
     }
-    let rule = theme.glyph("─", "-").repeat(usize::from(area.width));
-    text::put(buffer, theme, text::line(area, 0), 0, &rule, theme.dim());
+    let has_rule = area.height > 1;
+    if has_rule {
+        let rule = theme.glyph("─", "-").repeat(usize::from(area.width));
+        text::put(buffer, theme, text::line(area, 0), 0, &rule, theme.dim());
+    }
+    let top = u16::from(has_rule);
     let words = text::clean(&suspect.sentence).into_owned();
     let lines = text::wrap(&words, usize::from(area.width));
-    let room = usize::from(area.height.saturating_sub(1));
+    let room = usize::from(area.height - top);
     for (at, line) in lines.iter().take(room).enumerate() {
         let cut = at + 1 == room && lines.len() > room;
         let line = if cut { format!("{line}…") } else { line.clone() };
-        text::put(buffer, theme, text::line(area, at as u16 + 1), 0, &line, theme.key());
+        text::put(buffer, theme, text::line(area, at as u16 + top), 0, &line, theme.key());
     }
 }

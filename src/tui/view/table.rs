@@ -68,13 +68,12 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: F
     }
 }
 
-/// "17", "more than 500": how many rows there are.
+/// "17", or ">500" where it is only known that there is at least one more.
 pub fn total_text(total: Total) -> String {
+    let count = |rows: u64| human::count(i64::try_from(rows).unwrap_or(i64::MAX));
     match total {
-        Total::Exactly(rows) => human::count(i64::try_from(rows).unwrap_or(i64::MAX)),
-        Total::AtLeast(rows) => {
-            format!(">{}", human::count(i64::try_from(rows).unwrap_or(i64::MAX)))
-        }
+        Total::Exactly(rows) => count(rows),
+        Total::AtLeast(rows) => format!(">{}", count(rows.saturating_sub(1))),
     }
 }
 
@@ -95,14 +94,20 @@ fn title(app: &App, table: &TableState) -> String {
         }
         _ => format!("{}: {rows}", text::clean(&table.title)),
     };
-    if !table.is_loaded() && table.error.is_none() {
+    if table.error.is_some() {
+        return format!("{} · no answer", text::clean(&table.title));
+    }
+    if !table.is_loaded() {
         title = format!("{} · running…", text::clean(&table.title));
     }
     if let (Lens::Sql, Some(elapsed)) = (app.lens, table.elapsed) {
         let age = app.now.saturating_sub(table.ran_at).as_secs();
         let took = human::duration(elapsed.as_nanos() as f64);
-        let age = human::duration((age * 1_000_000_000) as f64);
-        title.push_str(&format!(" · took {took}, {age} ago"));
+        let age = match age {
+            0 => "just now".into(),
+            age => format!("{} ago", human::duration(age as f64 * 1e9)),
+        };
+        title.push_str(&format!(" · took {took}, {age}"));
     }
     title
 }

@@ -63,6 +63,11 @@ pub const ALL: &[Workload] = &[
         prepare: server::requests,
     },
     Workload {
+        name: "paced-server",
+        warm_up: 200,
+        prepare: server::paced_requests,
+    },
+    Workload {
         name: "search",
         warm_up: 1,
         prepare: search::index_and_query,

@@ -23,9 +23,22 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 const WORKERS: usize = 2;
 const CONNECTIONS: u64 = 8;
 const RECORDS_A_REQUEST: u64 = 5;
-const TIME_LIMIT: Duration = Duration::from_secs(300);
+const TIME_LIMIT: Duration = Duration::from_secs(900);
 
+/// Between two requests of a client that takes its time.
+const PAUSE: Duration = Duration::from_millis(4);
+
+/// As fast as it goes.
 pub(crate) fn requests() -> Work {
+    serve(Duration::ZERO)
+}
+
+/// At the pace of a service that is used and not flooded: for long runs.
+pub(crate) fn paced_requests() -> Work {
+    serve(PAUSE)
+}
+
+fn serve(pause: Duration) -> Work {
     let body = Bytes::from(json::records(RECORDS_A_REQUEST));
     Box::new(move |iterations| {
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -35,7 +48,7 @@ pub(crate) fn requests() -> Work {
             .expect("a runtime can be built");
         // The timer belongs to the runtime, so it is made inside.
         let bounded =
-            async { tokio::time::timeout(TIME_LIMIT, load(iterations, body.clone())).await };
+            async { tokio::time::timeout(TIME_LIMIT, load(iterations, body.clone(), pause)).await };
         let done = runtime.block_on(bounded);
         runtime.shutdown_timeout(Duration::from_secs(5));
         done.expect("the requests end within the time limit")
@@ -44,14 +57,14 @@ pub(crate) fn requests() -> Work {
 }
 
 /// Serves and asks, until `iterations` requests are answered.
-async fn load(iterations: u64, body: Bytes) -> Result<(), Failure> {
+async fn load(iterations: u64, body: Bytes, pause: Duration) -> Result<(), Failure> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let address = listener.local_addr()?;
     let accepting = tokio::spawn(accept(listener));
     let mut clients = Vec::new();
     for connection in 0..CONNECTIONS {
         let share = iterations / CONNECTIONS + u64::from(connection < iterations % CONNECTIONS);
-        clients.push(tokio::spawn(ask(address, share, body.clone())));
+        clients.push(tokio::spawn(ask(address, share, body.clone(), pause)));
     }
     for client in clients {
         client.await??;
@@ -93,13 +106,21 @@ fn summary(body: &[u8]) -> String {
 }
 
 /// One client: the given number of requests, one after the other, over one connection.
-async fn ask(address: SocketAddr, requests: u64, body: Bytes) -> Result<(), Failure> {
+async fn ask(
+    address: SocketAddr,
+    requests: u64,
+    body: Bytes,
+    pause: Duration,
+) -> Result<(), Failure> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);
     for _ in 0..requests {
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
         let request = Request::post("/records")
             .header("host", "localhost")
             .body(Full::new(body.clone()))?;

@@ -1,0 +1,212 @@
+//! The database of a random heap, its sums computed by `heap.rs`.
+
+use std::path::Path;
+
+use rheaper::database::schema::SCHEMA;
+use rusqlite::{Connection, params};
+
+use crate::heap::{Block, FRAMES, Heap, function, thread_name};
+
+impl Heap {
+    /// Writes the database of this heap.
+    pub(crate) fn write(&self, path: &Path) {
+        let mut connection = Connection::open(path).unwrap();
+        connection.execute_batch(SCHEMA).unwrap();
+        let transaction = connection.transaction().unwrap();
+        self.write_blocks(&transaction);
+        self.write_frames(&transaction);
+        self.write_sites(&transaction);
+        self.write_timeline(&transaction);
+        self.write_rest(&transaction);
+        transaction.commit().unwrap();
+    }
+
+    fn write_blocks(&self, db: &Connection) {
+        for (row, block) in self.blocks.iter().enumerate() {
+            let Block { made, freed, bt, size, addr, maker, freer, .. } = block;
+            insert(db, "allocations", params![made, freed, bt, size, addr, maker, freer]);
+            if let Some((old, moved)) = block.grown_from {
+                let columns = "INSERT INTO reallocs (new_row, old_row, moved) VALUES (?1, ?2, ?3)";
+                db.execute(columns, params![row as i64 + 1, old as i64, moved]).unwrap();
+            }
+        }
+    }
+
+    fn write_frames(&self, db: &Connection) {
+        for (i, frame) in FRAMES.iter().enumerate() {
+            let function = function(frame);
+            insert(
+                db,
+                "frames",
+                params![
+                    i as i64 + 1,
+                    frame.file,
+                    frame.line,
+                    frame.sym,
+                    function,
+                    frame.krate,
+                    frame.kind,
+                    0,
+                    1,
+                    i as i64
+                ],
+            );
+        }
+        for (bt, stack) in &self.stacks {
+            for (frame_no, frame) in stack.iter().enumerate() {
+                insert(db, "backtrace_frames", params![bt, frame_no as i64, frame]);
+            }
+        }
+    }
+
+    fn write_sites(&self, db: &Connection) {
+        let sql = "INSERT INTO sites (bt, frame, stack, depth, allocations, bytes, frees, live_blocks, live_bytes, \
+            peak_bytes, peak_after, at_peak_blocks, at_peak_bytes, temporary, temporary_bytes, size_min, size_max, \
+            lifetime_min_ns, lifetime_avg_ns, lifetime_p50_ns, lifetime_p90_ns, lifetime_p99_ns, lifetime_max_ns, \
+            first_after, last_after, last_free_after, threads, cross_thread_frees, freed_at_end_blocks, \
+            freed_at_end_bytes, reallocs, reallocs_moved) VALUES (?1, ?2, 'whole', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, \
+            ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31)";
+        for s in self.sites() {
+            let stack = &self.stacks[&s.bt];
+            let own = stack
+                .iter()
+                .find(|id| FRAMES[**id as usize - 1].kind == "own")
+                .unwrap_or(&stack[0]);
+            let threads: std::collections::BTreeSet<i64> =
+                self.of(s.bt).iter().map(|block| block.maker).collect();
+            let mean = s.lifetimes.iter().sum::<i64>().checked_div(s.frees);
+            db.execute(
+                sql,
+                params![
+                    s.bt,
+                    own,
+                    stack.len() as i64,
+                    s.allocations,
+                    s.bytes,
+                    s.frees,
+                    s.live_blocks,
+                    s.live_bytes,
+                    s.peak_bytes,
+                    s.peak_after,
+                    s.at_peak_blocks,
+                    s.at_peak_bytes,
+                    s.temporary,
+                    s.temporary_bytes,
+                    s.size_min,
+                    s.size_max,
+                    s.lifetimes.first(),
+                    mean,
+                    s.lifetime(50),
+                    s.lifetime(90),
+                    s.lifetime(99),
+                    s.lifetimes.last(),
+                    s.first,
+                    s.last,
+                    s.last_free,
+                    threads.len() as i64,
+                    s.cross,
+                    s.end_blocks,
+                    s.end_bytes,
+                    s.reallocs,
+                    s.moved,
+                ],
+            )
+            .unwrap();
+        }
+    }
+
+    fn write_timeline(&self, db: &Connection) {
+        let all: Vec<&Block> = self.blocks.iter().collect();
+        for slice in 0..self.slices {
+            let (made, freed) = self.in_slices(slice, slice, &all);
+            let (live_bytes, live_blocks) = self.live_at_end_of(slice, &all);
+            let kept =
+                all.iter().filter(|block| block.freed.is_none() && self.slice(block.made) <= slice);
+            insert(
+                db,
+                "timeline",
+                params![
+                    slice,
+                    slice * self.width,
+                    self.to_after(slice),
+                    live_bytes,
+                    live_blocks,
+                    self.peak_in(slice),
+                    made.0,
+                    made.1,
+                    freed.0,
+                    freed.1,
+                    kept.map(|block| block.size).sum::<i64>(),
+                ],
+            );
+        }
+        for bt in self.stacks.keys() {
+            let own = self.of(*bt);
+            for first in (0..self.slices).step_by(self.group as usize) {
+                let last = self.group_end(first);
+                let (made, freed) = self.in_slices(first, last, &own);
+                if made.0 + freed.0 == 0 {
+                    continue;
+                }
+                let (bytes, blocks) = self.live_at_end_of(last, &own);
+                insert(
+                    db,
+                    "site_timeline",
+                    params![bt, last, bytes, blocks, made.0, made.1, freed.0, freed.1],
+                );
+            }
+        }
+    }
+
+    fn write_rest(&self, db: &Connection) {
+        for id in 0..self.threads {
+            let made: Vec<&Block> = self.blocks.iter().filter(|block| block.maker == id).collect();
+            let live: Vec<&&Block> = made.iter().filter(|block| block.freed.is_none()).collect();
+            let frees = self.blocks.iter().filter(|block| block.freer == Some(id)).count();
+            insert(
+                db,
+                "threads",
+                params![
+                    id,
+                    4000 + id,
+                    thread_name(id),
+                    made.iter().map(|b| b.made).min(),
+                    made.iter().map(|b| b.made).max(),
+                    made.len() as i64,
+                    made.iter().map(|b| b.size).sum::<i64>(),
+                    frees as i64,
+                    live.len() as i64,
+                    live.iter().map(|b| b.size).sum::<i64>(),
+                ],
+            );
+        }
+        for (bt, zeroed, align, allocations, bytes) in &self.layouts {
+            insert(db, "layouts", params![bt, zeroed, align, allocations, bytes]);
+        }
+        for (at, bt, size, thread) in &self.failures {
+            insert(db, "failures", params![at, bt, size, thread]);
+        }
+        for (name, count) in &self.losses {
+            insert(db, "losses", params![name, count, "something was lost"]);
+        }
+        for (key, value) in [
+            ("duration_ns", self.duration),
+            ("peak_after", self.peak().1),
+            ("allocations", self.blocks.len() as i64),
+            (
+                "live_blocks",
+                self.blocks.iter().filter(|block| block.freed.is_none()).count() as i64,
+            ),
+            ("slices", self.slices),
+            ("slice_ns", self.width),
+            ("slices_a_point", self.group),
+        ] {
+            insert(db, "meta", params![key, value]);
+        }
+    }
+}
+
+fn insert(db: &Connection, table: &str, values: &[&dyn rusqlite::ToSql]) {
+    let marks = vec!["?"; values.len()].join(", ");
+    db.execute(&format!("INSERT INTO {table} VALUES ({marks})"), values).unwrap();
+}

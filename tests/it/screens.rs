@@ -1,0 +1,138 @@
+//! Every lens as it looks: text and styles, at four sizes, in colour, without, and in ASCII.
+//!
+//! `INSTA_UPDATE=always cargo test --test it screens` accepts what is drawn now.
+
+use rheaper::database::canned::{Canned, Origin};
+use rheaper::tui::theme::{Colors, Glyphs, Theme};
+
+use crate::tui_driver::{Driver, styles, text};
+use crate::tui_fixture::{database, leaky_server};
+
+const SIZES: [(u16, u16); 4] = [(40, 10), (80, 24), (120, 40), (250, 70)];
+
+const COLOUR: Theme = Theme { colors: Colors::Indexed, glyphs: Glyphs::Unicode };
+const NO_COLOUR: Theme = Theme { colors: Colors::Off, glyphs: Glyphs::Unicode };
+const ASCII: Theme = Theme { colors: Colors::Off, glyphs: Glyphs::Ascii };
+
+/// Questions that stay as they are, whatever becomes of the real ones.
+fn questions_of_ours() -> Vec<Canned> {
+    let question = |name: &str, title: &str, text: &str| {
+        let sql = format!(
+            "-- # {title}\n-- {text}\n--\n-- group  leaks\n-- param  age : duration = 10m   how old\n-- column bt : backtrace  the site\nSELECT bt FROM sites WHERE 0 <= :age"
+        );
+        Canned::parse(name, &sql, Origin::BuiltIn).unwrap()
+    };
+    vec![
+        question("old", "Never freed, older than an age", "Which sites hold old blocks?"),
+        question(
+            "peak",
+            "Live at the peak",
+            &"Who held the memory when most was in use? ".repeat(6),
+        ),
+    ]
+}
+
+/// One file a lens and size: the text, its styles with and without colour, the text in ASCII.
+fn check(name: &str, keys: &[&str]) {
+    let (_directory, path) = database(&leaky_server());
+    for size in SIZES {
+        let mut driver = Driver::new(&path, size);
+        driver.app.catalog = questions_of_ours();
+        keys.iter().for_each(|keys| driver.press(keys));
+        let (colour, plain, ascii) =
+            (driver.draw(COLOUR), driver.draw(NO_COLOUR), driver.draw(ASCII));
+        assert_eq!(text(&colour), text(&plain), "colour changes no text");
+        assert!(text(&ascii).is_ascii(), "{}", text(&ascii));
+        let uncoloured = styles(&plain);
+        assert!(!uncoloured.contains("Cyan") && !uncoloured.contains("Indexed"), "{uncoloured}");
+        let dump = format!(
+            "{}\n\n== colour\n{}\n\n== no colour\n{uncoloured}\n\n== ASCII\n{}",
+            text(&colour),
+            styles(&colour),
+            text(&ascii)
+        );
+        insta::assert_snapshot!(format!("{name}_{}x{}", size.0, size.1), dump);
+    }
+}
+
+#[test]
+fn suspects() {
+    check("suspects", &[]);
+}
+
+#[test]
+fn backtrace() {
+    check("backtrace", &["<Enter>"]);
+}
+
+#[test]
+fn flame() {
+    check("flame", &["2", "<Down>", "<Down>", "/cache<Enter>"]);
+}
+
+#[test]
+fn sandwich() {
+    check("sandwich", &["2", "/handle<Enter>", "="]);
+}
+
+#[test]
+fn rows() {
+    check("rows", &["+live<Enter>", "4", "s", "<Down>", "<Right>"]);
+}
+
+#[test]
+fn sql() {
+    check(
+        "sql",
+        &[
+            "7",
+            "SELECT bt, count(*), sum(size) -- by site",
+            "<Enter>",
+            "FROM allocations WHERE size > 64 AND 'x' = 'x' GROUP BY bt;",
+            "<F5>",
+        ],
+    );
+}
+
+#[test]
+fn a_mistake_in_sql() {
+    check("mistake", &["7", "SELECT size FROM alocations", "<F5>"]);
+}
+
+#[test]
+fn questions() {
+    check("questions", &["c", "<Down>"]);
+    check("question", &["c", "<Enter>", "soon<Enter>"]);
+}
+
+#[test]
+fn help() {
+    check("help", &["?"]);
+}
+
+/// Each `<!-- keys: … -->` of the document is pressed, in order, and the block below it must show
+/// what is then drawn. `RHEAPER_BLESS=1` writes it.
+#[test]
+fn the_document_shows_what_is_drawn() {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/EXPLORER.md");
+    let document = std::fs::read_to_string(&file).unwrap();
+    let (_directory, path) = database(&leaky_server());
+    let mut driver = Driver::new(&path, (80, 24));
+    let mut pieces = document.split("<!-- keys:");
+    let mut written = pieces.next().unwrap().to_owned();
+    for piece in pieces {
+        let (keys, rest) = piece.split_once("-->\n```text\n").unwrap();
+        let (_, after) = rest.split_once("\n```\n").unwrap();
+        match keys.trim() {
+            "afresh" => driver = Driver::new(&path, (80, 24)),
+            keys => driver.press(keys),
+        }
+        let drawn = driver.text();
+        written.push_str(&format!("<!-- keys:{keys}-->\n```text\n{drawn}\n```\n{after}"));
+    }
+    if std::env::var_os("RHEAPER_BLESS").is_some() {
+        std::fs::write(&file, &written).unwrap();
+    }
+    let now = std::fs::read_to_string(&file).unwrap();
+    assert!(now == written, "docs/EXPLORER.md shows another screen than is drawn");
+}

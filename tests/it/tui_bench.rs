@@ -1,0 +1,168 @@
+//! How fast the real binary answers on a large database, in a pseudo-terminal.
+//!
+//! `RHEAPER_BENCH_DB=large.db cargo test --release --test it -- --ignored --nocapture explorer`
+//! prints a table for docs/PERFORMANCE.md. Times are from the key's byte to the screen that it
+//! asked for, as parsed by a terminal emulator.
+#![expect(clippy::print_stdout, reason = "a bench prints its table")]
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::tui_terminal::Terminal;
+
+const ENDLESS: &str =
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+const SIZE: (u16, u16) = (120, 40);
+
+struct Times(&'static str, Vec<Duration>, Duration);
+
+impl Times {
+    fn print(&self) {
+        let mut sorted = self.1.clone();
+        sorted.sort_unstable();
+        let ms = |it: &Duration| it.as_secs_f64() * 1e3;
+        let (median, worst) = (&sorted[sorted.len() / 2], sorted.last().unwrap());
+        let verdict = if *worst <= self.2 { "" } else { " (missed)" };
+        println!(
+            "| {} | {:.1} ms | {:.1} ms | {:.0} ms{verdict} | {} |",
+            self.0,
+            ms(median),
+            ms(worst),
+            ms(&self.2),
+            sorted.len()
+        );
+    }
+}
+
+/// Presses and waits for what then is on the screen.
+fn timed(terminal: &mut Terminal, keys: &str, wanted: &str) -> Duration {
+    let start = Instant::now();
+    terminal.press(keys);
+    terminal.see(wanted);
+    start.elapsed()
+}
+
+fn first_frames(path: &Path, home: &Path) -> Times {
+    let start = |_| {
+        let start = Instant::now();
+        let mut terminal = Terminal::explore(path, home, SIZE, &[]);
+        terminal.wait("the first frame", |screen| {
+            let text = screen.contents();
+            text.contains("allocations")
+                && (text.contains("suspects:") || text.contains("Nothing is"))
+        });
+        let took = start.elapsed();
+        terminal.press("q");
+        terminal.ended();
+        took
+    };
+    Times(
+        "first frame, with facts and suspects",
+        (0..10).map(start).collect(),
+        Duration::from_millis(150),
+    )
+}
+
+/// Moves through rows and lenses while an endless query runs, then stops it.
+fn keys_and_cancel(path: &Path, home: &Path) -> [Times; 3] {
+    let (mut moves, mut lenses, mut cancels) = (Vec::new(), Vec::new(), Vec::new());
+    let mut terminal = Terminal::explore(path, home, SIZE, &[]);
+    terminal.see("allocations");
+    terminal.press("4");
+    terminal.see("row 1 of");
+    terminal.press("7");
+    terminal.see("Ask anything");
+    terminal.press(ENDLESS);
+    for _ in 0..5 {
+        terminal.press("\x05\x1b[15~");
+        terminal.see("running");
+        lenses.push(timed(&mut terminal, "4", "row 1 of"));
+        for row in 2..22 {
+            moves.push(timed(&mut terminal, "j", &format!("row {row} of")));
+        }
+        terminal.press("g");
+        terminal.see("row 1 of");
+        lenses.push(timed(&mut terminal, "7", "running"));
+        let start = Instant::now();
+        terminal.press("\x03");
+        terminal.wait("nothing running", |screen| !screen.contents().contains("running"));
+        // The thread is free again only when it answers the next one.
+        terminal.press("\x01SELECT 41 + 1;  \x1b[D\x1b[15~");
+        terminal.see("42");
+        cancels.push(start.elapsed());
+        terminal.press("\t"); // back to the editor
+        terminal.see("▸SQL");
+    }
+    drop(terminal);
+    [
+        Times("a key in the rows, an endless query running", moves, Duration::from_millis(33)),
+        Times("another lens, an endless query running", lenses, Duration::from_millis(33)),
+        Times("stopping an endless query", cancels, Duration::from_millis(250)),
+    ]
+}
+
+/// Whatever may need memory, one after the other; gives the most it took.
+fn memory(path: &Path, home: &Path) -> (u64, Vec<(&'static str, Duration)>) {
+    let mut terminal = Terminal::explore(path, home, SIZE, &[]);
+    terminal.see("allocations");
+    let mut took = Vec::new();
+    terminal.press("2");
+    terminal.wait("the flamegraph", |screen| {
+        let text = screen.contents();
+        text.contains("flame:") && !text.contains("reading")
+    });
+    took.push(("first rows of all allocations", timed(&mut terminal, "4", "row 1 of")));
+    took.push(("counting them", timed(&mut terminal, "", "row 1 of 1")));
+    let start = Instant::now();
+    terminal.press("G");
+    terminal.wait("the last row", |screen| {
+        let text = screen.contents();
+        text.contains("row 1") && !text.contains("row 1 of") && !text.contains("│  …")
+    });
+    took.push(("to the last row", start.elapsed()));
+    terminal.press("g");
+    terminal.see("row 1 of");
+    took.push(("sorting all by size", timed(&mut terminal, "s", "size ↓")));
+    terminal.wait("sorted rows", |screen| screen.contents().contains("row 1 of"));
+    terminal.press("+live\r");
+    took.push(("never freed", timed(&mut terminal, "4", "in scope:")));
+    terminal.see("row 1 of 1");
+    took.push(("tally of these by size", timed(&mut terminal, "t", "by size:")));
+    terminal.press("2");
+    terminal.wait("the flamegraph", |screen| {
+        let text = screen.contents();
+        text.contains("flame:") && !text.contains("reading")
+    });
+    terminal.press("X+size 16..64\r");
+    let start = Instant::now();
+    terminal.wait("the flamegraph of a scan", |screen| {
+        let text = screen.contents();
+        text.contains("size 16 B") && text.contains("flame:") && !text.contains("reading")
+    });
+    took.push(("flamegraph of a scope that needs a scan", start.elapsed()));
+    terminal.press("7");
+    terminal.press("SELECT a.*, b.* FROM allocations a, allocations b");
+    took.push(("first rows of a cross join", timed(&mut terminal, "\x1b[15~", "row 1 of >")));
+    for page in 1..20 {
+        terminal.press("G");
+        let count = rheaper::database::human::count;
+        terminal.see(&format!("row {} of >{}", count(page * 500 + 1), count((page + 1) * 500)));
+    }
+    (terminal.peak_bytes(), took)
+}
+
+#[test]
+#[ignore = "needs a large database in RHEAPER_BENCH_DB, and a release build to mean anything"]
+fn explorer_on_a_large_database() {
+    let path = std::env::var_os("RHEAPER_BENCH_DB").expect("RHEAPER_BENCH_DB names a database");
+    let home = tempfile::tempdir().unwrap();
+    let (path, home) = (Path::new(&path), home.path());
+    println!("| | median | worst | target | n |\n|---|---|---|---|---|");
+    first_frames(path, home).print();
+    keys_and_cancel(path, home).iter().for_each(Times::print);
+    let (bytes, took) = memory(path, home);
+    println!("\nmost resident memory: {} MiB (target 200)", bytes >> 20);
+    for (what, took) in took {
+        println!("- {what}: {:.0} ms", took.as_secs_f64() * 1e3);
+    }
+}

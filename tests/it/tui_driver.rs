@@ -1,0 +1,197 @@
+//! The explorer without a terminal: messages in, buffers out, questions answered on the spot.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::{Color, Modifier, Style};
+use rheaper::database::canned::Catalog;
+use rheaper::database::complete::Names;
+use rheaper::database::{CancelToken, Database};
+use rheaper::tui::message::{Answer, Effect, Message, Reply, Request, RequestId};
+use rheaper::tui::state::App;
+use rheaper::tui::theme::Theme;
+use rheaper::tui::update::{start, update};
+use rheaper::tui::view::screen;
+use rheaper::tui::worker;
+
+/// The state, its database, and what was asked of the outside.
+pub(crate) struct Driver {
+    pub(crate) app: App,
+    pub(crate) outside: Vec<Effect>,
+    pub(crate) pending: VecDeque<Request>,
+    cancelled: Vec<RequestId>,
+    database: Database,
+    path: PathBuf,
+}
+
+impl Driver {
+    /// Starts on a database; the first questions are answered.
+    pub(crate) fn new(path: &Path, size: (u16, u16)) -> Self {
+        let database = worker::open(path).unwrap();
+        let catalog = Catalog::built_in();
+        let mut app = App::default();
+        app.facts.name = "server.db".into();
+        app.sql.names = Names::of(&database, &catalog).unwrap();
+        app.catalog = catalog.iter().cloned().collect();
+        let mut driver = Self {
+            app,
+            outside: Vec::new(),
+            pending: VecDeque::new(),
+            cancelled: Vec::new(),
+            database,
+            path: path.to_owned(),
+        };
+        let effects = start(&mut driver.app);
+        driver.take(effects);
+        driver.send(Message::Resize(size.0, size.1));
+        driver.settle();
+        driver
+    }
+
+    /// Sends a message without answering what it asks.
+    pub(crate) fn send(&mut self, message: Message) {
+        let effects = update(&mut self.app, message);
+        self.take(effects);
+    }
+
+    /// Answers the question that was asked first, if it still is one.
+    pub(crate) fn answer_one(&mut self) {
+        let Some(request) = self.pending.pop_front() else {
+            return;
+        };
+        if self.cancelled.contains(&request.id) {
+            return;
+        }
+        let mut outcome =
+            worker::answer(&self.database, &self.path, request.ask, &CancelToken::new());
+        if let Ok(Reply::Table(table)) = &mut outcome {
+            table.elapsed = Duration::from_millis(1);
+        }
+        let elapsed = Duration::from_millis(1);
+        self.send(Message::Answer(Answer { id: request.id, elapsed, outcome }));
+    }
+
+    /// Answers everything.
+    pub(crate) fn settle(&mut self) {
+        while !self.pending.is_empty() {
+            self.answer_one();
+        }
+    }
+
+    /// Presses keys one after the other; `<Enter>` and the like are written so.
+    pub(crate) fn press(&mut self, keys: &str) {
+        self.each_key(keys, Self::settle);
+    }
+
+    /// Presses keys while nothing is answered.
+    pub(crate) fn press_unanswered(&mut self, keys: &str) {
+        self.each_key(keys, |_| {});
+    }
+
+    fn each_key(&mut self, keys: &str, mut then: impl FnMut(&mut Self)) {
+        let mut rest = keys;
+        while let Some(first) = rest.chars().next() {
+            let end = rest.find('>').filter(|_| first == '<' && rest.len() > 1);
+            let (name, after) = rest.split_at(end.map_or(first.len_utf8(), |end| end + 1));
+            rest = after;
+            self.send(Message::Key(key(name)));
+            then(self);
+        }
+    }
+
+    /// What would be on the screen.
+    pub(crate) fn draw(&self, theme: Theme) -> Buffer {
+        let area = Rect::new(0, 0, self.app.size.0, self.app.size.1);
+        let mut buffer = Buffer::empty(area);
+        screen::render_into(&mut buffer, area, &self.app, theme);
+        buffer
+    }
+
+    /// Its text.
+    pub(crate) fn text(&self) -> String {
+        text(&self.draw(Theme::default()))
+    }
+
+    fn take(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Ask(request) => self.pending.push_back(request),
+                Effect::Cancel(id) => self.cancelled.push(id),
+                other => self.outside.push(other),
+            }
+        }
+    }
+}
+
+/// A key by its name.
+fn key(name: &str) -> KeyEvent {
+    let named = |code| KeyEvent::new(code, KeyModifiers::NONE);
+    match name.trim_start_matches('<').trim_end_matches('>') {
+        "Enter" if name.len() > 1 => named(KeyCode::Enter),
+        "Esc" => named(KeyCode::Esc),
+        "Tab" => named(KeyCode::Tab),
+        "Back" => named(KeyCode::Backspace),
+        "Up" => named(KeyCode::Up),
+        "Down" => named(KeyCode::Down),
+        "Left" => named(KeyCode::Left),
+        "Right" => named(KeyCode::Right),
+        "F5" => named(KeyCode::F(5)),
+        "F6" => named(KeyCode::F(6)),
+        "F4" => named(KeyCode::F(4)),
+        "^U" => KeyEvent::new(KeyCode::Char('u'), KeyModifiers::CONTROL),
+        _ => named(KeyCode::Char(name.chars().next().unwrap())),
+    }
+}
+
+/// The text of a buffer, without blanks at the ends of lines.
+pub(crate) fn text(buffer: &Buffer) -> String {
+    let width = usize::from(buffer.area.width).max(1);
+    let lines = buffer.content.chunks(width).map(|row| {
+        let line: String = row.iter().map(ratatui::buffer::Cell::symbol).collect();
+        line.trim_end().to_owned()
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Runs of equal styles of a buffer that are not the default, a line a row.
+pub(crate) fn styles(buffer: &Buffer) -> String {
+    let width = usize::from(buffer.area.width).max(1);
+    let mut lines = Vec::new();
+    for (y, row) in buffer.content.chunks(width).enumerate() {
+        let mut runs: Vec<(usize, usize, String)> = Vec::new();
+        for (x, cell) in row.iter().enumerate() {
+            let style = spelled(cell.style());
+            match runs.last_mut() {
+                Some(run) if run.1 == x && run.2 == style => run.1 += 1,
+                _ => runs.push((x, x + 1, style)),
+            }
+        }
+        let told: Vec<String> = runs
+            .into_iter()
+            .filter(|run| !run.2.is_empty())
+            .map(|(from, to, style)| format!("{from}-{}{style}", to - 1))
+            .collect();
+        if !told.is_empty() {
+            lines.push(format!("{y}: {}", told.join(", ")));
+        }
+    }
+    lines.join("\n")
+}
+
+fn spelled(style: Style) -> String {
+    let mut words = String::new();
+    for (name, color) in [("", style.fg), ("on ", style.bg)] {
+        if let Some(color) = color.filter(|it| *it != Color::Reset) {
+            words.push_str(&format!(" {name}{color:?}"));
+        }
+    }
+    if !style.add_modifier.is_empty() {
+        let names = style.add_modifier.iter_names().map(|(name, _): (&str, Modifier)| name);
+        words.push_str(&format!(" {}", names.collect::<Vec<_>>().join("+")));
+    }
+    words
+}

@@ -1,0 +1,125 @@
+//! The key table, and what is typed: filters of the scope and of columns, colours and glyphs.
+
+use std::collections::HashSet;
+
+use rheaper::database::page::Comparison;
+use rheaper::database::{Unit, Value};
+use rheaper::tui::keymap::{BINDINGS, Context, Rank, bindings};
+use rheaper::tui::scope::{Filter, parse_filter};
+use rheaper::tui::theme::{Colors, Glyphs, Theme};
+use rheaper::tui::update::compare::parse;
+use rheaper::tui::update::popup::help;
+
+use crate::tui_driver::Driver;
+use crate::tui_fixture::{database, leaky_server};
+
+#[test]
+fn a_key_means_one_thing_in_a_context() {
+    let mut seen = HashSet::new();
+    for binding in BINDINGS {
+        for key in binding.keys {
+            assert!(
+                seen.insert((binding.context, *key)),
+                "{} twice in {:?}",
+                key.spelling(),
+                binding.context
+            );
+        }
+    }
+}
+
+#[test]
+fn help_has_every_key_of_the_state_and_the_footer_the_first_ones() {
+    let (_directory, path) = database(&leaky_server());
+    for keys in ["", "<Enter>", "2", "4", "7", "c", "+", "?"] {
+        let mut driver = Driver::new(&path, (100, 30));
+        driver.press(keys);
+        let contexts = driver.app.contexts();
+        let page = help(contexts);
+        let screen = driver.text();
+        let footer = screen.lines().last().unwrap();
+        let mut first = 0;
+        for binding in bindings(contexts) {
+            assert!(page.contains(binding.help), "{} is not in help", binding.label);
+            first += usize::from(binding.rank == Rank::First && footer.contains(binding.label));
+        }
+        assert!(first > 0, "{keys:?}: {footer}");
+    }
+    assert!(help(&[Context::Flame]).contains("zoom into the cell"));
+}
+
+#[test]
+fn the_palette_does_what_a_key_does() {
+    let (_directory, path) = database(&leaky_server());
+    let mut driver = Driver::new(&path, (100, 30));
+    driver.press(":explain<Enter>");
+    assert!(driver.text().contains("steadiness"), "{}", driver.text());
+}
+
+#[test]
+fn filters_of_the_scope_are_read_as_typed() {
+    for (typed, filter) in [
+        ("live", Filter::NeverFreed),
+        ("age 10m", Filter::AgeAtLeast(600_000_000_000)),
+        ("age>=1h30m", Filter::AgeAtLeast(5_400_000_000_000)),
+        ("size 4K", Filter::Size(4096, i64::MAX)),
+        ("size > 4K", Filter::Size(4097, i64::MAX)),
+        ("size<=1MiB", Filter::Size(0, 1 << 20)),
+        ("size 1K..4K", Filter::Size(1024, 4096)),
+        ("thread 3", Filter::Thread(3, String::new())),
+        ("crate serde_json", Filter::Crate("serde_json".into())),
+        ("~a.*b", Filter::Matches("a.*b".into())),
+        ("fn a.*b", Filter::Matches("a.*b".into())),
+        ("bt 17", Filter::Backtrace(17)),
+    ] {
+        assert_eq!(parse_filter(typed), Ok(filter), "{typed}");
+    }
+    for wrong in ["", "age", "age soon", "size 4K..1K", "~(", "~", "thread x", "what"] {
+        assert!(parse_filter(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn filters_of_columns_are_read_in_the_columns_unit() {
+    let number = Value::Integer;
+    for (typed, unit, wanted) in [
+        (">4K", Unit::Bytes, Some(Comparison::More(number(4096)))),
+        (
+            "1m..10m",
+            Unit::Duration,
+            Some(Comparison::Between(number(60_000_000_000), number(600_000_000_000))),
+        ),
+        ("5", Unit::Count, Some(Comparison::Equal(number(5)))),
+        ("0x10", Unit::Address, Some(Comparison::Equal(number(16)))),
+        ("5%", Unit::Share, Some(Comparison::Equal(Value::Real(0.05)))),
+        ("~cache", Unit::None, Some(Comparison::Matches("cache".into()))),
+        ("cache", Unit::None, Some(Comparison::Contains("cache".into()))),
+        ("a..b", Unit::None, Some(Comparison::Contains("a..b".into()))),
+        ("null", Unit::Moment, Some(Comparison::IsNull)),
+        ("", Unit::Bytes, None),
+    ] {
+        assert_eq!(parse(typed, unit), Ok(wanted), "{typed}");
+    }
+    assert!(parse(">soon", Unit::Duration).is_err());
+    assert!(parse("~(", Unit::None).is_err());
+}
+
+#[test]
+fn colours_and_glyphs_follow_the_environment() {
+    let theme = |variables: &[(&str, &str)]| {
+        let variables: Vec<(String, String)> =
+            variables.iter().map(|(name, it)| ((*name).to_owned(), (*it).to_owned())).collect();
+        Theme::from_environment(|name| {
+            variables.iter().find(|(known, _)| known == name).map(|(_, it)| it.clone())
+        })
+    };
+    assert_eq!(theme(&[("TERM", "xterm-256color")]).colors, Colors::Indexed);
+    assert_eq!(theme(&[("TERM", "xterm")]).colors, Colors::Sixteen);
+    assert_eq!(theme(&[("TERM", "dumb")]).colors, Colors::Off);
+    assert_eq!(theme(&[("TERM", "xterm-256color"), ("NO_COLOR", "1")]).colors, Colors::Off);
+    assert_eq!(theme(&[("TERM", "xterm-256color"), ("NO_COLOR", "")]).colors, Colors::Indexed);
+    assert_eq!(theme(&[("LANG", "C.UTF-8")]).glyphs, Glyphs::Unicode);
+    assert_eq!(theme(&[("LANG", "C")]).glyphs, Glyphs::Ascii);
+    assert_eq!(theme(&[("LC_ALL", "en_US.utf8"), ("LANG", "C")]).glyphs, Glyphs::Unicode);
+    assert_eq!(theme(&[("LANG", "C.UTF-8"), ("RHEAPER_ASCII", "1")]).glyphs, Glyphs::Ascii);
+}
