@@ -91,6 +91,10 @@ fn title(app: &App) -> String {
     if flame.noise == Folding::Unfolded {
         title.push_str(" · library frames unfolded");
     }
+    let cut = flame.shown.as_ref().map_or(0, |it| it.cut());
+    if cut + flame.drawn.as_ref().map_or(0, |it| it.cut_stacks()) > 0 {
+        title.push_str(" · too many stacks: the deepest are cut, narrow the scope");
+    }
     if app.asked.is_open(|it| matches!(it, Purpose::Tree | Purpose::Shown)) {
         title.push_str(" · reading…");
     }
