@@ -7,6 +7,8 @@
 //! rheaper tui rip-*
 //! ```
 
+#![allow(clippy::print_stderr, clippy::vec_box, reason = "a program that talks, and leaks boxes")]
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};

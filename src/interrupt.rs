@@ -30,6 +30,12 @@ pub(crate) fn install() -> CancelToken {
     token
 }
 
+/// Ctrl-C ends the process again, until the next [`install`]: for waits that no token ends.
+pub(crate) fn release() {
+    // SAFETY: the default action is always a valid disposition of SIGINT.
+    unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
+}
+
 /// Forgets an earlier Ctrl-C: the next command begins.
 pub(crate) fn reset() {
     PRESSED.store(0, Ordering::Relaxed);

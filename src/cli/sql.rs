@@ -13,6 +13,7 @@ use crate::cli::narrate;
 use crate::cli::open;
 use crate::database::lexer;
 use crate::database::{CancelToken, Database, Limits, Params};
+use crate::interrupt;
 use crate::output::{Headers, Style};
 use crate::prompt;
 
@@ -37,10 +38,12 @@ pub(crate) fn sql(args: &SqlArgs, cancel: &CancelToken) -> Result<(), Failure> {
         return prompt::run(&database, style, cancel);
     }
     let mut script = String::new();
+    interrupt::release();
     io::stdin()
         .take(SCRIPT_MAX_BYTES)
         .read_to_string(&mut script)
         .map_err(|error| Failure::file(format!("stdin: {error}")))?;
+    interrupt::install();
     run(&database, &script, args, &style, cancel)
 }
 

@@ -10,6 +10,7 @@
 //! - The same recording and the same symbol files give the same bytes.
 
 mod build;
+mod info;
 mod symbolize;
 mod facts;
 mod losses;
@@ -26,6 +27,7 @@ mod pages;
 mod replay;
 mod pairing;
 mod totals;
+mod live;
 mod slices;
 mod histogram;
 mod merge;
@@ -33,7 +35,6 @@ mod stream;
 mod stacks;
 mod clock;
 mod symbols;
-mod info;
 mod survey;
 mod modules;
 mod clean;

@@ -34,9 +34,6 @@ pub(in crate::loader) struct Module {
     pub(in crate::loader) unloaded: Option<Ticks>,
 }
 
-/// The bits of a node's address; the ones above them are the tag.
-const ADDRESS_BITS: u64 = (1 << 48) - 1;
-
 /// All modules, and which ones are loaded at this place of the file.
 #[derive(Debug, Default)]
 pub(in crate::loader) struct Modules {
@@ -92,18 +89,15 @@ impl Modules {
         self.list.push(module);
     }
 
-    /// A node's return address and the module that it is in: the one it is tagged with, else the
-    /// one that is loaded there at this place of the file.
-    pub(in crate::loader) fn place(&self, tagged: Address) -> (Address, Option<u32>) {
-        let address = Address(tagged.0 & ADDRESS_BITS);
-        let tag = (tagged.0 >> ADDRESS_BITS.count_ones()) as u32;
-        let named = tag.checked_sub(1).and_then(|id| self.by_id.get(&id));
-        let module = named.map_or_else(|| self.holding(address), |index| Some(*index as u32));
-        (address, module)
+    /// The module that carries a number, or carried it last.
+    pub(in crate::loader) fn numbered(&self, id: ModuleId) -> Option<u32> {
+        let loaded = self.by_id.get(&id.0).copied();
+        let found = loaded.or_else(|| self.list.iter().rposition(|module| module.id == id));
+        found.map(|index| index as u32)
     }
 
     /// The module that a return address belongs to: the one that holds the call before it.
-    fn holding(&self, address: Address) -> Option<u32> {
+    pub(in crate::loader) fn holding(&self, address: Address) -> Option<u32> {
         let call = address.0.checked_sub(1)?;
         let behind = self.ranges.partition_point(|range| range.0 <= call);
         let range = self.ranges.get(behind.checked_sub(1)?)?;

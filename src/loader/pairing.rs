@@ -22,6 +22,7 @@ use std::collections::hash_map::Entry::{Occupied, Vacant};
 use std::collections::{HashMap, VecDeque};
 
 use crate::loader::hash::FastHash;
+use crate::loader::live::Live;
 use crate::loader::rows::{Link, Nanos, Row, Site, Thread};
 use crate::loader::stream::{How, Made};
 use crate::loader::totals::Totals;
@@ -57,23 +58,6 @@ impl Sink for NullSink {
     fn is_gone(&self) -> bool {
         false
     }
-}
-
-/// A block that is alive.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::loader) struct Live {
-    /// When it began.
-    pub(in crate::loader) made: Nanos,
-    /// Its size.
-    pub(in crate::loader) size: u64,
-    /// From where.
-    pub(in crate::loader) site: Site,
-    /// By whom.
-    pub(in crate::loader) thread: Thread,
-    /// How many blocks its thread had made, itself included.
-    pub(in crate::loader) nth: u32,
-    /// The row that it continues, times two, plus one if it moved; 0: none.
-    continues: u64,
 }
 
 /// Who does something, and when.

@@ -18,12 +18,15 @@ use crate::loader::progress::Progress;
 use crate::loader::reader::{Blocks, Damage};
 use crate::loader::rows::LocationId;
 use crate::recording::{
-    Block, BlockKind, ByteReader, ClockPair, Counters, EventsHead, FormatError, ModuleDef,
-    NodeDefs, NodeId, Seal, ThreadDef,
+    Address, Block, BlockKind, ByteReader, ClockPair, Counters, EventsHead, FormatError, ModuleDef,
+    ModuleId, NodeDefs, NodeId, Seal, ThreadDef,
 };
 
 /// How many blocks pass between two looks at the caller's wish to stop.
 const BLOCKS_BETWEEN_LOOKS: u64 = 64;
+
+/// Above a node's address stand 0, or 1 + the id of its module.
+const MODULE_TAG_SHIFT: u32 = 48;
 
 /// A stack node as the file defines it, its address already tied to a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,8 +184,7 @@ impl Surveyor {
     fn see_nodes(&mut self, payload: &[u8]) -> Result<(), FormatError> {
         for node in NodeDefs::new(payload)? {
             let (id, parent, address) = node?;
-            let (address, module) = self.modules.place(address);
-            let location = Location { module, address: address.0 };
+            let location = self.location(address.0);
             let locations = &mut self.survey.locations;
             let location = *self.known.entry(location).or_insert_with(|| {
                 locations.push(location);
@@ -191,6 +193,16 @@ impl Surveyor {
             self.survey.nodes.push(Node { id, parent, location });
         }
         Ok(())
+    }
+
+    /// A node's address names its module itself where code may be unloaded and replaced.
+    fn location(&self, tagged: u64) -> Location {
+        let address = tagged & ((1 << MODULE_TAG_SHIFT) - 1);
+        let module = match (tagged >> MODULE_TAG_SHIFT) as u32 {
+            0 => self.modules.holding(Address(address)),
+            tag => self.modules.numbered(ModuleId(tag - 1)),
+        };
+        Location { module, address }
     }
 
     fn see_events(&mut self, payload: &[u8]) -> Result<(), FormatError> {

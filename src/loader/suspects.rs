@@ -4,12 +4,14 @@
 //!
 //! Sites whose stacks are equal from the first own frame outwards are one suspect: how a library
 //! got to the allocator is not the question. A suspect's score is
-//! `live bytes × steadiness × recency`. Blocks alive at the end are not yet freed, which is no
+//! `live bytes × steadiness × recency × kind`. Blocks alive at the end are not yet freed, which is no
 //! proof; growth is what counts:
 //! - steadiness: the share of slices since the first allocation in which live bytes rose, flat
 //!   slices counting half;
 //! - recency: 1 if something was allocated in the last tenth of the run, else the share of the
-//!   first nine tenths at which that ended.
+//!   first nine tenths at which that ended;
+//! - kind: 1 for what grows, a tenth for what its label says is no leak (bounded, start-up
+//!   constant, freed at shutdown, quiet): a full cache is not to stand before a small leak.
 
 use std::collections::HashMap;
 
@@ -54,6 +56,14 @@ impl Label {
             Self::Bounded => "bounded",
             Self::Burst => "burst",
             Self::Quiet => "quiet",
+        }
+    }
+
+    /// What the kind does to the score.
+    const fn weight(self) -> f64 {
+        match self {
+            Self::SteadyLeak | Self::GrowingContainer | Self::PartialLeak | Self::Burst => 1.0,
+            Self::StartUpConstant | Self::FreedAtShutdown | Self::Bounded | Self::Quiet => 0.1,
         }
     }
 }
@@ -130,7 +140,7 @@ fn judge<'a>(
     Suspect {
         sentence: sentence(label, name, &sums, live_share, slope_bytes_per_s),
         label: label.text(),
-        score: sums.live_bytes as f64 * steadiness * recency,
+        score: sums.live_bytes as f64 * steadiness * recency * label.weight(),
         frame,
         sites: group.iter().map(|brief| brief.site).collect(),
         sums,

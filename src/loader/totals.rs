@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::loader::hash::FastHash;
 use crate::loader::histogram::Histograms;
-use crate::loader::pairing::Live;
+use crate::loader::live::Live;
 use crate::loader::rows::{Nanos, Site, Thread};
 use crate::loader::slices::{Change, Curve, Slices};
 use crate::loader::stream::{How, Made};

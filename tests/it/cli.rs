@@ -221,6 +221,29 @@ fn ctrl_c_ends_an_endless_query_with_130() {
 }
 
 #[test]
+fn ctrl_c_ends_the_wait_for_a_pipe() {
+    use std::os::unix::process::ExitStatusExt;
+    let place = Place::new(5);
+    let mut command = place.command(&["sql", "heap.db"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    // It waits when its main thread sleeps in a read of a pipe.
+    let waits = || {
+        let wchan =
+            std::fs::read_to_string(format!("/proc/{}/syscall", child.id())).unwrap_or_default();
+        // Where the system does not tell, nothing is proven, and nothing fails.
+        wchan.starts_with("0 0x0 ") || wchan.is_empty()
+    };
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !waits() && std::time::Instant::now() < deadline {
+        std::thread::yield_now();
+    }
+    // SAFETY: a signal to a child that has not been waited for, so the number is its own.
+    unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
+    let status = child.wait().unwrap();
+    assert!(status.signal() == Some(libc::SIGINT) || status.code() == Some(130), "{status}");
+}
+
+#[test]
 fn canned_queries_are_listed_described_and_run() {
     let place = Place::new(5);
     let list = place.run(&["query", "heap.db"]);

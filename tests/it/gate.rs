@@ -310,7 +310,7 @@ fn damaged_databases_give_messages() {
     let bytes = fs::read(&good).unwrap();
     let mut dice = crate::heap::Dice::new(9);
     let path = directory.path().join("damaged.db");
-    for _ in 0..400 {
+    for _ in 0..crate::queries::seeds() * 4 {
         let mut bytes = bytes.clone();
         for _ in 0..1 + dice.below(4) {
             let at = dice.below(bytes.len() as u64) as usize;

@@ -1,5 +1,6 @@
 //! The integration tests, one binary with a module a subject.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on should stop")]
+#![allow(clippy::print_stdout, reason = "what a failing test looked at")]
 
 mod format;
 mod cli;

@@ -13,23 +13,23 @@ const DEADLINE: Duration = Duration::from_secs(120);
 
 /// How to build a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Variant {
+pub(crate) struct Variant {
     /// Its folder below `target/recorded`.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// Profile, features and the like.
-    pub arguments: &'static [&'static str],
-    pub rustflags: &'static str,
+    pub(crate) arguments: &'static [&'static str],
+    pub(crate) rustflags: &'static str,
     /// Folder of the profile.
-    pub folder: &'static str,
+    pub(crate) folder: &'static str,
 }
 
-pub const DEBUG: Variant =
+pub(crate) const DEBUG: Variant =
     Variant { name: "plain", arguments: &[], rustflags: "", folder: "debug" };
-pub const RELEASE: Variant =
+pub(crate) const RELEASE: Variant =
     Variant { name: "plain", arguments: &["--release"], rustflags: "", folder: "release" };
 
 /// Builds `program` of the workspace `tests/<workspace>` and answers its path.
-pub fn build(workspace: &str, program: &str, variant: Variant) -> PathBuf {
+pub(crate) fn build(workspace: &str, program: &str, variant: Variant) -> PathBuf {
     static BUILT: Mutex<Option<HashMap<(String, Variant), PathBuf>>> = Mutex::new(None);
     // One build at a time: they would wait for each other anyway.
     let mut built = BUILT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -57,12 +57,12 @@ fn build_now(workspace: &str, program: &str, variant: Variant) -> PathBuf {
 }
 
 /// Runs a program in `directory`, which is also where it records to, and kills it when it hangs.
-pub fn run(program: &Path, arguments: &[&str], directory: &Path) -> Output {
+pub(crate) fn run(program: &Path, arguments: &[&str], directory: &Path) -> Output {
     run_with(program, arguments, directory, &[])
 }
 
 /// The same with more environment.
-pub fn run_with(
+pub(crate) fn run_with(
     program: &Path,
     arguments: &[&str],
     directory: &Path,
@@ -95,14 +95,14 @@ pub fn run_with(
 }
 
 /// The lines that a program printed, of a run that ended well.
-pub fn lines(output: &Output) -> Vec<String> {
+pub(crate) fn lines(output: &Output) -> Vec<String> {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{:?}: {said}", output.status);
     String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
 }
 
 /// Runs this package's command.
-pub fn rheaper(arguments: &[&str], directory: &Path) -> Output {
+pub(crate) fn rheaper(arguments: &[&str], directory: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_rheaper"))
         .args(arguments)
         .current_dir(directory)
@@ -112,7 +112,7 @@ pub fn rheaper(arguments: &[&str], directory: &Path) -> Output {
 }
 
 /// Loads a recording into `<recording>.db` and answers that path.
-pub fn load(recording: &Path) -> PathBuf {
+pub(crate) fn load(recording: &Path) -> PathBuf {
     let database = recording.with_extension("db");
     let directory = recording.parent().unwrap();
     let output = rheaper(&[recording.to_str().unwrap(), database.to_str().unwrap()], directory);
@@ -122,7 +122,7 @@ pub fn load(recording: &Path) -> PathBuf {
 }
 
 /// Asks the stock `sqlite3` shell; a test without it has to say so, not to pass.
-pub fn sqlite3(database: &Path, sql: &str) -> Vec<String> {
+pub(crate) fn sqlite3(database: &Path, sql: &str) -> Vec<String> {
     let output = Command::new("sqlite3")
         .arg(database)
         .arg(sql)
@@ -134,7 +134,7 @@ pub fn sqlite3(database: &Path, sql: &str) -> Vec<String> {
 }
 
 /// One number out of a database.
-pub fn number(database: &Path, sql: &str) -> f64 {
+pub(crate) fn number(database: &Path, sql: &str) -> f64 {
     let rows = sqlite3(database, sql);
     rows.first().and_then(|row| row.parse().ok()).unwrap_or_else(|| panic!("{sql}: {rows:?}"))
 }

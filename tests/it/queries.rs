@@ -20,7 +20,7 @@ pub(crate) struct Twin {
 pub(crate) type TwinFn = fn(&Heap, &mut Dice) -> Twin;
 
 /// Seeds for each query. `RHEAPER_SEEDS` asks for more.
-fn seeds() -> u64 {
+pub(crate) fn seeds() -> u64 {
     std::env::var("RHEAPER_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(120)
 }
 
