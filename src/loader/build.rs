@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use rusqlite::Connection;
 
+use crate::database::schema::INDICES;
 use crate::loader::brief::{Brief, Run};
 use crate::loader::error::LoadError;
 use crate::loader::insert::channel;
@@ -164,7 +165,9 @@ impl<'a> Build<'a> {
         let mut meta = facts::meta(self.recording.header(), &self.survey, &self.replay);
         meta.extend(analysis::meta(&briefs, &run));
         meta.sort_by(|one, other| one.0.cmp(&other.0));
-        tables::fill(connection, "meta", 2, meta.into_iter())
+        tables::fill(connection, "meta", 2, meta.into_iter())?;
+        connection.execute_batch(INDICES)?;
+        tables::write_statistics(connection)
     }
 
     /// The frames of all sites.

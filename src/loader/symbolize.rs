@@ -19,7 +19,7 @@ use crate::loader::progress::{Phase, Progress};
 use crate::loader::summary::SymbolSummary;
 use crate::loader::symbols::{Call, Finder, SymbolState, Symbols};
 use crate::loader::tables::SiteNames;
-use crate::loader::{analysis, clean};
+use crate::loader::{analysis, clean, tables};
 use crate::recording::{ModuleId, Ticks};
 
 /// Opens the database, looks all calls up, and rewrites what depends on names.
@@ -148,6 +148,7 @@ impl Known {
             update.execute((id, module.state.label(), file))?;
         }
         drop(update);
+        tables::write_statistics(&transaction)?;
         transaction.commit()
     }
 }

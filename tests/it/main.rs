@@ -19,6 +19,7 @@ mod load;
 mod support;
 mod load_damage;
 mod load_rollups;
+mod load_schema;
 mod load_symbols;
 mod tui;
 mod tui_keys;
