@@ -248,7 +248,9 @@ impl<'a> Shaper<'a> {
                 above = self.shown.parent(above);
             }
         }
-        if self.shown.nodes.len() >= SHOWN_MAX && !self.index.contains_key(&(parent, key)) {
+        // The first row goes on when the others are full: it says most.
+        let room = if parent == TOP { SHOWN_MAX } else { SHOWN_MAX / 4 * 3 };
+        if self.shown.nodes.len() >= room && !self.index.contains_key(&(parent, key)) {
             self.shown.cut += 1;
             return parent;
         }
