@@ -16,6 +16,10 @@ use crate::tui::flame::tree::{CallTree, Node, NodeId, ROOT, Symbol, SymbolId, Sy
 /// Frames of a stack that a view from the inside out follows.
 pub const INVERTED_DEPTH_MAX: usize = 128;
 
+/// Nodes that are shown at most; stacks beyond end in the deepest node that there is, and are
+/// counted. Half a million is far more than anyone zooms into, and some 50 MiB.
+pub const SHOWN_MAX: usize = 500_000;
+
 /// The node at the top of what is shown.
 pub const TOP: ShownId = ShownId(0);
 
@@ -101,6 +105,7 @@ pub struct Shown {
     symbols: Arc<Symbols>,
     shape: Shape,
     depth: usize,
+    cut: u64,
 }
 
 impl Shown {
@@ -127,6 +132,11 @@ impl Shown {
     /// How many nodes there are, the top included.
     pub fn len(&self) -> usize {
         self.nodes.len()
+    }
+
+    /// How often a function found no room, and its share went to its caller.
+    pub fn cut(&self) -> u64 {
+        self.cut
     }
 
     /// How many rows the deepest node with a width needs, the top's included.
@@ -204,7 +214,13 @@ impl<'a> Shaper<'a> {
         let top = ShownNode { key: Key::All, parent: TOP, own: 0, value: 0, children: Vec::new() };
         Self {
             tree,
-            shown: Shown { nodes: vec![top], symbols: Arc::clone(tree.symbols()), shape, depth: 0 },
+            shown: Shown {
+                nodes: vec![top],
+                symbols: Arc::clone(tree.symbols()),
+                shape,
+                depth: 0,
+                cut: 0,
+            },
             index: HashMap::new(),
         }
     }
@@ -231,6 +247,12 @@ impl<'a> Shaper<'a> {
                 }
                 above = self.shown.parent(above);
             }
+        }
+        // The first row goes on when the others are full: it says most.
+        let room = if parent == TOP { SHOWN_MAX } else { SHOWN_MAX / 4 * 3 };
+        if self.shown.nodes.len() >= room && !self.index.contains_key(&(parent, key)) {
+            self.shown.cut += 1;
+            return parent;
         }
         let next = ShownId(self.shown.nodes.len() as u32);
         let child = *self.index.entry((parent, key)).or_insert(next);

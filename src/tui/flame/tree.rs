@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::tui::flame::measure::Weights;
 
 /// Nodes that a tree may have; further stacks end in the deepest node that exists.
-pub const NODES_MAX: usize = 1_000_000;
+pub const NODES_MAX: usize = 500_000;
 
 /// The node that everything hangs from.
 pub const ROOT: NodeId = NodeId(0);

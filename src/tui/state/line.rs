@@ -85,13 +85,10 @@ impl Line {
                 self.text.drain(start..self.cursor);
                 self.cursor = start;
             }
+            // What some terminals send for Backspace.
+            KeyCode::Char('h') if held == KeyModifiers::CONTROL => self.delete_before(),
             KeyCode::Char(c) if held.is_empty() => self.insert(c.encode_utf8(&mut [0; 4])),
-            KeyCode::Backspace => {
-                if let Some(c) = self.text[..self.cursor].chars().next_back() {
-                    self.cursor -= c.len_utf8();
-                    self.text.remove(self.cursor);
-                }
-            }
+            KeyCode::Backspace => self.delete_before(),
             KeyCode::Delete if self.cursor < self.text.len() => {
                 self.text.remove(self.cursor);
             }
@@ -109,6 +106,13 @@ impl Line {
             self.offer = Offer::Taken;
         }
         changed
+    }
+
+    fn delete_before(&mut self) {
+        if let Some(c) = self.text[..self.cursor].chars().next_back() {
+            self.cursor -= c.len_utf8();
+            self.text.remove(self.cursor);
+        }
     }
 
     fn before(&self) -> usize {

@@ -91,6 +91,10 @@ fn title(app: &App) -> String {
     if flame.noise == Folding::Unfolded {
         title.push_str(" · library frames unfolded");
     }
+    let cut = flame.shown.as_ref().map_or(0, |it| it.cut());
+    if cut + flame.drawn.as_ref().map_or(0, |it| it.cut_stacks()) > 0 {
+        title.push_str(" · too many stacks: the deepest are cut, narrow the scope");
+    }
     if app.asked.is_open(|it| matches!(it, Purpose::Tree | Purpose::Shown)) {
         title.push_str(" · reading…");
     }
@@ -152,7 +156,7 @@ fn label(cell: &Cell, shown: &Shown, theme: Theme) -> (String, FrameKind) {
     match cell.what {
         What::More { parent, skip } => {
             let count = shown.children(parent).len().saturating_sub(skip);
-            (format!("{count} more"), FrameKind::Unknown)
+            (format!("{} more", human::count(count as i64)), FrameKind::Unknown)
         }
         What::Node(node) => match shown.key(node) {
             Key::All => ("all".into(), FrameKind::Foreign),
@@ -181,6 +185,7 @@ fn selected(buffer: &mut Buffer, area: Rect, app: &App, shown: &Shown, theme: Th
     let (name, own) = match cell.what {
         What::More { parent, skip } => {
             let count = shown.children(parent).len().saturating_sub(skip);
+            let count = human::count(count as i64);
             (format!("{count} more functions, each too small to draw; Enter opens them"), None)
         }
         What::Node(node) => (name_of(shown, node), Some(shown.own(node))),

@@ -8,6 +8,7 @@ use unicode_width::UnicodeWidthStr;
 use crate::database::human;
 use crate::tui::state::App;
 use crate::tui::state::suspects::{Accepted, Suspect, squeeze};
+use crate::tui::statements::SUSPECTS_MAX;
 use crate::tui::theme::{Focus, Theme};
 use crate::tui::update::fit;
 use crate::tui::view::text;
@@ -70,7 +71,9 @@ fn title(app: &App) -> String {
     }
     let bytes: i64 = listed.iter().map(|it| it.scope_bytes).sum();
     let (accepted, held) = app.suspects.accepted_total();
-    let mut title = format!("suspects: {} hold {}", listed.len(), human::bytes(bytes as f64));
+    let all = app.suspects.all.as_ref().map_or(0, Vec::len);
+    let which = if all < SUSPECTS_MAX { "suspects:" } else { "suspects: the first" };
+    let mut title = format!("{which} {} hold {}", listed.len(), human::bytes(bytes as f64));
     if accepted > 0 {
         let what = match app.suspects.accepted {
             Accepted::Hidden => "hidden",
