@@ -210,6 +210,24 @@ CREATE TABLE threads (
     live_bytes  INTEGER NOT NULL     -- bytes of them
 );
 
+-- Who frees whose blocks: one row a pair of threads, which may be the same one twice.
+CREATE TABLE thread_pairs (
+    alloc_thread   INTEGER NOT NULL, -- thread that made the blocks, `threads.id`
+    dealloc_thread INTEGER NOT NULL, -- thread that freed them, `threads.id`; blocks that nobody is known to have freed are in no row
+    blocks         INTEGER NOT NULL, -- how many
+    bytes          INTEGER NOT NULL, -- bytes of them
+    PRIMARY KEY (alloc_thread, dealloc_thread)
+) WITHOUT ROWID;
+
+-- Blocks by the size asked for. Up to 64 KiB each size has its row; above, each power of two is cut into 16 classes of equal width.
+CREATE TABLE sizes (
+    size        INTEGER PRIMARY KEY, -- the size; above 65536 the largest one of its class
+    allocations INTEGER NOT NULL,    -- blocks made
+    bytes       INTEGER NOT NULL,    -- bytes of them, exactly
+    live_blocks INTEGER NOT NULL,    -- alive at T
+    live_bytes  INTEGER NOT NULL     -- bytes of them, exactly
+);
+
 -- The real calls (inlined ones left out) behind the backtraces, so that names can be resolved again without the recording.
 CREATE TABLE calls (
     id     INTEGER PRIMARY KEY, -- number of the call

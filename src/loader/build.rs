@@ -146,6 +146,7 @@ impl<'a> Build<'a> {
         tables::write_timelines(connection, &replay.totals, replay.duration)?;
         tables::write_requests(connection, &replay.totals, &replay.failures)?;
         tables::write_threads(connection, &replay.totals, &self.survey)?;
+        tables::write_sizes_and_pairs(connection, &replay.totals)?;
         let spans: Vec<(Nanos, Option<Nanos>)> = self
             .survey
             .modules

@@ -28,6 +28,7 @@ mod replay;
 mod pairing;
 mod totals;
 mod live;
+mod sizes;
 mod slices;
 mod histogram;
 mod merge;

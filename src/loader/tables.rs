@@ -359,6 +359,21 @@ pub(in crate::loader) fn write_threads(
     fill(connection, "threads", 10, rows)
 }
 
+/// `sizes` and `thread_pairs`.
+pub(in crate::loader) fn write_sizes_and_pairs(
+    connection: &Connection,
+    totals: &Totals,
+) -> Result<()> {
+    let sizes = totals.sizes.iter().map(|(size, sums)| {
+        [size, sums.allocations, sums.bytes, sums.live_blocks, sums.live_bytes].map(integer)
+    });
+    fill(connection, "sizes", 5, sizes)?;
+    let pairs = totals.thread_pairs().into_iter();
+    let pairs = pairs
+        .map(|((made, freed), sums)| (made.0, freed.0, integer(sums.blocks), integer(sums.bytes)));
+    fill(connection, "thread_pairs", 4, pairs)
+}
+
 /// `modules`, with when they came and went.
 pub(in crate::loader) fn write_modules(
     connection: &Connection,

@@ -1,4 +1,5 @@
-//! Sums over blocks, kept while they pass: by site, by thread, over time, and the global peak.
+//! Sums over blocks, kept while they pass: by site, by thread, by size, over time, and the global
+//! peak.
 //!
 //! Reads: what [`pairing`](crate::loader::pairing) says about each block. Writes: totals.
 //!
@@ -8,12 +9,13 @@
 //!
 //! Invariant: every sum equals the same sum over the rows of `allocations`.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::loader::hash::FastHash;
 use crate::loader::histogram::Histograms;
 use crate::loader::live::Live;
 use crate::loader::rows::{Nanos, Site, Thread};
+use crate::loader::sizes::Sizes;
 use crate::loader::slices::{Change, Curve, Slices};
 use crate::loader::stream::{How, Made};
 
@@ -83,6 +85,26 @@ pub(in crate::loader) struct ThreadTotals {
     pub(in crate::loader) frees: u64,
     pub(in crate::loader) live_blocks: u64,
     pub(in crate::loader) live_bytes: u64,
+    /// Of the blocks that it freed, its own. Here, as nearly all are: other pairs of threads have
+    /// to be looked up.
+    own_frees: PairTotals,
+}
+
+/// Everything that is summed for a pair of threads. Names and meanings are those of the table
+/// `thread_pairs`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the columns of `thread_pairs`, documented in schema.sql")]
+pub(in crate::loader) struct PairTotals {
+    pub(in crate::loader) blocks: u64,
+    pub(in crate::loader) bytes: u64,
+}
+
+impl PairTotals {
+    #[inline]
+    fn add(&mut self, size: u64) {
+        self.blocks += 1;
+        self.bytes = self.bytes.saturating_add(size);
+    }
 }
 
 /// Sums over all blocks.
@@ -112,9 +134,12 @@ pub(in crate::loader) struct Totals {
     pub(in crate::loader) slices: Slices,
     pub(in crate::loader) global: Global,
     pub(in crate::loader) layouts: Layouts,
+    pub(in crate::loader) sizes: Sizes,
     threads: Vec<ThreadTotals>,
     far_threads: BTreeMap<u32, ThreadTotals>,
     far_pairs: HashSet<(Site, Thread), FastHash>,
+    /// By who made and who freed, where these are two.
+    handed_over: HashMap<(Thread, Thread), PairTotals, FastHash>,
     peak_number: u64,
     /// The run's length, as far as it is known.
     duration: Nanos,
@@ -129,9 +154,11 @@ impl Totals {
             slices: Slices::new(duration),
             global: Global::default(),
             layouts: Layouts::new(),
+            sizes: Sizes::default(),
             threads: Vec::new(),
             far_threads: BTreeMap::new(),
             far_pairs: HashSet::default(),
+            handed_over: HashMap::default(),
             peak_number: 0,
             duration,
         }
@@ -185,6 +212,13 @@ impl Totals {
             .filter(|(_, totals)| totals.span.is_some())
     }
 
+    /// Pairs of who made and who freed a block, ascending.
+    pub(in crate::loader) fn thread_pairs(&self) -> BTreeMap<(Thread, Thread), PairTotals> {
+        let own = self.threads().map(|(thread, totals)| ((thread, thread), totals.own_frees));
+        let handed_over = self.handed_over.iter().map(|(pair, totals)| (*pair, *totals));
+        own.chain(handed_over).filter(|(_, totals)| totals.blocks > 0).collect()
+    }
+
     /// A block was made. Says how many its thread has made, this one included.
     #[inline]
     pub(in crate::loader) fn made(
@@ -195,6 +229,7 @@ impl Totals {
         made: &Made,
     ) -> u32 {
         let size = made.size;
+        self.sizes.made(size);
         let of_thread = self.seen(thread, at);
         of_thread.allocations += 1;
         of_thread.bytes = of_thread.bytes.saturating_add(size);
@@ -271,6 +306,7 @@ impl Totals {
     pub(in crate::loader) fn left(&mut self, site: Site, size: u64, made: Nanos, at: Nanos) {
         let at = at.max(made);
         let life = at.0 - made.0;
+        self.sizes.left(size);
         let global = &mut self.global;
         global.frees += 1;
         global.live_blocks -= 1;
@@ -304,11 +340,15 @@ impl Totals {
         let nth = {
             let of_thread = self.seen(by, at);
             of_thread.frees += 1;
+            if by == block.thread {
+                of_thread.own_frees.add(block.size);
+            }
             of_thread.allocations as u32
         };
         let totals = &mut self.sites[block.site.0 as usize];
         if by != block.thread {
             totals.cross_thread_frees += 1;
+            self.handed_over.entry((block.thread, by)).or_default().add(block.size);
         } else if nth.wrapping_sub(block.nth) <= 1 {
             totals.temporary += 1;
             totals.temporary_bytes = totals.temporary_bytes.saturating_add(block.size);

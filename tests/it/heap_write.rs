@@ -1,5 +1,6 @@
 //! The database of a random heap, its sums computed by `heap.rs`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use rheaper::database::schema::SCHEMA;
@@ -18,6 +19,7 @@ impl Heap {
         self.write_sites(&transaction);
         self.write_timeline(&transaction);
         self.write_rest(&transaction);
+        self.write_sizes(&transaction);
         transaction.commit().unwrap();
     }
 
@@ -204,6 +206,46 @@ impl Heap {
             insert(db, "meta", params![key, value]);
         }
     }
+}
+
+impl Heap {
+    fn write_sizes(&self, db: &Connection) {
+        let mut sizes: BTreeMap<i64, [i64; 4]> = BTreeMap::new();
+        let mut pairs: BTreeMap<(i64, i64), [i64; 2]> = BTreeMap::new();
+        for block in &self.blocks {
+            let live = i64::from(block.freed.is_none());
+            let sums = [1, block.size, live, live * block.size];
+            add(sizes.entry(size_class(block.size)).or_default(), sums);
+            if let Some(freer) = block.freer {
+                add(pairs.entry((block.maker, freer)).or_default(), [1, block.size]);
+            }
+        }
+        for (size, [allocations, bytes, live_blocks, live_bytes]) in sizes {
+            insert(db, "sizes", params![size, allocations, bytes, live_blocks, live_bytes]);
+        }
+        for ((maker, freer), [blocks, bytes]) in pairs {
+            insert(db, "thread_pairs", params![maker, freer, blocks, bytes]);
+        }
+    }
+}
+
+fn add<const N: usize>(sums: &mut [i64; N], more: [i64; N]) {
+    sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+}
+
+/// The row of `sizes` that a size is in.
+pub(crate) fn size_class(size: i64) -> i64 {
+    let (mut class, mut step) = (1 << 16, 1 << 12);
+    if size <= class {
+        return size;
+    }
+    while class < size {
+        class += step;
+        if class == step * 32 {
+            step *= 2;
+        }
+    }
+    class
 }
 
 fn insert(db: &Connection, table: &str, values: &[&dyn rusqlite::ToSql]) {

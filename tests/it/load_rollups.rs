@@ -127,6 +127,26 @@ const PAIRS: &[(&str, &str, &str)] = &[
          ORDER BY id",
     ),
     (
+        "sizes",
+        "SELECT size, allocations, bytes, live_blocks, live_bytes FROM sizes ORDER BY size",
+        "WITH RECURSIVE edges (edge, step) AS (
+            SELECT 65536, 4096
+            UNION ALL SELECT edge + step, step * (1 + (edge + step = step * 32)) FROM edges
+                WHERE edge < (SELECT max(size) FROM allocations))
+         SELECT CASE WHEN size <= 65536 THEN size
+                ELSE (SELECT min(edge) FROM edges WHERE edge >= size) END AS class,
+            sum(made), sum(size * made), sum(live), sum(size * live)
+         FROM (SELECT size, count(*) AS made, count(*) - count(dealloc_after) AS live
+            FROM allocations GROUP BY size)
+         GROUP BY class ORDER BY class",
+    ),
+    (
+        "thread_pairs",
+        "SELECT alloc_thread, dealloc_thread, blocks, bytes FROM thread_pairs ORDER BY 1, 2",
+        "SELECT alloc_thread, dealloc_thread, count(*), sum(size) FROM allocations
+         WHERE dealloc_thread NOT NULL GROUP BY 1, 2 ORDER BY 1, 2",
+    ),
+    (
         "tree",
         "SELECT sum(self_bytes), sum(self_live_bytes), sum(CASE WHEN parent IS NULL THEN bytes END),
             sum(CASE WHEN parent IS NULL THEN allocations END),

@@ -439,6 +439,7 @@ fn write_facts(db: &Connection, script: &Script) {
     ] {
         db.execute("INSERT INTO meta VALUES (?1, ?2)", params![key, value]).unwrap();
     }
+    write_sizes(db);
     for (id, name) in ["main", "worker-1", "worker-2", "worker-3"].iter().enumerate() {
         let id = id as i64;
         let made: Vec<_> = script.blocks.iter().filter(|it| it.thread == id).collect();
@@ -464,6 +465,17 @@ fn write_facts(db: &Connection, script: &Script) {
     db.execute(
         "INSERT INTO modules VALUES (1, '/opt/server', 'ab12', 1, 1, 2, 0, 0, NULL, 'resolved', '/opt/server')",
         [],
+    )
+    .unwrap();
+}
+
+/// As the loader has it: every size here is the largest of its class.
+fn write_sizes(db: &Connection) {
+    db.execute_batch(
+        "INSERT INTO sizes SELECT size, count(*), sum(size), sum(dealloc_after IS NULL),
+            sum(CASE WHEN dealloc_after IS NULL THEN size ELSE 0 END) FROM allocations GROUP BY size;
+         INSERT INTO thread_pairs SELECT alloc_thread, dealloc_thread, count(*), sum(size)
+            FROM allocations WHERE dealloc_thread NOT NULL GROUP BY 1, 2;",
     )
     .unwrap();
 }

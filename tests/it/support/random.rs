@@ -52,7 +52,9 @@ pub fn history(random: &mut Random, shape: &Shape) -> Vec<(u32, u32, Event)> {
         now += 1 + random.below(shape.gap);
         let stream = random.below(u64::from(shape.streams)) as u32;
         let node = NodeId(NodeId::FIRST.0 + random.below(u64::from(shape.nodes)) as u32);
-        let size = Bytes(1 + random.below(2000));
+        let size = 1 + random.below(2000);
+        // Most are small, some too large to be counted each for itself.
+        let size = Bytes(if size.is_multiple_of(16) { size << 12 } else { size });
         let lost = shape.lost_one_in > 0 && random.one_in(shape.lost_one_in);
         let pick = |random: &mut Random, list: &Vec<u64>| random.below(list.len() as u64) as usize;
         let event = if !live.is_empty() && random.one_in(shape.realloc_one_in) {
