@@ -1,5 +1,6 @@
 -- # Sizes
--- How large are the blocks? One row for each power of two. Reads every allocation.
+-- How large are the blocks? One row for each power of two. Only a single backtrace's blocks need a
+-- look at every allocation.
 --
 -- group  volume
 -- param  bt : int =    only this backtrace
@@ -9,15 +10,25 @@
 -- column live_blocks : count  alive at the end
 -- column live_bytes : bytes  bytes of them
 -- view   histogram
--- Bits by comparison, as SQLite has no logarithm of its own. A block of 0 bytes is in the first row.
-WITH RECURSIVE powers(p) AS (SELECT 1 UNION ALL SELECT p * 2 FROM powers WHERE p < 1 << 50),
-sizes(size, allocations, live_blocks) AS (
+-- Bounds by comparison, as SQLite has no logarithm of its own. A block of 0 bytes is in the first row.
+-- No row of `sizes` reaches over a power of two; CROSS JOIN has each power look for its own in order.
+WITH RECURSIVE powers(above, p) AS (
+    SELECT -1, 1
+    UNION ALL
+    SELECT p, p * 2 FROM powers WHERE p < 1 << 50
+),
+of_one(size, allocations, live_blocks) AS (
     SELECT size, count(*), count(*) - count(dealloc_after)
-    FROM allocations WHERE :bt IS NULL OR bt = :bt
+    FROM allocations WHERE :bt IS NOT NULL AND bt = :bt
     GROUP BY size
 )
-SELECT p AS up_to_bytes, sum(allocations) AS allocations, sum(size * allocations) AS bytes,
-    sum(live_blocks) AS live_blocks, sum(size * live_blocks) AS live_bytes
-FROM powers JOIN sizes ON (size <= p AND (size > p / 2 OR p = 1))
+SELECT p AS up_to_bytes, sum(allocations) AS allocations, sum(bytes) AS bytes,
+    sum(live_blocks) AS live_blocks, sum(live_bytes) AS live_bytes
+FROM powers CROSS JOIN sizes ON size > above AND size <= p
+WHERE :bt IS NULL
 GROUP BY p
-ORDER BY p;
+UNION ALL
+SELECT p, sum(allocations), sum(size * allocations), sum(live_blocks), sum(size * live_blocks)
+FROM powers JOIN of_one ON size > above AND size <= p
+GROUP BY p
+ORDER BY up_to_bytes;
