@@ -54,6 +54,8 @@ pub(in crate::collector) struct Tail {
     pub(in crate::collector) node: NodeId,
     /// Whole groups of words; the last one is filled up with a word that is in it anyway.
     groups: u32,
+    /// Which words are return addresses, by bit.
+    returns: u16,
     /// Whether the start's fp has to be the same.
     pub(in crate::collector) fp_matters: bool,
     words: [Group; WORDS_MAX / GROUP],
@@ -61,8 +63,13 @@ pub(in crate::collector) struct Tail {
 
 impl Tail {
     /// Takes the words (distance from the start's sp, value), at most [`WORDS_MAX`] of them,
-    /// outermost first.
-    pub(in crate::collector) fn set_words(&mut self, words: impl Iterator<Item = (u32, u64)>) {
+    /// outermost first, and which of them are return addresses.
+    pub(in crate::collector) fn set_words(
+        &mut self,
+        words: impl Iterator<Item = (u32, u64)>,
+        returns: u16,
+    ) {
+        self.returns = returns;
         let mut words = words.peekable();
         let mut last = (0, 0);
         self.groups = 0;
@@ -77,6 +84,16 @@ impl Tail {
                 (*distance, *value) = last;
             }
         }
+    }
+}
+
+impl Tail {
+    /// The pcs of the frames, outermost first: each is what the frame inside it returns to. The
+    /// outermost frame's own return address is the kept frame's pc, and not among them.
+    pub(in crate::collector) fn callers(&self) -> impl Iterator<Item = u64> + '_ {
+        let values = self.words.iter().flat_map(|group| group.values);
+        let bits = (0..u16::BITS).map(|bit| self.returns.wrapping_shr(bit) & 1 == 1);
+        values.zip(bits).filter(|(_, is_return)| *is_return).map(|(value, _)| value).skip(1)
     }
 }
 
@@ -111,6 +128,20 @@ impl Tails {
     pub(in crate::collector) fn candidates(&self, start: &Registers) -> &[Tail; WAYS] {
         // SAFETY: a set is WAYS tails in a row, inside the table.
         unsafe { self.table.add(set_of(start)).cast::<[Tail; WAYS]>().as_ref() }
+    }
+
+    /// Says on which stack the tail with this number now stands.
+    pub(in crate::collector) fn moved(
+        &mut self,
+        start: &Registers,
+        way: usize,
+        base_node: NodeId,
+        node: NodeId,
+    ) {
+        // SAFETY: a way of the set, inside the table; `self` is borrowed exclusively.
+        let tail = unsafe { self.table.add(set_of(start).wrapping_add(way % WAYS)).as_mut() };
+        tail.base_node = base_node;
+        tail.node = node;
     }
 
     /// A place for a tail that starts at `start`: what was there is forgotten.
@@ -151,3 +182,4 @@ fn set_of(start: &Registers) -> usize {
 }
 
 const _: () = assert!(SETS.is_power_of_two() && WORDS_MAX.is_multiple_of(GROUP));
+const _: () = assert!(WORDS_MAX <= u16::BITS as usize);

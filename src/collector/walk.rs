@@ -255,23 +255,30 @@ impl Walker {
         node
     }
 
-    /// The node of a recent stack that is the present one, if there is one.
+    /// The node of the present stack, if its innermost frames are those of a recent one.
     #[inline]
-    fn recall(&self, start: &Registers) -> Option<NodeId> {
-        self.tails
-            .candidates(start)
-            .iter()
-            .find(|tail| self.is_present(tail, start))
-            .map(|tail| tail.node)
+    fn recall(&mut self, start: &Registers) -> Option<NodeId> {
+        let candidates = self.tails.candidates(start);
+        let way = candidates.iter().position(|tail| self.is_present(tail, start))?;
+        let tail = candidates.get(way)?;
+        let base_node = self.kept(tail.base as usize).node;
+        if tail.base_node == base_node {
+            return Some(tail.node);
+        }
+        // The same frames on another stack: nothing to unwind, but other nodes.
+        let node = tail
+            .callers()
+            .fold(base_node, |parent, address| nodes::intern(parent, Address(address)));
+        self.tails.moved(start, way, base_node, node);
+        Some(node)
     }
 
     #[inline]
     fn is_present(&self, tail: &Tail, start: &Registers) -> bool {
         let base = tail.base as usize;
-        tails::holds(tail, start)
-            && base < self.kept_len
-            && self.kept(base).node == tail.base_node
+        base < self.kept_len
             && self.meets(base, &tail.base_registers)
+            && tails::holds(tail, start)
             && self.first_changed(self.kept(base).words).is_none()
             && self.depth_fits(base.wrapping_add(1), tail.frames as usize)
     }
@@ -288,6 +295,10 @@ impl Walker {
         if top.barrier || len > tails::WORDS_MAX || reach > u64::from(u32::MAX) {
             return;
         }
+        // Each frame's first word is the address that it returns to.
+        let returns = (base..self.kept_len.wrapping_sub(1)).fold(0_u16, |returns, outer| {
+            returns | 1_u16.wrapping_shl(self.kept(outer).words.wrapping_sub(first))
+        });
         let words = self.words;
         let tail = self.tails.place(&top.registers);
         tail.start = top.registers;
@@ -297,11 +308,12 @@ impl Walker {
         tail.base_node = below.node;
         tail.node = top.node;
         tail.fp_matters = top.fp_matters;
-        tail.set_words((first..end).map(|at| {
+        let words = (first..end).map(|at| {
             // SAFETY: words below the top frame's count are initialised.
             let kept = unsafe { words.add(at as usize).read() };
             (kept.at.wrapping_sub(top.registers.sp) as u32, kept.value)
-        }));
+        });
+        tail.set_words(words, returns);
     }
 
     fn walk_fresh(&mut self, start: Registers, tallies: &WalkTallies) -> NodeId {

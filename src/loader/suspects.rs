@@ -256,7 +256,7 @@ fn label(sums: &Brief, curve: &[f64], run: &Run, fit: f64) -> Label {
         && sums.live_blocks > 0
         && sums.live_blocks <= 4
         && end >= sums.size_max as f64 * 0.5;
-    if at_start && sums.live_blocks == sums.allocations {
+    if at_start && sums.live_blocks > 0 {
         Label::StartUpConstant
     } else if rising && kept >= STEADY_KEPT && !container {
         Label::SteadyLeak

@@ -103,23 +103,31 @@ pub(in crate::loader) fn innermost_foreign(frames: &[FrameId], known: &[Frame]) 
     const LOOK_AT: usize = 32;
     let frame = |index: usize| &known[frames[index].0 as usize];
     let considered = frames.len().min(LOOK_AT);
-    let passable = |frame: &Frame| is_recorder(&frame.sym) || frame.kind == Kind::Std;
+    let passable = |frame: &Frame| is_recorder(frame) || frame.kind == Kind::Std;
     let shim = (0..considered)
         .take_while(|index| passable(frame(*index)) || is_shim(&frame(*index).sym))
         .find(|index| is_shim(&frame(*index).sym));
     let from = shim.map_or(0, |index| index + 1);
     let run = (from..considered)
         .take_while(|index| {
-            let sym = &frame(*index).sym;
-            is_recorder(sym) || is_shim(sym)
+            let frame = frame(*index);
+            is_recorder(frame) || is_shim(&frame.sym)
         })
         .count();
     from + run
 }
 
-/// A function of the recorder.
-fn is_recorder(sym: &str) -> bool {
-    ["rheaper::collector::", "<rheaper::collector::"].iter().any(|prefix| sym.starts_with(prefix))
+/// A function of the recorder. Inlined ones may have a bare name in debug builds: their file
+/// tells.
+fn is_recorder(frame: &Frame) -> bool {
+    const FRONT: &str = "/src/collector/allocator.rs";
+    let sym = &frame.sym;
+    let is_front = frame.file.as_ref().is_some_and(|file| file.ends_with(FRONT));
+    let is_bare = !sym.contains("::");
+    is_front && is_bare
+        || ["rheaper::collector::", "<rheaper::collector::"]
+            .iter()
+            .any(|prefix| sym.starts_with(prefix))
         || (sym.starts_with("<rheaper::") && sym.contains(" as core::alloc::global::GlobalAlloc>"))
 }
 

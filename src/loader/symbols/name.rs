@@ -81,6 +81,8 @@ fn shorten(stripped: &str) -> String {
     let (owner, path) = match stripped.strip_prefix('<').and_then(closing) {
         Some((inside, rest)) => {
             let owner = inside.split(" as ").next().unwrap_or(inside);
+            // `dyn A + B` is known by its first trait.
+            let owner = owner.split(" + ").next().unwrap_or(owner);
             (Some(last_segments(owner, 1)), rest.trim_start_matches("::"))
         }
         None => (None, stripped),
@@ -139,4 +141,38 @@ fn first_segment(path: &str) -> Option<String> {
     let start = start.trim_start_matches(|c: char| !(c.is_alphanumeric() || c == '_'));
     let (segment, rest) = start.split_at(start.find(|c: char| !(c.is_alphanumeric() || c == '_'))?);
     (rest.starts_with("::") && !segment.is_empty()).then(|| segment.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::loader::symbols::name::Name;
+
+    #[test]
+    fn names_are_shortened_and_their_crates_found() {
+        let cases: &[(&str, &str, &[&str])] = &[
+            ("a::b::c::d", "c::d", &["a"]),
+            ("alloc::raw_vec::RawVec<T,A>::with_capacity", "RawVec::with_capacity", &["alloc"]),
+            ("<alloc::vec::Vec<T> as core::clone::Clone>::clone", "Vec::clone", &["alloc", "core"]),
+            ("<&mut my::Cache<u8> as core::fmt::Debug>::fmt", "Cache::fmt", &["my", "core"]),
+            ("<T as my::Trait>::go", "T::go", &["my"]),
+            ("my::main::{{closure}}", "my::main::{{closure}}", &["my"]),
+            ("my::run::<fn() -> u8>::{closure#0}", "my::run::{closure#0}", &["my"]),
+            (
+                "<&dyn core::ops::Fn<(), Output = i32> + core::Sync as core::FnOnce<()>>::call_once",
+                "Fn::call_once",
+                &["core", "core"],
+            ),
+            ("<my::A>::new", "A::new", &["my"]),
+            ("main", "main", &[]),
+        ];
+        for (full, short, crates) in cases {
+            let stripped = crate::loader::symbols::name::without_generics(full);
+            assert_eq!(crate::loader::symbols::name::shorten(&stripped), *short, "{full}");
+            assert_eq!(crate::loader::symbols::name::crates(&stripped), *crates, "{full}");
+        }
+        let name = Name::of("_ZN3foo3bar17h0123456789abcdefE");
+        assert_eq!((name.full.as_str(), name.is_rust), ("foo::bar", true));
+        assert_eq!(Name::of("malloc@@GLIBC_2.2.5").full, "malloc");
+        assert!(!Name::of("evil\u{1b}[2J\u{202e}").full.contains(['\u{1b}', '\u{202e}']));
+    }
 }
