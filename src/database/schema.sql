@@ -121,7 +121,7 @@ CREATE TABLE suspects (
     id                 INTEGER PRIMARY KEY, -- rank: 1 is the first to look at
     label              TEXT NOT NULL,       -- start-up constant, steady leak, freed at shutdown, growing container, partial leak, bounded, burst, quiet
     sentence           TEXT NOT NULL,       -- the finding in one sentence
-    score              REAL NOT NULL,       -- leaked bytes x steadiness x recency, a tenth of it where the label says no leak
+    score              REAL NOT NULL,       -- leaked bytes x steadiness x recency x (0.1 + 0.9 fit), a tenth of it where the label says no leak
     frame              INTEGER,             -- first own frame, `frames.id`
     bt                 INTEGER NOT NULL,    -- its site with the most live bytes
     sites              INTEGER NOT NULL,    -- sites in the group

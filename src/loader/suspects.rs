@@ -4,12 +4,14 @@
 //!
 //! Sites whose stacks are equal from the first own frame outwards are one suspect: how a library
 //! got to the allocator is not the question. A suspect's score is
-//! `live bytes × steadiness × recency × kind`. Blocks alive at the end are not yet freed, which is no
+//! `live bytes × steadiness × recency × straightness × kind`. Blocks alive at the end are not yet freed, which is no
 //! proof; growth is what counts:
 //! - steadiness: the share of slices since the first allocation in which live bytes rose, flat
 //!   slices counting half;
 //! - recency: 1 if something was allocated in the last tenth of the run, else the share of the
 //!   first nine tenths at which that ended;
+//! - straightness: a tenth, and nine tenths times the fit of a line to the second half's live
+//!   bytes: a saw-tooth that happens to end high is not to stand before a straight climb;
 //! - kind: 1 for what grows, a tenth for what its label says is no leak (bounded, start-up
 //!   constant, freed at shutdown, quiet): a full cache is not to stand before a small leak.
 
@@ -140,7 +142,7 @@ fn judge<'a>(
     Suspect {
         sentence: sentence(label, name, &sums, live_share, slope_bytes_per_s),
         label: label.text(),
-        score: sums.live_bytes as f64 * steadiness * recency * label.weight(),
+        score: sums.live_bytes as f64 * steadiness * recency * (0.1 + 0.9 * fit) * label.weight(),
         frame,
         sites: group.iter().map(|brief| brief.site).collect(),
         sums,

@@ -6,7 +6,7 @@ use crate::cli::Place;
 use crate::programs::run;
 
 /// Cargo builds the examples together with the tests.
-fn example(name: &str) -> PathBuf {
+pub(crate) fn example(name: &str) -> PathBuf {
     let binary = PathBuf::from(env!("CARGO_BIN_EXE_rheaper"));
     binary.parent().unwrap().join("examples").join(name)
 }

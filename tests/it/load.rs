@@ -90,7 +90,9 @@ pub fn write(events: &[(u32, u32, Event)], nodes: u32, flush_every: usize) -> Ve
 
 #[test]
 fn the_naive_loader_and_the_real_one_agree() {
-    for seed in 0..200 {
+    // `LOAD_SEEDS=5000` looks longer.
+    let seeds = std::env::var("LOAD_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
+    for seed in 0..seeds.unwrap_or(200) {
         let mut random = Random(seed);
         // What was lost and what was skewed looks alike, so only one stream may lose.
         let streams = 1 + random.below(4) as u32;

@@ -272,6 +272,50 @@ fn skewed_clocks_change_no_pair() {
 }
 
 #[test]
+fn a_full_disk_leaves_no_output() {
+    // RLIMIT_FSIZE stands in for a full disk; it holds for a whole process, so for a child.
+    let shape = Shape { events: 50_000, addresses: 3_000, ..SMALL };
+    let bytes = write(&history(&mut Random(2), &shape), shape.nodes, 1_000);
+    let (directory, recording, output) = prepare(&bytes);
+    let script = format!(
+        "ulimit -f 64; trap '' XFSZ; {} load {} -o {}",
+        env!("CARGO_BIN_EXE_rheaper"),
+        recording.display(),
+        output.display()
+    );
+    let done = std::process::Command::new("sh").arg("-c").arg(script).output().unwrap();
+    assert!(!done.status.success());
+    assert!(String::from_utf8_lossy(&done.stderr).contains("can't write"), "{done:?}");
+    assert_eq!(names_in(directory.path()), ["rip-1"]);
+}
+
+#[test]
+fn a_killed_loader_leaves_no_output_and_no_harm() {
+    let shape = Shape { events: 200_000, addresses: 3_000, ..SMALL };
+    let bytes = write(&history(&mut Random(2), &shape), shape.nodes, 1_000);
+    let (directory, recording, output) = prepare(&bytes);
+    let mut random = Random(4);
+    for _ in 0..20 {
+        let mut loader = std::process::Command::new(env!("CARGO_BIN_EXE_rheaper"));
+        loader.args(["load", "-o"]).args([&output, &recording]);
+        loader.stderr(std::process::Stdio::null());
+        let mut loader = loader.spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_micros(random.below(200_000)));
+        loader.kill().unwrap();
+        loader.wait().unwrap();
+        if output.exists() {
+            let connection = rusqlite::Connection::open(&output).unwrap();
+            let check: String =
+                connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+            assert_eq!(check, "ok");
+            fs::remove_file(&output).unwrap();
+        }
+    }
+    load(&recording, &output, &LoadOptions::default(), &mut ()).unwrap();
+    assert_eq!(names_in(directory.path()), ["db", "rip-1"]);
+}
+
+#[test]
 fn an_end_stamped_before_its_beginning_is_paired() {
     let mut writer = Writer::new(Vec::new(), &plain_header());
     let node = writer.stack(NodeId::ROOT, &[0x100_0000]);

@@ -48,10 +48,10 @@ fn the_document_says_what_the_schema_says() {
     let (head, rest) = document.split_once("\n## `").unwrap();
     let (_, by_hand) = rest.split_once(BY_HAND).unwrap();
     let expected = format!("{head}{}\n{BY_HAND}{by_hand}", render(&sql));
-    if std::env::var_os("BLESS").is_some() {
+    if std::env::var_os("RHEAPER_BLESS").is_some() {
         std::fs::write(&path, expected).unwrap();
     } else {
-        assert!(document == expected, "run with BLESS=1 to write docs/SCHEMA.md anew");
+        assert!(document == expected, "run with RHEAPER_BLESS=1 to write docs/SCHEMA.md anew");
     }
 }
 

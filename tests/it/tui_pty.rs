@@ -1,5 +1,7 @@
 //! The real binary in a pseudo-terminal: the path to a leak, and the terminal given back.
 
+use crate::cli_check::example;
+use crate::programs::run;
 use crate::tui_fixture::{database, leaky_server};
 use crate::tui_terminal::Terminal;
 
@@ -35,6 +37,29 @@ fn a_newcomer_reads_the_first_sentence_and_lands_on_the_line() {
     terminal.see("and nobody removes it");
     terminal.press(ESCAPE);
     terminal.wait("no pop-up", |screen| !screen.contents().contains("▸examples"));
+    terminal.press("q");
+    assert!(terminal.ended().success());
+    terminal.is_given_back();
+}
+
+/// The same with nothing made up: the example is recorded, and its recording opened.
+#[test]
+fn the_leak_of_the_recorded_example_is_found_without_reading_its_code() {
+    let directory = tempfile::tempdir().unwrap();
+    let ran = run(&example("leaky_server"), &["2"], directory.path());
+    assert!(ran.status.success(), "{ran:?}");
+    let entry = std::fs::read_dir(directory.path()).unwrap().next().unwrap().unwrap();
+    let path = entry.path();
+    let mut terminal = explore(&Place { directory, path }, (80, 24));
+    let sentence = terminal.see("#1 steady leak");
+    assert!(sentence.contains("note"), "{sentence}");
+    terminal.press(ENTER);
+    terminal.see("▸backtrace");
+    terminal.press(ENTER);
+    let source = terminal.see("self.entries.push(Box::new(Entry {");
+    assert!(source.contains("leaky_server.rs"), "{source}");
+    terminal.press(ESCAPE);
+    terminal.wait("no pop-up", |screen| !screen.contents().contains("self.entries.push"));
     terminal.press("q");
     assert!(terminal.ended().success());
     terminal.is_given_back();

@@ -117,14 +117,22 @@ pub(in crate::loader) fn innermost_foreign(frames: &[FrameId], known: &[Frame]) 
     from + run
 }
 
-/// A function of the recorder. Inlined ones may have a bare name in debug builds: their file
-/// tells.
+/// A function of the recorder. With line tables only, inlined ones have bare names: then their
+/// file tells.
 fn is_recorder(frame: &Frame) -> bool {
-    const FRONT: &str = "/src/collector/allocator.rs";
+    const FILE: &str = "/src/collector/allocator.rs";
+    const BARE: [&str; 6] = [
+        "alloc",
+        "alloc_zeroed",
+        "realloc",
+        "alloc_recorded",
+        "alloc_zeroed_recorded",
+        "realloc_recorded",
+    ];
     let sym = &frame.sym;
-    let is_front = frame.file.as_ref().is_some_and(|file| file.ends_with(FRONT));
-    let is_bare = !sym.contains("::");
-    is_front && is_bare
+    let is_front = frame.file.as_ref().is_some_and(|file| file.ends_with(FILE));
+    let bare = sym.split('<').next().unwrap_or_default();
+    is_front && BARE.contains(&bare)
         || ["rheaper::collector::", "<rheaper::collector::"]
             .iter()
             .any(|prefix| sym.starts_with(prefix))

@@ -75,7 +75,7 @@ fn as_filter(suspect: &Suspect) -> Filter {
 fn explain(suspect: &Suspect) -> Text {
     let body = format!(
         "{sentence}\n\n\
-         score        {score:.0} = live bytes x steadiness x recency, a tenth of it where the kind is no leak\n\
+         score        {score:.0} = live bytes x steadiness x recency x (0.1 + 0.9 fit), a tenth where the kind is no leak\n\
          live bytes   {live} of {blocks} blocks ({share} of all alive at the end)\n\
          steadiness   {steadiness:.2}: share of slices in which it did not shrink, flat ones half\n\
          recency      {recency:.2}: 1 if it allocated in the last tenth of the run, else less\n\
