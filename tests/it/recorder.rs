@@ -284,11 +284,11 @@ fn without_probes_every_event_is_there_and_has_no_backtrace() {
 fn the_file_is_private_and_another_one_is_never_touched() {
     use std::os::unix::fs::PermissionsExt;
     let directory = tempfile::tempdir().unwrap();
-    // Names of the coming seconds are taken: by files, and by a link to one.
+    // Names of the coming minutes are taken: by files, and by a link to one.
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let target = directory.path().join("target");
     std::fs::write(&target, "not yours").unwrap();
-    for second in now..now + 5 {
+    for second in now..now + 900 {
         std::os::unix::fs::symlink(&target, directory.path().join(format!("rip-{second}")))
             .unwrap();
     }
