@@ -56,10 +56,11 @@ fn the_leak_of_the_recorded_example_is_found_without_reading_its_code() {
     terminal.press(ENTER);
     terminal.see("▸backtrace");
     terminal.press(ENTER);
-    let source = terminal.see("self.entries.push(Box::new(Entry {");
-    assert!(source.contains("leaky_server.rs"), "{source}");
+    let source = terminal.see("Esc close");
+    assert!(source.contains("leaky_server.rs:48"), "{source}");
+    assert!(source.contains("self.entries.push(Box::new(Entry {"), "{source}");
     terminal.press(ESCAPE);
-    terminal.wait("no pop-up", |screen| !screen.contents().contains("self.entries.push"));
+    terminal.wait("no pop-up", |screen| !screen.contents().contains("Esc close"));
     terminal.press("q");
     assert!(terminal.ended().success());
     terminal.is_given_back();
