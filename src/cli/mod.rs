@@ -3,7 +3,7 @@
 //! Reads: arguments. Writes: answers to stdout, narration to stderr.
 //!
 //! Invariants:
-//! - Exit codes are those of [`failure`]; clap's own for wrong usage is the same 2.
+//! - Exit codes are those of `failure`; clap's own for wrong usage is the same 2.
 //! - A reader that closes the pipe ends the program silently.
 
 mod load;

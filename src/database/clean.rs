@@ -3,7 +3,7 @@
 //!
 //! Used at the last print, whatever the loader did before: a database can be made by anyone.
 //!
-//! Invariant: [`line`] and [`block`] give no C0 or C1 control, no DEL, no bidirectional control
+//! Invariant: [`line()`] and [`block`] give no C0 or C1 control, no DEL, no bidirectional control
 //! and no invisible character, except that [`block`] keeps line ends and tabs.
 
 use std::borrow::Cow;
@@ -13,7 +13,7 @@ pub fn line(text: &str) -> Cow<'_, str> {
     replace(text, is_unsafe)
 }
 
-/// As [`line`], but line ends and tabs stay: for source and SQL.
+/// As [`line()`], but line ends and tabs stay: for source and SQL.
 pub fn block(text: &str) -> Cow<'_, str> {
     replace(text, |c| is_unsafe(c) && c != '\n' && c != '\t')
 }

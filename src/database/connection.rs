@@ -4,7 +4,7 @@
 //! use unlinked temporary files, up to a limit.
 //!
 //! Invariants:
-//! - A statement is prepared only if [`allows`] has allowed every single thing that it does.
+//! - A statement is prepared only if `allows` has allowed every single thing that it does.
 //! - The guards don't rely on each other: read-only file handle, authorizer, no attached
 //!   databases, defensive mode, `query_only`.
 //! - Values, memory and time are limited, so that a question can fail but never take the machine.

@@ -1,4 +1,4 @@
-//! Events as 2 to 16 bytes: the encoder that the recording path calls, and its decoder.
+//! Events as 1 to 16 bytes: the encoder that the recording path calls.
 //!
 //! Reads: an event's fields. Writes: the short form (two little-endian words joined) for the
 //! usual alloc and free, the long form (varints) for everything else. The layout is drawn in
@@ -10,8 +10,7 @@
 //! - A keyframe resets the model, so that decoding may begin at any keyframe.
 //! - Encoding writes one fixed-size buffer and can't fail.
 
-use crate::recording::bytes::{ByteReader, ByteWriter, unzigzag, zigzag};
-use crate::recording::error::FormatError;
+use crate::recording::bytes::{ByteWriter, zigzag};
 use crate::recording::ids::{Address, Bytes, NodeId, ThreadId, Ticks};
 
 /// No encoder call writes more than this many bytes.
@@ -21,21 +20,21 @@ pub const EVENT_BYTES_MAX: usize = 96;
 const TABLE: usize = 256;
 
 /// The time nibble that says: the delta follows in two bytes.
-const TIME_ESCAPE: u64 = 15;
+pub(in crate::recording) const TIME_ESCAPE: u64 = 15;
 
 /// Address codes 0 to 4 are that many bytes of delta.
-const ADDRESS_FAR: u8 = 5;
-const ADDRESS_LONG_FORM: u8 = 7;
+pub(in crate::recording) const ADDRESS_FAR: u8 = 5;
+pub(in crate::recording) const ADDRESS_LONG_FORM: u8 = 7;
 
-const OP_KEYFRAME: u8 = 0;
-const OP_SKIP: u8 = 1;
-const OP_THREAD: u8 = 2;
-const OP_ALLOC: u8 = 3;
-const OP_FREE: u8 = 4;
-const OP_REALLOC: u8 = 5;
-const OP_FAILED: u8 = 6;
+pub(in crate::recording) const OP_KEYFRAME: u8 = 0;
+pub(in crate::recording) const OP_SKIP: u8 = 1;
+pub(in crate::recording) const OP_THREAD: u8 = 2;
+pub(in crate::recording) const OP_ALLOC: u8 = 3;
+pub(in crate::recording) const OP_FREE: u8 = 4;
+pub(in crate::recording) const OP_REALLOC: u8 = 5;
+pub(in crate::recording) const OP_FAILED: u8 = 6;
 
-const FLAG_ZEROED: u64 = 1;
+pub(in crate::recording) const FLAG_ZEROED: u64 = 1;
 
 /// What happened, on the thread that the decoder names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,13 +91,13 @@ pub enum Event {
 
 /// What both sides remember of a stream.
 #[derive(Clone, Debug)]
-struct Model {
-    ticks: u64,
+pub(in crate::recording) struct Model {
+    pub(in crate::recording) ticks: u64,
     /// The address of the last event.
-    near: u64,
+    pub(in crate::recording) near: u64,
     /// The last address before the stream jumped far away.
-    far: u64,
-    node: u32,
+    pub(in crate::recording) far: u64,
+    pub(in crate::recording) node: u32,
     /// By node: the size it last allocated.
     sizes: [u32; TABLE],
     /// By node: the node that last came after it.
@@ -106,38 +105,38 @@ struct Model {
 }
 
 impl Model {
-    const fn new() -> Self {
+    pub(in crate::recording) const fn new() -> Self {
         Self { ticks: 0, near: 0, far: 0, node: 0, sizes: [0; TABLE], successors: [0; TABLE] }
     }
 
-    fn reset(&mut self, ticks: u64) {
+    pub(in crate::recording) fn reset(&mut self, ticks: u64) {
         *self = Self { ticks, ..Self::new() };
     }
 
     #[inline(always)]
-    fn predicted_node(&self) -> u32 {
+    pub(in crate::recording) fn predicted_node(&self) -> u32 {
         self.successors[usize::from(self.node as u8)]
     }
 
     #[inline(always)]
-    fn see_node(&mut self, node: u32) {
+    pub(in crate::recording) fn see_node(&mut self, node: u32) {
         self.successors[usize::from(self.node as u8)] = node;
         self.node = node;
     }
 
     #[inline(always)]
-    fn predicted_size(&self, node: u32) -> u32 {
+    pub(in crate::recording) fn predicted_size(&self, node: u32) -> u32 {
         self.sizes[usize::from(node as u8)]
     }
 
     #[inline(always)]
-    fn see_size(&mut self, node: u32, size: u32) {
+    pub(in crate::recording) fn see_size(&mut self, node: u32, size: u32) {
         self.sizes[usize::from(node as u8)] = size;
     }
 
     /// The stream moved to an address that is not near the last one.
     #[inline(always)]
-    fn jump(&mut self, address: u64) {
+    pub(in crate::recording) fn jump(&mut self, address: u64) {
         self.far = self.near;
         self.near = address;
     }
@@ -457,212 +456,4 @@ fn long_form(
     body(&mut writer);
     // The longest: a skip (12), a head (4), a realloc (10 + 1 + 10 + 10 + 5 + 10).
     writer.len()
-}
-
-/// Reads one stream's events.
-#[derive(Clone, Debug)]
-pub struct Decoder {
-    model: Model,
-    thread: ThreadId,
-    /// Whether a keyframe was seen: before it nothing can be said.
-    begun: bool,
-}
-
-impl Default for Decoder {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Decoder {
-    /// At a stream's beginning, or behind a gap: the next bytes must be a keyframe.
-    pub const fn new() -> Self {
-        Self { model: Model::new(), thread: ThreadId(0), begun: false }
-    }
-
-    /// The thread of the event that was decoded last.
-    pub fn thread(&self) -> ThreadId {
-        self.thread
-    }
-
-    /// Takes the next event off the front of `bytes`; `Ok(None)` when none is left. Keyframes,
-    /// skips and thread changes are taken in and not handed out.
-    ///
-    /// # Errors
-    /// What is wrong with the bytes. The stream can't be decoded further than this, up to the
-    /// next keyframe.
-    pub fn next(&mut self, bytes: &mut &[u8]) -> Result<Option<Event>, FormatError> {
-        loop {
-            let Some(&first) = bytes.first() else {
-                return Ok(None);
-            };
-            let mut input = ByteReader::new(bytes, "an event");
-            input.u8()?;
-            let event = match (first >> 1) & 7 {
-                ADDRESS_LONG_FORM => self.long(first, &mut input)?,
-                code @ 0..=ADDRESS_FAR if self.begun => Some(self.short(first, code, &mut input)?),
-                _ => return Err(FormatError::Invalid("an event's first byte")),
-            };
-            *bytes = input.rest();
-            if event.is_some() {
-                return Ok(event);
-            }
-        }
-    }
-
-    fn short(
-        &mut self,
-        first: u8,
-        code: u8,
-        input: &mut ByteReader<'_>,
-    ) -> Result<Event, FormatError> {
-        let is_free = first & 1 == 1;
-        let second = if is_free { 0 } else { u32::from(input.u8()?) };
-        let at = self.time(first, input)?;
-        let len = if code == ADDRESS_FAR { 4 } else { usize::from(code) };
-        let delta = unzigzag(u64::from(little_endian(input.bytes(len)?))) << 3;
-        let base = if code == ADDRESS_FAR { self.model.far } else { self.model.near };
-        let address = base.wrapping_add(delta.cast_unsigned());
-        if code == ADDRESS_FAR {
-            self.model.jump(address);
-        } else {
-            self.model.near = address;
-        }
-        if is_free {
-            return Ok(Event::Free { at, address: Address(address) });
-        }
-        let node = match second & 3 {
-            0 => self.model.predicted_node(),
-            1 => self.node_at(second >> 4)?,
-            2 => self.node_at((second >> 4) | (u32::from(input.u8()?) << 4))?,
-            _ => input.u32()?,
-        };
-        let size = match (second >> 2) & 3 {
-            0 => self.model.predicted_size(node),
-            1 => u32::from(input.u8()?),
-            2 => u32::from(input.u16()?),
-            _ => input.u32()?,
-        };
-        self.model.see_size(node, size);
-        self.model.see_node(node);
-        Ok(Event::Alloc {
-            at,
-            address: Address(address),
-            size: Bytes(u64::from(size)),
-            node: NodeId(node),
-            align_log2: 0,
-            zeroed: false,
-        })
-    }
-
-    fn long(
-        &mut self,
-        first: u8,
-        input: &mut ByteReader<'_>,
-    ) -> Result<Option<Event>, FormatError> {
-        let at = self.time(first, input)?;
-        let operation = input.u8()?;
-        if !self.begun && operation != OP_KEYFRAME {
-            return Err(FormatError::Invalid("a stream's first event"));
-        }
-        match operation {
-            OP_KEYFRAME => {
-                self.thread = ThreadId(input.u32()?);
-                self.model.reset(input.u64()?);
-                self.begun = true;
-                Ok(None)
-            }
-            OP_SKIP => {
-                let skipped = input.varint()?;
-                self.model.ticks = self.model.ticks.saturating_add(skipped);
-                Ok(None)
-            }
-            OP_THREAD => {
-                self.thread = ThreadId(input.u32()?);
-                Ok(None)
-            }
-            OP_ALLOC => self.long_alloc(at, input).map(Some),
-            OP_FREE => {
-                let address = self.model.near.wrapping_add(input.zigzag()?.cast_unsigned());
-                self.model.jump(address);
-                Ok(Some(Event::Free { at, address: Address(address) }))
-            }
-            OP_REALLOC => self.long_realloc(at, input).map(Some),
-            OP_FAILED => {
-                let node = node_id(input.varint()?)?;
-                Ok(Some(Event::Failed { at, size: Bytes(input.varint()?), node }))
-            }
-            _ => Err(FormatError::Invalid("an event's operation")),
-        }
-    }
-
-    fn long_alloc(&mut self, at: Ticks, input: &mut ByteReader<'_>) -> Result<Event, FormatError> {
-        let flags = input.varint()?;
-        let address = self.model.near.wrapping_add(input.zigzag()?.cast_unsigned());
-        self.model.jump(address);
-        let node = node_id(input.varint()?)?;
-        let size = Bytes(input.varint()?);
-        self.see_long(node, size);
-        Ok(Event::Alloc {
-            at,
-            address: Address(address),
-            size,
-            node,
-            align_log2: align_log2((flags >> 1).min(255) as u8)?,
-            zeroed: flags & FLAG_ZEROED != 0,
-        })
-    }
-
-    fn long_realloc(
-        &mut self,
-        at: Ticks,
-        input: &mut ByteReader<'_>,
-    ) -> Result<Event, FormatError> {
-        let took = input.varint()?;
-        let align_log2 = align_log2(input.u8()?)?;
-        let old = self.model.near.wrapping_add(input.zigzag()?.cast_unsigned());
-        let new = old.wrapping_add(input.zigzag()?.cast_unsigned());
-        self.model.near = new;
-        let node = node_id(input.varint()?)?;
-        let size = Bytes(input.varint()?);
-        self.see_long(node, size);
-        Ok(Event::Realloc {
-            began: Ticks(at.0.saturating_sub(took)),
-            at,
-            old: Address(old),
-            new: Address(new),
-            size,
-            node,
-            align_log2,
-        })
-    }
-
-    fn see_long(&mut self, node: NodeId, size: Bytes) {
-        self.model.see_size(node.0, size.0 as u32);
-        self.model.see_node(node.0);
-    }
-
-    fn time(&mut self, first: u8, input: &mut ByteReader<'_>) -> Result<Ticks, FormatError> {
-        let nibble = u64::from(first >> 4);
-        let delta = if nibble == TIME_ESCAPE { u64::from(input.u16()?) } else { nibble };
-        self.model.ticks = self.model.ticks.saturating_add(delta);
-        Ok(Ticks(self.model.ticks))
-    }
-
-    fn node_at(&self, delta: u32) -> Result<u32, FormatError> {
-        u32::try_from(i64::from(self.model.node) + unzigzag(u64::from(delta)))
-            .map_err(|_| FormatError::Invalid("a node's delta"))
-    }
-}
-
-fn node_id(value: u64) -> Result<NodeId, FormatError> {
-    u32::try_from(value).map(NodeId).map_err(|_| FormatError::Invalid("a node's id"))
-}
-
-fn align_log2(value: u8) -> Result<u8, FormatError> {
-    if value < 64 { Ok(value) } else { Err(FormatError::Invalid("an alignment")) }
-}
-
-fn little_endian(bytes: &[u8]) -> u32 {
-    bytes.iter().rev().fold(0, |value, byte| (value << 8) | u32::from(*byte))
 }

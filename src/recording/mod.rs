@@ -14,6 +14,7 @@ mod header;
 mod block;
 mod definitions;
 mod counters;
+mod decode;
 mod events;
 mod bytes;
 mod ids;
@@ -22,11 +23,12 @@ mod error;
 pub use block::{BLOCK_HEADER_BYTES, Block, BlockHeader, BlockKind, PAYLOAD_BYTES_MAX, SYNC};
 pub use bytes::{ByteReader, ByteWriter};
 pub use counters::{Counter, Counters};
+pub use decode::Decoder;
 pub use definitions::{
     ClockPair, EventsHead, ModuleDef, ModuleStatus, NodeDefs, NodesHead, Seal, SealReason,
     ThreadDef,
 };
 pub use error::FormatError;
-pub use events::{Decoder, EVENT_BYTES_MAX, Encoder, Event};
+pub use events::{EVENT_BYTES_MAX, Encoder, Event};
 pub use header::{ClockKind, HEADER_BYTES, Header, MAGIC, VERSION};
 pub use ids::{Address, Bytes, ModuleId, NodeId, StreamId, ThreadId, Ticks};

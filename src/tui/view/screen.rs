@@ -1,4 +1,4 @@
-//! The whole screen; where its parts stand is drawn in [`layout`](crate::tui::layout).
+//! The whole screen; where its parts stand is drawn in [`crate::tui::layout`].
 
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
