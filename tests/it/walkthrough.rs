@@ -101,7 +101,7 @@ fn check(variant: Variant) -> PathBuf {
     let (pairs, blocks) = joined[0].split_once('|').unwrap();
     let (pairs, blocks): (u64, u64) = (pairs.parse().unwrap(), blocks.parse().unwrap());
     // Both functions' strings pass through it, each through more than one of its frames.
-    assert!(221_042 <= blocks && blocks < 221_100, "{joined:?}");
+    assert!((221_042..221_100).contains(&blocks), "{joined:?}");
     assert!(blocks < pairs, "{joined:?}");
     database
 }
