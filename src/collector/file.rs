@@ -33,7 +33,8 @@ pub(in crate::collector) fn create(directory: &Path, unix_s: u64) -> io::Result<
     Err(io::Error::from(io::ErrorKind::AlreadyExists))
 }
 
-fn above_standard_streams(file: File) -> io::Result<File> {
+/// The same file under a descriptor that no standard stream has.
+pub(in crate::collector) fn above_standard_streams(file: File) -> io::Result<File> {
     if file.as_raw_fd() > libc::STDERR_FILENO {
         return Ok(file);
     }

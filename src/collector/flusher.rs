@@ -21,13 +21,14 @@ use crate::collector::clock;
 #[cfg(walks_with_framehop)]
 use crate::collector::late;
 use crate::collector::limits;
+use crate::collector::memory::Gauges;
 use crate::collector::nodes;
 use crate::collector::signal;
 use crate::collector::tracker::{self, PENDING_MAX, PendingThread, SESSION, Tracker};
 use crate::collector::{registry, sys};
 use crate::recording::{
-    BLOCK_HEADER_BYTES, BlockHeader, BlockKind, ByteWriter, Counter, Counters, EventsHead, NodeId,
-    NodesHead, Seal, SealReason, ThreadDef,
+    BLOCK_HEADER_BYTES, BlockHeader, BlockKind, ByteWriter, Bytes, Counter, Counters, EventsHead,
+    NodeId, NodesHead, SampleDef, Seal, SealReason, ThreadDef,
 };
 
 /// What is lost at most when the process is killed.
@@ -69,6 +70,7 @@ pub(in crate::collector) struct Flusher {
     recorder_bytes_max: u64,
     committed: Vec<u64>,
     pending: Vec<Option<PendingThread>>,
+    gauges: Gauges,
 }
 
 /// How a recording ended.
@@ -98,6 +100,7 @@ impl Flusher {
             recorder_bytes_max: 0,
             committed: vec![0; limits::TRACKERS_MAX],
             pending: vec![None; PENDING_MAX],
+            gauges: Gauges::open(),
         }
     }
 
@@ -269,7 +272,7 @@ impl Flusher {
         }
     }
 
-    /// What changes slowly: counters, and names that threads were given since.
+    /// What changes slowly: memory, counters, and names that threads were given since.
     fn survey(&mut self) {
         for tracker in tracker::all() {
             let os_thread = tracker.os_thread.load(Ordering::Relaxed);
@@ -278,9 +281,21 @@ impl Flusher {
             }
         }
         self.threads();
+        self.sample();
         let counters = self.counters();
         self.block(BlockKind::Counters, |out| counters.write(out));
         self.write_out();
+    }
+
+    /// The memory of the process, at the start, now and then, and at the end.
+    fn sample(&mut self) {
+        let sample = SampleDef {
+            at: clock::now_before(),
+            rss: self.gauges.rss().map(Bytes),
+            cgroup: self.gauges.cgroup().map(Bytes),
+            cgroup_limit: self.gauges.cgroup_limit().map(Bytes),
+        };
+        self.block(BlockKind::Samples, |out| sample.write(out));
     }
 
     fn counters(&mut self) -> Counters {

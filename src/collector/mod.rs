@@ -21,6 +21,7 @@ mod allocator;
 mod session;
 mod options;
 mod flusher;
+mod memory;
 mod file;
 mod record;
 mod tracker;

@@ -210,6 +210,46 @@ CREATE TABLE threads (
     live_bytes  INTEGER NOT NULL     -- bytes of them
 );
 
+-- Memory of the process at the start, once a second and at the end, beside what of it was alive on the recorded heap.
+CREATE TABLE samples (
+    at_ns        INTEGER NOT NULL, -- when
+    rss_bytes    INTEGER,          -- resident memory of the process; NULL: not known
+    cgroup_bytes INTEGER,          -- memory that its control group is charged with; NULL: it has none
+    live_bytes   INTEGER NOT NULL  -- bytes of blocks that were made since tracking was enabled and were alive then
+);
+
+-- What the program said while it ran: `rheaper::mark(name, value)`.
+CREATE TABLE marks (
+    at_ns  INTEGER NOT NULL, -- when
+    name   TEXT NOT NULL,    -- what
+    value  INTEGER NOT NULL, -- the number that goes with it
+    thread INTEGER NOT NULL  -- by whom, `threads.id`
+);
+
+-- Scopes that the program named: `rheaper::scope(name)`, or spans. The same name in another scope is another scope.
+CREATE TABLE scopes (
+    id     INTEGER PRIMARY KEY, -- number in the recorded process; parents have smaller ones
+    parent INTEGER,             -- the scope around it; NULL: none
+    name   TEXT NOT NULL,       -- its name
+    path   TEXT NOT NULL        -- the names from the outermost scope to this one, with ` > ` between them
+);
+
+-- In which scope a block was made: the innermost one. Blocks made in none have no row.
+CREATE TABLE allocation_scopes (
+    allocation INTEGER PRIMARY KEY, -- rowid in allocations
+    scope      INTEGER NOT NULL     -- `scopes.id`
+);
+
+-- What was made in a scope itself, not in those inside it, by site.
+CREATE TABLE scope_sites (
+    scope       INTEGER NOT NULL, -- `scopes.id`
+    bt          INTEGER,          -- the site; NULL: not probed
+    allocations INTEGER NOT NULL, -- blocks made
+    bytes       INTEGER NOT NULL, -- bytes of them
+    live_blocks INTEGER NOT NULL, -- alive at T
+    live_bytes  INTEGER NOT NULL  -- bytes of them
+);
+
 -- Who frees whose blocks: one row a pair of threads, which may be the same one twice.
 CREATE TABLE thread_pairs (
     alloc_thread   INTEGER NOT NULL, -- thread that made the blocks, `threads.id`

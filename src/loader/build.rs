@@ -7,11 +7,12 @@ use std::thread;
 use std::time::Instant;
 
 use rusqlite::Connection;
+use rusqlite::types::Value;
 
 use crate::database::schema::INDICES;
 use crate::loader::brief::{Brief, Run};
 use crate::loader::error::LoadError;
-use crate::loader::insert::channel;
+use crate::loader::insert::{channel, integer};
 use crate::loader::names::Names;
 use crate::loader::output::Output;
 use crate::loader::pairing::NullSink;
@@ -23,7 +24,7 @@ use crate::loader::stacks::Outermost;
 use crate::loader::summary::{Loss, Summary};
 use crate::loader::survey::Survey;
 use crate::loader::symbols::{Call, Finder, Symbols};
-use crate::loader::{analysis, facts, losses, tables};
+use crate::loader::{analysis, context, facts, losses, tables};
 use crate::recording::Counter;
 
 /// A load in progress.
@@ -158,6 +159,7 @@ impl<'a> Build<'a> {
             .collect();
         let modules = &self.survey.modules;
         tables::write_modules(connection, modules, &self.symbols.modules, &spans)?;
+        context::write(connection, &self.survey, &mut self.replay)?;
         let mut losses = self.losses();
         losses.sort_by(|one, other| one.name.cmp(&other.name));
         let rows =
@@ -165,6 +167,8 @@ impl<'a> Build<'a> {
         tables::fill(connection, "losses", 3, rows)?;
         let mut meta = facts::meta(self.recording.header(), &self.survey, &self.replay);
         meta.extend(analysis::meta(&briefs, &run));
+        let memory = context::meta(&self.replay).into_iter();
+        meta.extend(memory.map(|(key, bytes)| (key.to_owned(), Value::Integer(integer(bytes)))));
         meta.sort_by(|one, other| one.0.cmp(&other.0));
         tables::fill(connection, "meta", 2, meta.into_iter())?;
         connection.execute_batch(INDICES)?;

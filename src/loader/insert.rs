@@ -1,6 +1,7 @@
 //! Rows → the database file, on a thread of its own.
 //!
-//! Reads: batches of rows and links, in order. Writes: `allocations` and `reallocs`, as pages.
+//! Reads: batches of rows and links, in order. Writes: `allocations`, `reallocs` and
+//! `allocation_scopes`, as pages.
 //!
 //! Invariants: rows get the numbers in which they were sent; nothing depends on how long either
 //! thread waits, so that the same rows give the same file.
@@ -11,6 +12,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use crate::loader::pages::{PageFile, Record, TableBuilder};
 use crate::loader::pairing::Sink;
 use crate::loader::rows::{Link, Row, Site};
+use crate::recording::ScopeId;
 
 /// Rows in a batch.
 const BATCH_ROWS: usize = 1 << 14;
@@ -115,12 +117,13 @@ impl Inserter {
     }
 }
 
-/// The two tables that are filled while events pass.
+/// The tables that are filled while events pass.
 #[derive(Debug)]
 pub(in crate::loader) struct Tables {
     file: PageFile,
     allocations: TableBuilder,
     reallocs: TableBuilder,
+    scopes: TableBuilder,
     rows: i64,
 }
 
@@ -130,8 +133,9 @@ impl Tables {
         file: PageFile,
         allocations: TableBuilder,
         reallocs: TableBuilder,
+        scopes: TableBuilder,
     ) -> Self {
-        Self { file, allocations, reallocs, rows: 0 }
+        Self { file, allocations, reallocs, scopes, rows: 0 }
     }
 
     fn rows(&mut self, rows: &[Row]) -> io::Result<()> {
@@ -148,6 +152,12 @@ impl Tables {
             record.add(row.freed_by.map(|thread| i64::from(thread.0)));
             let (file, bytes) = (&mut self.file, record.bytes());
             self.allocations.push(file, self.rows, bytes)?;
+            if row.scope != ScopeId::NONE {
+                let mut record = Record::<2>::default();
+                record.add(None);
+                record.add(Some(i64::from(row.scope.0)));
+                self.scopes.push(&mut self.file, self.rows, record.bytes())?;
+            }
         }
         Ok(())
     }
@@ -168,6 +178,7 @@ impl Tables {
     fn finish(mut self) -> io::Result<()> {
         self.allocations.finish(&mut self.file)?;
         self.reallocs.finish(&mut self.file)?;
+        self.scopes.finish(&mut self.file)?;
         self.file.finish()
     }
 }

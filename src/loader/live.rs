@@ -5,6 +5,7 @@
 //! Invariant: small, since there is one for each block that is alive.
 
 use crate::loader::rows::{Nanos, Site, Thread};
+use crate::recording::ScopeId;
 
 /// A block that is alive.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +18,8 @@ pub(in crate::loader) struct Live {
     pub(in crate::loader) site: Site,
     /// By whom.
     pub(in crate::loader) thread: Thread,
+    /// In which scope.
+    pub(in crate::loader) scope: ScopeId,
     /// How many blocks its thread had made, itself included.
     pub(in crate::loader) nth: u32,
     /// The row that it continues, times two, plus one if it moved; 0: none.

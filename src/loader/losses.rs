@@ -11,12 +11,14 @@ use crate::loader::survey::Survey;
 use crate::recording::Counter;
 
 /// The recorder's counters that are losses; the others are facts.
-const RECORDER: [Counter; 9] = [
+const RECORDER: [Counter; 11] = [
     Counter::DroppedFull,
     Counter::DroppedNoTracker,
     Counter::DroppedReentrant,
     Counter::DroppedNoMemory,
     Counter::DroppedWrite,
+    Counter::DroppedMarks,
+    Counter::DroppedScopes,
     Counter::NotSampled,
     Counter::Truncated,
     Counter::FailedWalks,

@@ -90,7 +90,7 @@ impl Output {
         Ok(Self { path: path.to_owned(), temporary: Temporary { path: temporary, kept: false } })
     }
 
-    /// Makes the file under construction an empty rheaper database, and gives what its two big
+    /// Makes the file under construction an empty rheaper database, and gives what its big
     /// tables are built with. Nothing here has to survive a crash: the file is not anybody's yet.
     pub(in crate::loader) fn begin_tables(&self) -> Result<Tables, LoadError> {
         let failed = |error| self.failed(error);
@@ -104,6 +104,7 @@ impl Output {
         };
         let allocations = root("allocations").map_err(failed)?;
         let reallocs = root("reallocs").map_err(failed)?;
+        let scopes = root("allocation_scopes").map_err(failed)?;
         connection.close().map_err(|(_, error)| failed(error))?;
         let file = OpenOptions::new()
             .read(true)
@@ -112,7 +113,7 @@ impl Output {
             .open(&self.temporary.path)
             .and_then(|file| PageFile::open(file, PAGE_BYTES as usize))
             .map_err(|error| LoadError::writing(&self.path, error))?;
-        Ok(Tables::new(file, allocations, reallocs))
+        Ok(Tables::new(file, allocations, reallocs, scopes))
     }
 
     /// Opens the file under construction for all other tables, in one transaction.

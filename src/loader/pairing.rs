@@ -121,8 +121,15 @@ impl Pairing {
         if !self.doubts.is_empty() {
             self.settle_until(by.at, sink);
         }
-        let mut block =
-            Live { made: by.at, size: made.size, site, thread: by.thread, nth: 0, continues: 0 };
+        let mut block = Live {
+            made: by.at,
+            size: made.size,
+            site,
+            thread: by.thread,
+            scope: made.scope,
+            nth: 0,
+            continues: 0,
+        };
         if let How::Realloc { old } = made.how {
             let old_row = self.regrown.remove(&by.stream).unwrap_or(0);
             let moved = old_row != 0 && old != made.address;
@@ -236,6 +243,7 @@ impl Pairing {
             freed_by: end.and_then(|(_, by)| by),
             size: block.size,
             address,
+            scope: block.scope,
         });
         if block.continues != 0 {
             sink.link(Link {

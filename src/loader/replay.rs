@@ -14,6 +14,7 @@ use crate::loader::pairing::{Actor, Pairing, Sink};
 use crate::loader::progress::Progress;
 use crate::loader::reader::Blocks;
 use crate::loader::rows::{Failure, Nanos, Thread};
+use crate::loader::samples::Samples;
 use crate::loader::stacks::{Sites, Stacks};
 use crate::loader::stream::{Step, What};
 use crate::loader::survey::Survey;
@@ -42,6 +43,8 @@ pub(in crate::loader) struct Replay {
     pub(in crate::loader) sites: Sites,
     /// Requests that the allocator refused.
     pub(in crate::loader) failures: Vec<Failure>,
+    /// Memory of the process beside the heap's.
+    pub(in crate::loader) samples: Samples,
     /// Length of the run; right after [`Replay::run`].
     pub(in crate::loader) duration: Nanos,
     steps: u64,
@@ -62,6 +65,7 @@ impl Replay {
         let mut clock = Clock::new(header, &survey.clock_pairs);
         let duration = clock.nanos(Ticks(survey.last_ticks()));
         let nodes = std::mem::take(&mut survey.nodes);
+        let samples = Samples::new(&survey.samples, &mut clock);
         Self {
             clock,
             merge: Merge::new(header),
@@ -70,6 +74,7 @@ impl Replay {
             stacks: Stacks::new(nodes, header.max_stack_depth),
             sites: Sites::default(),
             failures: Vec::new(),
+            samples,
             duration,
             steps: 0,
         }
@@ -99,6 +104,7 @@ impl Replay {
             return Ok(Outcome::Stopped);
         }
         self.merge.forget_buffers();
+        self.samples.finish(self.totals.global.live_bytes);
         self.pairing.finish(&mut self.totals, sink);
         self.duration = self.totals.finish(self.duration);
         Ok(Outcome::Whole)
@@ -125,6 +131,9 @@ impl Replay {
             stream: step.stream,
             thread: Thread(step.thread.0),
         };
+        if self.samples.are_before(by.at) {
+            self.samples.note(by.at, self.totals.global.live_bytes);
+        }
         self.totals.reach(by.at);
         match step.what {
             What::Made(made) => {

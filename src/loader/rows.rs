@@ -2,6 +2,8 @@
 //!
 //! Invariant: nothing in here knows where it came from or where it goes.
 
+use crate::recording::ScopeId;
+
 /// Nanoseconds since tracking was enabled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(in crate::loader) struct Nanos(pub(in crate::loader) u64);
@@ -44,6 +46,8 @@ pub(in crate::loader) struct Row {
     pub(in crate::loader) size: u64,
     /// Where.
     pub(in crate::loader) address: u64,
+    /// In which scope.
+    pub(in crate::loader) scope: ScopeId,
 }
 
 /// One row of `reallocs`.

@@ -9,7 +9,7 @@
 
 use std::collections::VecDeque;
 
-use crate::recording::{Decoder, Event, EventsHead, NodeId, StreamId, ThreadId, Ticks};
+use crate::recording::{Decoder, Event, EventsHead, NodeId, ScopeId, StreamId, ThreadId, Ticks};
 
 /// One thing that happened to one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +59,8 @@ pub(in crate::loader) struct Made {
     pub(in crate::loader) node: NodeId,
     /// Log2 of the alignment where above 16 bytes, else 0.
     pub(in crate::loader) align_log2: u8,
+    /// In which scope.
+    pub(in crate::loader) scope: ScopeId,
     /// How it was asked for.
     pub(in crate::loader) how: How,
 }
@@ -225,11 +227,11 @@ impl Stream {
 
     #[inline]
     fn step(&mut self, event: &Event) -> Step {
-        let thread = self.decoder.thread();
+        let (thread, scope) = (self.decoder.thread(), self.decoder.scope());
         let (at, what) = match *event {
             Event::Alloc { at, address, size, node, align_log2, zeroed } => {
                 let how = if zeroed { How::Zeroed } else { How::Alloc };
-                let made = Made { address: address.0, size: size.0, node, align_log2, how };
+                let made = Made { address: address.0, size: size.0, node, align_log2, scope, how };
                 (at, What::Made(made))
             }
             Event::Free { at, address } => (at, What::Freed { address: address.0 }),
@@ -239,6 +241,7 @@ impl Stream {
                     size: size.0,
                     node,
                     align_log2,
+                    scope,
                     how: How::Realloc { old: old.0 },
                 };
                 let began = self.hold(began);

@@ -18,8 +18,8 @@ use crate::loader::progress::Progress;
 use crate::loader::reader::{Blocks, Damage};
 use crate::loader::rows::LocationId;
 use crate::recording::{
-    Address, Block, BlockKind, ByteReader, ClockPair, Counters, EventsHead, FormatError, ModuleDef,
-    ModuleId, NodeDefs, NodeId, Seal, ThreadDef,
+    Address, Block, BlockKind, ByteReader, ClockPair, Counters, EventsHead, FormatError, MarkDef,
+    ModuleDef, ModuleId, NodeDefs, NodeId, SampleDef, ScopeDef, ScopeId, Seal, ThreadDef, Ticks,
 };
 
 /// How many blocks pass between two looks at the caller's wish to stop.
@@ -57,6 +57,28 @@ pub(in crate::loader) struct NamedThread {
     pub(in crate::loader) name: String,
 }
 
+/// Something that the program said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::loader) struct NamedMark {
+    /// When.
+    pub(in crate::loader) at: Ticks,
+    /// By whom.
+    pub(in crate::loader) thread: u32,
+    /// What, cleaned.
+    pub(in crate::loader) name: String,
+    /// The number that goes with it.
+    pub(in crate::loader) value: i64,
+}
+
+/// A scope that the program named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::loader) struct NamedScope {
+    /// The scope around it.
+    pub(in crate::loader) parent: ScopeId,
+    /// Its name, cleaned.
+    pub(in crate::loader) name: String,
+}
+
 /// Blocks and bytes of one kind or stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::loader) struct Tally {
@@ -77,6 +99,12 @@ pub(in crate::loader) struct Survey {
     pub(in crate::loader) clock_pairs: Vec<ClockPair>,
     /// By their numbers.
     pub(in crate::loader) threads: BTreeMap<u32, NamedThread>,
+    /// In the order of the file.
+    pub(in crate::loader) samples: Vec<SampleDef>,
+    /// In the order of the file.
+    pub(in crate::loader) marks: Vec<NamedMark>,
+    /// By their numbers.
+    pub(in crate::loader) scopes: BTreeMap<u32, NamedScope>,
     /// In the order of the file.
     pub(in crate::loader) modules: Vec<Module>,
     /// In the order of the file.
@@ -123,7 +151,9 @@ impl Survey {
     /// The last moment that the file names outside its events.
     pub(in crate::loader) fn last_ticks(&self) -> u64 {
         let pairs = self.clock_pairs.iter().map(|pair| pair.ticks.0);
-        pairs.chain(self.seal.map(|seal| seal.at.0)).max().unwrap_or(0)
+        let context = self.samples.iter().map(|sample| sample.at.0);
+        let context = context.chain(self.marks.iter().map(|mark| mark.at.0));
+        pairs.chain(context).chain(self.seal.map(|seal| seal.at.0)).max().unwrap_or(0)
     }
 }
 
@@ -157,8 +187,38 @@ impl Surveyor {
                 self.survey.seal = Some(Seal::read(payload)?);
                 Ok(())
             }
+            BlockKind::Samples => self.see_samples(payload),
+            BlockKind::Marks => self.see_marks(payload),
+            BlockKind::Scopes => self.see_scopes(payload),
             _ => Ok(()),
         }
+    }
+
+    fn see_samples(&mut self, payload: &[u8]) -> Result<(), FormatError> {
+        let mut input = ByteReader::new(payload, "a block of samples");
+        while let Some(sample) = SampleDef::read(&mut input)? {
+            self.survey.samples.push(sample);
+        }
+        Ok(())
+    }
+
+    fn see_marks(&mut self, payload: &[u8]) -> Result<(), FormatError> {
+        let mut input = ByteReader::new(payload, "a block of marks");
+        while let Some(mark) = MarkDef::read(&mut input)? {
+            let name = clean::text(&String::from_utf8_lossy(mark.name));
+            let (at, thread, value) = (mark.at, mark.thread.0, mark.value);
+            self.survey.marks.push(NamedMark { at, thread, name, value });
+        }
+        Ok(())
+    }
+
+    fn see_scopes(&mut self, payload: &[u8]) -> Result<(), FormatError> {
+        let mut input = ByteReader::new(payload, "a block of scopes");
+        while let Some(scope) = ScopeDef::read(&mut input)? {
+            let name = clean::text(&String::from_utf8_lossy(scope.name));
+            self.survey.scopes.insert(scope.id.0, NamedScope { parent: scope.parent, name });
+        }
+        Ok(())
     }
 
     fn see_modules(&mut self, payload: &[u8]) -> Result<(), FormatError> {
@@ -226,6 +286,9 @@ fn name(kind: BlockKind) -> (u8, &'static str) {
         BlockKind::Clock => (5, "clock pairs"),
         BlockKind::Counters => (6, "counters"),
         BlockKind::Seal => (7, "seal"),
+        BlockKind::Samples => (10, "samples"),
+        BlockKind::Marks => (11, "marks"),
+        BlockKind::Scopes => (12, "scopes"),
         _ => (u8::MAX, "unknown"),
     }
 }

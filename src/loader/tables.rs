@@ -1,7 +1,6 @@
 //! What was summed → tables.
 //!
-//! Reads: totals, names, the survey. Writes: all tables except `allocations` and `reallocs`,
-//! which were filled while the events passed.
+//! Reads: totals, names, the survey. Writes: all tables except those that were filled while the events passed.
 //!
 //! Invariant: rows go in by ascending key, so that every table is packed.
 
@@ -36,7 +35,7 @@ pub(in crate::loader) fn fill<P: Params>(
 }
 
 /// Tables whose size the query planner should know; counting them costs little.
-const SMALL_TABLES: [&str; 10] = [
+const SMALL_TABLES: [&str; 14] = [
     "frames",
     "backtrace_frames",
     "sites",
@@ -47,6 +46,10 @@ const SMALL_TABLES: [&str; 10] = [
     "tree_inverted",
     "threads",
     "modules",
+    "samples",
+    "marks",
+    "scopes",
+    "scope_sites",
 ];
 
 /// Tells the query planner how big the tables are, so that it begins a join with the small ones.

@@ -15,6 +15,7 @@ use crate::loader::hash::FastHash;
 use crate::loader::histogram::Histograms;
 use crate::loader::live::Live;
 use crate::loader::rows::{Nanos, Site, Thread};
+use crate::loader::scopes::Scopes;
 use crate::loader::sizes::Sizes;
 use crate::loader::slices::{Change, Curve, Slices};
 use crate::loader::stream::{How, Made};
@@ -135,6 +136,7 @@ pub(in crate::loader) struct Totals {
     pub(in crate::loader) global: Global,
     pub(in crate::loader) layouts: Layouts,
     pub(in crate::loader) sizes: Sizes,
+    pub(in crate::loader) scopes: Scopes,
     threads: Vec<ThreadTotals>,
     far_threads: BTreeMap<u32, ThreadTotals>,
     far_pairs: HashSet<(Site, Thread), FastHash>,
@@ -155,6 +157,7 @@ impl Totals {
             global: Global::default(),
             layouts: Layouts::new(),
             sizes: Sizes::default(),
+            scopes: Scopes::default(),
             threads: Vec::new(),
             far_threads: BTreeMap::new(),
             far_pairs: HashSet::default(),
@@ -230,6 +233,7 @@ impl Totals {
     ) -> u32 {
         let size = made.size;
         self.sizes.made(size);
+        self.scopes.made(made.scope, site, size);
         let of_thread = self.seen(thread, at);
         of_thread.allocations += 1;
         of_thread.bytes = of_thread.bytes.saturating_add(size);
@@ -360,6 +364,7 @@ impl Totals {
         let thread = self.thread(block.thread);
         thread.live_blocks += 1;
         thread.live_bytes = thread.live_bytes.saturating_add(block.size);
+        self.scopes.stays(block.scope, block.site, block.size);
         self.slices.stays(block.size, block.made);
     }
 

@@ -35,6 +35,12 @@ pub enum BlockKind {
     Counters,
     /// The recording was ended, and why: [`Seal`](crate::recording::Seal).
     Seal,
+    /// Memory of the process now and then: [`SampleDef`](crate::recording::SampleDef)s.
+    Samples,
+    /// What the program said: [`MarkDef`](crate::recording::MarkDef)s.
+    Marks,
+    /// Scopes that the program named: [`ScopeDef`](crate::recording::ScopeDef)s.
+    Scopes,
     /// Something that this version does not know.
     Unknown(u8),
 }
@@ -49,6 +55,9 @@ impl BlockKind {
             Self::Clock => 5,
             Self::Counters => 6,
             Self::Seal => 7,
+            Self::Samples => 10,
+            Self::Marks => 11,
+            Self::Scopes => 12,
             Self::Unknown(code) => code,
         }
     }
@@ -62,6 +71,9 @@ impl BlockKind {
             5 => Self::Clock,
             6 => Self::Counters,
             7 => Self::Seal,
+            10 => Self::Samples,
+            11 => Self::Marks,
+            12 => Self::Scopes,
             other => Self::Unknown(other),
         }
     }

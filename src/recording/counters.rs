@@ -73,6 +73,10 @@ counters! {
     FreshFrames = 50, "walk_fresh_frames";
     /// Unwind rules derived because no table had them.
     RulesDerived = 51, "walk_rules_derived";
+    /// Marks that were lost because too many waited to be written.
+    DroppedMarks = 60, "dropped_marks";
+    /// Scopes that could not be kept apart from the one around them because the table was full.
+    DroppedScopes = 61, "dropped_scopes";
     /// Nanoseconds that recorded threads waited for the recorder, all together.
     WaitedNs = 64, "waited_ns";
     /// Bytes written to the file.

@@ -10,15 +10,16 @@ use crate::recording::bytes::{ByteReader, unzigzag};
 use crate::recording::error::FormatError;
 use crate::recording::events::{
     ADDRESS_FAR, ADDRESS_LONG_FORM, Event, FLAG_ZEROED, Model, OP_ALLOC, OP_FAILED, OP_FREE,
-    OP_KEYFRAME, OP_REALLOC, OP_SKIP, OP_THREAD, TIME_ESCAPE,
+    OP_KEYFRAME, OP_REALLOC, OP_SCOPE, OP_SKIP, OP_THREAD, TIME_ESCAPE,
 };
-use crate::recording::ids::{Address, Bytes, NodeId, ThreadId, Ticks};
+use crate::recording::ids::{Address, Bytes, NodeId, ScopeId, ThreadId, Ticks};
 
 /// Reads one stream's events.
 #[derive(Clone, Debug)]
 pub struct Decoder {
     model: Model,
     thread: ThreadId,
+    scope: ScopeId,
     /// Whether a keyframe was seen: before it nothing can be said.
     begun: bool,
 }
@@ -32,7 +33,7 @@ impl Default for Decoder {
 impl Decoder {
     /// At a stream's beginning, or behind a gap: the next bytes must be a keyframe.
     pub const fn new() -> Self {
-        Self { model: Model::new(), thread: ThreadId(0), begun: false }
+        Self { model: Model::new(), thread: ThreadId(0), scope: ScopeId::NONE, begun: false }
     }
 
     /// The thread of the event that was decoded last.
@@ -40,8 +41,13 @@ impl Decoder {
         self.thread
     }
 
+    /// The scope of the event that was decoded last.
+    pub fn scope(&self) -> ScopeId {
+        self.scope
+    }
+
     /// Takes the next event off the front of `bytes`; `Ok(None)` when none is left. Keyframes,
-    /// skips and thread changes are taken in and not handed out.
+    /// skips and changes of thread and scope are taken in and not handed out.
     ///
     /// # Errors
     /// What is wrong with the bytes. The stream can't be decoded further than this, up to the
@@ -124,6 +130,7 @@ impl Decoder {
             OP_KEYFRAME => {
                 self.thread = ThreadId(input.u32()?);
                 self.model.reset(input.u64()?);
+                self.scope = ScopeId::NONE;
                 self.begun = true;
                 Ok(None)
             }
@@ -134,6 +141,10 @@ impl Decoder {
             }
             OP_THREAD => {
                 self.thread = ThreadId(input.u32()?);
+                Ok(None)
+            }
+            OP_SCOPE => {
+                self.scope = ScopeId(input.u32()?);
                 Ok(None)
             }
             OP_ALLOC => self.long_alloc(at, input).map(Some),

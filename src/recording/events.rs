@@ -11,7 +11,7 @@
 //! - Encoding writes one fixed-size buffer and can't fail.
 
 use crate::recording::bytes::{ByteWriter, zigzag};
-use crate::recording::ids::{Address, Bytes, NodeId, ThreadId, Ticks};
+use crate::recording::ids::{Address, Bytes, NodeId, ScopeId, ThreadId, Ticks};
 
 /// No encoder call writes more than this many bytes.
 pub const EVENT_BYTES_MAX: usize = 96;
@@ -33,6 +33,7 @@ pub(in crate::recording) const OP_ALLOC: u8 = 3;
 pub(in crate::recording) const OP_FREE: u8 = 4;
 pub(in crate::recording) const OP_REALLOC: u8 = 5;
 pub(in crate::recording) const OP_FAILED: u8 = 6;
+pub(in crate::recording) const OP_SCOPE: u8 = 7;
 
 pub(in crate::recording) const FLAG_ZEROED: u64 = 1;
 
@@ -197,6 +198,11 @@ impl Encoder {
     ) -> usize {
         let delta = self.delta(at);
         long_form(out, delta, OP_THREAD, |out| out.u32(thread.0))
+    }
+
+    /// The events from here on happen in `scope`, until the next keyframe says that they don't.
+    pub fn scope(&mut self, out: &mut [u8; EVENT_BYTES_MAX], scope: ScopeId) -> usize {
+        long_form(out, 0, OP_SCOPE, |out| out.u32(scope.0))
     }
 
     /// A block was handed out, with natural alignment and not zeroed.

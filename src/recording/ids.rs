@@ -29,6 +29,16 @@ pub struct StreamId(pub u32);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModuleId(pub u32);
 
+/// A scope that the program named, inside its parents. Numbered from 1; the numbers hold for the
+/// life of the process, so that those of a recording need not begin at 1 or be without gaps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ScopeId(pub u32);
+
+impl ScopeId {
+    /// In no scope.
+    pub const NONE: Self = Self(0);
+}
+
 /// A stack: the node's return address on top of its parent's stack.
 ///
 /// Ids below [`NodeId::FIRST`] are not defined by the file; they say how a stack begins.

@@ -13,6 +13,7 @@
 mod header;
 mod block;
 mod definitions;
+mod context;
 mod counters;
 mod decode;
 mod events;
@@ -22,6 +23,7 @@ mod error;
 
 pub use block::{BLOCK_HEADER_BYTES, Block, BlockHeader, BlockKind, PAYLOAD_BYTES_MAX, SYNC};
 pub use bytes::{ByteReader, ByteWriter};
+pub use context::{MarkDef, SampleDef, ScopeDef};
 pub use counters::{Counter, Counters};
 pub use decode::Decoder;
 pub use definitions::{
@@ -31,4 +33,4 @@ pub use definitions::{
 pub use error::FormatError;
 pub use events::{EVENT_BYTES_MAX, Encoder, Event};
 pub use header::{ClockKind, HEADER_BYTES, Header, MAGIC, VERSION};
-pub use ids::{Address, Bytes, ModuleId, NodeId, StreamId, ThreadId, Ticks};
+pub use ids::{Address, Bytes, ModuleId, NodeId, ScopeId, StreamId, ThreadId, Ticks};

@@ -3,7 +3,7 @@
 use crate::database::{
     CancelToken, Database, Limits, Params, QueryError, QueryErrorKind, Table, Value,
 };
-use crate::report::{Growth, Loss, Report, Suspect, Temporary};
+use crate::report::{Growth, Loss, Memory, Report, Suspect, Temporary};
 
 /// Slices of the second half below which a line through them says nothing.
 const SLICES_MIN: usize = 8;
@@ -53,6 +53,15 @@ fn totals(reader: &Reader<'_>, report: &mut Report) -> Result<(), QueryError> {
     report.duration_ns = number("duration_ns");
     report.peak_after = number("peak_after");
     report.ending = fact("ending").and_then(Value::as_str).map(str::to_owned);
+    let known = |key: &str| fact(key).and_then(Value::as_i64);
+    report.memory = known("rss_bytes").map(|rss_bytes| Memory {
+        rss_bytes,
+        rss_max_bytes: number("rss_max_bytes"),
+        live_bytes: number("rss_live_bytes"),
+        recorder_bytes: number("recorder_bytes"),
+        cgroup_bytes: known("cgroup_bytes"),
+        cgroup_limit_bytes: known("cgroup_limit_bytes"),
+    });
     let sums = reader.rows(
         "SELECT sum(allocations) AS allocations, sum(allocated_bytes) AS bytes, sum(frees) AS frees, \
          max(peak_bytes) AS peak FROM timeline",

@@ -49,6 +49,8 @@ pub(crate) struct Report {
     pub live_bytes: i64,
     /// Blocks alive at the end.
     pub live_blocks: i64,
+    /// Memory of the process; `None` where the system did not tell.
+    pub memory: Option<Memory>,
     /// Threads that were recorded.
     pub threads: i64,
     /// Distinct backtraces.
@@ -63,6 +65,31 @@ pub(crate) struct Report {
     pub temporaries: Vec<Temporary>,
     /// What was lost, only what is not zero.
     pub losses: Vec<Loss>,
+}
+
+/// Memory of the process as the system saw it, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Memory {
+    /// Resident at the last sample.
+    pub rss_bytes: i64,
+    /// Most resident at any sample.
+    pub rss_max_bytes: i64,
+    /// Alive on the recorded heap at the last sample.
+    pub live_bytes: i64,
+    /// Most that the recorder itself needed; 0: not known.
+    pub recorder_bytes: i64,
+    /// What the control group was charged with at the last sample.
+    pub cgroup_bytes: Option<i64>,
+    /// Its limit.
+    pub cgroup_limit_bytes: Option<i64>,
+}
+
+impl Memory {
+    /// The share of the resident memory that live blocks explain, from 0; above 1 where they were
+    /// asked for and not touched.
+    pub(crate) fn explained(&self) -> f64 {
+        self.live_bytes as f64 / self.rss_bytes.max(1) as f64
+    }
 }
 
 /// A straight line through the live bytes of the second half of the run.

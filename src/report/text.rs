@@ -5,7 +5,7 @@
 use std::io::{self, Write};
 
 use crate::database::{clean, human};
-use crate::report::{Report, sparkline};
+use crate::report::{Memory, Report, sparkline};
 
 /// Columns of the curve.
 const CURVE_WIDTH: usize = 60;
@@ -71,6 +71,9 @@ pub(super) fn summary(report: &Report) -> Vec<(&'static str, String)> {
         ),
         ("live bytes", sparkline(&report.curve, CURVE_WIDTH)),
     ];
+    if let Some(memory) = &report.memory {
+        lines.push(("memory", of_process(memory)));
+    }
     if let Some(growth) = report.growth {
         let sign = if growth.bytes_per_hour >= 0.0 { "+" } else { "" };
         let rate = human::bytes(growth.bytes_per_hour.round());
@@ -84,4 +87,28 @@ pub(super) fn summary(report: &Report) -> Vec<(&'static str, String)> {
         Some(ending) => lines.push(("ending", format!("{ending}: the recording is not whole"))),
     }
     lines
+}
+
+/// Memory of the process, and how much of it the recorded heap explains.
+fn of_process(memory: &Memory) -> String {
+    let bytes = |bytes: i64| human::bytes(bytes as f64);
+    let mut text = format!(
+        "RSS {} at the end, {} at most; live blocks are {} of it",
+        bytes(memory.rss_bytes),
+        bytes(memory.rss_max_bytes),
+        human::share(memory.explained()),
+    );
+    if memory.recorder_bytes > 0 {
+        text.push_str(&format!(", the recorder at most {}", bytes(memory.recorder_bytes)));
+    }
+    match (memory.cgroup_bytes, memory.cgroup_limit_bytes) {
+        (Some(charged), Some(limit)) => {
+            text.push_str(&format!("; control group {} of {}", bytes(charged), bytes(limit)));
+        }
+        (Some(charged), None) => {
+            text.push_str(&format!("; control group {}", bytes(charged)));
+        }
+        (None, _) => {}
+    }
+    text
 }

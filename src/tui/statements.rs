@@ -19,6 +19,8 @@ pub const FACTS: &str = "\
 SELECT (SELECT value FROM meta WHERE key = 'duration_ns') AS duration_ns,
   (SELECT value FROM meta WHERE key = 'peak_after') AS peak_after,
   (SELECT max(peak_bytes) FROM timeline) AS peak_bytes,
+  (SELECT value FROM meta WHERE key = 'rss_bytes') AS rss_bytes,
+  (SELECT value FROM meta WHERE key = 'rss_live_bytes') AS rss_live_bytes,
   (SELECT sum(count) FROM losses) AS losses,
   sum(allocations) AS allocations, sum(live_blocks) AS live_blocks, sum(live_bytes) AS live_bytes
 FROM threads";

@@ -4,8 +4,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use rheaper::recording::{
     Address, Block, BlockHeader, BlockKind, Bytes, Counter, Counters, Decoder, EVENT_BYTES_MAX,
-    Encoder, Event, FormatError, Header, ModuleDef, NodeDefs, NodeId, NodesHead, Seal, ThreadDef,
-    ThreadId, Ticks,
+    Encoder, Event, FormatError, Header, MarkDef, ModuleDef, NodeDefs, NodeId, NodesHead,
+    SampleDef, ScopeDef, ScopeId, Seal, ThreadDef, ThreadId, Ticks,
 };
 use rheaper::recording::{ByteReader, ByteWriter, EventsHead};
 
@@ -108,7 +108,40 @@ proptest! {
         while let Ok(Some(_)) = ModuleDef::read(&mut input) {}
         let mut input = ByteReader::new(&bytes, "test");
         while let Ok(Some(_)) = ThreadDef::read(&mut input) {}
+        let mut input = ByteReader::new(&bytes, "test");
+        while let Ok(Some(_)) = SampleDef::read(&mut input) {}
+        let mut input = ByteReader::new(&bytes, "test");
+        while let Ok(Some(_)) = MarkDef::read(&mut input) {}
+        let mut input = ByteReader::new(&bytes, "test");
+        while let Ok(Some(_)) = ScopeDef::read(&mut input) {}
         prop_assert!(Block::resync(&bytes) >= usize::from(!bytes.is_empty()));
+    }
+
+    #[test]
+    fn context_comes_back(
+        at in any::<u64>(),
+        bytes in vec(proptest::option::of(0..u64::MAX), 3),
+        value in any::<i64>(),
+        name in vec(any::<u8>(), 0..100),
+        (parent, further) in (0_u32..1_000_000, 1_u32..1_000_000),
+    ) {
+        let (at, name, id) = (Ticks(at), &name[..], ScopeId(parent + further));
+        let bytes: Vec<_> = bytes.into_iter().map(|bytes| bytes.map(Bytes)).collect();
+        let sample = SampleDef { at, rss: bytes[0], cgroup: bytes[1], cgroup_limit: bytes[2] };
+        let mark = MarkDef { at, thread: ThreadId(parent), value, name };
+        let scope = ScopeDef { id, parent: ScopeId(parent), name };
+        let mut buffer = [0; 1_000];
+        let mut out = ByteWriter::new(&mut buffer);
+        sample.write(&mut out);
+        let samples = out.len();
+        mark.write(&mut out);
+        let marks = out.len();
+        scope.write(&mut out);
+        let scopes = out.finish().unwrap();
+        let input = |from: usize, to: usize| ByteReader::new(&buffer[from..to], "test");
+        prop_assert_eq!(SampleDef::read(&mut input(0, samples)), Ok(Some(sample)));
+        prop_assert_eq!(MarkDef::read(&mut input(samples, marks)), Ok(Some(mark)));
+        prop_assert_eq!(ScopeDef::read(&mut input(marks, scopes)), Ok(Some(scope)));
     }
 
     #[test]

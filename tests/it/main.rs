@@ -17,6 +17,7 @@ mod heap;
 mod heap_write;
 mod load;
 mod support;
+mod load_context;
 mod load_damage;
 mod load_rollups;
 mod load_schema;

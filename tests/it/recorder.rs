@@ -134,7 +134,9 @@ fn dump(database: &Path) -> Vec<String> {
              OR key LIKE 'walk%' OR key LIKE '%monotonic%' OR key LIKE 'recorder%'
              OR key LIKE '%bytes_written%' OR key LIKE 'loaded%' OR key LIKE 'flush%'
              OR key LIKE 'path%' OR key LIKE 'source%' OR key LIKE 'waited%'
-             OR key LIKE '%ticks%' OR key LIKE 'duration%' OR key LIKE 'file%';
+             OR key LIKE '%ticks%' OR key LIKE 'duration%' OR key LIKE 'file%'
+             OR key LIKE 'rss%' OR key LIKE 'cgroup%';
+         DELETE FROM samples; DELETE FROM sqlite_stat1 WHERE tbl = 'samples';
          UPDATE threads SET os_id = 0; UPDATE modules SET loaded_after = 0;",
     );
     sqlite3(&copy, ".dump")

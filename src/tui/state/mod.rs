@@ -78,6 +78,9 @@ pub struct Facts {
     pub live_bytes: i64,
     /// Alive at the end.
     pub live_blocks: i64,
+    /// Resident memory of the process at its last sample, and what of the heap was alive then;
+    /// `None`: not known.
+    pub rss: Option<(i64, i64)>,
     /// Most alive at once.
     pub peak_bytes: i64,
     /// When that was.

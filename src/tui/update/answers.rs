@@ -138,6 +138,8 @@ fn facts(app: &mut App, table: &Table) -> Vec<Effect> {
     let known = app.facts.duration_ns;
     app.facts.duration_ns = Some(whole("duration_ns"));
     app.facts.peak_after = whole("peak_after");
+    let resident = table.get(0, "rss_bytes").and_then(number);
+    app.facts.rss = resident.map(|rss| (rss, whole("rss_live_bytes")));
     app.facts.peak_bytes = whole("peak_bytes");
     app.facts.losses = whole("losses");
     app.facts.allocations = whole("allocations");

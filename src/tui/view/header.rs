@@ -1,4 +1,5 @@
-//! The first row: which file, how long, what lives and what lived at the peak.
+//! The first row: which file, how long, what lives, what of the process that is, and what lived at the
+//! peak.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -26,9 +27,14 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         0 => String::new(),
         losses => format!("! {} lost", human::count(losses)),
     };
+    let rss = facts.rss.map(|(rss, live)| {
+        let share = human::share(live as f64 / rss.max(1) as f64);
+        format!("{} ({share} live)", bytes(rss))
+    });
     let parts = [
         ("", time(duration)),
         ("live ", bytes(facts.live_bytes)),
+        ("rss ", rss.unwrap_or_default()),
         ("peak ", format!("{} at {}", bytes(facts.peak_bytes), time(facts.peak_after))),
         ("", format!("{} allocations", human::count_short(facts.allocations as f64))),
         ("", losses),

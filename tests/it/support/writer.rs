@@ -7,8 +7,8 @@ use std::io::Write;
 
 use rheaper::recording::{
     Address, BlockHeader, BlockKind, ByteWriter, Bytes, ClockPair, Counters, EVENT_BYTES_MAX,
-    Encoder, Event, EventsHead, Header, ModuleDef, NodeId, NodesHead, Seal, SealReason, StreamId,
-    ThreadDef, ThreadId, Ticks,
+    Encoder, Event, EventsHead, Header, MarkDef, ModuleDef, NodeId, NodesHead, SampleDef, ScopeDef,
+    ScopeId, Seal, SealReason, StreamId, ThreadDef, ThreadId, Ticks,
 };
 
 /// Events between two keyframes of a stream.
@@ -19,6 +19,7 @@ struct Stream {
     thread: Option<ThreadId>,
     bytes: Vec<u8>,
     keyframe: Option<u32>,
+    scope: ScopeId,
     written: u64,
     events: u32,
 }
@@ -29,6 +30,8 @@ pub struct Writer<W> {
     streams: Vec<Stream>,
     nodes: Vec<(NodeId, NodeId, Address)>,
     next_node: u32,
+    /// The scope of what comes next, whatever stream it is on.
+    scope: ScopeId,
 }
 
 /// A header as tests want it: a tick is a nanosecond.
@@ -49,7 +52,13 @@ pub fn plain_header() -> Header {
 impl<W: Write> Writer<W> {
     pub fn new(mut out: W, header: &Header) -> Self {
         out.write_all(&header.to_bytes()).unwrap();
-        Self { out, streams: Vec::new(), nodes: Vec::new(), next_node: NodeId::FIRST.0 }
+        Self {
+            out,
+            streams: Vec::new(),
+            nodes: Vec::new(),
+            next_node: NodeId::FIRST.0,
+            scope: ScopeId::NONE,
+        }
     }
 
     pub fn block(&mut self, kind: BlockKind, payload: &[u8]) {
@@ -88,6 +97,30 @@ impl<W: Write> Writer<W> {
         self.small_block(BlockKind::Counters, |out| counters.write(out));
     }
 
+    /// Resident bytes, those of the control group, and its limit.
+    pub fn sample(&mut self, at: u64, [rss, cgroup, limit]: [Option<u64>; 3]) {
+        let bytes = |value: Option<u64>| value.map(Bytes);
+        let (rss, cgroup, cgroup_limit) = (bytes(rss), bytes(cgroup), bytes(limit));
+        let sample = SampleDef { at: Ticks(at), rss, cgroup, cgroup_limit };
+        self.small_block(BlockKind::Samples, |out| sample.write(out));
+    }
+
+    pub fn mark(&mut self, at: u64, thread: u32, name: &str, value: i64) {
+        let name = name.as_bytes();
+        let mark = MarkDef { at: Ticks(at), thread: ThreadId(thread), value, name };
+        self.small_block(BlockKind::Marks, |out| mark.write(out));
+    }
+
+    pub fn scope(&mut self, id: u32, parent: u32, name: &str) {
+        let scope = ScopeDef { id: ScopeId(id), parent: ScopeId(parent), name: name.as_bytes() };
+        self.small_block(BlockKind::Scopes, |out| scope.write(out));
+    }
+
+    /// What follows happens in a scope; 0: in none.
+    pub fn enter(&mut self, scope: u32) {
+        self.scope = ScopeId(scope);
+    }
+
     pub fn seal(&mut self, at: u64) {
         let seal = Seal { at: Ticks(at), reason: SealReason::Disabled, os_error: 0 };
         self.small_block(BlockKind::Seal, |out| seal.write(out));
@@ -114,6 +147,7 @@ impl<W: Write> Writer<W> {
                 thread: None,
                 bytes: Vec::new(),
                 keyframe: None,
+                scope: ScopeId::NONE,
                 written: 0,
                 events: 0,
             });
@@ -129,11 +163,17 @@ impl<W: Write> Writer<W> {
             stream.keyframe.get_or_insert(stream.bytes.len() as u32);
             let len = stream.encoder.keyframe(&mut out, at, thread);
             stream.bytes.extend_from_slice(&out[..len]);
+            stream.scope = ScopeId::NONE;
         } else if stream.thread != Some(thread) {
             let len = stream.encoder.thread(&mut out, at, thread);
             stream.bytes.extend_from_slice(&out[..len]);
         }
         stream.thread = Some(thread);
+        if stream.scope != self.scope {
+            stream.scope = self.scope;
+            let len = stream.encoder.scope(&mut out, self.scope);
+            stream.bytes.extend_from_slice(&out[..len]);
+        }
         stream.events += 1;
         let len = encode(&mut stream.encoder, &mut out, event);
         stream.bytes.extend_from_slice(&out[..len]);

@@ -1,0 +1,53 @@
+//! Sums over the blocks that were made in scopes.
+//!
+//! Reads: what pairing says about each block. Writes: sums by scope and site.
+//!
+//! Invariant: a block belongs to the innermost scope that it was made in, and to no other.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::loader::hash::FastHash;
+use crate::loader::rows::Site;
+use crate::recording::ScopeId;
+
+/// Everything that is summed for a site in a scope, as in the table `scope_sites`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the columns of `scope_sites`, documented in schema.sql")]
+pub(in crate::loader) struct ScopeTotals {
+    pub(in crate::loader) allocations: u64,
+    pub(in crate::loader) bytes: u64,
+    pub(in crate::loader) live_blocks: u64,
+    pub(in crate::loader) live_bytes: u64,
+}
+
+/// The sums of all scopes.
+#[derive(Debug, Default)]
+pub(in crate::loader) struct Scopes {
+    sums: HashMap<(ScopeId, Site), ScopeTotals, FastHash>,
+}
+
+impl Scopes {
+    /// A block was made.
+    #[inline]
+    pub(in crate::loader) fn made(&mut self, scope: ScopeId, site: Site, size: u64) {
+        if scope != ScopeId::NONE {
+            let sums = self.sums.entry((scope, site)).or_default();
+            sums.allocations += 1;
+            sums.bytes = sums.bytes.saturating_add(size);
+        }
+    }
+
+    /// A block is alive at the end.
+    pub(in crate::loader) fn stays(&mut self, scope: ScopeId, site: Site, size: u64) {
+        if scope != ScopeId::NONE {
+            let sums = self.sums.entry((scope, site)).or_default();
+            sums.live_blocks += 1;
+            sums.live_bytes = sums.live_bytes.saturating_add(size);
+        }
+    }
+
+    /// All sums, by scope, then by site.
+    pub(in crate::loader) fn sorted(&self) -> BTreeMap<(ScopeId, Site), ScopeTotals> {
+        self.sums.iter().map(|(key, sums)| (*key, *sums)).collect()
+    }
+}

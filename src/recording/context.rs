@@ -1,0 +1,120 @@
+//! What was going on beside the events: memory of the process, marks, scopes.
+//!
+//! Invariant: a scope's parent has a smaller number, so a chain of parents always ends.
+
+use crate::recording::bytes::{ByteReader, ByteWriter};
+use crate::recording::error::FormatError;
+use crate::recording::ids::{Bytes, ScopeId, ThreadId, Ticks};
+
+/// What the process needed at one moment. One entry of a `Samples` payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SampleDef {
+    /// When.
+    pub at: Ticks,
+    /// Resident memory of the process.
+    pub rss: Option<Bytes>,
+    /// Memory that its control group is charged with.
+    pub cgroup: Option<Bytes>,
+    /// The smallest limit of that group and those around it.
+    pub cgroup_limit: Option<Bytes>,
+}
+
+/// On disk: the value is not known.
+const UNKNOWN: u64 = u64::MAX;
+
+impl SampleDef {
+    /// Bytes of an entry.
+    pub const BYTES: usize = 32;
+
+    /// Appends this entry.
+    pub fn write(&self, out: &mut ByteWriter<'_>) {
+        out.u64(self.at.0);
+        for value in [self.rss, self.cgroup, self.cgroup_limit] {
+            out.u64(value.map_or(UNKNOWN, |bytes| bytes.0));
+        }
+    }
+
+    /// Takes one entry; `Ok(None)` at the end of the payload.
+    pub fn read(input: &mut ByteReader<'_>) -> Result<Option<Self>, FormatError> {
+        if input.is_empty() {
+            return Ok(None);
+        }
+        let at = Ticks(input.u64()?);
+        let mut value = || Ok(Some(input.u64()?).filter(|value| *value != UNKNOWN).map(Bytes));
+        Ok(Some(Self { at, rss: value()?, cgroup: value()?, cgroup_limit: value()? }))
+    }
+}
+
+/// Something that the program said. One entry of a `Marks` payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MarkDef<'a> {
+    /// When.
+    pub at: Ticks,
+    /// By whom.
+    pub thread: ThreadId,
+    /// The number that goes with it.
+    pub value: i64,
+    /// What; bytes, not necessarily UTF-8.
+    pub name: &'a [u8],
+}
+
+impl<'a> MarkDef<'a> {
+    /// Bytes of an entry without its name.
+    pub const HEAD_BYTES: usize = 22;
+
+    /// Appends this entry.
+    pub fn write(&self, out: &mut ByteWriter<'_>) {
+        out.u64(self.at.0);
+        out.u32(self.thread.0);
+        out.u64(self.value.cast_unsigned());
+        out.text(self.name);
+    }
+
+    /// Takes one entry; `Ok(None)` at the end of the payload.
+    pub fn read(input: &mut ByteReader<'a>) -> Result<Option<Self>, FormatError> {
+        if input.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            at: Ticks(input.u64()?),
+            thread: ThreadId(input.u32()?),
+            value: input.u64()?.cast_signed(),
+            name: input.text()?,
+        }))
+    }
+}
+
+/// A scope: a name inside another scope. One entry of a `Scopes` payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScopeDef<'a> {
+    /// Its number.
+    pub id: ScopeId,
+    /// The scope around it; [`ScopeId::NONE`]: none.
+    pub parent: ScopeId,
+    /// Its name; bytes, not necessarily UTF-8.
+    pub name: &'a [u8],
+}
+
+impl<'a> ScopeDef<'a> {
+    /// Bytes of an entry without its name.
+    pub const HEAD_BYTES: usize = 10;
+
+    /// Appends this entry.
+    pub fn write(&self, out: &mut ByteWriter<'_>) {
+        out.u32(self.id.0);
+        out.u32(self.parent.0);
+        out.text(self.name);
+    }
+
+    /// Takes one entry; `Ok(None)` at the end of the payload.
+    pub fn read(input: &mut ByteReader<'a>) -> Result<Option<Self>, FormatError> {
+        if input.is_empty() {
+            return Ok(None);
+        }
+        let (id, parent) = (ScopeId(input.u32()?), ScopeId(input.u32()?));
+        if parent >= id {
+            return Err(FormatError::Invalid("a scope's parent"));
+        }
+        Ok(Some(Self { id, parent, name: input.text()? }))
+    }
+}
