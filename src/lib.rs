@@ -28,6 +28,9 @@ mod prompt;
 mod report;
 
 #[cfg(feature = "cli")]
+mod export;
+
+#[cfg(feature = "cli")]
 mod output;
 
 #[cfg(feature = "cli")]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::export::request::{Format as ExportFormat, Measure};
 use crate::output::Format;
 
 /// Ask your heap: what was allocated, where, when, and why is it still there?
@@ -62,6 +63,8 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// What is in a recording, and what was lost
     Info(InfoArgs),
+    /// Write a flamegraph, a profile or tables for other tools
+    Export(ExportArgs),
     /// Record a small leaky service in this binary, load it, and explore it
     #[cfg(feature = "collector")]
     Demo(DemoArgs),
@@ -212,6 +215,55 @@ pub(crate) struct CheckArgs {
 pub(crate) struct InfoArgs {
     /// A recording
     pub recording: PathBuf,
+}
+
+/// `rheaper export`
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  rheaper export heap.db --format svg -o leaks.svg           what was never freed, as a flamegraph
+  rheaper export heap.db --format pprof -o heap.pb.gz        go tool pprof -http : heap.pb.gz
+  rheaper export heap.db --format folded --measure allocated --blocks
+  rheaper export heap.db --format svg --from 10m --to 20m --measure leaked -o window.svg
+  rheaper export heap.db --format svg --query never_freed_older_than --param age=10m -o old.svg
+  rheaper export heap.db --format folded --sql 'SELECT bt, temporary FROM sites' --weight temporary
+
+docs/EXPORT.md says what each format is for, and how to open it.")]
+pub(crate) struct ExportArgs {
+    /// The database
+    pub database: PathBuf,
+    /// What to write
+    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    pub format: ExportFormat,
+    /// The file to write; `-`, or without it, stdout
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Replace a file that exists
+    #[arg(long)]
+    pub force: bool,
+    /// Which blocks count; where a format holds all measures, which one is shown first
+    #[arg(short, long, value_enum, default_value_t, value_name = "MEASURE")]
+    pub measure: Measure,
+    /// Count blocks instead of their bytes
+    #[arg(long)]
+    pub blocks: bool,
+    /// Only blocks made at this time or later, such as 90s
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// Only blocks made until this time, and alive means: at this time
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+    /// Only the backtraces, or the blocks, that a canned query answers with
+    #[arg(short, long, value_name = "NAME", conflicts_with = "sql")]
+    pub query: Option<String>,
+    /// A parameter of the query; may be repeated
+    #[arg(short, long, value_name = "NAME=VALUE", requires = "query")]
+    pub param: Vec<String>,
+    /// The same for a statement of your own
+    #[arg(long, value_name = "SQL")]
+    pub sql: Option<String>,
+    /// The column of that answer with the weight of a row's backtrace `bt`
+    #[arg(long, value_name = "COLUMN")]
+    pub weight: Option<String>,
 }
 
 /// `rheaper demo`

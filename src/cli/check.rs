@@ -52,7 +52,8 @@ pub(crate) fn check(args: &CheckArgs, cancel: &CancelToken) -> Result<(), Failur
     Err(Failure::question(format!("check failed: {}: {}", canned.name, faults.join("; "))))
 }
 
-fn params(canned: &Canned, typed: &[String]) -> Result<Params, Failure> {
+/// The values of `NAME=VALUE` words, and the defaults of the others.
+pub(crate) fn params(canned: &Canned, typed: &[String]) -> Result<Params, Failure> {
     let mut given = Vec::new();
     for pair in typed {
         let pair = pair.split_once('=');

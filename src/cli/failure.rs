@@ -6,6 +6,7 @@ use std::io;
 use std::process::ExitCode;
 
 use crate::database::{OpenError, QueryError, QueryErrorKind};
+use crate::export::error::ExportError;
 use crate::interrupt;
 use crate::loader::{LoadError, LoadErrorKind};
 
@@ -81,6 +82,17 @@ impl From<LoadError> for Failure {
         match error.kind() {
             LoadErrorKind::Interrupted => Self::interrupted(),
             _ => Self::file(error.to_string()),
+        }
+    }
+}
+
+impl From<ExportError> for Failure {
+    fn from(error: ExportError) -> Self {
+        match error {
+            ExportError::Query(error) => error.into(),
+            ExportError::Io(error) => error.into(),
+            ExportError::Request(sentence) => Self::usage(sentence),
+            ExportError::Target(sentence) => Self::file(sentence),
         }
     }
 }

@@ -11,6 +11,7 @@ mod sql;
 mod query;
 mod check;
 mod info;
+mod export;
 mod generate;
 pub(crate) mod open;
 pub(crate) mod ask;
@@ -68,6 +69,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Some(Command::Report(args)) => print_report(&args, &cancel),
         Some(Command::Check(args)) => check::check(&args, &cancel),
         Some(Command::Info(args)) => info::info(&args),
+        Some(Command::Export(args)) => export::export(&args, &cancel),
         #[cfg(feature = "collector")]
         Some(Command::Demo(args)) => demo(&args, &cancel),
         Some(Command::Completions(args)) => generate::completions(&args),

@@ -348,9 +348,19 @@ fn completions_and_manual_pages_are_made() {
 fn the_help_of_every_command_has_an_example() {
     let place = Place::new(5);
     let help = place.run(&["--help"]).out;
-    for command in
-        ["load", "tui", "sql", "query", "report", "check", "info", "demo", "completions", "man"]
-    {
+    for command in [
+        "load",
+        "tui",
+        "sql",
+        "query",
+        "report",
+        "check",
+        "info",
+        "export",
+        "demo",
+        "completions",
+        "man",
+    ] {
         assert!(help.contains(&format!("\n  {command} ")), "{help}");
         let help = place.run(&[command, "--help"]).out;
         assert!(help.contains("Example"), "{help}");

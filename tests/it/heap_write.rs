@@ -191,14 +191,26 @@ impl Heap {
         for (name, count) in &self.losses {
             insert(db, "losses", params![name, count, "something was lost"]);
         }
+        let sum = |counts: &dyn Fn(&Block) -> bool| {
+            let blocks: Vec<&Block> = self.blocks.iter().filter(|block| counts(block)).collect();
+            (blocks.len() as i64, blocks.iter().map(|block| block.size).sum::<i64>())
+        };
+        let (all, live) = (sum(&|_| true), sum(&|block| block.freed.is_none()));
+        let peak_after = self.peak().1;
+        let peak = sum(&|block| {
+            block.made <= peak_after && block.freed.is_none_or(|freed| freed > peak_after)
+        });
         for (key, value) in [
             ("duration_ns", self.duration),
-            ("peak_after", self.peak().1),
-            ("allocations", self.blocks.len() as i64),
-            (
-                "live_blocks",
-                self.blocks.iter().filter(|block| block.freed.is_none()).count() as i64,
-            ),
+            ("pid", 4711),
+            ("started_unix_ns", 1_767_225_600_000_000_000),
+            ("peak_after", peak_after),
+            ("peak_blocks", peak.0),
+            ("peak_bytes", peak.1),
+            ("allocations", all.0),
+            ("bytes", all.1),
+            ("live_blocks", live.0),
+            ("live_bytes", live.1),
             ("slices", self.slices),
             ("slice_ns", self.width),
             ("slices_a_point", self.group),

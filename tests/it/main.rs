@@ -6,6 +6,8 @@ mod format;
 mod cli;
 mod cli_load;
 mod cli_check;
+mod export;
+mod export_names;
 mod gate;
 mod prompt;
 mod queries;

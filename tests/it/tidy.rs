@@ -13,6 +13,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("database", &[]),
     ("loader", &["recording", "database"]),
     ("tui", &["database"]),
+    ("export", &["database"]),
 ];
 
 /// Lines of a file, tests in it not counted: habitually 500, never more than this.

@@ -1,0 +1,51 @@
+//! Why an export failed.
+
+use std::fmt;
+use std::io;
+
+use crate::database::QueryError;
+
+/// Why an export failed.
+#[derive(Debug)]
+pub(crate) enum ExportError {
+    /// The database could not answer.
+    Query(QueryError),
+    /// The writer failed.
+    Io(io::Error),
+    /// What was asked for makes no sense; a sentence.
+    Request(String),
+    /// The file can't be written, or must not be; a sentence that names it.
+    Target(String),
+}
+
+impl fmt::Display for ExportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Query(error) => error.fmt(f),
+            Self::Io(error) => write!(f, "can't write: {error}"),
+            Self::Request(sentence) | Self::Target(sentence) => f.write_str(sentence),
+        }
+    }
+}
+
+impl std::error::Error for ExportError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Query(error) => Some(error),
+            Self::Io(error) => Some(error),
+            Self::Request(_) | Self::Target(_) => None,
+        }
+    }
+}
+
+impl From<QueryError> for ExportError {
+    fn from(error: QueryError) -> Self {
+        Self::Query(error)
+    }
+}
+
+impl From<io::Error> for ExportError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}

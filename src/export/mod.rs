@@ -1,0 +1,59 @@
+//! Exports: what a database knows, in the formats of other tools.
+//!
+//! Reads: a database. Writes: one format to any writer, or a table each into a directory.
+//!
+//! Invariants:
+//! - Memory grows with distinct backtraces and frames, never with allocations.
+//! - Names reach every format by its own rules of escaping; no byte of a recording can begin
+//!   something else there.
+//! - What is left out of an export is counted and said.
+
+mod folded;
+mod svg;
+mod pprof;
+pub(crate) mod target;
+mod stacks;
+mod weights;
+pub(crate) mod request;
+mod names;
+pub(crate) mod error;
+
+use std::io::Write;
+
+use crate::database::Database;
+use crate::export::error::ExportError;
+use crate::export::request::{Format, Request};
+use crate::export::stacks::Stacks;
+
+/// What was written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Summary {
+    /// What `count` counts.
+    pub of: &'static str,
+    /// How many of them were written.
+    pub count: u64,
+    /// Backtraces that were left out, as a format has no negative weights.
+    pub negative: u64,
+}
+
+/// Writes one format of backtraces and weights.
+///
+/// # Errors
+/// If the question fails, the request makes no sense for this database, or the writer fails.
+pub(crate) fn export(
+    database: &Database,
+    request: &Request<'_>,
+    out: &mut dyn Write,
+) -> Result<Summary, ExportError> {
+    let stacks = Stacks::gather(database, request)?;
+    match request.format {
+        Format::Folded => folded::write(&stacks, out),
+        Format::Svg => svg::write(&stacks, request, &title(database), out),
+        Format::Pprof => pprof::write(&stacks, database, request, out),
+    }
+}
+
+/// What an export is called where it has a title: the database's file name.
+fn title(database: &Database) -> String {
+    database.path().file_name().unwrap_or_default().to_string_lossy().into_owned()
+}

@@ -1,0 +1,139 @@
+//! What is asked of an export.
+//!
+//! Reads and writes nothing: plain types, some of them parsed by clap.
+
+use crate::database::{CancelToken, Limits, Params};
+
+/// What is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// One line a backtrace, outermost function first: for flamegraph tools, grep and awk
+    Folded,
+    /// A flamegraph, for a browser
+    Svg,
+    /// A gzipped protobuf, for `go tool pprof` and the services that read it
+    Pprof,
+}
+
+impl Format {
+    /// The word of the command line.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Folded => "folded",
+            Self::Svg => "svg",
+            Self::Pprof => "pprof",
+        }
+    }
+
+    /// Whether it is bytes that no terminal should get.
+    pub(crate) fn is_binary(self) -> bool {
+        matches!(self, Self::Pprof)
+    }
+}
+
+/// Which blocks count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Measure {
+    /// Alive at --to, or at the end of the recording
+    #[default]
+    Live,
+    /// Never freed
+    Leaked,
+    /// Made, whatever became of them
+    Allocated,
+    /// Alive when the recording had most bytes alive
+    Peak,
+}
+
+impl Measure {
+    /// All of them.
+    pub(crate) const ALL: [Self; 4] = [Self::Allocated, Self::Live, Self::Leaked, Self::Peak];
+
+    /// The word of the command line.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Leaked => "leaked",
+            Self::Allocated => "allocated",
+            Self::Peak => "peak",
+        }
+    }
+}
+
+/// What is counted of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// Their bytes.
+    #[default]
+    Bytes,
+    /// Themselves.
+    Blocks,
+}
+
+impl Unit {
+    /// The word for it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Bytes => "bytes",
+            Self::Blocks => "blocks",
+        }
+    }
+}
+
+/// Blocks made from `from` to `to`, both included, in ns since tracking was enabled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Window {
+    /// Its beginning; `None`: that of the recording.
+    pub from: Option<i64>,
+    /// Its end; `None`: that of the recording.
+    pub to: Option<i64>,
+}
+
+impl Window {
+    /// Whether it is the whole recording.
+    pub(crate) fn is_everything(self) -> bool {
+        self == Self::default()
+    }
+}
+
+/// A statement whose rows an export is about.
+#[derive(Clone, Debug)]
+pub(crate) struct Question {
+    /// What it is called.
+    pub title: String,
+    /// The statement.
+    pub sql: String,
+    /// Its parameters.
+    pub params: Params,
+}
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Request<'a> {
+    /// What is written.
+    pub format: Format,
+    /// Which blocks count; where a format holds all measures, which one is shown first.
+    pub measure: Measure,
+    /// What is counted of them.
+    pub unit: Unit,
+    /// Only blocks made in it.
+    pub window: Window,
+    /// Only what these rows name.
+    pub question: Option<Question>,
+    /// The column of the rows that has the weights.
+    pub weight: Option<String>,
+    /// Stops it from elsewhere.
+    pub cancel: &'a CancelToken,
+}
+
+impl Request<'_> {
+    /// No limit but the token.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits::none().cancelled_by(self.cancel)
+    }
+
+    /// Parameters of the question, or none.
+    pub(crate) fn params(&self) -> Params {
+        self.question.as_ref().map(|question| question.params.clone()).unwrap_or_default()
+    }
+}
