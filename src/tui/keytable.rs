@@ -13,6 +13,12 @@ pub enum Context {
     Suspects,
     /// The flamegraph.
     Flame,
+    /// The same as a table that is opened step by step.
+    Tree,
+    /// The run's course.
+    Time,
+    /// Sizes, lifetimes and ages.
+    Histograms,
     /// A table, of allocations or of any result.
     Rows,
     /// A result under the editor, which is a table as well.
@@ -45,6 +51,9 @@ impl Context {
         match self {
             Self::Suspects => "Suspects",
             Self::Flame => "Flame",
+            Self::Tree => "Tree",
+            Self::Time => "Time",
+            Self::Histograms => "Histograms",
             Self::Rows => "Rows and results",
             Self::Results => "Results",
             Self::Detail => "Backtrace",
@@ -80,6 +89,9 @@ pub enum Action {
     NextPane,
     LensSuspects,
     LensFlame,
+    LensTree,
+    LensTime,
+    LensHistograms,
     LensRows,
     LensSql,
     Ask,
@@ -120,6 +132,17 @@ pub enum Action {
     FoldNoise,
     FoldRecursion,
     Backtrace,
+    Fork,
+    Heaviest,
+    CloseAll,
+    AliveHere,
+    AliveBoth,
+    Staying,
+    AtPeak,
+    OtherCursor,
+    Stack,
+    ClearRange,
+    NextKind,
     SortDown,
     SortUp,
     FilterColumn,
@@ -251,6 +274,48 @@ bindings! {
     Flame Help Copy [k('y')] "copy" "copy the function's name";
     Flame Help CopyMore [k('Y')] "copy path" "copy the path to the cell";
 
+    Tree First Enter [plain(KeyCode::Enter), k(' ')] "open" "open the line, or close it";
+    Tree First Fork [k('E')] "to fork" "open down to the next fork";
+    Tree First Heaviest [k('O')] "heaviest" "open the heaviest path";
+    Tree First Measure [k('m')] "measure" "next measure: live at end, at peak, allocated, count, temporary, growth, live blocks";
+    Tree First Search [k('/')] "search" "go to functions that match a pattern";
+    Tree Footer BottomUp [k('i')] "bottom-up" "from who allocates to who calls, and back";
+    Tree Footer Flame [k('f')] "flame" "this function in the flamegraph";
+    Tree Footer Keep [k('K')] "keep" "only what goes through this function";
+    Tree Footer Drop [k('D')] "drop" "only what doesn't go through this function";
+    Tree Footer Hide [k('H')] "hide" "leave this function out, its callees move up";
+    Tree Footer From [k('F')] "from here" "show this function as the outermost";
+    Tree Footer FoldNoise [k('.')] "unfold" "fold or unfold library and runtime frames";
+    Tree Footer FoldRecursion [k('r')] "recursion" "fold or unfold functions that call themselves";
+    Tree Help CloseAll [k('z')] "close all" "close all lines";
+    Tree Help Back [plain(KeyCode::Backspace), plain(KeyCode::Esc)] "close" "close the line, or go to the one above it";
+    Tree Help SearchNext [k('n')] "next" "next match";
+    Tree Help SearchBack [k('N')] "previous" "previous match";
+    Tree Help Explain [k('s')] "source" "show the function's source";
+    Tree Help Open [k('o')] "editor" "open the function's line in $EDITOR";
+    Tree Help Blocks [k('b')] "blocks" "blocks allocated through this function, one a row";
+    Tree Help Copy [k('y')] "copy" "copy the function's name";
+    Tree Help CopyMore [k('Y')] "copy path" "copy the path to the line";
+
+    Time First OtherCursor [k(' '), plain(KeyCode::Tab)] "other cursor" "move the other end of the range";
+    Time First Enter [plain(KeyCode::Enter)] "made here" "scope: what was made in the range, freed or not";
+    Time First AliveHere [k('a')] "alive here" "scope: what was alive at the cursor";
+    Time First AliveBoth [k('b')] "alive at both" "scope: what was alive all through the range";
+    Time First Staying [k('w')] "made, kept" "scope: what was made in the range and is alive at the end";
+    Time First AtPeak [k('p')] "at peak" "scope: what was alive when most was";
+    Time Footer ClearRange [k('z')] "all times" "drop the scope's moment or range";
+    Time Footer Stack [k('s')] "sites" "stack the largest sites, or only the sum";
+    Time Footer Flame [k('f')] "flame" "the scope as a flamegraph";
+    Time Footer SearchNext [k('n')] "next mark" "the cursor to the next mark";
+    Time Help SearchBack [k('N')] "mark before" "the cursor to the mark before";
+
+    Histograms First Enter [plain(KeyCode::Enter)] "narrow" "scope: only the blocks of this bar";
+    Histograms First NextKind [plain(KeyCode::Tab), k(' ')] "sizes, lives, ages" "sizes, lifetimes of freed blocks, ages of live ones";
+    Histograms First Measure [k('m')] "bytes or blocks" "bars by bytes or by blocks";
+    Histograms Footer Flame [k('f')] "flame" "flamegraph of this bar's blocks";
+    Histograms Footer Blocks [k('b')] "blocks" "this bar's blocks, one a row";
+    Histograms Help Copy [k('y')] "copy" "copy the histogram";
+
     Rows First Enter [plain(KeyCode::Enter)] "open" "open the row's backtrace, its source line, or the rows of its group";
     Rows First SortDown [k('s')] "sort" "sort by the column, largest first; again: unsorted";
     Rows First FilterColumn [k('/')] "filter" "filter by the column: >4K, 1m..10m, ~regex, text, null";
@@ -331,7 +396,10 @@ bindings! {
     Global Footer NextPane [plain(KeyCode::Tab), plain(KeyCode::BackTab)] "pane" "to the other pane";
     Global Help LensSuspects [k('1'), alt(KeyCode::Char('1'))] "suspects" "who leaks, ranked";
     Global Help LensFlame [k('2'), alt(KeyCode::Char('2'))] "flame" "the scope as a flamegraph";
+    Global Help LensTree [k('3'), alt(KeyCode::Char('3'))] "tree" "the scope as a tree, line by line";
     Global Help LensRows [k('4'), alt(KeyCode::Char('4'))] "rows" "the scope's blocks, one a row";
+    Global Help LensTime [k('5'), alt(KeyCode::Char('5'))] "time" "the run's course; a range of it as the scope";
+    Global Help LensHistograms [k('6'), alt(KeyCode::Char('6'))] "histograms" "the scope's sizes, lifetimes and ages";
     Global Help LensSql [k('7'), alt(KeyCode::Char('7'))] "SQL" "ask anything";
     Global Help Palette [k(':'), ctrl('p')] "palette" "everything that can be done, by name";
     Global First Help [k('?'), plain(KeyCode::F(1))] "help" "this page";

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  header   file · duration · live · peak · allocations            1 row
-//!  tabs     1 Suspects 2 Flame 4 Rows 7 SQL        live curve      1 row
+//!  tabs     1 Suspects 2 Flame 3 Tree … 7 SQL      live curve      1 row
 //!  scope    chips, and what the measure means                      1 row, if there is room
 //!  body     the lens                                               the rest
 //!    main     │ detail     side by side from 110 columns on,
@@ -114,7 +114,7 @@ fn split(app: &App, body: Rect) -> (Rect, Rect) {
 fn has_two_panes(app: &App) -> bool {
     match app.lens {
         Lens::Suspects => true,
-        Lens::Flame => false,
+        Lens::Flame | Lens::Tree | Lens::Time | Lens::Histograms => false,
         Lens::Rows => app.detail.bt.is_some() || app.pane == Pane::Detail,
         Lens::Sql => !app.sql.tabs.is_empty(),
     }

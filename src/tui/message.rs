@@ -4,6 +4,7 @@
 //! - A [`Message`] carries everything that [`update`](crate::tui::update) needs; it looks at no clock.
 //! - Every [`Effect::Ask`] is answered once, by [`Message::Answer`] with the same [`RequestId`].
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,9 @@ use crate::database::error::QueryError;
 use crate::database::page::View;
 use crate::database::query::Params;
 use crate::database::table::{Completeness, Table};
+use crate::tui::bins::Histograms;
 use crate::tui::flame::shape::{Shape, Shown};
+use crate::tui::flame::sites::SiteFacts;
 use crate::tui::flame::tree::CallTree;
 use crate::tui::terminal::Mouse;
 
@@ -148,6 +151,15 @@ pub enum Ask {
     Tree(TreeSource),
     /// A call tree as it is to be shown, each [`Shape`] in turn.
     Shape(Arc<CallTree>, Vec<Shape>),
+    /// What is known of each backtrace beside its weight; the end of the recording.
+    Sites(i64),
+    /// Sizes, lives and ages of the blocks that a statement gives.
+    Histograms {
+        /// The statement, with the columns of [`crate::tui::bins::blocks`].
+        sql: String,
+        /// The end of the recording.
+        end_ns: i64,
+    },
     /// The lines of a source file around one.
     Source {
         /// The file as the compiler named it.
@@ -188,6 +200,10 @@ pub enum Reply {
     Tree(Arc<CallTree>),
     /// A call tree as shown, one for each shape.
     Shown(Vec<Arc<Shown>>),
+    /// Facts by backtrace.
+    Sites(Arc<HashMap<i64, SiteFacts>>),
+    /// Sizes, lives and ages.
+    Histograms(Arc<Histograms>),
     /// Source text.
     Source(Source),
 }

@@ -8,9 +8,15 @@
 //! - Undo brings back exactly the scope that was.
 
 use crate::database::human;
+use crate::tui::axis::Axis;
 
 /// Scopes that undo can bring back.
 const UNDO_MAX: usize = 100;
+
+/// Rows stand in the order in which their blocks ended: those alive are the last ones.
+const LIVE: &str = "dealloc_after IS NULL AND rowid > coalesce(
+    (SELECT value FROM meta WHERE key = 'allocations')
+    - (SELECT value FROM meta WHERE key = 'live_blocks'), 0)";
 
 /// One condition, shown as a chip.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +29,18 @@ pub enum Filter {
     Size(i64, i64),
     /// Made by this thread; its name.
     Thread(i64, String),
+    /// Made from `.0` on and before `.1`, in ns.
+    Made(i64, i64),
+    /// Alive at this moment, in ns: what happened at it has happened.
+    AliveAt(i64),
+    /// Alive at both moments and so in between, in ns.
+    AliveThrough(i64, i64),
+    /// Alive when most was.
+    AtPeak,
+    /// Freed after a life of `.0` to `.1` ns, both included.
+    Life(i64, i64),
+    /// Never freed, and `.0` to `.1` ns old at the end, both included.
+    Age(i64, i64),
     /// Some frame is of this crate.
     Crate(String),
     /// Some frame's function or file matches this regular expression.
@@ -59,6 +77,12 @@ impl Filter {
             Self::Size(low, high) => {
                 format!("size {}..{}", human::bytes(*low as f64), human::bytes(*high as f64))
             }
+            Self::Made(from, to) => format!("made {}", span(*from, *to)),
+            Self::AliveAt(at) => format!("alive at {}", human::duration(*at as f64)),
+            Self::AliveThrough(from, to) => format!("alive all through {}", span(*from, *to)),
+            Self::AtPeak => "alive at the peak".into(),
+            Self::Life(low, high) => format!("freed after {}", span(*low, *high)),
+            Self::Age(low, high) => format!("never freed, age {}", span(*low, *high)),
             Self::Thread(id, name) if name.is_empty() => format!("thread {id}"),
             Self::Thread(_, name) => format!("thread {name}"),
             Self::Crate(name) => format!("crate {name}"),
@@ -74,8 +98,21 @@ impl Filter {
     }
 
     /// Whether the site alone decides; then the precomputed tables are enough.
-    fn is_of_site(&self) -> bool {
-        !matches!(self, Self::NeverFreed | Self::AgeAtLeast(_) | Self::Size(..) | Self::Thread(..))
+    pub fn is_of_site(&self) -> bool {
+        !matches!(
+            self,
+            Self::NeverFreed
+                | Self::AgeAtLeast(_)
+                | Self::Size(..)
+                | Self::Thread(..)
+                | Self::Life(..)
+                | Self::Age(..)
+        ) && !self.is_of_time()
+    }
+
+    /// Whether it says when a block was made or alive.
+    pub fn is_of_time(&self) -> bool {
+        matches!(self, Self::Made(..) | Self::AliveAt(_) | Self::AliveThrough(..) | Self::AtPeak)
     }
 
     /// Whether it only changes how flamegraphs are drawn.
@@ -83,8 +120,9 @@ impl Filter {
         matches!(self, Self::Hide(_) | Self::From(_))
     }
 
-    /// The condition; `end_ns` is the end of the recording.
-    fn condition(&self, end_ns: i64) -> Option<String> {
+    /// The condition.
+    fn condition(&self, axis: &Axis) -> Option<String> {
+        let end_ns = axis.end_ns;
         let through = |sym: &str| {
             format!(
                 "SELECT bt FROM backtrace_frames JOIN frames ON frames.id = frame WHERE sym = {}",
@@ -92,11 +130,7 @@ impl Filter {
             )
         };
         Some(match self {
-            // Rows stand in the order in which their blocks ended: those alive are the last ones.
-            Self::NeverFreed => "dealloc_after IS NULL AND rowid > coalesce(\n    \
-                (SELECT value FROM meta WHERE key = 'allocations')\n    \
-                - (SELECT value FROM meta WHERE key = 'live_blocks'), 0)"
-                .into(),
+            Self::NeverFreed => LIVE.into(),
             Self::AgeAtLeast(ns) => {
                 format!("coalesce(dealloc_after, {end_ns}) - alloc_after >= {ns}")
             }
@@ -104,6 +138,16 @@ impl Filter {
             Self::Size(0, high) => format!("size <= {high}"),
             Self::Size(low, high) => format!("size BETWEEN {low} AND {high}"),
             Self::Thread(id, _) => format!("alloc_thread = {id}"),
+            Self::Made(from, to) => format!("alloc_after >= {from} AND alloc_after < {to}"),
+            Self::AliveAt(at) => alive(*at, *at, axis),
+            Self::AliveThrough(from, to) => alive(*from, *to, axis),
+            Self::AtPeak => alive(axis.peak_after, axis.peak_after, axis),
+            Self::Life(low, high) => {
+                format!("dealloc_after - alloc_after BETWEEN {low} AND {high}")
+            }
+            Self::Age(low, high) => {
+                format!("{LIVE}\n  AND {end_ns} - alloc_after BETWEEN {low} AND {high}")
+            }
             Self::Crate(name) => format!(
                 "bt IN (SELECT bt FROM backtrace_frames JOIN frames ON frames.id = frame WHERE crate = {})",
                 quote(name)
@@ -153,16 +197,40 @@ impl Scope {
                 .all(|filter| filter.is_of_site() || *filter == Filter::NeverFreed)
     }
 
+    /// The filter that says when a block was made or alive, and whether it must live at the end,
+    /// if nothing but these and filters on sites are asked: then sums by slice are enough.
+    pub fn of_time(&self) -> Option<(&Filter, Ended)> {
+        let time = self.filters.iter().find(|it| it.is_of_time())?;
+        let mut ended = Ended::Whenever;
+        for filter in &self.filters {
+            match filter {
+                Filter::NeverFreed => ended = Ended::Never,
+                filter if filter == time || filter.is_of_site() => {}
+                _ => return None,
+            }
+        }
+        Some((time, ended))
+    }
+
     /// Everything that must hold of a row of `allocations`, or `None`.
-    pub fn of_rows(&self, end_ns: i64) -> Option<String> {
-        join(self.filters.iter().filter_map(|it| it.condition(end_ns)))
+    pub fn of_rows(&self, axis: &Axis) -> Option<String> {
+        join(self.filters.iter().filter_map(|it| it.condition(axis)))
     }
 
     /// What must hold of a site, leaving out what is asked of single blocks.
     pub fn of_sites(&self) -> Option<String> {
         let of_sites = self.filters.iter().filter(|filter| filter.is_of_site());
-        join(of_sites.filter_map(|it| it.condition(0)))
+        join(of_sites.filter_map(|it| it.condition(&Axis::default())))
     }
+}
+
+/// Whether blocks that were freed are meant as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// They are.
+    Whenever,
+    /// Only those alive at the end.
+    Never,
 }
 
 /// The scope and those before and after it.
@@ -184,10 +252,12 @@ impl ScopeHistory {
         let mut next = self.now.clone();
         let replaces = |old: &Filter| {
             *old == filter
+                || old.is_of_time() && filter.is_of_time()
                 || matches!(
                     (old, &filter),
                     (Filter::AgeAtLeast(_), Filter::AgeAtLeast(_))
                         | (Filter::Size(..), Filter::Size(..))
+                        | (Filter::Life(..) | Filter::Age(..), Filter::Life(..) | Filter::Age(..))
                         | (Filter::Thread(..), Filter::Thread(..))
                         | (Filter::Suspect(..), Filter::Suspect(..))
                         | (Filter::Backtrace(_), Filter::Backtrace(_))
@@ -197,6 +267,24 @@ impl ScopeHistory {
         };
         next.filters.retain(|old| !replaces(old));
         next.filters.push(filter);
+        self.set(next);
+    }
+
+    /// Adds two conditions in one step.
+    pub fn add_both(&mut self, one: Filter, other: Filter) {
+        let before = self.before.len();
+        self.add(one);
+        let between = self.before.len() > before;
+        self.add(other);
+        if between && self.before.len() > before + 1 {
+            self.before.pop();
+        }
+    }
+
+    /// Drops the conditions that `which` says yes to.
+    pub fn drop_matching(&mut self, which: impl Fn(&Filter) -> bool) {
+        let mut next = self.now.clone();
+        next.filters.retain(|filter| !which(filter));
         self.set(next);
     }
 
@@ -275,6 +363,17 @@ pub fn parse_filter(text: &str) -> Result<Filter, String> {
                 Err("thread: its number, as the thread column shows it, or its whole name".into())
             }
         },
+        "made" => parse_span(rest).map(|(from, to)| Filter::Made(from, to)),
+        "at" if rest == "peak" => Ok(Filter::AtPeak),
+        "at" | "alive" if rest.contains("..") => {
+            parse_span(rest).map(|(from, to)| Filter::AliveThrough(from, to))
+        }
+        "at" | "alive" => {
+            let moment = human::parse_duration(&needed("5m")?);
+            moment.map(Filter::AliveAt).map_err(|error| error.to_string())
+        }
+        "life" => parse_span(rest).map(|(low, high)| Filter::Life(low, high)),
+        "peak" => Ok(Filter::AtPeak),
         "crate" => Ok(Filter::Crate(needed("serde_json")?)),
         "fn" | "file" | "match" => checked_regex(needed("cache.*insert")?.trim_start_matches('~')),
         "bt" | "backtrace" | "site" => match needed("17")?.parse() {
@@ -282,7 +381,7 @@ pub fn parse_filter(text: &str) -> Result<Filter, String> {
             Err(_) => Err("bt: its number, as the bt column shows it".into()),
         },
         _ => {
-            Err("try: live · age 10m · size 4K..1M · thread 0 · crate NAME · ~REGEX · bt 17".into())
+            Err("try: live · age 10m · size 4K..1M · made 1m..2m · at 5m · peak · life 1ms..1s · thread 0 · crate NAME · ~REGEX · bt 17".into())
         }
     }
 }
@@ -290,6 +389,39 @@ pub fn parse_filter(text: &str) -> Result<Filter, String> {
 /// A text as an SQL literal.
 pub fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
+}
+
+/// Blocks made by `from` and not freed by `to`. Those that ended earlier stand before them.
+fn alive(from: i64, to: i64, axis: &Axis) -> String {
+    let mut condition =
+        format!("alloc_after <= {from} AND (dealloc_after IS NULL OR dealloc_after > {to})");
+    let edge = axis.exactly(to.saturating_add(1)).or_else(|| {
+        let near = axis.nearest(to);
+        if axis.edge(near) <= to { Some(near) } else { near.checked_sub(1) }
+    });
+    if let Some(ended) = edge.map(|edge| axis.ended(edge)).filter(|ended| *ended > 0) {
+        condition.push_str(&format!(" AND rowid > {ended}"));
+    }
+    condition
+}
+
+/// `1m..5m`, `..5m`, `1m..`; the second one is not the smaller.
+fn parse_span(text: &str) -> Result<(i64, i64), String> {
+    const EXPECTED: &str = "from when to when? For example 1m..5m, ..30s or 10m..";
+    let (from, to) = text.split_once("..").ok_or(EXPECTED)?;
+    let ns = |text: &str| human::parse_duration(text.trim()).map_err(|error| error.to_string());
+    let from = if from.trim().is_empty() { 0 } else { ns(from)? };
+    let to = if to.trim().is_empty() { i64::MAX } else { ns(to)? };
+    if to < from { Err(EXPECTED.into()) } else { Ok((from, to)) }
+}
+
+/// A span of time in words.
+fn span(from: i64, to: i64) -> String {
+    let time = |ns: i64| human::duration(ns as f64);
+    match (from, to) {
+        (from, i64::MAX) => format!("from {} on", time(from)),
+        (from, to) => format!("{}..{}", time(from), time(to)),
+    }
 }
 
 fn parse_size(text: &str) -> Result<Filter, String> {

@@ -4,9 +4,11 @@
 //!
 //! Invariant: nothing is shown that these statements, run in the SQL lens, would not answer.
 
+use crate::tui::axis::Axis;
 use crate::tui::flame::measure::Measure;
 use crate::tui::message::{Query, TreeSource};
 use crate::tui::scope::Scope;
+use crate::tui::spans::{self, Part};
 
 /// Suspects that are listed.
 pub const SUSPECTS_MAX: usize = 1000;
@@ -25,14 +27,11 @@ SELECT (SELECT value FROM meta WHERE key = 'duration_ns') AS duration_ns,
   sum(allocations) AS allocations, sum(live_blocks) AS live_blocks, sum(live_bytes) AS live_bytes
 FROM threads";
 
-/// The curve for the header.
-pub const CURVE: &str = "SELECT live_bytes FROM timeline ORDER BY slice";
-
 /// Names of threads.
 pub const THREADS: &str = "SELECT id, name FROM threads ORDER BY id LIMIT 5000";
 
 /// The suspects of a scope, with what of them is in it.
-pub fn suspects(scope: &Scope, end_ns: i64) -> String {
+pub fn suspects(scope: &Scope, axis: &Axis) -> String {
     let columns = "suspects.*, frames.sym, frames.function, frames.file, frames.line";
     let frames = "LEFT JOIN frames ON frames.id = suspects.frame";
     if scope.is_everything() {
@@ -40,13 +39,17 @@ pub fn suspects(scope: &Scope, end_ns: i64) -> String {
             "SELECT {columns},\n  live_bytes AS scope_bytes, live_blocks AS scope_blocks\nFROM suspects {frames}\nORDER BY suspects.id LIMIT {SUSPECTS_MAX}"
         );
     }
-    let inside = if scope.is_of_sites() || scope.is_live_only() {
+    let inside = if let Some(by_site) = spans::by_site(scope, axis, Part::All) {
+        format!(
+            "SELECT sites.suspect, sum(by_bt.bytes) AS scope_bytes, sum(by_bt.blocks) AS scope_blocks\n  FROM ({by_site}) AS by_bt\n  JOIN sites ON sites.bt = by_bt.bt\n  GROUP BY sites.suspect"
+        )
+    } else if scope.is_of_sites() || scope.is_live_only() {
         let condition = scope.of_sites().unwrap_or_else(|| "1".into());
         format!(
             "SELECT suspect, sum(live_bytes) AS scope_bytes, sum(live_blocks) AS scope_blocks\n  FROM sites WHERE {condition}\n  GROUP BY suspect"
         )
     } else {
-        let condition = scope.of_rows(end_ns).unwrap_or_else(|| "1".into());
+        let condition = scope.of_rows(axis).unwrap_or_else(|| "1".into());
         format!(
             "SELECT sites.suspect, sum(by_bt.bytes) AS scope_bytes, sum(by_bt.blocks) AS scope_blocks\n  FROM (SELECT bt, sum(size) AS bytes, count(*) AS blocks FROM allocations\n    WHERE {condition} GROUP BY bt) AS by_bt\n  JOIN sites ON sites.bt = by_bt.bt\n  GROUP BY sites.suspect"
         )
@@ -64,11 +67,11 @@ pub fn trends() -> String {
 }
 
 /// The blocks of a scope, one a row.
-pub fn rows(scope: &Scope, end_ns: i64) -> String {
+pub fn rows(scope: &Scope, axis: &Axis) -> String {
     let mut sql = String::from(
         "SELECT size, alloc_after, dealloc_after, bt,\n  (SELECT function FROM sites JOIN frames ON frames.id = sites.frame\n    WHERE sites.bt = allocations.bt) AS site,\n  alloc_thread, dealloc_thread, addr\nFROM allocations",
     );
-    if let Some(condition) = scope.of_rows(end_ns) {
+    if let Some(condition) = scope.of_rows(axis) {
         sql.push_str("\nWHERE ");
         sql.push_str(&condition);
     }
@@ -82,13 +85,23 @@ pub fn frames(bt: i64) -> String {
     )
 }
 
+/// What sites are called: the first own function of each.
+pub fn names(bts: &[i64]) -> String {
+    let bts: Vec<String> = bts.iter().map(i64::to_string).collect();
+    format!(
+        "SELECT sites.bt, frames.function FROM sites JOIN frames ON frames.id = sites.frame\nWHERE sites.bt IN ({})",
+        bts.join(", ")
+    )
+}
+
 /// The totals of a backtrace.
 pub fn site(bt: i64) -> String {
     format!("SELECT * FROM sites WHERE bt = {bt}")
 }
 
-/// Where a scope's call tree comes from.
-pub fn tree(scope: &Scope, end_ns: i64, peak_after: i64) -> TreeSource {
+/// Where a scope's call tree comes from. Where the scope says when, it has this measure, and those
+/// beside it that cost nothing more.
+pub fn tree(scope: &Scope, axis: &Axis, measure: Measure) -> TreeSource {
     if scope.is_everything() {
         return TreeSource::Prepared;
     }
@@ -97,17 +110,22 @@ pub fn tree(scope: &Scope, end_ns: i64, peak_after: i64) -> TreeSource {
         let sites = weights_of_sites();
         return TreeSource::Weights(Query::plain(format!("{sites}\nWHERE {condition}")));
     }
-    let condition = scope.of_rows(end_ns).unwrap_or_else(|| "1".into());
+    if let Some(part) = spans::part_of(measure)
+        && let Some(by_site) = spans::by_site(scope, axis, part)
+    {
+        return TreeSource::Weights(Query::plain(spans::weights(&by_site, part)));
+    }
+    let condition = scope.of_rows(axis).unwrap_or_else(|| "1".into());
     let over = format!("SELECT * FROM allocations\n  WHERE {condition}");
-    TreeSource::Weights(Query::plain(weights_of_blocks(&over, end_ns, peak_after)))
+    TreeSource::Weights(Query::plain(weights_of_blocks(&over, axis.end_ns, axis.peak_after)))
 }
 
-/// The six measures of single blocks, by backtrace. Whether a block was temporary is known of
+/// The measures of single blocks, by backtrace. Whether a block was temporary is known of
 /// sites only, so that one is 0.
 pub fn weights_of_blocks(blocks: &str, end_ns: i64, peak_after: i64) -> String {
     let half = end_ns / 2;
     format!(
-        "SELECT bt,\n  sum(CASE WHEN dealloc_after IS NULL THEN size ELSE 0 END) AS live_bytes,\n  sum(CASE WHEN alloc_after <= {peak_after} AND (dealloc_after IS NULL OR dealloc_after > {peak_after})\n    THEN size ELSE 0 END) AS at_peak_bytes,\n  sum(size) AS bytes, count(*) AS allocations, 0 AS temporary,\n  sum(CASE WHEN dealloc_after IS NULL THEN size ELSE 0 END)\n    - sum(CASE WHEN alloc_after <= {half} AND (dealloc_after IS NULL OR dealloc_after > {half})\n    THEN size ELSE 0 END) AS growth_bytes\nFROM ({blocks})\nGROUP BY bt"
+        "SELECT bt,\n  sum(CASE WHEN dealloc_after IS NULL THEN size ELSE 0 END) AS live_bytes,\n  sum(CASE WHEN alloc_after <= {peak_after} AND (dealloc_after IS NULL OR dealloc_after > {peak_after})\n    THEN size ELSE 0 END) AS at_peak_bytes,\n  sum(size) AS bytes, count(*) AS allocations, 0 AS temporary,\n  sum(CASE WHEN dealloc_after IS NULL THEN size ELSE 0 END)\n    - sum(CASE WHEN alloc_after <= {half} AND (dealloc_after IS NULL OR dealloc_after > {half})\n    THEN size ELSE 0 END) AS growth_bytes,\n  sum(dealloc_after IS NULL) AS live_blocks\nFROM ({blocks})\nGROUP BY bt"
     )
 }
 
@@ -131,20 +149,22 @@ pub fn weights_of_result(sql: &str, columns: &[String], end_ns: i64, peak_after:
 }
 
 /// In the order of the measures: what a column of a result may be called.
-const MEASURE_COLUMNS: [(&str, &[&str]); 6] = [
+const MEASURE_COLUMNS: [(&str, &[&str]); 7] = [
     ("live_bytes", &["live_bytes"]),
     ("at_peak_bytes", &["at_peak_bytes"]),
     ("bytes", &["bytes", "size", "total_bytes", "allocated_bytes"]),
     ("allocations", &["allocations", "live_blocks", "blocks"]),
     ("temporary", &["temporary"]),
     ("growth_bytes", &["growth_bytes"]),
+    ("live_blocks", &["live_blocks"]),
 ];
 
 fn weights_of_sites() -> &'static str {
     "SELECT bt, live_bytes, at_peak_bytes, bytes, allocations, temporary,
   live_bytes - coalesce((SELECT site_timeline.live_bytes FROM site_timeline
     WHERE site_timeline.bt = sites.bt AND slice < (SELECT count(*) / 2 FROM timeline)
-    ORDER BY slice DESC LIMIT 1), 0) AS growth_bytes
+    ORDER BY slice DESC LIMIT 1), 0) AS growth_bytes,
+  live_blocks
 FROM sites"
 }
 
@@ -157,6 +177,7 @@ pub fn flame(source: &TreeSource, measure: Measure) -> String {
         Measure::Count => "allocations",
         Measure::Temporary => "temporary",
         Measure::Growth => "growth_bytes",
+        Measure::LiveBlocks => "live_blocks",
     };
     match source {
         TreeSource::Prepared => format!(

@@ -95,6 +95,11 @@ impl Theme {
         }
     }
 
+    /// What is of the last scope and will be replaced; the title says so as well.
+    pub fn stale(self) -> Style {
+        Style::new().add_modifier(Modifier::DIM)
+    }
+
     /// Numbers that matter.
     pub fn number(self) -> Style {
         self.fg(Color::Yellow)
@@ -161,6 +166,27 @@ impl Theme {
                     _ => COOL[hash % COOL.len()],
                 };
                 Style::new().bg(Color::Indexed(color)).fg(Color::Black)
+            }
+        }
+    }
+
+    /// One of the bands of a stacked chart; its letter tells it as well.
+    pub fn stacked(self, rank: usize) -> Style {
+        const SIXTEEN: [Color; 7] = [
+            Color::Yellow,
+            Color::Cyan,
+            Color::Magenta,
+            Color::Green,
+            Color::Blue,
+            Color::Red,
+            Color::White,
+        ];
+        const INDEXED: [u8; 7] = [222, 116, 182, 151, 110, 216, 187];
+        match self.colors {
+            Colors::Off => Style::new(),
+            Colors::Sixteen => Style::new().fg(SIXTEEN[rank % SIXTEEN.len()]),
+            Colors::Indexed => {
+                Style::new().bg(Color::Indexed(INDEXED[rank % INDEXED.len()])).fg(Color::Black)
             }
         }
     }

@@ -17,6 +17,7 @@ use crate::database::error::QueryError;
 use crate::database::query::{Limits, Params};
 use crate::database::table::Value;
 use crate::tui::flame::measure::{MEASURES, Weights};
+use crate::tui::flame::sites::{SiteFacts, TREND};
 use crate::tui::flame::tree::{
     CallTree, FrameId, FrameKind, NodeId, ROOT, Symbol, SymbolId, Symbols, TreeBuilder,
 };
@@ -28,8 +29,19 @@ const BATCH: usize = 400;
 const FRAMES: &str = "SELECT id, sym, function, crate, kind, file, line FROM frames";
 
 const PREPARED: &str = "\
-SELECT id, parent, frame, live_bytes, at_peak_bytes, bytes, allocations, temporary, growth_bytes
+SELECT id, parent, frame, live_bytes, at_peak_bytes, bytes, allocations, temporary, growth_bytes,
+  live_blocks
 FROM tree ORDER BY id";
+
+const SITES: &str = "SELECT bt, tree FROM sites WHERE tree IS NOT NULL";
+
+const CURVES: &str = "SELECT bt, slice, live_bytes FROM site_timeline ORDER BY bt, slice";
+
+const LIVE: &str = "\
+SELECT bt, alloc_after FROM allocations
+WHERE dealloc_after IS NULL AND rowid > coalesce(
+  (SELECT value FROM meta WHERE key = 'allocations')
+  - (SELECT value FROM meta WHERE key = 'live_blocks'), 0)";
 
 /// What blocks without a backtrace hang below.
 const UNPROBED: FrameId = FrameId(i64::MIN);
@@ -56,6 +68,45 @@ pub fn read(
             stacks(database, &limits, &symbols, &weights)
         }
     }
+}
+
+/// Reads what is known of each backtrace beside its weight.
+///
+/// # Errors
+/// As [`Database::query`].
+pub fn sites(
+    database: &Database,
+    end_ns: i64,
+    token: &CancelToken,
+) -> Result<HashMap<i64, SiteFacts>, QueryError> {
+    let limits = Limits::none().cancelled_by(token);
+    let mut slices = 0;
+    database.stream("SELECT count(*) FROM timeline", &Params::none(), &limits, |row| {
+        slices = row.first().and_then(whole).unwrap_or(0);
+        ControlFlow::Continue(())
+    })?;
+    let mut sites: HashMap<i64, SiteFacts> = HashMap::new();
+    database.stream(CURVES, &Params::none(), &limits, |row| {
+        if let [Some(bt), Some(slice), Some(live)] = [0, 1, 2].map(|at| row.get(at).and_then(whole))
+        {
+            let facts = sites.entry(bt).or_default();
+            // The share that ends at or behind this slice's end, and all later ones.
+            let share = (slice * TREND as i64 / slices.max(1)).clamp(0, TREND as i64 - 1);
+            if let Some(rest) = facts.trend.get_mut(share as usize..) {
+                rest.fill(u64::try_from(live).unwrap_or(0));
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    database.stream(LIVE, &Params::none(), &limits, |row| {
+        if let [Some(bt), Some(made)] = [0, 1].map(|at| row.get(at).and_then(whole)) {
+            let facts = sites.entry(bt).or_default();
+            facts.age_sum_ns += (end_ns - made) as f64;
+            facts.live_blocks += 1;
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(sites)
 }
 
 fn symbols(database: &Database, limits: &Limits) -> Result<Symbols, QueryError> {
@@ -114,6 +165,13 @@ fn prepared(
         }
         ControlFlow::Continue(())
     })?;
+    database.stream(SITES, &Params::none(), limits, |row| {
+        let number = |at: usize| row.get(at).and_then(whole);
+        if let (Some(bt), Some(node)) = (number(0), number(1).and_then(|it| nodes.get(&it))) {
+            builder.site(bt, *node);
+        }
+        ControlFlow::Continue(())
+    })?;
     Ok(builder.finish())
 }
 
@@ -138,7 +196,8 @@ fn stacks(
         let mut stack: (i64, Vec<SymbolId>) = (i64::MIN, Vec::new());
         let mut finish = |stack: &mut (i64, Vec<SymbolId>)| {
             if let Some(weights) = weights.get(&Some(stack.0)) {
-                builder.stack(stack.1.drain(..), *weights);
+                let node = builder.stack(stack.1.drain(..), *weights);
+                builder.site(stack.0, node);
             }
         };
         database.stream(&sql, &Params::none(), limits, |row| {

@@ -20,7 +20,7 @@ use crate::database::error::{OpenError, QueryError, QueryErrorKind};
 use crate::database::query::Limits;
 use crate::tui::flame::shape::Shown;
 use crate::tui::message::{Answer, Ask, Lane, Reply, Request, RequestId};
-use crate::tui::{source, tree};
+use crate::tui::{bins, source, tree};
 
 /// The most memory that SQLite may use for all lanes together, so that the whole explorer stays
 /// below 200 MiB whatever is asked.
@@ -182,6 +182,10 @@ pub fn answer(
         Ask::Shape(tree, shapes) => {
             let shown = shapes.into_iter().map(|it| Arc::new(Shown::new(&tree, it)));
             Reply::Shown(shown.collect())
+        }
+        Ask::Sites(end_ns) => Reply::Sites(Arc::new(tree::sites(database, end_ns, token)?)),
+        Ask::Histograms { sql, end_ns } => {
+            Reply::Histograms(Arc::new(bins::read(database, &sql, end_ns, token)?))
         }
         Ask::Source { file, line } => Reply::Source(source::read(&file, line, path)),
     })

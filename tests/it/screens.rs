@@ -76,6 +76,32 @@ fn sandwich() {
 }
 
 #[test]
+fn tree() {
+    check("tree", &["3", "E"]);
+}
+
+#[test]
+fn tree_bottom_up() {
+    check("tree_bottom_up", &["3", "i", "<Down>", "<Enter>"]);
+}
+
+#[test]
+fn time() {
+    check("time", &["5", "<Left><Left><Left><Left>", "<Tab>", "<Right><Right><Right>"]);
+}
+
+#[test]
+fn time_by_site() {
+    check("time_by_site", &["5", "s", "<Left>", "a"]);
+}
+
+#[test]
+fn histograms() {
+    check("sizes", &["6", "<Down>", "<Down>"]);
+    check("lifetimes", &["6", "<Tab>", "m"]);
+}
+
+#[test]
 fn rows() {
     check("rows", &["+live<Enter>", "4", "s", "<Down>", "<Right>"]);
 }

@@ -24,8 +24,8 @@ fn keep_fixture() {
 }
 
 /// What a block weighs by each measure, said once more in the plainest words.
-fn weights(script: &Script, peak_after: i64) -> BTreeMap<Vec<String>, [i64; 6]> {
-    let mut by_stack: BTreeMap<Vec<String>, [i64; 6]> = BTreeMap::new();
+fn weights(script: &Script, peak_after: i64) -> BTreeMap<Vec<String>, [i64; 7]> {
+    let mut by_stack: BTreeMap<Vec<String>, [i64; 7]> = BTreeMap::new();
     for block in &script.blocks {
         let alive = |at: i64| block.alloc <= at && block.dealloc.is_none_or(|freed| freed > at);
         let live = i64::from(block.dealloc.is_none());
@@ -40,6 +40,7 @@ fn weights(script: &Script, peak_after: i64) -> BTreeMap<Vec<String>, [i64; 6]> 
             1,
             i64::from(temporary),
             (live - i64::from(alive(END_NS / 2))) * block.size,
+            live,
         ]) {
             *sum += weight;
         }
@@ -48,7 +49,7 @@ fn weights(script: &Script, peak_after: i64) -> BTreeMap<Vec<String>, [i64; 6]> 
 }
 
 /// The same from a tree: the path to each node with what it allocated itself.
-fn by_stack(tree: &CallTree) -> BTreeMap<Vec<String>, [i64; 6]> {
+fn by_stack(tree: &CallTree) -> BTreeMap<Vec<String>, [i64; 7]> {
     let mut all = BTreeMap::new();
     for (at, node) in tree.nodes().iter().enumerate() {
         if !node.own.is_zero() {

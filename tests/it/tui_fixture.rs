@@ -356,9 +356,27 @@ fn write_timeline(db: &Connection, script: &Script) {
         let live: Vec<_> = script.blocks.iter().filter(|it| live_at(it, to - 1)).collect();
         let bytes: i64 = live.iter().map(|it| it.size).sum();
         let never: i64 = live.iter().filter(|it| it.dealloc.is_none()).map(|it| it.size).sum();
+        let sum = |which: &dyn Fn(&Block) -> bool| -> (i64, i64) {
+            let chosen: Vec<_> = script.blocks.iter().filter(|it| which(it)).collect();
+            (chosen.len() as i64, chosen.iter().map(|it| it.size).sum())
+        };
+        let made = sum(&|it| from <= it.alloc && it.alloc < to);
+        let freed = sum(&|it| it.dealloc.is_some_and(|at| from <= at && at < to));
         db.execute(
-            "INSERT INTO timeline VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, 0, 0, ?7)",
-            params![slice, from, to, bytes, live.len() as i64, bytes, never],
+            "INSERT INTO timeline VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+            params![
+                slice,
+                from,
+                to,
+                bytes,
+                live.len() as i64,
+                bytes,
+                made.0,
+                made.1,
+                freed.0,
+                freed.1,
+                never
+            ],
         )
         .unwrap();
     }

@@ -7,7 +7,7 @@ use std::ops::{AddAssign, Index, IndexMut};
 use crate::database::table::Unit;
 
 /// How many measures there are.
-pub const MEASURES: usize = 6;
+pub const MEASURES: usize = 7;
 
 /// What a cell's width stands for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -25,6 +25,8 @@ pub enum Measure {
     Temporary,
     /// Bytes alive at the end minus at half time.
     Growth,
+    /// Blocks alive at the end.
+    LiveBlocks,
 }
 
 impl Measure {
@@ -36,6 +38,7 @@ impl Measure {
         Self::Count,
         Self::Temporary,
         Self::Growth,
+        Self::LiveBlocks,
     ];
 
     /// The next one, round and round.
@@ -52,6 +55,7 @@ impl Measure {
             Self::Count => "allocations",
             Self::Temporary => "temporary blocks",
             Self::Growth => "growth",
+            Self::LiveBlocks => "live blocks",
         }
     }
 
@@ -66,14 +70,35 @@ impl Measure {
             Self::Growth => {
                 "live bytes at the end minus at half time; places that shrank count as zero"
             }
+            Self::LiveBlocks => "blocks that nobody had freed when the recording ended",
         }
     }
 
     /// What the numbers count.
     pub fn unit(self) -> Unit {
         match self {
-            Self::Count | Self::Temporary => Unit::Count,
+            Self::Count | Self::Temporary | Self::LiveBlocks => Unit::Count,
             _ => Unit::Bytes,
+        }
+    }
+
+    /// The measure that counts the blocks whose bytes this one sums, if there is one.
+    pub fn blocks(self) -> Option<Self> {
+        match self {
+            Self::LiveAtEnd | Self::LiveBlocks => Some(Self::LiveBlocks),
+            Self::Allocated | Self::Count => Some(Self::Count),
+            Self::Temporary => Some(Self::Temporary),
+            Self::LiveAtPeak | Self::Growth => None,
+        }
+    }
+
+    /// The measure that sums the bytes of the blocks that this one counts, or itself.
+    pub fn bytes(self) -> Option<Self> {
+        match self {
+            Self::LiveAtEnd | Self::LiveBlocks => Some(Self::LiveAtEnd),
+            Self::Allocated | Self::Count => Some(Self::Allocated),
+            Self::Temporary => None,
+            Self::LiveAtPeak | Self::Growth => Some(self),
         }
     }
 }

@@ -95,7 +95,24 @@ struct ShownNode {
     parent: ShownId,
     own: u64,
     value: u64,
+    pair: Pair,
     children: Vec<ShownId>,
+}
+
+/// Bytes and blocks that belong to a measure, whichever of the two it counts itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pair {
+    /// Bytes of the blocks.
+    pub bytes: u64,
+    /// The blocks.
+    pub blocks: u64,
+}
+
+impl Pair {
+    fn add(&mut self, other: Self) {
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.blocks = self.blocks.saturating_add(other.blocks);
+    }
 }
 
 /// A tree ready to be drawn.
@@ -103,6 +120,7 @@ struct ShownNode {
 pub struct Shown {
     nodes: Vec<ShownNode>,
     symbols: Arc<Symbols>,
+    sites: Vec<(i64, ShownId)>,
     shape: Shape,
     depth: usize,
     cut: u64,
@@ -159,6 +177,16 @@ impl Shown {
         self.nodes.get(id.0 as usize).map_or(0, |node| node.own)
     }
 
+    /// Bytes and blocks of the node, its children's included; 0 where the measure has none.
+    pub fn pair(&self, id: ShownId) -> Pair {
+        self.nodes.get(id.0 as usize).map_or(Pair::default(), |node| node.pair)
+    }
+
+    /// The nodes at which the weight of each backtrace ends.
+    pub fn sites(&self) -> &[(i64, ShownId)] {
+        &self.sites
+    }
+
     /// What the node stands for.
     pub fn key(&self, id: ShownId) -> Key {
         self.nodes.get(id.0 as usize).map_or(Key::All, |node| node.key)
@@ -211,12 +239,20 @@ struct Shaper<'a> {
 
 impl<'a> Shaper<'a> {
     fn new(tree: &'a CallTree, shape: Shape) -> Self {
-        let top = ShownNode { key: Key::All, parent: TOP, own: 0, value: 0, children: Vec::new() };
+        let top = ShownNode {
+            key: Key::All,
+            parent: TOP,
+            own: 0,
+            value: 0,
+            pair: Pair::default(),
+            children: Vec::new(),
+        };
         Self {
             tree,
             shown: Shown {
                 nodes: vec![top],
                 symbols: Arc::clone(tree.symbols()),
+                sites: Vec::new(),
                 shape,
                 depth: 0,
                 cut: 0,
@@ -227,6 +263,24 @@ impl<'a> Shaper<'a> {
 
     fn width(&self, node: &Node) -> u64 {
         node.own.width(self.shown.shape.measure)
+    }
+
+    /// Adds what a node of the tree allocated itself to where it is shown.
+    fn weigh(&mut self, place: ShownId, node: &Node) {
+        let measure = self.shown.shape.measure;
+        let of = |measure: Option<Measure>| measure.map_or(0, |it| node.own.width(it));
+        let pair = Pair { bytes: of(measure.bytes()), blocks: of(measure.blocks()) };
+        let width = self.width(node);
+        if let Some(shown) = self.shown.nodes.get_mut(place.0 as usize) {
+            shown.own += width;
+            shown.pair.add(pair);
+        }
+    }
+
+    /// Notes where the backtraces end, once it is known where each node of the tree is shown.
+    fn note_sites(&mut self, place: impl Fn(NodeId) -> Option<ShownId>) {
+        let sites = self.tree.sites().iter();
+        self.shown.sites = sites.filter_map(|(bt, node)| Some((*bt, place(*node)?))).collect();
     }
 
     fn is_hidden(&self, symbol: SymbolId) -> bool {
@@ -262,6 +316,7 @@ impl<'a> Shaper<'a> {
                 parent,
                 own: 0,
                 value: 0,
+                pair: Pair::default(),
                 children: Vec::new(),
             });
         }
@@ -282,11 +337,11 @@ impl<'a> Shaper<'a> {
                 _ => above.map(|above| self.below(above, node.symbol)),
             };
             if let Some(place) = place {
-                let width = self.width(node);
-                self.shown.nodes[place.0 as usize].own += width;
+                self.weigh(place, node);
             }
             places.push(place);
         }
+        self.note_sites(|node| places.get(node.0 as usize).copied().flatten());
     }
 
     /// Where a function called from `above` stands.
@@ -304,12 +359,14 @@ impl<'a> Shaper<'a> {
     }
 
     fn bottom_up(&mut self) {
-        for at in 0..self.tree.nodes().len() {
-            let width = self.width(&self.tree.nodes()[at]);
-            if width > 0 && (at != 0 || self.shown.shape.from.is_none()) {
-                self.upwards(NodeId(at as u32), width);
+        let nodes = self.tree.nodes();
+        let mut places = vec![None; nodes.len()];
+        for (at, node) in nodes.iter().enumerate() {
+            if self.width(node) > 0 && (at != 0 || self.shown.shape.from.is_none()) {
+                places[at] = self.upwards(NodeId(at as u32), node);
             }
         }
+        self.note_sites(|node| places.get(node.0 as usize).copied().flatten());
     }
 
     fn callers(&mut self, symbol: SymbolId) {
@@ -322,16 +379,16 @@ impl<'a> Shaper<'a> {
             };
         }
         for (at, node) in nodes.iter().enumerate() {
-            let width = self.width(node);
-            if width > 0 && outermost[at] != ROOT {
-                self.upwards(outermost[at], width);
+            if self.width(node) > 0 && outermost[at] != ROOT {
+                self.upwards(outermost[at], node);
             }
         }
     }
 
-    /// Adds a stack from `node` outwards. Noise is left out altogether: from the inside out
-    /// nearly every stack begins with the same library frames.
-    fn upwards(&mut self, node: NodeId, width: u64) {
+    /// Adds the stack from `node` outwards, with the weight of another one, and says where it ends.
+    /// Noise is left out altogether: from the inside out nearly every stack begins with the same
+    /// library frames.
+    fn upwards(&mut self, node: NodeId, weight: &Node) -> Option<ShownId> {
         let from = self.shown.shape.from;
         let mut stack = Vec::new();
         let mut at = node;
@@ -345,8 +402,7 @@ impl<'a> Shaper<'a> {
             at = self.tree.nodes()[at.0 as usize].parent;
         }
         if from.is_some() {
-            let Some(end) = end else { return };
-            stack.truncate(end);
+            stack.truncate(end?);
         }
         let callers_of = matches!(self.shown.shape.direction, Direction::Callers(_));
         let mut place = TOP;
@@ -359,7 +415,8 @@ impl<'a> Shaper<'a> {
             }
             place = self.child(place, Key::Symbol(symbol));
         }
-        self.shown.nodes[place.0 as usize].own += width;
+        self.weigh(place, weight);
+        Some(place)
     }
 
     fn finish(mut self) -> Shown {
@@ -368,7 +425,9 @@ impl<'a> Shaper<'a> {
             nodes[at].value += nodes[at].own;
             let (parent, value) = (nodes[at].parent, nodes[at].value);
             if at != 0 {
+                let pair = nodes[at].pair;
                 nodes[parent.0 as usize].value += value;
+                nodes[parent.0 as usize].pair.add(pair);
                 if value > 0 {
                     nodes[parent.0 as usize].children.push(ShownId(at as u32));
                 }

@@ -144,6 +144,7 @@ pub struct Node {
 pub struct CallTree {
     nodes: Vec<Node>,
     symbols: Arc<Symbols>,
+    sites: Vec<(i64, NodeId)>,
     cut_stacks: u64,
 }
 
@@ -156,6 +157,11 @@ impl CallTree {
     /// The functions.
     pub fn symbols(&self) -> &Arc<Symbols> {
         &self.symbols
+    }
+
+    /// Backtraces, each with the node of its innermost function.
+    pub fn sites(&self) -> &[(i64, NodeId)] {
+        &self.sites
     }
 
     /// Stacks that were cut because the tree was full.
@@ -185,7 +191,7 @@ impl TreeBuilder {
     pub fn new(symbols: Arc<Symbols>) -> Self {
         let root = Node { parent: ROOT, symbol: SymbolId(u32::MAX), own: Weights::default() };
         Self {
-            tree: CallTree { nodes: vec![root], symbols, cut_stacks: 0 },
+            tree: CallTree { nodes: vec![root], symbols, sites: Vec::new(), cut_stacks: 0 },
             children: HashMap::new(),
         }
     }
@@ -212,13 +218,23 @@ impl TreeBuilder {
         }
     }
 
-    /// Adds a whole stack, outermost function first.
-    pub fn stack(&mut self, outermost_first: impl Iterator<Item = SymbolId>, weights: Weights) {
+    /// Adds a whole stack, outermost function first, and gives the node of its innermost one.
+    pub fn stack(
+        &mut self,
+        outermost_first: impl Iterator<Item = SymbolId>,
+        weights: Weights,
+    ) -> NodeId {
         let mut node = ROOT;
         for symbol in outermost_first {
             node = self.child(node, symbol);
         }
         self.weigh(node, weights);
+        node
+    }
+
+    /// Notes the node at which a backtrace ends.
+    pub fn site(&mut self, bt: i64, node: NodeId) {
+        self.tree.sites.push((bt, node));
     }
 
     /// The finished tree.

@@ -17,8 +17,8 @@ pub struct TableId(pub u64);
 pub enum Purpose {
     /// Facts for the header.
     Facts,
-    /// The curve for the header.
-    Curve,
+    /// The slices of the run.
+    Slices,
     /// Names of threads.
     Threads,
     /// The list of suspects.
@@ -37,6 +37,20 @@ pub enum Purpose {
     Tree,
     /// A call tree as it is to be shown.
     Shown,
+    /// Facts of backtraces beside their weights.
+    Sites,
+    /// The course of the scope's sites.
+    Changes,
+    /// The course of the largest of them.
+    Largest,
+    /// Samples of resident memory.
+    Rss,
+    /// Marks of the program.
+    Marks,
+    /// Sizes, lives and ages.
+    Histograms,
+    /// Names of the sites in them.
+    Names,
     /// A page of a table, by its number.
     Page(TableId, u64),
     /// The rows of a table.

@@ -14,6 +14,7 @@ use crate::tui::flame::measure::Measure;
 use crate::tui::flame::shape::{Direction, Folding, Key, Shape, Shown, ShownId, TOP};
 use crate::tui::flame::tree::{CallTree, SymbolId};
 use crate::tui::message::TreeSource;
+use crate::tui::scope::{Filter, Scope};
 
 /// Rows below the top that can be gone down to.
 pub const DEPTH_MAX: usize = 400;
@@ -68,6 +69,10 @@ pub struct FlameState {
     pub callers: Option<Arc<Shown>>,
     /// What widths stand for.
     pub measure: Measure,
+    /// What they stood for before the scope said when, to come back to.
+    pub measure_before: Option<Measure>,
+    /// What the scope said about when, the last time that a tree was asked for.
+    pub time: Option<Filter>,
     /// From where it is looked at.
     pub look: Look,
     /// Library and runtime frames.
@@ -89,6 +94,20 @@ pub struct FlameState {
 }
 
 impl FlameState {
+    /// Takes note of a scope: one that says when is about its own blocks, not about the run's end.
+    pub fn heed(&mut self, scope: &Scope) {
+        let time = scope.filters().iter().find(|it| it.is_of_time()).cloned();
+        match (&self.time, &time) {
+            (None, Some(_)) => {
+                self.measure_before = Some(self.measure);
+                self.measure = Measure::Allocated;
+            }
+            (Some(_), None) => self.measure = self.measure_before.take().unwrap_or(self.measure),
+            _ => {}
+        }
+        self.time = time;
+    }
+
     /// The shapes to ask for: one, or two in a sandwich.
     pub fn shapes(&self, hidden: &[String], from: Option<&String>) -> Vec<Shape> {
         let Some(tree) = &self.tree else {

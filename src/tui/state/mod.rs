@@ -6,19 +6,26 @@
 //! the answer to an earlier scope without asking anew.
 
 use crate::database::canned::Canned;
+use crate::tui::axis::Axis;
 use crate::tui::keymap::Context;
 use crate::tui::message::{Now, Query};
 use crate::tui::scope::{Scope, ScopeHistory};
 use crate::tui::state::asked::{Asked, TableId};
 use crate::tui::state::detail::DetailState;
 use crate::tui::state::flame::FlameState;
+use crate::tui::state::histograms::HistogramsState;
 use crate::tui::state::popup::Popup;
 use crate::tui::state::sql::SqlState;
 use crate::tui::state::suspects::SuspectsState;
 use crate::tui::state::table::{Origin, TableState};
+use crate::tui::state::time::TimeState;
+use crate::tui::state::tree::TreeState;
 use crate::tui::terminal::Mouse;
 
 pub mod flame;
+pub mod tree;
+pub mod time;
+pub mod histograms;
 pub mod suspects;
 pub mod sql;
 pub mod popup;
@@ -36,22 +43,39 @@ pub enum Lens {
     Suspects,
     /// A flamegraph.
     Flame,
+    /// The same, line by line.
+    Tree,
     /// Blocks, or rows of a canned question, one a row.
     Rows,
+    /// The run's course.
+    Time,
+    /// Sizes, lifetimes and ages.
+    Histograms,
     /// Any SQL.
     Sql,
 }
 
 impl Lens {
-    /// Those that there are. The digits between them are kept for others.
-    pub const ALL: [Self; 4] = [Self::Suspects, Self::Flame, Self::Rows, Self::Sql];
+    /// All of them, in the order of their digits.
+    pub const ALL: [Self; 7] = [
+        Self::Suspects,
+        Self::Flame,
+        Self::Tree,
+        Self::Rows,
+        Self::Time,
+        Self::Histograms,
+        Self::Sql,
+    ];
 
     /// Digit and name.
     pub fn title(self) -> (char, &'static str) {
         match self {
             Self::Suspects => ('1', "Suspects"),
             Self::Flame => ('2', "Flame"),
+            Self::Tree => ('3', "Tree"),
             Self::Rows => ('4', "Rows"),
+            Self::Time => ('5', "Time"),
+            Self::Histograms => ('6', "Histograms"),
             Self::Sql => ('7', "SQL"),
         }
     }
@@ -91,6 +115,8 @@ pub struct Facts {
     pub losses: i64,
     /// Live bytes over time.
     pub curve: Vec<u64>,
+    /// When is what known.
+    pub axis: Axis,
     /// Names of threads, by number.
     pub threads: Vec<(i64, String)>,
 }
@@ -134,6 +160,12 @@ pub struct App {
     pub suspects: SuspectsState,
     /// Lens 2.
     pub flame: FlameState,
+    /// Lens 3, which shares its tree with lens 2.
+    pub tree: TreeState,
+    /// Lens 5.
+    pub time: TimeState,
+    /// Lens 6.
+    pub histograms: HistogramsState,
     /// Lens 4: the scope's allocations, and what was opened over them.
     pub rows: Vec<TableState>,
     /// Lens 7.
@@ -189,6 +221,11 @@ impl App {
             (Lens::Flame, _) => {
                 &[Context::Flame, Context::Motion, Context::Global, Context::Always]
             }
+            (Lens::Tree, _) => &[Context::Tree, Context::Motion, Context::Global, Context::Always],
+            (Lens::Time, _) => &[Context::Time, Context::Motion, Context::Global, Context::Always],
+            (Lens::Histograms, _) => {
+                &[Context::Histograms, Context::Motion, Context::Global, Context::Always]
+            }
             (Lens::Rows, Pane::Main) => {
                 &[Context::Rows, Context::Motion, Context::Global, Context::Always]
             }
@@ -211,7 +248,7 @@ impl App {
         match self.lens {
             Lens::Rows => self.rows.last(),
             Lens::Sql => self.sql.table(),
-            Lens::Suspects | Lens::Flame => None,
+            Lens::Suspects | Lens::Flame | Lens::Tree | Lens::Time | Lens::Histograms => None,
         }
     }
 
@@ -220,7 +257,7 @@ impl App {
         match self.lens {
             Lens::Rows => self.rows.last_mut(),
             Lens::Sql => self.sql.tabs.get_mut(self.sql.tab),
-            Lens::Suspects | Lens::Flame => None,
+            Lens::Suspects | Lens::Flame | Lens::Tree | Lens::Time | Lens::Histograms => None,
         }
     }
 

@@ -2,14 +2,19 @@
 //!
 //! Invariant: an answer that nobody waits for any more changes nothing.
 
+use std::sync::Arc;
+
 use crate::database::error::{QueryError, QueryErrorKind};
 use crate::database::table::{Table, Value};
+use crate::tui::axis::{Axis, Slice};
+use crate::tui::bins::{Histograms, Kind};
 use crate::tui::flame::measure::Measure;
 use crate::tui::message::{Answer, Effect, Lane, Reply};
-use crate::tui::state::App;
 use crate::tui::state::asked::{Purpose, TableId};
 use crate::tui::state::popup::Popup;
 use crate::tui::state::table::{Origin, number};
+use crate::tui::state::time::Mark;
+use crate::tui::state::{App, Lens};
 use crate::tui::statements;
 use crate::tui::update::{fit, load, sql};
 
@@ -30,7 +35,7 @@ pub fn answered(app: &mut App, answer: Answer) -> Vec<Effect> {
 fn taken(app: &mut App, purpose: Purpose, reply: Reply) -> Vec<Effect> {
     match (purpose, reply) {
         (Purpose::Facts, Reply::Table(table)) => return facts(app, &table),
-        (Purpose::Curve, Reply::Table(table)) => curve(app, &table),
+        (Purpose::Slices, Reply::Table(table)) => return slices(app, &table),
         (Purpose::Threads, Reply::Table(table)) => threads(app, &table),
         (Purpose::Suspects, Reply::Table(table)) => {
             app.suspects.take(&table);
@@ -56,9 +61,23 @@ fn taken(app: &mut App, purpose: Purpose, reply: Reply) -> Vec<Effect> {
         (Purpose::Tree, Reply::Tree(tree)) => {
             app.flame.tree = Some(tree);
             pick_measure(app);
-            return load::shapes(app);
+            return load::tree(app);
         }
-        (Purpose::Shown, Reply::Shown(shown)) => app.flame.take(shown),
+        (Purpose::Shown, Reply::Shown(shown)) => {
+            app.flame.take(shown);
+            if let Some(shown) = app.flame.shown.clone() {
+                app.tree.take(&shown);
+            }
+        }
+        (Purpose::Sites, Reply::Sites(sites)) => app.tree.take_sites(sites),
+        (Purpose::Histograms, Reply::Histograms(counted)) => return histograms(app, counted),
+        (Purpose::Names, Reply::Table(table)) => {
+            app.histograms.names = table.rows.iter().filter_map(|row| named(row)).collect();
+        }
+        (
+            Purpose::Changes | Purpose::Largest | Purpose::Rss | Purpose::Marks,
+            Reply::Table(table),
+        ) => time(app, purpose, &table),
         (Purpose::Page(id, page), Reply::Table(table)) => {
             let now = app.now;
             if let Some(state) = app.table_named(id) {
@@ -86,6 +105,9 @@ fn pick_measure(app: &mut App) {
         return;
     }
     let other = Measure::ALL.into_iter().find(|it| total.width(*it) > 0);
+    // A scope that says when is read measure by measure: all its blocks may have some.
+    let of_scope = || app.flame.time.is_some().then_some(Measure::Allocated);
+    let other = other.or_else(of_scope).filter(|it| *it != app.flame.measure);
     if let Some(measure) = other {
         app.flame.measure = measure;
         app.say(format!("nothing to show by the last measure, so this is {}", measure.title()));
@@ -102,8 +124,20 @@ fn failed(app: &mut App, purpose: Purpose, lane: Lane, error: QueryError) {
             app.suspects.error = Some(error);
         }
         Purpose::Tree | Purpose::Shown => app.flame.error = Some(error),
+        Purpose::Histograms => {
+            app.histograms.counted_for = None;
+            app.histograms.error = Some(error);
+        }
+        Purpose::Changes | Purpose::Largest => {
+            app.time.asked_for = None;
+            app.time.error = Some(error);
+        }
         Purpose::Facts
-        | Purpose::Curve
+        | Purpose::Slices
+        | Purpose::Sites
+        | Purpose::Names
+        | Purpose::Rss
+        | Purpose::Marks
         | Purpose::Threads
         | Purpose::Trends
         | Purpose::Frames
@@ -135,7 +169,6 @@ fn page_failed(app: &mut App, id: TableId, error: &QueryError) {
 
 fn facts(app: &mut App, table: &Table) -> Vec<Effect> {
     let whole = |name: &str| table.get(0, name).and_then(number).unwrap_or(0);
-    let known = app.facts.duration_ns;
     app.facts.duration_ns = Some(whole("duration_ns"));
     app.facts.peak_after = whole("peak_after");
     let resident = table.get(0, "rss_bytes").and_then(number);
@@ -145,8 +178,39 @@ fn facts(app: &mut App, table: &Table) -> Vec<Effect> {
     app.facts.allocations = whole("allocations");
     app.facts.live_bytes = whole("live_bytes");
     app.facts.live_blocks = whole("live_blocks");
-    // Whatever was asked before the end of the recording was known is asked again with it.
-    if known.is_none() && !app.scope.now().is_everything() {
+    app.facts.axis.end_ns = whole("duration_ns");
+    app.facts.axis.peak_after = whole("peak_after");
+    Vec::new()
+}
+
+fn slices(app: &mut App, table: &Table) -> Vec<Effect> {
+    let slices: Vec<Slice> = (0..table.rows.len())
+        .map(|row| {
+            let whole = |name: &str| table.get(row, name).and_then(number).unwrap_or(0);
+            Slice {
+                from_after: whole("from_after"),
+                to_after: whole("to_after"),
+                live_bytes: whole("live_bytes"),
+                live_blocks: whole("live_blocks"),
+                allocations: whole("allocations"),
+                allocated_bytes: whole("allocated_bytes"),
+                frees: whole("frees"),
+                freed_bytes: whole("freed_bytes"),
+                never_freed_bytes: whole("never_freed_bytes"),
+            }
+        })
+        .collect();
+    let level = |slice: &Slice| u64::try_from(slice.live_bytes).unwrap_or(0);
+    app.facts.curve = slices.iter().map(level).collect();
+    let a_point = table.get(0, "slices_a_point").and_then(number);
+    let a_point = a_point.and_then(|it| usize::try_from(it).ok()).unwrap_or(1);
+    let (end, peak) = (app.facts.axis.end_ns, app.facts.axis.peak_after);
+    app.facts.axis = Axis::new(slices, a_point, end, peak);
+    app.time.cursors = [0, app.facts.axis.points()];
+    app.time.active = 1;
+    // Whatever was asked before the course of the run was known is asked again with it.
+    app.time.asked_for = None;
+    if app.lens == Lens::Time || !app.scope.now().is_everything() {
         app.suspects_for = None;
         app.rows_for = None;
         return load::lens(app);
@@ -154,10 +218,53 @@ fn facts(app: &mut App, table: &Table) -> Vec<Effect> {
     Vec::new()
 }
 
-fn curve(app: &mut App, table: &Table) {
-    let level =
-        |row: &Vec<Value>| u64::try_from(row.first().and_then(number).unwrap_or(0)).unwrap_or(0);
-    app.facts.curve = table.rows.iter().map(level).collect();
+fn time(app: &mut App, purpose: Purpose, table: &Table) {
+    let rows = &table.rows;
+    let cell = |row: &[Value], at: usize| row.get(at).and_then(number).unwrap_or(0);
+    let App { time, facts, .. } = app;
+    match purpose {
+        Purpose::Changes => {
+            let changes: Vec<[i64; 5]> =
+                rows.iter().map(|row| [0, 1, 2, 3, 4].map(|at| cell(row, at))).collect();
+            time.take_changes(&facts.axis, &changes);
+        }
+        Purpose::Largest => {
+            let mut names: Vec<(i64, String)> = Vec::new();
+            for row in rows {
+                let suspect = cell(row, 0);
+                if names.last().is_none_or(|last| last.0 != suspect) {
+                    let name = row.get(1).and_then(Value::as_str).unwrap_or("?");
+                    names.push((suspect, name.to_owned()));
+                }
+            }
+            let changes: Vec<[i64; 3]> =
+                rows.iter().map(|row| [0, 2, 3].map(|at| cell(row, at))).collect();
+            time.take_sites(&facts.axis, &names, &changes);
+        }
+        Purpose::Rss => time.rss = rows.iter().map(|row| (cell(row, 0), cell(row, 1))).collect(),
+        _ => {
+            let mark = |row: &Vec<Value>| Mark {
+                at_ns: cell(row, 0),
+                name: row.get(1).and_then(Value::as_str).unwrap_or("").to_owned(),
+                value: row.get(2).and_then(Value::as_f64),
+            };
+            time.marks = rows.iter().map(mark).collect();
+        }
+    }
+}
+
+fn histograms(app: &mut App, counted: Arc<Histograms>) -> Vec<Effect> {
+    let kinds = Kind::ALL.into_iter().flat_map(|kind| counted.bins(kind));
+    let mut bts: Vec<i64> = kinds.flat_map(|bin| bin.sites.iter().filter_map(|it| it.0)).collect();
+    bts.sort_unstable();
+    bts.dedup();
+    app.histograms.counted = Some(counted);
+    app.histograms.error = None;
+    load::ask_rows(app, Purpose::Names, statements::names(&bts))
+}
+
+fn named(row: &[Value]) -> Option<(i64, String)> {
+    Some((number(row.first()?)?, row.get(1)?.as_str()?.to_owned()))
 }
 
 fn threads(app: &mut App, table: &Table) {

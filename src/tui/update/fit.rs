@@ -70,6 +70,46 @@ pub fn flame_window(app: &App) -> (u16, usize) {
     (inside.width, usize::from(height))
 }
 
+/// Lines of the tree that are drawn: two are its column names and what is said of the selected one.
+pub fn tree_window(app: &App) -> u64 {
+    let height = inside(regions(app).main).height;
+    u64::from(height.saturating_sub(1 + tree_foot(height))).max(1)
+}
+
+/// Rows below the tree about the selected line.
+pub fn tree_foot(height: u16) -> u16 {
+    if height < LOW { 0 } else { 2 }
+}
+
+/// Columns before the chart of the run's course.
+pub const TIME_GUTTER: u16 = 10;
+
+/// Columns of the list of its largest sites, where it stands beside the chart.
+const TIME_LEGEND: u16 = 38;
+
+/// Whether that list is drawn.
+pub fn has_time_legend(app: &App) -> bool {
+    inside(regions(app).main).width >= 100
+}
+
+/// Columns of the chart.
+pub fn time_width(app: &App) -> u16 {
+    let legend = if has_time_legend(app) { TIME_LEGEND } else { 0 };
+    inside(regions(app).main).width.saturating_sub(TIME_GUTTER + legend).max(1)
+}
+
+/// The column of the chart in which an edge of the axis is.
+pub fn time_column(app: &App, edge: usize, width: u16) -> u16 {
+    let points = app.facts.axis.points().max(1);
+    let x = edge * usize::from(width.saturating_sub(1)) / points;
+    (x as u16).min(width.saturating_sub(1))
+}
+
+/// Bars of a histogram that are drawn: one row is its column names.
+pub fn bars_window(app: &App) -> u64 {
+    u64::from(inside(regions(app).main).height.saturating_sub(1)).max(1)
+}
+
 /// Rows below the flamegraph about the selected cell.
 pub fn flame_foot(app: &App) -> u16 {
     if inside(regions(app).main).height < LOW { 1 } else { 2 }
@@ -125,6 +165,14 @@ pub fn fit(app: &mut App) {
         let (width, height) = flame_window(app);
         app.flame.fit(width, height);
     }
+    let (lines, window) = (app.tree.lines().len() as u64, tree_window(app));
+    app.tree.cursor.fit(lines, window);
+    if app.lens == Lens::Tree {
+        app.tree.sum_up(window);
+    }
+    app.time.fit(app.facts.axis.points());
+    let (bars, window) = (app.histograms.bins().len() as u64, bars_window(app));
+    app.histograms.cursor.fit(bars, window);
     fit_popup(app);
 }
 
@@ -133,7 +181,7 @@ fn has_detail(app: &App) -> bool {
         Lens::Suspects => app.suspects.selected().is_some(),
         Lens::Rows => app.detail.bt.is_some(),
         Lens::Sql => !app.sql.tabs.is_empty(),
-        Lens::Flame => false,
+        Lens::Flame | Lens::Tree | Lens::Time | Lens::Histograms => false,
     }
 }
 

@@ -44,7 +44,7 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
         | Action::FoldNoise
         | Action::FoldRecursion => {
             look(app, action);
-            load::shapes(app)
+            load::tree(app)
         }
         _ => on_function(app, action, width),
     }
@@ -86,10 +86,14 @@ fn back(app: &mut App) -> Vec<Effect> {
     Vec::new()
 }
 
-fn look(app: &mut App, action: Action) {
+/// Changes how the tree is looked at, here and in the lens that has it as lines.
+pub fn look(app: &mut App, action: Action) {
     let flame = &mut app.flame;
     match action {
-        Action::Measure => flame.measure = flame.measure.next(),
+        Action::Measure => {
+            flame.measure = flame.measure.next();
+            flame.measure_before = None;
+        }
         Action::Flip => {
             flame.roots = match flame.roots {
                 Roots::Top => Roots::Bottom,
@@ -118,6 +122,17 @@ fn on_function(app: &mut App, action: Action, width: u16) -> Vec<Effect> {
         return Vec::new();
     };
     match action {
+        Action::CopyMore => {
+            let path = path(app, width);
+            detail::copy(app, path, "path")
+        }
+        _ => on_symbol(app, action, sym),
+    }
+}
+
+/// What is done with a function.
+pub fn on_symbol(app: &mut App, action: Action, sym: String) -> Vec<Effect> {
+    match action {
         Action::Sandwich => {
             app.flame.look = Look::Sandwich(sym);
             load::shapes(app)
@@ -132,10 +147,6 @@ fn on_function(app: &mut App, action: Action, width: u16) -> Vec<Effect> {
             switch(app, Lens::Rows)
         }
         Action::Copy => detail::copy(app, sym, "function's name"),
-        Action::CopyMore => {
-            let path = path(app, width);
-            detail::copy(app, path, "path")
-        }
         Action::Explain | Action::Open => {
             let place = place(app, &sym);
             let (file, line) = place.unwrap_or_default();

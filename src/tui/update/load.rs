@@ -8,9 +8,10 @@ use crate::tui::message::{Ask, Effect, Lane, Query, TreeSource};
 use crate::tui::scope::{Filter, ScopeHistory};
 use crate::tui::state::asked::{Open, Purpose, TableId};
 use crate::tui::state::table::{Origin, PAGE_ROWS, TableState, Total};
+use crate::tui::state::time::{STACKED, Stack};
 use crate::tui::state::{App, Lens};
-use crate::tui::statements;
 use crate::tui::update::fit;
+use crate::tui::{bins, spans, statements};
 
 /// Rows that a list or a curve may have.
 const SMALL: usize = 50_000;
@@ -20,10 +21,18 @@ pub fn header(app: &mut App) -> Vec<Effect> {
     let mut effects = Vec::new();
     for (purpose, sql) in [
         (Purpose::Facts, statements::FACTS),
-        (Purpose::Curve, statements::CURVE),
+        (Purpose::Slices, spans::SLICES),
         (Purpose::Threads, statements::THREADS),
     ] {
         effects.extend(ask_rows(app, purpose, sql.into()));
+    }
+    // Older databases have neither.
+    for (table, purpose, sql) in
+        [("samples", Purpose::Rss, spans::RSS), ("marks", Purpose::Marks, spans::MARKS)]
+    {
+        if app.sql.names.table(table).is_some() {
+            effects.extend(ask_rows(app, purpose, sql.into()));
+        }
     }
     effects
 }
@@ -51,7 +60,7 @@ pub fn narrow(app: &mut App, filter: Filter) -> Vec<Effect> {
         app.rows.truncate(1);
     }
     if app.lens == Lens::Sql && !filter.is_of_flame() {
-        app.say("the scope has changed: lenses 1, 2 and 4 show it");
+        app.say("the scope has changed: lenses 1 to 6 show it");
     }
     rescope(app, |scope| scope.add(filter))
 }
@@ -61,7 +70,14 @@ pub fn lens(app: &mut App) -> Vec<Effect> {
     match app.lens {
         Lens::Suspects => suspects(app),
         Lens::Flame => tree(app),
+        Lens::Tree => {
+            let mut effects = tree(app);
+            effects.extend(tree_facts(app));
+            effects
+        }
         Lens::Rows => rows(app),
+        Lens::Time => course(app),
+        Lens::Histograms => histograms(app),
         Lens::Sql => Vec::new(),
     }
 }
@@ -70,8 +86,14 @@ pub fn lens(app: &mut App) -> Vec<Effect> {
 pub fn give_way(app: &mut App) -> Vec<Effect> {
     let slow = |open: &Open| {
         open.lane == Lane::Lens
-            && matches!(open.purpose, Purpose::Page(..) | Purpose::Tree | Purpose::Shown)
+            && matches!(
+                open.purpose,
+                Purpose::Page(..) | Purpose::Tree | Purpose::Shown | Purpose::Histograms
+            )
     };
+    if app.asked.open(slow).contains(&Purpose::Histograms) {
+        app.histograms.counted_for = None;
+    }
     if app.asked.open(slow).contains(&Purpose::Tree) {
         app.flame.source = None;
     }
@@ -160,6 +182,14 @@ pub fn stop(app: &mut App, which: impl Fn(&Open) -> bool) -> Vec<Effect> {
                 }
             }
             Purpose::Tree | Purpose::Shown => app.flame.error = Some(error),
+            Purpose::Histograms => {
+                app.histograms.counted_for = None;
+                app.histograms.error = Some(error);
+            }
+            Purpose::Changes | Purpose::Largest => {
+                app.time.asked_for = None;
+                app.time.error = Some(error);
+            }
             Purpose::Suspects => {
                 app.suspects_for = None;
                 app.suspects.error = Some(error);
@@ -173,8 +203,16 @@ pub fn stop(app: &mut App, which: impl Fn(&Open) -> bool) -> Vec<Effect> {
 /// The statement behind what is shown.
 pub fn sql_behind(app: &App) -> Query {
     match app.lens {
-        Lens::Suspects => Query::plain(statements::suspects(app.scope.now(), app.end_ns())),
-        Lens::Flame => {
+        Lens::Suspects => Query::plain(statements::suspects(app.scope.now(), &app.facts.axis)),
+        Lens::Time => Query::plain(match app.time.stack {
+            Stack::Sum if app.scope.now().of_sites().is_none() => spans::SLICES.into(),
+            Stack::Sum => spans::changes(app.scope.now()),
+            Stack::Sites => spans::largest(app.scope.now(), STACKED),
+        }),
+        Lens::Histograms => {
+            Query::plain(bins::behind(app.scope.now(), &app.facts.axis, app.histograms.kind))
+        }
+        Lens::Flame | Lens::Tree => {
             let source = app.flame.source.clone().unwrap_or(TreeSource::Prepared);
             Query::plain(statements::flame(&source, app.flame.measure))
         }
@@ -195,16 +233,17 @@ fn suspects(app: &mut App) -> Vec<Effect> {
     if app.suspects_for.as_ref() == Some(&scope) {
         return Vec::new();
     }
-    let sql = statements::suspects(&scope, app.end_ns());
+    let sql = statements::suspects(&scope, &app.facts.axis);
     app.suspects_for = Some(scope);
     ask_rows(app, Purpose::Suspects, sql)
 }
 
 /// Asks for the call tree, or for another shape of it.
 pub fn tree(app: &mut App) -> Vec<Effect> {
+    app.flame.heed(app.scope.now());
     let source = match &app.flame.over {
         Some((_, source)) => source.clone(),
-        None => statements::tree(app.scope.now(), app.end_ns(), app.facts.peak_after),
+        None => statements::tree(app.scope.now(), &app.facts.axis, app.flame.measure),
     };
     if app.flame.source.as_ref() == Some(&source) && app.flame.error.is_none() {
         return shapes(app);
@@ -213,6 +252,45 @@ pub fn tree(app: &mut App) -> Vec<Effect> {
     app.flame.error = None;
     app.flame.tree = None;
     app.asked.ask(Lane::Lens, Purpose::Tree, Ask::Tree(source), app.now)
+}
+
+/// Asks for what the tree's last columns need, once.
+fn tree_facts(app: &mut App) -> Vec<Effect> {
+    if app.tree.has_sites() || app.asked.is_open(|it| it == Purpose::Sites) {
+        return Vec::new();
+    }
+    // It looks at all curves and all live blocks, and nobody waits for it.
+    app.asked.ask(Lane::Count, Purpose::Sites, Ask::Sites(app.facts.axis.end_ns), app.now)
+}
+
+/// Asks for the course of the scope's sites, if it is another one than that of the whole.
+fn course(app: &mut App) -> Vec<Effect> {
+    let scope = app.scope.now().clone();
+    if app.time.asked_for.as_ref() == Some(&scope) {
+        return Vec::new();
+    }
+    let mut effects = Vec::new();
+    match scope.of_sites() {
+        None => app.time.take_all(&app.facts.axis),
+        Some(_) => effects.extend(ask_rows(app, Purpose::Changes, spans::changes(&scope))),
+    }
+    effects.extend(ask_rows(app, Purpose::Largest, spans::largest(&scope, STACKED)));
+    app.time.error = None;
+    app.time.asked_for = Some(scope);
+    effects
+}
+
+/// Asks for sizes, lives and ages.
+fn histograms(app: &mut App) -> Vec<Effect> {
+    let scope = app.scope.now().clone();
+    if app.histograms.counted_for.as_ref() == Some(&scope) {
+        return Vec::new();
+    }
+    let axis = &app.facts.axis;
+    let ask = Ask::Histograms { sql: bins::blocks(&scope, axis), end_ns: axis.end_ns };
+    app.histograms.counted_for = Some(scope);
+    app.histograms.error = None;
+    app.asked.ask(Lane::Lens, Purpose::Histograms, ask, app.now)
 }
 
 /// Asks for the shape that is to be drawn, if it is another one.
@@ -245,7 +323,7 @@ fn rows(app: &mut App) -> Vec<Effect> {
     if site_wise || app.rows_for.as_ref() == Some(&scope) {
         return Vec::new();
     }
-    let sql = statements::rows(&scope, app.end_ns());
+    let sql = statements::rows(&scope, &app.facts.axis);
     let title = match scope.is_everything() {
         true => "all allocations",
         false => "allocations in scope",
@@ -266,7 +344,7 @@ fn backtrace(app: &mut App) -> Vec<Effect> {
         Lens::Rows if app.detail.bt.is_some() => {
             app.table().and_then(TableState::backtrace).or(app.detail.bt)
         }
-        Lens::Rows | Lens::Flame | Lens::Sql => app.detail.bt,
+        _ => app.detail.bt,
     };
     match bt {
         Some(bt) if app.detail.bt != Some(bt) => open_backtrace(app, bt),

@@ -19,7 +19,10 @@ pub mod answers;
 pub mod mouse;
 pub mod popup;
 pub mod sql;
+pub mod tree;
 pub mod flame;
+pub mod time;
+pub mod histograms;
 pub mod table;
 pub mod compare;
 pub mod suspects;
@@ -89,6 +92,9 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
         (Lens::Suspects, Pane::Main) => suspects::perform(app, action),
         (Lens::Suspects | Lens::Rows, Pane::Detail) => detail::perform(app, action),
         (Lens::Flame, _) => flame::perform(app, action),
+        (Lens::Tree, _) => tree::perform(app, action),
+        (Lens::Time, _) => time::perform(app, action),
+        (Lens::Histograms, _) => histograms::perform(app, action),
         (Lens::Rows, Pane::Main) => table::perform(app, action),
         (Lens::Sql, Pane::Main) => sql::perform(app, action),
         (Lens::Sql, Pane::Detail) => sql::perform_on_results(app, action),
@@ -202,6 +208,12 @@ fn global(app: &mut App, action: Action) -> Option<Vec<Effect>> {
             app.flame.over = None;
             switch(app, Lens::Flame)
         }
+        Action::LensTree => {
+            app.flame.over = None;
+            switch(app, Lens::Tree)
+        }
+        Action::LensTime => switch(app, Lens::Time),
+        Action::LensHistograms => switch(app, Lens::Histograms),
         Action::LensRows => {
             app.rows.truncate(1);
             switch(app, Lens::Rows)
@@ -239,7 +251,9 @@ fn global(app: &mut App, action: Action) -> Option<Vec<Effect>> {
 
 /// Goes to a lens, and asks for what it lacks.
 pub fn switch(app: &mut App, lens: Lens) -> Vec<Effect> {
-    let mut effects = if app.lens == lens { Vec::new() } else { load::give_way(app) };
+    let shares = |lens: Lens| matches!(lens, Lens::Flame | Lens::Tree);
+    let goes_on = app.lens == lens || shares(app.lens) && shares(lens);
+    let mut effects = if goes_on { Vec::new() } else { load::give_way(app) };
     app.lens = lens;
     app.pane = Pane::Main;
     effects.extend(load::lens(app));
@@ -248,7 +262,9 @@ pub fn switch(app: &mut App, lens: Lens) -> Vec<Effect> {
 
 fn next_pane(app: &mut App) -> Vec<Effect> {
     app.pane = match (app.lens, app.pane) {
-        (Lens::Flame, _) | (_, Pane::Detail) => Pane::Main,
+        (Lens::Flame | Lens::Tree | Lens::Time | Lens::Histograms, _) | (_, Pane::Detail) => {
+            Pane::Main
+        }
         (Lens::Sql, Pane::Main) if app.sql.tabs.is_empty() => Pane::Main,
         (Lens::Rows, Pane::Main) if app.detail.bt.is_none() => Pane::Main,
         _ => Pane::Detail,

@@ -65,19 +65,24 @@ fn clicked(app: &mut App, at: Position) -> Vec<Effect> {
     Vec::new()
 }
 
-/// Where the tabs stand in their row: first column, columns, lens.
-pub fn tabs() -> impl Iterator<Item = (u16, u16, Lens)> {
+/// Where the tabs stand in their row: first column, columns, lens. Without room for all names the
+/// others have their digits only.
+pub fn tabs(app: &App) -> impl Iterator<Item = (u16, u16, Lens)> {
+    let whole: usize = Lens::ALL.iter().map(|lens| lens.title().1.len() + 4).sum();
+    let has_room = whole <= usize::from(app.size.0);
+    let shown = app.lens;
     let mut x = 1;
     Lens::ALL.into_iter().map(move |lens| {
-        let width = lens.title().1.len() as u16 + 2;
+        let is_named = has_room || lens == shown;
+        let width = if is_named { lens.title().1.len() as u16 + 2 } else { 1 };
         let tab = (x, width, lens);
         x += width + 2;
         tab
     })
 }
 
-fn lens_at(_app: &App, x: u16) -> Option<Lens> {
-    let mut tabs = tabs();
+fn lens_at(app: &App, x: u16) -> Option<Lens> {
+    let mut tabs = tabs(app);
     tabs.find(|(first, width, _)| *first <= x && x < first + width).map(|(_, _, lens)| lens)
 }
 
@@ -95,8 +100,34 @@ fn clicked_main(app: &mut App, inside: Rect, at: Position) -> Vec<Effect> {
         }
         Lens::Rows if row > 0 => clicked_row(app, row - 1),
         Lens::Flame => clicked_cell(app, inside, at),
-        Lens::Suspects | Lens::Rows | Lens::Sql => Vec::new(),
+        Lens::Tree if row > 0 && row <= fit::tree_window(app) => {
+            let to = app.tree.cursor.top + row - 1;
+            if to == app.tree.cursor.at {
+                return perform(app, Action::Enter);
+            }
+            app.tree.cursor.at = to.min(app.tree.lines().len() as u64);
+            Vec::new()
+        }
+        Lens::Histograms if row > 0 && row <= fit::bars_window(app) => {
+            app.histograms.cursor.at = app.histograms.cursor.top + row - 1;
+            Vec::new()
+        }
+        Lens::Time => {
+            clicked_time(app, at.x.saturating_sub(inside.x));
+            Vec::new()
+        }
+        _ => Vec::new(),
     }
+}
+
+/// The moving cursor goes to the column.
+fn clicked_time(app: &mut App, x: u16) {
+    let Some(column) = x.checked_sub(fit::TIME_GUTTER) else {
+        return;
+    };
+    let (width, points) = (fit::time_width(app), app.facts.axis.points());
+    let edge = usize::from(column) * points / usize::from(width.saturating_sub(1).max(1));
+    app.time.go(edge, points);
 }
 
 fn clicked_row(app: &mut App, row: u64) -> Vec<Effect> {

@@ -3,12 +3,12 @@
 use crate::tui::keymap::{self, Action, Context};
 use crate::tui::message::{Effect, Query};
 use crate::tui::scope::{Filter, parse_filter};
-use crate::tui::state::App;
 use crate::tui::state::line::Line;
 use crate::tui::state::list::Step;
 use crate::tui::state::popup::{Choice, Field, Item, Picker, Popup, Prompt, Purpose, Text};
 use crate::tui::state::table::Origin;
-use crate::tui::update::{compare, detail, fit, load, suspects, table};
+use crate::tui::state::{App, Lens};
+use crate::tui::update::{compare, detail, fit, load, suspects, table, time, tree};
 
 /// Does it, in the topmost pop-up.
 pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
@@ -86,7 +86,8 @@ fn scroll(at: &mut u64, step: Step, window: u64) {
 
 /// A prompt for a filter of the scope.
 pub fn filter_prompt() -> Prompt {
-    let help = "live · age 10m · size 4K..1M · thread 0 · crate tokio · ~cache.*insert · bt 17";
+    let help =
+        "live · age 10m · size 4K..1M · made 1m..2m · at 5m · crate tokio · ~cache.*insert · bt 17";
     Prompt::one("narrow the scope", Purpose::AddFilter, help, "")
 }
 
@@ -250,6 +251,7 @@ fn submit(app: &mut App) -> Vec<Effect> {
         Purpose::AddFilter => parse_filter(&thread_by_number(app, &text)).map(|filter| {
             app.popups.pop();
             let filter = with_thread_name(app, filter);
+            let filter = time::on_axis(app, filter);
             load::narrow(app, filter)
         }),
         Purpose::FilterColumn(column) => filter_column(app, column, &text),
@@ -257,7 +259,10 @@ fn submit(app: &mut App) -> Vec<Effect> {
             if app.flame.find(&text) {
                 app.popups.pop();
                 let (width, height) = fit::flame_window(app);
-                app.flame.next_match(true, width, height);
+                match app.lens {
+                    Lens::Tree => drop(tree::next_match(app, true)),
+                    _ => drop(app.flame.next_match(true, width, height)),
+                }
                 Ok(Vec::new())
             } else {
                 Err("this is not a regular expression; escape special signs with \\".into())

@@ -10,10 +10,10 @@ use crate::tui::flame::cells::{self, Cell, Top, What};
 use crate::tui::flame::shape::{Folding, Key, Shown, ShownId, TOP};
 use crate::tui::flame::tree::FrameKind;
 use crate::tui::state::App;
-use crate::tui::state::asked::Purpose;
 use crate::tui::state::flame::{Look, Roots};
 use crate::tui::theme::{Focus, Theme};
 use crate::tui::update::fit;
+use crate::tui::view::screen::{self, Freshness};
 use crate::tui::view::text;
 
 /// Draws it.
@@ -70,6 +70,9 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     }
     let foot = Rect { y: inside.y + height, height: inside.height - height, ..inside };
     selected(buffer, foot, app, shown, theme);
+    if screen::freshness(app) == Freshness::Stale {
+        text::tint(buffer, inside, theme.stale());
+    }
 }
 
 struct Drawn {
@@ -95,10 +98,10 @@ fn title(app: &App) -> String {
     if cut + flame.drawn.as_ref().map_or(0, |it| it.cut_stacks()) > 0 {
         title.push_str(" · too many stacks: the deepest are cut, narrow the scope");
     }
-    if app.asked.is_open(|it| matches!(it, Purpose::Tree | Purpose::Shown)) {
-        title.push_str(" · reading…");
+    match flame.shown {
+        Some(_) => title + screen::stale_words(app),
+        None => title,
     }
-    title
 }
 
 fn draw_callers(buffer: &mut Buffer, area: Rect, callers: &Shown, theme: Theme) {

@@ -6,11 +6,46 @@ use ratatui::layout::Rect;
 use ratatui::widgets::{Clear, Widget};
 
 use crate::tui::layout::{self, COLUMNS_MIN, ROWS_MIN};
+use crate::tui::state::asked::Purpose;
 use crate::tui::state::{App, Lens, Pane};
 use crate::tui::theme::{Focus, Theme};
 use crate::tui::view::{
-    detail, flame, header, popup, scope, sql, status, suspects, table, tabs, text,
+    detail, flame, header, histograms, popup, scope, sql, status, suspects, table, tabs, text,
+    time, tree,
 };
+
+/// Whether what a lens draws is of the present scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// It is.
+    Fresh,
+    /// It is of the last one; the answer for this one is on its way.
+    Stale,
+}
+
+/// Whether what the shown lens draws is of the present scope.
+pub fn freshness(app: &App) -> Freshness {
+    let lens = app.lens;
+    let is_waited_for = |purpose: Purpose| match purpose {
+        Purpose::Suspects => lens == Lens::Suspects,
+        Purpose::Tree | Purpose::Shown => matches!(lens, Lens::Flame | Lens::Tree),
+        Purpose::Changes => lens == Lens::Time,
+        Purpose::Histograms => lens == Lens::Histograms,
+        _ => false,
+    };
+    match app.asked.is_open(is_waited_for) {
+        true => Freshness::Stale,
+        false => Freshness::Fresh,
+    }
+}
+
+/// What a title says of that.
+pub fn stale_words(app: &App) -> &'static str {
+    match freshness(app) {
+        Freshness::Fresh => "",
+        Freshness::Stale => " · STALE, updating…",
+    }
+}
 
 /// Draws everything.
 pub fn render(frame: &mut Frame<'_>, app: &App, theme: Theme) {
@@ -44,6 +79,9 @@ pub fn render_into(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
             detail::render(buffer, regions.detail, app, theme, focus(Pane::Detail));
         }
         Lens::Flame => flame::render(buffer, regions.main, app, theme),
+        Lens::Tree => tree::render(buffer, regions.main, app, theme),
+        Lens::Time => time::render(buffer, regions.main, app, theme),
+        Lens::Histograms => histograms::render(buffer, regions.main, app, theme),
         Lens::Rows => {
             table::render(buffer, regions.main, app, theme, focus(Pane::Main));
             detail::render(buffer, regions.detail, app, theme, focus(Pane::Detail));

@@ -7,6 +7,7 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::database::human;
 use crate::tui::keymap::{self, Rank};
+use crate::tui::scope::Filter;
 use crate::tui::state::{App, Lens, Tone};
 use crate::tui::terminal::Mouse;
 use crate::tui::theme::Theme;
@@ -57,7 +58,9 @@ fn is_useful(app: &App, action: keymap::Action) -> bool {
     match action {
         Action::DropFilter => !app.scope.now().filters().is_empty(),
         Action::Undo => app.scope.can_undo(),
-        Action::NextPane => app.lens != Lens::Flame,
+        Action::NextPane => matches!(app.lens, Lens::Suspects | Lens::Rows | Lens::Sql),
+        Action::ClearRange => app.scope.now().filters().iter().any(Filter::is_of_time),
+        Action::SearchNext if app.lens == Lens::Time => !app.time.marks.is_empty(),
         Action::Back if app.lens == Lens::Flame && app.popups.is_empty() => {
             !app.flame.zoom.is_empty() || app.flame.over.is_some() || app.flame.callers.is_some()
         }
@@ -94,6 +97,15 @@ fn place(app: &App) -> String {
         Lens::Flame => match &app.flame.shown {
             Some(shown) => format!("{} cells", human::count(shown.len() as i64)),
             None => String::new(),
+        },
+        Lens::Tree => match app.tree.lines().len() {
+            0 => String::new(),
+            lines => format!("line {} of {}", app.tree.cursor.at + 1, human::count(lines as i64)),
+        },
+        Lens::Time => format!("{} moments", human::count(app.facts.axis.points() as i64 + 1)),
+        Lens::Histograms => match app.histograms.bins().len() {
+            0 => String::new(),
+            bins => format!("bar {} of {bins}", app.histograms.cursor.at + 1),
         },
         Lens::Rows | Lens::Sql => match app.table() {
             Some(table) if !table.is_empty() => {

@@ -11,6 +11,7 @@ use crate::tui::state::suspects::{Accepted, Suspect, squeeze};
 use crate::tui::statements::SUSPECTS_MAX;
 use crate::tui::theme::{Focus, Theme};
 use crate::tui::update::fit;
+use crate::tui::view::screen::{self, Freshness};
 use crate::tui::view::text;
 
 /// Columns of the curve.
@@ -52,6 +53,9 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: F
         ..inside
     };
     sentence(buffer, theme, below, app);
+    if screen::freshness(app) == Freshness::Stale {
+        text::tint(buffer, inside, theme.stale());
+    }
 }
 
 /// Marks the selected line.
@@ -81,7 +85,7 @@ fn title(app: &App) -> String {
         };
         title.push_str(&format!(" · {accepted} accepted {what} ({})", human::bytes(held as f64)));
     }
-    title
+    title + screen::stale_words(app)
 }
 
 fn empty(app: &App) -> Option<String> {

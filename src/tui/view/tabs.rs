@@ -12,13 +12,14 @@ use crate::tui::view::text;
 /// Draws it.
 pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let mut end = 0;
-    for (x, width, lens) in mouse::tabs() {
+    for (x, width, lens) in mouse::tabs(app) {
         let (digit, name) = lens.title();
         let style = match lens == app.lens {
             true => theme.title().patch(theme.selected()),
             false => theme.key(),
         };
-        text::put(buffer, theme, area, x, &format!("{digit} {name}"), style);
+        let words = if width > 1 { format!("{digit} {name}") } else { digit.to_string() };
+        text::put(buffer, theme, area, x, &words, style);
         end = x + width;
     }
     let room = area.width.saturating_sub(end + 2);

@@ -1,0 +1,111 @@
+//! The run's time axis: the moments at which every sum is known without a look at single blocks.
+//!
+//! Reads: rows of `timeline`. Writes: edges, and how many blocks had ended at each.
+//!
+//! Invariants:
+//! - Edge 0 is the beginning and the last one is behind the end; edges rise.
+//! - Between two edges lies what one point of a site's curve covers, so that sums over
+//!   `site_timeline` from edge to edge are exact.
+//! - Rows of `allocations` stand in the order in which blocks ended: those that ended before an
+//!   edge are the first [`Axis::ended`] ones.
+
+/// A slice of the run, as the table has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the columns of `timeline`, documented in docs/SCHEMA.md")]
+pub struct Slice {
+    pub from_after: i64,
+    pub to_after: i64,
+    pub live_bytes: i64,
+    pub live_blocks: i64,
+    pub allocations: i64,
+    pub allocated_bytes: i64,
+    pub frees: i64,
+    pub freed_bytes: i64,
+    pub never_freed_bytes: i64,
+}
+
+/// The axis.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Axis {
+    /// The end of the recording.
+    pub end_ns: i64,
+    /// When most was alive.
+    pub peak_after: i64,
+    /// The slices.
+    pub slices: Vec<Slice>,
+    edges: Vec<i64>,
+    last_slices: Vec<usize>,
+    ended: Vec<i64>,
+}
+
+impl Axis {
+    /// From the slices, of which each point of a site's curve covers `slices_a_point`.
+    pub fn new(slices: Vec<Slice>, slices_a_point: usize, end_ns: i64, peak_after: i64) -> Self {
+        let mut axis = Self { end_ns, peak_after, edges: vec![0], ..Self::default() };
+        axis.last_slices.push(0);
+        axis.ended.push(0);
+        let mut frees = 0;
+        for (at, slice) in slices.iter().enumerate() {
+            frees += slice.frees;
+            let is_last = at + 1 == slices.len();
+            if (at + 1) % slices_a_point.max(1) != 0 && !is_last {
+                continue;
+            }
+            let behind = if is_last { slice.to_after.max(end_ns + 1) } else { slice.to_after };
+            axis.edges.push(behind);
+            axis.last_slices.push(at);
+            axis.ended.push(frees);
+        }
+        axis.slices = slices;
+        axis
+    }
+
+    /// Between how many edges the run lies: the last edge's number.
+    pub fn points(&self) -> usize {
+        self.edges.len().saturating_sub(1)
+    }
+
+    /// When an edge is. What happened before it has happened, what happens at it has not.
+    pub fn edge(&self, number: usize) -> i64 {
+        self.edges.get(number).or(self.edges.last()).copied().unwrap_or(0)
+    }
+
+    /// The edge that is nearest to a moment.
+    pub fn nearest(&self, at_ns: i64) -> usize {
+        let above = self.edges.partition_point(|edge| *edge < at_ns);
+        let distance = |number: usize| self.edge(number).abs_diff(at_ns);
+        match above.checked_sub(1) {
+            Some(below) if above > self.points() || distance(below) < distance(above) => below,
+            _ => above.min(self.points()),
+        }
+    }
+
+    /// The number of the edge that is at this moment exactly.
+    pub fn exactly(&self, at_ns: i64) -> Option<usize> {
+        self.edges.binary_search(&at_ns).ok()
+    }
+
+    /// The slice that ends at an edge; none at the beginning.
+    pub fn slice_before(&self, number: usize) -> Option<usize> {
+        match number {
+            0 => None,
+            number => self.last_slices.get(number).copied(),
+        }
+    }
+
+    /// The point that a slice is in: it lies between the edges of this number and the next.
+    pub fn point_of(&self, slice: usize) -> usize {
+        let ends = self.last_slices.get(1..).unwrap_or_default();
+        ends.partition_point(|last| *last < slice).min(self.points().saturating_sub(1))
+    }
+
+    /// How many blocks had ended before an edge: they are the first rows of `allocations`.
+    pub fn ended(&self, number: usize) -> i64 {
+        self.ended.get(number).copied().unwrap_or(0)
+    }
+
+    /// How many blocks ended at all.
+    pub fn frees(&self) -> i64 {
+        self.ended.last().copied().unwrap_or(0)
+    }
+}

@@ -1,0 +1,31 @@
+//! What is known of a backtrace beside its weight: how it grew, and how old its blocks are.
+
+/// Values in a trend.
+pub const TREND: usize = 12;
+
+/// Facts of a backtrace, or sums of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SiteFacts {
+    /// Live bytes over the run, each at the end of its share.
+    pub trend: [u64; TREND],
+    /// Ages at the end of the blocks alive then, summed, in ns.
+    pub age_sum_ns: f64,
+    /// How many these are.
+    pub live_blocks: u64,
+}
+
+impl SiteFacts {
+    /// Mean age of what is alive at the end.
+    pub fn age_ns(&self) -> Option<f64> {
+        (self.live_blocks > 0).then(|| self.age_sum_ns / self.live_blocks as f64)
+    }
+
+    /// Adds those of another backtrace.
+    pub fn add(&mut self, other: &Self) {
+        for (sum, value) in self.trend.iter_mut().zip(other.trend) {
+            *sum = sum.saturating_add(value);
+        }
+        self.age_sum_ns += other.age_sum_ns;
+        self.live_blocks += other.live_blocks;
+    }
+}

@@ -1,0 +1,173 @@
+//! The SQL of scopes that say when: sums by site, from slices where they are enough.
+//!
+//! Reads: the scope and the [`Axis`]. Writes: statements.
+//!
+//! Invariants:
+//! - What comes from slices equals the same sums over `allocations`: where a moment is between two
+//!   edges of the axis, there is no such statement.
+//! - No statement looks at all rows of `allocations`: those of a span of ends are found by their
+//!   numbers, and those alive at the end are the last ones.
+
+use crate::tui::axis::Axis;
+use crate::tui::flame::measure::Measure;
+use crate::tui::scope::{Ended, Filter, Scope};
+
+/// The slices of the run, with how many of them a point of a site's curve covers.
+pub const SLICES: &str = "\
+SELECT from_after, to_after, live_bytes, live_blocks, allocations, allocated_bytes, frees, freed_bytes,
+  never_freed_bytes, coalesce((SELECT value FROM meta WHERE key = 'slices_a_point'), 1) AS slices_a_point
+FROM timeline ORDER BY slice";
+
+/// Rows of `allocations` from which on blocks are alive at the end.
+const LIVE_ROWS: &str = "rowid > coalesce(
+    (SELECT value FROM meta WHERE key = 'allocations')
+    - (SELECT value FROM meta WHERE key = 'live_blocks'), 0) AND dealloc_after IS NULL";
+
+/// What of a scope is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// All its blocks.
+    All,
+    /// Those alive at the end.
+    Staying,
+}
+
+/// `bt`, `bytes` and `blocks` of the sites of a scope that says when, if slices are enough.
+pub fn by_site(scope: &Scope, axis: &Axis, part: Part) -> Option<String> {
+    let (filter, ended) = scope.of_time()?;
+    let condition = scope.of_sites();
+    let stays = part == Part::Staying || ended == Ended::Never;
+    match (filter, stays) {
+        (Filter::AtPeak, false) => Some(format!(
+            "SELECT bt, at_peak_bytes AS bytes, at_peak_blocks AS blocks FROM sites\n  WHERE at_peak_blocks > 0{}",
+            and(condition.as_deref())
+        )),
+        (Filter::AtPeak, true) => Some(staying(0, axis.peak_after + 1, condition.as_deref())),
+        (Filter::Made(from, to), true) => Some(staying(*from, *to, condition.as_deref())),
+        (Filter::AliveAt(at) | Filter::AliveThrough(at, _), true) => {
+            Some(staying(0, at.saturating_add(1), condition.as_deref()))
+        }
+        (Filter::Made(from, to), false) => {
+            let (first, last) = (axis.exactly(*from)?, edge_at(axis, *to)?);
+            Some(made(axis, first, last, condition.as_deref()))
+        }
+        (Filter::AliveAt(at), false) => {
+            let edge = edge_at(axis, at.saturating_add(1))?;
+            Some(alive(axis, edge, condition.as_deref()))
+        }
+        (Filter::AliveThrough(from, to), false) => {
+            let (first, last) =
+                (edge_at(axis, from.saturating_add(1))?, edge_at(axis, to.saturating_add(1))?);
+            Some(alive_through(axis, (first, last), *from, condition.as_deref()))
+        }
+        _ => None,
+    }
+}
+
+/// The course of the scope's sites: what each slice changed.
+pub fn changes(scope: &Scope) -> String {
+    let condition = scope.of_sites().unwrap_or_else(|| "1".into());
+    format!(
+        "SELECT slice, sum(allocations) AS allocations, sum(allocated_bytes) AS allocated_bytes,\n  sum(frees) AS frees, sum(freed_bytes) AS freed_bytes\nFROM site_timeline WHERE {condition}\nGROUP BY slice ORDER BY slice"
+    )
+}
+
+/// The course of the groups of sites that held most, the largest first.
+pub fn largest(scope: &Scope, limit: usize) -> String {
+    let condition = scope.of_sites().unwrap_or_else(|| "1".into());
+    format!(
+        "WITH chosen AS (SELECT bt, suspect, peak_bytes FROM sites WHERE {condition}),\ntop AS (SELECT suspect, sum(peak_bytes) AS weight FROM chosen\n  WHERE suspect NOT NULL GROUP BY suspect ORDER BY weight DESC, suspect LIMIT {limit})\nSELECT top.suspect, coalesce(frames.function, '?') AS site, slice,\n  sum(allocated_bytes - freed_bytes) AS change\nFROM top JOIN chosen ON chosen.suspect = top.suspect\nJOIN site_timeline ON site_timeline.bt = chosen.bt\nLEFT JOIN suspects ON suspects.id = top.suspect\nLEFT JOIN frames ON frames.id = suspects.frame\nGROUP BY top.suspect, slice ORDER BY weight DESC, top.suspect, slice"
+    )
+}
+
+/// What of the system's view of the process there is: when, bytes.
+pub const RSS: &str =
+    "SELECT at_ns, rss_bytes FROM samples WHERE rss_bytes NOT NULL ORDER BY at_ns";
+
+/// Moments that the program named.
+pub const MARKS: &str = "SELECT at_ns, name, value FROM marks ORDER BY at_ns LIMIT 5000";
+
+/// Which part of a scope a measure is about, if sums by site are enough for it.
+pub fn part_of(measure: Measure) -> Option<Part> {
+    match measure {
+        Measure::Allocated | Measure::Count => Some(Part::All),
+        Measure::LiveAtEnd | Measure::LiveBlocks => Some(Part::Staying),
+        Measure::LiveAtPeak | Measure::Temporary | Measure::Growth => None,
+    }
+}
+
+/// The measures of sums by site; those of the other part are 0.
+pub fn weights(by_site: &str, part: Part) -> String {
+    let columns = match part {
+        Part::All => {
+            "0 AS live_bytes, 0 AS at_peak_bytes, bytes, blocks AS allocations,\n  0 AS temporary, 0 AS growth_bytes, 0 AS live_blocks"
+        }
+        Part::Staying => {
+            "bytes AS live_bytes, 0 AS at_peak_bytes, 0 AS bytes, 0 AS allocations,\n  0 AS temporary, 0 AS growth_bytes, blocks AS live_blocks"
+        }
+    };
+    format!("SELECT bt, {columns}\nFROM ({by_site})")
+}
+
+/// An edge by its moment; beyond the end is the end.
+fn edge_at(axis: &Axis, at: i64) -> Option<usize> {
+    match at > axis.end_ns {
+        true => Some(axis.points()),
+        false => axis.exactly(at),
+    }
+}
+
+fn and(condition: Option<&str>) -> String {
+    condition.map(|it| format!("\n    AND {it}")).unwrap_or_default()
+}
+
+/// Made from edge to edge.
+fn made(axis: &Axis, first: usize, last: usize, condition: Option<&str>) -> String {
+    let from = axis.slice_before(first).map_or(0, |slice| slice + 1);
+    let to = axis.slice_before(last).map_or(-1, |slice| slice as i64);
+    format!(
+        "SELECT bt, sum(allocated_bytes) AS bytes, sum(allocations) AS blocks FROM site_timeline\n  WHERE slice BETWEEN {from} AND {to}{}\n  GROUP BY bt HAVING blocks > 0",
+        and(condition)
+    )
+}
+
+/// Alive at an edge. SQLite gives the other columns of the row with the largest slice.
+fn alive(axis: &Axis, edge: usize, condition: Option<&str>) -> String {
+    if edge == axis.points() {
+        return format!(
+            "SELECT bt, live_bytes AS bytes, live_blocks AS blocks FROM sites\n  WHERE live_blocks > 0{}",
+            and(condition)
+        );
+    }
+    let to = axis.slice_before(edge).map_or(-1, |slice| slice as i64);
+    format!(
+        "SELECT bt, bytes, blocks FROM (\n  SELECT bt, live_bytes AS bytes, live_blocks AS blocks, max(slice) FROM site_timeline\n  WHERE slice <= {to}{}\n  GROUP BY bt)\n  WHERE blocks > 0",
+        and(condition)
+    )
+}
+
+/// Alive at both edges: either what was alive at the first without what ended in between, or what
+/// ended later without what was made later, whichever are fewer rows.
+fn alive_through(axis: &Axis, edges: (usize, usize), from: i64, condition: Option<&str>) -> String {
+    let (before, after) = (axis.ended(edges.0), axis.ended(edges.1));
+    let live = axis.slices.last().map_or(0, |slice| slice.live_blocks);
+    if after - before > axis.frees() - after + live {
+        return format!(
+            "SELECT bt, sum(size) AS bytes, count(*) AS blocks FROM allocations\n  WHERE rowid > {after} AND alloc_after <= {from}{}\n  GROUP BY bt",
+            and(condition)
+        );
+    }
+    let then = alive(axis, edges.0, condition);
+    format!(
+        "SELECT bt, sum(bytes) AS bytes, sum(blocks) AS blocks FROM (\n  {then}\n  UNION ALL\n  SELECT bt, -size, -1 FROM allocations\n  WHERE rowid > {before} AND rowid <= {after} AND alloc_after <= {from}{}\n)\nGROUP BY bt HAVING sum(blocks) > 0",
+        and(condition)
+    )
+}
+
+/// Made in a span and alive at the end.
+fn staying(from: i64, to: i64, condition: Option<&str>) -> String {
+    format!(
+        "SELECT bt, sum(size) AS bytes, count(*) AS blocks FROM allocations\n  WHERE {LIVE_ROWS}\n    AND alloc_after >= {from} AND alloc_after < {to}{}\n  GROUP BY bt",
+        and(condition)
+    )
+}

@@ -1,0 +1,164 @@
+//! A histogram: a bar a bin, and beside it the sites with the most bytes in the selected one.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use unicode_width::UnicodeWidthStr;
+
+use crate::database::human;
+use crate::tui::bins::{Bin, Kind, Sum};
+use crate::tui::state::App;
+use crate::tui::state::histograms::By;
+use crate::tui::theme::{Focus, Theme};
+use crate::tui::update::fit;
+use crate::tui::update::histograms::bounds;
+use crate::tui::view::screen::{self, Freshness};
+use crate::tui::view::suspects::select;
+use crate::tui::view::text;
+
+/// From so many columns on, the sites of a bar stand beside the bars.
+const WIDE: u16 = 90;
+
+/// Columns that they get.
+const SITES: u16 = 44;
+
+/// Draws it.
+pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
+    let inside = text::pane(buffer, theme, area, &title(app), Focus::Here);
+    if inside.is_empty() {
+        return;
+    }
+    if let Some((words, style)) = instead(app, theme) {
+        for (at, line) in text::wrap(&words, usize::from(inside.width)).iter().enumerate() {
+            text::put(buffer, theme, text::line(inside, at as u16), 1, line, style);
+        }
+        return;
+    }
+    let has_sites = inside.width >= WIDE;
+    let bars = Rect { width: inside.width - if has_sites { SITES } else { 0 }, ..inside };
+    draw_bars(buffer, bars, app, theme);
+    if has_sites && let Some(bin) = app.histograms.selected() {
+        let sites = Rect { x: bars.x + bars.width, width: SITES, ..inside };
+        draw_sites(buffer, sites, app, bin, theme);
+    }
+    if screen::freshness(app) == Freshness::Stale {
+        text::tint(buffer, inside, theme.stale());
+    }
+}
+
+fn title(app: &App) -> String {
+    let kind = match app.histograms.kind {
+        Kind::Sizes => "sizes",
+        Kind::Lives => "lifetimes of freed blocks",
+        Kind::Ages => "ages of blocks alive at the end",
+    };
+    let mut title = format!("histogram: {kind}");
+    if let Some(counted) = &app.histograms.counted {
+        let total = counted.total(app.histograms.kind);
+        let blocks = human::count(i64::try_from(total.blocks).unwrap_or(i64::MAX));
+        title.push_str(&format!(" · {} in {blocks} blocks", human::bytes(total.bytes as f64)));
+    }
+    title + screen::stale_words(app)
+}
+
+fn instead(app: &App, theme: Theme) -> Option<(String, Style)> {
+    if let Some(error) = &app.histograms.error {
+        return Some((format!("! {}", text::clean(&error.message)), theme.error()));
+    }
+    if app.histograms.counted.is_none() {
+        return Some(("counting every block of the scope…".into(), theme.dim()));
+    }
+    if !app.histograms.bins().is_empty() {
+        return None;
+    }
+    let words = match app.histograms.kind {
+        Kind::Sizes => "No block is in this scope. x drops the last filter, u undoes.",
+        Kind::Lives => "No block of this scope was freed. Tab: ages of those that are alive.",
+        Kind::Ages => "No block of this scope is alive at the end. Tab: sizes of all.",
+    };
+    Some((words.into(), theme.dim()))
+}
+
+fn draw_bars(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
+    let state = &app.histograms;
+    let bins = state.bins();
+    let words = |bin: &Bin| bounds(state.kind, bin.low, bin.high);
+    let label = bins.iter().map(|bin| words(bin).width()).max().unwrap_or(0).max(8);
+    let of = |sum: &Sum| match state.by {
+        By::Bytes => sum.bytes,
+        By::Blocks => sum.blocks,
+    };
+    let most = bins.iter().map(|bin| of(&bin.sum)).max().unwrap_or(0).max(1);
+    let name = match state.kind {
+        Kind::Sizes => "size",
+        Kind::Lives => "lived",
+        Kind::Ages => "age",
+    };
+    let head = format!("  {name:>label$} {:>9} {:>7} ", "bytes", "blocks");
+    let by = match state.by {
+        By::Bytes => "by bytes (m: by blocks)",
+        By::Blocks => "by blocks (m: by bytes)",
+    };
+    let line = text::line(area, 0);
+    let x = text::put(buffer, theme, line, 0, &head, theme.title());
+    text::put(buffer, theme, line, x, by, theme.dim());
+    let room = usize::from(area.width.saturating_sub(head.width() as u16 + 1));
+    for row in 0..fit::bars_window(app) {
+        let at = state.cursor.top + row;
+        let Some(bin) = bins.get(at as usize) else {
+            break;
+        };
+        let line = text::line(area, 1 + row as u16);
+        let cells = format!(
+            "  {:>label$} {:>9} {:>7} ",
+            words(bin),
+            human::bytes(bin.sum.bytes as f64),
+            human::count_short(bin.sum.blocks as f64)
+        );
+        let x = text::put(buffer, theme, line, 0, &cells, Style::new());
+        let bar = bar(of(&bin.sum), most, room, theme);
+        text::put(buffer, theme, line, x, &bar, theme.number());
+        if at == state.cursor.at {
+            select(buffer, theme, line, Focus::Here);
+        }
+    }
+}
+
+/// A bar in eighths of a cell; what is not nothing is seen.
+fn bar(value: u64, most: u64, room: usize, theme: Theme) -> String {
+    const PARTS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+    let eighths = u128::from(value) * room as u128 * 8 / u128::from(most.max(1));
+    let eighths = if value > 0 { eighths.max(1) } else { 0 } as usize;
+    match theme.glyph("u", "a") {
+        "u" => format!("{}{}", "█".repeat(eighths / 8), PARTS[eighths % 8]),
+        _ => "#".repeat(eighths.div_ceil(8)),
+    }
+}
+
+fn draw_sites(buffer: &mut Buffer, area: Rect, app: &App, bin: &Bin, theme: Theme) {
+    let edge = theme.glyph("│", "|");
+    for row in 0..area.height {
+        text::put(buffer, theme, text::line(area, row), 0, edge, theme.dim());
+    }
+    let area = Rect { x: area.x + 1, width: area.width.saturating_sub(1), ..area };
+    let head = format!(" {:>9} {:>7} sites of this bar", "bytes", "blocks");
+    text::put(buffer, theme, text::line(area, 0), 0, &head, theme.title());
+    for (at, (bt, sum)) in bin.sites.iter().enumerate().take(usize::from(area.height) - 1) {
+        let name = match bt {
+            None => "(no backtrace)".into(),
+            Some(bt) => match app.histograms.names.get(bt) {
+                Some(name) => text::clean(name).into_owned(),
+                None => format!("backtrace {bt}"),
+            },
+        };
+        let numbers = format!(
+            " {:>9} {:>7} ",
+            human::bytes(sum.bytes as f64),
+            human::count_short(sum.blocks as f64)
+        );
+        let line = text::line(area, 1 + at as u16);
+        let x = text::put(buffer, theme, line, 0, &numbers, Style::new());
+        let room = usize::from(line.width.saturating_sub(x));
+        text::put(buffer, theme, line, x, &text::cut_front(&name, room, theme), Style::new());
+    }
+}

@@ -1,0 +1,282 @@
+//! The tree: a line a function, or a run of functions, with what it holds.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use unicode_width::UnicodeWidthStr;
+
+use crate::database::human;
+use crate::database::table::Unit;
+use crate::tui::flame::measure::Measure;
+use crate::tui::flame::outline::{Fold, LINES_MAX, Line};
+use crate::tui::flame::shape::{Folding, Key, Shown, ShownId, TOP};
+use crate::tui::flame::sites::{SiteFacts, TREND};
+use crate::tui::state::App;
+use crate::tui::state::flame::Look;
+use crate::tui::theme::{Focus, Theme};
+use crate::tui::update::fit;
+use crate::tui::view::screen::{self, Freshness};
+use crate::tui::view::suspects::select;
+use crate::tui::view::text;
+
+/// Columns that the functions keep, whatever else there is.
+const NAMES_MIN: usize = 32;
+
+/// Draws it.
+pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
+    let inside = text::pane(buffer, theme, area, &title(app), Focus::Here);
+    if inside.is_empty() {
+        return;
+    }
+    if let Some((words, style)) = instead(app, theme) {
+        for (at, line) in text::wrap(&words, usize::from(inside.width)).iter().enumerate() {
+            text::put(buffer, theme, text::line(inside, at as u16), 1, line, style);
+        }
+        return;
+    }
+    let Some(shown) = app.tree.shown() else {
+        return;
+    };
+    let columns = Columns::of(inside.width, shown.shape().measure);
+    let head = columns.head();
+    text::put(buffer, theme, text::line(inside, 0), 0, &head, theme.title());
+    let window = fit::tree_window(app);
+    for row in 0..window {
+        let at = app.tree.cursor.top + row;
+        let Some(drawn) = app.tree.lines().get(at as usize) else {
+            break;
+        };
+        let line = text::line(inside, 1 + row as u16);
+        columns.row(buffer, theme, line, app, drawn);
+        if at == app.tree.cursor.at {
+            select(buffer, theme, line, Focus::Here);
+        }
+    }
+    let rows = fit::tree_foot(inside.height);
+    let foot = Rect { y: inside.y + inside.height - rows, height: rows, ..inside };
+    selected(buffer, foot, app, shown, theme);
+    if screen::freshness(app) == Freshness::Stale {
+        text::tint(buffer, inside, theme.stale());
+    }
+}
+
+fn title(app: &App) -> String {
+    let flame = &app.flame;
+    let look = match &flame.look {
+        Look::TopDown => "who calls what".to_owned(),
+        Look::BottomUp => "who allocates, callers below".to_owned(),
+        Look::Sandwich(sym) => format!("what {} calls", text::clean(sym)),
+    };
+    let mut title = format!("tree: {look}");
+    if let Some(shown) = app.tree.shown() {
+        title.push_str(&format!(" · {}", number(shown.shape().measure, shown.value(TOP))));
+    }
+    if flame.recursion == Folding::Unfolded {
+        title.push_str(" · recursion unfolded");
+    }
+    if flame.noise == Folding::Unfolded {
+        title.push_str(" · library frames unfolded");
+    }
+    if app.tree.lines().len() >= LINES_MAX {
+        title.push_str(" · the first 100,000 lines: close some");
+    }
+    title + screen::stale_words(app)
+}
+
+fn instead(app: &App, theme: Theme) -> Option<(String, Style)> {
+    if let Some(error) = &app.flame.error {
+        return Some((format!("! {}", text::clean(&error.message)), theme.error()));
+    }
+    match app.tree.shown() {
+        None => Some(("reading…".into(), theme.dim())),
+        Some(shown) if shown.is_empty() => Some((
+            "Nothing to show by this measure in this scope.\nm: next measure · x: drop the last filter · u: undo".into(),
+            theme.dim(),
+        )),
+        Some(_) => None,
+    }
+}
+
+fn number(measure: Measure, value: u64) -> String {
+    match measure.unit() {
+        Unit::Bytes => human::bytes(value as f64),
+        _ => format!("{} blocks", human::count_short(value as f64)),
+    }
+}
+
+/// Which columns there is room for. Total and functions are always there.
+struct Columns {
+    measure: Measure,
+    share: bool,
+    own: bool,
+    blocks: bool,
+    average: bool,
+    age: bool,
+    trend: bool,
+    names: usize,
+}
+
+impl Columns {
+    fn of(width: u16, measure: Measure) -> Self {
+        let mut room = usize::from(width).saturating_sub(2 + 10 + NAMES_MIN);
+        let mut take = |columns: usize, wanted: bool| {
+            let fits = wanted && room >= columns;
+            room -= if fits { columns } else { 0 };
+            fits
+        };
+        let has_blocks = measure.blocks().is_some();
+        let own = take(10, true);
+        let blocks = take(8, has_blocks);
+        let trend = take(TREND + 2, true);
+        let share = take(8, true);
+        let average = take(10, has_blocks && measure.bytes().is_some());
+        let age = take(9, true);
+        Self { measure, share, own, blocks, average, age, trend, names: room + NAMES_MIN }
+    }
+
+    fn cells(&self, cells: &[&str; 7]) -> String {
+        let [total, share, own, blocks, average, age, trend] = cells;
+        let mut line = format!("  {total:>9} ");
+        if self.share {
+            line.push_str(&format!("{share:>7} "));
+        }
+        if self.own {
+            line.push_str(&format!("{own:>9} "));
+        }
+        if self.blocks {
+            line.push_str(&format!("{blocks:>7} "));
+        }
+        if self.average {
+            line.push_str(&format!("{average:>9} "));
+        }
+        if self.age {
+            line.push_str(&format!("{age:>8} "));
+        }
+        if self.trend {
+            line.push_str(&format!("{trend:<TREND$}  "));
+        }
+        line
+    }
+
+    fn head(&self) -> String {
+        let cells = self.cells(&["total", "share", "self", "blocks", "average", "age", "trend"]);
+        format!("{cells}function")
+    }
+
+    fn row(&self, buffer: &mut Buffer, theme: Theme, line: Rect, app: &App, drawn: &Line) {
+        let Some(shown) = app.tree.shown() else {
+            return;
+        };
+        let value = |value: u64| match self.measure.unit() {
+            Unit::Bytes => human::bytes(value as f64),
+            _ => human::count_short(value as f64),
+        };
+        let node = drawn.node();
+        let pair = shown.pair(node);
+        let total = shown.value(TOP).max(1);
+        let own = shown.own(node);
+        let facts = app.tree.facts(drawn);
+        let trend = facts.map(|it| {
+            let max = it.trend.iter().copied().max().unwrap_or(0);
+            if max == 0 { String::new() } else { theme.spark(&it.trend, max) }
+        });
+        let age = match facts {
+            None => "…".into(),
+            Some(facts) => facts.age_ns().map(human::duration).unwrap_or_else(|| "-".into()),
+        };
+        let average = match pair.blocks {
+            0 => "-".into(),
+            blocks => human::bytes((pair.bytes as f64 / blocks as f64).round()),
+        };
+        let cells = self.cells(&[
+            &value(shown.value(node)),
+            &human::share(shown.value(node) as f64 / total as f64),
+            &if own > 0 { value(own) } else { String::new() },
+            &human::count_short(pair.blocks as f64),
+            &average,
+            &age,
+            &trend.unwrap_or_default(),
+        ]);
+        let x = text::put(buffer, theme, line, 0, &cells, Style::new());
+        let mark = match drawn.fold {
+            Fold::Open => theme.glyph("▾", "-"),
+            Fold::Closed => theme.glyph("▸", "+"),
+            Fold::Leaf => " ",
+        };
+        let indent = " ".repeat((drawn.depth * 2).min(self.names / 2));
+        let x = x + text::put(buffer, theme, line, x, &format!("{indent}{mark} "), theme.key());
+        let room = usize::from(line.width.saturating_sub(x));
+        let is_match = drawn.run.iter().any(|node| app.flame.is_match(shown, *node));
+        let style = if is_match { theme.matched() } else { Style::new() };
+        let name = joined(shown, &drawn.run, room, theme);
+        text::put(buffer, theme, line, x, &name, style);
+    }
+}
+
+/// A run as one text: the ends are kept, what is between is counted where there is no room.
+fn joined(shown: &Shown, run: &[ShownId], room: usize, theme: Theme) -> String {
+    let arrow = theme.glyph(" › ", " > ");
+    // Library frames say nothing in a run that has others.
+    let named = run.iter().filter(|node| shown.symbol(**node).is_some());
+    let mut names: Vec<String> = named.map(|node| name(shown, *node)).collect();
+    if names.is_empty() {
+        names = vec![name(shown, run.first().copied().unwrap_or(TOP))];
+    }
+    let whole = names.join(arrow);
+    let [first, .., last] = names.as_slice() else {
+        return whole;
+    };
+    if whole.width() <= room {
+        return whole;
+    }
+    let between = names.len() - 2;
+    match between {
+        0 => text::cut_front(&whole, room, theme).into_owned(),
+        between => {
+            let short = format!("{first}{arrow}({between}){arrow}{last}");
+            text::cut_front(&short, room, theme).into_owned()
+        }
+    }
+}
+
+fn name(shown: &Shown, node: ShownId) -> String {
+    match (shown.key(node), shown.symbol(node)) {
+        (Key::Noise, _) => "[library]".into(),
+        (_, Some(symbol)) => text::clean(&symbol.function).into_owned(),
+        _ => "?".into(),
+    }
+}
+
+/// Two lines about the selected line: where it is, and what the columns without room would say.
+fn selected(buffer: &mut Buffer, area: Rect, app: &App, shown: &Shown, theme: Theme) {
+    let (Some(line), false) = (app.tree.selected(), area.is_empty()) else {
+        return;
+    };
+    let last = line.run.iter().rev().find_map(|node| shown.symbol(*node));
+    let place = match last {
+        Some(symbol) => match (&symbol.file, symbol.line) {
+            (Some(file), Some(at)) => format!("{}  ({file}:{at})", symbol.sym),
+            _ => symbol.sym.clone(),
+        },
+        None => "library and runtime frames; . unfolds them".into(),
+    };
+    text::put(buffer, theme, text::line(area, 0), 1, &place, theme.key());
+    let measure = shown.shape().measure;
+    let node = line.node();
+    let mut words = format!(
+        "{} · {} of all · {} by itself",
+        number(measure, shown.value(node)),
+        human::share(shown.value(node) as f64 / shown.value(TOP).max(1) as f64),
+        number(measure, shown.own(node)),
+    );
+    let pair = shown.pair(node);
+    if let (Some(_), blocks) = (measure.blocks(), pair.blocks.max(1)) {
+        let average = human::bytes((pair.bytes as f64 / blocks as f64).round());
+        let blocks = human::count(i64::try_from(pair.blocks).unwrap_or(i64::MAX));
+        words.push_str(&format!(" · {blocks} blocks of {average} on average"));
+    }
+    if let Some(age) = app.tree.facts(line).and_then(SiteFacts::age_ns) {
+        words.push_str(&format!(" · live ones {} old on average", human::duration(age)));
+    }
+    text::put(buffer, theme, text::line(area, 1), 1, &words, theme.number());
+}
