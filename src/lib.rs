@@ -31,6 +31,9 @@ mod report;
 mod export;
 
 #[cfg(feature = "cli")]
+mod diff;
+
+#[cfg(feature = "cli")]
 mod output;
 
 #[cfg(feature = "cli")]

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::export::request::{Format as ExportFormat, Measure};
+use crate::diff::DiffFormat;
 use crate::output::Format;
 
 /// Ask your heap: what was allocated, where, when, and why is it still there?
@@ -61,6 +62,8 @@ pub(crate) enum Command {
     Report(ReportArgs),
     /// Fail if a canned query finds something: for CI
     Check(CheckArgs),
+    /// What grew, shrank, is new or gone between two databases
+    Diff(DiffArgs),
     /// What is in a recording, and what was lost
     Info(InfoArgs),
     /// Write a flamegraph, a profile or tables for other tools
@@ -206,6 +209,73 @@ pub(crate) struct CheckArgs {
     /// How the rows look
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+/// `rheaper diff`
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Sites are matched by the names of their own functions, so that two builds can be compared.
+Nothing is printed where nothing differs.
+
+A MOMENT is a time since the start such as 5m, or start, peak, end, or mark:NAME.
+
+Examples:
+  rheaper diff before.db after.db
+  rheaper diff before.db after.db --per hour
+  rheaper diff before.db after.db --fail-if-grown 64K
+  rheaper diff heap.db --moments 5m..end
+  rheaper diff before.db after.db --format folded --unchanged | inferno-flamegraph > diff.svg"
+)]
+pub(crate) struct DiffArgs {
+    /// The database to compare with
+    pub before: PathBuf,
+    /// The database that is compared
+    #[arg(required_unless_present = "moments")]
+    pub after: Option<PathBuf>,
+    /// Compare one recording at two moments
+    #[arg(long, value_name = "MOMENT..MOMENT", conflicts_with_all = ["after", "from", "to"])]
+    pub moments: Option<String>,
+    /// Only what was allocated after this moment of each recording
+    #[arg(long, value_name = "MOMENT")]
+    pub from: Option<String>,
+    /// Each recording as it was at this moment
+    #[arg(long, value_name = "MOMENT")]
+    pub to: Option<String>,
+    /// Divide by time or marks first: second, minute, hour, day, a duration, or mark:NAME
+    #[arg(long, value_name = "UNIT")]
+    pub per: Option<String>,
+    /// What is compared
+    #[arg(long, value_enum, default_value_t, value_name = "MEASURE")]
+    pub measure: DiffMeasure,
+    /// Leave out differences below this
+    #[arg(long, value_name = "AMOUNT")]
+    pub min: Option<String>,
+    /// The most rows; 0: all [default: 30, for programs all]
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// How the answer looks
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub format: DiffFormat,
+    /// What is the same as well: for a flamegraph in proportion
+    #[arg(long)]
+    pub unchanged: bool,
+    /// Print only sites that grew by more than this, and exit with 1 if there are any
+    #[arg(long, value_name = "BYTES", conflicts_with = "unchanged")]
+    pub fail_if_grown: Option<String>,
+}
+
+/// What `rheaper diff` compares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum DiffMeasure {
+    /// Bytes alive at the end
+    #[default]
+    LiveBytes,
+    /// Blocks alive at the end
+    LiveBlocks,
+    /// Bytes of all blocks
+    Bytes,
+    /// Blocks made
+    Allocations,
 }
 
 /// `rheaper info`

@@ -10,6 +10,7 @@ mod load;
 mod sql;
 mod query;
 mod check;
+mod diff;
 mod info;
 mod export;
 mod generate;
@@ -68,6 +69,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Some(Command::Query(args)) => query::query(&args, &cancel),
         Some(Command::Report(args)) => print_report(&args, &cancel),
         Some(Command::Check(args)) => check::check(&args, &cancel),
+        Some(Command::Diff(args)) => diff::diff(&args, &cancel),
         Some(Command::Info(args)) => info::info(&args),
         Some(Command::Export(args)) => export::export(&args, &cancel),
         #[cfg(feature = "collector")]

@@ -2,11 +2,13 @@
 //!
 //! [`Database::open`] opens a file for reading only; [`Database::query`] asks it,
 //! [`Database::page`] asks for a screenful of any query. The canned analyses of `queries/` are in
-//! [`canned`], what they and every other answer are made of in [`table`].
+//! [`canned`], what they and every other answer are made of in [`table`]; [`compare`] tells two
+//! databases apart.
 //!
 //! Invariant: no SQL given to a [`Database`] can write anywhere.
 
 pub mod complete;
+pub mod compare;
 pub mod canned;
 pub mod page;
 pub mod query;

@@ -357,6 +357,7 @@ fn the_help_of_every_command_has_an_example() {
         "check",
         "info",
         "export",
+        "diff",
         "demo",
         "completions",
         "man",

@@ -12,7 +12,7 @@ pub(crate) fn example(name: &str) -> PathBuf {
 }
 
 /// The one recording in the directory.
-fn recording(place: &Place) -> String {
+pub(crate) fn recording(place: &Place) -> String {
     let files = std::fs::read_dir(place.directory.path()).unwrap();
     let names = files.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     names.filter(|name| name.starts_with("rip-")).collect::<Vec<_>>().pop().unwrap()

@@ -8,6 +8,7 @@ mod cli_load;
 mod cli_check;
 mod export;
 mod export_names;
+mod diff;
 mod gate;
 mod prompt;
 mod queries;

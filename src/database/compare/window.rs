@@ -1,0 +1,181 @@
+//! From when to when a recording is looked at: moments by name, resolved in its database.
+//!
+//! Reads: `meta`, and `marks` where there is one. Writes: a [`Span`] in nanoseconds.
+
+use std::fmt;
+use std::ops::ControlFlow;
+
+use crate::database::connection::Database;
+use crate::database::error::{QueryError, QueryErrorKind};
+use crate::database::human;
+use crate::database::query::{Limits, Params};
+use crate::database::table::Value;
+
+/// Names of marks that an error lists.
+const MARKS_LISTED: usize = 8;
+
+/// A moment, as it is typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Nanoseconds since tracking was enabled.
+    At(i64),
+    /// When tracking was enabled.
+    Start,
+    /// When most was alive.
+    Peak,
+    /// When the recording ended.
+    End,
+    /// A mark of this name: the first one where a window begins, the last one where it ends.
+    Mark(String),
+}
+
+impl Moment {
+    /// Reads `start`, `peak`, `end`, a time since the start such as `5m`, or `mark:NAME`.
+    ///
+    /// # Errors
+    /// With what would be understood.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        Ok(match text.trim() {
+            "start" => Self::Start,
+            "peak" => Self::Peak,
+            "end" => Self::End,
+            text => match text.strip_prefix("mark:") {
+                Some(name) => Self::Mark(name.to_owned()),
+                None => Self::At(human::parse_duration(text).map_err(|_| {
+                    "expected a time since the start such as 5m, or start, peak, end, mark:NAME"
+                })?),
+            },
+        })
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(ns) => write!(f, "{}", human::duration(*ns as f64)),
+            Self::Start => write!(f, "start"),
+            Self::Peak => write!(f, "peak"),
+            Self::End => write!(f, "end"),
+            Self::Mark(name) => write!(f, "mark:{name}"),
+        }
+    }
+}
+
+/// What is looked at: blocks made after `from` and by `to`, as they stand at `to`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Window {
+    /// Its beginning; `None` is before everything.
+    pub from: Option<Moment>,
+    /// Its end; `None` is the end of the recording.
+    pub to: Option<Moment>,
+}
+
+/// A window in nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// Blocks made at or before are not in it; -1 where there is no such moment.
+    pub from_ns: i64,
+    /// Blocks made later are not in it.
+    pub to_ns: i64,
+    /// Whether it is the whole recording, whose sums are at hand.
+    pub is_whole: bool,
+}
+
+impl Span {
+    /// How long it is.
+    pub fn length_ns(&self) -> i64 {
+        self.to_ns.saturating_sub(self.from_ns.max(0))
+    }
+}
+
+impl Window {
+    /// The moments in a database.
+    ///
+    /// # Errors
+    /// If a mark is not there, or the window ends before it begins.
+    pub fn resolve(&self, database: &Database, limits: &Limits) -> Result<Span, QueryError> {
+        let end = meta(database, "duration_ns", limits)?;
+        let resolve = |moment: &Option<Moment>, pick: &str, default: i64| match moment {
+            None => Ok(default),
+            Some(Moment::At(ns)) => Ok(*ns),
+            Some(Moment::Start) => Ok(0),
+            Some(Moment::End) => Ok(end),
+            Some(Moment::Peak) => meta(database, "peak_after", limits),
+            Some(Moment::Mark(name)) => mark(database, name, pick, limits),
+        };
+        let from_ns = resolve(&self.from, "min", -1)?;
+        let to_ns = resolve(&self.to, "max", end)?;
+        if from_ns >= to_ns {
+            let (from, to) = (human::duration(from_ns as f64), human::duration(to_ns as f64));
+            return Err(refused(format!(
+                "{}: the window ends at {to}, and so not after its beginning at {from}",
+                database.path().display()
+            )));
+        }
+        Ok(Span { from_ns, to_ns, is_whole: from_ns < 0 && to_ns >= end })
+    }
+}
+
+fn meta(database: &Database, key: &str, limits: &Limits) -> Result<i64, QueryError> {
+    let sql = "SELECT value FROM meta WHERE key = :key";
+    let table = database.query(sql, &Params::none().with("key", key), limits)?;
+    Ok(table.rows.first().and_then(|row| row.first()).and_then(Value::as_i64).unwrap_or(0))
+}
+
+/// How many marks of a name are in a span.
+pub(in crate::database::compare) fn marks_in(
+    database: &Database,
+    name: &str,
+    span: &Span,
+    limits: &Limits,
+) -> Result<i64, QueryError> {
+    if !has_marks(database, limits)? {
+        return Err(no_mark(database, name, limits));
+    }
+    let sql = "SELECT count(*) FROM marks WHERE name = :name AND at_ns > :from AND at_ns <= :to";
+    let params =
+        Params::none().with("name", name).with("from", span.from_ns).with("to", span.to_ns);
+    let table = database.query(sql, &params, limits)?;
+    match table.rows.first().and_then(|row| row.first()).and_then(Value::as_i64) {
+        Some(count) if count > 0 => Ok(count),
+        _ => Err(no_mark(database, name, limits)),
+    }
+}
+
+fn mark(database: &Database, name: &str, pick: &str, limits: &Limits) -> Result<i64, QueryError> {
+    if !has_marks(database, limits)? {
+        return Err(no_mark(database, name, limits));
+    }
+    let sql = format!("SELECT {pick}(at_ns) FROM marks WHERE name = :name");
+    let table = database.query(&sql, &Params::none().with("name", name), limits)?;
+    let found = table.rows.first().and_then(|row| row.first()).and_then(Value::as_i64);
+    found.ok_or_else(|| no_mark(database, name, limits))
+}
+
+/// Marks are optional: a recording made without them has no such table.
+fn has_marks(database: &Database, limits: &Limits) -> Result<bool, QueryError> {
+    let sql = "SELECT 1 FROM sqlite_schema WHERE name = 'marks' AND type = 'table'";
+    Ok(!database.query(sql, &Params::none(), limits)?.rows.is_empty())
+}
+
+fn no_mark(database: &Database, name: &str, limits: &Limits) -> QueryError {
+    let mut names = Vec::new();
+    let sql = "SELECT DISTINCT name FROM marks ORDER BY name";
+    // An older database has no such table: then there is nothing to list.
+    let _ = database.stream(sql, &Params::none(), limits, |row| {
+        names.extend(row.first().and_then(Value::as_str).map(|name| format!("`{name}`")));
+        match names.len() < MARKS_LISTED {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
+        }
+    });
+    let path = database.path().display();
+    refused(match names.as_slice() {
+        [] => format!("{path}: no mark `{name}` here: the recording has no marks"),
+        names => format!("{path}: no mark `{name}` here; there are {}", names.join(", ")),
+    })
+}
+
+pub(in crate::database::compare) fn refused(message: String) -> QueryError {
+    QueryError::new(QueryErrorKind::Parameter, message)
+}
