@@ -136,10 +136,9 @@ fn marks_bound_a_window_and_divide() {
     let path = directory.path().join("after.db");
     heap.write(&path);
     let writer = rusqlite::Connection::open(&path).unwrap();
-    writer.execute_batch("CREATE TABLE IF NOT EXISTS marks (at_ns, name, value, thread)").unwrap();
     let (first, last) = (heap.duration / 4, heap.duration / 2);
     for at in [first, (first + last) / 2, last] {
-        writer.execute("INSERT INTO marks (at_ns, name) VALUES (?1, 'request')", [at]).unwrap();
+        writer.execute("INSERT INTO marks VALUES (?1, 'request', 1, 0)", [at]).unwrap();
     }
     drop(writer);
     let after = Database::open(&path).unwrap();
@@ -162,6 +161,9 @@ fn marks_bound_a_window_and_divide() {
         .sum();
     assert_eq!(sum, third);
 
+    let writer = rusqlite::Connection::open(directory.path().join("before.db")).unwrap();
+    writer.execute_batch("DROP TABLE marks").unwrap();
+    drop(writer);
     let gone = Side { database: &before, window };
     let error = compare(&gone, &whole, &Per::Whole, &cancel).unwrap_err().to_string();
     assert!(error.contains("no mark `request` here"), "{error}");
