@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::export::request::{Format as ExportFormat, Measure};
 use crate::diff::DiffFormat;
+use crate::export::request::{Format as ExportFormat, Measure};
 use crate::output::Format;
 
 /// Ask your heap: what was allocated, where, when, and why is it still there?
