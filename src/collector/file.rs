@@ -16,7 +16,11 @@ const NAMES_MAX: u32 = 10_000;
 
 /// Makes a recording file in `directory`, which is made if it is missing.
 pub(in crate::collector) fn create(directory: &Path, unix_s: u64) -> io::Result<(PathBuf, File)> {
-    std::fs::create_dir_all(directory)?;
+    std::fs::create_dir_all(directory).map_err(|error| match error.kind() {
+        // Something else has the directory's name.
+        io::ErrorKind::AlreadyExists => io::Error::from_raw_os_error(libc::ENOTDIR),
+        _ => error,
+    })?;
     for number in 1..=NAMES_MAX {
         let name =
             if number == 1 { format!("rip-{unix_s}") } else { format!("rip-{unix_s}-{number}") };

@@ -9,11 +9,13 @@
 //!   module known.
 //! - In a pass committed lengths are read first, then definitions are written, then events: what
 //!   an event refers to was published before the event was committed.
-//! - After a failed write nothing more is written, the session is switched off, and regions are
-//!   still drained so that no thread waits.
+//! - After a failed write no event is written any more, the session is switched off, and regions
+//!   are still drained so that no thread waits. The file ends with the reason: behind its last
+//!   whole block, or in place of the last ones where not a byte more can be had.
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -61,8 +63,12 @@ pub(in crate::collector) struct Flusher {
     holes_len: usize,
     modules_done: usize,
     written: u64,
+    /// Where the last write began.
+    written_before: u64,
     lost_bytes: u64,
     failure: Option<i32>,
+    /// Where the reason for a failure was written, and how many bytes it has.
+    reason_at: Option<(u64, usize)>,
     surveyed_ns: u64,
     passed_ns: u64,
     gap_max_ns: u64,
@@ -76,6 +82,8 @@ pub(in crate::collector) struct Flusher {
 /// How a recording ended.
 pub(in crate::collector) struct Ended {
     pub(in crate::collector) counters: Counters,
+    /// The `errno` of the write that ended it early.
+    pub(in crate::collector) failure: Option<i32>,
 }
 
 impl Flusher {
@@ -91,8 +99,10 @@ impl Flusher {
             holes_len: 0,
             modules_done: 0,
             written,
+            written_before: written,
             lost_bytes: 0,
             failure: None,
+            reason_at: None,
             surveyed_ns: 0,
             passed_ns: sys::monotonic_ns(),
             gap_max_ns: 0,
@@ -123,9 +133,14 @@ impl Flusher {
             signal::sleep(ticket, PASS_EVERY);
         }
         let counters = self.counters();
-        self.seal();
-        self.write_out();
-        Ended { counters }
+        if self.failure.is_none() {
+            self.seal();
+            self.write_out();
+        }
+        if self.failure.is_some() {
+            self.write_reason();
+        }
+        Ended { counters, failure: self.failure }
     }
 
     fn pass(&mut self) {
@@ -369,16 +384,47 @@ impl Flusher {
             return;
         };
         match self.file.write_all(bytes) {
-            Ok(()) => self.written = self.written.saturating_add(used as u64),
-            Err(error) => self.fail(&error),
+            Ok(()) => {
+                self.written_before = self.written;
+                self.written = self.written.saturating_add(used as u64);
+            }
+            Err(error) => self.fail(&error, used),
         }
     }
 
-    /// The file can't be written: stop recording, and say why if ten bytes can still be written.
-    fn fail(&mut self, error: &io::Error) {
+    /// The file can't be written: stop recording, and say why.
+    fn fail(&mut self, error: &io::Error, unwritten: usize) {
         self.failure = Some(error.raw_os_error().unwrap_or(libc::EIO));
+        self.lost_bytes = self.lost_bytes.saturating_add(unwritten as u64);
         // Only this session: the program may have ended it and begun another meanwhile.
         let _ = SESSION.compare_exchange(self.session, 0, Ordering::SeqCst, Ordering::Relaxed);
+        self.write_reason();
+    }
+
+    /// Ends the file with its counters and the reason. A full disk still has what is left of the
+    /// last page; where that is too little, the last blocks make room, whose bytes are there.
+    fn write_reason(&mut self) {
+        self.used = 0;
+        let counters = self.counters();
+        self.block(BlockKind::Counters, |out| counters.write(out));
+        self.seal();
+        let used = std::mem::take(&mut self.used);
+        let Some(bytes) = self.buffer.get(..used) else {
+            return;
+        };
+        let places = match self.reason_at {
+            // Once more at the end, with the last counts.
+            Some((at, len)) if len == used => [at, at],
+            Some(_) => return,
+            None => [self.written, self.written_before],
+        };
+        for place in places {
+            let end = place.saturating_add(used as u64);
+            if self.file.write_all_at(bytes, place).is_ok() && self.file.set_len(end).is_ok() {
+                self.reason_at = Some((place, used));
+                return;
+            }
+        }
     }
 }
 

@@ -25,7 +25,7 @@ use crate::collector::limits::{self, Limits};
 use crate::collector::options::TrackerConfig;
 use crate::collector::tracker::{self, HAS_BARRIER, Ignored, SESSION};
 use crate::collector::{modules, nodes, registry, signal, sys};
-use crate::recording::{ClockPair, Counter, Counters, Header};
+use crate::recording::{ClockPair, Counter, Header};
 
 /// A thread that was stopped inside the recorder (a debugger, a descheduled core) is waited for
 /// this long when a recording ends; then its last event is given up.
@@ -100,8 +100,7 @@ fn begin(config: TrackerConfig) -> Result<Begun, Error> {
     let (path, mut file) = file::create(&config.profile_dir, start.unix_ns / 1_000_000_000)
         .map_err(|source| Error::File { path: config.profile_dir.clone(), source })?;
     let header = header(&config, limits, facts, start);
-    let begun = file
-        .write_all(&header.to_bytes())
+    let begun = sys::without_size_signal(|| file.write_all(&header.to_bytes()))
         .map_err(|source| Error::File { path: path.clone(), source })
         .and_then(|()| start_flusher(file, session, header.to_bytes().len() as u64));
     match begun {
@@ -118,18 +117,22 @@ fn begin(config: TrackerConfig) -> Result<Begun, Error> {
     }
 }
 
-/// Ends the recording and says on stderr how many events it has. Does nothing when none is under
-/// way. What was recorded before the call is in the file when it returns.
+/// Ends the recording and says on stderr how many events it has, and why it ends early if it does.
+/// Does nothing when none is under way. What was recorded before the call is in the file when it returns.
 pub fn disable_tracking() {
-    if let Some(counters) = stop(running()) {
+    if let Some(Ended { counters, failure }) = stop(running()) {
         let kinds = [Counter::Allocations, Counter::Frees, Counter::Reallocations];
         let events: u64 = kinds.into_iter().map(|kind| counters.get(kind)).sum();
+        let line = match failure.map(io::Error::from_raw_os_error) {
+            None => format!("recorded {events} allocation events\n"),
+            Some(error) => format!("recorded {events} allocation events, not all: {error}\n"),
+        };
         // The program may have closed its stderr: then nobody wants to know.
-        let _ = writeln!(io::stderr(), "recorded {events} allocation events");
+        let _ = io::stderr().write_all(line.as_bytes());
     }
 }
 
-fn stop(mut running: MutexGuard<'_, Option<Running>>) -> Option<Counters> {
+fn stop(mut running: MutexGuard<'_, Option<Running>>) -> Option<Ended> {
     let Running { flusher, process } = running.take()?;
     SESSION.store(0, Ordering::SeqCst);
     if process != sys::process_id() {
@@ -149,7 +152,7 @@ fn stop(mut running: MutexGuard<'_, Option<Running>>) -> Option<Counters> {
     for tracker in tracker::all() {
         tracker.discard();
     }
-    Some(ended.counters)
+    Some(*ended)
 }
 
 /// Waits until no thread is inside the recorder.

@@ -214,6 +214,27 @@ pub(in crate::collector) fn read_memory(address: u64, into: &mut [u8]) -> usize 
     usize::try_from(read).unwrap_or(0)
 }
 
+/// Does what may write beyond the process's limit of file sizes: that is then an error, and not a
+/// signal that ends the program.
+pub(in crate::collector) fn without_size_signal<T>(write: impl FnOnce() -> T) -> T {
+    let mut only = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
+    let mut before = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
+    // SAFETY: both sets are initialised by the first and third call before they are read.
+    unsafe {
+        libc::sigemptyset(only.as_mut_ptr());
+        libc::sigaddset(only.as_mut_ptr(), libc::SIGXFSZ);
+        libc::pthread_sigmask(libc::SIG_BLOCK, only.as_ptr(), before.as_mut_ptr());
+    }
+    let result = write();
+    let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the sets are initialised; a signal that waits for this thread is taken away.
+    unsafe {
+        libc::sigtimedwait(only.as_ptr(), ptr::null_mut(), &raw const at_once);
+        libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut());
+    }
+    result
+}
+
 const MEMBARRIER_CMD_PRIVATE_EXPEDITED: i32 = 1 << 3;
 const MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED: i32 = 1 << 4;
 

@@ -100,7 +100,9 @@ impl Brief {
                 let mut live = 0_u64;
                 let points = totals.slices.points(&site.curve, run.slices);
                 let curve = points.map(|(slice, point)| {
-                    live = (live + point.allocated_bytes).saturating_sub(point.freed_bytes);
+                    live = live
+                        .saturating_add(point.allocated_bytes)
+                        .saturating_sub(point.freed_bytes);
                     (slice, live)
                 });
                 Self {

@@ -22,6 +22,10 @@ struct Segment {
     rate: u64,
 }
 
+/// No moment is later, whatever a damaged stamp says: 36 years. So times fit the database's
+/// signed numbers, and sums of two of them are no overflow.
+const NANOS_MAX: u64 = 1 << 60;
+
 impl Segment {
     fn convert(&self, ticks: u64) -> u64 {
         let passed = u128::from(ticks.saturating_sub(self.from_ticks));
@@ -92,7 +96,7 @@ impl Clock {
             let behind = self.segments.partition_point(|segment| segment.from_ticks <= at.0);
             self.last = behind.saturating_sub(1);
         }
-        Nanos(self.segments[self.last].convert(at.0))
+        Nanos(self.segments[self.last].convert(at.0).min(NANOS_MAX))
     }
 }
 

@@ -184,7 +184,8 @@ fn curve(group: &[&Brief], slices: usize) -> Vec<f64> {
         let mut before = 0_i64;
         for (slice, live) in &brief.curve {
             let live = i64::try_from(*live).unwrap_or(i64::MAX);
-            changes[(*slice).min(slices - 1)] += live - before;
+            let change = &mut changes[(*slice).min(slices - 1)];
+            *change = change.saturating_add(live.saturating_sub(before));
             before = live;
         }
     }
@@ -192,7 +193,7 @@ fn curve(group: &[&Brief], slices: usize) -> Vec<f64> {
     changes
         .iter()
         .map(|change| {
-            live += change;
+            live = live.saturating_add(*change);
             live as f64
         })
         .collect()

@@ -270,9 +270,10 @@ pub(in crate::loader) fn write_timelines(
     let (mut live_bytes, mut live_blocks, mut staying) = (0_u64, 0_u64, 0_u64);
     let rows = (0_u64..).zip(slices).map(|(index, slice)| {
         let peak = slice.peak_bytes.max(live_bytes);
-        live_bytes = (live_bytes + slice.allocated_bytes).saturating_sub(slice.freed_bytes);
+        live_bytes =
+            live_bytes.saturating_add(slice.allocated_bytes).saturating_sub(slice.freed_bytes);
         live_blocks = (live_blocks + slice.allocations).saturating_sub(slice.frees);
-        staying += slice.staying_bytes;
+        staying = staying.saturating_add(slice.staying_bytes);
         [
             index,
             index * width,
@@ -295,7 +296,8 @@ pub(in crate::loader) fn write_timelines(
         let (mut live_bytes, mut live_blocks) = (0_u64, 0_u64);
         let points = totals.slices.points(&sums.curve, slices.len());
         points.map(move |(slice, point)| {
-            live_bytes = (live_bytes + point.allocated_bytes).saturating_sub(point.freed_bytes);
+            live_bytes =
+                live_bytes.saturating_add(point.allocated_bytes).saturating_sub(point.freed_bytes);
             live_blocks = (live_blocks + point.allocations).saturating_sub(point.frees);
             [
                 site as u64,

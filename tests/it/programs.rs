@@ -68,20 +68,24 @@ pub(crate) fn run_with(
     directory: &Path,
     environment: &[(&str, &str)],
 ) -> Output {
-    let child = Command::new(program)
+    let mut command = Command::new(program);
+    command
         .args(arguments)
         .current_dir(directory)
         .env("RECORD_INTO", directory)
-        .envs(environment.iter().copied())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+        .envs(environment.iter().copied());
+    finish(command, DEADLINE)
+}
+
+/// Runs a command to its end; one that is not there by the deadline is killed, and a failure.
+pub(crate) fn finish(mut command: Command, deadline: Duration) -> Output {
+    let child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let id = child.id();
     let (done, waiting) = std::sync::mpsc::channel();
     let watchdog = std::thread::spawn(move || {
-        if waiting.recv_timeout(DEADLINE).is_err() {
+        if waiting.recv_timeout(deadline).is_err() {
+            println!("{}", stacks(id));
             // SAFETY: the child is waited for below, so its id is still its own.
             unsafe { libc::kill(id.cast_signed(), libc::SIGKILL) };
         }
@@ -90,8 +94,31 @@ pub(crate) fn run_with(
     let output = child.wait_with_output().unwrap();
     let _ = done.send(());
     watchdog.join().unwrap();
-    assert!(began.elapsed() < DEADLINE, "{} hangs", program.display());
+    assert!(began.elapsed() < deadline, "{command:?} hangs");
     output
+}
+
+/// Where each thread of a process that hangs stands, as far as the machine can say.
+fn stacks(process: u32) -> String {
+    let told = Command::new("gdb")
+        .args(["-p", &process.to_string(), "-batch", "-ex", "thread apply all bt"])
+        .output()
+        .map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    told.unwrap_or_else(|_| {
+        let tasks = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten();
+        let places = tasks.flatten().map(|task| {
+            let read = |name| std::fs::read_to_string(task.path().join(name)).unwrap_or_default();
+            format!("{} in {}", read("comm").trim(), read("syscall").trim())
+        });
+        places.collect::<Vec<_>>().join("\n")
+    })
+}
+
+/// A count of the usual tests, times what `RELIABILITY_SCALE` says: 1 at each commit, 100 for
+/// the full figures of docs/RELIABILITY.md.
+pub(crate) fn scaled(count: u64) -> u64 {
+    let scale = std::env::var("RELIABILITY_SCALE").ok().and_then(|scale| scale.parse::<u64>().ok());
+    count * scale.unwrap_or(1)
 }
 
 /// The lines that a program printed, of a run that ended well.

@@ -1,5 +1,7 @@
 //! What the recorded programs share: starting a recording the way a user does.
 
+pub mod oracle;
+
 use std::path::PathBuf;
 
 /// Starts recording, and prints the recording's path as the first line of stdout.
@@ -12,6 +14,11 @@ pub fn record(depth: usize) -> PathBuf {
 /// Starts recording into the directory that the test names in `RECORD_INTO`, with `depth` frames
 /// at most.
 pub fn record_quietly(depth: usize) -> PathBuf {
+    try_record(depth).expect("recording starts")
+}
+
+/// The same, where the test may have seen to it that it fails.
+pub fn try_record(depth: usize) -> Result<PathBuf, rheaper::Error> {
     rheaper::enable_tracking(rheaper::TrackerConfig {
         max_stack_depth: depth,
         max_trackers: 256,
@@ -19,5 +26,4 @@ pub fn record_quietly(depth: usize) -> PathBuf {
         sample_rate: 1.0,
         profile_dir: std::env::var_os("RECORD_INTO").map_or_else(std::env::temp_dir, PathBuf::from),
     })
-    .expect("recording starts")
 }

@@ -1,0 +1,399 @@
+//! The end of a process and of a disk, at any moment: what stands in the file is what happened,
+//! the program goes on, and the reason is told.
+
+use std::fs;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rheaper::loader::{Ending, LoadErrorKind, LoadOptions, load};
+
+use crate::programs::{finish, scaled};
+use crate::support::random::Random;
+use crate::witness::{Compared, Expected, Witness, state};
+
+/// No run here takes a tenth of this.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// A run of about a quarter of a second with some ten flushes.
+const BRIEF: [u64; 3] = [3, 100, 2_000];
+
+fn run(mut command: Command) -> Output {
+    command.stdin(Stdio::null());
+    finish(command, DEADLINE)
+}
+
+/// The program has done all it had to do, as if nothing were there.
+fn unharmed(witness: &Witness, output: &Output, what: &str) {
+    assert!(output.status.success(), "{what}: {output:?}");
+    assert_eq!(witness.state(), state::DISABLED, "{what}");
+}
+
+/// It ran on, and its recording says why it ends early, or is whole.
+fn survived(witness: &Witness, output: &Output, errors: &[&str], what: &str) -> Option<Compared> {
+    assert!(output.status.success(), "{what}: {output:?}");
+    assert_eq!(witness.state(), state::DISABLED, "{what}");
+    let words = witness.words();
+    let says = |text: &str| errors.iter().any(|error| text.contains(error));
+    if !Path::new(&words).is_absolute() || !Path::new(&words).exists() {
+        assert!(says(&words), "{what}: {words}");
+        return None;
+    }
+    let compared = witness.check(Path::new(&words), Expected::Prefix);
+    if compared.recorded < compared.happened {
+        let ending = compared.summary.ending;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        // Where hardly more than the header fits, there is no room for a reason.
+        let fits = fs::metadata(&words).unwrap().len() > 1_024;
+        assert!(matches!(ending, Ending::WriteFailed(_)) || !fits, "{what}: {ending:?}");
+        assert!(says(&stderr), "{what}: {stderr}");
+    }
+    Some(compared)
+}
+
+#[test]
+fn a_kill_at_any_moment_leaves_what_was_written() {
+    let mut random = Random(17);
+    let (mut recorded, mut happened) = (0, 0);
+    for round in 0..scaled(5) {
+        let witness = Witness::new();
+        let mut child = witness.command([4, 0, 200]).stderr(Stdio::null()).spawn().unwrap();
+        let began = Instant::now();
+        while witness.state() != state::ENABLED {
+            assert!(began.elapsed() < DEADLINE, "round {round} does not begin");
+            std::thread::yield_now();
+        }
+        std::thread::sleep(Duration::from_micros(random.below(120_000)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let compared = witness.check(&witness.recording(), Expected::Prefix);
+        assert_eq!(compared.summary.ending, Ending::CutOff);
+        recorded += compared.recorded;
+        happened += compared.happened;
+    }
+    println!("{recorded} of {happened} events");
+    // At most 25 ms of events are lost, of some sixty on average: less where the machine is busy.
+    assert!(recorded > 0 || happened < 1_000);
+}
+
+#[test]
+fn a_kill_at_every_write_leaves_what_was_written() {
+    for write in 1.. {
+        let witness = Witness::new();
+        let inject = format!("inject=write:signal=KILL:when={write}");
+        let runner = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=write", "-e", &inject];
+        let output = run(witness.under(&runner, BRIEF));
+        if output.status.success() {
+            assert!(write > 3, "writes were met: {write}");
+            assert_eq!(witness.state(), state::DISABLED);
+            witness.check(&witness.recording(), Expected::All);
+            return;
+        }
+        assert_eq!(output.status.signal().or(output.status.code()), Some(9), "{output:?}");
+        // The first write is the header's: before it there is only a name.
+        for entry in fs::read_dir(&witness.into).unwrap() {
+            let path = entry.unwrap().path();
+            if fs::metadata(&path).unwrap().len() == 0 {
+                let output = witness.directory().join("none");
+                let error = load(&path, &output, &LoadOptions::default(), &mut ()).unwrap_err();
+                assert_eq!(error.kind(), LoadErrorKind::Recording);
+            } else {
+                witness.check(&path, Expected::Prefix);
+            }
+        }
+    }
+}
+
+/// A file system of so many KiB, for as long as this lives; none where mounting is not allowed.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(at: &Path, kib: u64) -> Option<Self> {
+        let size = format!("size={kib}k");
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "none"]).arg(at).status();
+        if mounted.is_ok_and(|status| status.success()) {
+            return Some(Self(at.to_owned()));
+        }
+        println!("SKIPPED: no file system can be mounted here, so no disk can be filled");
+        None
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_disk_that_fills_at_any_byte_ends_the_recording_and_not_the_program() {
+    let step = 300 / scaled(6).min(300);
+    let mut stopped = 0;
+    for free_kib in (0..300_u64).step_by(step.max(1) as usize) {
+        let witness = Witness::new();
+        let Some(_disk) = SmallDisk::mount(&witness.into, 300) else { return };
+        // Pages are 4 KiB: what is left over decides where in a page the end lies.
+        let filler = vec![0; ((300 - free_kib) << 10) as usize];
+        fs::write(witness.into.join("filler"), filler).unwrap();
+        let output = run(witness.command([3, 400, 100]));
+        let what = format!("{free_kib} KiB");
+        let compared = survived(&witness, &output, &["No space left"], &what);
+        stopped += u64::from(compared.is_none_or(|it| it.recorded < it.happened));
+        fs::remove_file(witness.into.join("filler")).unwrap();
+    }
+    assert!(stopped > 0, "no disk was filled");
+}
+
+#[test]
+fn a_size_limit_at_any_byte_ends_the_recording_and_not_the_program() {
+    let count = scaled(6);
+    let mut random = Random(3);
+    for round in 0..count {
+        let limit = if round < 3 { round * 100 } else { random.below(200 << 10) };
+        let witness = Witness::new();
+        let mut command = witness.command([3, 400, 100]);
+        // SAFETY: only a system call.
+        unsafe {
+            command.pre_exec(move || {
+                let limit = libc::rlimit { rlim_cur: limit, rlim_max: limit };
+                match libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) {
+                    0 => Ok(()),
+                    _ => Err(std::io::Error::last_os_error()),
+                }
+            });
+        }
+        let output = run(command);
+        survived(&witness, &output, &["File too large"], &format!("{limit} bytes"));
+    }
+}
+
+/// Has the N-th write of the flusher fail, for every N until none is left, once or from then on.
+fn fail_writes(error: &str, says: &str, often: &str) {
+    let every = if scaled(1) > 1 { 1 } else { 4 };
+    for write in (1..).step_by(every) {
+        let witness = Witness::new();
+        let inject = format!("inject=write:error={error}:when={write}{often}");
+        let log = witness.directory().join("strace");
+        let runner = [
+            "strace",
+            "-f",
+            "-qq",
+            "-e",
+            "trace=write",
+            "-e",
+            &inject,
+            "-o",
+            log.to_str().unwrap(),
+        ];
+        let output = run(witness.under(&runner, BRIEF));
+        let what = format!("{error} at write {write}{often}");
+        let injected = fs::read_to_string(&log).unwrap().contains("(INJECTED)");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        unharmed(&witness, &output, &what);
+        if !injected {
+            assert!(write > 3, "no write was met");
+            return;
+        }
+        if witness.words().starts_with('/') {
+            let compared = witness.check(Path::new(&witness.words()), Expected::Prefix);
+            if compared.recorded < compared.happened {
+                let told = matches!(compared.summary.ending, Ending::WriteFailed(_));
+                // Where nothing can be written any more, neither the recording nor the line on
+                // stderr can hold the reason.
+                assert!(told || !often.is_empty(), "{what}: {:?}", compared.summary.ending);
+                // The line is the main thread's second write.
+                assert!(
+                    stderr.contains(says) || write == 2 || !often.is_empty(),
+                    "{what}: {stderr}"
+                );
+            }
+        } else {
+            assert!(witness.words().contains(says), "{what}: {}", witness.words());
+        }
+    }
+}
+
+#[test]
+fn a_write_that_fails_once_ends_the_recording_and_not_the_program() {
+    fail_writes("EIO", "Input/output error", "");
+    fail_writes("ENOSPC", "No space left", "");
+    fail_writes("EDQUOT", "quota", "");
+    fail_writes("EAGAIN", "temporarily unavailable", "");
+}
+
+#[test]
+fn writes_that_fail_from_then_on_end_the_recording_and_not_the_program() {
+    fail_writes("EIO", "Input/output error", "+");
+    fail_writes("ENOSPC", "No space left", "+");
+}
+
+#[test]
+fn an_interrupted_write_is_repeated() {
+    let witness = Witness::new();
+    let runner = [
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=write",
+        "-e",
+        "inject=write:error=EINTR:when=1..200+2",
+    ];
+    let output = run(witness.under(&runner, BRIEF));
+    unharmed(&witness, &output, "EINTR");
+    witness.check(&witness.recording(), Expected::All);
+}
+
+#[test]
+fn a_slow_disk_slows_nobody_and_loses_nothing_uncounted() {
+    let witness = Witness::new();
+    let runner = [
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=write",
+        "-e",
+        "inject=write:delay_enter=100000",
+    ];
+    let output = run(witness.under(&runner, BRIEF));
+    unharmed(&witness, &output, "slow");
+    let compared = witness.check(&witness.recording(), Expected::Prefix);
+    let lost = compared.loss("dropped_buffer_full");
+    let missing = compared.happened - compared.recorded;
+    assert!(lost as usize >= missing, "{missing} missing, {lost} counted");
+}
+
+#[test]
+fn a_directory_that_goes_away_changes_nothing() {
+    for what in ["removed", "renamed", "replaced by a link"] {
+        let witness = Witness::new();
+        let elsewhere = witness.directory().join("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        let mut child = witness.command([3, 200, 1_000]).stderr(Stdio::null()).spawn().unwrap();
+        while witness.state() != state::ENABLED {
+            std::thread::yield_now();
+        }
+        let moved = witness.directory().join("moved");
+        let recording = witness.recording();
+        match what {
+            "removed" => fs::remove_dir_all(&witness.into).unwrap(),
+            "renamed" => fs::rename(&witness.into, &moved).unwrap(),
+            _ => {
+                fs::rename(&witness.into, &moved).unwrap();
+                std::os::unix::fs::symlink(&elsewhere, &witness.into).unwrap();
+            }
+        }
+        assert!(child.wait().unwrap().success(), "{what}");
+        assert_eq!(witness.state(), state::DISABLED, "{what}");
+        assert_eq!(
+            fs::read_dir(&elsewhere).unwrap().count(),
+            0,
+            "{what}: the new path is followed"
+        );
+        if what != "removed" {
+            witness.check(&moved.join(recording.file_name().unwrap()), Expected::All);
+        }
+    }
+}
+
+#[test]
+fn a_directory_that_can_not_be_used_is_an_error_and_the_program_goes_on() {
+    let long = "x/".repeat(3_000);
+    for (name, says) in [
+        ("file", "Not a directory"),
+        ("file/below", "Not a directory"),
+        ("locked/new", "Permission denied"),
+        ("locked", "Permission denied"),
+        (&*long, "File name too long"),
+        ("loop/x", "symbolic links"),
+    ] {
+        let mut witness = Witness::new();
+        fs::write(witness.directory().join("file"), "mine").unwrap();
+        let locked = witness.directory().join("locked");
+        fs::create_dir(&locked).unwrap();
+        std::os::unix::fs::symlink("loop", witness.directory().join("loop")).unwrap();
+        fs::set_permissions(&locked, std::os::unix::fs::PermissionsExt::from_mode(0o555)).unwrap();
+        fs::set_permissions(
+            witness.directory(),
+            std::os::unix::fs::PermissionsExt::from_mode(0o777),
+        )
+        .unwrap();
+        let oracle = witness.directory().join("oracle");
+        fs::set_permissions(oracle, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+        witness.into = witness.directory().join(name);
+        let mut command = witness.command([1, 10, 0]);
+        // Root may write anywhere, so somebody else tries, with a program that he can reach.
+        let program = witness.directory().join("program");
+        fs::copy(command.get_program(), &program).unwrap();
+        let mut theirs = Command::new(program);
+        theirs.args(command.get_args()).current_dir(witness.directory());
+        theirs.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        if is_root() {
+            theirs.uid(65_534).gid(65_534);
+        }
+        command = theirs;
+        let output = run(command);
+        unharmed(&witness, &output, &name[..name.len().min(20)]);
+        let words = witness.words();
+        assert!(words.contains(says), "{name:.20}: {words}");
+        assert_eq!(fs::read_to_string(witness.directory().join("file")).unwrap(), "mine");
+    }
+}
+
+fn is_root() -> bool {
+    // SAFETY: no arguments, can't fail.
+    unsafe { libc::geteuid() == 0 }
+}
+
+#[test]
+fn few_descriptors_are_an_error_or_enough() {
+    for spare in 0..6_u64 {
+        let witness = Witness::new();
+        let mut command = witness.command([3, 50, 500]);
+        // SAFETY: only a system call.
+        unsafe {
+            command.pre_exec(move || {
+                let limit = libc::rlimit { rlim_cur: 3 + spare, rlim_max: 3 + spare };
+                libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+                Ok(())
+            });
+        }
+        let output = run(command);
+        if witness.state() == 0 {
+            // Not even the program itself could open what it needs.
+            assert!(spare < 2, "{spare} {output:?}");
+            continue;
+        }
+        unharmed(&witness, &output, &format!("{spare} descriptors"));
+        if witness.words().starts_with('/') {
+            witness.check(&witness.recording(), Expected::All);
+        } else {
+            assert!(witness.words().contains("Too many open files"), "{}", witness.words());
+        }
+    }
+}
+
+#[test]
+fn closed_standard_streams_are_never_written_to() {
+    let witness = Witness::new();
+    let mut command = witness.command([3, 50, 500]);
+    // SAFETY: only system calls.
+    unsafe {
+        command.pre_exec(|| {
+            for stream in 0..3 {
+                libc::close(stream);
+            }
+            Ok(())
+        });
+    }
+    let output = run(command);
+    unharmed(&witness, &output, "closed streams");
+    witness.check(&witness.recording(), Expected::All);
+}
