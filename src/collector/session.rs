@@ -118,7 +118,8 @@ fn begin(config: TrackerConfig) -> Result<Begun, Error> {
 }
 
 /// Ends the recording and says on stderr how many events it has, and why it ends early if it does.
-/// Does nothing when none is under way. What was recorded before the call is in the file when it returns.
+/// Does nothing when none is under way. What was recorded before the call is in the file when it
+/// returns.
 pub fn disable_tracking() {
     if let Some(Ended { counters, failure }) = stop(running()) {
         let kinds = [Counter::Allocations, Counter::Frees, Counter::Reallocations];
