@@ -1,7 +1,6 @@
 -- # Alive all through a window
 -- What was made before a window and not freed in it? Two moments far apart, so that caches have
--- turned over: what is left is held for good. A window that ends before the run reads every
--- allocation.
+-- turned over: what is left is held for good.
 --
 -- group  leaks
 -- param  from : time = 1m   beginning of the window
@@ -12,7 +11,8 @@
 -- column alive_bytes : bytes  bytes of these blocks
 -- column alive_blocks : count  how many
 -- view   flame
--- Rows stand in the order in which their blocks ended, those that are alive last: the others need no look.
+-- Rows stand in the order in which their blocks ended, those that are alive last. Of the others only
+-- the zones that reach over the whole window are read, and the elders of those behind it.
 WITH live(ended) AS (
     SELECT coalesce((SELECT value FROM meta WHERE key = 'allocations')
         - (SELECT value FROM meta WHERE key = 'live_blocks'), 0)
@@ -20,8 +20,15 @@ WITH live(ended) AS (
 alive(bt, size) AS (
     SELECT bt, size FROM allocations WHERE rowid > (SELECT ended FROM live) AND dealloc_after IS NULL AND alloc_after <= :from
     UNION ALL
-    SELECT bt, size FROM allocations
-    WHERE :to IS NOT NULL AND alloc_after <= :from AND dealloc_after > :to
+    SELECT bt, size FROM zones
+    CROSS JOIN allocations ON allocations.rowid BETWEEN first_row AND last_row
+    WHERE dealloc_to > max(:to, :from) AND alloc_from <= :from
+        AND alloc_after >= alloc_from AND alloc_after <= :from AND dealloc_after > max(:to, :from)
+    UNION ALL
+    SELECT bt, size FROM elders
+    CROSS JOIN allocations ON allocations.rowid = elders.row
+    WHERE elders.row >= (SELECT min(first_row) FROM zones WHERE dealloc_to > max(:to, :from))
+        AND elders.alloc_after <= :from AND dealloc_after > max(:to, :from)
 )
 SELECT alive.bt AS bt, frames.function AS site, sum(alive.size) AS alive_bytes, count(*) AS alive_blocks
 FROM alive

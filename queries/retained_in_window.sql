@@ -1,7 +1,6 @@
 -- # Retained in a window
 -- What was made in a window of the run and is not freed at its end? With a window around one burst
--- of load, this is what the burst left behind. A window that ends before the run reads every
--- allocation.
+-- of load, this is what the burst left behind.
 --
 -- group  leaks
 -- param  from : time = 0   beginning of the window
@@ -12,7 +11,8 @@
 -- column retained_bytes : bytes  bytes of these blocks
 -- column retained_blocks : count  how many
 -- view   flame
--- Rows stand in the order in which their blocks ended, those that are alive last: the others need no look.
+-- Rows stand in the order in which their blocks ended, those that are alive last. Of the others only
+-- the zones that reach over the end of the window are read, and the elders of those behind it.
 WITH live(ended) AS (
     SELECT coalesce((SELECT value FROM meta WHERE key = 'allocations')
         - (SELECT value FROM meta WHERE key = 'live_blocks'), 0)
@@ -21,8 +21,15 @@ retained(bt, size) AS (
     SELECT bt, size FROM allocations
     WHERE rowid > (SELECT ended FROM live) AND dealloc_after IS NULL AND alloc_after >= :from AND (:to IS NULL OR alloc_after <= :to)
     UNION ALL
-    SELECT bt, size FROM allocations
-    WHERE :to IS NOT NULL AND alloc_after >= :from AND alloc_after <= :to AND dealloc_after > :to
+    SELECT bt, size FROM zones
+    CROSS JOIN allocations ON allocations.rowid BETWEEN first_row AND last_row
+    WHERE dealloc_to > :to AND alloc_from <= :to
+        AND alloc_after >= max(alloc_from, :from) AND alloc_after <= :to AND dealloc_after > :to
+    UNION ALL
+    SELECT bt, size FROM elders
+    CROSS JOIN allocations ON allocations.rowid = elders.row
+    WHERE elders.row >= (SELECT min(first_row) FROM zones WHERE dealloc_to > :to)
+        AND elders.alloc_after >= :from AND elders.alloc_after <= :to AND dealloc_after > :to
 )
 SELECT retained.bt AS bt, frames.function AS site, sum(retained.size) AS retained_bytes,
     count(*) AS retained_blocks

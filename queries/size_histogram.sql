@@ -1,6 +1,5 @@
 -- # Sizes
--- How large are the blocks? One row for each power of two. Only a single backtrace's blocks need a
--- look at every allocation.
+-- How large are the blocks? One row for each power of two.
 --
 -- group  volume
 -- param  bt : int =    only this backtrace
@@ -15,12 +14,7 @@
 WITH RECURSIVE powers(above, p) AS (
     SELECT -1, 1
     UNION ALL
-    SELECT p, p * 2 FROM powers WHERE p < 1 << 50
-),
-of_one(size, allocations, live_blocks) AS (
-    SELECT size, count(*), count(*) - count(dealloc_after)
-    FROM allocations WHERE :bt IS NOT NULL AND bt = :bt
-    GROUP BY size
+    SELECT p, p * 2 FROM powers WHERE p < 1 << 62
 )
 SELECT p AS up_to_bytes, sum(allocations) AS allocations, sum(bytes) AS bytes,
     sum(live_blocks) AS live_blocks, sum(live_bytes) AS live_bytes
@@ -28,7 +22,5 @@ FROM powers CROSS JOIN sizes ON size > above AND size <= p
 WHERE :bt IS NULL
 GROUP BY p
 UNION ALL
-SELECT p, sum(allocations), sum(size * allocations), sum(live_blocks), sum(size * live_blocks)
-FROM powers JOIN of_one ON size > above AND size <= p
-GROUP BY p
+SELECT up_to_bytes, allocations, bytes, live_blocks, live_bytes FROM site_sizes WHERE bt = :bt
 ORDER BY up_to_bytes;

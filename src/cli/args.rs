@@ -52,6 +52,8 @@ pub(crate) struct ShortLoad {
 pub(crate) enum Command {
     /// Turn a recording into a database
     Load(LoadArgs),
+    /// Look names up again, in a database whose binaries were missing when it was made
+    Symbolize(SymbolizeArgs),
     /// Explore a database, or a recording, on the screen
     Tui(TuiArgs),
     /// Ask in SQL: a prompt, or statements from -c, -f or stdin
@@ -94,6 +96,24 @@ pub(crate) struct LoadArgs {
     /// Replace a database that was made from another recording
     #[arg(long)]
     pub force: bool,
+}
+
+/// `rheaper symbolize`
+#[derive(Args, Debug)]
+#[command(
+    after_help = "The recording is not needed. Names are taken from a file only if its build id is the recorded one;
+what is known stays where nothing better is found.
+
+Examples:
+  rheaper symbolize heap.db --symbols ./target/release/server
+  rheaper symbolize heap.db --symbols /srv/builds --symbols /srv/debug"
+)]
+pub(crate) struct SymbolizeArgs {
+    /// The database
+    pub database: PathBuf,
+    /// A file with symbols, or a directory to search by build id; may be repeated
+    #[arg(long, value_name = "DIR|FILE")]
+    pub symbols: Vec<PathBuf>,
 }
 
 /// `rheaper tui`

@@ -7,6 +7,7 @@
 //! - A reader that closes the pipe ends the program silently.
 
 mod load;
+mod symbolize;
 mod sql;
 mod query;
 mod check;
@@ -64,6 +65,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
     let cancel = interrupt::install();
     match cli.command {
         Some(Command::Load(args)) => load::load(args, &cancel),
+        Some(Command::Symbolize(args)) => symbolize::symbolize(&args, &cancel),
         Some(Command::Tui(args)) => tui(&args, &cancel),
         Some(Command::Sql(args)) => sql::sql(&args, &cancel),
         Some(Command::Query(args)) => query::query(&args, &cancel),

@@ -268,6 +268,32 @@ CREATE TABLE sizes (
     live_bytes  INTEGER NOT NULL     -- bytes of them, exactly
 );
 
+-- The same for each site, by powers of two.
+CREATE TABLE site_sizes (
+    bt          INTEGER NOT NULL, -- the site
+    up_to_bytes INTEGER NOT NULL, -- a power of two: sizes above half of it, up to it; 1 has those of 0 as well
+    allocations INTEGER NOT NULL, -- blocks made
+    bytes       INTEGER NOT NULL, -- bytes of them
+    live_blocks INTEGER NOT NULL, -- alive at T
+    live_bytes  INTEGER NOT NULL, -- bytes of them
+    PRIMARY KEY (bt, up_to_bytes)
+) WITHOUT ROWID;
+
+-- Stretches of rows of `allocations` whose blocks ended, with the times in them: what was alive at a moment is in the stretches with `dealloc_to > moment AND alloc_from <= moment`, in `elders`, or alive at T. queries/alive_through.sql shows how.
+CREATE TABLE zones (
+    first_row    INTEGER PRIMARY KEY, -- first row
+    last_row     INTEGER NOT NULL,    -- last row
+    alloc_from   INTEGER NOT NULL,    -- when the first of its blocks was made, `elders` left out
+    dealloc_from INTEGER NOT NULL,    -- when the first of its blocks ended
+    dealloc_to   INTEGER NOT NULL     -- when the last of its blocks ended
+);
+
+-- The few blocks of a zone that are much older than the others: exactly those made before its `alloc_from`.
+CREATE TABLE elders (
+    row         INTEGER PRIMARY KEY, -- row of `allocations`
+    alloc_after INTEGER NOT NULL     -- when it was made
+);
+
 -- The real calls (inlined ones left out) behind the backtraces, so that names can be resolved again without the recording.
 CREATE TABLE calls (
     id     INTEGER PRIMARY KEY, -- number of the call

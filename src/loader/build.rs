@@ -24,6 +24,7 @@ use crate::loader::stacks::Outermost;
 use crate::loader::summary::{Loss, Summary};
 use crate::loader::survey::Survey;
 use crate::loader::symbols::{Call, Finder, Symbols};
+use crate::loader::zones::Zone;
 use crate::loader::{analysis, context, facts, losses, tables};
 use crate::recording::Counter;
 
@@ -34,6 +35,7 @@ pub(in crate::loader) struct Build<'a> {
     calls: Vec<Call>,
     symbols: Symbols,
     replay: Replay,
+    zones: Vec<Zone>,
 }
 
 impl<'a> Build<'a> {
@@ -51,7 +53,14 @@ impl<'a> Build<'a> {
             .map(|location| Call::before(location.address, location.module, &survey.modules))
             .collect();
         let replay = Replay::new(recording.header(), &mut survey);
-        Ok(Self { recording, survey, calls, symbols: Symbols::default(), replay })
+        Ok(Self {
+            recording,
+            survey,
+            calls,
+            symbols: Symbols::default(),
+            replay,
+            zones: Vec::new(),
+        })
     }
 
     /// Looks up the names of all calls.
@@ -86,10 +95,10 @@ impl<'a> Build<'a> {
             sender.finish();
             (outcome, inserting.join())
         });
-        match inserted {
+        self.zones = match inserted {
             Ok(inserted) => inserted.map_err(|error| output.failed_io(error))?,
             Err(panic) => std::panic::resume_unwind(panic),
-        }
+        };
         let outcome = outcome.map_err(|error| LoadError::reading(self.recording.path(), error))?;
         if outcome == Outcome::Stopped {
             return Err(LoadError::interrupted());
@@ -148,6 +157,7 @@ impl<'a> Build<'a> {
         tables::write_requests(connection, &replay.totals, &replay.failures)?;
         tables::write_threads(connection, &replay.totals, &self.survey)?;
         tables::write_sizes_and_pairs(connection, &replay.totals)?;
+        tables::write_zones(connection, &self.zones)?;
         let spans: Vec<(Nanos, Option<Nanos>)> = self
             .survey
             .modules

@@ -1,6 +1,6 @@
 //! Rows → the database file, on a thread of its own.
 //!
-//! Reads: batches of rows and links, in order. Writes: `allocations`, `reallocs` and
+//! Reads: batches of rows and links, in order. Writes: `allocations`, `elders`, `reallocs` and
 //! `allocation_scopes`, as pages.
 //!
 //! Invariants: rows get the numbers in which they were sent; nothing depends on how long either
@@ -12,6 +12,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use crate::loader::pages::{PageFile, Record, TableBuilder};
 use crate::loader::pairing::Sink;
 use crate::loader::rows::{Link, Row, Site};
+use crate::loader::zones::{Zone, Zones};
 use crate::recording::ScopeId;
 
 /// Rows in a batch.
@@ -101,8 +102,8 @@ impl Sender {
 }
 
 impl Inserter {
-    /// Writes until the sender has finished.
-    pub(in crate::loader) fn run(self, mut tables: Tables) -> io::Result<()> {
+    /// Writes until the sender has finished; gives the zones of all rows.
+    pub(in crate::loader) fn run(self, mut tables: Tables) -> io::Result<Vec<Zone>> {
         for batch in &self.batches {
             match batch {
                 Batch::Rows(rows) => {
@@ -124,6 +125,8 @@ pub(in crate::loader) struct Tables {
     allocations: TableBuilder,
     reallocs: TableBuilder,
     scopes: TableBuilder,
+    elders: TableBuilder,
+    zones: Zones,
     rows: i64,
 }
 
@@ -134,13 +137,22 @@ impl Tables {
         allocations: TableBuilder,
         reallocs: TableBuilder,
         scopes: TableBuilder,
+        elders: TableBuilder,
     ) -> Self {
-        Self { file, allocations, reallocs, scopes, rows: 0 }
+        Self { file, allocations, reallocs, scopes, elders, zones: Zones::default(), rows: 0 }
     }
 
     fn rows(&mut self, rows: &[Row]) -> io::Result<()> {
+        let elder_before = self.zones.push(self.rows.cast_unsigned() + 1, rows);
         for row in rows {
             self.rows += 1;
+            if row.made < elder_before && row.freed.is_some() {
+                let mut record = Record::<2>::default();
+                // The table's own key stands in for `row`, as SQLite does it.
+                record.add(None);
+                record.add(Some(integer(row.made.0)));
+                self.elders.push(&mut self.file, self.rows, record.bytes())?;
+            }
             let probed = row.site != Site::NONE;
             let mut record = Record::<7>::default();
             record.add(Some(integer(row.made.0)));
@@ -175,11 +187,13 @@ impl Tables {
         Ok(())
     }
 
-    fn finish(mut self) -> io::Result<()> {
+    fn finish(mut self) -> io::Result<Vec<Zone>> {
         self.allocations.finish(&mut self.file)?;
         self.reallocs.finish(&mut self.file)?;
         self.scopes.finish(&mut self.file)?;
-        self.file.finish()
+        self.elders.finish(&mut self.file)?;
+        self.file.finish()?;
+        Ok(self.zones.into_list())
     }
 }
 

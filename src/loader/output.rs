@@ -105,6 +105,7 @@ impl Output {
         let allocations = root("allocations").map_err(failed)?;
         let reallocs = root("reallocs").map_err(failed)?;
         let scopes = root("allocation_scopes").map_err(failed)?;
+        let elders = root("elders").map_err(failed)?;
         connection.close().map_err(|(_, error)| failed(error))?;
         let file = OpenOptions::new()
             .read(true)
@@ -113,7 +114,7 @@ impl Output {
             .open(&self.temporary.path)
             .and_then(|file| PageFile::open(file, PAGE_BYTES as usize))
             .map_err(|error| LoadError::writing(&self.path, error))?;
-        Ok(Tables::new(file, allocations, reallocs, scopes))
+        Ok(Tables::new(file, allocations, reallocs, scopes, elders))
     }
 
     /// Opens the file under construction for all other tables, in one transaction.

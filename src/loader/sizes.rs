@@ -31,6 +31,34 @@ pub(in crate::loader) struct SizeTotals {
     pub(in crate::loader) live_bytes: u64,
 }
 
+impl SizeTotals {
+    /// A block was made.
+    #[inline]
+    pub(in crate::loader) fn made(&mut self, size: u64) {
+        self.allocations += 1;
+        self.bytes = self.bytes.saturating_add(size);
+        self.live_blocks += 1;
+        self.live_bytes = self.live_bytes.saturating_add(size);
+    }
+
+    /// A block is not alive any more.
+    #[inline]
+    pub(in crate::loader) fn left(&mut self, size: u64) {
+        self.live_blocks -= 1;
+        self.live_bytes = self.live_bytes.saturating_sub(size);
+    }
+
+    /// These without a part of them.
+    pub(in crate::loader) fn without(self, part: &Self) -> Self {
+        Self {
+            allocations: self.allocations - part.allocations,
+            bytes: self.bytes.saturating_sub(part.bytes),
+            live_blocks: self.live_blocks - part.live_blocks,
+            live_bytes: self.live_bytes.saturating_sub(part.live_bytes),
+        }
+    }
+}
+
 /// The sums of all sizes.
 #[derive(Debug)]
 pub(in crate::loader) struct Sizes {
@@ -47,19 +75,13 @@ impl Sizes {
     /// A block was made.
     #[inline]
     pub(in crate::loader) fn made(&mut self, size: u64) {
-        let totals = &mut self.totals[class_of(size)];
-        totals.allocations += 1;
-        totals.bytes = totals.bytes.saturating_add(size);
-        totals.live_blocks += 1;
-        totals.live_bytes = totals.live_bytes.saturating_add(size);
+        self.totals[class_of(size)].made(size);
     }
 
     /// A block is not alive any more.
     #[inline]
     pub(in crate::loader) fn left(&mut self, size: u64) {
-        let totals = &mut self.totals[class_of(size)];
-        totals.live_blocks -= 1;
-        totals.live_bytes = totals.live_bytes.saturating_sub(size);
+        self.totals[class_of(size)].left(size);
     }
 
     /// Sizes, or the largest ones of their classes, of which there was a block; ascending.

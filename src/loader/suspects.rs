@@ -17,8 +17,9 @@
 
 use std::collections::HashMap;
 
+use crate::database::human;
 use crate::loader::brief::{Brief, Run};
-use crate::loader::human;
+
 use crate::loader::names::{FrameRow, Names};
 use crate::loader::rows::Site;
 
@@ -279,28 +280,28 @@ fn label(sums: &Brief, curve: &[f64], run: &Run, fit: f64) -> Label {
 }
 
 fn sentence(label: Label, name: &str, sums: &Brief, share: f64, slope: f64) -> String {
-    let first = human::time(sums.first_after);
+    let first = human::duration(sums.first_after as f64);
     let (live, blocks) = (sums.live_blocks, sums.allocations);
-    let bytes = human::bytes(sums.live_bytes);
+    let bytes = human::bytes(sums.live_bytes as f64);
     if sums.live_blocks == 0 {
         let at_end = match label {
             Label::FreedAtShutdown => format!(
                 ", {} of it only at the end of the run",
-                human::bytes(sums.freed_at_end_bytes)
+                human::bytes(sums.freed_at_end_bytes as f64)
             ),
             _ => String::new(),
         };
         return format!(
             "{}: {} in {blocks} blocks from `{name}`, first at {first}, all freed{at_end}.",
             label.text(),
-            human::bytes(sums.bytes)
+            human::bytes(sums.bytes as f64)
         );
     }
     let trend = match label {
         Label::SteadyLeak | Label::PartialLeak | Label::GrowingContainer => {
-            format!(", {}/s to the end", human::signed_bytes(slope))
+            format!(", {}/s to the end", signed_bytes(slope))
         }
-        _ => format!(", last at {}", human::time(sums.last_after)),
+        _ => format!(", last at {}", human::duration(sums.last_after as f64)),
     };
     format!(
         "{}: {bytes} ({:.0} % of what lives at the end) in {live} of {blocks} blocks from \
@@ -308,4 +309,10 @@ fn sentence(label: Label, name: &str, sums: &Brief, share: f64, slope: f64) -> S
         label.text(),
         share * 100.0
     )
+}
+
+/// `+41.0 KiB`, `-3 B`.
+fn signed_bytes(value: f64) -> String {
+    let sign = if value < 0.0 { '-' } else { '+' };
+    format!("{sign}{}", human::bytes(value.abs().round()))
 }

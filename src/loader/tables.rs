@@ -14,10 +14,12 @@ use crate::loader::insert::integer;
 use crate::loader::modules::Module;
 use crate::loader::names::Names;
 use crate::loader::rows::{Failure, Nanos, Site, Thread};
+use crate::loader::sizes::SizeTotals;
 use crate::loader::stacks::{Sites, Stacks};
 use crate::loader::survey::Survey;
 use crate::loader::symbols::{Call, ModuleSymbols, Symbols};
 use crate::loader::totals::{END_SHARE, SiteTotals, ThreadTotals, Totals};
+use crate::loader::zones::Zone;
 
 /// Inserts all rows into a table with so many columns.
 pub(in crate::loader) fn fill<P: Params>(
@@ -35,10 +37,12 @@ pub(in crate::loader) fn fill<P: Params>(
 }
 
 /// Tables whose size the query planner should know; counting them costs little.
-const SMALL_TABLES: [&str; 14] = [
+const SMALL_TABLES: [&str; 16] = [
     "frames",
     "backtrace_frames",
     "sites",
+    "site_sizes",
+    "zones",
     "timeline",
     "site_timeline",
     "suspects",
@@ -364,7 +368,7 @@ pub(in crate::loader) fn write_threads(
     fill(connection, "threads", 10, rows)
 }
 
-/// `sizes` and `thread_pairs`.
+/// `sizes`, `site_sizes` and `thread_pairs`.
 pub(in crate::loader) fn write_sizes_and_pairs(
     connection: &Connection,
     totals: &Totals,
@@ -373,10 +377,26 @@ pub(in crate::loader) fn write_sizes_and_pairs(
         [size, sums.allocations, sums.bytes, sums.live_blocks, sums.live_bytes].map(integer)
     });
     fill(connection, "sizes", 5, sizes)?;
+    let sites = (0_u64..).zip(&totals.sites).skip(1).filter(|(_, site)| site.allocations > 0);
+    let rows = sites.flat_map(|(bt, site)| {
+        site.sizes().map(move |(up_to, sums)| {
+            let SizeTotals { allocations, bytes, live_blocks, live_bytes } = sums;
+            [bt, up_to, allocations, bytes, live_blocks, live_bytes].map(integer)
+        })
+    });
+    fill(connection, "site_sizes", 6, rows)?;
     let pairs = totals.thread_pairs().into_iter();
     let pairs = pairs
         .map(|((made, freed), sums)| (made.0, freed.0, integer(sums.blocks), integer(sums.bytes)));
     fill(connection, "thread_pairs", 4, pairs)
+}
+
+/// `zones`; `elders` were written with the rows.
+pub(in crate::loader) fn write_zones(connection: &Connection, zones: &[Zone]) -> Result<()> {
+    let rows = zones.iter().map(|zone| {
+        [zone.first, zone.last, zone.made_from.0, zone.ended_from.0, zone.ended_to.0].map(integer)
+    });
+    fill(connection, "zones", 5, rows)
 }
 
 /// `modules`, with when they came and went.

@@ -14,9 +14,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use crate::loader::hash::FastHash;
 use crate::loader::histogram::Histograms;
 use crate::loader::live::Live;
+use crate::loader::powers::{Powers, largest_of, power_of};
 use crate::loader::rows::{Nanos, Site, Thread};
 use crate::loader::scopes::Scopes;
-use crate::loader::sizes::Sizes;
+use crate::loader::sizes::{SizeTotals, Sizes};
 use crate::loader::slices::{Change, Curve, Slices};
 use crate::loader::stream::{How, Made};
 
@@ -39,6 +40,8 @@ pub(in crate::loader) struct SiteTotals {
     pub(in crate::loader) live_blocks: u64,
     pub(in crate::loader) live_bytes: u64,
     pub(in crate::loader) curve: Curve,
+    /// The power of two that its first block's size was counted in.
+    home: u8,
     pub(in crate::loader) at_peak_blocks: u64,
     pub(in crate::loader) at_peak_bytes: u64,
     // A block's beginning.
@@ -67,9 +70,21 @@ pub(in crate::loader) struct SiteTotals {
     pub(in crate::loader) freed_at_end_bytes: u64,
     pub(in crate::loader) reallocs: u64,
     pub(in crate::loader) reallocs_moved: u64,
+    powers: Powers,
 }
 
 impl SiteTotals {
+    /// Sums by size: each power of two that a block's size was counted in, ascending.
+    pub(in crate::loader) fn sizes(&self) -> impl Iterator<Item = (u64, SizeTotals)> {
+        let all = SizeTotals {
+            allocations: self.allocations,
+            bytes: self.bytes,
+            live_blocks: self.live_blocks,
+            live_bytes: self.live_bytes,
+        };
+        self.powers.with_home(self.home, all).map(|(power, sums)| (largest_of(power), sums))
+    }
+
     /// Threads that allocated here.
     pub(in crate::loader) fn threads(&self) -> u64 {
         u64::from(self.near_threads.count_ones()) + u64::from(self.far_threads)
@@ -255,6 +270,11 @@ impl Totals {
             totals.first_after = at;
             totals.last_after = at;
             totals.size_min = size;
+            totals.home = power_of(size);
+        }
+        let power = power_of(size);
+        if power != totals.home {
+            totals.powers.of(power).made(size);
         }
         totals.allocations += 1;
         totals.bytes = totals.bytes.saturating_add(size);
@@ -321,6 +341,10 @@ impl Totals {
         note_peak(totals, self.peak_number);
         totals.live_blocks -= 1;
         totals.live_bytes = totals.live_bytes.saturating_sub(size);
+        let power = power_of(size);
+        if power != totals.home {
+            totals.powers.of(power).left(size);
+        }
         if totals.frees == 0 {
             totals.lifetime_min = life;
         }

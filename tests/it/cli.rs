@@ -350,6 +350,7 @@ fn the_help_of_every_command_has_an_example() {
     let help = place.run(&["--help"]).out;
     for command in [
         "load",
+        "symbolize",
         "tui",
         "sql",
         "query",

@@ -20,6 +20,7 @@ impl Heap {
         self.write_timeline(&transaction);
         self.write_rest(&transaction);
         self.write_sizes(&transaction);
+        self.write_zones(&transaction);
         transaction.commit().unwrap();
     }
 
@@ -220,7 +221,26 @@ impl Heap {
     }
 }
 
+/// Rows of a zone; so few that a heap has some zones.
+const ZONE_ROWS: usize = 5;
+
 impl Heap {
+    /// In every other zone all but the youngest blocks are elders.
+    fn write_zones(&self, db: &Connection) {
+        let ended: Vec<_> =
+            (1_i64..).zip(&self.blocks).filter(|(_, block)| block.freed.is_some()).collect();
+        for (index, zone) in ended.chunks(ZONE_ROWS).enumerate() {
+            let made = || zone.iter().map(|(_, block)| block.made);
+            let from = if index % 2 == 0 { made().min() } else { made().max() }.unwrap();
+            for (row, block) in zone.iter().filter(|(_, block)| block.made < from) {
+                insert(db, "elders", params![row, block.made]);
+            }
+            let ends = || zone.iter().filter_map(|(_, block)| block.freed);
+            let (first, last) = (zone[0].0, zone[zone.len() - 1].0);
+            insert(db, "zones", params![first, last, from, ends().min(), ends().max()]);
+        }
+    }
+
     fn write_sizes(&self, db: &Connection) {
         let mut sizes: BTreeMap<i64, [i64; 4]> = BTreeMap::new();
         let mut pairs: BTreeMap<(i64, i64), [i64; 2]> = BTreeMap::new();
@@ -231,6 +251,22 @@ impl Heap {
             if let Some(freer) = block.freer {
                 add(pairs.entry((block.maker, freer)).or_default(), [1, block.size]);
             }
+        }
+        let mut site_sizes: BTreeMap<(i64, i64), [i64; 4]> = BTreeMap::new();
+        for block in &self.blocks {
+            if let Some(bt) = block.bt {
+                let up_to = block.size.cast_unsigned().next_power_of_two().cast_signed();
+                let live = i64::from(block.freed.is_none());
+                let sums = [1, block.size, live, live * block.size];
+                add(site_sizes.entry((bt, up_to)).or_default(), sums);
+            }
+        }
+        for ((bt, up_to), [allocations, bytes, live_blocks, live_bytes]) in site_sizes {
+            insert(
+                db,
+                "site_sizes",
+                params![bt, up_to, allocations, bytes, live_blocks, live_bytes],
+            );
         }
         for (size, [allocations, bytes, live_blocks, live_bytes]) in sizes {
             insert(db, "sizes", params![size, allocations, bytes, live_blocks, live_bytes]);

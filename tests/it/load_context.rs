@@ -98,7 +98,7 @@ fn every_block_has_the_scope_that_it_was_made_in() {
         let nameless = "SELECT scope FROM allocation_scopes EXCEPT SELECT id FROM scopes";
         assert_eq!(rows(&loaded, nameless), 0, "seed {seed}");
         let paths = "SELECT * FROM scopes WHERE path IN
-            ('request', 'request > parse', 'request > \u{fffd}[31mred', '(unknown)')";
+            ('request', 'request > parse', 'request > \u{241b}[31mred', '(unknown)')";
         assert_eq!(rows(&loaded, paths), rows(&loaded, "SELECT * FROM scopes"), "seed {seed}");
     }
 }

@@ -141,6 +141,38 @@ const PAIRS: &[(&str, &str, &str)] = &[
          GROUP BY class ORDER BY class",
     ),
     (
+        "site_sizes",
+        "SELECT bt, up_to_bytes, allocations, bytes, live_blocks, live_bytes FROM site_sizes
+         ORDER BY bt, up_to_bytes",
+        "WITH RECURSIVE powers (above, p) AS (
+            SELECT -1, 1 UNION ALL SELECT p, p * 2 FROM powers WHERE p < 1 << 40)
+         SELECT bt, p, count(*), sum(size), count(*) - count(dealloc_after),
+            total(CASE WHEN dealloc_after IS NULL THEN size END)
+         FROM allocations JOIN powers ON size > above AND size <= p
+         WHERE bt NOT NULL GROUP BY bt, p ORDER BY bt, p",
+    ),
+    (
+        "zones",
+        "SELECT first_row, last_row, dealloc_from, dealloc_to, alloc_from FROM zones
+         ORDER BY first_row",
+        "SELECT first_row, last_row, min(dealloc_after), max(dealloc_after),
+            min(CASE WHEN row IS NULL THEN a.alloc_after END)
+         FROM zones JOIN allocations AS a ON a.rowid BETWEEN first_row AND last_row
+         LEFT JOIN elders ON row = a.rowid GROUP BY first_row ORDER BY first_row",
+    ),
+    (
+        "elders",
+        "SELECT row, alloc_after FROM elders ORDER BY row",
+        "SELECT a.rowid, a.alloc_after
+         FROM zones JOIN allocations AS a ON a.rowid BETWEEN first_row AND last_row
+         WHERE a.alloc_after < zones.alloc_from ORDER BY a.rowid",
+    ),
+    (
+        "rows in zones",
+        "SELECT total(last_row - first_row + 1), ifnull(min(first_row), 1) FROM zones",
+        "SELECT value, 1 FROM meta WHERE key = 'frees'",
+    ),
+    (
         "thread_pairs",
         "SELECT alloc_thread, dealloc_thread, blocks, bytes FROM thread_pairs ORDER BY 1, 2",
         "SELECT alloc_thread, dealloc_thread, count(*), sum(size) FROM allocations

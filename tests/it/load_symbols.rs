@@ -275,6 +275,47 @@ fn a_separate_debug_file_is_found() {
 }
 
 #[test]
+fn the_command_gives_names_to_a_database_and_never_takes_them() {
+    let (directory, binary) = compile(&["-Cdebuginfo=1"]);
+    let (build_id, addresses) = contents(&binary);
+    let elsewhere = directory.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let moved = elsewhere.join("program");
+    fs::rename(&binary, &moved).unwrap();
+    let lost = load_names(&binary, &build_id, &addresses[..100], &[]);
+    let symbolize = |arguments: &[&dyn AsRef<std::ffi::OsStr>]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rheaper"));
+        command.arg("symbolize").arg(&lost.database);
+        command.args(arguments.iter().map(AsRef::as_ref));
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), "");
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    // Nothing new is there: nothing changes, and what is wanted is said.
+    let (code, said) = symbolize(&[]);
+    assert!(code == 0 && said.contains("\n0 of 100 addresses have names"), "{said}");
+    assert!(said.contains("symbols: no symbols for") && said.contains("--symbols"), "{said}");
+    assert_eq!(lost.state(), "missing");
+    let (code, said) = symbolize(&[&"--symbols", &elsewhere.join("absent")]);
+    assert!(code == 3 && said.starts_with("error: --symbols ") && said.lines().count() == 1);
+
+    let (code, said) = symbolize(&[&"--symbols", &elsewhere]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("\n100 of 100 addresses have names, "), "{said}");
+    assert!(said.contains(&format!("names from {}", moved.display())), "{said}");
+    assert_eq!(lost.state(), "resolved");
+    let at_once = load_names(&binary, &build_id, &addresses[..100], &[elsewhere]);
+    assert_eq!(dump(&lost.database), dump(&at_once.database));
+
+    let (code, said) = symbolize(&[]);
+    assert!(code == 3 && said.contains("would lose"), "{said}");
+    assert_eq!(dump(&lost.database), dump(&at_once.database));
+    let mut other = Command::new(env!("CARGO_BIN_EXE_rheaper"));
+    let other = other.arg("symbolize").arg(&moved).output().unwrap();
+    assert_eq!(other.status.code(), Some(3));
+}
+
+#[test]
 fn another_build_gives_no_names() {
     let (directory, binary) = compile(&["-Cdebuginfo=1"]);
     let (_, addresses) = contents(&binary);

@@ -212,7 +212,9 @@ fn retained_in_window(heap: &Heap, dice: &mut Dice) -> Twin {
 
 fn alive_through(heap: &Heap, dice: &mut Dice) -> Twin {
     let (from, to) = window(heap, dice);
-    let kept = |b: &Block| b.made <= from && (b.freed.is_none() || (to.is_some() && b.freed > to));
+    let end = to.map(|to| to.max(from));
+    let kept =
+        |b: &Block| b.made <= from && (b.freed.is_none() || (end.is_some() && b.freed > end));
     let rows = grouped(heap, kept)
         .into_iter()
         .map(|(bt, bytes, count, _)| row![bt, name(heap, bt), bytes, count]);
