@@ -11,10 +11,16 @@
 mod folded;
 mod svg;
 mod pprof;
+mod speedscope;
+mod firefox;
+mod dhat;
 pub(crate) mod target;
+mod trie;
 mod stacks;
 mod weights;
+mod facts;
 pub(crate) mod request;
+mod json;
 mod names;
 pub(crate) mod error;
 
@@ -50,6 +56,9 @@ pub(crate) fn export(
         Format::Folded => folded::write(&stacks, out),
         Format::Svg => svg::write(&stacks, request, &title(database), out),
         Format::Pprof => pprof::write(&stacks, database, request, out),
+        Format::Speedscope => speedscope::write(&stacks, &title(database), out),
+        Format::Firefox => firefox::write(&stacks, database, request, &title(database), out),
+        Format::Dhat => dhat::write(&stacks, database, request, out),
     }
 }
 

@@ -21,6 +21,7 @@ use crate::database::table::Unit as ColumnUnit;
 use crate::database::{Database, Params};
 use crate::export::Summary;
 use crate::export::error::ExportError;
+use crate::export::facts::Facts;
 use crate::export::names;
 use crate::export::request::{Measure, Request, Unit};
 use crate::export::stacks::{Frame, Stacks};
@@ -242,14 +243,9 @@ impl<W: Write> Profile<W> {
     }
 
     fn facts(&mut self, database: &Database, request: &Request<'_>) -> Result<(), ExportError> {
-        let sql = "SELECT key, value FROM meta";
-        let facts = database.query(sql, &Params::none(), &request.limits())?;
-        let fact = |name: &str| {
-            let row = facts.rows.iter().find(|row| row[0].as_str() == Some(name));
-            row.and_then(|row| row[1].as_i64()).unwrap_or(0)
-        };
-        self.number(field::TIME_NANOS, fact("started_unix_ns"))?;
-        self.number(field::DURATION_NANOS, fact("duration_ns"))?;
+        let facts = Facts::read(database, request)?;
+        self.number(field::TIME_NANOS, facts.number("started_unix_ns"))?;
+        self.number(field::DURATION_NANOS, facts.number("duration_ns"))?;
         // Nothing is sampled: every byte is there.
         let period = ValueType { kind: self.string("space")?, unit: self.string("bytes")? };
         self.message(field::PERIOD_TYPE, &period)?;

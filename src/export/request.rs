@@ -13,6 +13,12 @@ pub(crate) enum Format {
     Svg,
     /// A gzipped protobuf, for `go tool pprof` and the services that read it
     Pprof,
+    /// Flamegraphs and tables of functions in a browser page
+    Speedscope,
+    /// The Firefox Profiler's format: the live curve, and what grew in any range of it
+    Firefox,
+    /// The format of valgrind's DHAT: sites with sizes and lifetimes
+    Dhat,
 }
 
 impl Format {
@@ -22,6 +28,9 @@ impl Format {
             Self::Folded => "folded",
             Self::Svg => "svg",
             Self::Pprof => "pprof",
+            Self::Speedscope => "speedscope",
+            Self::Firefox => "firefox",
+            Self::Dhat => "dhat",
         }
     }
 

@@ -41,6 +41,8 @@ pub(crate) struct Frame {
 /// A backtrace.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stack<'a> {
+    /// Its number in the database; `None`: it was not recorded.
+    pub bt: Option<i64>,
     /// Positions in [`Stacks::frames`], innermost first; never empty.
     pub frames: &'a [usize],
     /// A number for each of [`Stacks::weights`]' kinds.
@@ -57,6 +59,8 @@ pub(crate) struct Stacks<'a> {
     positions: HashMap<i64, usize>,
     /// What each backtrace weighs.
     pub weights: Weights,
+    /// Whether the weights are those of whole sites.
+    pub is_of_sites: bool,
 }
 
 impl<'a> Stacks<'a> {
@@ -65,7 +69,7 @@ impl<'a> Stacks<'a> {
         database: &'a Database,
         request: &'a Request<'a>,
     ) -> Result<Self, ExportError> {
-        let weights = weights::weigh(database, request)?;
+        let (weights, is_of_sites) = weights::weigh(database, request)?;
         let (mut frames, mut positions) = (Vec::new(), HashMap::new());
         let sql = "SELECT id, sym, file, line, kind, inlined, module, offset FROM frames";
         database.stream(sql, &Params::none(), &request.limits(), |row| {
@@ -78,7 +82,7 @@ impl<'a> Stacks<'a> {
         for made_up in [NO_FRAMES, NO_BACKTRACE] {
             frames.push(Frame { sym: made_up.into(), kind: "unknown".into(), ..Frame::default() });
         }
-        Ok(Self { database, request, frames, positions, weights })
+        Ok(Self { database, request, frames, positions, weights, is_of_sites })
     }
 
     /// The position of the kind that the request names: it is shown first, or alone.
@@ -110,7 +114,8 @@ impl<'a> Stacks<'a> {
             if stack.is_empty() {
                 stack.push(self.frames.len() - made_up);
             }
-            let handed = each(Stack { frames: stack, weights: self.weights.at(*next) });
+            let (bt, weights) = (bts[*next], self.weights.at(*next));
+            let handed = each(Stack { bt, frames: stack, weights });
             stack.clear();
             *next += 1;
             handed

@@ -12,8 +12,9 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use crate::database::table::{Column, Unit as ColumnUnit};
-use crate::database::{Database, Params, Value};
+use crate::database::{Database, Value};
 use crate::export::error::ExportError;
+use crate::export::facts::Facts;
 use crate::export::request::{Measure, Question, Request, Unit, Window};
 
 /// One number that every backtrace has.
@@ -70,8 +71,11 @@ impl Weights {
     }
 }
 
-/// Weighs what the request is about.
-pub(crate) fn weigh(database: &Database, request: &Request<'_>) -> Result<Weights, ExportError> {
+/// Weighs what the request is about; says whether it did so by whole sites.
+pub(crate) fn weigh(
+    database: &Database,
+    request: &Request<'_>,
+) -> Result<(Weights, bool), ExportError> {
     let columns = match &request.question {
         Some(question) => {
             let columns = database.columns(&question.sql)?;
@@ -82,16 +86,16 @@ pub(crate) fn weigh(database: &Database, request: &Request<'_>) -> Result<Weight
     };
     if let (Some(question), Some(columns)) = (&request.question, &columns) {
         if let Some(weight) = &request.weight {
-            return of_column(database, request, question, columns, weight);
+            return Ok((of_column(database, request, question, columns, weight)?, false));
         }
         if BLOCK_COLUMNS.iter().all(|name| find(columns, name).is_some()) {
-            return of_blocks(database, request, &question.sql);
+            return Ok((of_blocks(database, request, &question.sql)?, false));
         }
     }
     if !request.window.is_everything() {
-        return of_blocks(database, request, "SELECT * FROM allocations");
+        return Ok((of_blocks(database, request, "SELECT * FROM allocations")?, false));
     }
-    of_sites(database, request)
+    Ok((of_sites(database, request)?, true))
 }
 
 /// What rows need to be rows of blocks.
@@ -155,22 +159,18 @@ fn of_sites(database: &Database, request: &Request<'_>) -> Result<Weights, Expor
 
 /// The recording's totals, in the order of the measures.
 fn totals(database: &Database, request: &Request<'_>) -> Result<[i64; 8], ExportError> {
-    let facts =
-        database.query("SELECT key, value FROM meta", &Params::none(), &request.limits())?;
-    let fact = |name: &str| {
-        let row = facts.rows.iter().find(|row| row[0].as_str() == Some(name));
-        row.and_then(|row| row[1].as_i64()).unwrap_or(0)
-    };
-    let live = [fact("live_blocks"), fact("live_bytes")];
-    let all = [
-        [fact("allocations"), fact("bytes")],
-        live,
-        live,
-        [fact("peak_blocks"), fact("peak_bytes")],
-    ];
-    let mut totals = [0; 8];
-    totals.iter_mut().zip(all.as_flattened()).for_each(|(total, fact)| *total = *fact);
-    Ok(totals)
+    let facts = Facts::read(database, request)?;
+    Ok([
+        "allocations",
+        "bytes",
+        "live_blocks",
+        "live_bytes",
+        "live_blocks",
+        "live_bytes",
+        "peak_blocks",
+        "peak_bytes",
+    ]
+    .map(|name| facts.number(name)))
 }
 
 /// Sums over blocks, one by one: those of a window, or the rows of a result.
@@ -179,10 +179,7 @@ fn of_blocks(
     request: &Request<'_>,
     blocks: &str,
 ) -> Result<Weights, ExportError> {
-    let facts = Params::none();
-    let peak = "SELECT value FROM meta WHERE key = 'peak_after'";
-    let peak = database.query(peak, &facts, &request.limits())?;
-    let peak = peak.rows.first().and_then(|row| row[0].as_i64()).unwrap_or(0);
+    let peak = Facts::read(database, request)?.number("peak_after");
     let sql = blocks_sql(request, blocks);
     let mut sums: HashMap<Option<i64>, [i64; 8]> = HashMap::new();
     let to = request.window.to.unwrap_or(i64::MAX);

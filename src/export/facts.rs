@@ -1,0 +1,25 @@
+//! What `meta` says about the recording.
+//!
+//! Reads: `meta`. Writes: nothing.
+
+use crate::database::{Database, Params, Table};
+use crate::export::error::ExportError;
+use crate::export::request::Request;
+
+/// Names and values.
+#[derive(Debug)]
+pub(crate) struct Facts(Table);
+
+impl Facts {
+    /// Reads them.
+    pub(crate) fn read(database: &Database, request: &Request<'_>) -> Result<Self, ExportError> {
+        let sql = "SELECT key, value FROM meta";
+        Ok(Self(database.query(sql, &Params::none(), &request.limits())?))
+    }
+
+    /// A number; 0 where it is missing.
+    pub(crate) fn number(&self, name: &str) -> i64 {
+        let row = self.0.rows.iter().find(|row| row[0].as_str() == Some(name));
+        row.and_then(|row| row[1].as_i64()).unwrap_or(0)
+    }
+}

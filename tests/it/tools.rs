@@ -1,0 +1,34 @@
+//! Readers that are not ours and come from elsewhere: `.ci/run` puts them into `target/tools`.
+//!
+//! A test without its tool fails where `CI` is set, and elsewhere says that it was skipped.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::export::tool;
+
+/// A file of `target/tools`, or `None` where it is missing and may be.
+pub(crate) fn file(name: &str) -> Option<PathBuf> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools").join(name);
+    if file.exists() {
+        return Some(file);
+    }
+    let how = format!("{} is missing: tests/tools/install makes it", file.display());
+    assert!(std::env::var_os("CI").is_none(), "{how}");
+    println!("SKIPPED, {how}");
+    None
+}
+
+/// Runs a Python script of `tests/tools` with the packages it needs; `None` as [`file`].
+pub(crate) fn python(script: &str, arguments: &[&Path]) -> Option<String> {
+    let python = file("python/bin/python")?;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools").join(script);
+    Some(tool(Command::new(python).arg(script).args(arguments)))
+}
+
+/// Checks a JSON file against a published schema.
+pub(crate) fn validate(json: &Path, schema: &str) {
+    if let Some(schema) = file(schema) {
+        python("validate.py", &[json, &schema]);
+    }
+}
