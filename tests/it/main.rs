@@ -28,6 +28,7 @@ mod load_schema;
 mod load_symbols;
 mod tui;
 mod tui_keys;
+mod tui_lenses;
 mod tui_walk;
 mod screens;
 mod tui_driver;

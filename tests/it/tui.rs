@@ -67,7 +67,7 @@ fn by_stack(tree: &CallTree) -> BTreeMap<Vec<String>, [i64; 7]> {
     all
 }
 
-fn read(path: &std::path::Path, source: &TreeSource) -> CallTree {
+pub(crate) fn read(path: &std::path::Path, source: &TreeSource) -> CallTree {
     tree::read(&Database::open(path).unwrap(), source, &CancelToken::new()).unwrap()
 }
 

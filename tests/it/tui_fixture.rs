@@ -32,6 +32,8 @@ pub(crate) struct Script {
     pub(crate) frames: Vec<FrameRow>,
     pub(crate) stacks: BTreeMap<i64, Vec<usize>>,
     pub(crate) blocks: Vec<Block>,
+    /// How many slices a point of a site's curve covers; 0: one.
+    pub(crate) slices_a_point: i64,
 }
 
 /// A server with a cache that leaks, a pool that is bounded, churn, a container and a recursion.
@@ -298,8 +300,10 @@ fn write_site(
         ],
     )
     .unwrap();
-    for slice in 0..SLICES {
-        let (from, to) = (slice * END_NS / SLICES, (slice + 1) * END_NS / SLICES);
+    let a_point = script.slices_a_point.max(1);
+    for first in (0..SLICES).step_by(a_point as usize) {
+        let slice = (first + a_point).min(SLICES) - 1;
+        let (from, to) = (first * END_NS / SLICES, (slice + 1) * END_NS / SLICES);
         let made = sum(&|it| from <= it.alloc && it.alloc < to);
         let freed = sum(&|it| it.dealloc.is_some_and(|at| from <= at && at < to));
         let live = sum(&|it| live_at(it, to - 1));
@@ -415,6 +419,15 @@ fn write_tree(db: &Connection, script: &Script) {
     }
     let mut next = 1;
     write_nodes(db, &root, None, 0, &mut next);
+    for (bt, stack) in &script.stacks {
+        let mut node = None;
+        for frame in stack.iter().rev() {
+            let sql = "SELECT id FROM tree WHERE parent IS ?1 AND frame = ?2";
+            let below = db.query_row(sql, params![node, *frame as i64], |row| row.get::<_, i64>(0));
+            node = below.ok();
+        }
+        db.execute("UPDATE sites SET tree = ?2 WHERE bt = ?1", params![bt, node]).unwrap();
+    }
 }
 
 fn write_nodes(db: &Connection, above: &Totals, parent: Option<i64>, depth: i64, next: &mut i64) {
@@ -454,10 +467,12 @@ fn write_facts(db: &Connection, script: &Script) {
         ("live_blocks", script.blocks.iter().filter(|it| it.dealloc.is_none()).count() as i64),
         ("slices", SLICES),
         ("slice_ns", END_NS / SLICES),
+        ("slices_a_point", script.slices_a_point.max(1)),
     ] {
         db.execute("INSERT INTO meta VALUES (?1, ?2)", params![key, value]).unwrap();
     }
     write_sizes(db);
+    write_context(db, script);
     for (id, name) in ["main", "worker-1", "worker-2", "worker-3"].iter().enumerate() {
         let id = id as i64;
         let made: Vec<_> = script.blocks.iter().filter(|it| it.thread == id).collect();
@@ -485,6 +500,23 @@ fn write_facts(db: &Connection, script: &Script) {
         [],
     )
     .unwrap();
+}
+
+/// Resident memory every half minute, some more than what lives, and what the program said.
+fn write_context(db: &Connection, script: &Script) {
+    for at in (0..=END_NS).step_by((END_NS / 24) as usize) {
+        let live = script.blocks.iter().filter(|it| live_at(it, at));
+        let live: i64 = live.map(|it| it.size).sum();
+        db.execute(
+            "INSERT INTO samples VALUES (?1, ?2, NULL, ?3)",
+            params![at, live * 5 / 4 + 200_000, live],
+        )
+        .unwrap();
+    }
+    for (at, name, value) in [(180, "deploy", 42), (480, "config reload", 0)] {
+        let at = at * 1_000_000_000_i64;
+        db.execute("INSERT INTO marks VALUES (?1, ?2, ?3, 0)", params![at, name, value]).unwrap();
+    }
 }
 
 /// As the loader has it: every size here is the largest of its class.

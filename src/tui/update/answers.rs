@@ -8,7 +8,7 @@ use crate::database::error::{QueryError, QueryErrorKind};
 use crate::database::table::{Table, Value};
 use crate::tui::axis::{Axis, Slice};
 use crate::tui::bins::{Histograms, Kind};
-use crate::tui::flame::measure::Measure;
+use crate::tui::flame::measure::{MEASURES, Measure};
 use crate::tui::message::{Answer, Effect, Lane, Reply};
 use crate::tui::state::asked::{Purpose, TableId};
 use crate::tui::state::popup::Popup;
@@ -104,7 +104,8 @@ fn pick_measure(app: &mut App) {
     if total.width(app.flame.measure) > 0 {
         return;
     }
-    let other = Measure::ALL.into_iter().find(|it| total.width(*it) > 0);
+    let later = std::iter::successors(Some(app.flame.measure.next()), |it| Some(it.next()));
+    let other = later.take(MEASURES).find(|it| total.width(*it) > 0);
     // A scope that says when is read measure by measure: all its blocks may have some.
     let of_scope = || app.flame.time.is_some().then_some(Measure::Allocated);
     let other = other.or_else(of_scope).filter(|it| *it != app.flame.measure);

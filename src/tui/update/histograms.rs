@@ -87,6 +87,7 @@ pub fn bounds(kind: Kind, low: i64, high: i64) -> String {
         Kind::Lives | Kind::Ages => human::duration(value as f64),
     };
     match (low, high) {
+        (0, i64::MAX) => "more".into(),
         (low, i64::MAX) => format!("> {}", words(low - 1)),
         (0, high) => format!("≤ {}", words(high)),
         (low, high) => format!("{} .. {}", words(low - 1), words(high)),

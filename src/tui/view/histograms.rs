@@ -19,6 +19,9 @@ use crate::tui::view::text;
 /// From so many columns on, the sites of a bar stand beside the bars.
 const WIDE: u16 = 90;
 
+/// Below so many columns, bars keep only the bounds and numbers that they can't do without.
+const NARROW: u16 = 60;
+
 /// Columns that they get.
 const SITES: u16 = 44;
 
@@ -82,7 +85,17 @@ fn instead(app: &App, theme: Theme) -> Option<(String, Style)> {
 fn draw_bars(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let state = &app.histograms;
     let bins = state.bins();
-    let words = |bin: &Bin| bounds(state.kind, bin.low, bin.high);
+    // Without room for all, a bar is named by its upper bound and has the number it is drawn by.
+    let is_narrow = area.width < NARROW;
+    let words = |bin: &Bin| match is_narrow {
+        true => bounds(state.kind, 0, bin.high),
+        false => bounds(state.kind, bin.low, bin.high),
+    };
+    let numbers = |bytes: &str, blocks: &str| match (is_narrow, state.by) {
+        (false, _) => format!("{bytes:>9} {blocks:>7}"),
+        (true, By::Bytes) => format!("{bytes:>9}"),
+        (true, By::Blocks) => format!("{blocks:>7}"),
+    };
     let label = bins.iter().map(|bin| words(bin).width()).max().unwrap_or(0).max(8);
     let of = |sum: &Sum| match state.by {
         By::Bytes => sum.bytes,
@@ -94,7 +107,7 @@ fn draw_bars(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         Kind::Lives => "lived",
         Kind::Ages => "age",
     };
-    let head = format!("  {name:>label$} {:>9} {:>7} ", "bytes", "blocks");
+    let head = format!("  {name:>label$} {} ", numbers("bytes", "blocks"));
     let by = match state.by {
         By::Bytes => "by bytes (m: by blocks)",
         By::Blocks => "by blocks (m: by bytes)",
@@ -109,12 +122,9 @@ fn draw_bars(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
             break;
         };
         let line = text::line(area, 1 + row as u16);
-        let cells = format!(
-            "  {:>label$} {:>9} {:>7} ",
-            words(bin),
-            human::bytes(bin.sum.bytes as f64),
-            human::count_short(bin.sum.blocks as f64)
-        );
+        let bytes = human::bytes(bin.sum.bytes as f64);
+        let blocks = human::count_short(bin.sum.blocks as f64);
+        let cells = format!("  {:>label$} {} ", words(bin), numbers(&bytes, &blocks));
         let x = text::put(buffer, theme, line, 0, &cells, Style::new());
         let bar = bar(of(&bin.sum), most, room, theme);
         text::put(buffer, theme, line, x, &bar, theme.number());
