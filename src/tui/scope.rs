@@ -31,6 +31,8 @@ pub enum Filter {
     Thread(i64, String),
     /// Made from `.0` on and before `.1`, in ns.
     Made(i64, i64),
+    /// The same, and alive at the end.
+    Kept(i64, i64),
     /// Alive at this moment, in ns: what happened at it has happened.
     AliveAt(i64),
     /// Alive at both moments and so in between, in ns.
@@ -78,6 +80,7 @@ impl Filter {
                 format!("size {}..{}", human::bytes(*low as f64), human::bytes(*high as f64))
             }
             Self::Made(from, to) => format!("made {}", span(*from, *to)),
+            Self::Kept(from, to) => format!("made {}, kept to the end", span(*from, *to)),
             Self::AliveAt(at) => format!("alive at {}", human::duration(*at as f64)),
             Self::AliveThrough(from, to) => format!("alive all through {}", span(*from, *to)),
             Self::AtPeak => "alive at the peak".into(),
@@ -112,7 +115,14 @@ impl Filter {
 
     /// Whether it says when a block was made or alive.
     pub fn is_of_time(&self) -> bool {
-        matches!(self, Self::Made(..) | Self::AliveAt(_) | Self::AliveThrough(..) | Self::AtPeak)
+        matches!(
+            self,
+            Self::Made(..)
+                | Self::Kept(..)
+                | Self::AliveAt(_)
+                | Self::AliveThrough(..)
+                | Self::AtPeak
+        )
     }
 
     /// Whether it only changes how flamegraphs are drawn.
@@ -139,6 +149,9 @@ impl Filter {
             Self::Size(low, high) => format!("size BETWEEN {low} AND {high}"),
             Self::Thread(id, _) => format!("alloc_thread = {id}"),
             Self::Made(from, to) => format!("alloc_after >= {from} AND alloc_after < {to}"),
+            Self::Kept(from, to) => {
+                format!("{LIVE}\n  AND alloc_after >= {from} AND alloc_after < {to}")
+            }
             Self::AliveAt(at) => alive(*at, *at, axis),
             Self::AliveThrough(from, to) => alive(*from, *to, axis),
             Self::AtPeak => alive(axis.peak_after, axis.peak_after, axis),
@@ -201,7 +214,10 @@ impl Scope {
     /// if nothing but these and filters on sites are asked: then sums by slice are enough.
     pub fn of_time(&self) -> Option<(&Filter, Ended)> {
         let time = self.filters.iter().find(|it| it.is_of_time())?;
-        let mut ended = Ended::Whenever;
+        let mut ended = match time {
+            Filter::Kept(..) => Ended::Never,
+            _ => Ended::Whenever,
+        };
         for filter in &self.filters {
             match filter {
                 Filter::NeverFreed => ended = Ended::Never,
@@ -268,17 +284,6 @@ impl ScopeHistory {
         next.filters.retain(|old| !replaces(old));
         next.filters.push(filter);
         self.set(next);
-    }
-
-    /// Adds two conditions in one step.
-    pub fn add_both(&mut self, one: Filter, other: Filter) {
-        let before = self.before.len();
-        self.add(one);
-        let between = self.before.len() > before;
-        self.add(other);
-        if between && self.before.len() > before + 1 {
-            self.before.pop();
-        }
     }
 
     /// Drops the conditions that `which` says yes to.
@@ -364,6 +369,7 @@ pub fn parse_filter(text: &str) -> Result<Filter, String> {
             }
         },
         "made" => parse_span(rest).map(|(from, to)| Filter::Made(from, to)),
+        "kept" => parse_span(rest).map(|(from, to)| Filter::Kept(from, to)),
         "at" if rest == "peak" => Ok(Filter::AtPeak),
         "at" | "alive" if rest.contains("..") => {
             parse_span(rest).map(|(from, to)| Filter::AliveThrough(from, to))
@@ -381,7 +387,7 @@ pub fn parse_filter(text: &str) -> Result<Filter, String> {
             Err(_) => Err("bt: its number, as the bt column shows it".into()),
         },
         _ => {
-            Err("try: live · age 10m · size 4K..1M · made 1m..2m · at 5m · peak · life 1ms..1s · thread 0 · crate NAME · ~REGEX · bt 17".into())
+            Err("try: live · age 10m · size 4K..1M · made 1m..2m · kept 1m..2m · at 5m · peak · life 1ms..1s · thread 0 · crate NAME · ~REGEX · bt 17".into())
         }
     }
 }

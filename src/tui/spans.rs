@@ -43,7 +43,9 @@ pub fn by_site(scope: &Scope, axis: &Axis, part: Part) -> Option<String> {
             and(condition.as_deref())
         )),
         (Filter::AtPeak, true) => Some(staying(0, axis.peak_after + 1, condition.as_deref())),
-        (Filter::Made(from, to), true) => Some(staying(*from, *to, condition.as_deref())),
+        (Filter::Made(from, to) | Filter::Kept(from, to), true) => {
+            Some(staying(*from, *to, condition.as_deref()))
+        }
         (Filter::AliveAt(at) | Filter::AliveThrough(at, _), true) => {
             Some(staying(0, at.saturating_add(1), condition.as_deref()))
         }

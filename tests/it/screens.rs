@@ -150,7 +150,10 @@ fn the_document_shows_what_is_drawn() {
         let (keys, rest) = piece.split_once("-->\n```text\n").unwrap();
         let (_, after) = rest.split_once("\n```\n").unwrap();
         match keys.trim() {
-            "afresh" => driver = Driver::new(&path, (80, 24)),
+            keys if keys.starts_with("afresh") => {
+                driver = Driver::new(&path, (80, 24));
+                driver.press(keys.trim_start_matches("afresh").trim());
+            }
             keys => driver.press(keys),
         }
         let drawn = driver.text();

@@ -171,3 +171,77 @@ fn explorer_on_a_large_database() {
         println!("- {what}: {:.0} ms", took.as_secs_f64() * 1e3);
     }
 }
+
+/// Scopes that say when, typed in a lens: from Enter to what is of the new scope.
+fn ranges(path: &Path, home: &Path) -> Vec<Times> {
+    let mut terminal = Terminal::explore(path, home, SIZE, &[]);
+    terminal.see("allocations");
+    let end = terminal_end(&mut terminal);
+    let mut all = Vec::new();
+    for (lens, first, kinds) in [
+        (
+            "1",
+            "suspects:",
+            ["alive at, suspects", "alive through, suspects", "made, suspects", "kept, suspects"],
+        ),
+        ("2", "flame:", ["alive at, flame", "alive through, flame", "made, flame", "kept, flame"]),
+    ] {
+        terminal.press(lens);
+        terminal.see(first);
+        for (kind, what) in kinds.into_iter().enumerate() {
+            let mut took = Vec::new();
+            for step in 0..12_u32 {
+                let (from, to) = (end * f64::from(step) / 14.0, end * f64::from(step + 2) / 14.0);
+                let typed = match kind {
+                    0 => format!("+at {to:.4}s"),
+                    1 => format!("+at {from:.4}s..{to:.4}s"),
+                    2 => format!("+made {from:.4}s..{to:.4}s"),
+                    _ => format!("+kept {from:.4}s..{to:.4}s"),
+                };
+                terminal.press(&typed);
+                terminal.see(typed.trim_start_matches('+'));
+                let start = Instant::now();
+                terminal.press("\r");
+                terminal.wait("an answer for the new scope", |screen| {
+                    let text = screen.contents();
+                    !text.contains("narrow the scope")
+                        && !text.contains("STALE")
+                        && !text.contains("reading")
+                });
+                took.push(start.elapsed());
+            }
+            let target = if kind == 0 { 200 } else { 300 };
+            all.push(Times(what, took, Duration::from_millis(target)));
+        }
+        terminal.press("X");
+    }
+    all
+}
+
+/// The length of the run in seconds, as the database has it.
+fn terminal_end(terminal: &mut Terminal) -> f64 {
+    terminal
+        .press("7SELECT 'ends ' || (value / 1000000) || ' ms' FROM meta WHERE key = 'duration_ns'");
+    terminal.press("\x1b[15~");
+    let mut end = 0.0;
+    terminal.wait("the end", |screen| {
+        let text = screen.contents();
+        let found = text.split("ends ").filter_map(|rest| {
+            let number: String = rest.chars().take_while(char::is_ascii_digit).collect();
+            number.parse::<f64>().ok()
+        });
+        end = found.last().unwrap_or(0.0) / 1e3;
+        end > 0.0
+    });
+    terminal.press("\t\x151");
+    end
+}
+
+#[test]
+#[ignore = "needs a large database in RHEAPER_BENCH_DB, and a release build to mean anything"]
+fn explorer_scopes_that_say_when() {
+    let path = std::env::var_os("RHEAPER_BENCH_DB").expect("RHEAPER_BENCH_DB names a database");
+    let home = tempfile::tempdir().unwrap();
+    println!("| | median | worst | target | n |\n|---|---|---|---|---|");
+    ranges(Path::new(&path), home.path()).iter().for_each(Times::print);
+}

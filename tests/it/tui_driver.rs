@@ -136,6 +136,8 @@ fn key(name: &str) -> KeyEvent {
         "Tab" => named(KeyCode::Tab),
         "Back" => named(KeyCode::Backspace),
         "Up" => named(KeyCode::Up),
+        "PgUp" => named(KeyCode::PageUp),
+        "PgDn" => named(KeyCode::PageDown),
         "Down" => named(KeyCode::Down),
         "Left" => named(KeyCode::Left),
         "Right" => named(KeyCode::Right),

@@ -2,7 +2,7 @@
 
 use crate::tui::keymap::Action;
 use crate::tui::message::Effect;
-use crate::tui::scope::{Filter, ScopeHistory};
+use crate::tui::scope::Filter;
 use crate::tui::state::time::Stack;
 use crate::tui::state::{App, Lens};
 use crate::tui::update::{load, switch};
@@ -66,19 +66,15 @@ fn narrowed(app: &mut App, action: Action) -> Vec<Effect> {
         return Vec::new();
     }
     let filter = match action {
-        Action::Enter | Action::Staying => Filter::Made(from, to),
+        Action::Enter => Filter::Made(from, to),
+        Action::Staying => Filter::Kept(from, to),
         Action::AliveHere => Filter::AliveAt(at(app.time.cursor())),
         Action::AliveBoth => Filter::AliveThrough(at(first), at(last)),
         Action::AtPeak => Filter::AtPeak,
         _ => return Vec::new(),
     };
-    let stays = action == Action::Staying;
-    let words = "lenses 1 to 4 and 6 show these blocks; z takes it back";
-    app.say(words);
-    load::rescope(app, |scope: &mut ScopeHistory| match stays {
-        true => scope.add_both(filter, Filter::NeverFreed),
-        false => scope.add(filter),
-    })
+    app.say("lenses 1 to 4 and 6 show these blocks; z takes it back");
+    load::rescope(app, |scope| scope.add(filter))
 }
 
 /// Moves a typed moment to where sums are known: the nearest edge of the axis.
@@ -92,10 +88,21 @@ pub fn on_axis(app: &App, filter: Filter) -> Filter {
         Filter::AliveAt(at) => Filter::AliveAt(alive(at)),
         Filter::AliveThrough(from, to) => Filter::AliveThrough(alive(from), alive(to)),
         Filter::Made(from, to) => {
-            let from = axis.nearest(from);
-            let to = axis.nearest(to).max((from + 1).min(axis.points()));
-            Filter::Made(axis.edge(from), axis.edge(to))
+            let (from, to) = span_on_axis(app, from, to);
+            Filter::Made(from, to)
+        }
+        Filter::Kept(from, to) => {
+            let (from, to) = span_on_axis(app, from, to);
+            Filter::Kept(from, to)
         }
         other => other,
     }
+}
+
+/// The nearest edges, not both the same.
+fn span_on_axis(app: &App, from: i64, to: i64) -> (i64, i64) {
+    let axis = &app.facts.axis;
+    let from = axis.nearest(from);
+    let to = axis.nearest(to).max((from + 1).min(axis.points()));
+    (axis.edge(from), axis.edge(to))
 }

@@ -64,10 +64,15 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         draw_marks(buffer, text::line(inside, y), chart, app, theme);
         y += 1;
     }
-    for (label, values) in sparks(app).into_iter().take(usize::from(rows.sparks)) {
-        draw_spark(buffer, text::line(inside, y), chart, label, &values, theme);
-        y += 1;
+    if app.time.stack == Stack::Sites && !fit::has_time_legend(app) {
+        let area = Rect { y: chart.y + y, height: rows.sparks, ..chart };
+        draw_letters(buffer, area, app, theme);
+    } else {
+        for (at, (label, values)) in sparks(app).into_iter().take(rows.sparks.into()).enumerate() {
+            draw_spark(buffer, text::line(inside, y + at as u16), chart, label, &values, theme);
+        }
     }
+    y += rows.sparks;
     let foot = Rect {
         y: inside.y + y.min(inside.height),
         height: inside.height.saturating_sub(y),
@@ -415,29 +420,30 @@ fn rss_at(app: &App, at_ns: i64) -> Option<i64> {
     app.time.rss.get(behind.checked_sub(1)?).map(|it| it.1)
 }
 
+/// A stacked site: its letter and how that looks, what it holds at the cursor, its name.
+type Band = (String, Style, i64, String);
+
 /// The stacked sites with what they hold at the cursor, the rest last.
-fn draw_legend(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
-    if area.is_empty() {
-        return;
-    }
+fn bands(app: &App, theme: Theme) -> Vec<Band> {
     let edge = app.time.cursor();
     let held =
         |values: &[i64]| edge.checked_sub(1).and_then(|at| values.get(at)).copied().unwrap_or(0);
-    text::put(buffer, theme, area, 0, "at the cursor", theme.title());
     let mut rest = app.time.alive(edge).live_bytes;
-    let mut lines: Vec<(String, Style, i64, String)> = Vec::new();
+    let mut bands: Vec<Band> = Vec::new();
     for (rank, site) in app.time.sites.iter().enumerate() {
         let bytes = held(&site.live_bytes);
         rest -= bytes;
-        lines.push((
-            letter(rank),
-            theme.stacked(rank),
-            bytes,
-            text::clean(&site.name).into_owned(),
-        ));
+        let name = text::clean(&site.name).into_owned();
+        bands.push((letter(rank), theme.stacked(rank), bytes, name));
     }
-    lines.push((theme.glyph("·", ".").into(), theme.dim(), rest, "all others".into()));
-    for (at, (mark, style, bytes, name)) in lines.iter().enumerate() {
+    bands.push((theme.glyph("·", ".").into(), theme.dim(), rest, "all others".into()));
+    bands
+}
+
+/// The stacked sites beside the chart, one a row.
+fn draw_legend(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
+    text::put(buffer, theme, area, 0, "at the cursor", theme.title());
+    for (at, (mark, style, bytes, name)) in bands(app, theme).iter().enumerate() {
         let line = text::line(area, 1 + at as u16);
         if line.is_empty() {
             break;
@@ -446,8 +452,24 @@ fn draw_legend(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         let numbers = format!(" {:>9} ", human::bytes(*bytes as f64));
         x += text::put(buffer, theme, line, x, &numbers, Style::new());
         let room = usize::from(line.width.saturating_sub(x));
-        let name = text::cut_front(name, room, theme);
-        debug_assert!(name.width() <= room);
-        text::put(buffer, theme, line, x, &name, Style::new());
+        text::put(buffer, theme, line, x, &text::cut_front(name, room, theme), Style::new());
+    }
+}
+
+/// The same below the chart, where there is no room beside it.
+fn draw_letters(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
+    let (mut x, mut row) = (0, 0);
+    for (mark, style, bytes, name) in bands(app, theme).iter().filter(|it| it.2 != 0) {
+        let words = format!(" {name} {}", human::bytes(*bytes as f64));
+        let width = (mark.width() + words.width()) as u16 + 2;
+        if x > 0 && x + width > area.width + 2 {
+            (x, row) = (0, row + 1);
+        }
+        let line = text::line(area, row);
+        if line.is_empty() {
+            break;
+        }
+        x += text::put(buffer, theme, line, x, mark, *style);
+        x += text::put(buffer, theme, line, x, &words, Style::new()) + 2;
     }
 }
