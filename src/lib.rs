@@ -40,7 +40,9 @@ mod output;
 mod interrupt;
 
 #[cfg(feature = "collector")]
-pub use collector::{Allocator, Error, TrackerConfig, disable_tracking, enable_tracking};
+pub use collector::{
+    Allocator, Error, Scope, TrackerConfig, disable_tracking, enable_tracking, mark, scope,
+};
 
 #[cfg(all(feature = "collector", rheaper_testing))]
 #[doc(hidden)]

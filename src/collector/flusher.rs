@@ -20,17 +20,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::collector::clock;
+use crate::collector::label::LABEL_BYTES_MAX;
 #[cfg(walks_with_framehop)]
 use crate::collector::late;
 use crate::collector::limits;
+use crate::collector::marks;
 use crate::collector::memory::Gauges;
 use crate::collector::nodes;
+use crate::collector::scopes;
 use crate::collector::signal;
 use crate::collector::tracker::{self, PENDING_MAX, PendingThread, SESSION, Tracker};
 use crate::collector::{registry, sys};
 use crate::recording::{
     BLOCK_HEADER_BYTES, BlockHeader, BlockKind, ByteWriter, Bytes, Counter, Counters, EventsHead,
-    NodeId, NodesHead, SampleDef, Seal, SealReason, ThreadDef,
+    MarkDef, NodeId, NodesHead, SampleDef, ScopeDef, ScopeId, Seal, SealReason, ThreadDef,
 };
 
 /// What is lost at most when the process is killed.
@@ -44,6 +47,10 @@ pub(in crate::collector) const BUFFER_BYTES: usize = 2 << 20;
 
 /// Nodes a block at most: 15 bytes each in the worst case, well inside the buffer.
 const NODES_A_BLOCK: u32 = 32 << 10;
+
+/// Scopes and marks a block at most: they fit the buffer easily.
+const SCOPES_A_BLOCK: u32 = 1024;
+const MARKS_A_BLOCK: usize = 128;
 
 /// Nodes that are claimed but not yet written by their owner; no more than threads that can be
 /// inside the recorder at once and were interrupted there.
@@ -77,6 +84,7 @@ pub(in crate::collector) struct Flusher {
     committed: Vec<u64>,
     pending: Vec<Option<PendingThread>>,
     gauges: Gauges,
+    scopes_done: u32,
 }
 
 /// How a recording ended.
@@ -111,6 +119,7 @@ impl Flusher {
             committed: vec![0; limits::TRACKERS_MAX],
             pending: vec![None; PENDING_MAX],
             gauges: Gauges::open(),
+            scopes_done: 0,
         }
     }
 
@@ -159,6 +168,8 @@ impl Flusher {
         self.modules();
         self.threads();
         self.nodes();
+        self.scopes();
+        self.marks();
         for (index, tracker) in tracker::all().take(trackers).enumerate() {
             let end = self.committed.get(index).copied().unwrap_or(0);
             self.events(tracker, end);
@@ -265,6 +276,45 @@ impl Flusher {
         }
     }
 
+    /// Scopes from the last one written upwards.
+    fn scopes(&mut self) {
+        let end = scopes::count();
+        while self.scopes_done < end {
+            let first = self.scopes_done.saturating_add(1);
+            let last = end.min(self.scopes_done.saturating_add(SCOPES_A_BLOCK));
+            let bytes = ScopeDef::HEAD_BYTES.saturating_add(LABEL_BYTES_MAX);
+            self.make_room((SCOPES_A_BLOCK as usize).saturating_mul(bytes));
+            self.block(BlockKind::Scopes, |out| {
+                for id in (first..=last).map(ScopeId) {
+                    if let Some((parent, label)) = scopes::definition(id) {
+                        let name = &mut [0; LABEL_BYTES_MAX];
+                        ScopeDef { id, parent, name: label.bytes(name) }.write(out);
+                    }
+                }
+            });
+            self.scopes_done = last;
+        }
+    }
+
+    fn marks(&mut self) {
+        let mut waiting = [const { None }; MARKS_A_BLOCK];
+        loop {
+            let len = marks::take(&mut waiting);
+            if len == 0 {
+                return;
+            }
+            let bytes = MarkDef::HEAD_BYTES.saturating_add(LABEL_BYTES_MAX);
+            self.make_room(len.saturating_mul(bytes));
+            self.block(BlockKind::Marks, |out| {
+                for mark in waiting.iter().take(len).flatten() {
+                    let name = &mut [0; LABEL_BYTES_MAX];
+                    let (at, thread, value) = (mark.at, mark.thread, mark.value);
+                    MarkDef { at, thread, value, name: mark.name.bytes(name) }.write(out);
+                }
+            });
+        }
+    }
+
     fn modules(&mut self) {
         while let Some(bytes) = registry::definition_bytes(self.modules_done) {
             self.make_room(bytes);
@@ -321,6 +371,8 @@ impl Flusher {
         counters.set(Counter::DroppedNoTracker, tracker::UNTRACKED.load(Ordering::Relaxed));
         counters.set(Counter::DroppedNoMemory, tracker::NO_MEMORY.load(Ordering::Relaxed));
         counters.add(Counter::DroppedReentrant, tracker::DURING_START.load(Ordering::Relaxed));
+        counters.set(Counter::DroppedMarks, marks::DROPPED.load(Ordering::Relaxed));
+        counters.set(Counter::DroppedScopes, scopes::OVERFLOWS.load(Ordering::Relaxed));
         // The shortest event has one byte: an upper bound of what was lost.
         counters.set(Counter::DroppedWrite, self.lost_bytes);
         counters.set(Counter::BytesWritten, self.written.saturating_add(self.used as u64));

@@ -21,10 +21,13 @@ mod allocator;
 mod session;
 mod options;
 mod flusher;
+mod scope;
+mod marks;
 mod memory;
 mod file;
 mod record;
 mod tracker;
+mod scopes;
 mod limits;
 #[cfg(walks_with_framehop)]
 mod walk;
@@ -43,6 +46,7 @@ mod modules;
 #[cfg(rheaper_testing)]
 pub mod testing;
 mod nodes;
+mod label;
 mod clock;
 mod signal;
 mod sync;
@@ -52,5 +56,7 @@ mod error;
 
 pub use allocator::Allocator;
 pub use error::Error;
+pub use marks::mark;
 pub use options::TrackerConfig;
+pub use scope::{Scope, scope};
 pub use session::{disable_tracking, enable_tracking};

@@ -24,7 +24,7 @@ use crate::collector::flusher::{Ended, Flusher, STOP};
 use crate::collector::limits::{self, Limits};
 use crate::collector::options::TrackerConfig;
 use crate::collector::tracker::{self, HAS_BARRIER, Ignored, SESSION};
-use crate::collector::{modules, nodes, registry, signal, sys};
+use crate::collector::{marks, modules, nodes, registry, scopes, signal, sys};
 use crate::recording::{ClockPair, Counter, Header};
 
 /// A thread that was stopped inside the recorder (a debugger, a descheduled core) is waited for
@@ -186,6 +186,8 @@ fn prepare() -> Result<(), Error> {
         }
     }
     tracker::forget_threads();
+    marks::forget();
+    scopes::OVERFLOWS.store(0, Ordering::Relaxed);
     STOP.store(false, Ordering::Release);
     Ok(())
 }
@@ -262,7 +264,7 @@ fn start_flusher(file: File, session: u32, written: u64) -> Result<libc::pthread
 }
 
 extern "C" fn run_flusher(flusher: *mut c_void) -> *mut c_void {
-    let _ignored = Ignored::new();
+    let _ignored = Ignored::own_thread();
     // SAFETY: a name shorter than 16 bytes, for this thread.
     unsafe { libc::pthread_setname_np(libc::pthread_self(), c"rheaper".as_ptr()) };
     // SAFETY: `start_flusher` passes a leaked box, for us alone.

@@ -17,12 +17,13 @@ use std::sync::atomic::{
 use crate::collector::clock;
 use crate::collector::limits::{self, TRACKERS_MAX};
 use crate::collector::region::{Region, Shared};
+use crate::collector::scopes;
 use crate::collector::signal;
 use crate::collector::sync::SpinLock;
 use crate::collector::sys::{self, PreservedErrno, ThreadName};
 use crate::collector::tally::Tally;
 use crate::collector::walk::{Start, WalkTallies, Walker};
-use crate::recording::{Counter, Counters, Encoder, NodeId, StreamId, ThreadId, Ticks};
+use crate::recording::{Counter, Counters, Encoder, NodeId, ScopeId, StreamId, ThreadId, Ticks};
 
 /// The session that is recording, or 0. The only thing that is read when recording is off.
 pub(in crate::collector) static SESSION: AtomicU32 = AtomicU32::new(0);
@@ -47,10 +48,12 @@ static CREATED: AtomicUsize = AtomicUsize::new(0);
 /// The pthread key whose destructor returns trackers, plus one; 0 before the first recording.
 static EXIT_KEY: AtomicU32 = AtomicU32::new(0);
 
-/// A thread that nothing is recorded of, for now: it is inside the recorder, or is the flusher.
+/// A thread that nothing is recorded of, for now: it is inside the recorder.
 const IGNORED: *mut Tracker = ptr::without_provenance_mut(1);
-/// A thread whose end has been handled.
-const ENDED: *mut Tracker = ptr::without_provenance_mut(2);
+/// A thread of the recorder itself: what it allocates is no loss.
+const OWN: *mut Tracker = ptr::without_provenance_mut(2);
+/// A thread whose end has been handled. The largest of these: whatever is above is a tracker.
+const ENDED: *mut Tracker = ptr::without_provenance_mut(3);
 
 thread_local! {
     // Constant and without a destructor, so that it is usable at any moment of a thread's life.
@@ -129,6 +132,9 @@ pub(in crate::collector) struct Local {
     joined: Ticks,
     /// A new thread's keyframe has not been written yet.
     keyframe_due: bool,
+    /// The thread may be in another scope than its stream says.
+    scope_due: bool,
+    scope_said: ScopeId,
     /// Next in the pool, by index plus one.
     next_free: u32,
 }
@@ -200,7 +206,7 @@ fn enter_slowly(slot: *mut Tracker) -> Option<Entered> {
         DURING_START.fetch_add(u64::from(session != 0), Ordering::Relaxed);
         return None;
     }
-    if session == 0 {
+    if session == 0 || slot == OWN {
         return None;
     }
     if slot == ENDED || REFUSED.get() == session {
@@ -256,6 +262,26 @@ pub(in crate::collector) fn enlist(session: u32) -> bool {
     Entered { tracker }.join(session)
 }
 
+/// This thread is in another scope: its stream tells so before the next event. A thread that has
+/// no tracker yet tells it behind its first keyframe.
+pub(in crate::collector) fn scope_changed() {
+    let slot = SLOT.get();
+    if SESSION.load(Ordering::Relaxed) == 0 || slot.addr() <= ENDED.addr() {
+        return;
+    }
+    // SAFETY: trackers are never freed.
+    let tracker: &'static Tracker = unsafe { &*slot };
+    // In a signal handler that interrupted the recorder: it leaves its scopes before it returns.
+    if tracker.busy.load(Ordering::Relaxed) {
+        return;
+    }
+    if let Some(mut entered) = enter_tracker(tracker) {
+        let local = entered.local();
+        local.scope_due = true;
+        local.region.look_next();
+    }
+}
+
 /// Keeps the calling thread out of the recording until dropped.
 pub(in crate::collector) struct Ignored(*mut Tracker);
 
@@ -263,12 +289,17 @@ impl Ignored {
     pub(in crate::collector) fn new() -> Self {
         Self(SLOT.replace(IGNORED))
     }
+
+    /// The same for a thread of the recorder itself, for good.
+    pub(in crate::collector) fn own_thread() -> Self {
+        Self(SLOT.replace(OWN))
+    }
 }
 
 impl Drop for Ignored {
     fn drop(&mut self) {
         // Unless the thread was given a tracker meanwhile.
-        if SLOT.get() == IGNORED {
+        if matches!(SLOT.get(), IGNORED | OWN) {
             SLOT.set(self.0);
         }
     }
@@ -432,6 +463,8 @@ impl Local {
             gave_up: false,
             joined: Ticks(0),
             keyframe_due: true,
+            scope_due: false,
+            scope_said: ScopeId::NONE,
             next_free: 0,
         })
     }
@@ -522,6 +555,9 @@ impl Local {
             let now = self.encoder.now().max(self.joined);
             self.keyframe(tracker, now);
         }
+        if room.fits && self.scope_due {
+            self.say_scope(tracker);
+        }
         room.fits
     }
 
@@ -533,6 +569,20 @@ impl Local {
         self.region.commit(&tracker.shared, len);
         // The limits depend on where the last keyframe is.
         self.region.look(&tracker.shared);
+        self.scope_said = ScopeId::NONE;
+        self.scope_due = true;
+    }
+
+    /// Says in which scope the next events happen. The room for it is that of a keyframe, which
+    /// is kept beside that of every event.
+    fn say_scope(&mut self, tracker: &Tracker) {
+        self.scope_due = false;
+        let scope = scopes::here().scope;
+        if scope != self.scope_said {
+            self.scope_said = scope;
+            let len = self.encoder.scope(self.region.slot(&tracker.shared), scope);
+            self.region.commit(&tracker.shared, len);
+        }
     }
 }
 
@@ -613,8 +663,11 @@ impl Pool {
     }
 }
 
-/// Numbers threads from 0 again. Called before a session begins.
+/// Numbers threads from 0 again, and counts losses anew. Called before a session begins.
 pub(in crate::collector) fn forget_threads() {
+    for lost in [&UNTRACKED, &DURING_START, &NO_MEMORY] {
+        lost.store(0, Ordering::Relaxed);
+    }
     if let Some(mut pool) = POOL.lock() {
         pool.next_thread = 0;
         pool.pending_len = 0;

@@ -210,6 +210,13 @@ CREATE TABLE threads (
     live_bytes  INTEGER NOT NULL     -- bytes of them
 );
 
+-- The names of each thread, as they changed; seen at its first event, once a second and at its end.
+CREATE TABLE thread_names (
+    thread INTEGER NOT NULL, -- `threads.id`
+    at_ns  INTEGER NOT NULL, -- when it was seen
+    name   TEXT NOT NULL     -- the name, possibly empty
+);
+
 -- Memory of the process at the start, once a second and at the end, beside what of it was alive on the recorded heap.
 CREATE TABLE samples (
     at_ns        INTEGER NOT NULL, -- when

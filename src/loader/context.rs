@@ -1,6 +1,6 @@
-//! What was going on beside the events → tables: samples, marks, scopes.
+//! What was going on beside the events → tables: samples, marks, threads' names, scopes.
 //!
-//! Reads: the survey, the sums. Writes: `samples`, `marks`, `scopes`, `scope_sites`, and the facts
+//! Reads: the survey, the sums. Writes: `samples`, `marks`, `thread_names`, `scopes`, `scope_sites`, and the facts
 //! of `meta` about the process's memory.
 //!
 //! Invariant: every scope that a block names has a row, whether or not the file defines it.
@@ -22,7 +22,7 @@ const PATH_NAMES_MAX: usize = 24;
 /// Stands between the names of a path.
 const PATH_SEPARATOR: &str = " > ";
 
-/// `samples`, `marks`, `scopes`, `scope_sites`.
+/// `samples`, `marks`, `thread_names`, `scopes`, `scope_sites`.
 pub(in crate::loader) fn write(
     connection: &Connection,
     survey: &Survey,
@@ -43,6 +43,11 @@ pub(in crate::loader) fn write(
     marks.sort_by_key(|(at, _)| *at);
     let marks = marks.into_iter().map(|(at, mark)| (at, &mark.name, mark.value, mark.thread));
     fill(connection, "marks", 4, marks)?;
+    let names = &survey.thread_names;
+    let mut names: Vec<_> =
+        names.iter().map(|(id, at, name)| (*id, integer(clock.nanos(*at).0), name)).collect();
+    names.sort_by_key(|(id, at, _)| (*id, *at));
+    fill(connection, "thread_names", 3, names.into_iter())?;
     write_scopes(connection, survey, replay)
 }
 

@@ -97,6 +97,8 @@ pub(in crate::loader) struct Tally {
 pub(in crate::loader) struct Survey {
     /// In the order of the file.
     pub(in crate::loader) clock_pairs: Vec<ClockPair>,
+    /// Every name that a thread was given, in the order of the file.
+    pub(in crate::loader) thread_names: Vec<(u32, Ticks, String)>,
     /// By their numbers.
     pub(in crate::loader) threads: BTreeMap<u32, NamedThread>,
     /// In the order of the file.
@@ -236,6 +238,11 @@ impl Surveyor {
                 os_id: thread.os_id,
                 name: clean::text(&String::from_utf8_lossy(thread.name)),
             };
+            let known = self.survey.threads.get(&thread.id.0);
+            if known.is_none_or(|known| known.name != named.name) {
+                let name = named.name.clone();
+                self.survey.thread_names.push((thread.id.0, thread.at, name));
+            }
             self.survey.threads.insert(thread.id.0, named);
         }
         Ok(())

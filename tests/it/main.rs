@@ -42,6 +42,7 @@ mod mutants;
 mod witness;
 mod disks;
 mod recorder;
+mod recorder_context;
 mod tidy;
 mod tools;
 mod walkthrough;

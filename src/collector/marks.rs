@@ -1,0 +1,105 @@
+//! What the program says while it runs, on its way to the file.
+//!
+//! Reads: a name and a number. Writes: a bounded queue, which the flusher empties.
+//!
+//! Invariants: nothing here allocates; the queue's lock is held with the thread's recorder flag
+//! set. What does not fit is counted.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::collector::clock;
+use crate::collector::label::Label;
+use crate::collector::signal;
+use crate::collector::sync::SpinLock;
+use crate::collector::sys::PreservedErrno;
+use crate::collector::tracker::{self, SESSION};
+use crate::recording::{ThreadId, Ticks};
+
+/// Marks that may wait; the flusher takes them 40 times a second.
+const WAITING_MAX: usize = 512;
+
+/// A mark that waits.
+#[derive(Clone, Copy)]
+pub(in crate::collector) struct Mark {
+    pub(in crate::collector) at: Ticks,
+    pub(in crate::collector) thread: ThreadId,
+    pub(in crate::collector) value: i64,
+    pub(in crate::collector) name: Label,
+}
+
+struct Queue {
+    marks: [Option<Mark>; WAITING_MAX],
+    len: usize,
+}
+
+static QUEUE: SpinLock<Queue> =
+    SpinLock::new(Queue { marks: [const { None }; WAITING_MAX], len: 0 });
+
+/// Marks that were lost in this session.
+pub(in crate::collector) static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+/// Writes a mark into the recording: that now is the moment `name`, with a number that goes with
+/// it. Does nothing while nothing is recorded; never allocates.
+///
+/// Marks are in the table `marks` of the database, and bound windows in its questions: `@name` is
+/// the last one of a name, `@name#2` the second. Of a name the first 64 bytes are kept. At most
+/// 512 may be waiting for the thread that writes; what comes on top is counted as lost.
+///
+/// ```
+/// rheaper::mark("cache warm", 1);
+/// ```
+pub fn mark(name: &str, value: i64) {
+    if SESSION.load(Ordering::Relaxed) == 0 {
+        return;
+    }
+    let _errno = PreservedErrno::new();
+    let Some(entered) = tracker::enter() else {
+        DROPPED.fetch_add(1, Ordering::Relaxed);
+        return;
+    };
+    let thread = ThreadId(entered.tracker().thread.load(Ordering::Relaxed));
+    let mark = Mark { at: clock::now_after(), thread, value, name: Label::new(name) };
+    if !push(mark) {
+        DROPPED.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn push(mark: Mark) -> bool {
+    let Some(mut queue) = QUEUE.lock() else {
+        return false;
+    };
+    let len = queue.len;
+    let Some(place) = queue.marks.get_mut(len) else {
+        return false;
+    };
+    *place = Some(mark);
+    queue.len = len.wrapping_add(1);
+    drop(queue);
+    if len == WAITING_MAX / 2 {
+        signal::wake_flusher();
+    }
+    true
+}
+
+/// Takes the oldest marks, at most as many as `into` holds; answers how many.
+pub(in crate::collector) fn take(into: &mut [Option<Mark>]) -> usize {
+    let Some(mut queue) = QUEUE.lock() else {
+        return 0;
+    };
+    let len = queue.len.min(into.len());
+    for (to, from) in into.iter_mut().zip(queue.marks.iter_mut().take(len)) {
+        *to = from.take();
+    }
+    let left = queue.len.wrapping_sub(len);
+    queue.marks.copy_within(len..len.wrapping_add(left), 0);
+    queue.len = left;
+    len
+}
+
+/// Forgets what waits. Called before a session begins.
+pub(in crate::collector) fn forget() {
+    DROPPED.store(0, Ordering::Relaxed);
+    if let Some(mut queue) = QUEUE.lock() {
+        queue.len = 0;
+    }
+}
