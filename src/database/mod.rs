@@ -13,6 +13,7 @@ pub mod canned;
 pub mod page;
 pub mod query;
 pub mod connection;
+pub mod mark;
 pub mod schema;
 pub mod cancel;
 pub mod functions;

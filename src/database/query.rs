@@ -16,6 +16,7 @@ use crate::database::cancel::{CancelToken, Stopped};
 use crate::database::connection::Database;
 use crate::database::error::{QueryError, QueryErrorKind};
 use crate::database::lexer;
+use crate::database::mark::MarkName;
 use crate::database::table::{Column, Completeness, Table, Value};
 
 /// What a query may cost.
@@ -59,7 +60,11 @@ impl Default for Limits {
 
 /// Values for named parameters, without the `:`, `@` or `$`.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Params(Vec<(String, Value)>);
+pub struct Params {
+    values: Vec<(String, Value)>,
+    /// Moments that only a database knows.
+    marks: Vec<(String, MarkName)>,
+}
 
 impl Params {
     /// None.
@@ -76,18 +81,30 @@ impl Params {
 
     /// Sets one.
     pub fn set(&mut self, name: &str, value: Value) {
-        self.0.retain(|(known, _)| known != name);
-        self.0.push((name.to_owned(), value));
+        self.marks.retain(|(known, _)| known != name);
+        self.values.retain(|(known, _)| known != name);
+        self.values.push((name.to_owned(), value));
     }
 
-    /// The value of a name.
+    /// Sets one to the moment of a mark, which is looked up in the database that is asked.
+    pub fn set_mark(&mut self, name: &str, mark: MarkName) {
+        self.set(name, Value::Text(mark.to_string()));
+        self.marks.push((name.to_owned(), mark));
+    }
+
+    /// The mark of a name, if it is one.
+    pub fn mark(&self, name: &str) -> Option<&MarkName> {
+        self.marks.iter().find(|(known, _)| known == name).map(|(_, mark)| mark)
+    }
+
+    /// The value of a name; what was typed, if it is a mark.
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+        self.values.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value))
+        self.values.iter().map(|(name, value)| (name.as_str(), value))
     }
 }
 
@@ -135,7 +152,7 @@ impl Database {
         let deadline = limits.time_max.and_then(|time| Instant::now().checked_add(time));
         let _heeding = self.watch.begin(limits.cancel.clone(), deadline);
         let mut statement = self.prepare(sql)?;
-        bind(&mut statement, params)?;
+        self.bind(&mut statement, params)?;
         let columns: Vec<Column> = statement.column_names().map(Column::named).collect();
         let mut row = vec![Value::Null; columns.len()];
         let mut rows = statement.raw_query();
@@ -153,6 +170,48 @@ impl Database {
     /// If the SQL is wrong or refused.
     pub fn columns(&self, sql: &str) -> Result<Vec<Column>, QueryError> {
         Ok(self.prepare(sql)?.column_names().map(Column::named).collect())
+    }
+
+    fn bind(&self, statement: &mut Statement<'_>, params: &Params) -> Result<(), QueryError> {
+        for index in 1..=statement.parameter_count() {
+            let name = statement.parameter_name(index).map(str::to_owned);
+            let found = name.as_deref().and_then(|name| params.get(&name[1..]));
+            let Some(value) = found else {
+                let name = name.unwrap_or_else(|| format!("?{index}"));
+                return Err(QueryError::new(
+                    QueryErrorKind::Parameter,
+                    format!("parameter {name} has no value"),
+                ));
+            };
+            let mark = name.as_deref().and_then(|name| params.mark(&name[1..]));
+            let value = match mark {
+                Some(mark) => &self.moment(mark)?,
+                None => value,
+            };
+            statement
+                .raw_bind_parameter(index, value)
+                .map_err(|error| QueryError::new(QueryErrorKind::Parameter, error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    /// When a mark was set.
+    fn moment(&self, mark: &MarkName) -> Result<Value, QueryError> {
+        let found = self
+            .connection
+            .query_row(&format!("SELECT {}", mark.sql()), [], |row| row.get::<_, Option<i64>>(0));
+        // A database of before there were marks has no table of them.
+        if let Ok(Some(at)) = found {
+            return Ok(Value::Integer(at));
+        }
+        let sql = "SELECT group_concat('@' || name, ', ') FROM (SELECT DISTINCT name FROM marks LIMIT 20)";
+        let known = self.connection.query_row(sql, [], |row| row.get::<_, Option<String>>(0));
+        let known = match known {
+            Ok(Some(known)) => format!("it has {known}"),
+            _ => "it has none".to_owned(),
+        };
+        let message = format!("no mark {mark} is in this recording; {known}");
+        Err(QueryError::new(QueryErrorKind::Parameter, message))
     }
 
     fn prepare(&self, sql: &str) -> Result<Statement<'_>, QueryError> {
@@ -261,24 +320,6 @@ fn because(stopped: Stopped) -> QueryError {
         ),
     };
     QueryError::new(kind, message)
-}
-
-fn bind(statement: &mut Statement<'_>, params: &Params) -> Result<(), QueryError> {
-    for index in 1..=statement.parameter_count() {
-        let name = statement.parameter_name(index).map(str::to_owned);
-        let found = name.as_deref().and_then(|name| params.get(&name[1..]));
-        let Some(value) = found else {
-            let name = name.unwrap_or_else(|| format!("?{index}"));
-            return Err(QueryError::new(
-                QueryErrorKind::Parameter,
-                format!("parameter {name} has no value"),
-            ));
-        };
-        statement
-            .raw_bind_parameter(index, value)
-            .map_err(|error| QueryError::new(QueryErrorKind::Parameter, error.to_string()))?;
-    }
-    Ok(())
 }
 
 impl ToSql for Value {

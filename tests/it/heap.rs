@@ -115,7 +115,40 @@ impl Site {
     }
 }
 
+/// Scopes: number, the one around it, path.
+pub(crate) const SCOPES: [(i64, Option<i64>, &str); 5] = [
+    (1, None, "request"),
+    (2, Some(1), "request > parse"),
+    (3, Some(2), "request > parse > header"),
+    (4, Some(1), "request > render"),
+    (7, None, "timer"),
+];
+
+/// The scope of the block in so many-th place.
+pub(crate) fn scope_of(row: usize) -> Option<i64> {
+    [None, Some(1), Some(2), Some(3), None, Some(7)][row % 6]
+}
+
 impl Heap {
+    /// Moments that the program named: when, name, number, thread.
+    pub(crate) fn marks(&self) -> Vec<(i64, &'static str, i64, i64)> {
+        let mark = |i: i64| {
+            let name = if i % 3 == 1 { "it's end" } else { "begin" };
+            (self.duration * i / 7, name, i * 10 - 20, i % self.threads)
+        };
+        (1..7).map(mark).collect()
+    }
+
+    /// Memory now and then: when, resident, of the group, alive.
+    pub(crate) fn samples(&self) -> Vec<(i64, Option<i64>, Option<i64>, i64)> {
+        let sample = |i: i64| {
+            let at = self.duration * i / 4;
+            let live = self.blocks.iter().filter(|block| alive(block, at)).map(|b| b.size).sum();
+            (at, (i != 2).then_some(live * 2 + 1000), (i == 3).then_some(i), live)
+        };
+        (0..=4).map(sample).collect()
+    }
+
     pub(crate) fn random(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
         let duration = 1_000 + dice.int(1_000_000);

@@ -6,7 +6,7 @@ use std::path::Path;
 use rheaper::database::schema::SCHEMA;
 use rusqlite::{Connection, params};
 
-use crate::heap::{Block, FRAMES, Heap, function, thread_name};
+use crate::heap::{Block, FRAMES, Heap, SCOPES, function, scope_of, thread_name};
 
 impl Heap {
     /// Writes the database of this heap.
@@ -21,6 +21,7 @@ impl Heap {
         self.write_rest(&transaction);
         self.write_sizes(&transaction);
         self.write_zones(&transaction);
+        self.write_context(&transaction);
         transaction.commit().unwrap();
     }
 
@@ -238,6 +239,31 @@ impl Heap {
             let ends = || zone.iter().filter_map(|(_, block)| block.freed);
             let (first, last) = (zone[0].0, zone[zone.len() - 1].0);
             insert(db, "zones", params![first, last, from, ends().min(), ends().max()]);
+        }
+    }
+
+    fn write_context(&self, db: &Connection) {
+        for (at, name, value, thread) in self.marks() {
+            insert(db, "marks", params![at, name, value, thread]);
+        }
+        for (at, rss, cgroup, live) in self.samples() {
+            insert(db, "samples", params![at, rss, cgroup, live]);
+        }
+        for (id, parent, path) in SCOPES {
+            let name = path.rsplit(" > ").next();
+            insert(db, "scopes", params![id, parent, name, path]);
+        }
+        let mut sums: BTreeMap<(i64, Option<i64>), [i64; 4]> = BTreeMap::new();
+        for (row, block) in self.blocks.iter().enumerate() {
+            let Some(scope) = scope_of(row) else { continue };
+            insert(db, "allocation_scopes", params![row as i64 + 1, scope]);
+            let live = i64::from(block.freed.is_none());
+            let more = [1, block.size, live, live * block.size];
+            add(sums.entry((scope, block.bt)).or_default(), more);
+        }
+        for ((scope, bt), [allocations, bytes, live_blocks, live_bytes]) in sums {
+            let values = params![scope, bt, allocations, bytes, live_blocks, live_bytes];
+            insert(db, "scope_sites", values);
         }
     }
 

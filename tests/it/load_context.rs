@@ -104,6 +104,24 @@ fn every_block_has_the_scope_that_it_was_made_in() {
 }
 
 #[test]
+fn a_mark_that_is_not_there_is_named_with_those_that_are() {
+    let loaded = load_bytes(&recording(1));
+    let path = loaded.connection.path().unwrap();
+    let ask = |mark: &str| {
+        let arguments = ["query", path, "retained_in_window", "--from", mark];
+        crate::programs::rheaper(&arguments, std::path::Path::new("."))
+    };
+    assert!(ask("@round").status.success() && ask("@round#2").status.success());
+    for mark in ["@deploy", "@round#9999", "@it's"] {
+        let said = String::from_utf8(ask(mark).stderr).unwrap();
+        let expected = format!("no mark {mark} is in this recording; it has @round");
+        assert!(said.contains(&expected), "{said}");
+    }
+    let said = String::from_utf8(ask("@").stderr).unwrap();
+    assert!(said.contains("`from` can't be `@`"), "{said}");
+}
+
+#[test]
 fn resident_memory_stands_beside_live_bytes_on_the_first_screen_and_in_the_report() {
     let place = tempfile::tempdir().unwrap();
     let recording_path = place.path().join("rip-1");

@@ -152,6 +152,10 @@ fn the_plain_shell_gives_the_same_where_no_function_of_ours_is_used() {
         let mut script = String::new();
         for (name, value) in params.iter() {
             let value = match value {
+                // The shell evaluates what it is given.
+                _ if params.mark(name).is_some() => {
+                    format!("\"{}\"", params.mark(name).unwrap().sql())
+                }
                 Value::Integer(number) => number.to_string(),
                 Value::Null => "NULL".to_owned(),
                 other => format!("'{}'", other.as_str().unwrap()),
@@ -217,7 +221,7 @@ fn the_document_is_in_step_with_the_headers() {
     let mut text = String::from(
         "# Canned queries\n\nMade from the headers of `queries/*.sql`; run the tests with `RHEAPER_BLESS=1` to make it again.\n\n\
          Run one with `rheaper query DB NAME [--PARAM VALUE]...`, at the prompt with `.run NAME`, or pick it in the explorer.\n\
-         Durations are typed as 10m or 1h30m, sizes as 4K or 1.5MiB. In plain `sqlite3`, set parameters with\n\
+         Durations are typed as 10m or 1h30m, sizes as 4K or 1.5MiB, moments as durations or as marks (`@name`, `@name#2`). In plain `sqlite3`, set parameters with\n\
          `.parameter set :age 600000000000` (nanoseconds, bytes) and `.read` the file.\n",
     );
     let mut group = String::new();

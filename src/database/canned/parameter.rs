@@ -7,6 +7,7 @@ use std::fmt;
 
 use crate::database::canned::nearest;
 use crate::database::human;
+use crate::database::mark::MarkName;
 use crate::database::query::Params;
 use crate::database::table::Value;
 
@@ -54,7 +55,7 @@ pub enum ParameterKind {
     Bytes,
     /// `10m`, `1h30m`.
     Duration,
-    /// A moment of the run: how long after its beginning, as a duration.
+    /// A moment of the run: how long after its beginning, as a duration; or a mark, `@name`.
     Time,
     /// A regular expression.
     Regex,
@@ -96,7 +97,7 @@ impl ParameterKind {
         }
     }
 
-    /// The value of what was typed.
+    /// The value of what was typed; a mark's name is looked up when a database is asked.
     ///
     /// # Errors
     /// A sentence that says what would be accepted.
@@ -106,6 +107,9 @@ impl ParameterKind {
         };
         match self {
             Self::Bytes => integer(human::parse_bytes(typed)),
+            Self::Time if MarkName::parse(typed).is_some() => {
+                Ok(Value::Text(typed.trim().to_owned()))
+            }
             Self::Duration | Self::Time => integer(human::parse_duration(typed)),
             Self::Int => integer(human::parse_count(typed)),
             Self::Regex => match regex::Regex::new(typed) {
@@ -181,7 +185,10 @@ pub(super) fn bind(parameters: &[Parameter], given: &[(&str, &str)]) -> Result<P
             typed: typed.to_owned(),
             message,
         })?;
-        params.set(&parameter.name, value);
+        match MarkName::parse(typed).filter(|_| parameter.kind == ParameterKind::Time) {
+            Some(mark) => params.set_mark(&parameter.name, mark),
+            None => params.set(&parameter.name, value),
+        }
     }
     Ok(params)
 }

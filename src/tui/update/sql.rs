@@ -5,6 +5,7 @@ use tui_textarea::Input;
 
 use crate::database::error::QueryError;
 use crate::database::lexer::{self, TokenKind};
+use crate::database::mark::MarkName;
 use crate::database::query::Params;
 use crate::database::table::Value;
 use crate::tui::keymap::Action;
@@ -93,12 +94,11 @@ pub fn with_values(sql: &str, params: &Params) -> String {
     let mut text = String::with_capacity(sql.len());
     for token in lexer::tokens(sql) {
         let word = token.text(sql);
-        let value = match token.kind {
-            TokenKind::Parameter => word.get(1..).and_then(|name| params.get(name)),
-            _ => None,
-        };
-        match value {
-            Some(value) => text.push_str(&literal(value)),
+        let name = word.get(1..).filter(|_| token.kind == TokenKind::Parameter);
+        let mark = name.and_then(|name| params.mark(name)).map(MarkName::sql);
+        let value = name.and_then(|name| params.get(name)).map(literal);
+        match mark.or(value) {
+            Some(value) => text.push_str(&value),
             None => text.push_str(word),
         }
     }
