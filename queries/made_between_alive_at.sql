@@ -1,7 +1,6 @@
 -- # Made between two moments, alive at a third
 -- What was made between a moment A and a moment B and still alive at a moment C? Give marks to name
 -- them: `--from @begin --to @end --alive-at @settled` is what one step of the program left behind.
--- Reads every allocation, unless C is the end of the recording.
 --
 -- group  leaks
 -- param  from : time = 0   A: made then or later
@@ -13,7 +12,8 @@
 -- column alive_bytes : bytes  bytes of these blocks
 -- column alive_blocks : count  how many
 -- view   flame
--- Rows stand in the order in which their blocks ended, those that are alive last: the others need no look.
+-- Rows stand in the order in which their blocks ended, those that are alive last. Of the others only
+-- the zones that reach over C are read, and the elders of those behind it.
 WITH live(ended) AS (
     SELECT coalesce((SELECT value FROM meta WHERE key = 'allocations')
         - (SELECT value FROM meta WHERE key = 'live_blocks'), 0)
@@ -23,9 +23,17 @@ kept(bt, size) AS (
     WHERE rowid > (SELECT ended FROM live) AND dealloc_after IS NULL AND alloc_after >= :from
         AND (:to IS NULL OR alloc_after <= :to) AND (:alive_at IS NULL OR alloc_after <= :alive_at)
     UNION ALL
-    SELECT bt, size FROM allocations
-    WHERE :alive_at IS NOT NULL AND alloc_after >= :from AND (:to IS NULL OR alloc_after <= :to)
+    SELECT bt, size FROM zones
+    CROSS JOIN allocations ON allocations.rowid BETWEEN first_row AND last_row
+    WHERE dealloc_to > :alive_at AND alloc_from <= :alive_at
+        AND alloc_after >= max(alloc_from, :from) AND (:to IS NULL OR alloc_after <= :to)
         AND alloc_after <= :alive_at AND dealloc_after > :alive_at
+    UNION ALL
+    SELECT bt, size FROM elders
+    CROSS JOIN allocations ON allocations.rowid = elders.row
+    WHERE elders.row >= (SELECT min(first_row) FROM zones WHERE dealloc_to > :alive_at)
+        AND elders.alloc_after >= :from AND (:to IS NULL OR elders.alloc_after <= :to)
+        AND elders.alloc_after <= :alive_at AND dealloc_after > :alive_at
 )
 SELECT kept.bt AS bt, frames.function AS site, sum(kept.size) AS alive_bytes, count(*) AS alive_blocks
 FROM kept
