@@ -10,7 +10,7 @@
 -- column live_bytes : bytes  bytes of them
 -- column peak_bytes : bytes  most bytes alive at once
 -- column peak_after : moment  when that was
--- column threads : count  threads
+-- column threads : count  threads; none where they are not known
 -- column sites : count  distinct backtraces
 -- view   facts
 SELECT (SELECT value FROM meta WHERE key = 'duration_ns') AS duration_ns,
@@ -19,5 +19,5 @@ SELECT (SELECT value FROM meta WHERE key = 'duration_ns') AS duration_ns,
     (SELECT live_bytes FROM timeline ORDER BY slice DESC LIMIT 1) AS live_bytes,
     max(peak_bytes) AS peak_bytes,
     (SELECT value FROM meta WHERE key = 'peak_after') AS peak_after,
-    (SELECT count(*) FROM threads) AS threads, (SELECT count(*) FROM sites) AS sites
+    nullif((SELECT count(*) FROM threads), 0) AS threads, (SELECT count(*) FROM sites) AS sites
 FROM timeline;

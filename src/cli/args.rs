@@ -54,6 +54,8 @@ pub(crate) enum Command {
     Load(LoadArgs),
     /// Look names up again, in a database whose binaries were missing when it was made
     Symbolize(SymbolizeArgs),
+    /// Turn a recording of heaptrack or bytehound into a database
+    Import(ImportArgs),
     /// Explore a database, or a recording, on the screen
     Tui(TuiArgs),
     /// Ask in SQL: a prompt, or statements from -c, -f or stdin
@@ -114,6 +116,27 @@ pub(crate) struct SymbolizeArgs {
     /// A file with symbols, or a directory to search by build id; may be repeated
     #[arg(long, value_name = "DIR|FILE")]
     pub symbols: Vec<PathBuf>,
+}
+
+/// `rheaper import`
+#[derive(Args, Debug)]
+#[command(after_help = "What the other format does not hold is NULL in the database, and said.
+
+Examples:
+  heaptrack ./server; rheaper import heaptrack.server.4711.zst
+  rheaper import memory-profiling_server_4711.dat -o heap.db --symbols ./server")]
+pub(crate) struct ImportArgs {
+    /// The recording: heaptrack's (.zst, .gz or plain; interpreted or raw) or bytehound's (.dat)
+    pub recording: PathBuf,
+    /// The database to write [default: the recording's name with .db]
+    #[arg(short, long, value_name = "DB")]
+    pub output: Option<PathBuf>,
+    /// A file with symbols, or a directory to search by build id; may be repeated
+    #[arg(long, value_name = "DIR|FILE")]
+    pub symbols: Vec<PathBuf>,
+    /// Replace a database that was made from another recording
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// `rheaper tui`

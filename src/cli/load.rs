@@ -6,7 +6,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::cli::args::LoadArgs;
+use crate::cli::args::{ImportArgs, LoadArgs};
 use crate::cli::failure::Failure;
 use crate::cli::narrate::{self, Narrator};
 use crate::database::human;
@@ -19,6 +19,16 @@ pub(crate) fn load(args: LoadArgs, cancel: &CancelToken) -> Result<(), Failure> 
     let options = LoadOptions { symbols: args.symbols, force: args.force };
     let summary =
         loader::load(&args.recording, &output, &options, &mut Narrator::new(cancel.clone()))?;
+    tell(&summary, &output);
+    Ok(())
+}
+
+/// `rheaper import`
+pub(crate) fn import(args: ImportArgs, cancel: &CancelToken) -> Result<(), Failure> {
+    let output = args.output.unwrap_or_else(|| beside(&args.recording));
+    let options = LoadOptions { symbols: args.symbols, force: args.force };
+    let summary =
+        loader::import(&args.recording, &output, &options, &mut Narrator::new(cancel.clone()))?;
     tell(&summary, &output);
     Ok(())
 }
@@ -95,6 +105,9 @@ fn tell(summary: &Summary, output: &Path) {
             "the recording is not whole ({}): what is there was loaded",
             summary.ending.label()
         ));
+    }
+    for sentence in &summary.not_recorded {
+        narrate::say(&format!("not recorded: {sentence}"));
     }
     for loss in &summary.losses {
         narrate::say(&format!("lost: {} {}: {}", count(loss.count), loss.name, loss.meaning));

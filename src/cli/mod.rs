@@ -66,6 +66,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Some(Command::Load(args)) => load::load(args, &cancel),
         Some(Command::Symbolize(args)) => symbolize::symbolize(&args, &cancel),
+        Some(Command::Import(args)) => load::import(args, &cancel),
         Some(Command::Tui(args)) => tui(&args, &cancel),
         Some(Command::Sql(args)) => sql::sql(&args, &cancel),
         Some(Command::Query(args)) => query::query(&args, &cancel),

@@ -12,9 +12,9 @@ CREATE TABLE allocations (
     dealloc_after  INTEGER,          -- when it was freed; NULL: not freed by T
     bt             INTEGER,          -- its backtrace, `backtraces.id`; NULL: not probed
     size           INTEGER NOT NULL, -- bytes
-    addr           INTEGER NOT NULL, -- address
-    alloc_thread   INTEGER NOT NULL, -- thread that made it, `threads.id`
-    dealloc_thread INTEGER           -- thread that freed it; NULL: not freed by T, or its free was not recorded and its address was used again at dealloc_after
+    addr           INTEGER,          -- address; NULL: imported from a recording that has none
+    alloc_thread   INTEGER,          -- thread that made it, `threads.id`; NULL: imported from a recording that has none
+    dealloc_thread INTEGER           -- thread that freed it; NULL: not freed by T, or not known, or its free was not recorded and its address was used again at dealloc_after
 );
 
 -- One row a distinct frame: a place in the code. Inlined functions are frames of their own.
@@ -22,10 +22,10 @@ CREATE TABLE frames (
     id       INTEGER PRIMARY KEY, -- number of the frame
     file     TEXT,                -- source file as the compiler named it; NULL: unknown
     line     INTEGER,             -- line in it; NULL: unknown
-    sym      TEXT NOT NULL,       -- function, demangled, without hash; `module+0xoffset` where unknown
+    sym      TEXT NOT NULL,       -- function, demangled, without hash; `module+0xoffset` where unknown, `module@0xaddress` where only the process's address is known
     function TEXT NOT NULL,       -- the same, shortened for a screen: generic arguments and leading path cut
     crate    TEXT,                -- first path segment of the function; NULL: unknown or not Rust
-    kind     TEXT NOT NULL,       -- own, std, runtime (async and thread runtimes, known crates), foreign (no Rust name), unknown
+    kind     TEXT NOT NULL,       -- own, std, runtime (async and thread runtimes, known crates), foreign (no Rust name, unless no Rust is in the executable: then the executable's are own), unknown
     inlined  INTEGER NOT NULL,    -- 1: inlined into the next frame outwards
     module   INTEGER,             -- the object that it is in, `modules.id`
     offset   INTEGER              -- address of the first call of it that was seen, in that object's file
@@ -80,8 +80,8 @@ CREATE TABLE sites (
     first_after         INTEGER NOT NULL,    -- first allocation
     last_after          INTEGER NOT NULL,    -- last allocation
     last_free_after     INTEGER,             -- last free; NULL: none
-    threads             INTEGER NOT NULL,    -- threads that allocated here
-    cross_thread_frees  INTEGER NOT NULL,    -- blocks freed by another thread
+    threads             INTEGER,             -- threads that allocated here; NULL: not known
+    cross_thread_frees  INTEGER,             -- blocks freed by another thread; NULL: not known
     freed_at_end_blocks INTEGER NOT NULL,    -- freed in the last 2 % of the run after living at least 2 % of it
     freed_at_end_bytes  INTEGER NOT NULL,    -- bytes of them
     reallocs            INTEGER NOT NULL,    -- blocks made here by growing or shrinking another one
@@ -332,7 +332,7 @@ CREATE TABLE modules (
     bias           INTEGER NOT NULL,    -- address in the process minus address in the file
     loaded_after   INTEGER NOT NULL,    -- when it was seen
     unloaded_after INTEGER,             -- when it was gone; NULL: stayed
-    symbols        TEXT NOT NULL,       -- resolved, unchecked (it has no build id), partial (no line tables), missing, mismatch (another file is in its place), unused
+    symbols        TEXT NOT NULL,       -- resolved, unchecked (it has no build id), partial (no line tables), recorded (names came with an imported recording), missing, mismatch (another file is in its place), unused
     symbol_file    TEXT                 -- the file that names came from
 );
 

@@ -17,9 +17,9 @@ use crate::loader::names::Names;
 use crate::loader::output::Output;
 use crate::loader::pairing::NullSink;
 use crate::loader::progress::{Phase, Progress};
-use crate::loader::reader::Recording;
 use crate::loader::replay::{Outcome, Replay};
 use crate::loader::rows::Nanos;
+use crate::loader::source::{Source, Surveyed};
 use crate::loader::stacks::Outermost;
 use crate::loader::summary::{Loss, Summary};
 use crate::loader::survey::Survey;
@@ -29,38 +29,33 @@ use crate::loader::{analysis, context, facts, losses, tables};
 use crate::recording::Counter;
 
 /// A load in progress.
-pub(in crate::loader) struct Build<'a> {
-    recording: &'a Recording,
+pub(in crate::loader) struct Build<'a, R> {
+    source: &'a R,
     survey: Survey,
     calls: Vec<Call>,
     symbols: Symbols,
+    /// Whether the source brought its names along.
+    named: bool,
     replay: Replay,
     zones: Vec<Zone>,
 }
 
-impl<'a> Build<'a> {
+impl<'a, R: Source> Build<'a, R> {
     /// The first pass.
     pub(in crate::loader) fn survey(
-        recording: &'a Recording,
+        source: &'a R,
         progress: &mut dyn Progress,
     ) -> Result<Self, LoadError> {
-        let mut survey = Survey::take(&mut recording.blocks(), progress)
-            .map_err(|error| LoadError::reading(recording.path(), error))?
-            .ok_or_else(LoadError::interrupted)?;
+        let Surveyed { mut survey, names } = source.survey(progress)?;
         let calls = survey
             .locations
             .iter()
             .map(|location| Call::before(location.address, location.module, &survey.modules))
             .collect();
-        let replay = Replay::new(recording.header(), &mut survey);
-        Ok(Self {
-            recording,
-            survey,
-            calls,
-            symbols: Symbols::default(),
-            replay,
-            zones: Vec::new(),
-        })
+        let replay = Replay::new(source.header(), &mut survey);
+        let named = names.is_some();
+        let symbols = names.unwrap_or_default();
+        Ok(Self { source, survey, calls, symbols, named, replay, zones: Vec::new() })
     }
 
     /// Looks up the names of all calls.
@@ -70,6 +65,10 @@ impl<'a> Build<'a> {
         progress: &mut dyn Progress,
     ) -> Result<(), LoadError> {
         progress.begin(Phase::Backtraces);
+        if self.named {
+            progress.end(self.calls.len() as u64);
+            return Ok(());
+        }
         let finder = Finder::new(given);
         self.symbols = Symbols::resolve(&self.calls, &self.survey.modules, &finder, progress)
             .ok_or_else(LoadError::interrupted)?;
@@ -85,13 +84,11 @@ impl<'a> Build<'a> {
     ) -> Result<Connection, LoadError> {
         progress.begin(Phase::Events);
         let (mut sender, inserter) = channel();
-        let tables = output.begin_tables()?;
-        let mut blocks = self.recording.blocks();
-        let bytes = self.recording.file_bytes();
-        let replay = &mut self.replay;
+        let tables = output.begin_tables(self.survey.lacks())?;
+        let (source, replay) = (self.source, &mut self.replay);
         let (outcome, inserted) = thread::scope(|scope| {
             let inserting = scope.spawn(move || inserter.run(tables));
-            let outcome = replay.run(&mut blocks, bytes, &mut sender, progress);
+            let outcome = source.replay(replay, &mut sender, progress);
             sender.finish();
             (outcome, inserting.join())
         });
@@ -99,11 +96,10 @@ impl<'a> Build<'a> {
             Ok(inserted) => inserted.map_err(|error| output.failed_io(error))?,
             Err(panic) => std::panic::resume_unwind(panic),
         };
-        let outcome = outcome.map_err(|error| LoadError::reading(self.recording.path(), error))?;
-        if outcome == Outcome::Stopped {
+        if outcome? == Outcome::Stopped {
             return Err(LoadError::interrupted());
         }
-        progress.end(self.replay.merge.events());
+        progress.end(self.replay.events());
         output.resume()
     }
 
@@ -113,16 +109,11 @@ impl<'a> Build<'a> {
         progress: &mut dyn Progress,
     ) -> Result<(), LoadError> {
         progress.begin(Phase::Events);
-        let mut blocks = self.recording.blocks();
-        let bytes = self.recording.file_bytes();
-        let outcome = self
-            .replay
-            .run(&mut blocks, bytes, &mut NullSink, progress)
-            .map_err(|error| LoadError::reading(self.recording.path(), error))?;
+        let outcome = self.source.replay(&mut self.replay, &mut NullSink, progress)?;
         if outcome == Outcome::Stopped {
             return Err(LoadError::interrupted());
         }
-        progress.end(self.replay.merge.events());
+        progress.end(self.replay.events());
         Ok(())
     }
 
@@ -152,11 +143,12 @@ impl<'a> Build<'a> {
         let outermost: Vec<_> =
             replay.sites.stacks().iter().map(|stack| stacks.outermost(*stack).label()).collect();
         tables::write_stacks(connection, &replay.sites, stacks, &self.calls)?;
-        tables::write_sites(connection, &replay.totals, &site_names, &outermost)?;
+        let lacks = self.survey.lacks();
+        tables::write_sites(connection, &replay.totals, &site_names, &outermost, lacks)?;
         tables::write_timelines(connection, &replay.totals, replay.duration)?;
         tables::write_requests(connection, &replay.totals, &replay.failures)?;
         tables::write_threads(connection, &replay.totals, &self.survey)?;
-        tables::write_sizes_and_pairs(connection, &replay.totals)?;
+        tables::write_sizes_and_pairs(connection, &replay.totals, lacks)?;
         tables::write_zones(connection, &self.zones)?;
         let spans: Vec<(Nanos, Option<Nanos>)> = self
             .survey
@@ -175,7 +167,7 @@ impl<'a> Build<'a> {
         let rows =
             losses.into_iter().map(|loss| (loss.name, loss.count.cast_signed(), loss.meaning));
         tables::fill(connection, "losses", 3, rows)?;
-        let mut meta = facts::meta(self.recording.header(), &self.survey, &self.replay);
+        let mut meta = facts::meta(self.source.header(), &self.survey, &self.replay);
         meta.extend(analysis::meta(&briefs, &run));
         let memory = context::meta(&self.replay).into_iter();
         meta.extend(memory.map(|(key, bytes)| (key.to_owned(), Value::Integer(integer(bytes)))));
@@ -206,6 +198,7 @@ impl<'a> Build<'a> {
             .sum();
         losses::set(&mut all, Counter::Truncated, truncated);
         all.extend(losses::of_file(&self.survey));
+        all.extend(losses::of_foreign(&self.survey));
         all.extend(losses::of_events(
             &replay.merge,
             &replay.pairing,
@@ -223,7 +216,7 @@ impl<'a> Build<'a> {
         force: bool,
         started: Instant,
     ) -> Result<Summary, LoadError> {
-        let id = facts::recording_id(self.recording.header());
+        let id = self.source.id();
         let database_bytes = output.finish(connection, &id, force)?;
         Ok(Summary { database_bytes, ..self.summary(started) })
     }
@@ -235,7 +228,7 @@ impl<'a> Build<'a> {
         Summary {
             losses,
             symbols: self.symbols.summary,
-            recording_bytes: self.recording.file_bytes(),
+            recording_bytes: self.source.file_bytes(),
             took: started.elapsed(),
             ..facts::summary(&self.survey, &self.replay)
         }

@@ -162,6 +162,32 @@ impl LoadError {
         )
     }
 
+    /// A database whose names came with the recording, which has no addresses in files.
+    pub(in crate::loader) fn names_were_recorded(path: &Path) -> Self {
+        Self::new(
+            LoadErrorKind::Database,
+            format!(
+                "{} has the names that its recording brought along, and no addresses to look up \
+                 others by: to use other symbol files, record again with `heaptrack --raw`",
+                path.display()
+            ),
+        )
+    }
+
+    /// A recording of another profiler that can't be decoded.
+    pub(in crate::loader) fn foreign(path: &Path, sentence: &str) -> Self {
+        Self::new(LoadErrorKind::Recording, format!("{} {sentence}", path.display()))
+    }
+
+    /// A recording of another profiler whose bytes can't be unpacked or decoded.
+    pub(in crate::loader) fn damaged(path: &Path, error: &io::Error) -> Self {
+        let sentence = format!(
+            "{} is damaged and can't be read to its end ({error}): get another copy of it",
+            path.display()
+        );
+        Self::new(LoadErrorKind::Recording, sentence)
+    }
+
     /// A database that some other program made, or none at all.
     pub(in crate::loader) fn not_a_database(path: &Path) -> Self {
         Self::new(

@@ -32,6 +32,9 @@ const RECORDER: [Counter; 11] = [
 
 /// How a recording ended.
 pub(in crate::loader) fn ending(survey: &Survey) -> Ending {
+    if let Some(foreign) = &survey.foreign {
+        return foreign.ending;
+    }
     match survey.seal.map(|seal| (seal.reason, seal.os_error)) {
         None => Ending::CutOff,
         Some((SealReason::Disabled, _)) => Ending::Sealed,
@@ -54,21 +57,30 @@ pub(in crate::loader) fn meta(
     let text = |text: &str| Value::Text(text.to_owned());
     let number = |number: u64| Value::Integer(integer(number));
     let mut rows = vec![
-        ("format_version", number(u64::from(crate::recording::VERSION))),
         ("recording_id", Value::Text(recording_id(header))),
-        ("pid", number(u64::from(header.pid))),
-        ("started_unix_ns", number(header.started_unix_ns)),
-        ("clock", text(clock_name(header.clock))),
         ("sample_rate", Value::Real(header.sample_rate)),
-        ("max_stack_depth", number(u64::from(header.max_stack_depth))),
-        ("trackers_max", number(u64::from(header.trackers_max))),
         ("ending", text(ending.label())),
         ("partial", number(u64::from(ending.is_partial()))),
     ];
+    match &survey.foreign {
+        Some(foreign) => {
+            rows.extend(foreign.facts.iter().cloned());
+            rows.extend(foreign.gaps.iter().map(|(name, meaning)| (*name, text(meaning))));
+        }
+        None => rows.extend([
+            ("format_version", number(u64::from(crate::recording::VERSION))),
+            ("pid", number(u64::from(header.pid))),
+            ("started_unix_ns", number(header.started_unix_ns)),
+            ("clock", text(clock_name(header.clock))),
+            ("max_stack_depth", number(u64::from(header.max_stack_depth))),
+            ("trackers_max", number(u64::from(header.trackers_max))),
+        ]),
+    }
     if let Ending::WriteFailed(error) = ending {
         rows.push(("write_errno", Value::Integer(i64::from(error))));
     }
     rows.extend(counts(replay));
+    rows.push(("threads", threads(survey, replay).map_or(Value::Null, number)));
     let mut rows: Vec<_> = rows.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
     if let Some(counters) = &survey.counters {
         rows.extend(RECORDER.iter().map(|counter| {
@@ -80,6 +92,17 @@ pub(in crate::loader) fn meta(
     rows
 }
 
+/// What the source does not hold, a sentence each.
+fn gaps(survey: &Survey) -> Vec<String> {
+    let gaps = survey.foreign.iter().flat_map(|foreign| &foreign.gaps);
+    gaps.map(|(_, meaning)| (*meaning).to_owned()).collect()
+}
+
+/// Threads that did something, if that can be known.
+fn threads(survey: &Survey, replay: &Replay) -> Option<u64> {
+    (!survey.lacks().threads).then(|| replay.totals.threads().count() as u64)
+}
+
 fn counts(replay: &Replay) -> Vec<(&'static str, Value)> {
     let global = replay.totals.global;
     let unprobed = &replay.totals.sites[Site::NONE.0 as usize];
@@ -87,7 +110,7 @@ fn counts(replay: &Replay) -> Vec<(&'static str, Value)> {
     let sites = replay.totals.sites.iter().skip(1);
     [
         ("duration_ns", replay.duration.0),
-        ("events", replay.merge.events()),
+        ("events", replay.events()),
         ("allocations", global.allocations),
         ("bytes", global.bytes),
         ("frees", global.frees),
@@ -102,7 +125,6 @@ fn counts(replay: &Replay) -> Vec<(&'static str, Value)> {
         ("unprobed_live_bytes", unprobed.live_bytes),
         ("backtraces", replay.sites.stacks().len() as u64),
         ("sites", sites.filter(|site| site.allocations > 0).count() as u64),
-        ("threads", replay.totals.threads().count() as u64),
         ("slices", slices.finish(replay.duration).len() as u64),
         ("slice_ns", slices.width_ns()),
         ("slices_a_point", slices.slices_a_point()),
@@ -115,7 +137,7 @@ fn counts(replay: &Replay) -> Vec<(&'static str, Value)> {
 pub(in crate::loader) fn summary(survey: &Survey, replay: &Replay) -> Summary {
     let global = replay.totals.global;
     Summary {
-        events: replay.merge.events(),
+        events: replay.events(),
         allocations: global.allocations,
         bytes: global.bytes,
         frees: global.frees,
@@ -124,9 +146,10 @@ pub(in crate::loader) fn summary(survey: &Survey, replay: &Replay) -> Summary {
         peak_bytes: global.peak_bytes,
         peak_after_ns: global.peak_after.0,
         backtraces: replay.sites.stacks().len() as u64,
-        threads: replay.totals.threads().count() as u64,
+        threads: threads(survey, replay).unwrap_or(0),
         duration_ns: replay.duration.0,
         ending: ending(survey),
+        not_recorded: gaps(survey),
         ..Summary::default()
     }
 }

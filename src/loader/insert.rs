@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use crate::loader::pages::{PageFile, Record, TableBuilder};
 use crate::loader::pairing::Sink;
-use crate::loader::rows::{Link, Row, Site};
+use crate::loader::rows::{Lacks, Link, Row, Site, Thread};
 use crate::loader::zones::{Zone, Zones};
 use crate::recording::ScopeId;
 
@@ -127,22 +127,35 @@ pub(in crate::loader) struct Tables {
     scopes: TableBuilder,
     elders: TableBuilder,
     zones: Zones,
+    lacks: Lacks,
     rows: i64,
 }
 
 impl Tables {
-    /// For the tables with these root pages.
+    /// For the tables with these root pages; what the source `lacks` will be NULL.
     pub(in crate::loader) fn new(
         file: PageFile,
         allocations: TableBuilder,
         reallocs: TableBuilder,
         scopes: TableBuilder,
         elders: TableBuilder,
+        lacks: Lacks,
     ) -> Self {
-        Self { file, allocations, reallocs, scopes, elders, zones: Zones::default(), rows: 0 }
+        Self {
+            file,
+            allocations,
+            reallocs,
+            scopes,
+            elders,
+            zones: Zones::default(),
+            lacks,
+            rows: 0,
+        }
     }
 
     fn rows(&mut self, rows: &[Row]) -> io::Result<()> {
+        let Lacks { threads, addresses } = self.lacks;
+        let thread = |thread: Thread| (!threads).then_some(i64::from(thread.0));
         let elder_before = self.zones.push(self.rows.cast_unsigned() + 1, rows);
         for row in rows {
             self.rows += 1;
@@ -159,9 +172,9 @@ impl Tables {
             record.add(row.freed.map(|freed| integer(freed.0)));
             record.add(probed.then_some(i64::from(row.site.0)));
             record.add(Some(integer(row.size)));
-            record.add(Some(row.address.cast_signed()));
-            record.add(Some(i64::from(row.thread.0)));
-            record.add(row.freed_by.map(|thread| i64::from(thread.0)));
+            record.add((!addresses).then_some(row.address.cast_signed()));
+            record.add(thread(row.thread));
+            record.add(row.freed_by.and_then(thread));
             let (file, bytes) = (&mut self.file, record.bytes());
             self.allocations.push(file, self.rows, bytes)?;
             if row.scope != ScopeId::NONE {

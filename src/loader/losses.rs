@@ -79,6 +79,12 @@ pub(in crate::loader) fn of_file(survey: &Survey) -> Vec<Loss> {
     .into()
 }
 
+/// What could not be read of another profiler's recording.
+pub(in crate::loader) fn of_foreign(survey: &Survey) -> Vec<Loss> {
+    let unreadable = survey.foreign.iter().map(|foreign| foreign.unreadable);
+    unreadable.map(|(count, meaning)| named(("unreadable_parts", count, meaning))).collect()
+}
+
 /// The losses that show only when events are decoded and paired.
 pub(in crate::loader) fn of_events(
     merge: &Merge,

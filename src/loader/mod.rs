@@ -12,6 +12,8 @@
 mod build;
 mod info;
 mod symbolize;
+mod import;
+mod source;
 mod facts;
 mod losses;
 mod analysis;
@@ -63,6 +65,7 @@ pub use summary::{Ending, Loss, Summary, SymbolSummary};
 use crate::loader::build::Build;
 use crate::loader::output::Output;
 use crate::loader::reader::Recording;
+use crate::loader::source::Source;
 use crate::loader::survey::Survey;
 
 /// Turns the recording at `recording` into a database at `output`.
@@ -82,12 +85,45 @@ pub fn load(
 ) -> Result<Summary, LoadError> {
     let started = Instant::now();
     let recording = Recording::open(recording)?;
-    let output = Output::begin(output, &facts::recording_id(recording.header()), options.force)?;
-    let mut build = Build::survey(&recording, progress)?;
+    write(&recording, output, options, progress, started)
+}
+
+/// The steps of a load, wherever its events come from.
+fn write<R: Source>(
+    source: &R,
+    output: &Path,
+    options: &LoadOptions,
+    progress: &mut dyn Progress,
+    started: Instant,
+) -> Result<Summary, LoadError> {
+    let output = Output::begin(output, &source.id(), options.force)?;
+    let mut build = Build::survey(source, progress)?;
     build.resolve(&options.symbols, progress)?;
     let connection = build.replay_into(&output, progress)?;
     build.write_totals(&connection, &output, progress)?;
     build.finish(connection, output, options.force, started)
+}
+
+/// Turns a recording of heaptrack or bytehound, at `file`, into a database at `output`, under the
+/// same rules as [`load`]. What the other format does not hold is NULL, and counted in `losses`.
+///
+/// # Errors
+/// As [`load`].
+pub fn import(
+    file: &Path,
+    output: &Path,
+    options: &LoadOptions,
+    progress: &mut dyn Progress,
+) -> Result<Summary, LoadError> {
+    let started = Instant::now();
+    let recording = import::Recording::open(file)?;
+    write(&recording, output, options, progress, started)
+}
+
+/// Whether a file is a recording that [`import`] reads, by its first bytes. One that can't be
+/// read is none.
+pub fn is_importable(file: &Path) -> bool {
+    import::Recording::open(file).is_ok()
 }
 
 /// Reads a recording as [`load`] does, pairs all events, and writes nothing: what would be loaded?
@@ -95,9 +131,20 @@ pub fn load(
 /// # Errors
 /// As [`load`], except for those of the output.
 pub fn rehearse(recording: &Path, progress: &mut dyn Progress) -> Result<Summary, LoadError> {
+    pair(&Recording::open(recording)?, progress)
+}
+
+/// Reads another profiler's recording as [`import`] does, pairs all events, and writes nothing.
+///
+/// # Errors
+/// As [`import`], except for those of the output.
+pub fn rehearse_import(file: &Path, progress: &mut dyn Progress) -> Result<Summary, LoadError> {
+    pair(&import::Recording::open(file)?, progress)
+}
+
+fn pair<R: Source>(source: &R, progress: &mut dyn Progress) -> Result<Summary, LoadError> {
     let started = Instant::now();
-    let recording = Recording::open(recording)?;
-    let mut build = Build::survey(&recording, progress)?;
+    let mut build = Build::survey(source, progress)?;
     build.replay(progress)?;
     Ok(build.summary(started))
 }

@@ -21,6 +21,7 @@ use crate::database::schema::{APPLICATION_ID, SCHEMA};
 use crate::loader::error::LoadError;
 use crate::loader::insert::Tables;
 use crate::loader::pages::{PageFile, TableBuilder};
+use crate::loader::rows::Lacks;
 
 /// The first bytes of every SQLite file.
 const SQLITE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -92,7 +93,7 @@ impl Output {
 
     /// Makes the file under construction an empty rheaper database, and gives what its big
     /// tables are built with. Nothing here has to survive a crash: the file is not anybody's yet.
-    pub(in crate::loader) fn begin_tables(&self) -> Result<Tables, LoadError> {
+    pub(in crate::loader) fn begin_tables(&self, lacks: Lacks) -> Result<Tables, LoadError> {
         let failed = |error| self.failed(error);
         let connection = self.connect().map_err(failed)?;
         connection.execute_batch(SCHEMA).map_err(failed)?;
@@ -114,7 +115,7 @@ impl Output {
             .open(&self.temporary.path)
             .and_then(|file| PageFile::open(file, PAGE_BYTES as usize))
             .map_err(|error| LoadError::writing(&self.path, error))?;
-        Ok(Tables::new(file, allocations, reallocs, scopes, elders))
+        Ok(Tables::new(file, allocations, reallocs, scopes, elders, lacks))
     }
 
     /// Opens the file under construction for all other tables, in one transaction.

@@ -48,6 +48,8 @@ pub(in crate::loader) struct Replay {
     /// Length of the run; right after [`Replay::run`].
     pub(in crate::loader) duration: Nanos,
     steps: u64,
+    /// Events that did not come out of blocks.
+    fed: u64,
 }
 
 /// Whether the caller wanted all of it.
@@ -77,6 +79,7 @@ impl Replay {
             samples,
             duration,
             steps: 0,
+            fed: 0,
         }
     }
 
@@ -104,10 +107,43 @@ impl Replay {
             return Ok(Outcome::Stopped);
         }
         self.merge.forget_buffers();
+        self.finish(sink);
+        Ok(Outcome::Whole)
+    }
+
+    /// Takes in one step of an event that does not come out of blocks, in the order of time.
+    /// `share` is how much of its source is read.
+    #[inline]
+    pub(in crate::loader) fn feed<S: Sink>(
+        &mut self,
+        step: &Step,
+        share: impl FnOnce() -> f64,
+        sink: &mut S,
+        progress: &mut dyn Progress,
+    ) -> Outcome {
+        self.step(step, sink);
+        self.steps += 1;
+        // The other half of a realloc is the same event.
+        self.fed += u64::from(!matches!(step.what, What::Regrown { .. }));
+        if self.steps.is_multiple_of(STEPS_BETWEEN_LOOKS) {
+            progress.advance(self.fed, share());
+            if sink.is_gone() || progress.should_stop() {
+                return Outcome::Stopped;
+            }
+        }
+        Outcome::Whole
+    }
+
+    /// Nothing more will come.
+    pub(in crate::loader) fn finish<S: Sink>(&mut self, sink: &mut S) {
         self.samples.finish(self.totals.global.live_bytes);
         self.pairing.finish(&mut self.totals, sink);
         self.duration = self.totals.finish(self.duration);
-        Ok(Outcome::Whole)
+    }
+
+    /// Events taken in so far.
+    pub(in crate::loader) fn events(&self) -> u64 {
+        self.merge.events() + self.fed
     }
 
     fn drain<S: Sink>(&mut self, sink: &mut S, progress: &mut dyn Progress, share: f64) -> Outcome {

@@ -73,3 +73,12 @@ pub(in crate::loader) struct Failure {
     /// By whom.
     pub(in crate::loader) thread: Thread,
 }
+
+/// What a source can't know: columns that are NULL.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::loader) struct Lacks {
+    /// Who did it.
+    pub(in crate::loader) threads: bool,
+    /// Where a block was.
+    pub(in crate::loader) addresses: bool,
+}

@@ -33,6 +33,8 @@ pub struct Summary {
     pub ending: Ending,
     /// What was lost, cut or could not be paired; only what is not zero.
     pub losses: Vec<Loss>,
+    /// What the recording does not hold at all, a sentence each; only imported ones have such.
+    pub not_recorded: Vec<String>,
     /// How names were found.
     pub symbols: SymbolSummary,
     /// Bytes of the recording that were read.

@@ -12,11 +12,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
 
+use rusqlite::types::Value;
+
 use crate::loader::clean;
 use crate::loader::modules::{Module, Modules};
 use crate::loader::progress::Progress;
 use crate::loader::reader::{Blocks, Damage};
-use crate::loader::rows::LocationId;
+use crate::loader::rows::{Lacks, LocationId};
+use crate::loader::summary::Ending;
 use crate::recording::{
     Address, Block, BlockKind, ByteReader, ClockPair, Counters, EventsHead, FormatError, MarkDef,
     ModuleDef, ModuleId, NodeDefs, NodeId, SampleDef, ScopeDef, ScopeId, Seal, ThreadDef, Ticks,
@@ -92,6 +95,21 @@ pub(in crate::loader) struct Tally {
     expected: u64,
 }
 
+/// What only the recordings of other profilers have, or have in their own way.
+#[derive(Debug, Default)]
+pub(in crate::loader) struct Foreign {
+    /// Rows of `meta` instead of those of a header.
+    pub(in crate::loader) facts: Vec<(&'static str, Value)>,
+    /// How it ended.
+    pub(in crate::loader) ending: Ending,
+    /// Columns that can't be filled.
+    pub(in crate::loader) lacks: Lacks,
+    /// What can't be known: a name for `meta`, and what that means.
+    pub(in crate::loader) gaps: Vec<(&'static str, &'static str)>,
+    /// Parts that were left out as they could not be read, and what they are.
+    pub(in crate::loader) unreadable: (u64, &'static str),
+}
+
 /// Everything but the events.
 #[derive(Debug, Default)]
 pub(in crate::loader) struct Survey {
@@ -125,6 +143,8 @@ pub(in crate::loader) struct Survey {
     pub(in crate::loader) damage: Damage,
     /// Whole blocks that hold something that the format does not allow.
     pub(in crate::loader) invalid_blocks: u64,
+    /// Where another profiler recorded it.
+    pub(in crate::loader) foreign: Option<Foreign>,
 }
 
 impl Survey {
@@ -148,6 +168,11 @@ impl Survey {
         survey.modules = surveyor.modules.into_list();
         survey.damage = blocks.damage();
         Ok(Some(survey))
+    }
+
+    /// Columns that can't be filled.
+    pub(in crate::loader) fn lacks(&self) -> Lacks {
+        self.foreign.as_ref().map(|foreign| foreign.lacks).unwrap_or_default()
     }
 
     /// The last moment that the file names outside its events.

@@ -36,6 +36,10 @@ pub(in crate::loader) fn symbolize(
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    let recorded = "SELECT EXISTS (SELECT 1 FROM modules WHERE symbols = 'recorded')";
+    if connection.query_row(recorded, [], |row| row.get(0)).map_err(failed)? {
+        return Err(LoadError::names_were_recorded(path));
+    }
     let known = Known::read(&connection).map_err(failed)?;
 
     progress.begin(Phase::Backtraces);

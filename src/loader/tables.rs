@@ -13,7 +13,7 @@ use crate::loader::histogram::Histogram;
 use crate::loader::insert::integer;
 use crate::loader::modules::Module;
 use crate::loader::names::Names;
-use crate::loader::rows::{Failure, Nanos, Site, Thread};
+use crate::loader::rows::{Failure, Lacks, Nanos, Site, Thread};
 use crate::loader::sizes::SizeTotals;
 use crate::loader::stacks::{Sites, Stacks};
 use crate::loader::survey::Survey;
@@ -197,6 +197,7 @@ pub(in crate::loader) fn write_sites(
     totals: &Totals,
     names: &[SiteNames],
     outermost: &[&str],
+    lacks: Lacks,
 ) -> Result<()> {
     let marks = vec!["?"; 34].join(", ");
     let mut insert = connection.prepare(&format!("INSERT INTO sites VALUES ({marks})"))?;
@@ -211,7 +212,7 @@ pub(in crate::loader) fn write_sites(
         insert.raw_bind_parameter(4, named.tree)?;
         insert.raw_bind_parameter(5, outermost[index - 1])?;
         for (column, value) in
-            (6..).zip(site_numbers(site, totals.lifetimes.of(index), named.depth))
+            (6..).zip(site_numbers(site, totals.lifetimes.of(index), named.depth, lacks))
         {
             insert.raw_bind_parameter(column, value)?;
         }
@@ -221,7 +222,13 @@ pub(in crate::loader) fn write_sites(
 }
 
 /// The columns of `sites` from `depth` on, in order.
-fn site_numbers(site: &SiteTotals, lifetimes: Option<&Histogram>, depth: u32) -> [Option<i64>; 29] {
+fn site_numbers(
+    site: &SiteTotals,
+    lifetimes: Option<&Histogram>,
+    depth: u32,
+    lacks: Lacks,
+) -> [Option<i64>; 29] {
+    let of_threads = |value: u64| (!lacks.threads).then(|| integer(value));
     let some = |value: u64| Some(integer(value));
     let freed = |value: u64| (site.frees > 0).then(|| integer(value));
     let mean = site.lifetime_sum / u128::from(site.frees.max(1));
@@ -254,8 +261,8 @@ fn site_numbers(site: &SiteTotals, lifetimes: Option<&Histogram>, depth: u32) ->
         some(site.first_after.0),
         some(site.last_after.0),
         site.last_free_after.map(|at| integer(at.0)),
-        some(site.threads()),
-        some(site.cross_thread_frees),
+        of_threads(site.threads()),
+        of_threads(site.cross_thread_frees),
         some(site.freed_at_end_blocks),
         some(site.freed_at_end_bytes),
         some(site.reallocs),
@@ -344,6 +351,9 @@ pub(in crate::loader) fn write_threads(
     totals: &Totals,
     survey: &Survey,
 ) -> Result<()> {
+    if survey.lacks().threads {
+        return Ok(());
+    }
     let mut known: BTreeMap<u32, _> =
         totals.threads().map(|(Thread(id), sums)| (id, sums)).collect();
     let nothing = ThreadTotals::default();
@@ -372,6 +382,7 @@ pub(in crate::loader) fn write_threads(
 pub(in crate::loader) fn write_sizes_and_pairs(
     connection: &Connection,
     totals: &Totals,
+    lacks: Lacks,
 ) -> Result<()> {
     let sizes = totals.sizes.iter().map(|(size, sums)| {
         [size, sums.allocations, sums.bytes, sums.live_blocks, sums.live_bytes].map(integer)
@@ -385,6 +396,9 @@ pub(in crate::loader) fn write_sizes_and_pairs(
         })
     });
     fill(connection, "site_sizes", 6, rows)?;
+    if lacks.threads {
+        return Ok(());
+    }
     let pairs = totals.thread_pairs().into_iter();
     let pairs = pairs
         .map(|((made, freed), sums)| (made.0, freed.0, integer(sums.blocks), integer(sums.bytes)));

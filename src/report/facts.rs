@@ -62,6 +62,12 @@ fn totals(reader: &Reader<'_>, report: &mut Report) -> Result<(), QueryError> {
         cgroup_bytes: known("cgroup_bytes"),
         cgroup_limit_bytes: known("cgroup_limit_bytes"),
     });
+    report.imported_from = fact("imported_from").and_then(Value::as_str).map(str::to_owned);
+    let sentence = |row: &Vec<Value>| {
+        let is_gap = row[0].as_str().is_some_and(|key| key.starts_with("not_recorded_"));
+        row[1].as_str().filter(|_| is_gap).map(str::to_owned)
+    };
+    report.not_recorded = meta.rows.iter().filter_map(sentence).collect();
     let sums = reader.rows(
         "SELECT sum(allocations) AS allocations, sum(allocated_bytes) AS bytes, sum(frees) AS frees, \
          max(peak_bytes) AS peak FROM timeline",
@@ -79,10 +85,10 @@ fn totals(reader: &Reader<'_>, report: &mut Report) -> Result<(), QueryError> {
         report.live_blocks = int(&curve, last, "live_blocks");
     }
     let counts = reader.rows(
-        "SELECT (SELECT count(*) FROM threads) AS threads, (SELECT count(*) FROM sites) AS sites",
+        "SELECT nullif((SELECT count(*) FROM threads), 0) AS threads, (SELECT count(*) FROM sites) AS sites",
         &Params::none(),
     )?;
-    report.threads = int(&counts, 0, "threads");
+    report.threads = counts.get(0, "threads").and_then(Value::as_i64);
     report.sites = int(&counts, 0, "sites");
     Ok(())
 }

@@ -63,5 +63,7 @@ fn object(report: &Report) -> Value {
         "suspects": suspects.collect::<Vec<_>>(),
         "temporaries": temporaries.collect::<Vec<_>>(),
         "losses": losses.collect::<Vec<_>>(),
+        "imported_from": report.imported_from,
+        "not_recorded": report.not_recorded,
     })
 }

@@ -47,6 +47,12 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
             plain(&loss.meaning)
         )?;
     }
+    if !report.not_recorded.is_empty() {
+        writeln!(out, "\n### Not recorded\n")?;
+    }
+    for sentence in &report.not_recorded {
+        writeln!(out, "* {}", plain(sentence))?;
+    }
     Ok(())
 }
 

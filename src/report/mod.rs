@@ -51,8 +51,8 @@ pub(crate) struct Report {
     pub live_blocks: i64,
     /// Memory of the process; `None` where the system did not tell.
     pub memory: Option<Memory>,
-    /// Threads that were recorded.
-    pub threads: i64,
+    /// Threads that were recorded; `None`: not known.
+    pub threads: Option<i64>,
     /// Distinct backtraces.
     pub sites: i64,
     /// Bytes alive at the end of each slice of the run.
@@ -65,6 +65,10 @@ pub(crate) struct Report {
     pub temporaries: Vec<Temporary>,
     /// What was lost, only what is not zero.
     pub losses: Vec<Loss>,
+    /// The profiler that recorded it, where that was not rheaper.
+    pub imported_from: Option<String>,
+    /// What that profiler does not record, a sentence each.
+    pub not_recorded: Vec<String>,
 }
 
 /// Memory of the process as the system saw it, in bytes.

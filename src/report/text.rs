@@ -44,6 +44,12 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         let (name, meaning) = (clean::line(&loss.name), clean::line(&loss.meaning));
         writeln!(out, "  {} {name}: {meaning}", human::count(loss.count))?;
     }
+    if !report.not_recorded.is_empty() {
+        writeln!(out, "\nNot recorded")?;
+    }
+    for sentence in &report.not_recorded {
+        writeln!(out, "  {}", clean::line(sentence))?;
+    }
     Ok(())
 }
 
@@ -51,16 +57,17 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 pub(super) fn summary(report: &Report) -> Vec<(&'static str, String)> {
     let bytes = |bytes: i64| human::bytes(bytes as f64);
     let time = |ns: i64| human::duration(ns as f64);
+    let threads = report.threads.map(|threads| format!(" and {} threads", human::count(threads)));
+    let threads = threads.unwrap_or_default();
     let mut lines = vec![
         ("duration", time(report.duration_ns)),
         (
             "allocated",
             format!(
-                "{} in {} blocks from {} sites and {} threads; {} freed",
+                "{} in {} blocks from {} sites{threads}; {} freed",
                 bytes(report.allocated_bytes),
                 human::count(report.allocations),
                 human::count(report.sites),
-                human::count(report.threads),
                 human::count(report.frees),
             ),
         ),
@@ -81,6 +88,9 @@ pub(super) fn summary(report: &Report) -> Vec<(&'static str, String)> {
             "growth",
             format!("{sign}{rate} an hour in the second half (R² {:.2})", growth.fit),
         ));
+    }
+    if let Some(profiler) = &report.imported_from {
+        lines.push(("recorded by", profiler.clone()));
     }
     match report.ending.as_deref() {
         None | Some("sealed") => {}

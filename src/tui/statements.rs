@@ -24,8 +24,11 @@ SELECT (SELECT value FROM meta WHERE key = 'duration_ns') AS duration_ns,
   (SELECT value FROM meta WHERE key = 'rss_bytes') AS rss_bytes,
   (SELECT value FROM meta WHERE key = 'rss_live_bytes') AS rss_live_bytes,
   (SELECT sum(count) FROM losses) AS losses,
-  sum(allocations) AS allocations, sum(live_blocks) AS live_blocks, sum(live_bytes) AS live_bytes
-FROM threads";
+  (SELECT value FROM meta WHERE key = 'imported_from') AS imported_from,
+  sum(allocations) AS allocations,
+  (SELECT live_blocks FROM timeline ORDER BY slice DESC LIMIT 1) AS live_blocks,
+  (SELECT live_bytes FROM timeline ORDER BY slice DESC LIMIT 1) AS live_bytes
+FROM timeline";
 
 /// Names of threads.
 pub const THREADS: &str = "SELECT id, name FROM threads ORDER BY id LIMIT 5000";

@@ -26,6 +26,8 @@ mod load_damage;
 mod load_rollups;
 mod load_schema;
 mod load_symbols;
+mod import;
+mod import_heaptrack;
 mod tui;
 mod tui_keys;
 mod tui_lenses;

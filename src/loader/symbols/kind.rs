@@ -11,7 +11,8 @@ use crate::loader::symbols::{Frame, FrameId};
 /// Whose code a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::loader) enum Kind {
-    /// The program's own, or a library's that is not listed.
+    /// The program's own, or a library's that is not listed. Where nothing in the executable is
+    /// Rust: what is in the executable.
     Own,
     /// The language's own libraries.
     Std,
@@ -139,10 +140,15 @@ fn is_recorder(frame: &Frame) -> bool {
         || (sym.starts_with("<rheaper::") && sym.contains(" as core::alloc::global::GlobalAlloc>"))
 }
 
-/// A function that rustc puts between `alloc::alloc` and the global allocator.
+/// A function that rustc puts between `alloc::alloc` and the global allocator, or C++ before
+/// `malloc`.
 fn is_shim(sym: &str) -> bool {
     const SHIMS: [&str; 4] =
         ["__rust_alloc", "__rust_dealloc", "__rust_realloc", "__rust_alloc_zeroed"];
     let name = sym.strip_prefix("__rustc::").unwrap_or(sym);
-    SHIMS.contains(&name) || name.starts_with("__rg_") || name.starts_with("__rdl_")
+    SHIMS.contains(&name)
+        || name.starts_with("__rg_")
+        || name.starts_with("__rdl_")
+        || name.starts_with("operator new(")
+        || name.starts_with("operator new[](")
 }

@@ -8,6 +8,7 @@
 //!   no build id, from the file at the recorded path. Everything else is `module+0xoffset`.
 //! - Each distinct address is looked up once.
 
+mod recorded;
 mod batch;
 mod find;
 mod lookup;
@@ -19,6 +20,7 @@ use std::path::PathBuf;
 
 pub(in crate::loader) use find::Finder;
 pub(in crate::loader) use kind::{Kind, innermost_foreign};
+pub(in crate::loader) use recorded::GivenFrame;
 
 use crate::loader::clean;
 use crate::loader::modules::Module;
@@ -88,6 +90,8 @@ pub(in crate::loader) enum SymbolState {
     Unchecked,
     /// Functions only.
     Partial,
+    /// Names came with the recording.
+    Recorded,
     /// There is no file.
     Missing,
     /// There is a file at its path, but it is another one.
@@ -104,6 +108,7 @@ impl SymbolState {
             Self::Resolved => "resolved",
             Self::Unchecked => "unchecked",
             Self::Partial => "partial",
+            Self::Recorded => "recorded",
             Self::Missing => "missing",
             Self::Mismatch => "mismatch",
             Self::Unused => "unused",
@@ -144,9 +149,24 @@ impl Symbols {
             .map(|(module, calls)| (*calls > 0).then(|| finder.find(module)))
             .collect();
         let raw = batch::look_up(calls, &found, progress)?;
-        let mut symbols = Interner::new(modules).intern(calls, raw);
+        let mut symbols = Interner::new(modules, Offsets::InFile).intern(calls, raw);
+        symbols.claim_executable(modules);
         symbols.describe(modules, &found, &used);
         Some(symbols)
+    }
+
+    /// Where nothing in the executable is Rust, its own functions are those of the executable.
+    fn claim_executable(&mut self, modules: &[Module]) {
+        let is_main = |frame: &Frame| frame.module.is_some_and(|at| modules[at as usize].main);
+        let is_rust = |kind| matches!(kind, Kind::Own | Kind::Std | Kind::Runtime);
+        if self.frames.iter().any(|frame| is_main(frame) && is_rust(frame.kind)) {
+            return;
+        }
+        for frame in self.frames.iter_mut().filter(|frame| is_main(frame)) {
+            if frame.kind == Kind::Foreign {
+                frame.kind = Kind::Own;
+            }
+        }
     }
 
     /// Fills in what is told about modules and to the user.
@@ -173,17 +193,28 @@ impl Symbols {
     }
 }
 
+/// What a call's offset counts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Offsets {
+    /// From the beginning of the module's file.
+    InFile,
+    /// It is the address in the process.
+    InProcess,
+}
+
 /// Gives equal frames one number.
 struct Interner<'a> {
     modules: &'a [Module],
+    offsets: Offsets,
     known: HashMap<Frame, FrameId>,
     names: HashMap<String, Name>,
     symbols: Symbols,
 }
 
 impl<'a> Interner<'a> {
-    fn new(modules: &'a [Module]) -> Self {
-        Self { modules, known: HashMap::new(), names: HashMap::new(), symbols: Symbols::default() }
+    fn new(modules: &'a [Module], offsets: Offsets) -> Self {
+        let symbols = Symbols::default();
+        Self { modules, offsets, known: HashMap::new(), names: HashMap::new(), symbols }
     }
 
     fn intern(mut self, calls: &[Call], raw: Vec<Vec<RawFrame>>) -> Symbols {
@@ -231,13 +262,14 @@ impl<'a> Interner<'a> {
         }
     }
 
-    /// `module+0xoffset`.
+    /// `module+0xoffset`, or `module@0xaddress`.
     fn unknown(&self, call: &Call) -> Frame {
         let sym = match call.module {
             Some(module) => {
                 let shown = &self.modules[module as usize].shown;
                 let file = shown.rsplit('/').next().unwrap_or(shown);
-                format!("{file}+{:#x}", call.offset)
+                let mark = if self.offsets == Offsets::InFile { '+' } else { '@' };
+                format!("{file}{mark}{:#x}", call.offset)
             }
             None => format!("{:#x}", call.offset),
         };

@@ -24,6 +24,8 @@ impl Name {
     pub(in crate::loader::symbols) fn of(symbol: &str) -> Self {
         // Versions of glibc symbols (`malloc@@GLIBC_2.2.5`) are no part of the name.
         let plain = symbol.split_once('@').map_or(symbol, |(name, _)| name);
+        let mangled_again = mangle_again(plain);
+        let plain = mangled_again.as_deref().unwrap_or(plain);
         let rust = rustc_demangle::try_demangle(plain).ok();
         let is_rust = rust.is_some();
         let full = match rust {
@@ -37,6 +39,17 @@ impl Name {
         let crates = if is_rust { crates(&stripped) } else { Vec::new() };
         Self { full, short, crates, is_rust }
     }
+}
+
+/// A Rust symbol as a C++ demangler leaves it (`core::fmt::Formatter::pad::h0123456789abcdef`) in
+/// its mangled form.
+fn mangle_again(name: &str) -> Option<String> {
+    let (_, hash) = name.rsplit_once("::h")?;
+    if hash.len() != 16 || !hash.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    let segments = name.split("::").map(|segment| format!("{}{segment}", segment.len()));
+    Some(format!("_ZN{}E", segments.collect::<String>()))
 }
 
 /// The name with everything between angle brackets removed that is an argument list, and

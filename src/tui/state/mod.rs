@@ -113,6 +113,8 @@ pub struct Facts {
     pub allocations: i64,
     /// Things that the recording lost.
     pub losses: i64,
+    /// The profiler that recorded it, where that was not rheaper.
+    pub imported_from: Option<String>,
     /// Live bytes over time.
     pub curve: Vec<u64>,
     /// When is what known.

@@ -176,6 +176,8 @@ fn facts(app: &mut App, table: &Table) -> Vec<Effect> {
     app.facts.rss = resident.map(|rss| (rss, whole("rss_live_bytes")));
     app.facts.peak_bytes = whole("peak_bytes");
     app.facts.losses = whole("losses");
+    app.facts.imported_from =
+        table.get(0, "imported_from").and_then(Value::as_str).map(str::to_owned);
     app.facts.allocations = whole("allocations");
     app.facts.live_bytes = whole("live_bytes");
     app.facts.live_blocks = whole("live_blocks");

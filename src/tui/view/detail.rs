@@ -197,8 +197,13 @@ fn totals(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         Some(p50) => format!("freed ones lived {} (median)", time(p50)),
         None => "none was freed".into(),
     };
+    let threads = match app.detail.total("threads") {
+        None => String::new(),
+        Some(1) => "; from 1 thread".into(),
+        Some(threads) => format!("; from {threads} threads"),
+    };
     let words = format!(
-        "{} of {} blocks live, {} of {}; {lived}; own peak {}; first at {}, last at {}; from {} {}",
+        "{} of {} blocks live, {} of {}; {lived}; own peak {}; first at {}, last at {}{threads}",
         human::count_short(total("live_blocks") as f64),
         human::count_short(total("allocations") as f64),
         bytes(total("live_bytes")),
@@ -206,8 +211,6 @@ fn totals(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         bytes(total("peak_bytes")),
         time(total("first_after")),
         time(total("last_after")),
-        total("threads"),
-        if total("threads") == 1 { "thread" } else { "threads" },
     );
     let rule = theme.glyph("─", "-").repeat(usize::from(area.width));
     let has_rule = area.height > 2;

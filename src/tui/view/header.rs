@@ -38,6 +38,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         ("peak ", format!("{} at {}", bytes(facts.peak_bytes), time(facts.peak_after))),
         ("", format!("{} allocations", human::count_short(facts.allocations as f64))),
         ("", losses),
+        ("by ", facts.imported_from.clone().unwrap_or_default()),
     ];
     for (label, value) in parts {
         let width = (label.chars().count() + value.chars().count()) as u16;

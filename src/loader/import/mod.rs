@@ -1,0 +1,147 @@
+//! Recordings of other profilers, read as if they were ours.
+//!
+//! Reads: heaptrack's and bytehound's files, compressed or not. Writes: nothing; what they hold
+//! goes through the same pairing, sums and tables as a recording of ours.
+//!
+//! Invariants:
+//! - Memory grows with live blocks, distinct stacks and names, never with events.
+//! - Any bytes give a value or a sentence; nothing is reserved on the word of a length field.
+//! - What the other format does not hold is named in [`Foreign`](crate::loader::survey::Foreign).
+
+mod heaptrack;
+mod input;
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::loader::error::LoadError;
+use crate::loader::import::input::Input;
+use crate::loader::pairing::Sink;
+use crate::loader::progress::Progress;
+use crate::loader::replay::{Outcome, Replay};
+use crate::loader::source::{Source, Surveyed};
+use crate::recording::{Header, MAGIC};
+
+/// Bytes that are read at once.
+const CHUNK_BYTES: usize = 1 << 16;
+
+/// Bytes that tell whose recording it is.
+const SNIFFED_BYTES: u64 = 64;
+
+/// Whose recording it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Heaptrack,
+}
+
+/// A recording of another profiler.
+#[derive(Debug)]
+pub(in crate::loader) struct Recording {
+    path: PathBuf,
+    kind: Kind,
+    header: Header,
+    file_bytes: u64,
+}
+
+impl Recording {
+    /// Opens a file and finds out whose it is. Never waits: a FIFO is refused, not read.
+    pub(in crate::loader) fn open(path: &Path) -> Result<Self, LoadError> {
+        let failed = |error| LoadError::reading(path, error);
+        let file = input::open(path)?;
+        let file_bytes = file.metadata().map_err(failed)?.len();
+        let kind = kind(path, file_bytes)?;
+        let header = Header {
+            recording_id: identity(file, file_bytes).map_err(failed)?,
+            // Stamps are made in nanoseconds; stacks are as deep as they were recorded.
+            ticks_per_second: 1e9,
+            max_stack_depth: u32::MAX,
+            sample_rate: 1.0,
+            ..Header::default()
+        };
+        Ok(Self { path: path.to_owned(), kind, header, file_bytes })
+    }
+
+    fn input(&self) -> Result<Input, LoadError> {
+        Input::open(&self.path, self.file_bytes)
+    }
+}
+
+/// Whose recording a file is, by what it begins with once it is unpacked.
+fn kind(path: &Path, file_bytes: u64) -> Result<Kind, LoadError> {
+    let mut input = Input::open(path, file_bytes)?;
+    let mut begin = Vec::new();
+    (&mut input)
+        .take(SNIFFED_BYTES)
+        .read_to_end(&mut begin)
+        .map_err(|error| LoadError::damaged(path, &error))?;
+    if begin.is_empty() {
+        let sentence = "is cut off before the first event can be unpacked: record again";
+        return Err(LoadError::foreign(path, sentence));
+    }
+    if begin.starts_with(b"v ") {
+        return Ok(Kind::Heaptrack);
+    }
+    Err(LoadError::foreign(
+        path,
+        if begin.starts_with(&MAGIC) {
+            "is a recording of rheaper's own: `rheaper load` reads it"
+        } else {
+            "is no recording of heaptrack or bytehound: its first bytes are not those of one"
+        },
+    ))
+}
+
+/// An id that tells this file from any other and is the same for each copy of it.
+fn identity(mut file: File, file_bytes: u64) -> io::Result<[u8; 16]> {
+    let (mut even, mut odd) = (crc32fast::Hasher::new(), crc32fast::Hasher::new());
+    let mut buffer = vec![0; CHUNK_BYTES];
+    let mut chunks = 0_u64;
+    loop {
+        let taken = file.read(&mut buffer)?;
+        if taken == 0 {
+            break;
+        }
+        let hasher = if chunks.is_multiple_of(2) { &mut even } else { &mut odd };
+        hasher.update(&buffer[..taken]);
+        chunks += 1;
+    }
+    let mut id = [0; 16];
+    id[..8].copy_from_slice(&file_bytes.to_be_bytes());
+    id[8..12].copy_from_slice(&even.finalize().to_be_bytes());
+    id[12..].copy_from_slice(&odd.finalize().to_be_bytes());
+    Ok(id)
+}
+
+impl Source for Recording {
+    fn file_bytes(&self) -> u64 {
+        self.file_bytes
+    }
+
+    fn header(&self) -> &Header {
+        &self.header
+    }
+
+    fn survey(&self, progress: &mut dyn Progress) -> Result<Surveyed, LoadError> {
+        let mut input = self.input()?;
+        let surveyed = match self.kind {
+            Kind::Heaptrack => heaptrack::survey(&mut input, progress),
+        };
+        surveyed
+            .map_err(|error| LoadError::damaged(&self.path, &error))?
+            .ok_or_else(LoadError::interrupted)
+    }
+
+    fn replay<S: Sink>(
+        &self,
+        replay: &mut Replay,
+        sink: &mut S,
+        progress: &mut dyn Progress,
+    ) -> Result<Outcome, LoadError> {
+        let mut input = self.input()?;
+        let outcome = match self.kind {
+            Kind::Heaptrack => heaptrack::replay(&mut input, replay, sink, progress),
+        };
+        outcome.map_err(|error| LoadError::damaged(&self.path, &error))
+    }
+}

@@ -1,0 +1,77 @@
+//! Where events come from: a recording of ours, or another profiler's.
+//!
+//! Reads and writes: nothing itself; it is what the steps of a load ask.
+//!
+//! Invariant: what [`Source::survey`] says and what [`Source::replay`] hands out belong together:
+//! nodes, locations and modules are those of the survey.
+
+use crate::loader::error::LoadError;
+use crate::loader::facts;
+use crate::loader::pairing::Sink;
+use crate::loader::progress::Progress;
+use crate::loader::reader::Recording;
+use crate::loader::replay::{Outcome, Replay};
+use crate::loader::survey::Survey;
+use crate::loader::symbols::Symbols;
+use crate::recording::Header;
+
+/// What the first pass found.
+pub(in crate::loader) struct Surveyed {
+    /// Everything but the events.
+    pub(in crate::loader) survey: Survey,
+    /// The names of all locations, where the recording brought them along.
+    pub(in crate::loader) names: Option<Symbols>,
+}
+
+/// A file of events that can be read twice.
+pub(in crate::loader) trait Source {
+    /// Its length.
+    fn file_bytes(&self) -> u64;
+
+    /// Clock and limits; made up where the file has no such header.
+    fn header(&self) -> &Header;
+
+    /// The recording's id, as `meta` has it.
+    fn id(&self) -> String {
+        facts::recording_id(self.header())
+    }
+
+    /// The first pass.
+    fn survey(&self, progress: &mut dyn Progress) -> Result<Surveyed, LoadError>;
+
+    /// The second pass: hands all events on.
+    fn replay<S: Sink>(
+        &self,
+        replay: &mut Replay,
+        sink: &mut S,
+        progress: &mut dyn Progress,
+    ) -> Result<Outcome, LoadError>;
+}
+
+impl Source for Recording {
+    fn file_bytes(&self) -> u64 {
+        self.file_bytes()
+    }
+
+    fn header(&self) -> &Header {
+        self.header()
+    }
+
+    fn survey(&self, progress: &mut dyn Progress) -> Result<Surveyed, LoadError> {
+        let survey = Survey::take(&mut self.blocks(), progress)
+            .map_err(|error| LoadError::reading(self.path(), error))?
+            .ok_or_else(LoadError::interrupted)?;
+        Ok(Surveyed { survey, names: None })
+    }
+
+    fn replay<S: Sink>(
+        &self,
+        replay: &mut Replay,
+        sink: &mut S,
+        progress: &mut dyn Progress,
+    ) -> Result<Outcome, LoadError> {
+        replay
+            .run(&mut self.blocks(), self.file_bytes(), sink, progress)
+            .map_err(|error| LoadError::reading(self.path(), error))
+    }
+}

@@ -1,0 +1,55 @@
+//! Names that a recording brought along, in the shape of names that were looked up.
+//!
+//! Reads: frames as another profiler named them. Writes: [`Symbols`].
+//!
+//! Invariant: what has no name is called by its module and its address in the process, since
+//! nobody knows where in its file that is.
+
+use crate::loader::modules::Module;
+use crate::loader::symbols::lookup::RawFrame;
+use crate::loader::symbols::{Call, Interner, Kind, ModuleSymbols, Offsets, SymbolState, Symbols};
+
+/// A frame as another profiler named it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::loader) struct GivenFrame {
+    /// The function, demangled or not.
+    pub(in crate::loader) function: Option<String>,
+    /// Its source file.
+    pub(in crate::loader) file: Option<String>,
+    /// Line in it.
+    pub(in crate::loader) line: Option<u32>,
+}
+
+impl Symbols {
+    /// For each of `calls` its frames, innermost first, all but the last of them inlined.
+    pub(in crate::loader) fn recorded(
+        calls: &[Call],
+        given: Vec<Vec<GivenFrame>>,
+        modules: &[Module],
+    ) -> Self {
+        let raw = given.into_iter().map(|frames| frames.into_iter().map(raw).collect()).collect();
+        let mut symbols = Interner::new(modules, Offsets::InProcess).intern(calls, raw);
+        symbols.claim_executable(modules);
+        symbols.modules = vec![ModuleSymbols::default(); modules.len()];
+        for (call, frames) in calls.iter().zip(&symbols.by_call) {
+            let frames = || frames.iter().map(|id| &symbols.frames[id.0 as usize]);
+            let is_named = frames().any(|frame| frame.kind != Kind::Unknown);
+            symbols.summary.addresses += 1;
+            symbols.summary.named += u64::from(is_named);
+            symbols.summary.with_lines += u64::from(frames().any(|frame| frame.line.is_some()));
+            let Some(module) = call.module else { continue };
+            let state = &mut symbols.modules[module as usize].state;
+            if is_named {
+                *state = SymbolState::Recorded;
+            } else if *state == SymbolState::Unused {
+                *state = SymbolState::Missing;
+            }
+        }
+        symbols
+    }
+}
+
+fn raw(frame: GivenFrame) -> RawFrame {
+    let GivenFrame { function, file, line } = frame;
+    RawFrame { function, is_rust: false, file, line }
+}
