@@ -58,7 +58,7 @@ type Packed = io::Chain<io::Cursor<Vec<u8>>, Counted>;
 enum Unpacker {
     Plain(Packed),
     Gzip(flate2::read::MultiGzDecoder<Packed>),
-    Zstd(Box<Zstd>),
+    Zstd(Zstd),
 }
 
 impl Read for Unpacker {
@@ -71,9 +71,11 @@ impl Read for Unpacker {
     }
 }
 
+type Frame = ruzstd::decoding::StreamingDecoder<BufReader<Packed>, ruzstd::decoding::FrameDecoder>;
+
 /// Zstandard frames, one behind the other.
 enum Zstd {
-    Inside(ruzstd::decoding::StreamingDecoder<BufReader<Packed>, ruzstd::decoding::FrameDecoder>),
+    Inside(Box<Frame>),
     Between(BufReader<Packed>),
     Over,
 }
@@ -88,7 +90,7 @@ impl Read for Zstd {
                         return Ok(0);
                     }
                     let decoder = ruzstd::decoding::StreamingDecoder::new(file);
-                    *self = Self::Inside(decoder.map_err(io::Error::other)?);
+                    *self = Self::Inside(Box::new(decoder.map_err(io::Error::other)?));
                 }
                 Self::Inside(mut decoder) => {
                     let taken = decoder.read(into)?;
@@ -124,7 +126,7 @@ impl Input {
         let counted = Counted { file, bytes: Arc::clone(&read_bytes) };
         let packed = io::Cursor::new(begin).chain(counted);
         let unpacker = if is_zstd {
-            Unpacker::Zstd(Box::new(Zstd::Between(BufReader::new(packed))))
+            Unpacker::Zstd(Zstd::Between(BufReader::new(packed)))
         } else if is_gzip {
             Unpacker::Gzip(flate2::read::MultiGzDecoder::new(packed))
         } else {
