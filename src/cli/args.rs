@@ -339,6 +339,8 @@ pub(crate) struct InfoArgs {
   rheaper export heap.db --format svg --from 10m --to 20m --measure leaked -o window.svg
   rheaper export heap.db --format svg --query never_freed_older_than --param age=10m -o old.svg
   rheaper export heap.db --format folded --sql 'SELECT bt, temporary FROM sites' --weight temporary
+  rheaper export heap.db --format csv --table timeline       one table
+  rheaper export heap.db --format parquet --label host=web-1 --label version=1.4 -o web-1/
 
 docs/EXPORT.md says what each format is for, and how to open it.")]
 pub(crate) struct ExportArgs {
@@ -347,8 +349,8 @@ pub(crate) struct ExportArgs {
     /// What to write
     #[arg(short, long, value_enum, value_name = "FORMAT")]
     pub format: ExportFormat,
-    /// The file to write; `-`, or without it, stdout
-    #[arg(short, long, value_name = "FILE")]
+    /// The file to write, of several tables the directory; `-`, or without it, stdout
+    #[arg(short, long, value_name = "FILE|DIR")]
     pub output: Option<PathBuf>,
     /// Replace a file that exists
     #[arg(long)]
@@ -377,6 +379,12 @@ pub(crate) struct ExportArgs {
     /// The column of that answer with the weight of a row's backtrace `bt`
     #[arg(long, value_name = "COLUMN")]
     pub weight: Option<String>,
+    /// Of csv and parquet: a table; may be repeated [default: allocations, backtraces, sites, timeline]
+    #[arg(short, long, value_name = "NAME", conflicts_with_all = ["query", "sql"])]
+    pub table: Vec<String>,
+    /// Of csv and parquet: a column of this value in every row, beside one with the recording's id; may be repeated
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub label: Vec<String>,
 }
 
 /// `rheaper demo`

@@ -3,6 +3,7 @@
 //! Reads: a database. Writes: the export to stdout or a file, what it was to stderr.
 
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::cli::args::ExportArgs;
@@ -12,12 +13,11 @@ use crate::cli::load;
 use crate::cli::narrate;
 use crate::cli::open;
 use crate::cli::query;
-use crate::database::CancelToken;
-use crate::database::Params;
 use crate::database::human;
+use crate::database::{CancelToken, Database, Params};
 use crate::export;
 use crate::export::Summary;
-use crate::export::request::{Question, Request, Unit, Window};
+use crate::export::request::{Label, Measure, Question, Request, Unit, Window};
 use crate::export::target::{Replace, Target};
 use crate::output::caret;
 
@@ -32,31 +32,81 @@ pub(crate) fn export(args: &ExportArgs, cancel: &CancelToken) -> Result<(), Fail
             .map_err(|error| Failure::query(&error, caret::explain(&error, &question.sql)))?;
     }
     let file = args.output.as_deref().filter(|path| *path != Path::new("-"));
+    if file.is_none() && request.format.is_binary() && io::stdout().is_terminal() {
+        return Err(Failure::usage(format!(
+            "{} is binary and not for a terminal: give -o FILE, or redirect stdout",
+            request.format.word()
+        )));
+    }
+    if request.format.is_of_tables() {
+        return tables(args, file, &database, &request);
+    }
     let Some(path) = file else {
-        if request.format.is_binary() && io::stdout().is_terminal() {
-            let word = request.format.word();
-            return Err(Failure::usage(format!(
-                "{word} is binary and not for a terminal: give -o FILE, or redirect stdout"
-            )));
-        }
         let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
         let summary = export::export(&database, &request, &mut out)?;
         out.flush()?;
         say_left_out(&summary);
         return Ok(());
     };
-    let replace = if args.force { Replace::Allowed } else { Replace::Never };
-    let mut target = Target::begin(path, replace, load::is_recording)?;
+    let mut target = begin(args, path)?;
     let summary = export::export(&database, &request, target.out())?;
-    let bytes = human::bytes(target.finish()? as f64);
-    let Summary { of, count, .. } = summary;
-    narrate::say(&format!(
-        "{}: {} {of}, {bytes}",
-        path.display(),
-        human::count(count.cast_signed())
-    ));
+    say_written(path, target.finish()?, &summary);
     say_left_out(&summary);
     Ok(())
+}
+
+fn begin(args: &ExportArgs, path: &Path) -> Result<Target, Failure> {
+    let replace = if args.force { Replace::Allowed } else { Replace::Never };
+    Ok(Target::begin(path, replace, load::is_recording)?)
+}
+
+/// Each table into a file of its own in a directory, or the only one to a file or stdout.
+fn tables(
+    args: &ExportArgs,
+    file: Option<&Path>,
+    database: &Database,
+    request: &Request<'_>,
+) -> Result<(), Failure> {
+    let tables = export::tables(database, request)?;
+    let word = request.format.word();
+    let Some(path) = file else {
+        let [table] = tables.as_slice() else {
+            return Err(Failure::usage(format!(
+                "{} tables: give -o DIR for all of them, or choose one with --table",
+                tables.len()
+            )));
+        };
+        let mut out = BufWriter::with_capacity(1 << 16, io::stdout());
+        export::export_table(table, database, request, &mut out)?;
+        return Ok(out.flush()?);
+    };
+    let is_directory =
+        tables.len() > 1 || path.is_dir() || path.as_os_str().as_bytes().ends_with(b"/");
+    if is_directory && !path.is_dir() {
+        std::fs::create_dir(path).map_err(|error| {
+            Failure::file(format!("{}: no directory can be made: {error}", path.display()))
+        })?;
+    }
+    // All of them are begun before one is written: a file in the way is found at once.
+    let mut targets = Vec::new();
+    for table in &tables {
+        let path = if is_directory {
+            path.join(format!("{}.{word}", table.name))
+        } else {
+            path.to_owned()
+        };
+        targets.push((begin(args, &path)?, path, table));
+    }
+    for (mut target, path, table) in targets {
+        let summary = export::export_table(table, database, request, target.out())?;
+        say_written(&path, target.finish()?, &summary);
+    }
+    Ok(())
+}
+
+fn say_written(path: &Path, bytes: u64, Summary { of, count, .. }: &Summary) {
+    let (count, bytes) = (human::count(count.cast_signed()), human::bytes(bytes as f64));
+    narrate::say(&format!("{}: {count} {of}, {bytes}", path.display()));
 }
 
 fn say_left_out(summary: &Summary) {
@@ -69,6 +119,7 @@ fn say_left_out(summary: &Summary) {
 }
 
 fn request<'a>(args: &ExportArgs, cancel: &'a CancelToken) -> Result<Request<'a>, Failure> {
+    check_options(args)?;
     let question = question(args)?;
     if args.weight.is_some() && question.is_none() {
         return Err(Failure::usage("--weight names a column of --query or --sql, and needs one"));
@@ -80,8 +131,56 @@ fn request<'a>(args: &ExportArgs, cancel: &'a CancelToken) -> Result<Request<'a>
         window: window(args)?,
         question,
         weight: args.weight.clone(),
+        tables: args.table.clone(),
+        labels: labels(args)?,
         cancel,
     })
+}
+
+/// What is an option of the other formats only is refused, not passed over.
+fn check_options(args: &ExportArgs) -> Result<(), Failure> {
+    let word = args.format.word();
+    let given = |options: &[(&'static str, bool)]| {
+        options.iter().find(|(_, given)| *given).map(|(option, _)| *option)
+    };
+    if args.format.is_of_tables() {
+        let option = given(&[
+            ("--weight", args.weight.is_some()),
+            ("--from", args.from.is_some()),
+            ("--to", args.to.is_some()),
+            ("--blocks", args.blocks),
+            ("--measure", args.measure != Measure::default()),
+        ]);
+        return match option {
+            Some(option) => Err(Failure::usage(format!(
+                "{option} is for backtraces with weights; {word} holds tables, and --sql chooses rows"
+            ))),
+            None => Ok(()),
+        };
+    }
+    match given(&[("--table", !args.table.is_empty()), ("--label", !args.label.is_empty())]) {
+        Some(option) => Err(Failure::usage(format!("{option} is for csv and parquet, not {word}"))),
+        None => Ok(()),
+    }
+}
+
+fn labels(args: &ExportArgs) -> Result<Vec<Label>, Failure> {
+    let mut labels: Vec<Label> = Vec::new();
+    for typed in &args.label {
+        let (name, value) = typed.split_once('=').unwrap_or((typed, ""));
+        let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if !is_name || !typed.contains('=') {
+            return Err(Failure::usage(format!(
+                "--label {typed}: expected NAME=VALUE, the name of letters, digits and _"
+            )));
+        }
+        if labels.iter().any(|label| label.name.eq_ignore_ascii_case(name)) {
+            return Err(Failure::usage(format!("--label {name} is given twice")));
+        }
+        labels.push(Label { name: name.to_owned(), value: value.to_owned() });
+    }
+    Ok(labels)
 }
 
 fn window(args: &ExportArgs) -> Result<Window, Failure> {

@@ -2,7 +2,7 @@
 //!
 //! Reads: `meta`. Writes: nothing.
 
-use crate::database::{Database, Params, Table};
+use crate::database::{Database, Params, Table, human};
 use crate::export::error::ExportError;
 use crate::export::request::Request;
 
@@ -21,5 +21,11 @@ impl Facts {
     pub(crate) fn number(&self, name: &str) -> i64 {
         let row = self.0.rows.iter().find(|row| row[0].as_str() == Some(name));
         row.and_then(|row| row[1].as_i64()).unwrap_or(0)
+    }
+
+    /// A text; empty where it is missing.
+    pub(crate) fn text(&self, name: &str) -> String {
+        let row = self.0.rows.iter().find(|row| row[0].as_str() == Some(name));
+        row.map(|row| human::raw(&row[1])).unwrap_or_default()
     }
 }

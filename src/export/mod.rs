@@ -14,7 +14,11 @@ mod pprof;
 mod speedscope;
 mod firefox;
 mod dhat;
+mod comma;
+#[cfg(feature = "parquet")]
+mod parquet;
 pub(crate) mod target;
+mod tables;
 mod trie;
 mod stacks;
 mod weights;
@@ -30,6 +34,8 @@ use crate::database::Database;
 use crate::export::error::ExportError;
 use crate::export::request::{Format, Request};
 use crate::export::stacks::Stacks;
+
+pub(crate) use crate::export::tables::Table;
 
 /// What was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,6 +65,44 @@ pub(crate) fn export(
         Format::Speedscope => speedscope::write(&stacks, &title(database), out),
         Format::Firefox => firefox::write(&stacks, database, request, &title(database), out),
         Format::Dhat => dhat::write(&stacks, database, request, out),
+        Format::Csv | Format::Parquet => Err(ExportError::Request(format!(
+            "{} holds tables, not backtraces",
+            request.format.word()
+        ))),
+    }
+}
+
+/// The tables that a request asks for.
+///
+/// # Errors
+/// If there is no such table, or its rows can't be read.
+pub(crate) fn tables(
+    database: &Database,
+    request: &Request<'_>,
+) -> Result<Vec<Table>, ExportError> {
+    if request.format == Format::Parquet && cfg!(not(feature = "parquet")) {
+        return Err(ExportError::Request(
+            "this rheaper was built without Parquet: cargo install rheaper --features parquet"
+                .to_owned(),
+        ));
+    }
+    tables::choose(database, request)
+}
+
+/// Writes one table.
+///
+/// # Errors
+/// If the question fails, a value does not fit its column, or the writer fails.
+pub(crate) fn export_table(
+    table: &Table,
+    database: &Database,
+    request: &Request<'_>,
+    out: &mut (dyn Write + Send),
+) -> Result<Summary, ExportError> {
+    match request.format {
+        #[cfg(feature = "parquet")]
+        Format::Parquet => parquet::write(table, database, request, out),
+        _ => comma::write(table, database, request, out),
     }
 }
 

@@ -19,6 +19,10 @@ pub(crate) enum Format {
     Firefox,
     /// The format of valgrind's DHAT: sites with sizes and lifetimes
     Dhat,
+    /// Tables for spreadsheets and anything else
+    Csv,
+    /// Tables for DuckDB, ClickHouse, Spark, pandas: see docs/FLEET.md
+    Parquet,
 }
 
 impl Format {
@@ -31,12 +35,19 @@ impl Format {
             Self::Speedscope => "speedscope",
             Self::Firefox => "firefox",
             Self::Dhat => "dhat",
+            Self::Csv => "csv",
+            Self::Parquet => "parquet",
         }
     }
 
     /// Whether it is bytes that no terminal should get.
     pub(crate) fn is_binary(self) -> bool {
-        matches!(self, Self::Pprof)
+        matches!(self, Self::Pprof | Self::Parquet)
+    }
+
+    /// Whether it is tables, not backtraces with weights.
+    pub(crate) fn is_of_tables(self) -> bool {
+        matches!(self, Self::Csv | Self::Parquet)
     }
 }
 
@@ -116,6 +127,15 @@ pub(crate) struct Question {
     pub params: Params,
 }
 
+/// A column with the same value in every row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Label {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
 /// What is asked for.
 #[derive(Clone, Debug)]
 pub(crate) struct Request<'a> {
@@ -131,6 +151,10 @@ pub(crate) struct Request<'a> {
     pub question: Option<Question>,
     /// The column of the rows that has the weights.
     pub weight: Option<String>,
+    /// Which tables; none: the usual ones.
+    pub tables: Vec<String>,
+    /// Columns that every row of a table gets.
+    pub labels: Vec<Label>,
     /// Stops it from elsewhere.
     pub cancel: &'a CancelToken,
 }

@@ -85,7 +85,7 @@ impl Target {
     }
 
     /// Where to write.
-    pub(crate) fn out(&mut self) -> &mut dyn Write {
+    pub(crate) fn out(&mut self) -> &mut (dyn Write + Send) {
         &mut self.out
     }
 

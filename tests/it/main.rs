@@ -9,6 +9,7 @@ mod cli_check;
 mod export;
 mod export_json;
 mod export_names;
+mod export_tables;
 mod diff;
 mod gate;
 mod prompt;
