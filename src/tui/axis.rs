@@ -7,7 +7,7 @@
 //! - Between two edges lies what one point of a site's curve covers, so that sums over
 //!   `site_timeline` from edge to edge are exact.
 //! - Rows of `allocations` stand in the order in which blocks ended: those that ended before an
-//!   edge are the first [`Axis::ended`] ones.
+//!   edge are the first [`Axis::ended`] ones, but for as many as [`Axis::late`] says.
 
 /// A slice of the run, as the table has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct Axis {
     pub end_ns: i64,
     /// When most was alive.
     pub peak_after: i64,
+    /// Blocks whose end was known late at most, so that their rows stand behind those of later ends.
+    pub late: i64,
     /// The slices.
     pub slices: Vec<Slice>,
     edges: Vec<i64>,
@@ -99,9 +101,14 @@ impl Axis {
         ends.partition_point(|last| *last < slice).min(self.points().saturating_sub(1))
     }
 
-    /// How many blocks had ended before an edge: they are the first rows of `allocations`.
+    /// How many blocks had ended before an edge.
     pub fn ended(&self, number: usize) -> i64 {
         self.ended.get(number).copied().unwrap_or(0)
+    }
+
+    /// So many first rows of `allocations` all ended before an edge.
+    pub fn surely_ended(&self, number: usize) -> i64 {
+        self.ended(number).saturating_sub(self.late).max(0)
     }
 
     /// How many blocks ended at all.

@@ -405,7 +405,7 @@ fn alive(from: i64, to: i64, axis: &Axis) -> String {
         let near = axis.nearest(to);
         if axis.edge(near) <= to { Some(near) } else { near.checked_sub(1) }
     });
-    if let Some(ended) = edge.map(|edge| axis.ended(edge)).filter(|ended| *ended > 0) {
+    if let Some(ended) = edge.map(|edge| axis.surely_ended(edge)).filter(|ended| *ended > 0) {
         condition.push_str(&format!(" AND rowid > {ended}"));
     }
     condition

@@ -15,7 +15,9 @@ use crate::tui::scope::{Ended, Filter, Scope};
 /// The slices of the run, with how many of them a point of a site's curve covers.
 pub const SLICES: &str = "\
 SELECT from_after, to_after, live_bytes, live_blocks, allocations, allocated_bytes, frees, freed_bytes,
-  never_freed_bytes, coalesce((SELECT value FROM meta WHERE key = 'slices_a_point'), 1) AS slices_a_point
+  never_freed_bytes, coalesce((SELECT value FROM meta WHERE key = 'slices_a_point'), 1) AS slices_a_point,
+  (SELECT sum(count) FROM losses
+    WHERE name IN ('missed_frees', 'reordered_pairs', 'late_events')) AS late
 FROM timeline ORDER BY slice";
 
 /// Rows of `allocations` from which on blocks are alive at the end.
@@ -149,13 +151,16 @@ fn alive(axis: &Axis, edge: usize, condition: Option<&str>) -> String {
 }
 
 /// Alive at both edges: either what was alive at the first without what ended in between, or what
-/// ended later without what was made later, whichever are fewer rows.
+/// ended later without what was made later, whichever are fewer rows. The former needs rows that
+/// stand in the order of ends.
 fn alive_through(axis: &Axis, edges: (usize, usize), from: i64, condition: Option<&str>) -> String {
     let (before, after) = (axis.ended(edges.0), axis.ended(edges.1));
     let live = axis.slices.last().map_or(0, |slice| slice.live_blocks);
-    if after - before > axis.frees() - after + live {
+    if axis.late > 0 || after - before > axis.frees() - after + live {
         return format!(
-            "SELECT bt, sum(size) AS bytes, count(*) AS blocks FROM allocations\n  WHERE rowid > {after} AND alloc_after <= {from}{}\n  GROUP BY bt",
+            "SELECT bt, sum(size) AS bytes, count(*) AS blocks FROM allocations\n  WHERE rowid > {} AND alloc_after <= {from}\n    AND (dealloc_after IS NULL OR dealloc_after >= {}){}\n  GROUP BY bt",
+            axis.surely_ended(edges.1),
+            axis.edge(edges.1),
             and(condition)
         );
     }

@@ -34,6 +34,8 @@ pub(crate) struct Script {
     pub(crate) blocks: Vec<Block>,
     /// How many slices a point of a site's curve covers; 0: one.
     pub(crate) slices_a_point: i64,
+    /// Blocks that stand behind some that ended later.
+    pub(crate) late: i64,
 }
 
 /// A server with a cache that leaks, a pool that is bounded, churn, a container and a recursion.
@@ -493,6 +495,11 @@ fn write_facts(db: &Connection, script: &Script) {
         )
         .unwrap();
     }
+    db.execute(
+        "INSERT INTO losses VALUES ('missed_frees', ?1, 'blocks whose address was used again')",
+        params![script.late],
+    )
+    .unwrap();
     db.execute("INSERT INTO losses VALUES ('events_dropped', 0, 'events that found no room')", [])
         .unwrap();
     db.execute(

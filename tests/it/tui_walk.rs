@@ -92,6 +92,11 @@ fn check(app: &App) {
         let len = picker.matching().len() as u64;
         assert!(within(picker.cursor.at, picker.cursor.top, len));
     }
+    let lines = app.tree.lines().len() as u64;
+    assert!(within(app.tree.cursor.at, app.tree.cursor.top, lines));
+    assert!(app.time.cursors.iter().all(|edge| *edge <= app.facts.axis.points()));
+    let bins = app.histograms.bins().len() as u64;
+    assert!(within(app.histograms.cursor.at, app.histograms.cursor.top, bins));
     check_regions(app);
 }
 

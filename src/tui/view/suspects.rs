@@ -33,7 +33,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: F
     }
     let listed = app.suspects.listed();
     let columns = Columns::of(inside.width, &listed);
-    columns.head(buffer, theme, text::line(inside, 0));
+    columns.head(buffer, theme, text::line(inside, 0), app);
     let window = fit::suspects_window(app);
     let top = app.suspects.cursor.top;
     for row in 0..window {
@@ -155,9 +155,11 @@ impl Columns {
         line
     }
 
-    fn head(&self, buffer: &mut Buffer, theme: Theme, line: Rect) {
-        let texts =
-            ["live", "share", "blocks", "over time", "growth", "kind", "first own function"];
+    fn head(&self, buffer: &mut Buffer, theme: Theme, line: Rect, app: &App) {
+        // Blocks of other scopes may have been freed.
+        let scope = app.scope.now();
+        let held = if scope.is_of_sites() || scope.is_live_only() { "live" } else { "bytes" };
+        let texts = [held, "share", "blocks", "over time", "growth", "kind", "first own function"];
         text::put(buffer, theme, line, 0, &self.cells(texts), theme.dim());
     }
 

@@ -29,7 +29,7 @@ const RSS_TIMES: u64 = 4;
 
 /// Draws it.
 pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
-    let inside = text::pane(buffer, theme, area, &title(app), Focus::Here);
+    let inside = text::pane(buffer, theme, area, &title(app, theme), Focus::Here);
     if inside.is_empty() {
         return;
     }
@@ -89,12 +89,19 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     }
 }
 
-fn title(app: &App) -> String {
+fn title(app: &App, theme: Theme) -> String {
     let what = match app.time.stack {
-        Stack::Sum => "live bytes",
-        Stack::Sites => "live bytes of the largest sites",
+        Stack::Sum => format!(
+            "live bytes ({} never freed, {} freed later)",
+            theme.glyph("█", "#"),
+            theme.glyph("▒", ":")
+        ),
+        Stack::Sites => "live bytes, a letter a site".into(),
     };
     let mut title = format!("time: {what}");
+    if has_rss_over_chart(app) {
+        title.push_str(&format!(", {} resident", theme.glyph("•", "o")));
+    }
     let filters = app.scope.now().filters();
     if filters.iter().any(|it| !it.is_of_site() && !it.is_of_time()) {
         title.push_str(" · of the scope's sites, whatever their blocks");
@@ -130,9 +137,20 @@ impl Rows {
 fn scale(app: &App) -> u64 {
     let live = app.time.points.iter().map(|it| it.live_bytes).max().unwrap_or(0);
     let live = u64::try_from(live).unwrap_or(0).max(1);
+    if has_rss_over_chart(app) { live.max(rss_max(app)) } else { live }
+}
+
+fn rss_max(app: &App) -> u64 {
     let rss = app.time.rss.iter().map(|it| it.1).max().unwrap_or(0);
-    let rss = u64::try_from(rss).unwrap_or(0);
-    if rss <= live.saturating_mul(RSS_TIMES) { live.max(rss) } else { live }
+    u64::try_from(rss).unwrap_or(0)
+}
+
+/// Whether resident memory is drawn over the curve; where it is far above it, only below.
+fn has_rss_over_chart(app: &App) -> bool {
+    let live = app.time.points.iter().map(|it| it.live_bytes).max().unwrap_or(0);
+    let live = u64::try_from(live).unwrap_or(0).max(1);
+    let is_near = rss_max(app) <= live.saturating_mul(RSS_TIMES);
+    app.time.stack == Stack::Sum && !app.time.rss.is_empty() && is_near
 }
 
 fn curve(app: &App, width: u16, of: impl Fn(&Point) -> i64) -> Vec<u64> {
@@ -207,14 +225,15 @@ fn letter(rank: usize) -> String {
 }
 
 fn draw_sites(buffer: &mut Buffer, chart: Rect, app: &App, max: u64, theme: Theme) {
-    let total = curve(app, chart.width, |it| it.live_bytes);
+    let live = app.time.points.iter().map(|it| u64::try_from(it.live_bytes).unwrap_or(0));
+    let total = means(&live.collect::<Vec<_>>(), chart.width);
     let bands: Vec<Vec<u64>> = app
         .time
         .sites
         .iter()
         .map(|site| {
             let values = site.live_bytes.iter().map(|it| u64::try_from(*it).unwrap_or(0));
-            at_ends(&values.collect::<Vec<_>>(), chart.width)
+            means(&values.collect::<Vec<_>>(), chart.width)
         })
         .collect();
     for x in 0..chart.width {
@@ -242,11 +261,18 @@ fn draw_sites(buffer: &mut Buffer, chart: Rect, app: &App, max: u64, theme: Them
     }
 }
 
-/// A curve by column, each the value at the end of its share, so that bands can be added up.
-fn at_ends(values: &[u64], width: u16) -> Vec<u64> {
+/// A curve by column, each the mean of its share, so that bands can be added up and noise is not
+/// drawn.
+fn means(values: &[u64], width: u16) -> Vec<u64> {
     let width = usize::from(width).max(1);
-    let share = |at: usize| ((at + 1) * values.len() / width).max(1) - 1;
-    (0..width).map(|at| values.get(share(at)).copied().unwrap_or(0)).collect()
+    let mean = |at: usize| {
+        let from = at * values.len() / width;
+        let to = ((at + 1) * values.len() / width).clamp(from + 1, values.len().max(from + 1));
+        let share = values.get(from..to).unwrap_or_default();
+        let sum: u128 = share.iter().map(|value| u128::from(*value)).sum();
+        (sum / share.len().max(1) as u128) as u64
+    };
+    (0..width).map(mean).collect()
 }
 
 /// The cursors, in cells that the curve leaves empty.

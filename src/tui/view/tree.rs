@@ -9,7 +9,7 @@ use crate::database::human;
 use crate::database::table::Unit;
 use crate::tui::flame::measure::Measure;
 use crate::tui::flame::outline::{Fold, LINES_MAX, Line};
-use crate::tui::flame::shape::{Folding, Key, Shown, ShownId, TOP};
+use crate::tui::flame::shape::{Direction, Folding, Key, Shown, ShownId, TOP};
 use crate::tui::flame::sites::{SiteFacts, TREND};
 use crate::tui::state::App;
 use crate::tui::state::flame::Look;
@@ -213,7 +213,8 @@ impl Columns {
     }
 }
 
-/// A run as one text: the ends are kept, what is between is counted where there is no room.
+/// A run as one text. Where there is no room for all, what is between is counted, and the function
+/// that matters most is kept: the one that allocates or is next to it.
 fn joined(shown: &Shown, run: &[ShownId], room: usize, theme: Theme) -> String {
     let arrow = theme.glyph(" › ", " > ");
     // Library frames say nothing in a run that has others.
@@ -222,21 +223,24 @@ fn joined(shown: &Shown, run: &[ShownId], room: usize, theme: Theme) -> String {
     if names.is_empty() {
         names = vec![name(shown, run.first().copied().unwrap_or(TOP))];
     }
-    let whole = names.join(arrow);
-    let [first, .., last] = names.as_slice() else {
-        return whole;
+    let (Some(first), Some(last)) = (names.first(), names.last()) else {
+        return String::new();
     };
-    if whole.width() <= room {
-        return whole;
-    }
-    let between = names.len() - 2;
-    match between {
-        0 => text::cut_front(&whole, room, theme).into_owned(),
-        between => {
-            let short = format!("{first}{arrow}({between}){arrow}{last}");
-            text::cut_front(&short, room, theme).into_owned()
-        }
-    }
+    let count = names.len();
+    let is_inverted = matches!(shown.shape().direction, Direction::BottomUp);
+    let short = match is_inverted {
+        true => format!("{first}{arrow}({})", count - 1),
+        false => format!("({}){arrow}{last}", count - 1),
+    };
+    let both = format!("{first}{arrow}({}){arrow}{last}", count.saturating_sub(2));
+    let mut choices = vec![names.join(arrow)];
+    choices.extend((count > 2).then_some(both));
+    choices.extend((count > 1).then_some(short));
+    let fits = choices.into_iter().find(|text| text.width() <= room);
+    fits.unwrap_or_else(|| match is_inverted {
+        true => text::cut_front(first, room, theme).into_owned(),
+        false => text::cut_front(last, room, theme).into_owned(),
+    })
 }
 
 fn name(shown: &Shown, node: ShownId) -> String {
