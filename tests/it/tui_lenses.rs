@@ -47,7 +47,7 @@ fn any_script(seed: u64) -> Script {
     script.blocks.sort_by_key(|block| (block.dealloc.unwrap_or(i64::MAX), block.alloc));
     // Every third recording has some rows that the loader knew late.
     let freed = script.blocks.iter().filter(|it| it.dealloc.is_some()).count() as u64;
-    script.late = if seed % 3 == 0 { 4 } else { 0 };
+    script.late = if seed.is_multiple_of(3) { 4 } else { 0 };
     for _ in 0..script.late {
         let from = random.below(freed) as usize;
         let to = from + random.below(freed - from as u64) as usize;
