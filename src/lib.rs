@@ -41,8 +41,12 @@ mod interrupt;
 
 #[cfg(feature = "collector")]
 pub use collector::{
-    Allocator, Error, Scope, TrackerConfig, disable_tracking, enable_tracking, mark, scope,
+    Allocator, Control, ControlBuilder, ControlError, ControlStatus, Error, Measure, Scope,
+    TrackerConfig, Trigger, control, disable_tracking, enable_tracking, mark, scope,
 };
+
+#[cfg(feature = "tracing")]
+pub use collector::ScopeLayer;
 
 #[cfg(all(feature = "collector", rheaper_testing))]
 #[doc(hidden)]

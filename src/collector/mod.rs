@@ -18,9 +18,12 @@
 )]
 
 mod allocator;
+mod control;
 mod session;
 mod options;
 mod flusher;
+#[cfg(feature = "tracing")]
+mod spans;
 mod scope;
 mod marks;
 mod memory;
@@ -55,8 +58,13 @@ mod sys;
 mod error;
 
 pub use allocator::Allocator;
+pub use control::{
+    Control, ControlBuilder, ControlError, ControlStatus, Measure, Trigger, control,
+};
 pub use error::Error;
 pub use marks::mark;
 pub use options::TrackerConfig;
 pub use scope::{Scope, scope};
 pub use session::{disable_tracking, enable_tracking};
+#[cfg(feature = "tracing")]
+pub use spans::ScopeLayer;

@@ -39,11 +39,16 @@ const CALIBRATION_PAIRS_MAX: u32 = 10_000;
 struct Running {
     flusher: libc::pthread_t,
     process: u32,
+    session: u32,
 }
 
 static RUNNING: Mutex<Option<Running>> = Mutex::new(None);
 static SESSIONS: AtomicU32 = AtomicU32::new(0);
 static HAS_HANDLERS: AtomicBool = AtomicBool::new(false);
+/// The process that the handlers were made in; a forked child is another one.
+static OWNER: AtomicU32 = AtomicU32::new(0);
+/// The process whose `exit` has begun: no control starts a recording any more.
+static EXITING: AtomicU32 = AtomicU32::new(0);
 
 fn running() -> MutexGuard<'static, Option<Running>> {
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
@@ -59,17 +64,39 @@ fn running() -> MutexGuard<'static, Option<Running>> {
 /// [`Error::AlreadyEnabled`] while another recording is under way; [`Error::File`] when the file
 /// can't be made; [`Error::Resources`] when the system refuses memory or a thread.
 pub fn enable_tracking(config: TrackerConfig) -> Result<PathBuf, Error> {
+    enable(config, Starter::Program).map(|(_, path)| path)
+}
+
+/// The same for the control thread, whose own allocations are nobody's business: thread 0 is then
+/// the first that allocates. Answers the session, too.
+pub(in crate::collector) fn enable_for_control(
+    config: TrackerConfig,
+) -> Result<(u32, PathBuf), Error> {
+    enable(config, Starter::Control)
+}
+
+/// Who begins a recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Starter {
+    Program,
+    Control,
+}
+
+fn enable(config: TrackerConfig, starter: Starter) -> Result<(u32, PathBuf), Error> {
     let mut running = running();
     // A forked child inherits the parent's state, but not its flusher.
     if running.as_ref().is_some_and(|running| running.process == sys::process_id()) {
         return Err(Error::AlreadyEnabled);
     }
+    if starter == Starter::Control && EXITING.load(Ordering::SeqCst) == sys::process_id() {
+        return Err(Error::Resources(io::Error::other("the process is ending")));
+    }
     // Everything that was made on the way is dropped in there: the first free that is recorded
     // is the program's.
-    let begun = begin(config)?;
-    *running = Some(Running { flusher: begun.flusher, process: sys::process_id() });
-    SESSION.store(begun.session, Ordering::SeqCst);
-    Ok(begun.path)
+    let Begun { path, flusher, session } = begin(config, starter)?;
+    *running = Some(Running { flusher, process: sys::process_id(), session });
+    SESSION.store(session, Ordering::SeqCst);
+    Ok((session, path))
 }
 
 struct Begun {
@@ -79,7 +106,7 @@ struct Begun {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is to be dropped in here")]
-fn begin(config: TrackerConfig) -> Result<Begun, Error> {
+fn begin(config: TrackerConfig, starter: Starter) -> Result<Begun, Error> {
     let ignored = Ignored::new();
     prepare()?;
     let limits = Limits::new(
@@ -106,8 +133,10 @@ fn begin(config: TrackerConfig) -> Result<Begun, Error> {
     match begun {
         Ok(flusher) => {
             drop(ignored);
-            // If there is no memory for the first tracker, this thread's events are counted.
-            let _ = tracker::enlist(session);
+            if starter == Starter::Program {
+                // If there is no memory for the first tracker, this thread's events are counted.
+                let _ = tracker::enlist(session);
+            }
             Ok(Begun { path, flusher, session })
         }
         Err(error) => {
@@ -121,7 +150,38 @@ fn begin(config: TrackerConfig) -> Result<Begun, Error> {
 /// Does nothing when none is under way. What was recorded before the call is in the file when it
 /// returns.
 pub fn disable_tracking() {
-    if let Some(Ended { counters, failure }) = stop(running()) {
+    say(stop(running()));
+}
+
+/// The same for one session only: another one may have begun since.
+pub(in crate::collector) fn disable_for_control(session: u32) {
+    let running = running();
+    let is_it = running.as_ref().is_some_and(|running| running.session == session);
+    say(if is_it { stop(running) } else { None });
+}
+
+/// How a session is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::collector) enum State {
+    /// It records.
+    Recording,
+    /// Its file can't be written any more, and nobody has ended it.
+    Failed,
+    /// It was ended.
+    Over,
+}
+
+/// How a session is doing.
+pub(in crate::collector) fn state_of(session: u32) -> State {
+    let running = running();
+    if running.as_ref().is_none_or(|running| running.session != session) {
+        return State::Over;
+    }
+    if SESSION.load(Ordering::SeqCst) == session { State::Recording } else { State::Failed }
+}
+
+fn say(ended: Option<Ended>) {
+    if let Some(Ended { counters, failure }) = ended {
         let kinds = [Counter::Allocations, Counter::Frees, Counter::Reallocations];
         let events: u64 = kinds.into_iter().map(|kind| counters.get(kind)).sum();
         let line = match failure.map(io::Error::from_raw_os_error) {
@@ -134,7 +194,7 @@ pub fn disable_tracking() {
 }
 
 fn stop(mut running: MutexGuard<'_, Option<Running>>) -> Option<Ended> {
-    let Running { flusher, process } = running.take()?;
+    let Running { flusher, process, session: _ } = running.take()?;
     SESSION.store(0, Ordering::SeqCst);
     if process != sys::process_id() {
         return None;
@@ -177,6 +237,7 @@ fn prepare() -> Result<(), Error> {
         return Err(Error::Resources(io::Error::last_os_error()));
     }
     modules::prepare();
+    OWNER.store(sys::process_id(), Ordering::SeqCst);
     HAS_BARRIER.store(sys::register_memory_barrier(), Ordering::Relaxed);
     if !HAS_HANDLERS.swap(true, Ordering::Relaxed) {
         // SAFETY: the first handler stores to one atomic, the second does what ends a recording.
@@ -198,9 +259,21 @@ unsafe extern "C" fn forked_child() {
 
 /// A program that ends without a word has its recording written to the end all the same.
 extern "C" fn exiting() {
-    // Whoever holds the lock is ending the recording, or is what was interrupted by `exit`.
-    if let Ok(running) = RUNNING.try_lock() {
-        let _ = stop(running);
+    let process = sys::process_id();
+    EXITING.store(process, Ordering::SeqCst);
+    // Whoever holds the lock is beginning or ending a recording, or is what was interrupted by
+    // `exit`, and then will never let it go. So will nobody in a forked child.
+    let began = sys::monotonic_ns();
+    let is_late = || u128::from(sys::monotonic_ns().saturating_sub(began)) > QUIESCE_MAX.as_nanos();
+    loop {
+        if let Ok(running) = RUNNING.try_lock() {
+            let _ = stop(running);
+            return;
+        }
+        if is_late() || OWNER.load(Ordering::SeqCst) != process {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -239,34 +312,19 @@ fn header(config: &TrackerConfig, limits: Limits, facts: ClockFacts, start: Cloc
     }
 }
 
-/// Starts the flusher as a thread of the C library: Rust's own threads allocate before any of
-/// our code runs. It inherits a mask that blocks all signals.
+/// Starts the flusher, on a thread of its own.
 fn start_flusher(file: File, session: u32, written: u64) -> Result<libc::pthread_t, Error> {
     let flusher = Box::into_raw(Box::new(Flusher::new(file, session, written)));
-    let mut all = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
-    let mut before = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
-    let mut thread = 0;
-    // SAFETY: both sets are written before they are read; the box is the thread's to free.
-    let refused = unsafe {
-        libc::sigfillset(all.as_mut_ptr());
-        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
-        let refused =
-            libc::pthread_create(&raw mut thread, std::ptr::null(), run_flusher, flusher.cast());
-        libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut());
-        refused
-    };
-    if refused != 0 {
+    sys::spawn(run_flusher, flusher.cast()).map_err(|refused| {
         // SAFETY: the thread was not made, so the box is still ours.
         drop(unsafe { Box::from_raw(flusher) });
-        return Err(Error::Resources(io::Error::from_raw_os_error(refused)));
-    }
-    Ok(thread)
+        Error::Resources(io::Error::from_raw_os_error(refused))
+    })
 }
 
 extern "C" fn run_flusher(flusher: *mut c_void) -> *mut c_void {
     let _ignored = Ignored::own_thread();
-    // SAFETY: a name shorter than 16 bytes, for this thread.
-    unsafe { libc::pthread_setname_np(libc::pthread_self(), c"rheaper".as_ptr()) };
+    sys::name_this_thread(c"rheaper");
     // SAFETY: `start_flusher` passes a leaked box, for us alone.
     let flusher = unsafe { Box::from_raw(flusher.cast::<Flusher>()) };
     Box::into_raw(Box::new(flusher.run())).cast()

@@ -269,3 +269,29 @@ fn clock_ns(clock: libc::clockid_t) -> u64 {
     unsafe { libc::clock_gettime(clock, &raw mut now) };
     now.tv_sec.cast_unsigned().wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec.cast_unsigned())
 }
+
+/// Starts a thread of the C library, with all signals blocked: Rust's own threads allocate before
+/// any of our code runs. The error is an `errno`.
+pub(in crate::collector) fn spawn(
+    start: extern "C" fn(*mut libc::c_void) -> *mut libc::c_void,
+    argument: *mut libc::c_void,
+) -> Result<libc::pthread_t, i32> {
+    let mut all = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
+    let mut before = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
+    let mut thread = 0;
+    // SAFETY: both sets are written before they are read; the new thread inherits the full mask.
+    let refused = unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+        let refused = libc::pthread_create(&raw mut thread, ptr::null(), start, argument);
+        libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut());
+        refused
+    };
+    if refused == 0 { Ok(thread) } else { Err(refused) }
+}
+
+/// Names this thread; at most 15 bytes.
+pub(in crate::collector) fn name_this_thread(name: &std::ffi::CStr) {
+    // SAFETY: a terminated name, for this thread; one that is too long is refused.
+    unsafe { libc::pthread_setname_np(libc::pthread_self(), name.as_ptr()) };
+}

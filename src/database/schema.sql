@@ -196,7 +196,7 @@ CREATE TABLE failures (
     thread   INTEGER NOT NULL  -- by whom
 );
 
--- Threads by first appearance; 0 enabled tracking.
+-- Threads by first appearance; 0 enabled tracking, unless `control` did it.
 CREATE TABLE threads (
     id          INTEGER PRIMARY KEY, -- number in this recording, never reused
     os_id       INTEGER NOT NULL,    -- number of the operating system

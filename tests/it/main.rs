@@ -4,6 +4,7 @@
 
 mod format;
 mod cli;
+mod control;
 mod cli_load;
 mod cli_check;
 mod export;
