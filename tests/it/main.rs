@@ -11,6 +11,8 @@ mod export;
 mod export_json;
 mod export_names;
 mod export_tables;
+#[cfg(feature = "parquet")]
+mod fleet;
 mod diff;
 mod gate;
 mod prompt;

@@ -21,8 +21,13 @@ pub(crate) fn file(name: &str) -> Option<PathBuf> {
 
 /// Runs a Python script of `tests/tools` with the packages it needs; `None` as [`file`].
 pub(crate) fn python(script: &str, arguments: &[&Path]) -> Option<String> {
+    python_of(&format!("tests/tools/{script}"), arguments)
+}
+
+/// The same for a script anywhere in the package.
+pub(crate) fn python_of(script: &str, arguments: &[&Path]) -> Option<String> {
     let python = file("python/bin/python")?;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools").join(script);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(script);
     Some(tool(Command::new(python).arg(script).args(arguments)))
 }
 
