@@ -33,6 +33,8 @@ pub struct Axis {
     pub peak_after: i64,
     /// Blocks whose end was known late at most, so that their rows stand behind those of later ends.
     pub late: i64,
+    /// How many backtraces made a block.
+    pub sites: i64,
     /// The slices.
     pub slices: Vec<Slice>,
     edges: Vec<i64>,

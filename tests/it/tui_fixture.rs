@@ -467,6 +467,7 @@ fn write_facts(db: &Connection, script: &Script) {
         ("peak_after", peak_after),
         ("allocations", script.blocks.len() as i64),
         ("live_blocks", script.blocks.iter().filter(|it| it.dealloc.is_none()).count() as i64),
+        ("sites", script.stacks.len() as i64),
         ("slices", SLICES),
         ("slice_ns", END_NS / SLICES),
         ("slices_a_point", script.slices_a_point.max(1)),

@@ -209,6 +209,7 @@ fn slices(app: &mut App, table: &Table) -> Vec<Effect> {
     let a_point = a_point.and_then(|it| usize::try_from(it).ok()).unwrap_or(1);
     let (end, peak) = (app.facts.axis.end_ns, app.facts.axis.peak_after);
     app.facts.axis = Axis::new(slices, a_point, end, peak);
+    app.facts.axis.sites = table.get(0, "sites").and_then(number).unwrap_or(i64::MAX);
     app.facts.axis.late = table.get(0, "late").and_then(number).unwrap_or(0);
     app.time.cursors = [0, app.facts.axis.points()];
     app.time.active = 1;
