@@ -60,6 +60,30 @@ fn running() -> MutexGuard<'static, Option<Running>> {
 /// The file can be loaded at any time, also while it is written; `rheaper <recording> <db>`
 /// does.
 ///
+/// ```standalone_crate
+/// #[global_allocator]
+/// static GLOBAL: rheaper::Allocator<std::alloc::System> =
+///     rheaper::Allocator::from_allocator(std::alloc::System);
+///
+/// fn main() -> Result<(), rheaper::Error> {
+///     let directory = std::env::temp_dir();
+///     let config = rheaper::TrackerConfig {
+///         max_stack_depth: 50,
+///         max_trackers: 50,
+///         tracker_event_buffer_size: 8196,
+///         sample_rate: 1.0,
+///         profile_dir: directory,
+///     };
+///     let recording = rheaper::enable_tracking(config)?;
+///     let kept: Vec<String> = (0..10).map(|number| number.to_string()).collect();
+///     rheaper::disable_tracking();
+///     assert!(std::fs::metadata(&recording).is_ok_and(|file| file.len() > 0));
+/// #   assert_eq!(kept.len(), 10);
+/// #   std::fs::remove_file(recording).unwrap();
+///     Ok(())
+/// }
+/// ```
+///
 /// # Errors
 /// [`Error::AlreadyEnabled`] while another recording is under way; [`Error::File`] when the file
 /// can't be made; [`Error::Resources`] when the system refuses memory or a thread.

@@ -75,6 +75,23 @@ use crate::loader::survey::Survey;
 /// it is a rheaper database made from the same recording, or from any other with
 /// [`LoadOptions::force`]; whatever is not a rheaper database is never touched.
 ///
+/// ```no_run
+/// use rheaper::database::{Database, Limits, Params};
+/// use rheaper::loader::{LoadOptions, load};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (recording, output) = ("rip-1795350087".as_ref(), "heap.db".as_ref());
+/// let summary = load(recording, output, &LoadOptions::default(), &mut ())?;
+/// assert!(summary.losses.is_empty());
+/// let database = Database::open(output)?;
+/// let sql = "SELECT sentence FROM suspects ORDER BY id LIMIT 5";
+/// for row in database.query(sql, &Params::none(), &Limits::default())?.rows {
+///     println!("{}", row[0].as_str().unwrap_or_default());
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// A sentence that says what is wrong, where, and what to do; `output` is then untouched.
 pub fn load(
@@ -106,6 +123,23 @@ fn write<R: Source>(
 
 /// Turns a recording of heaptrack or bytehound, at `file`, into a database at `output`, under the
 /// same rules as [`load`]. What the other format does not hold is NULL, and counted in `losses`.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = std::env::temp_dir().join(format!("rheaper-doc-{}", std::process::id()));
+/// # std::fs::create_dir_all(&directory)?;
+/// # let (file, output) = (directory.join("heaptrack.a.1"), directory.join("heap.db"));
+/// // Five bytes from `main`, never freed, as heaptrack writes it.
+/// let recorded = "v 10400 3\ns 6 /bin/a\ns 4 main\ni 1000 1 2\nt 1 0\na 5 1\n+ 0\nc a\n";
+/// std::fs::write(&file, recorded)?;
+/// let options = rheaper::loader::LoadOptions::default();
+/// let summary = rheaper::loader::import(&file, &output, &options, &mut ())?;
+/// assert_eq!((summary.allocations, summary.live_bytes), (1, 5));
+/// assert!(summary.not_recorded.iter().any(|sentence| sentence.contains("threads")));
+/// # std::fs::remove_dir_all(directory)?;
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// As [`load`].

@@ -1,7 +1,7 @@
 //! What reaches the state and what it asks for: the only words between the pure and the rest.
 //!
 //! Invariants:
-//! - A [`Message`] carries everything that [`update`](crate::tui::update) needs; it looks at no clock.
+//! - A [`Message`] carries everything that [`update`](mod@crate::tui::update) needs; it looks at no clock.
 //! - Every [`Effect::Ask`] is answered once, by [`Message::Answer`] with the same [`RequestId`].
 
 use std::collections::HashMap;

@@ -30,6 +30,7 @@ mod load_damage;
 mod load_rollups;
 mod load_schema;
 mod load_symbols;
+mod documents;
 mod import;
 mod import_heaptrack;
 mod tui;

@@ -136,11 +136,16 @@ fn help() {
     check("help", &["?"]);
 }
 
-/// Each `<!-- keys: … -->` of the document is pressed, in order, and the block below it must show
+/// Each `<!-- keys: … -->` of a document is pressed, in order, and the block below it must show
 /// what is then drawn. `RHEAPER_BLESS=1` writes it.
 #[test]
-fn the_document_shows_what_is_drawn() {
-    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/EXPLORER.md");
+fn the_documents_show_what_is_drawn() {
+    check_document("docs/EXPLORER.md");
+    check_document("README.md");
+}
+
+fn check_document(name: &str) {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
     let document = std::fs::read_to_string(&file).unwrap();
     let (_directory, path) = database(&leaky_server());
     let mut driver = Driver::new(&path, (80, 24));
@@ -163,5 +168,5 @@ fn the_document_shows_what_is_drawn() {
         std::fs::write(&file, &written).unwrap();
     }
     let now = std::fs::read_to_string(&file).unwrap();
-    assert!(now == written, "docs/EXPLORER.md shows another screen than is drawn");
+    assert!(now == written, "{name} shows another screen than is drawn");
 }

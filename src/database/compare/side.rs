@@ -1,7 +1,7 @@
 //! One side of a comparison: its sites' figures, summed by stack of own frames.
 //!
 //! Reads: `sites`, or `allocations` where only a window counts; `frames`, `backtrace_frames`.
-//! Writes: names into the shared [`Stacks`], figures into [`Gathered`].
+//! Writes: names into the shared [`Stacks`], figures into `Gathered`.
 //!
 //! Invariant: every block of the window is in exactly one stack, those without a backtrace too.
 

@@ -1,6 +1,6 @@
 //! Everything that the explorer knows: what is shown, where the cursors are, what is asked.
 //!
-//! Reads and writes nothing outside; changed by [`update`](crate::tui::update) only.
+//! Reads and writes nothing outside; changed by [`update`](mod@crate::tui::update) only.
 //!
 //! Invariant: what was loaded remembers the scope it was loaded for, so that a lens never shows
 //! the answer to an earlier scope without asking anew.

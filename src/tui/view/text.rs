@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! - Nothing is written outside the given width, whatever characters the text has.
-//! - Nothing is written that [`clean`] would replace.
+//! - Nothing is written that [`clean`](mod@crate::database::clean) would replace.
 
 use std::borrow::Cow;
 
