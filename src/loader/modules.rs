@@ -96,6 +96,11 @@ impl Modules {
         found.map(|index| index as u32)
     }
 
+    /// The path of one of them.
+    pub(in crate::loader) fn path(&self, index: u32) -> Option<&[u8]> {
+        self.list.get(index as usize).map(|module| module.path.as_slice())
+    }
+
     /// The module that a return address belongs to: the one that holds the call before it.
     pub(in crate::loader) fn holding(&self, address: Address) -> Option<u32> {
         let call = address.0.checked_sub(1)?;

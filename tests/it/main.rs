@@ -32,6 +32,7 @@ mod load_schema;
 mod load_symbols;
 mod documents;
 mod import;
+mod import_bytehound;
 mod import_heaptrack;
 mod tui;
 mod tui_keys;

@@ -8,9 +8,11 @@
 //! - Any bytes give a value or a sentence; nothing is reserved on the word of a length field.
 //! - What the other format does not hold is named in [`Foreign`](crate::loader::survey::Foreign).
 
+mod bytehound;
 mod heaptrack;
 mod input;
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -33,6 +35,7 @@ const SNIFFED_BYTES: u64 = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Heaptrack,
+    Bytehound,
 }
 
 /// A recording of another profiler.
@@ -42,6 +45,8 @@ pub(in crate::loader) struct Recording {
     kind: Kind,
     header: Header,
     file_bytes: u64,
+    /// What the first pass left for the second one.
+    known: RefCell<bytehound::Known>,
 }
 
 impl Recording {
@@ -59,7 +64,8 @@ impl Recording {
             sample_rate: 1.0,
             ..Header::default()
         };
-        Ok(Self { path: path.to_owned(), kind, header, file_bytes })
+        let known = RefCell::default();
+        Ok(Self { path: path.to_owned(), kind, header, file_bytes, known })
     }
 
     fn input(&self) -> Result<Input, LoadError> {
@@ -81,6 +87,9 @@ fn kind(path: &Path, file_bytes: u64) -> Result<Kind, LoadError> {
     }
     if begin.starts_with(b"v ") {
         return Ok(Kind::Heaptrack);
+    }
+    if bytehound::is_chunk(&begin) {
+        return Ok(Kind::Bytehound);
     }
     Err(LoadError::foreign(
         path,
@@ -126,6 +135,12 @@ impl Source for Recording {
         let mut input = self.input()?;
         let surveyed = match self.kind {
             Kind::Heaptrack => heaptrack::survey(&mut input, progress),
+            Kind::Bytehound => bytehound::survey(&mut input, progress).map(|surveyed| {
+                surveyed.map(|(surveyed, known)| {
+                    *self.known.borrow_mut() = known;
+                    surveyed
+                })
+            }),
         };
         surveyed
             .map_err(|error| LoadError::damaged(&self.path, &error))?
@@ -141,6 +156,10 @@ impl Source for Recording {
         let mut input = self.input()?;
         let outcome = match self.kind {
             Kind::Heaptrack => heaptrack::replay(&mut input, replay, sink, progress),
+            Kind::Bytehound => {
+                let known = self.known.borrow();
+                bytehound::replay(&mut input, &known, replay, sink, progress)
+            }
         };
         outcome.map_err(|error| LoadError::damaged(&self.path, &error))
     }

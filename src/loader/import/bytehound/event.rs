@@ -1,0 +1,319 @@
+//! One event of a bytehound recording.
+//!
+//! Reads: the unpacked bytes. Writes: an [`Event`].
+//!
+//! An event is the number of its kind, four bytes, and its fields one behind the other, all
+//! little-endian. Nothing says how long it is, so that an unknown kind ends what can be read.
+//! Counts stand in front of texts and lists; some numbers are of variable length.
+//!
+//! Invariant: nothing is reserved on the word of a length; long contents are kept up to a bound.
+
+use std::io::{self, Read};
+
+/// Bytes that are kept of a file in the recording: its headers stand at its beginning.
+const CONTENTS_BYTES_MAX: u64 = 4 << 20;
+
+/// Frames of a backtrace beyond which a file is damaged.
+const FRAMES_MAX: u32 = 1 << 20;
+
+/// A block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::loader::import) struct Block {
+    pub(in crate::loader::import) at_us: u64,
+    pub(in crate::loader::import) address: u64,
+    pub(in crate::loader::import) size: u64,
+    pub(in crate::loader::import) backtrace: u64,
+    pub(in crate::loader::import) thread: u32,
+    pub(in crate::loader::import) is_zeroed: bool,
+}
+
+/// What an event says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::loader::import) enum Event {
+    /// The first one, and again now and then.
+    Header(Header),
+    /// A block begins.
+    Made(Block),
+    /// A block begins in place of another one.
+    Regrown { old: u64, block: Block },
+    /// A block ends.
+    Freed { at_us: u64, address: u64, thread: u32 },
+    /// A file that the recorder took along: `/proc/self/maps`, or an executable.
+    File { path: Vec<u8>, contents: Vec<u8> },
+    /// A backtrace, innermost first; of `kept` frames fewer than the thread's last one.
+    Backtrace { id: u64, thread: Option<u32>, skipped: Option<u32>, addresses: Vec<u64> },
+    /// A mapping came.
+    Mapped(Mapping),
+    /// A mapping went.
+    Unmapped { address: u64 },
+    /// Blocks that were left out of a file that was made smaller.
+    LeftOut { blocks: u64 },
+    /// A part of a file whose names were looked up before.
+    Decoded,
+    /// Something of no use here.
+    Other,
+}
+
+/// Who was recorded, and when.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::loader::import) struct Header {
+    pub(in crate::loader::import) initial_us: u64,
+    pub(in crate::loader::import) at_us: u64,
+    pub(in crate::loader::import) wall_ns: u64,
+    pub(in crate::loader::import) pid: u32,
+    pub(in crate::loader::import) command: Vec<u8>,
+    pub(in crate::loader::import) executable: Vec<u8>,
+}
+
+/// A range of addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::loader::import) struct Mapping {
+    pub(in crate::loader::import) start: u64,
+    pub(in crate::loader::import) end: u64,
+    pub(in crate::loader::import) file_offset: u64,
+    pub(in crate::loader::import) is_executable: bool,
+    pub(in crate::loader::import) path: Vec<u8>,
+}
+
+/// Reads fields.
+struct Fields<R>(R);
+
+impl<R: Read> Fields<R> {
+    fn bytes<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+        let mut bytes = [0; N];
+        self.0.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn u8(&mut self) -> io::Result<u8> {
+        Ok(u8::from_le_bytes(self.bytes()?))
+    }
+
+    fn u32(&mut self) -> io::Result<u32> {
+        Ok(u32::from_le_bytes(self.bytes()?))
+    }
+
+    fn u64(&mut self) -> io::Result<u64> {
+        Ok(u64::from_le_bytes(self.bytes()?))
+    }
+
+    /// As many bytes follow the first as it has leading ones; its other bits are the highest.
+    fn varint(&mut self) -> io::Result<u64> {
+        let first = self.u8()?;
+        let count = first.leading_ones();
+        let mut low = [0; 8];
+        let following = low.get_mut(..count as usize).unwrap_or_default();
+        self.0.read_exact(following)?;
+        let high = u64::from(first) & (0xff >> count.min(8));
+        Ok(high.checked_shl(count * 8).unwrap_or(0) | u64::from_le_bytes(low))
+    }
+
+    fn skip(&mut self, bytes: u64) -> io::Result<()> {
+        let skipped = io::copy(&mut (&mut self.0).take(bytes), &mut io::sink())?;
+        if skipped < bytes { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
+    }
+
+    fn contents(&mut self, bytes: u64) -> io::Result<Vec<u8>> {
+        let mut contents = Vec::new();
+        let kept = bytes.min(CONTENTS_BYTES_MAX);
+        (&mut self.0).take(kept).read_to_end(&mut contents)?;
+        if (contents.len() as u64) < kept {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.skip(bytes - kept)?;
+        Ok(contents)
+    }
+
+    fn text(&mut self) -> io::Result<Vec<u8>> {
+        let bytes = self.u32()?;
+        self.contents(u64::from(bytes))
+    }
+
+    fn addresses(&mut self, width: usize) -> io::Result<Vec<u64>> {
+        let count = self.u32()?;
+        if count > FRAMES_MAX {
+            return Err(io::Error::other(format!("a backtrace of {count} frames")));
+        }
+        (0..count)
+            .map(|_| if width == 4 { self.u32().map(u64::from) } else { self.u64() })
+            .collect()
+    }
+
+    fn block(&mut self, at_us: u64) -> io::Result<Block> {
+        const IS_ZEROED: u32 = 1 << 31;
+        let (address, size, backtrace) = (self.u64()?, self.u64()?, self.u64()?);
+        let (thread, flags) = (self.u32()?, self.u32()?);
+        // Room behind the block, and before it.
+        self.skip(4 + 8)?;
+        let is_zeroed = flags & IS_ZEROED != 0;
+        Ok(Block { at_us, address, size, backtrace, thread, is_zeroed })
+    }
+
+    fn regrown(&mut self) -> io::Result<Event> {
+        let (at_us, old) = (self.u64()?, self.u64()?);
+        Ok(Event::Regrown { old, block: self.block(at_us)? })
+    }
+
+    fn freed(&mut self) -> io::Result<Event> {
+        let (at_us, address) = (self.u64()?, self.u64()?);
+        self.skip(8)?;
+        Ok(Event::Freed { at_us, address, thread: self.u32()? })
+    }
+
+    fn header(&mut self) -> io::Result<Event> {
+        self.skip(16)?;
+        let (initial_us, at_us) = (self.u64()?, self.u64()?);
+        let (seconds, nanos) = (self.u64()?, self.u64()?);
+        let pid = self.u32()?;
+        let (command, executable) = (self.text()?, self.text()?);
+        self.text()?;
+        self.skip(8 + 1)?;
+        let wall_ns = seconds.saturating_mul(1_000_000_000).saturating_add(nanos);
+        Ok(Event::Header(Header { initial_us, at_us, wall_ns, pid, command, executable }))
+    }
+
+    fn partial(&mut self, width: usize) -> io::Result<Event> {
+        let (id, thread, skipped) = (self.u64()?, self.u32()?, self.u32()?);
+        // All ones: nothing of the last one is left.
+        let skipped = (skipped != u32::MAX).then_some(skipped);
+        let addresses = self.addresses(width)?;
+        Ok(Event::Backtrace { id, thread: Some(thread), skipped, addresses })
+    }
+
+    fn whole(&mut self, width: usize) -> io::Result<Event> {
+        let id = self.u64()?;
+        let addresses = self.addresses(width)?;
+        Ok(Event::Backtrace { id, thread: None, skipped: None, addresses })
+    }
+
+    fn mapped(&mut self) -> io::Result<Event> {
+        const IS_EXECUTABLE: u32 = 1 << 2;
+        self.skip(8)?;
+        self.varint()?;
+        let start = self.u64()?;
+        let length = self.varint()?;
+        let file_offset = self.varint()?;
+        self.varint()?;
+        self.skip(4 + 4)?;
+        let flags = self.u32()?;
+        let path_bytes = self.varint()?;
+        let path = self.contents(path_bytes)?;
+        Ok(Event::Mapped(Mapping {
+            start,
+            end: start.saturating_add(length),
+            file_offset,
+            is_executable: flags & IS_EXECUTABLE != 0,
+            path,
+        }))
+    }
+
+    fn unmapped(&mut self) -> io::Result<Event> {
+        self.skip(8)?;
+        self.varint()?;
+        let address = self.u64()?;
+        self.varint()?;
+        for _ in 0..self.varint()? {
+            self.skip(8)?;
+            self.varint()?;
+            self.skip(8)?;
+            self.varint()?;
+            self.skip(4)?;
+        }
+        Ok(Event::Unmapped { address })
+    }
+
+    fn of_no_use(&mut self, kind: u32) -> io::Result<()> {
+        match kind {
+            // A piece of memory.
+            6 => {
+                self.skip(16)?;
+                let bytes = self.u32()?;
+                self.skip(u64::from(bytes))
+            }
+            // A marker; mmap and munmap as they were told once; mallopt; the clock on the wall.
+            7 => self.skip(4),
+            8 => self.skip(5 * 8 + 4 * 4 + 8),
+            9 => self.skip(4 * 8 + 4),
+            10 => self.skip(2 * 8 + 4 * 4),
+            11 => {
+                let bytes = self.u32()?;
+                self.skip(u64::from(bytes))
+            }
+            12 => self.skip(3 * 8),
+            // How much of a mapping is in use.
+            26 => {
+                self.skip(8)?;
+                self.varint()?;
+                self.skip(8)?;
+                (0..7).try_for_each(|_| self.varint().map(drop))
+            }
+            // mmap.
+            _ => {
+                self.varint()?;
+                self.skip(8)?;
+                self.varint()?;
+                self.varint()?;
+                self.skip(3 * 4)?;
+                self.varint()?;
+                self.skip(8)?;
+                self.varint()?;
+                self.skip(4)
+            }
+        }
+    }
+}
+
+impl Event {
+    /// The next event.
+    ///
+    /// # Errors
+    /// The reader's own, `UnexpectedEof` inside an event, and what can't be one.
+    pub(in crate::loader::import) fn read(input: impl Read) -> io::Result<Self> {
+        let mut fields = Fields(input);
+        let kind = fields.u32()?;
+        match kind {
+            0 => fields.header(),
+            1 => {
+                let at_us = fields.u64()?;
+                fields.block(at_us).map(Self::Made)
+            }
+            2 => fields.regrown(),
+            3 => fields.freed(),
+            4 | 23 => {
+                fields.skip(8)?;
+                let path = fields.text()?;
+                let bytes = if kind == 4 { u64::from(fields.u32()?) } else { fields.u64()? };
+                Ok(Self::File { path, contents: fields.contents(bytes)? })
+            }
+            5 => fields.whole(8),
+            13 => fields.partial(8),
+            14..=16 => Ok(Self::Decoded),
+            17 => {
+                fields.skip(3 * 8)?;
+                let blocks = fields.u64()?;
+                fields.skip(3 * 8)?;
+                Ok(Self::LeftOut { blocks })
+            }
+            18 => fields.partial(4),
+            19 => fields.whole(4),
+            // With an id of the block, which its address and the order of events make needless.
+            20 => {
+                fields.skip(16)?;
+                let at_us = fields.u64()?;
+                fields.block(at_us).map(Self::Made)
+            }
+            21 => {
+                fields.skip(16)?;
+                fields.regrown()
+            }
+            22 => {
+                fields.skip(16)?;
+                fields.freed()
+            }
+            24 => fields.mapped(),
+            25 => fields.unmapped(),
+            6..=12 | 26 | 27 => fields.of_no_use(kind).map(|()| Self::Other),
+            _ => Err(io::Error::other(format!("an event of unknown kind {kind}"))),
+        }
+    }
+}
