@@ -58,8 +58,9 @@ fn the_index_names_every_document() {
 #[test]
 fn links_lead_to_files_that_are_there() {
     let mut checked = 0;
-    for document in documents() {
-        for link in links(&fs::read_to_string(&document).unwrap()) {
+    // A changelog speaks of what was there at its time.
+    for document in documents().iter().filter(|path| !path.ends_with("CHANGELOG.md")) {
+        for link in links(&fs::read_to_string(document).unwrap()) {
             let path = link.split('#').next().unwrap();
             if path.is_empty() || path.contains("://") {
                 continue;
