@@ -9,6 +9,7 @@ mod cli_load;
 mod cli_check;
 mod export;
 mod export_json;
+mod export_memory;
 mod export_names;
 mod export_tables;
 #[cfg(feature = "parquet")]
