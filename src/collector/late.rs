@@ -59,3 +59,10 @@ pub(in crate::collector) fn take() -> Option<LateModule> {
 pub(in crate::collector) fn answered() {
     crate::collector::sys::futex_signal(&ANSWERS);
 }
+
+/// In a forked child: who left the request is not here.
+pub(in crate::collector) fn forked() {
+    // SAFETY: the child has one thread, which forked and so was not in here.
+    unsafe { REQUEST.forked() };
+    let _ = take();
+}

@@ -45,6 +45,8 @@ mod registry;
 mod late;
 #[cfg(walks_with_framehop)]
 mod unwind;
+#[cfg(walks_with_framehop)]
+mod aside;
 mod modules;
 #[cfg(rheaper_testing)]
 pub mod testing;

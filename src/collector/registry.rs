@@ -26,6 +26,16 @@ fn known() -> MutexGuard<'static, Vec<Known>> {
     KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What [`hold`] answers: nobody else reads or changes the list while it lives.
+pub(in crate::collector) struct KnownGuard {
+    _guard: MutexGuard<'static, Vec<Known>>,
+}
+
+/// Takes the list's lock across a fork. It is held for microseconds by others.
+pub(in crate::collector) fn hold() -> KnownGuard {
+    KnownGuard { _guard: known() }
+}
+
 /// Learns what is loaded now. Called while enabling; takes the loader's lock.
 pub(in crate::collector) fn refresh(now: Ticks) -> Vec<Module> {
     let loaded = modules::list();

@@ -9,6 +9,7 @@
 //!   lets the flusher write the rest: what was recorded before the call is in the file.
 //! - A forked child records nothing: it has no flusher.
 
+use std::cell::UnsafeCell;
 use std::ffi::c_void;
 use std::fs::File;
 use std::io::{self, Write};
@@ -23,8 +24,9 @@ use crate::collector::file;
 use crate::collector::flusher::{Ended, Flusher, STOP};
 use crate::collector::limits::{self, Limits};
 use crate::collector::options::TrackerConfig;
+use crate::collector::registry::{self, KnownGuard};
 use crate::collector::tracker::{self, HAS_BARRIER, Ignored, SESSION};
-use crate::collector::{marks, modules, nodes, registry, scopes, signal, sys};
+use crate::collector::{marks, modules, nodes, scopes, signal, sys};
 use crate::recording::{ClockPair, Counter, Header};
 
 /// A thread that was stopped inside the recorder (a debugger, a descheduled core) is waited for
@@ -264,9 +266,10 @@ fn prepare() -> Result<(), Error> {
     OWNER.store(sys::process_id(), Ordering::SeqCst);
     HAS_BARRIER.store(sys::register_memory_barrier(), Ordering::Relaxed);
     if !HAS_HANDLERS.swap(true, Ordering::Relaxed) {
-        // SAFETY: the first handler stores to one atomic, the second does what ends a recording.
+        // SAFETY: the first three take and give back two locks, and put what other threads had in
+        // hand in order; the last does what ends a recording.
         unsafe {
-            libc::pthread_atfork(None, None, Some(forked_child));
+            libc::pthread_atfork(Some(forking), Some(forked), Some(forked_child));
             libc::atexit(exiting);
         }
     }
@@ -277,8 +280,47 @@ fn prepare() -> Result<(), Error> {
     Ok(())
 }
 
+/// The locks that a fork holds, so that no other thread has them in the child, for ever.
+struct AcrossFork(UnsafeCell<Option<(Option<MutexGuard<'static, Option<Running>>>, KnownGuard)>>);
+
+// SAFETY: only the handlers below touch it, and libc runs them one fork at a time, all on the
+// forking thread, which is also the child's only one.
+unsafe impl Sync for AcrossFork {}
+
+static ACROSS_FORK: AcrossFork = AcrossFork(UnsafeCell::new(None));
+
+/// Tries for the session's lock so often, a millisecond apart: who ends a recording on a slow
+/// disk holds it for long, and a fork is not to wait for that.
+const FORK_TRIES: u32 = 20;
+
+unsafe extern "C" fn forking() {
+    let mut running = RUNNING.try_lock();
+    for _ in 1..FORK_TRIES {
+        if running.is_ok() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+        running = RUNNING.try_lock();
+    }
+    let held = (running.ok(), registry::hold());
+    // SAFETY: as said at `AcrossFork`.
+    unsafe { *ACROSS_FORK.0.get() = Some(held) };
+}
+
+unsafe extern "C" fn forked() {
+    // SAFETY: as said at `AcrossFork`.
+    drop(unsafe { (*ACROSS_FORK.0.get()).take() });
+}
+
 unsafe extern "C" fn forked_child() {
     SESSION.store(0, Ordering::Relaxed);
+    tracker::forked();
+    #[cfg(walks_with_framehop)]
+    crate::collector::late::forked();
+    #[cfg(walks_with_framehop)]
+    crate::collector::unwind::forked();
+    // SAFETY: as said at `AcrossFork`.
+    drop(unsafe { (*ACROSS_FORK.0.get()).take() });
 }
 
 /// A program that ends without a word has its recording written to the end all the same.

@@ -42,6 +42,14 @@ impl<T> SpinLock<T> {
         None
     }
 
+    /// Frees the lock in a forked child, where whoever held it is not.
+    ///
+    /// # Safety
+    /// There is one thread, and it does not hold the lock.
+    pub(in crate::collector) unsafe fn forked(&self) {
+        self.taken.store(false, Ordering::Relaxed);
+    }
+
     fn take(&self) -> bool {
         !self.taken.load(Ordering::Relaxed)
             && self

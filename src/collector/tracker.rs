@@ -724,6 +724,18 @@ pub(in crate::collector) fn take_pending(into: &mut [Option<PendingThread>]) -> 
     len
 }
 
+/// In a forked child: the threads that were recording are not here, so nobody waits for them or
+/// asks for their names. Their trackers stay taken.
+pub(in crate::collector) fn forked() {
+    // SAFETY: the child has one thread, which forked and so does not hold the lock.
+    unsafe { POOL.forked() };
+    let own = SLOT.get();
+    for tracker in all().filter(|tracker| !ptr::eq(*tracker, own)) {
+        tracker.busy.store(false, Ordering::Relaxed);
+        tracker.os_thread.store(0, Ordering::Relaxed);
+    }
+}
+
 /// Makes the key whose destructor runs when a thread ends. Called while enabling.
 pub(in crate::collector) fn prepare_exit() -> bool {
     if EXIT_KEY.load(Ordering::Acquire) != 0 {

@@ -20,6 +20,7 @@ use framehop::{
     x86_64::{CacheX86_64, UnwindRegsX86_64, UnwinderX86_64},
 };
 
+use crate::collector::aside;
 use crate::collector::modules::{self, Identity, LateModule, Lifetime, Module};
 use crate::collector::sync::SpinLock;
 use crate::recording::{Address, ModuleId};
@@ -120,6 +121,7 @@ static DERIVER: SpinLock<Option<Deriver>> = SpinLock::new(None);
 
 /// Makes the process's deriver know `modules`. Allocates: for the enabling thread.
 pub(in crate::collector) fn prepare(modules: &[Module]) {
+    aside::prepare();
     let mut unwinder = Unwinder::new();
     let mut fixed = Vec::new();
     for module in modules.iter().filter(|module| module.lifetime == Lifetime::Fixed) {
@@ -180,7 +182,9 @@ pub(in crate::collector) fn derive(pc: u64, is_return_address: bool) -> Rule {
     };
     match place.as_mut() {
         Some(deriver) if deriver.is_fixed(key) => {
-            probe(&deriver.unwinder, &mut deriver.cache, address)
+            let mut rule = Rule::special(key, RuleKind::Unknown);
+            aside::run(&mut || rule = probe(&deriver.unwinder, &mut deriver.cache, address));
+            rule
         }
         Some(_) => Rule::special(key, RuleKind::Late),
         None => Rule::special(key, RuleKind::Unknown),
@@ -231,11 +235,22 @@ pub(in crate::collector) fn step_exactly(
     };
     let mut regs = UnwindRegsX86_64::new(registers.pc, registers.sp, registers.fp);
     let mut read = read;
-    match deriver.unwinder.unwind_frame(address, &mut regs, &mut deriver.cache, &mut read) {
+    let mut caller = Ok(None);
+    aside::run(&mut || {
+        caller = deriver.unwinder.unwind_frame(address, &mut regs, &mut deriver.cache, &mut read);
+    });
+    match caller {
         Ok(Some(pc)) => Step::Caller(Registers { pc, sp: regs.sp(), fp: regs.bp() }),
         Ok(None) => Step::End,
         Err(_) => Step::Failed,
     }
+}
+
+/// In a forked child: who was deriving is not here.
+pub(in crate::collector) fn forked() {
+    // SAFETY: the child has one thread, which forked and so does not hold the lock.
+    unsafe { DERIVER.forked() };
+    aside::forked();
 }
 
 impl Deriver {

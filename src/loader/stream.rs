@@ -221,7 +221,8 @@ impl Stream {
     fn skip_to(&mut self, place: Option<usize>) {
         let end = self.chunks.front().map_or(0, |chunk| chunk.bytes.len());
         let place = place.unwrap_or(end).min(end);
-        self.losses.bytes += place.saturating_sub(self.at) as u64;
+        let left_out = place.saturating_sub(self.at) as u64;
+        self.losses.bytes = self.losses.bytes.saturating_add(left_out);
         self.at = place;
     }
 

@@ -50,6 +50,7 @@ mod doors;
 mod mutants;
 mod witness;
 mod disks;
+mod hardships;
 mod recorder;
 mod recorder_context;
 mod tidy;

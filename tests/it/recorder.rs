@@ -14,7 +14,7 @@ const TESTING: Variant = Variant {
     folder: "release",
 };
 const TESTING_DEBUG: Variant = Variant { arguments: &[], folder: "debug", ..TESTING };
-const TESTING_FRAME_POINTERS: Variant = Variant {
+pub(crate) const TESTING_FRAME_POINTERS: Variant = Variant {
     name: "testing-fp",
     rustflags: "--cfg rheaper_testing -C force-frame-pointers=yes",
     ..TESTING

@@ -19,11 +19,16 @@ pub fn record_quietly(depth: usize) -> PathBuf {
 
 /// The same, where the test may have seen to it that it fails.
 pub fn try_record(depth: usize) -> Result<PathBuf, rheaper::Error> {
-    rheaper::enable_tracking(rheaper::TrackerConfig {
+    rheaper::enable_tracking(config(depth))
+}
+
+/// What the scenes ask for where they want nothing special.
+pub fn config(depth: usize) -> rheaper::TrackerConfig {
+    rheaper::TrackerConfig {
         max_stack_depth: depth,
         max_trackers: 256,
         tracker_event_buffer_size: 16_384,
         sample_rate: 1.0,
         profile_dir: std::env::var_os("RECORD_INTO").map_or_else(std::env::temp_dir, PathBuf::from),
-    })
+    }
 }

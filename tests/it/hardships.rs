@@ -1,0 +1,392 @@
+//! What processes go through, and the recorder with them: nothing hangs, nothing breaks, and what
+//! is not recorded is counted.
+//!
+//! The programs make blocks of 777 bytes and say how many; each is in the recording or in a
+//! counter of losses.
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use rheaper::loader::{Ending, LoadOptions, Summary, load};
+use rusqlite::Connection;
+
+use crate::programs::{RELEASE, Variant, build, finish, lines, scaled};
+
+/// For the longest scene at full scale.
+const DEADLINE: Duration = Duration::from_secs(900);
+
+/// A scene's lines, played in a directory of its own.
+struct Scene {
+    directory: tempfile::TempDir,
+    output: Output,
+}
+
+impl Scene {
+    fn play(program: &str, words: &[&str]) -> Self {
+        Self::play_as(program, RELEASE, words)
+    }
+
+    fn play_as(program: &str, variant: Variant, words: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut command = Command::new(build("programs", program, variant));
+        command.args(words).env("RECORD_INTO", directory.path()).current_dir(directory.path());
+        let output = finish(command, DEADLINE);
+        Self { directory, output }
+    }
+
+    fn lines(&self) -> Vec<String> {
+        lines(&self.output)
+    }
+
+    /// The numbers of a line.
+    fn numbers(&self, line: usize) -> Vec<i64> {
+        let lines = self.lines();
+        lines[line].split(' ').map(|number| number.parse().unwrap()).collect()
+    }
+
+    fn recording(&self) -> PathBuf {
+        PathBuf::from(&self.lines()[0])
+    }
+
+    fn load(&self, recording: &Path) -> Loaded {
+        Loaded::of(recording, self.directory.path())
+    }
+}
+
+struct Loaded {
+    summary: Summary,
+    connection: Connection,
+}
+
+impl Loaded {
+    fn of(recording: &Path, directory: &Path) -> Self {
+        let database = directory.join("loaded.db");
+        let _ = fs::remove_file(&database);
+        let summary = load(recording, &database, &LoadOptions::default(), &mut ()).unwrap();
+        Self { summary, connection: Connection::open(&database).unwrap() }
+    }
+
+    fn one(&self, sql: &str) -> i64 {
+        self.connection.query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+
+    fn marked(&self) -> i64 {
+        self.one("SELECT count(*) FROM allocations WHERE size = 777")
+    }
+
+    fn live(&self) -> i64 {
+        self.one("SELECT count(*) FROM allocations WHERE size = 777 AND dealloc_after IS NULL")
+    }
+
+    /// Events that are not in the recording and that the recording says so of.
+    fn dropped(&self) -> i64 {
+        self.one("SELECT coalesce(sum(count), 0) FROM losses WHERE name LIKE 'dropped%'")
+    }
+
+    /// Each block is there, or in the counters; none is there that never was.
+    fn has_all(&self, made: i64) {
+        let (marked, dropped) = (self.marked(), self.dropped());
+        assert!(marked <= made, "{marked} of {made}");
+        assert!(marked + dropped >= made, "{marked} of {made}, {dropped} dropped");
+        assert!(self.live() <= dropped, "{} live, {dropped} dropped", self.live());
+        let mixed = "SELECT count(*) FROM allocations WHERE dealloc_after < alloc_after";
+        assert_eq!(self.one(mixed), 0);
+    }
+}
+
+/// Plays a scene whose first line is the recording and whose second begins with how many blocks
+/// it made.
+fn check(program: &str, words: &[&str]) -> (Scene, Loaded) {
+    let scene = Scene::play(program, words);
+    let loaded = scene.load(&scene.recording());
+    assert_eq!(loaded.summary.ending, Ending::Sealed, "{words:?}");
+    loaded.has_all(scene.numbers(1)[0]);
+    (scene, loaded)
+}
+
+fn times(count: u64) -> String {
+    scaled(count).to_string()
+}
+
+#[test]
+fn forks_that_allocate_before_they_exec_are_no_part_of_the_recording() {
+    let (_, loaded) = check("processes", &["forks", &times(50)]);
+    assert_eq!(loaded.dropped(), 0);
+}
+
+#[test]
+fn forked_children_live_on_and_record_themselves() {
+    let scene = Scene::play("processes", &["preforks", &times(10)]);
+    let told = scene.lines();
+    let (children, made) = (&told[1..told.len() - 1], scene.numbers(told.len() - 1)[0]);
+    assert_eq!(children.len() as i64, made);
+    for child in children {
+        let loaded = scene.load(Path::new(child));
+        assert_eq!(loaded.summary.ending, Ending::Sealed);
+        assert_eq!(loaded.marked(), 1_001, "{child}");
+    }
+    // The parent's has hundreds of thousands of events a child: its summary is enough.
+    let parent = rheaper::loader::info(&scene.recording()).unwrap();
+    assert_eq!(parent.damaged_places, 0);
+}
+
+#[test]
+fn children_that_share_the_memory_do_no_harm() {
+    let scene = Scene::play("processes", &["shared", &times(20)]);
+    let loaded = scene.load(&scene.recording());
+    // Their blocks come out of the one heap that is being recorded.
+    let (own, theirs) = (scene.numbers(1)[0], 50 * scaled(20) as i64);
+    assert!(loaded.marked() + loaded.dropped() >= own, "{} of {own}", loaded.marked());
+    assert!(loaded.marked() <= own + theirs);
+}
+
+#[test]
+fn a_program_that_becomes_itself_has_a_recording_each_time() {
+    let scene = Scene::play("processes", &["again", "20"]);
+    let told = scene.lines();
+    assert_eq!(told.len(), 21);
+    let mut open = Vec::new();
+    for (line, marked) in told.iter().zip((1..=21).rev()) {
+        let (path, descriptors) = line.split_once(' ').unwrap();
+        open.push(descriptors.to_owned());
+        let loaded = scene.load(Path::new(path));
+        // `exec` ends the recording like a kill: the last flush may be 25 ms old.
+        assert!(loaded.marked() <= marked, "{path}");
+    }
+    open.dedup();
+    assert_eq!(open.len(), 1, "descriptors survive exec: {open:?}");
+}
+
+#[test]
+fn a_daemon_s_parent_has_its_recording() {
+    let scene = Scene::play("processes", &["daemonise"]);
+    let loaded = scene.load(&scene.recording());
+    assert_eq!((loaded.marked(), loaded.summary.ending), (21, Ending::Sealed));
+}
+
+#[test]
+fn handlers_may_allocate_at_any_instruction() {
+    let (scene, loaded) = check("processes", &["handler", &times(600)]);
+    let handled = scene.numbers(1)[1];
+    assert!(handled > 100, "{handled} signals");
+    // A handler's blocks are recorded, unless it interrupted the recorder itself.
+    let theirs = loaded.one("SELECT count(*) FROM allocations WHERE size = 333");
+    assert!(theirs <= handled && theirs + loaded.dropped() >= handled, "{theirs} of {handled}");
+}
+
+#[test]
+fn another_unwinder_may_interrupt_ours() {
+    let (scene, loaded) = check("processes", &["walker", &times(600)]);
+    assert!(scene.numbers(1)[1] > 0);
+    assert_eq!(loaded.dropped(), 0);
+}
+
+#[test]
+fn libraries_come_and_go() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = directory.path().join("source.c");
+    fs::write(
+        &source,
+        "#include <stdlib.h>\n\
+         __attribute__((constructor)) static void begin(void) {\n\
+             void (*f)(void) = (void (*)(void))atol(getenv(\"CALL_BACK\")); f(); }\n\
+         void twice(void (*f)(void)) { f(); f(); }\n",
+    )
+    .unwrap();
+    let libraries = ["first.so", "second.so"].map(|name| directory.path().join(name));
+    for library in &libraries {
+        let mut compiler = Command::new("cc");
+        compiler.args(["-O1", "-shared", "-fPIC", "-Wl,--build-id", "-o"]).arg(library);
+        assert!(compiler.arg(&source).status().unwrap().success());
+    }
+    let [first, second] = libraries.map(|path| path.to_str().unwrap().to_owned());
+    let scene = Scene::play("processes", &["libraries", &times(600), &first, &second]);
+    let [made, loads] = scene.numbers(1)[..] else { panic!("two numbers") };
+    assert_eq!(made, loads * 3);
+    // Two threads allocate as fast as they can meanwhile: the summary says that all is whole.
+    let summary = rheaper::loader::rehearse(&scene.recording(), &mut ()).unwrap();
+    assert_eq!(summary.ending, Ending::Sealed);
+    assert!(summary.events as i64 > made);
+}
+
+#[test]
+fn caught_panics_leave_nothing() {
+    let (_, loaded) = check("processes", &["panics", &times(1_000)]);
+    assert_eq!((loaded.live(), loaded.dropped()), (0, 0));
+    let left = "SELECT count(*) FROM allocations WHERE dealloc_after IS NULL";
+    assert!(loaded.one(left) < 20, "the live set comes back to its base");
+}
+
+#[test]
+fn frame_pointers_may_hold_anything_and_stacks_may_lie_anywhere() {
+    for variant in [RELEASE, crate::recorder::TESTING_FRAME_POINTERS] {
+        let scene = Scene::play_as("processes", variant, &["wild"]);
+        let loaded = scene.load(&scene.recording());
+        loaded.has_all(scene.numbers(1)[0]);
+        assert_eq!(loaded.dropped(), 0);
+    }
+}
+
+#[test]
+fn a_recursion_of_a_hundred_thousand_frames_is_cut_and_says_so() {
+    let (_, loaded) = check("processes", &["deep", "100000"]);
+    let cut = "SELECT count(*) FROM sites WHERE stack = 'truncated' AND depth >= 200";
+    assert!(loaded.one(cut) > 0);
+}
+
+#[test]
+fn every_way_out_leaves_what_was_flushed() {
+    for round in 0..scaled(1).min(20) {
+        for (how, ending) in [
+            ("return", Ending::Sealed),
+            ("exit", Ending::Sealed),
+            ("panic", Ending::Sealed),
+            ("_exit", Ending::CutOff),
+            ("abort", Ending::CutOff),
+            ("segv", Ending::CutOff),
+            ("terminate", Ending::CutOff),
+            ("kill", Ending::CutOff),
+            ("memory", Ending::CutOff),
+        ] {
+            let scene = Scene::play("processes", &["exits", how]);
+            let path = String::from_utf8_lossy(&scene.output.stdout).trim().to_owned();
+            let loaded = scene.load(Path::new(&path));
+            assert_eq!((loaded.marked(), loaded.summary.ending), (50, ending), "{round} {how}");
+        }
+    }
+}
+
+#[test]
+fn a_stopped_process_goes_on_recording() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::new(build("programs", "processes", RELEASE));
+    command.args(["steady", "700"]).env("RECORD_INTO", directory.path());
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let signal = |number| {
+        // SAFETY: the child is ours and is waited for below.
+        unsafe { libc::kill(child.id().cast_signed(), number) };
+    };
+    std::thread::sleep(Duration::from_millis(150));
+    signal(libc::SIGSTOP);
+    std::thread::sleep(Duration::from_millis(400));
+    signal(libc::SIGCONT);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.signal(), None);
+    let told = lines(&output);
+    let loaded = Loaded::of(Path::new(&told[0]), directory.path());
+    loaded.has_all(told[1].parse().unwrap());
+    assert_eq!(loaded.dropped(), 0);
+}
+
+#[test]
+fn short_threads_cost_neither_memory_nor_descriptors() {
+    let count = scaled(1_000) as i64;
+    let scene = Scene::play("threads", &["short", &count.to_string()]);
+    let [grown_kib, opened, plain_ns, recorded_ns, made] = scene.numbers(1)[..] else {
+        panic!("five numbers")
+    };
+    println!("{count} threads: {grown_kib} KiB, {plain_ns} ns plain, {recorded_ns} ns recorded");
+    assert!(grown_kib < 8 << 10, "{grown_kib} KiB");
+    assert_eq!(opened, 0);
+    let loaded = scene.load(&scene.recording());
+    loaded.has_all(made);
+    assert_eq!(loaded.dropped(), 0);
+    // The main thread, and each one under a number of its own.
+    let threads = loaded.one("SELECT count(DISTINCT alloc_thread) FROM allocations");
+    assert_eq!(threads, 1 + count / 10 + count);
+}
+
+#[test]
+fn recording_takes_little_of_a_thread_s_stack() {
+    // How much of 64 KiB a program may use up before its last allocations.
+    let most = |how: &str| {
+        let (mut fits, mut fails) = (0, 64 << 10);
+        while fails - fits > 256 {
+            let middle = (fits + fails) / 2;
+            let scene = Scene::play("threads", &["deep", &middle.to_string(), how]);
+            if scene.output.status.success() { fits = middle } else { fails = middle }
+        }
+        fits
+    };
+    let (plain, recorded) = (most("plain"), most("recorded"));
+    println!("{plain} bytes plain, {recorded} recorded");
+    assert!(plain > 32 << 10);
+    assert!(plain - recorded <= 4 << 10, "{plain} bytes plain, {recorded} recorded");
+}
+
+#[test]
+fn hundreds_of_threads_at_once_on_the_smallest_stacks() {
+    let (_, loaded) = check("threads", &["many", &scaled(400).min(5_000).to_string()]);
+    assert_eq!(loaded.dropped(), 0);
+}
+
+#[test]
+fn recordings_begin_and_end_while_eight_threads_allocate() {
+    let scene = Scene::play("threads", &["toggles", &times(100)]);
+    let told = scene.lines();
+    let recordings = &told[..told.len() - 1];
+    assert!(recordings.len() >= 9, "{recordings:?}");
+    for recording in recordings {
+        let loaded = scene.load(Path::new(recording));
+        assert_eq!(loaded.summary.ending, Ending::Sealed);
+        assert_eq!(loaded.dropped(), 0);
+        assert!(loaded.marked() > 0);
+        let mixed = "SELECT count(*) FROM allocations WHERE dealloc_after < alloc_after";
+        assert_eq!(loaded.one(mixed), 0);
+        // What each thread keeps alive was made by itself.
+        let most = "SELECT coalesce(max(n), 0) FROM (SELECT count(*) AS n FROM allocations
+                    WHERE size = 777 AND dealloc_after IS NULL GROUP BY alloc_thread)";
+        assert!(loaded.one(most) <= 21, "{}", loaded.one(most));
+    }
+    let [_, grown_kib, opened] = scene.numbers(told.len() - 1)[..] else { panic!("three") };
+    assert!(grown_kib < 8 << 10, "{grown_kib} KiB in the second half");
+    assert_eq!(opened, 0);
+}
+
+#[test]
+fn one_of_eight_begins() {
+    assert_eq!(Scene::play("threads", &["race", &times(50)]).numbers(0), [scaled(50) as i64]);
+}
+
+#[test]
+fn destructors_of_threads_are_recorded_or_counted() {
+    check("threads", &["destructors", &times(100)]);
+}
+
+#[test]
+fn signals_of_the_program_go_to_the_program() {
+    let (scene, _) = check("threads", &["signals", "200"]);
+    assert_eq!(scene.numbers(1)[1], 200);
+}
+
+#[test]
+fn before_main_and_after_it() {
+    let scene = Scene::play("threads", &["outside-main"]);
+    let loaded = scene.load(&scene.recording());
+    assert_eq!((loaded.marked(), loaded.live()), (11, 0));
+    // The constructor's block was made before the recording.
+    assert!(loaded.one("SELECT count FROM losses WHERE name = 'unknown_frees'") > 0);
+}
+
+#[test]
+fn main_may_return_while_threads_allocate() {
+    for _ in 0..scaled(5) {
+        let scene = Scene::play("threads", &["leave"]);
+        let loaded = scene.load(&scene.recording());
+        assert!(loaded.marked() + loaded.dropped() >= 1_000, "{}", loaded.marked());
+    }
+}
+
+#[test]
+fn threads_may_have_any_name() {
+    let (_, loaded) = check("threads", &["names"]);
+    assert_eq!(loaded.one("SELECT count(*) FROM threads WHERE name = 'twin'"), 2);
+    let mut query = loaded.connection.prepare("SELECT name FROM threads").unwrap();
+    let names = query.query_map([], |row| row.get::<_, Option<String>>(0)).unwrap();
+    for name in names.filter_map(Result::unwrap) {
+        assert_eq!(rheaper::database::clean::line(&name), name);
+    }
+}
