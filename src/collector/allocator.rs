@@ -60,9 +60,12 @@ impl<A: GlobalAlloc> Allocator<A> {
 
     #[inline(never)]
     unsafe fn dealloc_recorded(&self, block: *mut u8, layout: Layout) {
+        #[cfg(not(rheaper_without = "free stamped first"))]
         record::freeing(block.addr());
         // SAFETY: the caller owes `dealloc`'s contract.
         unsafe { self.inner.dealloc(block, layout) }
+        #[cfg(rheaper_without = "free stamped first")]
+        record::freeing(block.addr());
     }
 
     #[inline(never)]

@@ -26,8 +26,11 @@ pub(in crate::collector) fn create(directory: &Path, unix_s: u64) -> io::Result<
             if number == 1 { format!("rip-{unix_s}") } else { format!("rip-{unix_s}-{number}") };
         let path = directory.join(name);
         let mut options = OpenOptions::new();
-        options.write(true).create_new(true).mode(0o600);
+        let mode = if cfg!(rheaper_without = "file mode") { 0o644 } else { 0o600 };
+        options.write(true).create_new(true).mode(mode);
         options.custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC);
+        #[cfg(rheaper_without = "exclusive creation")]
+        options.create_new(false).create(true).custom_flags(libc::O_CLOEXEC);
         match options.open(&path) {
             Ok(file) => return Ok((path, above_standard_streams(file)?)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}

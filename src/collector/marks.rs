@@ -103,3 +103,9 @@ pub(in crate::collector) fn forget() {
         queue.len = 0;
     }
 }
+
+/// In a forked child: who held the lock is not here.
+pub(in crate::collector) fn forked() {
+    // SAFETY: the child has one thread, which forked and so does not hold the lock.
+    unsafe { QUEUE.forked() };
+}

@@ -136,7 +136,9 @@ impl Region {
     /// Begins the stream of a new recording at the present position.
     pub(in crate::collector) fn begin(&mut self, shared: &Shared) {
         // A forked child has bytes here that its parent's flusher reads, and not its own.
-        shared.tail.store(shared.head(), Ordering::Release);
+        if !cfg!(rheaper_without = "own bytes") {
+            shared.tail.store(shared.head(), Ordering::Release);
+        }
         shared.base.store(shared.head(), Ordering::Relaxed);
         self.limit = 0;
     }

@@ -124,3 +124,9 @@ fn add(parent: ScopeId, label: Label) -> Option<ScopeId> {
     place.store(scope.0, Ordering::Release);
     Some(scope)
 }
+
+/// In a forked child: who held the lock is not here.
+pub(in crate::collector) fn forked() {
+    // SAFETY: the child has one thread, which forked and so does not hold the lock.
+    unsafe { GROWING.forked() };
+}

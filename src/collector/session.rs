@@ -111,7 +111,9 @@ enum Starter {
 fn enable(config: TrackerConfig, starter: Starter) -> Result<(u32, PathBuf), Error> {
     let mut running = running();
     // A forked child inherits the parent's state, but not its flusher.
-    if running.as_ref().is_some_and(|running| running.process == sys::process_id()) {
+    if running.as_ref().is_some_and(|running| {
+        running.process == sys::process_id() || cfg!(rheaper_without = "pid check")
+    }) {
         return Err(Error::AlreadyEnabled);
     }
     if starter == Starter::Control && EXITING.load(Ordering::SeqCst) == sys::process_id() {
@@ -315,6 +317,8 @@ unsafe extern "C" fn forked() {
 unsafe extern "C" fn forked_child() {
     SESSION.store(0, Ordering::Relaxed);
     tracker::forked();
+    marks::forked();
+    scopes::forked();
     #[cfg(walks_with_framehop)]
     crate::collector::late::forked();
     #[cfg(walks_with_framehop)]

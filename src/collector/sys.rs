@@ -18,6 +18,9 @@ impl PreservedErrno {
 
 impl Drop for PreservedErrno {
     fn drop(&mut self) {
+        if cfg!(rheaper_without = "errno") {
+            return;
+        }
         // SAFETY: libc hands out a valid pointer to this thread's `errno`.
         unsafe { *libc::__errno_location() = self.0 }
     }
@@ -217,6 +220,9 @@ pub(in crate::collector) fn read_memory(address: u64, into: &mut [u8]) -> usize 
 /// Does what may write beyond the process's limit of file sizes: that is then an error, and not a
 /// signal that ends the program.
 pub(in crate::collector) fn without_size_signal<T>(write: impl FnOnce() -> T) -> T {
+    if cfg!(rheaper_without = "size signal") {
+        return write();
+    }
     let mut only = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
     let mut before = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
     // SAFETY: both sets are initialised by the first and third call before they are read.
@@ -281,7 +287,9 @@ pub(in crate::collector) fn spawn(
     let mut thread = 0;
     // SAFETY: both sets are written before they are read; the new thread inherits the full mask.
     let refused = unsafe {
-        libc::sigfillset(all.as_mut_ptr());
+        if !cfg!(rheaper_without = "signals blocked") {
+            libc::sigfillset(all.as_mut_ptr());
+        }
         libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
         let refused = libc::pthread_create(&raw mut thread, ptr::null(), start, argument);
         libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut());

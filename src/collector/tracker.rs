@@ -181,7 +181,7 @@ pub(in crate::collector) fn enter() -> Option<Entered> {
 
 #[inline(always)]
 fn enter_tracker(tracker: &'static Tracker) -> Option<Entered> {
-    if tracker.busy.load(Ordering::Relaxed) {
+    if tracker.busy.load(Ordering::Relaxed) && !cfg!(rheaper_without = "busy flag") {
         // A signal handler, or the recorder itself.
         tracker.tallies.reentrant.add(1);
         return None;
@@ -645,7 +645,7 @@ impl Pool {
             return Some(tracker);
         }
         let created = CREATED.load(Ordering::Relaxed);
-        if created >= limits::get().trackers_max {
+        if created >= limits::get().trackers_max && !cfg!(rheaper_without = "trackers at most") {
             return None;
         }
         let tracker = Tracker::create(created)?;
@@ -772,7 +772,7 @@ unsafe extern "C" fn thread_ended(value: *mut libc::c_void) {
     // SAFETY: as above.
     let local = unsafe { &mut *tracker.local.get() };
     // Other destructors may still allocate: stay until the last round.
-    if local.exit_rounds < EXIT_ROUNDS {
+    if local.exit_rounds < EXIT_ROUNDS && !cfg!(rheaper_without = "exit rounds") {
         local.exit_rounds = local.exit_rounds.wrapping_add(1);
         arm_exit(tracker);
         SLOT.set(ptr::from_ref(tracker).cast_mut());

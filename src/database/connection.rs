@@ -166,11 +166,15 @@ fn open(path: &Path, options: &OpenOptions) -> Result<Database, OpenProblem> {
     check_tables(&connection)?;
     let heed = watch.clone();
     connection
-        .progress_handler(STEPS, Some(move || heed.asked()))
+        .progress_handler(STEPS, Some(move || heed.asked() && !cfg!(rheaper_without = "deadline")))
         .map_err(|error| damaged(&error))?;
     connection
         .authorizer(Some(|context: AuthContext<'_>| {
-            if allows(&context.action) { Authorization::Allow } else { Authorization::Deny }
+            if allows(&context.action) || cfg!(rheaper_without = "authorizer") {
+                Authorization::Allow
+            } else {
+                Authorization::Deny
+            }
         }))
         .map_err(|error| damaged(&error))?;
     Ok(Database { connection, watch, path: path.to_owned() })
@@ -185,7 +189,9 @@ fn configure(connection: &Connection, options: &OpenOptions) -> rusqlite::Result
     // A mistyped "name" would silently be a string, as it still is in sqlite3 before 3.41.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
     connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
-    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, VALUE_MAX_BYTES)?;
+    if !cfg!(rheaper_without = "length limit") {
+        connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, VALUE_MAX_BYTES)?;
+    }
     connection.set_limit(Limit::SQLITE_LIMIT_SQL_LENGTH, SQL_MAX_BYTES)?;
     connection.set_limit(Limit::SQLITE_LIMIT_EXPR_DEPTH, EXPRESSION_DEPTH_MAX)?;
     connection.set_limit(Limit::SQLITE_LIMIT_WORKER_THREADS, 0)?;

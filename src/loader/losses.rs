@@ -47,7 +47,8 @@ pub(in crate::loader) fn set(losses: &mut [Loss], counter: Counter, count: u64) 
 /// The losses that show in the file itself.
 pub(in crate::loader) fn of_file(survey: &Survey) -> Vec<Loss> {
     let damage = survey.damage;
-    let missing = survey.streams.values().map(|stream| stream.missing).sum();
+    let missing =
+        survey.streams.values().fold(0_u64, |sum, stream| sum.saturating_add(stream.missing));
     [
         (
             "torn_bytes",

@@ -226,7 +226,8 @@ fn check_replaceable(path: &Path, recording_id: &str, force: bool) -> Result<(),
     if !kind.is_file() {
         return Err(LoadError::not_ours(path, "not a regular file"));
     }
-    if !is_rheaper_database(path).map_err(|error| LoadError::writing(path, error))? {
+    let is_ours = is_rheaper_database(path).map_err(|error| LoadError::writing(path, error))?;
+    if !is_ours && !cfg!(rheaper_without = "foreign output") {
         return Err(LoadError::not_ours(path, "not a rheaper database"));
     }
     if !force && recording_of(path).is_none_or(|id| id != recording_id) {

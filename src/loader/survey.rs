@@ -302,7 +302,8 @@ impl Surveyor {
         let stream = self.survey.streams.entry(head.stream.0).or_default();
         stream.blocks += 1;
         stream.bytes += events.len() as u64;
-        stream.missing += head.offset.saturating_sub(stream.expected);
+        let gap = head.offset.saturating_sub(stream.expected);
+        stream.missing = stream.missing.saturating_add(gap);
         let end = head.offset.saturating_add(events.len() as u64);
         stream.expected = stream.expected.max(end);
         Ok(())

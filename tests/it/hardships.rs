@@ -390,3 +390,74 @@ fn threads_may_have_any_name() {
         assert_eq!(rheaper::database::clean::line(&name), name);
     }
 }
+
+/// A scene over the scripted allocator, loaded.
+fn contract(words: &[&str]) -> (Scene, Loaded) {
+    let scene = Scene::play("contract", words);
+    let loaded = scene.load(&scene.recording());
+    assert_eq!(loaded.summary.ending, Ending::Sealed, "{words:?}");
+    assert_eq!(loaded.dropped(), 0, "{words:?}");
+    (scene, loaded)
+}
+
+#[test]
+fn a_block_that_is_reused_while_it_is_freed_is_paired() {
+    let count = scaled(500) as i64;
+    let (_, loaded) = contract(&["reuse", &count.to_string()]);
+    assert_eq!((loaded.marked(), loaded.live()), (2 * count, 0));
+    let strange = "SELECT count(*) FROM allocations
+                   WHERE size = 777 AND dealloc_thread IS NOT alloc_thread";
+    assert_eq!(loaded.one(strange), 0);
+    let lost = "SELECT sum(count) FROM losses WHERE name IN ('missed_frees', 'reordered_pairs')";
+    assert_eq!(loaded.one(lost), 0);
+}
+
+#[test]
+fn growth_in_place_moved_and_refused_is_told_apart() {
+    let count = scaled(200) as i64;
+    let (scene, loaded) = contract(&["growth", &count.to_string()]);
+    for (sql, expected) in [
+        ("SELECT count(*) FROM reallocs", 3 * count),
+        ("SELECT count(*) FROM allocations WHERE size IN (1000, 2000, 3000, 1500)", 4 * count),
+        ("SELECT count(*) FROM allocations WHERE size IN (9999, 777, 5000)", 0),
+        (
+            "SELECT count(*) FROM allocations
+             WHERE size IN (1000, 2000, 3000, 1500) AND dealloc_after IS NULL",
+            0,
+        ),
+    ] {
+        assert_eq!(loaded.one(sql), expected, "{sql}");
+    }
+    let info = rheaper::loader::info(&scene.recording()).unwrap();
+    let failed = info.counters.unwrap().get(rheaper::recording::Counter::Failed);
+    assert_eq!(failed as i64, 3 * count);
+}
+
+#[test]
+fn sizes_and_alignments_are_passed_on_and_told_as_asked() {
+    let (scene, loaded) = contract(&["layouts"]);
+    let told = loaded.one("SELECT sum(size) FROM allocations WHERE size >= 1000000");
+    assert_eq!(told, scene.numbers(1)[0]);
+}
+
+#[test]
+fn errno_is_left_alone() {
+    let count = times(20_000);
+    contract(&["errno", &count]);
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::new(build("programs", "contract", RELEASE));
+    command.args(["errno", &count]).env("RECORD_INTO", directory.path()).env("SMALL_FILES", "1");
+    let told = lines(&finish(command, DEADLINE));
+    let loaded = Loaded::of(Path::new(&told[0]), directory.path());
+    assert_eq!(loaded.summary.ending, Ending::WriteFailed(libc::EFBIG));
+}
+
+#[test]
+fn what_was_made_before_the_recording_is_counted_as_unknown() {
+    let (_, loaded) = contract(&["unknown"]);
+    let loss = |name: &str| loaded.one(&format!("SELECT count FROM losses WHERE name = '{name}'"));
+    // What grows is an unknown free and a block that was grown from nothing.
+    assert!((700..720).contains(&loss("unknown_frees")), "{}", loss("unknown_frees"));
+    assert_eq!(loss("unknown_reallocs"), 200);
+    assert_eq!(loaded.one("SELECT count(*) FROM allocations WHERE size = 2000"), 200);
+}

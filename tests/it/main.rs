@@ -51,6 +51,8 @@ mod mutants;
 mod witness;
 mod disks;
 mod hardships;
+mod guards;
+mod reliability;
 mod recorder;
 mod recorder_context;
 mod tidy;

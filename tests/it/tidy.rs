@@ -23,7 +23,7 @@ const LINES_MAX: usize = 900;
 const ASSET_BYTES_MAX: u64 = 200_000;
 
 /// Every `.rs` file below `folder` with its text, by path from the root.
-fn sources(folder: &str) -> Vec<(String, String)> {
+pub(crate) fn sources(folder: &str) -> Vec<(String, String)> {
     files(folder)
         .into_iter()
         .filter(|path| path.ends_with(".rs"))

@@ -1,0 +1,86 @@
+//! Tests of the tests: with each guard taken out of the product, the test that is there for it
+//! must go red. Each needs a build of its own, so the whole list runs in the full tier:
+//! `RELIABILITY_GUARDS=all`, or a guard's name.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// A guard, by the name that the source asks for, and a test that fails without it.
+pub(crate) const GUARDS: [(&str, &str); 20] = [
+    ("free stamped first", "hardships::a_block_that_is_reused_while_it_is_freed_is_paired"),
+    ("busy flag", "hardships::handlers_may_allocate_at_any_instruction"),
+    ("pid check", "hardships::forked_children_live_on_and_record_themselves"),
+    ("errno", "hardships::errno_is_left_alone"),
+    ("own stack", "hardships::recording_takes_little_of_a_thread_s_stack"),
+    ("signals blocked", "hardships::signals_of_the_program_go_to_the_program"),
+    ("exit rounds", "hardships::destructors_of_threads_are_recorded_or_counted"),
+    ("trackers at most", "recorder::threads_without_a_tracker_are_counted"),
+    ("size signal", "disks::a_size_limit_at_any_byte_ends_the_recording_and_not_the_program"),
+    ("reason", "disks::a_write_that_fails_once_ends_the_recording_and_not_the_program"),
+    ("exclusive creation", "recorder::the_file_is_private_and_another_one_is_never_touched"),
+    ("file mode", "recorder::the_file_is_private_and_another_one_is_never_touched"),
+    ("block checksum", "load_damage::any_changed_byte_gives_an_answer"),
+    ("own bytes", "hardships::forked_children_live_on_and_record_themselves"),
+    ("foreign output", "load_damage::what_is_not_ours_is_never_touched"),
+    ("build id", "load_symbols::another_build_gives_no_names"),
+    ("authorizer", "gate::hostile_statements_are_refused_and_leave_no_trace"),
+    ("length limit", "gate::a_single_call_can_not_make_a_huge_value"),
+    ("deadline", "gate::a_deadline_ends_a_query_and_a_used_token_stops_one_before_it_begins"),
+    ("cleaner", "mutants::changed_names_are_printed_safely"),
+];
+
+/// Runs a test in a build without a guard; answers whether it passes.
+fn passes(guard: &str, test: &str) -> bool {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let target = root.join("target/guards");
+    let with = |command: &mut Command| {
+        command
+            .current_dir(root)
+            .env("CARGO_TARGET_DIR", &target)
+            .env("RHEAPER_TEST_WITHOUT", guard)
+            .env_remove("RUSTFLAGS")
+            .stdin(Stdio::null());
+        command.output().unwrap()
+    };
+    let mut build = Command::new(env!("CARGO"));
+    let built = with(build.args(["test", "--quiet", "--locked", "--test", "it", "--no-run"]));
+    assert!(built.status.success(), "{guard}: {}", String::from_utf8_lossy(&built.stderr));
+    // What hangs without its guard is red as well.
+    let mut run = Command::new("timeout");
+    run.args(["-k", "5", "240", env!("CARGO"), "test", "--quiet", "--locked", "--test", "it"]);
+    let output = with(run.args(["--", "--exact", test]));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(!said.contains("running 0 tests"), "{test} is no test");
+    output.status.success()
+}
+
+#[test]
+fn without_a_guard_its_test_goes_red() {
+    let Ok(asked) = std::env::var("RELIABILITY_GUARDS") else {
+        println!("SKIPPED: each guard needs a build; RELIABILITY_GUARDS=all runs them");
+        return;
+    };
+    let mut green = Vec::new();
+    for (guard, test) in GUARDS.into_iter().filter(|(guard, _)| asked == "all" || asked == *guard) {
+        let passed = passes(guard, test);
+        println!("without {guard}: {test} is {}", if passed { "GREEN" } else { "red" });
+        if passed {
+            green.push(guard);
+        }
+    }
+    assert!(green.is_empty(), "nothing notices that these are missing: {green:?}");
+}
+
+#[test]
+fn every_guard_stands_in_the_source_and_in_the_list() {
+    let mut found = std::collections::BTreeSet::new();
+    for (path, text) in crate::tidy::sources("src") {
+        for piece in text.split("rheaper_without = \"").skip(1) {
+            let name = piece.split('"').next().unwrap().to_owned();
+            assert!(GUARDS.iter().any(|guard| guard.0 == name), "{path}: {name}");
+            found.insert(name);
+        }
+    }
+    let missing: Vec<_> = GUARDS.iter().filter(|guard| !found.contains(guard.0)).collect();
+    assert!(missing.is_empty(), "no such guard in the source: {missing:?}");
+}

@@ -1,0 +1,267 @@
+//! The allocator's contract, over an inner allocator that does what the scene wants: hands a block
+//! on while it is being freed, grows in place, moves, or fails.
+//!
+//! What a scene makes on purpose has 777 bytes and more; it prints what a test can't know.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering::SeqCst};
+
+/// Does as it is told.
+struct Scripted;
+
+/// What the next `realloc` of a large block does.
+const NATURAL: u32 = 0;
+const IN_PLACE: u32 = 1;
+const MOVED: u32 = 2;
+const REFUSED: u32 = 3;
+static GROWTH: AtomicU32 = AtomicU32::new(NATURAL);
+static FAILS: AtomicBool = AtomicBool::new(false);
+
+/// Whether the next free of a marked block is handed to another thread before it returns.
+static HANDS_ON: AtomicBool = AtomicBool::new(false);
+static HANDED: AtomicPtr<u8> = AtomicPtr::new(std::ptr::null_mut());
+
+thread_local! {
+    /// Calls that reached the inner allocator on this thread.
+    static CALLS: Cell<u64> = const { Cell::new(0) };
+    static TAKES: Cell<bool> = const { Cell::new(false) };
+}
+
+const MARKED: Layout = Layout::new::<[u8; 777]>();
+const ROOMY: Layout = match Layout::from_size_align(1_000, 8) {
+    Ok(layout) => layout,
+    Err(_) => panic!(),
+};
+/// What a roomy block really has.
+const ROOM_BYTES: usize = 10_000;
+
+fn called() {
+    CALLS.set(CALLS.get() + 1);
+}
+
+unsafe impl GlobalAlloc for Scripted {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        called();
+        if FAILS.load(SeqCst) && layout.size() >= 777 {
+            return std::ptr::null_mut();
+        }
+        if layout == MARKED && TAKES.get() {
+            // Takes the block that another thread is just giving back.
+            loop {
+                let block = HANDED.swap(std::ptr::null_mut(), SeqCst);
+                if !block.is_null() {
+                    return block;
+                }
+                std::hint::spin_loop();
+            }
+        }
+        let size = if layout == ROOMY { ROOM_BYTES } else { layout.size() };
+        unsafe { System.alloc(Layout::from_size_align_unchecked(size, layout.align())) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        called();
+        if layout == MARKED && HANDS_ON.swap(false, SeqCst) {
+            HANDED.store(block, SeqCst);
+            while !TAKEN.load(SeqCst) {
+                std::hint::spin_loop();
+            }
+            return;
+        }
+        unsafe { System.dealloc(block, layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        called();
+        match GROWTH.load(SeqCst) {
+            IN_PLACE => block,
+            MOVED => unsafe {
+                let new = System.alloc(Layout::from_size_align_unchecked(ROOM_BYTES, 8));
+                new.copy_from_nonoverlapping(block, layout.size().min(size));
+                System.dealloc(block, layout);
+                new
+            },
+            REFUSED => std::ptr::null_mut(),
+            _ => unsafe { System.realloc(block, layout, size) },
+        }
+    }
+}
+
+/// Whether the other thread has its block, recorded.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Aborts if a call of the program's is not one call of the inner allocator's.
+struct Once<A>(A);
+
+impl<A> Once<A> {
+    fn check<T>(call: impl FnOnce() -> T) -> T {
+        let before = CALLS.get();
+        let result = call();
+        if CALLS.get() != before + 1 {
+            std::process::abort();
+        }
+        result
+    }
+}
+
+unsafe impl<A: GlobalAlloc> GlobalAlloc for Once<A> {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        Self::check(|| unsafe { self.0.alloc(layout) })
+    }
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // The scripted one makes it of `alloc`, once.
+        Self::check(|| unsafe { self.0.alloc_zeroed(layout) })
+    }
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        Self::check(|| unsafe { self.0.dealloc(block, layout) });
+    }
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        Self::check(|| unsafe { self.0.realloc(block, layout, size) })
+    }
+}
+
+#[global_allocator]
+static GLOBAL: Once<rheaper::Allocator<Scripted>> =
+    Once(rheaper::Allocator::from_allocator(Scripted));
+
+fn make(layout: Layout) -> *mut u8 {
+    // SAFETY: no layout here is empty.
+    black_box(unsafe { std::alloc::alloc(layout) })
+}
+
+fn drop_block(block: *mut u8, layout: Layout) {
+    // SAFETY: the scenes free what they made, once, with its layout.
+    unsafe { std::alloc::dealloc(block, layout) };
+}
+
+/// A block goes to another thread while its free is under way.
+fn reuse(count: u64) {
+    let path = recorded_programs::record_quietly(16);
+    let (orders, inbox) = std::sync::mpsc::sync_channel::<()>(0);
+    let (freed, wait) = std::sync::mpsc::sync_channel::<()>(0);
+    let other = std::thread::Builder::new().name("taker".into()).spawn(move || {
+        TAKES.set(true);
+        for () in inbox {
+            let block = make(MARKED);
+            TAKEN.store(true, SeqCst);
+            // Only when the first free is over.
+            wait.recv().expect("the main thread says so");
+            drop_block(block, MARKED);
+        }
+    });
+    for _ in 0..count {
+        let block = make(MARKED);
+        TAKEN.store(false, SeqCst);
+        orders.send(()).expect("it lives");
+        HANDS_ON.store(true, SeqCst);
+        drop_block(block, MARKED);
+        freed.send(()).expect("it lives");
+    }
+    drop(orders);
+    other.expect("a thread").join().expect("it ends");
+    rheaper::disable_tracking();
+    println!("{}", path.display());
+}
+
+/// Blocks grow in place, move, and fail to grow; requests fail.
+fn growth(count: u64) {
+    let path = recorded_programs::record_quietly(16);
+    for _ in 0..count {
+        let mut block = make(ROOMY);
+        let mut layout = ROOMY;
+        for (how, size) in [(IN_PLACE, 2_000), (REFUSED, 9_999), (MOVED, 3_000), (IN_PLACE, 1_500)]
+        {
+            GROWTH.store(how, SeqCst);
+            // SAFETY: the block has this layout, and room for any of these sizes.
+            let new = black_box(unsafe { std::alloc::realloc(block, layout, size) });
+            assert_eq!(new.is_null(), how == REFUSED);
+            assert_eq!(new == block, how == IN_PLACE);
+            if !new.is_null() {
+                block = new;
+                layout = Layout::from_size_align(size, 8).expect("small");
+            }
+        }
+        GROWTH.store(NATURAL, SeqCst);
+        drop_block(block, layout);
+        FAILS.store(true, SeqCst);
+        assert!(make(MARKED).is_null());
+        assert!(Vec::<u8>::new().try_reserve_exact(5_000).is_err());
+        FAILS.store(false, SeqCst);
+    }
+    rheaper::disable_tracking();
+    println!("{}", path.display());
+}
+
+/// Any size and alignment: the pointers fit, the sizes are told as they were asked.
+fn layouts() {
+    let path = recorded_programs::record_quietly(16);
+    let mut sum = 0;
+    for align_log2 in 0..=21 {
+        for size in [1, 7, 777, 4_097, 100_001] {
+            let layout = Layout::from_size_align(size + 1_000_000, 1 << align_log2).expect("fits");
+            let block = make(layout);
+            assert!(block.addr().is_multiple_of(layout.align()));
+            sum += layout.size();
+            drop_block(block, layout);
+        }
+    }
+    let huge = Layout::from_size_align(isize::MAX as usize - 4_096, 1).expect("allowed");
+    assert!(make(huge).is_null());
+    rheaper::disable_tracking();
+    println!("{}\n{sum}", path.display());
+}
+
+/// `errno` is as it was, whatever the recorder has to do: full buffers, a full disk, new threads.
+fn errno(count: u64) {
+    if std::env::var_os("SMALL_FILES").is_some() {
+        let limit = libc::rlimit { rlim_cur: 50_000, rlim_max: 50_000 };
+        // SAFETY: the limit is read by the call.
+        unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) };
+    }
+    let path = recorded_programs::record_quietly(16);
+    let check = move || {
+        for round in 0..count {
+            // SAFETY: libc's own place for this thread.
+            unsafe { *libc::__errno_location() = 77 };
+            let block = make(MARKED);
+            drop_block(block, MARKED);
+            // SAFETY: as above.
+            let now = unsafe { *libc::__errno_location() };
+            assert_eq!(now, 77, "after {round} blocks");
+        }
+    };
+    check();
+    std::thread::spawn(check).join().expect("it ends");
+    rheaper::disable_tracking();
+    println!("{}", path.display());
+}
+
+/// What was made before the recording is freed and grown in it.
+fn unknown() {
+    let mut blocks: Vec<*mut u8> = (0..1_000).map(|_| make(ROOMY)).collect();
+    let path = recorded_programs::record_quietly(16);
+    blocks.drain(..500).for_each(|block| drop_block(block, ROOMY));
+    for (at, block) in blocks.drain(..200).enumerate() {
+        GROWTH.store(if at % 2 == 0 { IN_PLACE } else { MOVED }, SeqCst);
+        // SAFETY: the block has this layout.
+        black_box(unsafe { std::alloc::realloc(block, ROOMY, 2_000) });
+    }
+    GROWTH.store(NATURAL, SeqCst);
+    rheaper::disable_tracking();
+    println!("{}", path.display());
+}
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let number = words.get(1).and_then(|number| number.parse().ok()).unwrap_or(0);
+    match &*words[0] {
+        "reuse" => reuse(number),
+        "growth" => growth(number),
+        "layouts" => layouts(),
+        "errno" => errno(number),
+        "unknown" => unknown(),
+        _ => panic!("no such scene"),
+    }
+}
