@@ -9,7 +9,10 @@
 //! - Behind the ring lie [`EVENT_BYTES_MAX`] bytes of slack: an event is written in one piece
 //!   and what went over the end is copied to the front.
 
+#[cfg(loom)]
+use loom::sync::atomic::{AtomicU64, Ordering};
 use std::ptr::NonNull;
+#[cfg(not(loom))]
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::collector::sys;

@@ -76,8 +76,12 @@ impl Hammer {
             let stop = Arc::clone(&stop);
             std::thread::spawn(move || {
                 while !stop.load(SeqCst) {
-                    black_box(vec![1_u8; 300]);
-                    black_box((0..20).collect::<Vec<u64>>());
+                    for _ in 0..100 {
+                        black_box(vec![1_u8; 300]);
+                        black_box((0..20).collect::<Vec<u64>>());
+                    }
+                    // Bursts: the recording is to be loaded in the end.
+                    std::thread::sleep(Duration::from_micros(500));
                 }
             })
         });
@@ -118,6 +122,8 @@ fn preforks(count: u64) {
     println!("{}", path.display());
     let hammer = Hammer::start();
     for _ in 0..count {
+        // The child has these bytes as well, of which its parent's flusher has read none.
+        marked(100);
         // SAFETY: the child does what it likes, which is what this is about.
         let child = unsafe { libc::fork() };
         if child == 0 {
@@ -134,7 +140,6 @@ fn preforks(count: u64) {
         // SAFETY: the child is ours.
         unsafe { libc::waitpid(child, &raw mut status, 0) };
         assert_eq!(status, 0, "the child ended badly");
-        marked(1);
     }
     hammer.stop();
     rheaper::disable_tracking();

@@ -1,0 +1,65 @@
+//! The region, with what it finds beside it in the product.
+
+pub(crate) mod sys {
+    use std::ptr::NonNull;
+
+    pub(in crate::collector) fn map_pages(bytes: usize) -> Option<NonNull<u8>> {
+        NonNull::new(Box::leak(vec![0_u8; bytes].into_boxed_slice()).as_mut_ptr())
+    }
+
+    pub(in crate::collector) unsafe fn discard_pages(_: NonNull<u8>, _: usize) {}
+}
+
+#[path = "../../../src/collector/region.rs"]
+mod region;
+
+#[cfg(test)]
+mod hand_over {
+    use loom::sync::Arc;
+    use loom::thread;
+
+    use crate::collector::region::{Region, Shared};
+
+    /// The smallest ring that two events of 60 bytes and their reserve go round in.
+    const RING_BYTES: usize = 256;
+
+    /// The flusher reads exactly the bytes that were appended, in their order, while the owner
+    /// goes round the ring.
+    #[test]
+    fn what_is_read_is_what_was_appended() {
+        loom::model(|| {
+            let shared = Arc::new(Shared::default());
+            let mut region = Region::new(RING_BYTES, &shared).expect("memory");
+            region.begin(&shared);
+            let reader = Arc::clone(&shared);
+            let flusher = thread::spawn(move || {
+                let mut seen = Vec::new();
+                for _ in 0..3 {
+                    if let Some(read) = reader.read(reader.committed()) {
+                        assert_eq!(read.offset, seen.len() as u64);
+                        seen.extend_from_slice(read.first);
+                        thread::yield_now();
+                        seen.extend_from_slice(read.second);
+                        reader.release(&read);
+                    }
+                }
+                seen
+            });
+            let mut appended = Vec::new();
+            for event in 1..=6_u8 {
+                if region.must_look(&shared) && !region.look(&shared).fits {
+                    break;
+                }
+                region.slot(&shared)[..60].fill(event);
+                region.commit(&shared, 60);
+                appended.extend([event; 60]);
+            }
+            let seen = flusher.join().expect("it ends");
+            assert_eq!(seen, appended[..seen.len()]);
+            if let Some(read) = shared.read(shared.committed()) {
+                let rest = [read.first, read.second].concat();
+                assert_eq!(rest, appended[seen.len()..]);
+            }
+        });
+    }
+}

@@ -1,0 +1,121 @@
+//! What two threads of the recorder do to each other, in every order.
+//!
+//! The region is the product's own file. The node table and the beginning and end of recordings
+//! live in statics, which loom can't put back between runs: their steps are written down here
+//! once more, and say which lines they are of.
+#![cfg(loom)]
+
+#[allow(dead_code)]
+mod collector;
+
+/// What `region.rs` finds in the product's format.
+#[allow(dead_code)]
+mod recording {
+    pub(crate) const EVENT_BYTES_MAX: usize = 64;
+}
+
+#[cfg(test)]
+mod sessions {
+    use loom::sync::Arc;
+    use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
+    use loom::thread;
+
+    /// `enter_tracker` and `stop` with `quiesce`, where each event has a fence of its own: a thread
+    /// that got in is waited for, one that comes later does not get in.
+    #[test]
+    fn whoever_records_is_seen_by_whoever_stops() {
+        loom::model(|| {
+            let session = Arc::new(AtomicU32::new(1));
+            let busy = Arc::new(AtomicBool::new(false));
+            let done = Arc::new(AtomicBool::new(false));
+            let (its_session, its_busy, its_done) =
+                (Arc::clone(&session), Arc::clone(&busy), Arc::clone(&done));
+            let recording = thread::spawn(move || {
+                its_busy.store(true, Ordering::Relaxed);
+                fence(Ordering::SeqCst);
+                if its_session.load(Ordering::Relaxed) == 1 {
+                    // Records: nobody may take the region away now.
+                    assert!(!its_done.load(Ordering::Relaxed));
+                }
+                its_busy.store(false, Ordering::Release);
+            });
+            session.store(0, Ordering::SeqCst);
+            fence(Ordering::SeqCst);
+            while busy.load(Ordering::Acquire) {
+                thread::yield_now();
+            }
+            done.store(true, Ordering::Relaxed);
+            recording.join().expect("it ends");
+        });
+    }
+}
+
+#[cfg(test)]
+mod nodes {
+    use loom::sync::Arc;
+    use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+    use loom::thread;
+
+    /// Two slots and three entries of the table.
+    struct Table {
+        next: AtomicU32,
+        address: [AtomicU64; 3],
+        parent: [AtomicU32; 3],
+        slots: [AtomicU32; 2],
+    }
+
+    impl Table {
+        fn definition(&self, id: u32) -> Option<(u32, u64)> {
+            let address = self.address[id as usize].load(Ordering::Acquire);
+            (address != 0).then(|| (self.parent[id as usize].load(Ordering::Relaxed), address))
+        }
+
+        /// `intern` and `insert` of nodes.rs.
+        fn intern(&self, parent: u32, address: u64) -> u32 {
+            let mut own = 0;
+            for slot in &self.slots {
+                let mut found = slot.load(Ordering::Acquire);
+                if found == 0 {
+                    if own == 0 {
+                        own = self.next.fetch_add(1, Ordering::Relaxed);
+                        self.parent[own as usize].store(parent, Ordering::Relaxed);
+                        self.address[own as usize].store(address, Ordering::Release);
+                    }
+                    let offered =
+                        slot.compare_exchange(0, own, Ordering::AcqRel, Ordering::Acquire);
+                    match offered {
+                        Ok(_) => return own,
+                        Err(winner) => found = winner,
+                    }
+                }
+                if self.definition(found) == Some((parent, address)) {
+                    return found;
+                }
+            }
+            own
+        }
+    }
+
+    /// An id that anybody was given is defined, as what it was asked for.
+    #[test]
+    fn every_id_is_published_before_it_is_seen() {
+        loom::model(|| {
+            let table = Arc::new(Table {
+                next: AtomicU32::new(1),
+                address: Default::default(),
+                parent: Default::default(),
+                slots: Default::default(),
+            });
+            let theirs = Arc::clone(&table);
+            let other = thread::spawn(move || {
+                let id = theirs.intern(7, 100);
+                assert_eq!(theirs.definition(id), Some((7, 100)));
+                id
+            });
+            let id = table.intern(7, 100);
+            assert_eq!(table.definition(id), Some((7, 100)));
+            let other = other.join().expect("it ends");
+            assert_eq!(id, other, "one of the two wins, and both have its id");
+        });
+    }
+}
