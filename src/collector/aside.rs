@@ -58,7 +58,7 @@ impl Stack {
 
     /// Runs `work` on this stack and comes back. It must not unwind.
     fn run(&mut self, work: &mut dyn FnMut()) {
-        let top = self.pages.as_ptr() as u64 + BYTES as u64;
+        let top = (self.pages.as_ptr() as u64).wrapping_add(BYTES as u64);
         let mut work = work;
         // SAFETY: the top is aligned to a page; `call` keeps to the C convention, so r12 has the
         // old stack pointer when it returns; nothing of the old stack is moved meanwhile.

@@ -283,7 +283,13 @@ fn prepare() -> Result<(), Error> {
 }
 
 /// The locks that a fork holds, so that no other thread has them in the child, for ever.
-struct AcrossFork(UnsafeCell<Option<(Option<MutexGuard<'static, Option<Running>>>, KnownGuard)>>);
+struct AcrossFork(UnsafeCell<Option<Held>>);
+
+/// The session's, unless who had it was slow, and the list of modules'.
+struct Held {
+    _running: Option<MutexGuard<'static, Option<Running>>>,
+    _known: KnownGuard,
+}
 
 // SAFETY: only the handlers below touch it, and libc runs them one fork at a time, all on the
 // forking thread, which is also the child's only one.
@@ -304,7 +310,7 @@ unsafe extern "C" fn forking() {
         std::thread::sleep(Duration::from_millis(1));
         running = RUNNING.try_lock();
     }
-    let held = (running.ok(), registry::hold());
+    let held = Held { _running: running.ok(), _known: registry::hold() };
     // SAFETY: as said at `AcrossFork`.
     unsafe { *ACROSS_FORK.0.get() = Some(held) };
 }
