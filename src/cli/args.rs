@@ -145,12 +145,16 @@ pub(crate) struct ImportArgs {
     after_help = "A recording is loaded first, into a database beside it. Where stdout is not a terminal, the
 report is printed instead.
 
-Example:
-  rheaper tui heap.db"
+Examples:
+  rheaper tui heap.db
+  rheaper tui after.db --compare before.db"
 )]
 pub(crate) struct TuiArgs {
     /// A database or a recording
     pub file: PathBuf,
+    /// Another one to compare it with
+    #[arg(long, value_name = "FILE")]
+    pub compare: Option<PathBuf>,
 }
 
 /// `rheaper sql`
@@ -305,6 +309,26 @@ pub(crate) struct DiffArgs {
     /// Print only sites that grew by more than this, and exit with 1 if there are any
     #[arg(long, value_name = "BYTES", conflicts_with = "unchanged")]
     pub fail_if_grown: Option<String>,
+}
+
+impl DiffArgs {
+    /// Without any option.
+    pub(crate) fn of(before: PathBuf, after: PathBuf) -> Self {
+        Self {
+            before,
+            after: Some(after),
+            moments: None,
+            from: None,
+            to: None,
+            per: None,
+            measure: DiffMeasure::default(),
+            min: None,
+            limit: None,
+            format: DiffFormat::default(),
+            unchanged: false,
+            fail_if_grown: None,
+        }
+    }
 }
 
 /// What `rheaper diff` compares.

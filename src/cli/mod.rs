@@ -22,13 +22,14 @@ pub(crate) mod failure;
 mod args;
 
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
 
 #[cfg(feature = "collector")]
 use crate::cli::args::DemoArgs;
-use crate::cli::args::{Cli, Command, LoadArgs, ReportArgs, TuiArgs};
+use crate::cli::args::{Cli, Command, DiffArgs, LoadArgs, ReportArgs, TuiArgs};
 use crate::cli::failure::Failure;
 use crate::database::CancelToken;
 #[cfg(feature = "collector")]
@@ -99,19 +100,25 @@ fn demo(args: &DemoArgs, cancel: &CancelToken) -> Result<(), Failure> {
     if cancel.is_cancelled() {
         return Err(Failure::interrupted());
     }
-    tui(&TuiArgs { file: recording }, cancel)
+    tui(&TuiArgs { file: recording, compare: None }, cancel)
 }
 
 fn tui(args: &TuiArgs, cancel: &CancelToken) -> Result<(), Failure> {
     let database = load::database_of(&args.file, cancel)?;
-    if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
+    let other = args.compare.as_deref().map(|file| load::database_of(file, cancel)).transpose()?;
+    let is_seen = io::stdout().is_terminal() && io::stdin().is_terminal();
+    if let (Some(before), false) = (&other, is_seen) {
+        return diff::diff(&DiffArgs::of(before.clone(), database), cancel);
+    }
+    if !is_seen {
         return print_report(
             &ReportArgs { database, markdown: false, json: false, top: 5 },
             cancel,
         );
     }
     open::database(&database)?;
-    explore(&database)
+    other.as_deref().map(open::database).transpose()?;
+    explore(&database, other)
 }
 
 fn print_report(args: &ReportArgs, cancel: &CancelToken) -> Result<(), Failure> {
@@ -127,7 +134,7 @@ fn print_report(args: &ReportArgs, cancel: &CancelToken) -> Result<(), Failure> 
     Ok(out.flush()?)
 }
 
-fn explore(database: &std::path::Path) -> Result<(), Failure> {
-    let options = crate::tui::TuiOptions::default();
+fn explore(database: &Path, compare: Option<PathBuf>) -> Result<(), Failure> {
+    let options = crate::tui::TuiOptions { compare, ..Default::default() };
     crate::tui::run(database, &options).map_err(|error| Failure::question(error.to_string()))
 }

@@ -17,6 +17,8 @@ pub enum Context {
     Tree,
     /// The run's course.
     Time,
+    /// What differs.
+    Compare,
     /// Sizes, lifetimes and ages.
     Histograms,
     /// A table, of allocations or of any result.
@@ -50,6 +52,7 @@ impl Context {
     pub fn title(self) -> &'static str {
         match self {
             Self::Suspects => "Suspects",
+            Self::Compare => "Compare",
             Self::Flame => "Flame",
             Self::Tree => "Tree",
             Self::Time => "Time",
@@ -94,6 +97,11 @@ pub enum Action {
     LensHistograms,
     LensRows,
     LensSql,
+    LensCompare,
+    Moments,
+    Normalise,
+    OnlyState,
+    Source,
     Ask,
     Palette,
     AddFilter,
@@ -316,6 +324,22 @@ bindings! {
     Histograms Footer Blocks [k('b')] "blocks" "this bar's blocks, one a row";
     Histograms Help Copy [k('y')] "copy" "copy the histogram";
 
+    Compare First Enter [plain(KeyCode::Enter)] "open" "all figures of the site; zoom into the cell; open the line";
+    Compare First NextKind [plain(KeyCode::Tab), k(' ')] "list, flame, tree" "the same as a list, a flamegraph, a tree";
+    Compare First OnlyState [k('w')] "only new …" "only what is new, grown, shrunk, gone; all";
+    Compare First Normalise [k('n')] "per time" "divide by the recordings' length: a second, a minute, an hour; not";
+    Compare First Measure [k('m')] "measure" "next measure: live bytes, live blocks, allocated bytes, allocations";
+    Compare Footer Search [k('/')] "only" "only what goes through a function or file that matches";
+    Compare Footer BottomUp [k('i')] "bottom-up" "from who allocates to who calls, and back";
+    Compare Footer Blocks [k('b')] "blocks" "blocks of this database allocated through the function, one a row";
+    Compare Help Explain [k('v')] "figures" "all figures of the selected site";
+    Compare Help Source [k('s')] "source" "show the function's source";
+    Compare Help Open [k('o')] "editor" "open the function's line in $EDITOR";
+    Compare Help Copy [k('y')] "copy" "copy the function's name";
+    Compare Help CopyMore [k('Y')] "copy all" "copy all figures of the site";
+    Compare Help Rerun [k('R')] "again" "compare again";
+    Compare Help Back [plain(KeyCode::Backspace), plain(KeyCode::Esc)] "back" "zoom out, close the line, or show all again";
+
     Rows First Enter [plain(KeyCode::Enter)] "open" "open the row's backtrace, its source line, or the rows of its group";
     Rows First SortDown [k('s')] "sort" "sort by the column, largest first; again: unsorted";
     Rows First FilterColumn [k('/')] "filter" "filter by the column: >4K, 1m..10m, ~regex, text, null";
@@ -401,6 +425,8 @@ bindings! {
     Global Help LensTime [k('5'), alt(KeyCode::Char('5'))] "time" "the run's course; a range of it as the scope";
     Global Help LensHistograms [k('6'), alt(KeyCode::Char('6'))] "histograms" "the scope's sizes, lifetimes and ages";
     Global Help LensSql [k('7'), alt(KeyCode::Char('7'))] "SQL" "ask anything";
+    Global Help LensCompare [k('8'), alt(KeyCode::Char('8'))] "compare" "what differs from the other recording, or between two moments";
+    Global Help Moments [k('C')] "two moments" "compare two moments of this recording; the time lens's range is offered";
     Global Help Palette [k(':'), ctrl('p')] "palette" "everything that can be done, by name";
     Global First Help [k('?'), plain(KeyCode::F(1))] "help" "this page";
     Global First Quit [k('q')] "quit" "quit";

@@ -114,7 +114,7 @@ fn split(app: &App, body: Rect) -> (Rect, Rect) {
 fn has_two_panes(app: &App) -> bool {
     match app.lens {
         Lens::Suspects => true,
-        Lens::Flame | Lens::Tree | Lens::Time | Lens::Histograms => false,
+        Lens::Flame | Lens::Tree | Lens::Time | Lens::Histograms | Lens::Compare => false,
         Lens::Rows => app.detail.bt.is_some() || app.pane == Pane::Detail,
         Lens::Sql => !app.sql.tabs.is_empty(),
     }

@@ -11,11 +11,13 @@ use std::time::Duration;
 
 use crossterm::event::{KeyEvent, MouseEvent};
 
+use crate::database::compare::{Comparison, Per, Window};
 use crate::database::error::QueryError;
 use crate::database::page::View;
 use crate::database::query::Params;
 use crate::database::table::{Completeness, Table};
 use crate::tui::bins::Histograms;
+use crate::tui::flame::difference::{Differences, Wish};
 use crate::tui::flame::shape::{Shape, Shown};
 use crate::tui::flame::sites::SiteFacts;
 use crate::tui::flame::tree::CallTree;
@@ -160,6 +162,10 @@ pub enum Ask {
         /// The end of the recording.
         end_ns: i64,
     },
+    /// What differs between two sides, divided so.
+    Compare(Sides, Per),
+    /// The same as it is to be shown.
+    Differences(Arc<Comparison>, Wish),
     /// The lines of a source file around one.
     Source {
         /// The file as the compiler named it.
@@ -167,6 +173,15 @@ pub enum Ask {
         /// The line.
         line: u32,
     },
+}
+
+/// What is compared: two databases, or two moments of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sides {
+    /// The first side's file; `None`: the explored database itself.
+    pub before: Option<PathBuf>,
+    /// What of each side.
+    pub windows: [Window; 2],
 }
 
 /// Where a call tree comes from.
@@ -204,6 +219,10 @@ pub enum Reply {
     Sites(Arc<HashMap<i64, SiteFacts>>),
     /// Sizes, lives and ages.
     Histograms(Arc<Histograms>),
+    /// What differs.
+    Compared(Arc<Comparison>),
+    /// What differs, as shown.
+    Differences(Arc<Differences>),
     /// Source text.
     Source(Source),
 }

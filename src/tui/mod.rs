@@ -13,7 +13,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -24,9 +24,9 @@ use crate::database::complete::Names;
 use crate::database::error::OpenError;
 use crate::tui::effects::Outside;
 use crate::tui::input::{Input, Read};
-use crate::tui::message::{Answer, Effect, Message};
+use crate::tui::message::{Answer, Effect, Message, Sides};
 use crate::tui::signals::Signal;
-use crate::tui::state::App;
+use crate::tui::state::{App, Lens};
 use crate::tui::terminal::{Guard, Mouse};
 use crate::tui::theme::Theme;
 use crate::tui::update::{start, update};
@@ -74,6 +74,8 @@ pub struct TuiOptions {
     pub catalog: Option<Catalog>,
     /// Whether the mouse is asked for.
     pub mouse: Mouse,
+    /// A database to compare with: the first thing that is shown.
+    pub compare: Option<PathBuf>,
     /// Colours and glyphs; those of the environment if it is not given.
     pub theme: Option<Theme>,
 }
@@ -161,6 +163,11 @@ fn first_state(
     app.catalog = catalog.iter().cloned().collect();
     app.sql.history = files::history();
     app.suspects.patterns = files::accepted();
+    if let Some(before) = &options.compare {
+        let sides = Sides { before: Some(before.clone()), windows: Default::default() };
+        app.compare.begin(sides);
+        app.lens = Lens::Compare;
+    }
     app
 }
 

@@ -191,6 +191,42 @@ impl Theme {
         }
     }
 
+    /// Numbers of something that changed; the sign stands beside them.
+    pub fn change(self, change: Change) -> Style {
+        match change {
+            Change::Grown => self.fg(Color::Red),
+            Change::Shrunk => self.fg(Color::Green),
+            Change::Both => self.fg(Color::Yellow),
+            Change::None => Style::new(),
+        }
+    }
+
+    /// The same as a cell of a flamegraph, whose edge is [`change_glyph`](Self::change_glyph).
+    pub fn change_cell(self, change: Change) -> Style {
+        let color = |indexed: u8, plain: Color| match self.colors {
+            Colors::Off => Style::new(),
+            Colors::Sixteen => Style::new().bg(plain).fg(Color::Black),
+            _ => Style::new().bg(Color::Indexed(indexed)).fg(Color::Black),
+        };
+        match (change, self.colors) {
+            (Change::Grown, Colors::Off) => Style::new().add_modifier(Modifier::BOLD),
+            (Change::Grown, _) => color(210, Color::Red),
+            (Change::Shrunk, _) => color(114, Color::Green),
+            (Change::Both, _) => color(222, Color::Yellow),
+            (Change::None, _) => self.dim(),
+        }
+    }
+
+    /// The sign of a change.
+    pub fn change_glyph(self, change: Change) -> &'static str {
+        match change {
+            Change::Grown => "+",
+            Change::Shrunk => "-",
+            Change::Both => self.glyph("±", "~"),
+            Change::None => self.glyph("▏", "|"),
+        }
+    }
+
     /// Words of SQL that mean something to SQLite.
     pub fn sql_keyword(self) -> Style {
         self.fg(Color::Blue).add_modifier(Modifier::BOLD)
@@ -259,6 +295,19 @@ impl Theme {
     }
 }
 
+/// Which way something changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// There is more of it.
+    Grown,
+    /// There is less of it.
+    Shrunk,
+    /// Parts of it grew, others shrank.
+    Both,
+    /// It did not.
+    None,
+}
+
 /// Whether a pane has the keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Focus {
@@ -271,7 +320,7 @@ pub enum Focus {
 fn ascii(c: char) -> char {
     match c {
         c if c.is_ascii() => c,
-        '…' => '~',
+        '…' | '±' => '~',
         '·' | '•' | '─' | '━' | '–' | '—' => '-',
         '≥' | '▸' | '▶' | '→' | '›' => '>',
         '≤' | '◂' | '◀' | '←' | '‹' => '<',

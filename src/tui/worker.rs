@@ -15,9 +15,11 @@ use std::thread;
 use std::time::Instant;
 
 use crate::database::cancel::CancelToken;
+use crate::database::compare::{Side, compare};
 use crate::database::connection::{Database, OpenOptions};
 use crate::database::error::{OpenError, QueryError, QueryErrorKind};
 use crate::database::query::Limits;
+use crate::tui::flame::difference::Differences;
 use crate::tui::flame::shape::Shown;
 use crate::tui::message::{Answer, Ask, Lane, Reply, Request, RequestId};
 use crate::tui::{bins, source, tree};
@@ -186,6 +188,18 @@ pub fn answer(
         Ask::Sites(end_ns) => Reply::Sites(Arc::new(tree::sites(database, end_ns, token)?)),
         Ask::Histograms { sql, end_ns } => {
             Reply::Histograms(Arc::new(bins::read(database, &sql, end_ns, token)?))
+        }
+        Ask::Compare(sides, per) => {
+            let first = sides.before.as_deref().map(open).transpose();
+            let first = first
+                .map_err(|error| QueryError::new(QueryErrorKind::Damaged, error.to_string()))?;
+            let [before, after] = sides.windows;
+            let before = Side { database: first.as_ref().unwrap_or(database), window: before };
+            let after = Side { database, window: after };
+            Reply::Compared(Arc::new(compare(&before, &after, &per, token)?))
+        }
+        Ask::Differences(comparison, wish) => {
+            Reply::Differences(Arc::new(Differences::new(comparison, wish)))
         }
         Ask::Source { file, line } => Reply::Source(source::read(&file, line, path)),
     })

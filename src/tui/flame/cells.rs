@@ -1,6 +1,6 @@
 //! Deals out the cells of a row so that nothing is lost to rounding.
 //!
-//! Reads: a [`Shown`] tree, what to stand at its top, a width.
+//! Reads: a tree of [`Widths`], what to stand at its top, a width.
 //! Writes: rows of [`Cell`]s.
 //!
 //! Invariants:
@@ -8,6 +8,24 @@
 //! - What is too small for a cell of its own is in one "… n more" cell, which can be entered.
 
 use crate::tui::flame::shape::{Shown, ShownId};
+
+/// A tree whose nodes have widths: a node is at least as wide as its children together.
+pub trait Widths {
+    /// How wide a node is.
+    fn value(&self, node: ShownId) -> u64;
+    /// The nodes below, widest first.
+    fn children(&self, node: ShownId) -> &[ShownId];
+}
+
+impl Widths for Shown {
+    fn value(&self, node: ShownId) -> u64 {
+        Self::value(self, node)
+    }
+
+    fn children(&self, node: ShownId) -> &[ShownId] {
+        Self::children(self, node)
+    }
+}
 
 /// What stands at the top: a node, and how many of its largest children are left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,7 +71,7 @@ impl Cell {
 }
 
 /// Lays out at most `depth_max` rows below and including `top`.
-pub fn rows(shown: &Shown, top: Top, width: u16, depth_max: usize) -> Vec<Vec<Cell>> {
+pub fn rows(shown: &impl Widths, top: Top, width: u16, depth_max: usize) -> Vec<Vec<Cell>> {
     if width == 0 || depth_max == 0 || shown.value(top.node) == 0 {
         return Vec::new();
     }
@@ -89,7 +107,7 @@ pub fn rows(shown: &Shown, top: Top, width: u16, depth_max: usize) -> Vec<Vec<Ce
 }
 
 /// What a node's children from the `skip`th on hold; all of the node for 0.
-fn rest(shown: &Shown, node: ShownId, skip: usize) -> u64 {
+fn rest(shown: &impl Widths, node: ShownId, skip: usize) -> u64 {
     if skip == 0 {
         return shown.value(node);
     }
@@ -97,7 +115,7 @@ fn rest(shown: &Shown, node: ShownId, skip: usize) -> u64 {
     children.iter().skip(skip).map(|child| shown.value(*child)).sum()
 }
 
-fn below(shown: &Shown, top: Top, parent: Cell, row: &mut Vec<Cell>) {
+fn below(shown: &impl Widths, top: Top, parent: Cell, row: &mut Vec<Cell>) {
     let children = shown.children(top.node).get(top.skip..).unwrap_or_default();
     if children.is_empty() {
         return;

@@ -6,6 +6,7 @@
 //! Invariant: pure; nothing here knows SQL, a terminal or a clock.
 
 pub mod outline;
+pub mod difference;
 pub mod cells;
 pub mod shape;
 pub mod tree;

@@ -51,6 +51,10 @@ pub enum Purpose {
     Histograms,
     /// Names of the sites in them.
     Names,
+    /// What differs between two sides.
+    Compared,
+    /// The same as it is to be shown.
+    Differences,
     /// A page of a table, by its number.
     Page(TableId, u64),
     /// The rows of a table.

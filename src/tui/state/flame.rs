@@ -166,7 +166,7 @@ impl FlameState {
     /// The rows as they are drawn, from the top on.
     pub fn rows(&self, width: u16, depth_max: usize) -> Vec<Vec<Cell>> {
         match &self.shown {
-            Some(shown) => cells::rows(shown, self.top(), width, depth_max),
+            Some(shown) => cells::rows(shown.as_ref(), self.top(), width, depth_max),
             None => Vec::new(),
         }
     }

@@ -11,6 +11,7 @@ use crate::tui::keymap::Context;
 use crate::tui::message::{Now, Query};
 use crate::tui::scope::{Scope, ScopeHistory};
 use crate::tui::state::asked::{Asked, TableId};
+use crate::tui::state::compare::CompareState;
 use crate::tui::state::detail::DetailState;
 use crate::tui::state::flame::FlameState;
 use crate::tui::state::histograms::HistogramsState;
@@ -29,6 +30,7 @@ pub mod histograms;
 pub mod suspects;
 pub mod sql;
 pub mod popup;
+pub mod compare;
 pub mod detail;
 pub mod table;
 pub mod asked;
@@ -53,11 +55,13 @@ pub enum Lens {
     Histograms,
     /// Any SQL.
     Sql,
+    /// What differs from another recording, or between two moments.
+    Compare,
 }
 
 impl Lens {
     /// All of them, in the order of their digits.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Suspects,
         Self::Flame,
         Self::Tree,
@@ -65,6 +69,7 @@ impl Lens {
         Self::Time,
         Self::Histograms,
         Self::Sql,
+        Self::Compare,
     ];
 
     /// Digit and name.
@@ -77,6 +82,7 @@ impl Lens {
             Self::Time => ('5', "Time"),
             Self::Histograms => ('6', "Histograms"),
             Self::Sql => ('7', "SQL"),
+            Self::Compare => ('8', "Compare"),
         }
     }
 }
@@ -172,6 +178,8 @@ pub struct App {
     pub rows: Vec<TableState>,
     /// Lens 7.
     pub sql: SqlState,
+    /// Lens 8.
+    pub compare: CompareState,
     /// The backtrace beside a list.
     pub detail: DetailState,
     /// What lies over the screen, the last one on top.
@@ -228,6 +236,9 @@ impl App {
             (Lens::Histograms, _) => {
                 &[Context::Histograms, Context::Motion, Context::Global, Context::Always]
             }
+            (Lens::Compare, _) => {
+                &[Context::Compare, Context::Motion, Context::Global, Context::Always]
+            }
             (Lens::Rows, Pane::Main) => {
                 &[Context::Rows, Context::Motion, Context::Global, Context::Always]
             }
@@ -250,7 +261,7 @@ impl App {
         match self.lens {
             Lens::Rows => self.rows.last(),
             Lens::Sql => self.sql.table(),
-            Lens::Suspects | Lens::Flame | Lens::Tree | Lens::Time | Lens::Histograms => None,
+            _ => None,
         }
     }
 
@@ -259,7 +270,7 @@ impl App {
         match self.lens {
             Lens::Rows => self.rows.last_mut(),
             Lens::Sql => self.sql.tabs.get_mut(self.sql.tab),
-            Lens::Suspects | Lens::Flame | Lens::Tree | Lens::Time | Lens::Histograms => None,
+            _ => None,
         }
     }
 

@@ -106,6 +106,10 @@ pub enum Purpose {
     Search,
     /// The parameters of a canned question.
     Ask(String),
+    /// Two moments to compare.
+    Moments,
+    /// What a comparison is narrowed to.
+    CompareOnly,
     /// Why a suspect is accepted; its pattern.
     Accept(String),
 }

@@ -16,7 +16,7 @@ use crate::tui::state::table::{Origin, number};
 use crate::tui::state::time::Mark;
 use crate::tui::state::{App, Lens};
 use crate::tui::statements;
-use crate::tui::update::{fit, load, sql};
+use crate::tui::update::{difference, fit, load, sql};
 
 /// Takes an answer.
 pub fn answered(app: &mut App, answer: Answer) -> Vec<Effect> {
@@ -69,6 +69,11 @@ fn taken(app: &mut App, purpose: Purpose, reply: Reply) -> Vec<Effect> {
                 app.tree.take(&shown);
             }
         }
+        (Purpose::Compared, Reply::Compared(comparison)) => {
+            app.compare.comparison = Some(comparison);
+            return difference::shape(app);
+        }
+        (Purpose::Differences, Reply::Differences(shown)) => app.compare.take(shown),
         (Purpose::Sites, Reply::Sites(sites)) => app.tree.take_sites(sites),
         (Purpose::Histograms, Reply::Histograms(counted)) => return histograms(app, counted),
         (Purpose::Names, Reply::Table(table)) => {
@@ -125,6 +130,7 @@ fn failed(app: &mut App, purpose: Purpose, lane: Lane, error: QueryError) {
             app.suspects.error = Some(error);
         }
         Purpose::Tree | Purpose::Shown => app.flame.error = Some(error),
+        Purpose::Compared | Purpose::Differences => app.compare.error = Some(error),
         Purpose::Histograms => {
             app.histograms.counted_for = None;
             app.histograms.error = Some(error);

@@ -115,6 +115,27 @@ pub fn flame_foot(app: &App) -> u16 {
     if inside(regions(app).main).height < LOW { 1 } else { 2 }
 }
 
+/// Rows below the comparison about the selected site.
+pub fn compare_foot(app: &App) -> u16 {
+    match inside(regions(app).main).height {
+        ..LOW => 1,
+        LOW..14 => 2,
+        _ => 6,
+    }
+}
+
+/// Lines of the comparison's list or tree that are drawn: one is their column names.
+pub fn compare_window(app: &App) -> u64 {
+    let height = inside(regions(app).main).height;
+    u64::from(height.saturating_sub(1 + compare_foot(app))).max(1)
+}
+
+/// Columns and rows of its flamegraph.
+pub fn compare_picture(app: &App) -> (u16, usize) {
+    let inside = inside(regions(app).main);
+    (inside.width, usize::from(inside.height.saturating_sub(compare_foot(app))))
+}
+
 /// Rows that callers get above a sandwich: what they need, up to half.
 pub fn callers_rows(app: &App) -> u16 {
     let Some(callers) = &app.flame.callers else {
@@ -170,6 +191,8 @@ pub fn fit(app: &mut App) {
     if app.lens == Lens::Tree {
         app.tree.sum_up(window);
     }
+    let ((width, height), window) = (compare_picture(app), compare_window(app));
+    app.compare.fit(width, height, window);
     app.time.fit(app.facts.axis.points());
     let (bars, window) = (app.histograms.bins().len() as u64, bars_window(app));
     app.histograms.cursor.fit(bars, window);
@@ -181,7 +204,7 @@ fn has_detail(app: &App) -> bool {
         Lens::Suspects => app.suspects.selected().is_some(),
         Lens::Rows => app.detail.bt.is_some(),
         Lens::Sql => !app.sql.tabs.is_empty(),
-        Lens::Flame | Lens::Tree | Lens::Time | Lens::Histograms => false,
+        Lens::Flame | Lens::Tree | Lens::Time | Lens::Histograms | Lens::Compare => false,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::tui::state::asked::{Open, Purpose, TableId};
 use crate::tui::state::table::{Origin, PAGE_ROWS, TableState, Total};
 use crate::tui::state::time::{STACKED, Stack};
 use crate::tui::state::{App, Lens};
-use crate::tui::update::fit;
+use crate::tui::update::{difference, fit};
 use crate::tui::{bins, spans, statements};
 
 /// Rows that a list or a curve may have.
@@ -78,6 +78,7 @@ pub fn lens(app: &mut App) -> Vec<Effect> {
         Lens::Rows => rows(app),
         Lens::Time => course(app),
         Lens::Histograms => histograms(app),
+        Lens::Compare => difference::load(app),
         Lens::Sql => Vec::new(),
     }
 }
@@ -88,7 +89,12 @@ pub fn give_way(app: &mut App) -> Vec<Effect> {
         open.lane == Lane::Lens
             && matches!(
                 open.purpose,
-                Purpose::Page(..) | Purpose::Tree | Purpose::Shown | Purpose::Histograms
+                Purpose::Page(..)
+                    | Purpose::Tree
+                    | Purpose::Shown
+                    | Purpose::Histograms
+                    | Purpose::Compared
+                    | Purpose::Differences
             )
     };
     if app.asked.open(slow).contains(&Purpose::Histograms) {
@@ -182,6 +188,7 @@ pub fn stop(app: &mut App, which: impl Fn(&Open) -> bool) -> Vec<Effect> {
                 }
             }
             Purpose::Tree | Purpose::Shown => app.flame.error = Some(error),
+            Purpose::Compared | Purpose::Differences => app.compare.error = Some(error),
             Purpose::Histograms => {
                 app.histograms.counted_for = None;
                 app.histograms.error = Some(error);
@@ -215,6 +222,10 @@ pub fn sql_behind(app: &App) -> Query {
         Lens::Flame | Lens::Tree => {
             let source = app.flame.source.clone().unwrap_or(TreeSource::Prepared);
             Query::plain(statements::flame(&source, app.flame.measure))
+        }
+        Lens::Compare => {
+            let bt = app.compare.row().and_then(|row| row.bt_after);
+            Query::plain(bt.map_or("SELECT * FROM sites".to_owned(), statements::site))
         }
         Lens::Rows | Lens::Sql => app.table().map(behind).unwrap_or_default(),
     }

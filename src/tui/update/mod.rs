@@ -25,6 +25,7 @@ pub mod time;
 pub mod histograms;
 pub mod table;
 pub mod compare;
+pub mod difference;
 pub mod suspects;
 pub mod detail;
 pub mod fit;
@@ -95,6 +96,7 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
         (Lens::Tree, _) => tree::perform(app, action),
         (Lens::Time, _) => time::perform(app, action),
         (Lens::Histograms, _) => histograms::perform(app, action),
+        (Lens::Compare, _) => difference::perform(app, action),
         (Lens::Rows, Pane::Main) => table::perform(app, action),
         (Lens::Sql, Pane::Main) => sql::perform(app, action),
         (Lens::Sql, Pane::Detail) => sql::perform_on_results(app, action),
@@ -219,6 +221,11 @@ fn global(app: &mut App, action: Action) -> Option<Vec<Effect>> {
             switch(app, Lens::Rows)
         }
         Action::LensSql => switch(app, Lens::Sql),
+        Action::LensCompare => match app.compare.sides {
+            Some(_) => switch(app, Lens::Compare),
+            None => difference::ask_moments(app),
+        },
+        Action::Moments => difference::ask_moments(app),
         Action::Ask => popup::open_questions(app),
         Action::Palette => popup::open_palette(app),
         Action::Help => popup::open_help(app),
@@ -262,9 +269,8 @@ pub fn switch(app: &mut App, lens: Lens) -> Vec<Effect> {
 
 fn next_pane(app: &mut App) -> Vec<Effect> {
     app.pane = match (app.lens, app.pane) {
-        (Lens::Flame | Lens::Tree | Lens::Time | Lens::Histograms, _) | (_, Pane::Detail) => {
-            Pane::Main
-        }
+        (Lens::Flame | Lens::Tree | Lens::Time | Lens::Histograms | Lens::Compare, _)
+        | (_, Pane::Detail) => Pane::Main,
         (Lens::Sql, Pane::Main) if app.sql.tabs.is_empty() => Pane::Main,
         (Lens::Rows, Pane::Main) if app.detail.bt.is_none() => Pane::Main,
         _ => Pane::Detail,

@@ -9,6 +9,7 @@ use crate::tui::flame::cells::What;
 use crate::tui::keymap::Action;
 use crate::tui::layout::{inside, popup as popup_area, regions};
 use crate::tui::message::Effect;
+use crate::tui::state::compare::Look;
 use crate::tui::state::flame::Roots;
 use crate::tui::state::popup::Popup;
 use crate::tui::state::{App, Lens, Pane};
@@ -68,11 +69,13 @@ fn clicked(app: &mut App, at: Position) -> Vec<Effect> {
 /// Where the tabs stand in their row: first column, columns, lens. Without room for all names the
 /// others have their digits only.
 pub fn tabs(app: &App) -> impl Iterator<Item = (u16, u16, Lens)> {
-    let whole: usize = Lens::ALL.iter().map(|lens| lens.title().1.len() + 4).sum();
+    let has_sides = app.compare.sides.is_some();
+    let lenses = Lens::ALL.into_iter().filter(move |it| *it != Lens::Compare || has_sides);
+    let whole: usize = lenses.clone().map(|lens| lens.title().1.len() + 4).sum();
     let has_room = whole <= usize::from(app.size.0);
     let shown = app.lens;
     let mut x = 1;
-    Lens::ALL.into_iter().map(move |lens| {
+    lenses.map(move |lens| {
         let is_named = has_room || lens == shown;
         let width = if is_named { lens.title().1.len() as u16 + 2 } else { 1 };
         let tab = (x, width, lens);
@@ -112,12 +115,34 @@ fn clicked_main(app: &mut App, inside: Rect, at: Position) -> Vec<Effect> {
             app.histograms.cursor.at = app.histograms.cursor.top + row - 1;
             Vec::new()
         }
+        Lens::Compare => clicked_difference(app, row, at.x.saturating_sub(inside.x)),
         Lens::Time => {
             clicked_time(app, at.x.saturating_sub(inside.x));
             Vec::new()
         }
         _ => Vec::new(),
     }
+}
+
+/// A line or a cell of the comparison; a second click opens it.
+fn clicked_difference(app: &mut App, row: u64, x: u16) -> Vec<Effect> {
+    let window = fit::compare_window(app);
+    let (width, height) = fit::compare_picture(app);
+    let compare = &mut app.compare;
+    let was_selected = match compare.look {
+        Look::Flame if row < height as u64 => {
+            compare.point(compare.top_row + row as usize, x, width)
+        }
+        Look::List | Look::Tree if row > 0 && row <= window => {
+            let cursor =
+                if compare.look == Look::List { &mut compare.list } else { &mut compare.lines };
+            let before = cursor.at;
+            cursor.at = cursor.top + row - 1;
+            cursor.at == before
+        }
+        _ => false,
+    };
+    if was_selected { perform(app, Action::Enter) } else { Vec::new() }
 }
 
 /// The moving cursor goes to the column.

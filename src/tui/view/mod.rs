@@ -10,6 +10,7 @@ pub mod header;
 pub mod tabs;
 pub mod scope;
 pub mod suspects;
+pub mod compare;
 pub mod detail;
 pub mod flame;
 pub mod tree;

@@ -10,8 +10,8 @@ use crate::tui::state::asked::Purpose;
 use crate::tui::state::{App, Lens, Pane};
 use crate::tui::theme::{Focus, Theme};
 use crate::tui::view::{
-    detail, flame, header, histograms, popup, scope, sql, status, suspects, table, tabs, text,
-    time, tree,
+    compare, detail, flame, header, histograms, popup, scope, sql, status, suspects, table, tabs,
+    text, time, tree,
 };
 
 /// Whether what a lens draws is of the present scope.
@@ -31,6 +31,7 @@ pub fn freshness(app: &App) -> Freshness {
         Purpose::Tree | Purpose::Shown => matches!(lens, Lens::Flame | Lens::Tree),
         Purpose::Changes => lens == Lens::Time,
         Purpose::Histograms => lens == Lens::Histograms,
+        Purpose::Compared | Purpose::Differences => lens == Lens::Compare,
         _ => false,
     };
     match app.asked.is_open(is_waited_for) {
@@ -82,6 +83,7 @@ pub fn render_into(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         Lens::Tree => tree::render(buffer, regions.main, app, theme),
         Lens::Time => time::render(buffer, regions.main, app, theme),
         Lens::Histograms => histograms::render(buffer, regions.main, app, theme),
+        Lens::Compare => compare::render(buffer, regions.main, app, theme),
         Lens::Rows => {
             table::render(buffer, regions.main, app, theme, focus(Pane::Main));
             detail::render(buffer, regions.detail, app, theme, focus(Pane::Detail));

@@ -8,6 +8,7 @@ use unicode_width::UnicodeWidthStr;
 use crate::database::human;
 use crate::tui::keymap::{self, Rank};
 use crate::tui::scope::Filter;
+use crate::tui::state::compare::Look;
 use crate::tui::state::{App, Lens, Tone};
 use crate::tui::terminal::Mouse;
 use crate::tui::theme::Theme;
@@ -106,6 +107,14 @@ fn place(app: &App) -> String {
         Lens::Histograms => match app.histograms.bins().len() {
             0 => String::new(),
             bins => format!("bar {} of {bins}", app.histograms.cursor.at + 1),
+        },
+        Lens::Compare => match (&app.compare.shown, app.compare.look) {
+            (None, _) => String::new(),
+            (Some(shown), Look::List) => match shown.rows.len() {
+                0 => String::new(),
+                rows => format!("{} of {}", app.compare.list.at + 1, human::count(rows as i64)),
+            },
+            (Some(shown), _) => format!("{} cells", human::count(shown.len() as i64)),
         },
         Lens::Rows | Lens::Sql => match app.table() {
             Some(table) if !table.is_empty() => {

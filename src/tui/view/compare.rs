@@ -1,0 +1,397 @@
+//! The comparison: what grew and shrank, as a list, a flamegraph or a tree.
+//!
+//! Invariant: the sign of a change is told by a glyph as well as by colour.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::{Modifier, Style};
+
+use crate::database::compare::{Comparison, Figures, Measure, Name, Row, Total, Window};
+use crate::database::human;
+use crate::tui::flame::cells::{Cell, What, Widths};
+use crate::tui::flame::difference::{Differences, End, Node};
+use crate::tui::flame::shape::ShownId;
+use crate::tui::state::App;
+use crate::tui::state::compare::Look;
+use crate::tui::theme::{Change, Focus, Theme};
+use crate::tui::update::fit;
+use crate::tui::view::screen::{self, Freshness};
+use crate::tui::view::suspects::select;
+use crate::tui::view::text;
+
+/// Draws it.
+pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
+    let inside = text::pane(buffer, theme, area, &title(app), Focus::Here);
+    if inside.is_empty() {
+        return;
+    }
+    if let Some((words, style)) = instead(app, theme) {
+        for (at, line) in text::wrap(&words, usize::from(inside.width)).iter().enumerate() {
+            text::put(buffer, theme, text::line(inside, at as u16), 1, line, style);
+        }
+        return;
+    }
+    let Some(shown) = &app.compare.shown else {
+        return;
+    };
+    let foot = fit::compare_foot(app).min(inside.height);
+    let body = Rect { height: inside.height - foot, ..inside };
+    let below = Rect { y: inside.y + body.height, height: foot, ..inside };
+    match app.compare.look {
+        Look::List => list(buffer, body, app, shown, theme),
+        Look::Flame => picture(buffer, body, app, shown, theme),
+        Look::Tree => tree(buffer, body, app, shown, theme),
+    }
+    match app.compare.look {
+        Look::List => about_site(buffer, below, app, shown, theme),
+        Look::Flame | Look::Tree => about_node(buffer, below, app, shown, theme),
+    }
+    if screen::freshness(app) == Freshness::Stale {
+        text::tint(buffer, inside, theme.stale());
+    }
+}
+
+fn title(app: &App) -> String {
+    let compare = &app.compare;
+    let mut title = match compare.look {
+        Look::List => "compare".to_owned(),
+        Look::Flame => "compare, flame".to_owned(),
+        Look::Tree => "compare, tree".to_owned(),
+    };
+    if let Some(comparison) = &compare.comparison {
+        let (before, after) = sides(comparison);
+        title.push_str(&format!(": {before} → {after}"));
+    }
+    title.push_str(&format!(" · {}{}", compare.wish.measure.title(), compare.per.words()));
+    if let Some(only) = compare.wish.only {
+        title.push_str(&format!(" · only {}", only.word()));
+    }
+    if !compare.wish.pattern.is_empty() {
+        title.push_str(&format!(" · ~{}", text::clean(&compare.wish.pattern)));
+    }
+    if compare.look != Look::List && compare.wish.from == End::Innermost {
+        title.push_str(" · bottom-up");
+    }
+    title + screen::stale_words(app)
+}
+
+/// Files, or moments where the file is the same.
+fn sides(comparison: &Comparison) -> (String, String) {
+    let (before, after) = (&comparison.before, &comparison.after);
+    if before.window == Window::default() && after.window == Window::default() {
+        return (text::clean(&before.file).into_owned(), text::clean(&after.file).into_owned());
+    }
+    let moment = |total: &Total| match &total.window.to {
+        Some(moment) => text::clean(&moment.to_string()).into_owned(),
+        None => "end".to_owned(),
+    };
+    (moment(before), moment(after))
+}
+
+fn instead(app: &App, theme: Theme) -> Option<(String, Style)> {
+    let compare = &app.compare;
+    if let Some(error) = &compare.error {
+        return Some((format!("! {}", text::clean(&error.message)), theme.error()));
+    }
+    match &compare.shown {
+        None if compare.sides.is_none() => Some((
+            "Nothing to compare with. Start with --compare OTHER.db, or press C for two moments of this recording.".into(),
+            theme.dim(),
+        )),
+        None => Some(("reading…".into(), theme.dim())),
+        Some(shown) if shown.comparison.rows.is_empty() => {
+            Some(("Nothing differs.".into(), theme.dim()))
+        }
+        Some(shown) if shown.is_empty() => Some((
+            "Nothing differs by this measure and filter.\nm: next measure · w: other changes · Backspace: all functions".into(),
+            theme.dim(),
+        )),
+        Some(_) => None,
+    }
+}
+
+fn change(up: u64, down: u64) -> Change {
+    match (up, down) {
+        (0, 0) => Change::None,
+        (_, 0) => Change::Grown,
+        (0, _) => Change::Shrunk,
+        _ => Change::Both,
+    }
+}
+
+fn of(difference: i64) -> Change {
+    match difference {
+        0 => Change::None,
+        1.. => Change::Grown,
+        _ => Change::Shrunk,
+    }
+}
+
+/// Which columns of the list there is room for: difference and site are always there.
+struct Columns {
+    sides: bool,
+    other: bool,
+    state: bool,
+    bar: usize,
+}
+
+impl Columns {
+    fn of(width: u16) -> Self {
+        Self {
+            sides: width >= 62,
+            other: width >= 100,
+            state: width >= 48,
+            bar: if width >= 120 { 16 } else { 0 },
+        }
+    }
+
+    fn cells(&self, [difference, before, after, other, state, bar]: [&str; 6]) -> String {
+        let mut line = format!("  {difference:>10} ");
+        if self.bar > 0 {
+            line.push_str(&format!("{bar:<width$} ", width = self.bar));
+        }
+        if self.sides {
+            line.push_str(&format!("{before:>9} {after:>9} "));
+        }
+        if self.other {
+            line.push_str(&format!("{other:>11} "));
+        }
+        if self.state {
+            line.push_str(&format!("{state:<6} "));
+        }
+        line
+    }
+}
+
+/// Bytes beside blocks, and the other way round.
+fn other(measure: Measure) -> Measure {
+    match measure {
+        Measure::LiveBytes => Measure::LiveBlocks,
+        Measure::LiveBlocks => Measure::LiveBytes,
+        Measure::Bytes => Measure::Allocations,
+        Measure::Allocations => Measure::Bytes,
+    }
+}
+
+fn list(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: Theme) {
+    let measure = shown.wish.measure;
+    let columns = Columns::of(area.width);
+    let head =
+        columns.cells(["difference", "before", "after", other(measure).title(), "state", ""])
+            + "site";
+    text::put(buffer, theme, text::line(area, 0), 0, &head, theme.title());
+    let largest = shown.rows.first().map_or(1, |row| row.difference(measure).unsigned_abs()).max(1);
+    for at in 0..fit::compare_window(app) {
+        let Some(row) = shown.rows.get((app.compare.list.top + at) as usize) else { break };
+        let line = text::line(area, 1 + at as u16);
+        let difference = row.difference(measure);
+        let share = u128::from(difference.unsigned_abs()) * columns.bar as u128;
+        let bar = share.div_ceil(u128::from(largest)) as usize;
+        let glyph = theme.change_glyph(of(difference));
+        let cells = columns.cells([
+            &measure.show_difference(difference),
+            &measure.show(row.before.get(measure)),
+            &measure.show(row.after.get(measure)),
+            &other(measure).show_difference(row.difference(other(measure))),
+            row.state(measure).word(),
+            &glyph.repeat(bar.min(columns.bar)),
+        ]);
+        let style = theme.change(of(difference));
+        let x = text::put(buffer, theme, line, 0, &cells, style);
+        text::put(buffer, theme, line, x, &site(&shown.comparison, row), Style::new());
+        if app.compare.list.top + at == app.compare.list.at {
+            select(buffer, theme, line, Focus::Here);
+        }
+    }
+}
+
+/// The innermost own function, and who calls it.
+fn site(comparison: &Comparison, row: &Row) -> String {
+    let names: Vec<&str> =
+        comparison.frames(row).take(4).map(|name| name.function.as_str()).collect();
+    if names.is_empty() { "(no frames)".to_owned() } else { names.join(" < ") }
+}
+
+fn place(name: &Name) -> String {
+    match (&name.file, name.line) {
+        (Some(file), Some(line)) => format!("{}  ({file}:{line})", name.sym),
+        _ => name.sym.clone(),
+    }
+}
+
+fn about_site(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: Theme) {
+    let Some(row) = app.compare.row() else { return };
+    let mut lines = Vec::new();
+    let mut frames = shown.comparison.frames(row);
+    let name = frames.next().map(place).unwrap_or_default();
+    let callers: Vec<&str> = frames.map(|name| name.function.as_str()).collect();
+    lines.push((name, theme.key()));
+    let measure = shown.wish.measure;
+    let figures = |measure: Measure| {
+        let of = |figures: &Figures| measure.show(figures.get(measure));
+        format!(
+            "{} {} → {} ({})",
+            measure.title(),
+            of(&row.before),
+            of(&row.after),
+            measure.show_difference(row.difference(measure))
+        )
+    };
+    if area.height < 3 {
+        lines.push((figures(measure), theme.number()));
+    } else {
+        let from = if callers.is_empty() { String::new() } else { "called by ".to_owned() };
+        lines.push((from + &callers.join(" < "), theme.dim()));
+        lines.extend(Measure::ALL.map(|measure| (figures(measure), theme.number())));
+    }
+    for (at, (words, style)) in lines.iter().enumerate() {
+        text::put(buffer, theme, text::line(area, at as u16), 1, words, *style);
+    }
+}
+
+fn picture(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: Theme) {
+    let top = app.compare.top_row;
+    let rows = app.compare.rows(area.width, top + usize::from(area.height));
+    for (at, row) in rows.iter().enumerate().skip(top).take(usize::from(area.height)) {
+        let line = text::line(area, (at - top) as u16);
+        for cell in row {
+            let selected = (at, cell.x) == app.compare.selected;
+            draw(buffer, line, cell, shown, theme, selected);
+        }
+    }
+}
+
+fn draw(
+    buffer: &mut Buffer,
+    line: Rect,
+    cell: &Cell,
+    shown: &Differences,
+    theme: Theme,
+    selected: bool,
+) {
+    let area = Rect {
+        x: line.x + cell.x.min(line.width),
+        width: cell.width.min(line.width.saturating_sub(cell.x)),
+        ..line
+    };
+    if area.is_empty() {
+        return;
+    }
+    let (label, change) = match cell.what {
+        What::More { parent, skip } => {
+            let all = Widths::children(shown, parent);
+            let count = all.len().saturating_sub(skip);
+            (format!("{} more", human::count(count as i64)), Change::None)
+        }
+        What::Node(node) => (text::clean(shown.function(node)).into_owned(), changed(shown, node)),
+    };
+    let mut style = theme.change_cell(change);
+    if selected {
+        style =
+            Style::new().add_modifier(Modifier::REVERSED | Modifier::BOLD | Modifier::UNDERLINED);
+    }
+    let edge = match (selected, cell.what) {
+        (true, _) if area.width > 2 => theme.glyph("▶", ">"),
+        (_, What::More { .. }) => "…",
+        _ => theme.change_glyph(change),
+    };
+    text::tint(buffer, area, style);
+    let blank = " ".repeat(usize::from(area.width));
+    buffer.set_stringn(area.x, area.y, &blank, usize::from(area.width), style);
+    text::put(buffer, theme, area, 0, edge, style);
+    // The selected cell keeps its sign behind the mark.
+    let sign = if selected && area.width > 2 { theme.change_glyph(change) } else { "" };
+    if area.width > 3 {
+        text::put(buffer, theme, area, 1, &format!("{sign}{label}"), style);
+    }
+}
+
+fn changed(shown: &Differences, node: ShownId) -> Change {
+    shown.node(node).map_or(Change::None, |node| change(node.up, node.down))
+}
+
+fn tree(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: Theme) {
+    let measure = shown.wish.measure;
+    let wide = area.width >= 76;
+    let head = match wide {
+        true => format!(
+            "  {:>10} {:>9} {:>9} {:>9} {:>9} ",
+            "net", "grown", "shrunk", "before", "after"
+        ),
+        false => format!("  {:>10} ", "net"),
+    };
+    text::put(buffer, theme, text::line(area, 0), 0, &(head + "function"), theme.title());
+    for at in 0..fit::compare_window(app) {
+        let index = app.compare.lines.top + at;
+        let Some(drawn) = app.compare.opened_lines().get(index as usize) else { break };
+        let Some(node) = shown.node(drawn.node) else { break };
+        let line = text::line(area, 1 + at as u16);
+        let amount = |value: u64| match value {
+            0 => "-".to_owned(),
+            value => measure.show(i64::try_from(value).unwrap_or(i64::MAX)),
+        };
+        let mut cells = format!("  {:>10} ", measure.show_difference(node.net()));
+        if wide {
+            cells.push_str(&format!(
+                "{:>9} {:>9} {:>9} {:>9} ",
+                amount(node.up),
+                amount(node.down),
+                measure.show(node.before),
+                measure.show(node.after)
+            ));
+        }
+        let style = theme.change(change(node.up, node.down));
+        let x = text::put(buffer, theme, line, 0, &cells, style);
+        let mark =
+            match (Widths::children(shown, drawn.node), app.compare.opened.contains(&drawn.node)) {
+                ([], _) => " ",
+                (_, true) => theme.glyph("▾", "-"),
+                (_, false) => theme.glyph("▸", "+"),
+            };
+        let indent =
+            " ".repeat((drawn.depth * 2).min(usize::from(line.width.saturating_sub(x)) / 2));
+        let x = x + text::put(buffer, theme, line, x, &format!("{indent}{mark} "), theme.key());
+        text::put(buffer, theme, line, x, shown.function(drawn.node), Style::new());
+        if index == app.compare.lines.at {
+            select(buffer, theme, line, Focus::Here);
+        }
+    }
+}
+
+fn about_node(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: Theme) {
+    let measure = shown.wish.measure;
+    let (width, _) = fit::compare_picture(app);
+    let Some(id) = app.compare.node(width) else {
+        let words = "several functions, each too small to draw; Enter opens them";
+        text::put(buffer, theme, area, 1, words, theme.dim());
+        return;
+    };
+    let node = shown.node(id).cloned().unwrap_or_default();
+    let name = node.name.and_then(|name| shown.comparison.stacks.get(name));
+    let name = name.map_or_else(|| "everything that differs".to_owned(), place);
+    let words = about(&node, measure, &shown.top());
+    if area.height == 1 {
+        let half = usize::from(area.width) / 2;
+        let short = text::cut(&name, half, theme).into_owned();
+        let x = 2 + text::put(buffer, theme, area, 1, &short, theme.key());
+        text::put(buffer, theme, area, x, &words, theme.number());
+        return;
+    }
+    text::put(buffer, theme, text::line(area, 0), 1, &name, theme.key());
+    text::put(buffer, theme, text::line(area, 1), 1, &words, theme.number());
+}
+
+fn about(node: &Node, measure: Measure, top: &Node) -> String {
+    let show = |value: u64| measure.show(i64::try_from(value).unwrap_or(i64::MAX));
+    let moved = node.up.saturating_add(node.down) as f64;
+    let all = top.up.saturating_add(top.down).max(1) as f64;
+    format!(
+        "{} more, {} less: {} · {} of all changes · {} → {}",
+        show(node.up),
+        show(node.down),
+        measure.show_difference(node.net()),
+        human::share(moved / all),
+        measure.show(node.before),
+        measure.show(node.after),
+    )
+}
