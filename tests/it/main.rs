@@ -39,6 +39,7 @@ mod tui;
 mod tui_keys;
 mod tui_lenses;
 mod tui_walk;
+mod tui_compare;
 mod screens;
 mod tui_driver;
 mod tui_pty;

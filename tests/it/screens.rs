@@ -6,7 +6,7 @@ use rheaper::database::canned::{Canned, Origin};
 use rheaper::tui::theme::{Colors, Glyphs, Theme};
 
 use crate::tui_driver::{Driver, styles, text};
-use crate::tui_fixture::{database, leaky_server};
+use crate::tui_fixture::{database, databases, leaky_server};
 
 const SIZES: [(u16, u16); 4] = [(40, 10), (80, 24), (120, 40), (250, 70)];
 
@@ -35,8 +35,18 @@ fn questions_of_ours() -> Vec<Canned> {
 /// One file a lens and size: the text, its styles with and without colour, the text in ASCII.
 fn check(name: &str, keys: &[&str]) {
     let (_directory, path) = database(&leaky_server());
+    drawn(name, keys, |size| Driver::new(&path, size));
+}
+
+/// The same with the server after its fix, compared with itself before.
+fn check_compared(name: &str, keys: &[&str]) {
+    let (_directory, after, before) = databases();
+    drawn(name, keys, |size| Driver::comparing(&after, &before, size));
+}
+
+fn drawn(name: &str, keys: &[&str], driver: impl Fn((u16, u16)) -> Driver) {
     for size in SIZES {
-        let mut driver = Driver::new(&path, size);
+        let mut driver = driver(size);
         driver.app.catalog = questions_of_ours();
         keys.iter().for_each(|keys| driver.press(keys));
         let (colour, plain, ascii) =
@@ -102,6 +112,15 @@ fn histograms() {
 }
 
 #[test]
+fn compare() {
+    check_compared("compare", &["<Down>"]);
+    check_compared("compare_flame", &["<Tab>", "<Down>", "<Down>"]);
+    check_compared("compare_tree", &["<Tab><Tab>", "<Enter>", "<Down>", "<Enter>", "<Down>"]);
+    check_compared("compare_figures", &["<Enter>"]);
+    check("compare_moments", &["C", "<^U>1m .. end<Enter>"]);
+}
+
+#[test]
 fn rows() {
     check("rows", &["+live<Enter>", "4", "s", "<Down>", "<Right>"]);
 }
@@ -148,6 +167,7 @@ fn check_document(name: &str) {
     let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
     let document = std::fs::read_to_string(&file).unwrap();
     let (_directory, path) = database(&leaky_server());
+    let (_fixed, fixed, leaky) = databases();
     let mut driver = Driver::new(&path, (80, 24));
     let mut pieces = document.split("<!-- keys:");
     let mut written = pieces.next().unwrap().to_owned();
@@ -159,6 +179,7 @@ fn check_document(name: &str) {
                 driver = Driver::new(&path, (80, 24));
                 driver.press(keys.trim_start_matches("afresh").trim());
             }
+            "compared" => driver = Driver::comparing(&fixed, &leaky, (80, 24)),
             keys => driver.press(keys),
         }
         let drawn = driver.text();

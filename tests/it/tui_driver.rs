@@ -11,7 +11,7 @@ use ratatui::style::{Color, Modifier, Style};
 use rheaper::database::canned::Catalog;
 use rheaper::database::complete::Names;
 use rheaper::database::{CancelToken, Database};
-use rheaper::tui::message::{Answer, Effect, Message, Reply, Request, RequestId};
+use rheaper::tui::message::{Answer, Effect, Message, Reply, Request, RequestId, Sides};
 use rheaper::tui::state::App;
 use rheaper::tui::theme::Theme;
 use rheaper::tui::update::{start, update};
@@ -49,6 +49,15 @@ impl Driver {
         driver.take(effects);
         driver.send(Message::Resize(size.0, size.1));
         driver.settle();
+        driver
+    }
+
+    /// Starts with another database to compare with.
+    pub(crate) fn comparing(path: &Path, before: &Path, size: (u16, u16)) -> Self {
+        let mut driver = Self::new(path, size);
+        let before = Some(before.to_owned());
+        driver.app.compare.begin(Sides { before, windows: Default::default() });
+        driver.press("8");
         driver
     }
 

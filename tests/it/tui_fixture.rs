@@ -112,6 +112,45 @@ pub(crate) fn leaky_server() -> Script {
     script
 }
 
+/// The same server after its fix: the cache forgets, the file of settings has grown, what the
+/// helper kept is gone, and there is an audit log now.
+pub(crate) fn fixed_server() -> Script {
+    let mut script = leaky_server();
+    script.frames.push(("server::audit::note", "examples/server/audit.rs", 7, "server", "own", 0));
+    let note = script.frames.len() - 1;
+    script.stacks.insert(9, vec![0, 1, note, 4, 5, 7, 6]);
+    script.stacks.remove(&7);
+    script.blocks.retain(|block| block.bt != 7);
+    for block in &mut script.blocks {
+        match block.bt {
+            1 => {
+                let end = block.alloc + 20_000_000_000;
+                block.dealloc = Some(end).filter(|end| *end < END_NS);
+            }
+            6 => block.size = 30_000,
+            _ => {}
+        }
+    }
+    let audit = (0..100).map(|at| Block {
+        alloc: (at + 1) * 7_000_000_000,
+        dealloc: None,
+        bt: 9,
+        size: 512,
+        thread: 1,
+    });
+    script.blocks.extend(audit);
+    script.blocks.sort_by_key(|block| (block.dealloc.unwrap_or(i64::MAX), block.alloc));
+    script
+}
+
+/// Writes the databases of the server after and before its fix.
+pub(crate) fn databases() -> (tempfile::TempDir, PathBuf, PathBuf) {
+    let (directory, after) = database(&fixed_server());
+    let before = directory.path().join("before.db");
+    write(&leaky_server(), &before);
+    (directory, after, before)
+}
+
 /// Writes the script's database.
 pub(crate) fn write(script: &Script, path: &Path) {
     let mut db = Connection::open(path).unwrap();

@@ -6,6 +6,7 @@ use ratatui::layout::Rect;
 use rheaper::tui::keymap::BINDINGS;
 use rheaper::tui::layout::regions;
 use rheaper::tui::message::Message;
+use rheaper::tui::state::compare::Look;
 use rheaper::tui::state::popup::Popup;
 use rheaper::tui::state::{App, Lens, Pane};
 use rheaper::tui::theme::{Colors, Glyphs, Theme};
@@ -13,7 +14,7 @@ use rheaper::tui::update::fit;
 
 use crate::tui::Random;
 use crate::tui_driver::Driver;
-use crate::tui_fixture::{database, leaky_server};
+use crate::tui_fixture::databases;
 
 /// Steps of all walks together.
 const STEPS: u64 = 120_000;
@@ -21,7 +22,7 @@ const WALKS: u64 = 8;
 
 fn key(random: &mut Random) -> Message {
     if random.below(8) == 0 {
-        let letters = "abegknostvwx0123456789 ()*,=<>~';.:\u{e9}\u{4e2d}-";
+        let letters = "abegkmnostvwxCR0123456789 ()*,=<>~';.:\u{e9}\u{4e2d}-";
         let at = random.below(letters.chars().count() as u64) as usize;
         let c = letters.chars().nth(at).unwrap();
         return Message::Key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE));
@@ -84,6 +85,16 @@ fn check(app: &App) {
         let (width, _) = fit::flame_window(app);
         assert!(app.flame.cell(width).is_some(), "a cell is always selected");
     }
+    let compare = &app.compare;
+    if let Some(shown) = compare.shown.as_ref().filter(|_| app.lens == Lens::Compare) {
+        assert!(within(compare.list.at, compare.list.top, shown.rows.len() as u64));
+        assert!(within(compare.lines.at, compare.lines.top, compare.opened_lines().len() as u64));
+        let (width, _) = fit::compare_picture(app);
+        if compare.look == Look::Flame && !shown.is_empty() && app.size.0 >= 40 && app.size.1 >= 10
+        {
+            assert!(compare.cell(width).is_some(), "a cell is always selected");
+        }
+    }
     if app.pane == Pane::Detail && app.lens == Lens::Sql {
         assert!(!app.sql.tabs.is_empty());
     }
@@ -113,9 +124,9 @@ fn check_regions(app: &App) {
 }
 
 fn walk(seed: u64, steps: u64) {
-    let (_directory, path) = database(&leaky_server());
+    let (_directory, after, before) = databases();
     let mut random = Random(seed);
-    let mut driver = Driver::new(&path, (80, 24));
+    let mut driver = Driver::comparing(&after, &before, (80, 24));
     let themes = [
         Theme { colors: Colors::Indexed, glyphs: Glyphs::Unicode },
         Theme { colors: Colors::Off, glyphs: Glyphs::Ascii },

@@ -3,6 +3,7 @@
 //! Reads: the regions of the screen. Writes: cursors.
 
 use crate::tui::layout::{inside, regions};
+use crate::tui::state::compare::Look;
 use crate::tui::state::popup::Popup;
 use crate::tui::state::{App, Lens, Pane};
 
@@ -117,10 +118,10 @@ pub fn flame_foot(app: &App) -> u16 {
 
 /// Rows below the comparison about the selected site.
 pub fn compare_foot(app: &App) -> u16 {
-    match inside(regions(app).main).height {
-        ..LOW => 1,
-        LOW..14 => 2,
-        _ => 6,
+    match (inside(regions(app).main).height, app.compare.look) {
+        (..LOW, _) => 1,
+        (14.., Look::List) => 6,
+        _ => 2,
     }
 }
 

@@ -141,7 +141,7 @@ impl Columns {
             sides: width >= 62,
             other: width >= 100,
             state: width >= 48,
-            bar: if width >= 120 { 16 } else { 0 },
+            bar: if width >= 112 { 16 } else { 0 },
         }
     }
 
