@@ -264,7 +264,8 @@ pub(crate) struct CheckArgs {
     after_help = "Sites are matched by the names of their own functions, so that two builds can be compared.
 Nothing is printed where nothing differs.
 
-A MOMENT is a time since the start such as 5m, or start, peak, end, or mark:NAME.
+A MOMENT is a time since the start such as 5m, or start, peak, end, or @MARK,
+the last one of that name; @MARK#2 is the second.
 
 Examples:
   rheaper diff before.db after.db
@@ -288,7 +289,7 @@ pub(crate) struct DiffArgs {
     /// Each recording as it was at this moment
     #[arg(long, value_name = "MOMENT")]
     pub to: Option<String>,
-    /// Divide by time or marks first: second, minute, hour, day, a duration, or mark:NAME
+    /// Divide by time or marks first: second, minute, hour, day, a duration, or @MARK
     #[arg(long, value_name = "UNIT")]
     pub per: Option<String>,
     /// What is compared

@@ -143,8 +143,8 @@ fn marks_bound_a_window_and_divide() {
     drop(writer);
     let after = Database::open(&path).unwrap();
 
-    let mark = || Some(Moment::Mark("request".to_owned()));
-    let window = Window { from: mark(), to: mark() };
+    let mark = |text: &str| Some(Moment::parse(text).unwrap());
+    let window = Window { from: mark("@request#1"), to: mark("@request") };
     let side = Side { database: &after, window: window.clone() };
     let whole = Side::whole(&after);
     let cancel = CancelToken::new();
@@ -166,10 +166,10 @@ fn marks_bound_a_window_and_divide() {
     drop(writer);
     let gone = Side { database: &before, window };
     let error = compare(&gone, &whole, &Per::Whole, &cancel).unwrap_err().to_string();
-    assert!(error.contains("no mark `request` here"), "{error}");
+    assert!(error.contains("no mark @request#1 here"), "{error}");
     let per = Per::Mark("deploy".to_owned());
     let error = compare(&whole, &whole, &per, &cancel).unwrap_err().to_string();
-    assert!(error.contains("there are `request`"), "{error}");
+    assert!(error.contains(", @request");
 }
 
 #[test]
@@ -252,8 +252,8 @@ fn wrong_usage_gets_a_sentence() {
     assert!(ran.code == 2 && ran.err.contains("expected two moments"), "{}", ran.err);
     let ran = place.run(&["diff", "heap.db", "none.db"]);
     assert_eq!(ran.code, 3, "{}", ran.err);
-    let ran = place.run(&["diff", "heap.db", "heap.db", "--from", "mark:x"]);
-    assert!(ran.code == 1 && ran.err.contains("no mark `x`"), "{} {}", ran.code, ran.err);
+    let ran = place.run(&["diff", "heap.db", "heap.db", "--from", "@x"]);
+    assert!(ran.code == 1 && ran.err.contains("no mark @x"), "{} {}", ran.code, ran.err);
     let ran = place.run(&["diff", "heap.db", "heap.db", "--from", "end"]);
     assert!(ran.code == 1 && ran.err.contains("the window ends at"), "{} {}", ran.code, ran.err);
 }

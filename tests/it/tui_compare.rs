@@ -215,6 +215,6 @@ fn a_missing_file_or_mark_is_said() {
     let driver = Driver::comparing(&path, &directory.path().join("none.db"), (80, 24));
     assert!(driver.text().contains("no such file"), "{}", driver.text());
     let mut driver = Driver::new(&path, (120, 24));
-    driver.press("C<^U>mark:deploy .. end<Enter>");
-    assert!(driver.text().contains("no mark `deploy` here"), "{}", driver.text());
+    driver.press("C<^U>@rollback .. end<Enter>");
+    assert!(driver.text().contains("no mark @rollback here"), "{}", driver.text());
 }

@@ -132,13 +132,14 @@ pub enum Per {
 }
 
 impl Per {
-    /// Reads `second`, `minute`, `hour`, `day`, a duration such as `10m`, or `mark:NAME`.
+    /// Reads `second`, `minute`, `hour`, `day`, a duration such as `10m`, or `@NAME` for the marks of
+    /// that name.
     ///
     /// # Errors
     /// With what would be understood.
     pub fn parse(text: &str) -> Result<Self, String> {
         const S: i64 = 1_000_000_000;
-        if let Some(name) = text.strip_prefix("mark:") {
+        if let Some(name) = text.strip_prefix('@').filter(|name| !name.is_empty()) {
             return Ok(Self::Mark(name.to_owned()));
         }
         Ok(Self::Time(match text {
@@ -150,7 +151,7 @@ impl Per {
                 Ok(ns) if ns > 0 => ns,
                 _ => {
                     return Err(
-                        "expected second, minute, hour, day, a duration such as 10m, or mark:NAME"
+                        "expected second, minute, hour, day, a duration such as 10m, or @MARK"
                             .to_owned(),
                     );
                 }
@@ -158,7 +159,7 @@ impl Per {
         }))
     }
 
-    /// " an hour", " a mark `request`", or nothing.
+    /// " an hour", " a mark @request", or nothing.
     pub fn words(&self) -> String {
         match self {
             Self::Whole => String::new(),
@@ -167,7 +168,7 @@ impl Per {
             Self::Time(3_600_000_000_000) => " an hour".to_owned(),
             Self::Time(86_400_000_000_000) => " a day".to_owned(),
             Self::Time(ns) => format!(" in {}", human::duration(*ns as f64)),
-            Self::Mark(name) => format!(" a mark `{name}`"),
+            Self::Mark(name) => format!(" a mark @{name}"),
         }
     }
 
@@ -180,7 +181,7 @@ impl Per {
             Self::Time(3_600_000_000_000) => "hour".to_owned(),
             Self::Time(86_400_000_000_000) => "day".to_owned(),
             Self::Time(ns) => format!("{ns}ns"),
-            Self::Mark(name) => format!("mark:{name}"),
+            Self::Mark(name) => format!("@{name}"),
         })
     }
 }

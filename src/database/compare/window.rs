@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use crate::database::connection::Database;
 use crate::database::error::{QueryError, QueryErrorKind};
 use crate::database::human;
+use crate::database::mark::MarkName;
 use crate::database::query::{Limits, Params};
 use crate::database::table::Value;
 
@@ -25,12 +26,13 @@ pub enum Moment {
     Peak,
     /// When the recording ended.
     End,
-    /// A mark of this name: the first one where a window begins, the last one where it ends.
-    Mark(String),
+    /// When the program set this mark.
+    Mark(MarkName),
 }
 
 impl Moment {
-    /// Reads `start`, `peak`, `end`, a time since the start such as `5m`, or `mark:NAME`.
+    /// Reads `start`, `peak`, `end`, a time since the start such as `5m`, or a mark: `@NAME` for the
+    /// last of that name, `@NAME#2` for the second.
     ///
     /// # Errors
     /// With what would be understood.
@@ -39,11 +41,11 @@ impl Moment {
             "start" => Self::Start,
             "peak" => Self::Peak,
             "end" => Self::End,
-            text => match text.strip_prefix("mark:") {
-                Some(name) => Self::Mark(name.to_owned()),
-                None => Self::At(human::parse_duration(text).map_err(|_| {
-                    "expected a time since the start such as 5m, or start, peak, end, mark:NAME"
-                })?),
+            text => match MarkName::parse(text) {
+                Some(mark) => Self::Mark(mark),
+                None => Self::At(human::parse_duration(text).map_err(
+                    |_| "expected a time since the start such as 5m, or start, peak, end, @MARK",
+                )?),
             },
         })
     }
@@ -56,7 +58,7 @@ impl fmt::Display for Moment {
             Self::Start => write!(f, "start"),
             Self::Peak => write!(f, "peak"),
             Self::End => write!(f, "end"),
-            Self::Mark(name) => write!(f, "mark:{name}"),
+            Self::Mark(mark) => mark.fmt(f),
         }
     }
 }
@@ -95,16 +97,16 @@ impl Window {
     /// If a mark is not there, or the window ends before it begins.
     pub fn resolve(&self, database: &Database, limits: &Limits) -> Result<Span, QueryError> {
         let end = meta(database, "duration_ns", limits)?;
-        let resolve = |moment: &Option<Moment>, pick: &str, default: i64| match moment {
+        let resolve = |moment: &Option<Moment>, default: i64| match moment {
             None => Ok(default),
             Some(Moment::At(ns)) => Ok(*ns),
             Some(Moment::Start) => Ok(0),
             Some(Moment::End) => Ok(end),
             Some(Moment::Peak) => meta(database, "peak_after", limits),
-            Some(Moment::Mark(name)) => mark(database, name, pick, limits),
+            Some(Moment::Mark(name)) => mark(database, name, limits),
         };
-        let from_ns = resolve(&self.from, "min", -1)?;
-        let to_ns = resolve(&self.to, "max", end)?;
+        let from_ns = resolve(&self.from, -1)?;
+        let to_ns = resolve(&self.to, end)?;
         if from_ns >= to_ns {
             let (from, to) = (human::duration(from_ns as f64), human::duration(to_ns as f64));
             return Err(refused(format!(
@@ -130,7 +132,7 @@ pub(in crate::database::compare) fn marks_in(
     limits: &Limits,
 ) -> Result<i64, QueryError> {
     if !has_marks(database, limits)? {
-        return Err(no_mark(database, name, limits));
+        return Err(no_mark(database, &format!("@{name}"), limits));
     }
     let sql = "SELECT count(*) FROM marks WHERE name = :name AND at_ns > :from AND at_ns <= :to";
     let params =
@@ -138,18 +140,17 @@ pub(in crate::database::compare) fn marks_in(
     let table = database.query(sql, &params, limits)?;
     match table.rows.first().and_then(|row| row.first()).and_then(Value::as_i64) {
         Some(count) if count > 0 => Ok(count),
-        _ => Err(no_mark(database, name, limits)),
+        _ => Err(no_mark(database, &format!("@{name}"), limits)),
     }
 }
 
-fn mark(database: &Database, name: &str, pick: &str, limits: &Limits) -> Result<i64, QueryError> {
+fn mark(database: &Database, mark: &MarkName, limits: &Limits) -> Result<i64, QueryError> {
     if !has_marks(database, limits)? {
-        return Err(no_mark(database, name, limits));
+        return Err(no_mark(database, &mark.to_string(), limits));
     }
-    let sql = format!("SELECT {pick}(at_ns) FROM marks WHERE name = :name");
-    let table = database.query(&sql, &Params::none().with("name", name), limits)?;
+    let table = database.query(&format!("SELECT {}", mark.sql()), &Params::none(), limits)?;
     let found = table.rows.first().and_then(|row| row.first()).and_then(Value::as_i64);
-    found.ok_or_else(|| no_mark(database, name, limits))
+    found.ok_or_else(|| no_mark(database, &mark.to_string(), limits))
 }
 
 /// Marks are optional: a recording made without them has no such table.
@@ -163,7 +164,7 @@ fn no_mark(database: &Database, name: &str, limits: &Limits) -> QueryError {
     let sql = "SELECT DISTINCT name FROM marks ORDER BY name";
     // An older database has no such table: then there is nothing to list.
     let _ = database.stream(sql, &Params::none(), limits, |row| {
-        names.extend(row.first().and_then(Value::as_str).map(|name| format!("`{name}`")));
+        names.extend(row.first().and_then(Value::as_str).map(|name| format!("@{name}")));
         match names.len() < MARKS_LISTED {
             true => ControlFlow::Continue(()),
             false => ControlFlow::Break(()),
@@ -171,8 +172,8 @@ fn no_mark(database: &Database, name: &str, limits: &Limits) -> QueryError {
     });
     let path = database.path().display();
     refused(match names.as_slice() {
-        [] => format!("{path}: no mark `{name}` here: the recording has no marks"),
-        names => format!("{path}: no mark `{name}` here; there are {}", names.join(", ")),
+        [] => format!("{path}: no mark {name} here: the recording has no marks"),
+        names => format!("{path}: no mark {name} here; there are {}", names.join(", ")),
     })
 }
 

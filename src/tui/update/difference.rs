@@ -57,7 +57,7 @@ pub fn ask_moments(app: &mut App) -> Vec<Effect> {
         false if 0 < from && from < points => format!("{} .. end", edge(from)),
         false => "peak .. end".to_owned(),
     };
-    let help = "two moments: a time since the start such as 5m, or start, peak, end, mark:NAME";
+    let help = "two moments: a time since the start such as 5m, or start, peak, end, @MARK";
     prompt(app, "compare two moments of this recording", PromptPurpose::Moments, help, &offered)
 }
 
