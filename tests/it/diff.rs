@@ -169,7 +169,7 @@ fn marks_bound_a_window_and_divide() {
     assert!(error.contains("no mark @request#1 here"), "{error}");
     let per = Per::Mark("deploy".to_owned());
     let error = compare(&whole, &whole, &per, &cancel).unwrap_err().to_string();
-    assert!(error.contains(", @request");
+    assert!(error.contains(", @request"), "{error}");
 }
 
 #[test]
