@@ -140,21 +140,32 @@ pub(crate) struct ImportArgs {
 }
 
 /// `rheaper tui`
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 #[command(
     after_help = "A recording is loaded first, into a database beside it. Where stdout is not a terminal, the
 report is printed instead.
 
 Examples:
   rheaper tui heap.db
-  rheaper tui after.db --compare before.db"
+  rheaper tui after.db --compare before.db
+  rheaper tui --list-keys"
 )]
 pub(crate) struct TuiArgs {
     /// A database or a recording
-    pub file: PathBuf,
+    #[arg(required_unless_present = "list_keys")]
+    pub file: Option<PathBuf>,
     /// Another one to compare it with
     #[arg(long, value_name = "FILE")]
     pub compare: Option<PathBuf>,
+    /// Press the keys that are written in this file first
+    #[arg(long, value_name = "FILE")]
+    pub keys: Option<PathBuf>,
+    /// Write the keys that are pressed into this new file
+    #[arg(long, value_name = "FILE")]
+    pub record_keys: Option<PathBuf>,
+    /// Print all keys, as keys.txt in the configuration directory may have them, and end
+    #[arg(long)]
+    pub list_keys: bool,
 }
 
 /// `rheaper sql`

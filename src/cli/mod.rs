@@ -22,7 +22,7 @@ pub(crate) mod failure;
 mod args;
 
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -38,6 +38,7 @@ use crate::database::human;
 use crate::demo;
 use crate::interrupt;
 use crate::report::{self, ReportFormat};
+use crate::tui::TuiOptions;
 
 pub(crate) use crate::cli::query::{bind_words, catalog, describe, find, list};
 pub(crate) use crate::cli::sql::read_script;
@@ -100,11 +101,15 @@ fn demo(args: &DemoArgs, cancel: &CancelToken) -> Result<(), Failure> {
     if cancel.is_cancelled() {
         return Err(Failure::interrupted());
     }
-    tui(&TuiArgs { file: recording, compare: None }, cancel)
+    tui(&TuiArgs { file: Some(recording), ..TuiArgs::default() }, cancel)
 }
 
 fn tui(args: &TuiArgs, cancel: &CancelToken) -> Result<(), Failure> {
-    let database = load::database_of(&args.file, cancel)?;
+    let Some(file) = args.file.as_deref().filter(|_| !args.list_keys) else {
+        return Ok(io::stdout().write_all(crate::tui::keymap::listing().as_bytes())?);
+    };
+    let keys = args.keys.as_deref().map(written_keys).transpose()?.unwrap_or_default();
+    let database = load::database_of(file, cancel)?;
     let other = args.compare.as_deref().map(|file| load::database_of(file, cancel)).transpose()?;
     let is_seen = io::stdout().is_terminal() && io::stdin().is_terminal();
     if let (Some(before), false) = (&other, is_seen) {
@@ -118,7 +123,9 @@ fn tui(args: &TuiArgs, cancel: &CancelToken) -> Result<(), Failure> {
     }
     open::database(&database)?;
     other.as_deref().map(open::database).transpose()?;
-    explore(&database, other)
+    let record_keys = args.record_keys.clone();
+    let options = TuiOptions { compare: other, keys, record_keys, ..TuiOptions::default() };
+    crate::tui::run(&database, &options).map_err(|error| Failure::question(error.to_string()))
 }
 
 fn print_report(args: &ReportArgs, cancel: &CancelToken) -> Result<(), Failure> {
@@ -134,7 +141,9 @@ fn print_report(args: &ReportArgs, cancel: &CancelToken) -> Result<(), Failure> 
     Ok(out.flush()?)
 }
 
-fn explore(database: &Path, compare: Option<PathBuf>) -> Result<(), Failure> {
-    let options = crate::tui::TuiOptions { compare, ..Default::default() };
-    crate::tui::run(database, &options).map_err(|error| Failure::question(error.to_string()))
+/// The keys of a log.
+fn written_keys(path: &Path) -> Result<Vec<crossterm::event::KeyEvent>, Failure> {
+    let named = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let text = std::fs::read_to_string(path).map_err(|error| Failure::file(named(&error)))?;
+    crate::tui::keylog::parse(&text).map_err(|error| Failure::file(named(&error)))
 }

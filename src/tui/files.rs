@@ -48,6 +48,12 @@ pub(crate) fn accepted() -> Vec<String> {
     patterns.map(str::trim).filter(|it| !it.is_empty()).map(str::to_owned).collect()
 }
 
+/// The user's own keys, as they are written.
+pub(crate) fn keys() -> String {
+    let path = accepted_path().map(|path| path.with_file_name("keys.txt"));
+    path.and_then(|path| text(&path).ok()).unwrap_or_default()
+}
+
 /// Appends lines to the file of accepted suspects.
 ///
 /// # Errors

@@ -4,6 +4,26 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+/// Keys with a name of their own.
+const NAMES: &[(&str, KeyCode)] = &[
+    ("Enter", KeyCode::Enter),
+    ("Esc", KeyCode::Esc),
+    ("Tab", KeyCode::Tab),
+    ("S-Tab", KeyCode::BackTab),
+    ("Space", KeyCode::Char(' ')),
+    ("Bksp", KeyCode::Backspace),
+    ("Delete", KeyCode::Delete),
+    ("Insert", KeyCode::Insert),
+    ("Up", KeyCode::Up),
+    ("Down", KeyCode::Down),
+    ("Left", KeyCode::Left),
+    ("Right", KeyCode::Right),
+    ("Home", KeyCode::Home),
+    ("End", KeyCode::End),
+    ("PgUp", KeyCode::PageUp),
+    ("PgDn", KeyCode::PageDown),
+];
+
 /// A key with what is held down beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
@@ -22,6 +42,44 @@ impl Key {
             code => (code, event.modifiers),
         };
         Self { code, held }
+    }
+
+    /// The key of a spelling, as [`spelling`](Self::spelling) gives it: `m`, `^U`, `Alt-Enter`,
+    /// `F5`, `PgDn`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let held = |held: KeyModifiers, rest: &str| {
+            let key = Self::parse(rest).filter(|key| key.held.is_empty())?;
+            let code = match key.code {
+                KeyCode::Char(c) if held == KeyModifiers::CONTROL => {
+                    KeyCode::Char(c.to_ascii_lowercase())
+                }
+                code => code,
+            };
+            Some(Self { code, held })
+        };
+        let plain = |code| Some(Self { code, held: KeyModifiers::NONE });
+        if let Some((_, code)) = NAMES.iter().find(|(name, _)| *name == text) {
+            return plain(*code);
+        }
+        let mut chars = text.chars();
+        if let (Some(c), None) = (chars.next(), chars.next()) {
+            return plain(KeyCode::Char(c));
+        }
+        if let Some(rest) = text.strip_prefix('^') {
+            return held(KeyModifiers::CONTROL, rest);
+        }
+        if let Some(rest) = text.strip_prefix("Alt-") {
+            return held(KeyModifiers::ALT, rest);
+        }
+        let number = text.strip_prefix('F').and_then(|number| number.parse().ok());
+        number
+            .filter(|number| (1..=24).contains(number))
+            .and_then(|number| plain(KeyCode::F(number)))
+    }
+
+    /// The event that a terminal would tell.
+    pub fn event(self) -> KeyEvent {
+        KeyEvent::new(self.code, self.held)
     }
 
     /// How it is written in the footer and in help.

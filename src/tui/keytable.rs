@@ -99,6 +99,7 @@ pub enum Action {
     LensSql,
     LensCompare,
     Moments,
+    CommandLine,
     Normalise,
     OnlyState,
     Source,
@@ -427,6 +428,7 @@ bindings! {
     Global Help LensSql [k('7'), alt(KeyCode::Char('7'))] "SQL" "ask anything";
     Global Help LensCompare [k('8'), alt(KeyCode::Char('8'))] "compare" "what differs from the other recording, or between two moments";
     Global Help Moments [k('C')] "two moments" "compare two moments of this recording; the time lens's range is offered";
+    Global Help CommandLine [k('!')] "command line" "the command line that prints what is shown";
     Global Help Palette [k(':'), ctrl('p')] "palette" "everything that can be done, by name";
     Global First Help [k('?'), plain(KeyCode::F(1))] "help" "this page";
     Global First Quit [k('q')] "quit" "quit";

@@ -11,19 +11,21 @@
 //! - The drawing thread never waits for the database or for a file.
 //! - The terminal is given back in every exit that can be caught.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use crossterm::event::Event;
+use crossterm::event::{Event, KeyEvent};
 
 use crate::database::canned::Catalog;
 use crate::database::complete::Names;
 use crate::database::error::OpenError;
 use crate::tui::effects::Outside;
 use crate::tui::input::{Input, Read};
+use crate::tui::keylog::Log;
 use crate::tui::message::{Answer, Effect, Message, Sides};
 use crate::tui::signals::Signal;
 use crate::tui::state::{App, Lens};
@@ -39,6 +41,7 @@ pub mod layout;
 pub mod state;
 pub mod statements;
 pub mod spans;
+pub mod keylog;
 pub mod keymap;
 pub mod keytable;
 pub mod key;
@@ -76,6 +79,10 @@ pub struct TuiOptions {
     pub mouse: Mouse,
     /// A database to compare with: the first thing that is shown.
     pub compare: Option<PathBuf>,
+    /// Keys that are pressed first, each when all questions before it are answered.
+    pub keys: Vec<KeyEvent>,
+    /// A new file in which the keys that are pressed are written down.
+    pub record_keys: Option<PathBuf>,
     /// Colours and glyphs; those of the environment if it is not given.
     pub theme: Option<Theme>,
 }
@@ -87,12 +94,15 @@ pub enum TuiError {
     Open(OpenError),
     /// The terminal can't be used.
     Terminal(io::Error),
+    /// The log of keys can't be begun or written.
+    Keys(io::Error),
 }
 
 impl fmt::Display for TuiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Open(error) => error.fmt(f),
+            Self::Keys(error) => write!(f, "the log of keys can't be written: {error}"),
             Self::Terminal(error) => write!(f, "the terminal can't be used: {error}"),
         }
     }
@@ -118,10 +128,18 @@ impl From<io::Error> for TuiError {
 /// When the database can't be opened or the terminal can't be used.
 pub fn run(database: &Path, options: &TuiOptions) -> Result<(), TuiError> {
     let first = worker::open(database)?;
+    let log = options.record_keys.as_deref().map(Log::create).transpose();
+    let log = log.map_err(TuiError::Keys)?;
+    let problems = keymap::configure(&files::keys());
     let (sender, events) = channel();
     let of_signals = sender.clone();
     signals::watch(move |signal| drop(of_signals.send(Happened::Signal(signal))))?;
-    let app = first_state(database, &first, options);
+    let mut app = first_state(database, &first, options);
+    if let Some(problem) = problems.first() {
+        let more = problems.len() - 1;
+        let rest = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+        app.complain(format!("keys.txt: {problem}{rest}"));
+    }
     let of_workers = sender.clone();
     let workers = Workers::start(database, first, move |answer| {
         drop(of_workers.send(Happened::Answer(Box::new(answer))));
@@ -131,7 +149,7 @@ pub fn run(database: &Path, options: &TuiOptions) -> Result<(), TuiError> {
     let guard = Guard::take(options.mouse)?;
     let input = Input::start(move |read| drop(sender.send(Happened::Read(read))))?;
     let outside = Outside::new(database, guard, input, workers, options.mouse);
-    explore(app, outside, &events, theme)
+    explore(app, outside, &events, &mut Presses { left: options.keys.clone().into(), log }, theme)
 }
 
 /// Whatever the drawing thread wakes up for.
@@ -139,6 +157,12 @@ enum Happened {
     Read(Read),
     Signal(Signal),
     Answer(Box<Answer>),
+}
+
+/// Keys that come from a file, and a file that keys go to.
+struct Presses {
+    left: VecDeque<KeyEvent>,
+    log: Option<Log>,
 }
 
 /// How the loop ended.
@@ -159,6 +183,7 @@ fn first_state(
     app.mouse = options.mouse;
     let name = database.file_name().unwrap_or(database.as_os_str());
     app.facts.name = name.to_string_lossy().into_owned();
+    app.path = database.to_string_lossy().into_owned();
     app.sql.names = Names::of(connection, &catalog).unwrap_or_default();
     app.catalog = catalog.iter().cloned().collect();
     app.sql.history = files::history();
@@ -175,6 +200,7 @@ fn explore(
     mut app: App,
     mut outside: Outside,
     events: &Receiver<Happened>,
+    presses: &mut Presses,
     theme: Theme,
 ) -> Result<(), TuiError> {
     let begin = Instant::now();
@@ -184,6 +210,9 @@ fn explore(
     let ended = loop {
         messages.push(Message::Tick(begin.elapsed()));
         for message in messages.drain(..) {
+            if let (Message::Key(key), Some(log)) = (&message, &mut presses.log) {
+                log.write(*key).map_err(TuiError::Keys)?;
+            }
             effects.extend(update(&mut app, message));
         }
         for effect in effects.drain(..) {
@@ -195,6 +224,12 @@ fn explore(
         outside.screen().draw(|frame| screen::render(frame, &app, theme))?;
         panic_if_asked();
         let drawn = Instant::now();
+        // A written key is pressed on the screen that it was meant for.
+        if app.asked.oldest().is_none()
+            && let Some(key) = presses.left.pop_front()
+        {
+            messages.push(Message::Key(key));
+        }
         if let Some(ended) = wait(&app, events, &mut messages, drawn) {
             break ended;
         }

@@ -35,6 +35,7 @@ impl Driver {
         let catalog = Catalog::built_in();
         let mut app = App::default();
         app.facts.name = "server.db".into();
+        app.path = path.to_string_lossy().into_owned();
         app.sql.names = Names::of(&database, &catalog).unwrap();
         app.catalog = catalog.iter().cloned().collect();
         let mut driver = Self {

@@ -4,14 +4,17 @@ use std::collections::HashSet;
 
 use rheaper::database::page::Comparison;
 use rheaper::database::{Unit, Value};
-use rheaper::tui::keymap::{BINDINGS, Context, Rank, bindings};
+use rheaper::tui::key::Key;
+use rheaper::tui::keylog;
+use rheaper::tui::keymap::{self, BINDINGS, Context, Rank, bindings};
 use rheaper::tui::scope::{Filter, parse_filter};
 use rheaper::tui::theme::{Colors, Glyphs, Theme};
+use rheaper::tui::update::command;
 use rheaper::tui::update::compare::parse;
 use rheaper::tui::update::popup::help;
 
 use crate::tui_driver::Driver;
-use crate::tui_fixture::{database, leaky_server};
+use crate::tui_fixture::{database, databases, leaky_server};
 
 #[test]
 fn a_key_means_one_thing_in_a_context() {
@@ -122,4 +125,78 @@ fn colours_and_glyphs_follow_the_environment() {
     assert_eq!(theme(&[("LANG", "C")]).glyphs, Glyphs::Ascii);
     assert_eq!(theme(&[("LC_ALL", "en_US.utf8"), ("LANG", "C")]).glyphs, Glyphs::Unicode);
     assert_eq!(theme(&[("LANG", "C.UTF-8"), ("RHEAPER_ASCII", "1")]).glyphs, Glyphs::Ascii);
+}
+
+#[test]
+fn a_key_is_read_as_it_is_spelled() {
+    for binding in BINDINGS {
+        for key in binding.keys {
+            assert_eq!(Key::parse(&key.spelling()), Some(*key), "{}", key.spelling());
+        }
+    }
+    for wrong in ["", "F0", "F99", "Alt-", "Ctrl", "ab"] {
+        assert_eq!(Key::parse(wrong), None, "{wrong}");
+    }
+}
+
+#[test]
+fn a_log_of_keys_is_read_as_it_was_written() {
+    let all: Vec<_> =
+        BINDINGS.iter().flat_map(|binding| binding.keys).map(|key| key.event()).collect();
+    let log: String = all.iter().map(|key| keylog::spelled(*key)).collect();
+    assert_eq!(keylog::parse(&log).unwrap(), all);
+    let typed = keylog::parse("# a comment\n2<Down>\n/a b<lt><Enter><^U>#").unwrap();
+    assert_eq!(typed.len(), 10, "{typed:?}");
+    assert!(keylog::parse("ab<Entr>").unwrap_err().contains("line 1: <Entr> is no key"));
+    assert!(keylog::parse("a<b").unwrap_err().contains("<lt>"));
+}
+
+#[test]
+fn own_keys_replace_those_of_the_table_and_bad_lines_are_named() {
+    let text = "# mine\nFlame Measure M ^N\n\nflame zoomreset z\nFlame Dance d\nStage Measure m\n\
+                Flame Measure Entr\nFlame Measure\nFlame Keep Enter\n";
+    let (table, problems) = keymap::configured(text);
+    let of = |context: Context, name: &str| {
+        let mut lines = table.iter();
+        let line = lines.find(|it| it.context == context && format!("{:?}", it.action) == name);
+        line.unwrap().keys.iter().map(|key| key.spelling()).collect::<Vec<_>>()
+    };
+    assert_eq!(of(Context::Flame, "Measure"), ["M", "^N"]);
+    assert_eq!(of(Context::Flame, "ZoomReset"), ["z"]);
+    let named: Vec<&str> = problems.iter().map(|it| it.split(':').next().unwrap()).collect();
+    assert_eq!(named, ["line 5", "line 6", "line 7", "line 8", "line 9"], "{problems:#?}");
+    assert!(problems[0].contains("has no action Dance"), "{problems:?}");
+    assert!(problems[4].contains("is the only key of"), "{problems:?}");
+    // Nothing means two things, and everything can still be done.
+    assert_eq!(table.len(), BINDINGS.len());
+    let mut seen = HashSet::new();
+    for line in &table {
+        assert!(!line.keys.is_empty());
+        assert!(line.keys.iter().all(|key| seen.insert((line.context, *key))));
+    }
+    assert_eq!(keymap::configured(&keymap::listing()).1, Vec::<String>::new());
+}
+
+#[test]
+fn the_command_line_says_what_is_shown() {
+    let (_directory, after, before) = databases();
+    let mut driver = Driver::comparing(&after, &before, (120, 40));
+    let line = |driver: &Driver| command::line(&driver.app);
+    let (after, before) = (after.display(), before.display());
+    assert_eq!(line(&driver), format!("rheaper diff {before} {after}"));
+    driver.press("nm");
+    let divided = format!("rheaper diff {before} {after} --per second --measure live-blocks");
+    assert_eq!(line(&driver), divided);
+    driver.press("C<^U>1m .. end<Enter>");
+    assert!(line(&driver).contains("--moments '1m 00s..end'"), "{}", line(&driver));
+    driver.press("2");
+    assert_eq!(line(&driver), format!("rheaper export {after} --format folded"));
+    driver.press("1!");
+    assert!(driver.text().contains("rheaper sql"), "{}", driver.text());
+    // A shell takes the statement back as it is.
+    let printed = line(&driver).replacen("rheaper sql", "printf '%s|'", 1);
+    let ran = std::process::Command::new("sh").args(["-c", &printed]).output().unwrap();
+    let words = String::from_utf8(ran.stdout).unwrap();
+    let statement = rheaper::tui::update::load::sql_behind(&driver.app).sql;
+    assert_eq!(words.split('|').nth(2), Some(statement.as_str()));
 }

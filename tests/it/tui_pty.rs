@@ -269,3 +269,32 @@ fn without_colours_every_cell_has_the_default_ones() {
     terminal.press("q");
     assert!(terminal.ended().success());
 }
+
+#[test]
+fn keys_are_pressed_from_a_file_and_written_into_one() {
+    let place = place();
+    let file = |name: &str| place.directory.path().join(name);
+    std::fs::write(file("in.keys"), "# to the cache\n2/cache<Enter>\n").unwrap();
+    let (keys, log) = (file("in.keys"), file("out.keys"));
+    let arguments = ["--keys", keys.to_str().unwrap(), "--record-keys", log.to_str().unwrap()];
+    let home = place.directory.path();
+    let mut terminal = Terminal::explore_with(&place.path, home, (100, 30), &[], &arguments);
+    terminal.see("~cache matches");
+    terminal.press("3");
+    terminal.see("tree:");
+    terminal.press("q");
+    assert!(terminal.ended().success());
+    assert_eq!(std::fs::read_to_string(file("out.keys")).unwrap(), "2/cache<Enter>\n3q");
+}
+
+#[test]
+fn own_keys_are_heeded_and_a_bad_line_is_said() {
+    let place = place();
+    let home = place.directory.path();
+    std::fs::write(home.join("keys.txt"), "Global Quit Q\nFlame Dance d\n").unwrap();
+    let mut terminal = Terminal::explore_with(&place.path, home, (100, 30), &[], &[]);
+    terminal.see("keys.txt: line 2: Flame has no action Dance");
+    terminal.see("Q quit");
+    terminal.press("Q");
+    assert!(terminal.ended().success());
+}

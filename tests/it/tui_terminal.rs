@@ -31,9 +31,21 @@ impl Terminal {
         size: (u16, u16),
         env: &[(&str, &str)],
     ) -> Self {
+        Self::explore_with(database, home, size, env, &[])
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn explore_with(
+        database: &Path,
+        home: &Path,
+        size: (u16, u16),
+        env: &[(&str, &str)],
+        arguments: &[&str],
+    ) -> Self {
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_rheaper"));
         command.arg("tui");
         command.arg(database);
+        command.args(arguments);
         command.env_clear();
         for name in ["HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "RHEAPER_CONFIG"] {
             command.env(name, home);

@@ -22,7 +22,7 @@ const WALKS: u64 = 8;
 
 fn key(random: &mut Random) -> Message {
     if random.below(8) == 0 {
-        let letters = "abegkmnostvwxCR0123456789 ()*,=<>~';.:\u{e9}\u{4e2d}-";
+        let letters = "abegkmnostvwxCR!0123456789 ()*,=<>~';.:\u{e9}\u{4e2d}-";
         let at = random.below(letters.chars().count() as u64) as usize;
         let c = letters.chars().nth(at).unwrap();
         return Message::Key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE));

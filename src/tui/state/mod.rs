@@ -160,6 +160,8 @@ pub struct App {
     pub lens: Lens,
     /// Which half of it has the keys.
     pub pane: Pane,
+    /// The database, as it was named at the start.
+    pub path: String,
     /// What the header says.
     pub facts: Facts,
     /// What all lenses show.

@@ -25,6 +25,7 @@ pub mod time;
 pub mod histograms;
 pub mod table;
 pub mod compare;
+pub mod command;
 pub mod difference;
 pub mod suspects;
 pub mod detail;
@@ -225,6 +226,7 @@ fn global(app: &mut App, action: Action) -> Option<Vec<Effect>> {
             Some(_) => switch(app, Lens::Compare),
             None => difference::ask_moments(app),
         },
+        Action::CommandLine => command::show(app),
         Action::Moments => difference::ask_moments(app),
         Action::Ask => popup::open_questions(app),
         Action::Palette => popup::open_palette(app),
