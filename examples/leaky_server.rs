@@ -4,6 +4,7 @@
 //! ```text
 //! cargo run --release --example leaky_server -- 10         # ten seconds, leaking
 //! cargo run --release --example leaky_server -- 10 fixed   # the same after the fix
+//! cargo run --release --example leaky_server -- 9000r      # so many requests, all of them served
 //! rheaper tui rip-*
 //! ```
 
@@ -103,7 +104,9 @@ impl Service {
 
 fn main() -> Result<(), rheaper::Error> {
     let mut arguments = std::env::args().skip(1);
-    let seconds = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(10);
+    let length = arguments.next().unwrap_or_default();
+    let count: Option<u32> = length.strip_suffix('r').and_then(|text| text.parse().ok());
+    let seconds = if count.is_some() { 3600 } else { length.parse().unwrap_or(10) };
     let is_fixed = arguments.next().is_some_and(|word| word == "fixed");
     let path = rheaper::enable_tracking(rheaper::TrackerConfig {
         max_stack_depth: 64,
@@ -112,7 +115,7 @@ fn main() -> Result<(), rheaper::Error> {
         sample_rate: 1.0,
         profile_dir: std::env::current_dir().unwrap_or_default(),
     })?;
-    eprintln!("recording into {} for {seconds} s", path.display());
+    eprintln!("recording into {}", path.display());
 
     let service = Arc::new(Mutex::new(Service::default()));
     if let Ok(mut service) = service.lock() {
@@ -136,7 +139,7 @@ fn main() -> Result<(), rheaper::Error> {
 
     let began = Instant::now();
     let mut sent = 0_u32;
-    while began.elapsed() < Duration::from_secs(seconds) {
+    while began.elapsed() < Duration::from_secs(seconds) && count != Some(sent) {
         let user = u64::from(sent % 2_000);
         let path = format!("/page/{}", sent % 1_000);
         if requests.send(Request { user, path }).is_err() {
@@ -145,6 +148,10 @@ fn main() -> Result<(), rheaper::Error> {
         sent += 1;
         let due = began + Duration::from_secs(1) * sent / REQUESTS_PER_S;
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
+    }
+    let served = || service.lock().map_or(u64::MAX, |service| service.served);
+    while count.is_some() && served() < u64::from(sent) {
+        std::thread::sleep(Duration::from_millis(1));
     }
     drop(requests);
     rheaper::disable_tracking();
