@@ -15,7 +15,7 @@
 -- Rows stand in the order in which their blocks ended, those that are alive last. Of the others only
 -- the zones that reach over C are read, and the elders of those behind it.
 WITH live(ended) AS (
-    SELECT coalesce((SELECT value FROM meta WHERE key = 'allocations')
+    SELECT coalesce((SELECT value FROM meta WHERE key = 'rows')
         - (SELECT value FROM meta WHERE key = 'live_blocks'), 0)
 ),
 kept(bt, size) AS (

@@ -13,7 +13,7 @@
 -- view   table
 -- Rows stand in the order in which their blocks ended, those that are alive last: the others need no look.
 WITH live(ended) AS (
-    SELECT coalesce((SELECT value FROM meta WHERE key = 'allocations')
+    SELECT coalesce((SELECT value FROM meta WHERE key = 'rows')
         - (SELECT value FROM meta WHERE key = 'live_blocks'), 0)
 )
 SELECT allocations.bt AS bt, frames.function AS site,

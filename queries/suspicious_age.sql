@@ -14,7 +14,7 @@
 -- view   flame
 -- Rows stand in the order in which their blocks ended, those that are alive last: the others need no look.
 WITH live(ended) AS (
-    SELECT coalesce((SELECT value FROM meta WHERE key = 'allocations')
+    SELECT coalesce((SELECT value FROM meta WHERE key = 'rows')
         - (SELECT value FROM meta WHERE key = 'live_blocks'), 0)
 ),
 run(duration_ns) AS (SELECT value FROM meta WHERE key = 'duration_ns')

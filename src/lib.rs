@@ -41,8 +41,8 @@ mod interrupt;
 
 #[cfg(feature = "collector")]
 pub use collector::{
-    Allocator, Control, ControlBuilder, ControlError, ControlStatus, Error, Measure, Scope,
-    TrackerConfig, Trigger, control, disable_tracking, enable_tracking, mark, scope,
+    Allocator, Control, ControlBuilder, ControlError, ControlStatus, Error, Measure, Options,
+    Scope, TrackerConfig, Trigger, control, disable_tracking, enable_tracking, mark, scope,
 };
 
 #[cfg(feature = "tracing")]

@@ -24,6 +24,7 @@ fn write(info: &Info, out: &mut dyn Write) -> io::Result<()> {
         Ending::WriteFailed(code) => {
             format!("whole up to a write that failed: {}", io::Error::from_raw_os_error(code))
         }
+        Ending::Quota => "ended at its quota; whole up to there".to_owned(),
         Ending::CutOff => "has no end: the process was killed, or is still running".to_owned(),
     };
     writeln!(out, "recording   {}", clean::line(&info.path.to_string_lossy()))?;

@@ -18,6 +18,8 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// The options can't be had together; the sentence says which.
+    Options(&'static str),
     /// The system refused memory or a thread for the recorder.
     Resources(io::Error),
 }
@@ -29,6 +31,7 @@ impl fmt::Display for Error {
             Self::File { path, source } => {
                 write!(f, "cannot write the recording {}: {source}", path.display())
             }
+            Self::Options(what) => write!(f, "the options can't be had together: {what}"),
             Self::Resources(source) => {
                 write!(f, "the system refused what the recorder needs: {source}")
             }
@@ -39,7 +42,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::AlreadyEnabled => None,
+            Self::AlreadyEnabled | Self::Options(_) => None,
             Self::File { source, .. } | Self::Resources(source) => Some(source),
         }
     }

@@ -9,9 +9,9 @@
 //!   module known.
 //! - In a pass committed lengths are read first, then definitions are written, then events: what
 //!   an event refers to was published before the event was committed.
-//! - After a failed write no event is written any more, the session is switched off, and regions
-//!   are still drained so that no thread waits. The file ends with the reason: behind its last
-//!   whole block, or in place of the last ones where not a byte more can be had.
+//! - After a failed write, or at the quota, no event is written any more, the session is switched
+//!   off, and regions are still drained so that no thread waits. The file ends with the reason:
+//!   behind its last whole block, or in place of the last ones where not a byte more can be had.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::collector::clock;
+use crate::collector::fold::{Fold, Target};
 use crate::collector::label::LABEL_BYTES_MAX;
 #[cfg(walks_with_framehop)]
 use crate::collector::late;
@@ -27,20 +28,28 @@ use crate::collector::limits;
 use crate::collector::marks;
 use crate::collector::memory::Gauges;
 use crate::collector::nodes;
+use crate::collector::quota::Quota;
 use crate::collector::scopes;
 use crate::collector::signal;
 use crate::collector::tracker::{self, PENDING_MAX, PendingThread, SESSION, Tracker};
 use crate::collector::{registry, sys};
 use crate::recording::{
-    BLOCK_HEADER_BYTES, BlockHeader, BlockKind, ByteWriter, Bytes, Counter, Counters, EventsHead,
-    MarkDef, NodeId, NodesHead, SampleDef, ScopeDef, ScopeId, Seal, SealReason, ThreadDef,
+    BLOCK_HEADER_BYTES, BlockHeader, BlockKind, ByteWriter, Bytes, ClockKind, Counter, Counters,
+    EventsHead, HEADER_BYTES, Header, MarkDef, NodeId, NodesHead, Note, NoteReason, SampleDef,
+    ScopeDef, ScopeId, Seal, SealReason, ThreadDef, Ticks,
 };
 
 /// What is lost at most when the process is killed.
 const PASS_EVERY: Duration = Duration::from_millis(25);
 
-/// How often counters and names are looked at.
-const SURVEY_EVERY_NS: u64 = 1_000_000_000;
+/// How often counters and names are looked at, and a second in any case.
+const SECOND_NS: u64 = 1_000_000_000;
+
+/// Room for the last blocks: counters, clock pair, seal.
+const END_BYTES: u64 = 8 << 10;
+
+/// Passes between the quota and the end of the recording.
+const FULL_PASSES: u32 = 2;
 
 /// The buffer that blocks are gathered in; the largest ring fits twice.
 pub(in crate::collector) const BUFFER_BYTES: usize = 2 << 20;
@@ -85,6 +94,17 @@ pub(in crate::collector) struct Flusher {
     pending: Vec<Option<PendingThread>>,
     gauges: Gauges,
     scopes_done: u32,
+    /// Present where the session may fold.
+    fold: Option<Box<Fold>>,
+    quota: Quota,
+    /// The next block would go beyond the quota: how long ago, in passes.
+    full_since: Option<u32>,
+    /// What must stay free below the quota for the end.
+    reserve: u64,
+    /// The seal is written: nothing stands behind it.
+    is_closed: bool,
+    /// In ticks.
+    second: u64,
 }
 
 /// How a recording ended.
@@ -96,8 +116,22 @@ pub(in crate::collector) struct Ended {
 
 impl Flusher {
     /// A flusher for a file that has its header. Everything it needs is allocated here.
-    pub(in crate::collector) fn new(file: File, session: u32, written: u64) -> Self {
-        Self {
+    /// `None`: no memory for what the session asks for.
+    pub(in crate::collector) fn new(file: File, session: u32, header: &Header) -> Option<Self> {
+        let second = match header.clock {
+            // It tells no time, so nothing is ever short.
+            ClockKind::Counter => 0,
+            _ if header.ticks_per_second < 1.0 => SECOND_NS,
+            _ => header.ticks_per_second as u64,
+        };
+        let quota = Quota::new(header.bytes_max, header.fold_shorter_ns);
+        let fold = if quota.may_fold() {
+            let trackers = limits::get().trackers_max;
+            Some(Box::new(Fold::new(trackers, header.started_ticks, second)?))
+        } else {
+            None
+        };
+        Some(Self {
             file,
             session,
             buffer: vec![0; BUFFER_BYTES],
@@ -106,8 +140,8 @@ impl Flusher {
             holes: [NodeId::NONE; HOLES_MAX],
             holes_len: 0,
             modules_done: 0,
-            written,
-            written_before: written,
+            written: HEADER_BYTES as u64,
+            written_before: HEADER_BYTES as u64,
             lost_bytes: 0,
             failure: None,
             reason_at: None,
@@ -120,29 +154,37 @@ impl Flusher {
             pending: vec![None; PENDING_MAX],
             gauges: Gauges::open(),
             scopes_done: 0,
-        }
+            fold,
+            quota,
+            full_since: None,
+            reserve: 0,
+            is_closed: false,
+            second,
+        })
     }
 
     /// Writes until the recording is ended, then the rest and the seal.
     pub(in crate::collector) fn run(mut self) -> Ended {
+        self.begin_folding();
         loop {
             let ticket = signal::wake_ticket();
             // Read before the pass: what was committed before the stop is in it.
             let is_last = STOP.load(Ordering::Acquire);
             self.answer_late_modules();
-            self.pass();
+            self.pass(is_last);
             let now = sys::monotonic_ns();
-            if is_last || now.saturating_sub(self.surveyed_ns) >= SURVEY_EVERY_NS {
+            if is_last || now.saturating_sub(self.surveyed_ns) >= SECOND_NS {
                 self.surveyed_ns = now;
                 self.survey();
             }
             if is_last {
                 break;
             }
+            self.end_at_quota();
             signal::sleep(ticket, PASS_EVERY);
         }
         let counters = self.counters();
-        if self.failure.is_none() {
+        if self.failure.is_none() && !self.is_closed {
             self.seal();
             self.write_out();
         }
@@ -152,7 +194,25 @@ impl Flusher {
         Ended { counters, failure: self.failure }
     }
 
-    fn pass(&mut self) {
+    fn begin_folding(&mut self) {
+        if self.quota.fold_shorter_ns() != 0 {
+            self.fold_shorter(self.quota.fold_shorter_ns(), NoteReason::Asked);
+        }
+    }
+
+    fn fold_shorter(&mut self, fold_shorter_ns: u64, reason: NoteReason) {
+        let product = u128::from(fold_shorter_ns).saturating_mul(u128::from(self.second));
+        let ticks = product.checked_div(u128::from(SECOND_NS)).unwrap_or(0);
+        if let Some(fold) = &mut self.fold {
+            fold.coarsen(u64::try_from(ticks).unwrap_or(u64::MAX));
+        }
+        let written_bytes = self.length();
+        let at = clock::now_before();
+        let note = Note { at, fold_shorter_ns, written_bytes, reason };
+        self.block(BlockKind::Note, |out| note.write(out));
+    }
+
+    fn pass(&mut self, is_last: bool) {
         let now = sys::monotonic_ns();
         self.gap_max_ns = self.gap_max_ns.max(now.saturating_sub(self.passed_ns));
         self.passed_ns = now;
@@ -164,31 +224,52 @@ impl Flusher {
             *committed = tracker.shared.committed();
             trackers = trackers.saturating_add(1);
         }
+        if let Some(limit) = self.quota.step(self.length()) {
+            self.fold_shorter(limit, NoteReason::Quota);
+        }
         self.block(BlockKind::Clock, |out| pair.write(out));
         self.modules();
         self.threads();
         self.nodes();
         self.scopes();
         self.marks();
+        // Taken out, so that it can write through this.
+        let mut fold = self.fold.take();
+        let mut folding = fold.as_mut().filter(|_| self.quota.fold_shorter_ns() != 0);
+        if let Some(fold) = &folding {
+            self.reserve = fold.sums_bytes_max() as u64;
+        }
         for (index, tracker) in tracker::all().take(trackers).enumerate() {
             let end = self.committed.get(index).copied().unwrap_or(0);
-            self.events(tracker, end);
+            if !tracker.is_in(self.session) {
+                continue;
+            }
+            let raw_until = match &mut folding {
+                Some(fold) => fold.add(index, &tracker.shared, end),
+                None => end,
+            };
+            self.events(tracker, raw_until);
         }
+        if let Some(fold) = folding {
+            // Nothing is committed any more: what a faster clock stamped is in the past too.
+            let until = if is_last { Ticks(u64::MAX) } else { pair.ticks };
+            fold.pass(pair.ticks, until, self);
+            if is_last {
+                fold.finish(pair.ticks, self);
+            }
+        }
+        self.fold = fold;
         self.write_out();
         signal::announce_room();
     }
 
+    /// What a tracker committed, as it is.
     fn events(&mut self, tracker: &Tracker, end: u64) {
-        if !tracker.is_in(self.session) {
-            return;
-        }
         let Some(read) = tracker.shared.read(end) else {
             return;
         };
         let len = read.first.len().saturating_add(read.second.len());
-        if self.failure.is_some() {
-            self.lost_bytes = self.lost_bytes.saturating_add(len as u64);
-        } else {
+        if self.admits(len.saturating_add(EventsHead::BYTES)) {
             let head =
                 EventsHead { stream: tracker.stream, offset: read.offset, keyframe: read.keyframe };
             self.make_room(len.saturating_add(EventsHead::BYTES));
@@ -197,8 +278,46 @@ impl Flusher {
                 out.bytes(read.first);
                 out.bytes(read.second);
             });
+        } else {
+            self.lost_bytes = self.lost_bytes.saturating_add(len as u64);
         }
         tracker.shared.release(&read);
+    }
+
+    /// Whether a payload may still be written, the recording's end not counted.
+    fn admits(&mut self, bytes: usize) -> bool {
+        if self.failure.is_some() || self.full_since.is_some() {
+            return false;
+        }
+        let more = (bytes as u64).saturating_add(self.reserve).saturating_add(END_BYTES);
+        if !self.quota.admits(self.length(), more) {
+            self.full_since = Some(0);
+            self.stop_recording();
+            return false;
+        }
+        true
+    }
+
+    /// The recording's length, with what is about to be written.
+    fn length(&self) -> u64 {
+        self.written.saturating_add(self.used as u64)
+    }
+
+    /// Seals a recording that has reached its quota, whatever becomes of the process. Threads
+    /// that were inside the recorder have had time to leave it and be counted.
+    fn end_at_quota(&mut self) {
+        let Some(passes) = self.full_since else { return };
+        self.full_since = Some(passes.saturating_add(1));
+        if passes != FULL_PASSES || self.is_closed {
+            return;
+        }
+        if let Some(mut fold) = self.fold.take() {
+            fold.finish(clock::now_before(), self);
+        }
+        self.survey();
+        self.seal();
+        self.write_out();
+        self.is_closed = true;
     }
 
     /// Nodes from the last one written upwards; the ones that their owner is still writing are
@@ -242,7 +361,11 @@ impl Flusher {
         if count == 0 {
             return;
         }
-        self.make_room((count as usize).saturating_mul(15).saturating_add(NodesHead::BYTES));
+        let bytes = (count as usize).saturating_mul(15).saturating_add(NodesHead::BYTES);
+        if !self.admits(bytes) {
+            return;
+        }
+        self.make_room(bytes);
         self.block(BlockKind::Nodes, |out| {
             NodesHead { first, count }.write(out);
             let mut previous = crate::recording::Address(0);
@@ -374,15 +497,23 @@ impl Flusher {
         counters.set(Counter::DroppedMarks, marks::DROPPED.load(Ordering::Relaxed));
         counters.set(Counter::DroppedScopes, scopes::OVERFLOWS.load(Ordering::Relaxed));
         // The shortest event has one byte: an upper bound of what was lost.
-        counters.set(Counter::DroppedWrite, self.lost_bytes);
-        counters.set(Counter::BytesWritten, self.written.saturating_add(self.used as u64));
+        let lost =
+            if self.failure.is_some() { Counter::DroppedWrite } else { Counter::DroppedQuota };
+        counters.set(lost, self.lost_bytes);
+        counters.set(Counter::BytesWritten, self.length());
+        if let Some(fold) = &self.fold {
+            counters.set(Counter::Folded, fold.blocks());
+            counters.set(Counter::HeldShort, fold.held_short());
+            counters.set(Counter::Undecoded, fold.undecoded_bytes());
+        }
         counters.set(Counter::Threads, tracker::threads_defined());
         counters.set(Counter::Nodes, u64::from(nodes::end().0.saturating_sub(NodeId::FIRST.0)));
         counters.set(Counter::ModuleRefreshes, self.refreshes);
         counters.set(Counter::FlushGapMaxNs, self.gap_max_ns);
         let own = (BUFFER_BYTES as u64)
             .saturating_add(nodes::used_bytes())
-            .saturating_add(tracker::used_bytes());
+            .saturating_add(tracker::used_bytes())
+            .saturating_add(self.fold.as_ref().map_or(0, |fold| fold.used_bytes()));
         self.recorder_bytes_max = self.recorder_bytes_max.max(own);
         counters.set(Counter::RecorderBytes, self.recorder_bytes_max);
         counters
@@ -391,8 +522,11 @@ impl Flusher {
     fn seal(&mut self) {
         let pair = clock::pair();
         self.block(BlockKind::Clock, |out| pair.write(out));
-        let reason =
-            if self.failure.is_some() { SealReason::WriteFailed } else { SealReason::Disabled };
+        let reason = match (self.failure, self.full_since) {
+            (Some(_), _) => SealReason::WriteFailed,
+            (None, Some(_)) => SealReason::Quota,
+            (None, None) => SealReason::Disabled,
+        };
         let seal = Seal { at: pair.ticks, reason, os_error: self.failure.unwrap_or(0) };
         self.block(BlockKind::Seal, |out| seal.write(out));
     }
@@ -429,7 +563,7 @@ impl Flusher {
         #[cfg(rheaper_testing)]
         std::thread::sleep(crate::collector::testing::write_delay());
         let used = std::mem::take(&mut self.used);
-        if self.failure.is_some() {
+        if self.failure.is_some() || self.is_closed {
             return;
         }
         let Some(bytes) = self.buffer.get(..used) else {
@@ -448,15 +582,19 @@ impl Flusher {
     fn fail(&mut self, error: &io::Error, unwritten: usize) {
         self.failure = Some(error.raw_os_error().unwrap_or(libc::EIO));
         self.lost_bytes = self.lost_bytes.saturating_add(unwritten as u64);
+        self.stop_recording();
+        self.write_reason();
+    }
+
+    fn stop_recording(&self) {
         // Only this session: the program may have ended it and begun another meanwhile.
         let _ = SESSION.compare_exchange(self.session, 0, Ordering::SeqCst, Ordering::Relaxed);
-        self.write_reason();
     }
 
     /// Ends the file with its counters and the reason. A full disk still has what is left of the
     /// last page; where that is too little, the last blocks make room, whose bytes are there.
     fn write_reason(&mut self) {
-        if cfg!(rheaper_without = "reason") {
+        if self.is_closed || cfg!(rheaper_without = "reason") {
             return;
         }
         self.used = 0;
@@ -480,6 +618,23 @@ impl Flusher {
                 return;
             }
         }
+    }
+}
+
+impl Target for Flusher {
+    fn payload(
+        &mut self,
+        kind: BlockKind,
+        bytes: usize,
+        write: &mut dyn FnMut(&mut ByteWriter<'_>),
+    ) {
+        // Room for sums was kept free.
+        if kind == BlockKind::Events && !self.admits(bytes) {
+            self.lost_bytes = self.lost_bytes.saturating_add(bytes as u64);
+            return;
+        }
+        self.make_room(bytes);
+        self.block(kind, |out| write(out));
     }
 }
 

@@ -13,7 +13,10 @@ pub(in crate::collector) const TRACKERS_MAX: usize = 1 << 14;
 
 /// A thread whose region is full waits this long for the flusher, once, then drops events until
 /// there is room again.
-pub(in crate::collector) const WAIT_MAX: Duration = Duration::from_millis(100);
+const WAIT_MAX: Duration = Duration::from_millis(100);
+
+/// The same where the flusher also folds, which takes it longer.
+const WAIT_MAX_FOLDING: Duration = Duration::from_secs(1);
 
 /// It looks for room at least this often.
 pub(in crate::collector) const WAIT_STEP: Duration = Duration::from_millis(5);
@@ -24,6 +27,7 @@ const BYTES_AN_EVENT: usize = 8;
 static DEPTH: AtomicUsize = AtomicUsize::new(64);
 static TRACKERS: AtomicUsize = AtomicUsize::new(0);
 static RING: AtomicUsize = AtomicUsize::new(RING_BYTES_MIN);
+static WAIT_NS: AtomicU64 = AtomicU64::new(WAIT_MAX.as_nanos() as u64);
 static SAMPLE: AtomicU64 = AtomicU64::new(u64::MAX);
 
 /// A session's limits.
@@ -62,6 +66,17 @@ pub(in crate::collector) fn set(limits: Limits) {
     TRACKERS.store(limits.trackers_max, Ordering::Relaxed);
     RING.store(limits.ring_bytes, Ordering::Relaxed);
     SAMPLE.store(limits.sample_below, Ordering::Release);
+}
+
+/// Whether the flusher of the next session folds.
+pub(in crate::collector) fn set_folding(is_folding: bool) {
+    let wait = if is_folding { WAIT_MAX_FOLDING } else { WAIT_MAX };
+    WAIT_NS.store(wait.as_nanos() as u64, Ordering::Relaxed);
+}
+
+/// How long a thread waits at most, in nanoseconds.
+pub(in crate::collector) fn wait_max_ns() -> u64 {
+    WAIT_NS.load(Ordering::Relaxed)
 }
 
 /// The limits of this session.

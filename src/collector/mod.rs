@@ -27,6 +27,8 @@ mod spans;
 mod scope;
 mod marks;
 mod memory;
+mod fold;
+mod quota;
 mod file;
 mod record;
 mod tracker;
@@ -54,6 +56,7 @@ mod nodes;
 mod label;
 mod clock;
 mod signal;
+mod pages;
 mod sync;
 mod tally;
 mod sys;
@@ -65,7 +68,7 @@ pub use control::{
 };
 pub use error::Error;
 pub use marks::mark;
-pub use options::TrackerConfig;
+pub use options::{Options, TrackerConfig};
 pub use scope::{Scope, scope};
 pub use session::{disable_tracking, enable_tracking};
 #[cfg(feature = "tracing")]

@@ -1,6 +1,7 @@
 //! What a program may ask of a recording.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// How to record. All fields are given; there is no default, as every program knows its own
 /// depth and threads best. A common choice:
@@ -31,4 +32,66 @@ pub struct TrackerConfig {
     pub sample_rate: f64,
     /// The directory for the recording; made if it is missing.
     pub profile_dir: PathBuf,
+}
+
+/// More than [`TrackerConfig`] can say: how to record for hours. Each is off unless it is asked
+/// for.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// # let config = rheaper::TrackerConfig {
+/// #     max_stack_depth: 64, max_trackers: 256, tracker_event_buffer_size: 16_384,
+/// #     sample_rate: 1.0, profile_dir: std::env::temp_dir(),
+/// # };
+/// let path = rheaper::Options::new(config)
+///     .fold_shorter_than(Duration::from_secs(1))
+///     .max_bytes(256 << 20)
+///     .enable()?;
+/// # Ok::<(), rheaper::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    pub(in crate::collector) config: TrackerConfig,
+    /// Zero: nothing is folded.
+    pub(in crate::collector) fold_shorter_than: Duration,
+    /// Zero: no quota.
+    pub(in crate::collector) bytes_max: u64,
+    /// Zero: everything is recorded.
+    pub(in crate::collector) sample_bytes: u64,
+}
+
+/// A smaller quota has no room for the stacks of a usual program.
+pub(in crate::collector) const QUOTA_BYTES_MIN: u64 = 1 << 20;
+
+impl Options {
+    /// As [`enable_tracking`](crate::enable_tracking) would record.
+    pub fn new(config: TrackerConfig) -> Self {
+        Self { config, fold_shorter_than: Duration::ZERO, bytes_max: 0, sample_bytes: 0 }
+    }
+
+    /// Does not write blocks that are freed within `limit` one by one, but adds them to the sums
+    /// of their call sites: count, bytes, sizes and lifetimes stay exact, their rows are missing.
+    /// What lives longer is written as ever, once that is known. At most a thousand seconds.
+    #[must_use]
+    pub fn fold_shorter_than(mut self, limit: Duration) -> Self {
+        self.fold_shorter_than = limit.min(Duration::from_secs(1000));
+        self
+    }
+
+    /// Keeps the recording below `bytes`, 1 MiB or more. On the way there folding grows coarser:
+    /// at 2/8, 3/8, 4/8, 5/8 and 6/8 of it blocks that live shorter than 10 ms, 100 ms, 1 s, 10 s
+    /// and 100 s are folded, and the recording says since when. At the quota it ends, and says so
+    /// too.
+    #[must_use]
+    pub fn max_bytes(mut self, bytes: u64) -> Self {
+        self.bytes_max = bytes;
+        self
+    }
+}
+
+impl From<TrackerConfig> for Options {
+    fn from(config: TrackerConfig) -> Self {
+        Self::new(config)
+    }
 }

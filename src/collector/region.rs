@@ -86,6 +86,43 @@ impl Shared {
         })
     }
 
+    /// Position of the first byte that was not read.
+    pub(in crate::collector) fn tail(&self) -> u64 {
+        self.tail.load(Ordering::Relaxed)
+    }
+
+    /// Position of a keyframe that is not read yet and before `end`, an earlier answer of
+    /// [`Shared::committed`]: the one that a recording's stream begins with, else the last one.
+    pub(in crate::collector) fn keyframe_before(&self, end: u64) -> Option<u64> {
+        if self.tail() == self.base.load(Ordering::Relaxed) && self.tail() < end {
+            return Some(self.tail());
+        }
+        let keyframe = self.keyframe.load(Ordering::Relaxed);
+        (self.tail() <= keyframe && keyframe < end).then_some(keyframe)
+    }
+
+    /// The bytes from a position up to `end` as far as they lie in one piece: the event or
+    /// keyframe that begins there is whole. Both are between the tail and what is committed.
+    #[inline]
+    pub(in crate::collector) fn contiguous(&self, from: u64, end: u64) -> &[u8] {
+        let ring_bytes = self.ring_bytes.load(Ordering::Relaxed);
+        let Some(ring) = NonNull::new(self.ring.load(Ordering::Acquire) as *mut u8) else {
+            return &[];
+        };
+        let at = from & ring_bytes.wrapping_sub(1);
+        // What began before the ring's end goes on in the slack behind it, and there only.
+        let piece = ring_bytes.wrapping_sub(at).wrapping_add(EVENT_BYTES_MAX as u64);
+        let len = end.saturating_sub(from).min(piece);
+        // SAFETY: inside the ring and its slack; the owner does not write between the tail and
+        // what it has committed, nor in the slack while what began before it is not read.
+        unsafe { std::slice::from_raw_parts(ring.add(at as usize).as_ptr(), len as usize) }
+    }
+
+    /// Gives the room of everything before a position back to the owner.
+    pub(in crate::collector) fn release_until(&self, position: u64) {
+        self.tail.store(position, Ordering::Release);
+    }
+
     /// Gives the room of what was read back to the owner.
     pub(in crate::collector) fn release(&self, read: &Committed<'_>) {
         self.tail.store(read.end, Ordering::Release);

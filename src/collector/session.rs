@@ -23,7 +23,7 @@ use crate::collector::error::Error;
 use crate::collector::file;
 use crate::collector::flusher::{Ended, Flusher, STOP};
 use crate::collector::limits::{self, Limits};
-use crate::collector::options::TrackerConfig;
+use crate::collector::options::{Options, QUOTA_BYTES_MIN, TrackerConfig};
 use crate::collector::registry::{self, KnownGuard};
 use crate::collector::tracker::{self, HAS_BARRIER, Ignored, SESSION};
 use crate::collector::{marks, modules, nodes, scopes, signal, sys};
@@ -90,15 +90,23 @@ fn running() -> MutexGuard<'static, Option<Running>> {
 /// [`Error::AlreadyEnabled`] while another recording is under way; [`Error::File`] when the file
 /// can't be made; [`Error::Resources`] when the system refuses memory or a thread.
 pub fn enable_tracking(config: TrackerConfig) -> Result<PathBuf, Error> {
-    enable(config, Starter::Program).map(|(_, path)| path)
+    Options::new(config).enable()
+}
+
+impl Options {
+    /// Begins to record, as [`enable_tracking`] does.
+    ///
+    /// # Errors
+    /// As [`enable_tracking`], and [`Error::Options`] for options that can't be had together.
+    pub fn enable(self) -> Result<PathBuf, Error> {
+        enable(self, Starter::Program).map(|(_, path)| path)
+    }
 }
 
 /// The same for the control thread, whose own allocations are nobody's business: thread 0 is then
 /// the first that allocates. Answers the session, too.
-pub(in crate::collector) fn enable_for_control(
-    config: TrackerConfig,
-) -> Result<(u32, PathBuf), Error> {
-    enable(config, Starter::Control)
+pub(in crate::collector) fn enable_for_control(options: Options) -> Result<(u32, PathBuf), Error> {
+    enable(options, Starter::Control)
 }
 
 /// Who begins a recording.
@@ -108,7 +116,10 @@ enum Starter {
     Control,
 }
 
-fn enable(config: TrackerConfig, starter: Starter) -> Result<(u32, PathBuf), Error> {
+fn enable(options: Options, starter: Starter) -> Result<(u32, PathBuf), Error> {
+    if options.bytes_max != 0 && options.bytes_max < QUOTA_BYTES_MIN {
+        return Err(Error::Options("a quota below 1 MiB has no room for a program's stacks"));
+    }
     let mut running = running();
     // A forked child inherits the parent's state, but not its flusher.
     if running.as_ref().is_some_and(|running| {
@@ -121,7 +132,7 @@ fn enable(config: TrackerConfig, starter: Starter) -> Result<(u32, PathBuf), Err
     }
     // Everything that was made on the way is dropped in there: the first free that is recorded
     // is the program's.
-    let Begun { path, flusher, session } = begin(config, starter)?;
+    let Begun { path, flusher, session } = begin(options, starter)?;
     *running = Some(Running { flusher, process: sys::process_id(), session });
     SESSION.store(session, Ordering::SeqCst);
     Ok((session, path))
@@ -134,7 +145,8 @@ struct Begun {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is to be dropped in here")]
-fn begin(config: TrackerConfig, starter: Starter) -> Result<Begun, Error> {
+fn begin(options: Options, starter: Starter) -> Result<Begun, Error> {
+    let config = &options.config;
     let ignored = Ignored::new();
     prepare()?;
     let limits = Limits::new(
@@ -144,6 +156,7 @@ fn begin(config: TrackerConfig, starter: Starter) -> Result<Begun, Error> {
         config.sample_rate,
     );
     limits::set(limits);
+    limits::set_folding(!options.fold_shorter_than.is_zero() || options.bytes_max != 0);
     let session = next_session();
     let facts = clock::choose();
     let start = clock::pair();
@@ -154,10 +167,10 @@ fn begin(config: TrackerConfig, starter: Starter) -> Result<Begun, Error> {
 
     let (path, mut file) = file::create(&config.profile_dir, start.unix_ns / 1_000_000_000)
         .map_err(|source| Error::File { path: config.profile_dir.clone(), source })?;
-    let header = header(&config, limits, facts, start);
+    let header = header(&options, limits, facts, start);
     let begun = sys::without_size_signal(|| file.write_all(&header.to_bytes()))
         .map_err(|source| Error::File { path: path.clone(), source })
-        .and_then(|()| start_flusher(file, session, header.to_bytes().len() as u64));
+        .and_then(|()| start_flusher(file, session, &header));
     match begun {
         Ok(flusher) => {
             drop(ignored);
@@ -359,7 +372,7 @@ fn next_session() -> u32 {
     if session == 0 { next_session() } else { session }
 }
 
-fn header(config: &TrackerConfig, limits: Limits, facts: ClockFacts, start: ClockPair) -> Header {
+fn header(options: &Options, limits: Limits, facts: ClockFacts, start: ClockPair) -> Header {
     let mut second = clock::pair();
     // A test's clock may stand still.
     for _ in 0..CALIBRATION_PAIRS_MAX {
@@ -371,6 +384,7 @@ fn header(config: &TrackerConfig, limits: Limits, facts: ClockFacts, start: Cloc
     let mut recording_id = [0; 16];
     // SAFETY: writes at most 16 bytes into the array; without randomness the id is zero.
     unsafe { libc::getrandom(recording_id.as_mut_ptr().cast(), recording_id.len(), 0) };
+    let config = &options.config;
     let sample_rate = if config.sample_rate.is_nan() { 1.0 } else { config.sample_rate };
     Header {
         clock: facts.kind,
@@ -385,12 +399,17 @@ fn header(config: &TrackerConfig, limits: Limits, facts: ClockFacts, start: Cloc
         sample_rate: sample_rate.clamp(0.0, 1.0),
         trackers_max: limits.trackers_max as u32,
         region_bytes: limits.ring_bytes as u32,
+        fold_shorter_ns: u64::try_from(options.fold_shorter_than.as_nanos()).unwrap_or(u64::MAX),
+        bytes_max: options.bytes_max,
+        sample_bytes: options.sample_bytes,
     }
 }
 
 /// Starts the flusher, on a thread of its own.
-fn start_flusher(file: File, session: u32, written: u64) -> Result<libc::pthread_t, Error> {
-    let flusher = Box::into_raw(Box::new(Flusher::new(file, session, written)));
+fn start_flusher(file: File, session: u32, header: &Header) -> Result<libc::pthread_t, Error> {
+    let flusher = Flusher::new(file, session, header)
+        .ok_or_else(|| Error::Resources(io::Error::from_raw_os_error(libc::ENOMEM)))?;
+    let flusher = Box::into_raw(Box::new(flusher));
     sys::spawn(run_flusher, flusher.cast()).map_err(|refused| {
         // SAFETY: the thread was not made, so the box is still ours.
         drop(unsafe { Box::from_raw(flusher) });

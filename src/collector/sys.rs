@@ -59,6 +59,15 @@ pub(in crate::collector) unsafe fn discard_pages(at: NonNull<u8>, bytes: usize) 
     unsafe { libc::madvise(at.as_ptr().cast(), bytes, libc::MADV_DONTNEED) };
 }
 
+/// Takes pages away again.
+///
+/// # Safety
+/// The range is a whole mapping of [`map_pages`], and nobody refers to it any more.
+pub(in crate::collector) unsafe fn unmap_pages(at: NonNull<u8>, bytes: usize) {
+    // SAFETY: the caller vouches for the range.
+    unsafe { libc::munmap(at.as_ptr().cast(), bytes) };
+}
+
 /// Sleeps while `word` is `expected`, at most `timeout`. May return early.
 pub(in crate::collector) fn futex_wait(word: &AtomicU32, expected: u32, timeout: Duration) {
     let timeout = libc::timespec {

@@ -539,7 +539,8 @@ impl Local {
         if !room.fits && !self.gave_up {
             let began = sys::monotonic_ns();
             let mut waited_ns = 0;
-            while !room.fits && waited_ns < limits::WAIT_MAX.as_nanos() as u64 {
+            let wait_max_ns = limits::wait_max_ns();
+            while !room.fits && waited_ns < wait_max_ns {
                 let ticket = signal::room_ticket();
                 room = self.region.look(&tracker.shared);
                 if !room.fits {

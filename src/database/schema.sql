@@ -336,6 +336,14 @@ CREATE TABLE modules (
     symbol_file    TEXT                 -- the file that names came from
 );
 
+-- Since when blocks that lived shorter than a limit were folded: they are in all sums, and have no rows in `allocations`. No row: every block has one.
+CREATE TABLE folding (
+    at_after        INTEGER NOT NULL, -- from then on
+    fold_shorter_ns INTEGER NOT NULL, -- what lived shorter has no row
+    written_bytes   INTEGER NOT NULL, -- length of the recording then
+    reason          TEXT NOT NULL     -- asked (by the program), quota (the recording grew towards its quota)
+);
+
 -- What was lost, cut or could not be paired. All zero is the good case.
 CREATE TABLE losses (
     name    TEXT PRIMARY KEY, -- name of the loss

@@ -161,7 +161,10 @@ impl<'a, R: Source> Build<'a, R> {
             .collect();
         let modules = &self.survey.modules;
         tables::write_modules(connection, modules, &self.symbols.modules, &spans)?;
-        context::write(connection, &self.survey, &mut self.replay)?;
+        let notes: Vec<_> =
+            self.survey.notes.iter().map(|note| (replay.clock.nanos(note.at), *note)).collect();
+        tables::write_folding(connection, &notes)?;
+        context::write(connection, &self.survey, replay)?;
         let mut losses = self.losses();
         losses.sort_by(|one, other| one.name.cmp(&other.name));
         let rows =

@@ -84,6 +84,12 @@ impl Clock {
         Self { segments, last: 0 }
     }
 
+    /// How long so many ticks are, at the rate of a moment.
+    pub(in crate::loader) fn length(&mut self, ticks: u64, at: Ticks) -> u128 {
+        self.nanos(at);
+        (u128::from(ticks) * u128::from(self.segments[self.last].rate)) >> RATE_SHIFT
+    }
+
     /// When that was; 0 for everything before tracking was enabled.
     #[inline]
     pub(in crate::loader) fn nanos(&mut self, at: Ticks) -> Nanos {

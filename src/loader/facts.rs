@@ -38,6 +38,7 @@ pub(in crate::loader) fn ending(survey: &Survey) -> Ending {
     match survey.seal.map(|seal| (seal.reason, seal.os_error)) {
         None => Ending::CutOff,
         Some((SealReason::Disabled, _)) => Ending::Sealed,
+        Some((SealReason::Quota, _)) => Ending::Quota,
         Some((SealReason::WriteFailed, error)) => Ending::WriteFailed(error),
     }
 }
@@ -76,6 +77,9 @@ pub(in crate::loader) fn meta(
             ("trackers_max", number(u64::from(header.trackers_max))),
         ]),
     }
+    if header.bytes_max > 0 {
+        rows.push(("bytes_max", number(header.bytes_max)));
+    }
     if let Ending::WriteFailed(error) = ending {
         rows.push(("write_errno", Value::Integer(i64::from(error))));
     }
@@ -111,9 +115,12 @@ fn counts(replay: &Replay) -> Vec<(&'static str, Value)> {
     [
         ("duration_ns", replay.duration.0),
         ("events", replay.events()),
+        ("rows", global.allocations.saturating_sub(global.folded)),
         ("allocations", global.allocations),
         ("bytes", global.bytes),
         ("frees", global.frees),
+        ("folded_blocks", global.folded),
+        ("folded_bytes", global.folded_bytes),
         ("live_blocks", global.live_blocks),
         ("live_bytes", global.live_bytes),
         ("peak_bytes", global.peak_bytes),

@@ -1,21 +1,19 @@
 //! A histogram of durations in little memory: a site may have one, and there are many sites.
 //!
-//! Durations below 16 have a bucket each, longer ones 16 buckets an octave, so that a bucket's
-//! middle is at most 1/32 (3.1 %) off. Only buckets in use are kept.
+//! A bucket is one of the recording's classes of durations, whose middle is at most 1/32 (3.1 %) off.
+//! Only buckets in use are kept.
 //!
 //! Invariant: entries are sorted by bucket, each bucket has at most one.
 
 use crate::loader::rows::Site;
+use crate::recording::{DURATION_CLASS_BITS, duration_class, middle_of_duration_class};
 
 /// Bits that a bucket's number needs.
-const BUCKET_BITS: u32 = 10;
+const BUCKET_BITS: u32 = DURATION_CLASS_BITS;
 
 /// Bits of a packed entry that count; the ten bits above are the bucket.
 const COUNT_BITS: u32 = 22;
 const COUNT_MAX: u32 = (1 << COUNT_BITS) - 1;
-
-/// Buckets an octave, as a power of two.
-const SUB_BITS: u32 = 4;
 
 /// Buckets that a histogram makes room for at once: many are kept, most are small.
 const BUCKETS_AT_ONCE: usize = 8;
@@ -41,9 +39,9 @@ impl Histograms {
     /// Counts one duration.
     #[inline]
     pub(in crate::loader) fn add(&mut self, site: Site, value: u64) {
-        let bucket = bucket(value);
+        let bucket = duration_class(value);
         if site.0 >= SITE_MAX {
-            self.count(site.0 as usize, bucket);
+            self.count(site.0 as usize, bucket, 1);
             return;
         }
         self.waiting.push((site.0 << BUCKET_BITS) | bucket);
@@ -58,17 +56,22 @@ impl Histograms {
         waiting.sort_unstable();
         for entry in &waiting {
             let (site, bucket) = (entry >> BUCKET_BITS, entry & ((1 << BUCKET_BITS) - 1));
-            self.count(site as usize, bucket);
+            self.count(site as usize, bucket, 1);
         }
         waiting.clear();
         self.waiting = waiting;
     }
 
-    fn count(&mut self, site: usize, bucket: u32) {
+    /// Counts a duration many times.
+    pub(in crate::loader) fn add_many(&mut self, site: Site, value: u64, count: u64) {
+        self.count(site.0 as usize, duration_class(value), count);
+    }
+
+    fn count(&mut self, site: usize, bucket: u32, count: u64) {
         if self.by_site.len() <= site {
             self.by_site.resize_with(site + 1, Histogram::default);
         }
-        self.by_site[site].add(bucket);
+        self.by_site[site].add(bucket, count);
     }
 
     /// A site's histogram, if any duration was counted for it; settle first.
@@ -93,31 +96,31 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    /// Counts one duration, given as its [`bucket`].
-    fn add(&mut self, bucket: u32) {
+    /// Counts one duration, given as its class.
+    fn add(&mut self, bucket: u32, count: u64) {
         if let Self::Packed(entries) = self {
             let place = entries.partition_point(|entry| entry >> COUNT_BITS < bucket);
-            match entries.get_mut(place) {
-                Some(entry) if *entry >> COUNT_BITS == bucket => {
-                    if *entry & COUNT_MAX < COUNT_MAX {
-                        *entry += 1;
-                        return;
-                    }
-                }
-                _ => {
-                    if entries.len() == entries.capacity() {
-                        entries.reserve_exact(BUCKETS_AT_ONCE.max(entries.len() / 4));
-                    }
-                    entries.insert(place, (bucket << COUNT_BITS) | 1);
+            let known = entries.get_mut(place).filter(|entry| **entry >> COUNT_BITS == bucket);
+            let room = COUNT_MAX - known.as_ref().map_or(0, |entry| **entry & COUNT_MAX);
+            if let Ok(count) = u32::try_from(count)
+                && count <= room
+            {
+                if let Some(entry) = known {
+                    *entry += count;
                     return;
                 }
+                if entries.len() == entries.capacity() {
+                    entries.reserve_exact(BUCKETS_AT_ONCE.max(entries.len() / 4));
+                }
+                entries.insert(place, (bucket << COUNT_BITS) | count);
+                return;
             }
         }
-        self.add_wide(bucket);
+        self.add_wide(bucket, count);
     }
 
     #[cold]
-    fn add_wide(&mut self, bucket: u32) {
+    fn add_wide(&mut self, bucket: u32, count: u64) {
         if let Self::Packed(entries) = self {
             let unpacked =
                 entries.iter().map(|entry| (entry >> COUNT_BITS, u64::from(entry & COUNT_MAX)));
@@ -126,8 +129,8 @@ impl Histogram {
         if let Self::Wide(entries) = self {
             let place = entries.partition_point(|entry| entry.0 < bucket);
             match entries.get_mut(place) {
-                Some(entry) if entry.0 == bucket => entry.1 += 1,
-                _ => entries.insert(place, (bucket, 1)),
+                Some(entry) if entry.0 == bucket => entry.1 = entry.1.saturating_add(count),
+                _ => entries.insert(place, (bucket, count)),
             }
         }
     }
@@ -150,7 +153,7 @@ impl Histogram {
         self.each(|bucket, count| {
             seen += u128::from(count);
             while let Some((index, _)) = wanted.next_if(|(_, rank)| *rank <= seen) {
-                answers[index] = middle(bucket);
+                answers[index] = middle_of_duration_class(bucket);
             }
         });
         answers
@@ -170,23 +173,4 @@ impl Histogram {
             }
         }
     }
-}
-
-fn bucket(value: u64) -> u32 {
-    if value < 1 << SUB_BITS {
-        return value as u32;
-    }
-    let octave = value.ilog2() - SUB_BITS;
-    let sub = (value >> octave) as u32 - (1 << SUB_BITS);
-    ((octave + 1) << SUB_BITS) + sub
-}
-
-fn middle(bucket: u32) -> u64 {
-    if bucket < 1 << SUB_BITS {
-        return u64::from(bucket);
-    }
-    let octave = (bucket >> SUB_BITS) - 1;
-    let sub = u64::from(bucket & ((1 << SUB_BITS) - 1));
-    let from = ((1 << SUB_BITS) + sub) << octave;
-    from + (1_u64 << octave) / 2
 }

@@ -11,7 +11,7 @@ use crate::loader::survey::Survey;
 use crate::recording::Counter;
 
 /// The recorder's counters that are losses; the others are facts.
-const RECORDER: [Counter; 11] = [
+const RECORDER: [Counter; 14] = [
     Counter::DroppedFull,
     Counter::DroppedNoTracker,
     Counter::DroppedReentrant,
@@ -19,6 +19,9 @@ const RECORDER: [Counter; 11] = [
     Counter::DroppedWrite,
     Counter::DroppedMarks,
     Counter::DroppedScopes,
+    Counter::DroppedQuota,
+    Counter::DroppedSamples,
+    Counter::Undecoded,
     Counter::NotSampled,
     Counter::Truncated,
     Counter::FailedWalks,

@@ -130,9 +130,9 @@ impl Pairing {
             nth: 0,
             continues: 0,
         };
-        if let How::Realloc { old } = made.how {
+        if let How::Realloc { .. } | How::Continued { linked: true, .. } = made.how {
             let old_row = self.regrown.remove(&by.stream).unwrap_or(0);
-            let moved = old_row != 0 && old != made.address;
+            let moved = old_row != 0 && made.is_moved();
             block.continues = old_row * 2 + u64::from(moved);
         }
         if !self.doubts.is_empty() && self.ended_before(made, &mut block, by, totals, sink) {

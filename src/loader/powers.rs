@@ -9,9 +9,6 @@
 
 use crate::loader::sizes::SizeTotals;
 
-/// The greatest power that the database's signed numbers hold.
-const POWER_MAX: u8 = 62;
-
 /// The sums of one site for all powers but its home.
 #[derive(Clone, Debug, Default)]
 pub(in crate::loader) struct Powers {
@@ -51,22 +48,11 @@ impl Powers {
     }
 }
 
-/// The power that a size is counted in: the smallest with `2^power >= size`.
-#[inline]
-pub(in crate::loader) fn power_of(size: u64) -> u8 {
-    let bits = 64 - size.saturating_sub(1).leading_zeros();
-    (bits as u8).min(POWER_MAX)
-}
-
-/// The largest size of a power.
-pub(in crate::loader) fn largest_of(power: u8) -> u64 {
-    1 << power.min(POWER_MAX)
-}
-
 #[cfg(test)]
 mod tests {
-    use crate::loader::powers::{Powers, largest_of, power_of};
+    use crate::loader::powers::Powers;
     use crate::loader::sizes::SizeTotals;
+    use crate::recording::{largest_of_size_power as largest_of, size_power as power_of};
 
     #[test]
     fn powers_are_the_next_ones() {

@@ -18,8 +18,10 @@ use crate::loader::samples::Samples;
 use crate::loader::stacks::{Sites, Stacks};
 use crate::loader::stream::{Step, What};
 use crate::loader::survey::Survey;
-use crate::loader::totals::Totals;
-use crate::recording::{BlockKind, Header, Ticks};
+use crate::loader::totals::{FoldedTotals, Totals};
+use crate::recording::{
+    BlockKind, Folded, FoldedRecords, FormatError, Header, Ticks, middle_of_duration_class,
+};
 
 /// Failures that are kept one by one; further ones are only counted.
 const FAILURES_MAX: usize = 100_000;
@@ -92,11 +94,12 @@ impl Replay {
         progress: &mut dyn Progress,
     ) -> io::Result<Outcome> {
         while let Some(block) = blocks.next()? {
-            if block.kind != BlockKind::Events {
-                continue;
+            // What is wrong with a block was counted by the survey.
+            match block.kind {
+                BlockKind::Events => drop(self.merge.push(block.payload)),
+                BlockKind::Folded => drop(self.folded(block.payload)),
+                _ => continue,
             }
-            // What is wrong with a block's head was counted by the survey.
-            let _ = self.merge.push(block.payload);
             let share = blocks.position() as f64 / bytes.max(1) as f64;
             if self.drain(sink, progress, share) == Outcome::Stopped {
                 return Ok(Outcome::Stopped);
@@ -146,6 +149,37 @@ impl Replay {
         self.merge.events() + self.fed
     }
 
+    /// Takes in the sums of blocks that have no rows.
+    fn folded(&mut self, payload: &[u8]) -> Result<(), FormatError> {
+        let mut records = FoldedRecords::new(payload)?;
+        let head = records.head();
+        let (from, to) = (self.clock.nanos(head.from), self.clock.nanos(head.to));
+        self.totals.reach(to);
+        while let Some(record) = records.take()? {
+            match record {
+                Folded::Site(sums, lifetimes, powers) => {
+                    let site = self.sites.of(sums.node, &mut self.stacks);
+                    let sums = FoldedTotals::of(&sums, head.to, &mut self.clock);
+                    self.totals.folded(site, (from, to), &sums, powers);
+                    for (class, count) in lifetimes {
+                        let life = self.clock.length(middle_of_duration_class(class), head.to);
+                        let life = u64::try_from(life).unwrap_or(u64::MAX);
+                        self.totals.lifetimes.add_many(site, life, count);
+                    }
+                }
+                Folded::Pair(pair) => {
+                    let mut at = |ticks| self.clock.nanos(ticks);
+                    let made = (Thread(pair.made_by.0), at(pair.first_made), at(pair.last_made));
+                    let freed =
+                        (Thread(pair.freed_by.0), at(pair.first_freed), at(pair.last_freed));
+                    self.totals.folded_by(made, freed, pair.blocks, pair.bytes);
+                }
+                Folded::Size(size) => self.totals.sizes.folded(size),
+            }
+        }
+        Ok(())
+    }
+
     fn drain<S: Sink>(&mut self, sink: &mut S, progress: &mut dyn Progress, share: f64) -> Outcome {
         while let Some(step) = self.merge.next() {
             self.step(&step, sink);
@@ -182,6 +216,7 @@ impl Replay {
             What::Regrown { address } => {
                 self.pairing.regrown(by, address, &mut self.totals, sink);
             }
+            What::Unwritten { allocations } => self.totals.unwritten(by.thread, allocations),
             What::Failed { size, node } => {
                 self.totals.seen(by.thread, by.at);
                 let site = self.sites.of(node, &mut self.stacks);

@@ -293,6 +293,41 @@ impl Slices {
         }
     }
 
+    /// Blocks came and went somewhere between two moments: evenly, as far as is known.
+    pub(in crate::loader) fn fold(
+        &mut self,
+        (from, to): (Nanos, Nanos),
+        blocks: u64,
+        bytes: u64,
+        curve: &mut Curve,
+    ) {
+        let (first, last) = (self.index(from.min(to)), self.index(to));
+        let parts = last.saturating_sub(first) as u128 + 1;
+        let part = |of: u64, nth: u128| {
+            let until = |nth: u128| u128::from(of) * nth / parts;
+            (until(nth + 1) - until(nth)) as u64
+        };
+        for (nth, index) in (0..parts).zip(first..=last) {
+            let (blocks, bytes) = (part(blocks, nth), part(bytes, nth));
+            if blocks == 0 && bytes == 0 {
+                continue;
+            }
+            let slice = &mut self.list[index];
+            slice.allocations = slice.allocations.saturating_add(blocks);
+            slice.frees = slice.frees.saturating_add(blocks);
+            slice.allocated_bytes = slice.allocated_bytes.saturating_add(bytes);
+            slice.freed_bytes = slice.freed_bytes.saturating_add(bytes);
+            let (point, is_new) = curve.point((index >> self.group_shift) as u32);
+            let count = u32::try_from(blocks).unwrap_or(u32::MAX);
+            point.allocations = point.allocations.saturating_add(count);
+            point.frees = point.frees.saturating_add(count);
+            point.allocated_bytes = point.allocated_bytes.saturating_add(bytes);
+            point.freed_bytes = point.freed_bytes.saturating_add(bytes);
+            self.entries += u64::from(is_new);
+        }
+        self.allocations = self.allocations.saturating_add(blocks);
+    }
+
     /// A block made at this moment is alive at the end.
     pub(in crate::loader) fn stays(&mut self, size: u64, made: Nanos) {
         let index = self.index(made);

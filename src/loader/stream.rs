@@ -11,6 +11,9 @@ use std::collections::VecDeque;
 
 use crate::recording::{Decoder, Event, EventsHead, NodeId, ScopeId, StreamId, ThreadId, Ticks};
 
+/// Streams' numbers from here on are threads' in the stream that holds events of all threads.
+const HELD_THREADS: u32 = 1 << 31;
+
 /// One thing that happened to one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::loader) struct Step {
@@ -34,10 +37,15 @@ pub(in crate::loader) enum What {
         /// Where.
         address: u64,
     },
-    /// A block is about to end because it grows or shrinks; the stream's next step is its `Made`.
+    /// A block is about to end because it grows or shrinks; its `Made` is the stream's next one.
     Regrown {
         /// Where.
         address: u64,
+    },
+    /// The thread made blocks that were folded away.
+    Unwritten {
+        /// How many.
+        allocations: u64,
     },
     /// The allocator refused.
     Failed {
@@ -65,6 +73,17 @@ pub(in crate::loader) struct Made {
     pub(in crate::loader) how: How,
 }
 
+impl Made {
+    /// Whether it is another block's continuation at another address.
+    pub(in crate::loader) fn is_moved(&self) -> bool {
+        match self.how {
+            How::Realloc { old } => old != self.address,
+            How::Continued { moved, .. } => moved,
+            How::Alloc | How::Zeroed => false,
+        }
+    }
+}
+
 /// How a block was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::loader) enum How {
@@ -76,6 +95,13 @@ pub(in crate::loader) enum How {
     Realloc {
         /// Its address.
         old: u64,
+    },
+    /// By growing or shrinking a block that ended before.
+    Continued {
+        /// Whether the address changed.
+        moved: bool,
+        /// Whether it is the one that the thread's last `Regrown` ended; else it has no row.
+        linked: bool,
     },
 }
 
@@ -229,6 +255,7 @@ impl Stream {
     #[inline]
     fn step(&mut self, event: &Event) -> Step {
         let (thread, scope) = (self.decoder.thread(), self.decoder.scope());
+        let stream = self.stream_of(thread);
         let (at, what) = match *event {
             Event::Alloc { at, address, size, node, align_log2, zeroed } => {
                 let how = if zeroed { How::Zeroed } else { How::Alloc };
@@ -246,18 +273,28 @@ impl Stream {
                     how: How::Realloc { old: old.0 },
                 };
                 let began = self.hold(began);
-                self.second_half = Some(Step {
-                    at: self.hold(at),
-                    stream: self.id,
-                    thread,
-                    what: What::Made(made),
-                });
+                self.second_half =
+                    Some(Step { at: self.hold(at), stream, thread, what: What::Made(made) });
                 (began, What::Regrown { address: old.0 })
             }
+            Event::Regrown { at, address } => (at, What::Regrown { address: address.0 }),
+            Event::Continued { at, address, size, node, align_log2, moved, linked } => {
+                let how = How::Continued { moved, linked };
+                let (address, size) = (address.0, size.0);
+                (at, What::Made(Made { address, size, node, scope, align_log2, how }))
+            }
+            Event::Unwritten { at, allocations } => (at, What::Unwritten { allocations }),
             Event::Failed { at, size, node } => (at, What::Failed { size: size.0, node }),
         };
         let at = if self.second_half.is_some() { at } else { self.hold(at) };
-        Step { at, stream: self.id, thread, what }
+        Step { at, stream, thread, what }
+    }
+
+    /// Within what the order of events is right: the stream, or a thread of the one that holds
+    /// events of all threads.
+    #[inline]
+    fn stream_of(&self, thread: ThreadId) -> StreamId {
+        if self.id == StreamId::HELD { StreamId(thread.0 | HELD_THREADS) } else { self.id }
     }
 
     /// The stamp, or the stream's last one if that is later.

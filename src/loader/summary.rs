@@ -52,6 +52,8 @@ pub enum Ending {
     Sealed,
     /// Writing failed with this `errno`: it is whole up to there.
     WriteFailed(i32),
+    /// The recording had grown to its quota: it is whole up to there.
+    Quota,
     /// It has no end: the process was killed, or is still running.
     #[default]
     CutOff,
@@ -63,6 +65,7 @@ impl Ending {
         match self {
             Self::Sealed => "sealed",
             Self::WriteFailed(_) => "write failed",
+            Self::Quota => "quota",
             Self::CutOff => "cut off",
         }
     }

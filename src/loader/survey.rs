@@ -21,8 +21,9 @@ use crate::loader::reader::{Blocks, Damage};
 use crate::loader::rows::{Lacks, LocationId};
 use crate::loader::summary::Ending;
 use crate::recording::{
-    Address, Block, BlockKind, ByteReader, ClockPair, Counters, EventsHead, FormatError, MarkDef,
-    ModuleDef, ModuleId, NodeDefs, NodeId, SampleDef, ScopeDef, ScopeId, Seal, ThreadDef, Ticks,
+    Address, Block, BlockKind, ByteReader, ClockPair, Counters, EventsHead, FoldedRecords,
+    FormatError, MarkDef, ModuleDef, ModuleId, NodeDefs, NodeId, Note, SampleDef, ScopeDef,
+    ScopeId, Seal, ThreadDef, Ticks,
 };
 
 /// How many blocks pass between two looks at the caller's wish to stop.
@@ -133,6 +134,8 @@ pub(in crate::loader) struct Survey {
     pub(in crate::loader) locations: Vec<Location>,
     /// The last ones in the file.
     pub(in crate::loader) counters: Option<Counters>,
+    /// The steps of folding, in the order of the file.
+    pub(in crate::loader) notes: Vec<Note>,
     /// The last one in the file.
     pub(in crate::loader) seal: Option<Seal>,
     /// By the kind's number and name.
@@ -208,6 +211,15 @@ impl Surveyor {
             }
             BlockKind::Counters => {
                 self.survey.counters = Some(Counters::read(payload)?);
+                Ok(())
+            }
+            BlockKind::Folded => {
+                let mut records = FoldedRecords::new(payload)?;
+                while records.take()?.is_some() {}
+                Ok(())
+            }
+            BlockKind::Note => {
+                self.survey.notes.push(Note::read(payload)?);
                 Ok(())
             }
             BlockKind::Seal => {
@@ -319,6 +331,8 @@ fn name(kind: BlockKind) -> (u8, &'static str) {
         BlockKind::Clock => (5, "clock pairs"),
         BlockKind::Counters => (6, "counters"),
         BlockKind::Seal => (7, "seal"),
+        BlockKind::Folded => (8, "folded sums"),
+        BlockKind::Note => (9, "notes"),
         BlockKind::Samples => (10, "samples"),
         BlockKind::Marks => (11, "marks"),
         BlockKind::Scopes => (12, "scopes"),

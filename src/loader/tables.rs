@@ -20,6 +20,7 @@ use crate::loader::survey::Survey;
 use crate::loader::symbols::{Call, ModuleSymbols, Symbols};
 use crate::loader::totals::{END_SHARE, SiteTotals, ThreadTotals, Totals};
 use crate::loader::zones::Zone;
+use crate::recording::{Note, NoteReason};
 
 /// Inserts all rows into a table with so many columns.
 pub(in crate::loader) fn fill<P: Params>(
@@ -65,7 +66,7 @@ pub(in crate::loader) fn write_statistics(connection: &Connection) -> Result<()>
     connection.execute_batch(
         "DELETE FROM sqlite_stat1 WHERE tbl IN ('allocations', 'reallocs');
          INSERT INTO sqlite_stat1
-             SELECT 'allocations', NULL, value || '' FROM meta WHERE key = 'allocations';
+             SELECT 'allocations', NULL, value || '' FROM meta WHERE key = 'rows';
          INSERT INTO sqlite_stat1
              SELECT 'allocations', 'allocations_live', max(value, 1) || ' 1'
              FROM meta WHERE key = 'live_blocks';
@@ -283,7 +284,7 @@ pub(in crate::loader) fn write_timelines(
         let peak = slice.peak_bytes.max(live_bytes);
         live_bytes =
             live_bytes.saturating_add(slice.allocated_bytes).saturating_sub(slice.freed_bytes);
-        live_blocks = (live_blocks + slice.allocations).saturating_sub(slice.frees);
+        live_blocks = live_blocks.saturating_add(slice.allocations).saturating_sub(slice.frees);
         staying = staying.saturating_add(slice.staying_bytes);
         [
             index,
@@ -309,7 +310,7 @@ pub(in crate::loader) fn write_timelines(
         points.map(move |(slice, point)| {
             live_bytes =
                 live_bytes.saturating_add(point.allocated_bytes).saturating_sub(point.freed_bytes);
-            live_blocks = (live_blocks + point.allocations).saturating_sub(point.frees);
+            live_blocks = live_blocks.saturating_add(point.allocations).saturating_sub(point.frees);
             [
                 site as u64,
                 slice as u64,
@@ -411,6 +412,21 @@ pub(in crate::loader) fn write_zones(connection: &Connection, zones: &[Zone]) ->
         [zone.first, zone.last, zone.made_from.0, zone.ended_from.0, zone.ended_to.0].map(integer)
     });
     fill(connection, "zones", 5, rows)
+}
+
+/// `folding`: the steps by which it became coarser.
+pub(in crate::loader) fn write_folding(
+    connection: &Connection,
+    notes: &[(Nanos, Note)],
+) -> Result<()> {
+    let rows = notes.iter().map(|(at, note)| {
+        let reason = match note.reason {
+            NoteReason::Asked => "asked",
+            NoteReason::Quota => "quota",
+        };
+        (integer(at.0), integer(note.fold_shorter_ns), integer(note.written_bytes), reason)
+    });
+    fill(connection, "folding", 4, rows)
 }
 
 /// `modules`, with when they came and went.

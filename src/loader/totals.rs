@@ -11,15 +11,19 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use crate::loader::clock::Clock;
 use crate::loader::hash::FastHash;
 use crate::loader::histogram::Histograms;
 use crate::loader::live::Live;
-use crate::loader::powers::{Powers, largest_of, power_of};
+use crate::loader::powers::Powers;
 use crate::loader::rows::{Nanos, Site, Thread};
 use crate::loader::scopes::Scopes;
 use crate::loader::sizes::{SizeTotals, Sizes};
 use crate::loader::slices::{Change, Curve, Slices};
 use crate::loader::stream::{How, Made};
+use crate::recording::{
+    FoldedSite, Powers as FoldedPowers, Ticks, largest_of_size_power, size_power,
+};
 
 /// A block that lived at least 1/50 of the run and was freed in the last 1/50 of it was "freed at
 /// the end".
@@ -82,7 +86,48 @@ impl SiteTotals {
             live_blocks: self.live_blocks,
             live_bytes: self.live_bytes,
         };
-        self.powers.with_home(self.home, all).map(|(power, sums)| (largest_of(power), sums))
+        self.powers
+            .with_home(self.home, all)
+            .map(|(power, sums)| (largest_of_size_power(power), sums))
+    }
+
+    fn folded(&mut self, sums: &FoldedTotals, powers: FoldedPowers<'_>) {
+        if self.allocations == 0 {
+            self.home = size_power(sums.size_min);
+            (self.first_after, self.last_after) = (sums.first_made, sums.last_made);
+            self.size_min = sums.size_min;
+        }
+        if self.frees == 0 {
+            self.lifetime_min = sums.lifetime_min;
+        }
+        self.allocations = self.allocations.saturating_add(sums.blocks);
+        self.bytes = self.bytes.saturating_add(sums.bytes);
+        self.frees = self.frees.saturating_add(sums.blocks);
+        self.size_min = self.size_min.min(sums.size_min);
+        self.size_max = self.size_max.max(sums.size_max);
+        self.first_after = self.first_after.min(sums.first_made);
+        self.last_after = self.last_after.max(sums.last_made);
+        self.last_free_after = self.last_free_after.max(Some(sums.last_freed));
+        self.lifetime_min = self.lifetime_min.min(sums.lifetime_min);
+        self.lifetime_max = self.lifetime_max.max(sums.lifetime_max);
+        self.lifetime_sum = self.lifetime_sum.saturating_add(sums.lifetime_sum);
+        self.temporary = self.temporary.saturating_add(sums.temporary);
+        self.temporary_bytes = self.temporary_bytes.saturating_add(sums.temporary_bytes);
+        self.cross_thread_frees = self.cross_thread_frees.saturating_add(sums.cross_thread_frees);
+        self.reallocs = self.reallocs.saturating_add(sums.reallocs);
+        self.reallocs_moved = self.reallocs_moved.saturating_add(sums.reallocs_moved);
+        self.near_threads |= sums.threads;
+        for folded in powers {
+            if folded.power != self.home {
+                let power = self.powers.of(folded.power);
+                power.allocations = power.allocations.saturating_add(folded.blocks);
+                power.bytes = power.bytes.saturating_add(folded.bytes);
+            }
+        }
+        // Nobody knows how many were alive at once; one was.
+        if sums.size_max > self.peak_bytes {
+            (self.peak_bytes, self.peak_after) = (sums.size_max, sums.last_made);
+        }
     }
 
     /// Threads that allocated here.
@@ -91,11 +136,65 @@ impl SiteTotals {
     }
 }
 
+/// The sums of blocks that have no rows, in nanoseconds.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(missing_docs, reason = "the fields of `FoldedSite`")]
+pub(in crate::loader) struct FoldedTotals {
+    zeroed: bool,
+    align: u64,
+    blocks: u64,
+    bytes: u64,
+    size_min: u64,
+    size_max: u64,
+    lifetime_sum: u128,
+    lifetime_min: u64,
+    lifetime_max: u64,
+    temporary: u64,
+    temporary_bytes: u64,
+    cross_thread_frees: u64,
+    reallocs: u64,
+    reallocs_moved: u64,
+    first_made: Nanos,
+    last_made: Nanos,
+    last_freed: Nanos,
+    threads: u64,
+}
+
+impl FoldedTotals {
+    /// From a recording's sums; lifetimes at the rate of a moment.
+    pub(in crate::loader) fn of(sums: &FoldedSite, at: Ticks, clock: &mut Clock) -> Self {
+        let length =
+            |ticks, clock: &mut Clock| u64::try_from(clock.length(ticks, at)).unwrap_or(u64::MAX);
+        Self {
+            zeroed: sums.zeroed,
+            align: alignment(sums.align_log2),
+            blocks: sums.blocks,
+            bytes: sums.bytes,
+            size_min: sums.size_min,
+            size_max: sums.size_max,
+            lifetime_sum: clock.length(sums.lifetime_sum, at),
+            lifetime_min: length(sums.lifetime_min, clock),
+            lifetime_max: length(sums.lifetime_max, clock),
+            temporary: sums.temporary,
+            temporary_bytes: sums.temporary_bytes,
+            cross_thread_frees: sums.cross_thread_frees,
+            reallocs: sums.reallocs,
+            reallocs_moved: sums.reallocs_moved,
+            first_made: clock.nanos(sums.first_made),
+            last_made: clock.nanos(sums.last_made),
+            last_freed: clock.nanos(sums.last_freed),
+            threads: sums.threads,
+        }
+    }
+}
+
 /// Everything that is summed for a thread. Names and meanings are those of the table `threads`.
 #[derive(Clone, Debug, Default)]
 #[allow(missing_docs, reason = "the columns of `threads`, documented in schema.sql")]
 pub(in crate::loader) struct ThreadTotals {
     pub(in crate::loader) span: Option<(Nanos, Nanos)>,
+    /// Blocks that it has made by now, folded ones included.
+    made: u32,
     pub(in crate::loader) allocations: u64,
     pub(in crate::loader) bytes: u64,
     pub(in crate::loader) frees: u64,
@@ -136,6 +235,9 @@ pub(in crate::loader) struct Global {
     pub(in crate::loader) peak_blocks: u64,
     pub(in crate::loader) peak_after: Nanos,
     pub(in crate::loader) last: Nanos,
+    /// Of the allocations, the ones that have no rows.
+    pub(in crate::loader) folded: u64,
+    pub(in crate::loader) folded_bytes: u64,
 }
 
 /// Blocks and bytes of requests out of the ordinary: (site, zeroed, alignment) → (blocks, bytes).
@@ -196,7 +298,7 @@ impl Totals {
     pub(in crate::loader) fn seen(&mut self, thread: Thread, at: Nanos) -> &mut ThreadTotals {
         let totals = self.thread(thread);
         match &mut totals.span {
-            Some((_, last)) => *last = at.max(*last),
+            Some((first, last)) => (*first, *last) = (at.min(*first), at.max(*last)),
             span => *span = Some((at, at)),
         }
         totals
@@ -252,7 +354,8 @@ impl Totals {
         let of_thread = self.seen(thread, at);
         of_thread.allocations += 1;
         of_thread.bytes = of_thread.bytes.saturating_add(size);
-        let nth = of_thread.allocations as u32;
+        of_thread.made = of_thread.made.wrapping_add(1);
+        let nth = of_thread.made;
 
         let index = site.0 as usize;
         if self.sites.len() <= index {
@@ -270,9 +373,9 @@ impl Totals {
             totals.first_after = at;
             totals.last_after = at;
             totals.size_min = size;
-            totals.home = power_of(size);
+            totals.home = size_power(size);
         }
-        let power = power_of(size);
+        let power = size_power(size);
         if power != totals.home {
             totals.powers.of(power).made(size);
         }
@@ -288,9 +391,9 @@ impl Totals {
         totals.size_max = totals.size_max.max(size);
         totals.first_after = totals.first_after.min(at);
         totals.last_after = totals.last_after.max(at);
-        if let How::Realloc { old } = made.how {
+        if let How::Realloc { .. } | How::Continued { .. } = made.how {
             totals.reallocs += 1;
-            totals.reallocs_moved += u64::from(old != made.address);
+            totals.reallocs_moved += u64::from(made.is_moved());
         }
         match 1_u64.checked_shl(thread.0) {
             Some(bit) => totals.near_threads |= bit,
@@ -315,11 +418,7 @@ impl Totals {
 
     #[cold]
     fn note_layout(&mut self, site: Site, made: &Made) {
-        let align = match made.align_log2 {
-            0 => 0,
-            log2 => 1_u64.checked_shl(u32::from(log2)).unwrap_or(0),
-        };
-        let key = (site, made.how == How::Zeroed, align);
+        let key = (site, made.how == How::Zeroed, alignment(made.align_log2));
         let sums = self.layouts.entry(key).or_default();
         sums.0 += 1;
         sums.1 = sums.1.saturating_add(made.size);
@@ -341,7 +440,7 @@ impl Totals {
         note_peak(totals, self.peak_number);
         totals.live_blocks -= 1;
         totals.live_bytes = totals.live_bytes.saturating_sub(size);
-        let power = power_of(size);
+        let power = size_power(size);
         if power != totals.home {
             totals.powers.of(power).left(size);
         }
@@ -362,6 +461,12 @@ impl Totals {
         self.slices.change(Change::Freed, size, at, live, curve);
     }
 
+    /// A thread made so many blocks that were folded away.
+    pub(in crate::loader) fn unwritten(&mut self, thread: Thread, allocations: u64) {
+        let totals = self.thread(thread);
+        totals.made = totals.made.wrapping_add(allocations as u32);
+    }
+
     /// Who freed a block that left.
     #[inline]
     pub(in crate::loader) fn freed_by(&mut self, block: &Live, at: Nanos, by: Thread) {
@@ -371,7 +476,7 @@ impl Totals {
             if by == block.thread {
                 of_thread.own_frees.add(block.size);
             }
-            of_thread.allocations as u32
+            of_thread.made
         };
         let totals = &mut self.sites[block.site.0 as usize];
         if by != block.thread {
@@ -381,6 +486,61 @@ impl Totals {
             totals.temporary += 1;
             totals.temporary_bytes = totals.temporary_bytes.saturating_add(block.size);
         }
+    }
+
+    /// Blocks of a site came and went between two moments and have no rows.
+    pub(in crate::loader) fn folded(
+        &mut self,
+        site: Site,
+        span: (Nanos, Nanos),
+        sums: &FoldedTotals,
+        powers: FoldedPowers<'_>,
+    ) {
+        self.reach(span.1);
+        let index = site.0 as usize;
+        if self.sites.len() <= index {
+            self.sites.resize_with(index + 1, SiteTotals::default);
+        }
+        let global = &mut self.global;
+        global.allocations = global.allocations.saturating_add(sums.blocks);
+        global.bytes = global.bytes.saturating_add(sums.bytes);
+        global.frees = global.frees.saturating_add(sums.blocks);
+        global.folded = global.folded.saturating_add(sums.blocks);
+        global.folded_bytes = global.folded_bytes.saturating_add(sums.bytes);
+        self.sites[index].folded(sums, powers);
+        self.slices.fold(span, sums.blocks, sums.bytes, &mut self.sites[index].curve);
+        if self.slices.is_crowded() {
+            self.slices.coarsen(curves(&mut self.sites));
+        }
+        if sums.zeroed || sums.align > 0 {
+            let layout = self.layouts.entry((site, sums.zeroed, sums.align)).or_default();
+            layout.0 = layout.0.saturating_add(sums.blocks);
+            layout.1 = layout.1.saturating_add(sums.bytes);
+        }
+    }
+
+    /// The same blocks, by who made and who freed them, and when first and last.
+    pub(in crate::loader) fn folded_by(
+        &mut self,
+        (maker, first_made, last_made): (Thread, Nanos, Nanos),
+        (freer, first_freed, last_freed): (Thread, Nanos, Nanos),
+        blocks: u64,
+        bytes: u64,
+    ) {
+        self.seen(maker, first_made);
+        let of_maker = self.seen(maker, last_made);
+        of_maker.allocations = of_maker.allocations.saturating_add(blocks);
+        of_maker.bytes = of_maker.bytes.saturating_add(bytes);
+        self.seen(freer, first_freed);
+        let of_freer = self.seen(freer, last_freed);
+        of_freer.frees = of_freer.frees.saturating_add(blocks);
+        let pair = if maker == freer {
+            &mut of_freer.own_frees
+        } else {
+            self.handed_over.entry((maker, freer)).or_default()
+        };
+        pair.blocks = pair.blocks.saturating_add(blocks);
+        pair.bytes = pair.bytes.saturating_add(bytes);
     }
 
     /// A block is alive at the end.
@@ -409,6 +569,11 @@ impl Totals {
 
 fn curves(sites: &mut [SiteTotals]) -> impl Iterator<Item = &mut Curve> {
     sites.iter_mut().map(|totals| &mut totals.curve)
+}
+
+/// In bytes where above the natural one, else 0.
+fn alignment(log2: u8) -> u64 {
+    if log2 == 0 { 0 } else { 1_u64.checked_shl(u32::from(log2)).unwrap_or(0) }
 }
 
 /// Notes what a site held at the last global peak, before it changes for the first time since.

@@ -55,6 +55,10 @@ counters! {
     DroppedNoMemory = 19, "dropped_no_memory";
     /// Events lost because the file could not be written.
     DroppedWrite = 20, "dropped_write_failed";
+    /// Events lost because the recording had grown to its quota.
+    DroppedQuota = 21, "dropped_quota";
+    /// Sampled allocations lost because too many of them were alive at once.
+    DroppedSamples = 22, "dropped_samples";
     /// Allocations whose backtrace was not probed because of the sample rate.
     NotSampled = 32, "backtraces_not_sampled";
     /// Backtraces that go on beyond what was walked.
@@ -73,6 +77,12 @@ counters! {
     FreshFrames = 50, "walk_fresh_frames";
     /// Unwind rules derived because no table had them.
     RulesDerived = 51, "walk_rules_derived";
+    /// Blocks folded: freed so soon that only their sums were written.
+    Folded = 40, "folded_blocks";
+    /// Events written before it was known whether they could be folded, for lack of memory.
+    HeldShort = 41, "held_short";
+    /// Bytes of events that folding could not decode, a mistake of the recorder.
+    Undecoded = 42, "undecoded_bytes";
     /// Marks that were lost because too many waited to be written.
     DroppedMarks = 60, "dropped_marks";
     /// Scopes that could not be kept apart from the one around them because the table was full.

@@ -9,8 +9,9 @@
 use crate::recording::bytes::{ByteReader, unzigzag};
 use crate::recording::error::FormatError;
 use crate::recording::events::{
-    ADDRESS_FAR, ADDRESS_LONG_FORM, Event, FLAG_ZEROED, Model, OP_ALLOC, OP_FAILED, OP_FREE,
-    OP_KEYFRAME, OP_REALLOC, OP_SCOPE, OP_SKIP, OP_THREAD, TIME_ESCAPE,
+    ADDRESS_FAR, ADDRESS_LONG_FORM, Event, FLAG_LINKED, FLAG_MOVED, FLAG_ZEROED, Model, OP_ALLOC,
+    OP_CONTINUED, OP_FAILED, OP_FREE, OP_KEYFRAME, OP_REALLOC, OP_REGROWN, OP_SCOPE, OP_SKIP,
+    OP_THREAD, OP_UNWRITTEN, TIME_ESCAPE,
 };
 use crate::recording::ids::{Address, Bytes, NodeId, ScopeId, ThreadId, Ticks};
 
@@ -52,23 +53,36 @@ impl Decoder {
     /// # Errors
     /// What is wrong with the bytes. The stream can't be decoded further than this, up to the
     /// next keyframe.
+    #[inline]
     pub fn next(&mut self, bytes: &mut &[u8]) -> Result<Option<Event>, FormatError> {
-        loop {
-            let Some(&first) = bytes.first() else {
-                return Ok(None);
-            };
-            let mut input = ByteReader::new(bytes, "an event");
-            input.u8()?;
-            let event = match (first >> 1) & 7 {
-                ADDRESS_LONG_FORM => self.long(first, &mut input)?,
-                code @ 0..=ADDRESS_FAR if self.begun => Some(self.short(first, code, &mut input)?),
-                _ => return Err(FormatError::Invalid("an event's first byte")),
-            };
-            *bytes = input.rest();
+        while !bytes.is_empty() {
+            let event = self.step(bytes)?;
             if event.is_some() {
                 return Ok(event);
             }
         }
+        Ok(None)
+    }
+
+    /// Takes one event, keyframe, skip or thread change off the front of `bytes`; `Ok(None)` when
+    /// it was no event, or nothing was left.
+    ///
+    /// # Errors
+    /// As [`Decoder::next`].
+    #[inline]
+    pub fn step(&mut self, bytes: &mut &[u8]) -> Result<Option<Event>, FormatError> {
+        let Some(&first) = bytes.first() else {
+            return Ok(None);
+        };
+        let mut input = ByteReader::new(bytes, "an event");
+        input.u8()?;
+        let event = match (first >> 1) & 7 {
+            ADDRESS_LONG_FORM => self.long(first, &mut input)?,
+            code @ 0..=ADDRESS_FAR if self.begun => Some(self.short(first, code, &mut input)?),
+            _ => return Err(FormatError::Invalid("an event's first byte")),
+        };
+        *bytes = input.rest();
+        Ok(event)
     }
 
     fn short(
@@ -153,7 +167,14 @@ impl Decoder {
                 self.model.jump(address);
                 Ok(Some(Event::Free { at, address: Address(address) }))
             }
+            OP_REGROWN => {
+                let address = self.model.near.wrapping_add(input.zigzag()?.cast_unsigned());
+                self.model.jump(address);
+                Ok(Some(Event::Regrown { at, address: Address(address) }))
+            }
             OP_REALLOC => self.long_realloc(at, input).map(Some),
+            OP_CONTINUED => self.long_continued(at, input).map(Some),
+            OP_UNWRITTEN => Ok(Some(Event::Unwritten { at, allocations: input.varint()? })),
             OP_FAILED => {
                 let node = node_id(input.varint()?)?;
                 Ok(Some(Event::Failed { at, size: Bytes(input.varint()?), node }))
@@ -163,20 +184,34 @@ impl Decoder {
     }
 
     fn long_alloc(&mut self, at: Ticks, input: &mut ByteReader<'_>) -> Result<Event, FormatError> {
-        let flags = input.varint()?;
+        let (flags, align_log2) = flags(input, 1)?;
+        let (address, node, size) = self.long_block(input)?;
+        let zeroed = flags & FLAG_ZEROED != 0;
+        Ok(Event::Alloc { at, address, size, node, align_log2, zeroed })
+    }
+
+    fn long_continued(
+        &mut self,
+        at: Ticks,
+        input: &mut ByteReader<'_>,
+    ) -> Result<Event, FormatError> {
+        let (flags, align_log2) = flags(input, 2)?;
+        let (address, node, size) = self.long_block(input)?;
+        let linked = flags & FLAG_LINKED != 0;
+        let moved = flags & FLAG_MOVED != 0;
+        Ok(Event::Continued { at, address, size, node, align_log2, moved, linked })
+    }
+
+    fn long_block(
+        &mut self,
+        input: &mut ByteReader<'_>,
+    ) -> Result<(Address, NodeId, Bytes), FormatError> {
         let address = self.model.near.wrapping_add(input.zigzag()?.cast_unsigned());
         self.model.jump(address);
         let node = node_id(input.varint()?)?;
         let size = Bytes(input.varint()?);
         self.see_long(node, size);
-        Ok(Event::Alloc {
-            at,
-            address: Address(address),
-            size,
-            node,
-            align_log2: align_log2((flags >> 1).min(255) as u8)?,
-            zeroed: flags & FLAG_ZEROED != 0,
-        })
+        Ok((Address(address), node, size))
     }
 
     fn long_realloc(
@@ -223,6 +258,12 @@ impl Decoder {
 
 fn node_id(value: u64) -> Result<NodeId, FormatError> {
     u32::try_from(value).map(NodeId).map_err(|_| FormatError::Invalid("a node's id"))
+}
+
+/// The flags' bits, and the alignment above them.
+fn flags(input: &mut ByteReader<'_>, bits: u32) -> Result<(u64, u8), FormatError> {
+    let flags = input.varint()?;
+    Ok((flags, align_log2((flags >> bits).min(255) as u8)?))
 }
 
 fn align_log2(value: u8) -> Result<u8, FormatError> {

@@ -272,6 +272,8 @@ pub enum SealReason {
     Disabled,
     /// Writing failed; the error is the operating system's.
     WriteFailed,
+    /// The recording had grown to its quota.
+    Quota,
 }
 
 /// The last block of a recording that was ended. A recording without one was cut off.
@@ -292,6 +294,7 @@ impl Seal {
         out.u8(match self.reason {
             SealReason::Disabled => 1,
             SealReason::WriteFailed => 2,
+            SealReason::Quota => 3,
         });
         out.u32(self.os_error.cast_unsigned());
     }
@@ -303,6 +306,7 @@ impl Seal {
         let reason = match input.u8()? {
             1 => SealReason::Disabled,
             2 => SealReason::WriteFailed,
+            3 => SealReason::Quota,
             _ => return Err(FormatError::Invalid("the seal's reason")),
         };
         Ok(Self { at, reason, os_error: input.u32()?.cast_signed() })

@@ -34,8 +34,13 @@ pub(in crate::recording) const OP_FREE: u8 = 4;
 pub(in crate::recording) const OP_REALLOC: u8 = 5;
 pub(in crate::recording) const OP_FAILED: u8 = 6;
 pub(in crate::recording) const OP_SCOPE: u8 = 7;
+pub(in crate::recording) const OP_UNWRITTEN: u8 = 8;
+pub(in crate::recording) const OP_CONTINUED: u8 = 9;
+pub(in crate::recording) const OP_REGROWN: u8 = 10;
 
 pub(in crate::recording) const FLAG_ZEROED: u64 = 1;
+pub(in crate::recording) const FLAG_MOVED: u64 = 1;
+pub(in crate::recording) const FLAG_LINKED: u64 = 2;
 
 /// What happened, on the thread that the decoder names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +84,37 @@ pub enum Event {
         /// As in `Alloc`.
         align_log2: u8,
     },
+    /// A block ended because it grew or shrank; stamped before the inner allocator was called.
+    Regrown {
+        /// When.
+        at: Ticks,
+        /// Where.
+        address: Address,
+    },
+    /// A block was made by growing or shrinking another one, which ended before.
+    Continued {
+        /// When.
+        at: Ticks,
+        /// Where.
+        address: Address,
+        /// How big, as asked for.
+        size: Bytes,
+        /// From where.
+        node: NodeId,
+        /// As in `Alloc`.
+        align_log2: u8,
+        /// Whether the address changed.
+        moved: bool,
+        /// Whether the other one is the thread's last `Regrown`; else it was folded away.
+        linked: bool,
+    },
+    /// The thread made blocks since its event before this one that were folded away.
+    Unwritten {
+        /// Not later than the next event.
+        at: Ticks,
+        /// How many.
+        allocations: u64,
+    },
     /// The inner allocator answered null; nothing changed.
     Failed {
         /// When.
@@ -88,6 +124,22 @@ pub enum Event {
         /// From where.
         node: NodeId,
     },
+}
+
+impl Event {
+    /// When it happened; for a realloc, when it was done.
+    #[inline]
+    pub const fn at(&self) -> Ticks {
+        match *self {
+            Self::Alloc { at, .. }
+            | Self::Free { at, .. }
+            | Self::Realloc { at, .. }
+            | Self::Regrown { at, .. }
+            | Self::Continued { at, .. }
+            | Self::Unwritten { at, .. }
+            | Self::Failed { at, .. } => at,
+        }
+    }
 }
 
 /// What both sides remember of a stream.
@@ -328,6 +380,59 @@ impl Encoder {
             out.varint(u64::from(node.0));
             out.varint(size.0);
         })
+    }
+
+    /// A block ended because it grew or shrank.
+    pub fn regrown(
+        &mut self,
+        out: &mut [u8; EVENT_BYTES_MAX],
+        at: Ticks,
+        address: Address,
+    ) -> usize {
+        let delta = self.delta(at);
+        let near = self.model.near;
+        self.model.jump(address.0);
+        long_form(out, delta, OP_REGROWN, |out| {
+            out.zigzag(address.0.wrapping_sub(near).cast_signed());
+        })
+    }
+
+    /// A block was made by growing or shrinking another one.
+    #[expect(clippy::too_many_arguments, reason = "an event's fields, as in `Event::Continued`")]
+    pub fn continued(
+        &mut self,
+        out: &mut [u8; EVENT_BYTES_MAX],
+        at: Ticks,
+        address: Address,
+        size: Bytes,
+        node: NodeId,
+        align_log2: u8,
+        moved: bool,
+        linked: bool,
+    ) -> usize {
+        let delta = self.delta(at);
+        let near = self.model.near;
+        self.model.jump(address.0);
+        self.see_long(node, size);
+        long_form(out, delta, OP_CONTINUED, |out| {
+            let moved = if moved { FLAG_MOVED } else { 0 };
+            let linked = if linked { FLAG_LINKED } else { 0 };
+            out.varint(moved | linked | (u64::from(align_log2) << 2));
+            out.zigzag(address.0.wrapping_sub(near).cast_signed());
+            out.varint(u64::from(node.0));
+            out.varint(size.0);
+        })
+    }
+
+    /// The thread made so many blocks since its last event that were folded away.
+    pub fn unwritten(
+        &mut self,
+        out: &mut [u8; EVENT_BYTES_MAX],
+        at: Ticks,
+        allocations: u64,
+    ) -> usize {
+        let delta = self.delta(at);
+        long_form(out, delta, OP_UNWRITTEN, |out| out.varint(allocations))
     }
 
     /// The inner allocator answered null.

@@ -25,6 +25,12 @@ pub struct ThreadId(pub u32);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(pub u32);
 
+impl StreamId {
+    /// The stream of what the recorder wrote late: events of all threads that were held back
+    /// until it was known that they can't be folded. Right in its order within each thread.
+    pub const HELD: Self = Self(u32::MAX);
+}
+
 /// A loaded object (executable or shared library), numbered by first appearance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModuleId(pub u32);

@@ -14,15 +14,21 @@ mod header;
 mod block;
 mod definitions;
 mod context;
+mod folded;
 mod counters;
 mod decode;
 mod events;
+mod classes;
 mod bytes;
 mod ids;
 mod error;
 
 pub use block::{BLOCK_HEADER_BYTES, Block, BlockHeader, BlockKind, PAYLOAD_BYTES_MAX, SYNC};
 pub use bytes::{ByteReader, ByteWriter};
+pub use classes::{
+    DURATION_CLASS_BITS, FIRST_WIDE_CLASS, SIZE_CLASSES, duration_class, largest_of_size_class,
+    largest_of_size_power, middle_of_duration_class, size_class, size_power,
+};
 pub use context::{MarkDef, SampleDef, ScopeDef};
 pub use counters::{Counter, Counters};
 pub use decode::Decoder;
@@ -32,5 +38,10 @@ pub use definitions::{
 };
 pub use error::FormatError;
 pub use events::{EVENT_BYTES_MAX, Encoder, Event};
+pub use folded::{
+    FOLDED_ENTRY_BYTES_MAX, FOLDED_SITE_BYTES_MAX, FOLDED_SMALL_BYTES_MAX, Folded, FoldedHead,
+    FoldedPair, FoldedPower, FoldedRecords, FoldedSite, FoldedSize, Lifetimes, Note, NoteReason,
+    Powers,
+};
 pub use header::{ClockKind, HEADER_BYTES, Header, MAGIC, VERSION};
 pub use ids::{Address, Bytes, ModuleId, NodeId, ScopeId, StreamId, ThreadId, Ticks};

@@ -23,7 +23,7 @@ FROM timeline ORDER BY slice";
 
 /// Rows of `allocations` from which on blocks are alive at the end.
 const LIVE_ROWS: &str = "rowid > coalesce(
-    (SELECT value FROM meta WHERE key = 'allocations')
+    (SELECT value FROM meta WHERE key = 'rows')
     - (SELECT value FROM meta WHERE key = 'live_blocks'), 0) AND dealloc_after IS NULL";
 
 /// So many sites are asked one by one: 2 to 3 µs each, where a pass over all curves is 50 ms for ten

@@ -40,7 +40,7 @@ const CURVES: &str = "SELECT bt, slice, live_bytes FROM site_timeline ORDER BY b
 const LIVE: &str = "\
 SELECT bt, alloc_after FROM allocations
 WHERE dealloc_after IS NULL AND rowid > coalesce(
-  (SELECT value FROM meta WHERE key = 'allocations')
+  (SELECT value FROM meta WHERE key = 'rows')
   - (SELECT value FROM meta WHERE key = 'live_blocks'), 0)";
 
 /// What blocks without a backtrace hang below.

@@ -115,6 +115,7 @@ fn the_package_has_what_is_needed_and_nothing_else() {
         "Cargo.toml.orig",
         "LICENSE",
         "README.md",
+        "SECURITY.md",
         "build.rs",
         "clippy.toml",
         "docs",

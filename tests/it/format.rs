@@ -4,10 +4,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use rheaper::recording::{
     Address, Block, BlockHeader, BlockKind, Bytes, Counter, Counters, Decoder, EVENT_BYTES_MAX,
-    Encoder, Event, FormatError, Header, MarkDef, ModuleDef, NodeDefs, NodeId, NodesHead,
+    Encoder, Event, FormatError, Header, MarkDef, ModuleDef, NodeDefs, NodeId, NodesHead, Note,
     SampleDef, ScopeDef, ScopeId, Seal, ThreadDef, ThreadId, Ticks,
 };
-use rheaper::recording::{ByteReader, ByteWriter, EventsHead};
+use rheaper::recording::{ByteReader, ByteWriter, EventsHead, FoldedRecords};
 
 /// An event with the time since the one before it, so that times never go back.
 fn events() -> impl Strategy<Value = Vec<Event>> {
@@ -20,7 +20,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     ];
     let size = prop_oneof![6 => 0_u64..300, 2 => 0_u64..100_000, 1 => any::<u64>()];
     let node = prop_oneof![6 => 8_u32..40, 2 => 8_u32..5_000, 1 => any::<u32>()];
-    let fields = (0_u8..10, gap, address.clone(), address, size, node, 0_u8..30, any::<bool>());
+    let fields = (0_u8..13, gap, address.clone(), address, size, node, 0_u8..30, any::<bool>());
     vec(fields, 0..200).prop_map(|list| {
         let mut now = 1_000;
         list.into_iter()
@@ -37,6 +37,12 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
                         let (old, new) = (address, Address(other));
                         Event::Realloc { began, at, old, new, size, node, align_log2 }
                     }
+                    9 => {
+                        let (moved, linked) = (zeroed, align_log2 % 2 == 0);
+                        Event::Continued { at, address, size, node, align_log2, moved, linked }
+                    }
+                    11 => Event::Regrown { at, address },
+                    10 => Event::Unwritten { at, allocations: size.0 },
                     _ => Event::Failed { at, size, node },
                 }
             })
@@ -58,6 +64,11 @@ fn encode(encoder: &mut Encoder, event: &Event, stream: &mut Vec<u8>) {
             encoder.realloc(&mut out, began, at, old, new, size, node, align_log2)
         }
         Event::Failed { at, size, node } => encoder.failed(&mut out, at, size, node),
+        Event::Continued { at, address, size, node, align_log2, moved, linked } => {
+            encoder.continued(&mut out, at, address, size, node, align_log2, moved, linked)
+        }
+        Event::Regrown { at, address } => encoder.regrown(&mut out, at, address),
+        Event::Unwritten { at, allocations } => encoder.unwritten(&mut out, at, allocations),
     };
     assert!(len <= EVENT_BYTES_MAX);
     stream.extend_from_slice(&out[..len]);
@@ -81,7 +92,7 @@ proptest! {
                 let mut out = [0; EVENT_BYTES_MAX];
                 let at = match *event {
                     Event::Realloc { began, .. } => began,
-                    Event::Alloc { at, .. } | Event::Free { at, .. } | Event::Failed { at, .. } => at,
+                    _ => event.at(),
                 };
                 let len = encoder.keyframe(&mut out, at, ThreadId(7));
                 stream.extend_from_slice(&out[..len]);
@@ -104,6 +115,10 @@ proptest! {
         let _ = Seal::read(&bytes);
         let _ = Counters::read(&bytes);
         let _ = NodeDefs::new(&bytes).map(Iterator::count);
+        let _ = Note::read(&bytes);
+        if let Ok(mut records) = FoldedRecords::new(&bytes) {
+            while let Ok(Some(_)) = records.take() {}
+        }
         let mut input = ByteReader::new(&bytes, "test");
         while let Ok(Some(_)) = ModuleDef::read(&mut input) {}
         let mut input = ByteReader::new(&bytes, "test");

@@ -1,7 +1,5 @@
 //! Samples, marks and scopes: from the file into the database, the report and the first screen.
 
-use rheaper::recording::Event;
-
 use crate::load::{Loaded, load_bytes};
 use crate::support::random::{Random, Shape, history};
 use crate::support::writer::{Writer, plain_header};
@@ -35,12 +33,7 @@ fn recording(seed: u64) -> Vec<u8> {
         writer.scope(id, parent, name);
     }
     for (stream, thread, event) in history(&mut random, &shape) {
-        let at = match event {
-            Event::Alloc { at, .. }
-            | Event::Realloc { at, .. }
-            | Event::Free { at, .. }
-            | Event::Failed { at, .. } => at.0,
-        };
+        let at = event.at().0;
         writer.enter(scope_at(at));
         writer.event(stream, thread, &event);
         if random.one_in(9) {

@@ -229,9 +229,12 @@ fn skew(events: &[(u32, u32, Event)], random: &mut Random, by: u64) -> Vec<(u32,
     let skewed = events.iter().map(|(stream, thread, event)| {
         let mut event = *event;
         match &mut event {
-            Event::Alloc { at, .. } | Event::Free { at, .. } | Event::Failed { at, .. } => {
-                *at = shift(*stream, *at);
-            }
+            Event::Alloc { at, .. }
+            | Event::Free { at, .. }
+            | Event::Regrown { at, .. }
+            | Event::Continued { at, .. }
+            | Event::Unwritten { at, .. }
+            | Event::Failed { at, .. } => *at = shift(*stream, *at),
             Event::Realloc { began, at, .. } => {
                 *began = shift(*stream, *began);
                 *at = shift(*stream, *at);

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on should stop")]
 #![allow(clippy::print_stdout, reason = "what a failing test looked at")]
 
+mod fold;
 mod format;
 mod cli;
 mod control;

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use crate::collector::control::triggers::{Wish, read_environment, take_signal};
 use crate::collector::control::watch::Watch;
-use crate::collector::options::TrackerConfig;
+use crate::collector::options::Options;
 use crate::collector::sys;
 use crate::collector::tracker::Ignored;
 
@@ -77,9 +77,9 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// println!("{:?}", control.status().recording);
 /// # Ok::<(), rheaper::ControlError>(())
 /// ```
-pub fn control(config: TrackerConfig) -> ControlBuilder {
+pub fn control(options: impl Into<Options>) -> ControlBuilder {
     ControlBuilder {
-        config,
+        options: options.into(),
         signal: None,
         file: None,
         environment: None,
@@ -93,7 +93,7 @@ pub fn control(config: TrackerConfig) -> ControlBuilder {
 #[derive(Clone, Debug)]
 #[must_use = "nothing is watched before `start`"]
 pub struct ControlBuilder {
-    config: TrackerConfig,
+    options: Options,
     signal: Option<i32>,
     file: Option<PathBuf>,
     environment: Option<OsString>,

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::collector::control::triggers::{FileTrigger, Threshold, Wish, take_signalled};
 use crate::collector::control::{ControlBuilder, ControlStatus, STATUS, Trigger, WAKE};
 use crate::collector::control::{locked, take_request};
-use crate::collector::options::TrackerConfig;
+use crate::collector::options::Options;
 use crate::collector::session;
 use crate::collector::sys;
 
@@ -29,7 +29,7 @@ struct Begun {
 /// What the control thread knows.
 #[derive(Debug)]
 pub(in crate::collector) struct Watch {
-    config: TrackerConfig,
+    options: Options,
     file: Option<FileTrigger>,
     threshold: Option<Threshold>,
     has_signal: bool,
@@ -46,7 +46,7 @@ impl Watch {
         at_once: Result<Option<Wish>, String>,
     ) -> Self {
         Self {
-            config: settings.config,
+            options: settings.options,
             file: settings.file.map(FileTrigger::new),
             threshold: settings.threshold.map(|(measure, above)| Threshold::new(measure, above)),
             has_signal: settings.signal.is_some(),
@@ -100,7 +100,7 @@ impl Watch {
         if self.begun.is_some() {
             return;
         }
-        match session::enable_for_control(self.config.clone()) {
+        match session::enable_for_control(self.options.clone()) {
             Ok((session, path)) => {
                 let limit = limit.or(self.record_for);
                 let limit_ns =

@@ -156,7 +156,7 @@ impl<W: Write> Writer<W> {
         let mut out = [0; EVENT_BYTES_MAX];
         let at = match *event {
             Event::Realloc { began, .. } => began,
-            Event::Alloc { at, .. } | Event::Free { at, .. } | Event::Failed { at, .. } => at,
+            _ => event.at(),
         };
         let thread = ThreadId(thread);
         if stream.thread.is_none() || stream.events.is_multiple_of(EVENTS_A_KEYFRAME) {
@@ -274,5 +274,10 @@ fn encode(encoder: &mut Encoder, out: &mut [u8; EVENT_BYTES_MAX], event: &Event)
             encoder.realloc(out, began, at, old, new, size, node, align_log2)
         }
         Event::Failed { at, size, node } => encoder.failed(out, at, size, node),
+        Event::Continued { at, address, size, node, align_log2, moved, linked } => {
+            encoder.continued(out, at, address, size, node, align_log2, moved, linked)
+        }
+        Event::Regrown { at, address } => encoder.regrown(out, at, address),
+        Event::Unwritten { at, allocations } => encoder.unwritten(out, at, allocations),
     }
 }

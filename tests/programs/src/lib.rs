@@ -3,6 +3,7 @@
 pub mod oracle;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Starts recording, and prints the recording's path as the first line of stdout.
 pub fn record(depth: usize) -> PathBuf {
@@ -12,14 +13,21 @@ pub fn record(depth: usize) -> PathBuf {
 }
 
 /// Starts recording into the directory that the test names in `RECORD_INTO`, with `depth` frames
-/// at most.
+/// at most. `FOLD_US` and `QUOTA_BYTES` ask for more.
 pub fn record_quietly(depth: usize) -> PathBuf {
     try_record(depth).expect("recording starts")
 }
 
 /// The same, where the test may have seen to it that it fails.
 pub fn try_record(depth: usize) -> Result<PathBuf, rheaper::Error> {
-    rheaper::enable_tracking(config(depth))
+    let mut options = rheaper::Options::new(config(depth));
+    if let Some(fold_us) = wish("FOLD_US") {
+        options = options.fold_shorter_than(Duration::from_micros(fold_us));
+    }
+    if let Some(bytes) = wish("QUOTA_BYTES") {
+        options = options.max_bytes(bytes);
+    }
+    options.enable()
 }
 
 /// What the scenes ask for where they want nothing special.
@@ -31,4 +39,8 @@ pub fn config(depth: usize) -> rheaper::TrackerConfig {
         sample_rate: 1.0,
         profile_dir: std::env::var_os("RECORD_INTO").map_or_else(std::env::temp_dir, PathBuf::from),
     }
+}
+
+fn wish(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| value.parse().expect("a number"))
 }

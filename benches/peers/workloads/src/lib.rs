@@ -68,6 +68,11 @@ pub const ALL: &[Workload] = &[
         prepare: server::paced_requests,
     },
     Workload {
+        name: "leaky-server",
+        warm_up: 200,
+        prepare: server::leaky_requests,
+    },
+    Workload {
         name: "search",
         warm_up: 1,
         prepare: search::index_and_query,

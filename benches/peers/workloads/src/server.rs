@@ -5,6 +5,8 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,10 +25,24 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 const WORKERS: usize = 2;
 const CONNECTIONS: u64 = 8;
 const RECORDS_A_REQUEST: u64 = 5;
-const TIME_LIMIT: Duration = Duration::from_secs(900);
+const TIME_LIMIT: Duration = Duration::from_secs(2400);
 
 /// Between two requests of a client that takes its time.
 const PAUSE: Duration = Duration::from_millis(4);
+
+/// One request in so many leaves something behind, where the server leaks.
+const REQUESTS_A_LEAK: u64 = 10_000;
+
+static LEAKS: AtomicBool = AtomicBool::new(false);
+static ANSWERED: AtomicU64 = AtomicU64::new(0);
+/// Requests that somebody wanted to look at later.
+static KEPT: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// At the pace of a service that is used, with a leak: what is to be found in a long recording.
+pub(crate) fn leaky_requests() -> Work {
+    LEAKS.store(true, Relaxed);
+    serve(PAUSE)
+}
 
 /// As fast as it goes.
 pub(crate) fn requests() -> Work {
@@ -88,10 +104,25 @@ async fn accept(listener: TcpListener) {
 /// Parses the records and answers with a summary of them.
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let text = match request.into_body().collect().await {
-        Ok(body) => summary(&body.to_bytes()),
+        Ok(body) => {
+            let body = body.to_bytes();
+            let nth = ANSWERED.fetch_add(1, Relaxed);
+            if LEAKS.load(Relaxed) && nth % REQUESTS_A_LEAK == 0 {
+                keep(nth, &body);
+            }
+            summary(&body)
+        }
         Err(error) => format!("unreadable request: {error}"),
     };
     Ok(Response::new(Full::new(Bytes::from(text))))
+}
+
+/// Remembers a request, for ever.
+fn keep(nth: u64, body: &[u8]) {
+    let text = format!("request {nth}: {}", String::from_utf8_lossy(body));
+    if let Ok(mut kept) = KEPT.lock() {
+        kept.push(text);
+    }
 }
 
 fn summary(body: &[u8]) -> String {

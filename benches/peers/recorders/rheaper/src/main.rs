@@ -3,22 +3,34 @@
 use std::alloc::System;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use peers_workloads::{Recorder, drive};
-use rheaper::TrackerConfig;
+use rheaper::{Options, TrackerConfig};
 
 #[global_allocator]
 static GLOBAL: rheaper::Allocator<System> = rheaper::Allocator::from_allocator(System);
 
 fn start(dir: &Path) {
-    rheaper::enable_tracking(TrackerConfig {
+    let mut options = Options::new(TrackerConfig {
         max_stack_depth: 128,
         max_trackers: 128,
         tracker_event_buffer_size: 8196,
         sample_rate: 1.0,
         profile_dir: dir.to_path_buf(),
-    })
-    .expect("recording can be enabled");
+    });
+    if let Some(fold_ms) = wish("FOLD_MS") {
+        options = options.fold_shorter_than(Duration::from_millis(fold_ms));
+    }
+    if let Some(bytes) = wish("QUOTA_BYTES") {
+        options = options.max_bytes(bytes);
+    }
+    options.enable().expect("recording can be enabled");
+}
+
+/// More than the peers can do, where the environment asks for it.
+fn wish(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| value.parse().expect("a number"))
 }
 
 fn main() -> ExitCode {

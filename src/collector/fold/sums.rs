@@ -1,0 +1,515 @@
+//! The sums of folded blocks since they were last written.
+//!
+//! Reads: folded blocks, one by one. Writes: `Folded` payloads.
+//!
+//! Invariants: every block is in the sums of one site, one pair of threads and one size, or in
+//! none of them and refused; refusing is for lack of room only, and asks for the sums to be
+//! written.
+
+use crate::collector::fold::pending::{Held, Kind};
+use crate::collector::pages::{Pages, Zeroed};
+use crate::recording::{
+    ByteWriter, DURATION_CLASS_BITS, FIRST_WIDE_CLASS, FOLDED_ENTRY_BYTES_MAX,
+    FOLDED_SITE_BYTES_MAX, FOLDED_SMALL_BYTES_MAX, FoldedHead, FoldedPair, FoldedPower, FoldedSite,
+    FoldedSize, NodeId, SIZE_CLASSES, ThreadId, Ticks, duration_class, size_class, size_power,
+};
+
+/// Places for sites; three quarters of them are used at most.
+const SITES: usize = 1 << 15;
+const SITE_BITS: u32 = SITES.trailing_zeros();
+const SITES_MAX: usize = SITES / 4 * 3;
+
+/// Places for (site, class of lifetimes).
+const LIVES: usize = 1 << 18;
+const LIFE_BITS: u32 = LIVES.trailing_zeros();
+const LIVES_MAX: usize = LIVES / 4 * 3;
+
+/// Places for pairs of threads.
+const PAIRS: usize = 1 << 13;
+const PAIR_BITS: u32 = PAIRS.trailing_zeros();
+const PAIRS_MAX: usize = PAIRS / 4 * 3;
+
+/// Places for (site, power of sizes).
+const POWERS: usize = 1 << 16;
+const POWER_TABLE_BITS: u32 = POWERS.trailing_zeros();
+const POWERS_MAX: usize = POWERS / 4 * 3;
+
+/// Bits that a power needs.
+const POWER_BITS: u32 = 6;
+
+const FLAG_USED: u32 = 1 << 31;
+const FLAG_ZEROED: u32 = 1 << 8;
+
+/// A site's sums.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+struct Site {
+    /// [`FLAG_USED`], zeroed, alignment; 0: nobody's place.
+    flags: u32,
+    node: u32,
+    blocks: u64,
+    bytes: u64,
+    size_min: u64,
+    size_max: u64,
+    lifetime_sum: u64,
+    lifetime_min: u64,
+    lifetime_max: u64,
+    temporary: u64,
+    temporary_bytes: u64,
+    cross_thread_frees: u64,
+    reallocs: u64,
+    reallocs_moved: u64,
+    first_made: u64,
+    last_made: u64,
+    last_freed: u64,
+    threads: u64,
+}
+
+// SAFETY: numbers.
+unsafe impl Zeroed for Site {}
+
+/// A pair of threads.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+struct Pair {
+    made_by: u32,
+    freed_by: u32,
+    blocks: u64,
+    bytes: u64,
+    first_made: u64,
+    last_made: u64,
+    first_freed: u64,
+    last_freed: u64,
+}
+
+// SAFETY: numbers.
+unsafe impl Zeroed for Pair {}
+
+/// A site's blocks of one power of two of sizes.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+struct Power {
+    /// 1 + the site's place, and the power below it.
+    key: u64,
+    blocks: u64,
+    bytes: u64,
+}
+
+// SAFETY: numbers.
+unsafe impl Zeroed for Power {}
+
+/// Who freed a block, and when.
+#[derive(Clone, Copy)]
+pub(in crate::collector) struct End {
+    pub(in crate::collector) at: u64,
+    pub(in crate::collector) thread: u32,
+    /// Blocks that this thread had made by then.
+    pub(in crate::collector) made: u32,
+}
+
+/// All sums.
+pub(in crate::collector) struct Sums {
+    sites: Pages<Site>,
+    sites_len: usize,
+    /// Upper half: site's place, class and 1 above them; lower half: the count.
+    lives: Pages<u64>,
+    lives_len: usize,
+    powers: Pages<Power>,
+    powers_len: usize,
+    pairs: Pages<Pair>,
+    pairs_len: usize,
+    /// The pair that was used last.
+    recent_pair: usize,
+    sizes: Pages<u64>,
+    /// Bytes of the classes that are not exact.
+    wide_bytes: Pages<u64>,
+    from: Ticks,
+    blocks: u64,
+}
+
+impl Sums {
+    pub(in crate::collector) fn new(from: Ticks) -> Option<Self> {
+        Some(Self {
+            sites: Pages::new(SITES)?,
+            sites_len: 0,
+            lives: Pages::new(LIVES)?,
+            lives_len: 0,
+            powers: Pages::new(POWERS)?,
+            powers_len: 0,
+            pairs: Pages::new(PAIRS)?,
+            pairs_len: 0,
+            recent_pair: 0,
+            sizes: Pages::new(SIZE_CLASSES)?,
+            wide_bytes: Pages::new(SIZE_CLASSES.checked_sub(FIRST_WIDE_CLASS)?)?,
+            from,
+            blocks: 0,
+        })
+    }
+
+    /// Where the present stretch of time begins.
+    pub(in crate::collector) fn from(&self) -> Ticks {
+        self.from
+    }
+
+    /// Whether the sums should be written before more blocks come.
+    #[inline]
+    pub(in crate::collector) fn is_crowded(&self) -> bool {
+        self.sites_len >= SITES_MAX
+            || self.lives_len >= LIVES_MAX
+            || self.powers_len >= POWERS_MAX
+            || self.pairs_len >= PAIRS_MAX
+    }
+
+    /// Bytes that writing the sums may take at most.
+    pub(in crate::collector) fn bytes_max(&self) -> usize {
+        let sites = self.sites_len.saturating_mul(FOLDED_SITE_BYTES_MAX);
+        let entries = self.lives_len.saturating_add(self.powers_len);
+        let lives = entries.saturating_mul(FOLDED_ENTRY_BYTES_MAX);
+        let pairs = self.pairs_len.saturating_mul(FOLDED_SMALL_BYTES_MAX);
+        sites.saturating_add(lives).saturating_add(pairs).saturating_add(64 << 10)
+    }
+
+    /// Adds a block that lived too short. Not when [`Sums::is_crowded`].
+    #[inline]
+    pub(in crate::collector) fn add(&mut self, block: &Held, end: End) {
+        let life = end.at.saturating_sub(block.at);
+        let Some(place) = self.site_place(block) else { return };
+        self.add_life(place, duration_class(life));
+        self.add_power(place, block.size);
+        self.add_pair(block, end);
+        let class = size_class(block.size);
+        if let Some(count) = self.sizes.get_mut(class) {
+            *count = count.wrapping_add(1);
+        }
+        if let Some(wide) = class.checked_sub(FIRST_WIDE_CLASS)
+            && let Some(bytes) = self.wide_bytes.get_mut(wide)
+        {
+            *bytes = bytes.wrapping_add(block.size);
+        }
+        self.blocks = self.blocks.wrapping_add(1);
+        if let Some(site) = self.sites.get_mut(place) {
+            site.add(block, end, life);
+        }
+    }
+
+    /// Blocks folded since the beginning.
+    pub(in crate::collector) fn blocks(&self) -> u64 {
+        self.blocks
+    }
+
+    #[inline]
+    fn site_place(&mut self, block: &Held) -> Option<usize> {
+        let zeroed = if block.kind == Kind::Zeroed { FLAG_ZEROED } else { 0 };
+        let flags = FLAG_USED | zeroed | u32::from(block.align_log2);
+        let key = u64::from(block.node) | (u64::from(flags) << 32);
+        let mut place = (mix(key) >> (64 - SITE_BITS)) as usize;
+        loop {
+            let site = self.sites.get_mut(place)?;
+            if site.node == block.node && site.flags == flags {
+                return Some(place);
+            }
+            if site.flags == 0 {
+                site.flags = flags;
+                site.node = block.node;
+                self.sites_len = self.sites_len.wrapping_add(1);
+                return Some(place);
+            }
+            place = place.wrapping_add(1) & (SITES - 1);
+        }
+    }
+
+    #[inline]
+    fn add_life(&mut self, site: usize, class: u32) {
+        let key = ((site as u32) << DURATION_CLASS_BITS | class) | 1 << 31;
+        let mut place = (mix(u64::from(key)) >> (64 - LIFE_BITS)) as usize;
+        loop {
+            let Some(entry) = self.lives.get_mut(place) else { return };
+            if (*entry >> 32) as u32 == key {
+                // A count can't reach 2³² before the sums are written.
+                *entry = entry.wrapping_add(1);
+                return;
+            }
+            if *entry == 0 {
+                *entry = (u64::from(key) << 32) | 1;
+                self.lives_len = self.lives_len.wrapping_add(1);
+                return;
+            }
+            place = place.wrapping_add(1) & (LIVES - 1);
+        }
+    }
+
+    #[inline]
+    fn add_power(&mut self, site: usize, size: u64) {
+        let key = ((site as u64).wrapping_add(1) << POWER_BITS) | u64::from(size_power(size));
+        let mut place = (mix(key) >> (64 - POWER_TABLE_BITS)) as usize;
+        while let Some(power) = self.powers.get_mut(place) {
+            if power.key == 0 {
+                power.key = key;
+                self.powers_len = self.powers_len.wrapping_add(1);
+            }
+            if power.key == key {
+                power.blocks = power.blocks.wrapping_add(1);
+                power.bytes = power.bytes.wrapping_add(size);
+                return;
+            }
+            place = place.wrapping_add(1) & (POWERS - 1);
+        }
+    }
+
+    #[inline]
+    fn add_pair(&mut self, block: &Held, end: End) {
+        let key = u64::from(block.thread) | (u64::from(end.thread) << 32);
+        let is_it = |pair: &Pair| pair.made_by == block.thread && pair.freed_by == end.thread;
+        let is_recent = self.pairs.get(self.recent_pair).is_some_and(is_it);
+        let mut place =
+            if is_recent { self.recent_pair } else { (mix(key) >> (64 - PAIR_BITS)) as usize };
+        while let Some(pair) = self.pairs.get_mut(place) {
+            if pair.blocks == 0 {
+                pair.made_by = block.thread;
+                pair.freed_by = end.thread;
+                pair.first_made = block.at;
+                pair.first_freed = end.at;
+                self.pairs_len = self.pairs_len.wrapping_add(1);
+            }
+            if is_it(pair) {
+                pair.blocks = pair.blocks.wrapping_add(1);
+                pair.bytes = pair.bytes.wrapping_add(block.size);
+                pair.first_made = pair.first_made.min(block.at);
+                pair.last_made = pair.last_made.max(block.at);
+                pair.first_freed = pair.first_freed.min(end.at);
+                pair.last_freed = pair.last_freed.max(end.at);
+                self.recent_pair = place;
+                return;
+            }
+            place = place.wrapping_add(1) & (PAIRS - 1);
+        }
+    }
+
+    /// Writes everything up to `to` as payloads, each at most `payload_max` long and handed to
+    /// `payload` as what writes it; then begins anew.
+    pub(in crate::collector) fn write(
+        &mut self,
+        to: Ticks,
+        payload_max: usize,
+        payload: &mut dyn FnMut(Write<'_>),
+    ) {
+        if self.sites_len == 0 {
+            self.from = to;
+            return;
+        }
+        let head = FoldedHead { from: self.from, to };
+        let lives_len = self.sort_lives();
+        self.sort_powers();
+        let mut at = Cursor::default();
+        while at.lives < lives_len || at.pairs < PAIRS || at.sizes < SIZE_CLASSES {
+            payload(&mut |out| self.write_some(&head, &mut at, lives_len, payload_max, out));
+        }
+        self.clear();
+        self.from = to;
+    }
+
+    /// Brings the lifetimes to the front, by site.
+    fn sort_lives(&mut self) -> usize {
+        let lives = self.lives.as_mut_slice();
+        let mut len = 0_usize;
+        for place in 0..LIVES {
+            let entry = lives.get(place).copied().unwrap_or(0);
+            if entry != 0 {
+                lives.swap(len, place);
+                len = len.wrapping_add(1);
+            }
+        }
+        if let Some(used) = lives.get_mut(..len) {
+            used.sort_unstable();
+        }
+        len
+    }
+
+    /// Brings the powers to the front, by site.
+    fn sort_powers(&mut self) {
+        let powers = self.powers.as_mut_slice();
+        let mut len = 0_usize;
+        for place in 0..POWERS {
+            if powers.get(place).is_some_and(|power| power.key != 0) {
+                powers.swap(len, place);
+                len = len.wrapping_add(1);
+            }
+        }
+        if let Some(used) = powers.get_mut(..len) {
+            used.sort_unstable_by_key(|power| power.key);
+        }
+    }
+
+    fn write_some(
+        &self,
+        head: &FoldedHead,
+        at: &mut Cursor,
+        lives_len: usize,
+        payload_max: usize,
+        out: &mut ByteWriter<'_>,
+    ) {
+        head.write(out);
+        while at.lives < lives_len {
+            let rest = self.lives.as_slice().get(at.lives..lives_len).unwrap_or_default();
+            let place = rest.first().map_or(0, |entry| place_of(*entry));
+            let len = rest.iter().take_while(|entry| place_of(**entry) == place).count();
+            let powers = self.powers.as_slice().get(at.powers..self.powers_len).unwrap_or_default();
+            let of_site =
+                |power: &&Power| power.key >> POWER_BITS == (place as u64).wrapping_add(1);
+            let powers_len = powers.iter().take_while(of_site).count();
+            let entries = len.saturating_add(powers_len);
+            let bytes = FOLDED_SITE_BYTES_MAX
+                .saturating_add(entries.saturating_mul(FOLDED_ENTRY_BYTES_MAX));
+            if out.len().saturating_add(bytes) > payload_max {
+                return;
+            }
+            at.lives = at.lives.wrapping_add(len);
+            at.powers = at.powers.wrapping_add(powers_len);
+            let Some(site) = self.sites.get(place) else { continue };
+            let class = |entry: &u64| ((entry >> 32) as u32) & ((1 << DURATION_CLASS_BITS) - 1);
+            let lives = rest.get(..len).unwrap_or_default().iter();
+            let lives = lives.map(|entry| (class(entry), entry & u64::from(u32::MAX)));
+            let powers = powers.get(..powers_len).unwrap_or_default().iter();
+            let powers = powers.map(|power| FoldedPower {
+                power: (power.key & ((1 << POWER_BITS) - 1)) as u8,
+                blocks: power.blocks,
+                bytes: power.bytes,
+            });
+            site.folded().write(head, out, lives, powers);
+        }
+        while let Some(pair) = self.pairs.get(at.pairs) {
+            if out.len().saturating_add(FOLDED_SMALL_BYTES_MAX) > payload_max {
+                return;
+            }
+            at.pairs = at.pairs.wrapping_add(1);
+            if pair.blocks > 0 {
+                pair.folded().write(head, out);
+            }
+        }
+        while let Some(blocks) = self.sizes.get(at.sizes).copied() {
+            if out.len().saturating_add(FOLDED_SMALL_BYTES_MAX) > payload_max {
+                return;
+            }
+            let class = at.sizes;
+            at.sizes = class.wrapping_add(1);
+            let wide =
+                class.checked_sub(FIRST_WIDE_CLASS).and_then(|wide| self.wide_bytes.get(wide));
+            if blocks > 0 {
+                FoldedSize { class, blocks, bytes: wide.copied().unwrap_or(0) }.write(out);
+            }
+        }
+    }
+
+    fn clear(&mut self) {
+        // Lifetimes were brought to the front, sites are where they are.
+        for index in 0..self.lives_len {
+            let entry = self.lives.get(index).copied().unwrap_or(0);
+            if let Some(site) = self.sites.get_mut(place_of(entry)) {
+                *site = Site::default();
+            }
+        }
+        if let Some(used) = self.lives.as_mut_slice().get_mut(..self.lives_len) {
+            used.fill(0);
+        }
+        if let Some(used) = self.powers.as_mut_slice().get_mut(..self.powers_len) {
+            used.fill(Power::default());
+        }
+        self.pairs.as_mut_slice().fill(Pair::default());
+        self.sizes.as_mut_slice().fill(0);
+        self.wide_bytes.as_mut_slice().fill(0);
+        (self.sites_len, self.lives_len, self.powers_len, self.pairs_len) = (0, 0, 0, 0);
+    }
+}
+
+/// Writes a payload.
+pub(in crate::collector) type Write<'a> = &'a mut dyn FnMut(&mut ByteWriter<'_>);
+
+/// How far writing has come.
+#[derive(Default)]
+struct Cursor {
+    lives: usize,
+    powers: usize,
+    pairs: usize,
+    sizes: usize,
+}
+
+impl Site {
+    #[inline]
+    fn add(&mut self, block: &Held, end: End, life: u64) {
+        if self.blocks == 0 {
+            (self.size_min, self.lifetime_min) = (block.size, life);
+            self.first_made = block.at;
+        }
+        self.blocks = self.blocks.wrapping_add(1);
+        self.bytes = self.bytes.wrapping_add(block.size);
+        self.size_min = self.size_min.min(block.size);
+        self.size_max = self.size_max.max(block.size);
+        self.lifetime_sum = self.lifetime_sum.wrapping_add(life);
+        self.lifetime_min = self.lifetime_min.min(life);
+        self.lifetime_max = self.lifetime_max.max(life);
+        self.first_made = self.first_made.min(block.at);
+        self.last_made = self.last_made.max(block.at);
+        self.last_freed = self.last_freed.max(end.at);
+        self.threads |= 1_u64.checked_shl(block.thread).unwrap_or(0);
+        if end.thread != block.thread {
+            self.cross_thread_frees = self.cross_thread_frees.wrapping_add(1);
+        } else if end.made.wrapping_sub(block.made) <= 1 {
+            self.temporary = self.temporary.wrapping_add(1);
+            self.temporary_bytes = self.temporary_bytes.wrapping_add(block.size);
+        }
+        if block.kind == Kind::Realloc {
+            self.reallocs = self.reallocs.wrapping_add(1);
+            self.reallocs_moved = self.reallocs_moved.wrapping_add(u64::from(block.moved));
+        }
+    }
+
+    fn folded(&self) -> FoldedSite {
+        FoldedSite {
+            node: NodeId(self.node),
+            zeroed: self.flags & FLAG_ZEROED != 0,
+            align_log2: self.flags as u8,
+            blocks: self.blocks,
+            bytes: self.bytes,
+            size_min: self.size_min,
+            size_max: self.size_max,
+            lifetime_sum: self.lifetime_sum,
+            lifetime_min: self.lifetime_min,
+            lifetime_max: self.lifetime_max,
+            temporary: self.temporary,
+            temporary_bytes: self.temporary_bytes,
+            cross_thread_frees: self.cross_thread_frees,
+            reallocs: self.reallocs,
+            reallocs_moved: self.reallocs_moved,
+            first_made: Ticks(self.first_made),
+            last_made: Ticks(self.last_made),
+            last_freed: Ticks(self.last_freed),
+            threads: self.threads,
+        }
+    }
+}
+
+impl Pair {
+    fn folded(&self) -> FoldedPair {
+        FoldedPair {
+            made_by: ThreadId(self.made_by),
+            freed_by: ThreadId(self.freed_by),
+            blocks: self.blocks,
+            bytes: self.bytes,
+            first_made: Ticks(self.first_made),
+            last_made: Ticks(self.last_made),
+            first_freed: Ticks(self.first_freed),
+            last_freed: Ticks(self.last_freed),
+        }
+    }
+}
+
+/// The site's place in a lifetime's entry.
+fn place_of(entry: u64) -> usize {
+    (((entry >> 32) as u32 & !(1 << 31)) >> DURATION_CLASS_BITS) as usize
+}
+
+/// Stafford's thirteenth mix: all bits of a key reach the high ones.
+fn mix(key: u64) -> u64 {
+    let key = (key ^ (key >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    (key ^ (key >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb)
+}

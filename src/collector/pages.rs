@@ -1,0 +1,68 @@
+//! Arrays in pages of their own: memory for the flusher that is not the program's heap.
+//!
+//! Invariants: all bytes zero is a value of every element; pages are touched by use only, and
+//! given back when the array is dropped.
+
+use std::ptr::NonNull;
+
+use crate::collector::sys;
+
+/// Types of which all bytes zero is a value, and which need no drop.
+///
+/// # Safety
+/// Both hold of the type.
+pub(in crate::collector) unsafe trait Zeroed: Copy {}
+
+// SAFETY: any bytes are a number.
+unsafe impl Zeroed for u32 {}
+// SAFETY: as above.
+unsafe impl Zeroed for u64 {}
+// SAFETY: as above.
+unsafe impl Zeroed for u8 {}
+
+/// An array of a fixed length.
+pub(in crate::collector) struct Pages<T> {
+    at: NonNull<T>,
+    len: usize,
+}
+
+// SAFETY: it owns its memory, and the elements are plain data.
+unsafe impl<T: Zeroed + Send> Send for Pages<T> {}
+
+impl<T: Zeroed> Pages<T> {
+    /// `len` zeroes, or `None` if the system refuses.
+    pub(in crate::collector) fn new(len: usize) -> Option<Self> {
+        let bytes = len.checked_mul(size_of::<T>()).filter(|bytes| *bytes > 0)?;
+        Some(Self { at: sys::map_pages(bytes)?.cast(), len })
+    }
+
+    #[inline(always)]
+    pub(in crate::collector) fn get(&self, at: usize) -> Option<&T> {
+        self.as_slice().get(at)
+    }
+
+    #[inline(always)]
+    pub(in crate::collector) fn get_mut(&mut self, at: usize) -> Option<&mut T> {
+        self.as_mut_slice().get_mut(at)
+    }
+
+    #[inline(always)]
+    pub(in crate::collector) fn as_slice(&self) -> &[T] {
+        // SAFETY: the mapping holds `len` elements, all of them values, page-aligned, and is
+        // this array's alone.
+        unsafe { std::slice::from_raw_parts(self.at.as_ptr(), self.len) }
+    }
+
+    #[inline(always)]
+    pub(in crate::collector) fn as_mut_slice(&mut self) -> &mut [T] {
+        // SAFETY: as above.
+        unsafe { std::slice::from_raw_parts_mut(self.at.as_ptr(), self.len) }
+    }
+}
+
+impl<T> Drop for Pages<T> {
+    fn drop(&mut self) {
+        // SAFETY: our own mapping of this size; nobody has a reference into it any more.
+        unsafe { sys::unmap_pages(self.at.cast(), self.len.saturating_mul(size_of::<T>())) };
+    }
+}

@@ -1,0 +1,153 @@
+//! Folding against the recording of the same run without it: everything but the rows is equal, and
+//! the rows that are there are those of blocks that lived long enough.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::programs::{RELEASE, Variant, build, lines, load, number, run, run_with, sqlite3};
+
+const TESTING: Variant = Variant {
+    name: "testing",
+    arguments: &["--release"],
+    rustflags: "--cfg rheaper_testing",
+    folder: "release",
+};
+
+/// A site by the text of its stack; sites of equal text are told apart by all their numbers.
+const SITES: &str = "SELECT (SELECT group_concat(sym || ':' || ifnull(line, ''), ' < ')
+            FROM (SELECT * FROM backtraces WHERE id = sites.bt ORDER BY frame_no)),
+        allocations, bytes, frees, live_blocks, live_bytes, temporary, temporary_bytes,
+        size_min, size_max, lifetime_min_ns, lifetime_avg_ns, lifetime_p50_ns, lifetime_p90_ns,
+        lifetime_p99_ns, lifetime_max_ns, first_after, last_after, last_free_after, threads,
+        cross_thread_frees, reallocs, reallocs_moved
+    FROM sites";
+
+/// Everything else that must not depend on folding.
+const TOTALS: [&str; 8] = [
+    "SELECT up_to_bytes, sum(allocations), sum(bytes), sum(live_blocks), sum(live_bytes)
+        FROM site_sizes GROUP BY up_to_bytes",
+    "SELECT * FROM sizes",
+    "SELECT id, first_after, last_after, allocations, bytes, frees, live_blocks, live_bytes
+        FROM threads",
+    "SELECT * FROM thread_pairs",
+    "SELECT zeroed, align, sum(allocations), sum(bytes) FROM layouts GROUP BY 1, 2",
+    "SELECT key, value FROM meta WHERE key IN ('allocations', 'bytes', 'frees', 'live_blocks',
+        'live_bytes', 'sites', 'duration_ns', 'threads')",
+    "SELECT sum(allocations), sum(allocated_bytes), sum(frees), sum(freed_bytes) FROM timeline",
+    "SELECT sum(allocations), sum(allocated_bytes), sum(frees), sum(freed_bytes)
+        FROM site_timeline",
+];
+
+fn record(fold_us: u64, threads: u64, rounds: u64, seed: u64) -> (PathBuf, u64) {
+    let program = build("programs", "folds", TESTING);
+    let directory = tempfile::tempdir().unwrap().keep();
+    let arguments = [fold_us, threads, rounds, seed].map(|number| number.to_string());
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let recording = PathBuf::from(&lines(&run(&program, &arguments, &directory))[0]);
+    let bytes = std::fs::metadata(&recording).unwrap().len();
+    (load(&recording), bytes)
+}
+
+fn sites(database: &Path) -> Vec<String> {
+    let mut sites = sqlite3(database, SITES);
+    sites.sort();
+    sites
+}
+
+fn remove(database: &Path) {
+    std::fs::remove_dir_all(database.parent().unwrap()).unwrap();
+}
+
+/// What rows there are of blocks that lived at least so long, or are alive.
+fn rows(database: &Path, fold_us: u64) -> BTreeSet<String> {
+    let columns = "alloc_after, dealloc_after, size, alloc_thread, dealloc_thread";
+    sqlite3(
+        database,
+        &format!(
+            "SELECT {columns} FROM allocations
+             WHERE dealloc_after IS NULL OR dealloc_after - alloc_after >= {}",
+            fold_us * 1_000
+        ),
+    )
+    .into_iter()
+    .collect()
+}
+
+fn check_equal(threads: u64, rounds: u64, seed: u64) {
+    let (plain, plain_bytes) = record(0, threads, rounds, seed);
+    let expected = sites(&plain);
+    assert!(expected.len() > 8, "{expected:#?}");
+    for fold_us in [1, 100, 20_000, 10_000_000] {
+        let label = format!("{threads} threads, seed {seed}, folded below {fold_us} us");
+        let (folded, bytes) = record(fold_us, threads, rounds, seed);
+        let lost = sqlite3(&folded, "SELECT name, count FROM losses WHERE count > 0");
+        assert!(lost.is_empty(), "{label}: {lost:?}");
+        let found = sites(&folded);
+        let first = expected.iter().zip(&found).find(|(a, b)| a != b);
+        assert_eq!((expected.len(), first), (found.len(), None), "{label}");
+        for sql in TOTALS {
+            assert_eq!(sqlite3(&plain, sql), sqlite3(&folded, sql), "{label}: {sql}");
+        }
+        let kept = rows(&plain, fold_us);
+        assert_eq!(kept, rows(&folded, fold_us), "{label}");
+        let count = number(&folded, "SELECT count(*) FROM allocations");
+        assert_eq!(count, number(&folded, "SELECT value FROM meta WHERE key = 'rows'"), "{label}");
+        let all = number(&folded, "SELECT value FROM meta WHERE key = 'allocations'");
+        let gone = number(&folded, "SELECT value FROM meta WHERE key = 'folded_blocks'");
+        assert_eq!(count + gone, all, "{label}");
+        // The last flush may find blocks that live on its clock, which stands still, too long.
+        assert!(count as usize >= kept.len() && gone > 0.0, "{label}: {gone} folded");
+        if fold_us >= 20_000 {
+            assert!(bytes < plain_bytes, "{label}: {bytes} bytes of {plain_bytes}");
+            let missing = count - kept.len() as f64;
+            assert_eq!(missing, 0.0, "{label}: rows that should have been folded");
+        }
+        remove(&folded);
+    }
+    remove(&plain);
+}
+
+#[test]
+fn folded_sums_are_those_of_the_unfolded_run() {
+    check_equal(1, 400, 1);
+    check_equal(4, 150, 2);
+    check_equal(9, 60, 3);
+}
+
+#[test]
+fn folding_a_busy_program_loses_nothing() {
+    let program = build("programs", "truth", RELEASE);
+    for fold_us in ["50", "5000", "100000000"] {
+        let directory = tempfile::tempdir().unwrap();
+        let environment = [("FOLD_US", fold_us)];
+        let said = lines(&run_with(&program, &["8", "20000"], directory.path(), &environment));
+        let counted: Vec<f64> = said[1].split(' ').map(|count| count.parse().unwrap()).collect();
+        let database = load(Path::new(&said[0]));
+        // On a busy machine a thread may stand for long between an event's stamp and its commit;
+        // such an event is written in the place that is left.
+        let lost = sqlite3(
+            &database,
+            "SELECT name, count FROM losses WHERE count > 0
+                AND name NOT IN ('clock_steps_back', 'late_events', 'reordered_pairs')",
+        );
+        assert!(lost.is_empty(), "{fold_us}: {lost:?}");
+        for (sql, expected) in [
+            ("SELECT sum(allocations) FROM sites", counted[0]),
+            ("SELECT sum(bytes) FROM sites", counted[1]),
+            ("SELECT sum(frees) FROM sites", counted[2]),
+            ("SELECT sum(bytes - live_bytes) FROM sites", counted[3]),
+            ("SELECT max(size_max) FROM sites", counted[4]),
+            ("SELECT sum(reallocs) FROM sites", counted[5]),
+            ("SELECT sum(allocations) FROM threads", counted[0]),
+            ("SELECT sum(frees) FROM threads", counted[2]),
+            ("SELECT sum(blocks) FROM thread_pairs", counted[2]),
+            ("SELECT sum(allocations) FROM sizes", counted[0]),
+            ("SELECT sum(bytes) FROM sizes", counted[1]),
+            ("SELECT sum(allocated_bytes) FROM site_timeline", counted[1]),
+        ] {
+            assert_eq!(number(&database, sql), expected, "{fold_us}: {sql}");
+        }
+        let rows = number(&database, "SELECT count(*) FROM allocations");
+        assert!(rows < counted[0], "{fold_us}: nothing was folded");
+    }
+}
