@@ -57,6 +57,7 @@ mod guards;
 mod reliability;
 mod recorder;
 mod recorder_context;
+mod served;
 mod tidy;
 mod tools;
 mod walkthrough;

@@ -1,6 +1,6 @@
 //! Programs that are recorded: built once a variant, run with a deadline, their recordings loaded.
 //!
-//! Reads: the workspaces in `tests/programs` and `tests/walkthrough`. Writes: `target/recorded`.
+//! Reads: the workspaces in `tests/`. Writes: `target/recorded`.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
