@@ -54,6 +54,11 @@ impl Merge {
         Self::keeping(regions.saturating_mul(2).clamp(KEPT_BYTES_MIN, KEPT_BYTES_MAX))
     }
 
+    /// Without any stream, to stand in for one that is at work elsewhere.
+    pub(in crate::loader) fn idle() -> Self {
+        Self::keeping(0)
+    }
+
     fn keeping(kept_bytes_max: u64) -> Self {
         Self {
             streams: Vec::new(),
@@ -95,7 +100,7 @@ impl Merge {
     }
 
     /// The next step; `None` when more blocks are needed to be sure of it, or at the end.
-    #[inline]
+    #[inline(always)]
     pub(in crate::loader) fn next(&mut self) -> Option<Step> {
         if self.kept_bytes <= self.kept_bytes_max && !self.finishing {
             return None;
@@ -116,13 +121,14 @@ impl Merge {
     }
 
     /// Gives a stream that is not the current one its place in the order.
+    #[inline(never)]
     fn refill(&mut self, index: usize) {
         if let Some(step) = self.take(index) {
             self.wait(step, index);
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn take(&mut self, index: usize) -> Option<Step> {
         let step = self.streams[index].next(&mut self.spares);
         while self.spares.len() > self.spares_counted {
@@ -133,19 +139,20 @@ impl Merge {
         step
     }
 
+    #[inline(never)]
     fn wait(&mut self, step: Step, index: usize) {
         self.order.push(Reverse((step.at, step.stream, index)));
         self.heads[index] = Some(step);
     }
 
-    #[inline]
+    #[inline(always)]
     fn comes_first(&self, step: &Step) -> bool {
         self.order
             .peek()
             .is_none_or(|Reverse((at, stream, _))| (step.at, step.stream) <= (*at, *stream))
     }
 
-    #[inline]
+    #[inline(always)]
     fn passed(&mut self, step: Step) -> Step {
         if step.at < self.last {
             self.late += 1;

@@ -16,6 +16,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
 /// First byte of a leaf and of an inner page.
@@ -36,6 +37,10 @@ const LOCK_BYTE: u64 = 1 << 30;
 /// Pages that are written at once.
 const WRITE_BYTES: usize = 1 << 20;
 
+/// The disk is asked to write when so many bytes have come. Left to itself the system would begin
+/// when the file is synced, and a load would wait for all of it at its end.
+const WRITE_BACK_BYTES: u64 = 8 << 20;
+
 /// A rowid table's row must fit a page; ours are far below that.
 pub(in crate::loader) const PAYLOAD_BYTES_MAX: usize = 120;
 
@@ -49,6 +54,8 @@ pub(in crate::loader) struct PageFile {
     /// Pages that are not yet written, and where they go.
     waiting: Vec<u8>,
     waiting_at: u64,
+    /// Up to where the disk was asked to write.
+    begun_to: u64,
 }
 
 impl PageFile {
@@ -63,6 +70,7 @@ impl PageFile {
             next,
             waiting: Vec::with_capacity(WRITE_BYTES),
             waiting_at: pages * page_bytes as u64,
+            begun_to: 0,
         })
     }
 
@@ -84,6 +92,10 @@ impl PageFile {
         self.file.write_all_at(&self.waiting, self.waiting_at)?;
         self.waiting_at += self.waiting.len() as u64;
         self.waiting.clear();
+        if self.waiting_at - self.begun_to >= WRITE_BACK_BYTES {
+            begin_write_back(&self.file, self.begun_to, self.waiting_at - self.begun_to);
+            self.begun_to = self.waiting_at;
+        }
         Ok(())
     }
 
@@ -97,6 +109,17 @@ impl PageFile {
         self.write_waiting()?;
         let pages = self.next - 1;
         self.file.write_all_at(&pages.to_be_bytes(), PAGE_COUNT_OFFSET)
+    }
+}
+
+/// Asks for these bytes to be written to the disk soon. Only a hint: the file is synced later.
+fn begin_write_back(file: &File, from: u64, bytes: u64) {
+    let range = i64::try_from(from).ok().zip(i64::try_from(bytes).ok());
+    if let Some((from, bytes)) = range {
+        // SAFETY: the descriptor is open as long as `file` lives; no memory is passed.
+        unsafe {
+            libc::sync_file_range(file.as_raw_fd(), from, bytes, libc::SYNC_FILE_RANGE_WRITE);
+        }
     }
 }
 

@@ -18,10 +18,10 @@
 //! - An end that finds no beginning is counted; a beginning that finds no end although its
 //!   address was used again is counted and ends where that happened, with nobody as its freer.
 
-use std::collections::hash_map::Entry::{Occupied, Vacant};
 use std::collections::{HashMap, VecDeque};
 
 use crate::loader::hash::FastHash;
+use crate::loader::heap::Heap;
 use crate::loader::live::Live;
 use crate::loader::rows::{Link, Nanos, Row, Site, Thread};
 use crate::loader::stream::{How, Made};
@@ -97,7 +97,7 @@ pub(in crate::loader) struct PairingLosses {
 /// All blocks that are alive.
 #[derive(Debug, Default)]
 pub(in crate::loader) struct Pairing {
-    live: HashMap<u64, Live, FastHash>,
+    live: Heap,
     doubts: HashMap<u64, Doubt, FastHash>,
     /// When to look at which doubt again, in the order of time.
     timeouts: VecDeque<(Nanos, u64)>,
@@ -108,6 +108,18 @@ pub(in crate::loader) struct Pairing {
 }
 
 impl Pairing {
+    /// Something will soon happen at this address.
+    #[inline]
+    pub(in crate::loader) fn expect(&self, address: u64) {
+        self.live.expect(address);
+    }
+
+    /// Where the block at this address was made, if one is alive.
+    #[inline]
+    pub(in crate::loader) fn site_at(&self, address: u64) -> Option<Site> {
+        self.live.get(address).map(|block| block.site)
+    }
+
     /// A block begins.
     #[inline]
     pub(in crate::loader) fn made<S: Sink>(
@@ -138,21 +150,17 @@ impl Pairing {
         if !self.doubts.is_empty() && self.ended_before(made, &mut block, by, totals, sink) {
             return;
         }
-        match self.live.entry(made.address) {
-            Vacant(place) => {
-                block.nth = totals.made(site, by.thread, by.at, made);
-                place.insert(block);
-            }
-            Occupied(mut place) => {
-                let older = *place.get();
-                totals.left(older.site, older.size, older.made, by.at);
-                block.nth = totals.made(site, by.thread, by.at, made);
-                place.insert(block);
-                let doubt = self.doubts.entry(made.address).or_default();
-                doubt.replaced.push_back((older, by));
-                doubt.since = by.at;
-                self.watch(made.address, by.at);
-            }
+        let (place, older) = self.live.insert(made.address, block);
+        if let Some(older) = older {
+            totals.left(older.site, older.size, older.made, by.at);
+            let doubt = self.doubts.entry(made.address).or_default();
+            doubt.replaced.push_back((older, by));
+            doubt.since = by.at;
+            self.watch(made.address, by.at);
+        }
+        let nth = totals.made(site, by.thread, by.at, made);
+        if let Some(block) = self.live.at(place) {
+            block.nth = nth;
         }
     }
 
@@ -171,7 +179,7 @@ impl Pairing {
                 return Some(self.rows);
             }
         }
-        let Some(block) = self.live.remove(&address) else {
+        let Some(block) = self.live.remove(address) else {
             let doubt = self.doubts.entry(address).or_default();
             doubt.early.push_back(by);
             doubt.since = by.at;
@@ -213,16 +221,9 @@ impl Pairing {
         while let Some((_, address)) = self.timeouts.pop_front() {
             self.settle(address, sink);
         }
-        // Keys only: a second copy of all blocks would be the greatest memory of a load.
-        let live = std::mem::take(&mut self.live);
-        let mut oldest_first: Vec<_> =
-            live.iter().map(|(address, block)| (block.made, *address)).collect();
-        oldest_first.sort_unstable();
-        for (_, address) in oldest_first {
-            if let Some(block) = live.get(&address) {
-                totals.stays(block);
-                self.emit(address, block, None, sink);
-            }
+        for (address, block) in std::mem::take(&mut self.live).into_oldest_first() {
+            totals.stays(&block);
+            self.emit(address, &block, None, sink);
         }
     }
 

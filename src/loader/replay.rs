@@ -7,8 +7,10 @@
 //! merge keeps back; never that of the events.
 
 use std::io::{self, Read};
+use std::thread;
 
 use crate::loader::clock::Clock;
+use crate::loader::feed::{self, Feed};
 use crate::loader::merge::Merge;
 use crate::loader::pairing::{Actor, Pairing, Sink};
 use crate::loader::progress::Progress;
@@ -20,14 +22,28 @@ use crate::loader::stream::{Step, What};
 use crate::loader::survey::Survey;
 use crate::loader::totals::{FoldedTotals, Totals};
 use crate::recording::{
-    BlockKind, Folded, FoldedRecords, FormatError, Header, Ticks, middle_of_duration_class,
+    Folded, FoldedRecords, FormatError, Header, Ticks, middle_of_duration_class,
 };
 
 /// Failures that are kept one by one; further ones are only counted.
 const FAILURES_MAX: usize = 100_000;
 
 /// How many steps pass between two looks at the caller.
-const STEPS_BETWEEN_LOOKS: u64 = 1 << 17;
+const STEPS_BETWEEN_LOOKS: usize = 1 << 17;
+
+/// How many steps before its own a block is fetched, and how many the sums of its site.
+const BLOCK_AHEAD: usize = 16;
+const SITE_AHEAD: usize = 8;
+
+/// The address at which something happens.
+#[inline]
+fn address_of(step: &Step) -> Option<u64> {
+    match step.what {
+        What::Made(made) => Some(made.address),
+        What::Freed { address } | What::Regrown { address } => Some(address),
+        What::Unwritten { .. } | What::Failed { .. } => None,
+    }
+}
 
 /// Everything that the events gave.
 pub(in crate::loader) struct Replay {
@@ -49,7 +65,7 @@ pub(in crate::loader) struct Replay {
     pub(in crate::loader) samples: Samples,
     /// Length of the run; right after [`Replay::run`].
     pub(in crate::loader) duration: Nanos,
-    steps: u64,
+    steps: usize,
     /// Events that did not come out of blocks.
     fed: u64,
 }
@@ -85,31 +101,29 @@ impl Replay {
         }
     }
 
-    /// Takes in all events.
-    pub(in crate::loader) fn run<R: Read, S: Sink>(
+    /// Takes in all events, which another thread decodes.
+    pub(in crate::loader) fn run<R: Read + Send, S: Sink>(
         &mut self,
         blocks: &mut Blocks<R>,
         bytes: u64,
         sink: &mut S,
         progress: &mut dyn Progress,
     ) -> io::Result<Outcome> {
-        while let Some(block) = blocks.next()? {
-            // What is wrong with a block was counted by the survey.
-            match block.kind {
-                BlockKind::Events => drop(self.merge.push(block.payload)),
-                BlockKind::Folded => drop(self.folded(block.payload)),
-                _ => continue,
-            }
-            let share = blocks.position() as f64 / bytes.max(1) as f64;
-            if self.drain(sink, progress, share) == Outcome::Stopped {
-                return Ok(Outcome::Stopped);
-            }
+        let mut merge = std::mem::replace(&mut self.merge, Merge::idle());
+        let (feeder, feed) = feed::channel();
+        let (outcome, decoded) = thread::scope(|scope| {
+            let decoding = scope.spawn(|| feeder.run(&mut merge, blocks, bytes));
+            let outcome = self.take(feed, sink, progress);
+            (outcome, decoding.join())
+        });
+        self.merge = merge;
+        match decoded {
+            Ok(decoded) => decoded?,
+            Err(panic) => std::panic::resume_unwind(panic),
         }
-        self.merge.finish();
-        if self.drain(sink, progress, 1.0) == Outcome::Stopped {
+        if outcome == Outcome::Stopped {
             return Ok(Outcome::Stopped);
         }
-        self.merge.forget_buffers();
         self.finish(sink);
         Ok(Outcome::Whole)
     }
@@ -128,7 +142,8 @@ impl Replay {
         self.steps += 1;
         // The other half of a realloc is the same event.
         self.fed += u64::from(!matches!(step.what, What::Regrown { .. }));
-        if self.steps.is_multiple_of(STEPS_BETWEEN_LOOKS) {
+        if self.steps >= STEPS_BETWEEN_LOOKS {
+            self.steps = 0;
             progress.advance(self.fed, share());
             if sink.is_gone() || progress.should_stop() {
                 return Outcome::Stopped;
@@ -151,6 +166,9 @@ impl Replay {
 
     /// Takes in the sums of blocks that have no rows.
     fn folded(&mut self, payload: &[u8]) -> Result<(), FormatError> {
+        if payload.is_empty() {
+            return Ok(());
+        }
         let mut records = FoldedRecords::new(payload)?;
         let head = records.head();
         let (from, to) = (self.clock.nanos(head.from), self.clock.nanos(head.to));
@@ -180,18 +198,46 @@ impl Replay {
         Ok(())
     }
 
-    fn drain<S: Sink>(&mut self, sink: &mut S, progress: &mut dyn Progress, share: f64) -> Outcome {
-        while let Some(step) = self.merge.next() {
-            self.step(&step, sink);
-            self.steps += 1;
-            if self.steps.is_multiple_of(STEPS_BETWEEN_LOOKS) {
-                progress.advance(self.merge.events(), share);
+    /// Takes in all batches. The feed ends with it, and with the feed the decoding.
+    fn take<S: Sink>(&mut self, feed: Feed, sink: &mut S, progress: &mut dyn Progress) -> Outcome {
+        while let Some(batch) = feed.next() {
+            // What is wrong with them was counted by the survey.
+            let _ = self.folded(&batch.folded);
+            for (index, step) in batch.steps.iter().enumerate() {
+                if let Some(address) = batch.steps.get(index + BLOCK_AHEAD).and_then(address_of) {
+                    self.pairing.expect(address);
+                }
+                if self.totals.are_wide()
+                    && let Some(step) = batch.steps.get(index + SITE_AHEAD)
+                {
+                    self.expect_site(step);
+                }
+                self.step(step, sink);
+            }
+            self.steps += batch.steps.len();
+            if self.steps >= STEPS_BETWEEN_LOOKS {
+                self.steps = 0;
+                progress.advance(batch.events, batch.share);
                 if sink.is_gone() || progress.should_stop() {
                     return Outcome::Stopped;
                 }
             }
+            feed.recycle(batch);
         }
         Outcome::Whole
+    }
+
+    /// Has the sums fetched that a step will change, once its block was fetched.
+    #[inline]
+    fn expect_site(&self, step: &Step) {
+        let site = match step.what {
+            What::Made(made) => self.sites.known(made.node),
+            What::Freed { address } | What::Regrown { address } => self.pairing.site_at(address),
+            What::Unwritten { .. } | What::Failed { .. } => None,
+        };
+        if let Some(site) = site {
+            self.totals.expect(site);
+        }
     }
 
     #[inline]

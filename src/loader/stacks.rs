@@ -206,6 +206,12 @@ impl Sites {
         self.look_up(node, stacks)
     }
 
+    /// The site of a node that an event has had before; gives no new number.
+    #[inline]
+    pub(in crate::loader) fn known(&self, node: NodeId) -> Option<Site> {
+        self.by_small_node.get(node.0 as usize).copied().filter(|site| *site != Site::NONE)
+    }
+
     #[cold]
     fn look_up(&mut self, node: NodeId, stacks: &mut Stacks) -> Site {
         let known = stacks.of_node(node);

@@ -186,7 +186,7 @@ impl Stream {
 
     /// The next step; `None` when all that was pushed is used up. Buffers that are done with go
     /// to `spares`.
-    #[inline]
+    #[inline(always)]
     pub(in crate::loader) fn next(&mut self, spares: &mut Vec<Vec<u8>>) -> Option<Step> {
         if let Some(step) = self.second_half.take() {
             return Some(step);
@@ -219,6 +219,7 @@ impl Stream {
         self.losses
     }
 
+    #[inline(never)]
     fn leave(&mut self, spares: &mut Vec<Vec<u8>>) {
         if let Some(chunk) = self.chunks.pop_front() {
             spares.push(chunk.bytes);
@@ -236,6 +237,7 @@ impl Stream {
     }
 
     /// After bytes that can't be decoded: goes on at a keyframe that is still ahead.
+    #[cold]
     fn recover(&mut self) {
         self.decoder = Decoder::new();
         let keyframe = self.chunks.front().and_then(|chunk| chunk.keyframe);
@@ -252,7 +254,7 @@ impl Stream {
         self.at = place;
     }
 
-    #[inline]
+    #[inline(always)]
     fn step(&mut self, event: &Event) -> Step {
         let (thread, scope) = (self.decoder.thread(), self.decoder.scope());
         let stream = self.stream_of(thread);
@@ -298,7 +300,7 @@ impl Stream {
     }
 
     /// The stamp, or the stream's last one if that is later.
-    #[inline]
+    #[inline(always)]
     fn hold(&mut self, at: Ticks) -> Ticks {
         if at < self.last {
             self.losses.steps_back += 1;

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::loader::clock::Clock;
 use crate::loader::hash::FastHash;
+use crate::loader::heap::fetch;
 use crate::loader::histogram::Histograms;
 use crate::loader::live::Live;
 use crate::loader::powers::Powers;
@@ -28,6 +29,9 @@ use crate::recording::{
 /// A block that lived at least 1/50 of the run and was freed in the last 1/50 of it was "freed at
 /// the end".
 pub(in crate::loader) const END_SHARE: u64 = 50;
+
+/// The sums of so many sites stay in a cache by themselves.
+const CACHED_SITES_MAX: usize = 1 << 10;
 
 /// Threads with numbers below this are found by index.
 const DENSE_THREADS: u32 = 1 << 16;
@@ -290,6 +294,23 @@ impl Totals {
         self.global.last = self.global.last.max(at);
         if self.slices.is_beyond(at) {
             self.make_room(at);
+        }
+    }
+
+    /// Whether there are too many sites for a cache to hold their sums.
+    #[inline]
+    pub(in crate::loader) fn are_wide(&self) -> bool {
+        self.sites.len() > CACHED_SITES_MAX
+    }
+
+    /// Something will soon happen at this site.
+    #[inline]
+    pub(in crate::loader) fn expect(&self, site: Site) {
+        if let Some(totals) = self.sites.get(site.0 as usize) {
+            let begin = &raw const *totals;
+            for line in 0..size_of::<SiteTotals>() / size_of::<[u64; 8]>() {
+                fetch(begin.cast::<[u64; 8]>().wrapping_add(line));
+            }
         }
     }
 

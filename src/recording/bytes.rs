@@ -110,11 +110,13 @@ pub struct ByteReader<'a> {
 
 impl<'a> ByteReader<'a> {
     /// Reads `bytes`; `what` names them in a [`FormatError::Truncated`].
+    #[inline(always)]
     pub fn new(bytes: &'a [u8], what: &'static str) -> Self {
         Self { rest: bytes, what }
     }
 
     /// What has not been read yet.
+    #[inline(always)]
     pub fn rest(&self) -> &'a [u8] {
         self.rest
     }
@@ -125,6 +127,7 @@ impl<'a> ByteReader<'a> {
     }
 
     /// Takes `len` bytes.
+    #[inline(always)]
     pub fn bytes(&mut self, len: usize) -> Result<&'a [u8], FormatError> {
         let (taken, rest) =
             self.rest.split_at_checked(len).ok_or(FormatError::Truncated(self.what))?;
@@ -132,6 +135,7 @@ impl<'a> ByteReader<'a> {
         Ok(taken)
     }
 
+    #[inline(always)]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], FormatError> {
         let (taken, rest) =
             self.rest.split_first_chunk::<N>().ok_or(FormatError::Truncated(self.what))?;
@@ -140,23 +144,42 @@ impl<'a> ByteReader<'a> {
     }
 
     /// Takes one byte.
+    #[inline(always)]
     pub fn u8(&mut self) -> Result<u8, FormatError> {
         Ok(self.array::<1>()?[0])
     }
 
     /// Takes a little-endian number.
+    #[inline(always)]
     pub fn u16(&mut self) -> Result<u16, FormatError> {
         Ok(u16::from_le_bytes(self.array()?))
     }
 
     /// Takes a little-endian number.
+    #[inline(always)]
     pub fn u32(&mut self) -> Result<u32, FormatError> {
         Ok(u32::from_le_bytes(self.array()?))
     }
 
     /// Takes a little-endian number.
+    #[inline(always)]
     pub fn u64(&mut self) -> Result<u64, FormatError> {
         Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    /// Takes a little-endian number of at most four bytes.
+    #[inline(always)]
+    pub fn small(&mut self, len: usize) -> Result<u32, FormatError> {
+        // Usually there are more bytes behind it, and one read takes in all of them.
+        if let Some(word) = self.rest.first_chunk::<4>()
+            && let Some(rest) = self.rest.get(len.min(4)..)
+        {
+            self.rest = rest;
+            let mask = (1_u64 << (8 * len.min(4))) - 1;
+            return Ok((u64::from(u32::from_le_bytes(*word)) & mask) as u32);
+        }
+        let bytes = self.bytes(len)?;
+        Ok(bytes.iter().rev().fold(0, |value, byte| (value << 8) | u32::from(*byte)))
     }
 
     /// Takes an unsigned LEB128 number. Bits beyond the 64th are an error.

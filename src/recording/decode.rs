@@ -53,7 +53,7 @@ impl Decoder {
     /// # Errors
     /// What is wrong with the bytes. The stream can't be decoded further than this, up to the
     /// next keyframe.
-    #[inline]
+    #[inline(always)]
     pub fn next(&mut self, bytes: &mut &[u8]) -> Result<Option<Event>, FormatError> {
         while !bytes.is_empty() {
             let event = self.step(bytes)?;
@@ -85,6 +85,7 @@ impl Decoder {
         Ok(event)
     }
 
+    #[inline(always)]
     fn short(
         &mut self,
         first: u8,
@@ -95,7 +96,7 @@ impl Decoder {
         let second = if is_free { 0 } else { u32::from(input.u8()?) };
         let at = self.time(first, input)?;
         let len = if code == ADDRESS_FAR { 4 } else { usize::from(code) };
-        let delta = unzigzag(u64::from(little_endian(input.bytes(len)?))) << 3;
+        let delta = unzigzag(u64::from(input.small(len)?)) << 3;
         let base = if code == ADDRESS_FAR { self.model.far } else { self.model.near };
         let address = base.wrapping_add(delta.cast_unsigned());
         if code == ADDRESS_FAR {
@@ -130,6 +131,7 @@ impl Decoder {
         })
     }
 
+    #[inline(never)]
     fn long(
         &mut self,
         first: u8,
@@ -243,6 +245,7 @@ impl Decoder {
         self.model.see_node(node.0);
     }
 
+    #[inline(always)]
     fn time(&mut self, first: u8, input: &mut ByteReader<'_>) -> Result<Ticks, FormatError> {
         let nibble = u64::from(first >> 4);
         let delta = if nibble == TIME_ESCAPE { u64::from(input.u16()?) } else { nibble };
@@ -250,6 +253,7 @@ impl Decoder {
         Ok(Ticks(self.model.ticks))
     }
 
+    #[inline(always)]
     fn node_at(&self, delta: u32) -> Result<u32, FormatError> {
         u32::try_from(i64::from(self.model.node) + unzigzag(u64::from(delta)))
             .map_err(|_| FormatError::Invalid("a node's delta"))
@@ -268,8 +272,4 @@ fn flags(input: &mut ByteReader<'_>, bits: u32) -> Result<(u64, u8), FormatError
 
 fn align_log2(value: u8) -> Result<u8, FormatError> {
     if value < 64 { Ok(value) } else { Err(FormatError::Invalid("an alignment")) }
-}
-
-fn little_endian(bytes: &[u8]) -> u32 {
-    bytes.iter().rev().fold(0, |value, byte| (value << 8) | u32::from(*byte))
 }
