@@ -133,10 +133,12 @@ impl Output {
             | OpenFlags::SQLITE_OPEN_NO_MUTEX
             | OpenFlags::SQLITE_OPEN_NOFOLLOW;
         let connection = Connection::open_with_flags(&self.temporary.path, flags)?;
+        // In files goes only what does not fit the cache: else the index of the greatest table would
+        // decide what memory a load needs.
         connection.execute_batch(&format!(
             "PRAGMA page_size = {PAGE_BYTES}; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;
              PRAGMA locking_mode = EXCLUSIVE; PRAGMA cache_size = -32768;
-             PRAGMA temp_store = MEMORY;"
+             PRAGMA temp_store = FILE;"
         ))?;
         Ok(connection)
     }

@@ -335,24 +335,35 @@ fn split_and_compressed_debug_sections_are_read() {
     if !has("addr2line") || !has("objcopy") {
         return;
     }
-    let (_directory, binary) = compile(&["-Cdebuginfo=2", "-Csplit-debuginfo=unpacked"]);
-    let (build_id, addresses) = contents(&binary);
-    let split = load_names(&binary, &build_id, &addresses, &[]);
     let own = |places: &BTreeMap<u64, Vec<Place>>| -> Vec<Place> {
         let own = places.values().flatten();
         own.filter(|place| place.1.as_ref().is_some_and(|file| file.ends_with("main.rs")))
             .cloned()
             .collect()
     };
-    assert!(own(&split.places()).iter().any(|place| place.0.starts_with("main::")));
+    // `.dwo` files where they were compiled, then one `.dwp` beside the binary.
+    let mut found = Vec::new();
+    for kind in ["unpacked", "packed"] {
+        let split = format!("-Csplit-debuginfo={kind}");
+        let (directory, binary) = compile(&["-Cdebuginfo=2", &split]);
+        let packed = directory.path().join("program.dwp");
+        assert_eq!(packed.exists(), kind == "packed");
+        let (build_id, addresses) = contents(&binary);
+        let own = own(&load_names(&binary, &build_id, &addresses, &[]).places());
+        assert!(own.iter().any(|place| place.0.starts_with("main::")), "{kind}");
+        found.push(own.len());
+    }
+    assert_eq!(found[0], found[1]);
 
     let (directory, binary) = compile(&["-Cdebuginfo=1", "-O"]);
     let (build_id, addresses) = contents(&binary);
     let plain = load_names(&binary, &build_id, &addresses, &[]).places();
     let whole = directory.path().join("whole");
     fs::rename(&binary, &whole).unwrap();
-    run("objcopy", &[&"--compress-debug-sections=zlib", &whole, &binary]);
-    assert_eq!(load_names(&binary, &build_id, &addresses, &[]).places(), plain);
+    for kind in ["zlib", "zstd"] {
+        run("objcopy", &[&format!("--compress-debug-sections={kind}"), &whole, &binary]);
+        assert_eq!(load_names(&binary, &build_id, &addresses, &[]).places(), plain, "{kind}");
+    }
 }
 
 /// Everything in a database but the places of symbol files.
