@@ -113,7 +113,9 @@ impl Replay {
         let (feeder, feed) = feed::channel();
         let (outcome, decoded) = thread::scope(|scope| {
             let decoding = scope.spawn(|| feeder.run(&mut merge, blocks, bytes));
-            let outcome = self.take(feed, sink, progress);
+            let outcome = self.take(&feed, sink, progress);
+            // Where not all was wanted, decoding ends for want of a taker.
+            drop(feed);
             (outcome, decoding.join())
         });
         self.merge = merge;
@@ -198,8 +200,8 @@ impl Replay {
         Ok(())
     }
 
-    /// Takes in all batches. The feed ends with it, and with the feed the decoding.
-    fn take<S: Sink>(&mut self, feed: Feed, sink: &mut S, progress: &mut dyn Progress) -> Outcome {
+    /// Takes in all batches.
+    fn take<S: Sink>(&mut self, feed: &Feed, sink: &mut S, progress: &mut dyn Progress) -> Outcome {
         while let Some(batch) = feed.next() {
             // What is wrong with them was counted by the survey.
             let _ = self.folded(&batch.folded);
