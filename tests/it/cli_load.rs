@@ -99,8 +99,10 @@ fn every_canned_query_runs_on_what_the_loader_writes() {
     assert_eq!(place.run(&["load", "rip-1", "-o", "loaded.db"]).code, 0);
     for canned in rheaper::database::Catalog::built_in().iter() {
         let mut args = vec!["query", "loaded.db", canned.name.as_str(), "--format", "jsonl"];
-        if canned.name == "through" {
-            args.extend(["--pattern", "."]);
+        match canned.name.as_str() {
+            "through" => args.extend(["--pattern", "."]),
+            "sites_of_scope" => args.extend(["--scope", "1"]),
+            _ => {}
         }
         let ran = place.run(&args);
         assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{}", canned.name);
