@@ -148,6 +148,7 @@ report is printed instead.
 Examples:
   rheaper tui heap.db
   rheaper tui after.db --compare before.db
+  rheaper tui heap.db --theme light
   rheaper tui --list-keys"
 )]
 pub(crate) struct TuiArgs {
@@ -157,6 +158,9 @@ pub(crate) struct TuiArgs {
     /// Another one to compare it with
     #[arg(long, value_name = "FILE")]
     pub compare: Option<PathBuf>,
+    /// What the colours are for; theme.txt in the configuration directory may say it as well
+    #[arg(long, value_name = "THEME")]
+    pub theme: Option<ThemeName>,
     /// Press the keys that are written in this file first
     #[arg(long, value_name = "FILE")]
     pub keys: Option<PathBuf>,
@@ -166,6 +170,17 @@ pub(crate) struct TuiArgs {
     /// Print all keys, as keys.txt in the configuration directory may have them, and end
     #[arg(long)]
     pub list_keys: bool,
+}
+
+/// A background.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ThemeName {
+    /// Light text on dark
+    Dark,
+    /// Dark text on light
+    Light,
+    /// What the terminal says that it has, or else dark
+    Auto,
 }
 
 /// `rheaper sql`

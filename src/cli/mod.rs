@@ -29,7 +29,7 @@ use clap::Parser;
 
 #[cfg(feature = "collector")]
 use crate::cli::args::DemoArgs;
-use crate::cli::args::{Cli, Command, DiffArgs, LoadArgs, ReportArgs, TuiArgs};
+use crate::cli::args::{Cli, Command, DiffArgs, LoadArgs, ReportArgs, ThemeName, TuiArgs};
 use crate::cli::failure::Failure;
 use crate::database::CancelToken;
 #[cfg(feature = "collector")]
@@ -39,6 +39,7 @@ use crate::demo;
 use crate::interrupt;
 use crate::report::{self, ReportFormat};
 use crate::tui::TuiOptions;
+use crate::tui::theme::{Background, Wanted};
 
 pub(crate) use crate::cli::query::{bind_words, catalog, describe, find, list};
 pub(crate) use crate::cli::sql::read_script;
@@ -124,7 +125,12 @@ fn tui(args: &TuiArgs, cancel: &CancelToken) -> Result<(), Failure> {
     open::database(&database)?;
     other.as_deref().map(open::database).transpose()?;
     let record_keys = args.record_keys.clone();
-    let options = TuiOptions { compare: other, keys, record_keys, ..TuiOptions::default() };
+    let wanted = args.theme.map(|theme| match theme {
+        ThemeName::Auto => Wanted::Auto,
+        ThemeName::Dark => Wanted::Is(Background::Dark),
+        ThemeName::Light => Wanted::Is(Background::Light),
+    });
+    let options = TuiOptions { compare: other, keys, record_keys, wanted, ..TuiOptions::default() };
     crate::tui::run(&database, &options).map_err(|error| Failure::question(error.to_string()))
 }
 

@@ -54,6 +54,12 @@ pub(crate) fn keys() -> String {
     path.and_then(|path| text(&path).ok()).unwrap_or_default()
 }
 
+/// The user's own theme, as it is written.
+pub(crate) fn theme() -> String {
+    let path = accepted_path().map(|path| path.with_file_name("theme.txt"));
+    path.and_then(|path| text(&path).ok()).unwrap_or_default()
+}
+
 /// Appends lines to the file of accepted suspects.
 ///
 /// # Errors

@@ -23,6 +23,7 @@ use crossterm::event::{Event, KeyEvent};
 use crate::database::canned::Catalog;
 use crate::database::complete::Names;
 use crate::database::error::OpenError;
+use crate::tui::background::{Heard, Listener};
 use crate::tui::effects::Outside;
 use crate::tui::input::{Input, Read};
 use crate::tui::keylog::Log;
@@ -30,7 +31,7 @@ use crate::tui::message::{Answer, Effect, Message, Sides};
 use crate::tui::signals::Signal;
 use crate::tui::state::{App, Lens};
 use crate::tui::terminal::{Guard, Mouse};
-use crate::tui::theme::Theme;
+use crate::tui::theme::{Choice, Colors, Theme, Wanted};
 use crate::tui::update::{start, update};
 use crate::tui::view::screen;
 use crate::tui::worker::Workers;
@@ -56,7 +57,9 @@ pub mod message;
 pub mod bins;
 pub mod scope;
 pub mod axis;
+pub mod background;
 pub mod theme;
+pub mod palette;
 pub mod flame;
 pub mod terminal;
 
@@ -85,6 +88,8 @@ pub struct TuiOptions {
     pub record_keys: Option<PathBuf>,
     /// Colours and glyphs; those of the environment if it is not given.
     pub theme: Option<Theme>,
+    /// What the background is like; what the user's file says, or the terminal, if it is not given.
+    pub wanted: Option<Wanted>,
 }
 
 /// Why the explorer could not begin or go on.
@@ -144,12 +149,65 @@ pub fn run(database: &Path, options: &TuiOptions) -> Result<(), TuiError> {
     let workers = Workers::start(database, first, move |answer| {
         drop(of_workers.send(Happened::Answer(Box::new(answer))));
     })?;
-    let theme =
-        options.theme.unwrap_or_else(|| Theme::from_environment(|name| std::env::var(name).ok()));
-    let guard = Guard::take(options.mouse)?;
+    let mut look = look(&mut app, options);
+    let mut guard = Guard::take(options.mouse)?;
+    if look.listener.is_listening() {
+        guard.send(background::QUESTION)?;
+    }
     let input = Input::start(move |read| drop(sender.send(Happened::Read(read))))?;
     let outside = Outside::new(database, guard, input, workers, options.mouse);
-    explore(app, outside, &events, &mut Presses { left: options.keys.clone().into(), log }, theme)
+    let mut presses = Presses { left: options.keys.clone().into(), log };
+    explore(app, outside, &events, &mut presses, &mut look)
+}
+
+/// How everything looks, and whether the terminal is still to say something about it.
+struct Look {
+    theme: Theme,
+    listener: Listener,
+}
+
+impl Look {
+    /// How long the first frame waits for the terminal's answer yet.
+    fn hold(&self, elapsed: Duration) -> Option<Duration> {
+        let left = background::HOLD.checked_sub(elapsed)?;
+        self.listener.is_listening().then_some(left)
+    }
+
+    /// A key, or the terminal's answer, which looks like keys.
+    fn hear(&mut self, key: KeyEvent) -> Vec<Message> {
+        match self.listener.hear(key) {
+            Heard::Held => Vec::new(),
+            Heard::Keys(keys) => keys.into_iter().map(Message::Key).collect(),
+            Heard::Background(background) => {
+                self.theme.background = background;
+                Vec::new()
+            }
+        }
+    }
+
+    fn expire(&mut self, elapsed: Duration) -> Vec<Message> {
+        match self.listener.is_listening() && elapsed > background::PATIENCE {
+            true => self.listener.end().into_iter().map(Message::Key).collect(),
+            false => Vec::new(),
+        }
+    }
+}
+
+fn look(app: &mut App, options: &TuiOptions) -> Look {
+    let variable = |name: &str| std::env::var(name).ok();
+    let theme = options.theme.unwrap_or_else(|| Theme::from_environment(variable));
+    let mut choice = Choice::parse(&files::theme()).unwrap_or_else(|problem| {
+        app.complain(format!("theme.txt: {problem}"));
+        Choice::default()
+    });
+    choice.wanted = options.wanted.or(choice.wanted);
+    let theme = theme.chosen(choice);
+    // The console of Linux prints what it does not know.
+    let is_asked = choice.wanted.unwrap_or_default() == Wanted::Auto
+        && theme.colors != Colors::Off
+        && variable("TERM").is_some_and(|term| term != "linux");
+    let listener = if is_asked { Listener::new() } else { Listener::default() };
+    Look { theme, listener }
 }
 
 /// Whatever the drawing thread wakes up for.
@@ -201,7 +259,7 @@ fn explore(
     mut outside: Outside,
     events: &Receiver<Happened>,
     presses: &mut Presses,
-    theme: Theme,
+    look: &mut Look,
 ) -> Result<(), TuiError> {
     let begin = Instant::now();
     let size = outside.screen().size()?;
@@ -221,7 +279,11 @@ fn explore(
             }
             messages.extend(outside.perform(effect)?);
         }
-        outside.screen().draw(|frame| screen::render(frame, &app, theme))?;
+        messages.extend(look.expire(begin.elapsed()));
+        let hold = look.hold(begin.elapsed());
+        if hold.is_none() {
+            outside.screen().draw(|frame| screen::render(frame, &app, look.theme))?;
+        }
         panic_if_asked();
         let drawn = Instant::now();
         // A written key is pressed on the screen that it was meant for.
@@ -230,7 +292,8 @@ fn explore(
         {
             messages.push(Message::Key(key));
         }
-        if let Some(ended) = wait(&app, events, &mut messages, drawn) {
+        let tick = if messages.is_empty() { hold.unwrap_or(tick(&app)) } else { Duration::ZERO };
+        if let Some(ended) = wait(events, &mut messages, look, drawn, tick) {
             break ended;
         }
     };
@@ -241,18 +304,22 @@ fn explore(
     }
 }
 
-/// Waits until something happens, then takes whatever else has; gives the end, if that is it.
-fn wait(
-    app: &App,
-    events: &Receiver<Happened>,
-    messages: &mut Vec<Message>,
-    drawn: Instant,
-) -> Option<Ended> {
-    let tick = match app.asked.oldest() {
+/// Between two looks at the clock.
+fn tick(app: &App) -> Duration {
+    match app.asked.oldest() {
         Some(_) => TICK_BUSY,
         None => TICK_IDLE,
-    };
-    let tick = if messages.is_empty() { tick } else { Duration::ZERO };
+    }
+}
+
+/// Waits until something happens, then takes whatever else has; gives the end, if that is it.
+fn wait(
+    events: &Receiver<Happened>,
+    messages: &mut Vec<Message>,
+    look: &mut Look,
+    drawn: Instant,
+    tick: Duration,
+) -> Option<Ended> {
     let mut next = match events.recv_timeout(tick) {
         Ok(happened) => Some(happened),
         Err(RecvTimeoutError::Timeout) => None,
@@ -262,6 +329,7 @@ fn wait(
     let mut left = FLOOD_MAX;
     while let Some(happened) = next {
         match happened {
+            Happened::Read(Read::Event(Event::Key(key))) => messages.extend(look.hear(key)),
             Happened::Read(Read::Event(event)) => messages.extend(message(event)),
             Happened::Read(Read::Gone) => return Some(Ended::Signal(libc::SIGHUP)),
             Happened::Signal(Signal::End(signal)) => return Some(Ended::Signal(signal)),

@@ -9,6 +9,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::symbols::border;
 
 use crate::tui::flame::tree::FrameKind;
+use crate::tui::palette::{self, Palette};
 
 /// How many colours the terminal is trusted with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,6 +21,64 @@ pub enum Colors {
     Sixteen,
     /// The 256 of xterm.
     Indexed,
+    /// Any.
+    True,
+}
+
+/// What the terminal's background is like, on which most is drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Background {
+    /// Light text on dark.
+    #[default]
+    Dark,
+    /// Dark text on light.
+    Light,
+}
+
+/// What the user says about the background.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wanted {
+    /// Nothing: the terminal is asked.
+    #[default]
+    Auto,
+    /// It is this.
+    Is(Background),
+}
+
+/// What the file of the theme says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Choice {
+    /// The background.
+    pub wanted: Option<Wanted>,
+    /// How many colours.
+    pub colors: Option<Colors>,
+}
+
+impl Choice {
+    /// Reads words such as `light 256`; a line that begins with `#` is a comment.
+    ///
+    /// # Errors
+    /// A sentence about the first word that means nothing.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut choice = Self::default();
+        let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+        for word in lines.flat_map(str::split_whitespace) {
+            match word {
+                "auto" => choice.wanted = Some(Wanted::Auto),
+                "dark" => choice.wanted = Some(Wanted::Is(Background::Dark)),
+                "light" => choice.wanted = Some(Wanted::Is(Background::Light)),
+                "16" => choice.colors = Some(Colors::Sixteen),
+                "256" => choice.colors = Some(Colors::Indexed),
+                "true" => choice.colors = Some(Colors::True),
+                other => {
+                    return Err(format!(
+                        "{other}: expected dark, light or auto, and 16, 256 or true"
+                    ));
+                }
+            }
+        }
+        Ok(choice)
+    }
 }
 
 /// Which characters may be drawn.
@@ -37,17 +96,23 @@ pub enum Glyphs {
 pub struct Theme {
     /// Colours.
     pub colors: Colors,
+    /// What is drawn on.
+    pub background: Background,
     /// Characters.
     pub glyphs: Glyphs,
 }
 
 impl Theme {
-    /// What `NO_COLOR`, `TERM`, `COLORTERM`, the locale and `RHEAPER_ASCII` say.
+    /// What `NO_COLOR`, `TERM`, `COLORTERM`, `COLORFGBG`, the locale and `RHEAPER_ASCII` say.
     pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
         let term = set("TERM").unwrap_or_default();
         let colors = if set("NO_COLOR").is_some() || term == "dumb" || term == "vt100" {
             Colors::Off
+        } else if set("COLORTERM").is_some_and(|it| it == "truecolor" || it == "24bit")
+            || term.ends_with("-direct")
+        {
+            Colors::True
         } else if term.contains("256color") || set("COLORTERM").is_some() {
             Colors::Indexed
         } else {
@@ -62,19 +127,46 @@ impl Theme {
             true => Glyphs::Ascii,
             false => Glyphs::Unicode,
         };
-        Self { colors, glyphs }
+        let background = match set("COLORFGBG").as_deref().map(last_number) {
+            Some(Some(7 | 9..=15)) => Background::Light,
+            _ => Background::Dark,
+        };
+        Self { colors, background, glyphs }
     }
 
-    fn fg(self, color: Color) -> Style {
-        match self.colors {
-            Colors::Off => Style::new(),
-            Colors::Sixteen | Colors::Indexed => Style::new().fg(color),
+    /// What the user has chosen; that there are to be no colours stays so.
+    #[must_use]
+    pub fn chosen(mut self, choice: Choice) -> Self {
+        if let Some(Wanted::Is(background)) = choice.wanted {
+            self.background = background;
         }
+        self.colors = match (self.colors, choice.colors) {
+            (Colors::Off, _) | (_, None) => self.colors,
+            (_, Some(colors)) => colors,
+        };
+        self
+    }
+
+    /// The colours; `None`: attributes only.
+    pub fn palette(self) -> Option<&'static Palette> {
+        Some(match (self.colors, self.background) {
+            (Colors::Off, _) => return None,
+            (Colors::Sixteen, Background::Dark) => &palette::DARK_16,
+            (Colors::Sixteen, Background::Light) => &palette::LIGHT_16,
+            (Colors::Indexed, Background::Dark) => &palette::DARK_256,
+            (Colors::Indexed, Background::Light) => &palette::LIGHT_256,
+            (Colors::True, Background::Dark) => &palette::DARK_TRUE,
+            (Colors::True, Background::Light) => &palette::LIGHT_TRUE,
+        })
+    }
+
+    fn fg(self, color: fn(&Palette) -> Color) -> Style {
+        self.palette().map_or(Style::new(), |palette| Style::new().fg(color(palette)))
     }
 
     /// What stands out: names of regions, the current tab.
     pub fn title(self) -> Style {
-        self.fg(Color::Cyan).add_modifier(Modifier::BOLD)
+        self.fg(|it| it.accent).add_modifier(Modifier::BOLD)
     }
 
     /// The selected row, cell or tab.
@@ -91,7 +183,7 @@ impl Theme {
     pub fn dim(self) -> Style {
         match self.colors {
             Colors::Off => Style::new().add_modifier(Modifier::DIM),
-            Colors::Sixteen | Colors::Indexed => Style::new().fg(Color::DarkGray),
+            _ => self.fg(|it| it.dim),
         }
     }
 
@@ -102,22 +194,22 @@ impl Theme {
 
     /// Numbers that matter.
     pub fn number(self) -> Style {
-        self.fg(Color::Yellow)
+        self.fg(|it| it.number)
     }
 
     /// Errors; beside a `!`.
     pub fn error(self) -> Style {
-        self.fg(Color::Red).add_modifier(Modifier::BOLD)
+        self.fg(|it| it.bad).add_modifier(Modifier::BOLD)
     }
 
     /// What matches a search.
     pub fn matched(self) -> Style {
-        self.fg(Color::Magenta).add_modifier(Modifier::BOLD | Modifier::UNDERLINED)
+        self.fg(|it| it.matched).add_modifier(Modifier::BOLD | Modifier::UNDERLINED)
     }
 
     /// A chip of the scope.
     pub fn chip(self) -> Style {
-        self.fg(Color::Green).add_modifier(Modifier::BOLD)
+        self.fg(|it| it.good).add_modifier(Modifier::BOLD)
     }
 
     /// A key in the footer or in help.
@@ -128,7 +220,7 @@ impl Theme {
     /// The frame around a pane.
     pub fn border(self, focus: Focus) -> Style {
         match focus {
-            Focus::Here => self.fg(Color::Cyan).add_modifier(Modifier::BOLD),
+            Focus::Here => self.fg(|it| it.accent).add_modifier(Modifier::BOLD),
             Focus::Elsewhere => self.dim(),
         }
     }
@@ -136,85 +228,73 @@ impl Theme {
     /// What the label of a suspect looks like; the words differ as well.
     pub fn suspect(self, label: &str) -> Style {
         match label {
-            "steady leak" | "growing container" => self.fg(Color::Red).add_modifier(Modifier::BOLD),
-            "partial leak" | "freed at shutdown" => self.fg(Color::Yellow),
-            "bounded" | "quiet" | "start-up constant" => self.fg(Color::Green),
+            "steady leak" | "growing container" => {
+                self.fg(|it| it.bad).add_modifier(Modifier::BOLD)
+            }
+            "partial leak" | "freed at shutdown" => self.fg(|it| it.number),
+            "bounded" | "quiet" | "start-up constant" => self.fg(|it| it.good),
             _ => Style::new(),
         }
     }
 
     /// A cell of a flamegraph. Its edges are drawn as glyphs, so that it is told apart anyway.
     pub fn cell(self, kind: FrameKind, name: &str) -> Style {
-        match (self.colors, kind) {
-            (Colors::Off, FrameKind::Own) => Style::new().add_modifier(Modifier::BOLD),
-            (Colors::Off, _) => Style::new(),
-            (_, FrameKind::Std | FrameKind::Runtime) => {
-                Style::new().bg(Color::Gray).fg(Color::Black)
-            }
-            (_, FrameKind::Unknown) => Style::new().bg(Color::White).fg(Color::Black),
-            (Colors::Sixteen, FrameKind::Own) => Style::new().bg(Color::Yellow).fg(Color::Black),
-            (Colors::Sixteen, FrameKind::Foreign) => Style::new().bg(Color::Cyan).fg(Color::Black),
-            (Colors::Indexed, _) => {
-                // Light colours only, so that black text is readable on each of them.
-                const WARM: [u8; 8] = [179, 180, 215, 216, 221, 222, 214, 186];
-                const COOL: [u8; 4] = [110, 116, 152, 153];
-                let hash = name
-                    .bytes()
-                    .fold(5381usize, |hash, byte| hash.wrapping_mul(33) ^ usize::from(byte));
-                let color = match kind {
-                    FrameKind::Own => WARM[hash % WARM.len()],
-                    _ => COOL[hash % COOL.len()],
-                };
-                Style::new().bg(Color::Indexed(color)).fg(Color::Black)
-            }
-        }
+        let Some(palette) = self.palette() else {
+            return match kind {
+                FrameKind::Own => Style::new().add_modifier(Modifier::BOLD),
+                _ => Style::new(),
+            };
+        };
+        let one_of = |colors: &[Color]| {
+            let hash = name
+                .bytes()
+                .fold(5381usize, |hash, byte| hash.wrapping_mul(33) ^ usize::from(byte));
+            colors.get(hash % colors.len().max(1)).copied().unwrap_or(palette.unknown)
+        };
+        let color = match kind {
+            FrameKind::Own => one_of(palette.own),
+            FrameKind::Foreign => one_of(palette.foreign),
+            FrameKind::Std | FrameKind::Runtime => palette.library,
+            FrameKind::Unknown => palette.unknown,
+        };
+        Style::new().bg(color).fg(palette.ink)
     }
 
     /// One of the bands of a stacked chart; its letter tells it as well.
     pub fn stacked(self, rank: usize) -> Style {
-        const SIXTEEN: [Color; 7] = [
-            Color::Yellow,
-            Color::Cyan,
-            Color::Magenta,
-            Color::Green,
-            Color::Blue,
-            Color::Red,
-            Color::White,
-        ];
-        const INDEXED: [u8; 7] = [222, 116, 182, 151, 110, 216, 187];
-        match self.colors {
-            Colors::Off => Style::new(),
-            Colors::Sixteen => Style::new().fg(SIXTEEN[rank % SIXTEEN.len()]),
-            Colors::Indexed => {
-                Style::new().bg(Color::Indexed(INDEXED[rank % INDEXED.len()])).fg(Color::Black)
-            }
-        }
+        let Some(palette) = self.palette() else {
+            return Style::new();
+        };
+        Style::new().bg(palette.bands[rank % palette.bands.len()]).fg(palette.ink)
     }
 
     /// Numbers of something that changed; the sign stands beside them.
     pub fn change(self, change: Change) -> Style {
         match change {
-            Change::Grown => self.fg(Color::Red),
-            Change::Shrunk => self.fg(Color::Green),
-            Change::Both => self.fg(Color::Yellow),
+            Change::Grown => self.fg(|it| it.bad),
+            Change::Shrunk => self.fg(|it| it.good),
+            Change::Both => self.fg(|it| it.number),
             Change::None => Style::new(),
         }
     }
 
     /// The same as a cell of a flamegraph, whose edge is [`change_glyph`](Self::change_glyph).
     pub fn change_cell(self, change: Change) -> Style {
-        let color = |indexed: u8, plain: Color| match self.colors {
-            Colors::Off => Style::new(),
-            Colors::Sixteen => Style::new().bg(plain).fg(Color::Black),
-            _ => Style::new().bg(Color::Indexed(indexed)).fg(Color::Black),
+        let Some(palette) = self.palette() else {
+            return match change {
+                Change::Grown => Style::new().add_modifier(Modifier::BOLD),
+                Change::None => self.dim(),
+                Change::Shrunk | Change::Both => Style::new(),
+            };
         };
-        match (change, self.colors) {
-            (Change::Grown, Colors::Off) => Style::new().add_modifier(Modifier::BOLD),
-            (Change::Grown, _) => color(210, Color::Red),
-            (Change::Shrunk, _) => color(114, Color::Green),
-            (Change::Both, _) => color(222, Color::Yellow),
-            (Change::None, _) => self.dim(),
-        }
+        let [grown, shrunk, both] = palette.changes;
+        let color = match change {
+            Change::Grown => grown,
+            Change::Shrunk => shrunk,
+            Change::Both => both,
+            Change::None => return self.dim(),
+        };
+        Style::new().bg(color).fg(palette.ink)
     }
 
     /// The sign of a change.
@@ -229,22 +309,22 @@ impl Theme {
 
     /// Words of SQL that mean something to SQLite.
     pub fn sql_keyword(self) -> Style {
-        self.fg(Color::Blue).add_modifier(Modifier::BOLD)
+        self.fg(|it| it.keyword).add_modifier(Modifier::BOLD)
     }
 
     /// Text in quotes.
     pub fn sql_string(self) -> Style {
-        self.fg(Color::Green)
+        self.fg(|it| it.good)
     }
 
     /// Numbers in SQL.
     pub fn sql_number(self) -> Style {
-        self.fg(Color::Yellow)
+        self.fg(|it| it.number)
     }
 
     /// Parameters.
     pub fn sql_parameter(self) -> Style {
-        self.fg(Color::Magenta).add_modifier(Modifier::BOLD)
+        self.fg(|it| it.matched).add_modifier(Modifier::BOLD)
     }
 
     /// Lines for panes.
@@ -315,6 +395,11 @@ pub enum Focus {
     Here,
     /// Another one has.
     Elsewhere,
+}
+
+/// The background in `foreground;background`, numbers of the sixteen.
+fn last_number(colors: impl AsRef<str>) -> Option<u8> {
+    colors.as_ref().rsplit(';').next()?.trim().parse().ok()
 }
 
 fn ascii(c: char) -> char {

@@ -42,6 +42,7 @@ mod tui_lenses;
 mod tui_walk;
 mod tui_compare;
 mod screens;
+mod themes;
 mod tui_driver;
 mod tui_pty;
 mod tui_bench;

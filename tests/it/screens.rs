@@ -3,16 +3,19 @@
 //! `INSTA_UPDATE=always cargo test --test it screens` accepts what is drawn now.
 
 use rheaper::database::canned::{Canned, Origin};
-use rheaper::tui::theme::{Colors, Glyphs, Theme};
+use rheaper::tui::theme::{Background, Colors, Glyphs, Theme};
 
 use crate::tui_driver::{Driver, styles, text};
 use crate::tui_fixture::{database, databases, leaky_server};
 
 const SIZES: [(u16, u16); 4] = [(40, 10), (80, 24), (120, 40), (250, 70)];
 
-const COLOUR: Theme = Theme { colors: Colors::Indexed, glyphs: Glyphs::Unicode };
-const NO_COLOUR: Theme = Theme { colors: Colors::Off, glyphs: Glyphs::Unicode };
-const ASCII: Theme = Theme { colors: Colors::Off, glyphs: Glyphs::Ascii };
+const COLOUR: Theme =
+    Theme { colors: Colors::Indexed, glyphs: Glyphs::Unicode, background: Background::Dark };
+const NO_COLOUR: Theme =
+    Theme { colors: Colors::Off, glyphs: Glyphs::Unicode, background: Background::Dark };
+const ASCII: Theme =
+    Theme { colors: Colors::Off, glyphs: Glyphs::Ascii, background: Background::Dark };
 
 /// Questions that stay as they are, whatever becomes of the real ones.
 fn questions_of_ours() -> Vec<Canned> {

@@ -9,7 +9,7 @@ use rheaper::tui::message::Message;
 use rheaper::tui::state::compare::Look;
 use rheaper::tui::state::popup::Popup;
 use rheaper::tui::state::{App, Lens, Pane};
-use rheaper::tui::theme::{Colors, Glyphs, Theme};
+use rheaper::tui::theme::{Background, Colors, Glyphs, Theme};
 use rheaper::tui::update::fit;
 
 use crate::tui::Random;
@@ -128,8 +128,8 @@ fn walk(seed: u64, steps: u64) {
     let mut random = Random(seed);
     let mut driver = Driver::comparing(&after, &before, (80, 24));
     let themes = [
-        Theme { colors: Colors::Indexed, glyphs: Glyphs::Unicode },
-        Theme { colors: Colors::Off, glyphs: Glyphs::Ascii },
+        Theme { colors: Colors::Indexed, glyphs: Glyphs::Unicode, background: Background::Dark },
+        Theme { colors: Colors::Off, glyphs: Glyphs::Ascii, background: Background::Dark },
     ];
     for step in 0..steps {
         let message = message(&mut random, &driver.app, step);
