@@ -7,6 +7,7 @@ use std::process::Command;
 use rusqlite::Connection;
 
 use crate::cli::Place;
+use crate::tools;
 
 /// The measures, and which rows of `allocations` each of them counts; `{to}` is the end that
 /// "alive" means.
@@ -251,6 +252,31 @@ fn pprof_reads_what_was_written() {
         assert!(raw.contains("alloc_objects/count[dflt]"), "{raw}");
         let top = tool(Command::new("go").args(["tool", "pprof", "-top"]).arg(&file));
         assert!(top.contains("Type: inuse_space"), "{top}");
+    }
+}
+
+/// Beside Go's reader, protobuf's own runtime with the published schema: the sums, and each stack.
+#[test]
+fn protobuf_reads_what_was_written() {
+    for seed in 0..4 {
+        let place = Place::new(seed);
+        let file = export(&place, "heap.pb.gz", &["-f", "pprof"]);
+        let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/profile.proto");
+        let Some(read) = tools::python("read_pprof.py", &[&schema, &file]) else { return };
+        let read: serde_json::Value = serde_json::from_str(&read).unwrap();
+        let database = place.path("heap.db");
+        assert_eq!(read["default"], "inuse_space");
+        for (name, measure) in [("alloc", 2), ("inuse", 0), ("peak", 3)] {
+            let condition = MEASURES[measure].1.replace("{to}", "9e18");
+            for (column, unit) in [("objects/count", "blocks"), ("space/bytes", "bytes")] {
+                let kind = format!("{name}_{column}");
+                let asked = asked(&database, unit, &condition);
+                assert!(!asked.is_empty(), "seed {seed}, {kind}");
+                assert_eq!(read["sums"][&kind], asked.values().sum::<i64>(), "seed {seed}, {kind}");
+                assert_eq!(read["stacks"][&kind], serde_json::json!(asked), "seed {seed}, {kind}");
+            }
+        }
+        assert_eq!(read["sums"].as_object().unwrap().len(), 6, "{read}");
     }
 }
 
