@@ -6,12 +6,14 @@ use std::io::{self, BufWriter, Write};
 
 use crate::cli::args::InfoArgs;
 use crate::cli::failure::Failure;
+use crate::cli::load;
 use crate::database::clean;
 use crate::database::human;
 use crate::loader::{self, Ending, Info};
 
 /// `rheaper info`
 pub(crate) fn info(args: &InfoArgs) -> Result<(), Failure> {
+    load::refuse_foreign(&args.recording)?;
     let info = loader::info(&args.recording)?;
     let mut out = BufWriter::new(io::stdout().lock());
     write(&info, &mut out)?;

@@ -15,6 +15,7 @@ use crate::loader::{self, LoadOptions, Summary};
 
 /// `rheaper load`
 pub(crate) fn load(args: LoadArgs, cancel: &CancelToken) -> Result<(), Failure> {
+    refuse_foreign(&args.recording)?;
     let output = args.output.unwrap_or_else(|| beside(&args.recording));
     let options = LoadOptions { symbols: args.symbols, force: args.force };
     let summary =
@@ -62,6 +63,17 @@ pub(crate) fn is_recording(file: &Path) -> bool {
     let mut magic = vec![0; crate::recording::MAGIC.len()];
     let read = fs::File::open(file).and_then(|mut file| file.read_exact(&mut magic));
     read.is_ok() && magic == crate::recording::MAGIC
+}
+
+/// Says what to do with another profiler's recording, which only `rheaper import` reads.
+pub(crate) fn refuse_foreign(file: &Path) -> Result<(), Failure> {
+    if is_recording(file) || !loader::is_importable(file) {
+        return Ok(());
+    }
+    let file = file.display();
+    Err(Failure::file(format!(
+        "{file}: a recording of another profiler; first: rheaper import {file}"
+    )))
 }
 
 /// `rip-123` is loaded into `rip-123.db`.

@@ -14,5 +14,6 @@ pub(crate) fn database(file: &Path) -> Result<Database, Failure> {
             "{file}: a recording, not a database; first: rheaper load {file}"
         )));
     }
+    load::refuse_foreign(file)?;
     Ok(Database::open(file)?)
 }

@@ -159,7 +159,7 @@ pub fn import(
 /// Whether a file is a recording that [`import`] reads, by its first bytes. One that can't be
 /// read is none.
 pub fn is_importable(file: &Path) -> bool {
-    import::Recording::open(file).is_ok()
+    import::is_recording(file)
 }
 
 /// Reads a recording as [`load`] does, pairs all events, and writes nothing: what would be loaded?

@@ -285,3 +285,26 @@ fn an_imported_database_answers_all_that_others_do() {
         assert!(ran.code == 0 || needs_more, "{name}: {}", ran.err);
     }
 }
+
+/// Whatever command is tried on another profiler's recording, it names the one that reads it.
+#[test]
+fn every_command_sends_a_foreign_recording_to_import() {
+    let place = Place::new(1);
+    std::fs::write(place.path("theirs.zst"), GREP).unwrap();
+    for args in [
+        &["load", "theirs.zst"][..],
+        &["info", "theirs.zst"],
+        &["tui", "theirs.zst"],
+        &["sql", "theirs.zst", "-c", "SELECT 1"],
+        &["report", "theirs.zst"],
+        &["query", "theirs.zst", "overview"],
+        &["export", "theirs.zst", "-f", "folded"],
+        &["diff", "heap.db", "theirs.zst"],
+        &["theirs.zst", "new.db"],
+    ] {
+        let ran = place.run(args);
+        assert_eq!((ran.code, ran.out.as_str()), (3, ""), "{args:?}: {}", ran.err);
+        let says = "theirs.zst: a recording of another profiler; first: rheaper import theirs.zst";
+        assert!(ran.err.contains(says), "{args:?}: {}", ran.err);
+    }
+}

@@ -73,6 +73,15 @@ impl Recording {
     }
 }
 
+/// Whether the file begins as one of these recordings does.
+pub(in crate::loader) fn is_recording(path: &Path) -> bool {
+    let file_bytes = input::open(path).and_then(|file| {
+        let failed = |error| LoadError::reading(path, error);
+        Ok(file.metadata().map_err(failed)?.len())
+    });
+    file_bytes.and_then(|file_bytes| kind(path, file_bytes)).is_ok()
+}
+
 /// Whose recording a file is, by what it begins with once it is unpacked.
 fn kind(path: &Path, file_bytes: u64) -> Result<Kind, LoadError> {
     let mut input = Input::open(path, file_bytes)?;
