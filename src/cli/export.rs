@@ -78,7 +78,8 @@ fn tables(
         };
         let mut out = BufWriter::with_capacity(1 << 16, io::stdout());
         export::export_table(table, database, request, &mut out)?;
-        return Ok(out.flush()?);
+        out.flush()?;
+        return say_absent(&tables, database, request);
     };
     let is_directory =
         tables.len() > 1 || path.is_dir() || path.as_os_str().as_bytes().ends_with(b"/");
@@ -101,6 +102,16 @@ fn tables(
         let summary = export::export_table(table, database, request, target.out())?;
         say_written(&path, target.finish()?, &summary);
     }
+    say_absent(&tables, database, request)
+}
+
+fn say_absent(
+    tables: &[export::Table],
+    database: &Database,
+    request: &Request<'_>,
+) -> Result<(), Failure> {
+    let absent = export::absent::of_tables(tables, database, request)?;
+    absent.iter().for_each(|sentence| narrate::say(sentence));
     Ok(())
 }
 
@@ -116,6 +127,7 @@ fn say_left_out(summary: &Summary) {
             summary.negative
         ));
     }
+    summary.absent.iter().for_each(|sentence| narrate::say(sentence));
 }
 
 fn request<'a>(args: &ExportArgs, cancel: &'a CancelToken) -> Result<Request<'a>, Failure> {

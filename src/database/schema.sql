@@ -336,7 +336,7 @@ CREATE TABLE modules (
     symbol_file    TEXT                 -- the file that names came from
 );
 
--- Since when blocks that lived shorter than a limit were folded: they are in all sums, and have no rows in `allocations`. No row: every block has one.
+-- Since when blocks that lived shorter than a limit were folded: they are in all sums, and have no rows in `allocations`. Live curves and peaks are those of the blocks that have rows. No row: every block has one.
 CREATE TABLE folding (
     at_after        INTEGER NOT NULL, -- from then on
     fold_shorter_ns INTEGER NOT NULL, -- what lived shorter has no row

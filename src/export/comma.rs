@@ -39,7 +39,7 @@ pub(in crate::export) fn write(
         writer.write_record(None::<&[u8]>).map_err(failed)
     })?;
     writer.flush()?;
-    Ok(Summary { of: "rows", count, negative: 0 })
+    Ok(Summary { of: "rows", count, ..Summary::default() })
 }
 
 /// Text with a `'` in front where a spreadsheet would run it.

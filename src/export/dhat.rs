@@ -110,7 +110,7 @@ pub(in crate::export) fn write(
     let frames = stacks.frames.iter().map(|it| json::string(&frame(it, &modules)));
     json::array(out, std::iter::once("\"[root]\"".to_owned()).chain(frames))?;
     out.write_all(b"}\n")?;
-    Ok(Summary { of: "program points", count: order.len() as u64, negative: 0 })
+    Ok(Summary { of: "program points", count: order.len() as u64, ..Summary::default() })
 }
 
 fn head(

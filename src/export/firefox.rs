@@ -98,7 +98,7 @@ pub(in crate::export) fn write(
     }
     List::end(out)?;
     out.write_all(b"}\n")?;
-    Ok(Summary { of: "backtraces", count: ids.len() as u64, negative: 0 })
+    Ok(Summary { of: "backtraces", count: ids.len() as u64, ..Summary::default() })
 }
 
 fn meta(

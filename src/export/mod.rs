@@ -18,6 +18,7 @@ mod comma;
 #[cfg(feature = "parquet")]
 mod parquet;
 pub(crate) mod target;
+pub(crate) mod absent;
 mod tables;
 mod trie;
 mod stacks;
@@ -46,6 +47,8 @@ pub(crate) struct Summary {
     pub count: u64,
     /// Backtraces that were left out, as a format has no negative weights.
     pub negative: u64,
+    /// What is not in it since the recording kept no rows of it, as a sentence.
+    pub absent: Option<String>,
 }
 
 /// Writes one format of backtraces and weights.
@@ -58,7 +61,7 @@ pub(crate) fn export(
     out: &mut dyn Write,
 ) -> Result<Summary, ExportError> {
     let stacks = Stacks::gather(database, request)?;
-    match request.format {
+    let summary = match request.format {
         Format::Folded => folded::write(&stacks, out),
         Format::Svg => svg::write(&stacks, request, &title(database), out),
         Format::Pprof => pprof::write(&stacks, database, request, out),
@@ -69,7 +72,8 @@ pub(crate) fn export(
             "{} holds tables, not backtraces",
             request.format.word()
         ))),
-    }
+    }?;
+    Ok(Summary { absent: absent::of_stacks(&stacks, database, request)?, ..summary })
 }
 
 /// The tables that a request asks for.

@@ -65,7 +65,7 @@ pub(in crate::export) fn write(
         group(&mut writer, &mut buffers, table, rows).map_err(failed)?;
     }
     writer.close().map_err(failed)?;
-    Ok(Summary { of: "rows", count, negative: 0 })
+    Ok(Summary { of: "rows", count, ..Summary::default() })
 }
 
 fn schema(table: &Table) -> Result<Arc<SchemaType>, ParquetError> {

@@ -38,7 +38,7 @@ const TOTALS: [&str; 8] = [
         FROM site_timeline",
 ];
 
-fn record(fold_us: u64, threads: u64, rounds: u64, seed: u64) -> (PathBuf, u64) {
+pub(crate) fn record(fold_us: u64, threads: u64, rounds: u64, seed: u64) -> (PathBuf, u64) {
     let program = build("programs", "folds", TESTING);
     let directory = tempfile::tempdir().unwrap().keep();
     let arguments = [fold_us, threads, rounds, seed].map(|number| number.to_string());
@@ -54,7 +54,7 @@ fn sites(database: &Path) -> Vec<String> {
     sites
 }
 
-fn remove(database: &Path) {
+pub(crate) fn remove(database: &Path) {
     std::fs::remove_dir_all(database.parent().unwrap()).unwrap();
 }
 

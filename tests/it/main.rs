@@ -9,6 +9,7 @@ mod control;
 mod cli_load;
 mod cli_check;
 mod export;
+mod export_folding;
 mod export_json;
 mod export_memory;
 mod export_names;
