@@ -14,6 +14,7 @@ mod check;
 mod diff;
 mod info;
 mod export;
+mod view;
 mod generate;
 pub(crate) mod open;
 pub(crate) mod ask;
@@ -43,6 +44,7 @@ use crate::tui::theme::{Background, Wanted};
 
 pub(crate) use crate::cli::query::{bind_words, catalog, describe, find, list};
 pub(crate) use crate::cli::sql::read_script;
+pub use crate::cli::view::write_view;
 
 /// Runs the command that the arguments name, the program's name first.
 pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
@@ -130,7 +132,10 @@ fn tui(args: &TuiArgs, cancel: &CancelToken) -> Result<(), Failure> {
         ThemeName::Dark => Wanted::Is(Background::Dark),
         ThemeName::Light => Wanted::Is(Background::Light),
     });
-    let options = TuiOptions { compare: other, keys, record_keys, wanted, ..TuiOptions::default() };
+    let exporter: Option<crate::tui::export::Writer> = Some(write_view);
+    let compare = other;
+    let options =
+        TuiOptions { compare, keys, record_keys, wanted, exporter, ..TuiOptions::default() };
     crate::tui::run(&database, &options).map_err(|error| Failure::question(error.to_string()))
 }
 

@@ -12,6 +12,12 @@ use crate::export::error::ExportError;
 use crate::export::names;
 use crate::export::stacks::Stacks;
 
+/// Names as the beginning of a line.
+pub(in crate::export) fn line<'a>(names: impl Iterator<Item = &'a str>, empty: &str) -> String {
+    let line = names.map(names::folded).collect::<Vec<_>>().join(";");
+    if line.is_empty() { empty.to_owned() } else { line }
+}
+
 pub(in crate::export) fn write(
     stacks: &Stacks<'_>,
     out: &mut dyn Write,

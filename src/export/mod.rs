@@ -8,6 +8,7 @@
 //!   something else there.
 //! - What is left out of an export is counted and said.
 
+pub(crate) mod given;
 mod folded;
 mod svg;
 mod pprof;

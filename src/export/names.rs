@@ -42,5 +42,10 @@ pub(crate) fn folded(name: &str) -> String {
 
 /// As [`folded`], without the characters that XML can't hold even when they are escaped.
 pub(crate) fn folded_xml(name: &str) -> String {
-    folded(name).replace(|c| matches!(u32::from(c) & 0xfffe, 0xfffe), "\u{fffd}")
+    xml(&folded(name))
+}
+
+/// Without the characters that XML can't hold even when they are escaped.
+pub(crate) fn xml(text: &str) -> String {
+    text.replace(|c| matches!(u32::from(c) & 0xfffe, 0xfffe), "\u{fffd}")
 }

@@ -32,6 +32,63 @@ struct Node {
     children: Vec<usize>,
 }
 
+/// What a picture says about itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Caption {
+    /// Whose memory it is.
+    pub title: String,
+    /// Which of it.
+    pub about: String,
+    /// What weights count.
+    pub unit: Unit,
+}
+
+/// Functions below those that call them; node 0 is the root.
+#[derive(Debug)]
+pub(in crate::export) struct Tree {
+    names: Vec<String>,
+    by_name: HashMap<String, usize>,
+    nodes: Vec<Node>,
+    edges: HashMap<(usize, usize), usize>,
+}
+
+impl Default for Tree {
+    fn default() -> Self {
+        let (names, by_name, edges) = Default::default();
+        Self { names, by_name, nodes: vec![Node::default()], edges }
+    }
+}
+
+impl Tree {
+    /// The number of a name. Frames that differ in their line only have one.
+    pub(in crate::export) fn name(&mut self, sym: &str) -> usize {
+        let name = names::folded_xml(sym);
+        if let Some(at) = self.by_name.get(&name) {
+            return *at;
+        }
+        self.names.push(name.clone());
+        self.by_name.insert(name, self.names.len() - 1);
+        self.names.len() - 1
+    }
+
+    /// Adds a stack, outermost name first.
+    pub(in crate::export) fn add(&mut self, stack: impl Iterator<Item = usize>, weight: i64) {
+        let nodes = &mut self.nodes;
+        let mut at = 0;
+        nodes[0].total = nodes[0].total.saturating_add(weight);
+        for name in stack {
+            let child = *self.edges.entry((at, name)).or_insert(nodes.len());
+            if child == nodes.len() {
+                nodes.push(Node { name, ..Node::default() });
+                nodes[at].children.push(child);
+            }
+            at = child;
+            nodes[at].total = nodes[at].total.saturating_add(weight);
+        }
+        nodes[at].own = nodes[at].own.saturating_add(weight);
+    }
+}
+
 pub(in crate::export) fn write(
     stacks: &Stacks<'_>,
     request: &Request<'_>,
@@ -39,32 +96,79 @@ pub(in crate::export) fn write(
     out: &mut dyn Write,
 ) -> Result<Summary, ExportError> {
     let mut summary = Summary { of: "backtraces", ..Summary::default() };
-    let (names, nodes) = merge(stacks, &mut summary)?;
-    let total = nodes[0].total;
+    let tree = merge(stacks, &mut summary)?;
     let kind = &stacks.weights.kinds[stacks.chosen()];
-    if total == 0 {
+    if tree.nodes[0].total == 0 {
         return Err(ExportError::Request(format!("there is nothing to draw: no {}", kind.name)));
     }
-    let lines = lines(&names, &nodes, (total as f64 * SHARE_MIN).ceil() as i64);
-    let shown = match kind.unit {
+    let about = about(request, &kind.name);
+    let mut options = options(title, &about, tree.nodes[0].total, kind.unit);
+    if kind.unit != Unit::Bytes {
+        options.count_name = names::folded_xml(kind.name.rsplit(' ').next().unwrap_or("blocks"));
+    }
+    put(&tree, options, out)?;
+    Ok(summary)
+}
+
+/// Draws a tree that was made elsewhere.
+pub(in crate::export) fn draw(
+    tree: &Tree,
+    caption: &Caption,
+    out: &mut dyn Write,
+) -> Result<(), ExportError> {
+    let total = tree.nodes[0].total;
+    if total == 0 {
+        let words = format!("there is nothing to draw: no {}", caption.about);
+        return Err(ExportError::Request(words));
+    }
+    put(tree, options(&caption.title, &caption.about, total, caption.unit), out)
+}
+
+/// Draws lines with two figures each, sorted: the width, and what of it is more than before.
+pub(in crate::export) fn draw_changes(
+    lines: &[String],
+    caption: &Caption,
+    out: &mut dyn Write,
+) -> Result<(), ExportError> {
+    if lines.is_empty() {
+        return Err(ExportError::Request("there is nothing to draw: nothing differs".to_owned()));
+    }
+    let width = |line: &String| line.rsplit(' ').next()?.parse::<i64>().ok();
+    let total = lines.iter().filter_map(width).fold(0_i64, i64::saturating_add);
+    let mut options = options(&caption.title, &caption.about, total, caption.unit);
+    options.min_width = SHARE_MIN * 100.0;
+    from_lines(&mut options, lines.iter().rev().map(String::as_str), out)?;
+    Ok(())
+}
+
+/// Text without what XML can't hold.
+pub(in crate::export) fn plain(text: &str) -> String {
+    names::xml(text)
+}
+
+fn put(tree: &Tree, mut options: Options<'_>, out: &mut dyn Write) -> Result<(), ExportError> {
+    let least = (tree.nodes[0].total as f64 * SHARE_MIN).ceil() as i64;
+    let lines = lines(&tree.names, &tree.nodes, least);
+    from_lines(&mut options, lines.iter().rev().map(String::as_str), out)?;
+    Ok(())
+}
+
+fn options(title: &str, about: &str, total: i64, unit: Unit) -> Options<'static> {
+    let shown = match unit {
         Unit::Bytes => human::bytes(total as f64),
         _ => human::count(total),
     };
     let mut options = Options::default();
     options.title = names::folded_xml(title);
-    options.subtitle = Some(names::folded_xml(&format!("{}: {shown}", about(request, &kind.name))));
-    options.count_name = match kind.unit {
-        Unit::Bytes => "bytes".to_owned(),
-        _ => names::folded_xml(kind.name.rsplit(' ').next().unwrap_or("blocks")),
-    };
+    options.subtitle = Some(names::folded_xml(&format!("{about}: {shown}")));
+    options.count_name = if unit == Unit::Bytes { "bytes" } else { "blocks" }.to_owned();
     options.colors = Palette::Basic(BasicPalette::Mem);
     options.deterministic = true;
     options.min_width = 0.0;
     // Sorted as text, siblings `a` and `a b` would interleave and `a` be drawn in two pieces. The
     // tree's order is right already: this takes lines as they come, last one first.
     options.flame_chart = true;
-    from_lines(&mut options, lines.iter().rev().map(String::as_str), out)?;
-    Ok(summary)
+    options
 }
 
 /// What the picture is about, in words.
@@ -82,26 +186,11 @@ fn about(request: &Request<'_>, measure: &str) -> String {
     }
 }
 
-/// The tree of functions, outermost first; node 0 is its root.
-fn merge(
-    stacks: &Stacks<'_>,
-    summary: &mut Summary,
-) -> Result<(Vec<String>, Vec<Node>), ExportError> {
-    // Frames that differ in their line only have one name.
-    let mut by_name: HashMap<String, usize> = HashMap::new();
-    let name_of: Vec<usize> = stacks
-        .frames
-        .iter()
-        .map(|frame| {
-            let next = by_name.len();
-            *by_name.entry(names::folded_xml(&frame.sym)).or_insert(next)
-        })
-        .collect();
-    let mut names = vec![String::new(); by_name.len()];
-    by_name.into_iter().for_each(|(name, at)| names[at] = name);
+/// The tree of functions, outermost first.
+fn merge(stacks: &Stacks<'_>, summary: &mut Summary) -> Result<Tree, ExportError> {
+    let mut tree = Tree::default();
+    let name_of: Vec<usize> = stacks.frames.iter().map(|frame| tree.name(&frame.sym)).collect();
     let chosen = stacks.chosen();
-    let mut nodes = vec![Node::default()];
-    let mut edges: HashMap<(usize, usize), usize> = HashMap::new();
     stacks.each(|stack| {
         let weight = stack.weights[chosen];
         if weight <= 0 {
@@ -109,22 +198,10 @@ fn merge(
             return Ok(());
         }
         summary.count += 1;
-        let mut at = 0;
-        nodes[0].total = nodes[0].total.saturating_add(weight);
-        for frame in stack.frames.iter().rev() {
-            let name = name_of[*frame];
-            let child = *edges.entry((at, name)).or_insert(nodes.len());
-            if child == nodes.len() {
-                nodes.push(Node { name, ..Node::default() });
-                nodes[at].children.push(child);
-            }
-            at = child;
-            nodes[at].total = nodes[at].total.saturating_add(weight);
-        }
-        nodes[at].own = nodes[at].own.saturating_add(weight);
+        tree.add(stack.frames.iter().rev().map(|frame| name_of[*frame]), weight);
         Ok(())
     })?;
-    Ok((names, nodes))
+    Ok(tree)
 }
 
 /// The tree as folded lines, each node that can be seen once. Siblings stand in the order of their

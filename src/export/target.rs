@@ -21,6 +21,8 @@ use crate::export::error::ExportError;
 pub(crate) enum Replace {
     /// No.
     Never,
+    /// No; and only the user may read the new file.
+    NeverPrivate,
     /// A regular file that is not one of our own, yes.
     Allowed,
 }
@@ -28,7 +30,15 @@ pub(crate) enum Replace {
 /// Tells a recording, whose format is not this folder's business.
 pub(crate) type IsRecording = fn(&Path) -> bool;
 
-const EXISTS: &str = "not overwritten: it exists (--force replaces it)";
+impl Replace {
+    /// What is said where a file is in the way.
+    fn exists(self) -> &'static str {
+        match self {
+            Self::NeverPrivate => "not overwritten: it exists; choose another name",
+            _ => "not overwritten: it exists (--force replaces it)",
+        }
+    }
+}
 
 /// A file under construction.
 #[derive(Debug)]
@@ -73,9 +83,11 @@ impl Target {
         hidden.push(name);
         hidden.push(format!(".{}.exporting", std::process::id()));
         let temporary = path.with_file_name(hidden);
+        let mode = if replace == Replace::NeverPrivate { 0o600 } else { 0o666 };
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
+            .mode(mode)
             .custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW)
             .open(&temporary)
             .map_err(failed)?;
@@ -100,11 +112,11 @@ impl Target {
             return Ok(bytes);
         };
         let failed = |error: io::Error| refused(&self.path, &format!("can't be written: {error}"));
-        if self.replace == Replace::Never {
+        if self.replace != Replace::Allowed {
             match fs::hard_link(temporary, &self.path) {
                 Ok(()) => return Ok(bytes),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    return Err(refused(&self.path, EXISTS));
+                    return Err(refused(&self.path, self.replace.exists()));
                 }
                 // A file system without links: the check below is all there is.
                 Err(_) => {}
@@ -146,7 +158,7 @@ fn check(path: &Path, replace: Replace, is_recording: IsRecording) -> Result<(),
         return Err(refused(path, &format!("not overwritten: it is {what}")));
     }
     match replace {
-        Replace::Never => Err(refused(path, EXISTS)),
+        Replace::Never | Replace::NeverPrivate => Err(refused(path, replace.exists())),
         Replace::Allowed => Ok(()),
     }
 }

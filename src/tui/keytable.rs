@@ -100,6 +100,7 @@ pub enum Action {
     LensCompare,
     Moments,
     CommandLine,
+    Export,
     Normalise,
     OnlyState,
     Source,
@@ -378,6 +379,7 @@ bindings! {
     Editor Help HistoryForward [held_ctrl(KeyCode::Down), alt(KeyCode::Down)] "newer" "the statement after, from the history";
     Editor Footer Format [plain(KeyCode::F(4)), ctrl('l')] "format" "lay the SQL out";
     Editor Footer ExternalEditor [ctrl('o'), plain(KeyCode::F(3))] "$EDITOR" "edit the SQL in $EDITOR";
+    Editor Help Export [ctrl('s')] "export" "write the result to a file: csv, json, md, folded, svg";
     Editor Help Ask [ctrl('t')] "questions" "choose a canned question";
     Editor Help Help [plain(KeyCode::F(1))] "help" "this page";
 
@@ -428,7 +430,8 @@ bindings! {
     Global Help LensSql [k('7'), alt(KeyCode::Char('7'))] "SQL" "ask anything";
     Global Help LensCompare [k('8'), alt(KeyCode::Char('8'))] "compare" "what differs from the other recording, or between two moments";
     Global Help Moments [k('C')] "two moments" "compare two moments of this recording; the time lens's range is offered";
-    Global Help CommandLine [k('!')] "command line" "the command line that prints what is shown";
+    Global Help CommandLine [k('!')] "cmd" "the command line that prints what is shown";
+    Global Help Export [ctrl('s')] "export" "write what is shown to a file: csv, json, md, folded, svg";
     Global Help Palette [k(':'), ctrl('p')] "palette" "everything that can be done, by name";
     Global First Help [k('?'), plain(KeyCode::F(1))] "help" "this page";
     Global First Quit [k('q')] "quit" "quit";

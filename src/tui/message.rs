@@ -17,6 +17,7 @@ use crate::database::page::View;
 use crate::database::query::Params;
 use crate::database::table::{Completeness, Table};
 use crate::tui::bins::Histograms;
+use crate::tui::export::{Export, Writer};
 use crate::tui::flame::difference::{Differences, Wish};
 use crate::tui::flame::shape::{Shape, Shown};
 use crate::tui::flame::sites::SiteFacts;
@@ -166,6 +167,8 @@ pub enum Ask {
     Compare(Sides, Per),
     /// The same as it is to be shown.
     Differences(Arc<Comparison>, Wish),
+    /// What is shown, to be written to a file.
+    Export(Box<Export>, Writer),
     /// The lines of a source file around one.
     Source {
         /// The file as the compiler named it.
@@ -223,6 +226,8 @@ pub enum Reply {
     Compared(Arc<Comparison>),
     /// What differs, as shown.
     Differences(Arc<Differences>),
+    /// Where an export was written, or why it was not.
+    Exported(Result<String, String>),
     /// Source text.
     Source(Source),
 }

@@ -54,6 +54,7 @@ pub mod worker;
 pub mod tree;
 pub mod source;
 pub mod message;
+pub mod export;
 pub mod bins;
 pub mod scope;
 pub mod axis;
@@ -90,6 +91,8 @@ pub struct TuiOptions {
     pub theme: Option<Theme>,
     /// What the background is like; what the user's file says, or the terminal, if it is not given.
     pub wanted: Option<Wanted>,
+    /// What writes exports; without, there are none.
+    pub exporter: Option<export::Writer>,
 }
 
 /// Why the explorer could not begin or go on.
@@ -239,6 +242,7 @@ fn first_state(
     });
     let mut app = App::default();
     app.mouse = options.mouse;
+    app.exporter = options.exporter;
     let name = database.file_name().unwrap_or(database.as_os_str());
     app.facts.name = name.to_string_lossy().into_owned();
     app.path = database.to_string_lossy().into_owned();

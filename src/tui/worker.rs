@@ -201,6 +201,7 @@ pub fn answer(
         Ask::Differences(comparison, wish) => {
             Reply::Differences(Arc::new(Differences::new(comparison, wish)))
         }
+        Ask::Export(export, write) => Reply::Exported(write(database, &export, token)),
         Ask::Source { file, line } => Reply::Source(source::read(&file, line, path)),
     })
 }

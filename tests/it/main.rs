@@ -42,6 +42,7 @@ mod tui_keys;
 mod tui_lenses;
 mod tui_walk;
 mod tui_compare;
+mod tui_export;
 mod screens;
 mod themes;
 mod tui_driver;

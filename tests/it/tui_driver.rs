@@ -154,6 +154,7 @@ fn key(name: &str) -> KeyEvent {
         "F5" => named(KeyCode::F(5)),
         "F6" => named(KeyCode::F(6)),
         "F4" => named(KeyCode::F(4)),
+        "^S" => KeyEvent::new(KeyCode::Char('s'), KeyModifiers::CONTROL),
         "^U" => KeyEvent::new(KeyCode::Char('u'), KeyModifiers::CONTROL),
         _ => named(KeyCode::Char(name.chars().next().unwrap())),
     }

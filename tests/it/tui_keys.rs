@@ -57,6 +57,11 @@ fn the_palette_does_what_a_key_does() {
     let mut driver = Driver::new(&path, (100, 30));
     driver.press(":explain<Enter>");
     assert!(driver.text().contains("steadiness"), "{}", driver.text());
+    // A whole name goes before words that only have it in them.
+    driver.press("q:cmd<Enter>");
+    assert!(driver.text().contains("rheaper sql"), "{}", driver.text());
+    driver.press("q:export<Enter>");
+    assert!(driver.text().contains("export what is shown to a file"), "{}", driver.text());
 }
 
 #[test]

@@ -55,6 +55,8 @@ pub enum Purpose {
     Compared,
     /// The same as it is to be shown.
     Differences,
+    /// An export.
+    Export,
     /// A page of a table, by its number.
     Page(TableId, u64),
     /// The rows of a table.

@@ -7,6 +7,7 @@
 
 use crate::database::canned::Canned;
 use crate::tui::axis::Axis;
+use crate::tui::export::Writer;
 use crate::tui::keymap::Context;
 use crate::tui::message::{Now, Query};
 use crate::tui::scope::{Scope, ScopeHistory};
@@ -192,6 +193,8 @@ pub struct App {
     pub asked: Asked,
     /// Whether we have the mouse.
     pub mouse: Mouse,
+    /// What writes exports.
+    pub exporter: Option<Writer>,
     /// Canned questions.
     pub catalog: Vec<Canned>,
     /// The scope that the suspects were asked for.

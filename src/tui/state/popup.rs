@@ -91,7 +91,10 @@ impl Picker {
             let text = format!("{} {} {}", item.group, item.title, item.help).to_lowercase();
             words.iter().all(|word| text.contains(word))
         };
-        self.items.iter().filter(has_all).collect()
+        let mut found: Vec<&Item> = self.items.iter().filter(has_all).collect();
+        // Whoever types a whole name means it.
+        found.sort_by_key(|item| item.title.to_lowercase() != typed.trim());
+        found
     }
 }
 
@@ -106,6 +109,8 @@ pub enum Purpose {
     Search,
     /// The parameters of a canned question.
     Ask(String),
+    /// The name of a file to export to.
+    Export,
     /// Two moments to compare.
     Moments,
     /// What a comparison is narrowed to.

@@ -16,7 +16,7 @@ use crate::tui::state::table::{Origin, number};
 use crate::tui::state::time::Mark;
 use crate::tui::state::{App, Lens};
 use crate::tui::statements;
-use crate::tui::update::{difference, fit, load, sql};
+use crate::tui::update::{difference, export, fit, load, sql};
 
 /// Takes an answer.
 pub fn answered(app: &mut App, answer: Answer) -> Vec<Effect> {
@@ -74,6 +74,7 @@ fn taken(app: &mut App, purpose: Purpose, reply: Reply) -> Vec<Effect> {
             return difference::shape(app);
         }
         (Purpose::Differences, Reply::Differences(shown)) => app.compare.take(shown),
+        (Purpose::Export, Reply::Exported(outcome)) => export::written(app, outcome),
         (Purpose::Sites, Reply::Sites(sites)) => app.tree.take_sites(sites),
         (Purpose::Histograms, Reply::Histograms(counted)) => return histograms(app, counted),
         (Purpose::Names, Reply::Table(table)) => {
@@ -143,6 +144,7 @@ fn failed(app: &mut App, purpose: Purpose, lane: Lane, error: QueryError) {
         | Purpose::Slices
         | Purpose::Sites
         | Purpose::Names
+        | Purpose::Export
         | Purpose::Rss
         | Purpose::Marks
         | Purpose::Threads

@@ -26,6 +26,7 @@ pub mod histograms;
 pub mod table;
 pub mod compare;
 pub mod command;
+pub mod export;
 pub mod difference;
 pub mod suspects;
 pub mod detail;
@@ -227,6 +228,7 @@ fn global(app: &mut App, action: Action) -> Option<Vec<Effect>> {
             None => difference::ask_moments(app),
         },
         Action::CommandLine => command::show(app),
+        Action::Export => export::ask(app),
         Action::Moments => difference::ask_moments(app),
         Action::Ask => popup::open_questions(app),
         Action::Palette => popup::open_palette(app),

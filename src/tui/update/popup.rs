@@ -8,7 +8,9 @@ use crate::tui::state::list::Step;
 use crate::tui::state::popup::{Choice, Field, Item, Picker, Popup, Prompt, Purpose, Text};
 use crate::tui::state::table::Origin;
 use crate::tui::state::{App, Lens};
-use crate::tui::update::{compare, detail, difference, fit, load, suspects, table, time, tree};
+use crate::tui::update::{
+    compare, detail, difference, export, fit, load, suspects, table, time, tree,
+};
 
 /// Does it, in the topmost pop-up.
 pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
@@ -273,6 +275,7 @@ fn submit(app: &mut App) -> Vec<Effect> {
             Ok(suspects::accept(app, &pattern, &text))
         }
         Purpose::Ask(name) => Ok(submit_question(app, &name)),
+        Purpose::Export => export::submit(app, &text),
         Purpose::Moments => difference::moments(app, &text),
         Purpose::CompareOnly => difference::find(app, &text),
     };
