@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::programs::{RELEASE, Variant, build, lines, load, number, run, run_with, sqlite3};
+use crate::programs::{
+    RELEASE, Variant, build, lines, load, number, run, run_with, scaled, sqlite3,
+};
 
 const TESTING: Variant = Variant {
     name: "testing",
@@ -149,5 +151,72 @@ fn folding_a_busy_program_loses_nothing() {
         }
         let rows = number(&database, "SELECT count(*) FROM allocations");
         assert!(rows < counted[0], "{fold_us}: nothing was folded");
+    }
+}
+
+/// A recording below `bytes` of a program that makes more than fits: each step of folding comes
+/// when it is due, and the file is never a byte longer. Answers how it ended.
+fn check_quota(bytes: u64, threads: u64, rounds: u64) -> String {
+    let program = build("programs", "truth", RELEASE);
+    let directory = tempfile::tempdir().unwrap();
+    let label = format!("{bytes} bytes, {threads} threads, {rounds} rounds");
+    let longest = || {
+        let files = std::fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap());
+        files.map(|file| file.metadata().unwrap().len()).max().unwrap_or(0)
+    };
+    let output = std::thread::scope(|scope| {
+        let running = scope.spawn(|| {
+            let arguments = [threads, rounds].map(|number| number.to_string());
+            let arguments = arguments.each_ref().map(String::as_str);
+            let environment = [("QUOTA_BYTES", &*bytes.to_string())];
+            run_with(&program, &arguments, directory.path(), &environment)
+        });
+        while !running.is_finished() {
+            assert!(longest() <= bytes, "{label}: {} bytes", longest());
+            std::thread::yield_now();
+        }
+        running.join().unwrap()
+    });
+    let length = longest();
+    assert!(length <= bytes, "{label}: {length} bytes");
+    let said = lines(&output);
+    let made: f64 = said[1].split(' ').next().unwrap().parse().unwrap();
+    let database = load(Path::new(&said[0]));
+    let ending = sqlite3(&database, "SELECT value FROM meta WHERE key = 'ending'").remove(0);
+    // Eighths of the quota at which what lives shorter than so many ns is folded.
+    let steps = [(2, 10_000_000), (3, 100_000_000), (4, 1_000_000_000_u64)];
+    let steps = steps.into_iter().chain([(5, 10_000_000_000), (6, 100_000_000_000)]);
+    let sql = "SELECT fold_shorter_ns, written_bytes, reason FROM folding ORDER BY at_after, 1";
+    let told = sqlite3(&database, sql);
+    let mut before = 0;
+    for line in &told {
+        let fields: Vec<&str> = line.split('|').collect();
+        let (limit, written): (u64, u64) = (fields[0].parse().unwrap(), fields[1].parse().unwrap());
+        let due = steps.clone().find(|step| step.1 == limit).unwrap_or_else(|| panic!("{line}"));
+        assert!(limit > before && fields[2] == "quota", "{label}: {told:?}");
+        assert!((bytes / 8 * due.0..=bytes).contains(&written), "{label}: {told:?}");
+        before = limit;
+    }
+    let sum = number(&database, "SELECT sum(allocations) FROM sites");
+    let rows = number(&database, "SELECT count(*) FROM allocations");
+    println!("{label}: {ending}, {length} bytes, {sum} of {made}, {rows} rows, {told:?}");
+    assert!(rows <= sum && sum <= made, "{label}: {rows} rows, {sum} of {made}");
+    match &*ending {
+        "sealed" => {
+            let dropped = "SELECT coalesce(sum(count), 0) FROM losses WHERE name LIKE 'dropped%'";
+            assert_eq!(sum + number(&database, dropped), made, "{label}");
+        }
+        // In one pass much may be written: steps may be left out, but not all of them.
+        "quota" => assert!(!told.is_empty(), "{label}: nothing was folded before the end"),
+        _ => panic!("{label}: {ending}"),
+    }
+    ending
+}
+
+#[test]
+fn a_quota_is_never_exceeded_by_a_byte() {
+    assert_eq!(check_quota(1 << 20, 2, 200), "sealed");
+    for bytes in [1 << 20, (1 << 20) + 4_097, 2 << 20, 4 << 20] {
+        check_quota(bytes, 8, scaled(20_000).min(200_000));
     }
 }

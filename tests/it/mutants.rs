@@ -106,7 +106,7 @@ fn mutated(seeds: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
 #[test]
 fn changed_blocks_and_recordings_give_an_answer() {
     check(Door::Blocks, scaled(20_000));
-    check(Door::Recording, scaled(500));
+    check(Door::Recording, scaled(1_000));
 }
 
 #[test]

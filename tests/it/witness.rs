@@ -54,16 +54,23 @@ pub(crate) struct Witness {
     oracle: PathBuf,
     /// Where it records to.
     pub(crate) into: PathBuf,
+    /// What lives shorter is folded.
+    fold_us: Option<u64>,
 }
 
 impl Witness {
     pub(crate) fn new() -> Self {
+        Self::folding(None)
+    }
+
+    /// One that folds what lives shorter than so many microseconds.
+    pub(crate) fn folding(fold_us: Option<u64>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (oracle, into) = (directory.path().join("oracle"), directory.path().join("into"));
         fs::create_dir(&into).unwrap();
         let file = fs::File::create(&oracle).unwrap();
         file.set_len((PAGE + THREADS * LOG_BYTES) as u64).unwrap();
-        Self { directory, oracle, into }
+        Self { directory, oracle, into, fold_us }
     }
 
     pub(crate) fn directory(&self) -> &Path {
@@ -82,6 +89,7 @@ impl Witness {
         let mut command = Command::new(words.next().unwrap());
         command.args(words).args(arguments.map(|number| number.to_string()));
         command.env("RECORD_INTO", &self.into).env("ORACLE", &self.oracle);
+        command.envs(self.fold_us.map(|us| ("FOLD_US", us.to_string())));
         command.current_dir(self.directory.path());
         command
     }
@@ -133,6 +141,22 @@ impl Witness {
         let _ = fs::remove_file(&database);
         let summary = load(recording, &database, &LoadOptions::default(), &mut ()).unwrap();
         let connection = Connection::open(&database).unwrap();
+        let (mut recorded, happened) = self.compare_rows(&connection, expected);
+        if self.fold_us.is_some() {
+            recorded = sums(&connection);
+            assert!(recorded <= happened + THREADS, "{recorded} in sums, {happened} happened");
+            if expected == Expected::All {
+                assert_eq!(recorded, happened);
+            }
+        }
+        let mut query = connection.prepare("SELECT name, count FROM losses").unwrap();
+        let losses = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        let losses = losses.map(Result::unwrap).collect();
+        Compared { recorded, happened, summary, losses }
+    }
+    /// How many allocations and frees are rows, and how many happened; all rows are true, and
+    /// where none are folded they are the first that happened.
+    fn compare_rows(&self, connection: &Connection, expected: Expected) -> (usize, usize) {
         let (mut recorded, mut happened) = (0, 0);
         for (thread, log) in self.logs().iter().enumerate().filter(|(_, log)| !log.is_empty()) {
             let allocated = log.iter().copied().filter(|entry| entry.1 > 0);
@@ -147,32 +171,48 @@ impl Witness {
                     freed.collect::<Vec<_>>(),
                 ),
             ] {
-                let found = rows(&connection, sql, thread);
+                let found = rows(connection, sql, thread);
                 // One event may be recorded that was not logged yet, since it is logged after it.
-                let known = found.len().min(truth.len());
                 assert!(found.len() <= truth.len() + 1, "{sql} {thread}");
-                if expected == Expected::All {
-                    assert_eq!(found.len(), truth.len(), "{sql} {thread}");
-                }
-                let mut wanted = truth[..known].to_vec();
-                wanted.sort_unstable();
-                let mut beyond = found.clone();
-                for entry in &wanted {
-                    match beyond.binary_search(entry) {
-                        Ok(at) => drop(beyond.remove(at)),
-                        Err(_) => panic!("{sql} {thread}: {entry:x?} of {known} is missing"),
+                let beyond = if self.fold_us.is_some() {
+                    missing(&found, &truth)
+                } else {
+                    let known = found.len().min(truth.len());
+                    let lost = missing(&truth[..known], &found);
+                    assert!(lost.is_empty(), "{sql} {thread}: {lost:x?} of {known} are missing");
+                    if expected == Expected::All {
+                        assert_eq!(found.len(), truth.len(), "{sql} {thread}");
                     }
-                }
+                    missing(&found, &truth[..known])
+                };
                 assert!(beyond.len() <= 1, "{sql} {thread}: {beyond:x?} never happened");
                 recorded += found.len();
                 happened += truth.len();
             }
         }
-        let mut query = connection.prepare("SELECT name, count FROM losses").unwrap();
-        let losses = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
-        let losses = losses.map(Result::unwrap).collect();
-        Compared { recorded, happened, summary, losses }
+        (recorded, happened)
     }
+}
+
+/// What the first list has and the second has not, or not as often.
+fn missing(wanted: &[(u64, u64)], all: &[(u64, u64)]) -> Vec<(u64, u64)> {
+    let mut left: BTreeMap<(u64, u64), usize> = BTreeMap::new();
+    all.iter().for_each(|entry| *left.entry(*entry).or_default() += 1);
+    let mut is_gone = |entry: &&(u64, u64)| match left.get_mut(entry) {
+        Some(count) if *count > 0 => {
+            *count -= 1;
+            false
+        }
+        _ => true,
+    };
+    wanted.iter().filter(|entry| is_gone(entry)).copied().collect()
+}
+
+/// Allocations and frees of logged sizes, whether they have rows or are folded.
+fn sums(connection: &Connection) -> usize {
+    let sql =
+        "SELECT coalesce(sum(2 * allocations - live_blocks), 0) FROM sizes WHERE size >= 20000";
+    connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap() as usize
 }
 
 fn word(bytes: &[u8], at: usize) -> u64 {

@@ -13,13 +13,14 @@ pub fn record(depth: usize) -> PathBuf {
 }
 
 /// Starts recording into the directory that the test names in `RECORD_INTO`, with `depth` frames
-/// at most. `FOLD_US` and `QUOTA_BYTES` ask for more.
+/// at most, or `DEPTH` of them. `FOLD_US` and `QUOTA_BYTES` ask for more.
 pub fn record_quietly(depth: usize) -> PathBuf {
     try_record(depth).expect("recording starts")
 }
 
 /// The same, where the test may have seen to it that it fails.
 pub fn try_record(depth: usize) -> Result<PathBuf, rheaper::Error> {
+    let depth = wish("DEPTH").map_or(depth, |depth| depth as usize);
     let mut options = rheaper::Options::new(config(depth));
     if let Some(fold_us) = wish("FOLD_US") {
         options = options.fold_shorter_than(Duration::from_micros(fold_us));

@@ -202,17 +202,28 @@ unsafe extern "C" fn key_ended(value: *mut c_void) {
     marked(7);
 }
 
-/// Destructors of both kinds allocate and free, in threads older and younger than the recording.
-fn destructors(count: u64) {
+fn key() -> libc::pthread_key_t {
     let mut key = 0;
     // SAFETY: a key with a destructor of the right type.
     assert_eq!(unsafe { libc::pthread_key_create(&raw mut key, Some(key_ended)) }, 0);
+    key
+}
+
+/// Leaves a block to the destructor of a key.
+fn leave_to(key: libc::pthread_key_t) {
+    let block = Box::into_raw(black_box(Box::new([7_u8; 777])));
+    MADE.fetch_add(1, SeqCst);
+    // SAFETY: the key's destructor takes the box.
+    unsafe { libc::pthread_setspecific(key, block.cast()) };
+}
+
+/// Destructors of both kinds allocate and free, in threads older and younger than the recording;
+/// the last ones run behind the recorder's own, whose key is older.
+fn destructors(count: u64) {
+    let key = key();
     let live = move || {
         LATE.with_borrow_mut(|late| late.0.push(1));
-        let block = Box::into_raw(black_box(Box::new([7_u8; 777])));
-        MADE.fetch_add(1, SeqCst);
-        // SAFETY: the key's destructor takes the box.
-        unsafe { libc::pthread_setspecific(key, block.cast()) };
+        leave_to(key);
     };
     let barrier = Arc::new(Barrier::new(2));
     let waiting = Arc::clone(&barrier);
@@ -225,6 +236,10 @@ fn destructors(count: u64) {
     older.join().expect("it ends");
     for _ in 0..count {
         std::thread::spawn(live).join().expect("it ends");
+    }
+    let younger = self::key();
+    for _ in 0..count {
+        std::thread::spawn(move || leave_to(younger)).join().expect("it ends");
     }
     rheaper::disable_tracking();
     println!("{}\n{}", path.display(), made());
