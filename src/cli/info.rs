@@ -13,7 +13,7 @@ use crate::loader::{self, Ending, Info};
 
 /// `rheaper info`
 pub(crate) fn info(args: &InfoArgs) -> Result<(), Failure> {
-    load::refuse_foreign(&args.recording)?;
+    load::refuse_others(&args.recording)?;
     let info = loader::info(&args.recording)?;
     let mut out = BufWriter::new(io::stdout().lock());
     write(&info, &mut out)?;

@@ -15,7 +15,7 @@ use crate::loader::{self, LoadOptions, Summary};
 
 /// `rheaper load`
 pub(crate) fn load(args: LoadArgs, cancel: &CancelToken) -> Result<(), Failure> {
-    refuse_foreign(&args.recording)?;
+    refuse_others(&args.recording)?;
     let output = args.output.unwrap_or_else(|| beside(&args.recording));
     let options = LoadOptions { symbols: args.symbols, force: args.force };
     let summary =
@@ -63,6 +63,18 @@ pub(crate) fn is_recording(file: &Path) -> bool {
     let mut magic = vec![0; crate::recording::MAGIC.len()];
     let read = fs::File::open(file).and_then(|mut file| file.read_exact(&mut magic));
     read.is_ok() && magic == crate::recording::MAGIC
+}
+
+/// Says what to do with what is no recording of ours, where that is known: a database, or what
+/// only `rheaper import` reads.
+pub(crate) fn refuse_others(file: &Path) -> Result<(), Failure> {
+    if !is_recording(file) && Database::open(file).is_ok() {
+        let file = file.display();
+        return Err(Failure::file(format!(
+            "{file}: a database, not a recording; next: rheaper tui {file}"
+        )));
+    }
+    refuse_foreign(file)
 }
 
 /// Says what to do with another profiler's recording, which only `rheaper import` reads.

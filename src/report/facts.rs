@@ -1,7 +1,7 @@
 //! Reads the figures of the page.
 
 use crate::database::{
-    CancelToken, Database, Limits, Params, QueryError, QueryErrorKind, Table, Value,
+    CancelToken, Database, Limits, Params, QueryError, QueryErrorKind, Table, Value, human,
 };
 use crate::report::{Growth, Loss, Memory, Report, Suspect, Temporary};
 
@@ -68,6 +68,7 @@ fn totals(reader: &Reader<'_>, report: &mut Report) -> Result<(), QueryError> {
         row[1].as_str().filter(|_| is_gap).map(str::to_owned)
     };
     report.not_recorded = meta.rows.iter().filter_map(sentence).collect();
+    report.not_recorded.extend(folded(reader, number("folded_blocks"))?);
     let sums = reader.rows(
         "SELECT sum(allocations) AS allocations, sum(allocated_bytes) AS bytes, sum(frees) AS frees, \
          max(peak_bytes) AS peak FROM timeline",
@@ -91,6 +92,21 @@ fn totals(reader: &Reader<'_>, report: &mut Report) -> Result<(), QueryError> {
     report.threads = counts.get(0, "threads").and_then(Value::as_i64);
     report.sites = int(&counts, 0, "sites");
     Ok(())
+}
+
+/// What folded blocks are missing in: the curve is made of those that have rows.
+fn folded(reader: &Reader<'_>, blocks: i64) -> Result<Option<String>, QueryError> {
+    if blocks == 0 {
+        return Ok(None);
+    }
+    let longest = "SELECT max(fold_shorter_ns) AS ns FROM folding";
+    let longest = int(&reader.rows(longest, &Params::none())?, 0, "ns");
+    Ok(Some(format!(
+        "{} blocks one by one: they lived shorter than {} and were folded; they are in all sums, \
+         and neither in the live curve nor in the peak",
+        human::count(blocks),
+        human::duration(longest as f64),
+    )))
 }
 
 /// The least-squares line through the second half of the curve.

@@ -57,17 +57,20 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 pub(super) fn summary(report: &Report) -> Vec<(&'static str, String)> {
     let bytes = |bytes: i64| human::bytes(bytes as f64);
     let time = |ns: i64| human::duration(ns as f64);
-    let threads = report.threads.map(|threads| format!(" and {} threads", human::count(threads)));
+    let counted = |count: i64, one: &str| {
+        format!("{} {one}{}", human::count(count), if count == 1 { "" } else { "s" })
+    };
+    let threads = report.threads.map(|threads| format!(" and {}", counted(threads, "thread")));
     let threads = threads.unwrap_or_default();
     let mut lines = vec![
         ("duration", time(report.duration_ns)),
         (
             "allocated",
             format!(
-                "{} in {} blocks from {} sites{threads}; {} freed",
+                "{} in {} from {}{threads}; {} freed",
                 bytes(report.allocated_bytes),
-                human::count(report.allocations),
-                human::count(report.sites),
+                counted(report.allocations, "block"),
+                counted(report.sites, "site"),
                 human::count(report.frees),
             ),
         ),

@@ -6,6 +6,41 @@ use std::path::Path;
 use crate::fold::{record, remove};
 use crate::programs::{number, rheaper};
 
+/// Exports, and where each says that folded blocks are missing.
+const SAID: &[(&[&str], Option<&str>)] = &[
+    (&["-f", "folded"], None),
+    (&["-f", "folded", "-m", "allocated"], None),
+    (&["-f", "svg", "-m", "peak"], Some("in the peak")),
+    (&["-f", "speedscope"], Some("in the peak")),
+    (&["-f", "firefox"], Some("in the peak")),
+    (&["-f", "pprof"], Some("in the peak")),
+    (&["-f", "pprof", "--from", "1ms"], Some("counted here")),
+    (&["-f", "dhat"], Some("in the peak")),
+    (&["-f", "folded", "-m", "allocated", "--from", "1ms"], Some("counted here")),
+    (&["-f", "folded", "--to", "1s"], Some("counted here")),
+    (&["-f", "folded", "-m", "leaked", "--to", "1s"], None),
+    (&["-f", "folded", "--from", "1ms"], None),
+    (
+        &["-f", "folded", "-m", "allocated", "--sql", "SELECT * FROM allocations"],
+        Some("counted here"),
+    ),
+    (&["-f", "folded", "--sql", "SELECT bt FROM sites"], None),
+    (&["-f", "folded", "--sql", "SELECT bt, frees FROM sites", "--weight", "frees"], None),
+    (
+        &["-f", "folded", "--sql", "SELECT bt, size AS w FROM allocations", "--weight", "w"],
+        Some("counted here"),
+    ),
+    (&["-f", "csv", "--table", "sites"], None),
+    (&["-f", "csv", "--table", "allocations"], Some("among the rows")),
+    (&["-f", "csv", "--sql", "SELECT count(*) FROM allocations"], Some("among the rows")),
+    (
+        &["-f", "csv", "--sql", "WITH a AS (SELECT * FROM allocations) SELECT * FROM a AS b;"],
+        Some("among the rows"),
+    ),
+    (&["-f", "csv", "--sql", "SELECT 'allocations' FROM sites"], None),
+    (&["-f", "csv", "--sql", "EXPLAIN SELECT * FROM allocations"], None),
+];
+
 /// What an export of the database wrote to stdout and said on stderr.
 fn export(database: &Path, args: &[&str]) -> (String, String) {
     let name = database.file_name().unwrap().to_str().unwrap();
@@ -45,37 +80,7 @@ fn sums_are_whole_and_what_has_no_rows_is_said() {
     let made: f64 = points.iter().map(|point| point["tbk"].as_f64().unwrap()).sum();
     assert_eq!(made, meta("allocations"));
 
-    let all = "SELECT * FROM allocations";
-    for (args, place) in [
-        (&["-f", "folded"][..], None),
-        (&["-f", "folded", "-m", "allocated"], None),
-        (&["-f", "svg", "-m", "peak"], Some("in the peak")),
-        (&["-f", "speedscope"], Some("in the peak")),
-        (&["-f", "firefox"], Some("in the peak")),
-        (&["-f", "pprof"], Some("in the peak")),
-        (&["-f", "pprof", "--from", "1ms"], Some("counted here")),
-        (&["-f", "dhat"], Some("in the peak")),
-        (&["-f", "folded", "-m", "allocated", "--from", "1ms"], Some("counted here")),
-        (&["-f", "folded", "--to", "1s"], Some("counted here")),
-        (&["-f", "folded", "-m", "leaked", "--to", "1s"], None),
-        (&["-f", "folded", "--from", "1ms"], None),
-        (&["-f", "folded", "-m", "allocated", "--sql", all], Some("counted here")),
-        (&["-f", "folded", "--sql", "SELECT bt FROM sites"], None),
-        (&["-f", "folded", "--sql", "SELECT bt, frees FROM sites", "--weight", "frees"], None),
-        (
-            &["-f", "folded", "--sql", "SELECT bt, size AS w FROM allocations", "--weight", "w"],
-            Some("counted here"),
-        ),
-        (&["-f", "csv", "--table", "sites"], None),
-        (&["-f", "csv", "--table", "allocations"], Some("among the rows")),
-        (&["-f", "csv", "--sql", "SELECT count(*) FROM allocations"], Some("among the rows")),
-        (
-            &["-f", "csv", "--sql", "WITH a AS (SELECT * FROM allocations) SELECT * FROM a AS b;"],
-            Some("among the rows"),
-        ),
-        (&["-f", "csv", "--sql", "SELECT 'allocations' FROM sites"], None),
-        (&["-f", "csv", "--sql", "EXPLAIN SELECT * FROM allocations"], None),
-    ] {
+    for (args, place) in SAID {
         let (_, said) = export(&database, args);
         let Some(place) = place else {
             assert_eq!(said, "", "{args:?}");
@@ -88,6 +93,9 @@ fn sums_are_whole_and_what_has_no_rows_is_said() {
         let counted = said[begins.len()..].split(' ').next().unwrap().replace(',', "");
         assert_eq!(counted, gone.to_string(), "{args:?}: {said}");
     }
+    let report = rheaper(&["report", database.to_str().unwrap()], database.parent().unwrap());
+    let report = String::from_utf8(report.stdout).unwrap();
+    assert!(report.contains("blocks one by one: they lived shorter than 20.0 ms"), "{report}");
     remove(&database);
 
     let (whole, _) = record(0, 2, 60, 4);

@@ -308,3 +308,14 @@ fn every_command_sends_a_foreign_recording_to_import() {
         assert!(ran.err.contains(says), "{args:?}: {}", ran.err);
     }
 }
+
+#[test]
+fn a_database_is_not_loaded_and_the_next_step_is_said() {
+    let place = Place::new(1);
+    for args in [&["load", "heap.db"][..], &["info", "heap.db"], &["heap.db", "new.db"]] {
+        let ran = place.run(args);
+        assert_eq!((ran.code, ran.out.as_str()), (3, ""), "{args:?}: {}", ran.err);
+        let says = "error: heap.db: a database, not a recording; next: rheaper tui heap.db\n";
+        assert_eq!(ran.err, says, "{args:?}");
+    }
+}
