@@ -58,8 +58,8 @@ pub(crate) fn svg(
     Ok(Summary { of: "stacks", count, ..Summary::default() })
 }
 
-/// A picture of growth and shrinkage: as wide as both together, in red where there is more
-/// growth, in blue where there is less.
+/// A picture of growth and shrinkage: as wide as both together; the functions that allocate are
+/// red where there is more, blue where there is less, as usual in difference flamegraphs.
 ///
 /// # Errors
 /// If nothing differs, or the writer fails.

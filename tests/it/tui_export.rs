@@ -164,7 +164,10 @@ fn a_comparison_is_written_as_it_is_narrowed() {
         assert_eq!(export(&mut driver, &file(end)), printed, "as rheaper diff prints it");
     }
     let svg = export(&mut driver, &file("svg"));
-    assert!(svg.contains("Cache::insert") && svg.contains("change of live bytes"), "{svg}");
+    assert!(
+        svg.contains("Cache::insert") && svg.contains("growth and shrinkage of live bytes"),
+        "{svg}"
+    );
 
     driver.press("/index<Enter>");
     let narrowed = export(&mut driver, &file("csv"));

@@ -130,6 +130,7 @@ fn walk(seed: u64, steps: u64) {
     let themes = [
         Theme { colors: Colors::Indexed, glyphs: Glyphs::Unicode, background: Background::Dark },
         Theme { colors: Colors::Off, glyphs: Glyphs::Ascii, background: Background::Dark },
+        Theme { colors: Colors::True, glyphs: Glyphs::Unicode, background: Background::Light },
     ];
     for step in 0..steps {
         let message = message(&mut random, &driver.app, step);
@@ -139,7 +140,7 @@ fn walk(seed: u64, steps: u64) {
         }
         check(&driver.app);
         if step % 16 == 0 {
-            driver.draw(themes[(step / 16 % 2) as usize]);
+            driver.draw(themes[(step / 16 % 3) as usize]);
         }
         driver.outside.clear();
         if driver.pending.len() > 50 {

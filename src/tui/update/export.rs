@@ -75,7 +75,10 @@ fn content(app: &App, format: Format) -> Result<(String, What), String> {
             let shown = app.compare.shown.as_ref().ok_or("nothing is compared yet")?;
             let measure = app.compare.wish.measure;
             let changes = What::Changes(shown.comparison.clone(), shown.rows.clone(), measure);
-            Ok((format!("change of {}{}", measure.title(), app.compare.per.words()), changes))
+            Ok((
+                format!("growth and shrinkage of {}{}", measure.title(), app.compare.per.words()),
+                changes,
+            ))
         }
         Lens::Flame | Lens::Tree if format.is_of_stacks() => {
             let shown = app.flame.shown.clone().ok_or("the tree is still being read")?;
