@@ -69,7 +69,7 @@ impl Decoder {
     ///
     /// # Errors
     /// As [`Decoder::next`].
-    #[inline]
+    #[inline(always)]
     pub fn step(&mut self, bytes: &mut &[u8]) -> Result<Option<Event>, FormatError> {
         let Some(&first) = bytes.first() else {
             return Ok(None);

@@ -30,13 +30,12 @@ mod pending;
 
 use crate::collector::fold::output::Output;
 use crate::collector::fold::pending::{Held, Kind, Pending, Slot};
-use crate::collector::fold::streams::Streams;
+use crate::collector::fold::streams::{By, Streams};
 use crate::collector::fold::sums::{End, Sums};
 use crate::collector::region::Shared;
 use crate::collector::signal;
 use crate::recording::{
-    BlockKind, ByteWriter, Event, EventsHead, FoldedHead, PAYLOAD_BYTES_MAX, ScopeId, ThreadId,
-    Ticks,
+    BlockKind, ByteWriter, Event, EventsHead, FoldedHead, PAYLOAD_BYTES_MAX, ThreadId, Ticks,
 };
 
 /// A payload of sums is at most this long.
@@ -220,54 +219,83 @@ impl Fold {
         watermark: Ticks,
         target: &mut dyn Target,
     ) -> bool {
+        // A copy, so that the decoder's answer stays in registers.
+        let mut event = source.next;
         loop {
-            if source.next.at().0 > bound {
-                if source.next.at().0 <= watermark.0 {
+            if event.at().0 > bound {
+                if event.at() <= watermark {
+                    source.next = event;
                     return false;
                 }
                 if let Some(stream) = self.streams.get(source.index) {
-                    stream.give_back(source.next);
+                    stream.give_back(event);
                     source.shared.release_until(stream.at);
                 }
                 return true;
             }
-            self.take(source.index, &source.next, target);
             let Some(stream) = self.streams.get(source.index) else { return true };
-            match stream.next(source.shared, source.end, &mut self.undecoded) {
-                Some(next) => {
-                    source.next = next;
-                    if stream.at.wrapping_sub(source.released) >= RELEASE_EVERY {
-                        source.released = stream.at;
+            let by = stream.by(source.index, &event);
+            let Some(next) = stream.next(source.shared, source.end, &mut self.undecoded) else {
+                source.shared.release_until(stream.at);
+                self.take(&by, &event, target);
+                return true;
+            };
+            if stream.at.wrapping_sub(source.released) >= RELEASE_EVERY {
+                source.released = stream.at;
+                source.shared.release_until(stream.at);
+                signal::announce_room();
+            }
+            let is_same_thread = stream.thread == by.thread;
+            if is_same_thread && next.at().0 <= bound && self.is_folded_at_once(&by, &event, &next)
+            {
+                // Both are done with.
+                let Some(stream) = self.streams.get(source.index) else { return true };
+                match stream.next(source.shared, source.end, &mut self.undecoded) {
+                    Some(after) => event = after,
+                    None => {
                         source.shared.release_until(stream.at);
-                        signal::announce_room();
+                        return true;
                     }
                 }
-                None => {
-                    source.shared.release_until(stream.at);
-                    return true;
-                }
+                continue;
             }
+            self.take(&by, &event, target);
+            event = next;
         }
     }
 
-    #[inline]
-    fn take(&mut self, index: usize, event: &Event, target: &mut dyn Target) {
+    /// Folds a block that its thread frees before it does anything else: no event has to be held,
+    /// and no address to be known.
+    #[inline(always)]
+    fn is_folded_at_once(&mut self, by: &By, event: &Event, next: &Event) -> bool {
+        let (
+            Event::Alloc { at, address, size, node, align_log2, zeroed: false },
+            Event::Free { at: end, address: freed },
+        ) = (*event, *next)
+        else {
+            return false;
+        };
+        let life = end.0.wrapping_sub(at.0);
+        if address != freed
+            || life >= self.limit
+            || self.sums.is_crowded()
+            || self.pending.find(address.0).is_some()
+        {
+            return false;
+        }
+        let held = by.held(Kind::Alloc, at, address.0);
+        let held = Held { size: size.0, node: node.0, align_log2, ..held };
+        self.sums.add(&held, End { at: end.0, thread: by.thread.0, made: by.made });
+        true
+    }
+
+    fn take(&mut self, by: &By, event: &Event, target: &mut dyn Target) {
         if self.sums.is_crowded() {
             self.write_sums(event.at(), target);
         }
         if !self.pending.has_room() {
             self.make_room(target);
         }
-        let Some(stream) = self.streams.get(index) else { return };
-        if matches!(event, Event::Alloc { .. } | Event::Realloc { .. }) {
-            stream.made = stream.made.wrapping_add(1);
-        }
-        let by = By {
-            index: index as u32,
-            thread: stream.thread,
-            scope: stream.scope,
-            made: stream.made,
-        };
         match *event {
             Event::Alloc { at, address, size, node, align_log2, zeroed } => {
                 let kind = if zeroed { Kind::Zeroed } else { Kind::Alloc };
@@ -275,11 +303,11 @@ impl Fold {
                 self.began(Held { size: size.0, node: node.0, align_log2, ..held });
             }
             Event::Free { at, address } => {
-                self.ended(&by, Kind::Free, at, address.0);
+                self.ended(by, Kind::Free, at, address.0);
             }
             Event::Realloc { began, at, old, new, size, node, align_log2 } => {
                 // The block that it makes is not made yet when the old one ends.
-                let before = By { made: by.made.wrapping_sub(1), ..by };
+                let before = By { made: by.made.wrapping_sub(1), ..*by };
                 let linked = self.ended(&before, Kind::Regrown, began, old.0) == Old::Written;
                 let held = by.held(Kind::Realloc, at, new.0);
                 let moved = old != new;
@@ -382,28 +410,6 @@ impl Fold {
             let bytes = SUMS_PAYLOAD_BYTES.saturating_add(FoldedHead::BYTES);
             target.payload(BlockKind::Folded, bytes, write);
         });
-    }
-}
-
-/// Who does something.
-#[derive(Clone, Copy)]
-struct By {
-    index: u32,
-    thread: ThreadId,
-    scope: ScopeId,
-    made: u32,
-}
-
-impl By {
-    #[inline]
-    fn held(&self, kind: Kind, at: Ticks, address: u64) -> Held {
-        Held {
-            stream: self.index,
-            thread: self.thread.0,
-            scope: self.scope.0,
-            made: self.made,
-            ..Held::new(kind, at.0, address)
-        }
     }
 }
 

@@ -14,7 +14,11 @@ pub(in crate::collector) const HELD_MAX: usize = 1 << 18;
 
 /// Twice the events, so that a search is short.
 const PLACES: usize = HELD_MAX * 2;
-const PLACE_BITS: u32 = PLACES.trailing_zeros();
+
+/// Blocks begin at multiples of 16 bytes.
+const GRAIN_SHIFT: u32 = 4;
+/// What all places cover at that grain.
+const REGION_SHIFT: u32 = GRAIN_SHIFT + PLACES.trailing_zeros();
 
 /// No event.
 const NOBODY: u32 = 0;
@@ -287,11 +291,15 @@ impl Pending {
     }
 }
 
+/// What of an address is kept in a place. Neighbours in the heap are neighbours here, so that what is
+/// hot there is hot here: with a scattering hash the cache misses were nine tenths of folding. Each
+/// region of the heap begins at a place of its own, for allocators align theirs.
+#[inline]
 fn tag_of(address: u64) -> u32 {
-    // Fibonacci hashing; the low bits of an address are always zero. A tag of 0 is as good.
-    ((address >> 3).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
+    let region = (address >> REGION_SHIFT).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    ((address >> GRAIN_SHIFT) as u32).wrapping_add(region as u32)
 }
 
 fn home_of(tag: u32) -> usize {
-    (tag >> (32 - PLACE_BITS)) as usize
+    tag as usize & (PLACES - 1)
 }

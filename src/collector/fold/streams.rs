@@ -6,10 +6,11 @@
 
 use std::ptr::NonNull;
 
+use crate::collector::fold::pending::{Held, Kind};
 use crate::collector::pages::Pages;
 use crate::collector::region::Shared;
 use crate::collector::sys;
-use crate::recording::{Decoder, Event, ScopeId, ThreadId};
+use crate::recording::{Decoder, Event, ScopeId, ThreadId, Ticks};
 
 /// One stream.
 pub(in crate::collector) struct Stream {
@@ -43,7 +44,7 @@ impl Stream {
     }
 
     /// The next event before the position `end`.
-    #[inline]
+    #[inline(always)]
     pub(in crate::collector) fn next(
         &mut self,
         shared: &Shared,
@@ -72,6 +73,15 @@ impl Stream {
         None
     }
 
+    /// Who does what this stream handed out last. Asked once an event.
+    #[inline(always)]
+    pub(in crate::collector) fn by(&mut self, index: usize, event: &Event) -> By {
+        if matches!(event, Event::Alloc { .. } | Event::Realloc { .. }) {
+            self.made = self.made.wrapping_add(1);
+        }
+        By { index: index as u32, thread: self.thread, scope: self.scope, made: self.made }
+    }
+
     /// Gives an event back, to be handed out next time.
     pub(in crate::collector) fn give_back(&mut self, event: Event) {
         self.ahead = Some(event);
@@ -82,6 +92,29 @@ impl Stream {
         if thread != self.thread {
             self.thread = thread;
             self.made = 0;
+        }
+    }
+}
+
+/// Who does something.
+#[derive(Clone, Copy)]
+pub(in crate::collector) struct By {
+    pub(in crate::collector) index: u32,
+    pub(in crate::collector) thread: ThreadId,
+    pub(in crate::collector) scope: ScopeId,
+    /// Blocks that the thread has made by then.
+    pub(in crate::collector) made: u32,
+}
+
+impl By {
+    #[inline(always)]
+    pub(in crate::collector) fn held(&self, kind: Kind, at: Ticks, address: u64) -> Held {
+        Held {
+            stream: self.index,
+            thread: self.thread.0,
+            scope: self.scope.0,
+            made: self.made,
+            ..Held::new(kind, at.0, address)
         }
     }
 }
