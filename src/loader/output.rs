@@ -137,7 +137,7 @@ impl Output {
         // decide what memory a load needs.
         connection.execute_batch(&format!(
             "PRAGMA page_size = {PAGE_BYTES}; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;
-             PRAGMA locking_mode = EXCLUSIVE; PRAGMA cache_size = -32768;
+             PRAGMA locking_mode = EXCLUSIVE; PRAGMA cache_size = -8192;
              PRAGMA temp_store = FILE;"
         ))?;
         Ok(connection)
