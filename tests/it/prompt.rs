@@ -192,7 +192,7 @@ fn dot_commands_do_what_hands_expect() {
 fn tab_completes_and_colours_are_shown() {
     let place = Place::new(5);
     let mut terminal = Terminal::open(&place, &[]);
-    terminal.line("SELECT count(*) AS n FROM alloca\t;");
+    terminal.line("SELECT count(*) AS n FROM allocations\t;");
     terminal.wait_for("FROM allocations;");
     terminal.wait_for("1 row in");
     terminal.line("SELECT s.live_by\u{1}\u{5} FROM sites s WHERE 0;\u{1}\u{1b}[C\u{1b}[C\u{1b}[C\u{1b}[C\u{1b}[C\u{1b}[C\u{1b}[C\u{1b}[C\u{1b}[C\u{1b}[C\u{1b}[C\u{1b}[C\u{1b}[C\u{1b}[C\u{1b}[C\u{1b}[C\t");

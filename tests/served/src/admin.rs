@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use rheaper::{Control, ControlError, Measure, TrackerConfig};
 
-/// Watches a signal, a file, a variable and the container's memory.
+/// Watches a signal, a file, a variable and its own memory.
 pub fn control(profile_dir: PathBuf) -> Result<Control, ControlError> {
     let switch = profile_dir.join("record");
     rheaper::control(TrackerConfig {
@@ -23,7 +23,7 @@ pub fn control(profile_dir: PathBuf) -> Result<Control, ControlError> {
     .signal(12) // SIGUSR2
     .file(switch)
     .env("RHEAPER_RECORD")
-    .when_above(Measure::Cgroup, 3 << 30)
+    .when_above(Measure::Rss, 3 << 30)
     .record_for(Duration::from_secs(600))
     .start()
 }
