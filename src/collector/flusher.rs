@@ -245,7 +245,16 @@ impl Flusher {
                 continue;
             }
             let raw_until = match &mut folding {
-                Some(fold) => fold.add(index, &tracker.shared, end),
+                Some(fold) => {
+                    let unfolded = fold.add(index, &tracker.shared, end);
+                    if unfolded.wants_keyframe {
+                        tracker.want_keyframe(self.session);
+                    }
+                    if tracker.shared.tail() < unfolded.until {
+                        fold.missed_events(clock::now_after());
+                    }
+                    unfolded.until
+                }
                 None => end,
             };
             self.events(tracker, raw_until);

@@ -25,7 +25,7 @@ use crate::collector::flusher::{Ended, Flusher, STOP};
 use crate::collector::limits::{self, Limits};
 use crate::collector::options::{Options, QUOTA_BYTES_MIN, TrackerConfig};
 use crate::collector::registry::{self, KnownGuard};
-use crate::collector::tracker::{self, HAS_BARRIER, Ignored, SESSION};
+use crate::collector::tracker::{self, HAS_BARRIER, Ignored, SESSION, SESSION_MASK};
 use crate::collector::{marks, modules, nodes, scopes, signal, sys};
 use crate::recording::{ClockPair, Counter, Header};
 
@@ -367,8 +367,8 @@ extern "C" fn exiting() {
 }
 
 fn next_session() -> u32 {
-    // The highest bit is the trackers'.
-    let session = SESSIONS.fetch_add(1, Ordering::Relaxed).wrapping_add(1) & (u32::MAX >> 1);
+    // The highest bits are the trackers'.
+    let session = SESSIONS.fetch_add(1, Ordering::Relaxed).wrapping_add(1) & SESSION_MASK;
     if session == 0 { next_session() } else { session }
 }
 

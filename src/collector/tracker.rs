@@ -34,6 +34,12 @@ pub(in crate::collector) static HAS_BARRIER: AtomicBool = AtomicBool::new(false)
 /// Set in a tracker's session where each event needs a fence of its own.
 const FENCED: u32 = 1 << 31;
 
+/// Set in a tracker's session where the flusher wants a keyframe before the next event.
+const KEYFRAME: u32 = 1 << 30;
+
+/// What is left for sessions' numbers.
+pub(in crate::collector) const SESSION_MASK: u32 = !(FENCED | KEYFRAME);
+
 /// Events of threads that have no tracker.
 pub(in crate::collector) static UNTRACKED: AtomicU64 = AtomicU64::new(0);
 /// Events that came while their thread was being given a tracker.
@@ -313,6 +319,12 @@ impl Entered {
             return false;
         }
         if self.tracker.is_in(session) {
+            if self.tracker.session.load(Ordering::Relaxed) & KEYFRAME != 0 {
+                self.tracker.session.fetch_and(!KEYFRAME, Ordering::Relaxed);
+                let local = self.local();
+                local.keyframe_due = true;
+                local.region.look_next();
+            }
             // Where the system has no barrier for all cores, every event passes here.
             fence(Ordering::SeqCst);
             return SESSION.load(Ordering::Relaxed) == session;
@@ -363,7 +375,18 @@ impl Tracker {
 
     /// Whether it has recorded anything in `session`.
     pub(in crate::collector) fn is_in(&self, session: u32) -> bool {
-        self.session.load(Ordering::Acquire) & !FENCED == session
+        self.session.load(Ordering::Acquire) & SESSION_MASK == session
+    }
+
+    /// Has the tracker write a keyframe before its next event, if it records in `session`.
+    pub(in crate::collector) fn want_keyframe(&self, session: u32) {
+        let marked = self.session.load(Ordering::Relaxed);
+        if marked & SESSION_MASK == session {
+            // If it joins another session meanwhile, that one begins with a keyframe.
+            let wanted = marked | KEYFRAME;
+            let (set, fail) = (Ordering::Relaxed, Ordering::Relaxed);
+            let _ = self.session.compare_exchange(marked, wanted, set, fail);
+        }
     }
 
     /// Adds what this tracker counted.

@@ -78,6 +78,15 @@ const SLACK_SHARE: u64 = 4;
 /// Bytes of a region that are read before their room is given back.
 const RELEASE_EVERY: u64 = 16 << 10;
 
+/// What a stream gives to a pass beside its events.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::collector) struct Unfolded {
+    /// Up to this position its region is to be written as it is.
+    pub(in crate::collector) until: u64,
+    /// It has no keyframe yet from which it could be folded.
+    pub(in crate::collector) wants_keyframe: bool,
+}
+
 /// The state of folding.
 pub(in crate::collector) struct Fold {
     pending: Pending,
@@ -87,6 +96,8 @@ pub(in crate::collector) struct Fold {
     sources: Vec<Source>,
     /// In ticks.
     limit: u64,
+    /// Blocks made before this are not folded.
+    blind_until: u64,
     second: u64,
     started: Ticks,
     /// When held events were last written.
@@ -108,6 +119,7 @@ impl Fold {
             streams: Streams::new(trackers_max)?,
             sources: Vec::with_capacity(trackers_max),
             limit: 0,
+            blind_until: 0,
             second: second.max(1),
             started: now,
             written_at: now.0,
@@ -146,28 +158,36 @@ impl Fold {
         self.sums.bytes_max()
     }
 
-    /// Adds a tracker to the coming pass; what it committed before `end` is taken. Answers up to
-    /// where its region must be read as it is, as it has no keyframe to fold from before.
+    /// Adds a tracker to the coming pass; what it committed before `end` is taken from the first
+    /// keyframe on. What stands before that can't be decoded.
     pub(in crate::collector) fn add(
         &mut self,
         index: usize,
         shared: &'static Shared,
         end: u64,
-    ) -> u64 {
+    ) -> Unfolded {
         if self.streams.get(index).is_none() {
             match shared.keyframe_before(end) {
                 Some(keyframe) if self.streams.begin(index, keyframe) => {}
-                _ => return end,
+                _ => return Unfolded { until: end, wants_keyframe: true },
             }
         }
-        let Some(stream) = self.streams.get(index) else { return end };
-        let raw_until = stream.at;
+        let Some(stream) = self.streams.get(index) else {
+            return Unfolded { until: end, wants_keyframe: true };
+        };
+        let until = stream.at;
         if self.sources.len() < self.sources.capacity()
             && let Some(next) = stream.next(shared, end, &mut self.undecoded)
         {
-            self.sources.push(Source { shared, index, end, released: raw_until, next });
+            self.sources.push(Source { shared, index, end, released: until, next });
         }
-        raw_until
+        Unfolded { until, wants_keyframe: false }
+    }
+
+    /// Events up to `now` went by unseen, as they could not be decoded: what is alive may have been
+    /// freed by them and its address be another block's, so no block from before is folded.
+    pub(in crate::collector) fn missed_events(&mut self, now: Ticks) {
+        self.blind_until = self.blind_until.max(now.0);
     }
 
     /// Takes all events of the added trackers up to the watermark, which is `now` or, at the end,
@@ -278,6 +298,7 @@ impl Fold {
         let life = end.0.wrapping_sub(at.0);
         if address != freed
             || life >= self.limit
+            || at.0 < self.blind_until
             || self.sums.is_crowded()
             || self.pending.find(address.0).is_some()
         {
@@ -340,7 +361,7 @@ impl Fold {
             // What began later is another block: this end was committed late.
             && held.at <= at.0
         {
-            if at.0.wrapping_sub(held.at) < self.limit {
+            if at.0.wrapping_sub(held.at) < self.limit && held.at >= self.blind_until {
                 if let Some(block) = self.pending.remove(slot) {
                     self.sums.add(&block, End { at: at.0, thread: by.thread.0, made: by.made });
                 }
