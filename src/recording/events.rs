@@ -315,17 +315,9 @@ impl Encoder {
         align_log2: u8,
         zeroed: bool,
     ) -> usize {
-        let delta = self.delta(at);
-        let near = self.model.near;
-        self.model.jump(address.0);
-        self.see_long(node, size);
-        long_form(out, delta, OP_ALLOC, |out| {
-            let flags = if zeroed { FLAG_ZEROED } else { 0 };
-            out.varint(flags | (u64::from(align_log2) << 1));
-            out.zigzag(address.0.wrapping_sub(near).cast_signed());
-            out.varint(u64::from(node.0));
-            out.varint(size.0);
-        })
+        let flags = if zeroed { FLAG_ZEROED } else { 0 };
+        let flags = flags | (u64::from(align_log2) << 1);
+        self.long_block(out, OP_ALLOC, flags, (at, address, size, node))
     }
 
     /// A block was given back.
@@ -410,18 +402,10 @@ impl Encoder {
         moved: bool,
         linked: bool,
     ) -> usize {
-        let delta = self.delta(at);
-        let near = self.model.near;
-        self.model.jump(address.0);
-        self.see_long(node, size);
-        long_form(out, delta, OP_CONTINUED, |out| {
-            let moved = if moved { FLAG_MOVED } else { 0 };
-            let linked = if linked { FLAG_LINKED } else { 0 };
-            out.varint(moved | linked | (u64::from(align_log2) << 2));
-            out.zigzag(address.0.wrapping_sub(near).cast_signed());
-            out.varint(u64::from(node.0));
-            out.varint(size.0);
-        })
+        let moved = if moved { FLAG_MOVED } else { 0 };
+        let linked = if linked { FLAG_LINKED } else { 0 };
+        let flags = moved | linked | (u64::from(align_log2) << 2);
+        self.long_block(out, OP_CONTINUED, flags, (at, address, size, node))
     }
 
     /// The thread made so many blocks since its last event that were folded away.
@@ -445,6 +429,26 @@ impl Encoder {
     ) -> usize {
         let delta = self.delta(at);
         long_form(out, delta, OP_FAILED, |out| {
+            out.varint(u64::from(node.0));
+            out.varint(size.0);
+        })
+    }
+
+    /// The general form of a block's beginning.
+    fn long_block(
+        &mut self,
+        out: &mut [u8; EVENT_BYTES_MAX],
+        operation: u8,
+        flags: u64,
+        (at, address, size, node): (Ticks, Address, Bytes, NodeId),
+    ) -> usize {
+        let delta = self.delta(at);
+        let near = self.model.near;
+        self.model.jump(address.0);
+        self.see_long(node, size);
+        long_form(out, delta, operation, |out| {
+            out.varint(flags);
+            out.zigzag(address.0.wrapping_sub(near).cast_signed());
             out.varint(u64::from(node.0));
             out.varint(size.0);
         })
