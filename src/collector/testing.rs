@@ -90,6 +90,16 @@ pub(in crate::collector) fn compare(node: NodeId, depth_max: usize) {
     };
     // SAFETY: the system's unwinder works on this thread alone.
     unsafe { backtrace::trace_unsynchronized(visit) };
+    // What a signal interrupted is kept like a return address: one behind what is looked up.
+    #[cfg(walks_with_framehop)]
+    for at in 1..len {
+        let inner = expected.get(at.wrapping_sub(1)).copied().unwrap_or_default();
+        if crate::collector::unwind::is_signal_return(inner)
+            && let Some(address) = expected.get_mut(at)
+        {
+            *address = address.wrapping_add(1);
+        }
+    }
     let mut walked = [0_u64; FRAMES_MAX];
     let (walked_len, root) = addresses(node, &mut walked);
     let expected = expected.get(..len).unwrap_or_default();

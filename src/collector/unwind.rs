@@ -59,6 +59,8 @@ pub(in crate::collector) enum RuleKind {
     Exact,
     /// Not in a module that stays: [`step_late`].
     Late,
+    /// Where a signal handler returns to: [`step_signal`].
+    Signal,
     /// The deriver could not be had in time; not to be remembered.
     Unknown,
 }
@@ -68,6 +70,8 @@ pub(in crate::collector) enum RuleKind {
 pub(in crate::collector) enum Step {
     /// The caller.
     Caller(Registers),
+    /// What a signal interrupted: its pc is no return address.
+    Interrupted(Registers),
     /// There is none: the outermost frame.
     End,
     /// The caller can't be found.
@@ -181,6 +185,9 @@ pub(in crate::collector) fn derive(pc: u64, is_return_address: bool) -> Rule {
         return Rule::special(key, RuleKind::Unknown);
     };
     match place.as_mut() {
+        Some(deriver) if is_return_address && deriver.is_signal_return(pc) => {
+            Rule::special(key, RuleKind::Signal)
+        }
         Some(deriver) if deriver.is_fixed(key) => {
             let mut rule = Rule::special(key, RuleKind::Unknown);
             aside::run(&mut || rule = probe(&deriver.unwinder, &mut deriver.cache, address));
@@ -246,6 +253,33 @@ pub(in crate::collector) fn step_exactly(
     }
 }
 
+/// `mov $15, %rax; syscall`: the one way back from a signal handler. Debuggers know it by these
+/// bytes, too.
+const SIGNAL_RETURN: [u8; 9] = [0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05];
+
+/// Where the kernel keeps registers in what it leaves on the stack for that call: bytes from sp.
+const SAVED_FP: u64 = 120;
+const SAVED_SP: u64 = 160;
+const SAVED_PC: u64 = 168;
+
+/// What a signal interrupted, from the frame that its handler returns to. framehop ends there.
+pub(in crate::collector) fn step_signal(
+    registers: &Registers,
+    read: &mut dyn FnMut(u64) -> Result<u64, ()>,
+) -> Step {
+    let mut saved = |offset: u64| read(registers.sp.wrapping_add(offset));
+    match (saved(SAVED_PC), saved(SAVED_SP), saved(SAVED_FP)) {
+        (Ok(pc), Ok(sp), Ok(fp)) => Step::Interrupted(Registers { pc, sp, fp }),
+        _ => Step::Failed,
+    }
+}
+
+/// Whether a signal handler returns to this address.
+#[cfg(rheaper_testing)]
+pub(in crate::collector) fn is_signal_return(pc: u64) -> bool {
+    DERIVER.lock().is_some_and(|place| place.as_ref().is_some_and(|it| it.is_signal_return(pc)))
+}
+
 /// In a forked child: who was deriving is not here.
 pub(in crate::collector) fn forked() {
     // SAFETY: the child has one thread, which forked and so does not hold the lock.
@@ -262,6 +296,15 @@ impl Deriver {
         let behind = self.fixed.partition_point(|(start, _)| *start <= address);
         let before = behind.checked_sub(1).and_then(|at| self.fixed.get(at));
         before.is_some_and(|(_, end)| address < *end)
+    }
+
+    fn is_signal_return(&self, pc: u64) -> bool {
+        let last = pc.wrapping_add(SIGNAL_RETURN.len() as u64).wrapping_sub(1);
+        // SAFETY: code of a module that stays, which is mapped and readable.
+        let at = |offset| unsafe { (pc as *const u8).add(offset).read() };
+        self.is_fixed(pc)
+            && self.is_fixed(last)
+            && SIGNAL_RETURN.iter().enumerate().all(|(offset, byte)| at(offset) == *byte)
     }
 
     fn late_module(&self, identity: &Identity) -> Option<ModuleId> {

@@ -19,9 +19,9 @@
 //! What is left out of the comparison is what provably does not matter:
 //! - fp, and a slot that fp is restored from, while no frame further out uses fp before it is
 //!   restored again (`fp_matters`): code without frame pointers keeps loop counters in it;
-//! - the tables: frames of modules that stay can't change; frames of other modules, and those
-//!   that framehop had to unwind itself, are *barriers*: neither they nor any frame inside them
-//!   is ever met, so they are unwound anew each time.
+//! - the tables: frames of modules that stay can't change; frames of other modules, those
+//!   that framehop had to unwind itself, and those that a signal interrupted are *barriers*:
+//!   neither they nor any frame inside them is ever met, so they are unwound anew each time.
 //!
 //! Kept frames with an sp below the new one are dead and dropped first, so that every address
 //! that is read lies between the current sp and the stack's end: mapped, and this thread's own.
@@ -94,6 +94,8 @@ struct Fresh {
     fp_at: u64,
     uses_fp: bool,
     barrier: bool,
+    /// A signal interrupted it: its pc is where it goes on, not what it is called back to.
+    is_interrupted: bool,
     module_tag: u16,
 }
 
@@ -139,7 +141,19 @@ enum Outcome {
 /// How one fresh frame was left.
 enum Left {
     To(Registers),
+    /// To what a signal interrupted.
+    ToInterrupted(Registers),
     Root(NodeId),
+}
+
+/// What is known of the pc of a frame that is to be left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pc {
+    /// The walk's own first one.
+    First,
+    ReturnAddress,
+    /// Where a signal interrupted it.
+    Interrupted,
 }
 
 impl Walker {
@@ -341,11 +355,14 @@ impl Walker {
         tallies: &WalkTallies,
     ) -> (Outcome, usize) {
         let mut registers = start;
+        let mut pc = Pc::First;
         let mut verified = false;
         let mut fresh_len = 0;
         loop {
             self.drop_dead(registers.sp);
-            if let Some(top) = self.kept_len.checked_sub(1)
+            // The same pc as a return address may be left in another way.
+            if pc != Pc::Interrupted
+                && let Some(top) = self.kept_len.checked_sub(1)
                 && self.meets(top, &registers)
             {
                 if verified {
@@ -362,11 +379,12 @@ impl Walker {
             if fresh_len > limit {
                 return (Outcome::Root(NodeId::TRUNCATED), fresh_len);
             }
-            let (fresh, left) = self.leave(registers, fresh_len != 0, start.sp, tallies);
+            let (fresh, left) = self.leave(registers, pc, start.sp, tallies);
             self.set_fresh(fresh_len, fresh);
             fresh_len = fresh_len.wrapping_add(1);
             match left {
-                Left::To(caller) => registers = caller,
+                Left::To(caller) => (registers, pc) = (caller, Pc::ReturnAddress),
+                Left::ToInterrupted(frame) => (registers, pc) = (frame, Pc::Interrupted),
                 Left::Root(root) => return (Outcome::Root(root), fresh_len),
             }
         }
@@ -377,10 +395,11 @@ impl Walker {
     fn leave(
         &mut self,
         registers: Registers,
-        is_return_address: bool,
+        pc: Pc,
         lowest: u64,
         tallies: &WalkTallies,
     ) -> (Fresh, Left) {
+        let is_return_address = pc == Pc::ReturnAddress;
         let key = registers.pc.wrapping_sub(u64::from(is_return_address));
         let mut rule = *self.rule(key);
         if rule.key() != key {
@@ -392,7 +411,8 @@ impl Walker {
             return_at: 0,
             fp_at: 0,
             uses_fp: rule.kind() == RuleKind::FromFp,
-            barrier: false,
+            barrier: pc == Pc::Interrupted,
+            is_interrupted: pc == Pc::Interrupted,
             module_tag: 0,
         };
         let simple = match rule.kind() {
@@ -453,12 +473,15 @@ impl Walker {
             step
         } else if kind == RuleKind::Unknown {
             Step::Failed
+        } else if kind == RuleKind::Signal {
+            unwind::step_signal(&fresh.registers, &mut read)
         } else {
             unwind::step_exactly(&fresh.registers, is_return_address, &mut read)
         };
         let left = match step {
             // A stack only grows outwards; anything else is a wild walk.
             Step::Caller(caller) if caller.sp > fresh.registers.sp => Left::To(caller),
+            Step::Interrupted(frame) if frame.sp > fresh.registers.sp => Left::ToInterrupted(frame),
             Step::End => Left::Root(NodeId::ROOT),
             _ => Left::Root(NodeId::FAILED),
         };
@@ -519,7 +542,8 @@ impl Walker {
         let kept = Kept {
             registers: fresh.registers,
             node,
-            parent: below.node,
+            // An interrupted frame's node is no other frame's with this pc.
+            parent: if fresh.is_interrupted { NodeId::NONE } else { below.node },
             words,
             fp_matters: fresh.uses_fp || (fresh.fp_at == 0 && below.fp_matters),
             barrier: fresh.barrier || below.barrier,
@@ -538,6 +562,7 @@ impl Walker {
         // SAFETY: zeroed or written before; `kept_len` is below `frames_max`.
         let stale = unsafe { self.kept.add(self.kept_len).as_ref() };
         if stale.registers.pc == fresh.registers.pc
+            && !fresh.is_interrupted
             && stale.parent == parent
             && stale.module_tag == fresh.module_tag
             && !stale.node.is_root()
@@ -546,7 +571,9 @@ impl Walker {
             return stale.node;
         }
         let tag = u64::from(fresh.module_tag) << MODULE_SHIFT;
-        nodes::intern(parent, Address(fresh.registers.pc | tag))
+        // Nodes have return addresses, which readers look up one byte in front of.
+        let address = fresh.registers.pc.wrapping_add(u64::from(fresh.is_interrupted));
+        nodes::intern(parent, Address(address | tag))
     }
 
     /// Whether a stack of so many kept and fresh frames (the recorder's own among them) may be
@@ -674,13 +701,13 @@ impl Walker {
         tallies.misses.add(1);
         let mut window = Window { start: 0, len: 0, bytes: [0; Window::BYTES] };
         let mut read = |at: u64| window.word(at).ok_or(());
-        let mut registers = start;
+        let (mut registers, mut pc) = (start, Pc::First);
         let mut fresh_len = 0;
         let root = loop {
             if fresh_len > self.frames_walked_max() {
                 break NodeId::TRUNCATED;
             }
-            let is_return_address = fresh_len != 0;
+            let is_return_address = pc == Pc::ReturnAddress;
             let (tag, step) = leave_foreign(&registers, is_return_address, &mut read);
             let fresh = Fresh {
                 registers,
@@ -688,12 +715,17 @@ impl Walker {
                 fp_at: 0,
                 uses_fp: true,
                 barrier: true,
+                is_interrupted: pc == Pc::Interrupted,
                 module_tag: tag,
             };
             self.set_fresh(fresh_len, fresh);
             fresh_len = fresh_len.wrapping_add(1);
             match step {
-                Step::Caller(caller) if caller.sp > registers.sp => registers = caller,
+                Step::Caller(caller) if caller.sp > registers.sp => {
+                    (registers, pc) = (caller, Pc::ReturnAddress);
+                }
+                // From a signal's stack to the one that it interrupted, wherever that is.
+                Step::Interrupted(frame) => (registers, pc) = (frame, Pc::Interrupted),
                 Step::End => break NodeId::ROOT,
                 _ => break NodeId::FAILED,
             }
@@ -749,6 +781,7 @@ fn leave_foreign(
         RuleKind::Late => leave_late(registers, is_return_address, read),
         RuleKind::End => (0, Step::End),
         RuleKind::Unknown => (0, Step::Failed),
+        RuleKind::Signal => (0, unwind::step_signal(registers, read)),
         _ => (0, unwind::step_exactly(registers, is_return_address, read)),
     }
 }

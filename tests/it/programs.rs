@@ -121,6 +121,17 @@ pub(crate) fn scaled(count: u64) -> u64 {
     count * scale.unwrap_or(1)
 }
 
+/// Says what came of a count, for the table of docs/RELIABILITY.md. `RELIABILITY_FIGURES` names a
+/// file that is added to.
+pub(crate) fn figure(what: &str, result: &str) {
+    println!("{what}: {result}");
+    if let Some(path) = std::env::var_os("RELIABILITY_FIGURES") {
+        use std::io::Write;
+        let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
+        file.unwrap().write_all(format!("| {what} | {result} |\n").as_bytes()).unwrap();
+    }
+}
+
 /// The lines that a program printed, of a run that ended well.
 pub(crate) fn lines(output: &Output) -> Vec<String> {
     let said = String::from_utf8_lossy(&output.stderr);

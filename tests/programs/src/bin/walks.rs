@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 #[global_allocator]
 static GLOBAL: rheaper::Allocator<std::alloc::System> =
@@ -142,6 +143,62 @@ fn threads() {
     threads.into_iter().for_each(|thread| thread.join().expect("a thread ends"));
 }
 
+static HANDLED: AtomicU64 = AtomicU64::new(0);
+
+extern "C" fn allocate_in_handler(_: i32) {
+    drop(black_box(Box::new([3_u8; 100])));
+    HANDLED.fetch_add(1, Relaxed);
+}
+
+/// Pushes, calls and returns, and never allocates: a handler may interrupt it anywhere.
+#[inline(never)]
+fn compute(depth: u64, sum: u64) -> u64 {
+    if depth == 0 {
+        return sum;
+    }
+    let first = compute(black_box(depth - 1), sum.wrapping_mul(31) ^ depth);
+    let second = if depth % 4 == 0 { compute(black_box(depth / 4), first) } else { first };
+    first.wrapping_add(black_box(second))
+}
+
+extern "C" fn order(a: *const libc::c_void, b: *const libc::c_void) -> i32 {
+    // SAFETY: qsort passes two elements of the array that it was given.
+    unsafe { (*a.cast::<u32>()).cmp(&*b.cast::<u32>()) as i32 }
+}
+
+/// Allocates in a handler that interrupted any instruction, on the stack that was interrupted and
+/// on one of the handler's own.
+fn interrupted(flags: i32) {
+    let mut small = vec![0_u8; 64 << 10];
+    let mut numbers = vec![0_u32; 300];
+    // SAFETY: the stack lives longer than the handler, which may do what the loop below may not
+    // be doing at the time: allocate.
+    unsafe {
+        let stack =
+            libc::stack_t { ss_sp: small.as_mut_ptr().cast(), ss_flags: 0, ss_size: small.len() };
+        let mut before: libc::stack_t = std::mem::zeroed();
+        libc::sigaltstack(&raw const stack, &raw mut before);
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = allocate_in_handler as *const () as usize;
+        action.sa_flags = libc::SA_RESTART | flags;
+        libc::sigaction(libc::SIGALRM, &raw const action, std::ptr::null_mut());
+        let set = |microseconds| {
+            let every = libc::timeval { tv_sec: 0, tv_usec: microseconds };
+            let timer = libc::itimerval { it_interval: every, it_value: every };
+            libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut())
+        };
+        assert_eq!(set(97), 0);
+        let end = HANDLED.load(Relaxed) + 3_000;
+        while HANDLED.load(Relaxed) < end {
+            black_box(compute(30, 7));
+            (0_u32..).zip(&mut numbers).for_each(|(n, to)| *to = n.wrapping_mul(2_654_435_761));
+            libc::qsort(numbers.as_mut_ptr().cast(), numbers.len(), 4, Some(order));
+        }
+        set(0);
+        libc::sigaltstack(&raw const before, std::ptr::null_mut());
+    }
+}
+
 #[cfg(rheaper_testing)]
 fn report(name: &str) {
     let (compared, differed, first) = rheaper::testing::walk_checks();
@@ -162,7 +219,7 @@ fn main() {
     recorded_programs::record(depth);
     #[cfg(rheaper_testing)]
     rheaper::testing::compare_walks(true);
-    let scenes: [(&str, fn()); 9] = [
+    let scenes: [(&str, fn()); 11] = [
         ("json", || json(20)),
         ("recursion", recursion),
         ("callbacks", callbacks),
@@ -172,6 +229,8 @@ fn main() {
         ("tasks", tasks),
         ("opened-library", opened_library),
         ("threads", threads),
+        ("interrupted", || interrupted(0)),
+        ("interrupted-aside", || interrupted(libc::SA_ONSTACK)),
     ];
     for (name, scene) in scenes {
         scene();
