@@ -42,7 +42,7 @@ pub(in crate::collector) fn create(directory: &Path, unix_s: u64) -> io::Result<
 
 /// The same file under a descriptor that no standard stream has.
 pub(in crate::collector) fn above_standard_streams(file: File) -> io::Result<File> {
-    if file.as_raw_fd() > libc::STDERR_FILENO {
+    if file.as_raw_fd() > libc::STDERR_FILENO || cfg!(rheaper_without = "high descriptor") {
         return Ok(file);
     }
     let low = file.into_raw_fd();

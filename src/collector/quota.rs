@@ -57,6 +57,8 @@ impl Quota {
 
     /// Whether so many bytes more may be written.
     pub(in crate::collector) fn admits(self, written: u64, more: u64) -> bool {
-        self.bytes_max == 0 || written.saturating_add(more) <= self.bytes_max
+        self.bytes_max == 0
+            || cfg!(rheaper_without = "quota")
+            || written.saturating_add(more) <= self.bytes_max
     }
 }

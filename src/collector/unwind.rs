@@ -185,7 +185,11 @@ pub(in crate::collector) fn derive(pc: u64, is_return_address: bool) -> Rule {
         return Rule::special(key, RuleKind::Unknown);
     };
     match place.as_mut() {
-        Some(deriver) if is_return_address && deriver.is_signal_return(pc) => {
+        Some(deriver)
+            if is_return_address
+                && deriver.is_signal_return(pc)
+                && !cfg!(rheaper_without = "signal frames") =>
+        {
             Rule::special(key, RuleKind::Signal)
         }
         Some(deriver) if deriver.is_fixed(key) => {

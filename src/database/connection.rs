@@ -204,7 +204,8 @@ fn configure(connection: &Connection, options: &OpenOptions) -> rusqlite::Result
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     // Never mapped: a file that is truncated while we read it would raise SIGBUS.
     connection.pragma_update(None, "mmap_size", 0)?;
-    if let Some(bytes) = options.heap_max_bytes {
+    let heap_max_bytes = options.heap_max_bytes.filter(|_| !cfg!(rheaper_without = "heap limit"));
+    if let Some(bytes) = heap_max_bytes {
         connection.pragma_update(
             None,
             "hard_heap_limit",

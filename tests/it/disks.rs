@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rheaper::loader::{Ending, LoadErrorKind, LoadOptions, load, rehearse};
 
-use crate::programs::{finish, scaled};
+use crate::programs::{figure, finish, scaled};
 use crate::support::random::Random;
 use crate::witness::{Compared, Expected, Witness, state};
 
@@ -55,6 +55,10 @@ fn survived(witness: &Witness, output: &Output, errors: &[&str], what: &str) -> 
 /// In microseconds: about half of the witness's blocks live shorter.
 const FOLD_US: Option<u64> = Some(2_000);
 
+fn folded(fold_us: Option<u64>) -> &'static str {
+    if fold_us.is_some() { ", folded" } else { "" }
+}
+
 /// The last one is killed when something is written, the others sooner or later within
 /// `within_us`.
 fn kill_at_any_moment(count: u64, within_us: u64, fold_us: Option<u64>) {
@@ -84,7 +88,8 @@ fn kill_at_any_moment(count: u64, within_us: u64, fold_us: Option<u64>) {
         recorded += compared.recorded;
         happened += compared.happened;
     }
-    println!("{recorded} of {happened} events");
+    let what = format!("kills at random moments{}", folded(fold_us));
+    figure(&what, &format!("{count}; {recorded} of {happened} events were written by then"));
     assert!(recorded > 0, "none of {happened} events");
 }
 
@@ -113,6 +118,7 @@ fn kill_at_every_write(fold_us: Option<u64>) {
         let output = run(witness.under(&runner, BRIEF));
         if output.status.success() {
             assert!(write > 3, "writes were met: {write}");
+            figure(&format!("a kill at every write{}", folded(fold_us)), &format!("{}", write - 1));
             assert_eq!(witness.state(), state::DISABLED);
             witness.check(&witness.recording(), Expected::All);
             return;
@@ -180,29 +186,48 @@ fn fill_the_disk(count: u64, fold_us: Option<u64>) {
         fs::remove_file(witness.into.join("filler")).unwrap();
     }
     assert!(stopped > 0, "no disk was filled");
+    let what = format!("disks filled, in steps of {step} KiB{}", folded(fold_us));
+    figure(&what, &format!("{stopped} recordings ended early"));
 }
 
 #[test]
 fn a_size_limit_at_any_byte_ends_the_recording_and_not_the_program() {
-    let count = scaled(6);
     let mut random = Random(3);
-    for round in 0..count {
-        let limit = if round < 3 { round * 100 } else { random.below(200 << 10) };
-        let witness = Witness::new();
-        let mut command = witness.command([3, 400, 100]);
-        // SAFETY: only a system call.
-        unsafe {
-            command.pre_exec(move || {
-                let limit = libc::rlimit { rlim_cur: limit, rlim_max: limit };
-                match libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) {
-                    0 => Ok(()),
-                    _ => Err(std::io::Error::last_os_error()),
-                }
-            });
+    for fold_us in [None, FOLD_US] {
+        for _ in 0..scaled(2) {
+            limit_size(random.below(200 << 10), [3, 400, 100], fold_us);
         }
-        let output = run(command);
-        survived(&witness, &output, &["File too large"], &format!("{limit} bytes"));
+        // Every byte of a small recording, or as many of them as there is time for.
+        let whole = limit_size(1 << 20, SMALL, fold_us);
+        let step = whole / scaled(8).min(whole);
+        for limit in (0..whole).step_by(step as usize) {
+            limit_size(limit, SMALL, fold_us);
+        }
+        let what = format!("limits of a file's size, every {step} bytes{}", folded(fold_us));
+        figure(&what, &format!("{} limits, 0 to {whole} bytes", whole.div_ceil(step)));
     }
+}
+
+/// A run with a recording of a few KiB.
+const SMALL: [u64; 3] = [1, 30, 0];
+
+/// Runs where no file may be longer; answers how long the recording has become.
+fn limit_size(limit: u64, arguments: [u64; 3], fold_us: Option<u64>) -> u64 {
+    let witness = Witness::folding(fold_us);
+    let mut command = witness.command(arguments);
+    // SAFETY: only a system call.
+    unsafe {
+        command.pre_exec(move || {
+            let limit = libc::rlimit { rlim_cur: limit, rlim_max: limit };
+            match libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) {
+                0 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            }
+        });
+    }
+    let output = run(command);
+    survived(&witness, &output, &["File too large"], &format!("{limit} bytes"));
+    fs::metadata(witness.words()).map_or(0, |file| file.len())
 }
 
 /// Has the N-th write of the flusher fail, for every N until none is left, once or from then on.
@@ -230,6 +255,11 @@ fn fail_writes(error: &str, says: &str, often: &str) {
         unharmed(&witness, &output, &what);
         if !injected {
             assert!(write > 3, "no write was met");
+            let what = format!(
+                "{error} at each write{}",
+                if often.is_empty() { "" } else { " from then on" }
+            );
+            figure(&what, &format!("{} writes", write - 1));
             return;
         }
         if witness.words().starts_with('/') {
@@ -499,5 +529,6 @@ fn crash_images(count: u64, fold_us: Option<u64>) {
         assert!(found.is_subset(&truth), "image {image}: {:?}", found.difference(&truth).next());
         assert!(told || bytes == whole || found == truth, "image {image}: the loss is not told");
     }
-    println!("{refused} of {count} images of {} bytes refused", whole.len());
+    let what = format!("crash images{}", folded(fold_us));
+    figure(&what, &format!("{count} of {} bytes; {refused} refused", whole.len()));
 }

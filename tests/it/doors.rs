@@ -116,6 +116,8 @@ impl House {
 
     fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.directory.path().join(name);
+        // A file that is cut to nothing and written anew goes to the disk at once, a new one not.
+        let _ = fs::remove_file(&path);
         fs::write(&path, bytes).unwrap();
         path
     }

@@ -6,18 +6,25 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// A guard, by the name that the source asks for, and a test that fails without it.
-pub(crate) const GUARDS: [(&str, &str); 20] = [
+pub(crate) const GUARDS: [(&str, &str); 25] = [
     ("free stamped first", "hardships::a_block_that_is_reused_while_it_is_freed_is_paired"),
     ("busy flag", "hardships::handlers_may_allocate_at_any_instruction"),
     ("pid check", "hardships::forked_children_live_on_and_record_themselves"),
     ("errno", "hardships::errno_is_left_alone"),
+    ("signal frames", "hardships::handlers_may_allocate_at_any_instruction"),
     ("own stack", "hardships::recording_takes_little_of_a_thread_s_stack"),
     ("signals blocked", "hardships::signals_of_the_program_go_to_the_program"),
     ("exit rounds", "hardships::destructors_of_threads_are_recorded_or_counted"),
     ("trackers at most", "recorder::threads_without_a_tracker_are_counted"),
+    ("quota", "fold::a_quota_is_never_exceeded_by_a_byte"),
     ("size signal", "disks::a_size_limit_at_any_byte_ends_the_recording_and_not_the_program"),
     ("reason", "disks::a_write_that_fails_once_ends_the_recording_and_not_the_program"),
     ("exclusive creation", "recorder::the_file_is_private_and_another_one_is_never_touched"),
+    ("high descriptor", "disks::closed_standard_streams_are_never_written_to"),
+    (
+        "privileged environment",
+        "strangers::the_environment_does_not_speak_to_a_program_with_more_rights_than_its_caller",
+    ),
     ("file mode", "recorder::the_file_is_private_and_another_one_is_never_touched"),
     ("block checksum", "load_damage::any_changed_byte_gives_an_answer"),
     ("own bytes", "hardships::forked_children_live_on_and_record_themselves"),
@@ -25,6 +32,7 @@ pub(crate) const GUARDS: [(&str, &str); 20] = [
     ("build id", "load_symbols::another_build_gives_no_names"),
     ("authorizer", "gate::hostile_statements_are_refused_and_leave_no_trace"),
     ("length limit", "gate::a_single_call_can_not_make_a_huge_value"),
+    ("heap limit", "gate::a_query_that_needs_too_much_memory_fails_with_a_message"),
     ("deadline", "gate::a_deadline_ends_a_query_and_a_used_token_stops_one_before_it_begins"),
     ("cleaner", "mutants::changed_names_are_printed_safely"),
 ];

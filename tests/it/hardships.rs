@@ -129,8 +129,10 @@ fn timed() -> String {
 
 #[test]
 fn forks_that_allocate_before_they_exec_are_no_part_of_the_recording() {
-    let (_, loaded) = check("processes", &["forks", &times(50)]);
+    let (scene, loaded) = check("processes", &["forks", &times(50)]);
     assert_eq!(loaded.dropped(), 0);
+    let result = format!("{}; {} blocks of the parent's", times(50), scene.numbers(1)[0]);
+    figure("forks that allocate before they exec", &result);
 }
 
 #[test]
@@ -262,6 +264,7 @@ fn libraries_come_and_go() {
     let summary = rheaper::loader::rehearse(&scene.recording(), &mut ()).unwrap();
     assert_eq!(summary.ending, Ending::Sealed);
     assert!(summary.events as i64 > made);
+    figure("libraries loaded, called and dropped", &format!("{loads}, {} events", summary.events));
 }
 
 #[test]
@@ -270,6 +273,10 @@ fn caught_panics_leave_nothing() {
     assert_eq!((loaded.live(), loaded.dropped()), (0, 0));
     let left = "SELECT count(*) FROM allocations WHERE dealloc_after IS NULL";
     assert!(loaded.one(left) < 20, "the live set comes back to its base");
+    figure(
+        "caught panics",
+        &format!("{}: {} blocks live behind them", times(1_000), loaded.one(left)),
+    );
 }
 
 #[test]
@@ -340,7 +347,18 @@ fn short_threads_cost_neither_memory_nor_descriptors() {
     let [grown_kib, opened, plain_ns, recorded_ns, made] = scene.numbers(1)[..] else {
         panic!("five numbers")
     };
-    println!("{count} threads: {grown_kib} KiB, {plain_ns} ns plain, {recorded_ns} ns recorded");
+    let ms = |ns: i64| ns / 1_000_000;
+    figure(
+        "threads, one after the other",
+        &format!(
+            "{count}: {grown_kib} KiB and {opened} descriptors more; {} ms of processor time, {} ms \
+             without recording",
+            ms(recorded_ns),
+            ms(plain_ns)
+        ),
+    );
+    // A few threads' time is noise.
+    assert!(recorded_ns <= 2 * plain_ns || count < 10_000, "{recorded_ns} and {plain_ns} ns");
     assert!(grown_kib < 8 << 10, "{grown_kib} KiB");
     assert_eq!(opened, 0);
     let loaded = scene.load(&scene.recording());
@@ -364,15 +382,17 @@ fn recording_takes_little_of_a_thread_s_stack() {
         fits
     };
     let (plain, recorded) = (most("plain"), most("recorded"));
-    println!("{plain} bytes plain, {recorded} recorded");
+    figure("stack taken on the deepest path", &format!("{} bytes", plain - recorded));
     assert!(plain > 32 << 10);
     assert!(plain - recorded <= 4 << 10, "{plain} bytes plain, {recorded} recorded");
 }
 
 #[test]
 fn hundreds_of_threads_at_once_on_the_smallest_stacks() {
-    let (_, loaded) = check("threads", &["many", &scaled(400).min(5_000).to_string()]);
+    let count = scaled(400).min(5_000).to_string();
+    let (_, loaded) = check("threads", &["many", &count]);
     assert_eq!(loaded.dropped(), 0);
+    figure("threads at once on 16 KiB stacks", &format!("{count}, none dropped"));
 }
 
 #[test]
@@ -396,6 +416,8 @@ fn recordings_begin_and_end_while_eight_threads_allocate() {
     let [_, grown_kib, opened] = scene.numbers(told.len() - 1)[..] else { panic!("three") };
     assert!(grown_kib < 8 << 10, "{grown_kib} KiB in the second half");
     assert_eq!(opened, 0);
+    let result = format!("{}: {grown_kib} KiB more in the second half", times(100));
+    figure("recordings begun and ended under 8 threads", &result);
 }
 
 #[test]
@@ -408,6 +430,31 @@ fn destructors_of_threads_are_recorded_or_counted() {
     let (_, loaded) = check("threads", &["destructors", &times(100)]);
     // No destructor there comes back more often than the recorder's own.
     assert_eq!(loaded.dropped(), 0);
+    figure("threads whose destructors allocate", &format!("{}, none dropped", scaled(100) * 2 + 1));
+}
+
+#[test]
+fn what_comes_behind_the_last_round_of_destructors_is_counted() {
+    let count = scaled(20) as i64;
+    let scene = Scene::play("threads", &["last-rounds", &count.to_string()]);
+    let loaded = scene.load(&scene.recording());
+    let [made, behind] = scene.numbers(1)[..] else { panic!("two numbers") };
+    assert_eq!(behind, 7 * count);
+    assert_eq!((loaded.marked(), loaded.live()), (made - behind, 0));
+    // Each of them is an allocation and a free, and nothing else is missing.
+    let lost = "SELECT count FROM losses WHERE name = 'dropped_no_tracker'";
+    assert_eq!((loaded.one(lost), loaded.dropped()), (2 * behind, 2 * behind));
+}
+
+#[test]
+fn threads_that_have_a_tracker_keep_it_when_the_next_recording_has_fewer() {
+    let scene = Scene::play("threads", &["survivors", "30"]);
+    for recording in [0, 2] {
+        let loaded = scene.load(Path::new(&scene.lines()[recording]));
+        assert_eq!(loaded.summary.ending, Ending::Sealed);
+        assert_eq!((loaded.marked(), loaded.dropped()), (scene.numbers(recording + 1)[0], 0));
+        assert_eq!(loaded.live(), 0);
+    }
 }
 
 #[test]

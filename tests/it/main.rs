@@ -56,6 +56,7 @@ mod mutants;
 mod witness;
 mod disks;
 mod hardships;
+mod strangers;
 mod guards;
 mod reliability;
 mod recorder;

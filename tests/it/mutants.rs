@@ -5,12 +5,13 @@
 //! kept in `tests/data/found/<door>`.
 
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::doors::{Door, House, seeds};
-use crate::programs::{finish, scaled};
+use crate::programs::{figure, finish, scaled};
 use crate::support::random::Random;
 
 /// What a child may have in memory of its own.
@@ -18,6 +19,9 @@ const MEMORY_MAX_BYTES: u64 = 256 << 20;
 
 /// No number of inputs that a tier asks for takes as long.
 const DEADLINE: Duration = Duration::from_secs(3000);
+
+/// One input that takes longer ends the child: it hangs.
+const INPUT_SECONDS_MAX: u32 = 60;
 
 /// Has a child bring `count` changed inputs in through a door.
 fn check(door: Door, count: u64) {
@@ -39,7 +43,9 @@ fn check(door: Door, count: u64) {
         fs::copy(&trying, &kept).unwrap();
         panic!("{door:?}: {:?}; the input is {}:\n{said}", output.status, kept.display());
     }
-    assert!(said.contains(&format!("{count} inputs")), "{said}");
+    let done = said.lines().find_map(|line| line.strip_prefix(&format!("{count} inputs ")));
+    let what = format!("changed inputs through the door {}", door.name());
+    figure(&what, &format!("{count}; {}", done.expect(&said)));
 }
 
 #[test]
@@ -57,12 +63,25 @@ fn a_child_brings_inputs_in() {
     // SAFETY: the limit is read by the call.
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_DATA, &raw const limit) }, 0);
     let mut random = Random(0x5eed ^ u64::from(door.name().as_bytes()[0]) << 8);
+    let trying = fs::File::create(trying).unwrap();
+    let began = Instant::now();
     for _ in 0..count {
         let input = mutated(&seeds, &mut random);
-        fs::write(&trying, &input).unwrap();
+        trying.write_all_at(&input, 0).unwrap();
+        trying.set_len(input.len() as u64).unwrap();
+        // SAFETY: the signal's default is the end of this process, and nobody here changes it.
+        unsafe { libc::alarm(INPUT_SECONDS_MAX) };
         house.enter(door, &input);
     }
-    println!("{count} inputs");
+    let (peak_mib, seconds) = (resident_peak_kib() >> 10, began.elapsed().as_secs());
+    assert!(peak_mib < MEMORY_MAX_BYTES >> 20, "{peak_mib} MiB");
+    println!("{count} inputs at most {peak_mib} MiB, {seconds} s");
+}
+
+fn resident_peak_kib() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    peak.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 /// A good input with a few things wrong with it.

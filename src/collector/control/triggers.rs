@@ -71,7 +71,8 @@ pub(in crate::collector) fn take_signalled() -> Option<Wish> {
 /// What the environment asks for, once. `Err`: it can't be understood.
 pub(in crate::collector) fn read_environment(name: &OsStr) -> Result<Option<Wish>, String> {
     // SAFETY: a plain number.
-    if unsafe { libc::getauxval(libc::AT_SECURE) } != 0 {
+    let is_privileged = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
+    if is_privileged && !cfg!(rheaper_without = "privileged environment") {
         return Ok(None);
     }
     let Some(value) = std::env::var_os(name) else {

@@ -3,7 +3,7 @@
 //! Arguments: the trigger (`signal`, `file`, `env`, `timer`, `request`, `gauge`, `rss`), how often.
 //! Each recording's path is a line of stdout; who reads it deletes the file. The last line is
 //! `flat` with descriptors, threads and resident KiB after a tenth of the rounds and at the end.
-//! Other scenes: `refusals`, `exit`.
+//! Other scenes: `refusals`, `exit`, `environment`.
 //!
 //! Invariant: a round goes on only when every thread of the load has allocated in its recording.
 
@@ -253,8 +253,25 @@ fn refusals() {
     println!("{}", own.display());
 }
 
+/// Whether the environment began a recording, and whether this program has more rights than who
+/// started it.
+fn environment() {
+    let file = directory().join("record");
+    let control = builder().file(&file).env("RECORD_NOW").start().expect("it begins");
+    // The control has looked at everything when it has looked at the file.
+    std::fs::write(&file, "nonsense").expect("written");
+    wait("the file is refused", || control.status().refused == 1);
+    let started = control.status().started;
+    control.end();
+    // SAFETY: a plain number.
+    println!("{started} {}", unsafe { libc::getauxval(libc::AT_SECURE) });
+}
+
 fn main() {
     let trigger = std::env::args().nth(1).expect("a trigger");
+    if trigger == "environment" {
+        return environment();
+    }
     if trigger == "refusals" {
         return refusals();
     }

@@ -2,7 +2,7 @@
 //!
 //! What a scene makes on purpose are blocks of 777 bytes, and it prints how many.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
@@ -245,6 +245,105 @@ fn destructors(count: u64) {
     println!("{}\n{}", path.display(), made());
 }
 
+thread_local! {
+    static ROUNDS: Cell<u64> = const { Cell::new(0) };
+}
+
+static BEHIND: AtomicU64 = AtomicU64::new(0);
+
+/// Comes back in every round that there is, and allocates in each.
+unsafe extern "C" fn key_comes_back(value: *mut c_void) {
+    ROUNDS.set(ROUNDS.get() + 1);
+    let key = KEYS[1].load(SeqCst) as libc::pthread_key_t;
+    // SAFETY: the key is ours; its value only has to be another than null.
+    unsafe { libc::pthread_setspecific(key, value) };
+    if ROUNDS.get() == ROUNDS_MAX {
+        BEHIND.fetch_add(7, SeqCst);
+    }
+    marked(7);
+}
+
+/// Comes back as often, in front of the recorder's own.
+unsafe extern "C" fn key_in_front(value: *mut c_void) {
+    let key = KEYS[0].load(SeqCst) as libc::pthread_key_t;
+    // SAFETY: as above.
+    unsafe { libc::pthread_setspecific(key, value) };
+    marked(3);
+}
+
+/// glibc goes round so often while destructors leave new values.
+const ROUNDS_MAX: u64 = 4;
+
+static KEYS: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
+
+fn key_of(destructor: unsafe extern "C" fn(*mut c_void)) -> libc::pthread_key_t {
+    let mut key = 0;
+    // SAFETY: a destructor of the right type.
+    assert_eq!(unsafe { libc::pthread_key_create(&raw mut key, Some(destructor)) }, 0);
+    key
+}
+
+/// Destructors that come back in every round, one older than the recorder's key and one younger:
+/// how many blocks there were, and how many of them behind the recorder's last round.
+fn last_rounds(count: u64) {
+    KEYS[0].store(u64::from(key_of(key_in_front)), SeqCst);
+    let path = recorded_programs::record_quietly(32);
+    KEYS[1].store(u64::from(key_of(key_comes_back)), SeqCst);
+    for _ in 0..count {
+        let thread = std::thread::spawn(|| {
+            marked(1);
+            for key in &KEYS {
+                let key = key.load(SeqCst) as libc::pthread_key_t;
+                // SAFETY: the destructors only ask whether there is a value.
+                unsafe { libc::pthread_setspecific(key, (&raw const KEYS).cast()) };
+            }
+        });
+        thread.join().expect("it ends");
+    }
+    rheaper::disable_tracking();
+    println!("{}\n{} {}", path.display(), made(), BEHIND.load(SeqCst));
+}
+
+/// Threads that got their trackers in a recording of many live on into one of few.
+fn survivors(count: u64) {
+    let record = |trackers| {
+        let config =
+            rheaper::TrackerConfig { max_trackers: trackers, ..recorded_programs::config(32) };
+        rheaper::enable_tracking(config).expect("recording starts")
+    };
+    let barrier = Arc::new(Barrier::new(count as usize + 1));
+    let work = |times: u64| {
+        let barrier = Arc::clone(&barrier);
+        move || {
+            for _ in 0..times {
+                barrier.wait();
+                marked(5);
+                barrier.wait();
+            }
+        }
+    };
+    let turn = || {
+        barrier.wait();
+        barrier.wait();
+    };
+    let first = record(count as usize + 1);
+    let older: Vec<_> = (0..count).map(|_| std::thread::spawn(work(2))).collect();
+    turn();
+    rheaper::disable_tracking();
+    println!("{}\n{}", first.display(), MADE.swap(0, SeqCst));
+    let second = record(2);
+    turn();
+    older.into_iter().for_each(|thread| thread.join().expect("it ends"));
+    // Their trackers are handed on: as many threads that are new, and as many again.
+    for _ in 0..2 {
+        let newer: Vec<_> = (0..count).map(|_| std::thread::spawn(work(1))).collect();
+        turn();
+        newer.into_iter().for_each(|thread| thread.join().expect("it ends"));
+    }
+    rheaper::disable_tracking();
+    println!("{}\n{}", second.display(), made());
+}
+
 /// The recorder's thread takes no signal of the program's.
 fn signals(count: u64) {
     let path = recorded_programs::record_quietly(32);
@@ -338,6 +437,8 @@ fn main() {
         "toggles" => toggles(number),
         "race" => race(number),
         "destructors" => destructors(number),
+        "last-rounds" => last_rounds(number),
+        "survivors" => survivors(number),
         "signals" => signals(number),
         "outside-main" => outside_main(),
         "leave" => leave(),
