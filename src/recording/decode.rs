@@ -15,6 +15,10 @@ use crate::recording::events::{
 };
 use crate::recording::ids::{Address, Bytes, NodeId, ScopeId, ThreadId, Ticks};
 
+/// Longest short form: two bytes of head, two of time, four of address, four of a node and four
+/// of a size.
+const SHORT_WINDOW: usize = 16;
+
 /// Reads one stream's events.
 #[derive(Clone, Debug)]
 pub struct Decoder {
@@ -23,6 +27,33 @@ pub struct Decoder {
     scope: ScopeId,
     /// Whether a keyframe was seen: before it nothing can be said.
     begun: bool,
+}
+
+/// An event in the short form: the usual allocation or free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Short {
+    /// When.
+    pub at: Ticks,
+    /// Where.
+    pub address: Address,
+    /// How big; 0 for a free.
+    pub size_bytes: u32,
+    /// From where; nowhere for a free.
+    pub node: NodeId,
+    /// Whether the block was given back.
+    pub is_free: bool,
+}
+
+impl Short {
+    /// The same as an event.
+    pub fn event(&self) -> Event {
+        let (at, address) = (self.at, self.address);
+        if self.is_free {
+            return Event::Free { at, address };
+        }
+        let size = Bytes(u64::from(self.size_bytes));
+        Event::Alloc { at, address, size, node: self.node, align_log2: 0, zeroed: false }
+    }
 }
 
 impl Default for Decoder {
@@ -83,6 +114,68 @@ impl Decoder {
         };
         *bytes = input.rest();
         Ok(event)
+    }
+
+    /// Takes an event in the short form off the front of `bytes`, and says how many bytes it had.
+    /// `None`, and nothing changed: it is another, or it may be cut off, or it is damaged;
+    /// [`Decoder::step`] tells.
+    ///
+    /// The same as a step, for readers that can't afford it: whole words are read and shifted,
+    /// and the answer has one shape, so that it stays in registers.
+    #[inline(always)]
+    pub fn step_short(&mut self, bytes: &[u8]) -> Option<(Short, usize)> {
+        let window = bytes.first_chunk::<SHORT_WINDOW>()?;
+        let word = u64::from_le_bytes(*window.first_chunk()?);
+        let code = (word >> 1) & 7;
+        if code > u64::from(ADDRESS_FAR) || !self.begun {
+            return None;
+        }
+        let is_free = word & 1 == 1;
+        let nibble = (word >> 4) & 15;
+        let is_escaped = nibble == TIME_ESCAPE;
+        let head_len = 2 - (word & 1);
+        let escaped = (word >> (8 * head_len)) & 0xffff;
+        let head_len = head_len + if is_escaped { 2 } else { 0 };
+        let ticks = self.model.ticks.saturating_add(if is_escaped { escaped } else { nibble });
+        let is_far = code == u64::from(ADDRESS_FAR);
+        let address_len = if is_far { 4 } else { code };
+        let delta = (word >> (8 * head_len)) & ((1 << (8 * address_len)) - 1);
+        let base = if is_far { self.model.far } else { self.model.near };
+        let address = base.wrapping_add((unzigzag(delta) << 3).cast_unsigned());
+        let mut len = (head_len + address_len) as usize;
+        let (mut size, mut node) = (0, 0);
+        if !is_free {
+            // Node and size have eight bytes at most.
+            let rest = u64::from_le_bytes(*window.get(len..)?.first_chunk()?);
+            let second = (word >> 8) as u32;
+            let (delta, node_len) = match second & 3 {
+                0 => (0, 0),
+                1 => ((second >> 4) & 15, 0),
+                2 => (((second >> 4) & 15) | ((rest as u32 & 0xff) << 4), 1),
+                _ => (0, 4),
+            };
+            node = match second & 3 {
+                0 => self.model.predicted_node(),
+                3 => rest as u32,
+                _ => self.node_at(delta).ok()?,
+            };
+            let size_len = (1_usize << ((second >> 2) & 3)) >> 1;
+            size = match size_len {
+                0 => self.model.predicted_size(node),
+                _ => ((rest >> (8 * node_len)) & ((1 << (8 * size_len)) - 1)) as u32,
+            };
+            len += node_len + size_len;
+            self.model.see_size(node, size);
+            self.model.see_node(node);
+        }
+        self.model.ticks = ticks;
+        if is_far {
+            self.model.jump(address);
+        } else {
+            self.model.near = address;
+        }
+        let (at, address) = (Ticks(ticks), Address(address));
+        Some((Short { at, address, size_bytes: size, node: NodeId(node), is_free }, len))
     }
 
     #[inline(always)]

@@ -31,7 +31,7 @@ pub use classes::{
 };
 pub use context::{MarkDef, SampleDef, ScopeDef};
 pub use counters::{Counter, Counters};
-pub use decode::Decoder;
+pub use decode::{Decoder, Short};
 pub use definitions::{
     ClockPair, EventsHead, ModuleDef, ModuleStatus, NodeDefs, NodesHead, Seal, SealReason,
     ThreadDef,

@@ -82,6 +82,20 @@ fn decode_all(decoder: &mut Decoder, mut bytes: &[u8]) -> Result<Vec<Event>, For
     Ok(events)
 }
 
+/// The same with the quick step wherever it answers.
+fn decode_quickly(decoder: &mut Decoder, mut bytes: &[u8]) -> Result<Vec<Event>, FormatError> {
+    let mut events = Vec::new();
+    while !bytes.is_empty() {
+        if let Some((short, len)) = decoder.step_short(bytes) {
+            events.push(short.event());
+            bytes = &bytes[len..];
+        } else if let Some(event) = decoder.step(&mut bytes)? {
+            events.push(event);
+        }
+    }
+    Ok(events)
+}
+
 proptest! {
     #[test]
     fn events_come_back_as_they_went(events in events(), keyframe_every in 1_usize..50) {
@@ -100,6 +114,7 @@ proptest! {
             encode(&mut encoder, event, &mut stream);
         }
         let mut decoder = Decoder::new();
+        prop_assert_eq!(decode_quickly(&mut Decoder::new(), &stream), Ok(events.clone()));
         prop_assert_eq!(decode_all(&mut decoder, &stream), Ok(events));
     }
 
@@ -107,8 +122,10 @@ proptest! {
     fn any_bytes_decode_without_panic(bytes in vec(any::<u8>(), 0..400)) {
         let mut with_keyframe = vec![0x0e, 0, 1, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0];
         with_keyframe.extend_from_slice(&bytes);
-        let _ = decode_all(&mut Decoder::new(), &bytes);
-        let _ = decode_all(&mut Decoder::new(), &with_keyframe);
+        for bytes in [&bytes, &with_keyframe] {
+            let slowly = decode_all(&mut Decoder::new(), bytes);
+            prop_assert_eq!(decode_quickly(&mut Decoder::new(), bytes), slowly);
+        }
         let _ = Header::parse(&bytes);
         let _ = Block::parse(&bytes);
         let _ = EventsHead::read(&bytes);
