@@ -101,21 +101,24 @@ impl Shared {
         (self.tail() <= keyframe && keyframe < end).then_some(keyframe)
     }
 
-    /// The bytes from a position up to `end` as far as they lie in one piece: the event or
-    /// keyframe that begins there is whole. Both are between the tail and what is committed.
+    /// The bytes from a position up to `end` as far as they lie in one piece, and in how many of
+    /// them events may begin: the last of these is whole. Both positions are between the tail and
+    /// what is committed, and an event or keyframe begins at the first.
     #[inline]
-    pub(in crate::collector) fn contiguous(&self, from: u64, end: u64) -> &[u8] {
+    pub(in crate::collector) fn piece(&self, from: u64, end: u64) -> (&[u8], usize) {
         let ring_bytes = self.ring_bytes.load(Ordering::Relaxed);
         let Some(ring) = NonNull::new(self.ring.load(Ordering::Acquire) as *mut u8) else {
-            return &[];
+            return (&[], 0);
         };
         let at = from & ring_bytes.wrapping_sub(1);
+        let room = ring_bytes.wrapping_sub(at);
         // What began before the ring's end goes on in the slack behind it, and there only.
-        let piece = ring_bytes.wrapping_sub(at).wrapping_add(EVENT_BYTES_MAX as u64);
-        let len = end.saturating_sub(from).min(piece);
+        let len = end.saturating_sub(from).min(room.wrapping_add(EVENT_BYTES_MAX as u64));
         // SAFETY: inside the ring and its slack; the owner does not write between the tail and
         // what it has committed, nor in the slack while what began before it is not read.
-        unsafe { std::slice::from_raw_parts(ring.add(at as usize).as_ptr(), len as usize) }
+        let bytes =
+            unsafe { std::slice::from_raw_parts(ring.add(at as usize).as_ptr(), len as usize) };
+        (bytes, room as usize)
     }
 
     /// Gives the room of everything before a position back to the owner.

@@ -30,12 +30,13 @@ mod pending;
 
 use crate::collector::fold::output::Output;
 use crate::collector::fold::pending::{Held, Kind, Pending, Slot};
-use crate::collector::fold::streams::{By, Streams};
+use crate::collector::fold::streams::{By, Decoded, Form, Stream, Streams};
 use crate::collector::fold::sums::{End, Sums};
+use crate::collector::pages::{Pages, Zeroed};
 use crate::collector::region::Shared;
 use crate::collector::signal;
 use crate::recording::{
-    BlockKind, ByteWriter, Event, EventsHead, FoldedHead, PAYLOAD_BYTES_MAX, ThreadId, Ticks,
+    BlockKind, ByteWriter, Event, EventsHead, FoldedHead, PAYLOAD_BYTES_MAX, Ticks,
 };
 
 /// A payload of sums is at most this long.
@@ -60,15 +61,16 @@ pub(in crate::collector) trait Target {
     );
 }
 
-/// A stream of a pass: what is taken from it, and from whom.
-pub(in crate::collector) struct Source {
+/// A stream of a pass: what is taken from it.
+struct Source {
     shared: &'static Shared,
     index: usize,
     /// Position behind what was committed when the pass began.
     end: u64,
     /// Up to here the region's room was given back.
     released: u64,
-    next: Event,
+    /// When the first event happened that is not taken yet.
+    next: u64,
 }
 
 /// An event may be committed so much later than it was stamped, in shares of a second, and still
@@ -89,22 +91,40 @@ pub(in crate::collector) struct Unfolded {
 
 /// The state of folding.
 pub(in crate::collector) struct Fold {
-    pending: Pending,
-    sums: Sums,
-    output: Output,
     streams: Streams,
     sources: Vec<Source>,
-    /// In ticks.
-    limit: u64,
-    /// Blocks made before this are not folded.
-    blind_until: u64,
+    heap: Heap,
     second: u64,
     started: Ticks,
     /// When held events were last written.
     written_at: u64,
-    held_short: u64,
     undecoded: u64,
 }
+
+/// What events do, once they are in their order.
+struct Heap {
+    pending: Pending,
+    sums: Sums,
+    output: Output,
+    /// Blocks that live shorter than this are folded, in ticks.
+    limit: u64,
+    /// Blocks made before this are not folded.
+    blind_until: u64,
+    /// By stream: of which thread something was written last, and how many it had made by then.
+    written: Pages<Written>,
+    held_short: u64,
+}
+
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+struct Written {
+    /// 1 + the thread; 0: nothing was written.
+    thread: u32,
+    made: u32,
+}
+
+// SAFETY: numbers.
+unsafe impl Zeroed for Written {}
 
 /// Held events are written at least so often, in shares of the limit and of a second.
 const OUTPUT_SHARE: u64 = 4;
@@ -113,34 +133,37 @@ impl Fold {
     /// For so many trackers, with nothing folded yet; `None`: no memory.
     pub(in crate::collector) fn new(trackers_max: usize, now: Ticks, second: u64) -> Option<Self> {
         Some(Self {
-            pending: Pending::new()?,
-            sums: Sums::new(now)?,
-            output: Output::new()?,
             streams: Streams::new(trackers_max)?,
             sources: Vec::with_capacity(trackers_max),
-            limit: 0,
-            blind_until: 0,
+            heap: Heap {
+                pending: Pending::new()?,
+                sums: Sums::new(now)?,
+                output: Output::new()?,
+                limit: 0,
+                blind_until: 0,
+                written: Pages::new(trackers_max)?,
+                held_short: 0,
+            },
             second: second.max(1),
             started: now,
             written_at: now.0,
-            held_short: 0,
             undecoded: 0,
         })
     }
 
     /// Blocks that live shorter than this are folded from now on; never shorter than before.
     pub(in crate::collector) fn coarsen(&mut self, limit_ticks: u64) {
-        self.limit = self.limit.max(limit_ticks);
+        self.heap.limit = self.heap.limit.max(limit_ticks);
     }
 
     /// Blocks folded so far.
     pub(in crate::collector) fn blocks(&self) -> u64 {
-        self.sums.blocks()
+        self.heap.sums.blocks()
     }
 
     /// Events that were written before it was known whether they could be folded.
     pub(in crate::collector) fn held_short(&self) -> u64 {
-        self.held_short
+        self.heap.held_short
     }
 
     /// Bytes that could not be decoded: a mistake of ours.
@@ -150,12 +173,12 @@ impl Fold {
 
     /// Memory, in bytes.
     pub(in crate::collector) fn used_bytes(&self) -> u64 {
-        self.pending.used_bytes().saturating_add(self.streams.used_bytes())
+        self.heap.pending.used_bytes().saturating_add(self.streams.used_bytes())
     }
 
     /// Bytes that writing the sums may take at most.
     pub(in crate::collector) fn sums_bytes_max(&self) -> usize {
-        self.sums.bytes_max()
+        self.heap.sums.bytes_max()
     }
 
     /// Adds a tracker to the coming pass; what it committed before `end` is taken from the first
@@ -176,10 +199,9 @@ impl Fold {
             return Unfolded { until: end, wants_keyframe: true };
         };
         let until = stream.at;
-        if self.sources.len() < self.sources.capacity()
-            && let Some(next) = stream.next(shared, end, &mut self.undecoded)
-        {
-            self.sources.push(Source { shared, index, end, released: until, next });
+        if self.sources.len() < self.sources.capacity() {
+            // The pass finds out when its next event happened.
+            self.sources.push(Source { shared, index, end, released: until, next: 0 });
         }
         Unfolded { until, wants_keyframe: false }
     }
@@ -187,7 +209,7 @@ impl Fold {
     /// Events up to `now` went by unseen, as they could not be decoded: what is alive may have been
     /// freed by them and its address be another block's, so no block from before is folded.
     pub(in crate::collector) fn missed_events(&mut self, now: Ticks) {
-        self.blind_until = self.blind_until.max(now.0);
+        self.heap.blind_until = self.heap.blind_until.max(now.0);
     }
 
     /// Takes all events of the added trackers up to the watermark, which is `now` or, at the end,
@@ -198,145 +220,162 @@ impl Fold {
         watermark: Ticks,
         target: &mut dyn Target,
     ) {
-        let mut sources = std::mem::take(&mut self.sources);
-        while let Some((first, bound)) = earliest(&sources) {
-            let is_done = match sources.get_mut(first) {
-                Some(source) => self.take_from(source, bound.min(watermark.0), watermark, target),
-                None => true,
-            };
-            if is_done {
-                sources.swap_remove(first);
+        while let Some((first, bound)) = earliest(&self.sources) {
+            if self.take_from(first, bound.min(watermark.0), watermark, target) {
+                self.sources.swap_remove(first);
             }
         }
-        self.sources = sources;
         let slack = self.second / SLACK_SHARE;
-        self.write_due(now.0.saturating_sub(self.limit.saturating_add(slack)), target);
-        let output_every = (self.limit / OUTPUT_SHARE).min(self.second / OUTPUT_SHARE);
+        let due = now.0.saturating_sub(self.heap.limit.saturating_add(slack));
+        self.heap.write_due(due, target);
+        let output_every = (self.heap.limit / OUTPUT_SHARE).min(self.second / OUTPUT_SHARE);
         if now.0.saturating_sub(self.written_at) >= output_every {
             self.written_at = now.0;
-            self.write_output(target);
+            self.heap.write_output(target);
         }
         let passed = now.0.saturating_sub(self.started.0);
         let sums_every = (passed / SUMS_SHARE).max(self.second.saturating_mul(SUMS_SECONDS));
-        if now.0.saturating_sub(self.sums.from().0) >= sums_every {
-            self.write_sums(now, target);
+        if now.0.saturating_sub(self.heap.sums.from().0) >= sums_every {
+            self.heap.write_sums(now, target);
         }
     }
 
     /// Writes everything: the recording ends.
     pub(in crate::collector) fn finish(&mut self, now: Ticks, target: &mut dyn Target) {
-        self.write_due(u64::MAX, target);
-        self.write_output(target);
-        self.write_sums(now, target);
+        self.heap.write_due(u64::MAX, target);
+        self.heap.write_output(target);
+        self.heap.write_sums(now, target);
     }
 
     /// Takes the events of a source that are not later than `bound`. Answers whether the source
     /// has none left before the watermark.
     fn take_from(
         &mut self,
-        source: &mut Source,
+        source: usize,
         bound: u64,
         watermark: Ticks,
         target: &mut dyn Target,
     ) -> bool {
-        // A copy, so that the decoder's answer stays in registers.
-        let mut event = source.next;
+        let Some(source) = self.sources.get_mut(source) else { return true };
+        let Some(stream) = self.streams.get(source.index) else { return true };
         loop {
-            if event.at().0 > bound {
-                if event.at() <= watermark {
-                    source.next = event;
-                    return false;
-                }
-                if let Some(stream) = self.streams.get(source.index) {
-                    stream.give_back(event);
-                    source.shared.release_until(stream.at);
-                }
-                return true;
-            }
-            let Some(stream) = self.streams.get(source.index) else { return true };
-            let by = stream.by(source.index, &event);
-            let Some(next) = stream.next(source.shared, source.end, &mut self.undecoded) else {
+            let by = stream.by(source.index);
+            self.heap.take_waiting(stream, &by, bound, target);
+            if let Some(next) = stream.waiting().first() {
+                // What is decoded is not read again.
                 source.shared.release_until(stream.at);
-                self.take(&by, &event, target);
-                return true;
-            };
-            if stream.at.wrapping_sub(source.released) >= RELEASE_EVERY {
+                source.next = next.at.0;
+                return next.at > watermark;
+            }
+            stream.fill(source.shared, source.end, &mut self.undecoded);
+            let is_done = stream.waiting().is_empty();
+            if is_done || stream.at.wrapping_sub(source.released) >= RELEASE_EVERY {
                 source.released = stream.at;
                 source.shared.release_until(stream.at);
                 signal::announce_room();
             }
-            let is_same_thread = stream.thread == by.thread;
-            if is_same_thread && next.at().0 <= bound && self.is_folded_at_once(&by, &event, &next)
+            if is_done {
+                return true;
+            }
+            self.heap.fetch(stream.waiting());
+        }
+    }
+}
+
+impl Heap {
+    /// Has the processor fetch what these events will ask for.
+    fn fetch(&self, events: &[Decoded]) {
+        if self.pending.is_far() {
+            events.iter().for_each(|event| self.pending.fetch_place(event.address));
+            events.iter().for_each(|event| self.pending.fetch_slot(event.address));
+        }
+    }
+
+    /// Takes a stream's decoded events that are not later than `bound`.
+    fn take_waiting(&mut self, stream: &mut Stream, by: &By, bound: u64, target: &mut dyn Target) {
+        while let Some(event) = stream.waiting().first().copied()
+            && event.at.0 <= bound
+        {
+            if let Some(next) = stream.waiting().get(1)
+                && next.at.0 <= bound
+                && self.is_folded_at_once(by, &event, next)
             {
-                // Both are done with.
-                let Some(stream) = self.streams.get(source.index) else { return true };
-                match stream.next(source.shared, source.end, &mut self.undecoded) {
-                    Some(after) => event = after,
-                    None => {
-                        source.shared.release_until(stream.at);
-                        return true;
-                    }
-                }
+                stream.hand_out(2);
                 continue;
             }
-            self.take(&by, &event, target);
-            event = next;
+            self.prepare(event.at, target);
+            match event.form {
+                Form::Alloc => {
+                    let held = by.held(Kind::Alloc, event.at, event.address, event.made);
+                    self.began(Held { size: u64::from(event.size), node: event.node, ..held });
+                }
+                Form::Free => {
+                    self.ended(by, Kind::Free, event.at, event.address, event.made);
+                }
+                Form::Other => {
+                    if let Some(other) = stream.other() {
+                        self.take_other(by, &other, event.made);
+                    }
+                }
+            }
+            stream.hand_out(1);
         }
     }
 
     /// Folds a block that its thread frees before it does anything else: no event has to be held,
     /// and no address to be known.
     #[inline(always)]
-    fn is_folded_at_once(&mut self, by: &By, event: &Event, next: &Event) -> bool {
-        let (
-            Event::Alloc { at, address, size, node, align_log2, zeroed: false },
-            Event::Free { at: end, address: freed },
-        ) = (*event, *next)
-        else {
-            return false;
-        };
-        let life = end.0.wrapping_sub(at.0);
-        if address != freed
-            || life >= self.limit
-            || at.0 < self.blind_until
+    fn is_folded_at_once(&mut self, by: &By, event: &Decoded, next: &Decoded) -> bool {
+        if event.form != Form::Alloc
+            || next.form != Form::Free
+            || event.address != next.address
+            || next.at.0.wrapping_sub(event.at.0) >= self.limit
+            || event.at.0 < self.blind_until
             || self.sums.is_crowded()
-            || self.pending.find(address.0).is_some()
+            || self.pending.find(event.address).is_some()
         {
             return false;
         }
-        let held = by.held(Kind::Alloc, at, address.0);
-        let held = Held { size: size.0, node: node.0, align_log2, ..held };
-        self.sums.add(&held, End { at: end.0, thread: by.thread.0, made: by.made });
+        let held = by.held(Kind::Alloc, event.at, event.address, event.made);
+        let held = Held { size: u64::from(event.size), node: event.node, ..held };
+        self.sums.add(&held, End { at: next.at.0, thread: by.thread.0, made: next.made });
         true
     }
 
-    fn take(&mut self, by: &By, event: &Event, target: &mut dyn Target) {
+    /// Makes sure that there is room for whatever an event brings.
+    #[inline]
+    fn prepare(&mut self, at: Ticks, target: &mut dyn Target) {
         if self.sums.is_crowded() {
-            self.write_sums(event.at(), target);
+            self.write_sums(at, target);
         }
         if !self.pending.has_room() {
             self.make_room(target);
         }
+        self.pending.tidy();
+    }
+
+    fn take_other(&mut self, by: &By, event: &Event, made: u32) {
         match *event {
             Event::Alloc { at, address, size, node, align_log2, zeroed } => {
                 let kind = if zeroed { Kind::Zeroed } else { Kind::Alloc };
-                let held = by.held(kind, at, address.0);
+                let held = by.held(kind, at, address.0, made);
                 self.began(Held { size: size.0, node: node.0, align_log2, ..held });
             }
             Event::Free { at, address } => {
-                self.ended(by, Kind::Free, at, address.0);
+                self.ended(by, Kind::Free, at, address.0, made);
             }
             Event::Realloc { began, at, old, new, size, node, align_log2 } => {
                 // The block that it makes is not made yet when the old one ends.
-                let before = By { made: by.made.wrapping_sub(1), ..*by };
-                let linked = self.ended(&before, Kind::Regrown, began, old.0) == Old::Written;
-                let held = by.held(Kind::Realloc, at, new.0);
+                let before = made.wrapping_sub(1);
+                let old_is = self.ended(by, Kind::Regrown, began, old.0, before);
+                let linked = old_is == Old::Written;
+                let held = by.held(Kind::Realloc, at, new.0, made);
                 let moved = old != new;
                 let (size, node) = (size.0, node.0);
                 self.began(Held { size, node, align_log2, moved, linked, ..held });
             }
             Event::Failed { at, size, node } => {
-                let held = by.held(Kind::Failed, at, 0);
+                let held = by.held(Kind::Failed, at, 0, made);
                 self.pending.push(Held { size: size.0, node: node.0, ..held });
             }
             Event::Regrown { .. } | Event::Continued { .. } | Event::Unwritten { .. } => {}
@@ -345,31 +384,31 @@ impl Fold {
 
     #[inline]
     fn began(&mut self, held: Held) {
-        let twin = self.pending.find(held.address).map(|(twin, _)| twin);
-        let Some(slot) = self.pending.push(held) else { return };
-        match twin {
-            None => self.pending.know(slot),
+        if let Some((twin, _)) = self.pending.find(held.address) {
             // Two blocks at one address: both are for the loader to put right.
-            Some(twin) => self.pending.forget(twin),
+            self.pending.forget(twin);
+            self.pending.push(held);
+        } else if let Some(slot) = self.pending.push(held) {
+            self.pending.know(slot);
         }
     }
 
     /// The block at an address ends.
     #[inline]
-    fn ended(&mut self, by: &By, kind: Kind, at: Ticks, address: u64) -> Old {
+    fn ended(&mut self, by: &By, kind: Kind, at: Ticks, address: u64, made: u32) -> Old {
         if let Some((slot, held)) = self.pending.find(address)
             // What began later is another block: this end was committed late.
             && held.at <= at.0
         {
             if at.0.wrapping_sub(held.at) < self.limit && held.at >= self.blind_until {
                 if let Some(block) = self.pending.remove(slot) {
-                    self.sums.add(&block, End { at: at.0, thread: by.thread.0, made: by.made });
+                    self.sums.add(&block, End { at: at.0, thread: by.thread.0, made });
                 }
                 return Old::Folded;
             }
             self.pending.forget(slot);
         }
-        self.pending.push(by.held(kind, at, address));
+        self.pending.push(by.held(kind, at, address, made));
         Old::Written
     }
 
@@ -397,12 +436,12 @@ impl Fold {
         if self.output.is_full() {
             self.write_output(target);
         }
-        let unwritten = match self.streams.get(held.stream as usize) {
+        let thread = held.thread.wrapping_add(1);
+        let unwritten = match self.written.get_mut(usize::from(held.stream)) {
             None => 0,
-            Some(stream) => {
-                let thread = ThreadId(held.thread);
-                let before = if stream.written.0 == thread { stream.written.1 } else { 0 };
-                stream.written = (thread, held.made);
+            Some(written) => {
+                let before = if written.thread == thread { written.made } else { 0 };
+                *written = Written { thread, made: held.made };
                 let own = u32::from(held.is_block());
                 held.made.wrapping_sub(before).saturating_sub(own)
             }
@@ -447,7 +486,7 @@ fn earliest(sources: &[Source]) -> Option<(usize, u64)> {
     let mut first = (usize::MAX, u64::MAX);
     let mut bound = u64::MAX;
     for (index, source) in sources.iter().enumerate() {
-        let at = source.next.at().0;
+        let at = source.next;
         if at < first.1 || first.0 == usize::MAX {
             bound = first.1;
             first = (index, at);

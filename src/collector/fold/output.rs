@@ -100,6 +100,7 @@ fn encode(encoder: &mut Encoder, slot: &mut [u8; EVENT_BYTES_MAX], held: &Held) 
     let (at, address, size) = (Ticks(held.at), Address(held.address), Bytes(held.size));
     let (node, align) = (NodeId(held.node), held.align_log2);
     match held.kind {
+        Kind::Gone => 0,
         Kind::Alloc if align == 0 => encoder.alloc(slot, at, address, size, node),
         Kind::Alloc => encoder.alloc_long(slot, at, address, size, node, align, false),
         Kind::Zeroed => encoder.alloc_long(slot, at, address, size, node, align, true),

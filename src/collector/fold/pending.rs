@@ -1,16 +1,23 @@
 //! Events that are held back until it is known whether they can be folded: in the order of time,
 //! and found by address.
 //!
-//! Reads and writes: its own pages. A block that is folded leaves at once, so memory is that of
-//! what is really in doubt; slots are used again in last-in-first-out order, so that a temporary
-//! block's slot is in the cache.
+//! Reads and writes: its own pages. The log is appended to; a block that is folded leaves a gap,
+//! and gaps at the end go at once, so that a temporary block's place is in the cache. When most of
+//! the log is gaps it is closed up.
 //!
-//! Invariants: the list's stamps ascend; an address is found at most once.
+//! Invariants: the log's stamps ascend, those of gaps too; an address is found at most once.
 
-use crate::collector::pages::{Pages, Zeroed};
+use crate::collector::pages::{Pages, Zeroed, fetch};
 
 /// Events that can be held at once.
 pub(in crate::collector) const HELD_MAX: usize = 1 << 18;
+
+/// Gaps are closed when they are so many more than what is held.
+const GAPS: usize = 1 << 14;
+
+/// The log's length at most, gaps included: with fewer than [`HELD_MAX`] events in it there are
+/// gaps enough to be closed.
+const LOG: usize = 2 * HELD_MAX + GAPS;
 
 /// Twice the events, so that a search is short.
 const PLACES: usize = HELD_MAX * 2;
@@ -20,15 +27,17 @@ const GRAIN_SHIFT: u32 = 4;
 /// What all places cover at that grain.
 const REGION_SHIFT: u32 = GRAIN_SHIFT + PLACES.trailing_zeros();
 
-/// No event.
-const NOBODY: u32 = 0;
+/// A log that is longer than this does not stay in a processor's nearest caches.
+const NEAR: usize = 1 << 6;
 
 /// What is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(in crate::collector) enum Kind {
+    /// Nothing any more: a gap.
+    Gone = 0,
     /// A block began.
-    Alloc = 0,
+    Alloc,
     /// The same with zeroed memory.
     Zeroed,
     /// A block began that continues another one.
@@ -50,31 +59,22 @@ pub(in crate::collector) struct Held {
     pub(in crate::collector) size: u64,
     pub(in crate::collector) node: u32,
     pub(in crate::collector) thread: u32,
-    pub(in crate::collector) stream: u32,
     pub(in crate::collector) scope: u32,
     /// Blocks that the thread had made by then, this one included.
     pub(in crate::collector) made: u32,
+    pub(in crate::collector) stream: u16,
     pub(in crate::collector) kind: Kind,
     pub(in crate::collector) align_log2: u8,
     /// Realloc: whether the address changed.
     pub(in crate::collector) moved: bool,
     /// Realloc: whether what it continues is written or not known, and not folded.
     pub(in crate::collector) linked: bool,
-}
-
-/// An event and its place in the list.
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct Link {
-    held: Held,
-    before: u32,
-    after: u32,
     /// Whether it can be found by its address.
-    is_known: bool,
+    pub(in crate::collector) is_known: bool,
 }
 
-// SAFETY: numbers, a bool, and an enum of bytes whose first is zero.
-unsafe impl Zeroed for Link {}
+// SAFETY: numbers, bools, and an enum of bytes whose first is zero.
+unsafe impl Zeroed for Held {}
 
 impl Held {
     /// Whether it is a block's beginning.
@@ -90,108 +90,173 @@ impl Held {
             size: 0,
             node: 0,
             thread: 0,
-            stream: 0,
             scope: 0,
             made: 0,
+            stream: 0,
             kind,
             align_log2: 0,
             moved: false,
             linked: false,
+            is_known: false,
         }
     }
 }
 
-/// A held event's slot.
+/// Where a held event stands; good until the next push or tidying.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::collector) struct Slot(u32);
 
 /// All held events.
 pub(in crate::collector) struct Pending {
-    /// Slot 0 is nobody's.
-    slots: Pages<Link>,
-    /// Upper half: the upper half of the address's hash; lower half: its slot.
+    log: Pages<Held>,
+    /// Upper half: what is kept of the address; lower half: 1 + its place in the log.
     places: Pages<u64>,
-    /// Slots from here on were never used.
-    fresh: u32,
-    /// First of the slots that are free again.
-    free: u32,
-    oldest: u32,
-    newest: u32,
+    /// Before this there are only gaps.
+    first: usize,
+    /// Length of the log.
+    end: usize,
+    held: usize,
+    end_max: usize,
 }
 
 impl Pending {
     pub(in crate::collector) fn new() -> Option<Self> {
         Some(Self {
-            slots: Pages::new(HELD_MAX.checked_add(1)?)?,
+            log: Pages::new(LOG)?,
             places: Pages::new(PLACES)?,
-            fresh: 1,
-            free: NOBODY,
-            oldest: NOBODY,
-            newest: NOBODY,
+            first: 0,
+            end: 0,
+            held: 0,
+            end_max: 0,
         })
     }
 
-    /// Whether another event fits.
+    /// Whether two more events fit, once the log is tidy.
     #[inline]
     pub(in crate::collector) fn has_room(&self) -> bool {
-        self.free != NOBODY || self.fresh as usize <= HELD_MAX
+        self.held.wrapping_add(2) <= HELD_MAX
+    }
+
+    /// Closes the gaps if they are too many.
+    #[inline]
+    pub(in crate::collector) fn tidy(&mut self) {
+        let gaps = self.end.wrapping_sub(self.held);
+        if gaps > self.held.wrapping_add(GAPS - 2) {
+            self.close_gaps();
+        }
     }
 
     /// Puts an event into its place, which is nearly always behind all others. There must be
     /// room.
     #[inline]
     pub(in crate::collector) fn push(&mut self, held: Held) -> Option<Slot> {
-        let slot = if self.free != NOBODY {
-            let slot = self.free;
-            self.free = self.slots.get(slot as usize)?.after;
-            slot
-        } else {
-            let slot = self.fresh;
-            self.fresh = slot.wrapping_add(1);
-            slot
-        };
-        let before = self.newest_until(held.at);
-        let after = match self.slots.get(before as usize) {
-            Some(link) if before != NOBODY => link.after,
-            _ => self.oldest,
-        };
-        *self.slots.get_mut(slot as usize)? = Link { held, before, after, is_known: false };
-        match self.slots.get_mut(before as usize) {
-            Some(link) if before != NOBODY => link.after = slot,
-            _ => self.oldest = slot,
+        let before = self.end.checked_sub(1).and_then(|last| self.log.get(last));
+        if before.is_some_and(|before| before.at > held.at) {
+            return self.insert(held);
         }
-        match self.slots.get_mut(after as usize) {
-            Some(link) if after != NOBODY => link.before = slot,
-            _ => self.newest = slot,
-        }
-        Some(Slot(slot))
+        let slot = self.end;
+        *self.log.get_mut(slot)? = held;
+        self.end = slot.wrapping_add(1);
+        self.held = self.held.wrapping_add(1);
+        self.end_max = self.end_max.max(self.end);
+        Some(Slot(slot as u32))
     }
 
-    /// The newest event that is not later than a moment.
-    #[inline]
-    fn newest_until(&self, at: u64) -> u32 {
-        let mut slot = self.newest;
-        while slot != NOBODY
-            && let Some(link) = self.slots.get(slot as usize)
-            && link.held.at > at
-        {
-            slot = link.before;
+    /// Puts an event before others that are later: what stands between its place and the next gap
+    /// moves on by one.
+    #[cold]
+    fn insert(&mut self, held: Held) -> Option<Slot> {
+        let log = self.log.as_slice().get(..self.end)?;
+        let slot = log.partition_point(|other| other.at <= held.at);
+        let gap = log.iter().skip(slot).position(|other| other.kind == Kind::Gone);
+        let gap = gap.map_or(self.end, |gap| slot.wrapping_add(gap));
+        for to in (slot.wrapping_add(1)..=gap).rev() {
+            self.relocate(to.wrapping_sub(1), to);
         }
-        slot
+        *self.log.get_mut(slot)? = held;
+        self.first = self.first.min(slot);
+        self.end = self.end.max(gap.wrapping_add(1));
+        self.end_max = self.end_max.max(self.end);
+        self.held = self.held.wrapping_add(1);
+        Some(Slot(slot as u32))
+    }
+
+    #[inline(never)]
+    fn close_gaps(&mut self) {
+        let mut to = 0;
+        for from in self.first..self.end {
+            if self.log.get(from).is_some_and(|held| held.kind != Kind::Gone) {
+                if from != to {
+                    self.relocate(from, to);
+                }
+                to = to.wrapping_add(1);
+            }
+        }
+        (self.first, self.end) = (0, to);
+    }
+
+    /// Moves an event to a gap, or to the end.
+    fn relocate(&mut self, from: usize, to: usize) {
+        let Some(held) = self.log.get(from).copied() else { return };
+        if held.is_known {
+            let old = entry(&held, from);
+            let mut place = home_of(tag_of(held.address));
+            while let Some(known) = self.places.get_mut(place) {
+                if *known == old {
+                    *known = entry(&held, to);
+                    break;
+                }
+                if *known == 0 {
+                    break;
+                }
+                place = place.wrapping_add(1) & (PLACES - 1);
+            }
+        }
+        if let Some(place) = self.log.get_mut(to) {
+            *place = held;
+        }
+        if let Some(place) = self.log.get_mut(from) {
+            place.kind = Kind::Gone;
+        }
+    }
+
+    /// Whether what is held is so much that it should be fetched before it is asked for.
+    #[inline(always)]
+    pub(in crate::collector) fn is_far(&self) -> bool {
+        self.end > NEAR
+    }
+
+    /// Fetches what [`Pending::find`] reads first.
+    #[inline(always)]
+    pub(in crate::collector) fn fetch_place(&self, address: u64) {
+        if let Some(place) = self.places.get(home_of(tag_of(address))) {
+            fetch(place);
+        }
+    }
+
+    /// Fetches what [`Pending::find`] reads then, in the usual case.
+    #[inline(always)]
+    pub(in crate::collector) fn fetch_slot(&self, address: u64) {
+        let tag = tag_of(address);
+        if let Some(entry) = self.places.get(home_of(tag)).copied()
+            && (entry >> 32) as u32 == tag
+            && let Some(held) = self.log.get((entry as u32 as usize).wrapping_sub(1))
+        {
+            fetch(held);
+        }
     }
 
     /// Makes the block of a pushed event known by its address, which is not known yet.
     #[inline]
     pub(in crate::collector) fn know(&mut self, slot: Slot) {
-        let Some(link) = self.slots.get_mut(slot.0 as usize) else { return };
-        link.is_known = true;
-        let tag = tag_of(link.held.address);
-        let places = self.places.as_mut_slice();
-        let mut place = home_of(tag);
+        let Some(held) = self.log.get_mut(slot.0 as usize) else { return };
+        held.is_known = true;
+        let entry = entry(held, slot.0 as usize);
+        let mut place = home_of((entry >> 32) as u32);
         loop {
-            match places.get_mut(place) {
+            match self.places.get_mut(place) {
                 Some(free) if *free == 0 => {
-                    *free = (u64::from(tag) << 32) | u64::from(slot.0);
+                    *free = entry;
                     return;
                 }
                 Some(_) => place = place.wrapping_add(1) & (PLACES - 1),
@@ -211,8 +276,8 @@ impl Pending {
                 return None;
             }
             if (entry >> 32) as u32 == tag {
-                let slot = entry as u32;
-                let held = &self.slots.get(slot as usize)?.held;
+                let slot = (entry as u32).wrapping_sub(1);
+                let held = self.log.get(slot as usize)?;
                 if held.address == address {
                     return Some((Slot(slot), held));
                 }
@@ -223,24 +288,29 @@ impl Pending {
 
     /// The oldest event.
     #[inline]
-    pub(in crate::collector) fn oldest(&self) -> Option<(Slot, &Held)> {
-        if self.oldest == NOBODY {
+    pub(in crate::collector) fn oldest(&mut self) -> Option<(Slot, &Held)> {
+        while self.first < self.end
+            && self.log.get(self.first).is_some_and(|held| held.kind == Kind::Gone)
+        {
+            self.first = self.first.wrapping_add(1);
+        }
+        if self.first >= self.end {
+            (self.first, self.end) = (0, 0);
             return None;
         }
-        Some((Slot(self.oldest), &self.slots.get(self.oldest as usize)?.held))
+        Some((Slot(self.first as u32), self.log.get(self.first)?))
     }
 
     /// Forgets the address of an event, which stays where it is.
     #[inline]
     pub(in crate::collector) fn forget(&mut self, slot: Slot) {
-        let Some(link) = self.slots.get_mut(slot.0 as usize) else { return };
-        if !std::mem::take(&mut link.is_known) {
+        let Some(held) = self.log.get_mut(slot.0 as usize) else { return };
+        if !std::mem::take(&mut held.is_known) {
             return;
         }
-        let tag = tag_of(link.held.address);
+        let wanted = entry(held, slot.0 as usize);
         let places = self.places.as_mut_slice();
-        let wanted = (u64::from(tag) << 32) | u64::from(slot.0);
-        let mut hole = home_of(tag);
+        let mut hole = home_of((wanted >> 32) as u32);
         while places.get(hole).is_some_and(|entry| *entry != wanted && *entry != 0) {
             hole = hole.wrapping_add(1) & (PLACES - 1);
         }
@@ -269,26 +339,31 @@ impl Pending {
     #[inline]
     pub(in crate::collector) fn remove(&mut self, slot: Slot) -> Option<Held> {
         self.forget(slot);
-        let Link { held, before, after, .. } = *self.slots.get(slot.0 as usize)?;
-        match self.slots.get_mut(before as usize) {
-            Some(link) if before != NOBODY => link.after = after,
-            _ => self.oldest = after,
+        let place = self.log.get_mut(slot.0 as usize)?;
+        let held = *place;
+        place.kind = Kind::Gone;
+        self.held = self.held.wrapping_sub(1);
+        while let Some(last) = self.end.checked_sub(1)
+            && self.first < self.end
+            && self.log.get(last).is_some_and(|held| held.kind == Kind::Gone)
+        {
+            self.end = last;
         }
-        match self.slots.get_mut(after as usize) {
-            Some(link) if after != NOBODY => link.before = before,
-            _ => self.newest = before,
-        }
-        self.slots.get_mut(slot.0 as usize)?.after = self.free;
-        self.free = slot.0;
         Some(held)
     }
 
     /// Memory that was touched, in bytes.
     pub(in crate::collector) fn used_bytes(&self) -> u64 {
-        let slots = u64::from(self.fresh).saturating_mul(size_of::<Link>() as u64);
+        let log = (self.end_max as u64).saturating_mul(size_of::<Held>() as u64);
         // Places are all over the table.
-        slots.saturating_add(((PLACES * 8) as u64).min(u64::from(self.fresh).saturating_mul(4096)))
+        log.saturating_add(((PLACES * 8) as u64).min((self.end_max as u64).saturating_mul(4096)))
     }
+}
+
+/// What a place says of a known event.
+#[inline(always)]
+fn entry(held: &Held, at: usize) -> u64 {
+    (u64::from(tag_of(held.address)) << 32) | (at as u64).wrapping_add(1)
 }
 
 /// What of an address is kept in a place. Neighbours in the heap are neighbours here, so that what is
@@ -302,4 +377,66 @@ fn tag_of(address: u64) -> u32 {
 
 fn home_of(tag: u32) -> usize {
     tag as usize & (PLACES - 1)
+}
+
+#[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "a test may panic")]
+mod tests {
+    use crate::collector::fold::pending::{GAPS, Held, Kind, Pending};
+
+    /// A small generator: which numbers it gives does not matter.
+    fn next(state: &mut u64) -> u64 {
+        *state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        *state >> 33
+    }
+
+    /// Holds what comes at random and compares with a sorted list: `late` of a hundred come out of
+    /// order, and of those that leave `from_front` of a hundred are the oldest.
+    fn check(seed: u64, late: u64, from_front: u64, held_most: usize, steps: usize) {
+        let state = &mut seed.clone();
+        let mut pending = Pending::new().unwrap();
+        let mut naive: Vec<(u64, u64)> = Vec::new();
+        let mut now = 1_000_000;
+        for step in 0..steps as u64 {
+            pending.tidy();
+            let grows = naive.len() < held_most && next(state) % 100 < 55;
+            if grows || naive.is_empty() {
+                now += next(state) % 3;
+                let back = if next(state) % 100 < late { next(state) % 500 } else { 0 };
+                let (at, address) = (now - back, 0x7f00_0000_0000 + step * 16);
+                let slot = pending.push(Held::new(Kind::Alloc, at, address)).unwrap();
+                pending.know(slot);
+                let place = naive.partition_point(|other| other.0 <= at);
+                naive.insert(place, (at, address));
+            } else if next(state) % 100 < from_front {
+                let (slot, held) = pending.oldest().unwrap();
+                assert_eq!((held.at, held.address), naive.remove(0));
+                pending.remove(slot).unwrap();
+            } else {
+                let (at, address) = naive.remove(next(state) as usize % naive.len());
+                let (slot, held) = pending.find(address).unwrap();
+                assert_eq!(held.at, at);
+                pending.remove(slot).unwrap();
+                assert!(pending.find(address).is_none());
+            }
+        }
+        for (at, address) in naive {
+            assert_eq!(pending.find(address).map(|(_, held)| held.at), Some(at));
+            let (slot, held) = pending.oldest().unwrap();
+            assert_eq!((held.at, held.address), (at, address));
+            pending.remove(slot).unwrap();
+        }
+        assert!(pending.oldest().is_none());
+    }
+
+    #[test]
+    fn what_is_held_is_found_and_leaves_in_the_order_of_time() {
+        for seed in 0..20 {
+            check(seed, 0, 0, 50, 5_000);
+            check(seed, 30, 10, 300, 20_000);
+            check(seed, 5, 50, 3_000, 20_000);
+        }
+        check(99, 3, 1, GAPS / 2, 20 * GAPS);
+    }
 }

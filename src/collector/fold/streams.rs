@@ -10,24 +10,53 @@ use crate::collector::fold::pending::{Held, Kind};
 use crate::collector::pages::Pages;
 use crate::collector::region::Shared;
 use crate::collector::sys;
-use crate::recording::{Decoder, Event, ScopeId, ThreadId, Ticks};
+use crate::recording::{Address, Decoder, Event, ScopeId, Short, ThreadId, Ticks};
+
+/// Events that are decoded at a time: so many that what they ask for is fetched before it is used.
+const BATCH: usize = 64;
+
+/// An event, by its usual parts.
+#[derive(Clone, Copy)]
+pub(in crate::collector) struct Decoded {
+    pub(in crate::collector) at: Ticks,
+    pub(in crate::collector) address: u64,
+    pub(in crate::collector) size: u32,
+    pub(in crate::collector) node: u32,
+    /// Blocks that the thread has made by then.
+    pub(in crate::collector) made: u32,
+    pub(in crate::collector) form: Form,
+}
+
+/// What a decoded event is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::collector) enum Form {
+    Alloc,
+    Free,
+    /// Another; see [`Stream::other`].
+    Other,
+}
 
 /// One stream.
 pub(in crate::collector) struct Stream {
     decoder: Decoder,
     /// Position of the first byte that is not decoded.
     pub(in crate::collector) at: u64,
-    /// An event that was decoded too early.
-    ahead: Option<Event>,
-    /// The thread of the last event.
-    pub(in crate::collector) thread: ThreadId,
-    /// Its scope then.
-    pub(in crate::collector) scope: ScopeId,
+    /// The thread of the decoded events, and its scope.
+    thread: ThreadId,
+    scope: ScopeId,
     /// Blocks that it has made.
-    pub(in crate::collector) made: u32,
-    /// Of which thread something was written last, and how many it had made by then.
-    pub(in crate::collector) written: (ThreadId, u32),
+    made: u32,
+    batch: [Decoded; BATCH],
+    /// Of the batch, what is not handed out yet.
+    next: usize,
+    len: usize,
+    /// Events of unusual forms, at their places in the batch.
+    others: [Event; BATCH],
 }
+
+const NO_EVENT: Event = Event::Free { at: Ticks(0), address: Address(0) };
+const NOTHING: Decoded =
+    Decoded { at: Ticks(0), address: 0, size: 0, node: 0, made: 0, form: Form::Free };
 
 impl Stream {
     /// A stream that is folded from a keyframe at this position on.
@@ -35,85 +64,149 @@ impl Stream {
         Self {
             decoder: Decoder::new(),
             at,
-            ahead: None,
             thread: ThreadId(u32::MAX),
             scope: ScopeId::NONE,
             made: 0,
-            written: (ThreadId(u32::MAX), 0),
+            batch: [NOTHING; BATCH],
+            next: 0,
+            len: 0,
+            others: [NO_EVENT; BATCH],
         }
     }
 
-    /// The next event before the position `end`.
+    /// The decoded events that were not handed out.
     #[inline(always)]
-    pub(in crate::collector) fn next(
-        &mut self,
-        shared: &Shared,
-        end: u64,
-        undecoded: &mut u64,
-    ) -> Option<Event> {
-        if let Some(event) = self.ahead.take() {
-            return Some(event);
-        }
-        while self.at < end {
-            let mut bytes = shared.contiguous(self.at, end);
-            let before = bytes.len();
-            let Ok(event) = self.decoder.step(&mut bytes) else {
-                // What our own encoder wrote can be decoded; were it not so, it would be said.
-                *undecoded = undecoded.wrapping_add(end.wrapping_sub(self.at));
-                self.at = end;
-                return None;
-            };
-            self.at = self.at.wrapping_add(before.wrapping_sub(bytes.len()) as u64);
-            if let Some(event) = event {
-                self.meet(self.decoder.thread());
-                self.scope = self.decoder.scope();
-                return Some(event);
+    pub(in crate::collector) fn waiting(&self) -> &[Decoded] {
+        self.batch.get(self.next..self.len).unwrap_or_default()
+    }
+
+    /// Takes the first of them away.
+    #[inline(always)]
+    pub(in crate::collector) fn hand_out(&mut self, count: usize) {
+        self.next = self.next.wrapping_add(count);
+    }
+
+    /// The first of them in full, if its form is unusual.
+    pub(in crate::collector) fn other(&self) -> Option<Event> {
+        self.others.get(self.next).copied()
+    }
+
+    /// Who does what is decoded.
+    #[inline(always)]
+    pub(in crate::collector) fn by(&self, index: usize) -> By {
+        By { index: index as u16, thread: self.thread, scope: self.scope }
+    }
+
+    /// Decodes the next events before the position `end`, all of one thread and scope, once all
+    /// others are handed out. Afterwards there is none only if there are no more.
+    #[inline(never)]
+    pub(in crate::collector) fn fill(&mut self, shared: &Shared, end: u64, undecoded: &mut u64) {
+        (self.next, self.len) = (0, 0);
+        self.meet();
+        while self.at < end && self.len < BATCH {
+            let (mut bytes, room) = shared.piece(self.at, end);
+            let all = bytes.len();
+            if all == 0 {
+                return;
             }
+            // Events begin in the room; the last one may end in the slack behind it.
+            while self.len < BATCH && !bytes.is_empty() && all.wrapping_sub(bytes.len()) < room {
+                if let Some((short, len)) = self.decoder.step_short(bytes) {
+                    bytes = bytes.get(len..).unwrap_or_default();
+                    self.append_short(&short);
+                    continue;
+                }
+                let Ok(event) = self.decoder.step(&mut bytes) else {
+                    // What our own encoder wrote can be decoded; were it not so, it would be said.
+                    *undecoded = undecoded.wrapping_add(end.wrapping_sub(self.at));
+                    self.at = end;
+                    return;
+                };
+                match event {
+                    Some(event) => self.append(event),
+                    None if self.is_other_thread() && self.len > 0 => {
+                        self.at = self.at.wrapping_add(all.wrapping_sub(bytes.len()) as u64);
+                        return;
+                    }
+                    None => self.meet(),
+                }
+            }
+            self.at = self.at.wrapping_add(all.wrapping_sub(bytes.len()) as u64);
         }
-        None
     }
 
-    /// Who does what this stream handed out last. Asked once an event.
     #[inline(always)]
-    pub(in crate::collector) fn by(&mut self, index: usize, event: &Event) -> By {
+    fn append_short(&mut self, short: &Short) {
+        self.made = self.made.wrapping_add(u32::from(!short.is_free));
+        let decoded = Decoded {
+            at: short.at,
+            address: short.address.0,
+            size: short.size_bytes,
+            node: short.node.0,
+            made: self.made,
+            form: if short.is_free { Form::Free } else { Form::Alloc },
+        };
+        if let Some(place) = self.batch.get_mut(self.len) {
+            *place = decoded;
+            self.len = self.len.wrapping_add(1);
+        }
+    }
+
+    fn append(&mut self, event: Event) {
         if matches!(event, Event::Alloc { .. } | Event::Realloc { .. }) {
             self.made = self.made.wrapping_add(1);
         }
-        By { index: index as u32, thread: self.thread, scope: self.scope, made: self.made }
+        let address = match event {
+            Event::Alloc { address, .. } | Event::Free { address, .. } => address,
+            Event::Realloc { old, .. } => old,
+            _ => Address(0),
+        };
+        let (at, made) = (event.at(), self.made);
+        let decoded = Decoded { at, address: address.0, made, form: Form::Other, ..NOTHING };
+        if let (Some(place), Some(other)) =
+            (self.batch.get_mut(self.len), self.others.get_mut(self.len))
+        {
+            *place = decoded;
+            *other = event;
+            self.len = self.len.wrapping_add(1);
+        }
     }
 
-    /// Gives an event back, to be handed out next time.
-    pub(in crate::collector) fn give_back(&mut self, event: Event) {
-        self.ahead = Some(event);
+    fn is_other_thread(&self) -> bool {
+        self.decoder.thread() != self.thread || self.decoder.scope() != self.scope
     }
 
-    #[inline]
-    fn meet(&mut self, thread: ThreadId) {
-        if thread != self.thread {
-            self.thread = thread;
+    fn meet(&mut self) {
+        if self.decoder.thread() != self.thread {
+            self.thread = self.decoder.thread();
             self.made = 0;
         }
+        self.scope = self.decoder.scope();
     }
 }
 
 /// Who does something.
 #[derive(Clone, Copy)]
 pub(in crate::collector) struct By {
-    pub(in crate::collector) index: u32,
+    pub(in crate::collector) index: u16,
     pub(in crate::collector) thread: ThreadId,
     pub(in crate::collector) scope: ScopeId,
-    /// Blocks that the thread has made by then.
-    pub(in crate::collector) made: u32,
 }
 
 impl By {
     #[inline(always)]
-    pub(in crate::collector) fn held(&self, kind: Kind, at: Ticks, address: u64) -> Held {
+    pub(in crate::collector) fn held(
+        &self,
+        kind: Kind,
+        at: Ticks,
+        address: u64,
+        made: u32,
+    ) -> Held {
         Held {
             stream: self.index,
             thread: self.thread.0,
             scope: self.scope.0,
-            made: self.made,
+            made,
             ..Held::new(kind, at.0, address)
         }
     }

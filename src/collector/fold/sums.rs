@@ -7,7 +7,7 @@
 //! written.
 
 use crate::collector::fold::pending::{Held, Kind};
-use crate::collector::pages::{Pages, Zeroed};
+use crate::collector::pages::{Pages, Zeroed, fetch};
 use crate::recording::{
     ByteWriter, DURATION_CLASS_BITS, FIRST_WIDE_CLASS, FOLDED_ENTRY_BYTES_MAX,
     FOLDED_SITE_BYTES_MAX, FOLDED_SMALL_BYTES_MAX, FoldedHead, FoldedPair, FoldedPower, FoldedSite,
@@ -107,8 +107,66 @@ pub(in crate::collector) struct End {
     pub(in crate::collector) made: u32,
 }
 
+/// Blocks that are added together: what the sums of one need is fetched while another is added.
+const BATCH: usize = 32;
+
+/// A block that is still to be added.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Block {
+    at: u64,
+    freed_at: u64,
+    size: u64,
+    /// The node, and the site's flags above it.
+    key: u64,
+    thread: u32,
+    freed_by: u32,
+    traits: u32,
+    /// The site's place.
+    place: u32,
+}
+
+// SAFETY: numbers.
+unsafe impl Zeroed for Block {}
+
+/// What else is counted of a block.
+const TEMPORARY: u32 = 1;
+const REALLOC: u32 = 2;
+const MOVED: u32 = 4;
+
+impl Block {
+    #[inline(always)]
+    fn new(block: &Held, end: End) -> Self {
+        let zeroed = if block.kind == Kind::Zeroed { FLAG_ZEROED } else { 0 };
+        let flags = FLAG_USED | zeroed | u32::from(block.align_log2);
+        let is_temporary = end.thread == block.thread && end.made.wrapping_sub(block.made) <= 1;
+        let is_realloc = block.kind == Kind::Realloc;
+        Self {
+            at: block.at,
+            freed_at: end.at,
+            size: block.size,
+            key: u64::from(block.node) | (u64::from(flags) << 32),
+            thread: block.thread,
+            freed_by: end.thread,
+            traits: if is_temporary { TEMPORARY } else { 0 }
+                | if is_realloc { REALLOC } else { 0 }
+                | if is_realloc && block.moved { MOVED } else { 0 },
+            place: 0,
+        }
+    }
+
+    #[inline(always)]
+    fn life(&self) -> u64 {
+        self.freed_at.saturating_sub(self.at)
+    }
+}
+
 /// All sums.
 pub(in crate::collector) struct Sums {
+    waiting: Pages<Block>,
+    waiting_len: usize,
+    /// Whether a table is nearly full.
+    is_crowded: bool,
     sites: Pages<Site>,
     sites_len: usize,
     /// Upper half: site's place, class and 1 above them; lower half: the count.
@@ -130,6 +188,9 @@ pub(in crate::collector) struct Sums {
 impl Sums {
     pub(in crate::collector) fn new(from: Ticks) -> Option<Self> {
         Some(Self {
+            waiting: Pages::new(BATCH)?,
+            waiting_len: 0,
+            is_crowded: false,
             sites: Pages::new(SITES)?,
             sites_len: 0,
             lives: Pages::new(LIVES)?,
@@ -152,12 +213,9 @@ impl Sums {
     }
 
     /// Whether the sums should be written before more blocks come.
-    #[inline]
+    #[inline(always)]
     pub(in crate::collector) fn is_crowded(&self) -> bool {
-        self.sites_len >= SITES_MAX
-            || self.lives_len >= LIVES_MAX
-            || self.powers_len >= POWERS_MAX
-            || self.pairs_len >= PAIRS_MAX
+        self.is_crowded
     }
 
     /// Bytes that writing the sums may take at most.
@@ -170,13 +228,64 @@ impl Sums {
     }
 
     /// Adds a block that lived too short. Not when [`Sums::is_crowded`].
-    #[inline]
+    #[inline(always)]
     pub(in crate::collector) fn add(&mut self, block: &Held, end: End) {
-        let life = end.at.saturating_sub(block.at);
-        let Some(place) = self.site_place(block) else { return };
-        self.add_life(place, duration_class(life));
-        self.add_power(place, block.size);
-        self.add_pair(block, end);
+        let block = Block::new(block, end);
+        let home = site_home(block.key);
+        if let Some(site) = self.sites.get(home) {
+            fetch(site);
+        }
+        if let Some(place) = self.waiting.get_mut(self.waiting_len) {
+            *place = block;
+        }
+        self.blocks = self.blocks.wrapping_add(1);
+        self.waiting_len = self.waiting_len.wrapping_add(1);
+        if self.waiting_len >= BATCH {
+            self.add_waiting();
+        }
+    }
+
+    #[inline(never)]
+    fn add_waiting(&mut self) {
+        let len = std::mem::take(&mut self.waiting_len);
+        let mut recent = (0, 0);
+        for index in 0..len {
+            let Some(block) = self.waiting.get(index).copied() else { return };
+            if recent.0 != block.key {
+                let Some(place) = self.site_place(block.key) else { return };
+                recent = (block.key, place);
+            }
+            if let Some(block) = self.waiting.get_mut(index) {
+                block.place = recent.1 as u32;
+            }
+            if let Some(site) = self.sites.get(recent.1) {
+                fetch(&site.lifetime_max);
+                fetch(&site.threads);
+            }
+            if let Some(life) = self.lives.get(life_home(life_key(recent.1, block.life()))) {
+                fetch(life);
+            }
+            if let Some(power) = self.powers.get(power_home(power_key(recent.1, block.size))) {
+                fetch(power);
+            }
+        }
+        for index in 0..len {
+            let Some(block) = self.waiting.get(index).copied() else { return };
+            self.add_block(&block);
+        }
+        // What is waiting then still fits.
+        self.is_crowded = self.sites_len >= SITES_MAX
+            || self.lives_len >= LIVES_MAX
+            || self.powers_len >= POWERS_MAX
+            || self.pairs_len >= PAIRS_MAX;
+    }
+
+    #[inline(always)]
+    fn add_block(&mut self, block: &Block) {
+        let place = block.place as usize;
+        self.add_life(life_key(place, block.life()));
+        self.add_power(power_key(place, block.size), block.size);
+        self.add_pair(block);
         let class = size_class(block.size);
         if let Some(count) = self.sizes.get_mut(class) {
             *count = count.wrapping_add(1);
@@ -186,9 +295,8 @@ impl Sums {
         {
             *bytes = bytes.wrapping_add(block.size);
         }
-        self.blocks = self.blocks.wrapping_add(1);
         if let Some(site) = self.sites.get_mut(place) {
-            site.add(block, end, life);
+            site.add(block);
         }
     }
 
@@ -198,19 +306,17 @@ impl Sums {
     }
 
     #[inline]
-    fn site_place(&mut self, block: &Held) -> Option<usize> {
-        let zeroed = if block.kind == Kind::Zeroed { FLAG_ZEROED } else { 0 };
-        let flags = FLAG_USED | zeroed | u32::from(block.align_log2);
-        let key = u64::from(block.node) | (u64::from(flags) << 32);
-        let mut place = (mix(key) >> (64 - SITE_BITS)) as usize;
+    fn site_place(&mut self, key: u64) -> Option<usize> {
+        let (node, flags) = (key as u32, (key >> 32) as u32);
+        let mut place = site_home(key);
         loop {
             let site = self.sites.get_mut(place)?;
-            if site.node == block.node && site.flags == flags {
+            if site.node == node && site.flags == flags {
                 return Some(place);
             }
             if site.flags == 0 {
                 site.flags = flags;
-                site.node = block.node;
+                site.node = node;
                 self.sites_len = self.sites_len.wrapping_add(1);
                 return Some(place);
             }
@@ -218,10 +324,9 @@ impl Sums {
         }
     }
 
-    #[inline]
-    fn add_life(&mut self, site: usize, class: u32) {
-        let key = ((site as u32) << DURATION_CLASS_BITS | class) | 1 << 31;
-        let mut place = (mix(u64::from(key)) >> (64 - LIFE_BITS)) as usize;
+    #[inline(always)]
+    fn add_life(&mut self, key: u32) {
+        let mut place = life_home(key);
         loop {
             let Some(entry) = self.lives.get_mut(place) else { return };
             if (*entry >> 32) as u32 == key {
@@ -238,10 +343,9 @@ impl Sums {
         }
     }
 
-    #[inline]
-    fn add_power(&mut self, site: usize, size: u64) {
-        let key = ((site as u64).wrapping_add(1) << POWER_BITS) | u64::from(size_power(size));
-        let mut place = (mix(key) >> (64 - POWER_TABLE_BITS)) as usize;
+    #[inline(always)]
+    fn add_power(&mut self, key: u64, size: u64) {
+        let mut place = power_home(key);
         while let Some(power) = self.powers.get_mut(place) {
             if power.key == 0 {
                 power.key = key;
@@ -256,28 +360,25 @@ impl Sums {
         }
     }
 
-    #[inline]
-    fn add_pair(&mut self, block: &Held, end: End) {
-        let key = u64::from(block.thread) | (u64::from(end.thread) << 32);
-        let is_it = |pair: &Pair| pair.made_by == block.thread && pair.freed_by == end.thread;
-        let is_recent = self.pairs.get(self.recent_pair).is_some_and(is_it);
-        let mut place =
-            if is_recent { self.recent_pair } else { (mix(key) >> (64 - PAIR_BITS)) as usize };
+    #[inline(always)]
+    fn add_pair(&mut self, block: &Block) {
+        let is_it = |pair: &Pair| {
+            pair.made_by == block.thread && pair.freed_by == block.freed_by && pair.blocks > 0
+        };
+        if let Some(pair) = self.pairs.get_mut(self.recent_pair)
+            && is_it(pair)
+        {
+            return pair.add(block);
+        }
+        let key = u64::from(block.thread) | (u64::from(block.freed_by) << 32);
+        let mut place = (mix(key) >> (64 - PAIR_BITS)) as usize;
         while let Some(pair) = self.pairs.get_mut(place) {
             if pair.blocks == 0 {
-                pair.made_by = block.thread;
-                pair.freed_by = end.thread;
-                pair.first_made = block.at;
-                pair.first_freed = end.at;
+                pair.begin(block);
                 self.pairs_len = self.pairs_len.wrapping_add(1);
             }
-            if is_it(pair) {
-                pair.blocks = pair.blocks.wrapping_add(1);
-                pair.bytes = pair.bytes.wrapping_add(block.size);
-                pair.first_made = pair.first_made.min(block.at);
-                pair.last_made = pair.last_made.max(block.at);
-                pair.first_freed = pair.first_freed.min(end.at);
-                pair.last_freed = pair.last_freed.max(end.at);
+            if pair.made_by == block.thread && pair.freed_by == block.freed_by {
+                pair.add(block);
                 self.recent_pair = place;
                 return;
             }
@@ -293,6 +394,7 @@ impl Sums {
         payload_max: usize,
         payload: &mut dyn FnMut(Write<'_>),
     ) {
+        self.add_waiting();
         if self.sites_len == 0 {
             self.from = to;
             return;
@@ -418,6 +520,7 @@ impl Sums {
         self.sizes.as_mut_slice().fill(0);
         self.wide_bytes.as_mut_slice().fill(0);
         (self.sites_len, self.lives_len, self.powers_len, self.pairs_len) = (0, 0, 0, 0);
+        self.is_crowded = false;
     }
 }
 
@@ -434,8 +537,9 @@ struct Cursor {
 }
 
 impl Site {
-    #[inline]
-    fn add(&mut self, block: &Held, end: End, life: u64) {
+    #[inline(always)]
+    fn add(&mut self, block: &Block) {
+        let life = block.life();
         if self.blocks == 0 {
             (self.size_min, self.lifetime_min) = (block.size, life);
             self.first_made = block.at;
@@ -449,17 +553,18 @@ impl Site {
         self.lifetime_max = self.lifetime_max.max(life);
         self.first_made = self.first_made.min(block.at);
         self.last_made = self.last_made.max(block.at);
-        self.last_freed = self.last_freed.max(end.at);
+        self.last_freed = self.last_freed.max(block.freed_at);
         self.threads |= 1_u64.checked_shl(block.thread).unwrap_or(0);
-        if end.thread != block.thread {
-            self.cross_thread_frees = self.cross_thread_frees.wrapping_add(1);
-        } else if end.made.wrapping_sub(block.made) <= 1 {
+        if block.traits & TEMPORARY != 0 {
             self.temporary = self.temporary.wrapping_add(1);
             self.temporary_bytes = self.temporary_bytes.wrapping_add(block.size);
+        } else if block.freed_by != block.thread {
+            self.cross_thread_frees = self.cross_thread_frees.wrapping_add(1);
         }
-        if block.kind == Kind::Realloc {
+        if block.traits & REALLOC != 0 {
+            let moved = u64::from(block.traits & MOVED != 0);
             self.reallocs = self.reallocs.wrapping_add(1);
-            self.reallocs_moved = self.reallocs_moved.wrapping_add(u64::from(block.moved));
+            self.reallocs_moved = self.reallocs_moved.wrapping_add(moved);
         }
     }
 
@@ -489,6 +594,23 @@ impl Site {
 }
 
 impl Pair {
+    fn begin(&mut self, block: &Block) {
+        self.made_by = block.thread;
+        self.freed_by = block.freed_by;
+        self.first_made = block.at;
+        self.first_freed = block.freed_at;
+    }
+
+    #[inline(always)]
+    fn add(&mut self, block: &Block) {
+        self.blocks = self.blocks.wrapping_add(1);
+        self.bytes = self.bytes.wrapping_add(block.size);
+        self.first_made = self.first_made.min(block.at);
+        self.last_made = self.last_made.max(block.at);
+        self.first_freed = self.first_freed.min(block.freed_at);
+        self.last_freed = self.last_freed.max(block.freed_at);
+    }
+
     fn folded(&self) -> FoldedPair {
         FoldedPair {
             made_by: ThreadId(self.made_by),
@@ -501,6 +623,32 @@ impl Pair {
             last_freed: Ticks(self.last_freed),
         }
     }
+}
+
+/// Where the search for a site begins; here and below.
+#[inline(always)]
+fn site_home(key: u64) -> usize {
+    (mix(key) >> (64 - SITE_BITS)) as usize
+}
+
+#[inline(always)]
+fn life_key(site: usize, life: u64) -> u32 {
+    ((site as u32) << DURATION_CLASS_BITS | duration_class(life)) | 1 << 31
+}
+
+#[inline(always)]
+fn life_home(key: u32) -> usize {
+    (mix(u64::from(key)) >> (64 - LIFE_BITS)) as usize
+}
+
+#[inline(always)]
+fn power_key(site: usize, size: u64) -> u64 {
+    ((site as u64).wrapping_add(1) << POWER_BITS) | u64::from(size_power(size))
+}
+
+#[inline(always)]
+fn power_home(key: u64) -> usize {
+    (mix(key) >> (64 - POWER_TABLE_BITS)) as usize
 }
 
 /// The site's place in a lifetime's entry.
