@@ -183,6 +183,8 @@ fn the_collector_has_nothing_that_panics_or_prints() {
     ];
     let mut errors = Vec::new();
     for (path, text) in sources("src/collector") {
+        // Tests stand at a file's end and are in no program.
+        let text = text.split("#[cfg(test)]").next().unwrap_or_default();
         for (number, line) in text.lines().enumerate() {
             let code = line.split("//").next().unwrap_or_default();
             let is_compile_time = code.contains("const _: () = assert!(");
