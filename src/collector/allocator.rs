@@ -8,7 +8,8 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::sync::atomic::Ordering;
 
 use crate::collector::record::{self, Contents};
-use crate::collector::tracker::SESSION;
+use crate::collector::sampling;
+use crate::collector::tracker::{SAMPLED, SESSION};
 
 /// Wraps an allocator `A` so that its calls can be recorded.
 ///
@@ -34,9 +35,15 @@ impl<A> Allocator<A> {
     }
 }
 
+/// The session, which is asked for once a call: 0 where nothing is recorded.
 #[inline(always)]
-fn is_recording() -> bool {
-    SESSION.load(Ordering::Relaxed) != 0
+fn session() -> u32 {
+    SESSION.load(Ordering::Relaxed)
+}
+
+#[inline(always)]
+fn samples(session: u32) -> bool {
+    session & SAMPLED != 0
 }
 
 /// The calls while recording. They stand apart so that, when off, a call is one load, one branch
@@ -79,14 +86,72 @@ impl<A: GlobalAlloc> Allocator<A> {
     }
 }
 
+/// The calls while a sample is recorded.
+impl<A: GlobalAlloc> Allocator<A> {
+    #[inline(never)]
+    unsafe fn alloc_sampled(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller owes `alloc`'s contract.
+        let block = unsafe { self.inner.alloc(layout) };
+        sampling::allocated(block.addr(), layout.size(), layout.align(), Contents::Any);
+        block
+    }
+
+    #[inline(never)]
+    unsafe fn alloc_zeroed_sampled(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller owes `alloc_zeroed`'s contract.
+        let block = unsafe { self.inner.alloc_zeroed(layout) };
+        sampling::allocated(block.addr(), layout.size(), layout.align(), Contents::Zeroed);
+        block
+    }
+
+    #[inline(never)]
+    unsafe fn dealloc_sampled(&self, block: *mut u8, layout: Layout) {
+        if sampling::may_be_recorded(block.addr()) {
+            // SAFETY: the caller owes `dealloc`'s contract.
+            return unsafe { self.dealloc_known(block, layout) };
+        }
+        // SAFETY: as above.
+        unsafe { self.inner.dealloc(block, layout) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    unsafe fn dealloc_known(&self, block: *mut u8, layout: Layout) {
+        sampling::freeing(block.addr());
+        // SAFETY: the caller owes `dealloc`'s contract.
+        unsafe { self.inner.dealloc(block, layout) }
+    }
+
+    #[inline(never)]
+    unsafe fn realloc_sampled(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        let old = block.addr();
+        let moving =
+            if sampling::may_be_recorded(old) { sampling::reallocating(old) } else { None };
+        // SAFETY: the caller owes `realloc`'s contract.
+        let new = unsafe { self.inner.realloc(block, layout, new_size) };
+        let (new_address, align) = (new.addr(), layout.align());
+        match moving {
+            // What comes of it is a block like any other.
+            None => sampling::allocated(new_address, new_size, align, Contents::Any),
+            Some(moving) => sampling::moved(moving, old, new_address, new_size, align),
+        }
+        new
+    }
+}
+
 // SAFETY: every method hands its arguments to the inner allocator's method of the same name and
 // returns its answer unchanged, so `A`'s keeping of the contract is ours. Recording in between
 // does not unwind, does not allocate, and does not touch the blocks.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for Allocator<A> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if is_recording() {
-            // SAFETY: the caller owes `alloc`'s contract.
+        let session = session();
+        if session != 0 {
+            if samples(session) {
+                // SAFETY: the caller owes `alloc`'s contract.
+                return unsafe { self.alloc_sampled(layout) };
+            }
+            // SAFETY: as above.
             return unsafe { self.alloc_recorded(layout) };
         }
         // SAFETY: as above.
@@ -95,8 +160,13 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Allocator<A> {
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        if is_recording() {
-            // SAFETY: the caller owes `alloc_zeroed`'s contract.
+        let session = session();
+        if session != 0 {
+            if samples(session) {
+                // SAFETY: the caller owes `alloc_zeroed`'s contract.
+                return unsafe { self.alloc_zeroed_sampled(layout) };
+            }
+            // SAFETY: as above.
             return unsafe { self.alloc_zeroed_recorded(layout) };
         }
         // SAFETY: as above.
@@ -105,9 +175,14 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Allocator<A> {
 
     #[inline]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        if is_recording() {
-            // SAFETY: the caller owes `dealloc`'s contract; the block is one that we handed out
-            // unchanged.
+        let session = session();
+        if session != 0 {
+            if samples(session) {
+                // SAFETY: the caller owes `dealloc`'s contract; the block is one that we handed out
+                // unchanged.
+                return unsafe { self.dealloc_sampled(block, layout) };
+            }
+            // SAFETY: as above.
             return unsafe { self.dealloc_recorded(block, layout) };
         }
         // SAFETY: as above.
@@ -116,8 +191,14 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Allocator<A> {
 
     #[inline]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        if is_recording() {
-            // SAFETY: the caller owes `realloc`'s contract.
+        let session = session();
+        if session != 0 {
+            if samples(session) {
+                // SAFETY: the caller owes `realloc`'s contract; the block is one that we handed out
+                // unchanged.
+                return unsafe { self.realloc_sampled(block, layout, new_size) };
+            }
+            // SAFETY: as above.
             return unsafe { self.realloc_recorded(block, layout, new_size) };
         }
         // SAFETY: as above.

@@ -29,6 +29,7 @@ use crate::collector::marks;
 use crate::collector::memory::Gauges;
 use crate::collector::nodes;
 use crate::collector::quota::Quota;
+use crate::collector::sampling;
 use crate::collector::scopes;
 use crate::collector::signal;
 use crate::collector::tracker::{self, PENDING_MAX, PendingThread, SESSION, Tracker};
@@ -124,7 +125,11 @@ impl Flusher {
             _ if header.ticks_per_second < 1.0 => SECOND_NS,
             _ => header.ticks_per_second as u64,
         };
-        let quota = Quota::new(header.bytes_max, header.fold_shorter_ns);
+        let quota = if header.sample_bytes == 0 {
+            Quota::new(header.bytes_max, header.fold_shorter_ns)
+        } else {
+            Quota::without_steps(header.bytes_max)
+        };
         let fold = if quota.may_fold() {
             let trackers = limits::get().trackers_max;
             Some(Box::new(Fold::new(trackers, header.started_ticks, second)?))
@@ -505,6 +510,7 @@ impl Flusher {
         counters.add(Counter::DroppedReentrant, tracker::DURING_START.load(Ordering::Relaxed));
         counters.set(Counter::DroppedMarks, marks::DROPPED.load(Ordering::Relaxed));
         counters.set(Counter::DroppedScopes, scopes::OVERFLOWS.load(Ordering::Relaxed));
+        counters.set(Counter::DroppedSamples, sampling::DROPPED.load(Ordering::Relaxed));
         // The shortest event has one byte: an upper bound of what was lost.
         let lost =
             if self.failure.is_some() { Counter::DroppedWrite } else { Counter::DroppedQuota };
@@ -522,6 +528,7 @@ impl Flusher {
         let own = (BUFFER_BYTES as u64)
             .saturating_add(nodes::used_bytes())
             .saturating_add(tracker::used_bytes())
+            .saturating_add(sampling::used_bytes(self.session))
             .saturating_add(self.fold.as_ref().map_or(0, |fold| fold.used_bytes()));
         self.recorder_bytes_max = self.recorder_bytes_max.max(own);
         counters.set(Counter::RecorderBytes, self.recorder_bytes_max);

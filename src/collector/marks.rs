@@ -53,7 +53,7 @@ pub fn mark(name: &str, value: i64) {
         return;
     }
     let _errno = PreservedErrno::new();
-    let Some(entered) = tracker::enter() else {
+    let Some(entered) = tracker::enter_any() else {
         DROPPED.fetch_add(1, Ordering::Relaxed);
         return;
     };

@@ -30,6 +30,7 @@ mod memory;
 mod fold;
 mod quota;
 mod file;
+mod sampling;
 mod record;
 mod tracker;
 mod scopes;

@@ -82,10 +82,28 @@ impl Options {
     /// Keeps the recording below `bytes`, 1 MiB or more. On the way there folding grows coarser:
     /// at 2/8, 3/8, 4/8, 5/8 and 6/8 of it blocks that live shorter than 10 ms, 100 ms, 1 s, 10 s
     /// and 100 s are folded, and the recording says since when. At the quota it ends, and says so
-    /// too.
+    /// too. Where blocks are sampled it only ends.
     #[must_use]
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.bytes_max = bytes;
+        self
+    }
+
+    /// Records a sample: of each `bytes` bytes that are allocated one is chosen, on average, and
+    /// the block that it is in. Large blocks are as good as certain to be in the recording, of
+    /// small ones a share; a block of `size` bytes is in it with the probability
+    /// 1 − exp(−`size` / `bytes`), so that sums can be estimated without bias. What is not in it
+    /// costs next to nothing, see `docs/OVERHEAD.md`. 512 KiB is a good choice for a server; 0
+    /// records everything.
+    ///
+    /// Sampled blocks are not folded: together with
+    /// [`fold_shorter_than`](Self::fold_shorter_than) recording does not begin, and
+    /// [`max_bytes`](Self::max_bytes) is a limit without steps on the way. Failed requests are
+    /// always recorded. About 2.8 million sampled blocks can be alive at once; what comes on top
+    /// is counted.
+    #[must_use]
+    pub fn sample_bytes(mut self, bytes: u64) -> Self {
+        self.sample_bytes = bytes;
         self
     }
 }

@@ -22,18 +22,24 @@ pub(in crate::collector) struct Quota {
     /// Bytes; 0: none.
     bytes_max: u64,
     fold_shorter_ns: u64,
+    has_steps: bool,
 }
 
 impl Quota {
     /// For a recording that folds from its beginning what lives shorter than `fold_shorter_ns`,
     /// or nothing if that is 0.
     pub(in crate::collector) const fn new(bytes_max: u64, fold_shorter_ns: u64) -> Self {
-        Self { bytes_max, fold_shorter_ns }
+        Self { bytes_max, fold_shorter_ns, has_steps: true }
+    }
+
+    /// For a recording that never folds.
+    pub(in crate::collector) const fn without_steps(bytes_max: u64) -> Self {
+        Self { bytes_max, fold_shorter_ns: 0, has_steps: false }
     }
 
     /// Whether anything may be folded at any time.
     pub(in crate::collector) const fn may_fold(self) -> bool {
-        self.bytes_max != 0 || self.fold_shorter_ns != 0
+        (self.has_steps && self.bytes_max != 0) || self.fold_shorter_ns != 0
     }
 
     /// What lives shorter than this is folded now; 0: nothing is.
@@ -43,7 +49,7 @@ impl Quota {
 
     /// The limit's next value, if the length asks for a coarser one.
     pub(in crate::collector) fn step(&mut self, written: u64) -> Option<u64> {
-        if self.bytes_max == 0 {
+        if self.bytes_max == 0 || !self.has_steps {
             return None;
         }
         let passed = |step: &&Step| written >= (self.bytes_max / 8).saturating_mul(step.eighths);

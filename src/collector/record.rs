@@ -46,6 +46,8 @@ macro_rules! here {
     };
 }
 
+pub(in crate::collector) use here;
+
 /// What memory was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::collector) enum Contents {
@@ -207,7 +209,7 @@ fn failed(entered: &mut Entered, at: Ticks, size: Bytes, node: NodeId) {
 }
 
 #[inline(always)]
-fn stack(entered: &mut Entered, start: Start) -> NodeId {
+pub(in crate::collector) fn stack(entered: &mut Entered, start: Start) -> NodeId {
     let tallies = &entered.tracker().tallies;
     let local = entered.local();
     if local.is_sampled() {
@@ -221,6 +223,6 @@ fn stack(entered: &mut Entered, start: Start) -> NodeId {
     }
 }
 
-fn align_log2(align: usize) -> u8 {
+pub(in crate::collector) fn align_log2(align: usize) -> u8 {
     if align <= ALIGN_NATURAL { 0 } else { align.trailing_zeros() as u8 }
 }

@@ -25,8 +25,8 @@ use crate::collector::flusher::{Ended, Flusher, STOP};
 use crate::collector::limits::{self, Limits};
 use crate::collector::options::{Options, QUOTA_BYTES_MIN, TrackerConfig};
 use crate::collector::registry::{self, KnownGuard};
-use crate::collector::tracker::{self, HAS_BARRIER, Ignored, SESSION, SESSION_MASK};
-use crate::collector::{marks, modules, nodes, scopes, signal, sys};
+use crate::collector::tracker::{self, HAS_BARRIER, Ignored, SAMPLED, SESSION, SESSION_MASK};
+use crate::collector::{marks, modules, nodes, sampling, scopes, signal, sys};
 use crate::recording::{ClockPair, Counter, Header};
 
 /// A thread that was stopped inside the recorder (a debugger, a descheduled core) is waited for
@@ -120,6 +120,11 @@ fn enable(options: Options, starter: Starter) -> Result<(u32, PathBuf), Error> {
     if options.bytes_max != 0 && options.bytes_max < QUOTA_BYTES_MIN {
         return Err(Error::Options("a quota below 1 MiB has no room for a program's stacks"));
     }
+    if options.sample_bytes != 0 && !options.fold_shorter_than.is_zero() {
+        return Err(Error::Options(
+            "of a sample nothing is folded: ask for sample_bytes or for fold_shorter_than",
+        ));
+    }
     let mut running = running();
     // A forked child inherits the parent's state, but not its flusher.
     if running.as_ref().is_some_and(|running| {
@@ -156,8 +161,11 @@ fn begin(options: Options, starter: Starter) -> Result<Begun, Error> {
         config.sample_rate,
     );
     limits::set(limits);
-    limits::set_folding(!options.fold_shorter_than.is_zero() || options.bytes_max != 0);
-    let session = next_session();
+    let is_sampling = options.sample_bytes != 0;
+    let folds = !options.fold_shorter_than.is_zero() || options.bytes_max != 0;
+    limits::set_folding(folds && !is_sampling);
+    let session = next_session() | if is_sampling { SAMPLED } else { 0 };
+    sampling::prepare(session, options.sample_bytes);
     let facts = clock::choose();
     let start = clock::pair();
     let loaded = registry::refresh(start.ticks);
@@ -254,6 +262,7 @@ fn stop(mut running: MutexGuard<'_, Option<Running>>) -> Option<Ended> {
     for tracker in tracker::all() {
         tracker.discard();
     }
+    sampling::discard();
     Some(*ended)
 }
 
@@ -368,7 +377,8 @@ extern "C" fn exiting() {
 
 fn next_session() -> u32 {
     // The highest bits are the trackers'.
-    let session = SESSIONS.fetch_add(1, Ordering::Relaxed).wrapping_add(1) & SESSION_MASK;
+    let session =
+        SESSIONS.fetch_add(1, Ordering::Relaxed).wrapping_add(1) & SESSION_MASK & !SAMPLED;
     if session == 0 { next_session() } else { session }
 }
 

@@ -1,12 +1,12 @@
 //! What tests may turn in a recorder that was built with `--cfg rheaper_testing`: compare every
-//! walk with the system's own unwinder, walk without reuse, drive the clock, slow the disk.
+//! walk with the system's own unwinder, walk without reuse, drive the clock, slow the disk, seed samples.
 //!
 //! Reads: the node that a walk answered, and the stack through `backtrace`. Writes: two counts
 //! and the first difference.
 //!
 //! Invariant: what is compared are return addresses, all of them, up to the depth limit.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::collector::clock;
@@ -34,6 +34,9 @@ pub struct Difference {
 static COMPARES: AtomicBool = AtomicBool::new(false);
 static NAIVE: AtomicBool = AtomicBool::new(false);
 static DELAY_US: AtomicU64 = AtomicU64::new(0);
+static IS_SEEDED: AtomicBool = AtomicBool::new(false);
+static SEED: AtomicU64 = AtomicU64::new(0);
+static SAMPLE_LEVELS: AtomicUsize = AtomicUsize::new(usize::MAX);
 
 /// Whether to compare each walk with the system's unwinder.
 pub fn compare_walks(compare: bool) {
@@ -53,6 +56,25 @@ pub fn drive_clock(clock: Option<fn() -> u64>) {
 /// Makes each write of the flusher take this much longer.
 pub fn delay_writes(delay: Duration) {
     DELAY_US.store(delay.as_micros() as u64, Ordering::Relaxed);
+}
+
+/// What the random numbers of the next samples begin with; `None`: anything.
+pub fn seed_samples(seed: Option<u64>) {
+    IS_SEEDED.store(seed.is_some(), Ordering::Relaxed);
+    SEED.store(seed.unwrap_or(0), Ordering::Relaxed);
+}
+
+/// How many levels the table of sampled blocks may have: 1 has room for 32,768 blocks.
+pub fn limit_sample_levels(levels: usize) {
+    SAMPLE_LEVELS.store(levels, Ordering::Relaxed);
+}
+
+pub(in crate::collector) fn sample_seed() -> Option<u64> {
+    IS_SEEDED.load(Ordering::Relaxed).then(|| SEED.load(Ordering::Relaxed))
+}
+
+pub(in crate::collector) fn sample_levels() -> usize {
+    SAMPLE_LEVELS.load(Ordering::Relaxed)
 }
 
 pub(in crate::collector) fn is_naive() -> bool {

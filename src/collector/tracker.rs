@@ -32,10 +32,14 @@ pub(in crate::collector) static SESSION: AtomicU32 = AtomicU32::new(0);
 pub(in crate::collector) static HAS_BARRIER: AtomicBool = AtomicBool::new(false);
 
 /// Set in a tracker's session where each event needs a fence of its own.
-const FENCED: u32 = 1 << 31;
+const FENCED: u32 = 1 << 30;
 
 /// Set in a tracker's session where the flusher wants a keyframe before the next event.
-const KEYFRAME: u32 = 1 << 30;
+const KEYFRAME: u32 = 1 << 29;
+
+/// Part of a session's number where blocks are sampled: its events come through
+/// [`enter_sampled`]. The sign, so that off, all and sampled are told apart by one comparison.
+pub(in crate::collector) const SAMPLED: u32 = 1 << 31;
 
 /// What is left for sessions' numbers.
 pub(in crate::collector) const SESSION_MASK: u32 = !(FENCED | KEYFRAME);
@@ -198,16 +202,50 @@ fn enter_tracker(tracker: &'static Tracker) -> Option<Entered> {
     compiler_fence(Ordering::SeqCst);
     let session = SESSION.load(Ordering::Relaxed);
     let mut entered = Entered { tracker };
-    if session == tracker.session.load(Ordering::Relaxed) || entered.join(session) {
+    if session == tracker.session.load(Ordering::Relaxed) || entered.join_whole(session) {
         Some(entered)
     } else {
         None
     }
 }
 
+/// The same in a session that samples, and in no other: a tracker's session is never equal to
+/// such a one, so that [`enter`] refuses what began before it without asking at each event.
+#[cold]
+pub(in crate::collector) fn enter_sampled() -> Option<Entered> {
+    let (slot, session) = (SLOT.get(), SESSION.load(Ordering::Relaxed));
+    if session & SAMPLED == 0 {
+        return None;
+    }
+    if slot.addr() <= ENDED.addr() {
+        return enter_first(slot, session);
+    }
+    // SAFETY: trackers are never freed.
+    let tracker: &'static Tracker = unsafe { &*slot };
+    if tracker.busy.load(Ordering::Relaxed) {
+        tracker.tallies.reentrant.add(1);
+        return None;
+    }
+    tracker.busy.store(true, Ordering::Relaxed);
+    // As in `enter_tracker`.
+    compiler_fence(Ordering::SeqCst);
+    let mut entered = Entered { tracker };
+    let is_on = SESSION.load(Ordering::Relaxed) == session && entered.join(session);
+    is_on.then_some(entered)
+}
+
+/// The right to record in whatever session there is.
+pub(in crate::collector) fn enter_any() -> Option<Entered> {
+    if SESSION.load(Ordering::Relaxed) & SAMPLED == 0 { enter() } else { enter_sampled() }
+}
+
 #[cold]
 fn enter_slowly(slot: *mut Tracker) -> Option<Entered> {
     let session = SESSION.load(Ordering::Relaxed);
+    if session & SAMPLED == 0 { enter_first(slot, session) } else { None }
+}
+
+fn enter_first(slot: *mut Tracker, session: u32) -> Option<Entered> {
     if slot == IGNORED {
         DURING_START.fetch_add(u64::from(session != 0), Ordering::Relaxed);
         return None;
@@ -272,7 +310,9 @@ pub(in crate::collector) fn enlist(session: u32) -> bool {
 /// no tracker yet tells it behind its first keyframe.
 pub(in crate::collector) fn scope_changed() {
     let slot = SLOT.get();
-    if SESSION.load(Ordering::Relaxed) == 0 || slot.addr() <= ENDED.addr() {
+    let session = SESSION.load(Ordering::Relaxed);
+    // Where blocks are sampled each event looks for itself.
+    if session == 0 || session & SAMPLED != 0 || slot.addr() <= ENDED.addr() {
         return;
     }
     // SAFETY: trackers are never freed.
@@ -312,6 +352,12 @@ impl Drop for Ignored {
 }
 
 impl Entered {
+    /// Makes the tracker part of a session that records every event.
+    #[cold]
+    fn join_whole(&mut self, session: u32) -> bool {
+        session & SAMPLED == 0 && self.join(session)
+    }
+
     /// Makes the tracker part of `session`. `false`: there is none, or no memory for it.
     #[cold]
     fn join(&mut self, session: u32) -> bool {
@@ -325,7 +371,8 @@ impl Entered {
                 local.keyframe_due = true;
                 local.region.look_next();
             }
-            // Where the system has no barrier for all cores, every event passes here.
+            // Where the system has no barrier for all cores, and where blocks are sampled, every
+            // event passes here.
             fence(Ordering::SeqCst);
             return SESSION.load(Ordering::Relaxed) == session;
         }
@@ -339,7 +386,8 @@ impl Entered {
         tracker.tallies.reset();
         local.region.begin(&tracker.shared);
         self.start_thread();
-        let marked = if HAS_BARRIER.load(Ordering::Relaxed) { session } else { session | FENCED };
+        let is_plain = HAS_BARRIER.load(Ordering::Relaxed) && session & SAMPLED == 0;
+        let marked = if is_plain { session } else { session | FENCED };
         tracker.session.store(marked, Ordering::Release);
         true
     }
@@ -583,6 +631,14 @@ impl Local {
             self.say_scope(tracker);
         }
         room.fits
+    }
+
+    /// Makes the stream tell its scope before the next event, where it has not been told so.
+    pub(in crate::collector) fn note_scope(&mut self) {
+        if scopes::here().scope != self.scope_said {
+            self.scope_due = true;
+            self.region.look_next();
+        }
     }
 
     fn keyframe(&mut self, tracker: &Tracker, now: Ticks) {

@@ -15,7 +15,7 @@ fn rounds() -> u64 {
 
 /// A recording is whole and has lost nothing. Every thread of the load is in it, unless the
 /// recording may have ended before each had its turn.
-fn check_recording(path: &Path, nth: u64, waits: bool) {
+fn check_recording(path: &Path, nth: u64, waits: bool, samples: bool) {
     let info = loader::info(path).unwrap();
     assert_eq!(info.ending, Ending::Sealed, "{}", path.display());
     for thread in ["load-0", "load-1", "load-2"] {
@@ -23,8 +23,9 @@ fn check_recording(path: &Path, nth: u64, waits: bool) {
         assert!(found == 1 || !waits, "{thread} in {}: {:?}", path.display(), info.threads);
     }
     let summary = loader::rehearse(path, &mut ()).unwrap();
-    // Frees of blocks that were made before the recording began are no losses of it.
-    let lost = summary.losses.iter().filter(|loss| !loss.name.starts_with("unknown_"));
+    // Frees of blocks that were made before the recording began are no losses of it. Of blocks
+    // that are in no sample there is no free at all.
+    let lost = summary.losses.iter().filter(|it| samples || !it.name.starts_with("unknown_"));
     let lost: Vec<_> = lost.map(|loss| (loss.name.clone(), loss.count)).collect();
     assert!(lost.is_empty(), "{}: {lost:?}", path.display());
     assert!(summary.allocations > 50 || !waits, "{}: {summary:?}", path.display());
@@ -40,12 +41,18 @@ fn check_recording(path: &Path, nth: u64, waits: bool) {
 
 /// Plays so many rounds of a trigger; each recording is looked at and deleted as it comes.
 fn check(trigger: &str, rounds: u64) {
+    check_with(trigger, rounds, None);
+}
+
+/// The same with a sample of one byte in so many.
+fn check_with(trigger: &str, rounds: u64, sample_bytes: Option<u64>) {
     let program = build("programs", "control", RELEASE);
     let directory = tempfile::tempdir().unwrap();
     let mut child = Command::new(program)
         .args([trigger, &rounds.to_string()])
         .env("RECORD_INTO", directory.path())
         .env("RECORD_NOW", "on")
+        .envs(sample_bytes.map(|bytes| ("SAMPLE_BYTES", bytes.to_string())))
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -59,7 +66,8 @@ fn check(trigger: &str, rounds: u64) {
             continue;
         }
         recordings += 1;
-        check_recording(Path::new(&line), recordings, trigger != "timer");
+        let waits = trigger != "timer" && sample_bytes.is_none_or(|bytes| bytes == 1);
+        check_recording(Path::new(&line), recordings, waits, sample_bytes.is_some());
         std::fs::remove_file(line).unwrap();
     }
     assert!(child.wait().unwrap().success(), "{trigger}");
@@ -97,6 +105,13 @@ fn recordings_end_on_their_own_a_thousand_times() {
 #[test]
 fn requests_start_and_stop_a_thousand_times() {
     check("request", rounds());
+}
+
+/// Blocks that live from one recording to the next are in the first one's sample only.
+#[test]
+fn samples_start_and_stop_under_load() {
+    check_with("request", rounds() / 4, Some(1));
+    check_with("timer", rounds() / 4, Some(20_000));
 }
 
 #[test]

@@ -19,86 +19,86 @@ use crate::programs::{RELEASE, Variant, build, figure, finish, lines, scaled};
 const DEADLINE: Duration = Duration::from_secs(900);
 
 /// A scene's lines, played in a directory of its own.
-struct Scene {
+pub(crate) struct Scene {
     directory: tempfile::TempDir,
     output: Output,
 }
 
 impl Scene {
-    fn play(program: &str, words: &[&str]) -> Self {
+    pub(crate) fn play(program: &str, words: &[&str]) -> Self {
         Self::play_with(program, words, &[])
     }
 
-    fn play_with(program: &str, words: &[&str], environment: &[(&str, &str)]) -> Self {
+    pub(crate) fn play_with(program: &str, words: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(build("programs", program, RELEASE));
         command.args(words).envs(environment.iter().copied());
         Self::of(command)
     }
 
-    fn play_as(program: &str, variant: Variant, words: &[&str]) -> Self {
+    pub(crate) fn play_as(program: &str, variant: Variant, words: &[&str]) -> Self {
         let mut command = Command::new(build("programs", program, variant));
         command.args(words);
         Self::of(command)
     }
 
-    fn of(mut command: Command) -> Self {
+    pub(crate) fn of(mut command: Command) -> Self {
         let directory = tempfile::tempdir().unwrap();
         command.env("RECORD_INTO", directory.path()).current_dir(directory.path());
         let output = finish(command, DEADLINE);
         Self { directory, output }
     }
 
-    fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         lines(&self.output)
     }
 
     /// The numbers of a line.
-    fn numbers(&self, line: usize) -> Vec<i64> {
+    pub(crate) fn numbers(&self, line: usize) -> Vec<i64> {
         let lines = self.lines();
         lines[line].split(' ').map(|number| number.parse().unwrap()).collect()
     }
 
-    fn recording(&self) -> PathBuf {
+    pub(crate) fn recording(&self) -> PathBuf {
         PathBuf::from(&self.lines()[0])
     }
 
-    fn load(&self, recording: &Path) -> Loaded {
+    pub(crate) fn load(&self, recording: &Path) -> Loaded {
         Loaded::of(recording, self.directory.path())
     }
 }
 
-struct Loaded {
-    summary: Summary,
+pub(crate) struct Loaded {
+    pub(crate) summary: Summary,
     connection: Connection,
 }
 
 impl Loaded {
-    fn of(recording: &Path, directory: &Path) -> Self {
+    pub(crate) fn of(recording: &Path, directory: &Path) -> Self {
         let database = directory.join("loaded.db");
         let _ = fs::remove_file(&database);
         let summary = load(recording, &database, &LoadOptions::default(), &mut ()).unwrap();
         Self { summary, connection: Connection::open(&database).unwrap() }
     }
 
-    fn one(&self, sql: &str) -> i64 {
+    pub(crate) fn one(&self, sql: &str) -> i64 {
         self.connection.query_row(sql, [], |row| row.get(0)).unwrap()
     }
 
-    fn marked(&self) -> i64 {
+    pub(crate) fn marked(&self) -> i64 {
         self.one("SELECT count(*) FROM allocations WHERE size = 777")
     }
 
-    fn live(&self) -> i64 {
+    pub(crate) fn live(&self) -> i64 {
         self.one("SELECT count(*) FROM allocations WHERE size = 777 AND dealloc_after IS NULL")
     }
 
     /// Events that are not in the recording and that the recording says so of.
-    fn dropped(&self) -> i64 {
+    pub(crate) fn dropped(&self) -> i64 {
         self.one("SELECT coalesce(sum(count), 0) FROM losses WHERE name LIKE 'dropped%'")
     }
 
     /// Each block is there, or in the counters; none is there that never was.
-    fn has_all(&self, made: i64) {
+    pub(crate) fn has_all(&self, made: i64) {
         let (marked, dropped) = (self.marked(), self.dropped());
         assert!(marked <= made, "{marked} of {made}");
         assert!(marked + dropped >= made, "{marked} of {made}, {dropped} dropped");

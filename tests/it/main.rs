@@ -60,6 +60,8 @@ mod strangers;
 mod guards;
 mod reliability;
 mod recorder;
+mod sampling;
+mod collector;
 mod recorder_context;
 mod served;
 mod tidy;

@@ -13,7 +13,8 @@ pub fn record(depth: usize) -> PathBuf {
 }
 
 /// Starts recording into the directory that the test names in `RECORD_INTO`, with `depth` frames
-/// at most, or `DEPTH` of them. `FOLD_US` and `QUOTA_BYTES` ask for more.
+/// at most, or `DEPTH` of them. `FOLD_US`, `QUOTA_BYTES` and `SAMPLE_BYTES` ask for
+/// more.
 pub fn record_quietly(depth: usize) -> PathBuf {
     try_record(depth).expect("recording starts")
 }
@@ -21,14 +22,22 @@ pub fn record_quietly(depth: usize) -> PathBuf {
 /// The same, where the test may have seen to it that it fails.
 pub fn try_record(depth: usize) -> Result<PathBuf, rheaper::Error> {
     let depth = wish("DEPTH").map_or(depth, |depth| depth as usize);
-    let mut options = rheaper::Options::new(config(depth));
+    options(config(depth)).enable()
+}
+
+/// What the environment asks for.
+pub fn options(config: rheaper::TrackerConfig) -> rheaper::Options {
+    let mut options = rheaper::Options::new(config);
     if let Some(fold_us) = wish("FOLD_US") {
         options = options.fold_shorter_than(Duration::from_micros(fold_us));
     }
     if let Some(bytes) = wish("QUOTA_BYTES") {
         options = options.max_bytes(bytes);
     }
-    options.enable()
+    if let Some(bytes) = wish("SAMPLE_BYTES") {
+        options = options.sample_bytes(bytes);
+    }
+    options
 }
 
 /// What the scenes ask for where they want nothing special.

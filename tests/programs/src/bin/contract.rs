@@ -63,14 +63,9 @@ unsafe impl GlobalAlloc for Scripted {
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         called();
-        if layout == MARKED && HANDS_ON.swap(false, SeqCst) {
-            HANDED.store(block, SeqCst);
-            while !TAKEN.load(SeqCst) {
-                std::hint::spin_loop();
-            }
-            return;
+        if layout != MARKED || !hand_on(block) {
+            unsafe { System.dealloc(block, layout) }
         }
-        unsafe { System.dealloc(block, layout) }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
@@ -80,13 +75,27 @@ unsafe impl GlobalAlloc for Scripted {
             MOVED => unsafe {
                 let new = System.alloc(Layout::from_size_align_unchecked(ROOM_BYTES, 8));
                 new.copy_from_nonoverlapping(block, layout.size().min(size));
-                System.dealloc(block, layout);
+                if layout != MARKED || !hand_on(block) {
+                    System.dealloc(block, layout);
+                }
                 new
             },
             REFUSED => std::ptr::null_mut(),
             _ => unsafe { System.realloc(block, layout, size) },
         }
     }
+}
+
+/// Hands a block that is given back to the thread that waits for one, if it is to be so.
+fn hand_on(block: *mut u8) -> bool {
+    let hands_on = HANDS_ON.swap(false, SeqCst);
+    if hands_on {
+        HANDED.store(block, SeqCst);
+        while !TAKEN.load(SeqCst) {
+            std::hint::spin_loop();
+        }
+    }
+    hands_on
 }
 
 /// Whether the other thread has its block, recorded.
@@ -136,8 +145,9 @@ fn drop_block(block: *mut u8, layout: Layout) {
     unsafe { std::alloc::dealloc(block, layout) };
 }
 
-/// A block goes to another thread while its free is under way.
-fn reuse(count: u64) {
+/// A block goes to another thread while its free is under way, or while it moves and becomes one
+/// of another size.
+fn reuse(count: u64, moves_to: Option<usize>) {
     let path = recorded_programs::record_quietly(16);
     let (orders, inbox) = std::sync::mpsc::sync_channel::<()>(0);
     let (freed, wait) = std::sync::mpsc::sync_channel::<()>(0);
@@ -156,7 +166,15 @@ fn reuse(count: u64) {
         TAKEN.store(false, SeqCst);
         orders.send(()).expect("it lives");
         HANDS_ON.store(true, SeqCst);
-        drop_block(block, MARKED);
+        if let Some(size) = moves_to {
+            GROWTH.store(MOVED, SeqCst);
+            // SAFETY: the block has this layout.
+            let new = black_box(unsafe { std::alloc::realloc(block, MARKED, size) });
+            GROWTH.store(NATURAL, SeqCst);
+            drop_block(new, Layout::from_size_align(size, 1).expect("small"));
+        } else {
+            drop_block(block, MARKED);
+        }
         freed.send(()).expect("it lives");
     }
     drop(orders);
@@ -257,7 +275,8 @@ fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let number = words.get(1).and_then(|number| number.parse().ok()).unwrap_or(0);
     match &*words[0] {
-        "reuse" => reuse(number),
+        "reuse" => reuse(number, None),
+        "regrow" => reuse(number, words.get(2).and_then(|size| size.parse().ok())),
         "growth" => growth(number),
         "layouts" => layouts(),
         "errno" => errno(number),

@@ -54,6 +54,7 @@ fn directory() -> PathBuf {
     std::env::var_os("RECORD_INTO").expect("a directory").into()
 }
 
+/// A sample with `SAMPLE_BYTES`.
 fn builder() -> ControlBuilder {
     let config = TrackerConfig {
         max_stack_depth: 16,
@@ -63,7 +64,7 @@ fn builder() -> ControlBuilder {
         sample_rate: 1.0,
         profile_dir: directory().join("recordings"),
     };
-    rheaper::control(config).poll_every(Duration::from_millis(1))
+    rheaper::control(recorded_programs::options(config)).poll_every(Duration::from_millis(1))
 }
 
 fn wait(what: &str, is_so: impl Fn() -> bool) {

@@ -25,6 +25,9 @@ fn start(dir: &Path) {
     if let Some(bytes) = wish("QUOTA_BYTES") {
         options = options.max_bytes(bytes);
     }
+    if let Some(bytes) = wish("SAMPLE_BYTES") {
+        options = options.sample_bytes(bytes);
+    }
     options.enable().expect("recording can be enabled");
 }
 
