@@ -11,11 +11,11 @@
 -- column alive_bytes : bytes  bytes of these blocks
 -- column alive_blocks : count  how many
 -- view   flame
+-- What a row counts: of a sampled recording what a block of its size stands for, else itself.
 -- Rows stand in the order in which their blocks ended, those that are alive last. Of the others only
 -- the zones that reach over the whole window are read, and the elders of those behind it.
 WITH live(ended) AS (
-    SELECT coalesce((SELECT value FROM meta WHERE key = 'rows')
-        - (SELECT value FROM meta WHERE key = 'live_blocks'), 0)
+    SELECT coalesce((SELECT value FROM meta WHERE key = 'ended_rows'), 0)
 ),
 alive(bt, size) AS (
     SELECT bt, size FROM allocations WHERE rowid > (SELECT ended FROM live) AND dealloc_after IS NULL AND alloc_after <= :from
@@ -30,7 +30,9 @@ alive(bt, size) AS (
     WHERE elders.row >= (SELECT min(first_row) FROM zones WHERE dealloc_to > max(:to, :from))
         AND elders.alloc_after <= :from AND dealloc_after > max(:to, :from)
 )
-SELECT alive.bt AS bt, frames.function AS site, sum(alive.size) AS alive_bytes, count(*) AS alive_blocks
+SELECT alive.bt AS bt, frames.function AS site,
+    sum(iif((SELECT 1 FROM sample_weights), (SELECT bytes FROM sample_weights AS w WHERE w.size = alive.size), alive.size)) AS alive_bytes,
+    CAST(round(sum(iif((SELECT 1 FROM sample_weights), (SELECT blocks FROM sample_weights AS w WHERE w.size = alive.size), 1))) AS INTEGER) AS alive_blocks
 FROM alive
 LEFT JOIN sites ON sites.bt = alive.bt
 LEFT JOIN frames ON frames.id = sites.frame

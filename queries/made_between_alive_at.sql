@@ -12,11 +12,11 @@
 -- column alive_bytes : bytes  bytes of these blocks
 -- column alive_blocks : count  how many
 -- view   flame
+-- What a row counts: of a sampled recording what a block of its size stands for, else itself.
 -- Rows stand in the order in which their blocks ended, those that are alive last. Of the others only
 -- the zones that reach over C are read, and the elders of those behind it.
 WITH live(ended) AS (
-    SELECT coalesce((SELECT value FROM meta WHERE key = 'rows')
-        - (SELECT value FROM meta WHERE key = 'live_blocks'), 0)
+    SELECT coalesce((SELECT value FROM meta WHERE key = 'ended_rows'), 0)
 ),
 kept(bt, size) AS (
     SELECT bt, size FROM allocations
@@ -35,7 +35,9 @@ kept(bt, size) AS (
         AND elders.alloc_after >= :from AND (:to IS NULL OR elders.alloc_after <= :to)
         AND elders.alloc_after <= :alive_at AND dealloc_after > :alive_at
 )
-SELECT kept.bt AS bt, frames.function AS site, sum(kept.size) AS alive_bytes, count(*) AS alive_blocks
+SELECT kept.bt AS bt, frames.function AS site,
+    sum(iif((SELECT 1 FROM sample_weights), (SELECT bytes FROM sample_weights AS w WHERE w.size = kept.size), kept.size)) AS alive_bytes,
+    CAST(round(sum(iif((SELECT 1 FROM sample_weights), (SELECT blocks FROM sample_weights AS w WHERE w.size = kept.size), 1))) AS INTEGER) AS alive_blocks
 FROM kept
 LEFT JOIN sites ON sites.bt = kept.bt
 LEFT JOIN frames ON frames.id = sites.frame

@@ -11,14 +11,16 @@
 -- column live_blocks : count  how many
 -- column oldest_ns : ns  age of the oldest
 -- view   flame
+-- What a row counts: of a sampled recording what a block of its size stands for, else itself.
 -- Rows stand in the order in which their blocks ended, those that are alive last: the others need no look.
 WITH live(ended) AS (
-    SELECT coalesce((SELECT value FROM meta WHERE key = 'rows')
-        - (SELECT value FROM meta WHERE key = 'live_blocks'), 0)
+    SELECT coalesce((SELECT value FROM meta WHERE key = 'ended_rows'), 0)
 ),
 run(duration_ns) AS (SELECT value FROM meta WHERE key = 'duration_ns'),
 old(bt, bytes, blocks, first_after) AS (
-    SELECT bt, sum(size), count(*), min(alloc_after)
+    SELECT bt, sum(iif((SELECT 1 FROM sample_weights), (SELECT bytes FROM sample_weights AS w WHERE w.size = allocations.size), allocations.size)),
+        CAST(round(sum(iif((SELECT 1 FROM sample_weights), (SELECT blocks FROM sample_weights AS w WHERE w.size = allocations.size), 1))) AS INTEGER),
+        min(alloc_after)
     FROM allocations
     WHERE rowid > (SELECT ended FROM live) AND dealloc_after IS NULL AND alloc_after <= (SELECT duration_ns FROM run) - :age
     GROUP BY bt

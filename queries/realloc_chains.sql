@@ -1,6 +1,6 @@
 -- # Longest chains of growth
 -- Which containers grew most often? A chain is one container: each step of growth replaces its
--- block.
+-- block. Of a sampled recording these are chains of samples: steps of small blocks are missing.
 --
 -- group  containers
 -- param  steps : int = 2   at least so many steps

@@ -11,11 +11,11 @@
 -- column retained_bytes : bytes  bytes of these blocks
 -- column retained_blocks : count  how many
 -- view   flame
+-- What a row counts: of a sampled recording what a block of its size stands for, else itself.
 -- Rows stand in the order in which their blocks ended, those that are alive last. Of the others only
 -- the zones that reach over the end of the window are read, and the elders of those behind it.
 WITH live(ended) AS (
-    SELECT coalesce((SELECT value FROM meta WHERE key = 'rows')
-        - (SELECT value FROM meta WHERE key = 'live_blocks'), 0)
+    SELECT coalesce((SELECT value FROM meta WHERE key = 'ended_rows'), 0)
 ),
 retained(bt, size) AS (
     SELECT bt, size FROM allocations
@@ -31,8 +31,9 @@ retained(bt, size) AS (
     WHERE elders.row >= (SELECT min(first_row) FROM zones WHERE dealloc_to > :to)
         AND elders.alloc_after >= :from AND elders.alloc_after <= :to AND dealloc_after > :to
 )
-SELECT retained.bt AS bt, frames.function AS site, sum(retained.size) AS retained_bytes,
-    count(*) AS retained_blocks
+SELECT retained.bt AS bt, frames.function AS site,
+    sum(iif((SELECT 1 FROM sample_weights), (SELECT bytes FROM sample_weights AS w WHERE w.size = retained.size), retained.size)) AS retained_bytes,
+    CAST(round(sum(iif((SELECT 1 FROM sample_weights), (SELECT blocks FROM sample_weights AS w WHERE w.size = retained.size), 1))) AS INTEGER) AS retained_blocks
 FROM retained
 LEFT JOIN sites ON sites.bt = retained.bt
 LEFT JOIN frames ON frames.id = sites.frame

@@ -11,20 +11,26 @@
 -- column live_bytes : bytes  asked for and alive at the end
 -- column live_blocks : count  alive at the end
 -- view   table
+-- What a row counts: of a sampled recording what a block of its size stands for, else itself.
 -- Rows stand in the order in which their blocks ended, those that are alive last: the others need no look.
 WITH live(ended) AS (
-    SELECT coalesce((SELECT value FROM meta WHERE key = 'rows')
-        - (SELECT value FROM meta WHERE key = 'live_blocks'), 0)
+    SELECT coalesce((SELECT value FROM meta WHERE key = 'ended_rows'), 0)
+),
+counted(bt, size, bytes, blocks) AS (
+    SELECT bt, size,
+        iif((SELECT 1 FROM sample_weights), (SELECT bytes FROM sample_weights AS w WHERE w.size = allocations.size), size),
+        iif((SELECT 1 FROM sample_weights), (SELECT blocks FROM sample_weights AS w WHERE w.size = allocations.size), 1)
+    FROM allocations
+    WHERE rowid > (SELECT ended FROM live) AND dealloc_after IS NULL
 )
-SELECT allocations.bt AS bt, frames.function AS site,
-    sum(size_class(allocations.size) - allocations.size) AS waste_bytes,
-    1.0 * sum(size_class(allocations.size) - allocations.size) / sum(size_class(allocations.size)) AS waste_share,
-    sum(allocations.size) AS live_bytes, count(*) AS live_blocks
-FROM allocations
-LEFT JOIN sites ON sites.bt = allocations.bt
+SELECT counted.bt AS bt, frames.function AS site,
+    CAST(round(sum((size_class(counted.size) - counted.size) * blocks)) AS INTEGER) AS waste_bytes,
+    1.0 * sum((size_class(counted.size) - counted.size) * blocks) / sum(size_class(counted.size) * blocks) AS waste_share,
+    sum(counted.bytes) AS live_bytes, CAST(round(sum(blocks)) AS INTEGER) AS live_blocks
+FROM counted
+LEFT JOIN sites ON sites.bt = counted.bt
 LEFT JOIN frames ON frames.id = sites.frame
-WHERE allocations.rowid > (SELECT ended FROM live) AND allocations.dealloc_after IS NULL
-GROUP BY allocations.bt
+GROUP BY counted.bt
 HAVING waste_bytes > 0
-ORDER BY waste_bytes DESC, allocations.bt
+ORDER BY waste_bytes DESC, counted.bt
 LIMIT :limit;

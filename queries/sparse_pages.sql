@@ -1,6 +1,7 @@
 -- # Pages held by little
 -- Which call sites keep pages of 4 KiB in use that are almost empty? Their blocks are what
--- fragments the heap. A block counts in the page in which it begins.
+-- fragments the heap. A block counts in the page in which it begins. Of a sampled recording all
+-- figures are of the samples: what else is in a page is not known.
 --
 -- group  containers
 -- param  percent : int = 10   pages of which at most this much is alive
@@ -13,8 +14,7 @@
 -- view   table
 -- Rows stand in the order in which their blocks ended, those that are alive last: the others need no look.
 WITH alive(ended) AS (
-    SELECT coalesce((SELECT value FROM meta WHERE key = 'rows')
-        - (SELECT value FROM meta WHERE key = 'live_blocks'), 0)
+    SELECT coalesce((SELECT value FROM meta WHERE key = 'ended_rows'), 0)
 ),
 live(page, bt, size) AS MATERIALIZED (
     SELECT addr / 4096, bt, size FROM allocations WHERE rowid > (SELECT ended FROM alive) AND dealloc_after IS NULL AND size < 4096

@@ -12,13 +12,15 @@
 -- column usual_ns : ns  how long 99 of 100 freed blocks lived at most
 -- column oldest_ns : ns  age of the oldest
 -- view   flame
+-- What a row counts: of a sampled recording what a block of its size stands for, else itself.
 -- Rows stand in the order in which their blocks ended, those that are alive last: the others need no look.
 WITH live(ended) AS (
-    SELECT coalesce((SELECT value FROM meta WHERE key = 'rows')
-        - (SELECT value FROM meta WHERE key = 'live_blocks'), 0)
+    SELECT coalesce((SELECT value FROM meta WHERE key = 'ended_rows'), 0)
 ),
 run(duration_ns) AS (SELECT value FROM meta WHERE key = 'duration_ns')
-SELECT sites.bt AS bt, frames.function AS site, count(*) AS old_blocks, sum(allocations.size) AS old_bytes,
+SELECT sites.bt AS bt, frames.function AS site,
+    CAST(round(sum(iif((SELECT 1 FROM sample_weights), (SELECT blocks FROM sample_weights AS w WHERE w.size = allocations.size), 1))) AS INTEGER) AS old_blocks,
+    sum(iif((SELECT 1 FROM sample_weights), (SELECT bytes FROM sample_weights AS w WHERE w.size = allocations.size), allocations.size)) AS old_bytes,
     sites.lifetime_p99_ns AS usual_ns,
     (SELECT duration_ns FROM run) - min(allocations.alloc_after) AS oldest_ns
 FROM allocations
@@ -27,6 +29,6 @@ LEFT JOIN frames ON frames.id = sites.frame
 WHERE allocations.rowid > (SELECT ended FROM live) AND allocations.dealloc_after IS NULL
     AND (SELECT duration_ns FROM run) - allocations.alloc_after > sites.lifetime_p99_ns
 GROUP BY sites.bt
-HAVING count(*) >= :blocks
+HAVING old_blocks >= :blocks
 ORDER BY old_bytes DESC, sites.bt
 LIMIT :limit;

@@ -1,6 +1,6 @@
 -- # Temporaries
 -- Which call sites make blocks that die at once, freed by their own thread before it has allocated
--- twice more? Reusing a buffer saves these.
+-- twice more? Reusing a buffer saves these. In a sampled recording that is not known of any.
 --
 -- group  churn
 -- param  limit : int = 50   most rows

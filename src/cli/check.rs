@@ -29,6 +29,7 @@ pub(crate) fn check(args: &CheckArgs, cancel: &CancelToken) -> Result<(), Failur
     let rows_max = args.max_rows.or(if bytes_max.is_none() { Some(0) } else { None });
 
     let database = open::database(&args.database)?;
+    narrate::notes(&database);
     let limits = Limits { rows_max: usize::MAX, ..Limits::none() }.cancelled_by(cancel);
     let table = canned.run(&database, &params, &limits)?;
 

@@ -39,6 +39,9 @@ pub(crate) fn diff(args: &DiffArgs, cancel: &CancelToken) -> Result<(), Failure>
         &per,
         cancel,
     )?;
+    if let Some(caution) = comparison.caution() {
+        narrate::say(&format!("note: {caution}"));
+    }
     let mut rows = comparison.changed(measure, least);
     let offending = |row: &&Row| most.is_some_and(|most| row.difference(measure) > most);
     let failed = rows.iter().filter(offending).count();

@@ -111,6 +111,7 @@ fn say_absent(
     request: &Request<'_>,
 ) -> Result<(), Failure> {
     let absent = export::absent::of_tables(tables, database, request)?;
+    narrate::samples(database);
     absent.iter().for_each(|sentence| narrate::say(sentence));
     Ok(())
 }
@@ -128,6 +129,7 @@ fn say_left_out(summary: &Summary) {
         ));
     }
     summary.absent.iter().for_each(|sentence| narrate::say(sentence));
+    summary.estimated.iter().for_each(|sentence| narrate::say(&format!("note: {sentence}")));
 }
 
 fn request<'a>(args: &ExportArgs, cancel: &'a CancelToken) -> Result<Request<'a>, Failure> {

@@ -33,6 +33,14 @@ fn write(info: &Info, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "size        {}", bytes(info.file_bytes))?;
     writeln!(out, "duration    {}", human::duration(info.duration_ns as f64))?;
     writeln!(out, "ending      {ending}")?;
+    if info.header.sample_bytes > 0 {
+        let rate = bytes(info.header.sample_bytes);
+        writeln!(out, "sampled     one block in {rate}; what is loaded from it are estimates")?;
+    }
+    if info.header.fold_shorter_ns > 0 {
+        let shorter = human::duration(info.header.fold_shorter_ns as f64);
+        writeln!(out, "folded      blocks that lived shorter than {shorter}, or longer later on")?;
+    }
     writeln!(out, "frames      {} distinct", info.nodes)?;
     for block in &info.blocks {
         writeln!(

@@ -114,8 +114,9 @@ fn is_writable(output: &Path) -> bool {
 fn tell(summary: &Summary, output: &Path) {
     let bytes = |bytes: u64| human::bytes(bytes as f64);
     let count = |count: u64| human::count(i64::try_from(count).unwrap_or(i64::MAX));
+    let about = if summary.sample_bytes > 0 { "about " } else { "" };
     narrate::say(&format!(
-        "{} allocations of {} from {} backtraces in {}; peak {}, at the end {} in {} blocks",
+        "{about}{} allocations of {} from {} backtraces in {}; peak {}, at the end {} in {} blocks",
         count(summary.allocations),
         bytes(summary.bytes),
         count(summary.backtraces),
@@ -132,6 +133,9 @@ fn tell(summary: &Summary, output: &Path) {
     }
     for sentence in &summary.not_recorded {
         narrate::say(&format!("not recorded: {sentence}"));
+    }
+    if let Ok(database) = Database::open(output) {
+        narrate::notes(&database);
     }
     for loss in &summary.losses {
         narrate::say(&format!("lost: {} {}: {}", count(loss.count), loss.name, loss.meaning));

@@ -6,13 +6,31 @@ use std::io::{self, IsTerminal, Write};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::database::CancelToken;
 use crate::database::clean;
+use crate::database::notes::Notes;
+use crate::database::{CancelToken, Database, Limits};
 use crate::loader::{Phase, Progress};
 
 /// Says a line.
 pub(crate) fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{}", clean::block(line));
+}
+
+/// Says what the figures of a database leave open.
+pub(crate) fn notes(database: &Database) {
+    // What can't be read is said by whatever is asked next.
+    let notes = Notes::read(database, &Limits::default()).unwrap_or_default();
+    for sentence in notes.sentences() {
+        say(&format!("note: {sentence}"));
+    }
+}
+
+/// Says that rows are samples, and sums estimates.
+pub(crate) fn samples(database: &Database) {
+    let notes = Notes::read(database, &Limits::default()).unwrap_or_default();
+    if let Some(sampled) = notes.sampled {
+        say(&format!("note: {}; sample_weights says what a row stands for", sampled.sentence()));
+    }
 }
 
 /// Says that something failed.

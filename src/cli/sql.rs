@@ -23,6 +23,7 @@ const SCRIPT_MAX_BYTES: u64 = 64 << 20;
 /// `rheaper sql`
 pub(crate) fn sql(args: &SqlArgs, cancel: &CancelToken) -> Result<(), Failure> {
     let database = open::database(&args.database)?;
+    narrate::notes(&database);
     let mut style = ask::style_of(args.output.format);
     style.headers = if args.no_headers { Headers::Hidden } else { Headers::Shown };
     if !args.command.is_empty() {

@@ -48,6 +48,9 @@ pub fn write_view(
     if let Some(absent) = &written.absent {
         said.push_str(&format!("; {absent}"));
     }
+    if written.estimated.is_some() {
+        said.push_str("; estimates");
+    }
     Ok(said)
 }
 

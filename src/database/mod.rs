@@ -10,9 +10,11 @@
 pub mod complete;
 pub mod compare;
 pub mod canned;
+pub mod notes;
 pub mod page;
 pub mod query;
 pub mod connection;
+pub mod estimate;
 pub mod mark;
 pub mod schema;
 pub mod cancel;

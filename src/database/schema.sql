@@ -344,6 +344,32 @@ CREATE TABLE folding (
     reason          TEXT NOT NULL     -- asked (by the program), quota (the recording grew towards its quota)
 );
 
+-- How much a block of a sampled recording stands for, by its size: `sum(bytes)` over a join on `size` instead of `sum(size)`, `sum(blocks)` instead of `count(*)`. All other tables hold such estimates already. No row: every block was recorded, and no number is an estimate.
+CREATE TABLE sample_weights (
+    size   INTEGER PRIMARY KEY, -- size of a sampled block, bytes
+    blocks REAL NOT NULL,       -- blocks that it stands for, 1 / (1 - exp(-size / `meta.sample_bytes`))
+    bytes  INTEGER NOT NULL     -- bytes of them
+);
+
+-- How far the sums of a sampled recording may be off; docs/SAMPLING.md says how that is known. No row: nothing is an estimate.
+CREATE TABLE estimates (
+    of                  TEXT NOT NULL,    -- whose sums: total (`meta`), site, suspect, tree, tree_inverted
+    id                  INTEGER NOT NULL, -- `sites.bt`, `suspects.id`, `tree.id`, `tree_inverted.id`; of total 0
+    sampled_blocks      INTEGER NOT NULL, -- blocks made that were sampled
+    sampled_bytes       INTEGER NOT NULL, -- bytes of these themselves
+    bytes_variance      REAL NOT NULL,    -- variance of `bytes`, bytes²
+    bytes_low           INTEGER NOT NULL, -- the true `bytes` are at least this and at most bytes_high, in 95 % of all recordings or more
+    bytes_high          INTEGER NOT NULL, -- the other end
+    bytes_error         REAL,             -- half of that width, as a share of `bytes`; NULL: that is 0
+    live_sampled_blocks INTEGER NOT NULL, -- the same for what is alive at T: sampled blocks
+    live_sampled_bytes  INTEGER NOT NULL, -- bytes of these themselves
+    live_bytes_variance REAL NOT NULL,    -- variance of `live_bytes`, bytes²
+    live_bytes_low      INTEGER NOT NULL, -- the true `live_bytes` are at least this and at most live_bytes_high, as above
+    live_bytes_high     INTEGER NOT NULL, -- the other end
+    live_bytes_error    REAL,             -- half of that width, as a share of `live_bytes`; NULL: that is 0
+    PRIMARY KEY (of, id)
+) WITHOUT ROWID;
+
 -- What was lost, cut or could not be paired. All zero is the good case.
 CREATE TABLE losses (
     name    TEXT PRIMARY KEY, -- name of the loss

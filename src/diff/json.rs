@@ -34,6 +34,8 @@ fn of_side(total: &Total) -> Value {
         "from_ns": total.span.from_ns.max(0),
         "to_ns": total.span.to_ns,
         "sites": total.sites,
+        "sample_bytes": total.notes.sampled.map(|sampled| sampled.sample_bytes),
+        "folded_blocks": total.notes.folded.map_or(0, |folded| folded.blocks),
         "live_bytes": total.figures.live_bytes,
         "live_blocks": total.figures.live_blocks,
         "bytes": total.figures.bytes,

@@ -39,7 +39,9 @@ fn sides(comparison: &Comparison) -> String {
             ..0 => time(total.span.to_ns),
             from => format!("{} to {}", time(from), time(total.span.to_ns)),
         };
-        format!("{} ({length})", clean::line(&total.file))
+        let tag = total.notes.tag();
+        let comma = if tag.is_empty() { "" } else { "; " };
+        format!("{} ({length}{comma}{tag})", clean::line(&total.file))
     };
     let per = clean::line(&comparison.per.words()).into_owned();
     let (before, after) = (side(&comparison.before), side(&comparison.after));

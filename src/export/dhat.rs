@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::ops::ControlFlow;
 
+use crate::database::notes::Notes;
 use crate::database::{Database, Params};
 use crate::export::Summary;
 use crate::export::error::ExportError;
@@ -50,6 +51,7 @@ pub(in crate::export) fn write(
     stacks: &Stacks<'_>,
     database: &Database,
     request: &Request<'_>,
+    notes: &Notes,
     out: &mut dyn Write,
 ) -> Result<Summary, ExportError> {
     if !request.window.is_everything() || !stacks.is_of_sites {
@@ -60,7 +62,7 @@ pub(in crate::export) fn write(
         ));
     }
     let facts = Facts::read(database, request)?;
-    let sites = sites(database, request, facts.number("duration_ns"))?;
+    let sites = sites(database, request, &facts)?;
     let mut trie = Trie::default();
     let mut points: HashMap<StackId, Point> = HashMap::new();
     let kind = |measure, unit| stacks.weights.kind(measure, unit).unwrap_or(0);
@@ -96,7 +98,7 @@ pub(in crate::export) fn write(
         }
         Ok(())
     })?;
-    head(database, request, &facts, out)?;
+    head(database, request, &facts, notes, out)?;
     let mut list = List::begin(out)?;
     for id in &order {
         list.item(out)?;
@@ -117,11 +119,16 @@ fn head(
     database: &Database,
     request: &Request<'_>,
     facts: &Facts,
+    notes: &Notes,
     out: &mut dyn Write,
 ) -> Result<(), ExportError> {
     let main = "SELECT path FROM modules WHERE main = 1 ORDER BY id LIMIT 1";
     let main = database.query(main, &Params::none(), &request.limits())?;
     let command = main.rows.first().and_then(|row| row[0].as_str()).unwrap_or("unknown");
+    let command = match notes.sampled {
+        Some(sampled) => format!("{command} ({})", sampled.tag()),
+        None => command.to_owned(),
+    };
     let microseconds = |name: &str| facts.number(name) / 1000;
     writeln!(
         out,
@@ -129,7 +136,7 @@ fn head(
          \"bklt\":true,\"bkacc\":false,\n\
          \"tu\":\"µs\",\"Mtu\":\"s\",\"tuth\":{SHORT_LIVED_US},\n\
          \"cmd\":{},\"pid\":{},\n\"tg\":{},\"te\":{},\n\"pps\":",
-        json::string(command),
+        json::string(&command),
         facts.number("pid"),
         microseconds("peak_after"),
         microseconds("duration_ns"),
@@ -193,7 +200,7 @@ fn modules(
 fn sites(
     database: &Database,
     request: &Request<'_>,
-    end_ns: i64,
+    facts: &Facts,
 ) -> Result<HashMap<i64, Site>, ExportError> {
     let limits = request.limits();
     let sql = "SELECT bt, peak_bytes, peak_after, frees, coalesce(lifetime_avg_ns, 0) FROM sites";
@@ -206,21 +213,28 @@ fn sites(
         sites.insert(number(0), site);
         ControlFlow::Continue(())
     })?;
-    let sql = "SELECT bt, alloc_after, dealloc_after FROM allocations WHERE bt IS NOT NULL";
+    let (end_ns, rate) = (facts.number("duration_ns"), facts.rate());
+    let sql = "SELECT bt, alloc_after, dealloc_after, size FROM allocations WHERE bt IS NOT NULL";
+    let mut peak_blocks: HashMap<i64, f64> = HashMap::new();
     database.stream(sql, &Params::none(), &limits, |row| {
         let made = row[1].as_i64().unwrap_or(0);
         let freed = row[2].as_i64();
-        if let Some(site) = row[0].as_i64().and_then(|bt| sites.get_mut(&bt)) {
+        let size = row[3].as_i64().unwrap_or(0).max(0).unsigned_abs();
+        let blocks = rate.map_or(1.0, |rate| rate.blocks(size));
+        let bt = row[0].as_i64().unwrap_or(0);
+        if let Some(site) = sites.get_mut(&bt) {
             if made <= site.peak_after && freed.is_none_or(|freed| freed > site.peak_after) {
-                site.peak_blocks += 1;
+                *peak_blocks.entry(bt).or_default() += blocks;
             }
             if freed.is_none() {
-                site.lifetimes_ns = site.lifetimes_ns.saturating_add((end_ns - made).max(0));
+                let lived = ((end_ns - made).max(0) as f64 * blocks).round() as i64;
+                site.lifetimes_ns = site.lifetimes_ns.saturating_add(lived);
             }
         }
         ControlFlow::Continue(())
     })?;
-    for site in sites.values_mut() {
+    for (bt, site) in &mut sites {
+        site.peak_blocks = peak_blocks.get(bt).map_or(0, |blocks| blocks.round() as i64);
         // A peak that began and ended within one nanosecond.
         site.peak_blocks = site.peak_blocks.max(i64::from(site.peak_bytes > 0));
     }

@@ -2,6 +2,7 @@
 //!
 //! Reads: `meta`. Writes: nothing.
 
+use crate::database::estimate::Rate;
 use crate::database::{Database, Params, Table, human};
 use crate::export::error::ExportError;
 use crate::export::request::Request;
@@ -21,6 +22,11 @@ impl Facts {
     pub(crate) fn number(&self, name: &str) -> i64 {
         let row = self.0.rows.iter().find(|row| row[0].as_str() == Some(name));
         row.and_then(|row| row[1].as_i64()).unwrap_or(0)
+    }
+
+    /// How samples were taken, if only these were recorded.
+    pub(crate) fn rate(&self) -> Option<Rate> {
+        Rate::new(self.number("sample_bytes").max(0).unsigned_abs())
     }
 
     /// A text; empty where it is missing.

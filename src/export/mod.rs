@@ -33,6 +33,7 @@ pub(crate) mod error;
 use std::io::Write;
 
 use crate::database::Database;
+use crate::database::notes::Notes;
 use crate::export::error::ExportError;
 use crate::export::request::{Format, Request};
 use crate::export::stacks::Stacks;
@@ -50,6 +51,8 @@ pub(crate) struct Summary {
     pub negative: u64,
     /// What is not in it since the recording kept no rows of it, as a sentence.
     pub absent: Option<String>,
+    /// That its weights are estimates, as a sentence.
+    pub estimated: Option<String>,
 }
 
 /// Writes one format of backtraces and weights.
@@ -62,19 +65,22 @@ pub(crate) fn export(
     out: &mut dyn Write,
 ) -> Result<Summary, ExportError> {
     let stacks = Stacks::gather(database, request)?;
+    let notes = Notes::read(database, &request.limits())?;
+    let title = title(database, &notes);
     let summary = match request.format {
         Format::Folded => folded::write(&stacks, out),
-        Format::Svg => svg::write(&stacks, request, &title(database), out),
-        Format::Pprof => pprof::write(&stacks, database, request, out),
-        Format::Speedscope => speedscope::write(&stacks, &title(database), out),
-        Format::Firefox => firefox::write(&stacks, database, request, &title(database), out),
-        Format::Dhat => dhat::write(&stacks, database, request, out),
+        Format::Svg => svg::write(&stacks, request, &title, out),
+        Format::Pprof => pprof::write(&stacks, database, request, &notes, out),
+        Format::Speedscope => speedscope::write(&stacks, &title, out),
+        Format::Firefox => firefox::write(&stacks, database, request, &title, out),
+        Format::Dhat => dhat::write(&stacks, database, request, &notes, out),
         Format::Csv | Format::Parquet => Err(ExportError::Request(format!(
             "{} holds tables, not backtraces",
             request.format.word()
         ))),
     }?;
-    Ok(Summary { absent: absent::of_stacks(&stacks, database, request)?, ..summary })
+    let estimated = notes.sampled.map(|sampled| sampled.sentence());
+    Ok(Summary { absent: absent::of_stacks(&stacks, database, request)?, estimated, ..summary })
 }
 
 /// The tables that a request asks for.
@@ -111,7 +117,11 @@ pub(crate) fn export_table(
     }
 }
 
-/// What an export is called where it has a title: the database's file name.
-fn title(database: &Database) -> String {
-    database.path().file_name().unwrap_or_default().to_string_lossy().into_owned()
+/// What an export is called where it has a title: the database's file name, and what that is worth.
+fn title(database: &Database, notes: &Notes) -> String {
+    let name = database.path().file_name().unwrap_or_default().to_string_lossy();
+    match notes.sampled {
+        Some(sampled) => format!("{name} ({})", sampled.tag()),
+        None => name.into_owned(),
+    }
 }

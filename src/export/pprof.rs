@@ -17,6 +17,7 @@ use flate2::write::GzEncoder;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
 
+use crate::database::notes::Notes;
 use crate::database::table::Unit as ColumnUnit;
 use crate::database::{Database, Params};
 use crate::export::Summary;
@@ -124,6 +125,7 @@ pub(in crate::export) fn write(
     stacks: &Stacks<'_>,
     database: &Database,
     request: &Request<'_>,
+    notes: &Notes,
     out: &mut dyn Write,
 ) -> Result<Summary, ExportError> {
     let mut profile = Profile::begin(out)?;
@@ -136,7 +138,7 @@ pub(in crate::export) fn write(
     let (shown, _) = sample_type(&stacks.weights.kinds[stacks.chosen()]);
     let shown = profile.string(&shown)?;
     profile.number(field::DEFAULT_SAMPLE_TYPE, shown)?;
-    profile.facts(database, request)?;
+    profile.facts(database, request, notes)?;
     profile.modules(database, request)?;
     let mut summary = Summary { of: "backtraces", ..Summary::default() };
     let mut sample = Sample::default();
@@ -242,17 +244,28 @@ impl<W: Write> Profile<W> {
         Ok(next)
     }
 
-    fn facts(&mut self, database: &Database, request: &Request<'_>) -> Result<(), ExportError> {
+    fn facts(
+        &mut self,
+        database: &Database,
+        request: &Request<'_>,
+        notes: &Notes,
+    ) -> Result<(), ExportError> {
         let facts = Facts::read(database, request)?;
         self.number(field::TIME_NANOS, facts.number("started_unix_ns"))?;
         self.number(field::DURATION_NANOS, facts.number("duration_ns"))?;
-        // Nothing is sampled: every byte is there.
+        // Where nothing is sampled every byte is there. Weights are scaled up already.
+        let sample_bytes = notes.sampled.map_or(1, |sampled| sampled.sample_bytes);
         let period = ValueType { kind: self.string("space")?, unit: self.string("bytes")? };
         self.message(field::PERIOD_TYPE, &period)?;
-        self.number(field::PERIOD, 1)?;
+        self.number(field::PERIOD, sample_bytes.cast_signed())?;
         let made_by = concat!("made by rheaper ", env!("CARGO_PKG_VERSION"));
         let comment = self.string(made_by)?;
-        self.number(field::COMMENT, comment)
+        self.number(field::COMMENT, comment)?;
+        if let Some(sampled) = notes.sampled {
+            let comment = self.string(&sampled.sentence())?;
+            self.number(field::COMMENT, comment)?;
+        }
+        Ok(())
     }
 
     fn modules(&mut self, database: &Database, request: &Request<'_>) -> Result<(), ExportError> {

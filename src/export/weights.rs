@@ -173,15 +173,21 @@ fn totals(database: &Database, request: &Request<'_>) -> Result<[i64; 8], Export
     .map(|name| facts.number(name)))
 }
 
+/// Fine enough for any weight, and far from the largest number.
+const PARTS_OF_A_BLOCK: i64 = 1 << 12;
+
 /// Sums over blocks, one by one: those of a window, or the rows of a result.
 fn of_blocks(
     database: &Database,
     request: &Request<'_>,
     blocks: &str,
 ) -> Result<Weights, ExportError> {
-    let peak = Facts::read(database, request)?.number("peak_after");
+    let facts = Facts::read(database, request)?;
+    let (peak, rate) = (facts.number("peak_after"), facts.rate());
     let sql = blocks_sql(request, blocks);
     let mut sums: HashMap<Option<i64>, [i64; 8]> = HashMap::new();
+    // What a sample stands for is no whole number of blocks: so many parts of one are counted.
+    let parts = if rate.is_some() { PARTS_OF_A_BLOCK } else { 1 };
     let to = request.window.to.unwrap_or(i64::MAX);
     database.stream(&sql, &request.params(), &request.limits(), |row| {
         let size = row[1].as_i64().unwrap_or(0);
@@ -189,15 +195,28 @@ fn of_blocks(
         let freed = row[3].as_i64();
         let alive_at = |at: i64| made <= at && freed.is_none_or(|freed| freed > at);
         let counts = [true, alive_at(to), freed.is_none(), alive_at(peak)];
+        let (blocks, size) = match rate {
+            None => (1, size),
+            Some(rate) => {
+                let of = size.max(0).unsigned_abs();
+                let blocks = (rate.blocks(of) * parts as f64).round() as i64;
+                (blocks, rate.bytes(of).cast_signed())
+            }
+        };
         let sums = sums.entry(row[0].as_i64()).or_default();
         for (pair, counts) in sums.as_chunks_mut::<2>().0.iter_mut().zip(counts) {
             if counts {
-                pair[0] += 1;
+                pair[0] = pair[0].saturating_add(blocks);
                 pair[1] = pair[1].saturating_add(size);
             }
         }
         ControlFlow::Continue(())
     })?;
+    for numbers in sums.values_mut() {
+        for pair in numbers.as_chunks_mut::<2>().0 {
+            pair[0] = (pair[0] + parts / 2) / parts;
+        }
+    }
     let rows = sums.into_iter().map(|(bt, numbers)| (bt, numbers.to_vec())).collect();
     Ok(Weights::new(measured(&Measure::ALL), rows))
 }

@@ -10,6 +10,7 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 
 use crate::loader::brief::{Brief, Run};
+use crate::loader::estimates::{self, Estimated, Of};
 use crate::loader::insert::integer;
 use crate::loader::names::Names;
 use crate::loader::suspects::{self, Suspect};
@@ -43,7 +44,12 @@ pub(in crate::loader) fn write(
     let tree = Tree::grow(briefs, names, &functions, run, Direction::Callees);
     tree.write(connection, "tree")?;
     let inverted = Direction::callers(briefs.len());
-    Tree::grow(briefs, names, &functions, run, inverted).write(connection, "tree_inverted")?;
+    let inverted = Tree::grow(briefs, names, &functions, run, inverted);
+    inverted.write(connection, "tree_inverted")?;
+    if let Some(rate) = run.rate {
+        tree.write_estimates(connection, Of::Tree, rate)?;
+        inverted.write_estimates(connection, Of::TreeInverted, rate)?;
+    }
 
     let mut of_sites: Vec<_> = (0..names.sites())
         .map(|site| SiteNames {
@@ -61,6 +67,15 @@ pub(in crate::loader) fn write(
         }
     }
     write_suspects(connection, &suspects)?;
+    if let Some(rate) = run.rate {
+        let rows = (1..).zip(&suspects).map(|(id, suspect)| Estimated {
+            id,
+            bytes: suspect.sums.bytes,
+            live_bytes: suspect.sums.live_bytes,
+            sampled: suspect.sampled,
+        });
+        estimates::rows(connection, Of::Suspect, rate, rows)?;
+    }
     Ok(of_sites)
 }
 
@@ -92,6 +107,12 @@ fn write_suspects(connection: &Connection, suspects: &[Suspect]) -> rusqlite::Re
     Ok(())
 }
 
-/// Tables that [`write`] fills, to be emptied before it fills them again.
-pub(in crate::loader) const TABLES: [&str; 5] =
-    ["frames", "backtrace_frames", "tree", "tree_inverted", "suspects"];
+/// Tables, or parts of them, that [`write`] fills, to be emptied before it fills them again.
+pub(in crate::loader) const TABLES: [&str; 6] = [
+    "frames",
+    "backtrace_frames",
+    "tree",
+    "tree_inverted",
+    "suspects",
+    "estimates WHERE of NOT IN ('total', 'site')",
+];

@@ -5,13 +5,15 @@
 //!
 //! Invariant: both ways give equal briefs, so that resolving names later gives the same tables.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension, Row};
 
+use crate::database::estimate::{Rate, Seen};
 use crate::loader::rows::{Nanos, Site};
+use crate::loader::sampling::{Sampled, Sampling};
 use crate::loader::totals::Totals;
 
 /// A site in a few numbers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 #[allow(missing_docs, reason = "columns of `sites`, documented in schema.sql")]
 pub(in crate::loader) struct Brief {
     pub(in crate::loader) site: Site,
@@ -30,10 +32,12 @@ pub(in crate::loader) struct Brief {
     pub(in crate::loader) reallocs: u64,
     /// Slice and live bytes at its end, where they changed.
     pub(in crate::loader) curve: Vec<(usize, u64)>,
+    /// The samples that its sums stand on, where they are estimates. Apart: most have none.
+    pub(in crate::loader) samples: Option<Box<Sampled>>,
 }
 
 /// The run in a few numbers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(in crate::loader) struct Run {
     /// Its length.
     pub(in crate::loader) duration_ns: u64,
@@ -45,6 +49,8 @@ pub(in crate::loader) struct Run {
     pub(in crate::loader) slices_a_point: usize,
     /// Bytes alive at the end, of sites with and without a backtrace.
     pub(in crate::loader) live_bytes: u64,
+    /// How samples were taken; `None`: every block was recorded.
+    pub(in crate::loader) rate: Option<Rate>,
 }
 
 impl Run {
@@ -56,22 +62,25 @@ impl Run {
             slice_ns: totals.slices.width_ns(),
             slices_a_point: totals.slices.slices_a_point() as usize,
             live_bytes: totals.global.live_bytes,
+            rate: totals.sampling.as_ref().map(Sampling::rate),
         }
     }
 
     /// From a database.
     pub(in crate::loader) fn read(connection: &Connection) -> rusqlite::Result<Self> {
-        let get = |key: &str| -> rusqlite::Result<u64> {
+        let known = |key: &str| -> rusqlite::Result<Option<u64>> {
             let sql = "SELECT value FROM meta WHERE key = ?1";
-            let value: i64 = connection.query_row(sql, [key], |row| row.get(0))?;
-            Ok(value.max(0).unsigned_abs())
+            let value = connection.query_row(sql, [key], |row| row.get::<_, i64>(0)).optional()?;
+            Ok(value.map(|value| value.max(0).unsigned_abs()))
         };
+        let get = |key: &str| known(key)?.ok_or(rusqlite::Error::QueryReturnedNoRows);
         Ok(Self {
             duration_ns: get("duration_ns")?,
             slices: get("slices")?.max(1) as usize,
             slice_ns: get("slice_ns")?.max(1),
             slices_a_point: get("slices_a_point")?.max(1) as usize,
             live_bytes: get("live_bytes")?,
+            rate: Rate::new(known("sample_bytes")?.unwrap_or(0)),
         })
     }
 
@@ -89,6 +98,11 @@ impl Brief {
         let Some(slice) = slice else { return 0 };
         let behind = self.curve.partition_point(|point| point.0 <= slice);
         behind.checked_sub(1).map_or(0, |index| self.curve[index].1)
+    }
+
+    /// The samples that its sums stand on; none where they are exact.
+    pub(in crate::loader) fn sampled(&self) -> Sampled {
+        self.samples.as_deref().copied().unwrap_or_default()
     }
 
     /// All sites that made a block, from totals.
@@ -121,6 +135,10 @@ impl Brief {
                     freed_at_end_bytes: site.freed_at_end_bytes,
                     reallocs: site.reallocs,
                     curve: curve.collect(),
+                    samples: totals
+                        .sampling
+                        .as_ref()
+                        .map(|sampling| Box::new(sampling.of(Site(index as u32)))),
                 }
             })
             .collect()
@@ -130,8 +148,10 @@ impl Brief {
     pub(in crate::loader) fn read(connection: &Connection) -> rusqlite::Result<Vec<Self>> {
         let mut sites = connection.prepare(
             "SELECT bt, allocations, bytes, frees, live_blocks, live_bytes, at_peak_bytes,
-             temporary, size_min, size_max, first_after, last_after, freed_at_end_bytes, reallocs
-             FROM sites ORDER BY bt",
+             temporary, size_min, size_max, first_after, last_after, freed_at_end_bytes, reallocs,
+             sampled_blocks, sampled_bytes, bytes_variance,
+             live_sampled_blocks, live_sampled_bytes, live_bytes_variance
+             FROM sites LEFT JOIN estimates ON of = 'site' AND id = bt ORDER BY bt",
         )?;
         let mut curves = connection
             .prepare("SELECT slice, live_bytes FROM site_timeline WHERE bt = ?1 ORDER BY slice")?;
@@ -153,6 +173,7 @@ impl Brief {
                 freed_at_end_bytes: number(12)?,
                 reallocs: number(13)?,
                 curve: Vec::new(),
+                samples: samples(row)?,
             })
         })?;
         rows.map(|brief| {
@@ -167,4 +188,17 @@ impl Brief {
         })
         .collect()
     }
+}
+
+/// The last six columns, if they are there.
+fn samples(row: &Row<'_>) -> rusqlite::Result<Option<Box<Sampled>>> {
+    let seen = |first: usize| -> rusqlite::Result<Option<Seen>> {
+        let Some(blocks) = row.get::<_, Option<i64>>(first)? else {
+            return Ok(None);
+        };
+        let bytes = row.get::<_, i64>(first + 1)?.cast_unsigned();
+        Ok(Some(Seen { blocks: blocks.cast_unsigned(), bytes, variance: row.get(first + 2)? }))
+    };
+    let both = seen(14)?.zip(seen(17)?);
+    Ok(both.map(|(made, live)| Box::new(Sampled { made, live })))
 }

@@ -25,7 +25,7 @@ use crate::loader::summary::{Loss, Summary};
 use crate::loader::survey::Survey;
 use crate::loader::symbols::{Call, Finder, Symbols};
 use crate::loader::zones::Zone;
-use crate::loader::{analysis, context, facts, losses, tables};
+use crate::loader::{analysis, context, estimates, facts, losses, tables};
 use crate::recording::Counter;
 
 /// A load in progress.
@@ -134,11 +134,17 @@ impl<'a, R: Source> Build<'a, R> {
     fn write_tables(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         let names = self.names();
         let replay = &mut self.replay;
+        if let Some(sampling) = &replay.totals.sampling {
+            estimates::write_weights(connection, sampling)?;
+        }
         if replay.totals.end_was_unknown(replay.duration) {
             tables::count_freed_at_end(connection, &mut replay.totals, replay.duration)?;
         }
         let run = Run::of(&replay.totals, replay.duration);
         let briefs = Brief::of(&replay.totals, &run);
+        if let Some(sampling) = &replay.totals.sampling {
+            estimates::write(connection, sampling, &replay.totals.global, &briefs)?;
+        }
         let site_names = analysis::write(connection, &briefs, &names, &self.symbols, &run)?;
         let stacks = &replay.stacks;
         let outermost: Vec<_> =
@@ -234,7 +240,7 @@ impl<'a, R: Source> Build<'a, R> {
             symbols: self.symbols.summary,
             recording_bytes: self.source.file_bytes(),
             took: started.elapsed(),
-            ..facts::summary(&self.survey, &self.replay)
+            ..facts::summary(self.source.header(), &self.survey, &self.replay)
         }
     }
 }

@@ -77,6 +77,9 @@ pub(in crate::loader) fn meta(
             ("trackers_max", number(u64::from(header.trackers_max))),
         ]),
     }
+    if header.sample_bytes > 0 {
+        rows.push(("sample_bytes", number(header.sample_bytes)));
+    }
     if header.bytes_max > 0 {
         rows.push(("bytes_max", number(header.bytes_max)));
     }
@@ -115,7 +118,8 @@ fn counts(replay: &Replay) -> Vec<(&'static str, Value)> {
     [
         ("duration_ns", replay.duration.0),
         ("events", replay.events()),
-        ("rows", global.allocations.saturating_sub(global.folded)),
+        ("rows", replay.pairing.rows()),
+        ("ended_rows", replay.pairing.ended_rows()),
         ("allocations", global.allocations),
         ("bytes", global.bytes),
         ("frees", global.frees),
@@ -141,7 +145,7 @@ fn counts(replay: &Replay) -> Vec<(&'static str, Value)> {
 }
 
 /// The summary, as far as it does not depend on the database.
-pub(in crate::loader) fn summary(survey: &Survey, replay: &Replay) -> Summary {
+pub(in crate::loader) fn summary(header: &Header, survey: &Survey, replay: &Replay) -> Summary {
     let global = replay.totals.global;
     Summary {
         events: replay.events(),
@@ -152,6 +156,7 @@ pub(in crate::loader) fn summary(survey: &Survey, replay: &Replay) -> Summary {
         live_bytes: global.live_bytes,
         peak_bytes: global.peak_bytes,
         peak_after_ns: global.peak_after.0,
+        sample_bytes: header.sample_bytes,
         backtraces: replay.sites.stacks().len() as u64,
         threads: threads(survey, replay).unwrap_or(0),
         duration_ns: replay.duration.0,

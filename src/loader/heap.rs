@@ -61,7 +61,7 @@ impl Heap {
             site: Site::NONE,
             thread: Thread(0),
             scope: ScopeId::NONE,
-            nth: 0,
+            tag: 0,
             continues: 0,
         };
         let free = Entry { address: FREE, block: nothing };
@@ -230,7 +230,7 @@ mod tests {
             site: Site(0),
             thread: Thread(0),
             scope: ScopeId::NONE,
-            nth: 0,
+            tag: 0,
             continues: 0,
         }
     }

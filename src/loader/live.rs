@@ -20,8 +20,9 @@ pub(in crate::loader) struct Live {
     pub(in crate::loader) thread: Thread,
     /// In which scope.
     pub(in crate::loader) scope: ScopeId,
-    /// How many blocks its thread had made, itself included.
-    pub(in crate::loader) nth: u32,
+    /// How many blocks its thread had made, itself included; in a sampled recording, how many
+    /// blocks it stands for.
+    pub(in crate::loader) tag: u32,
     /// The row that it continues, times two, plus one if it moved; 0: none.
     pub(in crate::loader) continues: u64,
 }

@@ -104,6 +104,7 @@ pub(in crate::loader) struct Pairing {
     /// By stream: the row that its realloc has just ended.
     regrown: HashMap<StreamId, u64, FastHash>,
     rows: u64,
+    ended_rows: u64,
     losses: PairingLosses,
 }
 
@@ -122,7 +123,7 @@ impl Pairing {
 
     /// A block begins.
     #[inline]
-    pub(in crate::loader) fn made<S: Sink>(
+    pub(in crate::loader) fn made<const SAMPLED: bool, S: Sink>(
         &mut self,
         by: Actor,
         site: Site,
@@ -139,7 +140,7 @@ impl Pairing {
             site,
             thread: by.thread,
             scope: made.scope,
-            nth: 0,
+            tag: 0,
             continues: 0,
         };
         if let How::Realloc { .. } | How::Continued { linked: true, .. } = made.how {
@@ -147,26 +148,28 @@ impl Pairing {
             let moved = old_row != 0 && made.is_moved();
             block.continues = old_row * 2 + u64::from(moved);
         }
-        if !self.doubts.is_empty() && self.ended_before(made, &mut block, by, totals, sink) {
+        if !self.doubts.is_empty()
+            && self.ended_before::<SAMPLED, S>(made, &mut block, by, totals, sink)
+        {
             return;
         }
         let (place, older) = self.live.insert(made.address, block);
         if let Some(older) = older {
-            totals.left(older.site, older.size, older.made, by.at);
+            totals.left::<SAMPLED>(&older, by.at);
             let doubt = self.doubts.entry(made.address).or_default();
             doubt.replaced.push_back((older, by));
             doubt.since = by.at;
             self.watch(made.address, by.at);
         }
-        let nth = totals.made(site, by.thread, by.at, made);
+        let tag = totals.made::<SAMPLED>(site, by.thread, by.at, made);
         if let Some(block) = self.live.at(place) {
-            block.nth = nth;
+            block.tag = tag;
         }
     }
 
     /// A block ends; says its row's number if it is known.
     #[inline]
-    pub(in crate::loader) fn freed<S: Sink>(
+    pub(in crate::loader) fn freed<const SAMPLED: bool, S: Sink>(
         &mut self,
         by: Actor,
         address: u64,
@@ -175,7 +178,9 @@ impl Pairing {
     ) -> Option<u64> {
         if !self.doubts.is_empty() {
             self.settle_until(by.at, sink);
-            if !self.doubts.is_empty() && self.end_of_replaced(address, by, totals, sink) {
+            if !self.doubts.is_empty()
+                && self.end_of_replaced::<SAMPLED, S>(address, by, totals, sink)
+            {
                 return Some(self.rows);
             }
         }
@@ -186,21 +191,21 @@ impl Pairing {
             self.watch(address, by.at);
             return None;
         };
-        totals.left(block.site, block.size, block.made, by.at);
-        totals.freed_by(&block, by.at, by.thread);
+        totals.left::<SAMPLED>(&block, by.at);
+        totals.freed_by::<SAMPLED>(&block, by.at, by.thread);
         self.emit(address, &block, Some((by.at, Some(by.thread))), sink);
         Some(self.rows)
     }
 
     /// A block is about to grow or shrink: it ends, and its stream's next block continues it.
-    pub(in crate::loader) fn regrown<S: Sink>(
+    pub(in crate::loader) fn regrown<const SAMPLED: bool, S: Sink>(
         &mut self,
         by: Actor,
         address: u64,
         totals: &mut Totals,
         sink: &mut S,
     ) {
-        match self.freed(by, address, totals, sink) {
+        match self.freed::<SAMPLED, S>(by, address, totals, sink) {
             Some(row) => {
                 self.regrown.insert(by.stream, row);
             }
@@ -211,18 +216,33 @@ impl Pairing {
         }
     }
 
+    /// Rows so far.
+    pub(in crate::loader) fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Rows of blocks that ended; known after [`Pairing::finish`].
+    pub(in crate::loader) fn ended_rows(&self) -> u64 {
+        self.ended_rows
+    }
+
     /// What could not be paired.
     pub(in crate::loader) fn losses(&self) -> PairingLosses {
         self.losses
     }
 
     /// Nothing more will come: what is alive gets its rows, oldest first.
-    pub(in crate::loader) fn finish<S: Sink>(&mut self, totals: &mut Totals, sink: &mut S) {
+    pub(in crate::loader) fn finish<const SAMPLED: bool, S: Sink>(
+        &mut self,
+        totals: &mut Totals,
+        sink: &mut S,
+    ) {
         while let Some((_, address)) = self.timeouts.pop_front() {
             self.settle(address, sink);
         }
+        self.ended_rows = self.rows;
         for (address, block) in std::mem::take(&mut self.live).into_oldest_first() {
-            totals.stays(&block);
+            totals.stays::<SAMPLED>(&block);
             self.emit(address, &block, None, sink);
         }
     }
@@ -262,7 +282,7 @@ impl Pairing {
 
     /// Whether this block's end has come before its beginning; then it is done with.
     #[cold]
-    fn ended_before<S: Sink>(
+    fn ended_before<const SAMPLED: bool, S: Sink>(
         &mut self,
         made: &Made,
         block: &mut Live,
@@ -278,16 +298,16 @@ impl Pairing {
             return false;
         };
         self.losses.reordered += 1;
-        block.nth = totals.made(block.site, by.thread, by.at, made);
-        totals.left(block.site, block.size, block.made, by.at);
-        totals.freed_by(block, by.at, end.thread);
+        block.tag = totals.made::<SAMPLED>(block.site, by.thread, by.at, made);
+        totals.left::<SAMPLED>(block, by.at);
+        totals.freed_by::<SAMPLED>(block, by.at, end.thread);
         self.emit(made.address, block, Some((by.at, Some(end.thread))), sink);
         true
     }
 
     /// Whether this is the end of a block whose place was taken; then it is done with.
     #[cold]
-    fn end_of_replaced<S: Sink>(
+    fn end_of_replaced<const SAMPLED: bool, S: Sink>(
         &mut self,
         address: u64,
         by: Actor,
@@ -304,7 +324,7 @@ impl Pairing {
         };
         let at = taker.at;
         self.losses.reordered += 1;
-        totals.freed_by(&block, at, by.thread);
+        totals.freed_by::<SAMPLED>(&block, at, by.thread);
         self.emit(address, &block, Some((at, Some(by.thread))), sink);
         true
     }

@@ -9,6 +9,7 @@
 use std::io::{self, Read};
 use std::thread;
 
+use crate::database::estimate::Rate;
 use crate::loader::clock::Clock;
 use crate::loader::feed::{self, Feed};
 use crate::loader::merge::Merge;
@@ -17,6 +18,7 @@ use crate::loader::progress::Progress;
 use crate::loader::reader::Blocks;
 use crate::loader::rows::{Failure, Nanos, Thread};
 use crate::loader::samples::Samples;
+use crate::loader::sampling::Sampling;
 use crate::loader::stacks::{Sites, Stacks};
 use crate::loader::stream::{Step, What};
 use crate::loader::survey::Survey;
@@ -86,11 +88,13 @@ impl Replay {
         let duration = clock.nanos(Ticks(survey.last_ticks()));
         let nodes = std::mem::take(&mut survey.nodes);
         let samples = Samples::new(&survey.samples, &mut clock);
+        let mut totals = Totals::new(duration);
+        totals.sampling = Rate::new(header.sample_bytes).map(Sampling::new);
         Self {
             clock,
             merge: Merge::new(header),
             pairing: Pairing::default(),
-            totals: Totals::new(duration),
+            totals,
             stacks: Stacks::new(nodes, header.max_stack_depth),
             sites: Sites::default(),
             failures: Vec::new(),
@@ -113,7 +117,11 @@ impl Replay {
         let (feeder, feed) = feed::channel();
         let (outcome, decoded) = thread::scope(|scope| {
             let decoding = scope.spawn(|| feeder.run(&mut merge, blocks, bytes));
-            let outcome = self.take(&feed, sink, progress);
+            let outcome = if self.totals.sampling.is_some() {
+                self.take::<true, S>(&feed, sink, progress)
+            } else {
+                self.take::<false, S>(&feed, sink, progress)
+            };
             // Where not all was wanted, decoding ends for want of a taker.
             drop(feed);
             (outcome, decoding.join())
@@ -140,7 +148,7 @@ impl Replay {
         sink: &mut S,
         progress: &mut dyn Progress,
     ) -> Outcome {
-        self.step(step, sink);
+        self.step::<false, S>(step, sink);
         self.steps += 1;
         // The other half of a realloc is the same event.
         self.fed += u64::from(!matches!(step.what, What::Regrown { .. }));
@@ -157,7 +165,11 @@ impl Replay {
     /// Nothing more will come.
     pub(in crate::loader) fn finish<S: Sink>(&mut self, sink: &mut S) {
         self.samples.finish(self.totals.global.live_bytes);
-        self.pairing.finish(&mut self.totals, sink);
+        if self.totals.sampling.is_some() {
+            self.pairing.finish::<true, S>(&mut self.totals, sink);
+        } else {
+            self.pairing.finish::<false, S>(&mut self.totals, sink);
+        }
         self.duration = self.totals.finish(self.duration);
     }
 
@@ -201,7 +213,12 @@ impl Replay {
     }
 
     /// Takes in all batches.
-    fn take<S: Sink>(&mut self, feed: &Feed, sink: &mut S, progress: &mut dyn Progress) -> Outcome {
+    fn take<const SAMPLED: bool, S: Sink>(
+        &mut self,
+        feed: &Feed,
+        sink: &mut S,
+        progress: &mut dyn Progress,
+    ) -> Outcome {
         while let Some(batch) = feed.next() {
             // What is wrong with them was counted by the survey.
             let _ = self.folded(&batch.folded);
@@ -214,7 +231,7 @@ impl Replay {
                 {
                     self.expect_site(step);
                 }
-                self.step(step, sink);
+                self.step::<SAMPLED, S>(step, sink);
             }
             self.steps += batch.steps.len();
             if self.steps >= STEPS_BETWEEN_LOOKS {
@@ -243,7 +260,7 @@ impl Replay {
     }
 
     #[inline]
-    fn step<S: Sink>(&mut self, step: &Step, sink: &mut S) {
+    fn step<const SAMPLED: bool, S: Sink>(&mut self, step: &Step, sink: &mut S) {
         let by = Actor {
             at: self.clock.nanos(step.at),
             stream: step.stream,
@@ -256,13 +273,13 @@ impl Replay {
         match step.what {
             What::Made(made) => {
                 let site = self.sites.of(made.node, &mut self.stacks);
-                self.pairing.made(by, site, &made, &mut self.totals, sink);
+                self.pairing.made::<SAMPLED, S>(by, site, &made, &mut self.totals, sink);
             }
             What::Freed { address } => {
-                self.pairing.freed(by, address, &mut self.totals, sink);
+                self.pairing.freed::<SAMPLED, S>(by, address, &mut self.totals, sink);
             }
             What::Regrown { address } => {
-                self.pairing.regrown(by, address, &mut self.totals, sink);
+                self.pairing.regrown::<SAMPLED, S>(by, address, &mut self.totals, sink);
             }
             What::Unwritten { allocations } => self.totals.unwritten(by.thread, allocations),
             What::Failed { size, node } => {

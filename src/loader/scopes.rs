@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::loader::hash::FastHash;
 use crate::loader::rows::Site;
+use crate::loader::sampling::Weight;
 use crate::recording::ScopeId;
 
 /// Everything that is summed for a site in a scope, as in the table `scope_sites`.
@@ -29,20 +30,20 @@ pub(in crate::loader) struct Scopes {
 impl Scopes {
     /// A block was made.
     #[inline]
-    pub(in crate::loader) fn made(&mut self, scope: ScopeId, site: Site, size: u64) {
+    pub(in crate::loader) fn made(&mut self, scope: ScopeId, site: Site, weight: Weight) {
         if scope != ScopeId::NONE {
             let sums = self.sums.entry((scope, site)).or_default();
-            sums.allocations += 1;
-            sums.bytes = sums.bytes.saturating_add(size);
+            sums.allocations += weight.blocks;
+            sums.bytes = sums.bytes.saturating_add(weight.bytes);
         }
     }
 
     /// A block is alive at the end.
-    pub(in crate::loader) fn stays(&mut self, scope: ScopeId, site: Site, size: u64) {
+    pub(in crate::loader) fn stays(&mut self, scope: ScopeId, site: Site, weight: Weight) {
         if scope != ScopeId::NONE {
             let sums = self.sums.entry((scope, site)).or_default();
-            sums.live_blocks += 1;
-            sums.live_bytes = sums.live_bytes.saturating_add(size);
+            sums.live_blocks += weight.blocks;
+            sums.live_bytes = sums.live_bytes.saturating_add(weight.bytes);
         }
     }
 

@@ -8,6 +8,7 @@
 //! Invariants: every sum is exact; no class reaches over a power of two, so that what is summed
 //! by powers of two is exact too.
 
+use crate::loader::sampling::Weight;
 use crate::recording::{FoldedSize, SIZE_CLASSES, largest_of_size_class, size_class};
 
 /// Everything that is summed for a size. Names and meanings are those of the table `sizes`.
@@ -23,18 +24,18 @@ pub(in crate::loader) struct SizeTotals {
 impl SizeTotals {
     /// A block was made.
     #[inline]
-    pub(in crate::loader) fn made(&mut self, size: u64) {
-        self.allocations += 1;
-        self.bytes = self.bytes.saturating_add(size);
-        self.live_blocks += 1;
-        self.live_bytes = self.live_bytes.saturating_add(size);
+    pub(in crate::loader) fn made(&mut self, weight: Weight) {
+        self.allocations += weight.blocks;
+        self.bytes = self.bytes.saturating_add(weight.bytes);
+        self.live_blocks += weight.blocks;
+        self.live_bytes = self.live_bytes.saturating_add(weight.bytes);
     }
 
     /// A block is not alive any more.
     #[inline]
-    pub(in crate::loader) fn left(&mut self, size: u64) {
-        self.live_blocks -= 1;
-        self.live_bytes = self.live_bytes.saturating_sub(size);
+    pub(in crate::loader) fn left(&mut self, weight: Weight) {
+        self.live_blocks -= weight.blocks;
+        self.live_bytes = self.live_bytes.saturating_sub(weight.bytes);
     }
 
     /// These without a part of them.
@@ -63,14 +64,14 @@ impl Default for Sizes {
 impl Sizes {
     /// A block was made.
     #[inline]
-    pub(in crate::loader) fn made(&mut self, size: u64) {
-        self.totals[size_class(size)].made(size);
+    pub(in crate::loader) fn made(&mut self, size: u64, weight: Weight) {
+        self.totals[size_class(size)].made(weight);
     }
 
     /// A block is not alive any more.
     #[inline]
-    pub(in crate::loader) fn left(&mut self, size: u64) {
-        self.totals[size_class(size)].left(size);
+    pub(in crate::loader) fn left(&mut self, size: u64, weight: Weight) {
+        self.totals[size_class(size)].left(weight);
     }
 
     /// Blocks came and went that have no rows.

@@ -9,6 +9,7 @@
 //! Invariants: sums over slices are exact, whatever was merged; a curve's entries are sorted.
 
 use crate::loader::rows::Nanos;
+use crate::loader::sampling::Weight;
 
 /// Slices at most.
 pub(in crate::loader) const SLICES_MAX: usize = 512;
@@ -77,15 +78,16 @@ impl Point {
     }
 
     #[inline]
-    fn change(&mut self, what: Change, size: u64) {
+    fn change(&mut self, what: Change, weight: Weight) {
+        let blocks = weight.blocks as u32;
         match what {
             Change::Made => {
-                self.allocations = self.allocations.saturating_add(1);
-                self.allocated_bytes = self.allocated_bytes.saturating_add(size);
+                self.allocations = self.allocations.saturating_add(blocks);
+                self.allocated_bytes = self.allocated_bytes.saturating_add(weight.bytes);
             }
             Change::Freed => {
-                self.frees = self.frees.saturating_add(1);
-                self.freed_bytes = self.freed_bytes.saturating_add(size);
+                self.frees = self.frees.saturating_add(blocks);
+                self.freed_bytes = self.freed_bytes.saturating_add(weight.bytes);
             }
         }
     }
@@ -268,7 +270,7 @@ impl Slices {
     pub(in crate::loader) fn change(
         &mut self,
         what: Change,
-        size: u64,
+        weight: Weight,
         at: Nanos,
         live_bytes: u64,
         curve: &mut Curve,
@@ -278,17 +280,17 @@ impl Slices {
         let slice = &mut self.list[index];
         slice.peak_bytes = slice.peak_bytes.max(live_bytes);
         let (point, is_new) = curve.point(group);
-        point.change(what, size);
+        point.change(what, weight);
         self.entries += u64::from(is_new);
         match what {
             Change::Made => {
                 self.allocations += 1;
-                slice.allocations += 1;
-                slice.allocated_bytes = slice.allocated_bytes.saturating_add(size);
+                slice.allocations += weight.blocks;
+                slice.allocated_bytes = slice.allocated_bytes.saturating_add(weight.bytes);
             }
             Change::Freed => {
-                slice.frees += 1;
-                slice.freed_bytes = slice.freed_bytes.saturating_add(size);
+                slice.frees += weight.blocks;
+                slice.freed_bytes = slice.freed_bytes.saturating_add(weight.bytes);
             }
         }
     }

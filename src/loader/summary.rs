@@ -9,7 +9,7 @@ use std::time::Duration;
 pub struct Summary {
     /// Events in the recording that could be read.
     pub events: u64,
-    /// Rows in `allocations`.
+    /// Blocks made; all sums are estimates where [`Summary::sample_bytes`] is not 0.
     pub allocations: u64,
     /// Bytes of these allocations.
     pub bytes: u64,
@@ -23,6 +23,8 @@ pub struct Summary {
     pub peak_bytes: u64,
     /// When that was, in nanoseconds since tracking was enabled.
     pub peak_after_ns: u64,
+    /// One sample was taken in so many bytes; 0: every block was recorded.
+    pub sample_bytes: u64,
     /// Distinct backtraces.
     pub backtraces: u64,
     /// Threads.

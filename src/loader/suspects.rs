@@ -19,6 +19,7 @@ use std::collections::HashMap;
 
 use crate::database::human;
 use crate::loader::brief::{Brief, Run};
+use crate::loader::sampling::Sampled;
 
 use crate::loader::names::{FrameRow, Names};
 use crate::loader::rows::Site;
@@ -82,6 +83,8 @@ pub(in crate::loader) struct Suspect {
     /// The members; the first one has the most live bytes.
     pub(in crate::loader) sites: Vec<Site>,
     pub(in crate::loader) sums: Brief,
+    /// What the sums stand on, where they are estimates.
+    pub(in crate::loader) sampled: Sampled,
     pub(in crate::loader) live_share: f64,
     pub(in crate::loader) steadiness: f64,
     pub(in crate::loader) recency: f64,
@@ -140,13 +143,17 @@ fn judge<'a>(
     let frame = names.own(group[0].site.0 as usize - 1).map(|(_, row)| row);
     let live_share = sums.live_bytes as f64 / run.live_bytes.max(1) as f64;
     let name = frame.map_or("an unknown place", function);
+    let mut sampled = Sampled::default();
+    group.iter().for_each(|brief| sampled.join(&brief.sampled()));
+    let about = if run.rate.is_some() { "about " } else { "" };
     Suspect {
-        sentence: sentence(label, name, &sums, live_share, slope_bytes_per_s),
+        sentence: sentence(label, name, &sums, live_share, slope_bytes_per_s, about),
         label: label.text(),
         score: sums.live_bytes as f64 * steadiness * recency * (0.1 + 0.9 * fit) * label.weight(),
         frame,
         sites: group.iter().map(|brief| brief.site).collect(),
         sums,
+        sampled,
         live_share,
         steadiness,
         recency,
@@ -279,7 +286,8 @@ fn label(sums: &Brief, curve: &[f64], run: &Run, fit: f64) -> Label {
     }
 }
 
-fn sentence(label: Label, name: &str, sums: &Brief, share: f64, slope: f64) -> String {
+/// `about` stands before what is only estimated.
+fn sentence(label: Label, name: &str, sums: &Brief, share: f64, slope: f64, about: &str) -> String {
     let first = human::duration(sums.first_after as f64);
     let (live, blocks) = (sums.live_blocks, sums.allocations);
     let bytes = human::bytes(sums.live_bytes as f64);
@@ -292,7 +300,7 @@ fn sentence(label: Label, name: &str, sums: &Brief, share: f64, slope: f64) -> S
             _ => String::new(),
         };
         return format!(
-            "{}: {} in {blocks} blocks from `{name}`, first at {first}, all freed{at_end}.",
+            "{}: {about}{} in {about}{blocks} blocks from `{name}`, first at {first}, all freed{at_end}.",
             label.text(),
             human::bytes(sums.bytes as f64)
         );
@@ -304,7 +312,7 @@ fn sentence(label: Label, name: &str, sums: &Brief, share: f64, slope: f64) -> S
         _ => format!(", last at {}", human::duration(sums.last_after as f64)),
     };
     format!(
-        "{}: {bytes} ({:.0} % of what lives at the end) in {live} of {blocks} blocks from \
+        "{}: {about}{bytes} ({:.0} % of what lives at the end) in {about}{live} of {blocks} blocks from \
          `{name}`, first at {first}{trend}.",
         label.text(),
         share * 100.0

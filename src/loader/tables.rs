@@ -68,8 +68,9 @@ pub(in crate::loader) fn write_statistics(connection: &Connection) -> Result<()>
          INSERT INTO sqlite_stat1
              SELECT 'allocations', NULL, value || '' FROM meta WHERE key = 'rows';
          INSERT INTO sqlite_stat1
-             SELECT 'allocations', 'allocations_live', max(value, 1) || ' 1'
-             FROM meta WHERE key = 'live_blocks';
+             SELECT 'allocations', 'allocations_live', max(max(iif(key = 'rows', value, 0))
+                 - max(iif(key = 'ended_rows', value, 0)), 1) || ' 1'
+             FROM meta WHERE key IN ('rows', 'ended_rows');
          INSERT INTO sqlite_stat1
              SELECT 'reallocs', NULL, ifnull(max(new_row), 0) || '' FROM reallocs;",
     )
@@ -162,10 +163,14 @@ pub(in crate::loader) fn count_freed_at_end(
     duration: Nanos,
 ) -> Result<()> {
     let share = duration.0 / END_SHARE;
-    let mut sums = connection.prepare(
-        "SELECT ifnull(bt, 0), count(*), sum(size) FROM allocations
-         WHERE dealloc_after >= ?1 AND dealloc_after - alloc_after >= ?2 GROUP BY bt",
-    )?;
+    let (sums, from) = match totals.sampling {
+        None => ("count(*), sum(size)", "allocations"),
+        Some(_) => ("sum(blocks), sum(bytes)", "allocations JOIN sample_weights USING (size)"),
+    };
+    let mut sums = connection.prepare(&format!(
+        "SELECT ifnull(bt, 0), {sums} FROM {from}
+         WHERE dealloc_after >= ?1 AND dealloc_after - alloc_after >= ?2 GROUP BY bt"
+    ))?;
     for site in &mut totals.sites {
         (site.freed_at_end_blocks, site.freed_at_end_bytes) = (0, 0);
     }
@@ -173,7 +178,7 @@ pub(in crate::loader) fn count_freed_at_end(
     let mut rows = sums.query([from, integer(share)])?;
     while let Some(row) = rows.next()? {
         let site = &mut totals.sites[row.get::<_, u32>(0)? as usize];
-        site.freed_at_end_blocks = row.get::<_, i64>(1)?.cast_unsigned();
+        site.freed_at_end_blocks = row.get::<_, f64>(1)?.round() as u64;
         site.freed_at_end_bytes = row.get::<_, i64>(2)?.cast_unsigned();
     }
     Ok(())

@@ -7,7 +7,8 @@
 //! whenever a new peak is reached: every peak has a number, and a site that is about to change
 //! for the first time since the last peak first notes what it held.
 //!
-//! Invariant: every sum equals the same sum over the rows of `allocations`.
+//! Invariant: every sum equals the same sum over the rows of `allocations`; where these are samples,
+//! over what they stand for. `SAMPLED` says which, so that nobody asks at every event.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -18,6 +19,7 @@ use crate::loader::histogram::Histograms;
 use crate::loader::live::Live;
 use crate::loader::powers::Powers;
 use crate::loader::rows::{Nanos, Site, Thread};
+use crate::loader::sampling::{Sampling, Weight};
 use crate::loader::scopes::Scopes;
 use crate::loader::sizes::{SizeTotals, Sizes};
 use crate::loader::slices::{Change, Curve, Slices};
@@ -220,9 +222,9 @@ pub(in crate::loader) struct PairTotals {
 
 impl PairTotals {
     #[inline]
-    fn add(&mut self, size: u64) {
-        self.blocks += 1;
-        self.bytes = self.bytes.saturating_add(size);
+    fn add(&mut self, weight: Weight) {
+        self.blocks += weight.blocks;
+        self.bytes = self.bytes.saturating_add(weight.bytes);
     }
 }
 
@@ -258,6 +260,8 @@ pub(in crate::loader) struct Totals {
     pub(in crate::loader) layouts: Layouts,
     pub(in crate::loader) sizes: Sizes,
     pub(in crate::loader) scopes: Scopes,
+    /// What samples stand for; `None` where every block was recorded.
+    pub(in crate::loader) sampling: Option<Sampling>,
     threads: Vec<ThreadTotals>,
     far_threads: BTreeMap<u32, ThreadTotals>,
     far_pairs: HashSet<(Site, Thread), FastHash>,
@@ -279,6 +283,7 @@ impl Totals {
             layouts: Layouts::new(),
             sizes: Sizes::default(),
             scopes: Scopes::default(),
+            sampling: None,
             threads: Vec::new(),
             far_threads: BTreeMap::new(),
             far_pairs: HashSet::default(),
@@ -360,9 +365,9 @@ impl Totals {
         own.chain(handed_over).filter(|(_, totals)| totals.blocks > 0).collect()
     }
 
-    /// A block was made. Says how many its thread has made, this one included.
+    /// A block was made. Says what its place among the living keeps, [`Live::tag`].
     #[inline]
-    pub(in crate::loader) fn made(
+    pub(in crate::loader) fn made<const SAMPLED: bool>(
         &mut self,
         site: Site,
         thread: Thread,
@@ -370,11 +375,12 @@ impl Totals {
         made: &Made,
     ) -> u32 {
         let size = made.size;
-        self.sizes.made(size);
-        self.scopes.made(made.scope, site, size);
+        let weight = if SAMPLED { self.draw(site, size) } else { Weight::one(size) };
+        self.sizes.made(size, weight);
+        self.scopes.made(made.scope, site, weight);
         let of_thread = self.seen(thread, at);
-        of_thread.allocations += 1;
-        of_thread.bytes = of_thread.bytes.saturating_add(size);
+        of_thread.allocations += weight.blocks;
+        of_thread.bytes = of_thread.bytes.saturating_add(weight.bytes);
         of_thread.made = of_thread.made.wrapping_add(1);
         let nth = of_thread.made;
 
@@ -383,10 +389,10 @@ impl Totals {
             self.sites.resize_with(index + 1, SiteTotals::default);
         }
         let global = &mut self.global;
-        global.allocations += 1;
-        global.bytes = global.bytes.saturating_add(size);
-        global.live_blocks += 1;
-        global.live_bytes = global.live_bytes.saturating_add(size);
+        global.allocations += weight.blocks;
+        global.bytes = global.bytes.saturating_add(weight.bytes);
+        global.live_blocks += weight.blocks;
+        global.live_bytes = global.live_bytes.saturating_add(weight.bytes);
 
         let totals = &mut self.sites[index];
         note_peak(totals, self.peak_number);
@@ -398,12 +404,12 @@ impl Totals {
         }
         let power = size_power(size);
         if power != totals.home {
-            totals.powers.of(power).made(size);
+            totals.powers.of(power).made(weight);
         }
-        totals.allocations += 1;
-        totals.bytes = totals.bytes.saturating_add(size);
-        totals.live_blocks += 1;
-        totals.live_bytes = totals.live_bytes.saturating_add(size);
+        totals.allocations += weight.blocks;
+        totals.bytes = totals.bytes.saturating_add(weight.bytes);
+        totals.live_blocks += weight.blocks;
+        totals.live_bytes = totals.live_bytes.saturating_add(weight.bytes);
         if totals.live_bytes > totals.peak_bytes {
             totals.peak_bytes = totals.live_bytes;
             totals.peak_after = at;
@@ -413,8 +419,8 @@ impl Totals {
         totals.first_after = totals.first_after.min(at);
         totals.last_after = totals.last_after.max(at);
         if let How::Realloc { .. } | How::Continued { .. } = made.how {
-            totals.reallocs += 1;
-            totals.reallocs_moved += u64::from(made.is_moved());
+            totals.reallocs += weight.blocks;
+            totals.reallocs_moved += u64::from(made.is_moved()) * weight.blocks;
         }
         match 1_u64.checked_shl(thread.0) {
             Some(bit) => totals.near_threads |= bit,
@@ -427,59 +433,79 @@ impl Totals {
             self.peak_number += 1;
         }
         let (live, curve) = (global.live_bytes, &mut totals.curve);
-        self.slices.change(Change::Made, size, at, live, curve);
+        self.slices.change(Change::Made, weight, at, live, curve);
         if self.slices.is_crowded() {
             self.slices.coarsen(curves(&mut self.sites));
         }
         if made.how == How::Zeroed || made.align_log2 > 0 {
-            self.note_layout(site, made);
+            self.note_layout(site, made, weight);
         }
-        nth
+        if SAMPLED { weight.blocks as u32 } else { nth }
+    }
+
+    /// What a new block stands for.
+    fn draw(&mut self, site: Site, size: u64) -> Weight {
+        self.sampling.as_mut().map_or(Weight::one(size), |sampling| sampling.draw(site, size))
+    }
+
+    /// What a block counts that [`Totals::made`] has counted.
+    #[inline]
+    fn weight<const SAMPLED: bool>(&self, block: &Live) -> Weight {
+        match &self.sampling {
+            Some(sampling) if SAMPLED => sampling.again(block.tag, block.size),
+            _ => Weight::one(block.size),
+        }
     }
 
     #[cold]
-    fn note_layout(&mut self, site: Site, made: &Made) {
+    fn note_layout(&mut self, site: Site, made: &Made, weight: Weight) {
         let key = (site, made.how == How::Zeroed, alignment(made.align_log2));
         let sums = self.layouts.entry(key).or_default();
-        sums.0 += 1;
-        sums.1 = sums.1.saturating_add(made.size);
+        sums.0 += weight.blocks;
+        sums.1 = sums.1.saturating_add(weight.bytes);
     }
 
     /// A block is not alive any more.
     #[inline]
-    pub(in crate::loader) fn left(&mut self, site: Site, size: u64, made: Nanos, at: Nanos) {
+    pub(in crate::loader) fn left<const SAMPLED: bool>(&mut self, block: &Live, at: Nanos) {
+        let Live { site, size, made, .. } = *block;
+        let weight = self.weight::<SAMPLED>(block);
         let at = at.max(made);
         let life = at.0 - made.0;
-        self.sizes.left(size);
+        self.sizes.left(size, weight);
         let global = &mut self.global;
-        global.frees += 1;
-        global.live_blocks -= 1;
-        global.live_bytes = global.live_bytes.saturating_sub(size);
+        global.frees += weight.blocks;
+        global.live_blocks -= weight.blocks;
+        global.live_bytes = global.live_bytes.saturating_sub(weight.bytes);
 
         let index = site.0 as usize;
         let totals = &mut self.sites[index];
         note_peak(totals, self.peak_number);
-        totals.live_blocks -= 1;
-        totals.live_bytes = totals.live_bytes.saturating_sub(size);
+        totals.live_blocks -= weight.blocks;
+        totals.live_bytes = totals.live_bytes.saturating_sub(weight.bytes);
         let power = size_power(size);
         if power != totals.home {
-            totals.powers.of(power).left(size);
+            totals.powers.of(power).left(weight);
         }
         if totals.frees == 0 {
             totals.lifetime_min = life;
         }
-        totals.frees += 1;
+        totals.frees += weight.blocks;
         totals.lifetime_min = totals.lifetime_min.min(life);
         totals.lifetime_max = totals.lifetime_max.max(life);
-        totals.lifetime_sum += u128::from(life);
-        self.lifetimes.add(site, life);
+        totals.lifetime_sum += u128::from(life) * u128::from(weight.blocks);
+        if SAMPLED {
+            self.lifetimes.add_many(site, life, weight.blocks);
+        } else {
+            self.lifetimes.add(site, life);
+        }
         totals.last_free_after = totals.last_free_after.max(Some(at));
         if is_freed_at_end(at.0, life, self.duration.0) {
-            totals.freed_at_end_blocks += 1;
-            totals.freed_at_end_bytes = totals.freed_at_end_bytes.saturating_add(size);
+            totals.freed_at_end_blocks += weight.blocks;
+            totals.freed_at_end_bytes = totals.freed_at_end_bytes.saturating_add(weight.bytes);
         }
         let (live, curve) = (global.live_bytes, &mut totals.curve);
-        self.slices.change(Change::Freed, size, at, live, curve);
+        self.slices.change(Change::Freed, weight, at, live, curve);
     }
 
     /// A thread made so many blocks that were folded away.
@@ -490,20 +516,27 @@ impl Totals {
 
     /// Who freed a block that left.
     #[inline]
-    pub(in crate::loader) fn freed_by(&mut self, block: &Live, at: Nanos, by: Thread) {
+    pub(in crate::loader) fn freed_by<const SAMPLED: bool>(
+        &mut self,
+        block: &Live,
+        at: Nanos,
+        by: Thread,
+    ) {
+        let weight = self.weight::<SAMPLED>(block);
         let nth = {
             let of_thread = self.seen(by, at);
-            of_thread.frees += 1;
+            of_thread.frees += weight.blocks;
             if by == block.thread {
-                of_thread.own_frees.add(block.size);
+                of_thread.own_frees.add(weight);
             }
             of_thread.made
         };
         let totals = &mut self.sites[block.site.0 as usize];
         if by != block.thread {
-            totals.cross_thread_frees += 1;
-            self.handed_over.entry((block.thread, by)).or_default().add(block.size);
-        } else if nth.wrapping_sub(block.nth) <= 1 {
+            totals.cross_thread_frees += weight.blocks;
+            self.handed_over.entry((block.thread, by)).or_default().add(weight);
+        } else if !SAMPLED && nth.wrapping_sub(block.tag) <= 1 {
+            // What a thread makes between two samples is not known.
             totals.temporary += 1;
             totals.temporary_bytes = totals.temporary_bytes.saturating_add(block.size);
         }
@@ -565,12 +598,16 @@ impl Totals {
     }
 
     /// A block is alive at the end.
-    pub(in crate::loader) fn stays(&mut self, block: &Live) {
+    pub(in crate::loader) fn stays<const SAMPLED: bool>(&mut self, block: &Live) {
+        let weight = self.weight::<SAMPLED>(block);
+        if let Some(sampling) = self.sampling.as_mut().filter(|_| SAMPLED) {
+            sampling.stays(block.site, block.size);
+        }
         let thread = self.thread(block.thread);
-        thread.live_blocks += 1;
-        thread.live_bytes = thread.live_bytes.saturating_add(block.size);
-        self.scopes.stays(block.scope, block.site, block.size);
-        self.slices.stays(block.size, block.made);
+        thread.live_blocks += weight.blocks;
+        thread.live_bytes = thread.live_bytes.saturating_add(weight.bytes);
+        self.scopes.stays(block.scope, block.site, weight);
+        self.slices.stays(weight.bytes, block.made);
     }
 
     /// Nothing more will come. `end` is the last moment that is known otherwise.

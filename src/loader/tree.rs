@@ -9,10 +9,13 @@ use std::collections::HashMap;
 
 use rusqlite::Connection;
 
+use crate::database::estimate::Rate;
 use crate::loader::brief::{Brief, Run};
+use crate::loader::estimates::{self, Estimated, Of};
 use crate::loader::hash::FastHash;
 use crate::loader::insert::integer;
 use crate::loader::names::{FrameRow, Names};
+use crate::loader::sampling::Sampled;
 use crate::loader::tables::fill;
 
 /// The inverted tree may have about so many nodes: with many sites it is cut at a depth.
@@ -88,6 +91,8 @@ pub(in crate::loader) struct Tree {
     nodes: Vec<Node>,
     /// By site, from 0: the node that its stack ends in.
     leaves: Vec<Option<u32>>,
+    /// By node: the samples that its sums stand on; empty where they are exact.
+    samples: Vec<Sampled>,
 }
 
 impl Tree {
@@ -99,7 +104,8 @@ impl Tree {
         run: &Run,
         direction: Direction,
     ) -> Self {
-        let mut tree = Self { nodes: Vec::new(), leaves: vec![None; names.sites()] };
+        let mut tree =
+            Self { nodes: Vec::new(), leaves: vec![None; names.sites()], samples: Vec::new() };
         let mut known: HashMap<(u32, u32), u32, FastHash> = HashMap::default();
         for brief in briefs {
             let site = brief.site.0 as usize - 1;
@@ -114,12 +120,19 @@ impl Tree {
                 node.sums.add(&Sums::of(brief, run));
                 node.self_bytes = node.self_bytes.saturating_add(brief.bytes);
                 node.self_live_bytes = node.self_live_bytes.saturating_add(brief.live_bytes);
+                if run.rate.is_some() {
+                    tree.samples.resize_with(tree.nodes.len(), Sampled::default);
+                    tree.samples[leaf as usize].join(&brief.sampled());
+                }
             }
         }
         for index in (0..tree.nodes.len()).rev() {
             let node = tree.nodes[index];
             if let Some(parent) = node.parent {
                 tree.nodes[parent as usize].sums.add(&node.sums);
+                if let Some(samples) = tree.samples.get(index).copied() {
+                    tree.samples[parent as usize].join(&samples);
+                }
             }
         }
         tree
@@ -174,5 +187,22 @@ impl Tree {
             )
         });
         fill(connection, table, 13, rows)
+    }
+
+    /// How far its sums may be off.
+    pub(in crate::loader) fn write_estimates(
+        &self,
+        connection: &Connection,
+        of: Of,
+        rate: Rate,
+    ) -> rusqlite::Result<()> {
+        let nodes = (1..).zip(self.nodes.iter().zip(&self.samples));
+        let rows = nodes.map(|(id, (node, sampled))| Estimated {
+            id,
+            bytes: node.sums.bytes,
+            live_bytes: node.sums.live_bytes,
+            sampled: *sampled,
+        });
+        estimates::rows(connection, of, rate, rows)
     }
 }

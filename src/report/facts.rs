@@ -1,7 +1,9 @@
 //! Reads the figures of the page.
 
+use crate::database::estimate::Interval;
+use crate::database::notes::Notes;
 use crate::database::{
-    CancelToken, Database, Limits, Params, QueryError, QueryErrorKind, Table, Value, human,
+    CancelToken, Database, Limits, Params, QueryError, QueryErrorKind, Table, Value,
 };
 use crate::report::{Growth, Loss, Memory, Report, Suspect, Temporary};
 
@@ -68,7 +70,9 @@ fn totals(reader: &Reader<'_>, report: &mut Report) -> Result<(), QueryError> {
         row[1].as_str().filter(|_| is_gap).map(str::to_owned)
     };
     report.not_recorded = meta.rows.iter().filter_map(sentence).collect();
-    report.not_recorded.extend(folded(reader, number("folded_blocks"))?);
+    let notes = Notes::read(reader.database, &reader.limits)?;
+    report.not_recorded.extend(notes.folded.map(|folded| folded.sentence()));
+    report.sampled = notes.sampled;
     let sums = reader.rows(
         "SELECT sum(allocations) AS allocations, sum(allocated_bytes) AS bytes, sum(frees) AS frees, \
          max(peak_bytes) AS peak FROM timeline",
@@ -92,21 +96,6 @@ fn totals(reader: &Reader<'_>, report: &mut Report) -> Result<(), QueryError> {
     report.threads = counts.get(0, "threads").and_then(Value::as_i64);
     report.sites = int(&counts, 0, "sites");
     Ok(())
-}
-
-/// What folded blocks are missing in: the curve is made of those that have rows.
-fn folded(reader: &Reader<'_>, blocks: i64) -> Result<Option<String>, QueryError> {
-    if blocks == 0 {
-        return Ok(None);
-    }
-    let longest = "SELECT max(fold_shorter_ns) AS ns FROM folding";
-    let longest = int(&reader.rows(longest, &Params::none())?, 0, "ns");
-    Ok(Some(format!(
-        "{} blocks one by one: they lived shorter than {} and were folded; they are in all sums, \
-         and neither in the live curve nor in the peak",
-        human::count(blocks),
-        human::duration(longest as f64),
-    )))
 }
 
 /// The least-squares line through the second half of the curve.
@@ -141,9 +130,18 @@ pub(crate) fn line(points: &[(f64, f64)]) -> Option<(f64, f64)> {
 }
 
 fn suspects(reader: &Reader<'_>, top: i64) -> Result<Vec<Suspect>, QueryError> {
-    let sql = "SELECT sentence, label, live_bytes, live_blocks, live_share, bt FROM suspects \
+    let sql = "SELECT id, sentence, label, live_bytes, live_blocks, live_share, bt FROM suspects \
                WHERE live_bytes > 0 ORDER BY id LIMIT :top";
     let found = reader.rows(sql, &Params::none().with("top", top))?;
+    // Older databases have no such table, most have no row in it.
+    let sql = "SELECT id, live_bytes_low, live_bytes_high FROM estimates WHERE of = 'suspect' \
+               AND id <= :top";
+    let bounds = reader.rows(sql, &Params::none().with("top", top))?;
+    let interval = |id: i64| {
+        let row = bounds.rows.iter().position(|row| row[0].as_i64() == Some(id))?;
+        let bound = |column| int(&bounds, row, column).max(0).unsigned_abs();
+        Some(Interval { low: bound("live_bytes_low"), high: bound("live_bytes_high") })
+    };
     let mut suspects = Vec::new();
     for row in 0..found.rows.len() {
         let bt = int(&found, row, "bt");
@@ -151,6 +149,7 @@ fn suspects(reader: &Reader<'_>, top: i64) -> Result<Vec<Suspect>, QueryError> {
             sentence: text(&found, row, "sentence"),
             label: text(&found, row, "label"),
             live_bytes: int(&found, row, "live_bytes"),
+            live_interval: interval(int(&found, row, "id")),
             live_blocks: int(&found, row, "live_blocks"),
             live_share: real(&found, row, "live_share"),
             bt,

@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 
 use crate::database::clean;
+use crate::database::estimate::{CONFIDENCE, Interval};
 use crate::report::Report;
 
 pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
@@ -20,6 +21,7 @@ fn object(report: &Report) -> Value {
             "sentence": suspect.sentence,
             "label": suspect.label,
             "live_bytes": suspect.live_bytes,
+            "live_bytes_interval": suspect.live_interval.map(bounds),
             "live_blocks": suspect.live_blocks,
             "live_share": suspect.live_share,
             "bt": suspect.bt,
@@ -65,5 +67,16 @@ fn object(report: &Report) -> Value {
         "losses": losses.collect::<Vec<_>>(),
         "imported_from": report.imported_from,
         "not_recorded": report.not_recorded,
+        "sampled": report.sampled.map(|sampled| json!({
+            "sample_bytes": sampled.sample_bytes,
+            "confidence": CONFIDENCE,
+            "allocated_bytes_interval": bounds(sampled.bytes_interval),
+            "live_bytes_interval": bounds(sampled.live_interval),
+        })),
     })
+}
+
+/// The lower bound and the upper one.
+fn bounds(interval: Interval) -> Value {
+    json!([interval.low, interval.high])
 }

@@ -17,7 +17,7 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "None: nothing is alive at the end of the recording.")?;
     }
     for suspect in &report.suspects {
-        writeln!(out, "* {}", plain(&suspect.sentence))?;
+        writeln!(out, "* {}", plain(&suspect.finding()))?;
         for frame in &suspect.frames {
             writeln!(out, "  * {}", code(frame))?;
         }

@@ -13,6 +13,8 @@ mod facts;
 
 use std::io::{self, Write};
 
+use crate::database::estimate::Interval;
+use crate::database::notes::{Sampled, between, plus_minus};
 use crate::database::{CancelToken, Database, QueryError};
 
 /// How the page is written.
@@ -67,8 +69,10 @@ pub(crate) struct Report {
     pub losses: Vec<Loss>,
     /// The profiler that recorded it, where that was not rheaper.
     pub imported_from: Option<String>,
-    /// What that profiler does not record, a sentence each.
+    /// What that profiler does not record, or what was folded, a sentence each.
     pub not_recorded: Vec<String>,
+    /// How it was sampled, if that is so: then all figures are estimates.
+    pub sampled: Option<Sampled>,
 }
 
 /// Memory of the process as the system saw it, in bytes.
@@ -114,6 +118,8 @@ pub(crate) struct Suspect {
     pub label: String,
     /// Bytes alive at the end.
     pub live_bytes: i64,
+    /// The bounds of that, where it is an estimate.
+    pub live_interval: Option<Interval>,
     /// Blocks alive at the end.
     pub live_blocks: i64,
     /// Of all bytes alive at the end, 0 to 1.
@@ -122,6 +128,19 @@ pub(crate) struct Suspect {
     pub bt: i64,
     /// The first own frames of that backtrace, innermost first: function and place.
     pub frames: Vec<String>,
+}
+
+impl Suspect {
+    /// The sentence, and the bounds of what lives where that is an estimate.
+    pub(crate) fn finding(&self) -> String {
+        match self.live_interval {
+            None => self.sentence.clone(),
+            Some(interval) => {
+                let error = plus_minus(interval.relative_error(self.live_bytes.unsigned_abs()));
+                format!("{} {error}: {}.", self.sentence, between(interval))
+            }
+        }
+    }
 }
 
 /// A site whose blocks die at once.

@@ -23,7 +23,7 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "\nSuspects, alive at the end; the first is the first to look at")?;
     }
     for suspect in &report.suspects {
-        writeln!(out, "  {}", clean::line(&suspect.sentence))?;
+        writeln!(out, "  {}", clean::line(&suspect.finding()))?;
         for frame in &suspect.frames {
             writeln!(out, "      {}", clean::line(frame))?;
         }
@@ -62,22 +62,27 @@ pub(super) fn summary(report: &Report) -> Vec<(&'static str, String)> {
     };
     let threads = report.threads.map(|threads| format!(" and {}", counted(threads, "thread")));
     let threads = threads.unwrap_or_default();
+    let about = if report.sampled.is_some() { "about " } else { "" };
     let mut lines = vec![
         ("duration", time(report.duration_ns)),
         (
             "allocated",
             format!(
-                "{} in {} from {}{threads}; {} freed",
+                "{about}{} in {} from {}{threads}; {} freed",
                 bytes(report.allocated_bytes),
                 counted(report.allocations, "block"),
                 counted(report.sites, "site"),
                 human::count(report.frees),
             ),
         ),
-        ("peak", format!("{} at {}", bytes(report.peak_bytes), time(report.peak_after))),
+        ("peak", format!("{about}{} at {}", bytes(report.peak_bytes), time(report.peak_after))),
         (
             "at the end",
-            format!("{} in {} blocks", bytes(report.live_bytes), human::count(report.live_blocks)),
+            format!(
+                "{about}{} in {} blocks",
+                bytes(report.live_bytes),
+                human::count(report.live_blocks)
+            ),
         ),
         ("live bytes", sparkline(&report.curve, CURVE_WIDTH)),
     ];
@@ -91,6 +96,9 @@ pub(super) fn summary(report: &Report) -> Vec<(&'static str, String)> {
             "growth",
             format!("{sign}{rate} an hour in the second half (R² {:.2})", growth.fit),
         ));
+    }
+    if let Some(sampled) = &report.sampled {
+        lines.push(("estimates", sampled.sentence()));
     }
     if let Some(profiler) = &report.imported_from {
         lines.push(("recorded by", profiler.clone()));

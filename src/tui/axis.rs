@@ -24,6 +24,66 @@ pub struct Slice {
     pub never_freed_bytes: i64,
 }
 
+/// What a row of `allocations` counts in sums.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rows {
+    /// One block of its size.
+    #[default]
+    Blocks,
+    /// What a sample of its size stands for.
+    Samples,
+}
+
+impl Rows {
+    /// SQL: the bytes of a row of `table`.
+    pub fn bytes(self, table: &str) -> String {
+        match self {
+            Self::Blocks => "size".into(),
+            Self::Samples => {
+                format!("(SELECT bytes FROM sample_weights AS w WHERE w.size = {table}.size)")
+            }
+        }
+    }
+
+    /// SQL: the blocks of a row of `table`, not always a whole number.
+    fn blocks(self, table: &str) -> String {
+        match self {
+            Self::Blocks => "1".into(),
+            Self::Samples => {
+                format!("(SELECT blocks FROM sample_weights AS w WHERE w.size = {table}.size)")
+            }
+        }
+    }
+
+    /// SQL: a sum of blocks, as a whole number.
+    pub fn count(self, table: &str) -> String {
+        match self {
+            Self::Blocks => "count(*)".into(),
+            Self::Samples => format!("CAST(round(sum({})) AS INTEGER)", self.blocks(table)),
+        }
+    }
+
+    /// SQL: the same of rows of which a condition holds.
+    pub fn count_of(self, table: &str, condition: &str) -> String {
+        match self {
+            Self::Blocks => format!("sum({condition})"),
+            Self::Samples => {
+                format!("CAST(round(sum(iif({condition}, {}, 0))) AS INTEGER)", self.blocks(table))
+            }
+        }
+    }
+
+    /// SQL: more columns of a row of `table`, for who adds up rows himself.
+    pub fn columns(self, table: &str) -> String {
+        match self {
+            Self::Blocks => String::new(),
+            Self::Samples => {
+                format!(",\n  {} AS blocks, {} AS bytes", self.blocks(table), self.bytes(table))
+            }
+        }
+    }
+}
+
 /// The axis.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Axis {
@@ -35,6 +95,8 @@ pub struct Axis {
     pub late: i64,
     /// How many backtraces made a block.
     pub sites: i64,
+    /// What a row of `allocations` counts.
+    pub rows: Rows,
     /// The slices.
     pub slices: Vec<Slice>,
     edges: Vec<i64>,

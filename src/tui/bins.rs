@@ -15,7 +15,7 @@ use crate::database::connection::Database;
 use crate::database::error::QueryError;
 use crate::database::query::{Limits, Params};
 use crate::database::table::Value;
-use crate::tui::axis::Axis;
+use crate::tui::axis::{Axis, Rows};
 use crate::tui::scope::Scope;
 
 /// Sites that are kept of a bin.
@@ -92,9 +92,9 @@ pub struct Sum {
 }
 
 impl Sum {
-    fn add(&mut self, size: u64) {
-        self.blocks += 1;
-        self.bytes = self.bytes.saturating_add(size);
+    fn add(&mut self, more: Self) {
+        self.blocks = self.blocks.saturating_add(more.blocks);
+        self.bytes = self.bytes.saturating_add(more.bytes);
     }
 }
 
@@ -137,20 +137,25 @@ impl Histograms {
 /// The blocks of a scope, one a row: what [`read`] reads.
 pub fn blocks(scope: &Scope, axis: &Axis) -> String {
     let condition = scope.of_rows(axis).map(|it| format!("\nWHERE {it}")).unwrap_or_default();
-    format!("SELECT bt, size, alloc_after, dealloc_after FROM allocations{condition}")
+    let more = axis.rows.columns("allocations");
+    format!("SELECT bt, size, alloc_after, dealloc_after{more} FROM allocations{condition}")
 }
 
 /// The same as a table for people: what [`read`] counts, of one kind.
 pub fn behind(scope: &Scope, axis: &Axis, kind: Kind) -> String {
     let blocks = blocks(scope, axis);
     let end = axis.end_ns;
+    let sums = match axis.rows {
+        Rows::Blocks => "count(*) AS blocks, sum(size) AS bytes",
+        Rows::Samples => "CAST(round(sum(blocks)) AS INTEGER) AS blocks, sum(bytes) AS bytes",
+    };
     let (value, which) = match kind {
         Kind::Sizes => ("size".into(), ""),
         Kind::Lives => ("dealloc_after - alloc_after".into(), "\nWHERE dealloc_after NOT NULL"),
         Kind::Ages => (format!("{end} - alloc_after"), "\nWHERE dealloc_after IS NULL"),
     };
     format!(
-        "-- powers of two here; the lens has times in half decades\nSELECT hist_bucket({value}) AS up_to, count(*) AS blocks, sum(size) AS bytes\nFROM ({blocks}){which}\nGROUP BY 1 ORDER BY 1"
+        "-- powers of two here; the lens has times in half decades\nSELECT hist_bucket({value}) AS up_to, {sums}\nFROM ({blocks}){which}\nGROUP BY 1 ORDER BY 1"
     )
 }
 
@@ -167,13 +172,22 @@ pub fn read(
     let mut counting = Counting::default();
     let limits = Limits::none().cancelled_by(token);
     database.stream(sql, &Params::none(), &limits, |row| {
-        if let [bt, size, made, freed] = row {
+        if let [bt, size, made, freed, weight @ ..] = row {
             let whole = |value: &Value| value.as_i64();
             let (size, made) = (whole(size).unwrap_or(0), whole(made).unwrap_or(0));
-            counting.add(whole(bt), Kind::Sizes, size, size);
+            let sum = match weight {
+                [blocks, bytes] => {
+                    counting.parts = PARTS_OF_A_BLOCK;
+                    let blocks = blocks.as_f64().unwrap_or(0.0) * PARTS_OF_A_BLOCK as f64;
+                    let bytes = u64::try_from(whole(bytes).unwrap_or(0)).unwrap_or(0);
+                    Sum { blocks: blocks.round() as u64, bytes }
+                }
+                _ => Sum { blocks: 1, bytes: u64::try_from(size).unwrap_or(0) },
+            };
+            counting.add(whole(bt), Kind::Sizes, size, sum);
             match whole(freed) {
-                Some(freed) => counting.add(whole(bt), Kind::Lives, freed - made, size),
-                None => counting.add(whole(bt), Kind::Ages, end_ns - made, size),
+                Some(freed) => counting.add(whole(bt), Kind::Lives, freed - made, sum),
+                None => counting.add(whole(bt), Kind::Ages, end_ns - made, sum),
             }
         }
         ControlFlow::Continue(())
@@ -181,35 +195,48 @@ pub fn read(
     Ok(counting.finish())
 }
 
-#[derive(Default)]
+/// What a sample stands for is no whole number of blocks: so many parts of one are counted.
+const PARTS_OF_A_BLOCK: u64 = 1 << 12;
+
 struct Counting {
+    /// Parts that a block is counted in.
+    parts: u64,
     sums: [Vec<Sum>; 3],
     sites: HashMap<(Option<i64>, Kind, usize), Sum>,
 }
 
+impl Default for Counting {
+    fn default() -> Self {
+        Self { parts: 1, sums: Default::default(), sites: HashMap::new() }
+    }
+}
+
 impl Counting {
-    fn add(&mut self, bt: Option<i64>, kind: Kind, value: i64, size: i64) {
-        let size = u64::try_from(size).unwrap_or(0);
+    fn add(&mut self, bt: Option<i64>, kind: Kind, value: i64, more: Sum) {
         let bin = kind.bin(value);
         let sums = &mut self.sums[kind as usize];
         if sums.len() <= bin {
             sums.resize(bin + 1, Sum::default());
         }
         if let Some(sum) = sums.get_mut(bin) {
-            sum.add(size);
+            sum.add(more);
         }
         let key = (bt, kind, bin);
         let has_room = self.sites.len() < PAIRS_MAX;
         match self.sites.get_mut(&key) {
-            Some(sum) => sum.add(size),
+            Some(sum) => sum.add(more),
             None if has_room => {
-                self.sites.insert(key, Sum { blocks: 1, bytes: size });
+                self.sites.insert(key, more);
             }
             None => {}
         }
     }
 
-    fn finish(self) -> Histograms {
+    fn finish(mut self) -> Histograms {
+        let parts = self.parts;
+        let whole = |sum: &mut Sum| sum.blocks = (sum.blocks + parts / 2) / parts;
+        self.sums.iter_mut().flatten().for_each(whole);
+        self.sites.values_mut().for_each(whole);
         let mut by_bin: HashMap<(Kind, usize), Vec<OfSite>> = HashMap::new();
         for ((bt, kind, bin), sum) in self.sites {
             by_bin.entry((kind, bin)).or_default().push((bt, sum));

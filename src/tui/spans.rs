@@ -18,13 +18,14 @@ SELECT from_after, to_after, live_bytes, live_blocks, allocations, allocated_byt
   never_freed_bytes, coalesce((SELECT value FROM meta WHERE key = 'slices_a_point'), 1) AS slices_a_point,
   (SELECT sum(count) FROM losses
     WHERE name IN ('missed_frees', 'reordered_pairs', 'late_events')) AS late,
+  (SELECT value FROM meta WHERE key = 'folded_blocks') AS folded,
+  (SELECT value FROM meta WHERE key = 'sample_bytes') AS sample_bytes,
   (SELECT value FROM meta WHERE key = 'sites') AS sites
 FROM timeline ORDER BY slice";
 
 /// Rows of `allocations` from which on blocks are alive at the end.
 const LIVE_ROWS: &str = "rowid > coalesce(
-    (SELECT value FROM meta WHERE key = 'rows')
-    - (SELECT value FROM meta WHERE key = 'live_blocks'), 0) AND dealloc_after IS NULL";
+    (SELECT value FROM meta WHERE key = 'ended_rows'), 0) AND dealloc_after IS NULL";
 
 /// So many sites are asked one by one: 2 to 3 µs each, where a pass over all curves is 50 ms for ten
 /// million allocations.
@@ -49,12 +50,12 @@ pub fn by_site(scope: &Scope, axis: &Axis, part: Part) -> Option<String> {
             "SELECT bt, at_peak_bytes AS bytes, at_peak_blocks AS blocks FROM sites\n  WHERE at_peak_blocks > 0{}",
             and(condition.as_deref())
         )),
-        (Filter::AtPeak, true) => Some(staying(0, axis.peak_after + 1, condition.as_deref())),
+        (Filter::AtPeak, true) => Some(staying(axis, 0, axis.peak_after + 1, condition.as_deref())),
         (Filter::Made(from, to) | Filter::Kept(from, to), true) => {
-            Some(staying(*from, *to, condition.as_deref()))
+            Some(staying(axis, *from, *to, condition.as_deref()))
         }
         (Filter::AliveAt(at) | Filter::AliveThrough(at, _), true) => {
-            Some(staying(0, at.saturating_add(1), condition.as_deref()))
+            Some(staying(axis, 0, at.saturating_add(1), condition.as_deref()))
         }
         (Filter::Made(from, to), false) => {
             let (first, last) = (axis.exactly(*from)?, edge_at(axis, *to)?);
@@ -168,9 +169,10 @@ fn alive(axis: &Axis, edge: usize, condition: Option<&str>) -> String {
 fn alive_through(axis: &Axis, edges: (usize, usize), from: i64, condition: Option<&str>) -> String {
     let (before, after) = (axis.ended(edges.0), axis.ended(edges.1));
     let live = axis.slices.last().map_or(0, |slice| slice.live_blocks);
+    let (size, count) = (axis.rows.bytes("allocations"), axis.rows.count("allocations"));
     if axis.late > 0 || after - before > axis.frees() - after + live {
         return format!(
-            "SELECT bt, sum(size) AS bytes, count(*) AS blocks FROM allocations\n  WHERE rowid > {} AND alloc_after <= {from}\n    AND (dealloc_after IS NULL OR dealloc_after >= {}){}\n  GROUP BY bt",
+            "SELECT bt, sum({size}) AS bytes, {count} AS blocks FROM allocations\n  WHERE rowid > {} AND alloc_after <= {from}\n    AND (dealloc_after IS NULL OR dealloc_after >= {}){}\n  GROUP BY bt",
             axis.surely_ended(edges.1),
             axis.edge(edges.1),
             and(condition)
@@ -178,15 +180,16 @@ fn alive_through(axis: &Axis, edges: (usize, usize), from: i64, condition: Optio
     }
     let then = alive(axis, edges.0, condition);
     format!(
-        "SELECT bt, sum(bytes) AS bytes, sum(blocks) AS blocks FROM (\n  {then}\n  UNION ALL\n  SELECT bt, -sum(size), -count(*) FROM allocations\n  WHERE rowid > {before} AND rowid <= {after} AND alloc_after <= {from}{}\n  GROUP BY bt\n)\nGROUP BY bt HAVING sum(blocks) > 0",
+        "SELECT bt, sum(bytes) AS bytes, sum(blocks) AS blocks FROM (\n  {then}\n  UNION ALL\n  SELECT bt, -sum({size}), -{count} FROM allocations\n  WHERE rowid > {before} AND rowid <= {after} AND alloc_after <= {from}{}\n  GROUP BY bt\n)\nGROUP BY bt HAVING sum(blocks) > 0",
         and(condition)
     )
 }
 
 /// Made in a span and alive at the end.
-fn staying(from: i64, to: i64, condition: Option<&str>) -> String {
+fn staying(axis: &Axis, from: i64, to: i64, condition: Option<&str>) -> String {
+    let (size, count) = (axis.rows.bytes("allocations"), axis.rows.count("allocations"));
     format!(
-        "SELECT bt, sum(size) AS bytes, count(*) AS blocks FROM allocations\n  WHERE {LIVE_ROWS}\n    AND alloc_after >= {from} AND alloc_after < {to}{}\n  GROUP BY bt",
+        "SELECT bt, sum({size}) AS bytes, {count} AS blocks FROM allocations\n  WHERE {LIVE_ROWS}\n    AND alloc_after >= {from} AND alloc_after < {to}{}\n  GROUP BY bt",
         and(condition)
     )
 }

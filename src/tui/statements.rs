@@ -4,7 +4,7 @@
 //!
 //! Invariant: nothing is shown that these statements, run in the SQL lens, would not answer.
 
-use crate::tui::axis::Axis;
+use crate::tui::axis::{Axis, Rows};
 use crate::tui::flame::measure::Measure;
 use crate::tui::message::{Query, TreeSource};
 use crate::tui::scope::Scope;
@@ -37,6 +37,16 @@ pub const THREADS: &str = "SELECT id, name FROM threads ORDER BY id LIMIT 5000";
 pub fn suspects(scope: &Scope, axis: &Axis) -> String {
     let columns = "suspects.*, frames.sym, frames.function, frames.file, frames.line";
     let frames = "LEFT JOIN frames ON frames.id = suspects.frame";
+    // Of what is only a part of them the error is not known.
+    let (columns, frames) = match (axis.rows, scope.is_everything()) {
+        (Rows::Samples, true) => (
+            format!("{columns}, estimates.live_bytes_error"),
+            format!(
+                "{frames}\n  LEFT JOIN estimates ON of = 'suspect' AND estimates.id = suspects.id"
+            ),
+        ),
+        _ => (columns.to_owned(), frames.to_owned()),
+    };
     if scope.is_everything() {
         return format!(
             "SELECT {columns},\n  live_bytes AS scope_bytes, live_blocks AS scope_blocks\nFROM suspects {frames}\nORDER BY suspects.id LIMIT {SUSPECTS_MAX}"
@@ -53,8 +63,9 @@ pub fn suspects(scope: &Scope, axis: &Axis) -> String {
         )
     } else {
         let condition = scope.of_rows(axis).unwrap_or_else(|| "1".into());
+        let (size, count) = (axis.rows.bytes("allocations"), axis.rows.count("allocations"));
         format!(
-            "SELECT sites.suspect, sum(by_bt.bytes) AS scope_bytes, sum(by_bt.blocks) AS scope_blocks\n  FROM (SELECT bt, sum(size) AS bytes, count(*) AS blocks FROM allocations\n    WHERE {condition} GROUP BY bt) AS by_bt\n  JOIN sites ON sites.bt = by_bt.bt\n  GROUP BY sites.suspect"
+            "SELECT sites.suspect, sum(by_bt.bytes) AS scope_bytes, sum(by_bt.blocks) AS scope_blocks\n  FROM (SELECT bt, sum({size}) AS bytes, {count} AS blocks FROM allocations\n    WHERE {condition} GROUP BY bt) AS by_bt\n  JOIN sites ON sites.bt = by_bt.bt\n  GROUP BY sites.suspect"
         )
     };
     format!(
@@ -97,9 +108,14 @@ pub fn names(bts: &[i64]) -> String {
     )
 }
 
-/// The totals of a backtrace.
-pub fn site(bt: i64) -> String {
-    format!("SELECT * FROM sites WHERE bt = {bt}")
+/// The totals of a backtrace, with their bounds where they are estimates.
+pub fn site(bt: i64, rows: Rows) -> String {
+    match rows {
+        Rows::Blocks => format!("SELECT * FROM sites WHERE bt = {bt}"),
+        Rows::Samples => format!(
+            "SELECT * FROM sites LEFT JOIN estimates ON of = 'site' AND id = bt\nWHERE bt = {bt}"
+        ),
+    }
 }
 
 /// Where a scope's call tree comes from. Where the scope says when, it has this measure, and those
@@ -120,24 +136,31 @@ pub fn tree(scope: &Scope, axis: &Axis, measure: Measure) -> TreeSource {
     }
     let condition = scope.of_rows(axis).unwrap_or_else(|| "1".into());
     let over = format!("SELECT * FROM allocations\n  WHERE {condition}");
-    TreeSource::Weights(Query::plain(weights_of_blocks(&over, axis.end_ns, axis.peak_after)))
+    TreeSource::Weights(Query::plain(weights_of_blocks(&over, axis)))
 }
 
 /// The measures of single blocks, by backtrace. Whether a block was temporary is known of
 /// sites only, so that one is 0.
-pub fn weights_of_blocks(blocks: &str, end_ns: i64, peak_after: i64) -> String {
-    let half = end_ns / 2;
+pub fn weights_of_blocks(blocks: &str, axis: &Axis) -> String {
+    let (half, peak) = (axis.end_ns / 2, axis.peak_after);
+    let (size, count) = (axis.rows.bytes("block"), axis.rows.count("block"));
+    let live = axis.rows.count_of("block", "dealloc_after IS NULL");
+    // A result is a subquery without a name, which its columns need only where they are looked up.
+    let name = match axis.rows {
+        Rows::Blocks => "",
+        Rows::Samples => " AS block",
+    };
     format!(
-        "SELECT bt,\n  sum(CASE WHEN dealloc_after IS NULL THEN size ELSE 0 END) AS live_bytes,\n  sum(CASE WHEN alloc_after <= {peak_after} AND (dealloc_after IS NULL OR dealloc_after > {peak_after})\n    THEN size ELSE 0 END) AS at_peak_bytes,\n  sum(size) AS bytes, count(*) AS allocations, 0 AS temporary,\n  sum(CASE WHEN dealloc_after IS NULL THEN size ELSE 0 END)\n    - sum(CASE WHEN alloc_after <= {half} AND (dealloc_after IS NULL OR dealloc_after > {half})\n    THEN size ELSE 0 END) AS growth_bytes,\n  sum(dealloc_after IS NULL) AS live_blocks\nFROM ({blocks})\nGROUP BY bt"
+        "SELECT bt,\n  sum(CASE WHEN dealloc_after IS NULL THEN {size} ELSE 0 END) AS live_bytes,\n  sum(CASE WHEN alloc_after <= {peak} AND (dealloc_after IS NULL OR dealloc_after > {peak})\n    THEN {size} ELSE 0 END) AS at_peak_bytes,\n  sum({size}) AS bytes, {count} AS allocations, 0 AS temporary,\n  sum(CASE WHEN dealloc_after IS NULL THEN {size} ELSE 0 END)\n    - sum(CASE WHEN alloc_after <= {half} AND (dealloc_after IS NULL OR dealloc_after > {half})\n    THEN {size} ELSE 0 END) AS growth_bytes,\n  {live} AS live_blocks\nFROM ({blocks}){name}\nGROUP BY bt"
     )
 }
 
 /// The measures of any result with a `bt` column: from its own columns where it has some that are
 /// named as ours, else what the sites hold.
-pub fn weights_of_result(sql: &str, columns: &[String], end_ns: i64, peak_after: i64) -> String {
+pub fn weights_of_result(sql: &str, columns: &[String], axis: &Axis) -> String {
     let has = |name: &str| columns.iter().any(|column| column.eq_ignore_ascii_case(name));
     if has("size") && has("alloc_after") && has("dealloc_after") {
-        return weights_of_blocks(sql, end_ns, peak_after);
+        return weights_of_blocks(sql, axis);
     }
     let sums = MEASURE_COLUMNS.map(|(measure, names)| match names.iter().find(|name| has(name)) {
         Some(name) => (1, format!("sum(\"{name}\") AS {measure}")),

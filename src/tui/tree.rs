@@ -14,6 +14,8 @@ use std::sync::Arc;
 use crate::database::cancel::CancelToken;
 use crate::database::connection::Database;
 use crate::database::error::QueryError;
+use crate::database::estimate::Seen;
+use crate::database::notes::Notes;
 use crate::database::query::{Limits, Params};
 use crate::database::table::Value;
 use crate::tui::flame::measure::{MEASURES, Weights};
@@ -40,8 +42,15 @@ const CURVES: &str = "SELECT bt, slice, live_bytes FROM site_timeline ORDER BY b
 const LIVE: &str = "\
 SELECT bt, alloc_after FROM allocations
 WHERE dealloc_after IS NULL AND rowid > coalesce(
-  (SELECT value FROM meta WHERE key = 'rows')
-  - (SELECT value FROM meta WHERE key = 'live_blocks'), 0)";
+  (SELECT value FROM meta WHERE key = 'ended_rows'), 0)";
+
+const LIVE_SAMPLES: &str = "\
+SELECT bt, alloc_after, blocks FROM allocations JOIN sample_weights USING (size)
+WHERE dealloc_after IS NULL";
+
+const SEEN: &str = "\
+SELECT id, sampled_bytes, bytes_variance, live_sampled_bytes, live_bytes_variance
+FROM estimates WHERE of = 'site'";
 
 /// What blocks without a backtrace hang below.
 const UNPROBED: FrameId = FrameId(i64::MIN);
@@ -98,11 +107,26 @@ pub fn sites(
         }
         ControlFlow::Continue(())
     })?;
-    database.stream(LIVE, &Params::none(), &limits, |row| {
+    let is_sampled = Notes::read(database, &limits)?.sampled.is_some();
+    if is_sampled {
+        database.stream(SEEN, &Params::none(), &limits, |row| {
+            let seen = |at: usize| Seen {
+                blocks: 0,
+                bytes: row.get(at).and_then(whole).unwrap_or(0).max(0).unsigned_abs(),
+                variance: row.get(at + 1).and_then(Value::as_f64).unwrap_or(0.0),
+            };
+            let facts = sites.entry(row.first().and_then(whole).unwrap_or(0)).or_default();
+            (facts.made, facts.live) = (seen(1), seen(3));
+            ControlFlow::Continue(())
+        })?;
+    }
+    let live = if is_sampled { LIVE_SAMPLES } else { LIVE };
+    database.stream(live, &Params::none(), &limits, |row| {
         if let [Some(bt), Some(made)] = [0, 1].map(|at| row.get(at).and_then(whole)) {
             let facts = sites.entry(bt).or_default();
-            facts.age_sum_ns += (end_ns - made) as f64;
-            facts.live_blocks += 1;
+            let blocks = row.get(2).and_then(Value::as_f64).unwrap_or(1.0);
+            facts.age_sum_ns += (end_ns - made) as f64 * blocks;
+            facts.live_blocks += blocks;
         }
         ControlFlow::Continue(())
     })?;

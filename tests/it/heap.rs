@@ -195,6 +195,25 @@ impl Heap {
         heap
     }
 
+    /// This heap with so many blocks in place of each, by its size: what a sample of it would
+    /// stand for if these were the weights.
+    pub(crate) fn replicated(&self, times: impl Fn(i64) -> i64) -> Self {
+        let mut first = vec![0; self.blocks.len() + 1];
+        let mut blocks = Vec::new();
+        for (row, block) in (1..).zip(&self.blocks) {
+            first[row] = blocks.len() + 1;
+            for _ in 0..times(block.size) {
+                blocks.push(block.clone());
+            }
+        }
+        for block in &mut blocks {
+            block.grown_from = block.grown_from.map(|(old, moved)| (first[old], moved));
+        }
+        let stacks = self.stacks.clone();
+        let (layouts, failures) = (self.layouts.clone(), self.failures.clone());
+        Self { blocks, stacks, layouts, failures, losses: self.losses.clone(), ..*self }
+    }
+
     /// Blocks with a backtrace, of that site.
     pub(crate) fn of(&self, bt: i64) -> Vec<&Block> {
         self.blocks.iter().filter(|block| block.bt == Some(bt)).collect()

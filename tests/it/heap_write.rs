@@ -25,6 +25,32 @@ impl Heap {
         transaction.commit().unwrap();
     }
 
+    /// Writes the database of this heap as if it had been sampled: sums are those of
+    /// [`Heap::replicated`], rows those of this heap, and `sample_weights` say so.
+    pub(crate) fn write_sampled(&self, path: &Path, times: impl Fn(i64) -> i64) {
+        self.replicated(&times).write(path);
+        let mut connection = Connection::open(path).unwrap();
+        let transaction = connection.transaction().unwrap();
+        for table in ["allocations", "reallocs", "zones", "elders"] {
+            transaction.execute(&format!("DELETE FROM {table}"), []).unwrap();
+        }
+        self.write_blocks(&transaction);
+        self.write_zones(&transaction);
+        for size in self.blocks.iter().map(|block| block.size) {
+            let sql = "INSERT OR IGNORE INTO sample_weights VALUES (?1, ?2, ?3)";
+            transaction
+                .execute(sql, params![size, times(size) as f64, times(size) * size])
+                .unwrap();
+        }
+        let rows = self.blocks.len() as i64;
+        let ended = self.blocks.iter().filter(|block| block.freed.is_some()).count() as i64;
+        let sql = "UPDATE meta SET value = ?2 WHERE key = ?1";
+        transaction.execute(sql, params!["rows", rows]).unwrap();
+        transaction.execute(sql, params!["ended_rows", ended]).unwrap();
+        insert(&transaction, "meta", params!["sample_bytes", 4096]);
+        transaction.commit().unwrap();
+    }
+
     fn write_blocks(&self, db: &Connection) {
         for (row, block) in self.blocks.iter().enumerate() {
             let Block { made, freed, bt, size, addr, maker, freer, .. } = block;
@@ -211,6 +237,8 @@ impl Heap {
             ("peak_bytes", peak.1),
             ("allocations", all.0),
             ("bytes", all.1),
+            ("rows", all.0),
+            ("ended_rows", all.0 - live.0),
             ("live_blocks", live.0),
             ("live_bytes", live.1),
             ("slices", self.slices),

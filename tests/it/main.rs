@@ -31,6 +31,7 @@ mod support;
 mod load_context;
 mod load_damage;
 mod load_rollups;
+mod load_sampled;
 mod load_schema;
 mod load_symbols;
 mod documents;

@@ -82,6 +82,31 @@ fn every_query_equals_its_twin() {
     }
 }
 
+/// Queries that say themselves that they see samples only.
+const OF_SAMPLES: &[&str] = &["realloc_chains", "sparse_pages"];
+
+#[test]
+fn every_query_estimates_what_samples_stand_for() {
+    let place = tempfile::tempdir().unwrap();
+    let catalog = Catalog::built_in();
+    for seed in 0..seeds() / 2 {
+        let heap = Heap::random(seed);
+        let times = |size: i64| 1 + (size ^ seed.cast_signed()) % 5;
+        let path = place.path().join(format!("{seed}.db"));
+        heap.write_sampled(&path, times);
+        let database = Database::open(&path).unwrap();
+        let (whole, mut dice) = (heap.replicated(times), Dice::new(seed));
+        for (name, twin) in twins().iter().filter(|(name, _)| !OF_SAMPLES.contains(name)) {
+            check(catalog.get(name).unwrap(), &database, &twin(&whole, &mut dice), seed);
+        }
+        for name in OF_SAMPLES {
+            let question = &catalog.get(name).unwrap().question;
+            assert!(question.contains("sampled recording"), "{name}: {question}");
+        }
+        std::fs::remove_file(&path).unwrap();
+    }
+}
+
 fn check(canned: &Canned, database: &Database, twin: &Twin, seed: u64) {
     let given: Vec<(&str, &str)> =
         twin.params.iter().map(|(name, typed)| (*name, typed.as_str())).collect();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use rheaper::database::{CancelToken, Database, Value};
+use rheaper::tui::axis::Axis;
 use rheaper::tui::flame::cells::{Cell, Top, What, deal, rows};
 use rheaper::tui::flame::measure::Measure;
 use rheaper::tui::flame::shape::{Direction, Folding, Key, Shape, Shown, ShownId, TOP};
@@ -101,7 +102,8 @@ fn a_flamegraph_over_a_result_equals_brute_force() {
     for (condition, wanted) in cases {
         let sql = format!("SELECT * FROM allocations WHERE {condition}");
         let columns = ["bt", "size", "alloc_after", "dealloc_after"].map(str::to_owned);
-        let weighed = statements::weights_of_result(&sql, &columns, END_NS, peak_after);
+        let axis = Axis::new(Vec::new(), 1, END_NS, peak_after);
+        let weighed = statements::weights_of_result(&sql, &columns, &axis);
         let tree = read(&path, &TreeSource::Weights(Query::plain(weighed)));
         let mut part = script.clone();
         part.blocks.retain(wanted);

@@ -11,6 +11,7 @@ use std::path::Path;
 use crate::database::compare::figures::{Figures, Measure, Per, Rate};
 use crate::database::compare::stacks::{Name, StackId, Stacks};
 use crate::database::compare::window::{Span, Window};
+use crate::database::notes::Notes;
 
 /// How a stack changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -103,9 +104,19 @@ pub struct Total {
     pub rate: Rate,
     /// Distinct backtraces.
     pub sites: u64,
+    /// What is to be said of its figures.
+    pub notes: Notes,
 }
 
 impl Total {
+    /// "heap.db is sampled, one in 512 KiB: estimates"
+    fn recorded(&self) -> String {
+        match self.notes.sampled {
+            Some(sampled) => format!("{} is {}", self.file, sampled.tag()),
+            None => format!("{} has every block", self.file),
+        }
+    }
+
     pub(in crate::database::compare) fn new(path: &Path, window: &Window, span: Span) -> Self {
         let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         Self {
@@ -115,6 +126,7 @@ impl Total {
             figures: Figures::default(),
             rate: Rate::ONE,
             sites: 0,
+            notes: Notes::default(),
         }
     }
 }
@@ -179,6 +191,19 @@ pub struct Comparison {
 }
 
 impl Comparison {
+    /// What is to be kept in mind where a side is an estimate, or both are: a sentence.
+    pub fn caution(&self) -> Option<String> {
+        let sides = [&self.before, &self.after];
+        if sides.iter().all(|side| side.notes.sampled.is_none()) {
+            return None;
+        }
+        let recorded = match self.before.recorded() == self.after.recorded() {
+            true => self.before.recorded(),
+            false => format!("{}; {}", self.before.recorded(), self.after.recorded()),
+        };
+        Some(format!("{recorded}; a difference within the error of an estimate says nothing"))
+    }
+
     pub(in crate::database::compare) fn new(
         stacks: Stacks,
         gathered: Gathered,

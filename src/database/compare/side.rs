@@ -15,6 +15,7 @@ use crate::database::compare::stacks::{Name, NameId, Stacks};
 use crate::database::compare::window::{self, Span, Window};
 use crate::database::connection::Database;
 use crate::database::error::QueryError;
+use crate::database::notes::Notes;
 use crate::database::query::{Limits, Params};
 use crate::database::table::Value;
 
@@ -50,6 +51,15 @@ SELECT bt, CASE WHEN dealloc_after IS NULL OR dealloc_after > :to THEN size ELSE
   dealloc_after IS NULL OR dealloc_after > :to, size, 1
 FROM allocations WHERE alloc_after > :from AND alloc_after <= :to";
 
+/// The same of samples, by site.
+const SAMPLES: &str = "\
+SELECT bt, sum(iif(alive, bytes, 0)), CAST(round(sum(iif(alive, blocks, 0))) AS INTEGER),
+  sum(bytes), CAST(round(sum(blocks)) AS INTEGER)
+FROM (SELECT bt, bytes, blocks, dealloc_after IS NULL OR dealloc_after > :to AS alive
+  FROM allocations JOIN sample_weights USING (size)
+  WHERE alloc_after > :from AND alloc_after <= :to)
+GROUP BY bt";
+
 /// `main`: whether an address without a name is in the program itself.
 const FRAMES: &str = "\
 SELECT frames.id, frames.sym, frames.function, frames.crate, frames.kind, frames.file, frames.line,
@@ -72,9 +82,11 @@ pub(in crate::database::compare) fn gather(
     let database = side.database;
     let span = side.window.resolve(database, &limits)?;
     let rate = rate(database, per, &span, &limits)?;
-    let sites = figures(database, &span, &limits)?;
+    let notes = Notes::read(database, &limits)?;
+    let sites = figures(database, &span, &notes, &limits)?;
     let frames = frames(database, stacks, &limits)?;
     let mut total = Total::new(database.path(), &side.window, span);
+    total.notes = notes;
     let mut add = |key, bt: Option<i64>, figures: Figures| {
         total.figures += figures;
         total.sites += 1;
@@ -125,7 +137,12 @@ fn rate(database: &Database, per: &Per, span: &Span, limits: &Limits) -> Result<
 
 type BySite = HashMap<Option<i64>, Figures>;
 
-fn figures(database: &Database, span: &Span, limits: &Limits) -> Result<BySite, QueryError> {
+fn figures(
+    database: &Database,
+    span: &Span,
+    notes: &Notes,
+    limits: &Limits,
+) -> Result<BySite, QueryError> {
     let mut sites = BySite::new();
     let mut add = |row: &[Value]| {
         let number = |at: usize| row.get(at).and_then(Value::as_i64);
@@ -145,7 +162,8 @@ fn figures(database: &Database, span: &Span, limits: &Limits) -> Result<BySite, 
         database.stream(UNPROBED, &Params::none(), limits, &mut add)?;
     } else {
         let params = Params::none().with("from", span.from_ns).with("to", span.to_ns);
-        database.stream(BLOCKS, &params, limits, &mut add)?;
+        let sql = if notes.sampled.is_some() { SAMPLES } else { BLOCKS };
+        database.stream(sql, &params, limits, &mut add)?;
     }
     Ok(sites)
 }

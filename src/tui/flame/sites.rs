@@ -1,5 +1,8 @@
 //! What is known of a backtrace beside its weight: how it grew, and how old its blocks are.
 
+use crate::database::estimate::{Interval, Rate, Seen};
+use crate::tui::flame::measure::Measure;
+
 /// Values in a trend.
 pub const TREND: usize = 12;
 
@@ -10,14 +13,27 @@ pub struct SiteFacts {
     pub trend: [u64; TREND],
     /// Ages at the end of the blocks alive then, summed, in ns.
     pub age_sum_ns: f64,
-    /// How many these are.
-    pub live_blocks: u64,
+    /// How many these are; of samples, what they stand for.
+    pub live_blocks: f64,
+    /// The samples of what was made, where sums are estimates.
+    pub made: Seen,
+    /// The same of what is alive at the end.
+    pub live: Seen,
 }
 
 impl SiteFacts {
     /// Mean age of what is alive at the end.
     pub fn age_ns(&self) -> Option<f64> {
-        (self.live_blocks > 0).then(|| self.age_sum_ns / self.live_blocks as f64)
+        (self.live_blocks > 0.0).then(|| self.age_sum_ns / self.live_blocks)
+    }
+
+    /// The bounds of what they sum up to by a measure, if these are known.
+    pub fn interval(&self, measure: Measure, value: u64, rate: Rate) -> Option<Interval> {
+        match measure {
+            Measure::LiveAtEnd => Some(self.live.interval(value, rate)),
+            Measure::Allocated => Some(self.made.interval(value, rate)),
+            _ => None,
+        }
     }
 
     /// Adds those of another backtrace.
@@ -27,5 +43,7 @@ impl SiteFacts {
         }
         self.age_sum_ns += other.age_sum_ns;
         self.live_blocks += other.live_blocks;
+        self.made.join(&other.made);
+        self.live.join(&other.live);
     }
 }

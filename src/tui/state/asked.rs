@@ -47,6 +47,8 @@ pub enum Purpose {
     Rss,
     /// Marks of the program.
     Marks,
+    /// What is to be said of all figures.
+    Notes,
     /// Sizes, lives and ages.
     Histograms,
     /// Names of the sites in them.

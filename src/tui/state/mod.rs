@@ -6,8 +6,11 @@
 //! the answer to an earlier scope without asking anew.
 
 use crate::database::canned::Canned;
+use crate::database::notes::{Notes, between, plus_minus};
 use crate::tui::axis::Axis;
 use crate::tui::export::Writer;
+use crate::tui::flame::measure::Measure;
+use crate::tui::flame::sites::SiteFacts;
 use crate::tui::keymap::Context;
 use crate::tui::message::{Now, Query};
 use crate::tui::scope::{Scope, ScopeHistory};
@@ -122,6 +125,8 @@ pub struct Facts {
     pub losses: i64,
     /// The profiler that recorded it, where that was not rheaper.
     pub imported_from: Option<String>,
+    /// What is to be said of all figures: that they are estimates, or what is missing in some.
+    pub notes: Notes,
     /// Live bytes over time.
     pub curve: Vec<u64>,
     /// When is what known.
@@ -207,6 +212,20 @@ pub struct App {
 }
 
 impl App {
+    /// " (±12% 8.0 MiB to 10.1 MiB)": how far a value of the call tree may be off, if it is an
+    /// estimate and its backtraces are known: parts of them may hold anything.
+    pub fn bounds(&self, facts: Option<&SiteFacts>, measure: Measure, value: u64) -> String {
+        let scope = self.scope.now();
+        let is_of_whole = scope.is_everything() || scope.is_of_sites();
+        let known = facts.zip(self.facts.notes.rate());
+        let known = known.filter(|_| is_of_whole && self.flame.over.is_none());
+        let interval = known.and_then(|(facts, rate)| facts.interval(measure, value, rate));
+        interval.map_or_else(String::new, |interval| {
+            let error = plus_minus(interval.relative_error(value));
+            format!(" ({error} {})", between(interval))
+        })
+    }
+
     /// The end of the recording.
     pub fn end_ns(&self) -> i64 {
         self.facts.duration_ns.unwrap_or(i64::MAX / 2)

@@ -29,6 +29,8 @@ pub struct Suspect {
     pub sites: i64,
     /// Live bytes.
     pub live_bytes: i64,
+    /// How far these may be off, as a share; `None`: they are exact.
+    pub live_error: Option<f64>,
     /// Live blocks.
     pub live_blocks: i64,
     /// Of everything alive at the end.
@@ -179,6 +181,7 @@ fn suspect(table: &Table, row: usize) -> Suspect {
         bt: whole("bt"),
         sites: whole("sites"),
         live_bytes: whole("live_bytes"),
+        live_error: get("live_bytes_error").and_then(Value::as_f64),
         live_blocks: whole("live_blocks"),
         live_share: real("live_share"),
         allocations: whole("allocations"),

@@ -117,6 +117,23 @@ impl TreeState {
         self.facts = wanted.into_iter().zip(sums).collect();
     }
 
+    /// What is known of the backtraces below any node of a tree, if they are known.
+    pub fn below(&self, shown: &Shown, node: ShownId) -> Option<SiteFacts> {
+        let sites = self.sites.as_ref()?;
+        let mut sum = SiteFacts::default();
+        for (bt, leaf) in shown.sites() {
+            let Some(facts) = sites.get(bt) else { continue };
+            let mut at = *leaf;
+            while at != node && at != TOP {
+                at = shown.parent(at);
+            }
+            if at == node {
+                sum.add(facts);
+            }
+        }
+        Some(sum)
+    }
+
     /// Goes to a line by its path, if it is there.
     pub fn go_to(&mut self, path: Path) -> bool {
         let at = self.lines.iter().position(|line| line.path == path);

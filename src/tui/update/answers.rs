@@ -5,8 +5,9 @@
 use std::sync::Arc;
 
 use crate::database::error::{QueryError, QueryErrorKind};
+use crate::database::notes::Notes;
 use crate::database::table::{Table, Value};
-use crate::tui::axis::{Axis, Slice};
+use crate::tui::axis::{Axis, Rows, Slice};
 use crate::tui::bins::{Histograms, Kind};
 use crate::tui::flame::measure::{MEASURES, Measure};
 use crate::tui::message::{Answer, Effect, Lane, Reply};
@@ -35,6 +36,7 @@ pub fn answered(app: &mut App, answer: Answer) -> Vec<Effect> {
 fn taken(app: &mut App, purpose: Purpose, reply: Reply) -> Vec<Effect> {
     match (purpose, reply) {
         (Purpose::Facts, Reply::Table(table)) => return facts(app, &table),
+        (Purpose::Notes, Reply::Table(table)) => app.facts.notes = Notes::of(&table),
         (Purpose::Slices, Reply::Table(table)) => return slices(app, &table),
         (Purpose::Threads, Reply::Table(table)) => threads(app, &table),
         (Purpose::Suspects, Reply::Table(table)) => {
@@ -70,6 +72,9 @@ fn taken(app: &mut App, purpose: Purpose, reply: Reply) -> Vec<Effect> {
             }
         }
         (Purpose::Compared, Reply::Compared(comparison)) => {
+            if let Some(caution) = comparison.caution() {
+                app.say(caution);
+            }
             app.compare.comparison = Some(comparison);
             return difference::shape(app);
         }
@@ -147,6 +152,7 @@ fn failed(app: &mut App, purpose: Purpose, lane: Lane, error: QueryError) {
         | Purpose::Export
         | Purpose::Rss
         | Purpose::Marks
+        | Purpose::Notes
         | Purpose::Threads
         | Purpose::Trends
         | Purpose::Frames
@@ -218,12 +224,20 @@ fn slices(app: &mut App, table: &Table) -> Vec<Effect> {
     let (end, peak) = (app.facts.axis.end_ns, app.facts.axis.peak_after);
     app.facts.axis = Axis::new(slices, a_point, end, peak);
     app.facts.axis.sites = table.get(0, "sites").and_then(number).unwrap_or(i64::MAX);
-    app.facts.axis.late = table.get(0, "late").and_then(number).unwrap_or(0);
+    let whole = |name: &str| table.get(0, name).and_then(number);
+    // Folded blocks ended and have no rows.
+    app.facts.axis.late = whole("late").unwrap_or(0).saturating_add(whole("folded").unwrap_or(0));
+    if whole("sample_bytes").is_some() {
+        // Rows are samples, and how many blocks had ended is an estimate: no row is passed over.
+        app.facts.axis.late = i64::MAX;
+        app.facts.axis.rows = Rows::Samples;
+    }
     app.time.cursors = [0, app.facts.axis.points()];
     app.time.active = 1;
     // Whatever was asked before the course of the run was known is asked again with it.
     app.time.asked_for = None;
-    if app.lens == Lens::Time || !app.scope.now().is_everything() {
+    let is_sampled = app.facts.axis.rows == Rows::Samples;
+    if is_sampled || app.lens == Lens::Time || !app.scope.now().is_everything() {
         app.suspects_for = None;
         app.rows_for = None;
         return load::lens(app);

@@ -4,6 +4,7 @@
 //! shown is asked anew.
 
 use crate::database::error::{QueryError, QueryErrorKind};
+use crate::database::notes;
 use crate::tui::message::{Ask, Effect, Lane, Query, TreeSource};
 use crate::tui::scope::{Filter, ScopeHistory};
 use crate::tui::state::asked::{Open, Purpose, TableId};
@@ -26,10 +27,12 @@ pub fn header(app: &mut App) -> Vec<Effect> {
     ] {
         effects.extend(ask_rows(app, purpose, sql.into()));
     }
-    // Older databases have neither.
-    for (table, purpose, sql) in
-        [("samples", Purpose::Rss, spans::RSS), ("marks", Purpose::Marks, spans::MARKS)]
-    {
+    // Older databases have none of them.
+    for (table, purpose, sql) in [
+        ("samples", Purpose::Rss, spans::RSS),
+        ("marks", Purpose::Marks, spans::MARKS),
+        ("estimates", Purpose::Notes, notes::NOTES),
+    ] {
         if app.sql.names.table(table).is_some() {
             effects.extend(ask_rows(app, purpose, sql.into()));
         }
@@ -69,7 +72,14 @@ pub fn narrow(app: &mut App, filter: Filter) -> Vec<Effect> {
 pub fn lens(app: &mut App) -> Vec<Effect> {
     match app.lens {
         Lens::Suspects => suspects(app),
-        Lens::Flame => tree(app),
+        Lens::Flame => {
+            let mut effects = tree(app);
+            // How far an estimate may be off is known of backtraces.
+            if app.facts.notes.sampled.is_some() {
+                effects.extend(tree_facts(app));
+            }
+            effects
+        }
         Lens::Tree => {
             let mut effects = tree(app);
             effects.extend(tree_facts(app));
@@ -225,7 +235,10 @@ pub fn sql_behind(app: &App) -> Query {
         }
         Lens::Compare => {
             let bt = app.compare.row().and_then(|row| row.bt_after);
-            Query::plain(bt.map_or("SELECT * FROM sites".to_owned(), statements::site))
+            let rows = app.facts.axis.rows;
+            Query::plain(
+                bt.map_or("SELECT * FROM sites".to_owned(), |bt| statements::site(bt, rows)),
+            )
         }
         Lens::Rows | Lens::Sql => app.table().map(behind).unwrap_or_default(),
     }
@@ -367,7 +380,8 @@ fn backtrace(app: &mut App) -> Vec<Effect> {
 pub fn open_backtrace(app: &mut App, bt: i64) -> Vec<Effect> {
     app.detail.begin(Some(bt));
     let mut effects = ask_rows(app, Purpose::Frames, statements::frames(bt));
-    effects.extend(ask_rows(app, Purpose::Site, statements::site(bt)));
+    let totals = statements::site(bt, app.facts.axis.rows);
+    effects.extend(ask_rows(app, Purpose::Site, totals));
     effects
 }
 

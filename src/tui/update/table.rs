@@ -268,7 +268,7 @@ fn flame(app: &mut App) -> Vec<Effect> {
         return Vec::new();
     };
     let columns: Vec<String> = table.columns.iter().map(|it| it.name.clone()).collect();
-    let weights = statements::weights_of_result(&sql, &columns, app.end_ns(), app.facts.peak_after);
+    let weights = statements::weights_of_result(&sql, &columns, &app.facts.axis);
     app.flame.over = Some((title, TreeSource::Weights(Query::plain(weights))));
     switch(app, Lens::Flame)
 }

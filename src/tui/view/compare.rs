@@ -61,6 +61,9 @@ fn title(app: &App) -> String {
     if let Some(comparison) = &compare.comparison {
         let (before, after) = sides(comparison);
         title.push_str(&format!(": {before} → {after}"));
+        if comparison.caution().is_some() {
+            title.push_str(" · estimates");
+        }
     }
     title.push_str(&format!(" · {}{}", compare.wish.measure.title(), compare.per.words()));
     if let Some(only) = compare.wish.only {

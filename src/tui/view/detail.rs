@@ -5,7 +5,9 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use unicode_width::UnicodeWidthStr;
 
+use crate::database::estimate::Interval;
 use crate::database::human;
+use crate::database::notes::{between, plus_minus};
 use crate::tui::flame::tree::FrameKind;
 use crate::tui::message::Source;
 use crate::tui::state::App;
@@ -202,12 +204,24 @@ fn totals(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         Some(1) => "; from 1 thread".into(),
         Some(threads) => format!("; from {threads} threads"),
     };
+    let bounds = |name: &str| {
+        let bound = |end: &str| app.detail.total(&format!("{name}_{end}"));
+        let interval = bound("low").zip(bound("high"));
+        interval.map_or_else(String::new, |(low, high)| {
+            let interval = Interval { low: low.unsigned_abs(), high: high.unsigned_abs() };
+            let error = interval.relative_error(total(name).unsigned_abs());
+            format!(" ({} {})", plus_minus(error), between(interval))
+        })
+    };
+    let about = if app.facts.notes.sampled.is_some() { "about " } else { "" };
     let words = format!(
-        "{} of {} blocks live, {} of {}; {lived}; own peak {}; first at {}, last at {}{threads}",
+        "{about}{} of {} blocks live, {}{} of {}{}; {lived}; own peak {}; first at {}, last at {}{threads}",
         human::count_short(total("live_blocks") as f64),
         human::count_short(total("allocations") as f64),
         bytes(total("live_bytes")),
+        bounds("live_bytes"),
         bytes(total("bytes")),
+        bounds("bytes"),
         bytes(total("peak_bytes")),
         time(total("first_after")),
         time(total("last_after")),

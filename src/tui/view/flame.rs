@@ -210,7 +210,13 @@ fn selected(buffer: &mut Buffer, area: Rect, app: &App, shown: &Shown, theme: Th
         Some(_) => "of this function",
         None => "of all",
     };
-    let mut words = format!("{} · {} {whole}", number(cell.value), of(cell.value, total));
+    let is_sampled = app.facts.notes.sampled.is_some();
+    let facts = match cell.what {
+        What::Node(node) if is_sampled => app.tree.below(shown, node),
+        _ => None,
+    };
+    let bounds = app.bounds(facts.as_ref(), shown.shape().measure, cell.value);
+    let mut words = format!("{}{bounds} · {} {whole}", number(cell.value), of(cell.value, total));
     let top = app.flame.top().node;
     if top != TOP && shown.value(top) < total {
         words.push_str(&format!(" · {} of the zoom", of(cell.value, shown.value(top))));

@@ -6,9 +6,13 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use crate::database::human;
+use crate::database::notes::plus_minus;
 use crate::tui::state::App;
 use crate::tui::theme::Theme;
 use crate::tui::view::text;
+
+/// Columns that live bytes and their error need.
+const LIVE_ROOM: usize = 24;
 
 /// Draws it.
 pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
@@ -31,13 +35,33 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         let share = human::share(live as f64 / rss.max(1) as f64);
         format!("{} ({share} live)", bytes(rss))
     });
+    let sampled = facts.notes.sampled;
+    // As much of it as there is room for, but never nothing.
+    let how = sampled.map(|it| {
+        let rate = human::bytes(it.sample_bytes as f64);
+        let room =
+            usize::from(area.width.saturating_sub(x + 4)).saturating_sub(time(duration).len());
+        let words = [it.tag(), format!("sampled 1/{rate}"), "sampled".to_owned()];
+        let fits = words.iter().find(|words| words.len() + LIVE_ROOM <= room || words.len() < 8);
+        fits.cloned().unwrap_or_default()
+    });
+    let folded = facts.notes.folded.map(|it| it.tag()).unwrap_or_default();
+    let live = match sampled {
+        None => bytes(facts.live_bytes),
+        Some(it) => {
+            let error = it.live_interval.relative_error(it.live_bytes);
+            format!("{} {}", bytes(facts.live_bytes), plus_minus(error))
+        }
+    };
     let parts = [
         ("", time(duration)),
-        ("live ", bytes(facts.live_bytes)),
+        ("", how.unwrap_or_default()),
+        ("live ", live),
         ("rss ", rss.unwrap_or_default()),
         ("peak ", format!("{} at {}", bytes(facts.peak_bytes), time(facts.peak_after))),
         ("", format!("{} allocations", human::count_short(facts.allocations as f64))),
         ("", losses),
+        ("", folded),
         ("by ", facts.imported_from.clone().unwrap_or_default()),
     ];
     for (label, value) in parts {

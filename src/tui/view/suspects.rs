@@ -6,6 +6,7 @@ use ratatui::style::Style;
 use unicode_width::UnicodeWidthStr;
 
 use crate::database::human;
+use crate::database::notes::plus_minus;
 use crate::tui::state::App;
 use crate::tui::state::suspects::{Accepted, Suspect, squeeze};
 use crate::tui::statements::SUSPECTS_MAX;
@@ -13,6 +14,9 @@ use crate::tui::theme::{Focus, Theme};
 use crate::tui::update::fit;
 use crate::tui::view::screen::{self, Freshness};
 use crate::tui::view::text;
+
+/// Columns of how far live bytes may be off.
+const ERROR: usize = 6;
 
 /// Columns of the curve.
 const TREND: usize = 12;
@@ -108,6 +112,7 @@ fn empty(app: &App) -> Option<String> {
 }
 
 struct Columns {
+    error: bool,
     kind: usize,
     site: usize,
     trend: usize,
@@ -121,7 +126,9 @@ impl Columns {
         let width = usize::from(width);
         // mark, live, blocks, site: always. The others as there is room; the sentence has them all.
         let kind = if width < 60 { 0 } else { kind };
-        let needed = 2 + 10 + 7 + kind + 2;
+        // Only of estimates.
+        let error = width >= 60 && listed.iter().any(|it| it.live_error.is_some());
+        let needed = 2 + 10 + 7 + kind + 2 + if error { ERROR + 1 } else { 0 };
         let site = |extra: usize| width.saturating_sub(needed + extra);
         let (share, trend, growth) = match () {
             () if site(8 + TREND + 2 + 13) >= 28 => (true, TREND, true),
@@ -132,12 +139,15 @@ impl Columns {
         let extra = if share { 8 } else { 0 }
             + if trend > 0 { trend + 2 } else { 0 }
             + if growth { 13 } else { 0 };
-        Self { kind, site: site(extra), trend, growth, share }
+        Self { error, kind, site: site(extra), trend, growth, share }
     }
 
-    fn cells(&self, texts: [&str; 7]) -> String {
-        let [live, share, blocks, trend, growth, kind, site] = texts;
+    fn cells(&self, texts: [&str; 8]) -> String {
+        let [live, error, share, blocks, trend, growth, kind, site] = texts;
         let mut line = format!("  {live:>9} ");
+        if self.error {
+            line.push_str(&format!("{error:>ERROR$} "));
+        }
         if self.share {
             line.push_str(&format!("{share:>7} "));
         }
@@ -159,7 +169,8 @@ impl Columns {
         // Blocks of other scopes may have been freed.
         let scope = app.scope.now();
         let held = if scope.is_of_sites() || scope.is_live_only() { "live" } else { "bytes" };
-        let texts = [held, "share", "blocks", "over time", "growth", "kind", "first own function"];
+        let texts =
+            [held, "±", "share", "blocks", "over time", "growth", "kind", "first own function"];
         text::put(buffer, theme, line, 0, &self.cells(texts), theme.dim());
     }
 
@@ -174,6 +185,7 @@ impl Columns {
         };
         let texts = [
             human::bytes(suspect.scope_bytes as f64),
+            plus_minus(suspect.live_error),
             human::share(suspect.live_share),
             human::count_short(suspect.scope_blocks as f64),
             theme.spark(&curve, max),
@@ -183,7 +195,8 @@ impl Columns {
         ];
         let all = self.cells(texts.each_ref().map(String::as_str));
         text::put(buffer, theme, line, 0, &all, Style::new());
-        let x = self.cells([&texts[0], &texts[1], &texts[2], &texts[3], &texts[4], "", ""]).width();
+        let [live, error, share, blocks, trend, growth, ..] = &texts;
+        let x = self.cells([live, error, share, blocks, trend, growth, "", ""]).width();
         let start = x.saturating_sub(self.kind + 2) as u16;
         if start < line.width {
             let kind = Rect {

@@ -8,7 +8,8 @@ use unicode_width::UnicodeWidthStr;
 use crate::database::human;
 use crate::database::page::{Comparison, Order};
 use crate::database::table::{Unit, Value};
-use crate::tui::state::table::{Place, TableState, Total};
+use crate::tui::axis::Rows;
+use crate::tui::state::table::{Origin, Place, TableState, Total};
 use crate::tui::state::{App, Lens};
 use crate::tui::theme::{Focus, Theme};
 use crate::tui::update::fit;
@@ -94,6 +95,13 @@ fn title(app: &App, table: &TableState) -> String {
         }
         _ => format!("{}: {rows}", text::clean(&table.title)),
     };
+    if app.facts.axis.rows == Rows::Samples {
+        title.push_str(match table.origin {
+            Origin::Allocations | Origin::Groups { .. } => " · samples",
+            Origin::Canned(_) => " · estimates",
+            Origin::Statement => "",
+        });
+    }
     if table.error.is_some() {
         return format!("{} · no answer", text::clean(&table.title));
     }

@@ -268,8 +268,9 @@ fn selected(buffer: &mut Buffer, area: Rect, app: &App, shown: &Shown, theme: Th
     let measure = shown.shape().measure;
     let node = line.node();
     let mut words = format!(
-        "{} · {} of all · {} by itself",
+        "{}{} · {} of all · {} by itself",
         number(measure, shown.value(node)),
+        app.bounds(app.tree.facts(line), measure, shown.value(node)),
         human::share(shown.value(node) as f64 / shown.value(TOP).max(1) as f64),
         number(measure, shown.own(node)),
     );
