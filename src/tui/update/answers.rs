@@ -72,9 +72,7 @@ fn taken(app: &mut App, purpose: Purpose, reply: Reply) -> Vec<Effect> {
             }
         }
         (Purpose::Compared, Reply::Compared(comparison)) => {
-            if let Some(caution) = comparison.caution() {
-                app.say(caution);
-            }
+            comparison.caution().into_iter().for_each(|caution| app.say(caution));
             app.compare.comparison = Some(comparison);
             return difference::shape(app);
         }
