@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// A guard, by the name that the source asks for, and a test that fails without it.
-pub(crate) const GUARDS: [(&str, &str); 25] = [
+pub(crate) const GUARDS: [(&str, &str); 27] = [
     ("free stamped first", "hardships::a_block_that_is_reused_while_it_is_freed_is_paired"),
     ("busy flag", "hardships::handlers_may_allocate_at_any_instruction"),
     ("pid check", "hardships::forked_children_live_on_and_record_themselves"),
@@ -16,6 +16,8 @@ pub(crate) const GUARDS: [(&str, &str); 25] = [
     ("signals blocked", "hardships::signals_of_the_program_go_to_the_program"),
     ("exit rounds", "hardships::destructors_of_threads_are_recorded_or_counted"),
     ("trackers at most", "recorder::threads_without_a_tracker_are_counted"),
+    ("held while moved", "sampling::an_address_that_is_handed_on_belongs_to_its_next_block"),
+    ("own samples", "sampling::what_one_recording_sampled_is_unknown_to_the_next"),
     ("quota", "fold::a_quota_is_never_exceeded_by_a_byte"),
     ("size signal", "disks::a_size_limit_at_any_byte_ends_the_recording_and_not_the_program"),
     ("reason", "disks::a_write_that_fails_once_ends_the_recording_and_not_the_program"),

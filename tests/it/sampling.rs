@@ -176,11 +176,11 @@ fn threads_may_free_each_other_s_sampled_blocks() {
         let said = lines(&run_with(&program, &["8", "10000"], directory.path(), &environment));
         let counted: Vec<f64> = said[1].split(' ').map(|count| count.parse().unwrap()).collect();
         let connection = loaded(Path::new(&said[0]));
-        // Where threads stand still for long, pairs may have to be put in order.
+        // Where threads stand still for long, the recorder's own among them, pairs may have to be
+        // put in order, and an event may find its buffer full.
+        let busy = ["dropped_buffer_full", "missed_frees", "late_events", "reordered_pairs"];
         let lost = losses(&connection);
-        let lost = lost
-            .iter()
-            .filter(|it| !["clock_steps_back", "late_events", "reordered_pairs"].contains(&&*it.0));
+        let lost = lost.iter().filter(|it| it.0 != "clock_steps_back" && !busy.contains(&&*it.0));
         assert_eq!(lost.collect::<Vec<_>>(), Vec::<&(String, i64)>::new(), "{sample_bytes}");
         let rows = "SELECT size, dealloc_after IS NULL, alloc_thread IS NOT dealloc_thread
                     FROM allocations";

@@ -56,6 +56,10 @@ RECORDERS = [
         environment={"_RJEM_MALLOC_CONF": "prof:false"},
     ),
     Recorder("rheaper", "rheaper", log=True, note="this package"),
+    Recorder(
+        "rheaper-sampled", "rheaper", environment={"SAMPLE_BYTES": str(512 << 10)},
+        note="a sample, one byte in 512 KiB",
+    ),
     Recorder("rheaper-never", "rheaper", mode="never", note="in the program, never enabled"),
     Recorder("rheaper-stopped", "rheaper", mode="stopped", note="enabled and disabled before"),
     Recorder(
