@@ -1,20 +1,40 @@
-//! What two threads of the recorder do to each other, in every order.
+//! What two threads of the recorder do to each other, in every order; and its tables and the format
+//! under Miri.
 //!
-//! The region is the product's own file. The node table and the beginning and end of recordings
-//! live in statics, which loom can't put back between runs: their steps are written down here
-//! once more, and say which lines they are of.
-#![cfg(loom)]
+//! For loom the region is the product's own file. The node table and the beginning and end of
+//! recordings live in statics, which loom can't put back between runs: their steps are written down
+//! here once more, and say which lines they are of. For Miri everything is the product's own.
+#![cfg(any(loom, miri))]
 
+#[cfg(miri)]
+extern crate self as rheaper;
+
+#[cfg(loom)]
 #[allow(dead_code)]
 mod collector;
 
+#[cfg(miri)]
+#[allow(dead_code)]
+#[path = "bookkeeping.rs"]
+mod collector;
+
+#[cfg(miri)]
+#[allow(missing_docs)]
+#[path = "../../../src/recording/mod.rs"]
+pub mod recording;
+
+#[cfg(all(miri, test))]
+#[path = "../../it/format.rs"]
+mod format;
+
 /// What `region.rs` finds in the product's format.
+#[cfg(loom)]
 #[allow(dead_code)]
 mod recording {
     pub(crate) const EVENT_BYTES_MAX: usize = 64;
 }
 
-#[cfg(test)]
+#[cfg(all(loom, test))]
 mod sessions {
     use loom::sync::Arc;
     use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
@@ -50,7 +70,7 @@ mod sessions {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(loom, test))]
 mod nodes {
     use loom::sync::Arc;
     use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};

@@ -1,0 +1,310 @@
+//! The recorder's tables, the product's own files, with what they find beside them: for Miri, which
+//! can't do their system calls and sees each access to their memory.
+
+pub(crate) mod sys {
+    use std::alloc::{Layout, alloc_zeroed, dealloc};
+    use std::ptr::NonNull;
+
+    fn layout(bytes: usize) -> Layout {
+        Layout::from_size_align(bytes, 4096).expect("a size")
+    }
+
+    pub(in crate::collector) fn map_pages(bytes: usize) -> Option<NonNull<u8>> {
+        // SAFETY: no table is of size zero. Exposed, as tables keep addresses of other pages.
+        let pages = unsafe { alloc_zeroed(layout(bytes)) };
+        let _ = pages.expose_provenance();
+        NonNull::new(pages)
+    }
+
+    pub(in crate::collector) unsafe fn discard_pages(_: NonNull<u8>, _: usize) {}
+
+    pub(in crate::collector) unsafe fn unmap_pages(at: NonNull<u8>, bytes: usize) {
+        // SAFETY: what `map_pages` gave, with its size.
+        unsafe { dealloc(at.as_ptr(), layout(bytes)) }
+    }
+}
+
+pub(crate) mod signal {
+    pub(in crate::collector) fn announce_room() {}
+}
+
+/// What the tails take from the unwinder.
+pub(crate) mod unwind {
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub(in crate::collector) struct Registers {
+        pub(in crate::collector) pc: u64,
+        pub(in crate::collector) sp: u64,
+        pub(in crate::collector) fp: u64,
+    }
+}
+
+#[path = "../../../src/collector/fold/mod.rs"]
+mod fold;
+#[path = "../../../src/collector/nodes.rs"]
+mod nodes;
+#[path = "../../../src/collector/pages.rs"]
+mod pages;
+#[path = "../../../src/collector/region.rs"]
+mod region;
+#[path = "../../../src/collector/sync.rs"]
+mod sync;
+#[path = "../../../src/collector/tails.rs"]
+mod tails;
+
+#[cfg(test)]
+mod regions {
+    use std::thread;
+
+    use crate::collector::region::{RING_BYTES_MIN, Region, Shared};
+
+    /// Rounds the ring goes.
+    const EVENTS: u64 = 2_000;
+
+    /// What is read is what was appended, in its order, while the owner goes round.
+    #[test]
+    fn what_is_read_is_what_was_appended() {
+        let shared = Shared::default();
+        let mut region = Region::new(RING_BYTES_MIN, &shared).expect("memory");
+        region.begin(&shared);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut seen = 0;
+                while seen < EVENTS * 60 {
+                    let Some(read) = shared.read(shared.committed()) else {
+                        thread::yield_now();
+                        continue;
+                    };
+                    for byte in [read.first, read.second].concat() {
+                        assert_eq!(byte, (seen / 60) as u8);
+                        seen += 1;
+                    }
+                    shared.release(&read);
+                }
+            });
+            for event in 0..EVENTS {
+                while region.must_look(&shared) && !region.look(&shared).fits {
+                    thread::yield_now();
+                }
+                region.slot(&shared)[..60].fill(event as u8);
+                region.commit(&shared, 60);
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod stacks {
+    use crate::collector::nodes;
+    use crate::collector::sync::SpinLock;
+    use crate::collector::tails::{Tails, holds};
+    use crate::collector::unwind::Registers;
+    use crate::recording::{Address, NodeId};
+
+    /// Two threads intern the same stacks: each id is what it was asked for, to both.
+    #[test]
+    fn ids_are_what_they_were_asked_for() {
+        assert!(nodes::prepare());
+        let intern = || {
+            let mut ids = Vec::new();
+            for base in 0..10_u64 {
+                let mut parent = NodeId::ROOT;
+                for frame in 0..20_u64 {
+                    let address = Address(0x1000 + base * 7 + frame * 64);
+                    let id = nodes::intern(parent, address);
+                    assert_eq!(nodes::definition(id), Some((parent, address)));
+                    ids.push(id);
+                    parent = id;
+                }
+            }
+            ids
+        };
+        let ids = std::thread::scope(|scope| {
+            let other = scope.spawn(intern);
+            let own = intern();
+            assert_eq!(own, other.join().expect("it ends"));
+            own
+        });
+        assert!(ids.iter().all(|id| id.0 < nodes::end().0));
+        assert!(nodes::used_bytes() > 0);
+    }
+
+    /// A tail holds while its words are on the stack, and not when one has changed.
+    #[test]
+    fn tails_hold_while_their_words_do() {
+        let pages = crate::collector::sys::map_pages(Tails::BYTES).expect("memory");
+        // SAFETY: zeroed memory of that size, for ever.
+        let mut tails = unsafe { Tails::new(pages) };
+        let mut stack = [0_u64; 64];
+        stack.iter_mut().enumerate().for_each(|(at, word)| *word = at as u64 * 3 + 1);
+        let sp = (&raw mut stack).expose_provenance() as u64;
+        for pc in 0..40 {
+            let start = Registers { pc: 0x5000 + pc, sp, fp: 0 };
+            let words: Vec<_> = (0..1 + pc as usize % 16).rev().collect();
+            let tail = tails.place(&start);
+            tail.start = start;
+            let values = words.iter().map(|at| (*at as u32 * 8, stack[*at]));
+            tail.set_words(values, u16::MAX);
+            assert!(tails.candidates(&start).iter().any(|tail| holds(tail, &start)));
+            tails.moved(&start, 0, NodeId(9), NodeId(10));
+            let changed = words[words.len() / 2];
+            stack[changed] ^= 1;
+            let _ = (&raw mut stack).expose_provenance();
+            assert!(!tails.candidates(&start).iter().any(|tail| holds(tail, &start)));
+            stack[changed] ^= 1;
+            let _ = (&raw mut stack).expose_provenance();
+        }
+        tails.clear();
+        let start = Registers { pc: 0x5000, sp, fp: 0 };
+        assert!(!tails.candidates(&start).iter().any(|tail| holds(tail, &start)));
+    }
+
+    /// The lock lets one in at a time.
+    #[test]
+    fn one_at_a_time() {
+        static LOCK: SpinLock<(u64, u64)> = SpinLock::new((0, 0));
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    for _ in 0..20 {
+                        if let Some(mut both) = LOCK.lock() {
+                            both.0 += 1;
+                            std::thread::yield_now();
+                            both.1 += 1;
+                        }
+                    }
+                });
+            }
+        });
+        let both = LOCK.lock().map(|both| *both);
+        assert!(both.is_some_and(|(first, second)| first == second && first > 0));
+    }
+}
+
+#[cfg(test)]
+mod folding {
+    use std::collections::HashSet;
+
+    use crate::collector::fold::{Fold, Target};
+    use crate::collector::region::{RING_BYTES_MIN, Region, Shared};
+    use crate::recording::{
+        Address, BlockKind, ByteWriter, Bytes, Decoder, EVENT_BYTES_MAX, Encoder, Event,
+        EventsHead, Folded, FoldedRecords, NodeId, ThreadId, Ticks,
+    };
+
+    #[derive(Default)]
+    struct Payloads(Vec<(BlockKind, Vec<u8>)>);
+
+    impl Target for Payloads {
+        fn payload(
+            &mut self,
+            kind: BlockKind,
+            bytes: usize,
+            write: &mut dyn FnMut(&mut ByteWriter<'_>),
+        ) {
+            let mut buffer = vec![0; bytes];
+            let mut out = ByteWriter::new(&mut buffer);
+            write(&mut out);
+            let len = out.finish().expect("it fits");
+            buffer.truncate(len);
+            self.0.push((kind, buffer));
+        }
+    }
+
+    struct Stream {
+        shared: &'static Shared,
+        region: Region,
+        encoder: Encoder,
+        thread: ThreadId,
+    }
+
+    impl Stream {
+        fn new(thread: u32) -> Self {
+            let shared: &'static Shared = Box::leak(Box::default());
+            let mut region = Region::new(RING_BYTES_MIN, shared).expect("memory");
+            region.begin(shared);
+            let mut stream =
+                Self { shared, region, encoder: Encoder::new(), thread: ThreadId(thread) };
+            assert!(stream.region.look(shared).fits);
+            stream.region.note_keyframe(shared);
+            let thread = stream.thread;
+            stream.put(|encoder, out| encoder.keyframe(out, Ticks(1), thread));
+            stream
+        }
+
+        fn put(&mut self, write: impl FnOnce(&mut Encoder, &mut [u8; EVENT_BYTES_MAX]) -> usize) {
+            assert!(!self.region.must_look(self.shared) || self.region.look(self.shared).fits);
+            let len = write(&mut self.encoder, self.region.slot(self.shared));
+            self.region.commit(self.shared, len);
+        }
+    }
+
+    /// Whatever lives shorter than the limit is in the sums, everything else is written, once.
+    #[test]
+    fn every_block_is_folded_or_written() {
+        const LIMIT: u64 = 1_000;
+        let mut streams = [Stream::new(1), Stream::new(2)];
+        let mut fold = Fold::new(4, Ticks(1), 1_000_000).expect("memory");
+        fold.coarsen(LIMIT);
+        let mut payloads = Payloads::default();
+        let mut state = 99_u64;
+        let mut draw = |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695);
+            (state >> 33) % below
+        };
+        let mut now = 10;
+        let (mut live, mut lives) = (Vec::new(), Vec::new());
+        for round in 0..400_u64 {
+            now += 1 + draw(200);
+            let stream = &mut streams[draw(2) as usize];
+            if live.len() < 12 && draw(2) == 0 || live.is_empty() {
+                let (address, size) = (0x7000 + round * 64, 8 + draw(5_000));
+                stream.put(|encoder, out| {
+                    encoder.alloc(out, Ticks(now), Address(address), Bytes(size), NodeId(9))
+                });
+                live.push((address, now));
+            } else {
+                let (address, made) = live.swap_remove(draw(live.len() as u64) as usize);
+                stream.put(|encoder, out| encoder.free(out, Ticks(now), Address(address)));
+                lives.push((address, now - made));
+            }
+            if round % 50 == 49 {
+                for (index, stream) in streams.iter().enumerate() {
+                    fold.add(index, stream.shared, stream.shared.committed());
+                }
+                fold.pass(Ticks(now), Ticks(now), &mut payloads);
+            }
+        }
+        fold.finish(Ticks(now), &mut payloads);
+        assert_eq!(fold.undecoded_bytes(), 0);
+        let (mut folded, mut written) = (0, Vec::new());
+        for (kind, payload) in &payloads.0 {
+            match kind {
+                BlockKind::Events => {
+                    let (_, mut events) = EventsHead::read(payload).expect("a head");
+                    let mut decoder = Decoder::new();
+                    while let Some(event) = decoder.next(&mut events).expect("events") {
+                        if let Event::Alloc { address, .. } = event {
+                            written.push(address.0);
+                        }
+                    }
+                }
+                BlockKind::Folded => {
+                    let mut records = FoldedRecords::new(payload).expect("a head");
+                    while let Some(record) = records.take().expect("records") {
+                        if let Folded::Site(site, lifetimes, powers) = record {
+                            folded += site.blocks;
+                            assert!(lifetimes.count() + powers.count() > 0);
+                        }
+                    }
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        let short = lives.iter().filter(|(_, life)| *life < LIMIT).count() as u64;
+        assert_eq!((folded, fold.blocks()), (short, short));
+        let long = lives.iter().filter(|(_, life)| *life >= LIMIT).map(|(address, _)| *address);
+        let expected: HashSet<u64> = long.chain(live.iter().map(|(address, _)| *address)).collect();
+        assert_eq!(written.len(), expected.len());
+        assert_eq!(written.into_iter().collect::<HashSet<_>>(), expected);
+    }
+}
