@@ -49,6 +49,9 @@ const SECOND_NS: u64 = 1_000_000_000;
 /// Room for the last blocks: counters, clock pair, seal.
 const END_BYTES: u64 = 8 << 10;
 
+/// The reason for a failure is never longer: counters and seal.
+const REASON_BYTES: u64 = 1024;
+
 /// Passes between the quota and the end of the recording.
 const FULL_PASSES: u32 = 2;
 
@@ -80,8 +83,8 @@ pub(in crate::collector) struct Flusher {
     holes_len: usize,
     modules_done: usize,
     written: u64,
-    /// Where the last write began.
-    written_before: u64,
+    /// Where writes began: one with room for the reason behind it, and one that will be it.
+    written_before: (u64, u64),
     lost_bytes: u64,
     failure: Option<i32>,
     /// Where the reason for a failure was written, and how many bytes it has.
@@ -146,7 +149,7 @@ impl Flusher {
             holes_len: 0,
             modules_done: 0,
             written: HEADER_BYTES as u64,
-            written_before: HEADER_BYTES as u64,
+            written_before: (HEADER_BYTES as u64, HEADER_BYTES as u64),
             lost_bytes: 0,
             failure: None,
             reason_at: None,
@@ -587,8 +590,11 @@ impl Flusher {
         };
         match self.file.write_all(bytes) {
             Ok(()) => {
-                self.written_before = self.written;
                 self.written = self.written.saturating_add(used as u64);
+                let (_, later) = self.written_before;
+                if self.written.saturating_sub(later) >= REASON_BYTES {
+                    self.written_before = (later, self.written);
+                }
             }
             Err(error) => self.fail(&error, used),
         }
@@ -625,7 +631,7 @@ impl Flusher {
             // Once more at the end, with the last counts.
             Some((at, len)) if len == used => [at, at],
             Some(_) => return,
-            None => [self.written, self.written_before],
+            None => [self.written, self.written_before.0],
         };
         for place in places {
             let end = place.saturating_add(used as u64);
