@@ -509,8 +509,12 @@ fn a_block_that_is_reused_while_it_is_freed_is_paired() {
     let strange = "SELECT count(*) FROM allocations
                    WHERE size = 777 AND dealloc_thread IS NOT alloc_thread";
     assert_eq!(loaded.one(strange), 0);
-    let lost = "SELECT sum(count) FROM losses WHERE name IN ('missed_frees', 'reordered_pairs')";
-    assert_eq!(loaded.one(lost), 0);
+    let lost = |name: &str| loaded.one(&format!("SELECT count FROM losses WHERE name = '{name}'"));
+    assert_eq!(lost("missed_frees"), 0);
+    // Clocks of two cores may disagree by more than such a hand-over takes: put right, and told.
+    let reordered = lost("reordered_pairs");
+    figure("blocks reused while they were freed", &format!("{count}; {reordered} reordered"));
+    assert!(reordered <= count / 100, "{reordered} of {count}");
 }
 
 #[test]
