@@ -1,13 +1,51 @@
-//! Which blocks a sampler chooses, against what it promises and against naive ones.
+//! Which blocks a sampler chooses, against what it promises and against naive ones; and the table
+//! of those that are alive, against a naive one.
 //!
 //! All of it is seeded: a run is like any other. The bounds are wide enough that of a million
-//! seeds one would be beyond them. The file is the recorder's own, taken in here, since where it
-//! lives nobody else can see it.
+//! seeds one would be beyond them. The files are the recorder's own, taken in here, since where
+//! they live nobody else can see them.
+
+/// Pages, as the recorder has them.
+mod sys {
+    use std::ptr::{NonNull, null_mut};
+
+    pub(in crate::collector) struct PreservedErrno;
+
+    impl PreservedErrno {
+        pub(in crate::collector) fn new() -> Self {
+            Self
+        }
+    }
+
+    pub(in crate::collector) fn map_pages(bytes: usize) -> Option<NonNull<u8>> {
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        // SAFETY: a new mapping.
+        NonNull::new(unsafe { libc::mmap(null_mut(), bytes, access, flags, -1, 0) }.cast())
+    }
+
+    pub(in crate::collector) unsafe fn discard_pages(at: NonNull<u8>, bytes: usize) {
+        // SAFETY: the caller vouches for the range.
+        unsafe { libc::madvise(at.as_ptr().cast(), bytes, libc::MADV_DONTNEED) };
+    }
+
+    pub(in crate::collector) unsafe fn unmap_pages(at: NonNull<u8>, bytes: usize) {
+        // SAFETY: the caller vouches for the range.
+        unsafe { libc::munmap(at.as_ptr().cast(), bytes) };
+    }
+}
 
 #[path = "../../src/collector/sampling/sampler.rs"]
 mod sampler;
+#[allow(dead_code, reason = "the recorder uses the rest")]
+#[path = "../../src/collector/sampling/table.rs"]
+mod table;
+
+use std::collections::HashSet;
+use std::sync::Mutex;
 
 use crate::collector::sampler::{STALE, Sampler, distance, minus_ln, mix};
+use crate::collector::table::Table;
 use crate::programs::scaled;
 
 /// Standard deviations that one in two million samples of a normal distribution is beyond.
@@ -224,4 +262,116 @@ fn failures_do_not_count() {
         with.give_back(1 << 40);
         assert_eq!(is_chosen(&with, size, 5_000.0), expected, "{round}");
     }
+}
+
+/// Pages and slots are shared by many: the addresses are few, close, and far apart.
+fn address(random: u64) -> usize {
+    let page = [0, 1, 65_536, 1 << 20, (1 << 35) - 1][(random % 5) as usize];
+    (page << 12) + (random >> 8) as usize % 256 * 16
+}
+
+#[test]
+fn the_table_of_sampled_blocks_is_a_set() {
+    let table: &'static Table = Box::leak(Box::new(Table::new()));
+    let mut state = 3_u64;
+    for session in 1..=40_u32 {
+        table.begin(session);
+        let mut naive = HashSet::new();
+        for round in 0..5_000 {
+            state += 1;
+            let random = mix(state);
+            let address = address(random);
+            assert_eq!(table.has(address), naive.contains(&address), "{session} {round}");
+            assert!(table.may_have(address) || !naive.contains(&address));
+            match (random >> 32) % 8 {
+                0..=3 => {
+                    assert!(table.insert(address));
+                    naive.insert(address);
+                }
+                4 | 5 => assert_eq!(table.remove(address), naive.remove(&address)),
+                6 => {
+                    let held = table.hold(address);
+                    assert_eq!(held.is_some(), naive.contains(&address));
+                    assert!(!table.has(address));
+                    held.into_iter().for_each(|held| table.restore(held));
+                }
+                _ => {
+                    // Somebody else gets the address while its block moves.
+                    let held = table.hold(address);
+                    let other = random >> 40 & 1 == 0;
+                    assert!(!other || table.insert(address));
+                    naive.remove(&address);
+                    held.into_iter().for_each(|held| table.release(held));
+                    if other {
+                        naive.insert(address);
+                    }
+                }
+            }
+        }
+        // Nothing is left of it in the next one.
+        let one = naive.iter().next().copied().unwrap_or_default();
+        let held = table.hold(one);
+        table.begin(session + 1);
+        naive.iter().for_each(|address| assert!(!table.may_have(*address)));
+        // What was held in the one before changes nothing in this one.
+        assert!(table.insert(one));
+        held.into_iter().for_each(|held| table.release(held));
+        assert!(table.has(one) && table.remove(one) && !table.may_have(one));
+    }
+}
+
+/// Threads take addresses from each other as allocators hand them out, and lose none.
+#[test]
+fn threads_share_the_table_of_sampled_blocks() {
+    const THREADS: u64 = 4;
+    let table: &'static Table = Box::leak(Box::new(Table::new()));
+    table.begin(7);
+    let free: HashSet<usize> = (0..2_000).map(|at| address(mix(at))).collect();
+    let free: Mutex<Vec<usize>> = Mutex::new(free.into_iter().collect());
+    let take = |random: u64| {
+        let mut free = free.lock().unwrap();
+        let len = free.len() as u64;
+        free.swap_remove((random % len) as usize)
+    };
+    let give = |address| free.lock().unwrap().push(address);
+    std::thread::scope(|scope| {
+        let (take, give) = (&take, &give);
+        for thread in 0..THREADS {
+            scope.spawn(move || {
+                let mut own: Vec<(usize, bool)> = Vec::new();
+                for round in 0..40_000_u64 {
+                    let random = mix(round * THREADS + thread);
+                    if own.len() < 100 && random & 1 == 0 {
+                        let is_sampled = random & 6 != 0;
+                        let address = take(random >> 8);
+                        assert!(!table.has(address));
+                        own.push((address, is_sampled));
+                        assert!(!is_sampled || table.insert(address));
+                    } else if !own.is_empty() {
+                        let at = (random >> 8) as usize % own.len();
+                        let (address, is_sampled) = own[at];
+                        assert_eq!(table.has(address), is_sampled);
+                        if random & 2 == 0 || !is_sampled {
+                            own.swap_remove(at);
+                            assert_eq!(table.remove(address), is_sampled);
+                            give(address);
+                        } else {
+                            let held = table.hold(address).unwrap();
+                            give(address);
+                            let new = take(random >> 20);
+                            assert!(table.insert(new));
+                            table.release(held);
+                            own[at] = (new, true);
+                        }
+                    }
+                }
+                for (address, is_sampled) in own {
+                    assert_eq!(table.remove(address), is_sampled);
+                    give(address);
+                }
+            });
+        }
+    });
+    let left = free.lock().unwrap().iter().filter(|address| table.may_have(**address)).count();
+    assert_eq!(left, 0);
 }

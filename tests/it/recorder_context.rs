@@ -2,11 +2,23 @@
 
 use std::path::Path;
 
-use crate::programs::{RELEASE, build, lines, load, number, run, sqlite3};
+use crate::programs::{RELEASE, build, lines, load, number, run_with, sqlite3};
+
+/// A recording of everything, and a sample that has everything of any size.
+const WAYS: [&[(&str, &str)]; 2] = [&[], &[("SAMPLE_BYTES", "1")]];
 
 /// Plays a scene of `context` and answers what it printed, the recording loaded.
 fn scene(name: &str, directory: &Path) -> (Vec<String>, std::path::PathBuf) {
-    let said = lines(&run(&build("programs", "context", RELEASE), &[name], directory));
+    scene_with(name, directory, WAYS[0])
+}
+
+fn scene_with(
+    name: &str,
+    directory: &Path,
+    environment: &[(&str, &str)],
+) -> (Vec<String>, std::path::PathBuf) {
+    let program = build("programs", "context", RELEASE);
+    let said = lines(&run_with(&program, &[name], directory, environment));
     let database = load(Path::new(&said[0]));
     (said, database)
 }
@@ -17,8 +29,14 @@ fn loss(database: &Path, name: &str) -> f64 {
 
 #[test]
 fn every_block_has_the_scope_of_its_thread() {
+    for environment in WAYS {
+        check_scopes(environment);
+    }
+}
+
+fn check_scopes(environment: &[(&str, &str)]) {
     let directory = tempfile::tempdir().unwrap();
-    let (said, database) = scene("scopes", directory.path());
+    let (said, database) = scene_with("scopes", directory.path(), environment);
     assert_eq!(said[1], "0", "entering a scope allocates");
     let by_size = "SELECT size, coalesce(path, '-'), count(*), count(*) - count(dealloc_after)
         FROM allocations AS a LEFT JOIN allocation_scopes ON allocation = a.rowid
@@ -54,8 +72,14 @@ fn scopes_beyond_the_limit_belong_to_the_one_around_them() {
 
 #[test]
 fn marks_are_kept_or_counted() {
+    for environment in WAYS {
+        check_marks(environment);
+    }
+}
+
+fn check_marks(environment: &[(&str, &str)]) {
     let directory = tempfile::tempdir().unwrap();
-    let (said, database) = scene("marks", directory.path());
+    let (said, database) = scene_with("marks", directory.path(), environment);
     assert_eq!(said[1], "0", "marking allocates");
     let kept = number(&database, "SELECT count(*) FROM marks WHERE name = 'burst'");
     assert!(kept >= 512.0, "{kept} were kept");

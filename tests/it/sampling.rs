@@ -327,6 +327,10 @@ fn a_sample_keeps_the_promises_of_whole_recordings() {
         let unknown = "SELECT coalesce(sum(count), 0) FROM losses WHERE name LIKE 'unknown%'";
         assert_eq!(loaded.one(unknown), 0, "{words:?}");
     }
+    // What it checks it checks itself.
+    sampled("contract", &["errno", "20000"], "1");
+    let (_, loaded) = sampled("threads", &["destructors", "50"], "1");
+    assert_eq!(loaded.dropped(), 0);
     let scene = Scene::play_with("processes", &["preforks", "4"], &[("SAMPLE_BYTES", "1")]);
     let told = scene.lines();
     for child in &told[1..told.len() - 1] {

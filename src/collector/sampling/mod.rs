@@ -28,11 +28,14 @@ use crate::recording::{Address, Bytes, NodeId, Ticks};
 /// Blocks that were chosen and had no place in the table, in this session.
 pub(in crate::collector) static DROPPED: AtomicU64 = AtomicU64::new(0);
 
-/// Prepares a recording of one byte in `sample_bytes`. Nothing is recorded now.
+/// Prepares a recording of one byte in `sample_bytes`; 0: of everything. Nothing is recorded now.
 pub(in crate::collector) fn prepare(session: u32, sample_bytes: u64) {
+    DROPPED.store(0, Ordering::Relaxed);
+    if sample_bytes == 0 {
+        return;
+    }
     countdown::prepare(sample_bytes, seed());
     TABLE.begin(session);
-    DROPPED.store(0, Ordering::Relaxed);
 }
 
 /// Gives the memory of what was sampled back to the system. Nothing is recorded now.

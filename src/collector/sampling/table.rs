@@ -75,7 +75,8 @@ impl Table {
 
     /// Gives its memory back to the system.
     pub(in crate::collector) fn discard(&self) {
-        if cfg!(rheaper_without = "own samples") {
+        let is_used = self.epoch.load(Ordering::Relaxed) != 0;
+        if !is_used || cfg!(rheaper_without = "own samples") {
             return;
         }
         for place in self.filter.iter().filter(|place| place.load(Ordering::Relaxed) != 0) {

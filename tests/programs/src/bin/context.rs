@@ -108,13 +108,14 @@ fn marks() {
     rheaper::mark("nobody records", 1);
     let path = recorded_programs::record_quietly(32);
     let marking = calls(|| (0..5_000).for_each(|number| rheaper::mark("burst", number)));
+    // Between them the flusher has its turn, so that the last ones find room.
+    std::thread::sleep(Duration::from_millis(100));
     std::thread::spawn(|| {
         made(70_005, 0);
         rheaper::mark(&"ä".repeat(40), -7);
     })
     .join()
     .expect("it ends");
-    // Between the two the flusher has its turn, so that the last ones find room.
     std::thread::sleep(Duration::from_millis(100));
     rheaper::mark("last", i64::MIN);
     rheaper::disable_tracking();
