@@ -17,12 +17,13 @@ pub(crate) fn say(line: &str) {
 }
 
 /// Says what the figures of a database leave open.
-pub(crate) fn notes(database: &Database) {
+pub(crate) fn notes(database: &Database) -> Notes {
     // What can't be read is said by whatever is asked next.
     let notes = Notes::read(database, &Limits::default()).unwrap_or_default();
     for sentence in notes.sentences() {
         say(&format!("note: {sentence}"));
     }
+    notes
 }
 
 /// Says that rows are samples, and sums estimates.

@@ -37,8 +37,8 @@ pub(crate) fn query(args: &QueryArgs, cancel: &CancelToken) -> Result<(), Failur
     }
     let database = open::database(&args.database)?;
     let params = typed.bind(canned)?;
-    narrate::notes(&database);
-    let question = Question { sql: &canned.sql, params: &params, canned: Some(canned) };
+    let sql = canned.sql_for(&narrate::notes(&database));
+    let question = Question { sql: &sql, params: &params, canned: Some(canned) };
     let limits = Limits::none().cancelled_by(cancel);
     ask::ask(&database, &question, &ask::style_of(typed.format), &limits, &mut out)?;
     Ok(())

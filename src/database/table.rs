@@ -196,6 +196,7 @@ const SUFFIXES: &[(&str, Unit)] = &[
     ("_allocations", Unit::Count),
     ("_frees", Unit::Count),
     ("_share", Unit::Share),
+    ("_error", Unit::Share),
     ("_addr", Unit::Address),
     ("_bt", Unit::Backtrace),
     ("_thread", Unit::Thread),

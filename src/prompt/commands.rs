@@ -12,6 +12,7 @@ use clap::ValueEnum;
 use crate::cli;
 use crate::cli::ask::Question;
 use crate::cli::failure::Failure;
+use crate::database::notes::Notes;
 use crate::database::{Limits, Params, clean, page};
 use crate::output::{Format, Headers};
 use crate::prompt::session::{Next, Session, Timer};
@@ -111,7 +112,9 @@ fn run_query(session: &mut Session<'_>, arguments: &[String]) -> Result<Next, Fa
     };
     let canned = cli::find(session.catalog, name)?;
     let params = cli::bind_words(canned, rest)?;
-    session.ask(&Question { sql: &canned.sql, params: &params, canned: Some(canned) })
+    let notes = Notes::read(session.database, &Limits::default()).unwrap_or_default();
+    let sql = canned.sql_for(&notes);
+    session.ask(&Question { sql: &sql, params: &params, canned: Some(canned) })
 }
 
 fn tables(session: &mut Session<'_>, _: &[String]) -> Result<Next, Failure> {

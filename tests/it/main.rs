@@ -32,6 +32,7 @@ mod load_context;
 mod load_damage;
 mod load_rollups;
 mod load_sampled;
+mod sampled;
 mod load_schema;
 mod load_symbols;
 mod documents;

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use crate::database::connection::Database;
 use crate::database::error::QueryError;
 use crate::database::lexer;
+use crate::database::notes::Notes;
 use crate::database::query::{Limits, Params};
 use crate::database::table::{Column, Table, Unit};
 
@@ -131,6 +132,42 @@ impl Canned {
     /// If a value is not of its type, a name is unknown, or a value without default is missing.
     pub fn bind(&self, given: &[(&str, &str)]) -> Result<Params, BindError> {
         parameter::bind(&self.parameters, given)
+    }
+
+    /// The SQL to ask a database with: the file's, and of a sampled recording beside its estimates
+    /// how far these may be off, in columns at the end whose names end in `_error`. Where an answer
+    /// has a part of what a call site or a suspect made, that is not known, and NULL.
+    pub fn sql_for(&self, notes: &Notes) -> String {
+        let has = |name: &str| self.columns.iter().any(|column| column.name == name);
+        let estimates = ["bytes", "live_bytes"].into_iter().filter(|name| has(name));
+        let (of, key, whole) = match self.name.as_str() {
+            "suspects" => ("suspect", "answer.rank", "suspects AS whole ON whole.id = answer.rank"),
+            "overview" => ("total", "0", ""),
+            _ if has("bt") => ("site", "answer.bt", "sites AS whole ON whole.bt = answer.bt"),
+            _ => return self.sql.clone(),
+        };
+        let errors: Vec<String> = estimates
+            .map(|name| match whole {
+                "" => format!("estimates.{name}_error"),
+                _ => format!("iif(answer.{name} = whole.{name}, estimates.{name}_error, NULL) AS {name}_error"),
+            })
+            .collect();
+        if notes.sampled.is_none() || self.origin != Origin::BuiltIn || errors.is_empty() {
+            return self.sql.clone();
+        }
+        let own: Vec<String> =
+            self.columns.iter().map(|column| format!("answer.\"{}\"", column.name)).collect();
+        let whole = match whole {
+            "" => String::new(),
+            whole => format!("\nLEFT JOIN {whole}"),
+        };
+        format!(
+            "SELECT {}, {}\nFROM (SELECT *, row_number() OVER () AS place FROM (\n{}\n)) AS answer{whole}\n\
+             LEFT JOIN estimates ON estimates.of = '{of}' AND estimates.id = {key}\nORDER BY place",
+            own.join(", "),
+            errors.join(", "),
+            self.sql.trim_end().trim_end_matches(';'),
+        )
     }
 
     /// Asks it, and gives the columns the units of its header.

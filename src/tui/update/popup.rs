@@ -236,7 +236,7 @@ fn run(app: &mut App, name: &str, given: &[(&str, &str)]) -> Vec<Effect> {
         true => canned.title.clone(),
         false => format!("{} ({})", canned.title, said.join(", ")),
     };
-    let query = Query { sql: canned.sql.clone(), params };
+    let query = Query { sql: canned.sql_for(&app.facts.notes), params };
     let mut answer = app.new_table(title, Origin::Canned(name.to_owned()), query);
     answer.units = canned.columns.iter().map(|it| (it.name.clone(), it.unit)).collect();
     app.rows.truncate(1);
