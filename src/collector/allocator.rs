@@ -68,6 +68,18 @@ impl<A: GlobalAlloc> Allocator<A> {
     #[inline(never)]
     unsafe fn dealloc_recorded(&self, block: *mut u8, layout: Layout) {
         #[cfg(not(rheaper_without = "free stamped first"))]
+        if record::is_freed_as_usual(block.addr()) {
+            // SAFETY: the caller owes `dealloc`'s contract.
+            return unsafe { self.inner.dealloc(block, layout) };
+        }
+        // SAFETY: as above.
+        unsafe { self.dealloc_recorded_otherwise(block, layout) }
+    }
+
+    /// Stands apart so that the usual case keeps no register for a call.
+    #[inline(never)]
+    unsafe fn dealloc_recorded_otherwise(&self, block: *mut u8, layout: Layout) {
+        #[cfg(not(rheaper_without = "free stamped first"))]
         record::freeing(block.addr());
         // SAFETY: the caller owes `dealloc`'s contract.
         unsafe { self.inner.dealloc(block, layout) }

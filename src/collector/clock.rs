@@ -60,26 +60,28 @@ pub(in crate::collector) fn set_test_clock(clock: Option<fn() -> u64>) {
     TEST_CLOCK.store(clock.map_or(0, |clock| clock as usize as u64), Ordering::Release);
 }
 
-/// Now, within what the processor runs ahead of what the program did before this call.
+/// Whether the recording's clock is the one that [`usual_now`] reads.
+pub(in crate::collector) fn is_usual() -> bool {
+    cfg!(target_arch = "x86_64") && KIND.load(Ordering::Relaxed) == KIND_TSC
+}
+
+/// Now, by the processor's counter; only where [`is_usual`] says so. Before a call it is not after
+/// any store of that call; behind one it is within what the processor runs ahead.
 #[inline(always)]
-pub(in crate::collector) fn now_after() -> Ticks {
+pub(in crate::collector) fn usual_now() -> Ticks {
     #[cfg(target_arch = "x86_64")]
-    if KIND.load(Ordering::Relaxed) == KIND_TSC {
-        // SAFETY: every x86-64 processor has both instructions; neither touches memory.
-        return Ticks(unsafe { std::arch::x86_64::_rdtsc() >> TSC_SHIFT });
+    {
+        // SAFETY: every x86-64 processor has the instruction; it touches no memory.
+        Ticks(unsafe { std::arch::x86_64::_rdtsc() } >> TSC_SHIFT)
     }
+    #[cfg(not(target_arch = "x86_64"))]
     other_now()
 }
 
-/// Now, not after any store that the program does after this call.
-#[inline(always)]
-pub(in crate::collector) fn now_before() -> Ticks {
-    #[cfg(target_arch = "x86_64")]
-    if KIND.load(Ordering::Relaxed) == KIND_TSC {
-        // SAFETY: every x86-64 processor has the instruction; it touches no memory.
-        return Ticks(unsafe { std::arch::x86_64::_rdtsc() } >> TSC_SHIFT);
-    }
-    other_now()
+/// Now, by whatever clock there is.
+#[inline]
+pub(in crate::collector) fn now() -> Ticks {
+    if is_usual() { usual_now() } else { other_now() }
 }
 
 /// One moment on all clocks; the reading is repeated until the pair is tight.
@@ -92,9 +94,9 @@ pub(in crate::collector) fn pair() -> ClockPair {
     let mut best = ClockPair::default();
     let mut best_width = u64::MAX;
     for _ in 0..8 {
-        let before = now_after();
+        let before = now();
         let monotonic_ns = sys::monotonic_ns();
-        let after = now_after();
+        let after = now();
         let width = after.0.saturating_sub(before.0);
         if width < best_width {
             best_width = width;

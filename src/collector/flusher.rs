@@ -215,7 +215,7 @@ impl Flusher {
             fold.coarsen(u64::try_from(ticks).unwrap_or(u64::MAX));
         }
         let written_bytes = self.length();
-        let at = clock::now_before();
+        let at = clock::now();
         let note = Note { at, fold_shorter_ns, written_bytes, reason };
         self.block(BlockKind::Note, |out| note.write(out));
     }
@@ -259,7 +259,7 @@ impl Flusher {
                         tracker.want_keyframe(self.session);
                     }
                     if tracker.shared.tail() < unfolded.until {
-                        fold.missed_events(clock::now_after());
+                        fold.missed_events(clock::now());
                     }
                     unfolded.until
                 }
@@ -329,7 +329,7 @@ impl Flusher {
             return;
         }
         if let Some(mut fold) = self.fold.take() {
-            fold.finish(clock::now_before(), self);
+            fold.finish(clock::now(), self);
         }
         self.survey();
         self.seal();
@@ -495,7 +495,7 @@ impl Flusher {
     /// The memory of the process, at the start, now and then, and at the end.
     fn sample(&mut self) {
         let sample = SampleDef {
-            at: clock::now_before(),
+            at: clock::now(),
             rss: self.gauges.rss().map(Bytes),
             cgroup: self.gauges.cgroup().map(Bytes),
             cgroup_limit: self.gauges.cgroup_limit().map(Bytes),

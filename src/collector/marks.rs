@@ -58,7 +58,7 @@ pub fn mark(name: &str, value: i64) {
         return;
     };
     let thread = ThreadId(entered.tracker().thread.load(Ordering::Relaxed));
-    let mark = Mark { at: clock::now_after(), thread, value, name: Label::new(name) };
+    let mark = Mark { at: clock::now(), thread, value, name: Label::new(name) };
     if !push(mark) {
         DROPPED.fetch_add(1, Ordering::Relaxed);
     }

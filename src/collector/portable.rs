@@ -66,6 +66,9 @@ impl Walker {
     }
 
     /// Nothing is kept between walks.
+    pub(in crate::collector) fn keep_usual(&mut self, _keeps: bool) {}
+
+    /// As above.
     pub(in crate::collector) fn same(&self, _start: &Start) -> Option<NodeId> {
         None
     }

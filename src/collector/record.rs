@@ -64,28 +64,42 @@ pub(in crate::collector) fn allocated(
     contents: Contents,
 ) {
     let start = here!();
-    let Some(mut entered) = tracker::enter() else { return };
-    let at = clock::now_after();
+    let Some(mut entered) = tracker::enter_usual() else {
+        return allocated_unusually(start, Request { address, size, align, contents });
+    };
+    let at = clock::usual_now();
+    let is_plain = address != 0 && align <= ALIGN_NATURAL && contents == Contents::Any;
+    if !is_plain || !is_recorded_as_usual(&mut entered, &start, at, address, size) {
+        allocated_otherwise(entered, start, at, Request { address, size, align, contents });
+    }
+}
+
+/// Records an allocation from where the last one came; `false`: nothing was done, for it is not.
+/// The usual case has no call in it, so that the compiler keeps no registers for one.
+#[inline(always)]
+fn is_recorded_as_usual(
+    entered: &mut Entered,
+    start: &Start,
+    at: Ticks,
+    address: usize,
+    size: usize,
+) -> bool {
     let tracker = entered.tracker();
     let local = entered.local();
-    // The usual case has no call in it, so that the compiler keeps no registers for one.
-    if address != 0
-        && align <= ALIGN_NATURAL
-        && contents == Contents::Any
-        && !local.region.must_look(&tracker.shared)
-        && let Some(node) = local.same_stack(&start)
-    {
-        #[cfg(rheaper_testing)]
-        crate::collector::testing::compare(node, local.depth_max());
-        tracker.tallies.walk.hits.add(1);
-        tracker.tallies.allocations.add(1);
-        let (address, size) = (Address(address as u64), Bytes(size as u64));
-        let encoder = &mut local.encoder;
-        let len = encoder.alloc(local.region.slot(&tracker.shared), at, address, size, node);
-        local.region.commit(&tracker.shared, len);
-        return;
+    if local.region.must_look() {
+        return false;
     }
-    allocated_otherwise(entered, start, at, Request { address, size, align, contents });
+    let Some(node) = local.same_stack(start) else { return false };
+    #[cfg(rheaper_testing)]
+    crate::collector::testing::compare(node, local.depth_max());
+    let (address, size) = (Address(address as u64), Bytes(size as u64));
+    let encoder = &mut local.encoder;
+    let Some(len) = encoder.alloc_short(local.region.slot(), at, address, size, node) else {
+        return false;
+    };
+    local.region.commit_usual(&tracker.shared, len);
+    tracker.tallies.usual_allocations.add(1);
+    true
 }
 
 /// What was asked for and what came of it.
@@ -97,6 +111,14 @@ struct Request {
     contents: Contents,
 }
 
+#[cold]
+#[inline(never)]
+fn allocated_unusually(start: Start, request: Request) {
+    if let Some(entered) = tracker::enter() {
+        allocated_otherwise(entered, start, clock::now(), request);
+    }
+}
+
 #[inline(never)]
 fn allocated_otherwise(mut entered: Entered, start: Start, at: Ticks, request: Request) {
     let node = stack(&mut entered, start);
@@ -106,45 +128,56 @@ fn allocated_otherwise(mut entered: Entered, start: Start, at: Ticks, request: R
     }
     let tracker = entered.tracker();
     let local = entered.local();
-    if local.region.must_look(&tracker.shared) && !local.make_room(tracker) {
+    if local.region.must_look() && !local.make_room(tracker) {
         return tracker.tallies.dropped_full.add(1);
     }
     let address = Address(request.address as u64);
-    let encoder = &mut local.encoder;
+    let slot = local.region.slot();
     let is_zeroed = request.contents == Contents::Zeroed;
-    if request.align <= ALIGN_NATURAL && !is_zeroed {
-        let len = encoder.alloc(local.region.slot(&tracker.shared), at, address, size, node);
-        local.region.commit(&tracker.shared, len);
+    let len = if request.align <= ALIGN_NATURAL && !is_zeroed {
+        local.encoder.alloc(slot, at, address, size, node)
     } else {
         let align_log2 = align_log2(request.align);
-        let len = encoder.alloc_long(
-            local.region.slot(&tracker.shared),
-            at,
-            address,
-            size,
-            node,
-            align_log2,
-            is_zeroed,
-        );
-        local.region.commit(&tracker.shared, len);
+        local.encoder.alloc_long(slot, at, address, size, node, align_log2, is_zeroed)
+    };
+    local.region.commit(&tracker.shared, len);
+    tracker.tallies.other_allocations.add(1);
+}
+
+/// The block at `address` is about to be given back to the inner allocator. `false`: nothing was
+/// done, and [`freeing`] records it. No call is in here.
+#[inline(always)]
+pub(in crate::collector) fn is_freed_as_usual(address: usize) -> bool {
+    let Some(mut entered) = tracker::enter_usual() else { return false };
+    let at = clock::usual_now();
+    let tracker = entered.tracker();
+    let local = entered.local();
+    if local.region.must_look() {
+        return false;
     }
-    tracker.tallies.allocations.add(1);
+    let encoder = &mut local.encoder;
+    let Some(len) = encoder.free_short(local.region.slot(), at, Address(address as u64)) else {
+        return false;
+    };
+    local.region.commit_usual(&tracker.shared, len);
+    tracker.tallies.frees.add(1);
+    true
 }
 
 /// The block at `address` is about to be given back to the inner allocator.
-#[inline(always)]
+#[inline(never)]
 pub(in crate::collector) fn freeing(address: usize) {
     let Some(mut entered) = tracker::enter() else {
         return;
     };
-    let at = clock::now_before();
+    let at = clock::now();
     let tracker = entered.tracker();
     let local = entered.local();
-    if local.region.must_look(&tracker.shared) && !local.make_room(tracker) {
+    if local.region.must_look() && !local.make_room(tracker) {
         return tracker.tallies.dropped_full.add(1);
     }
     let encoder = &mut local.encoder;
-    let len = encoder.free(local.region.slot(&tracker.shared), at, Address(address as u64));
+    let len = encoder.free(local.region.slot(), at, Address(address as u64));
     local.region.commit(&tracker.shared, len);
     tracker.tallies.frees.add(1);
 }
@@ -152,7 +185,7 @@ pub(in crate::collector) fn freeing(address: usize) {
 /// The moment before the inner allocator's `realloc`.
 #[inline]
 pub(in crate::collector) fn reallocating() -> Ticks {
-    clock::now_before()
+    clock::now()
 }
 
 /// The inner allocator has moved the block at `old` to `new`, 0 for failure, since `began`.
@@ -168,7 +201,7 @@ pub(in crate::collector) fn reallocated(
     let Some(mut entered) = tracker::enter() else {
         return;
     };
-    let at = clock::now_after();
+    let at = clock::now();
     let node = stack(&mut entered, start);
     let size = Bytes(size as u64);
     if new == 0 {
@@ -177,20 +210,12 @@ pub(in crate::collector) fn reallocated(
     let (old, new) = (Address(old as u64), Address(new as u64));
     let tracker = entered.tracker();
     let local = entered.local();
-    if local.region.must_look(&tracker.shared) && !local.make_room(tracker) {
+    if local.region.must_look() && !local.make_room(tracker) {
         return tracker.tallies.dropped_full.add(1);
     }
     let encoder = &mut local.encoder;
-    let len = encoder.realloc(
-        local.region.slot(&tracker.shared),
-        began,
-        at,
-        old,
-        new,
-        size,
-        node,
-        align_log2(align),
-    );
+    let align_log2 = align_log2(align);
+    let len = encoder.realloc(local.region.slot(), began, at, old, new, size, node, align_log2);
     local.region.commit(&tracker.shared, len);
     tracker.tallies.reallocations.add(1);
 }
@@ -199,11 +224,11 @@ pub(in crate::collector) fn reallocated(
 fn failed(entered: &mut Entered, at: Ticks, size: Bytes, node: NodeId) {
     let tracker = entered.tracker();
     let local = entered.local();
-    if local.region.must_look(&tracker.shared) && !local.make_room(tracker) {
+    if local.region.must_look() && !local.make_room(tracker) {
         return tracker.tallies.dropped_full.add(1);
     }
     let encoder = &mut local.encoder;
-    let len = encoder.failed(local.region.slot(&tracker.shared), at, size, node);
+    let len = encoder.failed(local.region.slot(), at, size, node);
     local.region.commit(&tracker.shared, len);
     tracker.tallies.failed.add(1);
 }

@@ -136,8 +136,13 @@ impl Shared {
 pub(in crate::collector) struct Region {
     ring: NonNull<u8>,
     ring_bytes: usize,
-    /// Up to here nothing has to be looked at before an event is appended.
-    limit: u64,
+    /// Where the next event is written: inside the ring.
+    at: *mut u8,
+    /// What is added to that address for its position in the stream.
+    bias: u64,
+    /// Up to this address nothing has to be looked at before an event is appended, and an event
+    /// does not go over the ring's end.
+    limit: usize,
     last_keyframe: u64,
 }
 
@@ -162,7 +167,10 @@ impl Region {
         let ring = sys::map_pages(ring_bytes.checked_add(EVENT_BYTES_MAX)?)?;
         shared.ring.store(ring.as_ptr() as u64, Ordering::Release);
         shared.ring_bytes.store(ring_bytes as u64, Ordering::Release);
-        Some(Self { ring, ring_bytes, limit: 0, last_keyframe: 0 })
+        let at = ring.as_ptr();
+        let mut region = Self { ring, ring_bytes, at, bias: 0, limit: 0, last_keyframe: 0 };
+        region.stand_at(shared.head());
+        Some(region)
     }
 
     pub(in crate::collector) fn ring_bytes(&self) -> usize {
@@ -183,6 +191,15 @@ impl Region {
             shared.tail.store(shared.head(), Ordering::Release);
         }
         shared.base.store(shared.head(), Ordering::Relaxed);
+        self.stand_at(shared.head());
+    }
+
+    /// Appends from this position on.
+    fn stand_at(&mut self, head: u64) {
+        let at = (head as usize) & self.ring_bytes.wrapping_sub(1);
+        // SAFETY: inside the ring.
+        self.at = unsafe { self.ring.add(at) }.as_ptr();
+        self.bias = head.wrapping_sub(self.at.addr() as u64);
         self.limit = 0;
     }
 
@@ -193,8 +210,8 @@ impl Region {
 
     /// Whether [`Region::look`] must be asked before the next event.
     #[inline(always)]
-    pub(in crate::collector) fn must_look(&self, shared: &Shared) -> bool {
-        shared.head() >= self.limit
+    pub(in crate::collector) fn must_look(&self) -> bool {
+        self.at.addr() >= self.limit
     }
 
     /// Looks at the room and says what is due; moves the limit to where it has to be asked next.
@@ -209,42 +226,46 @@ impl Region {
         let keyframe = self.last_keyframe.wrapping_add(KEYFRAME_EVERY);
         let is_half_full = used >= size / 2;
         let next = if is_half_full { full } else { half.min(full) };
-        self.limit = next.min(keyframe);
+        let distance = next.min(keyframe).saturating_sub(head) as usize;
+        let end = self.ring.addr().get().wrapping_add(self.ring_bytes);
+        let last = end.wrapping_sub(EVENT_BYTES_MAX);
+        self.limit = self.at.addr().saturating_add(distance).min(last);
         Room { fits: head < full, is_half_full, wants_keyframe: head >= keyframe }
     }
 
     /// Where the next event is written; [`Region::commit`] makes it one. There must be room.
     #[inline(always)]
-    pub(in crate::collector) fn slot(&mut self, shared: &Shared) -> &mut [u8; EVENT_BYTES_MAX] {
-        let at = (shared.head() as usize) & self.ring_bytes.wrapping_sub(1);
-        // SAFETY: `at` is inside the ring, and behind the ring lies slack for one event. The
+    pub(in crate::collector) fn slot(&mut self) -> &mut [u8; EVENT_BYTES_MAX] {
+        // SAFETY: it is inside the ring, and behind the ring lies slack for one event. The
         // caller made sure that there is room, so the flusher does not read these bytes.
-        unsafe { self.ring.add(at).cast::<[u8; EVENT_BYTES_MAX]>().as_mut() }
+        unsafe { &mut *self.at.cast::<[u8; EVENT_BYTES_MAX]>() }
+    }
+
+    /// Commits the `len` bytes that were written into the slot where nothing had to be looked at.
+    #[inline(always)]
+    pub(in crate::collector) fn commit_usual(&mut self, shared: &Shared, len: usize) {
+        // SAFETY: at most one event further, and the limit is one event before the ring's end.
+        self.at = unsafe { self.at.add(len) };
+        let head = (self.at.addr() as u64).wrapping_add(self.bias);
+        shared.committed.store(head, Ordering::Release);
     }
 
     /// Commits the `len` bytes that were written into the slot.
-    #[inline(always)]
     pub(in crate::collector) fn commit(&mut self, shared: &Shared, len: usize) {
-        let head = shared.head();
-        let at = (head as usize) & self.ring_bytes.wrapping_sub(1);
-        let over = at.wrapping_add(len).wrapping_sub(self.ring_bytes);
-        // Negative, that is huge, when nothing went over the end.
-        if over.wrapping_sub(1) < EVENT_BYTES_MAX {
-            self.wrap(over);
-        }
-        shared.committed.store(head.wrapping_add(len as u64), Ordering::Release);
-    }
-
-    /// Copies what went over the end to the front.
-    #[cold]
-    #[inline(never)]
-    fn wrap(&self, over: usize) {
+        let end = self.at.addr().wrapping_add(len);
+        let over = end.wrapping_sub(self.ring.addr().get()).checked_sub(self.ring_bytes);
+        let Some(over) = over else {
+            return self.commit_usual(shared, len);
+        };
         // SAFETY: `over` bytes of slack, at most one event, are copied to the ring's front,
         // which is free: there was room for the event.
         unsafe {
             let slack = self.ring.add(self.ring_bytes);
             std::ptr::copy_nonoverlapping(slack.as_ptr(), self.ring.as_ptr(), over);
         }
+        let head = (end as u64).wrapping_add(self.bias);
+        self.stand_at(head);
+        shared.committed.store(head, Ordering::Release);
     }
 
     /// Notes that the event about to be appended is a keyframe.

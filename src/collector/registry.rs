@@ -68,7 +68,7 @@ pub(in crate::collector) fn add_late(module: &LateModule) {
             bias: module.bias(),
             text: module.text(),
             is_main: false,
-            seen: crate::collector::clock::now_before(),
+            seen: crate::collector::clock::now(),
         });
         ModuleId(known.len().saturating_sub(1) as u32)
     };

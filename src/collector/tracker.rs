@@ -31,8 +31,9 @@ pub(in crate::collector) static SESSION: AtomicU32 = AtomicU32::new(0);
 /// Whether [`sys::memory_barrier`] works; else each event has a fence of its own.
 pub(in crate::collector) static HAS_BARRIER: AtomicBool = AtomicBool::new(false);
 
-/// Set in a tracker's session where each event needs a fence of its own.
-const FENCED: u32 = 1 << 30;
+/// Set in a tracker's session where events need what [`enter_usual`] does not give: a fence each,
+/// another clock, or a look whether they are sampled.
+const UNUSUAL: u32 = 1 << 30;
 
 /// Set in a tracker's session where the flusher wants a keyframe before the next event.
 const KEYFRAME: u32 = 1 << 29;
@@ -42,7 +43,7 @@ const KEYFRAME: u32 = 1 << 29;
 pub(in crate::collector) const SAMPLED: u32 = 1 << 31;
 
 /// What is left for sessions' numbers.
-pub(in crate::collector) const SESSION_MASK: u32 = !(FENCED | KEYFRAME);
+pub(in crate::collector) const SESSION_MASK: u32 = !(UNUSUAL | KEYFRAME);
 
 /// Events of threads that have no tracker.
 pub(in crate::collector) static UNTRACKED: AtomicU64 = AtomicU64::new(0);
@@ -75,7 +76,10 @@ thread_local! {
 /// What a thread counts.
 #[derive(Debug, Default)]
 pub(in crate::collector) struct Tallies {
-    pub(in crate::collector) allocations: Tally,
+    /// Allocations whose stack was the last one, and nothing else about them unusual.
+    pub(in crate::collector) usual_allocations: Tally,
+    /// All others.
+    pub(in crate::collector) other_allocations: Tally,
     pub(in crate::collector) frees: Tally,
     pub(in crate::collector) reallocations: Tally,
     pub(in crate::collector) failed: Tally,
@@ -89,7 +93,8 @@ pub(in crate::collector) struct Tallies {
 impl Tallies {
     fn reset(&self) {
         let all = [
-            &self.allocations,
+            &self.usual_allocations,
+            &self.other_allocations,
             &self.frees,
             &self.reallocations,
             &self.failed,
@@ -207,6 +212,28 @@ fn enter_tracker(tracker: &'static Tracker) -> Option<Entered> {
     } else {
         None
     }
+}
+
+/// Begins an event where nothing is out of the ordinary: the thread has a tracker in this session,
+/// is not inside of it, its clock is the processor's counter, and all blocks are recorded. Else
+/// `None`, and [`enter`] says more. No call is in here.
+#[inline(always)]
+pub(in crate::collector) fn enter_usual() -> Option<Entered> {
+    let slot = SLOT.get();
+    if slot.addr() <= ENDED.addr() {
+        return None;
+    }
+    // SAFETY: trackers are never freed.
+    let tracker: &'static Tracker = unsafe { &*slot };
+    if tracker.busy.load(Ordering::Relaxed) && !cfg!(rheaper_without = "busy flag") {
+        return None;
+    }
+    tracker.busy.store(true, Ordering::Relaxed);
+    // As in `enter_tracker`.
+    compiler_fence(Ordering::SeqCst);
+    let entered = Entered { tracker };
+    let is_joined = SESSION.load(Ordering::Relaxed) == tracker.session.load(Ordering::Relaxed);
+    is_joined.then_some(entered)
 }
 
 /// The same in a session that samples, and in no other: a tracker's session is never equal to
@@ -371,8 +398,7 @@ impl Entered {
                 local.keyframe_due = true;
                 local.region.look_next();
             }
-            // Where the system has no barrier for all cores, and where blocks are sampled, every
-            // event passes here.
+            // Where nothing is usual, every event passes here.
             fence(Ordering::SeqCst);
             return SESSION.load(Ordering::Relaxed) == session;
         }
@@ -386,8 +412,9 @@ impl Entered {
         tracker.tallies.reset();
         local.region.begin(&tracker.shared);
         self.start_thread();
-        let is_plain = HAS_BARRIER.load(Ordering::Relaxed) && session & SAMPLED == 0;
-        let marked = if is_plain { session } else { session | FENCED };
+        let is_usual =
+            HAS_BARRIER.load(Ordering::Relaxed) && clock::is_usual() && session & SAMPLED == 0;
+        let marked = if is_usual { session } else { session | UNUSUAL };
         tracker.session.store(marked, Ordering::Release);
         true
     }
@@ -397,7 +424,7 @@ impl Entered {
         let tracker = self.tracker;
         let name = ThreadName::of_this_thread();
         let os_thread = sys::thread_id();
-        let now = clock::now_before();
+        let now = clock::now();
         let thread = define_thread(None, os_thread, now, name);
         tracker.os_thread.store(os_thread, Ordering::Relaxed);
         tracker.thread.store(thread.0, Ordering::Relaxed);
@@ -442,7 +469,8 @@ impl Tracker {
         let tallies = &self.tallies;
         let walk = &tallies.walk;
         for (counter, tally) in [
-            (Counter::Allocations, &tallies.allocations),
+            (Counter::Allocations, &tallies.usual_allocations),
+            (Counter::Allocations, &tallies.other_allocations),
             (Counter::Frees, &tallies.frees),
             (Counter::Reallocations, &tallies.reallocations),
             (Counter::Failed, &tallies.failed),
@@ -450,6 +478,7 @@ impl Tracker {
             (Counter::DroppedReentrant, &tallies.reentrant),
             (Counter::NotSampled, &tallies.not_sampled),
             (Counter::WaitedNs, &tallies.waited_ns),
+            (Counter::WalkHits, &tallies.usual_allocations),
             (Counter::WalkHits, &walk.hits),
             (Counter::WalkRecalls, &walk.recalled),
             (Counter::WalkMisses, &walk.misses),
@@ -473,7 +502,7 @@ impl Tracker {
         if (front, back) != known {
             self.set_name(name);
             let thread = ThreadId(self.thread.load(Ordering::Relaxed));
-            define_thread(Some(thread), os_thread, clock::now_before(), name);
+            define_thread(Some(thread), os_thread, clock::now(), name);
         }
     }
 
@@ -501,7 +530,8 @@ impl Tracker {
         let tracker = Self {
             // The pool's until it is handed out.
             busy: AtomicBool::new(false),
-            session: AtomicU32::new(0),
+            // In no session, not even in the one that is none.
+            session: AtomicU32::new(UNUSUAL),
             stream,
             shared,
             tallies: Tallies::default(),
@@ -545,6 +575,7 @@ impl Local {
     fn fit_limits(&mut self, shared: &Shared) -> bool {
         let limits = limits::get();
         self.sample_below = limits.sample_below;
+        self.walker.keep_usual(limits.sample_below == u64::MAX);
         if self.depth_max != limits.depth_max {
             let Some(pages) = sys::map_pages(Walker::bytes(limits.depth_max)) else {
                 return false;
@@ -552,6 +583,7 @@ impl Local {
             self.walker.discard(self.depth_max);
             // SAFETY: fresh zeroed pages of the size that it asked for.
             self.walker = unsafe { Walker::new(pages, limits.depth_max) };
+            self.walker.keep_usual(limits.sample_below == u64::MAX);
             self.depth_max = limits.depth_max;
         }
         if self.region.ring_bytes() != limits.ring_bytes {
@@ -569,9 +601,6 @@ impl Local {
     pub(in crate::collector) fn same_stack(&self, start: &Start) -> Option<NodeId> {
         #[cfg(rheaper_testing)]
         if crate::collector::testing::is_naive() {
-            return None;
-        }
-        if self.sample_below != u64::MAX {
             return None;
         }
         self.walker.same(start)
@@ -645,7 +674,7 @@ impl Local {
         let thread = ThreadId(tracker.thread.load(Ordering::Relaxed));
         self.keyframe_due = false;
         self.region.note_keyframe(&tracker.shared);
-        let len = self.encoder.keyframe(self.region.slot(&tracker.shared), now, thread);
+        let len = self.encoder.keyframe(self.region.slot(), now, thread);
         self.region.commit(&tracker.shared, len);
         // The limits depend on where the last keyframe is.
         self.region.look(&tracker.shared);
@@ -660,7 +689,7 @@ impl Local {
         let scope = scopes::here().scope;
         if scope != self.scope_said {
             self.scope_said = scope;
-            let len = self.encoder.scope(self.region.slot(&tracker.shared), scope);
+            let len = self.encoder.scope(self.region.slot(), scope);
             self.region.commit(&tracker.shared, len);
         }
     }

@@ -115,8 +115,30 @@ pub(in crate::collector) struct WalkTallies {
     pub(in crate::collector) other: Tally,
 }
 
+/// The innermost kept frame as far as [`Walker::same`] asks about it. Where the stack has a flaw to
+/// be counted, or none is kept, no stack is like it: none has a stack pointer of 0.
+#[derive(Clone, Copy)]
+struct Usual {
+    registers: Registers,
+    /// The bits of fp that matter: all or none.
+    fp_bits: u64,
+    words: u32,
+    node: NodeId,
+}
+
+impl Usual {
+    const NONE: Self = Self {
+        registers: Registers { pc: 0, sp: 0, fp: 0 },
+        fp_bits: 0,
+        words: 0,
+        node: NodeId::NONE,
+    };
+}
+
 /// One thread's walker. All memory is in the pages that [`Walker::new`] was given.
 pub(in crate::collector) struct Walker {
+    usual: Usual,
+    keeps_usual: bool,
     kept: NonNull<Kept>,
     kept_len: usize,
     words: NonNull<Word>,
@@ -187,6 +209,8 @@ impl Walker {
                 rules.add(at).write(Rule::EMPTY);
             }
             Self {
+                usual: Usual::NONE,
+                keeps_usual: false,
                 kept,
                 kept_len: 0,
                 words,
@@ -204,6 +228,7 @@ impl Walker {
     /// process's.
     pub(in crate::collector) fn adopt(&mut self, stack: (u64, u64)) {
         self.kept_len = 0;
+        self.usual = Usual::NONE;
         self.stack = stack;
         self.tails.clear();
     }
@@ -214,22 +239,41 @@ impl Walker {
         unsafe { sys::discard_pages(self.rules.cast(), Self::bytes(depth_max)) };
     }
 
+    /// Whether [`Walker::same`] may answer: where not every stack is to be walked it must not.
+    pub(in crate::collector) fn keep_usual(&mut self, keeps: bool) {
+        self.keeps_usual = keeps;
+        self.usual = Usual::NONE;
+    }
+
     /// The last stack, if the present one is the same: the whole of most walks. Says nothing
     /// about stacks with a flaw to be counted.
     #[inline(always)]
     pub(in crate::collector) fn same(&self, start: &Registers) -> Option<NodeId> {
-        let top = self.kept_len.wrapping_sub(1);
-        if self.kept_len == 0 || self.root != NodeId::ROOT {
-            return None;
-        }
-        let kept = self.kept(top);
-        let is_same = kept.registers.sp == start.sp
-            && kept.registers.pc == start.pc
-            && (kept.registers.fp == start.fp || !kept.fp_matters)
-            && !kept.barrier
-            && kept.node.0 >= NodeId::FIRST.0
-            && self.changed(kept.words) == 0;
-        if is_same { Some(kept.node) } else { None }
+        let usual = &self.usual;
+        let differs = (usual.registers.sp ^ start.sp)
+            | (usual.registers.pc ^ start.pc)
+            | ((usual.registers.fp ^ start.fp) & usual.fp_bits);
+        let is_same = differs == 0 && self.changed(usual.words) == 0;
+        if is_same { Some(usual.node) } else { None }
+    }
+
+    fn note_usual(&mut self) {
+        self.usual = match self.kept_len.checked_sub(1).map(|top| self.kept(top)) {
+            Some(top)
+                if self.keeps_usual
+                    && self.root == NodeId::ROOT
+                    && !top.barrier
+                    && top.node.0 >= NodeId::FIRST.0 =>
+            {
+                Usual {
+                    registers: top.registers,
+                    fp_bits: if top.fp_matters { u64::MAX } else { 0 },
+                    words: top.words,
+                    node: top.node,
+                }
+            }
+            _ => Usual::NONE,
+        };
     }
 
     /// The stack that begins with the caller of the function that `start` was captured in.
@@ -240,6 +284,7 @@ impl Walker {
         #[cfg(rheaper_testing)]
         if crate::collector::testing::is_naive() {
             self.kept_len = 0;
+            self.usual = Usual::NONE;
         }
         self.drop_dead(start.sp);
         if let Some(top) = self.kept_len.checked_sub(1)
@@ -248,6 +293,7 @@ impl Walker {
             && self.depth_fits(self.kept_len, 0)
         {
             tallies.hits.add(1);
+            self.note_usual();
             return self.finish(self.kept(top).node, tallies);
         }
         if let Some(node) = self.recall(&start) {
@@ -255,6 +301,7 @@ impl Walker {
             return self.finish(node, tallies);
         }
         let node = self.walk_fresh(start, tallies);
+        self.note_usual();
         self.finish(node, tallies)
     }
 
@@ -599,6 +646,7 @@ impl Walker {
             && self.kept(top).registers.sp < sp
         {
             self.kept_len = top;
+            self.usual.registers.sp = 0;
         }
     }
 
@@ -733,6 +781,7 @@ impl Walker {
         tallies.fresh.add(fresh_len as u64);
         let node = self.keep(&Outcome::Root(root), fresh_len);
         self.kept_len = 0;
+        self.usual = Usual::NONE;
         self.finish(node, tallies)
     }
 }

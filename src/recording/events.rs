@@ -267,12 +267,26 @@ impl Encoder {
         size: Bytes,
         node: NodeId,
     ) -> usize {
-        let delta = at.0.saturating_sub(self.model.ticks);
-        let Some(place) = self.short_address(address) else {
-            return self.alloc_long(out, at, address, size, node, 0, false);
-        };
+        self.alloc_short(out, at, address, size, node)
+            .unwrap_or_else(|| self.alloc_long(out, at, address, size, node, 0, false))
+    }
+
+    /// The same if the short form can say it, else `None` and nothing is written. No call is in
+    /// here.
+    #[inline(always)]
+    pub fn alloc_short(
+        &mut self,
+        out: &mut [u8; EVENT_BYTES_MAX],
+        at: Ticks,
+        address: Address,
+        size: Bytes,
+        node: NodeId,
+    ) -> Option<usize> {
+        // Huge where the time went back.
+        let delta = at.0.wrapping_sub(self.model.ticks);
+        let place = self.short_address(address)?;
         if delta > u64::from(u16::MAX) || size.0 > u64::from(u32::MAX) {
-            return self.alloc_long(out, at, address, size, node, 0, false);
+            return None;
         }
         self.model.ticks += delta;
         self.see_address(address, place);
@@ -292,7 +306,7 @@ impl Encoder {
             let (head, head_len) = head_word(delta, place.code, 0, Some(u64::from(size_code << 2)));
             let len = store_head(out, head, head_len, place);
             store_at(out, len, u64::from(size));
-            return (len + size_len) as usize;
+            return Some((len + size_len) as usize);
         }
         let (node_code, node_low, node_rest, node_len) = self.short_node(node.0);
         self.model.see_node(node.0);
@@ -300,7 +314,7 @@ impl Encoder {
         let (head, head_len) = head_word(delta, place.code, 0, Some(second));
         let len = store_head(out, head, head_len, place);
         store_at(out, len, u64::from(node_rest) | (u64::from(size) << (8 * node_len)));
-        (len + node_len + size_len) as usize
+        Some((len + node_len + size_len) as usize)
     }
 
     /// A block was handed out: the general form.
@@ -323,15 +337,27 @@ impl Encoder {
     /// A block was given back.
     #[inline(always)]
     pub fn free(&mut self, out: &mut [u8; EVENT_BYTES_MAX], at: Ticks, address: Address) -> usize {
-        let delta = at.0.saturating_sub(self.model.ticks);
-        let place = match self.short_address(address) {
-            Some(place) if delta <= u64::from(u16::MAX) => place,
-            _ => return self.free_long(out, at, address),
-        };
+        self.free_short(out, at, address).unwrap_or_else(|| self.free_long(out, at, address))
+    }
+
+    /// The same if the short form can say it, else `None` and nothing is written. No call is in
+    /// here.
+    #[inline(always)]
+    pub fn free_short(
+        &mut self,
+        out: &mut [u8; EVENT_BYTES_MAX],
+        at: Ticks,
+        address: Address,
+    ) -> Option<usize> {
+        let delta = at.0.wrapping_sub(self.model.ticks);
+        let place = self.short_address(address)?;
+        if delta > u64::from(u16::MAX) {
+            return None;
+        }
         self.model.ticks += delta;
         self.see_address(address, place);
         let (head, head_len) = head_word(delta, place.code, 1, None);
-        store_head(out, head, head_len, place) as usize
+        Some(store_head(out, head, head_len, place) as usize)
     }
 
     #[cold]

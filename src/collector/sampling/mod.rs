@@ -53,7 +53,7 @@ fn seed() -> u64 {
     if let Some(seed) = crate::collector::testing::sample_seed() {
         return seed;
     }
-    let mut seed = clock::now_before().0.to_ne_bytes();
+    let mut seed = clock::now().0.to_ne_bytes();
     // SAFETY: writes at most 8 bytes into the array; without randomness the time is the seed.
     unsafe { libc::getrandom(seed.as_mut_ptr().cast(), seed.len(), libc::GRND_NONBLOCK) };
     u64::from_ne_bytes(seed)
@@ -96,7 +96,7 @@ fn allocated_otherwise(start: Start, left: i64, request: Request) {
 /// A block that was chosen begins.
 fn begin(start: Start, request: Request) {
     let Some(mut entered) = tracker::enter_sampled() else { return };
-    let at = clock::now_after();
+    let at = clock::now();
     let node = stack(&mut entered, start);
     if !has_room(&mut entered) {
         return;
@@ -121,7 +121,7 @@ pub(in crate::collector) fn freeing(address: usize) {
     }
     let Some(mut entered) = tracker::enter_sampled() else { return };
     if has_room(&mut entered) && TABLE.remove(address) {
-        write_free(&mut entered, clock::now_before(), address);
+        write_free(&mut entered, clock::now(), address);
     }
 }
 
@@ -140,7 +140,7 @@ pub(in crate::collector) fn reallocating(address: usize) -> Option<Moving> {
     }
     let _entered = tracker::enter_sampled()?;
     let held = TABLE.hold(address)?;
-    Some(Moving { held, began: clock::now_before() })
+    Some(Moving { held, began: clock::now() })
 }
 
 /// The inner allocator has moved the recorded block at `old` to `new`, 0 for failure.
@@ -175,7 +175,7 @@ fn moved_otherwise(start: Start, moving: Moving, old: usize, request: Request) {
         }
         return TABLE.release(held);
     }
-    let at = clock::now_after();
+    let at = clock::now();
     let node = stack(&mut entered, start);
     if !has_room(&mut entered) {
         return TABLE.release(held);
@@ -196,14 +196,14 @@ fn moved_otherwise(start: Start, moving: Moving, old: usize, request: Request) {
 /// The inner allocator has refused: that is rare, and always recorded.
 fn failed(start: Start, size: usize) {
     let Some(mut entered) = tracker::enter_sampled() else { return };
-    let at = clock::now_after();
+    let at = clock::now();
     let node = stack(&mut entered, start);
     if !has_room(&mut entered) {
         return;
     }
     let tracker = entered.tracker();
     let local = entered.local();
-    let slot = local.region.slot(&tracker.shared);
+    let slot = local.region.slot();
     let len = local.encoder.failed(slot, at, Bytes(size as u64), node);
     local.region.commit(&tracker.shared, len);
     tracker.tallies.failed.add(1);
@@ -214,7 +214,7 @@ fn has_room(entered: &mut Entered) -> bool {
     let tracker = entered.tracker();
     let local = entered.local();
     local.note_scope();
-    let has_room = !local.region.must_look(&tracker.shared) || local.make_room(tracker);
+    let has_room = !local.region.must_look() || local.make_room(tracker);
     if !has_room {
         tracker.tallies.dropped_full.add(1);
     }
@@ -227,20 +227,20 @@ fn write_alloc(entered: &mut Entered, at: Ticks, node: NodeId, request: Request)
     let (address, size) = (Address(request.address as u64), Bytes(request.size as u64));
     let is_zeroed = request.contents == Contents::Zeroed;
     let align_log2 = align_log2(request.align);
-    let slot = local.region.slot(&tracker.shared);
+    let slot = local.region.slot();
     let len = if align_log2 == 0 && !is_zeroed {
         local.encoder.alloc(slot, at, address, size, node)
     } else {
         local.encoder.alloc_long(slot, at, address, size, node, align_log2, is_zeroed)
     };
     local.region.commit(&tracker.shared, len);
-    tracker.tallies.allocations.add(1);
+    tracker.tallies.other_allocations.add(1);
 }
 
 fn write_free(entered: &mut Entered, at: Ticks, address: usize) {
     let tracker = entered.tracker();
     let local = entered.local();
-    let slot = local.region.slot(&tracker.shared);
+    let slot = local.region.slot();
     let len = local.encoder.free(slot, at, Address(address as u64));
     local.region.commit(&tracker.shared, len);
     tracker.tallies.frees.add(1);
@@ -255,7 +255,7 @@ fn write_realloc(
 ) {
     let tracker = entered.tracker();
     let local = entered.local();
-    let slot = local.region.slot(&tracker.shared);
+    let slot = local.region.slot();
     let len = local.encoder.realloc(
         slot,
         began,
