@@ -78,7 +78,8 @@ fn rows(database: &Path, fold_us: u64) -> BTreeSet<String> {
 fn check_equal(threads: u64, rounds: u64, seed: u64) {
     let (plain, plain_bytes) = record(0, threads, rounds, seed);
     let expected = sites(&plain);
-    assert!(expected.len() > 8, "{expected:#?}");
+    // More where the compiler copies a call.
+    assert!(expected.len() >= 8, "{expected:#?}");
     for fold_us in [1, 100, 20_000, 10_000_000] {
         let label = format!("{threads} threads, seed {seed}, folded below {fold_us} us");
         let (folded, bytes) = record(fold_us, threads, rounds, seed);
