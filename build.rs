@@ -1,15 +1,15 @@
 //! Names the way in which stacks are walked on this target, so that the code asks one `cfg`.
 //!
-//! `RUSTFLAGS="--cfg rheaper_portable_walk"` forces the portable way, for tests, and
-//! `RHEAPER_TEST_WITHOUT="<guard>"` leaves a guard out, for the tests of the tests.
+//! `RUSTFLAGS="--cfg rheaper_portable_walk"` forces the portable way, for tests, and with
+//! `RHEAPER_TEST_GUARDS` guards can be taken out at run time, for the tests of the tests.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-env-changed=RHEAPER_TEST_WITHOUT");
-    println!("cargo::rustc-check-cfg=cfg(rheaper_without, values(any()))");
-    if let Ok(guard) = std::env::var("RHEAPER_TEST_WITHOUT") {
-        println!("cargo::warning=built without a guard, which only tests may be: {guard}");
-        println!("cargo::rustc-cfg=rheaper_without=\"{guard}\"");
+    println!("cargo::rerun-if-env-changed=RHEAPER_TEST_GUARDS");
+    println!("cargo::rustc-check-cfg=cfg(rheaper_guards)");
+    if std::env::var_os("RHEAPER_TEST_GUARDS").is_some() {
+        println!("cargo::warning=guards can be taken out of this build, which is for tests alone");
+        println!("cargo::rustc-cfg=rheaper_guards");
     }
     println!("cargo::rustc-check-cfg=cfg(walks_with_framehop)");
     let var = |name: &str| std::env::var(name).unwrap_or_default();

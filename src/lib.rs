@@ -1,6 +1,8 @@
 //! rheaper: ask your heap.
 #![doc = include_str!("../README.md")]
 
+mod guards;
+
 pub mod recording;
 
 #[cfg(feature = "collector")]

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use crate::collector::record::{self, Contents};
 use crate::collector::sampling;
 use crate::collector::tracker::{SAMPLED, SESSION};
+use crate::guards;
 
 /// Wraps an allocator `A` so that its calls can be recorded.
 ///
@@ -67,8 +68,7 @@ impl<A: GlobalAlloc> Allocator<A> {
 
     #[inline(never)]
     unsafe fn dealloc_recorded(&self, block: *mut u8, layout: Layout) {
-        #[cfg(not(rheaper_without = "free stamped first"))]
-        if record::is_freed_as_usual(block.addr()) {
+        if !guards::without("free stamped first") && record::is_freed_as_usual(block.addr()) {
             // SAFETY: the caller owes `dealloc`'s contract.
             return unsafe { self.inner.dealloc(block, layout) };
         }
@@ -79,12 +79,15 @@ impl<A: GlobalAlloc> Allocator<A> {
     /// Stands apart so that the usual case keeps no register for a call.
     #[inline(never)]
     unsafe fn dealloc_recorded_otherwise(&self, block: *mut u8, layout: Layout) {
-        #[cfg(not(rheaper_without = "free stamped first"))]
-        record::freeing(block.addr());
+        let is_early = !guards::without("free stamped first");
+        if is_early {
+            record::freeing(block.addr());
+        }
         // SAFETY: the caller owes `dealloc`'s contract.
         unsafe { self.inner.dealloc(block, layout) }
-        #[cfg(rheaper_without = "free stamped first")]
-        record::freeing(block.addr());
+        if !is_early {
+            record::freeing(block.addr());
+        }
     }
 
     #[inline(never)]

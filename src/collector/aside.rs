@@ -9,6 +9,7 @@ use std::ptr::NonNull;
 
 use crate::collector::sync::SpinLock;
 use crate::collector::sys;
+use crate::guards;
 
 static STACK: SpinLock<Option<Stack>> = SpinLock::new(None);
 
@@ -24,7 +25,7 @@ pub(in crate::collector) fn prepare() {
 /// Runs `work` on the stack of our own; on the thread's where there is none. It must not unwind.
 pub(in crate::collector) fn run(work: &mut dyn FnMut()) {
     match STACK.lock().as_deref_mut() {
-        Some(Some(stack)) if !cfg!(rheaper_without = "own stack") => stack.run(work),
+        Some(Some(stack)) if !guards::without("own stack") => stack.run(work),
         _ => work(),
     }
 }

@@ -11,6 +11,8 @@ use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::guards;
+
 /// Names tried in one second before giving up.
 const NAMES_MAX: u32 = 10_000;
 
@@ -26,11 +28,12 @@ pub(in crate::collector) fn create(directory: &Path, unix_s: u64) -> io::Result<
             if number == 1 { format!("rip-{unix_s}") } else { format!("rip-{unix_s}-{number}") };
         let path = directory.join(name);
         let mut options = OpenOptions::new();
-        let mode = if cfg!(rheaper_without = "file mode") { 0o644 } else { 0o600 };
+        let mode = if guards::without("file mode") { 0o644 } else { 0o600 };
         options.write(true).create_new(true).mode(mode);
         options.custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC);
-        #[cfg(rheaper_without = "exclusive creation")]
-        options.create_new(false).create(true).custom_flags(libc::O_CLOEXEC);
+        if guards::without("exclusive creation") {
+            options.create_new(false).create(true).custom_flags(libc::O_CLOEXEC);
+        }
         match options.open(&path) {
             Ok(file) => return Ok((path, above_standard_streams(file)?)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -42,7 +45,7 @@ pub(in crate::collector) fn create(directory: &Path, unix_s: u64) -> io::Result<
 
 /// The same file under a descriptor that no standard stream has.
 pub(in crate::collector) fn above_standard_streams(file: File) -> io::Result<File> {
-    if file.as_raw_fd() > libc::STDERR_FILENO || cfg!(rheaper_without = "high descriptor") {
+    if file.as_raw_fd() > libc::STDERR_FILENO || guards::without("high descriptor") {
         return Ok(file);
     }
     let low = file.into_raw_fd();

@@ -34,6 +34,7 @@ use crate::collector::scopes;
 use crate::collector::signal;
 use crate::collector::tracker::{self, PENDING_MAX, PendingThread, SESSION, Tracker};
 use crate::collector::{registry, sys};
+use crate::guards;
 use crate::recording::{
     BLOCK_HEADER_BYTES, BlockHeader, BlockKind, ByteWriter, Bytes, ClockKind, Counter, Counters,
     EventsHead, HEADER_BYTES, Header, MarkDef, NodeId, NodesHead, Note, NoteReason, SampleDef,
@@ -616,7 +617,7 @@ impl Flusher {
     /// Ends the file with its counters and the reason. A full disk still has what is left of the
     /// last page; where that is too little, the last blocks make room, whose bytes are there.
     fn write_reason(&mut self) {
-        if self.is_closed || cfg!(rheaper_without = "reason") {
+        if self.is_closed || guards::without("reason") {
             return;
         }
         self.used = 0;

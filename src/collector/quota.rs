@@ -2,6 +2,8 @@
 //!
 //! Reads: the recording's length. Writes: nothing.
 
+use crate::guards;
+
 /// When so much of the quota is used, blocks that live shorter are folded.
 const STEPS: [Step; 5] = [
     Step { eighths: 2, fold_shorter_ns: 10_000_000 },
@@ -64,7 +66,7 @@ impl Quota {
     /// Whether so many bytes more may be written.
     pub(in crate::collector) fn admits(self, written: u64, more: u64) -> bool {
         self.bytes_max == 0
-            || cfg!(rheaper_without = "quota")
+            || guards::without("quota")
             || written.saturating_add(more) <= self.bytes_max
     }
 }

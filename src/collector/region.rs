@@ -16,6 +16,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::collector::sys;
+use crate::guards;
 use crate::recording::EVENT_BYTES_MAX;
 
 /// Smallest and largest ring. The largest fits the flusher's buffer with room to spare.
@@ -187,7 +188,7 @@ impl Region {
     /// Begins the stream of a new recording at the present position.
     pub(in crate::collector) fn begin(&mut self, shared: &Shared) {
         // A forked child has bytes here that its parent's flusher reads, and not its own.
-        if !cfg!(rheaper_without = "own bytes") {
+        if !guards::without("own bytes") {
             shared.tail.store(shared.head(), Ordering::Release);
         }
         shared.base.store(shared.head(), Ordering::Relaxed);

@@ -27,6 +27,7 @@ use crate::collector::options::{Options, QUOTA_BYTES_MIN, TrackerConfig};
 use crate::collector::registry::{self, KnownGuard};
 use crate::collector::tracker::{self, HAS_BARRIER, Ignored, SAMPLED, SESSION, SESSION_MASK};
 use crate::collector::{marks, modules, nodes, sampling, scopes, signal, sys};
+use crate::guards;
 use crate::recording::{ClockPair, Counter, Header};
 
 /// A thread that was stopped inside the recorder (a debugger, a descheduled core) is waited for
@@ -127,9 +128,10 @@ fn enable(options: Options, starter: Starter) -> Result<(u32, PathBuf), Error> {
     }
     let mut running = running();
     // A forked child inherits the parent's state, but not its flusher.
-    if running.as_ref().is_some_and(|running| {
-        running.process == sys::process_id() || cfg!(rheaper_without = "pid check")
-    }) {
+    if running
+        .as_ref()
+        .is_some_and(|running| running.process == sys::process_id() || guards::without("pid check"))
+    {
         return Err(Error::AlreadyEnabled);
     }
     if starter == Starter::Control && EXITING.load(Ordering::SeqCst) == sys::process_id() {

@@ -7,6 +7,8 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use crate::guards;
+
 /// Keeps `errno` as it was, for code that runs inside somebody else's `malloc`.
 pub(in crate::collector) struct PreservedErrno(i32);
 
@@ -18,7 +20,7 @@ impl PreservedErrno {
 
 impl Drop for PreservedErrno {
     fn drop(&mut self) {
-        if cfg!(rheaper_without = "errno") {
+        if guards::without("errno") {
             return;
         }
         // SAFETY: libc hands out a valid pointer to this thread's `errno`.
@@ -229,7 +231,7 @@ pub(in crate::collector) fn read_memory(address: u64, into: &mut [u8]) -> usize 
 /// Does what may write beyond the process's limit of file sizes: that is then an error, and not a
 /// signal that ends the program.
 pub(in crate::collector) fn without_size_signal<T>(write: impl FnOnce() -> T) -> T {
-    if cfg!(rheaper_without = "size signal") {
+    if guards::without("size signal") {
         return write();
     }
     let mut only = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
@@ -296,7 +298,7 @@ pub(in crate::collector) fn spawn(
     let mut thread = 0;
     // SAFETY: both sets are written before they are read; the new thread inherits the full mask.
     let refused = unsafe {
-        if !cfg!(rheaper_without = "signals blocked") {
+        if !guards::without("signals blocked") {
             libc::sigfillset(all.as_mut_ptr());
         }
         libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());

@@ -23,6 +23,7 @@ use crate::collector::sync::SpinLock;
 use crate::collector::sys::{self, PreservedErrno, ThreadName};
 use crate::collector::tally::Tally;
 use crate::collector::walk::{Start, WalkTallies, Walker};
+use crate::guards;
 use crate::recording::{Counter, Counters, Encoder, NodeId, ScopeId, StreamId, ThreadId, Ticks};
 
 /// The session that is recording, or 0. The only thing that is read when recording is off.
@@ -196,7 +197,7 @@ pub(in crate::collector) fn enter() -> Option<Entered> {
 
 #[inline(always)]
 fn enter_tracker(tracker: &'static Tracker) -> Option<Entered> {
-    if tracker.busy.load(Ordering::Relaxed) && !cfg!(rheaper_without = "busy flag") {
+    if tracker.busy.load(Ordering::Relaxed) && !guards::without("busy flag") {
         // A signal handler, or the recorder itself.
         tracker.tallies.reentrant.add(1);
         return None;
@@ -754,7 +755,7 @@ impl Pool {
             return Some(tracker);
         }
         let created = CREATED.load(Ordering::Relaxed);
-        if created >= limits::get().trackers_max && !cfg!(rheaper_without = "trackers at most") {
+        if created >= limits::get().trackers_max && !guards::without("trackers at most") {
             return None;
         }
         let tracker = Tracker::create(created)?;
@@ -881,7 +882,7 @@ unsafe extern "C" fn thread_ended(value: *mut libc::c_void) {
     // SAFETY: as above.
     let local = unsafe { &mut *tracker.local.get() };
     // Other destructors may still allocate: stay until the last round.
-    if local.exit_rounds < EXIT_ROUNDS && !cfg!(rheaper_without = "exit rounds") {
+    if local.exit_rounds < EXIT_ROUNDS && !guards::without("exit rounds") {
         local.exit_rounds = local.exit_rounds.wrapping_add(1);
         arm_exit(tracker);
         SLOT.set(ptr::from_ref(tracker).cast_mut());

@@ -23,6 +23,7 @@ use framehop::{
 use crate::collector::aside;
 use crate::collector::modules::{self, Identity, LateModule, Lifetime, Module};
 use crate::collector::sync::SpinLock;
+use crate::guards;
 use crate::recording::{Address, ModuleId};
 
 /// The registers that unwinding is a function of, together with the stack.
@@ -188,7 +189,7 @@ pub(in crate::collector) fn derive(pc: u64, is_return_address: bool) -> Rule {
         Some(deriver)
             if is_return_address
                 && deriver.is_signal_return(pc)
-                && !cfg!(rheaper_without = "signal frames") =>
+                && !guards::without("signal frames") =>
         {
             Rule::special(key, RuleKind::Signal)
         }

@@ -8,6 +8,8 @@
 
 use std::borrow::Cow;
 
+use crate::guards;
+
 /// The text with every unsafe character, line ends included, shown as a visible stand-in.
 pub fn line(text: &str) -> Cow<'_, str> {
     replace(text, is_unsafe)
@@ -53,7 +55,7 @@ pub fn is_unsafe(c: char) -> bool {
 }
 
 fn replace(text: &str, bad: impl Fn(char) -> bool) -> Cow<'_, str> {
-    if !text.chars().any(&bad) || cfg!(rheaper_without = "cleaner") {
+    if !text.chars().any(&bad) || guards::without("cleaner") {
         return Cow::Borrowed(text);
     }
     Cow::Owned(text.chars().map(|c| if bad(c) { stand_in(c) } else { c }).collect())

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::database::schema::{APPLICATION_ID, SCHEMA};
+use crate::guards;
 use crate::loader::error::LoadError;
 use crate::loader::insert::Tables;
 use crate::loader::pages::{PageFile, TableBuilder};
@@ -229,7 +230,7 @@ fn check_replaceable(path: &Path, recording_id: &str, force: bool) -> Result<(),
         return Err(LoadError::not_ours(path, "not a regular file"));
     }
     let is_ours = is_rheaper_database(path).map_err(|error| LoadError::writing(path, error))?;
-    if !is_ours && !cfg!(rheaper_without = "foreign output") {
+    if !is_ours && !guards::without("foreign output") {
         return Err(LoadError::not_ours(path, "not a rheaper database"));
     }
     if !force && recording_of(path).is_none_or(|id| id != recording_id) {

@@ -5,6 +5,7 @@
 //! Invariant: a payload is looked at only after its checksum agreed, and never reserved for
 //! on the word of its length.
 
+use crate::guards;
 use crate::recording::bytes::{ByteReader, ByteWriter};
 use crate::recording::error::FormatError;
 
@@ -143,7 +144,7 @@ impl BlockHeader {
     pub fn agrees_with(&self, payload: &[u8]) -> bool {
         payload.len() == self.payload_bytes as usize
             && (self.checksum_of(payload, &[]) == self.checksum
-                || cfg!(rheaper_without = "block checksum"))
+                || guards::without("block checksum"))
     }
 
     fn prefix(&self) -> [u8; 8] {

@@ -1,8 +1,8 @@
 //! Tests of the tests: with each guard taken out of the product, the test that is there for it
-//! must go red. Each needs a build of its own, so the whole list runs in the full tier:
-//! `RELIABILITY_GUARDS=all`, or a guard's name.
+//! must go red, and green with it. That needs a build of its own, so the list runs in the full
+//! tier: `RELIABILITY_GUARDS=all`, or a guard's name.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// A guard, by the name that the source asks for, and a test that fails without it.
@@ -39,53 +39,67 @@ pub(crate) const GUARDS: [(&str, &str); 27] = [
     ("cleaner", "mutants::changed_names_are_printed_safely"),
 ];
 
-/// Runs a test in a build without a guard; answers whether it passes.
-fn passes(guard: &str, test: &str) -> bool {
+/// This binary and its programs, built so that guards can be taken out.
+fn build() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let target = root.join("target/guards");
-    let with = |command: &mut Command| {
-        command
-            .current_dir(root)
-            .env("CARGO_TARGET_DIR", &target)
-            .env("RHEAPER_TEST_WITHOUT", guard)
-            .env_remove("RUSTFLAGS")
-            .stdin(Stdio::null());
-        command.output().unwrap()
-    };
-    let mut build = Command::new(env!("CARGO"));
-    let built = with(build.args(["test", "--quiet", "--locked", "--test", "it", "--no-run"]));
-    assert!(built.status.success(), "{guard}: {}", String::from_utf8_lossy(&built.stderr));
+    let output = Command::new(env!("CARGO"))
+        .args(["test", "--locked", "--test", "it", "--no-run", "--message-format", "json"])
+        .current_dir(root)
+        .env("CARGO_TARGET_DIR", root.join("target/guards"))
+        .env("RHEAPER_TEST_GUARDS", "yes")
+        .env_remove("RUSTFLAGS")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8(output.stdout).unwrap();
+    let built = said.lines().filter_map(|line| {
+        let message: serde_json::Value = serde_json::from_str(line).unwrap();
+        (message["target"]["name"] == "it")
+            .then(|| message["executable"].as_str().map(PathBuf::from))?
+    });
+    let mut built = built.collect::<Vec<_>>();
+    built.pop().expect("the tests were built")
+}
+
+/// Runs a test without a guard, or with all of them; answers whether it passes.
+fn passes(binary: &Path, guard: Option<&str>, test: &str) -> bool {
     // What hangs without its guard is red as well.
     let mut run = Command::new("timeout");
-    run.args(["-k", "5", "240", env!("CARGO"), "test", "--quiet", "--locked", "--test", "it"]);
-    let output = with(run.args(["--", "--exact", test]));
+    run.args(["-k", "5", "240"]).arg(binary).args(["--exact", test]);
+    run.current_dir(env!("CARGO_MANIFEST_DIR"));
+    run.env("RHEAPER_TEST_GUARDS", "yes").env_remove("RELIABILITY_GUARDS");
+    run.envs(guard.map(|guard| ("RHEAPER_TEST_WITHOUT", guard)));
+    let output = run.stdin(Stdio::null()).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(!said.contains("running 0 tests"), "{test} is no test");
+    assert!(said.contains("running 1 test"), "{test} is no test: {said}");
     output.status.success()
 }
 
 #[test]
 fn without_a_guard_its_test_goes_red() {
     let Ok(asked) = std::env::var("RELIABILITY_GUARDS") else {
-        println!("SKIPPED: each guard needs a build; RELIABILITY_GUARDS=all runs them");
+        println!("SKIPPED: guards need a build of their own; RELIABILITY_GUARDS=all runs them");
         return;
     };
-    let mut green = Vec::new();
+    let binary = build();
+    let mut wrong = Vec::new();
     for (guard, test) in GUARDS.into_iter().filter(|(guard, _)| asked == "all" || asked == *guard) {
-        let passed = passes(guard, test);
-        println!("without {guard}: {test} is {}", if passed { "GREEN" } else { "red" });
-        if passed {
-            green.push(guard);
+        let (without, with) = (passes(&binary, Some(guard), test), passes(&binary, None, test));
+        let color = |passes: bool| if passes { "green" } else { "red" };
+        println!("{guard}: {test} is {} without it, {} with it", color(without), color(with));
+        if without || !with {
+            wrong.push(guard);
         }
     }
-    assert!(green.is_empty(), "nothing notices that these are missing: {green:?}");
+    assert!(wrong.is_empty(), "nothing notices that these are missing: {wrong:?}");
 }
 
 #[test]
 fn every_guard_stands_in_the_source_and_in_the_list() {
     let mut found = std::collections::BTreeSet::new();
     for (path, text) in crate::tidy::sources("src") {
-        for piece in text.split("rheaper_without = \"").skip(1) {
+        for piece in text.split("guards::without(\"").skip(1) {
             let name = piece.split('"').next().unwrap().to_owned();
             assert!(GUARDS.iter().any(|guard| guard.0 == name), "{path}: {name}");
             found.insert(name);

@@ -1,6 +1,6 @@
 //! Programs that are recorded: built once a variant, run with a deadline, their recordings loaded.
 //!
-//! Reads: the workspaces in `tests/`. Writes: `target/recorded`.
+//! Reads: the workspaces in `tests/`. Writes: `target/recorded`, or `target/guards/recorded`.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -40,7 +40,10 @@ pub(crate) fn build(workspace: &str, program: &str, variant: Variant) -> PathBuf
 
 fn build_now(workspace: &str, program: &str, variant: Variant) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let target = root.join("target/recorded").join(variant.name);
+    // A build whose guards can be taken out has its own programs.
+    let guards = std::env::var_os("RHEAPER_TEST_GUARDS").is_some();
+    let target = root.join(if guards { "target/guards/recorded" } else { "target/recorded" });
+    let target = target.join(variant.name);
     let output = Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--locked", "--bin", program])
         .args(variant.arguments)

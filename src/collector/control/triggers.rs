@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use crate::collector::control::{Measure, Trigger};
 use crate::collector::memory::Gauges;
+use crate::guards;
 
 /// What a trigger wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +73,7 @@ pub(in crate::collector) fn take_signalled() -> Option<Wish> {
 pub(in crate::collector) fn read_environment(name: &OsStr) -> Result<Option<Wish>, String> {
     // SAFETY: a plain number.
     let is_privileged = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
-    if is_privileged && !cfg!(rheaper_without = "privileged environment") {
+    if is_privileged && !guards::without("privileged environment") {
         return Ok(None);
     }
     let Some(value) = std::env::var_os(name) else {

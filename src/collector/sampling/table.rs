@@ -16,6 +16,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU16, AtomicU64, Ordering};
 
 use crate::collector::sys;
+use crate::guards;
 
 /// Pages of addresses that the filter tells apart: neighbours share a cache line, and what lies
 /// 256 MiB apart shares a place.
@@ -33,8 +34,13 @@ const LEVELS: [u32; 4] = [12, 14, 16, 18];
 
 /// A slot: an address's low 48 bits, 15 bits of epoch, and whether the block is being moved.
 const EPOCH_MASK: u64 = 0xfffe;
-const HELD: u64 = if cfg!(rheaper_without = "held while moved") { 0 } else { 1 };
+const HELD: u64 = 1;
 const EPOCHS: u64 = (1 << 15) - 1;
+
+/// [`HELD`], but in a test of the tests.
+fn held_bit() -> u64 {
+    if guards::without("held while moved") { 0 } else { HELD }
+}
 
 /// What a table is asked by its recordings.
 pub(in crate::collector) struct Table {
@@ -68,7 +74,7 @@ impl Table {
     /// in another one does no harm.
     pub(in crate::collector) fn begin(&self, session: u32) {
         self.discard();
-        let session = if cfg!(rheaper_without = "own samples") { 0 } else { session };
+        let session = if guards::without("own samples") { 0 } else { session };
         let epoch = (u64::from(session) % EPOCHS).wrapping_add(1);
         self.epoch.store(epoch << 1, Ordering::Relaxed);
     }
@@ -76,7 +82,7 @@ impl Table {
     /// Gives its memory back to the system.
     pub(in crate::collector) fn discard(&self) {
         let is_used = self.epoch.load(Ordering::Relaxed) != 0;
-        if !is_used || cfg!(rheaper_without = "own samples") {
+        if !is_used || guards::without("own samples") {
             return;
         }
         for place in self.filter.iter().filter(|place| place.load(Ordering::Relaxed) != 0) {
@@ -148,19 +154,19 @@ impl Table {
     pub(in crate::collector) fn hold(&'static self, address: usize) -> Option<Held> {
         let entry = self.entry(address);
         let slot = self.find(entry)?;
-        swap(slot, entry, entry | HELD).then_some(Held { slot, entry })
+        swap(slot, entry, entry | held_bit()).then_some(Held { slot, entry })
     }
 
     /// The block has not moved.
     #[expect(clippy::needless_pass_by_value, reason = "it is used up")]
     pub(in crate::collector) fn restore(&self, held: Held) {
-        swap(held.slot, held.entry | HELD, held.entry);
+        swap(held.slot, held.entry | held_bit(), held.entry);
     }
 
     /// The block has moved, or has ended.
     #[expect(clippy::needless_pass_by_value, reason = "it is used up")]
     pub(in crate::collector) fn release(&self, held: Held) {
-        if swap(held.slot, held.entry | HELD, 0) {
+        if swap(held.slot, held.entry | held_bit(), 0) {
             self.lower((held.entry >> 16) as usize);
         }
     }

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use memmap2::Mmap;
 use object::{Object, ObjectSection, ObjectSymbol};
 
+use crate::guards;
 use crate::loader::clean::hex;
 use crate::loader::modules::Module;
 use crate::loader::symbols::{ModuleSymbols, SymbolState};
@@ -156,7 +157,7 @@ impl Finder {
             .into_iter()
             .filter_map(|path| Some((Contents::of(&path)?, path)))
             .filter(|(contents, _)| {
-                contents.build_id == module.build_id || cfg!(rheaper_without = "build id")
+                contents.build_id == module.build_id || guards::without("build id")
             })
             .collect();
         let best = fitting

@@ -23,6 +23,9 @@ mod collector;
 #[path = "../../../src/recording/mod.rs"]
 pub mod recording;
 
+#[path = "../../../src/guards.rs"]
+mod guards;
+
 #[cfg(all(miri, test))]
 #[path = "../../it/format.rs"]
 mod format;
