@@ -11,7 +11,7 @@ use rheaper::loader::{Ending, LoadErrorKind, LoadOptions, load, rehearse};
 
 use crate::programs::{figure, finish, scaled};
 use crate::support::random::Random;
-use crate::witness::{Compared, Expected, Witness, state};
+use crate::witness::{Compared, Expected, Way, Witness, state};
 
 /// No run here takes a tenth of this.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -52,20 +52,13 @@ fn survived(witness: &Witness, output: &Output, errors: &[&str], what: &str) -> 
     Some(compared)
 }
 
-/// In microseconds: about half of the witness's blocks live shorter.
-const FOLD_US: Option<u64> = Some(2_000);
-
-fn folded(fold_us: Option<u64>) -> &'static str {
-    if fold_us.is_some() { ", folded" } else { "" }
-}
-
 /// The last one is killed when something is written, the others sooner or later within
 /// `within_us`.
-fn kill_at_any_moment(count: u64, within_us: u64, fold_us: Option<u64>) {
+fn kill_at_any_moment(count: u64, within_us: u64, way: Way) {
     let mut random = Random(17);
     let (mut recorded, mut happened) = (0, 0);
     for round in 0..count {
-        let witness = Witness::folding(fold_us);
+        let witness = Witness::recorded(way);
         let mut child = witness.command([4, 0, 500]).stderr(Stdio::null()).spawn().unwrap();
         let began = Instant::now();
         let wait = |until: &dyn Fn() -> bool| {
@@ -88,37 +81,43 @@ fn kill_at_any_moment(count: u64, within_us: u64, fold_us: Option<u64>) {
         recorded += compared.recorded;
         happened += compared.happened;
     }
-    let what = format!("kills at random moments{}", folded(fold_us));
+    let what = format!("kills at random moments{}", way.name());
     figure(&what, &format!("{count}; {recorded} of {happened} events were written by then"));
     assert!(recorded > 0, "none of {happened} events");
 }
 
 #[test]
 fn a_kill_at_any_moment_leaves_what_was_written() {
-    kill_at_any_moment(scaled(5), 120_000, None);
+    kill_at_any_moment(scaled(5), 120_000, Way::Whole);
 }
 
 #[test]
 fn a_kill_while_blocks_are_folded_leaves_what_was_written() {
     // Sums are written every two seconds.
-    kill_at_any_moment(scaled(2), 3_000_000, FOLD_US);
-    kill_at_every_write(FOLD_US);
+    kill_at_any_moment(scaled(2), 3_000_000, Way::Folded);
+    kill_at_every_write(Way::Folded);
+}
+
+#[test]
+fn a_kill_while_a_sample_is_recorded_leaves_what_was_written() {
+    kill_at_any_moment(scaled(2), 120_000, Way::Sampled);
+    kill_at_every_write(Way::Sampled);
 }
 
 #[test]
 fn a_kill_at_every_write_leaves_what_was_written() {
-    kill_at_every_write(None);
+    kill_at_every_write(Way::Whole);
 }
 
-fn kill_at_every_write(fold_us: Option<u64>) {
+fn kill_at_every_write(way: Way) {
     for write in 1.. {
-        let witness = Witness::folding(fold_us);
+        let witness = Witness::recorded(way);
         let inject = format!("inject=write:signal=KILL:when={write}");
         let runner = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=write", "-e", &inject];
         let output = run(witness.under(&runner, BRIEF));
         if output.status.success() {
             assert!(write > 3, "writes were met: {write}");
-            figure(&format!("a kill at every write{}", folded(fold_us)), &format!("{}", write - 1));
+            figure(&format!("a kill at every write{}", way.name()), &format!("{}", write - 1));
             assert_eq!(witness.state(), state::DISABLED);
             witness.check(&witness.recording(), Expected::All);
             return;
@@ -162,19 +161,19 @@ impl Drop for SmallDisk {
 
 #[test]
 fn a_disk_that_fills_at_any_byte_ends_the_recording_and_not_the_program() {
-    fill_the_disk(6, None);
+    fill_the_disk(6, Way::Whole);
 }
 
 #[test]
 fn a_disk_that_fills_while_blocks_are_folded_ends_the_recording_and_not_the_program() {
-    fill_the_disk(4, FOLD_US);
+    fill_the_disk(4, Way::Folded);
 }
 
-fn fill_the_disk(count: u64, fold_us: Option<u64>) {
+fn fill_the_disk(count: u64, way: Way) {
     let step = 300 / scaled(count).min(300);
     let mut stopped = 0;
     for free_kib in (0..300_u64).step_by(step.max(1) as usize) {
-        let witness = Witness::folding(fold_us);
+        let witness = Witness::recorded(way);
         let Some(_disk) = SmallDisk::mount(&witness.into, 300) else { return };
         // Pages are 4 KiB: what is left over decides where in a page the end lies.
         let filler = vec![0; ((300 - free_kib) << 10) as usize];
@@ -186,24 +185,24 @@ fn fill_the_disk(count: u64, fold_us: Option<u64>) {
         fs::remove_file(witness.into.join("filler")).unwrap();
     }
     assert!(stopped > 0, "no disk was filled");
-    let what = format!("disks filled, in steps of {step} KiB{}", folded(fold_us));
+    let what = format!("disks filled, in steps of {step} KiB{}", way.name());
     figure(&what, &format!("{stopped} recordings ended early"));
 }
 
 #[test]
 fn a_size_limit_at_any_byte_ends_the_recording_and_not_the_program() {
     let mut random = Random(3);
-    for fold_us in [None, FOLD_US] {
+    for way in [Way::Whole, Way::Folded, Way::Sampled] {
         for _ in 0..scaled(2) {
-            limit_size(random.below(200 << 10), [3, 400, 100], fold_us);
+            limit_size(random.below(200 << 10), [3, 400, 100], way);
         }
         // Every byte of a small recording, or as many of them as there is time for.
-        let whole = limit_size(1 << 20, SMALL, fold_us);
+        let whole = limit_size(1 << 20, SMALL, way);
         let step = whole / scaled(8).min(whole);
         for limit in (0..whole).step_by(step as usize) {
-            limit_size(limit, SMALL, fold_us);
+            limit_size(limit, SMALL, way);
         }
-        let what = format!("limits of a file's size, every {step} bytes{}", folded(fold_us));
+        let what = format!("limits of a file's size, every {step} bytes{}", way.name());
         figure(&what, &format!("{} limits, 0 to {whole} bytes", whole.div_ceil(step)));
     }
 }
@@ -212,8 +211,8 @@ fn a_size_limit_at_any_byte_ends_the_recording_and_not_the_program() {
 const SMALL: [u64; 3] = [1, 30, 0];
 
 /// Runs where no file may be longer; answers how long the recording has become.
-fn limit_size(limit: u64, arguments: [u64; 3], fold_us: Option<u64>) -> u64 {
-    let witness = Witness::folding(fold_us);
+fn limit_size(limit: u64, arguments: [u64; 3], way: Way) -> u64 {
+    let witness = Witness::recorded(way);
     let mut command = witness.command(arguments);
     // SAFETY: only a system call.
     unsafe {
@@ -467,14 +466,14 @@ fn closed_standard_streams_are_never_written_to() {
 /// What a power loss leaves: any of the pages written since a moment, the others as they were.
 #[test]
 fn crash_images_load_without_false_blocks() {
-    crash_images(scaled(100), None);
-    crash_images(scaled(20), FOLD_US);
+    crash_images(scaled(100), Way::Whole);
+    crash_images(scaled(20), Way::Folded);
 }
 
-fn crash_images(count: u64, fold_us: Option<u64>) {
+fn crash_images(count: u64, way: Way) {
     use std::collections::HashSet;
     type Block = (i64, i64, i64);
-    let witness = Witness::folding(fold_us);
+    let witness = Witness::recorded(way);
     // A program that is gone when its recording is loaded, and stacks that end before they reach
     // the C library: thousands of loads are not to look for names each.
     let known = witness.command([3, 15, 5_000]);
@@ -529,6 +528,6 @@ fn crash_images(count: u64, fold_us: Option<u64>) {
         assert!(found.is_subset(&truth), "image {image}: {:?}", found.difference(&truth).next());
         assert!(told || bytes == whole || found == truth, "image {image}: the loss is not told");
     }
-    let what = format!("crash images{}", folded(fold_us));
+    let what = format!("crash images{}", way.name());
     figure(&what, &format!("{count} of {} bytes; {refused} refused", whole.len()));
 }

@@ -39,6 +39,11 @@ pub(crate) const GUARDS: [(&str, &str); 27] = [
     ("cleaner", "mutants::changed_names_are_printed_safely"),
 ];
 
+/// What the recorder's own files ask where they are a part of this binary: there none is missing.
+pub(crate) const fn without(_guard: &str) -> bool {
+    false
+}
+
 /// This binary and its programs, built so that guards can be taken out.
 fn build() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

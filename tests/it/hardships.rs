@@ -216,7 +216,7 @@ fn handled(scene: &Scene, what: &str) -> i64 {
 /// Folded, so that minutes of millions of events a second fit.
 #[test]
 fn handlers_may_allocate_while_blocks_are_folded() {
-    let milliseconds = (500 * scaled(1).min(120)).to_string();
+    let milliseconds = (600 * scaled(1).min(100)).to_string();
     let environment = [("FOLD_US", "1000000")];
     let scene = Scene::play_with("processes", &["handler", &milliseconds], &environment);
     let made = scene.numbers(1)[0];
@@ -397,7 +397,16 @@ fn hundreds_of_threads_at_once_on_the_smallest_stacks() {
 
 #[test]
 fn recordings_begin_and_end_while_eight_threads_allocate() {
-    let scene = Scene::play("threads", &["toggles", &times(100)]);
+    toggle(&times(100), &[], "");
+}
+
+#[test]
+fn samples_begin_and_end_while_eight_threads_allocate() {
+    toggle(&times(50), &[("SAMPLE_BYTES", "1")], ", sampled");
+}
+
+fn toggle(count: &str, environment: &[(&str, &str)], way: &str) {
+    let scene = Scene::play_with("threads", &["toggles", count], environment);
     let told = scene.lines();
     let recordings = &told[..told.len() - 1];
     assert!(recordings.len() >= 9, "{recordings:?}");
@@ -416,8 +425,8 @@ fn recordings_begin_and_end_while_eight_threads_allocate() {
     let [_, grown_kib, opened] = scene.numbers(told.len() - 1)[..] else { panic!("three") };
     assert!(grown_kib < 8 << 10, "{grown_kib} KiB in the second half");
     assert_eq!(opened, 0);
-    let result = format!("{}: {grown_kib} KiB more in the second half", times(100));
-    figure("recordings begun and ended under 8 threads", &result);
+    let result = format!("{count}: {grown_kib} KiB more in the second half");
+    figure(&format!("recordings begun and ended under 8 threads{way}"), &result);
 }
 
 #[test]

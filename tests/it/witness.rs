@@ -32,6 +32,28 @@ pub(crate) enum Expected {
     Prefix,
 }
 
+/// How the witness is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Each event as it comes.
+    Whole,
+    /// About half of the blocks live shorter than what is folded.
+    Folded,
+    /// A sample, of which every block is a part: one byte in one.
+    Sampled,
+}
+
+impl Way {
+    /// For what is told: nothing of the usual way.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Whole => "",
+            Self::Folded => ", folded",
+            Self::Sampled => ", sampled",
+        }
+    }
+}
+
 /// What a comparison found.
 #[derive(Clone, Debug)]
 pub(crate) struct Compared {
@@ -54,23 +76,21 @@ pub(crate) struct Witness {
     oracle: PathBuf,
     /// Where it records to.
     pub(crate) into: PathBuf,
-    /// What lives shorter is folded.
-    fold_us: Option<u64>,
+    way: Way,
 }
 
 impl Witness {
     pub(crate) fn new() -> Self {
-        Self::folding(None)
+        Self::recorded(Way::Whole)
     }
 
-    /// One that folds what lives shorter than so many microseconds.
-    pub(crate) fn folding(fold_us: Option<u64>) -> Self {
+    pub(crate) fn recorded(way: Way) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (oracle, into) = (directory.path().join("oracle"), directory.path().join("into"));
         fs::create_dir(&into).unwrap();
         let file = fs::File::create(&oracle).unwrap();
         file.set_len((PAGE + THREADS * LOG_BYTES) as u64).unwrap();
-        Self { directory, oracle, into, fold_us }
+        Self { directory, oracle, into, way }
     }
 
     pub(crate) fn directory(&self) -> &Path {
@@ -89,7 +109,11 @@ impl Witness {
         let mut command = Command::new(words.next().unwrap());
         command.args(words).args(arguments.map(|number| number.to_string()));
         command.env("RECORD_INTO", &self.into).env("ORACLE", &self.oracle);
-        command.envs(self.fold_us.map(|us| ("FOLD_US", us.to_string())));
+        match self.way {
+            Way::Whole => {}
+            Way::Folded => drop(command.env("FOLD_US", "2000")),
+            Way::Sampled => drop(command.env("SAMPLE_BYTES", "1")),
+        }
         command.current_dir(self.directory.path());
         command
     }
@@ -142,7 +166,7 @@ impl Witness {
         let summary = load(recording, &database, &LoadOptions::default(), &mut ()).unwrap();
         let connection = Connection::open(&database).unwrap();
         let (mut recorded, happened) = self.compare_rows(&connection, expected);
-        if self.fold_us.is_some() {
+        if self.way == Way::Folded {
             recorded = sums(&connection);
             assert!(recorded <= happened + THREADS, "{recorded} in sums, {happened} happened");
             if expected == Expected::All {
@@ -174,7 +198,7 @@ impl Witness {
                 let found = rows(connection, sql, thread);
                 // One event may be recorded that was not logged yet, since it is logged after it.
                 assert!(found.len() <= truth.len() + 1, "{sql} {thread}");
-                let beyond = if self.fold_us.is_some() {
+                let beyond = if self.way == Way::Folded {
                     missing(&found, &truth)
                 } else {
                     let known = found.len().min(truth.len());
