@@ -226,7 +226,7 @@ pub(in crate::collector) fn enter_usual() -> Option<Entered> {
     }
     // SAFETY: trackers are never freed.
     let tracker: &'static Tracker = unsafe { &*slot };
-    if tracker.busy.load(Ordering::Relaxed) && !cfg!(rheaper_without = "busy flag") {
+    if tracker.busy.load(Ordering::Relaxed) && !guards::without("busy flag") {
         return None;
     }
     tracker.busy.store(true, Ordering::Relaxed);
