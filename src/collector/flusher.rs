@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::collector::clock;
+use crate::collector::entry;
 use crate::collector::fold::{Fold, Target};
 use crate::collector::label::LABEL_BYTES_MAX;
 #[cfg(walks_with_framehop)]
@@ -28,11 +29,13 @@ use crate::collector::limits;
 use crate::collector::marks;
 use crate::collector::memory::Gauges;
 use crate::collector::nodes;
+use crate::collector::pool;
 use crate::collector::quota::Quota;
 use crate::collector::sampling;
 use crate::collector::scopes;
 use crate::collector::signal;
-use crate::collector::tracker::{self, PENDING_MAX, PendingThread, SESSION, Tracker};
+use crate::collector::threads::{self, PENDING_MAX, PendingThread};
+use crate::collector::tracker::{SESSION, Tracker};
 use crate::collector::{registry, sys};
 use crate::guards;
 use crate::recording::{
@@ -229,7 +232,7 @@ impl Flusher {
         // later, but for a thread that was interrupted between its stamp and its commit.
         let pair = clock::pair();
         let mut trackers = 0_usize;
-        for (tracker, committed) in tracker::all().zip(self.committed.iter_mut()) {
+        for (tracker, committed) in pool::all().zip(self.committed.iter_mut()) {
             *committed = tracker.shared.committed();
             trackers = trackers.saturating_add(1);
         }
@@ -248,7 +251,7 @@ impl Flusher {
         if let Some(fold) = &folding {
             self.reserve = fold.sums_bytes_max() as u64;
         }
-        for (index, tracker) in tracker::all().take(trackers).enumerate() {
+        for (index, tracker) in pool::all().take(trackers).enumerate() {
             let end = self.committed.get(index).copied().unwrap_or(0);
             if !tracker.is_in(self.session) {
                 continue;
@@ -399,7 +402,7 @@ impl Flusher {
 
     fn threads(&mut self) {
         loop {
-            let len = tracker::take_pending(&mut self.pending);
+            let len = threads::take_pending(&mut self.pending);
             if len == 0 {
                 return;
             }
@@ -480,7 +483,7 @@ impl Flusher {
 
     /// What changes slowly: memory, counters, and names that threads were given since.
     fn survey(&mut self) {
-        for tracker in tracker::all() {
+        for tracker in pool::all() {
             let os_thread = tracker.os_thread.load(Ordering::Relaxed);
             if os_thread != 0 && tracker.is_in(self.session) {
                 tracker.refresh_name(os_thread);
@@ -506,12 +509,12 @@ impl Flusher {
 
     fn counters(&mut self) -> Counters {
         let mut counters = Counters::new();
-        for tracker in tracker::all().filter(|tracker| tracker.is_in(self.session)) {
+        for tracker in pool::all().filter(|tracker| tracker.is_in(self.session)) {
             tracker.count_into(&mut counters);
         }
-        counters.set(Counter::DroppedNoTracker, tracker::UNTRACKED.load(Ordering::Relaxed));
-        counters.set(Counter::DroppedNoMemory, tracker::NO_MEMORY.load(Ordering::Relaxed));
-        counters.add(Counter::DroppedReentrant, tracker::DURING_START.load(Ordering::Relaxed));
+        counters.set(Counter::DroppedNoTracker, entry::UNTRACKED.load(Ordering::Relaxed));
+        counters.set(Counter::DroppedNoMemory, entry::NO_MEMORY.load(Ordering::Relaxed));
+        counters.add(Counter::DroppedReentrant, entry::DURING_START.load(Ordering::Relaxed));
         counters.set(Counter::DroppedMarks, marks::DROPPED.load(Ordering::Relaxed));
         counters.set(Counter::DroppedScopes, scopes::OVERFLOWS.load(Ordering::Relaxed));
         counters.set(Counter::DroppedSamples, sampling::DROPPED.load(Ordering::Relaxed));
@@ -525,13 +528,13 @@ impl Flusher {
             counters.set(Counter::HeldShort, fold.held_short());
             counters.set(Counter::Undecoded, fold.undecoded_bytes());
         }
-        counters.set(Counter::Threads, tracker::threads_defined());
+        counters.set(Counter::Threads, threads::defined());
         counters.set(Counter::Nodes, u64::from(nodes::end().0.saturating_sub(NodeId::FIRST.0)));
         counters.set(Counter::ModuleRefreshes, self.refreshes);
         counters.set(Counter::FlushGapMaxNs, self.gap_max_ns);
         let own = (BUFFER_BYTES as u64)
             .saturating_add(nodes::used_bytes())
-            .saturating_add(tracker::used_bytes())
+            .saturating_add(pool::used_bytes())
             .saturating_add(sampling::used_bytes(self.session))
             .saturating_add(self.fold.as_ref().map_or(0, |fold| fold.used_bytes()));
         self.recorder_bytes_max = self.recorder_bytes_max.max(own);

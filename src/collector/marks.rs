@@ -8,11 +8,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::collector::clock;
+use crate::collector::entry;
 use crate::collector::label::Label;
 use crate::collector::signal;
 use crate::collector::sync::SpinLock;
 use crate::collector::sys::PreservedErrno;
-use crate::collector::tracker::{self, SESSION};
+use crate::collector::tracker::SESSION;
 use crate::recording::{ThreadId, Ticks};
 
 /// Marks that may wait; the flusher takes them 40 times a second.
@@ -53,7 +54,7 @@ pub fn mark(name: &str, value: i64) {
         return;
     }
     let _errno = PreservedErrno::new();
-    let Some(entered) = tracker::enter_any() else {
+    let Some(entered) = entry::enter_any() else {
         DROPPED.fetch_add(1, Ordering::Relaxed);
         return;
     };

@@ -32,7 +32,10 @@ mod quota;
 mod file;
 mod sampling;
 mod record;
+mod entry;
+mod pool;
 mod tracker;
+mod threads;
 mod scopes;
 mod limits;
 #[cfg(walks_with_framehop)]

@@ -10,7 +10,7 @@
 //! - Nothing here allocates, locks, unwinds or touches `errno` on the usual path.
 
 use crate::collector::clock;
-use crate::collector::tracker::{self, Entered};
+use crate::collector::entry::{self, Entered};
 use crate::recording::{Address, Bytes, NodeId, Ticks};
 
 use crate::collector::walk::Start;
@@ -64,7 +64,7 @@ pub(in crate::collector) fn allocated(
     contents: Contents,
 ) {
     let start = here!();
-    let Some(mut entered) = tracker::enter_usual() else {
+    let Some(mut entered) = entry::enter_usual() else {
         return allocated_unusually(start, Request { address, size, align, contents });
     };
     let at = clock::usual_now();
@@ -114,7 +114,7 @@ struct Request {
 #[cold]
 #[inline(never)]
 fn allocated_unusually(start: Start, request: Request) {
-    if let Some(entered) = tracker::enter() {
+    if let Some(entered) = entry::enter() {
         allocated_otherwise(entered, start, clock::now(), request);
     }
 }
@@ -148,7 +148,7 @@ fn allocated_otherwise(mut entered: Entered, start: Start, at: Ticks, request: R
 /// done, and [`freeing`] records it. No call is in here.
 #[inline(always)]
 pub(in crate::collector) fn is_freed_as_usual(address: usize) -> bool {
-    let Some(mut entered) = tracker::enter_usual() else { return false };
+    let Some(mut entered) = entry::enter_usual() else { return false };
     let at = clock::usual_now();
     let tracker = entered.tracker();
     let local = entered.local();
@@ -167,7 +167,7 @@ pub(in crate::collector) fn is_freed_as_usual(address: usize) -> bool {
 /// The block at `address` is about to be given back to the inner allocator.
 #[inline(never)]
 pub(in crate::collector) fn freeing(address: usize) {
-    let Some(mut entered) = tracker::enter() else {
+    let Some(mut entered) = entry::enter() else {
         return;
     };
     let at = clock::now();
@@ -198,7 +198,7 @@ pub(in crate::collector) fn reallocated(
     align: usize,
 ) {
     let start = here!();
-    let Some(mut entered) = tracker::enter() else {
+    let Some(mut entered) = entry::enter() else {
         return;
     };
     let at = clock::now();

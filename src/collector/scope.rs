@@ -7,8 +7,8 @@
 
 use std::marker::PhantomData;
 
+use crate::collector::entry;
 use crate::collector::scopes::{self, Place};
-use crate::collector::tracker;
 use crate::recording::ScopeId;
 
 /// Says what the allocations of this thread are for, until the answer is dropped: each keeps the
@@ -62,6 +62,6 @@ pub(in crate::collector) fn go(place: Place) {
     let before = scopes::here();
     scopes::go(place);
     if before.scope != place.scope {
-        tracker::scope_changed();
+        entry::scope_changed();
     }
 }

@@ -19,13 +19,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::collector::clock::{self, ClockFacts};
+use crate::collector::entry::{self, Ignored};
 use crate::collector::error::Error;
 use crate::collector::file;
 use crate::collector::flusher::{Ended, Flusher, STOP};
 use crate::collector::limits::{self, Limits};
 use crate::collector::options::{Options, QUOTA_BYTES_MIN, TrackerConfig};
+use crate::collector::pool;
 use crate::collector::registry::{self, KnownGuard};
-use crate::collector::tracker::{self, HAS_BARRIER, Ignored, SAMPLED, SESSION, SESSION_MASK};
+use crate::collector::tracker::{HAS_BARRIER, SAMPLED, SESSION, SESSION_MASK};
 use crate::collector::{marks, modules, nodes, sampling, scopes, signal, sys};
 use crate::guards;
 use crate::recording::{ClockPair, Counter, Header};
@@ -186,7 +188,7 @@ fn begin(options: Options, starter: Starter) -> Result<Begun, Error> {
             drop(ignored);
             if starter == Starter::Program {
                 // If there is no memory for the first tracker, this thread's events are counted.
-                let _ = tracker::enlist(session);
+                let _ = entry::enlist(session);
             }
             Ok(Begun { path, flusher, session })
         }
@@ -261,7 +263,7 @@ fn stop(mut running: MutexGuard<'_, Option<Running>>) -> Option<Ended> {
     }
     // SAFETY: `run_flusher` answers a leaked box, for us alone.
     let ended = unsafe { Box::from_raw(ended.cast::<Ended>()) };
-    for tracker in tracker::all() {
+    for tracker in pool::all() {
         tracker.discard();
     }
     sampling::discard();
@@ -274,7 +276,7 @@ fn quiesce() {
         sys::memory_barrier();
     }
     let began = sys::monotonic_ns();
-    for tracker in tracker::all() {
+    for tracker in pool::all() {
         while tracker.is_busy()
             && u128::from(sys::monotonic_ns().saturating_sub(began)) < QUIESCE_MAX.as_nanos()
         {
@@ -285,7 +287,7 @@ fn quiesce() {
 
 /// What is made once in a process.
 fn prepare() -> Result<(), Error> {
-    if !nodes::prepare() || !tracker::prepare_exit() {
+    if !nodes::prepare() || !entry::prepare_exit() {
         return Err(Error::Resources(io::Error::last_os_error()));
     }
     modules::prepare();
@@ -299,7 +301,7 @@ fn prepare() -> Result<(), Error> {
             libc::atexit(exiting);
         }
     }
-    tracker::forget_threads();
+    entry::forget_threads();
     marks::forget();
     scopes::OVERFLOWS.store(0, Ordering::Relaxed);
     STOP.store(false, Ordering::Release);
@@ -346,7 +348,7 @@ unsafe extern "C" fn forked() {
 
 unsafe extern "C" fn forked_child() {
     SESSION.store(0, Ordering::Relaxed);
-    tracker::forked();
+    entry::forked();
     marks::forked();
     scopes::forked();
     #[cfg(walks_with_framehop)]

@@ -22,9 +22,9 @@ use std::time::Duration;
 
 use crate::collector::control::triggers::{Wish, read_environment, take_signal};
 use crate::collector::control::watch::Watch;
+use crate::collector::entry::Ignored;
 use crate::collector::options::Options;
 use crate::collector::sys;
-use crate::collector::tracker::Ignored;
 
 /// How often triggers are looked at unless the program says otherwise.
 const POLL_EVERY: Duration = Duration::from_millis(150);

@@ -19,9 +19,10 @@ mod sampler;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::collector::clock;
+use crate::collector::entry::{self, Entered};
 use crate::collector::record::{Contents, align_log2, here, stack};
 use crate::collector::sampling::table::{Held, TABLE};
-use crate::collector::tracker::{self, Entered, SAMPLED};
+use crate::collector::tracker::SAMPLED;
 use crate::collector::walk::Start;
 use crate::recording::{Address, Bytes, NodeId, Ticks};
 
@@ -95,7 +96,7 @@ fn allocated_otherwise(start: Start, left: i64, request: Request) {
 
 /// A block that was chosen begins.
 fn begin(start: Start, request: Request) {
-    let Some(mut entered) = tracker::enter_sampled() else { return };
+    let Some(mut entered) = entry::enter_sampled() else { return };
     let at = clock::now();
     let node = stack(&mut entered, start);
     if !has_room(&mut entered) {
@@ -119,7 +120,7 @@ pub(in crate::collector) fn freeing(address: usize) {
     if !TABLE.has(address) {
         return;
     }
-    let Some(mut entered) = tracker::enter_sampled() else { return };
+    let Some(mut entered) = entry::enter_sampled() else { return };
     if has_room(&mut entered) && TABLE.remove(address) {
         write_free(&mut entered, clock::now(), address);
     }
@@ -138,7 +139,7 @@ pub(in crate::collector) fn reallocating(address: usize) -> Option<Moving> {
     if !TABLE.has(address) {
         return None;
     }
-    let _entered = tracker::enter_sampled()?;
+    let _entered = entry::enter_sampled()?;
     let held = TABLE.hold(address)?;
     Some(Moving { held, began: clock::now() })
 }
@@ -166,7 +167,7 @@ fn moved_otherwise(start: Start, moving: Moving, old: usize, request: Request) {
     }
     let left = countdown::take(request.size);
     let is_chosen = left <= 0 && countdown::chooses(request.size, left);
-    let Some(mut entered) = tracker::enter_sampled() else {
+    let Some(mut entered) = entry::enter_sampled() else {
         return TABLE.release(held);
     };
     if !is_chosen {
@@ -195,7 +196,7 @@ fn moved_otherwise(start: Start, moving: Moving, old: usize, request: Request) {
 
 /// The inner allocator has refused: that is rare, and always recorded.
 fn failed(start: Start, size: usize) {
-    let Some(mut entered) = tracker::enter_sampled() else { return };
+    let Some(mut entered) = entry::enter_sampled() else { return };
     let at = clock::now();
     let node = stack(&mut entered, start);
     if !has_room(&mut entered) {
