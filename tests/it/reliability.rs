@@ -1,4 +1,4 @@
-//! docs/RELIABILITY.md stays true: each test that it names exists, each promise has one.
+//! docs/RELIABILITY.md stays true: each test that it names exists, each promise and figure has one.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -42,6 +42,12 @@ fn every_promise_has_tests_that_exist() {
         }
     }
     assert_eq!(promises, PROMISES);
+    let figures = text.split("## Figures").nth(1).unwrap();
+    let figures = figures.lines().filter(|line| line.starts_with("| ") && line.contains('`'));
+    for line in figures {
+        let name = line.trim_end_matches("` |").rsplit('`').next().unwrap();
+        assert!(tests.contains(name), "a figure of {name}, which is no test: {line}");
+    }
     for (guard, test) in crate::guards::GUARDS {
         assert!(tests.contains(test), "guard {guard}: there is no test {test}");
     }

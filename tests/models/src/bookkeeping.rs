@@ -82,10 +82,10 @@ mod regions {
                 }
             });
             for event in 0..EVENTS {
-                while region.must_look(&shared) && !region.look(&shared).fits {
+                while region.must_look() && !region.look(&shared).fits {
                     thread::yield_now();
                 }
-                region.slot(&shared)[..60].fill(event as u8);
+                region.slot()[..60].fill(event as u8);
                 region.commit(&shared, 60);
             }
         });
@@ -232,8 +232,8 @@ mod folding {
         }
 
         fn put(&mut self, write: impl FnOnce(&mut Encoder, &mut [u8; EVENT_BYTES_MAX]) -> usize) {
-            assert!(!self.region.must_look(self.shared) || self.region.look(self.shared).fits);
-            let len = write(&mut self.encoder, self.region.slot(self.shared));
+            assert!(!self.region.must_look() || self.region.look(self.shared).fits);
+            let len = write(&mut self.encoder, self.region.slot());
             self.region.commit(self.shared, len);
         }
     }
