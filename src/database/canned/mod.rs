@@ -134,10 +134,20 @@ impl Canned {
         parameter::bind(&self.parameters, given)
     }
 
-    /// The SQL to ask a database with: the file's, and of a sampled recording beside its estimates
-    /// how far these may be off, in columns at the end whose names end in `_error`. Where an answer
-    /// has a part of what a call site or a suspect made, that is not known, and NULL.
+    /// The SQL to ask a database with, that gives the answer of the file's.
+    ///
+    /// Where every block was recorded, nothing is looked up for each row; that is a twentieth to a
+    /// third of such a query. Of a sampled recording it says beside the estimates how far these may
+    /// be off, in columns at the end whose names end in `_error`. Where an answer has a part of what
+    /// a call site or a suspect made, that is not known, and NULL.
     pub fn sql_for(&self, notes: &Notes) -> String {
+        match notes.sampled {
+            None => without_weights(&self.sql),
+            Some(_) => self.with_errors(),
+        }
+    }
+
+    fn with_errors(&self) -> String {
         let has = |name: &str| self.columns.iter().any(|column| column.name == name);
         let estimates = ["bytes", "live_bytes"].into_iter().filter(|name| has(name));
         let (of, key, whole) = match self.name.as_str() {
@@ -152,7 +162,7 @@ impl Canned {
                 _ => format!("iif(answer.{name} = whole.{name}, estimates.{name}_error, NULL) AS {name}_error"),
             })
             .collect();
-        if notes.sampled.is_none() || self.origin != Origin::BuiltIn || errors.is_empty() {
+        if self.origin != Origin::BuiltIn || errors.is_empty() {
             return self.sql.clone();
         }
         let own: Vec<String> =
@@ -193,6 +203,22 @@ impl Canned {
             }
         }
     }
+}
+
+/// What a row counts, as `queries/README.md` has it: the weight of a sample, or what stands last.
+const WEIGHT: &str = r"iif\(\(SELECT 1 FROM sample_weights\), \(SELECT \w+ FROM sample_weights AS w WHERE w\.size = [\w.]+\), ([\w.]+)\)";
+
+/// The same for a database without samples.
+fn without_weights(sql: &str) -> String {
+    // Most queries have none.
+    if !sql.contains("sample_weights") {
+        return sql.to_owned();
+    }
+    let Ok(weight) = regex::Regex::new(WEIGHT) else {
+        return sql.to_owned();
+    };
+    let plain = weight.replace_all(sql, "$1");
+    plain.replace("CAST(round(sum(1)) AS INTEGER)", "count(*)")
 }
 
 /// All analyses, in the order of their groups.
