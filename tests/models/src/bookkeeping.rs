@@ -9,6 +9,14 @@ pub(crate) mod sys {
         Layout::from_size_align(bytes, 4096).expect("a size")
     }
 
+    pub(in crate::collector) struct PreservedErrno;
+
+    impl PreservedErrno {
+        pub(in crate::collector) fn new() -> Self {
+            Self
+        }
+    }
+
     pub(in crate::collector) fn map_pages(bytes: usize) -> Option<NonNull<u8>> {
         // SAFETY: no table is of size zero. Exposed, as tables keep addresses of other pages.
         let pages = unsafe { alloc_zeroed(layout(bytes)) };
@@ -23,6 +31,9 @@ pub(crate) mod sys {
         unsafe { dealloc(at.as_ptr(), layout(bytes)) }
     }
 }
+
+#[path = "../../../src/collector/sampling/table.rs"]
+mod table;
 
 pub(crate) mod signal {
     pub(in crate::collector) fn announce_room() {}
@@ -177,6 +188,48 @@ mod stacks {
         });
         let both = LOCK.lock().map(|both| *both);
         assert!(both.is_some_and(|(first, second)| first == second && first > 0));
+    }
+}
+
+#[cfg(test)]
+mod samples {
+    use std::sync::Mutex;
+
+    use crate::collector::table::TABLE;
+
+    /// Two threads enter, hold and take out addresses that share places, and hand them on.
+    #[test]
+    fn who_owns_a_block_owns_its_entry() {
+        TABLE.begin(1);
+        let free: Mutex<Vec<usize>> = Mutex::new((1..20).map(|at| at * 0x1_0000).collect());
+        let take = || free.lock().expect("whole").remove(0);
+        let give = |address| free.lock().expect("whole").push(address);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    for round in 0..40 {
+                        let mut address = take();
+                        assert!(!TABLE.has(address) && TABLE.insert(address));
+                        if round % 2 == 0 {
+                            let held = TABLE.hold(address).expect("it is in");
+                            give(address);
+                            address = take();
+                            assert!(TABLE.insert(address));
+                            TABLE.release(held);
+                        } else {
+                            TABLE.restore(TABLE.hold(address).expect("it is in"));
+                        }
+                        assert!(TABLE.has(address) && TABLE.remove(address));
+                        give(address);
+                    }
+                });
+            }
+        });
+        let free = free.into_inner().expect("whole");
+        assert!(free.iter().all(|address| !TABLE.may_have(*address)));
+        assert!(TABLE.insert(free[0]));
+        TABLE.begin(2);
+        assert!(!TABLE.has(free[0]) && TABLE.used_bytes() > 0);
     }
 }
 
