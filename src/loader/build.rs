@@ -174,8 +174,9 @@ impl<'a, R: Source> Build<'a, R> {
         context::write(connection, &self.survey, replay)?;
         let mut losses = self.losses();
         losses.sort_by(|one, other| one.name.cmp(&other.name));
-        let rows =
-            losses.into_iter().map(|loss| (loss.name, loss.count.cast_signed(), loss.meaning));
+        let rows = losses
+            .into_iter()
+            .map(|loss| (loss.name, i64::try_from(loss.count).unwrap_or(i64::MAX), loss.meaning));
         tables::fill(connection, "losses", 3, rows)?;
         let mut meta = facts::meta(self.source.header(), &self.survey, &self.replay);
         meta.extend(analysis::meta(&briefs, &run));

@@ -148,6 +148,9 @@ impl House {
                 let database = Database::open(&output).unwrap();
                 let rows = "SELECT count(*) FROM allocations";
                 database.query(rows, &Params::none(), &Limits::default()).unwrap();
+                let negative = "SELECT * FROM losses WHERE count < 0";
+                let negative = database.query(negative, &Params::none(), &Limits::default());
+                assert!(negative.unwrap().rows.is_empty());
             }
         }
     }

@@ -145,6 +145,10 @@ fn forked_children_live_on_and_record_themselves() {
         let loaded = scene.load(Path::new(child));
         assert_eq!(loaded.summary.ending, Ending::Sealed);
         assert_eq!(loaded.marked(), 1_001, "{child}");
+        // Nothing of the parent's is in the child's streams, and nothing of its own is missing.
+        let lost = rheaper::loader::rehearse(Path::new(child), &mut ()).unwrap().losses;
+        let lost: Vec<_> = lost.iter().filter(|it| !it.name.starts_with("unknown_")).collect();
+        assert!(lost.is_empty(), "{child}: {lost:?}");
     }
     // The parent's has hundreds of thousands of events a child: its summary is enough.
     let parent = rheaper::loader::info(&scene.recording()).unwrap();
