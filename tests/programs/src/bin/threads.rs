@@ -347,6 +347,11 @@ fn survivors(count: u64) {
 /// The recorder's thread takes no signal of the program's.
 fn signals(count: u64) {
     let path = recorded_programs::record_quietly(32);
+    marked(3);
+    // It has begun when it has written: until then the C library blocks its signals.
+    while std::fs::metadata(&path).expect("it is there").len() <= 128 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
     let mut set = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
     // SAFETY: initialised by the first call.
     unsafe {
