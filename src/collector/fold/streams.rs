@@ -7,13 +7,18 @@
 use std::ptr::NonNull;
 
 use crate::collector::fold::pending::{Held, Kind};
-use crate::collector::pages::Pages;
+use crate::collector::pages::{Pages, fetch};
 use crate::collector::region::Shared;
 use crate::collector::sys;
 use crate::recording::{Address, Decoder, Event, ScopeId, Short, ThreadId, Ticks};
 
 /// Events that are decoded at a time: so many that what they ask for is fetched before it is used.
 const BATCH: usize = 64;
+
+/// What is fetched ahead of the bytes that are decoded: a batch further, as much as a batch has.
+const LINE: usize = 64;
+const FETCH_FROM: usize = 2 * LINE;
+const FETCH_LINES: usize = 6;
 
 /// An event, by its usual parts.
 #[derive(Clone, Copy)]
@@ -109,6 +114,8 @@ impl Stream {
             if all == 0 {
                 return;
             }
+            // They come from another core's cache: the next ones are asked for while these are read.
+            bytes.iter().skip(FETCH_FROM).step_by(LINE).take(FETCH_LINES).for_each(fetch);
             // Events begin in the room; the last one may end in the slack behind it.
             while self.len < BATCH && !bytes.is_empty() && all.wrapping_sub(bytes.len()) < room {
                 if let Some((short, len)) = self.decoder.step_short(bytes) {

@@ -122,8 +122,11 @@ struct Block {
     thread: u32,
     freed_by: u32,
     traits: u32,
-    /// The site's place.
+    /// The site's place, and where the searches for its lifetimes and sizes begin.
     place: u32,
+    life_key: u32,
+    life_home: u32,
+    power_home: u32,
 }
 
 // SAFETY: numbers.
@@ -152,6 +155,9 @@ impl Block {
                 | if is_realloc { REALLOC } else { 0 }
                 | if is_realloc && block.moved { MOVED } else { 0 },
             place: 0,
+            life_key: 0,
+            life_home: 0,
+            power_home: 0,
         }
     }
 
@@ -255,17 +261,23 @@ impl Sums {
                 let Some(place) = self.site_place(block.key) else { return };
                 recent = (block.key, place);
             }
+            let life_key = life_key(recent.1, block.life());
+            let life_home = life_home(life_key);
+            let power_home = power_home(power_key(recent.1, block.size));
             if let Some(block) = self.waiting.get_mut(index) {
                 block.place = recent.1 as u32;
+                block.life_key = life_key;
+                block.life_home = life_home as u32;
+                block.power_home = power_home as u32;
             }
             if let Some(site) = self.sites.get(recent.1) {
                 fetch(&site.lifetime_max);
                 fetch(&site.threads);
             }
-            if let Some(life) = self.lives.get(life_home(life_key(recent.1, block.life()))) {
+            if let Some(life) = self.lives.get(life_home) {
                 fetch(life);
             }
-            if let Some(power) = self.powers.get(power_home(power_key(recent.1, block.size))) {
+            if let Some(power) = self.powers.get(power_home) {
                 fetch(power);
             }
         }
@@ -283,8 +295,8 @@ impl Sums {
     #[inline(always)]
     fn add_block(&mut self, block: &Block) {
         let place = block.place as usize;
-        self.add_life(life_key(place, block.life()));
-        self.add_power(power_key(place, block.size), block.size);
+        self.add_life(block.life_key, block.life_home as usize);
+        self.add_power(power_key(place, block.size), block.power_home as usize, block.size);
         self.add_pair(block);
         let class = size_class(block.size);
         if let Some(count) = self.sizes.get_mut(class) {
@@ -325,8 +337,8 @@ impl Sums {
     }
 
     #[inline(always)]
-    fn add_life(&mut self, key: u32) {
-        let mut place = life_home(key);
+    fn add_life(&mut self, key: u32, home: usize) {
+        let mut place = home;
         loop {
             let Some(entry) = self.lives.get_mut(place) else { return };
             if (*entry >> 32) as u32 == key {
@@ -344,8 +356,8 @@ impl Sums {
     }
 
     #[inline(always)]
-    fn add_power(&mut self, key: u64, size: u64) {
-        let mut place = power_home(key);
+    fn add_power(&mut self, key: u64, home: usize, size: u64) {
+        let mut place = home;
         while let Some(power) = self.powers.get_mut(place) {
             if power.key == 0 {
                 power.key = key;
