@@ -163,9 +163,10 @@ pub(in crate::loader) fn count_freed_at_end(
     duration: Nanos,
 ) -> Result<()> {
     let share = duration.0 / END_SHARE;
+    // `total`, which is exact up to 2⁵³ and has no overflow: a damaged recording has any sizes.
     let (sums, from) = match totals.sampling {
-        None => ("count(*), sum(size)", "allocations"),
-        Some(_) => ("sum(blocks), sum(bytes)", "allocations JOIN sample_weights USING (size)"),
+        None => ("total(1), total(size)", "allocations"),
+        Some(_) => ("total(blocks), total(bytes)", "allocations JOIN sample_weights USING (size)"),
     };
     let mut sums = connection.prepare(&format!(
         "SELECT ifnull(bt, 0), {sums} FROM {from}
@@ -179,7 +180,7 @@ pub(in crate::loader) fn count_freed_at_end(
     while let Some(row) = rows.next()? {
         let site = &mut totals.sites[row.get::<_, u32>(0)? as usize];
         site.freed_at_end_blocks = row.get::<_, f64>(1)?.round() as u64;
-        site.freed_at_end_bytes = row.get::<_, i64>(2)?.cast_unsigned();
+        site.freed_at_end_bytes = row.get::<_, f64>(2)?.round() as u64;
     }
     Ok(())
 }
