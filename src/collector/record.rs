@@ -104,11 +104,12 @@ fn is_recorded_as_usual(
 
 /// What was asked for and what came of it.
 #[derive(Clone, Copy)]
-struct Request {
-    address: usize,
-    size: usize,
-    align: usize,
-    contents: Contents,
+pub(in crate::collector) struct Request {
+    /// 0: the inner allocator refused.
+    pub(in crate::collector) address: usize,
+    pub(in crate::collector) size: usize,
+    pub(in crate::collector) align: usize,
+    pub(in crate::collector) contents: Contents,
 }
 
 #[cold]

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::collector::clock;
 use crate::collector::entry::{self, Entered};
-use crate::collector::record::{Contents, align_log2, here, stack};
+use crate::collector::record::{Contents, Request, align_log2, here, stack};
 use crate::collector::sampling::table::{Held, TABLE};
 use crate::collector::tracker::SAMPLED;
 use crate::collector::walk::Start;
@@ -58,15 +58,6 @@ fn seed() -> u64 {
     // SAFETY: writes at most 8 bytes into the array; without randomness the time is the seed.
     unsafe { libc::getrandom(seed.as_mut_ptr().cast(), seed.len(), libc::GRND_NONBLOCK) };
     u64::from_ne_bytes(seed)
-}
-
-/// A block that was asked for, and what came of it.
-#[derive(Clone, Copy)]
-struct Request {
-    address: usize,
-    size: usize,
-    align: usize,
-    contents: Contents,
 }
 
 /// The inner allocator has answered a request for `size` bytes with `address`, 0 for failure.
