@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::collector::clock;
 use crate::collector::entry;
 use crate::collector::label::Label;
+use crate::collector::queue::Queue;
 use crate::collector::signal;
 use crate::collector::sync::SpinLock;
 use crate::collector::sys::PreservedErrno;
@@ -28,13 +29,7 @@ pub(in crate::collector) struct Mark {
     pub(in crate::collector) name: Label,
 }
 
-struct Queue {
-    marks: [Option<Mark>; WAITING_MAX],
-    len: usize,
-}
-
-static QUEUE: SpinLock<Queue> =
-    SpinLock::new(Queue { marks: [const { None }; WAITING_MAX], len: 0 });
+static QUEUE: SpinLock<Queue<Mark, WAITING_MAX>> = SpinLock::new(Queue::new());
 
 /// Marks that were lost in this session.
 pub(in crate::collector) static DROPPED: AtomicU64 = AtomicU64::new(0);
@@ -69,39 +64,25 @@ fn push(mark: Mark) -> bool {
     let Some(mut queue) = QUEUE.lock() else {
         return false;
     };
-    let len = queue.len;
-    let Some(place) = queue.marks.get_mut(len) else {
-        return false;
-    };
-    *place = Some(mark);
-    queue.len = len.wrapping_add(1);
+    let is_in = queue.push(mark);
+    let is_half_full = is_in && queue.len() == WAITING_MAX / 2;
     drop(queue);
-    if len == WAITING_MAX / 2 {
+    if is_half_full {
         signal::wake_flusher();
     }
-    true
+    is_in
 }
 
 /// Takes the oldest marks, at most as many as `into` holds; answers how many.
 pub(in crate::collector) fn take(into: &mut [Option<Mark>]) -> usize {
-    let Some(mut queue) = QUEUE.lock() else {
-        return 0;
-    };
-    let len = queue.len.min(into.len());
-    for (to, from) in into.iter_mut().zip(queue.marks.iter_mut().take(len)) {
-        *to = from.take();
-    }
-    let left = queue.len.wrapping_sub(len);
-    queue.marks.copy_within(len..len.wrapping_add(left), 0);
-    queue.len = left;
-    len
+    QUEUE.lock().map_or(0, |mut queue| queue.take(into))
 }
 
 /// Forgets what waits. Called before a session begins.
 pub(in crate::collector) fn forget() {
     DROPPED.store(0, Ordering::Relaxed);
     if let Some(mut queue) = QUEUE.lock() {
-        queue.len = 0;
+        queue.clear();
     }
 }
 

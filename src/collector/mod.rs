@@ -61,6 +61,7 @@ mod label;
 mod clock;
 mod signal;
 mod pages;
+mod queue;
 mod sync;
 mod tally;
 mod sys;

@@ -6,6 +6,7 @@
 //! the flusher, for a bounded time.
 
 use crate::collector::limits;
+use crate::collector::queue::Queue;
 use crate::collector::signal;
 use crate::collector::sync::SpinLock;
 use crate::collector::sys::ThreadName;
@@ -25,21 +26,17 @@ pub(in crate::collector) const PENDING_MAX: usize = 1024;
 
 struct Waiting {
     next_thread: u32,
-    pending: [Option<PendingThread>; PENDING_MAX],
-    pending_len: usize,
+    pending: Queue<PendingThread, PENDING_MAX>,
 }
 
-static WAITING: SpinLock<Waiting> = SpinLock::new(Waiting {
-    next_thread: 0,
-    pending: [const { None }; PENDING_MAX],
-    pending_len: 0,
-});
+static WAITING: SpinLock<Waiting> =
+    SpinLock::new(Waiting { next_thread: 0, pending: Queue::new() });
 
 /// Numbers threads from 0 again. Called before a session begins.
 pub(in crate::collector) fn forget() {
     if let Some(mut waiting) = WAITING.lock() {
         waiting.next_thread = 0;
-        waiting.pending_len = 0;
+        waiting.pending.clear();
     }
 }
 
@@ -73,10 +70,7 @@ pub(in crate::collector) fn define(
             waiting.next_thread = waiting.next_thread.wrapping_add(1);
             id
         });
-        let len = waiting.pending_len;
-        if let Some(place) = waiting.pending.get_mut(len) {
-            *place = Some(PendingThread { id, os_thread, at, name });
-            waiting.pending_len = len.wrapping_add(1);
+        if waiting.pending.push(PendingThread { id, os_thread, at, name }) {
             return id;
         }
         // A storm of short threads: the flusher has to write definitions first.
@@ -89,15 +83,5 @@ pub(in crate::collector) fn define(
 
 /// Takes the waiting definitions, at most as many as `into` holds; answers how many.
 pub(in crate::collector) fn take_pending(into: &mut [Option<PendingThread>]) -> usize {
-    let Some(mut waiting) = WAITING.lock() else {
-        return 0;
-    };
-    let len = waiting.pending_len.min(into.len());
-    for (to, from) in into.iter_mut().zip(waiting.pending.iter_mut().take(len)) {
-        *to = from.take();
-    }
-    let left = waiting.pending_len.wrapping_sub(len);
-    waiting.pending.copy_within(len..len.wrapping_add(left), 0);
-    waiting.pending_len = left;
-    len
+    WAITING.lock().map_or(0, |mut waiting| waiting.pending.take(into))
 }
