@@ -25,13 +25,15 @@
 
 mod output;
 mod sums;
+mod parts;
 mod streams;
 mod pending;
 
 use crate::collector::fold::output::Output;
+use crate::collector::fold::parts::End;
 use crate::collector::fold::pending::{Held, Kind, Pending, Slot};
 use crate::collector::fold::streams::{By, Decoded, Form, Stream, Streams};
-use crate::collector::fold::sums::{End, Sums};
+use crate::collector::fold::sums::Sums;
 use crate::collector::pages::{Pages, Zeroed};
 use crate::collector::region::Shared;
 use crate::collector::signal;
