@@ -8,14 +8,14 @@ use crate::collector::fold::pending::{Held, Kind};
 use crate::collector::pages::Zeroed;
 use crate::recording::{FoldedPair, FoldedSite, NodeId, ThreadId, Ticks};
 
-pub(in crate::collector) const FLAG_USED: u32 = 1 << 31;
+const FLAG_USED: u32 = 1 << 31;
 const FLAG_ZEROED: u32 = 1 << 8;
 
 /// A site's sums.
 #[derive(Clone, Copy, Default)]
 #[repr(C)]
 pub(in crate::collector) struct Site {
-    /// [`FLAG_USED`], zeroed, alignment; 0: nobody's place.
+    /// Used, zeroed, alignment; 0: nobody's place.
     pub(in crate::collector) flags: u32,
     pub(in crate::collector) node: u32,
     pub(in crate::collector) blocks: u64,
