@@ -395,7 +395,8 @@ unsafe extern "C" fn thread_ended(value: *mut libc::c_void) {
     }
     let session = SESSION.load(Ordering::Relaxed);
     if session != 0 && tracker.is_in(session) {
-        tracker.refresh_name(tracker.os_thread.load(Ordering::Relaxed));
+        let os_thread = tracker.os_thread.load(Ordering::Relaxed);
+        tracker.refresh_name(os_thread, ThreadName::of_this_thread());
     }
     local.exit_rounds = 0;
     tracker.os_thread.store(0, Ordering::Relaxed);

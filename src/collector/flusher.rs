@@ -34,6 +34,7 @@ use crate::collector::quota::Quota;
 use crate::collector::sampling;
 use crate::collector::scopes;
 use crate::collector::signal;
+use crate::collector::sys::ThreadName;
 use crate::collector::threads::{self, PENDING_MAX, PendingThread};
 use crate::collector::tracker::{SESSION, Tracker};
 use crate::collector::{registry, sys};
@@ -485,8 +486,11 @@ impl Flusher {
     fn survey(&mut self) {
         for tracker in pool::all() {
             let os_thread = tracker.os_thread.load(Ordering::Relaxed);
-            if os_thread != 0 && tracker.is_in(self.session) {
-                tracker.refresh_name(os_thread);
+            if os_thread == 0 || !tracker.is_in(self.session) {
+                continue;
+            }
+            if let Some(name) = ThreadName::of_thread(os_thread) {
+                tracker.refresh_name(os_thread, name);
             }
         }
         self.threads();

@@ -143,17 +143,13 @@ impl ThreadName {
             return None;
         }
         let mut name = Self::default();
-        // SAFETY: the buffer has 16 bytes; at most 15 are written, so it stays terminated.
-        let len = unsafe { libc::read(file, name.bytes.as_mut_ptr().cast(), 15) };
+        // SAFETY: at most the 16 bytes of the buffer are written.
+        let len = unsafe { libc::read(file, name.bytes.as_mut_ptr().cast(), 16) };
         // SAFETY: `file` is ours and not used again.
         unsafe { libc::close(file) };
-        let len = usize::try_from(len).ok()?;
-        for byte in name.bytes.iter_mut().skip(len.min(15)) {
-            *byte = 0;
-        }
-        for byte in name.bytes.iter_mut().filter(|byte| **byte == b'\n') {
-            *byte = 0;
-        }
+        // The last byte is the line's end; a name may have others within.
+        let len = usize::try_from(len).ok()?.checked_sub(1)?;
+        *name.bytes.get_mut(len)? = 0;
         Some(name)
     }
 

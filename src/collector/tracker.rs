@@ -175,11 +175,9 @@ impl Tracker {
         }
     }
 
-    /// Defines the thread anew if it was renamed since. Called by the flusher.
-    pub(in crate::collector) fn refresh_name(&self, os_thread: u64) {
-        let Some(name) = ThreadName::of_thread(os_thread) else {
-            return;
-        };
+    /// Defines the thread anew if `name` is not what it was called last. Called by the flusher, and
+    /// by the thread when it ends.
+    pub(in crate::collector) fn refresh_name(&self, os_thread: u64, name: ThreadName) {
         let (front, back) = name.halves();
         let known = (self.name.0.load(Ordering::Relaxed), self.name.1.load(Ordering::Relaxed));
         if (front, back) != known {

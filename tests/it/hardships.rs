@@ -498,6 +498,9 @@ fn main_may_return_while_threads_allocate() {
 fn threads_may_have_any_name() {
     let (_, loaded) = check("threads", &["names"]);
     assert_eq!(loaded.one("SELECT count(*) FROM threads WHERE name = 'twin'"), 2);
+    // What the thread says of itself is what the kernel says of it when the recording ends.
+    let of_main = "SELECT count(DISTINCT name) FROM thread_names WHERE name LIKE 'of two%'";
+    assert_eq!(loaded.one(of_main), 1);
     let mut query = loaded.connection.prepare("SELECT name FROM threads").unwrap();
     let names = query.query_map([], |row| row.get::<_, Option<String>>(0)).unwrap();
     for name in names.filter_map(Result::unwrap) {

@@ -418,16 +418,19 @@ fn leave() {
 
 /// Names with any bytes; two threads of one name.
 fn names() {
+    // SAFETY: a string that ends with a zero.
+    unsafe { libc::prctl(libc::PR_SET_NAME, c"of two\nlines".as_ptr()) };
     let path = recorded_programs::record_quietly(32);
-    std::thread::scope(|scope| {
-        for name in [&b"\x1b]52;c;x\x07\x9b2\0"[..], b"\xff\xfe\n;\"'<&\0", b"twin\0", b"twin\0"] {
-            scope.spawn(move || {
-                // SAFETY: a string that ends with a zero.
-                unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
-                marked(4);
-            });
-        }
+    let names = [&b"\x1b]52;c;x\x07\x9b2\0"[..], b"\xff\xfe\n;\"'<&\0", b"twin\0", b"twin\0"];
+    let named = names.map(|name| {
+        std::thread::spawn(move || {
+            // SAFETY: a string that ends with a zero.
+            unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+            marked(4);
+        })
     });
+    // A scope would not wait for their destructors, where a short thread's last name is taken.
+    named.map(|thread| thread.join().unwrap());
     rheaper::disable_tracking();
     println!("{}\n{}", path.display(), made());
 }
