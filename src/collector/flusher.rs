@@ -45,8 +45,12 @@ use crate::recording::{
     ScopeDef, ScopeId, Seal, SealReason, ThreadDef, Ticks,
 };
 
-/// What is lost at most when the process is killed.
+/// How often what is committed is written: what is lost at most when the process is killed.
 const PASS_EVERY: Duration = Duration::from_millis(25);
+
+/// What is gathered before it is written, if that takes less time: the kernel takes a byte of a
+/// small piece for nearly twice the time of one of these.
+const WRITE_BYTES: usize = 512 << 10;
 
 /// How often counters and names are looked at, and a second in any case.
 const SECOND_NS: u64 = 1_000_000_000;
@@ -96,6 +100,8 @@ pub(in crate::collector) struct Flusher {
     reason_at: Option<(u64, usize)>,
     surveyed_ns: u64,
     passed_ns: u64,
+    /// When the pass began at whose end, or in which, the buffer was last written.
+    written_ns: u64,
     gap_max_ns: u64,
     refreshes: u64,
     recorder_bytes_max: u64,
@@ -160,6 +166,7 @@ impl Flusher {
             reason_at: None,
             surveyed_ns: 0,
             passed_ns: sys::monotonic_ns(),
+            written_ns: 0,
             gap_max_ns: 0,
             refreshes: 0,
             recorder_bytes_max: 0,
@@ -194,7 +201,8 @@ impl Flusher {
                 break;
             }
             self.end_at_quota();
-            signal::sleep(ticket, PASS_EVERY);
+            let age = Duration::from_nanos(now.saturating_sub(self.written_ns));
+            signal::sleep(ticket, PASS_EVERY.saturating_sub(age));
         }
         let counters = self.counters();
         if self.failure.is_none() && !self.is_closed {
@@ -281,8 +289,11 @@ impl Flusher {
             }
         }
         self.fold = fold;
-        self.write_out();
         signal::announce_room();
+        let age_ns = self.passed_ns.saturating_sub(self.written_ns);
+        if is_last || self.used >= WRITE_BYTES || u128::from(age_ns) >= PASS_EVERY.as_nanos() {
+            self.write_out();
+        }
     }
 
     /// What a tracker committed, as it is.
@@ -590,6 +601,7 @@ impl Flusher {
         #[cfg(rheaper_testing)]
         std::thread::sleep(crate::collector::testing::write_delay());
         let used = std::mem::take(&mut self.used);
+        self.written_ns = self.passed_ns;
         if self.failure.is_some() || self.is_closed {
             return;
         }

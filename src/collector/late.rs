@@ -6,15 +6,15 @@
 //! Invariants: the recording thread neither allocates nor takes the loader's lock, and its wait
 //! is bounded: the flusher may be inside a slow `write`.
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::collector::modules::{Identity, LateModule};
+use crate::collector::signal::Bell;
 use crate::collector::sync::SpinLock;
 use crate::collector::{signal, unwind};
 
 static REQUEST: SpinLock<Option<LateModule>> = SpinLock::new(None);
-static ANSWERS: AtomicU32 = AtomicU32::new(0);
+static ANSWERS: Bell = Bell::new();
 
 /// Waits of 10 ms before a walk is given up.
 const WAITS_MAX: u32 = 25;
@@ -24,7 +24,7 @@ const WAITS_MAX: u32 = 25;
 pub(in crate::collector) fn make_known(identity: &Identity) -> bool {
     let _errno = crate::collector::sys::PreservedErrno::new();
     for _ in 0..WAITS_MAX {
-        let answers = ANSWERS.load(Ordering::Acquire);
+        let answers = ANSWERS.ticket();
         if unwind::knows(identity) {
             return true;
         }
@@ -32,7 +32,7 @@ pub(in crate::collector) fn make_known(identity: &Identity) -> bool {
             return false;
         }
         signal::wake_flusher();
-        crate::collector::sys::futex_wait(&ANSWERS, answers, Duration::from_millis(10));
+        ANSWERS.sleep(answers, Duration::from_millis(10));
     }
     unwind::knows(identity)
 }
@@ -57,7 +57,7 @@ pub(in crate::collector) fn take() -> Option<LateModule> {
 
 /// Tells the waiting threads to look again.
 pub(in crate::collector) fn answered() {
-    crate::collector::sys::futex_signal(&ANSWERS);
+    ANSWERS.ring();
 }
 
 /// In a forked child: who left the request is not here.

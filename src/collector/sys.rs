@@ -4,7 +4,7 @@
 //! `errno` is called on slow paths only, inside [`PreservedErrno`].
 
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use crate::guards;
@@ -88,9 +88,8 @@ pub(in crate::collector) fn futex_wait(word: &AtomicU32, expected: u32, timeout:
     }
 }
 
-/// Changes `word` and wakes all who sleep on it.
-pub(in crate::collector) fn futex_signal(word: &AtomicU32) {
-    word.fetch_add(1, Ordering::Release);
+/// Wakes all who sleep on `word`, which has changed.
+pub(in crate::collector) fn futex_wake(word: &AtomicU32) {
     // SAFETY: `word` outlives the call; the kernel uses its address only.
     unsafe {
         libc::syscall(

@@ -24,6 +24,7 @@ use crate::collector::control::triggers::{Wish, read_environment, take_signal};
 use crate::collector::control::watch::Watch;
 use crate::collector::entry::Ignored;
 use crate::collector::options::Options;
+use crate::collector::signal::Bell;
 use crate::collector::sys;
 
 /// How often triggers are looked at unless the program says otherwise.
@@ -34,7 +35,7 @@ const POLL_MIN: Duration = Duration::from_millis(1);
 const POLL_MAX: Duration = Duration::from_secs(3600);
 
 /// Changes to wake the control thread.
-static WAKE: AtomicU32 = AtomicU32::new(0);
+static WAKE: Bell = Bell::new();
 
 /// What [`Control`] asked for last: one of the numbers below.
 static ASKED: AtomicU32 = AtomicU32::new(ASKED_NOTHING);
@@ -248,7 +249,7 @@ impl Control {
         // Nothing is asked of a control that is ending.
         let ask = |asked| (asked != ASKED_END).then_some(what);
         let _ = ASKED.fetch_update(Ordering::AcqRel, Ordering::Acquire, ask);
-        sys::futex_signal(&WAKE);
+        WAKE.ring();
     }
 }
 

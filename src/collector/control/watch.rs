@@ -6,7 +6,6 @@
 //! own is neither begun over nor ended here.
 
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::collector::control::triggers::{FileTrigger, Threshold, Wish, take_signalled};
@@ -60,7 +59,7 @@ impl Watch {
     /// Watches until the control ends.
     pub(in crate::collector) fn run(mut self) {
         loop {
-            let ticket = WAKE.load(Ordering::Acquire);
+            let ticket = WAKE.ticket();
             self.notice_end();
             let mut wishes = [
                 self.at_once.take(),
@@ -77,7 +76,7 @@ impl Watch {
             if ends {
                 return;
             }
-            sys::futex_wait(&WAKE, ticket, self.pause());
+            WAKE.sleep(ticket, self.pause());
         }
     }
 
