@@ -60,6 +60,42 @@ impl<T: Zeroed> Pages<T> {
     }
 }
 
+/// An array of a power of two of elements, for searches that go round: places are taken modulo
+/// its length, so that none is out of it.
+pub(in crate::collector) struct Table<T, const LEN: usize>(Pages<T>);
+
+impl<T: Zeroed, const LEN: usize> Table<T, LEN> {
+    const MASK: usize = {
+        assert!(LEN.is_power_of_two());
+        LEN - 1
+    };
+
+    /// Zeroes, or `None` if the system refuses.
+    pub(in crate::collector) fn new() -> Option<Self> {
+        Pages::new(LEN).map(Self)
+    }
+
+    #[inline(always)]
+    pub(in crate::collector) fn at(&self, place: usize) -> &T {
+        // SAFETY: the pages hold `LEN` elements, and the mask is below it.
+        unsafe { &*self.0.at.as_ptr().add(place & Self::MASK) }
+    }
+
+    #[inline(always)]
+    pub(in crate::collector) fn at_mut(&mut self, place: usize) -> &mut T {
+        // SAFETY: as above; the reference borrows all of them.
+        unsafe { &mut *self.0.at.as_ptr().add(place & Self::MASK) }
+    }
+
+    pub(in crate::collector) fn as_slice(&self) -> &[T] {
+        self.0.as_slice()
+    }
+
+    pub(in crate::collector) fn as_mut_slice(&mut self) -> &mut [T] {
+        self.0.as_mut_slice()
+    }
+}
+
 /// Has the processor fetch what will be read soon.
 #[inline(always)]
 pub(in crate::collector) fn fetch<T>(place: &T) {

@@ -25,6 +25,7 @@
 
 mod output;
 mod sums;
+mod tables;
 mod parts;
 mod streams;
 mod pending;

@@ -1,4 +1,4 @@
-//! What is summed up of folded blocks: of a site, of a pair of threads, of a power of sizes.
+//! What is summed up of folded blocks: of a site, of a pair of threads, of a group of alike ones.
 //!
 //! Reads: a block and its end. Writes: these sums, and their form in the recording.
 //!
@@ -6,34 +6,34 @@
 
 use crate::collector::fold::pending::{Held, Kind};
 use crate::collector::pages::Zeroed;
-use crate::recording::{FoldedPair, FoldedSite, NodeId, ThreadId, Ticks};
+use crate::recording::{
+    DURATION_CLASS_BITS, FoldedPair, FoldedSite, NodeId, ThreadId, Ticks, duration_class,
+    size_power,
+};
 
 const FLAG_USED: u32 = 1 << 31;
 const FLAG_ZEROED: u32 = 1 << 8;
 
-/// A site's sums.
+/// A site's sums, but for its blocks and bytes, which its groups add up to.
 #[derive(Clone, Copy, Default)]
-#[repr(C)]
+#[repr(C, align(64))]
 pub(in crate::collector) struct Site {
-    /// Used, zeroed, alignment; 0: nobody's place.
-    pub(in crate::collector) flags: u32,
-    pub(in crate::collector) node: u32,
-    pub(in crate::collector) blocks: u64,
-    pub(in crate::collector) bytes: u64,
-    pub(in crate::collector) size_min: u64,
-    pub(in crate::collector) size_max: u64,
-    pub(in crate::collector) lifetime_sum: u64,
-    pub(in crate::collector) lifetime_min: u64,
-    pub(in crate::collector) lifetime_max: u64,
-    pub(in crate::collector) temporary: u64,
-    pub(in crate::collector) temporary_bytes: u64,
-    pub(in crate::collector) cross_thread_frees: u64,
-    pub(in crate::collector) reallocs: u64,
-    pub(in crate::collector) reallocs_moved: u64,
-    pub(in crate::collector) first_made: u64,
-    pub(in crate::collector) last_made: u64,
-    pub(in crate::collector) last_freed: u64,
-    pub(in crate::collector) threads: u64,
+    /// The node, and above it used, zeroed, alignment; 0: nobody's place.
+    pub(in crate::collector) key: u64,
+    size_min: u64,
+    size_max: u64,
+    lifetime_sum: u64,
+    lifetime_min: u64,
+    lifetime_max: u64,
+    first_made: u64,
+    last_made: u64,
+    last_freed: u64,
+    threads: u64,
+    temporary: u64,
+    temporary_bytes: u64,
+    cross_thread_frees: u64,
+    reallocs: u64,
+    reallocs_moved: u64,
 }
 
 // SAFETY: numbers.
@@ -43,31 +43,61 @@ unsafe impl Zeroed for Site {}
 #[derive(Clone, Copy, Default)]
 #[repr(C)]
 pub(in crate::collector) struct Pair {
-    pub(in crate::collector) made_by: u32,
-    pub(in crate::collector) freed_by: u32,
+    /// Who made, and above it who freed.
+    pub(in crate::collector) threads: u64,
+    /// 0: nobody's place.
     pub(in crate::collector) blocks: u64,
-    pub(in crate::collector) bytes: u64,
-    pub(in crate::collector) first_made: u64,
-    pub(in crate::collector) last_made: u64,
-    pub(in crate::collector) first_freed: u64,
-    pub(in crate::collector) last_freed: u64,
+    bytes: u64,
+    first_made: u64,
+    last_made: u64,
+    first_freed: u64,
+    last_freed: u64,
 }
 
 // SAFETY: numbers.
 unsafe impl Zeroed for Pair {}
 
-/// A site's blocks of one power of two of sizes.
+/// A site's blocks of one class of lifetimes and one power of two of sizes.
 #[derive(Clone, Copy, Default)]
 #[repr(C)]
-pub(in crate::collector) struct Power {
-    /// 1 + the site's place, and the power below it.
-    pub(in crate::collector) key: u64,
-    pub(in crate::collector) blocks: u64,
+pub(in crate::collector) struct Group {
+    /// See [`group_key`]; 0: nobody's place.
+    pub(in crate::collector) key: u32,
+    pub(in crate::collector) blocks: u32,
     pub(in crate::collector) bytes: u64,
 }
 
 // SAFETY: numbers.
-unsafe impl Zeroed for Power {}
+unsafe impl Zeroed for Group {}
+
+/// Bits that a power needs.
+const POWER_BITS: u32 = 6;
+const GROUP_USED: u32 = 1 << 31;
+
+/// Places that sites may have, for a group's key to hold one.
+pub(in crate::collector) const SITE_BITS: u32 = 15;
+const _: () = assert!(SITE_BITS + DURATION_CLASS_BITS + POWER_BITS == 31);
+
+/// Used, the site's place, the class, the power: so that they sort.
+#[inline(always)]
+pub(in crate::collector) fn group_key(site: u32, life: u64, size: u64) -> u32 {
+    let of_site = site << DURATION_CLASS_BITS | duration_class(life);
+    GROUP_USED | of_site << POWER_BITS | u32::from(size_power(size))
+}
+
+impl Group {
+    pub(in crate::collector) fn site(&self) -> usize {
+        ((self.key & !GROUP_USED) >> (DURATION_CLASS_BITS + POWER_BITS)) as usize
+    }
+
+    pub(in crate::collector) fn class(&self) -> u32 {
+        (self.key >> POWER_BITS) & ((1 << DURATION_CLASS_BITS) - 1)
+    }
+
+    pub(in crate::collector) fn power(&self) -> u8 {
+        (self.key & ((1 << POWER_BITS) - 1)) as u8
+    }
+}
 
 /// Who freed a block, and when.
 #[derive(Clone, Copy)]
@@ -85,16 +115,14 @@ pub(in crate::collector) struct Block {
     pub(in crate::collector) at: u64,
     pub(in crate::collector) freed_at: u64,
     pub(in crate::collector) size: u64,
-    /// The node, and the site's flags above it.
+    /// That of its site.
     pub(in crate::collector) key: u64,
-    pub(in crate::collector) thread: u32,
-    pub(in crate::collector) freed_by: u32,
-    pub(in crate::collector) traits: u32,
-    /// The site's place, and where the searches for its lifetimes and sizes begin.
-    pub(in crate::collector) place: u32,
-    pub(in crate::collector) life_key: u32,
-    pub(in crate::collector) life_home: u32,
-    pub(in crate::collector) power_home: u32,
+    /// That of its pair.
+    pub(in crate::collector) threads: u64,
+    traits: u32,
+    /// The site's place, and its group's key.
+    pub(in crate::collector) site: u32,
+    pub(in crate::collector) group: u32,
 }
 
 // SAFETY: numbers.
@@ -102,30 +130,30 @@ unsafe impl Zeroed for Block {}
 
 /// What else is counted of a block.
 const TEMPORARY: u32 = 1;
-const REALLOC: u32 = 2;
-const MOVED: u32 = 4;
+const CROSS: u32 = 2;
+const REALLOC: u32 = 4;
+const MOVED: u32 = 8;
 
 impl Block {
     #[inline(always)]
     pub(in crate::collector) fn new(block: &Held, end: End) -> Self {
         let zeroed = if block.kind == Kind::Zeroed { FLAG_ZEROED } else { 0 };
         let flags = FLAG_USED | zeroed | u32::from(block.align_log2);
-        let is_temporary = end.thread == block.thread && end.made.wrapping_sub(block.made) <= 1;
+        let is_own = end.thread == block.thread;
+        let is_temporary = is_own && end.made.wrapping_sub(block.made) <= 1;
         let is_realloc = block.kind == Kind::Realloc;
         Self {
             at: block.at,
             freed_at: end.at,
             size: block.size,
             key: u64::from(block.node) | (u64::from(flags) << 32),
-            thread: block.thread,
-            freed_by: end.thread,
+            threads: u64::from(block.thread) | (u64::from(end.thread) << 32),
             traits: if is_temporary { TEMPORARY } else { 0 }
+                | if is_own { 0 } else { CROSS }
                 | if is_realloc { REALLOC } else { 0 }
                 | if is_realloc && block.moved { MOVED } else { 0 },
-            place: 0,
-            life_key: 0,
-            life_home: 0,
-            power_home: 0,
+            site: 0,
+            group: 0,
         }
     }
 
@@ -136,15 +164,21 @@ impl Block {
 }
 
 impl Site {
+    /// One that has no block yet.
+    pub(in crate::collector) fn new(key: u64) -> Self {
+        let (size_min, lifetime_min, first_made) = (u64::MAX, u64::MAX, u64::MAX);
+        Self { key, size_min, lifetime_min, first_made, ..Self::default() }
+    }
+
+    /// A field of its second half.
+    #[inline(always)]
+    pub(in crate::collector) fn rest(&self) -> &u64 {
+        &self.last_freed
+    }
+
     #[inline(always)]
     pub(in crate::collector) fn add(&mut self, block: &Block) {
         let life = block.life();
-        if self.blocks == 0 {
-            (self.size_min, self.lifetime_min) = (block.size, life);
-            self.first_made = block.at;
-        }
-        self.blocks = self.blocks.wrapping_add(1);
-        self.bytes = self.bytes.wrapping_add(block.size);
         self.size_min = self.size_min.min(block.size);
         self.size_max = self.size_max.max(block.size);
         self.lifetime_sum = self.lifetime_sum.wrapping_add(life);
@@ -153,27 +187,35 @@ impl Site {
         self.first_made = self.first_made.min(block.at);
         self.last_made = self.last_made.max(block.at);
         self.last_freed = self.last_freed.max(block.freed_at);
-        self.threads |= 1_u64.checked_shl(block.thread).unwrap_or(0);
+        self.threads |= 1_u64.checked_shl(block.threads as u32).unwrap_or(0);
         if block.traits & TEMPORARY != 0 {
             self.temporary = self.temporary.wrapping_add(1);
             self.temporary_bytes = self.temporary_bytes.wrapping_add(block.size);
-        } else if block.freed_by != block.thread {
-            self.cross_thread_frees = self.cross_thread_frees.wrapping_add(1);
         }
-        if block.traits & REALLOC != 0 {
-            let moved = u64::from(block.traits & MOVED != 0);
-            self.reallocs = self.reallocs.wrapping_add(1);
-            self.reallocs_moved = self.reallocs_moved.wrapping_add(moved);
+        if block.traits & (CROSS | REALLOC) != 0 {
+            self.add_unusual(block.traits);
         }
     }
 
-    pub(in crate::collector) fn folded(&self) -> FoldedSite {
+    fn add_unusual(&mut self, traits: u32) {
+        for (flag, sum) in [
+            (CROSS, &mut self.cross_thread_frees),
+            (REALLOC, &mut self.reallocs),
+            (MOVED, &mut self.reallocs_moved),
+        ] {
+            *sum = sum.wrapping_add(u64::from(traits & flag != 0));
+        }
+    }
+
+    /// With the blocks and bytes of its groups.
+    pub(in crate::collector) fn folded(&self, blocks: u64, bytes: u64) -> FoldedSite {
+        let flags = (self.key >> 32) as u32;
         FoldedSite {
-            node: NodeId(self.node),
-            zeroed: self.flags & FLAG_ZEROED != 0,
-            align_log2: self.flags as u8,
-            blocks: self.blocks,
-            bytes: self.bytes,
+            node: NodeId(self.key as u32),
+            zeroed: flags & FLAG_ZEROED != 0,
+            align_log2: flags as u8,
+            blocks,
+            bytes,
             size_min: self.size_min,
             size_max: self.size_max,
             lifetime_sum: self.lifetime_sum,
@@ -193,11 +235,9 @@ impl Site {
 }
 
 impl Pair {
-    pub(in crate::collector) fn begin(&mut self, block: &Block) {
-        self.made_by = block.thread;
-        self.freed_by = block.freed_by;
-        self.first_made = block.at;
-        self.first_freed = block.freed_at;
+    /// One that has no block yet.
+    pub(in crate::collector) fn new(threads: u64) -> Self {
+        Self { threads, first_made: u64::MAX, first_freed: u64::MAX, ..Self::default() }
     }
 
     #[inline(always)]
@@ -212,8 +252,8 @@ impl Pair {
 
     pub(in crate::collector) fn folded(&self) -> FoldedPair {
         FoldedPair {
-            made_by: ThreadId(self.made_by),
-            freed_by: ThreadId(self.freed_by),
+            made_by: ThreadId(self.threads as u32),
+            freed_by: ThreadId((self.threads >> 32) as u32),
             blocks: self.blocks,
             bytes: self.bytes,
             first_made: Ticks(self.first_made),
