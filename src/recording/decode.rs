@@ -19,6 +19,12 @@ use crate::recording::ids::{Address, Bytes, NodeId, ScopeId, ThreadId, Ticks};
 /// of a size.
 const SHORT_WINDOW: usize = 16;
 
+/// How many bytes an address has, by its code.
+const ADDRESS_LENS: [u8; 8] = [0, 1, 2, 3, 4, 4, 0, 0];
+
+/// So many of a word's bytes as its first ones, or those of an address, by its code.
+const BYTES: [u64; 8] = [0, 0xff, 0xffff, 0xff_ffff, 0xffff_ffff, 0xffff_ffff, 0, 0];
+
 /// Reads one stream's events.
 #[derive(Clone, Debug)]
 pub struct Decoder {
@@ -126,56 +132,65 @@ impl Decoder {
     pub fn step_short(&mut self, bytes: &[u8]) -> Option<(Short, usize)> {
         let window = bytes.first_chunk::<SHORT_WINDOW>()?;
         let word = u64::from_le_bytes(*window.first_chunk()?);
-        let code = (word >> 1) & 7;
-        if code > u64::from(ADDRESS_FAR) || !self.begun {
+        let code = (word >> 1) as usize & 7;
+        if code > usize::from(ADDRESS_FAR) || !self.begun {
             return None;
         }
-        let is_free = word & 1 == 1;
+        if word & 1 == 1 {
+            let (ticks, address, len) = self.short_place(word, code, 1);
+            self.arrive(ticks, address, code);
+            let (at, address) = (Ticks(ticks), Address(address));
+            return Some((
+                Short { at, address, size_bytes: 0, node: NodeId(0), is_free: true },
+                len,
+            ));
+        }
+        let (ticks, address, len) = self.short_place(word, code, 2);
+        // Node and size have eight bytes at most.
+        let rest = u64::from_le_bytes(*window.get(len..)?.first_chunk()?);
+        let second = (word >> 8) as u32;
+        let (node, node_len) = match second & 3 {
+            0 => (self.model.predicted_node(), 0),
+            1 => (self.node_at((second >> 4) & 15).ok()?, 0),
+            2 => (self.node_at(((second >> 4) & 15) | ((rest as u32 & 0xff) << 4)).ok()?, 1),
+            _ => (rest as u32, 4),
+        };
+        let size_code = (second >> 2) as usize & 3;
+        let size_len = (1_usize << size_code) >> 1;
+        let size = match size_code {
+            0 => self.model.predicted_size(node),
+            _ => ((rest >> (8 * node_len)) & BYTES[size_len]) as u32,
+        };
+        self.model.see_size(node, size);
+        self.model.see_node(node);
+        self.arrive(ticks, address, code);
+        let (at, address) = (Ticks(ticks), Address(address));
+        let short = Short { at, address, size_bytes: size, node: NodeId(node), is_free: false };
+        Some((short, len + node_len + size_len))
+    }
+
+    /// Time, address and length of a short form's head of so many bytes, without node and size.
+    #[inline(always)]
+    fn short_place(&self, word: u64, code: usize, head_len: usize) -> (u64, u64, usize) {
         let nibble = (word >> 4) & 15;
         let is_escaped = nibble == TIME_ESCAPE;
-        let head_len = 2 - (word & 1);
-        let escaped = (word >> (8 * head_len)) & 0xffff;
+        let delta = if is_escaped { (word >> (8 * head_len)) & 0xffff } else { nibble };
         let head_len = head_len + if is_escaped { 2 } else { 0 };
-        let ticks = self.model.ticks.saturating_add(if is_escaped { escaped } else { nibble });
-        let is_far = code == u64::from(ADDRESS_FAR);
-        let address_len = if is_far { 4 } else { code };
-        let delta = (word >> (8 * head_len)) & ((1 << (8 * address_len)) - 1);
-        let base = if is_far { self.model.far } else { self.model.near };
-        let address = base.wrapping_add((unzigzag(delta) << 3).cast_unsigned());
-        let mut len = (head_len + address_len) as usize;
-        let (mut size, mut node) = (0, 0);
-        if !is_free {
-            // Node and size have eight bytes at most.
-            let rest = u64::from_le_bytes(*window.get(len..)?.first_chunk()?);
-            let second = (word >> 8) as u32;
-            let (delta, node_len) = match second & 3 {
-                0 => (0, 0),
-                1 => ((second >> 4) & 15, 0),
-                2 => (((second >> 4) & 15) | ((rest as u32 & 0xff) << 4), 1),
-                _ => (0, 4),
-            };
-            node = match second & 3 {
-                0 => self.model.predicted_node(),
-                3 => rest as u32,
-                _ => self.node_at(delta).ok()?,
-            };
-            let size_len = (1_usize << ((second >> 2) & 3)) >> 1;
-            size = match size_len {
-                0 => self.model.predicted_size(node),
-                _ => ((rest >> (8 * node_len)) & ((1 << (8 * size_len)) - 1)) as u32,
-            };
-            len += node_len + size_len;
-            self.model.see_size(node, size);
-            self.model.see_node(node);
-        }
+        let moved = unzigzag((word >> (8 * head_len)) & BYTES[code]) << 3;
+        let base = if code == usize::from(ADDRESS_FAR) { self.model.far } else { self.model.near };
+        let ticks = self.model.ticks.saturating_add(delta);
+        let address = base.wrapping_add(moved.cast_unsigned());
+        (ticks, address, head_len + usize::from(ADDRESS_LENS[code]))
+    }
+
+    #[inline(always)]
+    fn arrive(&mut self, ticks: u64, address: u64, code: usize) {
         self.model.ticks = ticks;
-        if is_far {
+        if code == usize::from(ADDRESS_FAR) {
             self.model.jump(address);
         } else {
             self.model.near = address;
         }
-        let (at, address) = (Ticks(ticks), Address(address));
-        Some((Short { at, address, size_bytes: size, node: NodeId(node), is_free }, len))
     }
 
     #[inline(always)]

@@ -299,19 +299,13 @@ impl Heap {
         while let Some(event) = stream.waiting().first().copied()
             && event.at.0 <= bound
         {
-            if let Some(next) = stream.waiting().get(1)
-                && next.at.0 <= bound
-                && self.is_folded_at_once(by, &event, next)
-            {
-                stream.hand_out(2);
+            if event.form == Form::Pair && self.is_folded_at_once(by, &event, bound) {
+                stream.hand_out();
                 continue;
             }
             self.prepare(event.at, target);
             match event.form {
-                Form::Alloc => {
-                    let held = by.held(Kind::Alloc, event.at, event.address, event.made);
-                    self.began(Held { size: u64::from(event.size), node: event.node, ..held });
-                }
+                Form::Alloc | Form::Pair => self.began(held(by, &event)),
                 Form::Free => {
                     self.ended(by, Kind::Free, event.at, event.address, event.made);
                 }
@@ -321,27 +315,28 @@ impl Heap {
                     }
                 }
             }
-            stream.hand_out(1);
+            match event.form {
+                Form::Pair => stream.split(),
+                _ => stream.hand_out(),
+            }
         }
     }
 
     /// Folds a block that its thread frees before it does anything else: no event has to be held,
     /// and no address to be known.
     #[inline(always)]
-    fn is_folded_at_once(&mut self, by: &By, event: &Decoded, next: &Decoded) -> bool {
-        if event.form != Form::Alloc
-            || next.form != Form::Free
-            || event.address != next.address
-            || next.at.0.wrapping_sub(event.at.0) >= self.limit
-            || event.at.0 < self.blind_until
+    fn is_folded_at_once(&mut self, by: &By, pair: &Decoded, bound: u64) -> bool {
+        let freed_at = pair.at.0.wrapping_add(u64::from(pair.freed_after));
+        if freed_at > bound
+            || u64::from(pair.freed_after) >= self.limit
+            || pair.at.0 < self.blind_until
             || self.sums.is_crowded()
-            || self.pending.find(event.address).is_some()
+            || self.pending.find(pair.address).is_some()
         {
             return false;
         }
-        let held = by.held(Kind::Alloc, event.at, event.address, event.made);
-        let held = Held { size: u64::from(event.size), node: event.node, ..held };
-        self.sums.add(&held, End { at: next.at.0, thread: by.thread.0, made: next.made });
+        let end = End { at: freed_at, thread: by.thread.0, made: pair.made };
+        self.sums.add(&held(by, pair), end);
         true
     }
 
@@ -474,6 +469,13 @@ impl Heap {
             target.payload(BlockKind::Folded, bytes, write);
         });
     }
+}
+
+/// A block's beginning.
+#[inline(always)]
+fn held(by: &By, event: &Decoded) -> Held {
+    let held = by.held(Kind::Alloc, event.at, event.address, event.made);
+    Held { size: u64::from(event.size), node: event.node, ..held }
 }
 
 /// What became of a block that ended.

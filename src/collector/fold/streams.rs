@@ -29,6 +29,8 @@ pub(in crate::collector) struct Decoded {
     pub(in crate::collector) node: u32,
     /// Blocks that the thread has made by then.
     pub(in crate::collector) made: u32,
+    /// Of a pair: how much later its second event was.
+    pub(in crate::collector) freed_after: u16,
     pub(in crate::collector) form: Form,
 }
 
@@ -37,6 +39,8 @@ pub(in crate::collector) struct Decoded {
 pub(in crate::collector) enum Form {
     Alloc,
     Free,
+    /// Two events: an allocation, and its free before the thread did anything else.
+    Pair,
     /// Another; see [`Stream::other`].
     Other,
 }
@@ -60,8 +64,15 @@ pub(in crate::collector) struct Stream {
 }
 
 const NO_EVENT: Event = Event::Free { at: Ticks(0), address: Address(0) };
-const NOTHING: Decoded =
-    Decoded { at: Ticks(0), address: 0, size: 0, node: 0, made: 0, form: Form::Free };
+const NOTHING: Decoded = Decoded {
+    at: Ticks(0),
+    address: 0,
+    size: 0,
+    node: 0,
+    made: 0,
+    freed_after: 0,
+    form: Form::Free,
+};
 
 impl Stream {
     /// A stream that is folded from a keyframe at this position on.
@@ -87,8 +98,16 @@ impl Stream {
 
     /// Takes the first of them away.
     #[inline(always)]
-    pub(in crate::collector) fn hand_out(&mut self, count: usize) {
-        self.next = self.next.wrapping_add(count);
+    pub(in crate::collector) fn hand_out(&mut self) {
+        self.next = self.next.wrapping_add(1);
+    }
+
+    /// Takes the first event of a pair, which is the first of them, away.
+    pub(in crate::collector) fn split(&mut self) {
+        if let Some(pair) = self.batch.get_mut(self.next) {
+            pair.at = Ticks(pair.at.0.wrapping_add(u64::from(pair.freed_after)));
+            pair.form = Form::Free;
+        }
     }
 
     /// The first of them in full, if its form is unusual.
@@ -144,6 +163,16 @@ impl Stream {
 
     #[inline(always)]
     fn append_short(&mut self, short: &Short) {
+        if short.is_free
+            && let Some(last) = self.len.checked_sub(1)
+            && let Some(made) = self.batch.get_mut(last)
+            && made.address == short.address.0
+            && made.form == Form::Alloc
+            && let Ok(freed_after) = u16::try_from(short.at.0.wrapping_sub(made.at.0))
+        {
+            (made.form, made.freed_after) = (Form::Pair, freed_after);
+            return;
+        }
         self.made = self.made.wrapping_add(u32::from(!short.is_free));
         let decoded = Decoded {
             at: short.at,
@@ -151,6 +180,7 @@ impl Stream {
             size: short.size_bytes,
             node: short.node.0,
             made: self.made,
+            freed_after: 0,
             form: if short.is_free { Form::Free } else { Form::Alloc },
         };
         if let Some(place) = self.batch.get_mut(self.len) {
