@@ -23,13 +23,29 @@ use crate::recording::EVENT_BYTES_MAX;
 pub(in crate::collector) const RING_BYTES_MIN: usize = 16 << 10;
 pub(in crate::collector) const RING_BYTES_MAX: usize = 1 << 20;
 
-/// What the flusher sees of a region.
+/// What the flusher sees of a region. What the owner writes at every event has cache lines of its
+/// own: the flusher reads the rest for every few events, and would take the line away each time.
 #[derive(Debug, Default)]
 pub(in crate::collector) struct Shared {
+    owner: Apart<ByOwner>,
+    flusher: Apart<ForFlusher>,
+}
+
+/// As far apart as processors fetch lines together.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Apart<T>(T);
+
+#[derive(Debug, Default)]
+struct ByOwner {
     committed: AtomicU64,
-    tail: AtomicU64,
     /// Position of the last keyframe.
     keyframe: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct ForFlusher {
+    tail: AtomicU64,
     /// Position at which this recording's stream began.
     base: AtomicU64,
     ring: AtomicU64,
@@ -51,20 +67,20 @@ pub(in crate::collector) struct Committed<'a> {
 impl Shared {
     /// Position behind the last whole event.
     pub(in crate::collector) fn committed(&self) -> u64 {
-        self.committed.load(Ordering::Acquire)
+        self.owner.0.committed.load(Ordering::Acquire)
     }
 
     /// The same, for the owner, who alone moves it.
     #[inline(always)]
     fn head(&self) -> u64 {
-        self.committed.load(Ordering::Relaxed)
+        self.owner.0.committed.load(Ordering::Relaxed)
     }
 
     /// What stands between the tail and `end`, an earlier answer of [`Shared::committed`].
     pub(in crate::collector) fn read(&self, end: u64) -> Option<Committed<'_>> {
-        let tail = self.tail.load(Ordering::Relaxed);
-        let ring_bytes = self.ring_bytes.load(Ordering::Acquire);
-        let ring = NonNull::new(self.ring.load(Ordering::Acquire) as *mut u8)?;
+        let tail = self.flusher.0.tail.load(Ordering::Relaxed);
+        let ring_bytes = self.flusher.0.ring_bytes.load(Ordering::Acquire);
+        let ring = NonNull::new(self.flusher.0.ring.load(Ordering::Acquire) as *mut u8)?;
         let len = end.checked_sub(tail).filter(|len| 0 < *len && *len <= ring_bytes)?;
         let at = tail & ring_bytes.wrapping_sub(1);
         let first_len = len.min(ring_bytes.wrapping_sub(at));
@@ -76,10 +92,10 @@ impl Shared {
                 std::slice::from_raw_parts(ring.as_ptr(), len.wrapping_sub(first_len) as usize),
             )
         };
-        let keyframe = self.keyframe.load(Ordering::Relaxed);
+        let keyframe = self.owner.0.keyframe.load(Ordering::Relaxed);
         let inside = tail <= keyframe && keyframe < end;
         Some(Committed {
-            offset: tail.wrapping_sub(self.base.load(Ordering::Relaxed)),
+            offset: tail.wrapping_sub(self.flusher.0.base.load(Ordering::Relaxed)),
             first,
             second,
             keyframe: inside.then(|| keyframe.wrapping_sub(tail) as u32),
@@ -89,16 +105,16 @@ impl Shared {
 
     /// Position of the first byte that was not read.
     pub(in crate::collector) fn tail(&self) -> u64 {
-        self.tail.load(Ordering::Relaxed)
+        self.flusher.0.tail.load(Ordering::Relaxed)
     }
 
     /// Position of a keyframe that is not read yet and before `end`, an earlier answer of
     /// [`Shared::committed`]: the one that a recording's stream begins with, else the last one.
     pub(in crate::collector) fn keyframe_before(&self, end: u64) -> Option<u64> {
-        if self.tail() == self.base.load(Ordering::Relaxed) && self.tail() < end {
+        if self.tail() == self.flusher.0.base.load(Ordering::Relaxed) && self.tail() < end {
             return Some(self.tail());
         }
-        let keyframe = self.keyframe.load(Ordering::Relaxed);
+        let keyframe = self.owner.0.keyframe.load(Ordering::Relaxed);
         (self.tail() <= keyframe && keyframe < end).then_some(keyframe)
     }
 
@@ -107,8 +123,9 @@ impl Shared {
     /// what is committed, and an event or keyframe begins at the first.
     #[inline]
     pub(in crate::collector) fn piece(&self, from: u64, end: u64) -> (&[u8], usize) {
-        let ring_bytes = self.ring_bytes.load(Ordering::Relaxed);
-        let Some(ring) = NonNull::new(self.ring.load(Ordering::Acquire) as *mut u8) else {
+        let ring_bytes = self.flusher.0.ring_bytes.load(Ordering::Relaxed);
+        let Some(ring) = NonNull::new(self.flusher.0.ring.load(Ordering::Acquire) as *mut u8)
+        else {
             return (&[], 0);
         };
         let at = from & ring_bytes.wrapping_sub(1);
@@ -124,12 +141,12 @@ impl Shared {
 
     /// Gives the room of everything before a position back to the owner.
     pub(in crate::collector) fn release_until(&self, position: u64) {
-        self.tail.store(position, Ordering::Release);
+        self.flusher.0.tail.store(position, Ordering::Release);
     }
 
     /// Gives the room of what was read back to the owner.
     pub(in crate::collector) fn release(&self, read: &Committed<'_>) {
-        self.tail.store(read.end, Ordering::Release);
+        self.flusher.0.tail.store(read.end, Ordering::Release);
     }
 }
 
@@ -166,8 +183,8 @@ impl Region {
     /// A ring of `ring_bytes`, a power of two within the limits above.
     pub(in crate::collector) fn new(ring_bytes: usize, shared: &Shared) -> Option<Self> {
         let ring = sys::map_pages(ring_bytes.checked_add(EVENT_BYTES_MAX)?)?;
-        shared.ring.store(ring.as_ptr() as u64, Ordering::Release);
-        shared.ring_bytes.store(ring_bytes as u64, Ordering::Release);
+        shared.flusher.0.ring.store(ring.as_ptr() as u64, Ordering::Release);
+        shared.flusher.0.ring_bytes.store(ring_bytes as u64, Ordering::Release);
         let at = ring.as_ptr();
         let mut region = Self { ring, ring_bytes, at, bias: 0, limit: 0, last_keyframe: 0 };
         region.stand_at(shared.head());
@@ -189,9 +206,9 @@ impl Region {
     pub(in crate::collector) fn begin(&mut self, shared: &Shared) {
         // A forked child has bytes here that its parent's flusher reads, and not its own.
         if !guards::without("own bytes") {
-            shared.tail.store(shared.head(), Ordering::Release);
+            shared.flusher.0.tail.store(shared.head(), Ordering::Release);
         }
-        shared.base.store(shared.head(), Ordering::Relaxed);
+        shared.flusher.0.base.store(shared.head(), Ordering::Relaxed);
         self.stand_at(shared.head());
     }
 
@@ -218,7 +235,7 @@ impl Region {
     /// Looks at the room and says what is due; moves the limit to where it has to be asked next.
     pub(in crate::collector) fn look(&mut self, shared: &Shared) -> Room {
         const RESERVE: u64 = 2 * EVENT_BYTES_MAX as u64;
-        let tail = shared.tail.load(Ordering::Acquire);
+        let tail = shared.flusher.0.tail.load(Ordering::Acquire);
         let size = self.ring_bytes as u64;
         let head = shared.head();
         let used = head.wrapping_sub(tail);
@@ -248,7 +265,7 @@ impl Region {
         // SAFETY: at most one event further, and the limit is one event before the ring's end.
         self.at = unsafe { self.at.add(len) };
         let head = (self.at.addr() as u64).wrapping_add(self.bias);
-        shared.committed.store(head, Ordering::Release);
+        shared.owner.0.committed.store(head, Ordering::Release);
     }
 
     /// Commits the `len` bytes that were written into the slot.
@@ -266,12 +283,12 @@ impl Region {
         }
         let head = (end as u64).wrapping_add(self.bias);
         self.stand_at(head);
-        shared.committed.store(head, Ordering::Release);
+        shared.owner.0.committed.store(head, Ordering::Release);
     }
 
     /// Notes that the event about to be appended is a keyframe.
     pub(in crate::collector) fn note_keyframe(&mut self, shared: &Shared) {
         self.last_keyframe = shared.head();
-        shared.keyframe.store(self.last_keyframe, Ordering::Relaxed);
+        shared.owner.0.keyframe.store(self.last_keyframe, Ordering::Relaxed);
     }
 }
