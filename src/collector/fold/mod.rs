@@ -29,6 +29,7 @@ mod tables;
 mod parts;
 mod streams;
 mod pending;
+mod places;
 
 use crate::collector::fold::output::Output;
 use crate::collector::fold::parts::End;

@@ -7,10 +7,11 @@
 //!
 //! Invariants: the log's stamps ascend, those of gaps too; an address is found at most once.
 
+use crate::collector::fold::places::{KNOWN_MAX, Places, SLOTS_MAX};
 use crate::collector::pages::{Pages, Zeroed, fetch};
 
 /// Events that can be held at once.
-pub(in crate::collector) const HELD_MAX: usize = 1 << 18;
+pub(in crate::collector) const HELD_MAX: usize = KNOWN_MAX;
 
 /// Gaps are closed when they are so many more than what is held.
 const GAPS: usize = 1 << 14;
@@ -19,13 +20,7 @@ const GAPS: usize = 1 << 14;
 /// gaps enough to be closed.
 const LOG: usize = 2 * HELD_MAX + GAPS;
 
-/// Twice the events, so that a search is short.
-const PLACES: usize = HELD_MAX * 2;
-
-/// Blocks begin at multiples of 16 bytes.
-const GRAIN_SHIFT: u32 = 4;
-/// What all places cover at that grain.
-const REGION_SHIFT: u32 = GRAIN_SHIFT + PLACES.trailing_zeros();
+const _: () = assert!(LOG <= SLOTS_MAX);
 
 /// A log that is longer than this does not stay in a processor's nearest caches.
 const NEAR: usize = 1 << 6;
@@ -109,8 +104,7 @@ pub(in crate::collector) struct Slot(u32);
 /// All held events.
 pub(in crate::collector) struct Pending {
     log: Pages<Held>,
-    /// Upper half: what is kept of the address; lower half: 1 + its place in the log.
-    places: Pages<u64>,
+    places: Places,
     /// Before this there are only gaps.
     first: usize,
     /// Length of the log.
@@ -123,7 +117,7 @@ impl Pending {
     pub(in crate::collector) fn new() -> Option<Self> {
         Some(Self {
             log: Pages::new(LOG)?,
-            places: Pages::new(PLACES)?,
+            places: Places::new()?,
             first: 0,
             end: 0,
             held: 0,
@@ -199,18 +193,7 @@ impl Pending {
     fn relocate(&mut self, from: usize, to: usize) {
         let Some(held) = self.log.get(from).copied() else { return };
         if held.is_known {
-            let old = entry(&held, from);
-            let mut place = home_of(tag_of(held.address));
-            while let Some(known) = self.places.get_mut(place) {
-                if *known == old {
-                    *known = entry(&held, to);
-                    break;
-                }
-                if *known == 0 {
-                    break;
-                }
-                place = place.wrapping_add(1) & (PLACES - 1);
-            }
+            self.places.relocate(held.address, from, to);
         }
         if let Some(place) = self.log.get_mut(to) {
             *place = held;
@@ -229,18 +212,14 @@ impl Pending {
     /// Fetches what [`Pending::find`] reads first.
     #[inline(always)]
     pub(in crate::collector) fn fetch_place(&self, address: u64) {
-        if let Some(place) = self.places.get(home_of(tag_of(address))) {
-            fetch(place);
-        }
+        self.places.fetch(address);
     }
 
     /// Fetches what [`Pending::find`] reads then, in the usual case.
     #[inline(always)]
     pub(in crate::collector) fn fetch_slot(&self, address: u64) {
-        let tag = tag_of(address);
-        if let Some(entry) = self.places.get(home_of(tag)).copied()
-            && (entry >> 32) as u32 == tag
-            && let Some(held) = self.log.get((entry as u32 as usize).wrapping_sub(1))
+        if let Some(slot) = self.places.guess(address)
+            && let Some(held) = self.log.get(slot)
         {
             fetch(held);
         }
@@ -249,41 +228,17 @@ impl Pending {
     /// Makes the block of a pushed event known by its address, which is not known yet.
     #[inline]
     pub(in crate::collector) fn know(&mut self, slot: Slot) {
-        let Some(held) = self.log.get_mut(slot.0 as usize) else { return };
-        held.is_known = true;
-        let entry = entry(held, slot.0 as usize);
-        let mut place = home_of((entry >> 32) as u32);
-        loop {
-            match self.places.get_mut(place) {
-                Some(free) if *free == 0 => {
-                    *free = entry;
-                    return;
-                }
-                Some(_) => place = place.wrapping_add(1) & (PLACES - 1),
-                None => return,
-            }
+        if let Some(held) = self.log.get_mut(slot.0 as usize) {
+            held.is_known = self.places.insert(held.address, slot.0 as usize);
         }
     }
 
     /// The event that began the block at an address.
     #[inline]
     pub(in crate::collector) fn find(&self, address: u64) -> Option<(Slot, &Held)> {
-        let tag = tag_of(address);
-        let mut place = home_of(tag);
-        loop {
-            let entry = *self.places.get(place)?;
-            if entry == 0 {
-                return None;
-            }
-            if (entry >> 32) as u32 == tag {
-                let slot = (entry as u32).wrapping_sub(1);
-                let held = self.log.get(slot as usize)?;
-                if held.address == address {
-                    return Some((Slot(slot), held));
-                }
-            }
-            place = place.wrapping_add(1) & (PLACES - 1);
-        }
+        let is_it = |slot| self.log.get(slot).is_some_and(|held| held.address == address);
+        let slot = self.places.find(address, is_it)?;
+        Some((Slot(slot as u32), self.log.get(slot)?))
     }
 
     /// The oldest event.
@@ -305,33 +260,8 @@ impl Pending {
     #[inline]
     pub(in crate::collector) fn forget(&mut self, slot: Slot) {
         let Some(held) = self.log.get_mut(slot.0 as usize) else { return };
-        if !std::mem::take(&mut held.is_known) {
-            return;
-        }
-        let wanted = entry(held, slot.0 as usize);
-        let places = self.places.as_mut_slice();
-        let mut hole = home_of((wanted >> 32) as u32);
-        while places.get(hole).is_some_and(|entry| *entry != wanted && *entry != 0) {
-            hole = hole.wrapping_add(1) & (PLACES - 1);
-        }
-        // What stands behind may have been pushed on by this one: closes the hole so that every
-        // search still passes no empty place.
-        let mut at = hole;
-        loop {
-            at = at.wrapping_add(1) & (PLACES - 1);
-            let Some(entry) = places.get(at).copied().filter(|entry| *entry != 0) else { break };
-            let home = home_of((entry >> 32) as u32);
-            let from_home = at.wrapping_sub(home) & (PLACES - 1);
-            let from_hole = at.wrapping_sub(hole) & (PLACES - 1);
-            if from_home >= from_hole {
-                if let Some(place) = places.get_mut(hole) {
-                    *place = entry;
-                }
-                hole = at;
-            }
-        }
-        if let Some(place) = places.get_mut(hole) {
-            *place = 0;
+        if std::mem::take(&mut held.is_known) {
+            self.places.remove(held.address, slot.0 as usize);
         }
     }
 
@@ -356,27 +286,8 @@ impl Pending {
     pub(in crate::collector) fn used_bytes(&self) -> u64 {
         let log = (self.end_max as u64).saturating_mul(size_of::<Held>() as u64);
         // Places are all over the table.
-        log.saturating_add(((PLACES * 8) as u64).min((self.end_max as u64).saturating_mul(4096)))
+        log.saturating_add((Places::BYTES as u64).min((self.end_max as u64).saturating_mul(4096)))
     }
-}
-
-/// What a place says of a known event.
-#[inline(always)]
-fn entry(held: &Held, at: usize) -> u64 {
-    (u64::from(tag_of(held.address)) << 32) | (at as u64).wrapping_add(1)
-}
-
-/// What of an address is kept in a place. Neighbours in the heap are neighbours here, so that what is
-/// hot there is hot here: with a scattering hash the cache misses were nine tenths of folding. Each
-/// region of the heap begins at a place of its own, for allocators align theirs.
-#[inline]
-fn tag_of(address: u64) -> u32 {
-    let region = (address >> REGION_SHIFT).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-    ((address >> GRAIN_SHIFT) as u32).wrapping_add(region as u32)
-}
-
-fn home_of(tag: u32) -> usize {
-    tag as usize & (PLACES - 1)
 }
 
 #[cfg(test)]
