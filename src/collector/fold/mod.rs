@@ -34,6 +34,7 @@ mod places;
 use crate::collector::fold::output::Output;
 use crate::collector::fold::parts::End;
 use crate::collector::fold::pending::{Held, Kind, Pending, Slot};
+use crate::collector::fold::places::Spot;
 use crate::collector::fold::streams::{By, Decoded, Form, Stream, Streams};
 use crate::collector::fold::sums::Sums;
 use crate::collector::pages::{Pages, Zeroed};
@@ -290,13 +291,16 @@ impl Heap {
     /// Has the processor fetch what these events will ask for.
     fn fetch(&self, events: &[Decoded]) {
         if self.pending.is_far() {
-            events.iter().for_each(|event| self.pending.fetch_place(event.address));
-            events.iter().for_each(|event| self.pending.fetch_slot(event.address));
+            events.iter().for_each(|event| self.pending.fetch_place(&event.spot));
+            let ends = events.iter().filter(|event| event.form != Form::Alloc);
+            ends.for_each(|event| self.pending.fetch_slot(&event.spot));
         }
     }
 
     /// Takes a stream's decoded events that are not later than `bound`.
     fn take_waiting(&mut self, stream: &mut Stream, by: &By, bound: u64, target: &mut dyn Target) {
+        let Some(first) = stream.waiting().first() else { return };
+        self.prepare(first.at, target);
         while let Some(event) = stream.waiting().first().copied()
             && event.at.0 <= bound
         {
@@ -304,11 +308,10 @@ impl Heap {
                 stream.hand_out();
                 continue;
             }
-            self.prepare(event.at, target);
             match event.form {
-                Form::Alloc | Form::Pair => self.began(held(by, &event)),
+                Form::Alloc | Form::Pair => self.began(held(by, &event), &event.spot),
                 Form::Free => {
-                    self.ended(by, Kind::Free, event.at, event.address, event.made);
+                    self.ended(by, Kind::Free, event.at, &event.spot, event.made);
                 }
                 Form::Other => {
                     if let Some(other) = stream.other() {
@@ -331,8 +334,7 @@ impl Heap {
         if freed_at > bound
             || u64::from(pair.freed_after) >= self.limit
             || pair.at.0 < self.blind_until
-            || self.sums.is_crowded()
-            || self.pending.find(pair.address).is_some()
+            || self.pending.find(&pair.spot).is_some()
         {
             return false;
         }
@@ -341,13 +343,13 @@ impl Heap {
         true
     }
 
-    /// Makes sure that there is room for whatever an event brings.
-    #[inline]
+    /// Makes sure that there is room for whatever the decoded events of a stream bring.
+    #[inline(always)]
     fn prepare(&mut self, at: Ticks, target: &mut dyn Target) {
         if self.sums.is_crowded() {
             self.write_sums(at, target);
         }
-        if !self.pending.has_room() {
+        if !self.pending.has_room(pending::AT_ONCE) {
             self.make_room(target);
         }
         self.pending.tidy();
@@ -358,20 +360,22 @@ impl Heap {
             Event::Alloc { at, address, size, node, align_log2, zeroed } => {
                 let kind = if zeroed { Kind::Zeroed } else { Kind::Alloc };
                 let held = by.held(kind, at, address.0, made);
-                self.began(Held { size: size.0, node: node.0, align_log2, ..held });
+                let held = Held { size: size.0, node: node.0, align_log2, ..held };
+                self.began(held, &Spot::of(address.0));
             }
             Event::Free { at, address } => {
-                self.ended(by, Kind::Free, at, address.0, made);
+                self.ended(by, Kind::Free, at, &Spot::of(address.0), made);
             }
             Event::Realloc { began, at, old, new, size, node, align_log2 } => {
                 // The block that it makes is not made yet when the old one ends.
                 let before = made.wrapping_sub(1);
-                let old_is = self.ended(by, Kind::Regrown, began, old.0, before);
+                let old_is = self.ended(by, Kind::Regrown, began, &Spot::of(old.0), before);
                 let linked = old_is == Old::Written;
                 let held = by.held(Kind::Realloc, at, new.0, made);
                 let moved = old != new;
                 let (size, node) = (size.0, node.0);
-                self.began(Held { size, node, align_log2, moved, linked, ..held });
+                let held = Held { size, node, align_log2, moved, linked, ..held };
+                self.began(held, &Spot::of(new.0));
             }
             Event::Failed { at, size, node } => {
                 let held = by.held(Kind::Failed, at, 0, made);
@@ -381,21 +385,21 @@ impl Heap {
         }
     }
 
-    #[inline]
-    fn began(&mut self, held: Held) {
-        if let Some((twin, _)) = self.pending.find(held.address) {
+    #[inline(always)]
+    fn began(&mut self, held: Held, spot: &Spot) {
+        if let Some((twin, _)) = self.pending.find(spot) {
             // Two blocks at one address: both are for the loader to put right.
             self.pending.forget(twin);
             self.pending.push(held);
         } else if let Some(slot) = self.pending.push(held) {
-            self.pending.know(slot);
+            self.pending.know(slot, spot);
         }
     }
 
-    /// The block at an address ends.
-    #[inline]
-    fn ended(&mut self, by: &By, kind: Kind, at: Ticks, address: u64, made: u32) -> Old {
-        if let Some((slot, held)) = self.pending.find(address)
+    /// The block at a spot ends.
+    #[inline(always)]
+    fn ended(&mut self, by: &By, kind: Kind, at: Ticks, spot: &Spot, made: u32) -> Old {
+        if let Some((slot, held)) = self.pending.find(spot)
             // What began later is another block: this end was committed late.
             && held.at <= at.0
         {
@@ -407,7 +411,7 @@ impl Heap {
             }
             self.pending.forget(slot);
         }
-        self.pending.push(by.held(kind, at, address, made));
+        self.pending.push(by.held(kind, at, spot.address(), made));
         Old::Written
     }
 
@@ -475,7 +479,7 @@ impl Heap {
 /// A block's beginning.
 #[inline(always)]
 fn held(by: &By, event: &Decoded) -> Held {
-    let held = by.held(Kind::Alloc, event.at, event.address, event.made);
+    let held = by.held(Kind::Alloc, event.at, event.spot.address(), event.made);
     Held { size: u64::from(event.size), node: event.node, ..held }
 }
 

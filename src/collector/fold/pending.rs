@@ -7,18 +7,21 @@
 //!
 //! Invariants: the log's stamps ascend, those of gaps too; an address is found at most once.
 
-use crate::collector::fold::places::{KNOWN_MAX, Places, SLOTS_MAX};
+use crate::collector::fold::places::{KNOWN_MAX, Places, SLOTS_MAX, Spot};
 use crate::collector::pages::{Pages, Zeroed, fetch};
 
 /// Events that can be held at once.
 pub(in crate::collector) const HELD_MAX: usize = KNOWN_MAX;
+
+/// Events that may be pushed between two tidyings.
+pub(in crate::collector) const AT_ONCE: usize = 128;
 
 /// Gaps are closed when they are so many more than what is held.
 const GAPS: usize = 1 << 14;
 
 /// The log's length at most, gaps included: with fewer than [`HELD_MAX`] events in it there are
 /// gaps enough to be closed.
-const LOG: usize = 2 * HELD_MAX + GAPS;
+const LOG: usize = 2 * HELD_MAX + GAPS + AT_ONCE;
 
 const _: () = assert!(LOG <= SLOTS_MAX);
 
@@ -125,17 +128,17 @@ impl Pending {
         })
     }
 
-    /// Whether two more events fit, once the log is tidy.
-    #[inline]
-    pub(in crate::collector) fn has_room(&self) -> bool {
-        self.held.wrapping_add(2) <= HELD_MAX
+    /// Whether so many more events fit, at most [`AT_ONCE`], once the log is tidy.
+    #[inline(always)]
+    pub(in crate::collector) fn has_room(&self, more: usize) -> bool {
+        self.held.wrapping_add(more) <= HELD_MAX
     }
 
     /// Closes the gaps if they are too many.
-    #[inline]
+    #[inline(always)]
     pub(in crate::collector) fn tidy(&mut self) {
         let gaps = self.end.wrapping_sub(self.held);
-        if gaps > self.held.wrapping_add(GAPS - 2) {
+        if gaps > self.held.wrapping_add(GAPS) {
             self.close_gaps();
         }
     }
@@ -193,7 +196,7 @@ impl Pending {
     fn relocate(&mut self, from: usize, to: usize) {
         let Some(held) = self.log.get(from).copied() else { return };
         if held.is_known {
-            self.places.relocate(held.address, from, to);
+            self.places.relocate(&Spot::of(held.address), from, to);
         }
         if let Some(place) = self.log.get_mut(to) {
             *place = held;
@@ -211,14 +214,14 @@ impl Pending {
 
     /// Fetches what [`Pending::find`] reads first.
     #[inline(always)]
-    pub(in crate::collector) fn fetch_place(&self, address: u64) {
-        self.places.fetch(address);
+    pub(in crate::collector) fn fetch_place(&self, spot: &Spot) {
+        self.places.fetch(spot);
     }
 
     /// Fetches what [`Pending::find`] reads then, in the usual case.
     #[inline(always)]
-    pub(in crate::collector) fn fetch_slot(&self, address: u64) {
-        if let Some(slot) = self.places.guess(address)
+    pub(in crate::collector) fn fetch_slot(&self, spot: &Spot) {
+        if let Some(slot) = self.places.guess(spot)
             && let Some(held) = self.log.get(slot)
         {
             fetch(held);
@@ -226,18 +229,18 @@ impl Pending {
     }
 
     /// Makes the block of a pushed event known by its address, which is not known yet.
-    #[inline]
-    pub(in crate::collector) fn know(&mut self, slot: Slot) {
+    #[inline(always)]
+    pub(in crate::collector) fn know(&mut self, slot: Slot, spot: &Spot) {
         if let Some(held) = self.log.get_mut(slot.0 as usize) {
-            held.is_known = self.places.insert(held.address, slot.0 as usize);
+            held.is_known = self.places.insert(spot, slot.0 as usize);
         }
     }
 
-    /// The event that began the block at an address.
-    #[inline]
-    pub(in crate::collector) fn find(&self, address: u64) -> Option<(Slot, &Held)> {
-        let is_it = |slot| self.log.get(slot).is_some_and(|held| held.address == address);
-        let slot = self.places.find(address, is_it)?;
+    /// The event that began the block at a spot.
+    #[inline(always)]
+    pub(in crate::collector) fn find(&self, spot: &Spot) -> Option<(Slot, &Held)> {
+        let is_it = |slot| self.log.get(slot).is_some_and(|held| held.address == spot.address());
+        let slot = self.places.find(spot, is_it)?;
         Some((Slot(slot as u32), self.log.get(slot)?))
     }
 
@@ -257,16 +260,16 @@ impl Pending {
     }
 
     /// Forgets the address of an event, which stays where it is.
-    #[inline]
+    #[inline(always)]
     pub(in crate::collector) fn forget(&mut self, slot: Slot) {
         let Some(held) = self.log.get_mut(slot.0 as usize) else { return };
         if std::mem::take(&mut held.is_known) {
-            self.places.remove(held.address, slot.0 as usize);
+            self.places.remove(&Spot::of(held.address), slot.0 as usize);
         }
     }
 
     /// Takes an event out.
-    #[inline]
+    #[inline(always)]
     pub(in crate::collector) fn remove(&mut self, slot: Slot) -> Option<Held> {
         self.forget(slot);
         let place = self.log.get_mut(slot.0 as usize)?;
@@ -294,6 +297,7 @@ impl Pending {
 #[expect(clippy::arithmetic_side_effects, reason = "a test may panic")]
 mod tests {
     use crate::collector::fold::pending::{GAPS, Held, Kind, Pending};
+    use crate::collector::fold::places::Spot;
 
     /// A small generator: which numbers it gives does not matter.
     fn next(state: &mut u64) -> u64 {
@@ -317,7 +321,7 @@ mod tests {
                 let back = if next(state) % 100 < late { next(state) % 500 } else { 0 };
                 let (at, address) = (now - back, 0x7f00_0000_0000 + step * 16);
                 let slot = pending.push(Held::new(Kind::Alloc, at, address)).unwrap();
-                pending.know(slot);
+                pending.know(slot, &Spot::of(address));
                 let place = naive.partition_point(|other| other.0 <= at);
                 naive.insert(place, (at, address));
             } else if next(state) % 100 < from_front {
@@ -326,14 +330,14 @@ mod tests {
                 pending.remove(slot).unwrap();
             } else {
                 let (at, address) = naive.remove(next(state) as usize % naive.len());
-                let (slot, held) = pending.find(address).unwrap();
+                let (slot, held) = pending.find(&Spot::of(address)).unwrap();
                 assert_eq!(held.at, at);
                 pending.remove(slot).unwrap();
-                assert!(pending.find(address).is_none());
+                assert!(pending.find(&Spot::of(address)).is_none());
             }
         }
         for (at, address) in naive {
-            assert_eq!(pending.find(address).map(|(_, held)| held.at), Some(at));
+            assert_eq!(pending.find(&Spot::of(address)).map(|(_, held)| held.at), Some(at));
             let (slot, held) = pending.oldest().unwrap();
             assert_eq!((held.at, held.address), (at, address));
             pending.remove(slot).unwrap();

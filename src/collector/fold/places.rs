@@ -11,7 +11,7 @@
 //! of the choices that are in use. So a search reads few lines, nearly always one, whether it finds
 //! or not, and removing moves nothing.
 
-use crate::collector::pages::{Table, Zeroed, fetch};
+use crate::collector::pages::{Table, fetch};
 
 /// Blocks that may be known at once.
 pub(in crate::collector) const KNOWN_MAX: usize = 1 << 18;
@@ -21,8 +21,8 @@ const IN_LINE: usize = 16;
 const IN_LINE_BITS: u32 = IN_LINE.trailing_zeros();
 
 /// Four times the places that blocks can need: what is not used costs nothing, and heaps share less.
-const LINES: usize = KNOWN_MAX * 4 / IN_LINE;
-const LINE_BITS: u32 = LINES.trailing_zeros();
+const PLACES: usize = KNOWN_MAX * 4;
+const LINE_BITS: u32 = PLACES.trailing_zeros() - IN_LINE_BITS;
 
 /// Lines that a block may be in. Of lines that are all full there are few.
 const CHOICES_MAX: u64 = 6;
@@ -39,16 +39,50 @@ const TAG: u32 = u32::MAX << SLOT_BITS;
 /// Slots are below this.
 pub(in crate::collector) const SLOTS_MAX: usize = (1 << SLOT_BITS) - 1;
 
+/// Where a block is looked for, worked out once.
 #[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([u32; IN_LINE]);
+pub(in crate::collector) struct Spot {
+    address: u64,
+    /// Its own place.
+    place: u32,
+    tag: u32,
+}
 
-// SAFETY: numbers.
-unsafe impl Zeroed for Line {}
+impl Spot {
+    /// Of no block.
+    pub(in crate::collector) const NOWHERE: Self = Self { address: 0, place: 0, tag: 0 };
+
+    #[inline(always)]
+    pub(in crate::collector) fn of(address: u64) -> Self {
+        // Each region of the heap begins at a line of its own, for allocators align theirs.
+        let region = mix(address >> REGION_SHIFT) >> (64 - LINE_BITS) << IN_LINE_BITS;
+        let place = (address >> GRAIN_SHIFT).wrapping_add(region) as u32;
+        Self { address, place, tag: (mix(address) >> 32) as u32 & TAG | 1 << SLOT_BITS }
+    }
+
+    #[inline(always)]
+    pub(in crate::collector) fn address(&self) -> u64 {
+        self.address
+    }
+
+    #[inline(always)]
+    fn entry(&self, slot: usize) -> u32 {
+        self.tag | (slot as u32).wrapping_add(1)
+    }
+
+    /// The first place of a line that the block may be in.
+    fn line(&self, choice: u64) -> usize {
+        let place = match choice {
+            0 => u64::from(self.place),
+            _ => mix(mix(self.address).wrapping_add(choice)) >> 32,
+        };
+        place as usize & (PLACES - 1) & !(IN_LINE - 1)
+    }
+}
 
 /// All places.
 pub(in crate::collector) struct Places {
-    lines: Table<Line, LINES>,
+    table: Table<u32, PLACES>,
     /// Blocks that are elsewhere than in their own places.
     displaced: usize,
     /// How many choices are in use.
@@ -57,47 +91,46 @@ pub(in crate::collector) struct Places {
 
 impl Places {
     pub(in crate::collector) fn new() -> Option<Self> {
-        Some(Self { lines: Table::new()?, displaced: 0, choices: 1 })
+        Some(Self { table: Table::new()?, displaced: 0, choices: 1 })
     }
 
     /// Fetches what [`Places::find`] reads.
     #[inline(always)]
-    pub(in crate::collector) fn fetch(&self, address: u64) {
-        fetch(self.lines.at(line_of(address, 0)));
+    pub(in crate::collector) fn fetch(&self, spot: &Spot) {
+        fetch(self.own(spot));
     }
 
     /// A slot that may be the block's: nearly always the one that [`Places::find`] finds.
     #[inline(always)]
-    pub(in crate::collector) fn guess(&self, address: u64) -> Option<usize> {
-        let entry = own(self.lines.at(line_of(address, 0)), address);
-        (entry & TAG == tag_of(address)).then(|| slot_of(entry))
+    pub(in crate::collector) fn guess(&self, spot: &Spot) -> Option<usize> {
+        let entry = *self.own(spot);
+        (entry & TAG == spot.tag).then(|| slot_of(entry))
     }
 
-    /// The slot of the block at an address; `is_it` tells whether a slot is it.
+    /// The slot of the block at a spot; `is_it` tells whether a slot is it.
     #[inline(always)]
     pub(in crate::collector) fn find(
         &self,
-        address: u64,
+        spot: &Spot,
         is_it: impl Fn(usize) -> bool,
     ) -> Option<usize> {
-        let entry = own(self.lines.at(line_of(address, 0)), address);
-        if entry & TAG == tag_of(address) && is_it(slot_of(entry)) {
+        let entry = *self.own(spot);
+        if entry & TAG == spot.tag && is_it(slot_of(entry)) {
             return Some(slot_of(entry));
         }
         if self.displaced == 0 {
             return None;
         }
-        self.find_elsewhere(address, is_it)
+        self.find_elsewhere(spot, is_it)
     }
 
     #[inline(never)]
-    fn find_elsewhere(&self, address: u64, is_it: impl Fn(usize) -> bool) -> Option<usize> {
-        let tag = tag_of(address);
+    fn find_elsewhere(&self, spot: &Spot, is_it: impl Fn(usize) -> bool) -> Option<usize> {
         for choice in 0..self.choices {
-            let line = self.lines.at(line_of(address, choice));
+            let line = self.line(spot, choice)?;
             // All of them are looked at, which the compiler makes a few wide comparisons.
-            if line.0.iter().fold(false, |any, entry| any | (entry & TAG == tag)) {
-                let mut alike = line.0.iter().filter(|entry| **entry & TAG == tag);
+            if line.iter().fold(false, |any, entry| any | (entry & TAG == spot.tag)) {
+                let mut alike = line.iter().filter(|entry| **entry & TAG == spot.tag);
                 if let Some(entry) = alike.find(|entry| is_it(slot_of(**entry))) {
                     return Some(slot_of(*entry));
                 }
@@ -108,23 +141,19 @@ impl Places {
 
     /// Makes a block known that is not; `false`: all its lines are full.
     #[inline(always)]
-    pub(in crate::collector) fn insert(&mut self, address: u64, slot: usize) -> bool {
-        let line = self.lines.at_mut(line_of(address, 0));
-        match line.0.get_mut(own_place(address)) {
-            Some(place) if *place == 0 => {
-                *place = entry_of(address, slot);
-                true
-            }
-            _ => self.insert_elsewhere(address, slot),
+    pub(in crate::collector) fn insert(&mut self, spot: &Spot, slot: usize) -> bool {
+        let place = self.table.at_mut(spot.place as usize);
+        if *place == 0 {
+            *place = spot.entry(slot);
+            return true;
         }
+        self.insert_elsewhere(spot, slot)
     }
 
     #[cold]
-    fn insert_elsewhere(&mut self, address: u64, slot: usize) -> bool {
+    fn insert_elsewhere(&mut self, spot: &Spot, slot: usize) -> bool {
         for choice in 0..CHOICES_MAX {
-            let line = self.lines.at_mut(line_of(address, choice));
-            if let Some(place) = line.0.iter_mut().find(|entry| **entry == 0) {
-                *place = entry_of(address, slot);
+            if self.change_in_line(spot, choice, 0, spot.entry(slot)) {
                 self.choices = self.choices.max(choice.wrapping_add(1));
                 self.displaced = self.displaced.wrapping_add(1);
                 return true;
@@ -135,8 +164,8 @@ impl Places {
 
     /// Forgets a block that is known.
     #[inline(always)]
-    pub(in crate::collector) fn remove(&mut self, address: u64, slot: usize) {
-        if self.replace(address, entry_of(address, slot), 0) == Where::Elsewhere {
+    pub(in crate::collector) fn remove(&mut self, spot: &Spot, slot: usize) {
+        if self.replace(spot, spot.entry(slot), 0) == Where::Elsewhere {
             self.displaced = self.displaced.wrapping_sub(1);
             if self.displaced == 0 {
                 self.choices = 1;
@@ -145,36 +174,51 @@ impl Places {
     }
 
     /// The block has moved to another slot.
-    pub(in crate::collector) fn relocate(&mut self, address: u64, from: usize, to: usize) {
-        self.replace(address, entry_of(address, from), entry_of(address, to));
+    pub(in crate::collector) fn relocate(&mut self, spot: &Spot, from: usize, to: usize) {
+        self.replace(spot, spot.entry(from), spot.entry(to));
     }
 
     #[inline(always)]
-    fn replace(&mut self, address: u64, old: u32, new: u32) -> Where {
-        let line = self.lines.at_mut(line_of(address, 0));
-        match line.0.get_mut(own_place(address)) {
-            Some(place) if *place == old => {
-                *place = new;
-                Where::Own
-            }
-            _ => self.replace_elsewhere(address, old, new),
+    fn replace(&mut self, spot: &Spot, old: u32, new: u32) -> Where {
+        let place = self.table.at_mut(spot.place as usize);
+        if *place == old {
+            *place = new;
+            return Where::Own;
         }
+        self.replace_elsewhere(spot, old, new)
     }
 
     #[cold]
-    fn replace_elsewhere(&mut self, address: u64, old: u32, new: u32) -> Where {
+    fn replace_elsewhere(&mut self, spot: &Spot, old: u32, new: u32) -> Where {
         for choice in 0..self.choices {
-            let line = self.lines.at_mut(line_of(address, choice));
-            if let Some(place) = line.0.iter_mut().find(|entry| **entry == old) {
-                *place = new;
+            if self.change_in_line(spot, choice, old, new) {
                 return Where::Elsewhere;
             }
         }
         Where::Nowhere
     }
 
+    /// Changes the first of a line's entries that is `old`; `false`: none is.
+    fn change_in_line(&mut self, spot: &Spot, choice: u64, old: u32, new: u32) -> bool {
+        let first = spot.line(choice);
+        let line = self.table.as_mut_slice().get_mut(first..first.saturating_add(IN_LINE));
+        let place = line.and_then(|line| line.iter_mut().find(|entry| **entry == old));
+        let is_there = place.is_some();
+        place.into_iter().for_each(|place| *place = new);
+        is_there
+    }
+
+    #[inline(always)]
+    fn own(&self, spot: &Spot) -> &u32 {
+        self.table.at(spot.place as usize)
+    }
+
+    fn line(&self, spot: &Spot, choice: u64) -> Option<&[u32; IN_LINE]> {
+        self.table.as_slice().get(spot.line(choice)..)?.first_chunk()
+    }
+
     /// Memory of all places, in bytes.
-    pub(in crate::collector) const BYTES: usize = LINES * size_of::<Line>();
+    pub(in crate::collector) const BYTES: usize = PLACES * size_of::<u32>();
 }
 
 /// Where a block was found.
@@ -190,36 +234,6 @@ fn mix(number: u64) -> u64 {
     number.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-/// Each region of the heap begins at a line of its own, for allocators align theirs.
-#[inline(always)]
-fn line_of(address: u64, choice: u64) -> usize {
-    if choice == 0 {
-        let region = mix(address >> REGION_SHIFT) >> (64 - LINE_BITS);
-        return (address >> LINE_SHIFT).wrapping_add(region) as usize;
-    }
-    (mix(mix(address).wrapping_add(choice)) >> (64 - LINE_BITS)) as usize
-}
-
-#[inline(always)]
-fn own_place(address: u64) -> usize {
-    (address >> GRAIN_SHIFT) as usize & (IN_LINE - 1)
-}
-
-#[inline(always)]
-fn own(line: &Line, address: u64) -> u32 {
-    line.0.get(own_place(address)).copied().unwrap_or(0)
-}
-
-#[inline(always)]
-fn tag_of(address: u64) -> u32 {
-    (mix(address) >> 32) as u32 & TAG | 1 << SLOT_BITS
-}
-
-#[inline(always)]
-fn entry_of(address: u64, slot: usize) -> u32 {
-    tag_of(address) | (slot as u32).wrapping_add(1)
-}
-
 #[inline(always)]
 fn slot_of(entry: u32) -> usize {
     ((entry & !TAG) as usize).wrapping_sub(1)
@@ -230,7 +244,7 @@ fn slot_of(entry: u32) -> usize {
 mod tests {
     use std::collections::HashMap;
 
-    use crate::collector::fold::places::{KNOWN_MAX, Places};
+    use crate::collector::fold::places::{KNOWN_MAX, Places, Spot};
 
     /// Fills the table with so many blocks, at the addresses that `address` gives; then they go at
     /// random and others come. A map does the same.
@@ -246,9 +260,9 @@ mod tests {
                 let slot = (state >> 33) as usize % slots.len();
                 let old = slots[slot];
                 if let Some(slot) = naive.remove(&old) {
-                    assert_eq!(places.find(old, |slot| slots[slot] == old), Some(slot));
-                    places.remove(old, slot);
-                    assert_eq!(places.find(old, |slot| slots[slot] == old), None);
+                    assert_eq!(places.find(&Spot::of(old), |slot| slots[slot] == old), Some(slot));
+                    places.remove(&Spot::of(old), slot);
+                    assert_eq!(places.find(&Spot::of(old), |slot| slots[slot] == old), None);
                     slots[slot] = 0;
                     free.insert(free.len() / 2, slot);
                 }
@@ -257,12 +271,12 @@ mod tests {
             if naive.contains_key(&new) {
                 continue;
             }
-            assert_eq!(places.find(new, |slot| slots[slot] == new), None);
-            assert!(places.insert(new, slot), "step {step}");
+            assert_eq!(places.find(&Spot::of(new), |slot| slots[slot] == new), None);
+            assert!(places.insert(&Spot::of(new), slot), "step {step}");
             // And on to another one.
             free.pop();
             let to = free.pop().unwrap_or(slot);
-            places.relocate(new, slot, to);
+            places.relocate(&Spot::of(new), slot, to);
             if to != slot {
                 free.push(slot);
             }
@@ -271,7 +285,7 @@ mod tests {
         }
         assert!(!naive.is_empty());
         for (address, slot) in naive {
-            assert_eq!(places.find(address, |slot| slots[slot] == address), Some(slot));
+            assert_eq!(places.find(&Spot::of(address), |slot| slots[slot] == address), Some(slot));
         }
     }
 

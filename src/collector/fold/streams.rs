@@ -7,6 +7,7 @@
 use std::ptr::NonNull;
 
 use crate::collector::fold::pending::{Held, Kind};
+use crate::collector::fold::places::Spot;
 use crate::collector::pages::{Pages, fetch};
 use crate::collector::region::Shared;
 use crate::collector::sys;
@@ -24,7 +25,7 @@ const FETCH_LINES: usize = 6;
 #[derive(Clone, Copy)]
 pub(in crate::collector) struct Decoded {
     pub(in crate::collector) at: Ticks,
-    pub(in crate::collector) address: u64,
+    pub(in crate::collector) spot: Spot,
     pub(in crate::collector) size: u32,
     pub(in crate::collector) node: u32,
     /// Blocks that the thread has made by then.
@@ -66,7 +67,7 @@ pub(in crate::collector) struct Stream {
 const NO_EVENT: Event = Event::Free { at: Ticks(0), address: Address(0) };
 const NOTHING: Decoded = Decoded {
     at: Ticks(0),
-    address: 0,
+    spot: Spot::NOWHERE,
     size: 0,
     node: 0,
     made: 0,
@@ -166,7 +167,7 @@ impl Stream {
         if short.is_free
             && let Some(last) = self.len.checked_sub(1)
             && let Some(made) = self.batch.get_mut(last)
-            && made.address == short.address.0
+            && made.spot.address() == short.address.0
             && made.form == Form::Alloc
             && let Ok(freed_after) = u16::try_from(short.at.0.wrapping_sub(made.at.0))
         {
@@ -176,7 +177,7 @@ impl Stream {
         self.made = self.made.wrapping_add(u32::from(!short.is_free));
         let decoded = Decoded {
             at: short.at,
-            address: short.address.0,
+            spot: Spot::of(short.address.0),
             size: short.size_bytes,
             node: short.node.0,
             made: self.made,
@@ -199,7 +200,7 @@ impl Stream {
             _ => Address(0),
         };
         let (at, made) = (event.at(), self.made);
-        let decoded = Decoded { at, address: address.0, made, form: Form::Other, ..NOTHING };
+        let decoded = Decoded { at, spot: Spot::of(address.0), made, form: Form::Other, ..NOTHING };
         if let (Some(place), Some(other)) =
             (self.batch.get_mut(self.len), self.others.get_mut(self.len))
         {
