@@ -65,10 +65,8 @@ impl<T: Zeroed> Pages<T> {
 pub(in crate::collector) struct Table<T, const LEN: usize>(Pages<T>);
 
 impl<T: Zeroed, const LEN: usize> Table<T, LEN> {
-    const MASK: usize = {
-        assert!(LEN.is_power_of_two());
-        LEN - 1
-    };
+    /// Below the length, whatever it is.
+    const MASK: usize = (1 << LEN.ilog2()) - 1;
 
     /// Zeroes, or `None` if the system refuses.
     pub(in crate::collector) fn new() -> Option<Self> {
@@ -85,6 +83,12 @@ impl<T: Zeroed, const LEN: usize> Table<T, LEN> {
     pub(in crate::collector) fn at_mut(&mut self, place: usize) -> &mut T {
         // SAFETY: as above; the reference borrows all of them.
         unsafe { &mut *self.0.at.as_ptr().add(place & Self::MASK) }
+    }
+
+    /// Memory that so many elements touch at most, all over the table, in bytes.
+    pub(in crate::collector) const fn bytes_of(touched: usize) -> u64 {
+        let (all, apart) = (LEN.saturating_mul(size_of::<T>()), touched.saturating_mul(4096));
+        if apart < all { apart as u64 } else { all as u64 }
     }
 
     pub(in crate::collector) fn as_slice(&self) -> &[T] {

@@ -178,7 +178,8 @@ impl Fold {
 
     /// Memory, in bytes.
     pub(in crate::collector) fn used_bytes(&self) -> u64 {
-        self.heap.pending.used_bytes().saturating_add(self.streams.used_bytes())
+        let heap = self.heap.pending.used_bytes().saturating_add(self.heap.sums.used_bytes());
+        heap.saturating_add(self.streams.used_bytes())
     }
 
     /// Bytes that writing the sums may take at most.

@@ -288,8 +288,7 @@ impl Pending {
     /// Memory that was touched, in bytes.
     pub(in crate::collector) fn used_bytes(&self) -> u64 {
         let log = (self.end_max as u64).saturating_mul(size_of::<Held>() as u64);
-        // Places are all over the table.
-        log.saturating_add((Places::BYTES as u64).min((self.end_max as u64).saturating_mul(4096)))
+        log.saturating_add(Places::bytes_of(self.end_max))
     }
 }
 

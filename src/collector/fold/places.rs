@@ -217,8 +217,10 @@ impl Places {
         self.table.as_slice().get(spot.line(choice)..)?.first_chunk()
     }
 
-    /// Memory of all places, in bytes.
-    pub(in crate::collector) const BYTES: usize = PLACES * size_of::<u32>();
+    /// Memory that so many blocks touch at most, in bytes.
+    pub(in crate::collector) fn bytes_of(known: usize) -> u64 {
+        Table::<u32, PLACES>::bytes_of(known)
+    }
 }
 
 /// Where a block was found.

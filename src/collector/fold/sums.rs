@@ -7,7 +7,7 @@
 
 use crate::collector::fold::parts::{Block, End, Group, group_key};
 use crate::collector::fold::pending::Held;
-use crate::collector::fold::tables::{Groups, Pairs, Sites, Sizes};
+use crate::collector::fold::tables::{self, Groups, Pairs, Sites, Sizes};
 use crate::collector::pages::{Pages, Zeroed};
 use crate::recording::{
     ByteWriter, DURATION_CLASS_BITS, FOLDED_ENTRY_BYTES_MAX, FOLDED_SITE_BYTES_MAX,
@@ -87,6 +87,11 @@ impl Sums {
         let groups = entries.saturating_mul(FOLDED_ENTRY_BYTES_MAX);
         let pairs = self.pairs.len().saturating_mul(FOLDED_SMALL_BYTES_MAX);
         sites.saturating_add(groups).saturating_add(pairs).saturating_add(64 << 10)
+    }
+
+    /// Memory that is touched for sites and their groups, in bytes.
+    pub(in crate::collector) fn used_bytes(&self) -> u64 {
+        tables::bytes_of(self.sites.len(), self.groups.len())
     }
 
     /// Blocks folded since the beginning.
