@@ -46,7 +46,8 @@ use crate::recording::{
 };
 
 /// How often what is committed is written: what is lost at most when the process is killed.
-const PASS_EVERY: Duration = Duration::from_millis(25);
+const PASS_EVERY: Duration = Duration::from_nanos(PASS_EVERY_NS);
+const PASS_EVERY_NS: u64 = 25_000_000;
 
 /// What is gathered before it is written, if that takes less time: the kernel takes a byte of a
 /// small piece for nearly twice the time of one of these.
@@ -100,6 +101,8 @@ pub(in crate::collector) struct Flusher {
     reason_at: Option<(u64, usize)>,
     surveyed_ns: u64,
     passed_ns: u64,
+    /// When a clock pair was last written.
+    paired_ns: u64,
     /// When the pass began at whose end, or in which, the buffer was last written.
     written_ns: u64,
     gap_max_ns: u64,
@@ -166,6 +169,7 @@ impl Flusher {
             reason_at: None,
             surveyed_ns: 0,
             passed_ns: sys::monotonic_ns(),
+            paired_ns: 0,
             written_ns: 0,
             gap_max_ns: 0,
             refreshes: 0,
@@ -248,7 +252,12 @@ impl Flusher {
         if let Some(limit) = self.quota.step(self.length()) {
             self.fold_shorter(limit, NoteReason::Quota);
         }
-        self.block(BlockKind::Clock, |out| pair.write(out));
+        // What is folded is written so seldom that a pair for each pass would be most of it.
+        let folds = self.quota.fold_shorter_ns() != 0;
+        if !folds || is_last || now.saturating_sub(self.paired_ns) >= PASS_EVERY_NS {
+            self.paired_ns = now;
+            self.block(BlockKind::Clock, |out| pair.write(out));
+        }
         self.modules();
         self.threads();
         self.nodes();
@@ -256,7 +265,7 @@ impl Flusher {
         self.marks();
         // Taken out, so that it can write through this.
         let mut fold = self.fold.take();
-        let mut folding = fold.as_mut().filter(|_| self.quota.fold_shorter_ns() != 0);
+        let mut folding = fold.as_mut().filter(|_| folds && !self.is_closed);
         if let Some(fold) = &folding {
             self.reserve = fold.sums_bytes_max() as u64;
         }
@@ -291,7 +300,7 @@ impl Flusher {
         self.fold = fold;
         signal::announce_room();
         let age_ns = self.passed_ns.saturating_sub(self.written_ns);
-        if is_last || self.used >= WRITE_BYTES || u128::from(age_ns) >= PASS_EVERY.as_nanos() {
+        if is_last || self.used >= WRITE_BYTES || age_ns >= PASS_EVERY_NS {
             self.write_out();
         }
     }
@@ -346,6 +355,7 @@ impl Flusher {
         }
         if let Some(mut fold) = self.fold.take() {
             fold.finish(clock::now(), self);
+            self.fold = Some(fold);
         }
         self.survey();
         self.seal();

@@ -152,6 +152,11 @@ fn folding_a_busy_program_loses_nothing() {
         }
         let rows = number(&database, "SELECT count(*) FROM allocations");
         assert!(rows < counted[0], "{fold_us}: nothing was folded");
+        // A pair at each waking would be most of a recording of little else.
+        let info = rheaper::loader::info(Path::new(&said[0])).unwrap();
+        let pairs = info.blocks.iter().find(|count| count.kind == "clock pairs").unwrap().blocks;
+        let most = info.duration_ns / 25_000_000 + 3;
+        assert!(pairs <= most, "{fold_us}: {pairs} pairs in {} ns", info.duration_ns);
     }
 }
 

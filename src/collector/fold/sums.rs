@@ -17,8 +17,8 @@ use crate::recording::{
 /// Blocks that are added together: what the sums of one need is fetched while another is added.
 const BATCH: usize = 32;
 
-/// Blocks between two writings at most: a group counts them in 32 bits.
-const BLOCKS_MAX: u64 = (1 << 32) - 2 * BATCH as u64;
+/// After so many blocks the sums are written: a group counts them in 32 bits.
+const BLOCKS_MAX: u64 = 1 << 31;
 
 /// Powers of two that sizes are counted in.
 const POWERS: usize = 64;
