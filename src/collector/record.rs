@@ -122,7 +122,7 @@ fn allocated_unusually(start: Start, request: Request) {
 
 #[inline(never)]
 fn allocated_otherwise(mut entered: Entered, start: Start, at: Ticks, request: Request) {
-    let node = stack(&mut entered, start);
+    let node = stack_here(&mut entered, start);
     let size = Bytes(request.size as u64);
     if request.address == 0 {
         return failed(&mut entered, at, size, node);
@@ -234,8 +234,15 @@ fn failed(entered: &mut Entered, at: Ticks, size: Bytes, node: NodeId) {
     tracker.tallies.failed.add(1);
 }
 
-#[inline(always)]
+/// The node of the present stack.
+#[inline(never)]
 pub(in crate::collector) fn stack(entered: &mut Entered, start: Start) -> NodeId {
+    stack_here(entered, start)
+}
+
+/// The same without a call, for where most walks begin.
+#[inline(always)]
+fn stack_here(entered: &mut Entered, start: Start) -> NodeId {
     let tallies = &entered.tracker().tallies;
     let local = entered.local();
     if local.is_sampled() {

@@ -277,6 +277,7 @@ impl Walker {
     }
 
     /// The stack that begins with the caller of the function that `start` was captured in.
+    #[inline(always)]
     pub(in crate::collector) fn walk(&mut self, start: Registers, tallies: &WalkTallies) -> NodeId {
         if start.sp < self.stack.0 || start.sp >= self.stack.1 {
             return self.walk_foreign(start, tallies);
