@@ -73,6 +73,11 @@ impl Walker {
         None
     }
 
+    /// As above.
+    pub(in crate::collector) fn recalled(&self, _start: &Start) -> NodeId {
+        NodeId::NONE
+    }
+
     /// The stack of the caller, the recorder's own frames included; readers know their names.
     pub(in crate::collector) fn walk(&mut self, _start: Start, tallies: &WalkTallies) -> NodeId {
         tallies.misses.add(1);

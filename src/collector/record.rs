@@ -74,8 +74,8 @@ pub(in crate::collector) fn allocated(
     }
 }
 
-/// Records an allocation from where the last one came; `false`: nothing was done, for it is not.
-/// The usual case has no call in it, so that the compiler keeps no registers for one.
+/// Records an allocation from where a recent one came; `false`: nothing was done, for it is not.
+/// Where the last one came from there, no call is made.
 #[inline(always)]
 fn is_recorded_as_usual(
     entered: &mut Entered,
@@ -89,7 +89,13 @@ fn is_recorded_as_usual(
     if local.region.must_look() {
         return false;
     }
-    let Some(node) = local.same_stack(start) else { return false };
+    let (node, tally) = match local.same_stack(start) {
+        Some(node) => (node, &tracker.tallies.usual_allocations),
+        None => (local.recalled_stack(start), &tracker.tallies.recalled_allocations),
+    };
+    if node == NodeId::NONE {
+        return false;
+    }
     #[cfg(rheaper_testing)]
     crate::collector::testing::compare(node, local.depth_max());
     let (address, size) = (Address(address as u64), Bytes(size as u64));
@@ -98,7 +104,7 @@ fn is_recorded_as_usual(
         return false;
     };
     local.region.commit_usual(&tracker.shared, len);
-    tracker.tallies.usual_allocations.add(1);
+    tally.add(1);
     true
 }
 

@@ -45,20 +45,23 @@ struct Group {
 #[repr(C)]
 pub(in crate::collector) struct Tail {
     pub(in crate::collector) start: Registers,
-    /// The kept frame: its place, its registers and its node.
+    /// The bits of the start's fp that matter: all or none.
+    pub(in crate::collector) fp_bits: u64,
+    /// Which version of the kept frame `base_node` and `node` were found with; 0: such as have to be
+    /// looked at each time.
+    pub(in crate::collector) base_version: u64,
+    /// The kept frame: its place, its node and its registers.
     pub(in crate::collector) base: u32,
-    pub(in crate::collector) frames: u32,
-    pub(in crate::collector) base_registers: Registers,
-    pub(in crate::collector) base_node: NodeId,
-    /// The whole stack.
-    pub(in crate::collector) node: NodeId,
     /// Whole groups of words; the last one is filled up with a word that is in it anyway.
     groups: u32,
+    /// The whole stack.
+    pub(in crate::collector) node: NodeId,
+    pub(in crate::collector) base_node: NodeId,
+    words: [Group; WORDS_MAX / GROUP],
+    pub(in crate::collector) base_registers: Registers,
+    pub(in crate::collector) frames: u32,
     /// Which words are return addresses, by bit.
     returns: u16,
-    /// Whether the start's fp has to be the same.
-    pub(in crate::collector) fp_matters: bool,
-    words: [Group; WORDS_MAX / GROUP],
 }
 
 impl Tail {
@@ -102,6 +105,7 @@ pub(in crate::collector) struct Tails {
     table: NonNull<Tail>,
     /// The way that is overwritten next, in whichever set.
     victim: usize,
+    front: Front,
 }
 
 impl Tails {
@@ -114,71 +118,116 @@ impl Tails {
     /// `pages` is zeroed memory of [`Tails::BYTES`] bytes, 8-byte aligned, that nobody else uses.
     pub(in crate::collector) unsafe fn new(pages: NonNull<u8>) -> Self {
         // Zeroed tails start at sp 0, where no walk does.
-        Self { table: pages.cast(), victim: 0 }
+        Self { table: pages.cast(), victim: 0, front: Front::default() }
     }
 
     /// Forgets all tails: they speak of one thread's stack.
     pub(in crate::collector) fn clear(&mut self) {
         // SAFETY: the table is ours and has this size; zeros are empty tails.
         unsafe { self.table.write_bytes(0, SETS * WAYS) };
+        self.front = Front::default();
     }
 
-    /// The tails that may begin at `start`.
+    /// Where tails that begin at `start` are, by what the innermost frame returns to as well, for
+    /// one place on the stack is where many sites allocate. That is told only for the pc that most
+    /// walks start from.
     #[inline(always)]
-    pub(in crate::collector) fn candidates(&self, start: &Registers) -> &[Tail; WAYS] {
-        // SAFETY: a set is WAYS tails in a row, inside the table.
-        unsafe { self.table.add(set_of(start)).cast::<[Tail; WAYS]>().as_ref() }
+    pub(in crate::collector) fn set_of(&self, start: &Registers, stack_end: u64) -> Set {
+        let return_at = start.sp.wrapping_add(self.front.return_distance);
+        let is_told = self.front.pc == start.pc && return_at < stack_end;
+        // SAFETY: the return address of the function that the walk starts in, on whatever stack it
+        // runs: its frame is as large each time.
+        let caller = if is_told { unsafe { *(return_at as *const u64) } } else { 0 };
+        // Fibonacci hashing: stack pointers differ in few bits, and not always in the low ones.
+        let key = (start.sp >> 3).wrapping_add(start.pc).wrapping_add(caller);
+        let mixed = key.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Set(((mixed >> SET_SHIFT) as usize).wrapping_mul(WAYS))
     }
 
-    /// Says on which stack the tail with this number now stands.
-    pub(in crate::collector) fn moved(
+    /// The tails of a set.
+    #[inline(always)]
+    pub(in crate::collector) fn candidates(&self, set: Set) -> &[Tail; WAYS] {
+        // SAFETY: a set is WAYS tails in a row, inside the table.
+        unsafe { self.table.add(set.0).cast::<[Tail; WAYS]>().as_ref() }
+    }
+
+    /// The tail with this number among them.
+    pub(in crate::collector) fn candidate(&mut self, set: Set, way: usize) -> &mut Tail {
+        // SAFETY: a way of the set, inside the table; `self` is borrowed exclusively.
+        unsafe { self.table.add(set.0.wrapping_add(way % WAYS)).as_mut() }
+    }
+
+    /// A place for a tail from `start`, whose innermost frame's return address stood so far from
+    /// its sp: what was there is forgotten.
+    pub(in crate::collector) fn place(
         &mut self,
         start: &Registers,
-        way: usize,
-        base_node: NodeId,
-        node: NodeId,
-    ) {
-        // SAFETY: a way of the set, inside the table; `self` is borrowed exclusively.
-        let tail = unsafe { self.table.add(set_of(start).wrapping_add(way % WAYS)).as_mut() };
-        tail.base_node = base_node;
-        tail.node = node;
-    }
-
-    /// A place for a tail that starts at `start`: what was there is forgotten.
-    pub(in crate::collector) fn place(&mut self, start: &Registers) -> &mut Tail {
+        return_distance: u64,
+        stack_end: u64,
+    ) -> &mut Tail {
+        self.front.see(start.pc, return_distance);
         self.victim = self.victim.wrapping_add(1) % WAYS;
-        // SAFETY: inside the table; `self` is borrowed exclusively.
-        unsafe { self.table.add(set_of(start).wrapping_add(self.victim)).as_mut() }
+        let set = self.set_of(start, stack_end);
+        let tail = self.candidate(set, self.victim);
+        tail.start = *start;
+        tail
     }
 }
 
-/// Whether `tail` is how the stack looks now, from `start` to the kept frame that it names.
-#[inline(always)]
-pub(in crate::collector) fn holds(tail: &Tail, start: &Registers) -> bool {
-    if tail.start.sp != start.sp
-        || tail.start.pc != start.pc
-        || (tail.fp_matters && tail.start.fp != start.fp)
-    {
-        return false;
-    }
-    // The outermost words stand first, and tell apart the callers of what tails share.
-    tail.words.iter().take(tail.groups as usize).all(|group| {
-        let words = group.values.iter().zip(&group.distances);
-        let changed = words.fold(0, |changed, (value, distance)| {
-            let at = start.sp.wrapping_add(u64::from(*distance));
-            // SAFETY: aligned, and inside this thread's stack above its current sp: it was read
-            // there by the walk that left the tail, which started at the same sp.
-            changed | (unsafe { *(at as *const u64) } ^ value)
-        });
-        changed == 0
-    })
+/// The pc that most walks start from, as far as their tails tell: the allocator's front for plain
+/// allocations in most programs.
+#[derive(Clone, Copy, Debug, Default)]
+struct Front {
+    pc: u64,
+    /// What its frame returns to stands so far from its sp; a multiple of 8.
+    return_distance: u64,
+    votes: u32,
 }
 
-#[inline(always)]
-fn set_of(start: &Registers) -> usize {
-    // Fibonacci hashing: stack pointers differ in few bits, and not always in the low ones.
-    let mixed = (start.sp >> 3).wrapping_add(start.pc).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    ((mixed >> SET_SHIFT) as usize).wrapping_mul(WAYS)
+impl Front {
+    /// Votes by majority (Boyer and Moore 1981).
+    fn see(&mut self, pc: u64, return_distance: u64) {
+        if self.pc == pc {
+            self.votes = self.votes.saturating_add(1);
+        } else if self.votes == 0 && return_distance & 7 == 0 {
+            *self = Self { pc, return_distance, votes: 1 };
+        } else {
+            self.votes = self.votes.saturating_sub(1);
+        }
+    }
+}
+
+/// Tails that are looked through together: the place of the first one. It decides only where to
+/// look: what is found is compared.
+#[derive(Clone, Copy)]
+pub(in crate::collector) struct Set(usize);
+
+impl Tail {
+    /// Whether a walk from `start` may find it: says nothing about the stack.
+    #[inline(always)]
+    pub(in crate::collector) fn begins_at(&self, start: &Registers) -> bool {
+        let differs = (self.start.sp ^ start.sp)
+            | (self.start.pc ^ start.pc)
+            | ((self.start.fp ^ start.fp) & self.fp_bits);
+        differs == 0
+    }
+
+    /// Whether the stack looks like it now, from its start to the kept frame that it names. The
+    /// present walk starts where it begins.
+    #[inline(always)]
+    pub(in crate::collector) fn holds(&self) -> bool {
+        // The outermost words stand first, and tell apart the callers of what tails share.
+        self.words.iter().take(self.groups as usize).all(|group| {
+            let words = group.values.iter().zip(&group.distances);
+            let changed = words.fold(0, |changed, (value, distance)| {
+                let at = self.start.sp.wrapping_add(u64::from(*distance));
+                // SAFETY: aligned, and inside this thread's stack above its current sp: it was read
+                // there by the walk that left the tail, which started at the same sp.
+                changed | (unsafe { *(at as *const u64) } ^ value)
+            });
+            changed == 0
+        })
+    }
 }
 
 const _: () = assert!(SETS.is_power_of_two() && WORDS_MAX.is_multiple_of(GROUP));

@@ -46,6 +46,8 @@ pub(in crate::collector) const SESSION_MASK: u32 = !(UNUSUAL | KEYFRAME);
 pub(in crate::collector) struct Tallies {
     /// Allocations whose stack was the last one, and nothing else about them unusual.
     pub(in crate::collector) usual_allocations: Tally,
+    /// The same, whose stack was a recent one.
+    pub(in crate::collector) recalled_allocations: Tally,
     /// All others.
     pub(in crate::collector) other_allocations: Tally,
     pub(in crate::collector) frees: Tally,
@@ -62,6 +64,7 @@ impl Tallies {
     pub(in crate::collector) fn reset(&self) {
         let all = [
             &self.usual_allocations,
+            &self.recalled_allocations,
             &self.other_allocations,
             &self.frees,
             &self.reallocations,
@@ -153,6 +156,7 @@ impl Tracker {
         let walk = &tallies.walk;
         for (counter, tally) in [
             (Counter::Allocations, &tallies.usual_allocations),
+            (Counter::Allocations, &tallies.recalled_allocations),
             (Counter::Allocations, &tallies.other_allocations),
             (Counter::Frees, &tallies.frees),
             (Counter::Reallocations, &tallies.reallocations),
@@ -163,6 +167,7 @@ impl Tracker {
             (Counter::WaitedNs, &tallies.waited_ns),
             (Counter::WalkHits, &tallies.usual_allocations),
             (Counter::WalkHits, &walk.hits),
+            (Counter::WalkRecalls, &tallies.recalled_allocations),
             (Counter::WalkRecalls, &walk.recalled),
             (Counter::WalkMisses, &walk.misses),
             (Counter::FreshFrames, &walk.fresh),
@@ -298,6 +303,17 @@ impl Local {
             return None;
         }
         self.walker.same(start)
+    }
+
+    /// A recent stack, if it is the present one and every backtrace is to be probed; else
+    /// [`NodeId::NONE`].
+    #[inline(always)]
+    pub(in crate::collector) fn recalled_stack(&self, start: &Start) -> NodeId {
+        #[cfg(rheaper_testing)]
+        if crate::collector::testing::is_naive() {
+            return NodeId::NONE;
+        }
+        self.walker.recalled(start)
     }
 
     #[cfg(rheaper_testing)]

@@ -73,6 +73,8 @@ struct Kept {
     barrier: bool,
     /// What the pc is tagged with in its node.
     module_tag: u16,
+    /// No other frame that was ever kept here has this number.
+    version: u64,
 }
 
 /// A stack word that unwinding read.
@@ -141,6 +143,8 @@ pub(in crate::collector) struct Walker {
     keeps_usual: bool,
     kept: NonNull<Kept>,
     kept_len: usize,
+    /// The last kept frame's number.
+    version: u64,
     words: NonNull<Word>,
     fresh: NonNull<Fresh>,
     rules: NonNull<Rule>,
@@ -213,6 +217,7 @@ impl Walker {
                 keeps_usual: false,
                 kept,
                 kept_len: 0,
+                version: 0,
                 words,
                 fresh,
                 rules,
@@ -255,6 +260,44 @@ impl Walker {
             | ((usual.registers.fp ^ start.fp) & usual.fp_bits);
         let is_same = differs == 0 && self.changed(usual.words) == 0;
         if is_same { Some(usual.node) } else { None }
+    }
+
+    /// The present stack where its innermost frames are those of a recent one, and the kept frame
+    /// that they met is still the one that it was; else [`NodeId::NONE`]. Frames that are dead need
+    /// not be dropped first: what is read lies outwards of `sp`, as in [`Tail::holds`].
+    ///
+    /// Like [`Walker::same`], it says nothing about stacks with a flaw to be counted.
+    #[inline(always)]
+    pub(in crate::collector) fn recalled(&self, start: &Registers) -> NodeId {
+        self.recalled_from(start.pc, start.sp, start.fp)
+    }
+
+    /// The same: three numbers are passed in registers.
+    #[inline(never)]
+    fn recalled_from(&self, pc: u64, sp: u64, fp: u64) -> NodeId {
+        let start = Registers { pc, sp, fp };
+        self.tails
+            .candidates(self.tails.set_of(&start, self.stack.1))
+            .iter()
+            .find(|tail| self.is_where(tail, &start))
+            .map_or(NodeId::NONE, |tail| tail.node)
+    }
+
+    /// Whether the present stack is the tail's, and the kept frame that it names is as it was.
+    #[inline(always)]
+    fn is_where(&self, tail: &Tail, start: &Registers) -> bool {
+        let base = tail.base as usize;
+        tail.begins_at(start)
+            && base < self.kept_len
+            && self.kept(base).version == tail.base_version
+            && tail.holds()
+            && self.changed(self.kept(base).words) == 0
+    }
+
+    /// How [`Walker::recalled`] knows a tail that stands on this kept frame.
+    fn version_of(&self, base: usize, node: NodeId) -> u64 {
+        let is_usual = self.keeps_usual && self.root == NodeId::ROOT && !node.is_root();
+        if is_usual { self.kept(base).version } else { 0 }
     }
 
     fn note_usual(&mut self) {
@@ -317,21 +360,26 @@ impl Walker {
         node
     }
 
-    /// The node of the present stack, if its innermost frames are those of a recent one.
-    #[inline]
+    /// The node of the present stack, if its innermost frames are those of a recent one: whatever
+    /// became of the kept frame since, as long as it is still met.
+    #[inline(never)]
     fn recall(&mut self, start: &Registers) -> Option<NodeId> {
-        let candidates = self.tails.candidates(start);
+        let set = self.tails.set_of(start, self.stack.1);
+        let candidates = self.tails.candidates(set);
         let way = candidates.iter().position(|tail| self.is_present(tail, start))?;
         let tail = candidates.get(way)?;
-        let base_node = self.kept(tail.base as usize).node;
-        if tail.base_node == base_node {
-            return Some(tail.node);
-        }
+        let base = tail.base as usize;
+        let base_node = self.kept(base).node;
         // The same frames on another stack: nothing to unwind, but other nodes.
-        let node = tail
-            .callers()
-            .fold(base_node, |parent, address| nodes::intern(parent, Address(address)));
-        self.tails.moved(start, way, base_node, node);
+        let node = if tail.base_node == base_node {
+            tail.node
+        } else {
+            tail.callers()
+                .fold(base_node, |parent, address| nodes::intern(parent, Address(address)))
+        };
+        let base_version = self.version_of(base, node);
+        let tail = self.tails.candidate(set, way);
+        (tail.base_node, tail.node, tail.base_version) = (base_node, node, base_version);
         Some(node)
     }
 
@@ -340,7 +388,8 @@ impl Walker {
         let base = tail.base as usize;
         base < self.kept_len
             && self.meets(base, &tail.base_registers)
-            && tails::holds(tail, start)
+            && tail.begins_at(start)
+            && tail.holds()
             && self.first_changed(self.kept(base).words).is_none()
             && self.depth_fits(base.wrapping_add(1), tail.frames as usize)
     }
@@ -362,14 +411,18 @@ impl Walker {
             returns | 1_u16.wrapping_shl(self.kept(outer).words.wrapping_sub(first))
         });
         let words = self.words;
-        let tail = self.tails.place(&top.registers);
-        tail.start = top.registers;
+        let base_version = self.version_of(base, top.node);
+        // SAFETY: a walk that met a kept frame has at least one fresh one.
+        let return_at = unsafe { self.fresh.as_ref() }.return_at;
+        let distance = return_at.wrapping_sub(top.registers.sp);
+        let tail = self.tails.place(&top.registers, distance, self.stack.1);
         tail.base = base as u32;
         tail.frames = fresh_len as u32;
         tail.base_registers = below.registers;
         tail.base_node = below.node;
         tail.node = top.node;
-        tail.fp_matters = top.fp_matters;
+        tail.fp_bits = if top.fp_matters { u64::MAX } else { 0 };
+        tail.base_version = base_version;
         let words = (first..end).map(|at| {
             // SAFETY: words below the top frame's count are initialised.
             let kept = unsafe { words.add(at as usize).read() };
@@ -565,6 +618,7 @@ impl Walker {
                     // What failed once may be known the next time.
                     barrier: *root == NodeId::FAILED,
                     module_tag: 0,
+                    version: 0,
                 }
             }
         };
@@ -587,6 +641,7 @@ impl Walker {
         }
         // The innermost frame is the recorder's own: not part of the stack that is asked for.
         let node = if is_own { below.node } else { self.node_of(fresh, below.node) };
+        self.version = self.version.wrapping_add(1);
         let kept = Kept {
             registers: fresh.registers,
             node,
@@ -596,6 +651,7 @@ impl Walker {
             fp_matters: fresh.uses_fp || (fresh.fp_at == 0 && below.fp_matters),
             barrier: fresh.barrier || below.barrier,
             module_tag: fresh.module_tag,
+            version: self.version,
         };
         // SAFETY: `kept_len` is below `frames_max`: see the check in `depth_fits`.
         unsafe { self.kept.add(self.kept_len).write(kept) };

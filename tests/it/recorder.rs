@@ -104,7 +104,7 @@ fn check_walks(variant: Variant, depth: &str) -> u64 {
         assert_eq!(words[2], "0", "{variant:?} depth {depth}: {said:#?}");
         compared = words[1].parse().unwrap();
     }
-    assert_eq!(said.len(), 12, "one scene a line: {said:#?}");
+    assert_eq!(said.len(), 13, "one scene a line: {said:#?}");
     compared
 }
 

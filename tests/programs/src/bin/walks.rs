@@ -91,6 +91,48 @@ fn closures() {
     (0..100_000).for_each(|n| drop(black_box(closures[n % 3](n))));
 }
 
+/// Calls and allocates as chance has it: the same frames stand on every stack that they can.
+#[inline(never)]
+fn wander(random: &mut u64, depth: usize) {
+    for _ in 0..3 {
+        *random ^= *random << 13;
+        *random ^= *random >> 7;
+        *random ^= *random << 17;
+        match *random % 6 {
+            0 => drop(black_box(Box::new(depth))),
+            1 => drop(black_box(vec![depth; 3])),
+            2 if depth > 0 => left(random, depth),
+            3 if depth > 0 => right(random, depth),
+            4 if depth > 0 => aside(random, depth),
+            _ => drop(black_box(String::from("here"))),
+        }
+    }
+}
+
+#[inline(never)]
+fn left(random: &mut u64, depth: usize) {
+    wander(random, depth - 1);
+    black_box('l');
+}
+
+#[inline(never)]
+fn right(random: &mut u64, depth: usize) {
+    wander(random, depth - 1);
+    black_box("r");
+}
+
+#[inline(never)]
+fn aside(random: &mut u64, depth: usize) {
+    wander(random, depth - 1);
+    drop(black_box(Box::new([depth; 2])));
+    wander(random, depth - 1);
+}
+
+fn wandering() {
+    let mut random = 0x9e37_79b9_7f4a_7c15;
+    (0..250).for_each(|_| wander(&mut random, 9));
+}
+
 async fn leaf(n: usize) -> String {
     let text = format!("{n}");
     tokio::task::yield_now().await;
@@ -219,13 +261,14 @@ fn main() {
     recorded_programs::record(depth);
     #[cfg(rheaper_testing)]
     rheaper::testing::compare_walks(true);
-    let scenes: [(&str, fn()); 11] = [
+    let scenes: [(&str, fn()); 12] = [
         ("json", || json(20)),
         ("recursion", recursion),
         ("callbacks", callbacks),
         ("panics", panics),
         ("tree", tree),
         ("closures", closures),
+        ("wandering", wandering),
         ("tasks", tasks),
         ("opened-library", opened_library),
         ("threads", threads),
