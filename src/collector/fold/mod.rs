@@ -302,27 +302,34 @@ impl Heap {
     fn take_waiting(&mut self, stream: &mut Stream, by: &By, bound: u64, target: &mut dyn Target) {
         let Some(first) = stream.waiting().first() else { return };
         self.prepare(first.at, target);
-        while let Some(event) = stream.waiting().first().copied()
+        while let Some(event) = stream.waiting().first()
             && event.at.0 <= bound
         {
-            if event.form == Form::Pair && self.is_folded_at_once(by, &event, bound) {
-                stream.hand_out();
-                continue;
-            }
-            match event.form {
-                Form::Alloc | Form::Pair => self.began(held(by, &event), &event.spot),
+            let is_whole = match event.form {
+                Form::Alloc => {
+                    self.began(held(by, event), &event.spot);
+                    true
+                }
                 Form::Free => {
                     self.ended(by, Kind::Free, event.at, &event.spot, event.made);
+                    true
+                }
+                Form::Pair if self.is_folded_at_once(by, event, bound) => true,
+                Form::Pair => {
+                    self.began(held(by, event), &event.spot);
+                    false
                 }
                 Form::Other => {
                     if let Some(other) = stream.other() {
                         self.take_other(by, &other, event.made);
                     }
+                    true
                 }
-            }
-            match event.form {
-                Form::Pair => stream.split(),
-                _ => stream.hand_out(),
+            };
+            if is_whole {
+                stream.hand_out();
+            } else {
+                stream.split();
             }
         }
     }
@@ -405,9 +412,8 @@ impl Heap {
             && held.at <= at.0
         {
             if at.0.wrapping_sub(held.at) < self.limit && held.at >= self.blind_until {
-                if let Some(block) = self.pending.remove(slot) {
-                    self.sums.add(&block, End { at: at.0, thread: by.thread.0, made });
-                }
+                self.sums.add(held, End { at: at.0, thread: by.thread.0, made });
+                self.pending.remove_found(slot, spot);
                 return Old::Folded;
             }
             self.pending.forget(slot);

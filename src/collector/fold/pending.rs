@@ -145,24 +145,28 @@ impl Pending {
 
     /// Puts an event into its place, which is nearly always behind all others. There must be
     /// room.
-    #[inline]
+    #[inline(always)]
     pub(in crate::collector) fn push(&mut self, held: Held) -> Option<Slot> {
-        let before = self.end.checked_sub(1).and_then(|last| self.log.get(last));
-        if before.is_some_and(|before| before.at > held.at) {
-            return self.insert(held);
-        }
         let slot = self.end;
+        let at = held.at;
+        // Written before its place is known, so that it is written once.
         *self.log.get_mut(slot)? = held;
+        let before = slot.checked_sub(1).and_then(|last| self.log.get(last));
+        if before.is_some_and(|before| before.at > at) {
+            return self.insert();
+        }
         self.end = slot.wrapping_add(1);
         self.held = self.held.wrapping_add(1);
         self.end_max = self.end_max.max(self.end);
         Some(Slot(slot as u32))
     }
 
-    /// Puts an event before others that are later: what stands between its place and the next gap
-    /// moves on by one.
+    /// Puts the event that stands behind the end before others that are later: what stands between
+    /// its place and the next gap moves on by one.
     #[cold]
-    fn insert(&mut self, held: Held) -> Option<Slot> {
+    #[inline(never)]
+    fn insert(&mut self) -> Option<Slot> {
+        let held = *self.log.get(self.end)?;
         let log = self.log.as_slice().get(..self.end)?;
         let slot = log.partition_point(|other| other.at <= held.at);
         let gap = log.iter().skip(slot).position(|other| other.kind == Kind::Gone);
@@ -269,11 +273,23 @@ impl Pending {
     }
 
     /// Takes an event out.
-    #[inline(always)]
     pub(in crate::collector) fn remove(&mut self, slot: Slot) -> Option<Held> {
         self.forget(slot);
-        let place = self.log.get_mut(slot.0 as usize)?;
-        let held = *place;
+        let held = *self.log.get(slot.0 as usize)?;
+        self.leave_gap(slot);
+        Some(held)
+    }
+
+    /// Takes out the event that [`Pending::find`] has just found at a spot.
+    #[inline(always)]
+    pub(in crate::collector) fn remove_found(&mut self, slot: Slot, spot: &Spot) {
+        self.places.remove(spot, slot.0 as usize);
+        self.leave_gap(slot);
+    }
+
+    #[inline(always)]
+    fn leave_gap(&mut self, slot: Slot) {
+        let Some(place) = self.log.get_mut(slot.0 as usize) else { return };
         place.kind = Kind::Gone;
         self.held = self.held.wrapping_sub(1);
         while let Some(last) = self.end.checked_sub(1)
@@ -282,7 +298,6 @@ impl Pending {
         {
             self.end = last;
         }
-        Some(held)
     }
 
     /// Memory that was touched, in bytes.
