@@ -13,36 +13,35 @@
 //!   off, and regions are still drained so that no thread waits. The file ends with the reason:
 //!   behind its last whole block, or in place of the last ones where not a byte more can be had.
 
+mod definitions;
+mod counts;
+mod output;
+
 use std::fs::File;
-use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::collector::clock;
-use crate::collector::entry;
+use crate::collector::flusher::counts::Counts;
+use crate::collector::flusher::definitions::{Definitions, Sink};
+use crate::collector::flusher::output::Output;
 use crate::collector::fold::{Fold, Target};
-use crate::collector::label::LABEL_BYTES_MAX;
 #[cfg(walks_with_framehop)]
 use crate::collector::late;
 use crate::collector::limits;
-use crate::collector::marks;
 use crate::collector::memory::Gauges;
-use crate::collector::nodes;
 use crate::collector::pool;
 use crate::collector::quota::Quota;
-use crate::collector::sampling;
-use crate::collector::scopes;
+#[cfg(walks_with_framehop)]
+use crate::collector::registry;
 use crate::collector::signal;
-use crate::collector::sys::ThreadName;
-use crate::collector::threads::{self, PENDING_MAX, PendingThread};
+use crate::collector::sys::{self, ThreadName};
 use crate::collector::tracker::{SESSION, Tracker};
-use crate::collector::{registry, sys};
 use crate::guards;
 use crate::recording::{
-    BLOCK_HEADER_BYTES, BlockHeader, BlockKind, ByteWriter, Bytes, ClockKind, Counter, Counters,
-    EventsHead, HEADER_BYTES, Header, MarkDef, NodeId, NodesHead, Note, NoteReason, SampleDef,
-    ScopeDef, ScopeId, Seal, SealReason, ThreadDef, Ticks,
+    BlockKind, ByteWriter, Bytes, ClockKind, Counter, Counters, EventsHead, Header, Note,
+    NoteReason, SampleDef, Seal, SealReason, Ticks,
 };
 
 /// How often what is committed is written: what is lost at most when the process is killed.
@@ -59,59 +58,30 @@ const SECOND_NS: u64 = 1_000_000_000;
 /// Room for the last blocks: counters, clock pair, seal.
 const END_BYTES: u64 = 8 << 10;
 
-/// The reason for a failure is never longer: counters and seal.
-const REASON_BYTES: u64 = 1024;
-
 /// Passes between the quota and the end of the recording.
 const FULL_PASSES: u32 = 2;
 
-/// The buffer that blocks are gathered in; the largest ring fits twice.
-pub(in crate::collector) const BUFFER_BYTES: usize = 2 << 20;
-
-/// Nodes a block at most: 15 bytes each in the worst case, well inside the buffer.
-const NODES_A_BLOCK: u32 = 32 << 10;
-
-/// Scopes and marks a block at most: they fit the buffer easily.
-const SCOPES_A_BLOCK: u32 = 1024;
-const MARKS_A_BLOCK: usize = 128;
-
-/// Nodes that are claimed but not yet written by their owner; no more than threads that can be
-/// inside the recorder at once and were interrupted there.
-const HOLES_MAX: usize = 256;
+/// Room for any block that is not asked room for on its own: counters, a clock pair, a seal.
+const SMALL_BLOCK_BYTES: usize = 4096;
 
 /// Set by who ends the recording.
 pub(in crate::collector) static STOP: AtomicBool = AtomicBool::new(false);
 
 /// What the flusher is given, and gives back when it ends.
 pub(in crate::collector) struct Flusher {
-    file: File,
+    output: Output,
     session: u32,
-    buffer: Vec<u8>,
-    used: usize,
-    nodes_done: NodeId,
-    holes: [NodeId; HOLES_MAX],
-    holes_len: usize,
-    modules_done: usize,
-    written: u64,
-    /// Where writes began: one with room for the reason behind it, and one that will be it.
-    written_before: (u64, u64),
-    lost_bytes: u64,
+    definitions: Definitions,
+    counts: Counts,
     failure: Option<i32>,
-    /// Where the reason for a failure was written, and how many bytes it has.
-    reason_at: Option<(u64, usize)>,
     surveyed_ns: u64,
     passed_ns: u64,
     /// When a clock pair was last written.
     paired_ns: u64,
     /// When the pass began at whose end, or in which, the buffer was last written.
     written_ns: u64,
-    gap_max_ns: u64,
-    refreshes: u64,
-    recorder_bytes_max: u64,
     committed: Vec<u64>,
-    pending: Vec<Option<PendingThread>>,
     gauges: Gauges,
-    scopes_done: u32,
     /// Present where the session may fold.
     fold: Option<Box<Fold>>,
     quota: Quota,
@@ -154,30 +124,17 @@ impl Flusher {
             None
         };
         Some(Self {
-            file,
+            output: Output::new(file),
             session,
-            buffer: vec![0; BUFFER_BYTES],
-            used: 0,
-            nodes_done: NodeId::FIRST,
-            holes: [NodeId::NONE; HOLES_MAX],
-            holes_len: 0,
-            modules_done: 0,
-            written: HEADER_BYTES as u64,
-            written_before: (HEADER_BYTES as u64, HEADER_BYTES as u64),
-            lost_bytes: 0,
+            definitions: Definitions::new(),
+            counts: Counts::default(),
             failure: None,
-            reason_at: None,
             surveyed_ns: 0,
             passed_ns: sys::monotonic_ns(),
             paired_ns: 0,
             written_ns: 0,
-            gap_max_ns: 0,
-            refreshes: 0,
-            recorder_bytes_max: 0,
             committed: vec![0; limits::TRACKERS_MAX],
-            pending: vec![None; PENDING_MAX],
             gauges: Gauges::open(),
-            scopes_done: 0,
             fold,
             quota,
             full_since: None,
@@ -231,7 +188,7 @@ impl Flusher {
         if let Some(fold) = &mut self.fold {
             fold.coarsen(u64::try_from(ticks).unwrap_or(u64::MAX));
         }
-        let written_bytes = self.length();
+        let written_bytes = self.output.length();
         let at = clock::now();
         let note = Note { at, fold_shorter_ns, written_bytes, reason };
         self.block(BlockKind::Note, |out| note.write(out));
@@ -239,7 +196,7 @@ impl Flusher {
 
     fn pass(&mut self, is_last: bool) {
         let now = sys::monotonic_ns();
-        self.gap_max_ns = self.gap_max_ns.max(now.saturating_sub(self.passed_ns));
+        self.counts.gap_max_ns = self.counts.gap_max_ns.max(now.saturating_sub(self.passed_ns));
         self.passed_ns = now;
         // Stands before the pass's events: no event stamped earlier than this is committed
         // later, but for a thread that was interrupted between its stamp and its commit.
@@ -249,7 +206,7 @@ impl Flusher {
             *committed = tracker.shared.committed();
             trackers = trackers.saturating_add(1);
         }
-        if let Some(limit) = self.quota.step(self.length()) {
+        if let Some(limit) = self.quota.step(self.output.length()) {
             self.fold_shorter(limit, NoteReason::Quota);
         }
         // What is folded is written so seldom that a pair for each pass would be most of it.
@@ -258,11 +215,7 @@ impl Flusher {
             self.paired_ns = now;
             self.block(BlockKind::Clock, |out| pair.write(out));
         }
-        self.modules();
-        self.threads();
-        self.nodes();
-        self.scopes();
-        self.marks();
+        self.define(Definitions::write);
         // Taken out, so that it can write through this.
         let mut fold = self.fold.take();
         let mut folding = fold.as_mut().filter(|_| folds && !self.is_closed);
@@ -300,9 +253,16 @@ impl Flusher {
         self.fold = fold;
         signal::announce_room();
         let age_ns = self.passed_ns.saturating_sub(self.written_ns);
-        if is_last || self.used >= WRITE_BYTES || age_ns >= PASS_EVERY_NS {
+        if is_last || self.output.used() >= WRITE_BYTES || age_ns >= PASS_EVERY_NS {
             self.write_out();
         }
+    }
+
+    /// Writes definitions. They are taken out, so that they can write through this.
+    fn define(&mut self, write: impl FnOnce(&mut Definitions, &mut Self)) {
+        let mut definitions = std::mem::take(&mut self.definitions);
+        write(&mut definitions, self);
+        self.definitions = definitions;
     }
 
     /// What a tracker committed, as it is.
@@ -321,28 +281,9 @@ impl Flusher {
                 out.bytes(read.second);
             });
         } else {
-            self.lost_bytes = self.lost_bytes.saturating_add(len as u64);
+            self.counts.lost_bytes = self.counts.lost_bytes.saturating_add(len as u64);
         }
         tracker.shared.release(&read);
-    }
-
-    /// Whether a payload may still be written, the recording's end not counted.
-    fn admits(&mut self, bytes: usize) -> bool {
-        if self.failure.is_some() || self.full_since.is_some() {
-            return false;
-        }
-        let more = (bytes as u64).saturating_add(self.reserve).saturating_add(END_BYTES);
-        if !self.quota.admits(self.length(), more) {
-            self.full_since = Some(0);
-            self.stop_recording();
-            return false;
-        }
-        true
-    }
-
-    /// The recording's length, with what is about to be written.
-    fn length(&self) -> u64 {
-        self.written.saturating_add(self.used as u64)
     }
 
     /// Seals a recording that has reached its quota, whatever becomes of the process. Threads
@@ -363,133 +304,6 @@ impl Flusher {
         self.is_closed = true;
     }
 
-    /// Nodes from the last one written upwards; the ones that their owner is still writing are
-    /// remembered and written later, before any event can refer to them.
-    fn nodes(&mut self) {
-        let end = nodes::end();
-        self.fill_holes();
-        while self.nodes_done < end {
-            let first = self.nodes_done;
-            let stop = NodeId(end.0.min(first.0.saturating_add(NODES_A_BLOCK)));
-            let count = (first.0..stop.0)
-                .take_while(|id| nodes::definition(NodeId(*id)).is_some())
-                .count() as u32;
-            self.node_block(first, count);
-            self.nodes_done = NodeId(first.0.saturating_add(count));
-            if self.nodes_done < stop {
-                let Some(place) = self.holes.get_mut(self.holes_len) else {
-                    return;
-                };
-                *place = self.nodes_done;
-                self.holes_len = self.holes_len.saturating_add(1);
-                self.nodes_done = NodeId(self.nodes_done.0.saturating_add(1));
-            }
-        }
-    }
-
-    fn fill_holes(&mut self) {
-        let mut at = 0;
-        while let Some(hole) = self.holes.get(at).copied().filter(|_| at < self.holes_len) {
-            if nodes::definition(hole).is_none() {
-                at = at.saturating_add(1);
-                continue;
-            }
-            self.node_block(hole, 1);
-            self.holes_len = self.holes_len.saturating_sub(1);
-            self.holes.copy_within(at.saturating_add(1)..=self.holes_len, at);
-        }
-    }
-
-    fn node_block(&mut self, first: NodeId, count: u32) {
-        if count == 0 {
-            return;
-        }
-        let bytes = (count as usize).saturating_mul(15).saturating_add(NodesHead::BYTES);
-        if !self.admits(bytes) {
-            return;
-        }
-        self.make_room(bytes);
-        self.block(BlockKind::Nodes, |out| {
-            NodesHead { first, count }.write(out);
-            let mut previous = crate::recording::Address(0);
-            for id in first.0..first.0.saturating_add(count) {
-                let Some((parent, address)) = nodes::definition(NodeId(id)) else {
-                    return;
-                };
-                NodesHead::write_node(out, NodeId(id), parent, address, previous);
-                previous = address;
-            }
-        });
-    }
-
-    fn threads(&mut self) {
-        loop {
-            let len = threads::take_pending(&mut self.pending);
-            if len == 0 {
-                return;
-            }
-            // A definition has 37 bytes at most.
-            self.make_room(len.saturating_mul(40));
-            let pending = std::mem::take(&mut self.pending);
-            self.block(BlockKind::Threads, |out| {
-                for thread in pending.iter().take(len).flatten() {
-                    let name = thread.name.as_bytes();
-                    ThreadDef { id: thread.id, os_id: thread.os_thread, at: thread.at, name }
-                        .write(out);
-                }
-            });
-            self.pending = pending;
-        }
-    }
-
-    /// Scopes from the last one written upwards.
-    fn scopes(&mut self) {
-        let end = scopes::count();
-        while self.scopes_done < end {
-            let first = self.scopes_done.saturating_add(1);
-            let last = end.min(self.scopes_done.saturating_add(SCOPES_A_BLOCK));
-            let bytes = ScopeDef::HEAD_BYTES.saturating_add(LABEL_BYTES_MAX);
-            self.make_room((SCOPES_A_BLOCK as usize).saturating_mul(bytes));
-            self.block(BlockKind::Scopes, |out| {
-                for id in (first..=last).map(ScopeId) {
-                    if let Some((parent, label)) = scopes::definition(id) {
-                        let name = &mut [0; LABEL_BYTES_MAX];
-                        ScopeDef { id, parent, name: label.bytes(name) }.write(out);
-                    }
-                }
-            });
-            self.scopes_done = last;
-        }
-    }
-
-    fn marks(&mut self) {
-        let mut waiting = [const { None }; MARKS_A_BLOCK];
-        loop {
-            let len = marks::take(&mut waiting);
-            if len == 0 {
-                return;
-            }
-            let bytes = MarkDef::HEAD_BYTES.saturating_add(LABEL_BYTES_MAX);
-            self.make_room(len.saturating_mul(bytes));
-            self.block(BlockKind::Marks, |out| {
-                for mark in waiting.iter().take(len).flatten() {
-                    let name = &mut [0; LABEL_BYTES_MAX];
-                    let (at, thread, value) = (mark.at, mark.thread, mark.value);
-                    MarkDef { at, thread, value, name: mark.name.bytes(name) }.write(out);
-                }
-            });
-        }
-    }
-
-    fn modules(&mut self) {
-        while let Some(bytes) = registry::definition_bytes(self.modules_done) {
-            self.make_room(bytes);
-            let index = self.modules_done;
-            self.block(BlockKind::Modules, |out| registry::write_definition(index, out));
-            self.modules_done = self.modules_done.saturating_add(1);
-        }
-    }
-
     /// Where the system's own unwinder walks, it finds late modules itself.
     #[cfg(not(walks_with_framehop))]
     fn answer_late_modules(&mut self) {}
@@ -498,7 +312,7 @@ impl Flusher {
     fn answer_late_modules(&mut self) {
         while let Some(module) = late::take() {
             registry::add_late(&module);
-            self.refreshes = self.refreshes.saturating_add(1);
+            self.counts.refreshes = self.counts.refreshes.saturating_add(1);
             late::answered();
         }
     }
@@ -514,7 +328,7 @@ impl Flusher {
                 tracker.refresh_name(os_thread, name);
             }
         }
-        self.threads();
+        self.define(Definitions::threads);
         self.sample();
         let counters = self.counters();
         self.block(BlockKind::Counters, |out| counters.write(out));
@@ -533,38 +347,10 @@ impl Flusher {
     }
 
     fn counters(&mut self) -> Counters {
-        let mut counters = Counters::new();
-        for tracker in pool::all().filter(|tracker| tracker.is_in(self.session)) {
-            tracker.count_into(&mut counters);
-        }
-        counters.set(Counter::DroppedNoTracker, entry::UNTRACKED.load(Ordering::Relaxed));
-        counters.set(Counter::DroppedNoMemory, entry::NO_MEMORY.load(Ordering::Relaxed));
-        counters.add(Counter::DroppedReentrant, entry::DURING_START.load(Ordering::Relaxed));
-        counters.set(Counter::DroppedMarks, marks::DROPPED.load(Ordering::Relaxed));
-        counters.set(Counter::DroppedScopes, scopes::OVERFLOWS.load(Ordering::Relaxed));
-        counters.set(Counter::DroppedSamples, sampling::DROPPED.load(Ordering::Relaxed));
-        // The shortest event has one byte: an upper bound of what was lost.
-        let lost =
+        let lost_as =
             if self.failure.is_some() { Counter::DroppedWrite } else { Counter::DroppedQuota };
-        counters.set(lost, self.lost_bytes);
-        counters.set(Counter::BytesWritten, self.length());
-        if let Some(fold) = &self.fold {
-            counters.set(Counter::Folded, fold.blocks());
-            counters.set(Counter::HeldShort, fold.held_short());
-            counters.set(Counter::Undecoded, fold.undecoded_bytes());
-        }
-        counters.set(Counter::Threads, threads::defined());
-        counters.set(Counter::Nodes, u64::from(nodes::end().0.saturating_sub(NodeId::FIRST.0)));
-        counters.set(Counter::ModuleRefreshes, self.refreshes);
-        counters.set(Counter::FlushGapMaxNs, self.gap_max_ns);
-        let own = (BUFFER_BYTES as u64)
-            .saturating_add(nodes::used_bytes())
-            .saturating_add(pool::used_bytes())
-            .saturating_add(sampling::used_bytes(self.session))
-            .saturating_add(self.fold.as_ref().map_or(0, |fold| fold.used_bytes()));
-        self.recorder_bytes_max = self.recorder_bytes_max.max(own);
-        counters.set(Counter::RecorderBytes, self.recorder_bytes_max);
-        counters
+        let length = self.output.length();
+        self.counts.gather(self.session, length, lost_as, self.fold.as_deref())
     }
 
     fn seal(&mut self) {
@@ -583,26 +369,12 @@ impl Flusher {
     /// left out whole.
     fn block(&mut self, kind: BlockKind, payload: impl FnOnce(&mut ByteWriter<'_>)) {
         self.make_room(SMALL_BLOCK_BYTES);
-        let Some(room) = self.buffer.get_mut(self.used..) else {
-            return;
-        };
-        let Some((head, body)) = room.split_at_mut_checked(BLOCK_HEADER_BYTES) else {
-            return;
-        };
-        let mut out = ByteWriter::new(body);
-        payload(&mut out);
-        let Some(len) = out.finish() else { return };
-        let Some(written) = body.get(..len) else {
-            return;
-        };
-        head.copy_from_slice(&BlockHeader::for_payload(kind, written, &[]).to_bytes());
-        self.used = self.used.saturating_add(BLOCK_HEADER_BYTES).saturating_add(len);
+        self.output.append(kind, payload);
     }
 
     /// Writes the buffer out if a payload of `bytes` would not fit behind it.
     fn make_room(&mut self, bytes: usize) {
-        let wanted = bytes.saturating_add(BLOCK_HEADER_BYTES);
-        if self.buffer.len().saturating_sub(self.used) < wanted {
+        if !self.output.has_room(bytes) {
             self.write_out();
         }
     }
@@ -610,30 +382,21 @@ impl Flusher {
     fn write_out(&mut self) {
         #[cfg(rheaper_testing)]
         std::thread::sleep(crate::collector::testing::write_delay());
-        let used = std::mem::take(&mut self.used);
         self.written_ns = self.passed_ns;
         if self.failure.is_some() || self.is_closed {
+            self.output.discard();
             return;
         }
-        let Some(bytes) = self.buffer.get(..used) else {
-            return;
-        };
-        match self.file.write_all(bytes) {
-            Ok(()) => {
-                self.written = self.written.saturating_add(used as u64);
-                let (_, later) = self.written_before;
-                if self.written.saturating_sub(later) >= REASON_BYTES {
-                    self.written_before = (later, self.written);
-                }
-            }
-            Err(error) => self.fail(&error, used),
+        let used = self.output.used();
+        if let Err(error) = self.output.write() {
+            self.fail(&error, used);
         }
     }
 
     /// The file can't be written: stop recording, and say why.
     fn fail(&mut self, error: &io::Error, unwritten: usize) {
         self.failure = Some(error.raw_os_error().unwrap_or(libc::EIO));
-        self.lost_bytes = self.lost_bytes.saturating_add(unwritten as u64);
+        self.counts.lost_bytes = self.counts.lost_bytes.saturating_add(unwritten as u64);
         self.stop_recording();
         self.write_reason();
     }
@@ -643,33 +406,16 @@ impl Flusher {
         let _ = SESSION.compare_exchange(self.session, 0, Ordering::SeqCst, Ordering::Relaxed);
     }
 
-    /// Ends the file with its counters and the reason. A full disk still has what is left of the
-    /// last page; where that is too little, the last blocks make room, whose bytes are there.
+    /// Ends the file with its counters and the reason.
     fn write_reason(&mut self) {
         if self.is_closed || guards::without("reason") {
             return;
         }
-        self.used = 0;
+        self.output.discard();
         let counters = self.counters();
         self.block(BlockKind::Counters, |out| counters.write(out));
         self.seal();
-        let used = std::mem::take(&mut self.used);
-        let Some(bytes) = self.buffer.get(..used) else {
-            return;
-        };
-        let places = match self.reason_at {
-            // Once more at the end, with the last counts.
-            Some((at, len)) if len == used => [at, at],
-            Some(_) => return,
-            None => [self.written, self.written_before.0],
-        };
-        for place in places {
-            let end = place.saturating_add(used as u64);
-            if self.file.write_all_at(bytes, place).is_ok() && self.file.set_len(end).is_ok() {
-                self.reason_at = Some((place, used));
-                return;
-            }
-        }
+        self.output.write_reason();
     }
 }
 
@@ -682,7 +428,7 @@ impl Target for Flusher {
     ) {
         // Room for sums was kept free.
         if kind == BlockKind::Events && !self.admits(bytes) {
-            self.lost_bytes = self.lost_bytes.saturating_add(bytes as u64);
+            self.counts.lost_bytes = self.counts.lost_bytes.saturating_add(bytes as u64);
             return;
         }
         self.make_room(bytes);
@@ -690,5 +436,17 @@ impl Target for Flusher {
     }
 }
 
-/// Room for any block that is not asked room for on its own: counters, a clock pair, a seal.
-const SMALL_BLOCK_BYTES: usize = 4096;
+impl Sink for Flusher {
+    fn admits(&mut self, bytes: usize) -> bool {
+        if self.failure.is_some() || self.full_since.is_some() {
+            return false;
+        }
+        let more = (bytes as u64).saturating_add(self.reserve).saturating_add(END_BYTES);
+        if !self.quota.admits(self.output.length(), more) {
+            self.full_since = Some(0);
+            self.stop_recording();
+            return false;
+        }
+        true
+    }
+}
