@@ -7,26 +7,32 @@
 //! whenever a new peak is reached: every peak has a number, and a site that is about to change
 //! for the first time since the last peak first notes what it held.
 //!
-//! Invariant: every sum equals the same sum over the rows of `allocations`; where these are samples,
-//! over what they stand for. `SAMPLED` says which, so that nobody asks at every event.
+//! Invariant: every sum equals the same sum over the rows of `allocations`; where these are
+//! samples, over what they stand for. `SAMPLED` says which, so that nobody asks at every event.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod sites;
+mod folded;
+mod threads;
 
-use crate::loader::clock::Clock;
+use std::collections::{BTreeMap, HashSet};
+
+pub(in crate::loader) use folded::FoldedTotals;
+pub(in crate::loader) use sites::SiteTotals;
+pub(in crate::loader) use threads::ThreadTotals;
+
 use crate::loader::hash::FastHash;
 use crate::loader::heap::fetch;
 use crate::loader::histogram::Histograms;
 use crate::loader::live::Live;
-use crate::loader::powers::Powers;
 use crate::loader::rows::{Nanos, Site, Thread};
 use crate::loader::sampling::{Sampling, Weight};
 use crate::loader::scopes::Scopes;
-use crate::loader::sizes::{SizeTotals, Sizes};
+use crate::loader::sizes::Sizes;
 use crate::loader::slices::{Change, Curve, Slices};
 use crate::loader::stream::{How, Made};
-use crate::recording::{
-    FoldedSite, Powers as FoldedPowers, Ticks, largest_of_size_power, size_power,
-};
+use crate::loader::totals::folded::alignment;
+use crate::loader::totals::threads::{PairTotals, Threads};
+use crate::recording::{Powers as FoldedPowers, size_power};
 
 /// A block that lived at least 1/50 of the run and was freed in the last 1/50 of it was "freed at
 /// the end".
@@ -34,199 +40,6 @@ pub(in crate::loader) const END_SHARE: u64 = 50;
 
 /// The sums of so many sites stay in a cache by themselves.
 const CACHED_SITES_MAX: usize = 1 << 10;
-
-/// Threads with numbers below this are found by index.
-const DENSE_THREADS: u32 = 1 << 16;
-
-/// Everything that is summed for a site. Names and meanings are those of the table `sites`.
-///
-/// The order is that of use: what every block touches comes first, within two cache lines.
-#[derive(Clone, Debug, Default)]
-#[repr(C, align(64))]
-#[allow(missing_docs, reason = "the columns of `sites`, documented in schema.sql")]
-pub(in crate::loader) struct SiteTotals {
-    /// The number of the global peak that `at_peak_*` belong to.
-    peak_number: u64,
-    pub(in crate::loader) live_blocks: u64,
-    pub(in crate::loader) live_bytes: u64,
-    pub(in crate::loader) curve: Curve,
-    /// The power of two that its first block's size was counted in.
-    home: u8,
-    pub(in crate::loader) at_peak_blocks: u64,
-    pub(in crate::loader) at_peak_bytes: u64,
-    // A block's beginning.
-    pub(in crate::loader) allocations: u64,
-    pub(in crate::loader) bytes: u64,
-    pub(in crate::loader) peak_bytes: u64,
-    pub(in crate::loader) peak_after: Nanos,
-    pub(in crate::loader) size_min: u64,
-    pub(in crate::loader) size_max: u64,
-    pub(in crate::loader) first_after: Nanos,
-    pub(in crate::loader) last_after: Nanos,
-    /// Bit n: thread n allocated here; threads from 64 on are in `far_threads`.
-    near_threads: u64,
-    // Its end.
-    pub(in crate::loader) frees: u64,
-    pub(in crate::loader) lifetime_min: u64,
-    pub(in crate::loader) lifetime_max: u64,
-    pub(in crate::loader) lifetime_sum: u128,
-    pub(in crate::loader) last_free_after: Option<Nanos>,
-    pub(in crate::loader) temporary: u64,
-    pub(in crate::loader) temporary_bytes: u64,
-    pub(in crate::loader) cross_thread_frees: u64,
-    // Less common.
-    pub(in crate::loader) far_threads: u32,
-    pub(in crate::loader) freed_at_end_blocks: u64,
-    pub(in crate::loader) freed_at_end_bytes: u64,
-    pub(in crate::loader) reallocs: u64,
-    pub(in crate::loader) reallocs_moved: u64,
-    powers: Powers,
-}
-
-impl SiteTotals {
-    /// Sums by size: each power of two that a block's size was counted in, ascending.
-    pub(in crate::loader) fn sizes(&self) -> impl Iterator<Item = (u64, SizeTotals)> {
-        let all = SizeTotals {
-            allocations: self.allocations,
-            bytes: self.bytes,
-            live_blocks: self.live_blocks,
-            live_bytes: self.live_bytes,
-        };
-        self.powers
-            .with_home(self.home, all)
-            .map(|(power, sums)| (largest_of_size_power(power), sums))
-    }
-
-    fn folded(&mut self, sums: &FoldedTotals, powers: FoldedPowers<'_>) {
-        if self.allocations == 0 {
-            self.home = size_power(sums.size_min);
-            (self.first_after, self.last_after) = (sums.first_made, sums.last_made);
-            self.size_min = sums.size_min;
-        }
-        if self.frees == 0 {
-            self.lifetime_min = sums.lifetime_min;
-        }
-        self.allocations = self.allocations.saturating_add(sums.blocks);
-        self.bytes = self.bytes.saturating_add(sums.bytes);
-        self.frees = self.frees.saturating_add(sums.blocks);
-        self.size_min = self.size_min.min(sums.size_min);
-        self.size_max = self.size_max.max(sums.size_max);
-        self.first_after = self.first_after.min(sums.first_made);
-        self.last_after = self.last_after.max(sums.last_made);
-        self.last_free_after = self.last_free_after.max(Some(sums.last_freed));
-        self.lifetime_min = self.lifetime_min.min(sums.lifetime_min);
-        self.lifetime_max = self.lifetime_max.max(sums.lifetime_max);
-        self.lifetime_sum = self.lifetime_sum.saturating_add(sums.lifetime_sum);
-        self.temporary = self.temporary.saturating_add(sums.temporary);
-        self.temporary_bytes = self.temporary_bytes.saturating_add(sums.temporary_bytes);
-        self.cross_thread_frees = self.cross_thread_frees.saturating_add(sums.cross_thread_frees);
-        self.reallocs = self.reallocs.saturating_add(sums.reallocs);
-        self.reallocs_moved = self.reallocs_moved.saturating_add(sums.reallocs_moved);
-        self.near_threads |= sums.threads;
-        for folded in powers {
-            if folded.power != self.home {
-                let power = self.powers.of(folded.power);
-                power.allocations = power.allocations.saturating_add(folded.blocks);
-                power.bytes = power.bytes.saturating_add(folded.bytes);
-            }
-        }
-        // Nobody knows how many were alive at once; one was.
-        if sums.size_max > self.peak_bytes {
-            (self.peak_bytes, self.peak_after) = (sums.size_max, sums.last_made);
-        }
-    }
-
-    /// Threads that allocated here.
-    pub(in crate::loader) fn threads(&self) -> u64 {
-        u64::from(self.near_threads.count_ones()) + u64::from(self.far_threads)
-    }
-}
-
-/// The sums of blocks that have no rows, in nanoseconds.
-#[derive(Clone, Copy, Debug, Default)]
-#[allow(missing_docs, reason = "the fields of `FoldedSite`")]
-pub(in crate::loader) struct FoldedTotals {
-    zeroed: bool,
-    align: u64,
-    blocks: u64,
-    bytes: u64,
-    size_min: u64,
-    size_max: u64,
-    lifetime_sum: u128,
-    lifetime_min: u64,
-    lifetime_max: u64,
-    temporary: u64,
-    temporary_bytes: u64,
-    cross_thread_frees: u64,
-    reallocs: u64,
-    reallocs_moved: u64,
-    first_made: Nanos,
-    last_made: Nanos,
-    last_freed: Nanos,
-    threads: u64,
-}
-
-impl FoldedTotals {
-    /// From a recording's sums; lifetimes at the rate of a moment.
-    pub(in crate::loader) fn of(sums: &FoldedSite, at: Ticks, clock: &mut Clock) -> Self {
-        let length =
-            |ticks, clock: &mut Clock| u64::try_from(clock.length(ticks, at)).unwrap_or(u64::MAX);
-        Self {
-            zeroed: sums.zeroed,
-            align: alignment(sums.align_log2),
-            blocks: sums.blocks,
-            bytes: sums.bytes,
-            size_min: sums.size_min,
-            size_max: sums.size_max,
-            lifetime_sum: clock.length(sums.lifetime_sum, at),
-            lifetime_min: length(sums.lifetime_min, clock),
-            lifetime_max: length(sums.lifetime_max, clock),
-            temporary: sums.temporary,
-            temporary_bytes: sums.temporary_bytes,
-            cross_thread_frees: sums.cross_thread_frees,
-            reallocs: sums.reallocs,
-            reallocs_moved: sums.reallocs_moved,
-            first_made: clock.nanos(sums.first_made),
-            last_made: clock.nanos(sums.last_made),
-            last_freed: clock.nanos(sums.last_freed),
-            threads: sums.threads,
-        }
-    }
-}
-
-/// Everything that is summed for a thread. Names and meanings are those of the table `threads`.
-#[derive(Clone, Debug, Default)]
-#[allow(missing_docs, reason = "the columns of `threads`, documented in schema.sql")]
-pub(in crate::loader) struct ThreadTotals {
-    pub(in crate::loader) span: Option<(Nanos, Nanos)>,
-    /// Blocks that it has made by now, folded ones included.
-    made: u32,
-    pub(in crate::loader) allocations: u64,
-    pub(in crate::loader) bytes: u64,
-    pub(in crate::loader) frees: u64,
-    pub(in crate::loader) live_blocks: u64,
-    pub(in crate::loader) live_bytes: u64,
-    /// Of the blocks that it freed, its own. Here, as nearly all are: other pairs of threads have
-    /// to be looked up.
-    own_frees: PairTotals,
-}
-
-/// Everything that is summed for a pair of threads. Names and meanings are those of the table
-/// `thread_pairs`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the columns of `thread_pairs`, documented in schema.sql")]
-pub(in crate::loader) struct PairTotals {
-    pub(in crate::loader) blocks: u64,
-    pub(in crate::loader) bytes: u64,
-}
-
-impl PairTotals {
-    #[inline]
-    fn add(&mut self, weight: Weight) {
-        self.blocks += weight.blocks;
-        self.bytes = self.bytes.saturating_add(weight.bytes);
-    }
-}
 
 /// Sums over all blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -262,11 +75,8 @@ pub(in crate::loader) struct Totals {
     pub(in crate::loader) scopes: Scopes,
     /// What samples stand for; `None` where every block was recorded.
     pub(in crate::loader) sampling: Option<Sampling>,
-    threads: Vec<ThreadTotals>,
-    far_threads: BTreeMap<u32, ThreadTotals>,
+    threads: Threads,
     far_pairs: HashSet<(Site, Thread), FastHash>,
-    /// By who made and who freed, where these are two.
-    handed_over: HashMap<(Thread, Thread), PairTotals, FastHash>,
     peak_number: u64,
     /// The run's length, as far as it is known.
     duration: Nanos,
@@ -284,10 +94,8 @@ impl Totals {
             sizes: Sizes::default(),
             scopes: Scopes::default(),
             sampling: None,
-            threads: Vec::new(),
-            far_threads: BTreeMap::new(),
+            threads: Threads::default(),
             far_pairs: HashSet::default(),
-            handed_over: HashMap::default(),
             peak_number: 0,
             duration,
         }
@@ -322,12 +130,7 @@ impl Totals {
     /// A thread did something. Gives its sums.
     #[inline]
     pub(in crate::loader) fn seen(&mut self, thread: Thread, at: Nanos) -> &mut ThreadTotals {
-        let totals = self.thread(thread);
-        match &mut totals.span {
-            Some((first, last)) => (*first, *last) = (at.min(*first), at.max(*last)),
-            span => *span = Some((at, at)),
-        }
-        totals
+        self.threads.seen(thread, at)
     }
 
     #[cold]
@@ -337,32 +140,14 @@ impl Totals {
         }
     }
 
-    #[inline]
-    fn thread(&mut self, thread: Thread) -> &mut ThreadTotals {
-        if thread.0 >= DENSE_THREADS {
-            return self.far_threads.entry(thread.0).or_default();
-        }
-        let index = thread.0 as usize;
-        if self.threads.len() <= index {
-            self.threads.resize_with(index + 1, ThreadTotals::default);
-        }
-        &mut self.threads[index]
-    }
-
     /// All threads that did something.
     pub(in crate::loader) fn threads(&self) -> impl Iterator<Item = (Thread, &ThreadTotals)> {
-        let near = self.threads.iter().enumerate();
-        let near = near.map(|(index, totals)| (Thread(index as u32), totals));
-        let far = self.far_threads.iter();
-        near.chain(far.map(|(index, totals)| (Thread(*index), totals)))
-            .filter(|(_, totals)| totals.span.is_some())
+        self.threads.all()
     }
 
     /// Pairs of who made and who freed a block, ascending.
     pub(in crate::loader) fn thread_pairs(&self) -> BTreeMap<(Thread, Thread), PairTotals> {
-        let own = self.threads().map(|(thread, totals)| ((thread, thread), totals.own_frees));
-        let handed_over = self.handed_over.iter().map(|(pair, totals)| (*pair, *totals));
-        own.chain(handed_over).filter(|(_, totals)| totals.blocks > 0).collect()
+        self.threads.pairs()
     }
 
     /// A block was made. Says what its place among the living keeps, [`Live::tag`].
@@ -395,7 +180,7 @@ impl Totals {
         global.live_bytes = global.live_bytes.saturating_add(weight.bytes);
 
         let totals = &mut self.sites[index];
-        note_peak(totals, self.peak_number);
+        totals.note_peak(self.peak_number);
         if totals.allocations == 0 {
             totals.first_after = at;
             totals.last_after = at;
@@ -480,7 +265,7 @@ impl Totals {
 
         let index = site.0 as usize;
         let totals = &mut self.sites[index];
-        note_peak(totals, self.peak_number);
+        totals.note_peak(self.peak_number);
         totals.live_blocks -= weight.blocks;
         totals.live_bytes = totals.live_bytes.saturating_sub(weight.bytes);
         let power = size_power(size);
@@ -510,7 +295,7 @@ impl Totals {
 
     /// A thread made so many blocks that were folded away.
     pub(in crate::loader) fn unwritten(&mut self, thread: Thread, allocations: u64) {
-        let totals = self.thread(thread);
+        let totals = self.threads.get(thread);
         totals.made = totals.made.wrapping_add(allocations as u32);
     }
 
@@ -534,7 +319,7 @@ impl Totals {
         let totals = &mut self.sites[block.site.0 as usize];
         if by != block.thread {
             totals.cross_thread_frees += weight.blocks;
-            self.handed_over.entry((block.thread, by)).or_default().add(weight);
+            self.threads.handed_over(block.thread, by).add(weight);
         } else if !SAMPLED && nth.wrapping_sub(block.tag) <= 1 {
             // What a thread makes between two samples is not known.
             totals.temporary += 1;
@@ -591,7 +376,7 @@ impl Totals {
         let pair = if maker == freer {
             &mut of_freer.own_frees
         } else {
-            self.handed_over.entry((maker, freer)).or_default()
+            self.threads.handed_over(maker, freer)
         };
         pair.blocks = pair.blocks.saturating_add(blocks);
         pair.bytes = pair.bytes.saturating_add(bytes);
@@ -603,7 +388,7 @@ impl Totals {
         if let Some(sampling) = self.sampling.as_mut().filter(|_| SAMPLED) {
             sampling.stays(block.site, block.size);
         }
-        let thread = self.thread(block.thread);
+        let thread = self.threads.get(block.thread);
         thread.live_blocks += weight.blocks;
         thread.live_bytes = thread.live_bytes.saturating_add(weight.bytes);
         self.scopes.stays(block.scope, block.site, weight);
@@ -613,7 +398,7 @@ impl Totals {
     /// Nothing more will come. `end` is the last moment that is known otherwise.
     pub(in crate::loader) fn finish(&mut self, end: Nanos) -> Nanos {
         for totals in &mut self.sites {
-            note_peak(totals, self.peak_number);
+            totals.note_peak(self.peak_number);
         }
         self.lifetimes.settle();
         end.max(self.global.last)
@@ -627,21 +412,6 @@ impl Totals {
 
 fn curves(sites: &mut [SiteTotals]) -> impl Iterator<Item = &mut Curve> {
     sites.iter_mut().map(|totals| &mut totals.curve)
-}
-
-/// In bytes where above the natural one, else 0.
-fn alignment(log2: u8) -> u64 {
-    if log2 == 0 { 0 } else { 1_u64.checked_shl(u32::from(log2)).unwrap_or(0) }
-}
-
-/// Notes what a site held at the last global peak, before it changes for the first time since.
-#[inline]
-fn note_peak(totals: &mut SiteTotals, peak_number: u64) {
-    if totals.peak_number != peak_number {
-        totals.peak_number = peak_number;
-        totals.at_peak_blocks = totals.live_blocks;
-        totals.at_peak_bytes = totals.live_bytes;
-    }
 }
 
 /// Freed in the last 1/50 of the run after living at least 1/50 of it.

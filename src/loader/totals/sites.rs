@@ -1,0 +1,132 @@
+//! What is summed for a site, a backtrace with its blocks.
+//!
+//! Reads and writes: the sums themselves.
+//!
+//! Invariant: what a site held at the last global peak is noted before it changes for the first
+//! time since ([`SiteTotals::note_peak`]).
+
+use crate::loader::powers::Powers;
+use crate::loader::rows::Nanos;
+use crate::loader::sizes::SizeTotals;
+use crate::loader::slices::Curve;
+use crate::loader::totals::folded::FoldedTotals;
+use crate::recording::{Powers as FoldedPowers, largest_of_size_power, size_power};
+
+/// Everything that is summed for a site. Names and meanings are those of the table `sites`.
+///
+/// The order is that of use: what every block touches comes first, within two cache lines.
+#[derive(Clone, Debug, Default)]
+#[repr(C, align(64))]
+#[allow(missing_docs, reason = "the columns of `sites`, documented in schema.sql")]
+pub(in crate::loader) struct SiteTotals {
+    /// The number of the global peak that `at_peak_*` belong to.
+    pub(in crate::loader::totals) peak_number: u64,
+    pub(in crate::loader) live_blocks: u64,
+    pub(in crate::loader) live_bytes: u64,
+    pub(in crate::loader) curve: Curve,
+    /// The power of two that its first block's size was counted in.
+    pub(in crate::loader::totals) home: u8,
+    pub(in crate::loader) at_peak_blocks: u64,
+    pub(in crate::loader) at_peak_bytes: u64,
+    // A block's beginning.
+    pub(in crate::loader) allocations: u64,
+    pub(in crate::loader) bytes: u64,
+    pub(in crate::loader) peak_bytes: u64,
+    pub(in crate::loader) peak_after: Nanos,
+    pub(in crate::loader) size_min: u64,
+    pub(in crate::loader) size_max: u64,
+    pub(in crate::loader) first_after: Nanos,
+    pub(in crate::loader) last_after: Nanos,
+    /// Bit n: thread n allocated here; threads from 64 on are in `far_threads`.
+    pub(in crate::loader::totals) near_threads: u64,
+    // Its end.
+    pub(in crate::loader) frees: u64,
+    pub(in crate::loader) lifetime_min: u64,
+    pub(in crate::loader) lifetime_max: u64,
+    pub(in crate::loader) lifetime_sum: u128,
+    pub(in crate::loader) last_free_after: Option<Nanos>,
+    pub(in crate::loader) temporary: u64,
+    pub(in crate::loader) temporary_bytes: u64,
+    pub(in crate::loader) cross_thread_frees: u64,
+    // Less common.
+    pub(in crate::loader) far_threads: u32,
+    pub(in crate::loader) freed_at_end_blocks: u64,
+    pub(in crate::loader) freed_at_end_bytes: u64,
+    pub(in crate::loader) reallocs: u64,
+    pub(in crate::loader) reallocs_moved: u64,
+    pub(in crate::loader::totals) powers: Powers,
+}
+
+impl SiteTotals {
+    /// Sums by size: each power of two that a block's size was counted in, ascending.
+    pub(in crate::loader) fn sizes(&self) -> impl Iterator<Item = (u64, SizeTotals)> {
+        let all = SizeTotals {
+            allocations: self.allocations,
+            bytes: self.bytes,
+            live_blocks: self.live_blocks,
+            live_bytes: self.live_bytes,
+        };
+        self.powers
+            .with_home(self.home, all)
+            .map(|(power, sums)| (largest_of_size_power(power), sums))
+    }
+
+    /// Blocks that have no rows are part of the sums as well.
+    pub(in crate::loader::totals) fn folded(
+        &mut self,
+        sums: &FoldedTotals,
+        powers: FoldedPowers<'_>,
+    ) {
+        if self.allocations == 0 {
+            self.home = size_power(sums.size_min);
+            (self.first_after, self.last_after) = (sums.first_made, sums.last_made);
+            self.size_min = sums.size_min;
+        }
+        if self.frees == 0 {
+            self.lifetime_min = sums.lifetime_min;
+        }
+        self.allocations = self.allocations.saturating_add(sums.blocks);
+        self.bytes = self.bytes.saturating_add(sums.bytes);
+        self.frees = self.frees.saturating_add(sums.blocks);
+        self.size_min = self.size_min.min(sums.size_min);
+        self.size_max = self.size_max.max(sums.size_max);
+        self.first_after = self.first_after.min(sums.first_made);
+        self.last_after = self.last_after.max(sums.last_made);
+        self.last_free_after = self.last_free_after.max(Some(sums.last_freed));
+        self.lifetime_min = self.lifetime_min.min(sums.lifetime_min);
+        self.lifetime_max = self.lifetime_max.max(sums.lifetime_max);
+        self.lifetime_sum = self.lifetime_sum.saturating_add(sums.lifetime_sum);
+        self.temporary = self.temporary.saturating_add(sums.temporary);
+        self.temporary_bytes = self.temporary_bytes.saturating_add(sums.temporary_bytes);
+        self.cross_thread_frees = self.cross_thread_frees.saturating_add(sums.cross_thread_frees);
+        self.reallocs = self.reallocs.saturating_add(sums.reallocs);
+        self.reallocs_moved = self.reallocs_moved.saturating_add(sums.reallocs_moved);
+        self.near_threads |= sums.threads;
+        for folded in powers {
+            if folded.power != self.home {
+                let power = self.powers.of(folded.power);
+                power.allocations = power.allocations.saturating_add(folded.blocks);
+                power.bytes = power.bytes.saturating_add(folded.bytes);
+            }
+        }
+        // Nobody knows how many were alive at once; one was.
+        if sums.size_max > self.peak_bytes {
+            (self.peak_bytes, self.peak_after) = (sums.size_max, sums.last_made);
+        }
+    }
+
+    /// Threads that allocated here.
+    pub(in crate::loader) fn threads(&self) -> u64 {
+        u64::from(self.near_threads.count_ones()) + u64::from(self.far_threads)
+    }
+
+    /// Notes what a site held at the last global peak, before it changes for the first time since.
+    #[inline]
+    pub(in crate::loader::totals) fn note_peak(&mut self, peak_number: u64) {
+        if self.peak_number != peak_number {
+            self.peak_number = peak_number;
+            self.at_peak_blocks = self.live_blocks;
+            self.at_peak_bytes = self.live_bytes;
+        }
+    }
+}
