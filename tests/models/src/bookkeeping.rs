@@ -107,7 +107,7 @@ mod regions {
 mod stacks {
     use crate::collector::nodes;
     use crate::collector::sync::SpinLock;
-    use crate::collector::tails::{Tails, holds};
+    use crate::collector::tails::Tails;
     use crate::collector::unwind::Registers;
     use crate::recording::{Address, NodeId};
 
@@ -148,25 +148,27 @@ mod stacks {
         let mut stack = [0_u64; 64];
         stack.iter_mut().enumerate().for_each(|(at, word)| *word = at as u64 * 3 + 1);
         let sp = (&raw mut stack).expose_provenance() as u64;
+        let end = sp + size_of_val(&stack) as u64;
+        let found = |tails: &Tails, start: &Registers| {
+            let tails = tails.candidates(tails.set_of(start, end));
+            tails.iter().any(|tail| tail.begins_at(start) && tail.holds())
+        };
         for pc in 0..40 {
             let start = Registers { pc: 0x5000 + pc, sp, fp: 0 };
             let words: Vec<_> = (0..1 + pc as usize % 16).rev().collect();
-            let tail = tails.place(&start);
-            tail.start = start;
             let values = words.iter().map(|at| (*at as u32 * 8, stack[*at]));
-            tail.set_words(values, u16::MAX);
-            assert!(tails.candidates(&start).iter().any(|tail| holds(tail, &start)));
-            tails.moved(&start, 0, NodeId(9), NodeId(10));
+            tails.place(&start, 17 * 8, end).set_words(values, u16::MAX);
+            assert!(found(&tails, &start));
             let changed = words[words.len() / 2];
             stack[changed] ^= 1;
             let _ = (&raw mut stack).expose_provenance();
-            assert!(!tails.candidates(&start).iter().any(|tail| holds(tail, &start)));
+            assert!(!found(&tails, &start));
             stack[changed] ^= 1;
             let _ = (&raw mut stack).expose_provenance();
+            assert!(found(&tails, &start));
         }
         tails.clear();
-        let start = Registers { pc: 0x5000, sp, fp: 0 };
-        assert!(!tails.candidates(&start).iter().any(|tail| holds(tail, &start)));
+        assert!(!found(&tails, &Registers { pc: 0x5000, sp, fp: 0 }));
     }
 
     /// The lock lets one in at a time.
