@@ -17,6 +17,7 @@ mod context;
 mod folded;
 mod counters;
 mod decode;
+mod encode;
 mod events;
 mod classes;
 mod bytes;
@@ -36,8 +37,9 @@ pub use definitions::{
     ClockPair, EventsHead, ModuleDef, ModuleStatus, NodeDefs, NodesHead, Seal, SealReason,
     ThreadDef,
 };
+pub use encode::{EVENT_BYTES_MAX, Encoder};
 pub use error::FormatError;
-pub use events::{EVENT_BYTES_MAX, Encoder, Event};
+pub use events::Event;
 pub use folded::{
     FOLDED_ENTRY_BYTES_MAX, FOLDED_SITE_BYTES_MAX, FOLDED_SMALL_BYTES_MAX, Folded, FoldedHead,
     FoldedPair, FoldedPower, FoldedRecords, FoldedSite, FoldedSize, Lifetimes, Note, NoteReason,
