@@ -1,7 +1,7 @@
 //! The verified walk: a stack as a node, mostly by proving that it is still the last one.
 //!
 //! Reads: registers and this thread's stack. Writes: nothing but the kept stack below, and
-//! nodes through [`nodes`].
+//! nodes through [`nodes`](crate::collector::nodes).
 //!
 //! # Why the answer is exact
 //!
