@@ -10,7 +10,7 @@ use std::ptr::NonNull;
 
 use crate::collector::nodes;
 use crate::collector::sys;
-use crate::collector::tally::Tally;
+use crate::collector::tally::WalkTallies;
 use crate::recording::{Address, NodeId};
 
 /// Highest limit of frames that is honoured.
@@ -22,19 +22,6 @@ const OWN_FRAMES: usize = 16;
 /// Where a walk starts from: the system's unwinder knows on its own.
 #[derive(Clone, Copy)]
 pub(in crate::collector) struct Start;
-
-/// Counts of one thread's walks.
-#[derive(Debug, Default)]
-pub(in crate::collector) struct WalkTallies {
-    pub(in crate::collector) hits: Tally,
-    pub(in crate::collector) recalled: Tally,
-    pub(in crate::collector) misses: Tally,
-    pub(in crate::collector) fresh: Tally,
-    pub(in crate::collector) derived: Tally,
-    pub(in crate::collector) truncated: Tally,
-    pub(in crate::collector) failed: Tally,
-    pub(in crate::collector) other: Tally,
-}
 
 /// One thread's walker: room for the addresses of a stack.
 pub(in crate::collector) struct Walker {

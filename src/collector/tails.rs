@@ -9,21 +9,22 @@
 //!
 //! Reads: this thread's stack at the words' addresses. Writes: the thread's table of tails.
 //!
-//! Invariant: every address that is read is at or above the current sp, and below the address of
-//! the kept frame's sp that the tail met: inside this thread's stack.
+//! Invariant: every address that is compared is at or above the current sp, and below the address
+//! of the kept frame's sp that the tail met: inside this thread's stack. What chooses a set is read
+//! from the frame that the walk starts in, wherever that is.
 
 use std::ptr::NonNull;
 
 use crate::collector::unwind::Registers;
 use crate::recording::NodeId;
 
-/// Sets of tails, by start; a power of two.
+/// Sets of tails, by start and caller; a power of two.
 const SETS: usize = 64;
 
 /// Brings a 64-bit hash to a set.
 const SET_SHIFT: u32 = 64 - SETS.trailing_zeros();
 
-/// Tails of one set: sites that allocate at the same depth.
+/// Tails of one set.
 const WAYS: usize = 4;
 
 /// Words of a tail; longer ones are unwound each time.

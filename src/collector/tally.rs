@@ -22,3 +22,16 @@ impl Tally {
         self.0.store(0, Ordering::Relaxed);
     }
 }
+
+/// Counts of one thread's walks.
+#[derive(Debug, Default)]
+pub(in crate::collector) struct WalkTallies {
+    pub(in crate::collector) hits: Tally,
+    pub(in crate::collector) recalled: Tally,
+    pub(in crate::collector) misses: Tally,
+    pub(in crate::collector) fresh: Tally,
+    pub(in crate::collector) derived: Tally,
+    pub(in crate::collector) truncated: Tally,
+    pub(in crate::collector) failed: Tally,
+    pub(in crate::collector) other: Tally,
+}

@@ -16,9 +16,9 @@ use crate::collector::region::{Region, Shared};
 use crate::collector::scopes;
 use crate::collector::signal;
 use crate::collector::sys::{self, PreservedErrno, ThreadName};
-use crate::collector::tally::Tally;
+use crate::collector::tally::{Tally, WalkTallies};
 use crate::collector::threads;
-use crate::collector::walk::{Start, WalkTallies, Walker};
+use crate::collector::walk::{Start, Walker};
 use crate::recording::{Counter, Counters, Encoder, NodeId, ScopeId, StreamId, ThreadId, Ticks};
 
 /// The session that is recording, or 0. The only thing that is read when recording is off.

@@ -43,7 +43,7 @@ use std::ptr::NonNull;
 
 use crate::collector::sys;
 use crate::collector::tails::Tails;
-use crate::collector::tally::Tally;
+use crate::collector::tally::WalkTallies;
 use crate::collector::unwind::{Registers, Rule};
 use crate::collector::walk::kept::{Kept, KeptStack, Outcome, Word};
 use crate::collector::walk::leave::{Fresh, FreshFrames, Left, Pc, RULES, RULES_BYTES, Rules};
@@ -57,19 +57,6 @@ pub(in crate::collector) const DEPTH_MAX: usize = 1024;
 
 /// Where a walk starts from.
 pub(in crate::collector) type Start = Registers;
-
-/// Counts of one thread's walks.
-#[derive(Debug, Default)]
-pub(in crate::collector) struct WalkTallies {
-    pub(in crate::collector) hits: Tally,
-    pub(in crate::collector) recalled: Tally,
-    pub(in crate::collector) misses: Tally,
-    pub(in crate::collector) fresh: Tally,
-    pub(in crate::collector) derived: Tally,
-    pub(in crate::collector) truncated: Tally,
-    pub(in crate::collector) failed: Tally,
-    pub(in crate::collector) other: Tally,
-}
 
 /// One thread's walker. All memory is in the pages that [`Walker::new`] was given.
 pub(in crate::collector) struct Walker {
