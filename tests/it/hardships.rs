@@ -520,17 +520,20 @@ fn contract(words: &[&str]) -> (Scene, Loaded) {
 #[test]
 fn a_block_that_is_reused_while_it_is_freed_is_paired() {
     let count = scaled(500) as i64;
-    let (_, loaded) = contract(&["reuse", &count.to_string()]);
+    let (scene, loaded) = contract(&["reuse", &count.to_string()]);
     assert_eq!((loaded.marked(), loaded.live()), (2 * count, 0));
     let strange = "SELECT count(*) FROM allocations
                    WHERE size = 777 AND dealloc_thread IS NOT alloc_thread";
     assert_eq!(loaded.one(strange), 0);
     let lost = |name: &str| loaded.one(&format!("SELECT count FROM losses WHERE name = '{name}'"));
     assert_eq!(lost("missed_frees"), 0);
-    // Clocks of two cores may disagree by more than such a hand-over takes: put right, and told.
+    // Clocks of two processors may disagree by more than such a hand-over takes, and the scene
+    // says how often they did: put right, and told.
     let reordered = lost("reordered_pairs");
-    figure("blocks reused while they were freed", &format!("{count}; {reordered} reordered"));
-    assert!(reordered <= count / 100, "{reordered} of {count}");
+    let behind = scene.numbers(1)[0];
+    let told = format!("{count}; {reordered} reordered, the other clock behind at {behind}");
+    figure("blocks reused while they were freed", &told);
+    assert!(reordered <= behind + count / 100, "{told}");
 }
 
 #[test]

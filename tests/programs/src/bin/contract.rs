@@ -6,7 +6,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering::SeqCst};
 
 /// Does as it is told.
 struct Scripted;
@@ -22,6 +22,33 @@ static FAILS: AtomicBool = AtomicBool::new(false);
 /// Whether the next free of a marked block is handed to another thread before it returns.
 static HANDS_ON: AtomicBool = AtomicBool::new(false);
 static HANDED: AtomicPtr<u8> = AtomicPtr::new(std::ptr::null_mut());
+
+/// The giver's clock when it last handed a block on, and how often the taker's was not beyond it:
+/// where the clocks of two processors disagree, no stamp can be right.
+static GIVEN_AT: AtomicU64 = AtomicU64::new(0);
+static BEHIND: AtomicU64 = AtomicU64::new(0);
+/// More than the recorder rounds a stamp by.
+const TICK: u64 = 64;
+
+/// Now, by the clock that the recorder takes its stamps from, neither before what stands above nor
+/// behind what stands below.
+fn clock() -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every x86-64 processor has them; they touch no memory.
+    unsafe {
+        std::arch::x86_64::_mm_lfence();
+        let now = std::arch::x86_64::_rdtsc();
+        std::arch::x86_64::_mm_lfence();
+        now
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the call writes the one value that it is given.
+        unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+        now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+    }
+}
 
 thread_local! {
     /// Calls that reached the inner allocator on this thread.
@@ -52,6 +79,9 @@ unsafe impl GlobalAlloc for Scripted {
             loop {
                 let block = HANDED.swap(std::ptr::null_mut(), SeqCst);
                 if !block.is_null() {
+                    if clock() <= GIVEN_AT.load(SeqCst) + TICK {
+                        BEHIND.fetch_add(1, SeqCst);
+                    }
                     return block;
                 }
                 std::hint::spin_loop();
@@ -90,6 +120,7 @@ unsafe impl GlobalAlloc for Scripted {
 fn hand_on(block: *mut u8) -> bool {
     let hands_on = HANDS_ON.swap(false, SeqCst);
     if hands_on {
+        GIVEN_AT.store(clock(), SeqCst);
         HANDED.store(block, SeqCst);
         while !TAKEN.load(SeqCst) {
             std::hint::spin_loop();
@@ -180,7 +211,7 @@ fn reuse(count: u64, moves_to: Option<usize>) {
     drop(orders);
     other.expect("a thread").join().expect("it ends");
     rheaper::disable_tracking();
-    println!("{}", path.display());
+    println!("{}\n{}", path.display(), BEHIND.load(SeqCst));
 }
 
 /// Blocks grow in place, move, and fail to grow; requests fail.
