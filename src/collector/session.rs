@@ -27,8 +27,9 @@ use crate::collector::limits::{self, Limits};
 use crate::collector::options::{Options, QUOTA_BYTES_MIN, TrackerConfig};
 use crate::collector::pool;
 use crate::collector::registry::{self, KnownGuard};
+use crate::collector::sys::{self, OwnThread};
 use crate::collector::tracker::{HAS_BARRIER, SAMPLED, SESSION, SESSION_MASK};
-use crate::collector::{marks, modules, nodes, sampling, scopes, signal, sys};
+use crate::collector::{marks, modules, nodes, sampling, scopes, signal};
 use crate::guards;
 use crate::recording::{ClockPair, Counter, Header};
 
@@ -42,7 +43,7 @@ const CALIBRATION_PAIRS_MAX: u32 = 10_000;
 
 /// What runs while recording.
 struct Running {
-    flusher: libc::pthread_t,
+    flusher: OwnThread,
     process: u32,
     session: u32,
 }
@@ -149,7 +150,7 @@ fn enable(options: Options, starter: Starter) -> Result<(u32, PathBuf), Error> {
 
 struct Begun {
     path: PathBuf,
-    flusher: libc::pthread_t,
+    flusher: OwnThread,
     session: u32,
 }
 
@@ -256,11 +257,7 @@ fn stop(mut running: MutexGuard<'_, Option<Running>>) -> Option<Ended> {
     quiesce();
     STOP.store(true, Ordering::Release);
     signal::wake_flusher();
-    let mut ended: *mut c_void = std::ptr::null_mut();
-    // SAFETY: the thread was made joinable and is joined once.
-    if unsafe { libc::pthread_join(flusher, &raw mut ended) } != 0 || ended.is_null() {
-        return None;
-    }
+    let ended = flusher.join().filter(|ended| !ended.is_null())?;
     // SAFETY: `run_flusher` answers a leaked box, for us alone.
     let ended = unsafe { Box::from_raw(ended.cast::<Ended>()) };
     for tracker in pool::all() {
@@ -420,7 +417,7 @@ fn header(options: &Options, limits: Limits, facts: ClockFacts, start: ClockPair
 }
 
 /// Starts the flusher, on a thread of its own.
-fn start_flusher(file: File, session: u32, header: &Header) -> Result<libc::pthread_t, Error> {
+fn start_flusher(file: File, session: u32, header: &Header) -> Result<OwnThread, Error> {
     let flusher = Flusher::new(file, session, header)
         .ok_or_else(|| Error::Resources(io::Error::from_raw_os_error(libc::ENOMEM)))?;
     let flusher = Box::into_raw(Box::new(flusher));

@@ -208,7 +208,50 @@ pub(in crate::collector) fn stack_bounds() -> Option<(u64, u64)> {
     unsafe { libc::pthread_attr_destroy(attributes.as_mut_ptr()) };
     let start = start as u64;
     let end = start.checked_add(bytes as u64)?;
+    let (start, end) = if cfg!(target_env = "musl") && thread_id() == u64::from(process_id()) {
+        first_stack(start, end)
+    } else {
+        (start, end)
+    };
     (found == 0 && start < end).then_some((start, end))
+}
+
+/// The first thread's stack, of which musl knows what is mapped now, up to the end of the page
+/// in which the program's arguments and environment begin. What may become of it, up to those.
+fn first_stack(mapped: u64, end: u64) -> (u64, u64) {
+    /// What the kernel leaves free at least below a stack without a limit.
+    const GAP_BYTES: u64 = 128 << 20;
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the limit is written by the call.
+    let refused = unsafe { libc::getrlimit(libc::RLIMIT_STACK, &raw mut limit) };
+    let bytes = if limit.rlim_cur == libc::RLIM_INFINITY { GAP_BYTES } else { limit.rlim_cur };
+    let start = if refused == 0 { mapped.min(end.saturating_sub(bytes)) } else { mapped };
+    let begun = first_stack_pointer().filter(|begun| mapped < *begun && *begun <= end);
+    (start, begun.unwrap_or(end))
+}
+
+/// The stack pointer that the program began with: the 28th field of its `stat`, by proc(5).
+fn first_stack_pointer() -> Option<u64> {
+    // SAFETY: a terminated path.
+    let file = unsafe { libc::open(c"/proc/self/stat".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+    if file < 0 {
+        return None;
+    }
+    let mut bytes = [0_u8; 1024];
+    // SAFETY: at most the array's bytes are written; `file` is ours and not used again.
+    let len = unsafe {
+        let len = libc::read(file, bytes.as_mut_ptr().cast(), bytes.len());
+        libc::close(file);
+        len
+    };
+    let text = bytes.get(..usize::try_from(len).ok()?)?;
+    // The second field is a name in parentheses, which may have anything in it.
+    let behind = text.iter().rposition(|byte| *byte == b')')?.checked_add(2)?;
+    let field = text.get(behind..)?.split(|byte| *byte == b' ').nth(25)?;
+    field.iter().try_fold(0_u64, |value, digit| {
+        let digit = digit.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        value.checked_mul(10)?.checked_add(u64::from(digit))
+    })
 }
 
 /// Copies `into.len()` bytes from `address` of this process, or fewer; answers how many. The
@@ -282,26 +325,48 @@ fn clock_ns(clock: libc::clockid_t) -> u64 {
     now.tv_sec.cast_unsigned().wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec.cast_unsigned())
 }
 
+/// A thread of the recorder's own that was not joined yet. For the C library it is a number or a
+/// pointer.
+#[derive(Debug)]
+pub(in crate::collector) struct OwnThread(libc::pthread_t);
+
+// SAFETY: any thread may join it, and joining takes it.
+unsafe impl Send for OwnThread {}
+
+impl OwnThread {
+    /// Waits for its end, and hands out what it answered; `None` if it can't be joined.
+    pub(in crate::collector) fn join(self) -> Option<*mut libc::c_void> {
+        let mut answer = ptr::null_mut();
+        // SAFETY: the thread was made joinable, and is joined once: this value is gone then.
+        let refused = unsafe { libc::pthread_join(self.0, &raw mut answer) };
+        (refused == 0).then_some(answer)
+    }
+}
+
 /// Starts a thread of the C library, with all signals blocked: Rust's own threads allocate before
 /// any of our code runs. The error is an `errno`.
 pub(in crate::collector) fn spawn(
     start: extern "C" fn(*mut libc::c_void) -> *mut libc::c_void,
     argument: *mut libc::c_void,
-) -> Result<libc::pthread_t, i32> {
+) -> Result<OwnThread, i32> {
     let mut all = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
     let mut before = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
-    let mut thread = 0;
+    let mut thread = std::mem::MaybeUninit::<libc::pthread_t>::uninit();
     // SAFETY: both sets are written before they are read; the new thread inherits the full mask.
     let refused = unsafe {
         if !guards::without("signals blocked") {
             libc::sigfillset(all.as_mut_ptr());
         }
         libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
-        let refused = libc::pthread_create(&raw mut thread, ptr::null(), start, argument);
+        let refused = libc::pthread_create(thread.as_mut_ptr(), ptr::null(), start, argument);
         libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut());
         refused
     };
-    if refused == 0 { Ok(thread) } else { Err(refused) }
+    if refused != 0 {
+        return Err(refused);
+    }
+    // SAFETY: the thread was made, so this is written.
+    Ok(OwnThread(unsafe { thread.assume_init() }))
 }
 
 /// Names this thread; at most 15 bytes.

@@ -25,7 +25,7 @@ use crate::collector::control::watch::Watch;
 use crate::collector::entry::Ignored;
 use crate::collector::options::Options;
 use crate::collector::signal::Bell;
-use crate::collector::sys;
+use crate::collector::sys::{self, OwnThread};
 
 /// How often triggers are looked at unless the program says otherwise.
 const POLL_EVERY: Duration = Duration::from_millis(150);
@@ -48,7 +48,7 @@ const ASKED_END: u32 = 3;
 static STATUS: Mutex<ControlStatus> = Mutex::new(ControlStatus::new());
 
 /// The control thread, and the process that it is in.
-static THREAD: Mutex<Option<(libc::pthread_t, u32)>> = Mutex::new(None);
+static THREAD: Mutex<Option<(OwnThread, u32)>> = Mutex::new(None);
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -240,8 +240,7 @@ impl Control {
             return;
         };
         self.ask(ASKED_END);
-        // SAFETY: the thread was made joinable, and taking it out lets nobody else join it.
-        unsafe { libc::pthread_join(thread, std::ptr::null_mut()) };
+        let _ = thread.join();
     }
 
     #[expect(clippy::unused_self, reason = "only who holds a control may ask it")]
