@@ -105,10 +105,12 @@ pub(in crate::loader) fn innermost_foreign(frames: &[FrameId], known: &[Frame]) 
     let frame = |index: usize| &known[frames[index].0 as usize];
     let considered = frames.len().min(LOOK_AT);
     let passable = |frame: &Frame| is_recorder(frame) || frame.kind == Kind::Std;
-    let shim = (0..considered)
-        .take_while(|index| passable(frame(*index)) || is_shim(&frame(*index).sym))
-        .find(|index| is_shim(&frame(*index).sym));
-    let from = shim.map_or(0, |index| index + 1);
+    let inner =
+        (0..considered).take_while(|index| passable(frame(*index)) || is_shim(&frame(*index).sym));
+    let shim = inner.clone().find(|index| is_shim(&frame(*index).sym));
+    // Where stacks are walked by a library, its frames stand before the recorder's.
+    let last = shim.or_else(|| inner.filter(|index| is_recorder(frame(*index))).last());
+    let from = last.map_or(0, |index| index + 1);
     let run = (from..considered)
         .take_while(|index| {
             let frame = frame(*index);
