@@ -15,7 +15,7 @@ fn main() {
     let var = |name: &str| std::env::var(name).unwrap_or_default();
     let has_framehop = var("CARGO_CFG_TARGET_OS") == "linux"
         && var("CARGO_CFG_TARGET_ARCH") == "x86_64"
-        && var("CARGO_CFG_TARGET_ENV") == "gnu";
+        && ["gnu", "musl"].contains(&&*var("CARGO_CFG_TARGET_ENV"));
     let is_forced_off = std::env::var_os("CARGO_CFG_RHEAPER_PORTABLE_WALK").is_some();
     if has_framehop && !is_forced_off {
         println!("cargo::rustc-cfg=walks_with_framehop");

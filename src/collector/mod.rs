@@ -46,13 +46,23 @@ mod walk;
 #[cfg(walks_with_framehop)]
 mod tails;
 mod region;
+#[cfg_attr(
+    not(walks_with_framehop),
+    expect(dead_code, reason = "the walk over framehop alone asks for late modules")
+)]
 mod registry;
 #[cfg(walks_with_framehop)]
 mod late;
 #[cfg(walks_with_framehop)]
 mod unwind;
 #[cfg(walks_with_framehop)]
+mod unwind_table;
+#[cfg(walks_with_framehop)]
 mod aside;
+#[cfg_attr(
+    not(walks_with_framehop),
+    expect(dead_code, reason = "the walk over framehop alone asks for late modules")
+)]
 mod modules;
 #[cfg(rheaper_testing)]
 pub mod testing;
@@ -64,6 +74,10 @@ mod pages;
 mod queue;
 mod sync;
 mod tally;
+#[cfg_attr(
+    not(walks_with_framehop),
+    expect(dead_code, reason = "the walk over framehop alone reads foreign stacks")
+)]
 mod sys;
 mod error;
 

@@ -367,7 +367,7 @@ fn describe(
 ) -> Option<Module> {
     let layout = Layout::of(bias, headers)?;
     let mut module = Module {
-        path: if is_main && name.is_empty() { own_executable() } else { name },
+        path: if is_main && !names_a_file(&name) { own_executable() } else { name },
         build_id: layout.build_id().to_vec(),
         bias,
         text: (Address(layout.text.0), Address(layout.text.1)),
@@ -382,6 +382,12 @@ fn describe(
         unsafe { read_dynamic(start, len, &mut module) };
     }
     Some(module)
+}
+
+/// Whether a C library's name for the program will name the same file to others: glibc has none for
+/// it, musl says how it was called, or where each process finds itself.
+fn names_a_file(name: &[u8]) -> bool {
+    name.starts_with(b"/") && name != b"/proc/self/exe"
 }
 
 fn own_executable() -> Vec<u8> {

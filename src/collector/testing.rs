@@ -131,6 +131,7 @@ pub(in crate::collector) fn compare(node: NodeId, depth_max: usize) {
     let expected = own.and_then(|own| expected.get(own..)).unwrap_or_default();
     let shown = if root == NodeId::TRUNCATED { walked.len() } else { usize::MAX };
     let limit = depth_max.min(shown);
+    let limit = limit.min(shown_by_musl(expected, walked));
     let same = expected.iter().take(limit).eq(walked.iter().take(limit));
     CHECKED.fetch_add(1, Ordering::Relaxed);
     if !same || (root == NodeId::TRUNCATED && walked.len() < depth_max) {
@@ -141,6 +142,20 @@ pub(in crate::collector) fn compare(node: NodeId, depth_max: usize) {
             copy(&mut first.expected, expected);
         }
     }
+}
+
+/// How many frames the system's unwinder shows at most. The one that Rust brings along for musl ends
+/// before a frame that has no unwind information, as the C library's own and where signal handlers
+/// return to; glibc's shows it, and so do we.
+fn shown_by_musl(expected: &[u64], walked: &[u64]) -> usize {
+    #[cfg(all(walks_with_framehop, target_env = "musl"))]
+    if let Some(next) = walked.get(expected.len())
+        && !crate::collector::unwind::is_covered(next.wrapping_sub(1))
+    {
+        return expected.len();
+    }
+    let _ = (expected, walked);
+    usize::MAX
 }
 
 fn addresses(node: NodeId, into: &mut [u64; FRAMES_MAX]) -> (usize, NodeId) {

@@ -23,6 +23,7 @@ use framehop::{
 use crate::collector::aside;
 use crate::collector::modules::{self, Identity, LateModule, Lifetime, Module};
 use crate::collector::sync::SpinLock;
+use crate::collector::unwind_table::{Table, covers};
 use crate::guards;
 use crate::recording::{Address, ModuleId};
 
@@ -62,6 +63,8 @@ pub(in crate::collector) enum RuleKind {
     Late,
     /// Where a signal handler returns to: [`step_signal`].
     Signal,
+    /// No unwind information says how: the caller can't be found.
+    Blind,
     /// The deriver could not be had in time; not to be remembered.
     Unknown,
 }
@@ -117,9 +120,16 @@ type Cache = CacheX86_64<MustNotAllocateDuringUnwind>;
 struct Deriver {
     unwinder: Unwinder,
     cache: Cache,
-    /// Executable ranges that stay, sorted.
-    fixed: Vec<(u64, u64)>,
+    /// Modules that stay, sorted.
+    fixed: Vec<Fixed>,
     late: Vec<(Identity, ModuleId)>,
+}
+
+/// A module that stays: where its code is, and its unwind tables.
+struct Fixed {
+    text: (u64, u64),
+    table: Table<'static>,
+    frames: Table<'static>,
 }
 
 static DERIVER: SpinLock<Option<Deriver>> = SpinLock::new(None);
@@ -130,12 +140,13 @@ pub(in crate::collector) fn prepare(modules: &[Module]) {
     let mut unwinder = Unwinder::new();
     let mut fixed = Vec::new();
     for module in modules.iter().filter(|module| module.lifetime == Lifetime::Fixed) {
-        if let Some(known) = framehop_module(module) {
-            unwinder.add_module(known);
-            fixed.push((module.text.0.0, module.text.1.0));
+        if let Some((table, frames)) = module.unwind_tables() {
+            unwinder.add_module(module_from_tables(module.text, module.bias, table, frames));
+            let text = (module.text.0.0, module.text.1.0);
+            fixed.push(Fixed { text, table: (table.0.0, table.1), frames: (frames.0.0, frames.1) });
         }
     }
-    fixed.sort_unstable();
+    fixed.sort_unstable_by_key(|module| module.text);
     let deriver = Deriver { unwinder, cache: Cache::new_in(), fixed, late: Vec::new() };
     // What was there before is freed outside the lock.
     let before = DERIVER.lock().map(|mut place| place.replace(deriver));
@@ -194,6 +205,9 @@ pub(in crate::collector) fn derive(pc: u64, is_return_address: bool) -> Rule {
             Rule::special(key, RuleKind::Signal)
         }
         Some(deriver) if deriver.is_fixed(key) => {
+            if !deriver.is_covered(key) {
+                return Rule::special(key, RuleKind::Blind);
+            }
             let mut rule = Rule::special(key, RuleKind::Unknown);
             aside::run(&mut || rule = probe(&deriver.unwinder, &mut deriver.cache, address));
             rule
@@ -285,6 +299,12 @@ pub(in crate::collector) fn is_signal_return(pc: u64) -> bool {
     DERIVER.lock().is_some_and(|place| place.as_ref().is_some_and(|it| it.is_signal_return(pc)))
 }
 
+/// Whether there is unwind information for this address.
+#[cfg(all(rheaper_testing, target_env = "musl"))]
+pub(in crate::collector) fn is_covered(address: u64) -> bool {
+    DERIVER.lock().is_some_and(|place| place.as_ref().is_some_and(|it| it.is_covered(address)))
+}
+
 /// In a forked child: who was deriving is not here.
 pub(in crate::collector) fn forked() {
     // SAFETY: the child has one thread, which forked and so does not hold the lock.
@@ -297,10 +317,19 @@ impl Deriver {
         (self.unwinder.clone(), self.late.clone())
     }
 
-    fn is_fixed(&self, address: u64) -> bool {
-        let behind = self.fixed.partition_point(|(start, _)| *start <= address);
+    fn fixed_module(&self, address: u64) -> Option<&Fixed> {
+        let behind = self.fixed.partition_point(|module| module.text.0 <= address);
         let before = behind.checked_sub(1).and_then(|at| self.fixed.get(at));
-        before.is_some_and(|(_, end)| address < *end)
+        before.filter(|module| address < module.text.1)
+    }
+
+    fn is_fixed(&self, address: u64) -> bool {
+        self.fixed_module(address).is_some()
+    }
+
+    fn is_covered(&self, address: u64) -> bool {
+        let module = self.fixed_module(address);
+        module.is_some_and(|module| covers(module.table, module.frames, address))
     }
 
     fn is_signal_return(&self, pc: u64) -> bool {
@@ -323,11 +352,6 @@ fn frame_address(pc: u64, is_return_address: bool) -> Option<FrameAddress> {
     } else {
         Some(FrameAddress::from_instruction_pointer(pc))
     }
-}
-
-fn framehop_module(module: &Module) -> Option<framehop::Module<&'static [u8]>> {
-    let (table, frames) = module.unwind_tables()?;
-    Some(module_from_tables(module.text, module.bias, table, frames))
 }
 
 fn module_from_tables(

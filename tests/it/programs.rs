@@ -28,6 +28,9 @@ pub(crate) const DEBUG: Variant =
 pub(crate) const RELEASE: Variant =
     Variant { name: "plain", arguments: &["--release"], rustflags: "", folder: "release" };
 
+/// What clocks of two processors that disagree lead to, and what is put right: no loss.
+pub(crate) const OF_CLOCKS: [&str; 3] = ["clock_steps_back", "late_events", "reordered_pairs"];
+
 /// Builds `program` of the workspace `tests/<workspace>` and answers its path.
 pub(crate) fn build(workspace: &str, program: &str, variant: Variant) -> PathBuf {
     static BUILT: Mutex<Option<HashMap<(String, Variant), PathBuf>>> = Mutex::new(None);

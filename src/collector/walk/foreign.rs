@@ -61,7 +61,7 @@ fn leave_foreign(
     match unwind::derive(registers.pc, is_return_address).kind() {
         RuleKind::Late => leave_late(registers, is_return_address, read),
         RuleKind::End => (0, Step::End),
-        RuleKind::Unknown => (0, Step::Failed),
+        RuleKind::Unknown | RuleKind::Blind => (0, Step::Failed),
         RuleKind::Signal => (0, unwind::step_signal(registers, read)),
         _ => (0, unwind::step_exactly(registers, is_return_address, read)),
     }

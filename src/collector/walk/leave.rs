@@ -141,6 +141,10 @@ impl Rules {
             // framehop ends the stack there if the code follows frame pointers.
             RuleKind::FromFp => registers.fp != 0,
             RuleKind::End => return (fresh, Left::Root(NodeId::ROOT)),
+            // Nothing is read: a frame with the same pc in the same place ends the same way.
+            RuleKind::Blind if is_first_frame(&registers, stack.1) => {
+                return (fresh, Left::Root(NodeId::ROOT));
+            }
             _ => false,
         };
         let sp = rule.caller_sp(&registers);
@@ -190,7 +194,7 @@ impl Rules {
             let (tag, step) = leave_late(&fresh.registers, is_return_address, &mut read);
             fresh.module_tag = tag;
             step
-        } else if kind == RuleKind::Unknown {
+        } else if matches!(kind, RuleKind::Unknown | RuleKind::Blind) {
             Step::Failed
         } else if kind == RuleKind::Signal {
             unwind::step_signal(&fresh.registers, &mut read)
@@ -221,6 +225,13 @@ impl Rules {
         // SAFETY: `rule_slot` is below RULES, and all rules are initialised.
         unsafe { self.rules.add(rule_slot(key)).as_ref() }
     }
+}
+
+/// Whether a frame whose caller can't be found has none: it begins where the stack does. Of what musl
+/// has there before `main` and a thread's function there is no unwind information; glibc's says so.
+fn is_first_frame(registers: &Registers, stack_end: u64) -> bool {
+    const BYTES_MAX: u64 = 512;
+    cfg!(target_env = "musl") && stack_end.saturating_sub(registers.sp) <= BYTES_MAX
 }
 
 /// A word of this thread's stack.

@@ -134,7 +134,8 @@ fn starve(before: &BTreeSet<libc::pid_t>) -> usize {
     let ours: Vec<_> = threads().difference(before).copied().collect();
     // SAFETY: a cpu_set_t is a plain array of bits, and all of them may be zero.
     let mut first_core: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    let idle = libc::sched_param { sched_priority: 0 };
+    // SAFETY: plain numbers, of which zero is the only priority here.
+    let idle: libc::sched_param = unsafe { std::mem::zeroed() };
     // SAFETY: the pointers are to values of this frame and the ids to threads of this process; 0 is
     // the calling thread. A thread that has ended since makes the call fail, which is harmless.
     unsafe {

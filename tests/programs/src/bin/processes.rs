@@ -208,14 +208,25 @@ extern "C" fn allocate_in_handler(_: i32) {
 }
 
 extern "C" fn walk_in_handler(_: i32) {
-    let mut frames = [std::ptr::null_mut(); 64];
-    // SAFETY: at most 64 frames are written.
-    unsafe { backtrace(frames.as_mut_ptr(), 64) };
+    let mut left = 64_u32;
+    // SAFETY: `visit` takes what it is given here.
+    unsafe { _Unwind_Backtrace(visit, (&raw mut left).cast()) };
     HANDLED.fetch_add(1, SeqCst);
 }
 
+/// Goes on for so many frames: the unwinder's own numbers for yes and no.
+extern "C" fn visit(_: *mut c_void, left: *mut c_void) -> i32 {
+    // SAFETY: the number that `walk_in_handler` counts in.
+    let left = unsafe { &mut *left.cast::<u32>() };
+    *left = left.saturating_sub(1);
+    if *left > 0 { 0 } else { 5 }
+}
+
 unsafe extern "C" {
-    fn backtrace(into: *mut *mut c_void, len: i32) -> i32;
+    fn _Unwind_Backtrace(
+        visit: extern "C" fn(*mut c_void, *mut c_void) -> i32,
+        argument: *mut c_void,
+    ) -> i32;
 }
 
 /// Processor time of this thread so far: what signals may come in.
