@@ -114,19 +114,27 @@ fn understand(text: &str) -> Option<Said> {
 }
 
 /// More of a control file is not read.
-const FILE_BYTES_MAX: u64 = 64;
+const FILE_BYTES_MAX: usize = 64;
 
 /// A file that is there or not.
 #[derive(Debug)]
 pub(in crate::collector) struct FileTrigger {
     path: PathBuf,
     seen: Option<Seen>,
+    /// It was seen to be empty, once: whoever writes to a file empties it first.
+    is_waiting: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    /// Whether a recording was wished for.
+    starts: bool,
+    writing: Writing,
 }
 
 /// What tells one writing of a file from another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Seen {
-    starts: bool,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Writing {
     inode: u64,
     modified: (i64, i64),
     bytes: u64,
@@ -134,20 +142,28 @@ struct Seen {
 
 impl FileTrigger {
     pub(in crate::collector) fn new(path: PathBuf) -> Self {
-        Self { path, seen: None }
+        Self { path, seen: None, is_waiting: false }
     }
 
     /// What changed since the last look.
     pub(in crate::collector) fn look(&mut self) -> Option<Wish> {
         let Ok((mut seen, text)) = self.read() else {
+            self.is_waiting = false;
             let was_there = self.seen.take();
             return was_there.filter(|seen| seen.starts).map(|_| Wish::Stop);
         };
         let is_empty = text.trim().is_empty();
         let said = if is_empty { Some(Said::Start(None)) } else { understand(&text) };
-        seen.starts = matches!(said, Some(Said::Start(_)));
-        let before = self.seen.replace(seen);
-        if before == Some(seen) {
+        let before = self.seen.unwrap_or_default();
+        let is_known = before.writing == seen.writing && !std::mem::take(&mut self.is_waiting);
+        self.is_waiting = is_empty && before.writing != seen.writing;
+        seen.starts = match said {
+            _ if self.is_waiting => before.starts,
+            Some(Said::Start(_)) => true,
+            _ => false,
+        };
+        self.seen = Some(seen);
+        if is_known || self.is_waiting {
             return None;
         }
         match said {
@@ -160,20 +176,21 @@ impl FileTrigger {
 
     fn read(&self) -> io::Result<(Seen, String)> {
         let flags = libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY;
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(&self.path)?;
+        let mut file = OpenOptions::new().read(true).custom_flags(flags).open(&self.path)?;
         let metadata = file.metadata()?;
         if !metadata.is_file() {
             return Err(io::Error::from(io::ErrorKind::InvalidInput));
         }
-        let mut bytes = Vec::new();
-        file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
-        let seen = Seen {
-            starts: false,
+        // At one go: if it is written meanwhile, the end of one text must not stand behind another.
+        let mut bytes = [0; FILE_BYTES_MAX];
+        let len = file.read(&mut bytes)?;
+        let writing = Writing {
             inode: metadata.ino(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             bytes: metadata.len(),
         };
-        Ok((seen, String::from_utf8_lossy(&bytes).into_owned()))
+        let text = String::from_utf8_lossy(bytes.get(..len).unwrap_or_default()).into_owned();
+        Ok((Seen { starts: false, writing }, text))
     }
 }
 
@@ -211,5 +228,47 @@ impl Threshold {
             return Some(Wish::StopOwn(Trigger::Threshold));
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::Duration;
+
+    use crate::collector::control::Trigger;
+    use crate::collector::control::triggers::{FileTrigger, Wish};
+
+    #[test]
+    fn a_file_that_is_being_written_says_nothing_yet() {
+        let directory = std::env::temp_dir().join(format!("rheaper-file-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let path = directory.join("control");
+        let mut trigger = FileTrigger::new(path.clone());
+        let start = |limit| Some(Wish::Start(Trigger::File, limit));
+        // Each writing has another length, so that no clock has to tell them apart.
+        let mut says = |text: Option<&str>| {
+            match text {
+                Some(text) => fs::write(&path, text).unwrap(),
+                None => fs::remove_file(&path).unwrap(),
+            }
+            trigger.look()
+        };
+        assert_eq!(says(Some("")), None);
+        assert_eq!(says(Some("10m")), start(Some(Duration::from_secs(600))));
+        assert_eq!(says(Some("")), None);
+        assert_eq!(says(Some("stop")), Some(Wish::Stop));
+        assert_eq!(says(Some("")), None);
+        assert_eq!(says(None), None);
+        assert_eq!(says(Some("start")), start(None));
+        assert_eq!(says(Some("")), None);
+        assert_eq!(says(None), Some(Wish::Stop));
+        fs::write(&path, "").unwrap();
+        assert_eq!(trigger.look(), None);
+        assert_eq!(trigger.look(), start(None));
+        assert_eq!(trigger.look(), None);
+        fs::remove_file(&path).unwrap();
+        assert_eq!(trigger.look(), Some(Wish::Stop));
+        fs::remove_dir_all(directory).unwrap();
     }
 }
