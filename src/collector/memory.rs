@@ -13,6 +13,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::collector::file;
+use crate::collector::sys;
 
 /// Groups around one that are looked at for a limit.
 const GROUPS_MAX: usize = 32;
@@ -124,9 +125,5 @@ fn read_number(file: &File, behind: usize) -> Option<u64> {
     let len = unsafe { libc::pread(file.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len(), 0) };
     let text = bytes.get(..usize::try_from(len).ok()?)?;
     let mut words = text.split(u8::is_ascii_whitespace);
-    let digits = words.nth(behind).filter(|word| !word.is_empty())?;
-    digits.iter().try_fold(0_u64, |value, digit| {
-        let digit = digit.checked_sub(b'0').filter(|digit| *digit < 10)?;
-        value.checked_mul(10)?.checked_add(u64::from(digit))
-    })
+    sys::decimal(words.nth(behind)?)
 }

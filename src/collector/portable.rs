@@ -4,7 +4,7 @@
 //! Reads: this thread's stack, through the system's own unwinder. Writes: nodes.
 //!
 //! Invariant: no allocation of ours; whether the system's unwinder takes a lock is its affair,
-//! which is why this is not the way on Linux.
+//! which is why this is not the way where there is another.
 
 use std::ptr::NonNull;
 

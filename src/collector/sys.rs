@@ -247,11 +247,16 @@ fn first_stack_pointer() -> Option<u64> {
     let text = bytes.get(..usize::try_from(len).ok()?)?;
     // The second field is a name in parentheses, which may have anything in it.
     let behind = text.iter().rposition(|byte| *byte == b')')?.checked_add(2)?;
-    let field = text.get(behind..)?.split(|byte| *byte == b' ').nth(25)?;
-    field.iter().try_fold(0_u64, |value, digit| {
+    decimal(text.get(behind..)?.split(|byte| *byte == b' ').nth(25)?)
+}
+
+/// The number that these digits are; `None`: they are none, or it is too large.
+pub(in crate::collector) fn decimal(digits: &[u8]) -> Option<u64> {
+    let add = |value: u64, digit: &u8| {
         let digit = digit.checked_sub(b'0').filter(|digit| *digit < 10)?;
         value.checked_mul(10)?.checked_add(u64::from(digit))
-    })
+    };
+    if digits.is_empty() { None } else { digits.iter().try_fold(0, add) }
 }
 
 /// Copies `into.len()` bytes from `address` of this process, or fewer; answers how many. The

@@ -142,8 +142,7 @@ pub(in crate::collector) fn prepare(modules: &[Module]) {
     for module in modules.iter().filter(|module| module.lifetime == Lifetime::Fixed) {
         if let Some((table, frames)) = module.unwind_tables() {
             unwinder.add_module(module_from_tables(module.text, module.bias, table, frames));
-            let text = (module.text.0.0, module.text.1.0);
-            fixed.push(Fixed { text, table: (table.0.0, table.1), frames: (frames.0.0, frames.1) });
+            fixed.push(Fixed { text: (module.text.0.0, module.text.1.0), table, frames });
         }
     }
     fixed.sort_unstable_by_key(|module| module.text);
@@ -196,24 +195,20 @@ pub(in crate::collector) fn derive(pc: u64, is_return_address: bool) -> Rule {
     let Some(mut place) = DERIVER.lock() else {
         return Rule::special(key, RuleKind::Unknown);
     };
-    match place.as_mut() {
-        Some(deriver)
-            if is_return_address
-                && deriver.is_signal_return(pc)
-                && !guards::without("signal frames") =>
-        {
-            Rule::special(key, RuleKind::Signal)
-        }
-        Some(deriver) if deriver.is_fixed(key) => {
-            if !deriver.is_covered(key) {
-                return Rule::special(key, RuleKind::Blind);
-            }
+    let Some(deriver) = place.as_mut() else {
+        return Rule::special(key, RuleKind::Unknown);
+    };
+    if is_return_address && deriver.is_signal_return(pc) && !guards::without("signal frames") {
+        return Rule::special(key, RuleKind::Signal);
+    }
+    match deriver.covers(key) {
+        Some(true) => {
             let mut rule = Rule::special(key, RuleKind::Unknown);
             aside::run(&mut || rule = probe(&deriver.unwinder, &mut deriver.cache, address));
             rule
         }
-        Some(_) => Rule::special(key, RuleKind::Late),
-        None => Rule::special(key, RuleKind::Unknown),
+        Some(false) => Rule::special(key, RuleKind::Blind),
+        None => Rule::special(key, RuleKind::Late),
     }
 }
 
@@ -302,7 +297,9 @@ pub(in crate::collector) fn is_signal_return(pc: u64) -> bool {
 /// Whether there is unwind information for this address.
 #[cfg(all(rheaper_testing, target_env = "musl"))]
 pub(in crate::collector) fn is_covered(address: u64) -> bool {
-    DERIVER.lock().is_some_and(|place| place.as_ref().is_some_and(|it| it.is_covered(address)))
+    DERIVER
+        .lock()
+        .is_some_and(|place| place.as_ref().is_some_and(|it| it.covers(address) == Some(true)))
 }
 
 /// In a forked child: who was deriving is not here.
@@ -327,9 +324,10 @@ impl Deriver {
         self.fixed_module(address).is_some()
     }
 
-    fn is_covered(&self, address: u64) -> bool {
-        let module = self.fixed_module(address);
-        module.is_some_and(|module| covers(module.table, module.frames, address))
+    /// Whether there is unwind information for an address; `None`: no module that stays has it.
+    fn covers(&self, address: u64) -> Option<bool> {
+        let module = self.fixed_module(address)?;
+        Some(covers(module.table, module.frames, address))
     }
 
     fn is_signal_return(&self, pc: u64) -> bool {

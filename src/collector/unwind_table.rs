@@ -9,8 +9,10 @@
 //!
 //! Invariant: tables of a form that is not known here cover everything.
 
+use crate::recording::Address;
+
 /// A table in memory: where it begins, and its bytes.
-pub(in crate::collector) type Table<'a> = (u64, &'a [u8]);
+pub(in crate::collector) type Table<'a> = (Address, &'a [u8]);
 
 /// Version 1; the address of `.eh_frame`, relative to itself, and the number of entries in four
 /// bytes each; entries of two times four bytes, relative to the table: what all linkers write.
@@ -34,16 +36,16 @@ fn entry_of(table: Table<'_>, frames: Table<'_>, address: u64) -> Option<bool> {
     }
     let count = word(table.1, COUNT_AT)? as usize;
     let entries = table.1.get(ENTRIES_AT..)?.as_chunks::<8>().0.get(..count)?;
-    let begin_of = |entry: &[u8; 8]| relative(table.0, word(entry, 0).unwrap_or(0));
+    let begin_of = |entry: &[u8; 8]| relative(table.0.0, word(entry, 0).unwrap_or(0));
     let behind = entries.partition_point(|entry| begin_of(entry) <= address);
     let Some(entry) = behind.checked_sub(1).and_then(|at| entries.get(at)) else {
         return Some(false);
     };
     let begin = begin_of(entry);
-    let at = relative(table.0, word(entry, 4)?).checked_sub(frames.0)?;
+    let at = relative(table.0.0, word(entry, 4)?).checked_sub(frames.0.0)?;
     let field = |offset| word(frames.1, usize::try_from(at.checked_add(offset)?).ok()?);
     // Where this is not the same address, it is written in another form.
-    let begin_at = frames.0.checked_add(at)?.checked_add(BEGIN_AT)?;
+    let begin_at = frames.0.0.checked_add(at)?.checked_add(BEGIN_AT)?;
     (relative(begin_at, field(BEGIN_AT)?) == begin).then_some(())?;
     Some(address.wrapping_sub(begin) < u64::from(field(RANGE_AT)?))
 }
@@ -60,20 +62,21 @@ fn relative(base: u64, distance: u32) -> u64 {
 #[expect(clippy::arithmetic_side_effects, clippy::indexing_slicing, reason = "a test may panic")]
 mod tests {
     use crate::collector::unwind_table::{HEAD, covers};
+    use crate::recording::Address;
 
-    const TABLE: u64 = 0x5000;
-    const FRAMES: u64 = 0x6000;
+    const TABLE: Address = Address(0x5000);
+    const FRAMES: Address = Address(0x6000);
 
     /// Tables of functions at these addresses, of these lengths.
     fn tables(functions: &[(u64, u32)]) -> (Vec<u8>, Vec<u8>) {
         let (mut table, mut frames) = (HEAD.to_vec(), vec![0; 24]);
-        table.extend(((FRAMES - TABLE - 4) as u32).to_ne_bytes());
+        table.extend(((FRAMES.0 - TABLE.0 - 4) as u32).to_ne_bytes());
         table.extend((functions.len() as u32).to_ne_bytes());
         let to = |from: u64, to: u64| (to.wrapping_sub(from) as u32).to_ne_bytes();
         for (begin, len) in functions {
-            let entry = FRAMES + frames.len() as u64;
-            table.extend(to(TABLE, *begin));
-            table.extend(to(TABLE, entry));
+            let entry = FRAMES.0 + frames.len() as u64;
+            table.extend(to(TABLE.0, *begin));
+            table.extend(to(TABLE.0, entry));
             frames.extend(16_u32.to_ne_bytes());
             frames.extend([0; 4]);
             frames.extend(to(entry + 8, *begin));

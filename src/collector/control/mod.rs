@@ -128,8 +128,8 @@ impl ControlBuilder {
     }
 
     /// A recording is under way while this file is there, unless it says `stop`. It may be empty,
-    /// say `start`, or say for how long: `90s`, `10m`, `2h`. After a recording that ended on its
-    /// own another one begins when the file is written anew.
+    /// which counts when it is seen twice, say `start`, or say for how long: `90s`, `10m`, `2h`.
+    /// After a recording that ended on its own another one begins when the file is written anew.
     pub fn file(mut self, path: impl Into<PathBuf>) -> Self {
         self.file = Some(path.into());
         self
