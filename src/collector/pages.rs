@@ -85,10 +85,12 @@ impl<T: Zeroed, const LEN: usize> Table<T, LEN> {
         unsafe { &mut *self.0.at.as_ptr().add(place & Self::MASK) }
     }
 
-    /// Memory that so many elements touch at most, all over the table, in bytes.
-    pub(in crate::collector) const fn bytes_of(touched: usize) -> u64 {
-        let (all, apart) = (LEN.saturating_mul(size_of::<T>()), touched.saturating_mul(4096));
-        if apart < all { apart as u64 } else { all as u64 }
+    /// Has the memory of so many elements, as [`sys::populate_pages`] does.
+    pub(in crate::collector) fn populate(&self, from: usize, len: usize) {
+        if let Some(elements) = self.as_slice().get(from..from.saturating_add(len)) {
+            // SAFETY: a part of our mapping. Were it not at a page's beginning, the kernel would refuse.
+            unsafe { sys::populate_pages(elements.as_ptr().cast(), size_of_val(elements)) };
+        }
     }
 
     pub(in crate::collector) fn as_slice(&self) -> &[T] {

@@ -61,6 +61,21 @@ pub(in crate::collector) unsafe fn discard_pages(at: NonNull<u8>, bytes: usize) 
     unsafe { libc::madvise(at.as_ptr().cast(), bytes, libc::MADV_DONTNEED) };
 }
 
+/// Has memory for pages before it is used, all of them at once. A page that is read before it is
+/// written is mapped twice, and the second time every core that runs the program is interrupted.
+/// A kernel that can't do this (before Linux 5.14) has it when it is used.
+///
+/// # Safety
+/// The range is part of a mapping of [`map_pages`], and begins where a page does.
+pub(in crate::collector) unsafe fn populate_pages(at: *const u8, bytes: usize) {
+    if cfg!(miri) {
+        return;
+    }
+    let _errno = PreservedErrno::new();
+    // SAFETY: the caller vouches for the range; nothing that is in it changes.
+    unsafe { libc::madvise(at.cast_mut().cast(), bytes, libc::MADV_POPULATE_WRITE) };
+}
+
 /// Takes pages away again.
 ///
 /// # Safety

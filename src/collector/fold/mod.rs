@@ -26,10 +26,12 @@
 mod output;
 mod sums;
 mod tables;
+mod growing;
 mod parts;
 mod streams;
 mod pending;
 mod places;
+mod rows;
 
 use crate::collector::fold::output::Output;
 use crate::collector::fold::parts::End;
@@ -101,6 +103,8 @@ pub(in crate::collector) struct Fold {
     heap: Heap,
     second: u64,
     started: Ticks,
+    /// When due events were last looked for.
+    picked_at: u64,
     /// When held events were last written.
     written_at: u64,
     undecoded: u64,
@@ -131,6 +135,10 @@ struct Written {
 // SAFETY: numbers.
 unsafe impl Zeroed for Written {}
 
+/// Those that are due are looked for so often, in shares of the time that events are held: each time
+/// all of them are looked at.
+const PICK_SHARE: u64 = 8;
+
 /// Held events are written at least so often, in shares of the limit and of a second.
 const OUTPUT_SHARE: u64 = 4;
 
@@ -151,6 +159,7 @@ impl Fold {
             },
             second: second.max(1),
             started: now,
+            picked_at: now.0,
             written_at: now.0,
             undecoded: 0,
         })
@@ -231,9 +240,11 @@ impl Fold {
                 self.sources.swap_remove(first);
             }
         }
-        let slack = self.second / SLACK_SHARE;
-        let due = now.0.saturating_sub(self.heap.limit.saturating_add(slack));
-        self.heap.write_due(due, target);
+        let held_for = self.heap.limit.saturating_add(self.second / SLACK_SHARE);
+        if now.0.saturating_sub(self.picked_at) >= held_for / PICK_SHARE {
+            self.picked_at = now.0;
+            self.heap.write_due(now.0.saturating_sub(held_for), target);
+        }
         let output_every = (self.heap.limit / OUTPUT_SHARE).min(self.second / OUTPUT_SHARE);
         if now.0.saturating_sub(self.written_at) >= output_every {
             self.written_at = now.0;
@@ -283,6 +294,7 @@ impl Fold {
             if is_done {
                 return true;
             }
+            self.heap.pending.open(stream.parts());
             self.heap.fetch(stream.waiting());
         }
     }
@@ -360,7 +372,6 @@ impl Heap {
         if !self.pending.has_room(pending::AT_ONCE) {
             self.make_room(target);
         }
-        self.pending.tidy();
     }
 
     fn take_other(&mut self, by: &By, event: &Event, made: u32) {
@@ -424,20 +435,23 @@ impl Heap {
 
     /// Writes events that were not made after `until`, in their order.
     fn write_due(&mut self, until: u64, target: &mut dyn Target) {
-        while let Some((slot, held)) = self.pending.oldest()
-            && held.at <= until
-        {
-            self.write(slot, target);
-        }
+        let len = self.pending.pick_until(until);
+        self.write_picked(len, target);
     }
 
     /// More is held than there is room for: the oldest quarter is written before its time.
     #[cold]
     fn make_room(&mut self, target: &mut dyn Target) {
-        for _ in 0..pending::HELD_MAX / 4 {
-            let Some((slot, _)) = self.pending.oldest() else { return };
-            self.write(slot, target);
-            self.held_short = self.held_short.wrapping_add(1);
+        let len = self.pending.pick_oldest(pending::HELD_MAX / 4);
+        self.write_picked(len, target);
+        self.held_short = self.held_short.wrapping_add(len as u64);
+    }
+
+    fn write_picked(&mut self, len: usize, target: &mut dyn Target) {
+        for at in 0..len {
+            if let Some(slot) = self.pending.picked(at) {
+                self.write(slot, target);
+            }
         }
     }
 

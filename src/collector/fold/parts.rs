@@ -18,7 +18,7 @@ const FLAG_ZEROED: u32 = 1 << 8;
 #[derive(Clone, Copy, Default)]
 #[repr(C, align(64))]
 pub(in crate::collector) struct Site {
-    /// The node, and above it used, zeroed, alignment; 0: nobody's place.
+    /// The node, and above it used, zeroed, alignment.
     pub(in crate::collector) key: u64,
     size_min: u64,
     size_max: u64,
@@ -74,11 +74,11 @@ unsafe impl Zeroed for Group {}
 const POWER_BITS: u32 = 6;
 const GROUP_USED: u32 = 1 << 31;
 
-/// Places that sites may have, for a group's key to hold one.
+/// Bits of a site's number, for a group's key to hold one.
 pub(in crate::collector) const SITE_BITS: u32 = 15;
 const _: () = assert!(SITE_BITS + DURATION_CLASS_BITS + POWER_BITS == 31);
 
-/// Used, the site's place, the class, the power: so that they sort.
+/// Used, the site's number, the class, the power: so that they sort.
 #[inline(always)]
 pub(in crate::collector) fn group_key(site: u32, life: u64, size: u64) -> u32 {
     let of_site = site << DURATION_CLASS_BITS | duration_class(life);
@@ -91,7 +91,18 @@ impl Group {
     }
 
     pub(in crate::collector) fn class(&self) -> u32 {
-        (self.key >> POWER_BITS) & ((1 << DURATION_CLASS_BITS) - 1)
+        Self::class_of(self.key)
+    }
+
+    #[inline(always)]
+    pub(in crate::collector) fn class_of(key: u32) -> u32 {
+        (key >> POWER_BITS) & ((1 << DURATION_CLASS_BITS) - 1)
+    }
+
+    /// The key of the first of so many neighbouring classes, a power of two.
+    #[inline(always)]
+    pub(in crate::collector) fn first_class_of(key: u32, neighbours: u32) -> u32 {
+        key & !(neighbours.wrapping_sub(1) << POWER_BITS)
     }
 
     pub(in crate::collector) fn power(&self) -> u8 {
@@ -120,9 +131,10 @@ pub(in crate::collector) struct Block {
     /// That of its pair.
     pub(in crate::collector) threads: u64,
     traits: u32,
-    /// The site's place, and its group's key.
+    /// The site's number, its group's key, and where the search for that begins.
     pub(in crate::collector) site: u32,
     pub(in crate::collector) group: u32,
+    pub(in crate::collector) place: u32,
 }
 
 // SAFETY: numbers.
@@ -154,6 +166,7 @@ impl Block {
                 | if is_realloc && block.moved { MOVED } else { 0 },
             site: 0,
             group: 0,
+            place: 0,
         }
     }
 
@@ -179,12 +192,19 @@ impl Site {
     #[inline(always)]
     pub(in crate::collector) fn add(&mut self, block: &Block) {
         let life = block.life();
-        self.size_min = self.size_min.min(block.size);
-        self.size_max = self.size_max.max(block.size);
         self.lifetime_sum = self.lifetime_sum.wrapping_add(life);
-        self.lifetime_min = self.lifetime_min.min(life);
-        self.lifetime_max = self.lifetime_max.max(life);
-        self.first_made = self.first_made.min(block.at);
+        // What changes seldom is compared and not stored.
+        if block.size < self.size_min || block.size > self.size_max {
+            self.size_min = self.size_min.min(block.size);
+            self.size_max = self.size_max.max(block.size);
+        }
+        if life < self.lifetime_min || life > self.lifetime_max {
+            self.lifetime_min = self.lifetime_min.min(life);
+            self.lifetime_max = self.lifetime_max.max(life);
+        }
+        if block.at < self.first_made {
+            self.first_made = block.at;
+        }
         self.last_made = self.last_made.max(block.at);
         self.last_freed = self.last_freed.max(block.freed_at);
         self.threads |= 1_u64.checked_shl(block.threads as u32).unwrap_or(0);
@@ -241,13 +261,17 @@ impl Pair {
     }
 
     #[inline(always)]
-    pub(in crate::collector) fn add(&mut self, block: &Block) {
-        self.blocks = self.blocks.wrapping_add(1);
-        self.bytes = self.bytes.wrapping_add(block.size);
-        self.first_made = self.first_made.min(block.at);
-        self.last_made = self.last_made.max(block.at);
-        self.first_freed = self.first_freed.min(block.freed_at);
-        self.last_freed = self.last_freed.max(block.freed_at);
+    pub(in crate::collector) fn add(&mut self, blocks: &[Block]) {
+        let mut sum = *self;
+        sum.blocks = sum.blocks.wrapping_add(blocks.len() as u64);
+        for block in blocks {
+            sum.bytes = sum.bytes.wrapping_add(block.size);
+            sum.first_made = sum.first_made.min(block.at);
+            sum.last_made = sum.last_made.max(block.at);
+            sum.first_freed = sum.first_freed.min(block.freed_at);
+            sum.last_freed = sum.last_freed.max(block.freed_at);
+        }
+        *self = sum;
     }
 
     pub(in crate::collector) fn folded(&self) -> FoldedPair {

@@ -1,38 +1,33 @@
-//! Events that are held back until it is known whether they can be folded: in the order of time,
-//! and found by address.
+//! Events that are held back until it is known whether they can be folded: found by address, and
+//! taken out in the order of time.
 //!
-//! Reads and writes: its own pages. The log is appended to; a block that is folded leaves a gap,
-//! and gaps at the end go at once, so that a temporary block's place is in the cache. When most of
-//! the log is gaps it is closed up.
+//! Reads and writes: its own pages. Slots are used again at once, so that those of temporary blocks
+//! stay in the nearest cache, and otherwise in rows, so that what was made together stands together.
+//! So events stand in no order; what is due is picked out now and then, and sorted.
 //!
-//! Invariants: the log's stamps ascend, those of gaps too; an address is found at most once.
+//! Invariant: an address is found at most once.
 
 use crate::collector::fold::places::{KNOWN_MAX, Places, SLOTS_MAX, Spot};
+use crate::collector::fold::rows::{self, Rows};
 use crate::collector::pages::{Pages, Zeroed, fetch};
 
 /// Events that can be held at once.
 pub(in crate::collector) const HELD_MAX: usize = KNOWN_MAX;
 
-/// Events that may be pushed between two tidyings.
+/// Events that may be pushed after it was seen that there is room for them.
 pub(in crate::collector) const AT_ONCE: usize = 128;
 
-/// Gaps are closed when they are so many more than what is held.
-const GAPS: usize = 1 << 14;
+const SLOTS: usize = HELD_MAX + AT_ONCE;
+const _: () = assert!(SLOTS <= SLOTS_MAX && SLOTS <= rows::SLOTS_MAX);
 
-/// The log's length at most, gaps included: with fewer than [`HELD_MAX`] events in it there are
-/// gaps enough to be closed.
-const LOG: usize = 2 * HELD_MAX + GAPS + AT_ONCE;
-
-const _: () = assert!(LOG <= SLOTS_MAX);
-
-/// A log that is longer than this does not stay in a processor's nearest caches.
+/// When more places than this were used, they are not all in a processor's nearest cache.
 const NEAR: usize = 1 << 6;
 
 /// What is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(in crate::collector) enum Kind {
-    /// Nothing any more: a gap.
+    /// Nothing: a place to be used.
     Gone = 0,
     /// A block began.
     Alloc,
@@ -48,13 +43,15 @@ pub(in crate::collector) enum Kind {
     Failed,
 }
 
-/// One event. Times are in ticks.
+/// One event, on a cache line of its own. Times are in ticks.
 #[derive(Clone, Copy)]
-#[repr(C)]
+#[repr(C, align(64))]
 pub(in crate::collector) struct Held {
     pub(in crate::collector) at: u64,
     pub(in crate::collector) address: u64,
     pub(in crate::collector) size: u64,
+    /// How many were held before it: what happened at one tick stays in its order.
+    pub(in crate::collector) number: u64,
     pub(in crate::collector) node: u32,
     pub(in crate::collector) thread: u32,
     pub(in crate::collector) scope: u32,
@@ -86,6 +83,7 @@ impl Held {
             at,
             address,
             size: 0,
+            number: 0,
             node: 0,
             thread: 0,
             scope: 0,
@@ -100,120 +98,75 @@ impl Held {
     }
 }
 
-/// Where a held event stands; good until the next push or tidying.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// Where a held event stands, until it is taken out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::collector) struct Slot(u32);
 
 /// All held events.
 pub(in crate::collector) struct Pending {
-    log: Pages<Held>,
+    slots: Pages<Held>,
     places: Places,
-    /// Before this there are only gaps.
-    first: usize,
-    /// Length of the log.
+    free: Rows,
+    /// Slots from here on were never used.
     end: usize,
     held: usize,
-    end_max: usize,
+    pushed: u64,
+    /// See [`Pending::pick_until`].
+    picked: Pages<Picked>,
 }
+
+/// An event that is due: what it is sorted by, and where it stands.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(C)]
+struct Picked {
+    at: u64,
+    number: u64,
+    slot: u32,
+}
+
+// SAFETY: numbers.
+unsafe impl Zeroed for Picked {}
 
 impl Pending {
     pub(in crate::collector) fn new() -> Option<Self> {
         Some(Self {
-            log: Pages::new(LOG)?,
+            slots: Pages::new(SLOTS)?,
             places: Places::new()?,
-            first: 0,
+            free: Rows::new(SLOTS)?,
             end: 0,
             held: 0,
-            end_max: 0,
+            pushed: 0,
+            picked: Pages::new(SLOTS)?,
         })
     }
 
-    /// Whether so many more events fit, at most [`AT_ONCE`], once the log is tidy.
+    /// Whether so many more events fit, at most [`AT_ONCE`].
     #[inline(always)]
     pub(in crate::collector) fn has_room(&self, more: usize) -> bool {
         self.held.wrapping_add(more) <= HELD_MAX
     }
 
-    /// Closes the gaps if they are too many.
-    #[inline(always)]
-    pub(in crate::collector) fn tidy(&mut self) {
-        let gaps = self.end.wrapping_sub(self.held);
-        if gaps > self.held.wrapping_add(GAPS) {
-            self.close_gaps();
-        }
-    }
-
-    /// Puts an event into its place, which is nearly always behind all others. There must be
-    /// room.
+    /// Holds an event. There must be room.
     #[inline(always)]
     pub(in crate::collector) fn push(&mut self, held: Held) -> Option<Slot> {
-        let slot = self.end;
-        let at = held.at;
-        // Written before its place is known, so that it is written once.
-        *self.log.get_mut(slot)? = held;
-        let before = slot.checked_sub(1).and_then(|last| self.log.get(last));
-        if before.is_some_and(|before| before.at > at) {
-            return self.insert();
-        }
-        self.end = slot.wrapping_add(1);
-        self.held = self.held.wrapping_add(1);
-        self.end_max = self.end_max.max(self.end);
-        Some(Slot(slot as u32))
-    }
-
-    /// Puts the event that stands behind the end before others that are later: what stands between
-    /// its place and the next gap moves on by one.
-    #[cold]
-    #[inline(never)]
-    fn insert(&mut self) -> Option<Slot> {
-        let held = *self.log.get(self.end)?;
-        let log = self.log.as_slice().get(..self.end)?;
-        let slot = log.partition_point(|other| other.at <= held.at);
-        let gap = log.iter().skip(slot).position(|other| other.kind == Kind::Gone);
-        let gap = gap.map_or(self.end, |gap| slot.wrapping_add(gap));
-        for to in (slot.wrapping_add(1)..=gap).rev() {
-            self.relocate(to.wrapping_sub(1), to);
-        }
-        *self.log.get_mut(slot)? = held;
-        self.first = self.first.min(slot);
-        self.end = self.end.max(gap.wrapping_add(1));
-        self.end_max = self.end_max.max(self.end);
+        let slot = self.free.take()?;
+        *self.slots.get_mut(slot)? = Held { number: self.pushed, ..held };
+        self.end = self.end.max(slot.wrapping_add(1));
+        self.pushed = self.pushed.wrapping_add(1);
         self.held = self.held.wrapping_add(1);
         Some(Slot(slot as u32))
     }
 
-    #[inline(never)]
-    fn close_gaps(&mut self) {
-        let mut to = 0;
-        for from in self.first..self.end {
-            if self.log.get(from).is_some_and(|held| held.kind != Kind::Gone) {
-                if from != to {
-                    self.relocate(from, to);
-                }
-                to = to.wrapping_add(1);
-            }
-        }
-        (self.first, self.end) = (0, to);
-    }
-
-    /// Moves an event to a gap, or to the end.
-    fn relocate(&mut self, from: usize, to: usize) {
-        let Some(held) = self.log.get(from).copied() else { return };
-        if held.is_known {
-            self.places.relocate(&Spot::of(held.address), from, to);
-        }
-        if let Some(place) = self.log.get_mut(to) {
-            *place = held;
-        }
-        if let Some(place) = self.log.get_mut(from) {
-            place.kind = Kind::Gone;
-        }
-    }
-
-    /// Whether what is held is so much that it should be fetched before it is asked for.
+    /// Whether what was held is so much that it should be fetched before it is asked for.
     #[inline(always)]
     pub(in crate::collector) fn is_far(&self) -> bool {
         self.end > NEAR
+    }
+
+    /// Makes ready to search these parts of the places; see [`Spot::part`].
+    #[inline(always)]
+    pub(in crate::collector) fn open(&mut self, parts: u64) {
+        self.places.open(parts);
     }
 
     /// Fetches what [`Pending::find`] reads first.
@@ -226,7 +179,7 @@ impl Pending {
     #[inline(always)]
     pub(in crate::collector) fn fetch_slot(&self, spot: &Spot) {
         if let Some(slot) = self.places.guess(spot)
-            && let Some(held) = self.log.get(slot)
+            && let Some(held) = self.slots.get(slot)
         {
             fetch(held);
         }
@@ -235,7 +188,7 @@ impl Pending {
     /// Makes the block of a pushed event known by its address, which is not known yet.
     #[inline(always)]
     pub(in crate::collector) fn know(&mut self, slot: Slot, spot: &Spot) {
-        if let Some(held) = self.log.get_mut(slot.0 as usize) {
+        if let Some(held) = self.slots.get_mut(slot.0 as usize) {
             held.is_known = self.places.insert(spot, slot.0 as usize);
         }
     }
@@ -243,30 +196,54 @@ impl Pending {
     /// The event that began the block at a spot.
     #[inline(always)]
     pub(in crate::collector) fn find(&self, spot: &Spot) -> Option<(Slot, &Held)> {
-        let is_it = |slot| self.log.get(slot).is_some_and(|held| held.address == spot.address());
+        let is_it = |slot| self.slots.get(slot).is_some_and(|held| held.address == spot.address());
         let slot = self.places.find(spot, is_it)?;
-        Some((Slot(slot as u32), self.log.get(slot)?))
+        Some((Slot(slot as u32), self.slots.get(slot)?))
     }
 
-    /// The oldest event.
-    #[inline]
-    pub(in crate::collector) fn oldest(&mut self) -> Option<(Slot, &Held)> {
-        while self.first < self.end
-            && self.log.get(self.first).is_some_and(|held| held.kind == Kind::Gone)
-        {
-            self.first = self.first.wrapping_add(1);
+    /// Picks out what is not later than `until`; answers how many events that are, which
+    /// [`Pending::picked`] has in their order.
+    pub(in crate::collector) fn pick_until(&mut self, until: u64) -> usize {
+        let picked = self.pick(until);
+        picked.sort_unstable();
+        picked.len()
+    }
+
+    /// The same for the oldest events, at most so many.
+    pub(in crate::collector) fn pick_oldest(&mut self, most: usize) -> usize {
+        let mut picked = self.pick(u64::MAX);
+        if most < picked.len() {
+            (picked, ..) = picked.select_nth_unstable(most);
         }
-        if self.first >= self.end {
-            (self.first, self.end) = (0, 0);
-            return None;
+        picked.sort_unstable();
+        picked.len()
+    }
+
+    fn pick(&mut self, until: u64) -> &mut [Picked] {
+        let slots = self.slots.as_slice().get(..self.end).unwrap_or_default();
+        let picked = self.picked.as_mut_slice();
+        let mut len = 0_usize;
+        for (slot, held) in slots.iter().enumerate() {
+            if held.at <= until
+                && held.kind != Kind::Gone
+                && let Some(place) = picked.get_mut(len)
+            {
+                *place = Picked { at: held.at, number: held.number, slot: slot as u32 };
+                len = len.wrapping_add(1);
+            }
         }
-        Some((Slot(self.first as u32), self.log.get(self.first)?))
+        picked.get_mut(..len).unwrap_or_default()
+    }
+
+    /// One of those that were picked out last.
+    pub(in crate::collector) fn picked(&self, at: usize) -> Option<Slot> {
+        self.picked.get(at).map(|picked| Slot(picked.slot))
     }
 
     /// Forgets the address of an event, which stays where it is.
     #[inline(always)]
     pub(in crate::collector) fn forget(&mut self, slot: Slot) {
-        let Some(held) = self.log.get_mut(slot.0 as usize) else { return };
+        let Some(held) = self.slots.get_mut(slot.0 as usize) else { return };
         if std::mem::take(&mut held.is_known) {
             self.places.remove(&Spot::of(held.address), slot.0 as usize);
         }
@@ -275,8 +252,8 @@ impl Pending {
     /// Takes an event out.
     pub(in crate::collector) fn remove(&mut self, slot: Slot) -> Option<Held> {
         self.forget(slot);
-        let held = *self.log.get(slot.0 as usize)?;
-        self.leave_gap(slot);
+        let held = *self.slots.get(slot.0 as usize)?;
+        self.leave(slot);
         Some(held)
     }
 
@@ -284,33 +261,29 @@ impl Pending {
     #[inline(always)]
     pub(in crate::collector) fn remove_found(&mut self, slot: Slot, spot: &Spot) {
         self.places.remove(spot, slot.0 as usize);
-        self.leave_gap(slot);
+        self.leave(slot);
     }
 
     #[inline(always)]
-    fn leave_gap(&mut self, slot: Slot) {
-        let Some(place) = self.log.get_mut(slot.0 as usize) else { return };
+    fn leave(&mut self, slot: Slot) {
+        let slot = slot.0 as usize;
+        let Some(place) = self.slots.get_mut(slot) else { return };
         place.kind = Kind::Gone;
+        self.free.give(slot);
         self.held = self.held.wrapping_sub(1);
-        while let Some(last) = self.end.checked_sub(1)
-            && self.first < self.end
-            && self.log.get(last).is_some_and(|held| held.kind == Kind::Gone)
-        {
-            self.end = last;
-        }
     }
 
     /// Memory that was touched, in bytes.
     pub(in crate::collector) fn used_bytes(&self) -> u64 {
-        let log = (self.end_max as u64).saturating_mul(size_of::<Held>() as u64);
-        log.saturating_add(Places::bytes_of(self.end_max))
+        let slots = (self.end as u64).saturating_mul(size_of::<Held>() as u64);
+        slots.saturating_add(self.places.bytes())
     }
 }
 
 #[cfg(test)]
-#[expect(clippy::arithmetic_side_effects, reason = "a test may panic")]
+#[expect(clippy::arithmetic_side_effects, clippy::indexing_slicing, reason = "a test may panic")]
 mod tests {
-    use crate::collector::fold::pending::{GAPS, Held, Kind, Pending};
+    use crate::collector::fold::pending::{Held, Kind, Pending};
     use crate::collector::fold::places::Spot;
 
     /// A small generator: which numbers it gives does not matter.
@@ -321,14 +294,13 @@ mod tests {
     }
 
     /// Holds what comes at random and compares with a sorted list: `late` of a hundred come out of
-    /// order, and of those that leave `from_front` of a hundred are the oldest.
+    /// order, and of those that leave `from_front` of a hundred are the oldest, some at a time.
     fn check(seed: u64, late: u64, from_front: u64, held_most: usize, steps: usize) {
         let state = &mut seed.clone();
         let mut pending = Pending::new().unwrap();
         let mut naive: Vec<(u64, u64)> = Vec::new();
         let mut now = 1_000_000;
         for step in 0..steps as u64 {
-            pending.tidy();
             let grows = naive.len() < held_most && next(state) % 100 < 55;
             if grows || naive.is_empty() {
                 now += next(state) % 3;
@@ -339,9 +311,14 @@ mod tests {
                 let place = naive.partition_point(|other| other.0 <= at);
                 naive.insert(place, (at, address));
             } else if next(state) % 100 < from_front {
-                let (slot, held) = pending.oldest().unwrap();
-                assert_eq!((held.at, held.address), naive.remove(0));
-                pending.remove(slot).unwrap();
+                let most = next(state) as usize % 8 + 1;
+                let len = pending.pick_oldest(most);
+                check_picked(&mut pending, len, naive.drain(..most.min(naive.len())));
+            } else if next(state) % 100 < from_front {
+                let until = naive[next(state) as usize % naive.len().min(9)].0;
+                let len = pending.pick_until(until);
+                let due = naive.partition_point(|held| held.0 <= until);
+                check_picked(&mut pending, len, naive.drain(..due));
             } else {
                 let (at, address) = naive.remove(next(state) as usize % naive.len());
                 let (slot, held) = pending.find(&Spot::of(address)).unwrap();
@@ -350,13 +327,22 @@ mod tests {
                 assert!(pending.find(&Spot::of(address)).is_none());
             }
         }
-        for (at, address) in naive {
-            assert_eq!(pending.find(&Spot::of(address)).map(|(_, held)| held.at), Some(at));
-            let (slot, held) = pending.oldest().unwrap();
-            assert_eq!((held.at, held.address), (at, address));
-            pending.remove(slot).unwrap();
+        for (at, address) in &naive {
+            assert_eq!(pending.find(&Spot::of(*address)).map(|(_, held)| held.at), Some(*at));
         }
-        assert!(pending.oldest().is_none());
+        let len = pending.pick_until(u64::MAX);
+        check_picked(&mut pending, len, naive.into_iter());
+        assert_eq!(pending.pick_until(u64::MAX), 0);
+        assert!(pending.end <= held_most, "{} places for {held_most}", pending.end);
+    }
+
+    /// Takes out what was picked and compares it.
+    fn check_picked(pending: &mut Pending, len: usize, naive: impl Iterator<Item = (u64, u64)>) {
+        let picked: Vec<_> = (0..len)
+            .map(|at| pending.picked(at).and_then(|slot| pending.remove(slot)).unwrap())
+            .map(|held| (held.at, held.address))
+            .collect();
+        assert_eq!(picked, naive.collect::<Vec<_>>());
     }
 
     #[test]
@@ -366,6 +352,6 @@ mod tests {
             check(seed, 30, 10, 300, 20_000);
             check(seed, 5, 50, 3_000, 20_000);
         }
-        check(99, 3, 1, GAPS / 2, 20 * GAPS);
+        check(99, 3, 1, 8_000, 200_000);
     }
 }

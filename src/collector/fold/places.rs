@@ -33,6 +33,11 @@ const GRAIN_SHIFT: u32 = 4;
 const LINE_SHIFT: u32 = GRAIN_SHIFT + IN_LINE_BITS;
 const REGION_SHIFT: u32 = LINE_SHIFT + LINE_BITS;
 
+/// Parts of the table whose memory is had at once.
+const PARTS: usize = 64;
+const IN_PART: usize = PLACES / PARTS;
+const PART_BYTES: u64 = (IN_PART * size_of::<u32>()) as u64;
+
 /// Lower bits of an entry: 1 + the slot. Above them stands what is kept of the address, never 0.
 const SLOT_BITS: u32 = 20;
 const TAG: u32 = u32::MAX << SLOT_BITS;
@@ -65,6 +70,12 @@ impl Spot {
         self.address
     }
 
+    /// The part of the table that its own place is in, as one bit.
+    #[inline(always)]
+    pub(in crate::collector) fn part(&self) -> u64 {
+        1 << ((self.place as usize & (PLACES - 1)) / IN_PART)
+    }
+
     #[inline(always)]
     fn entry(&self, slot: usize) -> u32 {
         self.tag | (slot as u32).wrapping_add(1)
@@ -83,6 +94,8 @@ impl Spot {
 /// All places.
 pub(in crate::collector) struct Places {
     table: Table<u32, PLACES>,
+    /// Parts whose memory was had: see [`Places::open`].
+    open: u64,
     /// Blocks that are elsewhere than in their own places.
     displaced: usize,
     /// How many choices are in use.
@@ -91,7 +104,24 @@ pub(in crate::collector) struct Places {
 
 impl Places {
     pub(in crate::collector) fn new() -> Option<Self> {
-        Some(Self { table: Table::new()?, displaced: 0, choices: 1 })
+        Some(Self { table: Table::new()?, open: 0, displaced: 0, choices: 1 })
+    }
+
+    /// Has the memory of these parts: a page that is read before it is written is mapped twice, and
+    /// the second time every core that runs the program is interrupted.
+    #[inline(always)]
+    pub(in crate::collector) fn open(&mut self, parts: u64) {
+        if parts & !self.open != 0 {
+            self.open_more(parts);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn open_more(&mut self, parts: u64) {
+        let new = (0..PARTS).filter(|part| (parts & !self.open) >> part & 1 == 1);
+        new.for_each(|part| self.table.populate(part.wrapping_mul(IN_PART), IN_PART));
+        self.open |= parts;
     }
 
     /// Fetches what [`Places::find`] reads.
@@ -173,11 +203,6 @@ impl Places {
         }
     }
 
-    /// The block has moved to another slot.
-    pub(in crate::collector) fn relocate(&mut self, spot: &Spot, from: usize, to: usize) {
-        self.replace(spot, spot.entry(from), spot.entry(to));
-    }
-
     #[inline(always)]
     fn replace(&mut self, spot: &Spot, old: u32, new: u32) -> Where {
         let place = self.table.at_mut(spot.place as usize);
@@ -217,9 +242,9 @@ impl Places {
         self.table.as_slice().get(spot.line(choice)..)?.first_chunk()
     }
 
-    /// Memory that so many blocks touch at most, in bytes.
-    pub(in crate::collector) fn bytes_of(known: usize) -> u64 {
-        Table::<u32, PLACES>::bytes_of(known)
+    /// Memory that was had, in bytes.
+    pub(in crate::collector) fn bytes(&self) -> u64 {
+        u64::from(self.open.count_ones()).saturating_mul(PART_BYTES)
     }
 }
 
@@ -275,15 +300,9 @@ mod tests {
             }
             assert_eq!(places.find(&Spot::of(new), |slot| slots[slot] == new), None);
             assert!(places.insert(&Spot::of(new), slot), "step {step}");
-            // And on to another one.
             free.pop();
-            let to = free.pop().unwrap_or(slot);
-            places.relocate(&Spot::of(new), slot, to);
-            if to != slot {
-                free.push(slot);
-            }
-            slots[to] = new;
-            naive.insert(new, to);
+            slots[slot] = new;
+            naive.insert(new, slot);
         }
         assert!(!naive.is_empty());
         for (address, slot) in naive {

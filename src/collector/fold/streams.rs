@@ -60,6 +60,8 @@ pub(in crate::collector) struct Stream {
     /// Of the batch, what is not handed out yet.
     next: usize,
     len: usize,
+    /// Where its blocks are looked for: see [`Spot::part`].
+    parts: u64,
     /// Events of unusual forms, at their places in the batch.
     others: [Event; BATCH],
 }
@@ -87,6 +89,7 @@ impl Stream {
             batch: [NOTHING; BATCH],
             next: 0,
             len: 0,
+            parts: 0,
             others: [NO_EVENT; BATCH],
         }
     }
@@ -95,6 +98,11 @@ impl Stream {
     #[inline(always)]
     pub(in crate::collector) fn waiting(&self) -> &[Decoded] {
         self.batch.get(self.next..self.len).unwrap_or_default()
+    }
+
+    /// Where the blocks of the batch are looked for, most of them: see [`Spot::part`].
+    pub(in crate::collector) fn parts(&self) -> u64 {
+        self.parts
     }
 
     /// Takes the first of them away.
@@ -126,7 +134,7 @@ impl Stream {
     /// others are handed out. Afterwards there is none only if there are no more.
     #[inline(never)]
     pub(in crate::collector) fn fill(&mut self, shared: &Shared, end: u64, undecoded: &mut u64) {
-        (self.next, self.len) = (0, 0);
+        (self.next, self.len, self.parts) = (0, 0, 0);
         self.meet();
         while self.at < end && self.len < BATCH {
             let (mut bytes, room) = shared.piece(self.at, end);
@@ -175,9 +183,11 @@ impl Stream {
             return;
         }
         self.made = self.made.wrapping_add(u32::from(!short.is_free));
+        let spot = Spot::of(short.address.0);
+        self.parts |= spot.part();
         let decoded = Decoded {
             at: short.at,
-            spot: Spot::of(short.address.0),
+            spot,
             size: short.size_bytes,
             node: short.node.0,
             made: self.made,

@@ -7,7 +7,7 @@
 
 use crate::collector::fold::parts::{Block, End, Group, group_key};
 use crate::collector::fold::pending::Held;
-use crate::collector::fold::tables::{self, Groups, Pairs, Sites, Sizes};
+use crate::collector::fold::tables::{Groups, Pairs, Sites, Sizes};
 use crate::collector::pages::{Pages, Zeroed};
 use crate::recording::{
     ByteWriter, DURATION_CLASS_BITS, FOLDED_ENTRY_BYTES_MAX, FOLDED_SITE_BYTES_MAX,
@@ -89,9 +89,9 @@ impl Sums {
         sites.saturating_add(groups).saturating_add(pairs).saturating_add(64 << 10)
     }
 
-    /// Memory that is touched for sites and their groups, in bytes.
+    /// Memory that sums take, in bytes.
     pub(in crate::collector) fn used_bytes(&self) -> u64 {
-        tables::bytes_of(self.sites.len(), self.groups.len())
+        self.sites.bytes().saturating_add(self.groups.bytes()).saturating_add(self.pairs.bytes())
     }
 
     /// Blocks folded since the beginning.
@@ -117,22 +117,25 @@ impl Sums {
     fn add_waiting(&mut self) {
         let len = std::mem::take(&mut self.waiting_len);
         let blocks = self.waiting.as_mut_slice().get_mut(..len).unwrap_or_default();
+        self.sites.reserve(len);
+        self.groups.reserve(len);
+        self.pairs.reserve(len);
         let mut recent = (0, 0);
         for block in blocks.iter_mut() {
             if recent.0 != block.key {
-                recent = (block.key, self.sites.place(block.key));
-                self.sites.fetch_rest(recent.1);
+                recent = (block.key, self.sites.number(block.key));
+                self.sites.fetch_site(recent.1);
             }
             block.site = recent.1 as u32;
             block.group = group_key(block.site, block.life(), block.size);
-            self.groups.fetch(block.group);
+            block.place = self.groups.fetch(block.group) as u32;
         }
         for block in blocks.iter() {
-            self.groups.add(block.group, block.size);
-            self.pairs.add(block);
+            self.groups.add(block.place as usize, block.group, block.size);
             self.sizes.add(block.size);
             self.sites.at_mut(block.site as usize).add(block);
         }
+        self.pairs.add(blocks);
         self.blocks = self.blocks.wrapping_add(len as u64);
         // What is waiting then still fits.
         self.is_crowded = self.sites.is_crowded()
@@ -160,7 +163,8 @@ impl Sums {
         while !self.is_written(&at) {
             payload(&mut |out| self.write_some(&head, &mut at, payload_max, out));
         }
-        self.groups.clear(&mut self.sites);
+        self.groups.clear();
+        self.sites.clear();
         self.pairs.clear();
         self.sizes.clear();
         self.is_crowded = false;
@@ -216,8 +220,8 @@ impl Sums {
         out: &mut ByteWriter<'_>,
     ) -> bool {
         let rest = self.groups.sorted().get(at.groups..).unwrap_or_default();
-        let place = rest.first().map_or(0, Group::site);
-        let len = rest.iter().take_while(|group| group.site() == place).count();
+        let number = rest.first().map_or(0, Group::site);
+        let len = rest.iter().take_while(|group| group.site() == number).count();
         let groups = rest.get(..len).unwrap_or_default();
         let mut powers = [FoldedPower { power: 0, blocks: 0, bytes: 0 }; POWERS];
         let (mut blocks, mut bytes) = (0_u64, 0_u64);
@@ -256,7 +260,7 @@ impl Sums {
         let lives = self.lives.as_slice().get(..lives_len).unwrap_or_default().iter();
         let lives = lives.map(|life| (life.class, life.blocks));
         let powers = powers.into_iter().take(powers_len);
-        self.sites.at(place).folded(blocks, bytes).write(head, out, lives, powers);
+        self.sites.at(number).folded(blocks, bytes).write(head, out, lives, powers);
         true
     }
 }
