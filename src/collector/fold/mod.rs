@@ -410,8 +410,8 @@ impl Heap {
             // Two blocks at one address: both are for the loader to put right.
             self.pending.forget(twin);
             self.pending.push(held);
-        } else if let Some(slot) = self.pending.push(held) {
-            self.pending.know(slot, spot);
+        } else {
+            self.pending.push_known(held, spot);
         }
     }
 
@@ -456,7 +456,7 @@ impl Heap {
     }
 
     fn write(&mut self, slot: Slot, target: &mut dyn Target) {
-        let Some(held) = self.pending.remove(slot) else { return };
+        let held = self.pending.remove(slot);
         if self.output.is_full() {
             self.write_output(target);
         }

@@ -9,16 +9,16 @@
 
 use crate::collector::fold::places::{KNOWN_MAX, Places, SLOTS_MAX, Spot};
 use crate::collector::fold::rows::{self, Rows};
-use crate::collector::pages::{Pages, Zeroed, fetch};
+use crate::collector::pages::{Pages, Table, Zeroed, fetch};
 
-/// Events that can be held at once.
-pub(in crate::collector) const HELD_MAX: usize = KNOWN_MAX;
+const SLOTS: usize = KNOWN_MAX;
+const _: () = assert!(SLOTS <= SLOTS_MAX && SLOTS <= rows::SLOTS_MAX);
 
 /// Events that may be pushed after it was seen that there is room for them.
 pub(in crate::collector) const AT_ONCE: usize = 128;
 
-const SLOTS: usize = HELD_MAX + AT_ONCE;
-const _: () = assert!(SLOTS <= SLOTS_MAX && SLOTS <= rows::SLOTS_MAX);
+/// Events that can be held at once.
+pub(in crate::collector) const HELD_MAX: usize = SLOTS - AT_ONCE;
 
 /// When more places than this were used, they are not all in a processor's nearest cache.
 const NEAR: usize = 1 << 6;
@@ -104,7 +104,7 @@ pub(in crate::collector) struct Slot(u32);
 
 /// All held events.
 pub(in crate::collector) struct Pending {
-    slots: Pages<Held>,
+    slots: Table<Held, SLOTS>,
     places: Places,
     free: Rows,
     /// Slots from here on were never used.
@@ -130,7 +130,7 @@ unsafe impl Zeroed for Picked {}
 impl Pending {
     pub(in crate::collector) fn new() -> Option<Self> {
         Some(Self {
-            slots: Pages::new(SLOTS)?,
+            slots: Table::new()?,
             places: Places::new()?,
             free: Rows::new(SLOTS)?,
             end: 0,
@@ -146,15 +146,30 @@ impl Pending {
         self.held.wrapping_add(more) <= HELD_MAX
     }
 
-    /// Holds an event. There must be room.
+    /// Holds an event that is not found by its address. There must be room.
     #[inline(always)]
-    pub(in crate::collector) fn push(&mut self, held: Held) -> Option<Slot> {
-        let slot = self.free.take()?;
-        *self.slots.get_mut(slot)? = Held { number: self.pushed, ..held };
+    pub(in crate::collector) fn push(&mut self, held: Held) {
+        if let Some(slot) = self.free.take() {
+            self.put(slot, held);
+        }
+    }
+
+    /// Holds a block's beginning that is found by its address, where none is found yet. There must
+    /// be room.
+    #[inline(always)]
+    pub(in crate::collector) fn push_known(&mut self, held: Held, spot: &Spot) {
+        if let Some(slot) = self.free.take() {
+            let is_known = self.places.insert(spot, slot);
+            self.put(slot, Held { is_known, ..held });
+        }
+    }
+
+    #[inline(always)]
+    fn put(&mut self, slot: usize, held: Held) {
+        *self.slots.at_mut(slot) = Held { number: self.pushed, ..held };
         self.end = self.end.max(slot.wrapping_add(1));
         self.pushed = self.pushed.wrapping_add(1);
         self.held = self.held.wrapping_add(1);
-        Some(Slot(slot as u32))
     }
 
     /// Whether what was held is so much that it should be fetched before it is asked for.
@@ -178,27 +193,16 @@ impl Pending {
     /// Fetches what [`Pending::find`] reads then, in the usual case.
     #[inline(always)]
     pub(in crate::collector) fn fetch_slot(&self, spot: &Spot) {
-        if let Some(slot) = self.places.guess(spot)
-            && let Some(held) = self.slots.get(slot)
-        {
-            fetch(held);
-        }
-    }
-
-    /// Makes the block of a pushed event known by its address, which is not known yet.
-    #[inline(always)]
-    pub(in crate::collector) fn know(&mut self, slot: Slot, spot: &Spot) {
-        if let Some(held) = self.slots.get_mut(slot.0 as usize) {
-            held.is_known = self.places.insert(spot, slot.0 as usize);
+        if let Some(slot) = self.places.guess(spot) {
+            fetch(self.slots.at(slot));
         }
     }
 
     /// The event that began the block at a spot.
     #[inline(always)]
     pub(in crate::collector) fn find(&self, spot: &Spot) -> Option<(Slot, &Held)> {
-        let is_it = |slot| self.slots.get(slot).is_some_and(|held| held.address == spot.address());
-        let slot = self.places.find(spot, is_it)?;
-        Some((Slot(slot as u32), self.slots.get(slot)?))
+        let slot = self.places.find(spot, |slot| self.slots.at(slot).address == spot.address())?;
+        Some((Slot(slot as u32), self.slots.at(slot)))
     }
 
     /// Picks out what is not later than `until`; answers how many events that are, which
@@ -223,13 +227,17 @@ impl Pending {
         let slots = self.slots.as_slice().get(..self.end).unwrap_or_default();
         let picked = self.picked.as_mut_slice();
         let mut len = 0_usize;
-        for (slot, held) in slots.iter().enumerate() {
-            if held.at <= until
-                && held.kind != Kind::Gone
-                && let Some(place) = picked.get_mut(len)
-            {
-                *place = Picked { at: held.at, number: held.number, slot: slot as u32 };
-                len = len.wrapping_add(1);
+        let rows = slots.chunks(rows::ROW).enumerate();
+        for (row, slots) in rows.filter(|(row, _)| !self.free.is_empty(*row)) {
+            for (at, held) in slots.iter().enumerate() {
+                if held.at <= until
+                    && held.kind != Kind::Gone
+                    && let Some(place) = picked.get_mut(len)
+                {
+                    let slot = row.wrapping_mul(rows::ROW) | at;
+                    *place = Picked { at: held.at, number: held.number, slot: slot as u32 };
+                    len = len.wrapping_add(1);
+                }
             }
         }
         picked.get_mut(..len).unwrap_or_default()
@@ -243,18 +251,18 @@ impl Pending {
     /// Forgets the address of an event, which stays where it is.
     #[inline(always)]
     pub(in crate::collector) fn forget(&mut self, slot: Slot) {
-        let Some(held) = self.slots.get_mut(slot.0 as usize) else { return };
+        let held = self.slots.at_mut(slot.0 as usize);
         if std::mem::take(&mut held.is_known) {
             self.places.remove(&Spot::of(held.address), slot.0 as usize);
         }
     }
 
     /// Takes an event out.
-    pub(in crate::collector) fn remove(&mut self, slot: Slot) -> Option<Held> {
+    pub(in crate::collector) fn remove(&mut self, slot: Slot) -> Held {
         self.forget(slot);
-        let held = *self.slots.get(slot.0 as usize)?;
+        let held = *self.slots.at(slot.0 as usize);
         self.leave(slot);
-        Some(held)
+        held
     }
 
     /// Takes out the event that [`Pending::find`] has just found at a spot.
@@ -267,8 +275,7 @@ impl Pending {
     #[inline(always)]
     fn leave(&mut self, slot: Slot) {
         let slot = slot.0 as usize;
-        let Some(place) = self.slots.get_mut(slot) else { return };
-        place.kind = Kind::Gone;
+        self.slots.at_mut(slot).kind = Kind::Gone;
         self.free.give(slot);
         self.held = self.held.wrapping_sub(1);
     }
@@ -306,8 +313,7 @@ mod tests {
                 now += next(state) % 3;
                 let back = if next(state) % 100 < late { next(state) % 500 } else { 0 };
                 let (at, address) = (now - back, 0x7f00_0000_0000 + step * 16);
-                let slot = pending.push(Held::new(Kind::Alloc, at, address)).unwrap();
-                pending.know(slot, &Spot::of(address));
+                pending.push_known(Held::new(Kind::Alloc, at, address), &Spot::of(address));
                 let place = naive.partition_point(|other| other.0 <= at);
                 naive.insert(place, (at, address));
             } else if next(state) % 100 < from_front {
@@ -323,7 +329,7 @@ mod tests {
                 let (at, address) = naive.remove(next(state) as usize % naive.len());
                 let (slot, held) = pending.find(&Spot::of(address)).unwrap();
                 assert_eq!(held.at, at);
-                pending.remove(slot).unwrap();
+                pending.remove(slot);
                 assert!(pending.find(&Spot::of(address)).is_none());
             }
         }
@@ -339,7 +345,7 @@ mod tests {
     /// Takes out what was picked and compares it.
     fn check_picked(pending: &mut Pending, len: usize, naive: impl Iterator<Item = (u64, u64)>) {
         let picked: Vec<_> = (0..len)
-            .map(|at| pending.picked(at).and_then(|slot| pending.remove(slot)).unwrap())
+            .map(|at| pending.picked(at).map(|slot| pending.remove(slot)).unwrap())
             .map(|held| (held.at, held.address))
             .collect();
         assert_eq!(picked, naive.collect::<Vec<_>>());

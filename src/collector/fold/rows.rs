@@ -8,19 +8,17 @@
 
 use crate::collector::pages::Pages;
 
-const ROW: usize = u64::BITS as usize;
+/// Slots in a row.
+pub(in crate::collector) const ROW: usize = u64::BITS as usize;
 
 /// Slots that two levels can tell apart.
-pub(in crate::collector) const SLOTS_MAX: usize = UPPER * ROW * ROW;
-
-/// Words of the upper level.
-const UPPER: usize = 72;
+pub(in crate::collector) const SLOTS_MAX: usize = ROW * ROW * ROW;
 
 /// The free slots.
 pub(in crate::collector) struct Rows {
     /// Of each row but the present one, its free slots.
     rows: Pages<u64>,
-    upper: [u64; UPPER],
+    upper: [u64; ROW],
     present: usize,
     /// The present row's free slots.
     bits: u64,
@@ -31,7 +29,7 @@ impl Rows {
     pub(in crate::collector) fn new(slots: usize) -> Option<Self> {
         let mut rows = Pages::new(slots / ROW)?;
         rows.as_mut_slice().fill(u64::MAX);
-        let mut new = Self { rows, upper: [0; UPPER], present: 0, bits: u64::MAX };
+        let mut new = Self { rows, upper: [0; ROW], present: 0, bits: u64::MAX };
         (1..slots / ROW).for_each(|row| new.note(row));
         Some(new)
     }
@@ -60,6 +58,12 @@ impl Rows {
                 self.note(row);
             }
         }
+    }
+
+    /// Whether no slot of a row is taken.
+    pub(in crate::collector) fn is_empty(&self, row: usize) -> bool {
+        let bits = if row == self.present { Some(&self.bits) } else { self.rows.get(row) };
+        bits == Some(&u64::MAX)
     }
 
     /// Turns to the first row that has a free slot; the present one has none.
@@ -116,6 +120,7 @@ mod tests {
         assert_eq!(first, (0..100).collect::<Vec<_>>());
         rows.give(70);
         assert_eq!(rows.take(), Some(70));
+        assert_eq!([0, 1, 2].map(|row| rows.is_empty(row)), [false, false, true]);
         // Another row is turned to when this one is used up, and then the first one.
         rows.give(5);
         rows.give(3);
