@@ -8,8 +8,9 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use rheaper::loader::{Ending, LoadErrorKind, LoadOptions, load, rehearse};
+use rheaper::recording::{Block, BlockKind, Counter, Counters, HEADER_BYTES};
 
-use crate::programs::{figure, finish, scaled};
+use crate::programs::{RELEASE, build, figure, finish, scaled};
 use crate::support::random::Random;
 use crate::witness::{Compared, Expected, Way, Witness, state};
 
@@ -292,6 +293,46 @@ fn a_write_that_fails_once_ends_the_recording_and_not_the_program() {
 fn writes_that_fail_from_then_on_end_the_recording_and_not_the_program() {
     fail_writes("EIO", "Input/output error", "+");
     fail_writes("ENOSPC", "No space left", "+");
+}
+
+/// The reason of a failed write stands in the file at once, with what was counted of folding, also
+/// where more is written at a time than the buffer holds.
+#[test]
+fn the_reason_of_a_failed_write_has_the_counts_of_folding() {
+    let program = build("programs", "endless", RELEASE);
+    let mut busy = 0;
+    for write in 4..8 {
+        let directory = tempfile::tempdir().unwrap();
+        let fail = format!("inject=write:error=ENOSPC:when={write}+");
+        let mut command = Command::new("strace");
+        command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=write", "-e", &fail]);
+        command.arg(&program).args(["32", "40000"]).current_dir(directory.path());
+        command.env("RECORD_INTO", directory.path()).env("FOLD_US", "1000");
+        let output = run(command);
+        assert!(!output.status.success(), "it ends without ending the recording: {output:?}");
+        let mut files = fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap().path());
+        let recording = fs::read(files.next().unwrap()).unwrap();
+        let counters = last_counters(&recording);
+        // The threads' regions hold fewer than so many frees that folding has not seen yet.
+        if counters.get(Counter::Frees) > 600_000 {
+            assert!(counters.get(Counter::Folded) > 0, "write {write}: {counters:?}");
+            busy += 1;
+        }
+    }
+    assert!(busy > 0, "no write failed while there was much to fold");
+}
+
+/// The last counters of a recording.
+fn last_counters(recording: &[u8]) -> Counters {
+    let mut rest = &recording[HEADER_BYTES..];
+    let mut last = None;
+    while let Some((block, len)) = Block::parse(rest).unwrap() {
+        if block.kind == BlockKind::Counters {
+            last = Some(Counters::read(block.payload).unwrap());
+        }
+        rest = &rest[len..];
+    }
+    last.expect("a recording has counters")
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use crate::collector::entry;
 use crate::collector::flusher::output::BUFFER_BYTES;
-use crate::collector::fold::Fold;
+use crate::collector::fold::{Counted, Fold};
 use crate::collector::marks;
 use crate::collector::nodes;
 use crate::collector::pool;
@@ -22,11 +22,17 @@ pub(in crate::collector::flusher) struct Counts {
     pub(in crate::collector::flusher) gap_max_ns: u64,
     pub(in crate::collector::flusher) refreshes: u64,
     recorder_bytes_max: u64,
+    folded: Counted,
 }
 
 impl Counts {
+    /// Takes in what folding has counted by now.
+    pub(in crate::collector::flusher) fn see_folding(&mut self, counted: Counted) {
+        self.folded = counted;
+    }
+
     /// All counters of a session by now, of a recording of so many bytes. `lost_as` says why bytes
-    /// were lost, if any were.
+    /// were lost, if any were. Without `fold` folding has what it was last seen to count.
     pub(in crate::collector::flusher) fn gather(
         &mut self,
         session: u32,
@@ -48,10 +54,11 @@ impl Counts {
         counters.set(lost_as, self.lost_bytes);
         counters.set(Counter::BytesWritten, length);
         if let Some(fold) = fold {
-            counters.set(Counter::Folded, fold.blocks());
-            counters.set(Counter::HeldShort, fold.held_short());
-            counters.set(Counter::Undecoded, fold.undecoded_bytes());
+            self.see_folding(fold.counted());
         }
+        counters.set(Counter::Folded, self.folded.blocks);
+        counters.set(Counter::HeldShort, self.folded.held_short);
+        counters.set(Counter::Undecoded, self.folded.undecoded_bytes);
         counters.set(Counter::Threads, threads::defined());
         counters.set(Counter::Nodes, u64::from(nodes::end().0.saturating_sub(NodeId::FIRST.0)));
         counters.set(Counter::ModuleRefreshes, self.refreshes);

@@ -26,7 +26,7 @@ use crate::collector::clock;
 use crate::collector::flusher::counts::Counts;
 use crate::collector::flusher::definitions::{Definitions, Sink};
 use crate::collector::flusher::output::Output;
-use crate::collector::fold::{Fold, Target};
+use crate::collector::fold::{Counted, Fold, Target};
 #[cfg(walks_with_framehop)]
 use crate::collector::late;
 use crate::collector::limits;
@@ -420,6 +420,10 @@ impl Flusher {
 }
 
 impl Target for Flusher {
+    fn note(&mut self, counted: Counted) {
+        self.counts.see_folding(counted);
+    }
+
     fn payload(
         &mut self,
         kind: BlockKind,

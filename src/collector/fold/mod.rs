@@ -57,8 +57,22 @@ const SUMS_SHARE: u64 = 64;
 /// And not more often than this.
 const SUMS_SECONDS: u64 = 2;
 
+/// What folding counts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::collector) struct Counted {
+    /// Blocks folded so far.
+    pub(in crate::collector) blocks: u64,
+    /// Events that were written before it was known whether they could be folded.
+    pub(in crate::collector) held_short: u64,
+    /// Bytes that could not be decoded: a mistake of ours.
+    pub(in crate::collector) undecoded_bytes: u64,
+}
+
 /// Where payloads go.
 pub(in crate::collector) trait Target {
+    /// Takes note of what was counted before the next payload.
+    fn note(&mut self, counted: Counted);
+
     /// Takes a payload of at most `bytes`.
     fn payload(
         &mut self,
@@ -107,7 +121,6 @@ pub(in crate::collector) struct Fold {
     picked_at: u64,
     /// When held events were last written.
     written_at: u64,
-    undecoded: u64,
 }
 
 /// What events do, once they are in their order.
@@ -122,6 +135,7 @@ struct Heap {
     /// By stream: of which thread something was written last, and how many it had made by then.
     written: Pages<Written>,
     held_short: u64,
+    undecoded_bytes: u64,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -156,12 +170,12 @@ impl Fold {
                 blind_until: 0,
                 written: Pages::new(trackers_max)?,
                 held_short: 0,
+                undecoded_bytes: 0,
             },
             second: second.max(1),
             started: now,
             picked_at: now.0,
             written_at: now.0,
-            undecoded: 0,
         })
     }
 
@@ -170,19 +184,9 @@ impl Fold {
         self.heap.limit = self.heap.limit.max(limit_ticks);
     }
 
-    /// Blocks folded so far.
-    pub(in crate::collector) fn blocks(&self) -> u64 {
-        self.heap.sums.blocks()
-    }
-
-    /// Events that were written before it was known whether they could be folded.
-    pub(in crate::collector) fn held_short(&self) -> u64 {
-        self.heap.held_short
-    }
-
-    /// Bytes that could not be decoded: a mistake of ours.
-    pub(in crate::collector) fn undecoded_bytes(&self) -> u64 {
-        self.undecoded
+    /// What was counted so far.
+    pub(in crate::collector) fn counted(&self) -> Counted {
+        self.heap.counted()
     }
 
     /// Memory, in bytes.
@@ -284,7 +288,7 @@ impl Fold {
                 source.next = next.at.0;
                 return next.at > watermark;
             }
-            stream.fill(source.shared, source.end, &mut self.undecoded);
+            stream.fill(source.shared, source.end, &mut self.heap.undecoded_bytes);
             let is_done = stream.waiting().is_empty();
             if is_done || stream.at.wrapping_sub(source.released) >= RELEASE_EVERY {
                 source.released = stream.at;
@@ -301,6 +305,11 @@ impl Fold {
 }
 
 impl Heap {
+    fn counted(&self) -> Counted {
+        let blocks = self.sums.blocks();
+        Counted { blocks, held_short: self.held_short, undecoded_bytes: self.undecoded_bytes }
+    }
+
     /// Has the processor fetch what these events will ask for.
     fn fetch(&self, events: &[Decoded]) {
         if self.pending.is_far() {
@@ -474,10 +483,12 @@ impl Heap {
     }
 
     fn write_output(&mut self, target: &mut dyn Target) {
+        let counted = self.counted();
         let (head, bytes) = self.output.payload();
         if bytes.is_empty() {
             return;
         }
+        target.note(counted);
         target.payload(
             BlockKind::Events,
             EventsHead::BYTES.saturating_add(bytes.len()),
@@ -490,6 +501,7 @@ impl Heap {
     }
 
     fn write_sums(&mut self, to: Ticks, target: &mut dyn Target) {
+        target.note(self.counted());
         self.sums.write(to, SUMS_PAYLOAD_BYTES, &mut |write| {
             let bytes = SUMS_PAYLOAD_BYTES.saturating_add(FoldedHead::BYTES);
             target.payload(BlockKind::Folded, bytes, write);

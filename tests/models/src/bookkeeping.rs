@@ -239,7 +239,7 @@ mod samples {
 mod folding {
     use std::collections::HashSet;
 
-    use crate::collector::fold::{Fold, Target};
+    use crate::collector::fold::{Counted, Fold, Target};
     use crate::collector::region::{RING_BYTES_MIN, Region, Shared};
     use crate::recording::{
         Address, BlockKind, ByteWriter, Bytes, Decoder, EVENT_BYTES_MAX, Encoder, Event,
@@ -250,6 +250,8 @@ mod folding {
     struct Payloads(Vec<(BlockKind, Vec<u8>)>);
 
     impl Target for Payloads {
+        fn note(&mut self, _: Counted) {}
+
         fn payload(
             &mut self,
             kind: BlockKind,
@@ -330,7 +332,7 @@ mod folding {
             }
         }
         fold.finish(Ticks(now), &mut payloads);
-        assert_eq!(fold.undecoded_bytes(), 0);
+        assert_eq!(fold.counted().undecoded_bytes, 0);
         let (mut folded, mut written) = (0, Vec::new());
         for (kind, payload) in &payloads.0 {
             match kind {
@@ -356,7 +358,7 @@ mod folding {
             }
         }
         let short = lives.iter().filter(|(_, life)| *life < LIMIT).count() as u64;
-        assert_eq!((folded, fold.blocks()), (short, short));
+        assert_eq!((folded, fold.counted().blocks), (short, short));
         let long = lives.iter().filter(|(_, life)| *life >= LIMIT).map(|(address, _)| *address);
         let expected: HashSet<u64> = long.chain(live.iter().map(|(address, _)| *address)).collect();
         assert_eq!(written.len(), expected.len());
