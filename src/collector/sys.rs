@@ -68,9 +68,6 @@ pub(in crate::collector) unsafe fn discard_pages(at: NonNull<u8>, bytes: usize) 
 /// # Safety
 /// The range is part of a mapping of [`map_pages`], and begins where a page does.
 pub(in crate::collector) unsafe fn populate_pages(at: *const u8, bytes: usize) {
-    if cfg!(miri) {
-        return;
-    }
     let _errno = PreservedErrno::new();
     // SAFETY: the caller vouches for the range; nothing that is in it changes.
     unsafe { libc::madvise(at.cast_mut().cast(), bytes, libc::MADV_POPULATE_WRITE) };

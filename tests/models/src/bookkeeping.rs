@@ -26,6 +26,8 @@ pub(crate) mod sys {
 
     pub(in crate::collector) unsafe fn discard_pages(_: NonNull<u8>, _: usize) {}
 
+    pub(in crate::collector) unsafe fn populate_pages(_: *const u8, _: usize) {}
+
     pub(in crate::collector) unsafe fn unmap_pages(at: NonNull<u8>, bytes: usize) {
         // SAFETY: what `map_pages` gave, with its size.
         unsafe { dealloc(at.as_ptr(), layout(bytes)) }
