@@ -113,6 +113,8 @@ pub(in crate::collector) struct Pending {
     pushed: u64,
     /// See [`Pending::pick_until`].
     picked: Pages<Picked>,
+    /// The most that were picked at once.
+    picked_max: usize,
 }
 
 /// An event that is due: what it is sorted by, and where it stands.
@@ -137,6 +139,7 @@ impl Pending {
             held: 0,
             pushed: 0,
             picked: Pages::new(SLOTS)?,
+            picked_max: 0,
         })
     }
 
@@ -240,6 +243,7 @@ impl Pending {
                 }
             }
         }
+        self.picked_max = self.picked_max.max(len);
         picked.get_mut(..len).unwrap_or_default()
     }
 
@@ -283,7 +287,8 @@ impl Pending {
     /// Memory that was touched, in bytes.
     pub(in crate::collector) fn used_bytes(&self) -> u64 {
         let slots = (self.end as u64).saturating_mul(size_of::<Held>() as u64);
-        slots.saturating_add(self.places.bytes())
+        let picked = (self.picked_max as u64).saturating_mul(size_of::<Picked>() as u64);
+        slots.saturating_add(picked).saturating_add(self.places.bytes())
     }
 }
 
