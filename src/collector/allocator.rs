@@ -8,7 +8,7 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::sync::atomic::Ordering;
 
 use crate::collector::record::{self, Contents};
-use crate::collector::sampling;
+use crate::collector::sampling::{self, Left};
 use crate::collector::tracker::{SAMPLED, SESSION};
 use crate::guards;
 
@@ -103,23 +103,54 @@ impl<A: GlobalAlloc> Allocator<A> {
 
 /// The calls while a sample is recorded.
 impl<A: GlobalAlloc> Allocator<A> {
+    /// Counts before it asks: so the usual case keeps one register, and what is chosen stands apart.
     #[inline(never)]
-    unsafe fn alloc_sampled(&self, layout: Layout) -> *mut u8 {
+    unsafe fn alloc_sampled(&self, layout: Layout, session: u32) -> *mut u8 {
+        if let Some(left) = sampling::count(layout.size(), session) {
+            // SAFETY: the caller owes `alloc`'s contract.
+            return unsafe { self.alloc_chosen(layout, left) };
+        }
+        // SAFETY: as above.
+        let block = unsafe { self.inner.alloc(layout) };
+        if block.is_null() {
+            sampling::refused(layout.size());
+        }
+        block
+    }
+
+    #[cold]
+    #[inline(never)]
+    unsafe fn alloc_chosen(&self, layout: Layout, left: Left) -> *mut u8 {
         // SAFETY: the caller owes `alloc`'s contract.
         let block = unsafe { self.inner.alloc(layout) };
-        sampling::allocated(block.addr(), layout.size(), layout.align(), Contents::Any);
+        sampling::allocated(left, block.addr(), layout.size(), layout.align(), Contents::Any);
         block
     }
 
     #[inline(never)]
-    unsafe fn alloc_zeroed_sampled(&self, layout: Layout) -> *mut u8 {
+    unsafe fn alloc_zeroed_sampled(&self, layout: Layout, session: u32) -> *mut u8 {
+        if let Some(left) = sampling::count(layout.size(), session) {
+            // SAFETY: the caller owes `alloc_zeroed`'s contract.
+            return unsafe { self.alloc_zeroed_chosen(layout, left) };
+        }
+        // SAFETY: as above.
+        let block = unsafe { self.inner.alloc_zeroed(layout) };
+        if block.is_null() {
+            sampling::refused(layout.size());
+        }
+        block
+    }
+
+    #[cold]
+    #[inline(never)]
+    unsafe fn alloc_zeroed_chosen(&self, layout: Layout, left: Left) -> *mut u8 {
         // SAFETY: the caller owes `alloc_zeroed`'s contract.
         let block = unsafe { self.inner.alloc_zeroed(layout) };
-        sampling::allocated(block.addr(), layout.size(), layout.align(), Contents::Zeroed);
+        sampling::allocated(left, block.addr(), layout.size(), layout.align(), Contents::Zeroed);
         block
     }
 
-    #[inline(never)]
+    #[inline(always)]
     unsafe fn dealloc_sampled(&self, block: *mut u8, layout: Layout) {
         if sampling::may_be_recorded(block.addr()) {
             // SAFETY: the caller owes `dealloc`'s contract.
@@ -145,10 +176,13 @@ impl<A: GlobalAlloc> Allocator<A> {
         // SAFETY: the caller owes `realloc`'s contract.
         let new = unsafe { self.inner.realloc(block, layout, new_size) };
         let (new_address, align) = (new.addr(), layout.align());
-        match moving {
+        if let Some(moving) = moving {
+            sampling::moved(moving, old, new_address, new_size, align);
+        } else if let Some(left) = sampling::count(new_size, session()) {
             // What comes of it is a block like any other.
-            None => sampling::allocated(new_address, new_size, align, Contents::Any),
-            Some(moving) => sampling::moved(moving, old, new_address, new_size, align),
+            sampling::allocated(left, new_address, new_size, align, Contents::Any);
+        } else if new.is_null() {
+            sampling::refused(new_size);
         }
         new
     }
@@ -164,7 +198,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Allocator<A> {
         if session != 0 {
             if samples(session) {
                 // SAFETY: the caller owes `alloc`'s contract.
-                return unsafe { self.alloc_sampled(layout) };
+                return unsafe { self.alloc_sampled(layout, session) };
             }
             // SAFETY: as above.
             return unsafe { self.alloc_recorded(layout) };
@@ -179,7 +213,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Allocator<A> {
         if session != 0 {
             if samples(session) {
                 // SAFETY: the caller owes `alloc_zeroed`'s contract.
-                return unsafe { self.alloc_zeroed_sampled(layout) };
+                return unsafe { self.alloc_zeroed_sampled(layout, session) };
             }
             // SAFETY: as above.
             return unsafe { self.alloc_zeroed_recorded(layout) };

@@ -37,16 +37,12 @@ pub(in crate::collector) fn prepare(sample_bytes: u64, seed: u64) {
     STREAMS.store(0, Ordering::Relaxed);
 }
 
-/// Takes a block off the thread's countdown. Above 0: it is not chosen; else [`chooses`] says
-/// whether it is.
+/// Takes a block off the thread's countdown in a session. Above 0: it is not chosen; else
+/// [`chooses`] says whether it is.
 #[inline(always)]
-pub(in crate::collector) fn take(size: usize) -> i64 {
+pub(in crate::collector) fn take(size: usize, session: u32) -> i64 {
     COUNTDOWN.with(|countdown| {
-        if countdown.session.get() == SESSION.load(Ordering::Relaxed) {
-            countdown.sampler.take(size)
-        } else {
-            STALE
-        }
+        if countdown.session.get() == session { countdown.sampler.take(size) } else { STALE }
     })
 }
 

@@ -6,7 +6,7 @@
 //!
 //! Invariants:
 //! - What is not recorded costs no reading of the clock, no walk, no tracker: a countdown of the
-//!   thread's own where it begins, one look at a small filter where it ends.
+//!   thread's own before it begins, one look at a small filter where it ends.
 //! - A recorded end belongs to a recorded beginning. A block leaves the table when its end is
 //!   written, before the inner allocator gets it back: where the end can't be written, it stays.
 //! - While the inner allocator may move a block it is held: its address is anybody's meanwhile.
@@ -22,7 +22,7 @@ use crate::collector::clock;
 use crate::collector::entry::{self, Entered};
 use crate::collector::record::{Contents, Request, align_log2, here, stack};
 use crate::collector::sampling::table::{Held, TABLE};
-use crate::collector::tracker::SAMPLED;
+use crate::collector::tracker::{SAMPLED, SESSION};
 use crate::collector::walk::Start;
 use crate::recording::{Address, Bytes, NodeId, Ticks};
 
@@ -60,29 +60,47 @@ fn seed() -> u64 {
     u64::from_ne_bytes(seed)
 }
 
-/// The inner allocator has answered a request for `size` bytes with `address`, 0 for failure.
+/// What a countdown says of a block.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::collector) struct Left(i64);
+
+/// Counts a block of `size` bytes, which the inner allocator is about to be asked for, or has just
+/// moved; `None`: it is not chosen, and nothing is to be done unless the inner allocator refuses.
+#[inline(always)]
+pub(in crate::collector) fn count(size: usize, session: u32) -> Option<Left> {
+    let left = countdown::take(size, session);
+    (left <= 0).then_some(Left(left))
+}
+
+/// The inner allocator has answered a request, of which [`count`] said `left`.
 #[inline(always)]
 pub(in crate::collector) fn allocated(
+    left: Left,
     address: usize,
     size: usize,
     align: usize,
     contents: Contents,
 ) {
-    let left = countdown::take(size);
-    if left <= 0 || address == 0 {
-        allocated_otherwise(here!(), left, Request { address, size, align, contents });
-    }
+    allocated_otherwise(here!(), left, Request { address, size, align, contents });
 }
 
 #[cold]
 #[inline(never)]
-fn allocated_otherwise(start: Start, left: i64, request: Request) {
+fn allocated_otherwise(start: Start, Left(left): Left, request: Request) {
     if request.address == 0 {
         countdown::give_back(request.size, left);
         failed(start, request.size);
     } else if countdown::chooses(request.size, left) {
         begin(start, request);
     }
+}
+
+/// The inner allocator has refused a block of `size` bytes that [`count`] did not choose.
+#[cold]
+#[inline(never)]
+pub(in crate::collector) fn refused(size: usize) {
+    countdown::give_back(size, 0);
+    failed(here!(), size);
 }
 
 /// A block that was chosen begins.
@@ -156,7 +174,8 @@ fn moved_otherwise(start: Start, moving: Moving, old: usize, request: Request) {
         TABLE.restore(held);
         return failed(start, request.size);
     }
-    let left = countdown::take(request.size);
+    let session = SESSION.load(Ordering::Relaxed);
+    let left = countdown::take(request.size, session);
     let is_chosen = left <= 0 && countdown::chooses(request.size, left);
     let Some(mut entered) = entry::enter_sampled() else {
         return TABLE.release(held);
