@@ -212,10 +212,10 @@ impl Heap {
         self.write_picked(len, target);
     }
 
-    /// More is held than there is room for: the oldest quarter is written before its time.
+    /// More is held than there is room for: the older half is written before its time.
     #[cold]
     fn make_room(&mut self, target: &mut dyn Target) {
-        let len = self.pending.pick_oldest(pending::HELD_MAX / 4);
+        let len = self.pending.pick_older_half();
         self.write_picked(len, target);
         self.held_short = self.held_short.wrapping_add(len as u64);
     }

@@ -115,6 +115,8 @@ pub(in crate::collector) struct Pending {
     picked: Pages<Picked>,
     /// The most that were picked at once.
     picked_max: usize,
+    /// The row of what was picked last.
+    first_row: usize,
 }
 
 /// An event that is due: what it is sorted by, and where it stands.
@@ -140,6 +142,7 @@ impl Pending {
             pushed: 0,
             picked: Pages::new(SLOTS)?,
             picked_max: 0,
+            first_row: 0,
         })
     }
 
@@ -216,22 +219,37 @@ impl Pending {
         picked.len()
     }
 
-    /// The same for the oldest events, at most so many.
-    pub(in crate::collector) fn pick_oldest(&mut self, most: usize) -> usize {
-        let mut picked = self.pick(u64::MAX);
-        if most < picked.len() {
-            (picked, ..) = picked.select_nth_unstable(most);
-        }
-        picked.sort_unstable();
-        picked.len()
+    /// The same for the older half of all events, more or less.
+    pub(in crate::collector) fn pick_older_half(&mut self) -> usize {
+        let until = self.middle();
+        self.pick_until(until)
     }
 
+    /// The median of one stamp of each row.
+    fn middle(&mut self) -> u64 {
+        let slots = self.slots.as_slice().get(..self.end).unwrap_or_default();
+        let stamps = rows_held(slots, &self.free).filter_map(|(_, row)| {
+            row.iter().find(|held| held.kind != Kind::Gone).map(|held| held.at)
+        });
+        let sample = self.picked.as_mut_slice();
+        let len = stamps.zip(sample.iter_mut()).map(|(at, place)| place.at = at).count();
+        let sample = sample.get_mut(..len).unwrap_or_default();
+        match sample.is_empty() {
+            true => u64::MAX,
+            false => sample.select_nth_unstable_by_key(len / 2, |held| held.at).1.at,
+        }
+    }
+
+    /// From behind what was picked last on, for there what came one after another mostly stands so:
+    /// it is in its order then, and sorting it costs one look.
     fn pick(&mut self, until: u64) -> &mut [Picked] {
         let slots = self.slots.as_slice().get(..self.end).unwrap_or_default();
         let picked = self.picked.as_mut_slice();
         let mut len = 0_usize;
-        let rows = slots.chunks(rows::ROW).enumerate();
-        for (row, slots) in rows.filter(|(row, _)| !self.free.is_empty(*row)) {
+        let begin = self.first_row;
+        let behind = rows_held(slots, &self.free).filter(|(row, _)| *row >= begin);
+        let before = rows_held(slots, &self.free).filter(|(row, _)| *row < begin);
+        for (row, slots) in behind.chain(before) {
             for (at, held) in slots.iter().enumerate() {
                 if held.at <= until
                     && held.kind != Kind::Gone
@@ -240,6 +258,7 @@ impl Pending {
                     let slot = row.wrapping_mul(rows::ROW) | at;
                     *place = Picked { at: held.at, number: held.number, slot: slot as u32 };
                     len = len.wrapping_add(1);
+                    self.first_row = row;
                 }
             }
         }
@@ -292,6 +311,11 @@ impl Pending {
     }
 }
 
+/// The rows of which something is held, with their numbers.
+fn rows_held<'a>(slots: &'a [Held], free: &'a Rows) -> impl Iterator<Item = (usize, &'a [Held])> {
+    slots.chunks(rows::ROW).enumerate().filter(|(row, _)| !free.is_empty(*row))
+}
+
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, clippy::indexing_slicing, reason = "a test may panic")]
 mod tests {
@@ -322,9 +346,9 @@ mod tests {
                 let place = naive.partition_point(|other| other.0 <= at);
                 naive.insert(place, (at, address));
             } else if next(state) % 100 < from_front {
-                let most = next(state) as usize % 8 + 1;
-                let len = pending.pick_oldest(most);
-                check_picked(&mut pending, len, naive.drain(..most.min(naive.len())));
+                let len = pending.pick_older_half();
+                assert!(len > 0 && naive.get(len).is_none_or(|later| later.0 > naive[len - 1].0));
+                check_picked(&mut pending, len, naive.drain(..len));
             } else if next(state) % 100 < from_front {
                 let until = naive[next(state) as usize % naive.len().min(9)].0;
                 let len = pending.pick_until(until);
