@@ -1,45 +1,20 @@
 //! rheaper: ask your heap.
 #![doc = include_str!("../README.md")]
 
-mod guards;
-
 pub mod recording;
-
 #[cfg(feature = "collector")]
 mod collector;
-
 #[cfg(feature = "cli")]
 pub mod loader;
-
 #[cfg(feature = "cli")]
 pub mod database;
-
 #[cfg(feature = "cli")]
 pub mod tui;
-
 #[cfg(feature = "cli")]
 pub mod cli;
-
-#[cfg(all(feature = "cli", feature = "collector"))]
-mod demo;
-
+mod safeguards;
 #[cfg(feature = "cli")]
-mod prompt;
-
-#[cfg(feature = "cli")]
-mod report;
-
-#[cfg(feature = "cli")]
-mod export;
-
-#[cfg(feature = "cli")]
-mod diff;
-
-#[cfg(feature = "cli")]
-mod output;
-
-#[cfg(feature = "cli")]
-mod interrupt;
+mod present;
 
 #[cfg(feature = "collector")]
 pub use collector::{

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::diff::DiffFormat;
-use crate::export::request::{Format as ExportFormat, Measure};
-use crate::output::Format;
+use crate::present::diff::DiffFormat;
+use crate::present::export::request::{Format as ExportFormat, Measure};
+use crate::present::table_printer::Format;
 
 /// Ask your heap: what was allocated, where, when, and why is it still there?
 #[derive(Debug, Parser)]

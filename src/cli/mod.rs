@@ -6,21 +6,17 @@
 //! - Exit codes are those of `failure`; clap's own for wrong usage is the same 2.
 //! - A reader that closes the pipe ends the program silently.
 
-mod load;
-mod symbolize;
-mod sql;
-mod query;
-mod check;
-mod diff;
-mod info;
-mod export;
-mod view;
-mod generate;
-pub(crate) mod open;
-pub(crate) mod ask;
-pub(crate) mod narrate;
-pub(crate) mod failure;
 mod args;
+#[cfg(feature = "cli")]
+pub(crate) mod repl;
+#[cfg(all(feature = "cli", feature = "collector"))]
+pub(crate) mod demo;
+#[cfg(feature = "cli")]
+pub(crate) mod interrupt;
+mod commands;
+pub(crate) mod run_query;
+pub(crate) mod progress;
+pub(crate) mod exit;
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
@@ -31,20 +27,17 @@ use clap::Parser;
 #[cfg(feature = "collector")]
 use crate::cli::args::DemoArgs;
 use crate::cli::args::{Cli, Command, DiffArgs, LoadArgs, ReportArgs, ThemeName, TuiArgs};
-use crate::cli::failure::Failure;
+use crate::cli::exit::Failure;
 use crate::database::CancelToken;
 #[cfg(feature = "collector")]
-use crate::database::human;
-#[cfg(feature = "collector")]
-use crate::demo;
-use crate::interrupt;
-use crate::report::{self, ReportFormat};
+use crate::database::text::units;
+use crate::present::report::{self, ReportFormat};
 use crate::tui::TuiOptions;
-use crate::tui::theme::{Background, Wanted};
+use crate::tui::terminal::theme::{Background, Wanted};
 
-pub(crate) use crate::cli::query::{bind_words, catalog, describe, find, list};
-pub(crate) use crate::cli::sql::read_script;
-pub use crate::cli::view::write_view;
+pub use crate::cli::commands::export_view::write_view;
+pub(crate) use crate::cli::commands::query::{bind_words, catalog, describe, find, list};
+pub(crate) use crate::cli::commands::sql::read_script;
 
 /// Runs the command that the arguments name, the program's name first.
 pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
@@ -59,7 +52,7 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if !failure.message.is_empty() {
-                narrate::error(&failure.message);
+                crate::cli::progress::error(&failure.message);
             }
             failure.exit_code()
         }
@@ -69,36 +62,44 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
 fn dispatch(cli: Cli) -> Result<(), Failure> {
     let cancel = interrupt::install();
     match cli.command {
-        Some(Command::Load(args)) => load::load(args, &cancel),
-        Some(Command::Symbolize(args)) => symbolize::symbolize(&args, &cancel),
-        Some(Command::Import(args)) => load::import(args, &cancel),
+        Some(Command::Load(args)) => crate::cli::commands::load::load(args, &cancel),
+        Some(Command::Symbolize(args)) => {
+            crate::cli::commands::symbolize::symbolize(&args, &cancel)
+        }
+        Some(Command::Import(args)) => crate::cli::commands::load::import(args, &cancel),
         Some(Command::Tui(args)) => tui(&args, &cancel),
-        Some(Command::Sql(args)) => sql::sql(&args, &cancel),
-        Some(Command::Query(args)) => query::query(&args, &cancel),
+        Some(Command::Sql(args)) => crate::cli::commands::sql::sql(&args, &cancel),
+        Some(Command::Query(args)) => crate::cli::commands::query::query(&args, &cancel),
         Some(Command::Report(args)) => print_report(&args, &cancel),
-        Some(Command::Check(args)) => check::check(&args, &cancel),
-        Some(Command::Diff(args)) => diff::diff(&args, &cancel),
-        Some(Command::Info(args)) => info::info(&args),
-        Some(Command::Export(args)) => export::export(&args, &cancel),
+        Some(Command::Check(args)) => crate::cli::commands::check::check(&args, &cancel),
+        Some(Command::Diff(args)) => crate::cli::commands::diff::diff(&args, &cancel),
+        Some(Command::Info(args)) => crate::cli::commands::info::info(&args),
+        Some(Command::Export(args)) => crate::cli::commands::export::export(&args, &cancel),
         #[cfg(feature = "collector")]
         Some(Command::Demo(args)) => demo(&args, &cancel),
-        Some(Command::Completions(args)) => generate::completions(&args),
-        Some(Command::Man(args)) => generate::man(&args),
+        Some(Command::Completions(args)) => crate::cli::commands::completions::completions(&args),
+        Some(Command::Man(args)) => crate::cli::commands::completions::man(&args),
         None => {
             let (Some(recording), output) = (cli.short.recording, cli.short.database) else {
                 return Err(Failure::usage("expected a command, or a recording and a database"));
             };
-            load::load(LoadArgs { recording, output, symbols: Vec::new(), force: false }, &cancel)
+            crate::cli::commands::load::load(
+                LoadArgs { recording, output, symbols: Vec::new(), force: false },
+                &cancel,
+            )
         }
     }
 }
 
 #[cfg(feature = "collector")]
 fn demo(args: &DemoArgs, cancel: &CancelToken) -> Result<(), Failure> {
-    let length = human::parse_duration(&args.length)
+    let length = units::parse_duration(&args.length)
         .map_err(|error| Failure::usage(format!("--length: {error}")))?;
     let length = std::time::Duration::from_nanos(length.unsigned_abs());
-    narrate::say(&format!("recording a small leaky service for {:.1} s", length.as_secs_f64()));
+    crate::cli::progress::say(&format!(
+        "recording a small leaky service for {:.1} s",
+        length.as_secs_f64()
+    ));
     let recording =
         demo::record(length, cancel).map_err(|error| Failure::file(error.to_string()))?;
     if cancel.is_cancelled() {
@@ -109,14 +110,18 @@ fn demo(args: &DemoArgs, cancel: &CancelToken) -> Result<(), Failure> {
 
 fn tui(args: &TuiArgs, cancel: &CancelToken) -> Result<(), Failure> {
     let Some(file) = args.file.as_deref().filter(|_| !args.list_keys) else {
-        return Ok(io::stdout().write_all(crate::tui::keymap::listing().as_bytes())?);
+        return Ok(io::stdout().write_all(crate::tui::input::keymap::listing().as_bytes())?);
     };
     let keys = args.keys.as_deref().map(written_keys).transpose()?.unwrap_or_default();
-    let database = load::database_of(file, cancel)?;
-    let other = args.compare.as_deref().map(|file| load::database_of(file, cancel)).transpose()?;
+    let database = crate::cli::commands::load::database_of(file, cancel)?;
+    let other = args
+        .compare
+        .as_deref()
+        .map(|file| crate::cli::commands::load::database_of(file, cancel))
+        .transpose()?;
     let is_seen = io::stdout().is_terminal() && io::stdin().is_terminal();
     if let (Some(before), false) = (&other, is_seen) {
-        return diff::diff(&DiffArgs::of(before.clone(), database), cancel);
+        return crate::cli::commands::diff::diff(&DiffArgs::of(before.clone(), database), cancel);
     }
     if !is_seen {
         return print_report(
@@ -124,15 +129,15 @@ fn tui(args: &TuiArgs, cancel: &CancelToken) -> Result<(), Failure> {
             cancel,
         );
     }
-    open::database(&database)?;
-    other.as_deref().map(open::database).transpose()?;
+    crate::cli::commands::open::database(&database)?;
+    other.as_deref().map(crate::cli::commands::open::database).transpose()?;
     let record_keys = args.record_keys.clone();
     let wanted = args.theme.map(|theme| match theme {
         ThemeName::Auto => Wanted::Auto,
         ThemeName::Dark => Wanted::Is(Background::Dark),
         ThemeName::Light => Wanted::Is(Background::Light),
     });
-    let exporter: Option<crate::tui::export::Writer> = Some(write_view);
+    let exporter: Option<crate::tui::app::export::Writer> = Some(write_view);
     let compare = other;
     let options =
         TuiOptions { compare, keys, record_keys, wanted, exporter, ..TuiOptions::default() };
@@ -140,7 +145,7 @@ fn tui(args: &TuiArgs, cancel: &CancelToken) -> Result<(), Failure> {
 }
 
 fn print_report(args: &ReportArgs, cancel: &CancelToken) -> Result<(), Failure> {
-    let database = open::database(&args.database)?;
+    let database = crate::cli::commands::open::database(&args.database)?;
     let format = match (args.markdown, args.json) {
         (true, _) => ReportFormat::Markdown,
         (_, true) => ReportFormat::Json,
@@ -156,5 +161,5 @@ fn print_report(args: &ReportArgs, cancel: &CancelToken) -> Result<(), Failure> 
 fn written_keys(path: &Path) -> Result<Vec<crossterm::event::KeyEvent>, Failure> {
     let named = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let text = std::fs::read_to_string(path).map_err(|error| Failure::file(named(&error)))?;
-    crate::tui::keylog::parse(&text).map_err(|error| Failure::file(named(&error)))
+    crate::tui::input::keylog::parse(&text).map_err(|error| Failure::file(named(&error)))
 }

@@ -17,78 +17,26 @@
     clippy::arithmetic_side_effects
 )]
 
-mod allocator;
-mod control;
+mod api;
 mod session;
 mod options;
-mod flusher;
-#[cfg(feature = "tracing")]
-mod spans;
-mod scope;
-mod marks;
-mod memory;
-mod fold;
-mod quota;
-mod file;
-mod sampling;
-mod record;
-mod entry;
-mod pool;
-mod tracker;
-mod threads;
-mod scopes;
-mod limits;
-#[cfg(walks_with_framehop)]
-mod walk;
-#[cfg(not(walks_with_framehop))]
-#[path = "portable.rs"]
-mod walk;
-#[cfg(walks_with_framehop)]
-mod tails;
-mod region;
-#[cfg_attr(
-    not(walks_with_framehop),
-    expect(dead_code, reason = "the walk over framehop alone asks for late modules")
-)]
-mod registry;
-#[cfg(walks_with_framehop)]
-mod late;
-#[cfg(walks_with_framehop)]
+mod writer;
+mod aggregate;
+mod event_path;
 mod unwind;
-#[cfg(walks_with_framehop)]
-mod unwind_table;
-#[cfg(walks_with_framehop)]
-mod aside;
-#[cfg_attr(
-    not(walks_with_framehop),
-    expect(dead_code, reason = "the walk over framehop alone asks for late modules")
-)]
-mod modules;
 #[cfg(rheaper_testing)]
 pub mod testing;
-mod nodes;
-mod label;
-mod clock;
-mod signal;
-mod pages;
-mod queue;
-mod sync;
-mod tally;
-#[cfg_attr(
-    not(walks_with_framehop),
-    expect(dead_code, reason = "the walk over framehop alone reads foreign stacks")
-)]
-mod sys;
+mod platform;
 mod error;
 
-pub use allocator::Allocator;
-pub use control::{
+pub use crate::collector::api::allocator::Allocator;
+pub use crate::collector::api::control::{
     Control, ControlBuilder, ControlError, ControlStatus, Measure, Trigger, control,
 };
-pub use error::Error;
-pub use marks::mark;
-pub use options::{Options, TrackerConfig};
-pub use scope::{Scope, scope};
-pub use session::{disable_tracking, enable_tracking};
+pub use crate::collector::api::scope::{Scope, scope};
 #[cfg(feature = "tracing")]
-pub use spans::ScopeLayer;
+pub use crate::collector::api::tracing_layer::ScopeLayer;
+pub use crate::collector::event_path::marks::mark;
+pub use error::Error;
+pub use options::{Options, TrackerConfig};
+pub use session::{disable_tracking, enable_tracking};

@@ -52,17 +52,17 @@ pub struct TrackerConfig {
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
-    pub(in crate::collector) config: TrackerConfig,
+    pub(crate) config: TrackerConfig,
     /// Zero: nothing is folded.
-    pub(in crate::collector) fold_shorter_than: Duration,
+    pub(crate) fold_shorter_than: Duration,
     /// Zero: no quota.
-    pub(in crate::collector) bytes_max: u64,
+    pub(crate) bytes_max: u64,
     /// Zero: everything is recorded.
-    pub(in crate::collector) sample_bytes: u64,
+    pub(crate) sample_bytes: u64,
 }
 
 /// A smaller quota has no room for the stacks of a usual program.
-pub(in crate::collector) const QUOTA_BYTES_MIN: u64 = 1 << 20;
+pub(crate) const QUOTA_BYTES_MIN: u64 = 1 << 20;
 
 impl Options {
     /// As [`enable_tracking`](crate::enable_tracking) would record.

@@ -18,20 +18,22 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::collector::clock::{self, ClockFacts};
-use crate::collector::entry::{self, Ignored};
 use crate::collector::error::Error;
-use crate::collector::file;
-use crate::collector::flusher::{Ended, Flusher, STOP};
-use crate::collector::limits::{self, Limits};
+use crate::collector::event_path::recorder_pool;
+use crate::collector::event_path::session_config::{self, Limits};
+use crate::collector::event_path::thread_guard::{self, Ignored};
+use crate::collector::event_path::thread_recorder::{HAS_BARRIER, SAMPLED, SESSION, SESSION_MASK};
+use crate::collector::event_path::{marks, sampling, scope_table};
 use crate::collector::options::{Options, QUOTA_BYTES_MIN, TrackerConfig};
-use crate::collector::pool;
-use crate::collector::registry::{self, KnownGuard};
-use crate::collector::sys::{self, OwnThread};
-use crate::collector::tracker::{HAS_BARRIER, SAMPLED, SESSION, SESSION_MASK};
-use crate::collector::{marks, modules, nodes, sampling, scopes, signal};
-use crate::guards;
+use crate::collector::platform::clock::{self, ClockFacts};
+use crate::collector::platform::event_count;
+use crate::collector::platform::sys::{self, OwnThread};
+use crate::collector::unwind::module_registry::{self, KnownGuard};
+use crate::collector::unwind::{modules, stack_table};
+use crate::collector::writer::create;
+use crate::collector::writer::flusher::{Ended, Flusher, STOP};
 use crate::recording::{ClockPair, Counter, Header};
+use crate::safeguards;
 
 /// A thread that was stopped inside the recorder (a debugger, a descheduled core) is waited for
 /// this long when a recording ends; then its last event is given up.
@@ -109,7 +111,7 @@ impl Options {
 
 /// The same for the control thread, whose own allocations are nobody's business: thread 0 is then
 /// the first that allocates. Answers the session, too.
-pub(in crate::collector) fn enable_for_control(options: Options) -> Result<(u32, PathBuf), Error> {
+pub(crate) fn enable_for_control(options: Options) -> Result<(u32, PathBuf), Error> {
     enable(options, Starter::Control)
 }
 
@@ -131,10 +133,9 @@ fn enable(options: Options, starter: Starter) -> Result<(u32, PathBuf), Error> {
     }
     let mut running = running();
     // A forked child inherits the parent's state, but not its flusher.
-    if running
-        .as_ref()
-        .is_some_and(|running| running.process == sys::process_id() || guards::without("pid check"))
-    {
+    if running.as_ref().is_some_and(|running| {
+        running.process == sys::process_id() || safeguards::without("pid check")
+    }) {
         return Err(Error::AlreadyEnabled);
     }
     if starter == Starter::Control && EXITING.load(Ordering::SeqCst) == sys::process_id() {
@@ -165,20 +166,20 @@ fn begin(options: Options, starter: Starter) -> Result<Begun, Error> {
         config.tracker_event_buffer_size,
         config.sample_rate,
     );
-    limits::set(limits);
+    session_config::set(limits);
     let is_sampling = options.sample_bytes != 0;
     let folds = !options.fold_shorter_than.is_zero() || options.bytes_max != 0;
-    limits::set_folding(folds && !is_sampling);
+    session_config::set_folding(folds && !is_sampling);
     let session = next_session() | if is_sampling { SAMPLED } else { 0 };
     sampling::prepare(session, options.sample_bytes);
     let facts = clock::choose();
     let start = clock::pair();
-    let loaded = registry::refresh(start.ticks);
+    let loaded = module_registry::refresh(start.ticks);
     #[cfg(walks_with_framehop)]
-    crate::collector::unwind::prepare(&loaded);
+    crate::collector::unwind::rules::prepare(&loaded);
     drop(loaded);
 
-    let (path, mut file) = file::create(&config.profile_dir, start.unix_ns / 1_000_000_000)
+    let (path, mut file) = create::create(&config.profile_dir, start.unix_ns / 1_000_000_000)
         .map_err(|source| Error::File { path: config.profile_dir.clone(), source })?;
     let header = header(&options, limits, facts, start);
     let begun = sys::without_size_signal(|| file.write_all(&header.to_bytes()))
@@ -189,7 +190,7 @@ fn begin(options: Options, starter: Starter) -> Result<Begun, Error> {
             drop(ignored);
             if starter == Starter::Program {
                 // If there is no memory for the first tracker, this thread's events are counted.
-                let _ = entry::enlist(session);
+                let _ = thread_guard::enlist(session);
             }
             Ok(Begun { path, flusher, session })
         }
@@ -208,7 +209,7 @@ pub fn disable_tracking() {
 }
 
 /// The same for one session only: another one may have begun since.
-pub(in crate::collector) fn disable_for_control(session: u32) {
+pub(crate) fn disable_for_control(session: u32) {
     let running = running();
     let is_it = running.as_ref().is_some_and(|running| running.session == session);
     say(if is_it { stop(running) } else { None });
@@ -216,7 +217,7 @@ pub(in crate::collector) fn disable_for_control(session: u32) {
 
 /// How a session is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::collector) enum State {
+pub(crate) enum State {
     /// It records.
     Recording,
     /// Its file can't be written any more, and nobody has ended it.
@@ -226,7 +227,7 @@ pub(in crate::collector) enum State {
 }
 
 /// How a session is doing.
-pub(in crate::collector) fn state_of(session: u32) -> State {
+pub(crate) fn state_of(session: u32) -> State {
     let running = running();
     if running.as_ref().is_none_or(|running| running.session != session) {
         return State::Over;
@@ -256,11 +257,11 @@ fn stop(mut running: MutexGuard<'_, Option<Running>>) -> Option<Ended> {
     let _ignored = Ignored::new();
     quiesce();
     STOP.store(true, Ordering::Release);
-    signal::wake_flusher();
+    event_count::wake_flusher();
     let ended = flusher.join().filter(|ended| !ended.is_null())?;
     // SAFETY: `run_flusher` answers a leaked box, for us alone.
     let ended = unsafe { Box::from_raw(ended.cast::<Ended>()) };
-    for tracker in pool::all() {
+    for tracker in recorder_pool::all() {
         tracker.discard();
     }
     sampling::discard();
@@ -273,7 +274,7 @@ fn quiesce() {
         sys::memory_barrier();
     }
     let began = sys::monotonic_ns();
-    for tracker in pool::all() {
+    for tracker in recorder_pool::all() {
         while tracker.is_busy()
             && u128::from(sys::monotonic_ns().saturating_sub(began)) < QUIESCE_MAX.as_nanos()
         {
@@ -284,7 +285,7 @@ fn quiesce() {
 
 /// What is made once in a process.
 fn prepare() -> Result<(), Error> {
-    if !nodes::prepare() || !entry::prepare_exit() {
+    if !stack_table::prepare() || !thread_guard::prepare_exit() {
         return Err(Error::Resources(io::Error::last_os_error()));
     }
     modules::prepare();
@@ -298,9 +299,9 @@ fn prepare() -> Result<(), Error> {
             libc::atexit(exiting);
         }
     }
-    entry::forget_threads();
+    thread_guard::forget_threads();
     marks::forget();
-    scopes::OVERFLOWS.store(0, Ordering::Relaxed);
+    scope_table::OVERFLOWS.store(0, Ordering::Relaxed);
     STOP.store(false, Ordering::Release);
     Ok(())
 }
@@ -333,7 +334,7 @@ unsafe extern "C" fn forking() {
         std::thread::sleep(Duration::from_millis(1));
         running = RUNNING.try_lock();
     }
-    let held = Held { _running: running.ok(), _known: registry::hold() };
+    let held = Held { _running: running.ok(), _known: module_registry::hold() };
     // SAFETY: as said at `AcrossFork`.
     unsafe { *ACROSS_FORK.0.get() = Some(held) };
 }
@@ -345,13 +346,13 @@ unsafe extern "C" fn forked() {
 
 unsafe extern "C" fn forked_child() {
     SESSION.store(0, Ordering::Relaxed);
-    entry::forked();
+    thread_guard::forked();
     marks::forked();
-    scopes::forked();
+    scope_table::forked();
     #[cfg(walks_with_framehop)]
-    crate::collector::late::forked();
+    crate::collector::unwind::dlopen::forked();
     #[cfg(walks_with_framehop)]
-    crate::collector::unwind::forked();
+    crate::collector::unwind::rules::forked();
     // SAFETY: as said at `AcrossFork`.
     drop(unsafe { (*ACROSS_FORK.0.get()).take() });
 }

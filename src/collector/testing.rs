@@ -9,9 +9,9 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::collector::clock;
-use crate::collector::nodes;
-use crate::collector::sync::SpinLock;
+use crate::collector::platform::clock;
+use crate::collector::platform::spin_lock::SpinLock;
+use crate::collector::unwind::stack_table;
 use crate::recording::NodeId;
 
 /// Frames that are looked at; deeper ones are beyond every limit that tests set.
@@ -69,19 +69,19 @@ pub fn limit_sample_levels(levels: usize) {
     SAMPLE_LEVELS.store(levels, Ordering::Relaxed);
 }
 
-pub(in crate::collector) fn sample_seed() -> Option<u64> {
+pub(crate) fn sample_seed() -> Option<u64> {
     IS_SEEDED.load(Ordering::Relaxed).then(|| SEED.load(Ordering::Relaxed))
 }
 
-pub(in crate::collector) fn sample_levels() -> usize {
+pub(crate) fn sample_levels() -> usize {
     SAMPLE_LEVELS.load(Ordering::Relaxed)
 }
 
-pub(in crate::collector) fn is_naive() -> bool {
+pub(crate) fn is_naive() -> bool {
     NAIVE.load(Ordering::Relaxed)
 }
 
-pub(in crate::collector) fn write_delay() -> Duration {
+pub(crate) fn write_delay() -> Duration {
     Duration::from_micros(DELAY_US.load(Ordering::Relaxed))
 }
 
@@ -94,7 +94,7 @@ pub fn walk_checks() -> (u64, u64, Option<Difference>) {
 
 /// Compares the stack of `node` with the one that `backtrace` sees from here.
 #[inline(never)]
-pub(in crate::collector) fn compare(node: NodeId, depth_max: usize) {
+pub(crate) fn compare(node: NodeId, depth_max: usize) {
     if !COMPARES.load(Ordering::Relaxed) {
         return;
     }
@@ -116,7 +116,7 @@ pub(in crate::collector) fn compare(node: NodeId, depth_max: usize) {
     #[cfg(walks_with_framehop)]
     for at in 1..len {
         let inner = expected.get(at.wrapping_sub(1)).copied().unwrap_or_default();
-        if crate::collector::unwind::is_signal_return(inner)
+        if crate::collector::unwind::rules::is_signal_return(inner)
             && let Some(address) = expected.get_mut(at)
         {
             *address = address.wrapping_add(1);
@@ -150,7 +150,7 @@ pub(in crate::collector) fn compare(node: NodeId, depth_max: usize) {
 fn shown_by_musl(expected: &[u64], walked: &[u64]) -> usize {
     #[cfg(all(walks_with_framehop, target_env = "musl"))]
     if let Some(next) = walked.get(expected.len())
-        && !crate::collector::unwind::is_covered(next.wrapping_sub(1))
+        && !crate::collector::unwind::rules::is_covered(next.wrapping_sub(1))
     {
         return expected.len();
     }
@@ -160,7 +160,7 @@ fn shown_by_musl(expected: &[u64], walked: &[u64]) -> usize {
 
 fn addresses(node: NodeId, into: &mut [u64; FRAMES_MAX]) -> (usize, NodeId) {
     let (mut node, mut len) = (node, 0_usize);
-    while let Some((parent, address)) = nodes::definition(node).filter(|_| !node.is_root()) {
+    while let Some((parent, address)) = stack_table::definition(node).filter(|_| !node.is_root()) {
         let Some(place) = into.get_mut(len) else { break };
         *place = address.0 & 0x0000_ffff_ffff_ffff;
         len = len.wrapping_add(1);

@@ -20,9 +20,9 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::database::cancel::{STEPS, Watch};
 use crate::database::error::{OpenError, OpenProblem};
-use crate::database::functions;
 use crate::database::schema::{APPLICATION_ID, SCHEMA_VERSION};
-use crate::guards;
+use crate::database::sql::functions;
+use crate::safeguards;
 
 /// The schema's own number, as the header has it.
 const KNOWN: u32 = SCHEMA_VERSION.cast_unsigned();
@@ -167,11 +167,11 @@ fn open(path: &Path, options: &OpenOptions) -> Result<Database, OpenProblem> {
     check_tables(&connection)?;
     let heed = watch.clone();
     connection
-        .progress_handler(STEPS, Some(move || heed.asked() && !guards::without("deadline")))
+        .progress_handler(STEPS, Some(move || heed.asked() && !safeguards::without("deadline")))
         .map_err(|error| damaged(&error))?;
     connection
         .authorizer(Some(|context: AuthContext<'_>| {
-            if allows(&context.action) || guards::without("authorizer") {
+            if allows(&context.action) || safeguards::without("authorizer") {
                 Authorization::Allow
             } else {
                 Authorization::Deny
@@ -190,7 +190,7 @@ fn configure(connection: &Connection, options: &OpenOptions) -> rusqlite::Result
     // A mistyped "name" would silently be a string, as it still is in sqlite3 before 3.41.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
     connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
-    if !guards::without("length limit") {
+    if !safeguards::without("length limit") {
         connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, VALUE_MAX_BYTES)?;
     }
     connection.set_limit(Limit::SQLITE_LIMIT_SQL_LENGTH, SQL_MAX_BYTES)?;
@@ -205,7 +205,7 @@ fn configure(connection: &Connection, options: &OpenOptions) -> rusqlite::Result
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     // Never mapped: a file that is truncated while we read it would raise SIGBUS.
     connection.pragma_update(None, "mmap_size", 0)?;
-    let heap_max_bytes = options.heap_max_bytes.filter(|_| !guards::without("heap limit"));
+    let heap_max_bytes = options.heap_max_bytes.filter(|_| !safeguards::without("heap limit"));
     if let Some(bytes) = heap_max_bytes {
         connection.pragma_update(
             None,

@@ -56,7 +56,7 @@ pub enum OpenProblem {
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.to_string_lossy();
-        let path = crate::database::clean::line(&path);
+        let path = crate::database::text::sanitize::line(&path);
         match &self.problem {
             OpenProblem::Missing => write!(f, "{path}: no such file"),
             OpenProblem::NotAFile => write!(f, "{path}: not a file"),
@@ -84,7 +84,7 @@ impl fmt::Display for OpenError {
                 write!(f, "{path}: damaged: `{name}` is missing or not a plain table")
             }
             OpenProblem::Damaged(why) => {
-                write!(f, "{path}: damaged: {}", crate::database::clean::line(why))
+                write!(f, "{path}: damaged: {}", crate::database::text::sanitize::line(why))
             }
         }
     }

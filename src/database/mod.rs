@@ -7,26 +7,24 @@
 //!
 //! Invariant: no SQL given to a [`Database`] can write anywhere.
 
-pub mod complete;
 pub mod compare;
-pub mod canned;
-pub mod notes;
 pub mod page;
 pub mod query;
 pub mod connection;
 pub mod estimate;
-pub mod mark;
-pub mod schema;
 pub mod cancel;
-pub mod functions;
-pub mod lexer;
-pub mod human;
 pub mod error;
 pub mod table;
-pub mod clean;
+pub mod completion;
+pub mod builtin;
+pub mod caveats;
+pub mod mark_ref;
+pub mod schema;
+pub mod sql;
+pub mod text;
 
+pub use crate::database::builtin::{Canned, Catalog};
 pub use crate::database::cancel::CancelToken;
-pub use crate::database::canned::{Canned, Catalog};
 pub use crate::database::connection::{Database, OpenOptions};
 pub use crate::database::error::{OpenError, OpenProblem, QueryError, QueryErrorKind};
 pub use crate::database::page::{Comparison, Filter, Order, Sort, View};

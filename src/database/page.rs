@@ -164,7 +164,7 @@ pub fn quote(name: &str) -> String {
 
 /// The statement without what would end it inside the parentheses.
 fn inner(sql: &str) -> &str {
-    crate::database::lexer::statements(sql)
+    crate::database::sql::lexer::statements(sql)
         .first()
         .map_or("", |statement| &sql[statement.range.clone()])
 }

@@ -15,8 +15,8 @@ use rusqlite::{Error, ErrorCode, Rows, Statement, ToSql};
 use crate::database::cancel::{CancelToken, Stopped};
 use crate::database::connection::Database;
 use crate::database::error::{QueryError, QueryErrorKind};
-use crate::database::lexer;
-use crate::database::mark::MarkName;
+use crate::database::mark_ref::MarkName;
+use crate::database::sql::lexer;
 use crate::database::table::{Column, Completeness, Table, Value};
 
 /// What a query may cost.

@@ -36,7 +36,7 @@ impl LoadError {
         self.kind
     }
 
-    pub(in crate::loader) fn new(kind: LoadErrorKind, sentence: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: LoadErrorKind, sentence: impl Into<String>) -> Self {
         Self { kind, sentence: sentence.into(), source: None }
     }
 
@@ -46,7 +46,7 @@ impl LoadError {
     }
 
     /// The recording can't be opened or read.
-    pub(in crate::loader) fn reading(path: &Path, error: io::Error) -> Self {
+    pub(crate) fn reading(path: &Path, error: io::Error) -> Self {
         let shown = path.display();
         let sentence = match error.kind() {
             io::ErrorKind::NotFound => {
@@ -64,7 +64,7 @@ impl LoadError {
     }
 
     /// The recording is a directory, a pipe or a device.
-    pub(in crate::loader) fn not_a_file(path: &Path, kind: FileType) -> Self {
+    pub(crate) fn not_a_file(path: &Path, kind: FileType) -> Self {
         let shown = path.display();
         let sentence = if kind.is_dir() {
             format!("{shown} is a directory: name the recording in it (`rip-…`)")
@@ -77,7 +77,7 @@ impl LoadError {
     }
 
     /// The recording has no bytes at all.
-    pub(in crate::loader) fn empty(path: &Path) -> Self {
+    pub(crate) fn empty(path: &Path) -> Self {
         Self::new(
             LoadErrorKind::Recording,
             format!(
@@ -88,7 +88,7 @@ impl LoadError {
     }
 
     /// The recording's first bytes are not a header.
-    pub(in crate::loader) fn header(path: &Path, error: FormatError) -> Self {
+    pub(crate) fn header(path: &Path, error: FormatError) -> Self {
         let shown = path.display();
         let sentence = match error {
             FormatError::NotARecording => format!(
@@ -112,7 +112,7 @@ impl LoadError {
     }
 
     /// The output can't be written.
-    pub(in crate::loader) fn writing(
+    pub(crate) fn writing(
         path: &Path,
         error: impl std::error::Error + Send + Sync + 'static,
     ) -> Self {
@@ -121,7 +121,7 @@ impl LoadError {
     }
 
     /// This process is already loading to the same output.
-    pub(in crate::loader) fn busy(path: &Path) -> Self {
+    pub(crate) fn busy(path: &Path) -> Self {
         Self::new(
             LoadErrorKind::Output,
             format!("{} is being written by another load", path.display()),
@@ -129,7 +129,7 @@ impl LoadError {
     }
 
     /// The output is there and must not be replaced.
-    pub(in crate::loader) fn not_ours(path: &Path, what: &str) -> Self {
+    pub(crate) fn not_ours(path: &Path, what: &str) -> Self {
         Self::new(
             LoadErrorKind::Output,
             format!("{} is {what} and is left untouched: name another output", path.display()),
@@ -137,12 +137,12 @@ impl LoadError {
     }
 
     /// The caller wanted to stop.
-    pub(in crate::loader) fn interrupted() -> Self {
+    pub(crate) fn interrupted() -> Self {
         Self::new(LoadErrorKind::Interrupted, "interrupted; nothing was written")
     }
 
     /// A database that can't be opened, read or changed.
-    pub(in crate::loader) fn database(
+    pub(crate) fn database(
         path: &Path,
         error: impl std::error::Error + Send + Sync + 'static,
     ) -> Self {
@@ -151,7 +151,7 @@ impl LoadError {
     }
 
     /// A file that names came from is gone, so resolving again would only lose them.
-    pub(in crate::loader) fn would_lose_names(path: &Path, module: &str) -> Self {
+    pub(crate) fn would_lose_names(path: &Path, module: &str) -> Self {
         Self::new(
             LoadErrorKind::Database,
             format!(
@@ -163,7 +163,7 @@ impl LoadError {
     }
 
     /// A database whose names came with the recording, which has no addresses in files.
-    pub(in crate::loader) fn names_were_recorded(path: &Path) -> Self {
+    pub(crate) fn names_were_recorded(path: &Path) -> Self {
         Self::new(
             LoadErrorKind::Database,
             format!(
@@ -175,12 +175,12 @@ impl LoadError {
     }
 
     /// A recording of another profiler that can't be decoded.
-    pub(in crate::loader) fn foreign(path: &Path, sentence: &str) -> Self {
+    pub(crate) fn foreign(path: &Path, sentence: &str) -> Self {
         Self::new(LoadErrorKind::Recording, format!("{} {sentence}", path.display()))
     }
 
     /// A recording of another profiler whose bytes can't be unpacked or decoded.
-    pub(in crate::loader) fn damaged(path: &Path, error: &io::Error) -> Self {
+    pub(crate) fn damaged(path: &Path, error: &io::Error) -> Self {
         let sentence = format!(
             "{} is damaged and can't be read to its end ({error}): get another copy of it",
             path.display()
@@ -189,7 +189,7 @@ impl LoadError {
     }
 
     /// A database that some other program made, or none at all.
-    pub(in crate::loader) fn not_a_database(path: &Path) -> Self {
+    pub(crate) fn not_a_database(path: &Path) -> Self {
         Self::new(
             LoadErrorKind::Database,
             format!("{} is not a rheaper database: make one with `rheaper load`", path.display()),

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use crate::loader::clean::hex;
-use crate::loader::clock::Clock;
-use crate::loader::reader::Recording;
+use crate::loader::passes::metadata_pass::Survey;
+use crate::loader::read::clock::Clock;
+use crate::loader::read::reader::Recording;
+use crate::loader::sanitize::hex;
 use crate::loader::summary::{Ending, Loss};
-use crate::loader::survey::Survey;
-use crate::loader::{facts, losses};
+use crate::loader::write::{diagnostics, metadata};
 use crate::recording::{Counters, Header, Ticks};
 
 /// What is in a recording, without decoding its events.
@@ -48,10 +48,10 @@ pub struct Info {
 
 impl Info {
     /// What a survey found.
-    pub(in crate::loader) fn of(recording: &Recording, survey: Survey) -> Self {
+    pub(crate) fn of(recording: &Recording, survey: Survey) -> Self {
         let header = *recording.header();
-        let mut losses = losses::of_recorder(&survey);
-        losses.extend(losses::of_file(&survey));
+        let mut losses = diagnostics::of_recorder(&survey);
+        losses.extend(diagnostics::of_file(&survey));
         losses.retain(|loss| loss.count > 0);
         let blocks = survey.kinds.iter().map(|((_, kind), tally)| BlockCount {
             kind: (*kind).to_owned(),
@@ -82,7 +82,7 @@ impl Info {
             duration_ns: Clock::new(&header, &survey.clock_pairs)
                 .nanos(Ticks(survey.last_ticks()))
                 .0,
-            ending: facts::ending(&survey),
+            ending: metadata::ending(&survey),
             blocks: blocks.collect(),
             streams: streams.collect(),
             threads: threads.collect(),

@@ -9,53 +9,25 @@
 //! - Memory grows with live blocks and distinct stacks, never with events.
 //! - The same recording and the same symbol files give the same bytes.
 
-mod build;
 mod info;
 mod symbolize;
 mod import;
 mod source;
-mod facts;
-mod losses;
-mod analysis;
-mod suspects;
-mod tree;
-mod estimates;
-mod brief;
-mod context;
-mod tables;
-mod names;
-mod output;
-mod insert;
-mod pages;
-mod zones;
-mod replay;
-mod feed;
-mod samples;
-mod pairing;
-mod totals;
-mod scopes;
-mod heap;
-mod live;
-mod powers;
-mod sizes;
-mod slices;
-mod sampling;
-mod histogram;
-mod merge;
-mod stream;
-mod stacks;
-mod clock;
-mod symbols;
-mod survey;
-mod modules;
-mod clean;
-mod reader;
-mod rows;
-mod hash;
 mod summary;
 mod options;
 mod progress;
 mod error;
+mod pipeline;
+mod analyze;
+mod write;
+mod symbols;
+mod passes;
+mod totals;
+mod live;
+mod read;
+mod rows;
+mod sanitize;
+mod fast_hash;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -66,11 +38,11 @@ pub use options::LoadOptions;
 pub use progress::{Phase, Progress};
 pub use summary::{Ending, Loss, Summary, SymbolSummary};
 
-use crate::loader::build::Build;
-use crate::loader::output::Output;
-use crate::loader::reader::Recording;
+use crate::loader::passes::metadata_pass::Survey;
+use crate::loader::pipeline::Build;
+use crate::loader::read::reader::Recording;
 use crate::loader::source::Source;
-use crate::loader::survey::Survey;
+use crate::loader::write::atomic_file::Output;
 
 /// Turns the recording at `recording` into a database at `output`.
 ///

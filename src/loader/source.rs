@@ -6,25 +6,25 @@
 //! nodes, locations and modules are those of the survey.
 
 use crate::loader::error::LoadError;
-use crate::loader::facts;
-use crate::loader::pairing::Sink;
+use crate::loader::passes::event_pass::{Outcome, Replay};
+use crate::loader::passes::metadata_pass::Survey;
+use crate::loader::passes::pairing::Sink;
 use crate::loader::progress::Progress;
-use crate::loader::reader::Recording;
-use crate::loader::replay::{Outcome, Replay};
-use crate::loader::survey::Survey;
+use crate::loader::read::reader::Recording;
 use crate::loader::symbols::Symbols;
+use crate::loader::write::metadata;
 use crate::recording::Header;
 
 /// What the first pass found.
-pub(in crate::loader) struct Surveyed {
+pub(crate) struct Surveyed {
     /// Everything but the events.
-    pub(in crate::loader) survey: Survey,
+    pub(crate) survey: Survey,
     /// The names of all locations, where the recording brought them along.
-    pub(in crate::loader) names: Option<Symbols>,
+    pub(crate) names: Option<Symbols>,
 }
 
 /// A file of events that can be read twice.
-pub(in crate::loader) trait Source {
+pub(crate) trait Source {
     /// Its length.
     fn file_bytes(&self) -> u64;
 
@@ -33,7 +33,7 @@ pub(in crate::loader) trait Source {
 
     /// The recording's id, as `meta` has it.
     fn id(&self) -> String {
-        facts::recording_id(self.header())
+        metadata::recording_id(self.header())
     }
 
     /// The first pass.

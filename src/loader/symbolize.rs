@@ -10,20 +10,22 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::loader::brief::{Brief, Run};
+use crate::loader::analyze::analysis;
+use crate::loader::analyze::site_summary::{Brief, Run};
 use crate::loader::error::LoadError;
-use crate::loader::modules::Module;
-use crate::loader::names::Names;
-use crate::loader::output::is_rheaper_database;
 use crate::loader::progress::{Phase, Progress};
+use crate::loader::read::modules::Module;
+use crate::loader::sanitize;
 use crate::loader::summary::SymbolSummary;
+use crate::loader::symbols::frame_names::Names;
 use crate::loader::symbols::{Call, Finder, SymbolState, Symbols};
-use crate::loader::tables::SiteNames;
-use crate::loader::{analysis, clean, tables};
+use crate::loader::write::atomic_file::is_rheaper_database;
+use crate::loader::write::tables;
+use crate::loader::write::tables::SiteNames;
 use crate::recording::{ModuleId, Ticks};
 
 /// Opens the database, looks all calls up, and rewrites what depends on names.
-pub(in crate::loader) fn symbolize(
+pub(crate) fn symbolize(
     path: &Path,
     given: &[PathBuf],
     progress: &mut dyn Progress,
@@ -81,9 +83,9 @@ impl Known {
             let number = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
             let module = Module {
                 id: ModuleId(0),
-                shown: clean::text(&path),
+                shown: sanitize::text(&path),
                 path: path.into_bytes(),
-                build_id: clean::unhex(&build_id.unwrap_or_default()),
+                build_id: sanitize::unhex(&build_id.unwrap_or_default()),
                 main: row.get(2)?,
                 start: number(3)?,
                 end: number(4)?,
@@ -148,7 +150,7 @@ impl Known {
             .prepare("UPDATE modules SET symbols = ?2, symbol_file = ?3 WHERE id = ?1")?;
         for (id, module) in (0_i64..).zip(&symbols.modules) {
             let file = module.file.as_ref();
-            let file = file.map(|file| clean::text(&file.to_string_lossy()));
+            let file = file.map(|file| sanitize::text(&file.to_string_lossy()));
             update.execute((id, module.state.label(), file))?;
         }
         drop(update);

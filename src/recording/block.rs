@@ -5,9 +5,9 @@
 //! Invariant: a payload is looked at only after its checksum agreed, and never reserved for
 //! on the word of its length.
 
-use crate::guards;
 use crate::recording::bytes::{ByteReader, ByteWriter};
 use crate::recording::error::FormatError;
+use crate::safeguards;
 
 /// The first bytes of every block, so that a reader finds the next one behind damage.
 pub const SYNC: [u8; 4] = *b"\x8eBLK";
@@ -144,7 +144,7 @@ impl BlockHeader {
     pub fn agrees_with(&self, payload: &[u8]) -> bool {
         payload.len() == self.payload_bytes as usize
             && (self.checksum_of(payload, &[]) == self.checksum
-                || guards::without("block checksum"))
+                || safeguards::without("block checksum"))
     }
 
     fn prefix(&self) -> [u8; 8] {

@@ -14,27 +14,27 @@ use crate::recording::ids::{Address, Bytes, NodeId, Ticks};
 const TABLE: usize = 256;
 
 /// The time nibble that says: the delta follows in two bytes.
-pub(in crate::recording) const TIME_ESCAPE: u64 = 15;
+pub(crate) const TIME_ESCAPE: u64 = 15;
 
 /// Address codes 0 to 4 are that many bytes of delta.
-pub(in crate::recording) const ADDRESS_FAR: u8 = 5;
-pub(in crate::recording) const ADDRESS_LONG_FORM: u8 = 7;
+pub(crate) const ADDRESS_FAR: u8 = 5;
+pub(crate) const ADDRESS_LONG_FORM: u8 = 7;
 
-pub(in crate::recording) const OP_KEYFRAME: u8 = 0;
-pub(in crate::recording) const OP_SKIP: u8 = 1;
-pub(in crate::recording) const OP_THREAD: u8 = 2;
-pub(in crate::recording) const OP_ALLOC: u8 = 3;
-pub(in crate::recording) const OP_FREE: u8 = 4;
-pub(in crate::recording) const OP_REALLOC: u8 = 5;
-pub(in crate::recording) const OP_FAILED: u8 = 6;
-pub(in crate::recording) const OP_SCOPE: u8 = 7;
-pub(in crate::recording) const OP_UNWRITTEN: u8 = 8;
-pub(in crate::recording) const OP_CONTINUED: u8 = 9;
-pub(in crate::recording) const OP_REGROWN: u8 = 10;
+pub(crate) const OP_KEYFRAME: u8 = 0;
+pub(crate) const OP_SKIP: u8 = 1;
+pub(crate) const OP_THREAD: u8 = 2;
+pub(crate) const OP_ALLOC: u8 = 3;
+pub(crate) const OP_FREE: u8 = 4;
+pub(crate) const OP_REALLOC: u8 = 5;
+pub(crate) const OP_FAILED: u8 = 6;
+pub(crate) const OP_SCOPE: u8 = 7;
+pub(crate) const OP_UNWRITTEN: u8 = 8;
+pub(crate) const OP_CONTINUED: u8 = 9;
+pub(crate) const OP_REGROWN: u8 = 10;
 
-pub(in crate::recording) const FLAG_ZEROED: u64 = 1;
-pub(in crate::recording) const FLAG_MOVED: u64 = 1;
-pub(in crate::recording) const FLAG_LINKED: u64 = 2;
+pub(crate) const FLAG_ZEROED: u64 = 1;
+pub(crate) const FLAG_MOVED: u64 = 1;
+pub(crate) const FLAG_LINKED: u64 = 2;
 
 /// What happened, on the thread that the decoder names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,13 +138,13 @@ impl Event {
 
 /// What both sides remember of a stream.
 #[derive(Clone, Debug)]
-pub(in crate::recording) struct Model {
-    pub(in crate::recording) ticks: u64,
+pub(crate) struct Model {
+    pub(crate) ticks: u64,
     /// The address of the last event.
-    pub(in crate::recording) near: u64,
+    pub(crate) near: u64,
     /// The last address before the stream jumped far away.
-    pub(in crate::recording) far: u64,
-    pub(in crate::recording) node: u32,
+    pub(crate) far: u64,
+    pub(crate) node: u32,
     /// By node: the size it last allocated.
     sizes: [u32; TABLE],
     /// By node: the node that last came after it.
@@ -152,38 +152,38 @@ pub(in crate::recording) struct Model {
 }
 
 impl Model {
-    pub(in crate::recording) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { ticks: 0, near: 0, far: 0, node: 0, sizes: [0; TABLE], successors: [0; TABLE] }
     }
 
-    pub(in crate::recording) fn reset(&mut self, ticks: u64) {
+    pub(crate) fn reset(&mut self, ticks: u64) {
         *self = Self { ticks, ..Self::new() };
     }
 
     #[inline(always)]
-    pub(in crate::recording) fn predicted_node(&self) -> u32 {
+    pub(crate) fn predicted_node(&self) -> u32 {
         self.successors[usize::from(self.node as u8)]
     }
 
     #[inline(always)]
-    pub(in crate::recording) fn see_node(&mut self, node: u32) {
+    pub(crate) fn see_node(&mut self, node: u32) {
         self.successors[usize::from(self.node as u8)] = node;
         self.node = node;
     }
 
     #[inline(always)]
-    pub(in crate::recording) fn predicted_size(&self, node: u32) -> u32 {
+    pub(crate) fn predicted_size(&self, node: u32) -> u32 {
         self.sizes[usize::from(node as u8)]
     }
 
     #[inline(always)]
-    pub(in crate::recording) fn see_size(&mut self, node: u32, size: u32) {
+    pub(crate) fn see_size(&mut self, node: u32, size: u32) {
         self.sizes[usize::from(node as u8)] = size;
     }
 
     /// The stream moved to an address that is not near the last one.
     #[inline(always)]
-    pub(in crate::recording) fn jump(&mut self, address: u64) {
+    pub(crate) fn jump(&mut self, address: u64) {
         self.far = self.near;
         self.near = address;
     }

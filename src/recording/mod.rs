@@ -13,24 +13,29 @@
 mod header;
 mod block;
 mod definitions;
-mod context;
-mod folded;
 mod counters;
 mod decode;
 mod encode;
 mod events;
-mod classes;
 mod bytes;
 mod ids;
 mod error;
+mod annotations;
+mod aggregate;
+mod size_classes;
 
-pub use block::{BLOCK_HEADER_BYTES, Block, BlockHeader, BlockKind, PAYLOAD_BYTES_MAX, SYNC};
-pub use bytes::{ByteReader, ByteWriter};
-pub use classes::{
+pub use crate::recording::aggregate::{
+    FOLDED_ENTRY_BYTES_MAX, FOLDED_SITE_BYTES_MAX, FOLDED_SMALL_BYTES_MAX, Folded, FoldedHead,
+    FoldedPair, FoldedPower, FoldedRecords, FoldedSite, FoldedSize, Lifetimes, Note, NoteReason,
+    Powers,
+};
+pub use crate::recording::annotations::{MarkDef, SampleDef, ScopeDef};
+pub use crate::recording::size_classes::{
     DURATION_CLASS_BITS, FIRST_WIDE_CLASS, SIZE_CLASSES, duration_class, largest_of_size_class,
     largest_of_size_power, middle_of_duration_class, size_class, size_power,
 };
-pub use context::{MarkDef, SampleDef, ScopeDef};
+pub use block::{BLOCK_HEADER_BYTES, Block, BlockHeader, BlockKind, PAYLOAD_BYTES_MAX, SYNC};
+pub use bytes::{ByteReader, ByteWriter};
 pub use counters::{Counter, Counters};
 pub use decode::{Decoder, Short};
 pub use definitions::{
@@ -40,10 +45,5 @@ pub use definitions::{
 pub use encode::{EVENT_BYTES_MAX, Encoder};
 pub use error::FormatError;
 pub use events::Event;
-pub use folded::{
-    FOLDED_ENTRY_BYTES_MAX, FOLDED_SITE_BYTES_MAX, FOLDED_SMALL_BYTES_MAX, Folded, FoldedHead,
-    FoldedPair, FoldedPower, FoldedRecords, FoldedSite, FoldedSize, Lifetimes, Note, NoteReason,
-    Powers,
-};
 pub use header::{ClockKind, HEADER_BYTES, Header, MAGIC, VERSION};
 pub use ids::{Address, Bytes, ModuleId, NodeId, ScopeId, StreamId, ThreadId, Ticks};

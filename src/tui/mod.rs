@@ -11,6 +11,13 @@
 //! - The drawing thread never waits for the database or for a file.
 //! - The terminal is given back in every exit that can be caught.
 
+pub mod view;
+pub mod flame;
+pub mod app;
+pub mod data;
+pub mod input;
+pub mod terminal;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
@@ -20,49 +27,21 @@ use std::time::{Duration, Instant};
 
 use crossterm::event::{Event, KeyEvent};
 
-use crate::database::canned::Catalog;
-use crate::database::complete::Names;
+use crate::database::builtin::Catalog;
+use crate::database::completion::Names;
 use crate::database::error::OpenError;
-use crate::tui::background::{Heard, Listener};
-use crate::tui::effects::Outside;
-use crate::tui::input::{Input, Read};
-use crate::tui::keylog::Log;
-use crate::tui::message::{Answer, Effect, Message, Sides};
-use crate::tui::signals::Signal;
-use crate::tui::state::{App, Lens};
-use crate::tui::terminal::{Guard, Mouse};
-use crate::tui::theme::{Choice, Colors, Theme, Wanted};
-use crate::tui::update::{start, update};
+use crate::tui::app::effects::Outside;
+use crate::tui::app::message::{Answer, Effect, Message, Sides};
+use crate::tui::app::state::{App, Lens};
+use crate::tui::app::update::{start, update};
+use crate::tui::app::worker::Workers;
+use crate::tui::input::events::{Input, Read};
+use crate::tui::input::keylog::Log;
+use crate::tui::terminal::osc11::{Heard, Listener};
+use crate::tui::terminal::screen::{Guard, Mouse};
+use crate::tui::terminal::signals::Signal;
+use crate::tui::terminal::theme::{Choice, Colors, Theme, Wanted};
 use crate::tui::view::screen;
-use crate::tui::worker::Workers;
-
-pub mod view;
-pub mod update;
-pub mod layout;
-pub mod state;
-pub mod statements;
-pub mod spans;
-pub mod keylog;
-pub mod keymap;
-pub mod keytable;
-pub mod key;
-mod effects;
-mod files;
-mod input;
-mod signals;
-pub mod worker;
-pub mod tree;
-pub mod source;
-pub mod message;
-pub mod export;
-pub mod bins;
-pub mod scope;
-pub mod axis;
-pub mod background;
-pub mod theme;
-pub mod palette;
-pub mod flame;
-pub mod terminal;
 
 /// Between two frames at least, so that a flood of keys is drawn once.
 const FRAME: Duration = Duration::from_millis(6);
@@ -92,7 +71,7 @@ pub struct TuiOptions {
     /// What the background is like; what the user's file says, or the terminal, if it is not given.
     pub wanted: Option<Wanted>,
     /// What writes exports; without, there are none.
-    pub exporter: Option<export::Writer>,
+    pub exporter: Option<crate::tui::app::export::Writer>,
 }
 
 /// Why the explorer could not begin or go on.
@@ -135,13 +114,15 @@ impl From<io::Error> for TuiError {
 /// # Errors
 /// When the database can't be opened or the terminal can't be used.
 pub fn run(database: &Path, options: &TuiOptions) -> Result<(), TuiError> {
-    let first = worker::open(database)?;
+    let first = crate::tui::app::worker::open(database)?;
     let log = options.record_keys.as_deref().map(Log::create).transpose();
     let log = log.map_err(TuiError::Keys)?;
-    let problems = keymap::configure(&files::keys());
+    let problems = crate::tui::input::keymap::configure(&crate::tui::terminal::user_files::keys());
     let (sender, events) = channel();
     let of_signals = sender.clone();
-    signals::watch(move |signal| drop(of_signals.send(Happened::Signal(signal))))?;
+    crate::tui::terminal::signals::watch(move |signal| {
+        drop(of_signals.send(Happened::Signal(signal)))
+    })?;
     let mut app = first_state(database, &first, options);
     if let Some(problem) = problems.first() {
         let more = problems.len() - 1;
@@ -155,7 +136,7 @@ pub fn run(database: &Path, options: &TuiOptions) -> Result<(), TuiError> {
     let mut look = look(&mut app, options);
     let mut guard = Guard::take(options.mouse)?;
     if look.listener.is_listening() {
-        guard.send(background::QUESTION)?;
+        guard.send(crate::tui::terminal::osc11::QUESTION)?;
     }
     let input = Input::start(move |read| drop(sender.send(Happened::Read(read))))?;
     let outside = Outside::new(database, guard, input, workers, options.mouse);
@@ -172,7 +153,7 @@ struct Look {
 impl Look {
     /// How long the first frame waits for the terminal's answer yet.
     fn hold(&self, elapsed: Duration) -> Option<Duration> {
-        let left = background::HOLD.checked_sub(elapsed)?;
+        let left = crate::tui::terminal::osc11::HOLD.checked_sub(elapsed)?;
         self.listener.is_listening().then_some(left)
     }
 
@@ -189,7 +170,7 @@ impl Look {
     }
 
     fn expire(&mut self, elapsed: Duration) -> Vec<Message> {
-        match self.listener.is_listening() && elapsed > background::PATIENCE {
+        match self.listener.is_listening() && elapsed > crate::tui::terminal::osc11::PATIENCE {
             true => self.listener.end().into_iter().map(Message::Key).collect(),
             false => Vec::new(),
         }
@@ -199,10 +180,11 @@ impl Look {
 fn look(app: &mut App, options: &TuiOptions) -> Look {
     let variable = |name: &str| std::env::var(name).ok();
     let theme = options.theme.unwrap_or_else(|| Theme::from_environment(variable));
-    let mut choice = Choice::parse(&files::theme()).unwrap_or_else(|problem| {
-        app.complain(format!("theme.txt: {problem}"));
-        Choice::default()
-    });
+    let mut choice =
+        Choice::parse(&crate::tui::terminal::user_files::theme()).unwrap_or_else(|problem| {
+            app.complain(format!("theme.txt: {problem}"));
+            Choice::default()
+        });
     choice.wanted = options.wanted.or(choice.wanted);
     let theme = theme.chosen(choice);
     // The console of Linux prints what it does not know.
@@ -238,7 +220,7 @@ fn first_state(
     options: &TuiOptions,
 ) -> App {
     let catalog = options.catalog.clone().unwrap_or_else(|| {
-        Catalog::with_user(crate::database::canned::user_directory().as_deref()).0
+        Catalog::with_user(crate::database::builtin::user_directory().as_deref()).0
     });
     let mut app = App::default();
     app.mouse = options.mouse;
@@ -248,8 +230,8 @@ fn first_state(
     app.path = database.to_string_lossy().into_owned();
     app.sql.names = Names::of(connection, &catalog).unwrap_or_default();
     app.catalog = catalog.iter().cloned().collect();
-    app.sql.history = files::history();
-    app.suspects.patterns = files::accepted();
+    app.sql.history = crate::tui::terminal::user_files::history();
+    app.suspects.patterns = crate::tui::terminal::user_files::accepted();
     if let Some(before) = &options.compare {
         let sides = Sides { before: Some(before.clone()), windows: Default::default() };
         app.compare.begin(sides);
@@ -304,7 +286,7 @@ fn explore(
     drop(outside);
     match ended {
         Ended::Quit => Ok(()),
-        Ended::Signal(signal) => signals::end_by(signal),
+        Ended::Signal(signal) => crate::tui::terminal::signals::end_by(signal),
     }
 }
 

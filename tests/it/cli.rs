@@ -393,7 +393,9 @@ fn hostile_names_do_not_reach_the_terminal() {
     ] {
         let ran = place.run(&args);
         for text in [&ran.out, &ran.err] {
-            let bad = text.chars().find(|c| *c != '\n' && rheaper::database::clean::is_unsafe(*c));
+            let bad = text
+                .chars()
+                .find(|c| *c != '\n' && rheaper::database::text::sanitize::is_unsafe(*c));
             assert_eq!(bad, None, "{args:?}: {text:?}");
         }
     }

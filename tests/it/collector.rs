@@ -6,39 +6,43 @@
 //! they live nobody else can see them.
 
 /// Pages, as the recorder has them.
-mod sys {
+pub(crate) mod sys {
     use std::ptr::{NonNull, null_mut};
 
-    pub(in crate::collector) struct PreservedErrno;
+    pub(crate) struct PreservedErrno;
 
     impl PreservedErrno {
-        pub(in crate::collector) fn new() -> Self {
+        pub(crate) fn new() -> Self {
             Self
         }
     }
 
-    pub(in crate::collector) fn map_pages(bytes: usize) -> Option<NonNull<u8>> {
+    pub(crate) fn map_pages(bytes: usize) -> Option<NonNull<u8>> {
         let access = libc::PROT_READ | libc::PROT_WRITE;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
         // SAFETY: a new mapping.
         NonNull::new(unsafe { libc::mmap(null_mut(), bytes, access, flags, -1, 0) }.cast())
     }
 
-    pub(in crate::collector) unsafe fn discard_pages(at: NonNull<u8>, bytes: usize) {
+    pub(crate) unsafe fn discard_pages(at: NonNull<u8>, bytes: usize) {
         // SAFETY: the caller vouches for the range.
         unsafe { libc::madvise(at.as_ptr().cast(), bytes, libc::MADV_DONTNEED) };
     }
 
-    pub(in crate::collector) unsafe fn unmap_pages(at: NonNull<u8>, bytes: usize) {
+    pub(crate) unsafe fn unmap_pages(at: NonNull<u8>, bytes: usize) {
         // SAFETY: the caller vouches for the range.
         unsafe { libc::munmap(at.as_ptr().cast(), bytes) };
     }
 }
 
-#[path = "../../src/collector/sampling/sampler.rs"]
+mod platform {
+    pub(crate) use crate::collector::sys;
+}
+
+#[path = "../../src/collector/event_path/sampling/sampler.rs"]
 mod sampler;
 #[allow(dead_code, reason = "the recorder uses the rest")]
-#[path = "../../src/collector/sampling/table.rs"]
+#[path = "../../src/collector/event_path/sampling/table.rs"]
 mod table;
 
 use std::collections::HashSet;

@@ -271,7 +271,10 @@ fn names_can_not_end_a_line_a_cell_or_a_frame() {
     for format in ["text", "markdown", "json", "folded"] {
         let ran = place.run(&["diff", "heap.db", "other.db", "--format", format]);
         assert!(ran.code == 0 && !ran.out.is_empty(), "{}", ran.err);
-        let bad = ran.out.chars().find(|c| *c != '\n' && rheaper::database::clean::is_unsafe(*c));
+        let bad = ran
+            .out
+            .chars()
+            .find(|c| *c != '\n' && rheaper::database::text::sanitize::is_unsafe(*c));
         assert_eq!(bad, None, "{format}: {:?}", ran.out);
     }
     let folded = place.run(&["diff", "heap.db", "other.db", "--format", "folded"]).out;

@@ -11,17 +11,19 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
-use rheaper::database::canned::Origin;
-use rheaper::database::{Canned, Database, Limits, Params, clean, human, lexer};
+use rheaper::database::builtin::Origin;
+use rheaper::database::sql::lexer;
+use rheaper::database::text::{sanitize, units};
+use rheaper::database::{Canned, Database, Limits, Params};
 use rheaper::loader::{LoadErrorKind, LoadOptions, info, load, rehearse};
 use rheaper::recording::{
     Address, BLOCK_HEADER_BYTES, Block, BlockHeader, BlockKind, ByteReader, ClockPair, Counters,
     Decoder, EventsHead, HEADER_BYTES, Header, ModuleDef, ModuleId, ModuleStatus, NodeDefs, NodeId,
     Seal, ThreadDef, Ticks,
 };
-use rheaper::tui::keymap::BINDINGS;
-use rheaper::tui::message::Message;
-use rheaper::tui::theme::Theme;
+use rheaper::tui::app::message::Message;
+use rheaper::tui::input::keymap::BINDINGS;
+use rheaper::tui::terminal::theme::Theme;
 
 use crate::support::generate::{Plan, generate};
 use crate::support::random::{Random, Shape, history};
@@ -165,8 +167,8 @@ impl House {
         let all = "SELECT sym, file FROM backtraces";
         let table = database.query(all, &Params::none(), &Limits::default()).unwrap();
         for value in table.rows.iter().flatten() {
-            let text = human::raw(value);
-            assert_eq!(clean::line(&text), text, "the loader keeps no unsafe character");
+            let text = units::raw(value);
+            assert_eq!(sanitize::line(&text), text, "the loader keeps no unsafe character");
         }
     }
 
@@ -324,14 +326,16 @@ fn blocks(bytes: &[u8]) {
 
 /// What is printed moves no cursor, whatever a name holds; what is typed is a number or not.
 fn cleaner(text: &str) {
-    let line = clean::line(text);
-    assert!(!line.chars().any(clean::is_unsafe) && !line.contains('\n'));
-    assert!(!clean::block(text).chars().any(|c| clean::is_unsafe(c) && c != '\n' && c != '\t'));
+    let line = sanitize::line(text);
+    assert!(!line.chars().any(sanitize::is_unsafe) && !line.contains('\n'));
+    assert!(
+        !sanitize::block(text).chars().any(|c| sanitize::is_unsafe(c) && c != '\n' && c != '\t')
+    );
     let json = serde_json::to_string(text).unwrap();
-    let cleaned = clean::json(&json);
+    let cleaned = sanitize::json(&json);
     assert_eq!(serde_json::from_str::<String>(&cleaned).unwrap(), text);
-    assert!(!cleaned.chars().any(clean::is_unsafe));
-    let _ = (human::parse_bytes(text), human::parse_duration(text), human::parse_count(text));
+    assert!(!cleaned.chars().any(sanitize::is_unsafe));
+    let _ = (units::parse_bytes(text), units::parse_duration(text), units::parse_count(text));
 }
 
 /// Puts the checksums of the header and of each block right, so that what is behind them is read.

@@ -504,7 +504,7 @@ fn threads_may_have_any_name() {
     let mut query = loaded.connection.prepare("SELECT name FROM threads").unwrap();
     let names = query.query_map([], |row| row.get::<_, Option<String>>(0)).unwrap();
     for name in names.filter_map(Result::unwrap) {
-        assert_eq!(rheaper::database::clean::line(&name), name);
+        assert_eq!(rheaper::database::text::sanitize::line(&name), name);
     }
 }
 

@@ -59,7 +59,7 @@ mod witness;
 mod disks;
 mod hardships;
 mod strangers;
-mod guards;
+mod safeguards;
 mod reliability;
 mod recorder;
 mod sampling;

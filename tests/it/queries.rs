@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-use rheaper::database::canned::Origin;
-use rheaper::database::lexer::{self, TokenKind};
-use rheaper::database::notes::Notes;
+use rheaper::database::builtin::Origin;
+use rheaper::database::caveats::Notes;
+use rheaper::database::sql::lexer::{self, TokenKind};
 use rheaper::database::{Canned, Catalog, Database, Limits, Value};
 
 use crate::heap::{Dice, Heap};

@@ -1,12 +1,12 @@
 //! SQL as text, numbers as people type them, and pages of results.
 
 use proptest::prelude::*;
-use rheaper::database::canned::{Canned, CannedView, Catalog, Origin};
-use rheaper::database::complete::{Names, complete};
-use rheaper::database::lexer::{self, Ending, TokenKind};
+use rheaper::database::builtin::{Canned, CannedView, Catalog, Origin};
+use rheaper::database::completion::{Names, complete};
+use rheaper::database::sql::lexer::{self, Ending, TokenKind};
+use rheaper::database::text::{sanitize, units};
 use rheaper::database::{
     Comparison, Completeness, Database, Filter, Limits, Order, Params, Sort, Unit, Value, View,
-    clean, human,
 };
 
 use crate::heap::Heap;
@@ -125,21 +125,21 @@ proptest! {
 
     #[test]
     fn cleaned_text_has_nothing_unsafe(text in any::<String>()) {
-        prop_assert!(!clean::line(&text).chars().any(clean::is_unsafe));
-        prop_assert!(!clean::block(&text).chars().any(|c| clean::is_unsafe(c) && c != '\n' && c != '\t'));
-        prop_assert_eq!(clean::line(&text).chars().count(), text.chars().count());
+        prop_assert!(!sanitize::line(&text).chars().any(sanitize::is_unsafe));
+        prop_assert!(!sanitize::block(&text).chars().any(|c| sanitize::is_unsafe(c) && c != '\n' && c != '\t'));
+        prop_assert_eq!(sanitize::line(&text).chars().count(), text.chars().count());
     }
 
     #[test]
     fn numbers_keep_their_width_and_can_be_typed(n in any::<i64>(), small in 0..100_000_000_i64) {
         for n in [n, small] {
-            prop_assert!(human::bytes(n as f64).chars().count() <= human::WIDTH, "{}", human::bytes(n as f64));
-            prop_assert!(human::count_short(n as f64).chars().count() <= human::WIDTH);
+            prop_assert!(units::bytes(n as f64).chars().count() <= units::WIDTH, "{}", units::bytes(n as f64));
+            prop_assert!(units::count_short(n as f64).chars().count() <= units::WIDTH);
         }
-        prop_assert!(human::duration(small as f64).chars().count() <= human::WIDTH);
+        prop_assert!(units::duration(small as f64).chars().count() <= units::WIDTH);
         let near = |typed: i64, n: i64| (typed - n).abs() as f64 <= 0.006 * n as f64;
-        prop_assert!(near(human::parse_bytes(&human::bytes(small as f64)).unwrap(), small));
-        prop_assert!(near(human::parse_duration(&human::duration(small as f64)).unwrap(), small));
+        prop_assert!(near(units::parse_bytes(&units::bytes(small as f64)).unwrap(), small));
+        prop_assert!(near(units::parse_duration(&units::duration(small as f64)).unwrap(), small));
     }
 }
 
@@ -156,7 +156,7 @@ fn numbers_are_shown_for_people() {
         (13_002_342, "12.4 MiB"),
         (-2048, "-2.00 KiB"),
     ] {
-        assert_eq!(human::bytes(f64::from(bytes)), shown);
+        assert_eq!(units::bytes(f64::from(bytes)), shown);
     }
     for (ns, shown) in [
         (0.0, "0 ns"),
@@ -169,12 +169,12 @@ fn numbers_are_shown_for_people() {
         (363_600e9, "4d 05h"),
         (3_599.9e9, "1h 00m"),
     ] {
-        assert_eq!(human::duration(ns), shown);
+        assert_eq!(units::duration(ns), shown);
     }
-    assert_eq!(human::count(1_234_567), "1,234,567");
-    assert_eq!(human::count(-999), "-999");
-    assert_eq!(human::count_short(45_600_000.0), "45.6M");
-    assert_eq!(human::share(0.38), "38.0 %");
+    assert_eq!(units::count(1_234_567), "1,234,567");
+    assert_eq!(units::count(-999), "-999");
+    assert_eq!(units::count_short(45_600_000.0), "45.6M");
+    assert_eq!(units::share(0.38), "38.0 %");
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn numbers_are_read_as_people_type_them() {
         ("K", None),
         ("1e9", None),
     ] {
-        assert_eq!(human::parse_bytes(typed).ok(), bytes, "{typed}");
+        assert_eq!(units::parse_bytes(typed).ok(), bytes, "{typed}");
     }
     for (typed, ns) in [
         ("10m", Some(600_000_000_000)),
@@ -210,11 +210,11 @@ fn numbers_are_read_as_people_type_them() {
         ("10m x", None),
         ("99999999999d", None),
     ] {
-        assert_eq!(human::parse_duration(typed).ok(), ns, "{typed}");
+        assert_eq!(units::parse_duration(typed).ok(), ns, "{typed}");
     }
     for (typed, count) in [("20", Some(20)), ("1,000", Some(1000)), ("2k", Some(2000)), ("x", None)]
     {
-        assert_eq!(human::parse_count(typed).ok(), count, "{typed}");
+        assert_eq!(units::parse_count(typed).ok(), count, "{typed}");
     }
 }
 

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use rheaper::database::Value;
-use rheaper::database::functions::size_class;
+use rheaper::database::sql::functions::size_class;
 
 use crate::heap::{Block, Dice, Heap, Site};
 use crate::queries::{Twin, TwinFn};

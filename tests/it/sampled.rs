@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use rheaper::database::{CancelToken, Database, Limits, Params};
-use rheaper::tui::axis::{Axis, Rows};
-use rheaper::tui::{bins, statements};
+use rheaper::tui::app::view_sql;
+use rheaper::tui::data::axis::{Axis, Rows};
+use rheaper::tui::data::histogram;
 
 use crate::load_sampled::{Program, RATE, program};
 use crate::programs::{load, rheaper};
@@ -179,18 +180,18 @@ fn what_the_explorer_asks_of_rows_is_weighed() {
             sum(iif(dealloc_after IS NULL, blocks, 0))
         FROM allocations JOIN sample_weights USING (size) WHERE alloc_thread = 1");
     let blocks = "SELECT * FROM allocations WHERE alloc_thread = 1";
-    let weighed = statements::weights_of_blocks(blocks, &axis);
+    let weighed = view_sql::weights_of_blocks(blocks, &axis);
     let found = sum(&format!(
         "SELECT sum(bytes), sum(allocations), sum(live_bytes), sum(live_blocks) FROM ({weighed})"
     ));
     let near = |one: i64, other: i64| (one - other).abs() <= 6;
     assert!(truth.iter().zip(&found).all(|(one, other)| near(*one, *other)), "{truth:?} {found:?}");
-    let scope = rheaper::tui::scope::Scope::default();
-    let sql = bins::blocks(&scope, &axis);
-    let bins = bins::read(&database, &sql, axis.end_ns, &CancelToken::new()).unwrap();
+    let scope = rheaper::tui::data::filter::Scope::default();
+    let sql = histogram::blocks(&scope, &axis);
+    let bins = histogram::read(&database, &sql, axis.end_ns, &CancelToken::new()).unwrap();
     let all =
         sum("SELECT sum(bytes), sum(blocks) FROM allocations JOIN sample_weights USING (size)");
-    let total = bins.total(bins::Kind::Sizes);
+    let total = bins.total(histogram::Kind::Sizes);
     assert_eq!(total.bytes as i64, all[0]);
     assert!((total.blocks as i64 - all[1]).abs() <= 20, "{total:?} {all:?}");
 }

@@ -2,8 +2,8 @@
 //!
 //! `INSTA_UPDATE=always cargo test --test it screens` accepts what is drawn now.
 
-use rheaper::database::canned::{Canned, Origin};
-use rheaper::tui::theme::{Background, Colors, Glyphs, Theme};
+use rheaper::database::builtin::{Canned, Origin};
+use rheaper::tui::terminal::theme::{Background, Colors, Glyphs, Theme};
 
 use crate::tui_driver::{Driver, styles, text};
 use crate::tui_fixture::{database, databases, leaky_server};

@@ -7,9 +7,9 @@ use std::collections::HashMap;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::style::{Color, Modifier};
-use rheaper::tui::background::{Heard, Listener};
 use rheaper::tui::flame::tree::FrameKind;
-use rheaper::tui::theme::{Background, Change, Choice, Colors, Glyphs, Theme, Wanted};
+use rheaper::tui::terminal::osc11::{Heard, Listener};
+use rheaper::tui::terminal::theme::{Background, Change, Choice, Colors, Glyphs, Theme, Wanted};
 
 use crate::tui_driver::{Driver, styles, text};
 use crate::tui_fixture::{database, databases, leaky_server};

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use rheaper::database::{CancelToken, Database, Value};
-use rheaper::tui::axis::Axis;
+use rheaper::tui::app::message::{Query, TreeSource};
+use rheaper::tui::app::state::table::Total;
+use rheaper::tui::app::{call_tree, view_sql};
+use rheaper::tui::data::axis::Axis;
 use rheaper::tui::flame::cells::{Cell, Top, What, deal, rows};
 use rheaper::tui::flame::measure::Measure;
 use rheaper::tui::flame::shape::{Direction, Folding, Key, Shape, Shown, ShownId, TOP};
 use rheaper::tui::flame::tree::{CallTree, NodeId, ROOT};
-use rheaper::tui::message::{Query, TreeSource};
-use rheaper::tui::state::table::Total;
-use rheaper::tui::{statements, tree};
 
 use crate::tui_driver::Driver;
 use crate::tui_fixture::{self, END_NS, Script, database, leaky_server};
@@ -69,7 +69,7 @@ fn by_stack(tree: &CallTree) -> BTreeMap<Vec<String>, [i64; 7]> {
 }
 
 pub(crate) fn read(path: &std::path::Path, source: &TreeSource) -> CallTree {
-    tree::read(&Database::open(path).unwrap(), source, &CancelToken::new()).unwrap()
+    call_tree::read(&Database::open(path).unwrap(), source, &CancelToken::new()).unwrap()
 }
 
 fn fact(path: &std::path::Path, key: &str) -> i64 {
@@ -103,7 +103,7 @@ fn a_flamegraph_over_a_result_equals_brute_force() {
         let sql = format!("SELECT * FROM allocations WHERE {condition}");
         let columns = ["bt", "size", "alloc_after", "dealloc_after"].map(str::to_owned);
         let axis = Axis::new(Vec::new(), 1, END_NS, peak_after);
-        let weighed = statements::weights_of_result(&sql, &columns, &axis);
+        let weighed = view_sql::weights_of_result(&sql, &columns, &axis);
         let tree = read(&path, &TreeSource::Weights(Query::plain(weighed)));
         let mut part = script.clone();
         part.blocks.retain(wanted);
@@ -405,7 +405,8 @@ fn hostile_names_reach_no_cell() {
     ] {
         driver.press(keys);
         let text = driver.text();
-        let bad = text.chars().find(|c| *c != '\n' && rheaper::database::clean::is_unsafe(*c));
+        let bad =
+            text.chars().find(|c| *c != '\n' && rheaper::database::text::sanitize::is_unsafe(*c));
         assert_eq!(bad, None, "after {keys:?}:\n{text}");
     }
 }

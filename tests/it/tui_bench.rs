@@ -150,7 +150,7 @@ fn memory(path: &Path, home: &Path) -> (u64, Vec<(&'static str, Duration)>) {
     took.push(("first rows of a cross join", timed(&mut terminal, "\x1b[15~", "row 1 of >")));
     for page in 1..20 {
         terminal.press("G");
-        let count = rheaper::database::human::count;
+        let count = rheaper::database::text::units::count;
         terminal.see(&format!("row {} of >{}", count(page * 500 + 1), count((page + 1) * 500)));
     }
     (terminal.peak_bytes(), took)

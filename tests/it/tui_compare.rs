@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use rheaper::database::compare::{Comparison, Measure, Side, State, compare};
 use rheaper::database::{CancelToken, Database};
+use rheaper::tui::app::state::compare::Look;
 use rheaper::tui::flame::cells::{Top, What, Widths, rows};
 use rheaper::tui::flame::difference::{Differences, End, Wish};
 use rheaper::tui::flame::shape::{ShownId, TOP};
-use rheaper::tui::state::compare::Look;
 
 use crate::heap::Heap;
 use crate::tui_driver::Driver;

@@ -8,15 +8,15 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
-use rheaper::database::canned::Catalog;
-use rheaper::database::complete::Names;
+use rheaper::database::builtin::Catalog;
+use rheaper::database::completion::Names;
 use rheaper::database::{CancelToken, Database};
-use rheaper::tui::message::{Answer, Effect, Message, Reply, Request, RequestId, Sides};
-use rheaper::tui::state::App;
-use rheaper::tui::theme::Theme;
-use rheaper::tui::update::{start, update};
+use rheaper::tui::app::message::{Answer, Effect, Message, Reply, Request, RequestId, Sides};
+use rheaper::tui::app::state::App;
+use rheaper::tui::app::update::{start, update};
+use rheaper::tui::app::worker;
+use rheaper::tui::terminal::theme::Theme;
 use rheaper::tui::view::screen;
-use rheaper::tui::worker;
 
 /// The state, its database, and what was asked of the outside.
 pub(crate) struct Driver {

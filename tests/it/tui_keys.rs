@@ -4,14 +4,14 @@ use std::collections::HashSet;
 
 use rheaper::database::page::Comparison;
 use rheaper::database::{Unit, Value};
-use rheaper::tui::key::Key;
-use rheaper::tui::keylog;
-use rheaper::tui::keymap::{self, BINDINGS, Context, Rank, bindings};
-use rheaper::tui::scope::{Filter, parse_filter};
-use rheaper::tui::theme::{Colors, Glyphs, Theme};
-use rheaper::tui::update::command;
-use rheaper::tui::update::compare::parse;
-use rheaper::tui::update::popup::help;
+use rheaper::tui::app::update::column_filter::parse;
+use rheaper::tui::app::update::command;
+use rheaper::tui::app::update::popup::help;
+use rheaper::tui::data::filter::{Filter, parse_filter};
+use rheaper::tui::input::key::Key;
+use rheaper::tui::input::keylog;
+use rheaper::tui::input::keymap::{self, BINDINGS, Context, Rank, bindings};
+use rheaper::tui::terminal::theme::{Colors, Glyphs, Theme};
 
 use crate::tui_driver::Driver;
 use crate::tui_fixture::{database, databases, leaky_server};
@@ -202,6 +202,6 @@ fn the_command_line_says_what_is_shown() {
     let printed = line(&driver).replacen("rheaper sql", "printf '%s|'", 1);
     let ran = std::process::Command::new("sh").args(["-c", &printed]).output().unwrap();
     let words = String::from_utf8(ran.stdout).unwrap();
-    let statement = rheaper::tui::update::load::sql_behind(&driver.app).sql;
+    let statement = rheaper::tui::app::update::load::sql_behind(&driver.app).sql;
     assert_eq!(words.split('|').nth(2), Some(statement.as_str()));
 }

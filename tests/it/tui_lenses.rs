@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use rheaper::database::{CancelToken, Database, Value};
-use rheaper::tui::axis::Axis;
-use rheaper::tui::bins::{self, Kind};
+use rheaper::tui::app::message::TreeSource;
+use rheaper::tui::app::state::App;
+use rheaper::tui::app::{call_tree, view_sql};
+use rheaper::tui::data::axis::Axis;
+use rheaper::tui::data::filter::{Filter, Scope, ScopeHistory};
+use rheaper::tui::data::histogram::{self, Kind};
+use rheaper::tui::data::time_sql::{self, Part};
 use rheaper::tui::flame::measure::Measure;
 use rheaper::tui::flame::outline::{self, Fold};
 use rheaper::tui::flame::shape::{Direction, Folding, Shape, Shown, TOP};
-use rheaper::tui::message::TreeSource;
-use rheaper::tui::scope::{Filter, Scope, ScopeHistory};
-use rheaper::tui::spans::{self, Part};
-use rheaper::tui::state::App;
-use rheaper::tui::{statements, tree};
 
 use crate::tui::Random;
 use crate::tui_driver::Driver;
@@ -165,13 +165,13 @@ fn scopes_that_say_when_equal_brute_force_from_slices_and_from_rows() {
                 "SELECT bt, sum(size), count(*) FROM allocations WHERE {from_rows} GROUP BY bt"
             );
             assert_eq!(by_bt(&path, &sql), truth, "seed {seed} {scope:?}\n{sql}");
-            let sql = spans::by_site(&scope, &axis, Part::All).unwrap();
+            let sql = time_sql::by_site(&scope, &axis, Part::All).unwrap();
             assert_eq!(by_bt(&path, &sql), truth, "seed {seed} {scope:?}\n{sql}");
             let stays = Filter::NeverFreed;
             let mut staying = scope.filters().to_vec();
             staying.push(stays);
             let truth_of_staying = plain(&self::scope(&staying), &axis, &script);
-            let sql = spans::by_site(&scope, &axis, Part::Staying).unwrap();
+            let sql = time_sql::by_site(&scope, &axis, Part::Staying).unwrap();
             assert_eq!(by_bt(&path, &sql), truth_of_staying, "seed {seed} {scope:?}\n{sql}");
             check_lenses(&path, &scope, &axis, &truth);
         }
@@ -180,7 +180,7 @@ fn scopes_that_say_when_equal_brute_force_from_slices_and_from_rows() {
 
 /// Suspects and flamegraph of a scope hold what its sites do.
 fn check_lenses(path: &Path, scope: &Scope, axis: &Axis, truth: &Sums) {
-    let sums = rows(path, &statements::suspects(scope, axis));
+    let sums = rows(path, &view_sql::suspects(scope, axis));
     let listed: i64 = sums.iter().map(|row| row[row.len() - 2].as_i64().unwrap()).sum();
     let suspects = by_bt(
         path,
@@ -189,7 +189,7 @@ fn check_lenses(path: &Path, scope: &Scope, axis: &Axis, truth: &Sums) {
     let of_suspects = truth.iter().filter(|(bt, _)| suspects.contains_key(bt));
     assert_eq!(listed, of_suspects.map(|(_, sum)| sum.0).sum::<i64>(), "{scope:?}");
     for measure in [Measure::Allocated, Measure::Count] {
-        let tree = crate::tui::read(path, &statements::tree(scope, axis, measure));
+        let tree = crate::tui::read(path, &view_sql::tree(scope, axis, measure));
         let wanted: i64 =
             truth.values().map(|sum| if measure == Measure::Count { sum.1 } else { sum.0 }).sum();
         assert_eq!(tree.total()[measure], wanted, "{scope:?} by {measure:?}");
@@ -210,7 +210,7 @@ fn moments_between_edges_need_a_look_at_rows() {
             [Filter::Made(from, to), Filter::AliveAt(from), Filter::AliveThrough(from, to)]
         {
             let scope = scope(&[filter]);
-            assert_eq!(spans::by_site(&scope, &axis, Part::All), None);
+            assert_eq!(time_sql::by_site(&scope, &axis, Part::All), None);
             let condition = scope.of_rows(&axis).unwrap();
             let sql = format!(
                 "SELECT bt, sum(size), count(*) FROM allocations WHERE {condition} GROUP BY bt"
@@ -221,7 +221,7 @@ fn moments_between_edges_need_a_look_at_rows() {
     let mut driver = Driver::new(&path, (80, 24));
     driver.press("+at 5m<Enter>+live<Enter>");
     let scope = driver.app.scope.now().clone();
-    assert!(spans::by_site(&scope, &axis, Part::All).is_some(), "{scope:?}");
+    assert!(time_sql::by_site(&scope, &axis, Part::All).is_some(), "{scope:?}");
     assert!(driver.text().contains("[alive at 5m 00s]"), "{}", driver.text());
 }
 
@@ -328,7 +328,8 @@ fn check_sums(shown: &Shown) {
 fn facts_of_lines_equal_brute_force() {
     let script = leaky_server();
     let (_directory, path) = database(&script);
-    let facts = tree::sites(&Database::open(&path).unwrap(), END_NS, &CancelToken::new()).unwrap();
+    let facts =
+        call_tree::sites(&Database::open(&path).unwrap(), END_NS, &CancelToken::new()).unwrap();
     for bt in script.stacks.keys() {
         let blocks: Vec<_> = script.blocks.iter().filter(|it| it.bt == *bt).collect();
         let live: Vec<_> = blocks.iter().filter(|it| it.dealloc.is_none()).collect();
@@ -359,9 +360,9 @@ fn histograms_sum_to_the_scope_and_every_bin_equals_brute_force() {
         scopes.push(scope(&[Filter::Size(16, 4096)]));
         scopes.extend((0..6).map(|_| any_scope(&mut random, &axis, &script)));
         for scope in scopes {
-            let sql = bins::blocks(&scope, &axis);
+            let sql = histogram::blocks(&scope, &axis);
             let open = Database::open(&path).unwrap();
-            let counted = bins::read(&open, &sql, END_NS, &CancelToken::new()).unwrap();
+            let counted = histogram::read(&open, &sql, END_NS, &CancelToken::new()).unwrap();
             let truth = plain(&scope, &axis, &script);
             let all = counted.total(Kind::Sizes);
             let blocks: i64 = truth.values().map(|sum| sum.1).sum();
@@ -375,7 +376,7 @@ fn histograms_sum_to_the_scope_and_every_bin_equals_brute_force() {
     }
 }
 
-fn check_bins(counted: &bins::Histograms, scope: &Scope, axis: &Axis, script: &Script) {
+fn check_bins(counted: &histogram::Histograms, scope: &Scope, axis: &Axis, script: &Script) {
     for kind in Kind::ALL {
         let mut before = -1;
         for bin in counted.bins(kind) {
@@ -550,7 +551,7 @@ fn a_bar_leads_to_its_blocks() {
         assert_eq!(total, wanted, "{kind:?}");
         driver.press("4");
         let table = driver.app.table().unwrap();
-        assert_eq!(table.total, rheaper::tui::state::table::Total::Exactly(wanted.blocks));
+        assert_eq!(table.total, rheaper::tui::app::state::table::Total::Exactly(wanted.blocks));
     }
 }
 

@@ -3,14 +3,14 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Rect;
-use rheaper::tui::keymap::BINDINGS;
-use rheaper::tui::layout::regions;
-use rheaper::tui::message::Message;
-use rheaper::tui::state::compare::Look;
-use rheaper::tui::state::popup::Popup;
-use rheaper::tui::state::{App, Lens, Pane};
-use rheaper::tui::theme::{Background, Colors, Glyphs, Theme};
-use rheaper::tui::update::fit;
+use rheaper::tui::app::layout::areas::regions;
+use rheaper::tui::app::layout::geometry;
+use rheaper::tui::app::message::Message;
+use rheaper::tui::app::state::compare::Look;
+use rheaper::tui::app::state::popup::Popup;
+use rheaper::tui::app::state::{App, Lens, Pane};
+use rheaper::tui::input::keymap::BINDINGS;
+use rheaper::tui::terminal::theme::{Background, Colors, Glyphs, Theme};
 
 use crate::tui::Random;
 use crate::tui_driver::Driver;
@@ -73,7 +73,7 @@ fn check(app: &App) {
     if let Some(table) = app.table() {
         assert!(within(table.cursor.at, table.cursor.top, table.len()));
         assert!(table.column < table.columns.len().max(1));
-        assert!(table.cursor.at < table.cursor.top + fit::table_window(app));
+        assert!(table.cursor.at < table.cursor.top + geometry::table_window(app));
         assert!(table.columns.is_empty() || !table.order().is_empty(), "a column is always shown");
     }
     if app.lens == Lens::Flame
@@ -82,14 +82,14 @@ fn check(app: &App) {
         && app.size.0 >= 40
         && app.size.1 >= 10
     {
-        let (width, _) = fit::flame_window(app);
+        let (width, _) = geometry::flame_window(app);
         assert!(app.flame.cell(width).is_some(), "a cell is always selected");
     }
     let compare = &app.compare;
     if let Some(shown) = compare.shown.as_ref().filter(|_| app.lens == Lens::Compare) {
         assert!(within(compare.list.at, compare.list.top, shown.rows.len() as u64));
         assert!(within(compare.lines.at, compare.lines.top, compare.opened_lines().len() as u64));
-        let (width, _) = fit::compare_picture(app);
+        let (width, _) = geometry::compare_picture(app);
         if compare.look == Look::Flame && !shown.is_empty() && app.size.0 >= 40 && app.size.1 >= 10
         {
             assert!(compare.cell(width).is_some(), "a cell is always selected");

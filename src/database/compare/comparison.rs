@@ -8,10 +8,10 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::path::Path;
 
+use crate::database::caveats::Notes;
 use crate::database::compare::figures::{Figures, Measure, Per, Rate};
 use crate::database::compare::stacks::{Name, StackId, Stacks};
 use crate::database::compare::window::{Span, Window};
-use crate::database::notes::Notes;
 
 /// How a stack changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -117,7 +117,7 @@ impl Total {
         }
     }
 
-    pub(in crate::database::compare) fn new(path: &Path, window: &Window, span: Span) -> Self {
+    pub(crate) fn new(path: &Path, window: &Window, span: Span) -> Self {
         let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         Self {
             file,
@@ -133,7 +133,7 @@ impl Total {
 
 /// Both sides' figures by stack.
 #[derive(Debug)]
-pub(in crate::database::compare) struct Gathered {
+pub(crate) struct Gathered {
     stacks: HashMap<StackId, [Part; 2]>,
     rates: [Rate; 2],
 }
@@ -152,13 +152,7 @@ struct Part {
 }
 
 impl Gathered {
-    pub(in crate::database::compare) fn add(
-        &mut self,
-        stack: StackId,
-        side: usize,
-        bt: Option<i64>,
-        figures: Figures,
-    ) {
+    pub(crate) fn add(&mut self, stack: StackId, side: usize, bt: Option<i64>, figures: Figures) {
         let part = &mut self.stacks.entry(stack).or_default()[side];
         part.figures += figures;
         if let Some(bt) = bt
@@ -168,7 +162,7 @@ impl Gathered {
         }
     }
 
-    pub(in crate::database::compare) fn rate(&mut self, side: usize, rate: Rate) {
+    pub(crate) fn rate(&mut self, side: usize, rate: Rate) {
         self.rates[side] = rate;
     }
 }
@@ -204,7 +198,7 @@ impl Comparison {
         Some(format!("{recorded}; a difference within the error of an estimate says nothing"))
     }
 
-    pub(in crate::database::compare) fn new(
+    pub(crate) fn new(
         stacks: Stacks,
         gathered: Gathered,
         [before, after]: [Total; 2],

@@ -5,8 +5,8 @@
 
 use std::ops::AddAssign;
 
-use crate::database::human;
 use crate::database::table::Unit;
+use crate::database::text::units;
 
 /// What a difference is taken of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -63,8 +63,8 @@ impl Measure {
     /// A value as people read it.
     pub fn show(self, value: i64) -> String {
         match self.unit() {
-            Unit::Bytes => human::bytes(value as f64),
-            _ => human::count(value),
+            Unit::Bytes => units::bytes(value as f64),
+            _ => units::count(value),
         }
     }
 
@@ -147,7 +147,7 @@ impl Per {
             "minute" => 60 * S,
             "hour" => 3600 * S,
             "day" => 86_400 * S,
-            _ => match human::parse_duration(text) {
+            _ => match units::parse_duration(text) {
                 Ok(ns) if ns > 0 => ns,
                 _ => {
                     return Err(
@@ -167,7 +167,7 @@ impl Per {
             Self::Time(60_000_000_000) => " a minute".to_owned(),
             Self::Time(3_600_000_000_000) => " an hour".to_owned(),
             Self::Time(86_400_000_000_000) => " a day".to_owned(),
-            Self::Time(ns) => format!(" in {}", human::duration(*ns as f64)),
+            Self::Time(ns) => format!(" in {}", units::duration(*ns as f64)),
             Self::Mark(name) => format!(" a mark @{name}"),
         }
     }

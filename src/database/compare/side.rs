@@ -9,13 +9,13 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use crate::database::cancel::CancelToken;
+use crate::database::caveats::Notes;
 use crate::database::compare::comparison::{Gathered, Total};
 use crate::database::compare::figures::{Figures, Per, Rate};
 use crate::database::compare::stacks::{Name, NameId, Stacks};
 use crate::database::compare::window::{self, Span, Window};
 use crate::database::connection::Database;
 use crate::database::error::QueryError;
-use crate::database::notes::Notes;
 use crate::database::query::{Limits, Params};
 use crate::database::table::Value;
 
@@ -70,7 +70,7 @@ FROM frames LEFT JOIN modules ON modules.id = frames.module";
 const STACKS: &str = "SELECT bt, frame FROM backtrace_frames ORDER BY bt, frame_no";
 
 /// Adds the figures of one side.
-pub(in crate::database::compare) fn gather(
+pub(crate) fn gather(
     side: &Side<'_>,
     per: &Per,
     stacks: &mut Stacks,

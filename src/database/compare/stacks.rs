@@ -57,7 +57,7 @@ impl Default for Stacks {
 
 impl Stacks {
     /// The id of a name; what is known of it is replaced.
-    pub(in crate::database::compare) fn name(&mut self, name: Name) -> NameId {
+    pub(crate) fn name(&mut self, name: Name) -> NameId {
         let sym = stable(&name.sym);
         if let Some(id) = self.by_sym.get(sym.as_ref()).copied() {
             self.names[id.0 as usize] = Name { sym: sym.into_owned(), ..name };
@@ -71,10 +71,7 @@ impl Stacks {
     }
 
     /// The stack of these frames, outermost first. A function that calls itself is there once.
-    pub(in crate::database::compare) fn stack(
-        &mut self,
-        frames: impl Iterator<Item = NameId>,
-    ) -> StackId {
+    pub(crate) fn stack(&mut self, frames: impl Iterator<Item = NameId>) -> StackId {
         let mut at = NOTHING;
         for name in frames {
             if at != NOTHING && self.nodes[at.0 as usize].1 == name {

@@ -7,10 +7,10 @@ use std::ops::ControlFlow;
 
 use crate::database::connection::Database;
 use crate::database::error::{QueryError, QueryErrorKind};
-use crate::database::human;
-use crate::database::mark::MarkName;
+use crate::database::mark_ref::MarkName;
 use crate::database::query::{Limits, Params};
 use crate::database::table::Value;
+use crate::database::text::units;
 
 /// Names of marks that an error lists.
 const MARKS_LISTED: usize = 8;
@@ -43,7 +43,7 @@ impl Moment {
             "end" => Self::End,
             text => match MarkName::parse(text) {
                 Some(mark) => Self::Mark(mark),
-                None => Self::At(human::parse_duration(text).map_err(
+                None => Self::At(units::parse_duration(text).map_err(
                     |_| "expected a time since the start such as 5m, or start, peak, end, @MARK",
                 )?),
             },
@@ -54,7 +54,7 @@ impl Moment {
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::At(ns) => write!(f, "{}", human::duration(*ns as f64)),
+            Self::At(ns) => write!(f, "{}", units::duration(*ns as f64)),
             Self::Start => write!(f, "start"),
             Self::Peak => write!(f, "peak"),
             Self::End => write!(f, "end"),
@@ -108,7 +108,7 @@ impl Window {
         let from_ns = resolve(&self.from, -1)?;
         let to_ns = resolve(&self.to, end)?;
         if from_ns >= to_ns {
-            let (from, to) = (human::duration(from_ns as f64), human::duration(to_ns as f64));
+            let (from, to) = (units::duration(from_ns as f64), units::duration(to_ns as f64));
             return Err(refused(format!(
                 "{}: the window ends at {to}, and so not after its beginning at {from}",
                 database.path().display()
@@ -125,7 +125,7 @@ fn meta(database: &Database, key: &str, limits: &Limits) -> Result<i64, QueryErr
 }
 
 /// How many marks of a name are in a span.
-pub(in crate::database::compare) fn marks_in(
+pub(crate) fn marks_in(
     database: &Database,
     name: &str,
     span: &Span,
@@ -177,6 +177,6 @@ fn no_mark(database: &Database, name: &str, limits: &Limits) -> QueryError {
     })
 }
 
-pub(in crate::database::compare) fn refused(message: String) -> QueryError {
+pub(crate) fn refused(message: String) -> QueryError {
     QueryError::new(QueryErrorKind::Parameter, message)
 }

@@ -21,7 +21,7 @@ const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// Opens a regular file.
-pub(in crate::loader::import) fn open(path: &Path) -> Result<File, LoadError> {
+pub(crate) fn open(path: &Path) -> Result<File, LoadError> {
     let failed = |error| LoadError::reading(path, error);
     let file = OpenOptions::new()
         .read(true)
@@ -106,7 +106,7 @@ impl Read for Zstd {
 }
 
 /// The unpacked bytes of a file.
-pub(in crate::loader::import) struct Input {
+pub(crate) struct Input {
     unpacker: BufReader<Unpacker>,
     read_bytes: Arc<AtomicU64>,
     file_bytes: u64,
@@ -115,7 +115,7 @@ pub(in crate::loader::import) struct Input {
 
 impl Input {
     /// Opens a file that is `file_bytes` long.
-    pub(in crate::loader::import) fn open(path: &Path, file_bytes: u64) -> Result<Self, LoadError> {
+    pub(crate) fn open(path: &Path, file_bytes: u64) -> Result<Self, LoadError> {
         let failed = |error| LoadError::reading(path, error);
         let mut file = open(path)?;
         let mut begin = Vec::new();
@@ -137,17 +137,17 @@ impl Input {
     }
 
     /// How much of the file is read, 0 to 1.
-    pub(in crate::loader::import) fn share(&self) -> f64 {
+    pub(crate) fn share(&self) -> f64 {
         self.read_bytes.load(Ordering::Relaxed) as f64 / self.file_bytes.max(1) as f64
     }
 
     /// Whether the file ended inside of what is packed; known at the end.
-    pub(in crate::loader::import) fn is_torn(&self) -> bool {
+    pub(crate) fn is_torn(&self) -> bool {
         self.is_torn
     }
 
     /// Says that the end came too early for another reason.
-    pub(in crate::loader::import) fn tear(&mut self) {
+    pub(crate) fn tear(&mut self) {
         self.is_torn = true;
     }
 }

@@ -6,7 +6,7 @@
 //! Invariants:
 //! - Memory grows with live blocks, distinct stacks and names, never with events.
 //! - Any bytes give a value or a sentence; nothing is reserved on the word of a length field.
-//! - What the other format does not hold is named in [`Foreign`](crate::loader::survey::Foreign).
+//! - What the other format does not hold is named in [`Foreign`](crate::loader::passes::metadata_pass::Foreign).
 
 mod bytehound;
 mod heaptrack;
@@ -19,9 +19,9 @@ use std::path::{Path, PathBuf};
 
 use crate::loader::error::LoadError;
 use crate::loader::import::input::Input;
-use crate::loader::pairing::Sink;
+use crate::loader::passes::event_pass::{Outcome, Replay};
+use crate::loader::passes::pairing::Sink;
 use crate::loader::progress::Progress;
-use crate::loader::replay::{Outcome, Replay};
 use crate::loader::source::{Source, Surveyed};
 use crate::recording::{Header, MAGIC};
 
@@ -40,7 +40,7 @@ enum Kind {
 
 /// A recording of another profiler.
 #[derive(Debug)]
-pub(in crate::loader) struct Recording {
+pub(crate) struct Recording {
     path: PathBuf,
     kind: Kind,
     header: Header,
@@ -51,7 +51,7 @@ pub(in crate::loader) struct Recording {
 
 impl Recording {
     /// Opens a file and finds out whose it is. Never waits: a FIFO is refused, not read.
-    pub(in crate::loader) fn open(path: &Path) -> Result<Self, LoadError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, LoadError> {
         let failed = |error| LoadError::reading(path, error);
         let file = input::open(path)?;
         let file_bytes = file.metadata().map_err(failed)?.len();
@@ -74,7 +74,7 @@ impl Recording {
 }
 
 /// Whether the file begins as one of these recordings does.
-pub(in crate::loader) fn is_recording(path: &Path) -> bool {
+pub(crate) fn is_recording(path: &Path) -> bool {
     let file_bytes = input::open(path).and_then(|file| {
         let failed = |error| LoadError::reading(path, error);
         Ok(file.metadata().map_err(failed)?.len())

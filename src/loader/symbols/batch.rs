@@ -32,7 +32,7 @@ struct Job {
 }
 
 /// The frames of each call; `None` if the caller wants to stop.
-pub(in crate::loader::symbols) fn look_up(
+pub(crate) fn look_up(
     calls: &[Call],
     found: &[Option<Found>],
     progress: &mut dyn Progress,

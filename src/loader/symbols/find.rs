@@ -18,10 +18,10 @@ use std::path::{Path, PathBuf};
 use memmap2::Mmap;
 use object::{Object, ObjectSection, ObjectSymbol};
 
-use crate::guards;
-use crate::loader::clean::hex;
-use crate::loader::modules::Module;
+use crate::loader::read::modules::Module;
+use crate::loader::sanitize::hex;
 use crate::loader::symbols::{ModuleSymbols, SymbolState};
+use crate::safeguards;
 
 /// Where distributions put debug files.
 const DEBUG_DIRECTORY: &str = "/usr/lib/debug";
@@ -33,7 +33,7 @@ const FILES_MAX: usize = 100_000;
 
 /// Looks for symbol files.
 #[derive(Debug, Default)]
-pub(in crate::loader) struct Finder {
+pub(crate) struct Finder {
     /// Files that the user gave or that stand in directories given, by build id.
     given: HashMap<Vec<u8>, Vec<PathBuf>>,
 }
@@ -52,7 +52,7 @@ struct Contents {
 
 /// What was found for a module.
 #[derive(Clone, Debug)]
-pub(in crate::loader::symbols) struct Found {
+pub(crate) struct Found {
     state: SymbolState,
     file: Option<PathBuf>,
     supplement: Option<PathBuf>,
@@ -60,22 +60,22 @@ pub(in crate::loader::symbols) struct Found {
 
 impl Found {
     /// Where to look addresses up.
-    pub(in crate::loader::symbols) fn file(&self) -> Option<&PathBuf> {
+    pub(crate) fn file(&self) -> Option<&PathBuf> {
         self.file.as_ref()
     }
 
     /// A file that the debug file refers to.
-    pub(in crate::loader::symbols) fn supplement(&self) -> Option<&PathBuf> {
+    pub(crate) fn supplement(&self) -> Option<&PathBuf> {
         self.supplement.as_ref()
     }
 
     /// As it goes into the database.
-    pub(in crate::loader::symbols) fn outcome(&self) -> ModuleSymbols {
+    pub(crate) fn outcome(&self) -> ModuleSymbols {
         ModuleSymbols { state: self.state, file: self.file.clone() }
     }
 
     /// What to tell the user, if anything is missing.
-    pub(in crate::loader::symbols) fn note(&self, module: &Module, calls: u64) -> Option<String> {
+    pub(crate) fn note(&self, module: &Module, calls: u64) -> Option<String> {
         let shown = &module.shown;
         let wanted = match hex(&module.build_id) {
             id if id.is_empty() => String::from("that file as it was when recorded"),
@@ -104,7 +104,7 @@ impl Found {
 
 impl Finder {
     /// Takes note of what the user gave. Files that are no object files are passed over.
-    pub(in crate::loader) fn new(given: &[PathBuf]) -> Self {
+    pub(crate) fn new(given: &[PathBuf]) -> Self {
         let mut finder = Self::default();
         let mut left = FILES_MAX;
         for path in given {
@@ -137,7 +137,7 @@ impl Finder {
     }
 
     /// The best file for a module.
-    pub(in crate::loader::symbols) fn find(&self, module: &Module) -> Found {
+    pub(crate) fn find(&self, module: &Module) -> Found {
         let own = PathBuf::from(OsStr::from_bytes(&module.path));
         let of_own = Contents::of(&own);
         if module.build_id.is_empty() {
@@ -157,7 +157,7 @@ impl Finder {
             .into_iter()
             .filter_map(|path| Some((Contents::of(&path)?, path)))
             .filter(|(contents, _)| {
-                contents.build_id == module.build_id || guards::without("build id")
+                contents.build_id == module.build_id || safeguards::without("build id")
             })
             .collect();
         let best = fitting

@@ -10,7 +10,7 @@ use crate::loader::symbols::{Frame, FrameId};
 
 /// Whose code a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in crate::loader) enum Kind {
+pub(crate) enum Kind {
     /// The program's own, or a library's that is not listed. Where nothing in the executable is
     /// Rust: what is in the executable.
     Own,
@@ -26,7 +26,7 @@ pub(in crate::loader) enum Kind {
 
 impl Kind {
     /// As in `frames.kind`.
-    pub(in crate::loader) const fn label(self) -> &'static str {
+    pub(crate) const fn label(self) -> &'static str {
         match self {
             Self::Own => "own",
             Self::Std => "std",
@@ -52,11 +52,7 @@ static KINDS: LazyLock<HashMap<&'static str, Kind>> = LazyLock::new(|| {
 
 /// A name's crate and whose code that is. `<Type as Trait>` belongs to whichever of the two is
 /// not the language's own.
-pub(in crate::loader::symbols) fn classify(
-    name: &Name,
-    is_rust: bool,
-    file: Option<&str>,
-) -> (Option<String>, Kind) {
+pub(crate) fn classify(name: &Name, is_rust: bool, file: Option<&str>) -> (Option<String>, Kind) {
     let of_file = file.and_then(crate_of_file);
     if !name.is_rust && !is_rust && of_file.is_none() {
         return (None, Kind::Foreign);
@@ -99,7 +95,7 @@ fn crate_of_file(file: &str) -> Option<String> {
 ///
 /// `frames` are innermost first. What is trimmed is a run of such frames; a shim that stands
 /// behind frames of the language's own (as inlining may leave it) is trimmed with all before it.
-pub(in crate::loader) fn innermost_foreign(frames: &[FrameId], known: &[Frame]) -> usize {
+pub(crate) fn innermost_foreign(frames: &[FrameId], known: &[Frame]) -> usize {
     /// No recorder has more frames than this.
     const LOOK_AT: usize = 32;
     let frame = |index: usize| &known[frames[index].0 as usize];
@@ -123,7 +119,7 @@ pub(in crate::loader) fn innermost_foreign(frames: &[FrameId], known: &[Frame]) 
 /// A function of the recorder. With line tables only, inlined ones have bare names: then their
 /// file tells.
 fn is_recorder(frame: &Frame) -> bool {
-    const FILE: &str = "/src/collector/allocator.rs";
+    const FILE: &str = "/src/collector/api/allocator.rs";
     const BARE: [&str; 6] = [
         "alloc",
         "alloc_zeroed",

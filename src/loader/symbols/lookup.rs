@@ -12,32 +12,32 @@ use addr2line::Loader;
 
 /// A frame as the symbol file tells it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::loader::symbols) struct RawFrame {
+pub(crate) struct RawFrame {
     /// Name of the function, mangled.
-    pub(in crate::loader::symbols) function: Option<String>,
+    pub(crate) function: Option<String>,
     /// Whether it is compiled from Rust, whatever its name looks like.
-    pub(in crate::loader::symbols) is_rust: bool,
+    pub(crate) is_rust: bool,
     /// Source file.
-    pub(in crate::loader::symbols) file: Option<String>,
+    pub(crate) file: Option<String>,
     /// Line in it.
-    pub(in crate::loader::symbols) line: Option<u32>,
+    pub(crate) line: Option<u32>,
 }
 
 /// An open symbol file.
-pub(in crate::loader::symbols) struct SymbolFile {
+pub(crate) struct SymbolFile {
     loader: Loader,
 }
 
 impl SymbolFile {
     /// Opens a file; `None` if it holds nothing that can be read.
-    pub(in crate::loader::symbols) fn open(path: &Path, supplement: Option<&Path>) -> Option<Self> {
+    pub(crate) fn open(path: &Path, supplement: Option<&Path>) -> Option<Self> {
         let open = || Loader::new_with_sup(path, supplement).ok();
         let loader = catch_unwind(AssertUnwindSafe(open)).ok()??;
         Some(Self { loader })
     }
 
     /// The frames at an address in the file, innermost first; none if nothing is known.
-    pub(in crate::loader::symbols) fn frames(&self, offset: u64) -> Vec<RawFrame> {
+    pub(crate) fn frames(&self, offset: u64) -> Vec<RawFrame> {
         let look = || self.dwarf_frames(offset);
         let mut frames = catch_unwind(AssertUnwindSafe(look)).ok().flatten().unwrap_or_default();
         // Code without DWARF, or of a unit that has line tables only.

@@ -14,17 +14,18 @@ mod find;
 mod lookup;
 mod name;
 mod kind;
+pub(crate) mod frame_names;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-pub(in crate::loader) use find::Finder;
-pub(in crate::loader) use kind::{Kind, innermost_foreign};
-pub(in crate::loader) use recorded::GivenFrame;
+pub(crate) use find::Finder;
+pub(crate) use kind::{Kind, innermost_foreign};
+pub(crate) use recorded::GivenFrame;
 
-use crate::loader::clean;
-use crate::loader::modules::Module;
 use crate::loader::progress::Progress;
+use crate::loader::read::modules::Module;
+use crate::loader::sanitize;
 use crate::loader::summary::SymbolSummary;
 use crate::loader::symbols::find::Found;
 use crate::loader::symbols::lookup::RawFrame;
@@ -32,16 +33,16 @@ use crate::loader::symbols::name::Name;
 
 /// A call in a module's file: what is left of a return address without the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(in crate::loader) struct Call {
+pub(crate) struct Call {
     /// Index into the modules.
-    pub(in crate::loader) module: Option<u32>,
+    pub(crate) module: Option<u32>,
     /// Address of the call in the module's file, or in the process if the module is not known.
-    pub(in crate::loader) offset: u64,
+    pub(crate) offset: u64,
 }
 
 impl Call {
     /// The call before a return address.
-    pub(in crate::loader) fn before(address: u64, module: Option<u32>, modules: &[Module]) -> Self {
+    pub(crate) fn before(address: u64, module: Option<u32>, modules: &[Module]) -> Self {
         let bias = module.map_or(0, |module| modules[module as usize].bias);
         Self { module, offset: address.saturating_sub(1).wrapping_sub(bias) }
     }
@@ -49,41 +50,41 @@ impl Call {
 
 /// A place in the code: one row of `frames`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(in crate::loader) struct Frame {
+pub(crate) struct Frame {
     /// Source file.
-    pub(in crate::loader) file: Option<String>,
+    pub(crate) file: Option<String>,
     /// Line in it.
-    pub(in crate::loader) line: Option<u32>,
+    pub(crate) line: Option<u32>,
     /// Function, demangled.
-    pub(in crate::loader) sym: String,
+    pub(crate) sym: String,
     /// The same, shortened.
-    pub(in crate::loader) function: String,
+    pub(crate) function: String,
     /// The crate that it belongs to.
-    pub(in crate::loader) krate: Option<String>,
+    pub(crate) krate: Option<String>,
     /// Whose code it is.
-    pub(in crate::loader) kind: Kind,
+    pub(crate) kind: Kind,
     /// Whether it is inlined into the next frame outwards.
-    pub(in crate::loader) inlined: bool,
+    pub(crate) inlined: bool,
     /// Index into the modules.
-    pub(in crate::loader) module: Option<u32>,
+    pub(crate) module: Option<u32>,
 }
 
 /// An index into [`Symbols::frames`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(in crate::loader) struct FrameId(pub(in crate::loader) u32);
+pub(crate) struct FrameId(pub(crate) u32);
 
 /// How well a module's names are known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::loader) struct ModuleSymbols {
+pub(crate) struct ModuleSymbols {
     /// As in `modules.symbols`.
-    pub(in crate::loader) state: SymbolState,
+    pub(crate) state: SymbolState,
     /// Where names came from.
-    pub(in crate::loader) file: Option<PathBuf>,
+    pub(crate) file: Option<PathBuf>,
 }
 
 /// How well a module's names are known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::loader) enum SymbolState {
+pub(crate) enum SymbolState {
     /// Functions, files and lines, from a file with the recorded build id.
     Resolved,
     /// The same, but the module has no build id to be sure by.
@@ -103,7 +104,7 @@ pub(in crate::loader) enum SymbolState {
 
 impl SymbolState {
     /// As in `modules.symbols`.
-    pub(in crate::loader) const fn label(self) -> &'static str {
+    pub(crate) const fn label(self) -> &'static str {
         match self {
             Self::Resolved => "resolved",
             Self::Unchecked => "unchecked",
@@ -118,22 +119,22 @@ impl SymbolState {
 
 /// The names of all calls.
 #[derive(Debug, Default)]
-pub(in crate::loader) struct Symbols {
+pub(crate) struct Symbols {
     /// Distinct places in the code.
-    pub(in crate::loader) frames: Vec<Frame>,
+    pub(crate) frames: Vec<Frame>,
     /// For each frame the first call that it was found for.
-    pub(in crate::loader) offsets: Vec<u64>,
+    pub(crate) offsets: Vec<u64>,
     /// By call, in the order in which they were given: its frames, innermost first.
-    pub(in crate::loader) by_call: Vec<Vec<FrameId>>,
+    pub(crate) by_call: Vec<Vec<FrameId>>,
     /// By module.
-    pub(in crate::loader) modules: Vec<ModuleSymbols>,
+    pub(crate) modules: Vec<ModuleSymbols>,
     /// What to tell.
-    pub(in crate::loader) summary: SymbolSummary,
+    pub(crate) summary: SymbolSummary,
 }
 
 impl Symbols {
     /// Looks all `calls` up; `None` if the caller wants to stop.
-    pub(in crate::loader) fn resolve(
+    pub(crate) fn resolve(
         calls: &[Call],
         modules: &[Module],
         finder: &Finder,
@@ -240,7 +241,7 @@ impl<'a> Interner<'a> {
     }
 
     fn named(&mut self, call: &Call, raw: RawFrame, inlined: bool) -> Frame {
-        let file = raw.file.map(|file| clean::text(&file));
+        let file = raw.file.map(|file| sanitize::text(&file));
         let Some(mangled) = raw.function else {
             let mut frame = self.unknown(call);
             frame.file = file;

@@ -3,25 +3,25 @@
 //! Reads: a symbol. Writes: its full name without hashes, a short one for the screen, and the
 //! crate that it comes from.
 
-use crate::loader::clean;
+use crate::loader::sanitize;
 
 /// A function's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::loader::symbols) struct Name {
+pub(crate) struct Name {
     /// Demangled, without hash.
-    pub(in crate::loader::symbols) full: String,
+    pub(crate) full: String,
     /// Without generic arguments and leading path.
-    pub(in crate::loader::symbols) short: String,
+    pub(crate) short: String,
     /// The crates that the name begins with: that of the type, and that of the trait where there
     /// is one.
-    pub(in crate::loader::symbols) crates: Vec<String>,
+    pub(crate) crates: Vec<String>,
     /// Whether the symbol was mangled the Rust way.
-    pub(in crate::loader::symbols) is_rust: bool,
+    pub(crate) is_rust: bool,
 }
 
 impl Name {
     /// What a symbol means.
-    pub(in crate::loader::symbols) fn of(symbol: &str) -> Self {
+    pub(crate) fn of(symbol: &str) -> Self {
         // Versions of glibc symbols (`malloc@@GLIBC_2.2.5`) are no part of the name.
         let plain = symbol.split_once('@').map_or(symbol, |(name, _)| name);
         let mangled_again = mangle_again(plain);
@@ -33,7 +33,7 @@ impl Name {
             None => addr2line::demangle(plain, addr2line::gimli::DW_LANG_C_plus_plus)
                 .unwrap_or_else(|| plain.to_owned()),
         };
-        let full = clean::text(&full);
+        let full = sanitize::text(&full);
         let stripped = without_generics(&full);
         let short = shorten(&stripped);
         let crates = if is_rust { crates(&stripped) } else { Vec::new() };

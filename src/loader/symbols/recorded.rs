@@ -5,24 +5,24 @@
 //! Invariant: what has no name is called by its module and its address in the process, since
 //! nobody knows where in its file that is.
 
-use crate::loader::modules::Module;
+use crate::loader::read::modules::Module;
 use crate::loader::symbols::lookup::RawFrame;
 use crate::loader::symbols::{Call, Interner, Kind, ModuleSymbols, Offsets, SymbolState, Symbols};
 
 /// A frame as another profiler named it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::loader) struct GivenFrame {
+pub(crate) struct GivenFrame {
     /// The function, demangled or not.
-    pub(in crate::loader) function: Option<String>,
+    pub(crate) function: Option<String>,
     /// Its source file.
-    pub(in crate::loader) file: Option<String>,
+    pub(crate) file: Option<String>,
     /// Line in it.
-    pub(in crate::loader) line: Option<u32>,
+    pub(crate) line: Option<u32>,
 }
 
 impl Symbols {
     /// For each of `calls` its frames, innermost first, all but the last of them inlined.
-    pub(in crate::loader) fn recorded(
+    pub(crate) fn recorded(
         calls: &[Call],
         given: Vec<Vec<GivenFrame>>,
         modules: &[Module],

@@ -1,7 +1,7 @@
 //! Sums over blocks, kept while they pass: by site, by thread, by size, over time, and the global
 //! peak.
 //!
-//! Reads: what [`pairing`](crate::loader::pairing) says about each block. Writes: totals.
+//! Reads: what [`pairing`](crate::loader::passes::pairing) says about each block. Writes: totals.
 //!
 //! What each site held at the moment of the global peak is known without looking at all sites
 //! whenever a new peak is reached: every peak has a number, and a site that is about to change
@@ -11,32 +11,38 @@
 //! samples, over what they stand for. `SAMPLED` says which, so that nobody asks at every event.
 
 mod sites;
-mod folded;
 mod threads;
+mod aggregated;
+pub(crate) mod by_scope;
+pub(crate) mod sizes;
+pub(crate) mod size_histogram;
+pub(crate) mod time_buckets;
+pub(crate) mod lifetime_histogram;
+pub(crate) mod sample_weights;
 
 use std::collections::{BTreeMap, HashSet};
 
-pub(in crate::loader) use folded::FoldedTotals;
-pub(in crate::loader) use sites::SiteTotals;
-pub(in crate::loader) use threads::ThreadTotals;
+pub(crate) use crate::loader::totals::aggregated::FoldedTotals;
+pub(crate) use sites::SiteTotals;
+pub(crate) use threads::ThreadTotals;
 
-use crate::loader::hash::FastHash;
-use crate::loader::heap::fetch;
-use crate::loader::histogram::Histograms;
-use crate::loader::live::Live;
+use crate::loader::fast_hash::FastHash;
+use crate::loader::live::block::Live;
+use crate::loader::live::map::fetch;
+use crate::loader::read::stream::{How, Made};
 use crate::loader::rows::{Nanos, Site, Thread};
-use crate::loader::sampling::{Sampling, Weight};
-use crate::loader::scopes::Scopes;
-use crate::loader::sizes::Sizes;
-use crate::loader::slices::{Change, Curve, Slices};
-use crate::loader::stream::{How, Made};
-use crate::loader::totals::folded::alignment;
+use crate::loader::totals::aggregated::alignment;
+use crate::loader::totals::by_scope::Scopes;
+use crate::loader::totals::lifetime_histogram::Histograms;
+use crate::loader::totals::sample_weights::{Sampling, Weight};
+use crate::loader::totals::sizes::Sizes;
 use crate::loader::totals::threads::{PairTotals, Threads};
+use crate::loader::totals::time_buckets::{Change, Curve, Slices};
 use crate::recording::{Powers as FoldedPowers, size_power};
 
 /// A block that lived at least 1/50 of the run and was freed in the last 1/50 of it was "freed at
 /// the end".
-pub(in crate::loader) const END_SHARE: u64 = 50;
+pub(crate) const END_SHARE: u64 = 50;
 
 /// The sums of so many sites stay in a cache by themselves.
 const CACHED_SITES_MAX: usize = 1 << 10;
@@ -44,37 +50,37 @@ const CACHED_SITES_MAX: usize = 1 << 10;
 /// Sums over all blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names of `meta`, documented in docs/SCHEMA.md")]
-pub(in crate::loader) struct Global {
-    pub(in crate::loader) allocations: u64,
-    pub(in crate::loader) bytes: u64,
-    pub(in crate::loader) frees: u64,
-    pub(in crate::loader) live_blocks: u64,
-    pub(in crate::loader) live_bytes: u64,
-    pub(in crate::loader) peak_bytes: u64,
-    pub(in crate::loader) peak_blocks: u64,
-    pub(in crate::loader) peak_after: Nanos,
-    pub(in crate::loader) last: Nanos,
+pub(crate) struct Global {
+    pub(crate) allocations: u64,
+    pub(crate) bytes: u64,
+    pub(crate) frees: u64,
+    pub(crate) live_blocks: u64,
+    pub(crate) live_bytes: u64,
+    pub(crate) peak_bytes: u64,
+    pub(crate) peak_blocks: u64,
+    pub(crate) peak_after: Nanos,
+    pub(crate) last: Nanos,
     /// Of the allocations, the ones that have no rows.
-    pub(in crate::loader) folded: u64,
-    pub(in crate::loader) folded_bytes: u64,
+    pub(crate) folded: u64,
+    pub(crate) folded_bytes: u64,
 }
 
 /// Blocks and bytes of requests out of the ordinary: (site, zeroed, alignment) → (blocks, bytes).
-pub(in crate::loader) type Layouts = BTreeMap<(Site, bool, u64), (u64, u64)>;
+pub(crate) type Layouts = BTreeMap<(Site, bool, u64), (u64, u64)>;
 
 /// All sums.
 #[derive(Debug)]
-pub(in crate::loader) struct Totals {
+pub(crate) struct Totals {
     /// By site; the first is for blocks whose backtrace was not probed.
-    pub(in crate::loader) sites: Vec<SiteTotals>,
-    pub(in crate::loader) lifetimes: Histograms,
-    pub(in crate::loader) slices: Slices,
-    pub(in crate::loader) global: Global,
-    pub(in crate::loader) layouts: Layouts,
-    pub(in crate::loader) sizes: Sizes,
-    pub(in crate::loader) scopes: Scopes,
+    pub(crate) sites: Vec<SiteTotals>,
+    pub(crate) lifetimes: Histograms,
+    pub(crate) slices: Slices,
+    pub(crate) global: Global,
+    pub(crate) layouts: Layouts,
+    pub(crate) sizes: Sizes,
+    pub(crate) scopes: Scopes,
     /// What samples stand for; `None` where every block was recorded.
-    pub(in crate::loader) sampling: Option<Sampling>,
+    pub(crate) sampling: Option<Sampling>,
     threads: Threads,
     far_pairs: HashSet<(Site, Thread), FastHash>,
     peak_number: u64,
@@ -84,7 +90,7 @@ pub(in crate::loader) struct Totals {
 
 impl Totals {
     /// For a run that is probably this long.
-    pub(in crate::loader) fn new(duration: Nanos) -> Self {
+    pub(crate) fn new(duration: Nanos) -> Self {
         Self {
             sites: vec![SiteTotals::default()],
             lifetimes: Histograms::default(),
@@ -103,7 +109,7 @@ impl Totals {
 
     /// Time has come to here; must be said before anything else is said of this moment.
     #[inline]
-    pub(in crate::loader) fn reach(&mut self, at: Nanos) {
+    pub(crate) fn reach(&mut self, at: Nanos) {
         self.global.last = self.global.last.max(at);
         if self.slices.is_beyond(at) {
             self.make_room(at);
@@ -112,13 +118,13 @@ impl Totals {
 
     /// Whether there are too many sites for a cache to hold their sums.
     #[inline]
-    pub(in crate::loader) fn are_wide(&self) -> bool {
+    pub(crate) fn are_wide(&self) -> bool {
         self.sites.len() > CACHED_SITES_MAX
     }
 
     /// Something will soon happen at this site.
     #[inline]
-    pub(in crate::loader) fn expect(&self, site: Site) {
+    pub(crate) fn expect(&self, site: Site) {
         if let Some(totals) = self.sites.get(site.0 as usize) {
             let begin = &raw const *totals;
             for line in 0..size_of::<SiteTotals>() / size_of::<[u64; 8]>() {
@@ -129,7 +135,7 @@ impl Totals {
 
     /// A thread did something. Gives its sums.
     #[inline]
-    pub(in crate::loader) fn seen(&mut self, thread: Thread, at: Nanos) -> &mut ThreadTotals {
+    pub(crate) fn seen(&mut self, thread: Thread, at: Nanos) -> &mut ThreadTotals {
         self.threads.seen(thread, at)
     }
 
@@ -141,18 +147,18 @@ impl Totals {
     }
 
     /// All threads that did something.
-    pub(in crate::loader) fn threads(&self) -> impl Iterator<Item = (Thread, &ThreadTotals)> {
+    pub(crate) fn threads(&self) -> impl Iterator<Item = (Thread, &ThreadTotals)> {
         self.threads.all()
     }
 
     /// Pairs of who made and who freed a block, ascending.
-    pub(in crate::loader) fn thread_pairs(&self) -> BTreeMap<(Thread, Thread), PairTotals> {
+    pub(crate) fn thread_pairs(&self) -> BTreeMap<(Thread, Thread), PairTotals> {
         self.threads.pairs()
     }
 
     /// A block was made. Says what its place among the living keeps, [`Live::tag`].
     #[inline]
-    pub(in crate::loader) fn made<const SAMPLED: bool>(
+    pub(crate) fn made<const SAMPLED: bool>(
         &mut self,
         site: Site,
         thread: Thread,
@@ -252,7 +258,7 @@ impl Totals {
 
     /// A block is not alive any more.
     #[inline]
-    pub(in crate::loader) fn left<const SAMPLED: bool>(&mut self, block: &Live, at: Nanos) {
+    pub(crate) fn left<const SAMPLED: bool>(&mut self, block: &Live, at: Nanos) {
         let Live { site, size, made, .. } = *block;
         let weight = self.weight::<SAMPLED>(block);
         let at = at.max(made);
@@ -294,19 +300,14 @@ impl Totals {
     }
 
     /// A thread made so many blocks that were folded away.
-    pub(in crate::loader) fn unwritten(&mut self, thread: Thread, allocations: u64) {
+    pub(crate) fn unwritten(&mut self, thread: Thread, allocations: u64) {
         let totals = self.threads.get(thread);
         totals.made = totals.made.wrapping_add(allocations as u32);
     }
 
     /// Who freed a block that left.
     #[inline]
-    pub(in crate::loader) fn freed_by<const SAMPLED: bool>(
-        &mut self,
-        block: &Live,
-        at: Nanos,
-        by: Thread,
-    ) {
+    pub(crate) fn freed_by<const SAMPLED: bool>(&mut self, block: &Live, at: Nanos, by: Thread) {
         let weight = self.weight::<SAMPLED>(block);
         let nth = {
             let of_thread = self.seen(by, at);
@@ -328,7 +329,7 @@ impl Totals {
     }
 
     /// Blocks of a site came and went between two moments and have no rows.
-    pub(in crate::loader) fn folded(
+    pub(crate) fn folded(
         &mut self,
         site: Site,
         span: (Nanos, Nanos),
@@ -359,7 +360,7 @@ impl Totals {
     }
 
     /// The same blocks, by who made and who freed them, and when first and last.
-    pub(in crate::loader) fn folded_by(
+    pub(crate) fn folded_by(
         &mut self,
         (maker, first_made, last_made): (Thread, Nanos, Nanos),
         (freer, first_freed, last_freed): (Thread, Nanos, Nanos),
@@ -383,7 +384,7 @@ impl Totals {
     }
 
     /// A block is alive at the end.
-    pub(in crate::loader) fn stays<const SAMPLED: bool>(&mut self, block: &Live) {
+    pub(crate) fn stays<const SAMPLED: bool>(&mut self, block: &Live) {
         let weight = self.weight::<SAMPLED>(block);
         if let Some(sampling) = self.sampling.as_mut().filter(|_| SAMPLED) {
             sampling.stays(block.site, block.size);
@@ -396,7 +397,7 @@ impl Totals {
     }
 
     /// Nothing more will come. `end` is the last moment that is known otherwise.
-    pub(in crate::loader) fn finish(&mut self, end: Nanos) -> Nanos {
+    pub(crate) fn finish(&mut self, end: Nanos) -> Nanos {
         for totals in &mut self.sites {
             totals.note_peak(self.peak_number);
         }
@@ -405,7 +406,7 @@ impl Totals {
     }
 
     /// Whether the run was longer than promised, so that `freed_at_end_*` are not right.
-    pub(in crate::loader) fn end_was_unknown(&self, duration: Nanos) -> bool {
+    pub(crate) fn end_was_unknown(&self, duration: Nanos) -> bool {
         duration != self.duration
     }
 }

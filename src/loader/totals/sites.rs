@@ -5,11 +5,11 @@
 //! Invariant: what a site held at the last global peak is noted before it changes for the first
 //! time since ([`SiteTotals::note_peak`]).
 
-use crate::loader::powers::Powers;
 use crate::loader::rows::Nanos;
-use crate::loader::sizes::SizeTotals;
-use crate::loader::slices::Curve;
-use crate::loader::totals::folded::FoldedTotals;
+use crate::loader::totals::aggregated::FoldedTotals;
+use crate::loader::totals::size_histogram::Powers;
+use crate::loader::totals::sizes::SizeTotals;
+use crate::loader::totals::time_buckets::Curve;
 use crate::recording::{Powers as FoldedPowers, largest_of_size_power, size_power};
 
 /// Everything that is summed for a site. Names and meanings are those of the table `sites`.
@@ -18,48 +18,48 @@ use crate::recording::{Powers as FoldedPowers, largest_of_size_power, size_power
 #[derive(Clone, Debug, Default)]
 #[repr(C, align(64))]
 #[allow(missing_docs, reason = "the columns of `sites`, documented in schema.sql")]
-pub(in crate::loader) struct SiteTotals {
+pub(crate) struct SiteTotals {
     /// The number of the global peak that `at_peak_*` belong to.
-    pub(in crate::loader::totals) peak_number: u64,
-    pub(in crate::loader) live_blocks: u64,
-    pub(in crate::loader) live_bytes: u64,
-    pub(in crate::loader) curve: Curve,
+    pub(crate) peak_number: u64,
+    pub(crate) live_blocks: u64,
+    pub(crate) live_bytes: u64,
+    pub(crate) curve: Curve,
     /// The power of two that its first block's size was counted in.
-    pub(in crate::loader::totals) home: u8,
-    pub(in crate::loader) at_peak_blocks: u64,
-    pub(in crate::loader) at_peak_bytes: u64,
+    pub(crate) home: u8,
+    pub(crate) at_peak_blocks: u64,
+    pub(crate) at_peak_bytes: u64,
     // A block's beginning.
-    pub(in crate::loader) allocations: u64,
-    pub(in crate::loader) bytes: u64,
-    pub(in crate::loader) peak_bytes: u64,
-    pub(in crate::loader) peak_after: Nanos,
-    pub(in crate::loader) size_min: u64,
-    pub(in crate::loader) size_max: u64,
-    pub(in crate::loader) first_after: Nanos,
-    pub(in crate::loader) last_after: Nanos,
+    pub(crate) allocations: u64,
+    pub(crate) bytes: u64,
+    pub(crate) peak_bytes: u64,
+    pub(crate) peak_after: Nanos,
+    pub(crate) size_min: u64,
+    pub(crate) size_max: u64,
+    pub(crate) first_after: Nanos,
+    pub(crate) last_after: Nanos,
     /// Bit n: thread n allocated here; threads from 64 on are in `far_threads`.
-    pub(in crate::loader::totals) near_threads: u64,
+    pub(crate) near_threads: u64,
     // Its end.
-    pub(in crate::loader) frees: u64,
-    pub(in crate::loader) lifetime_min: u64,
-    pub(in crate::loader) lifetime_max: u64,
-    pub(in crate::loader) lifetime_sum: u128,
-    pub(in crate::loader) last_free_after: Option<Nanos>,
-    pub(in crate::loader) temporary: u64,
-    pub(in crate::loader) temporary_bytes: u64,
-    pub(in crate::loader) cross_thread_frees: u64,
+    pub(crate) frees: u64,
+    pub(crate) lifetime_min: u64,
+    pub(crate) lifetime_max: u64,
+    pub(crate) lifetime_sum: u128,
+    pub(crate) last_free_after: Option<Nanos>,
+    pub(crate) temporary: u64,
+    pub(crate) temporary_bytes: u64,
+    pub(crate) cross_thread_frees: u64,
     // Less common.
-    pub(in crate::loader) far_threads: u32,
-    pub(in crate::loader) freed_at_end_blocks: u64,
-    pub(in crate::loader) freed_at_end_bytes: u64,
-    pub(in crate::loader) reallocs: u64,
-    pub(in crate::loader) reallocs_moved: u64,
-    pub(in crate::loader::totals) powers: Powers,
+    pub(crate) far_threads: u32,
+    pub(crate) freed_at_end_blocks: u64,
+    pub(crate) freed_at_end_bytes: u64,
+    pub(crate) reallocs: u64,
+    pub(crate) reallocs_moved: u64,
+    pub(crate) powers: Powers,
 }
 
 impl SiteTotals {
     /// Sums by size: each power of two that a block's size was counted in, ascending.
-    pub(in crate::loader) fn sizes(&self) -> impl Iterator<Item = (u64, SizeTotals)> {
+    pub(crate) fn sizes(&self) -> impl Iterator<Item = (u64, SizeTotals)> {
         let all = SizeTotals {
             allocations: self.allocations,
             bytes: self.bytes,
@@ -72,11 +72,7 @@ impl SiteTotals {
     }
 
     /// Blocks that have no rows are part of the sums as well.
-    pub(in crate::loader::totals) fn folded(
-        &mut self,
-        sums: &FoldedTotals,
-        powers: FoldedPowers<'_>,
-    ) {
+    pub(crate) fn folded(&mut self, sums: &FoldedTotals, powers: FoldedPowers<'_>) {
         if self.allocations == 0 {
             self.home = size_power(sums.size_min);
             (self.first_after, self.last_after) = (sums.first_made, sums.last_made);
@@ -116,13 +112,13 @@ impl SiteTotals {
     }
 
     /// Threads that allocated here.
-    pub(in crate::loader) fn threads(&self) -> u64 {
+    pub(crate) fn threads(&self) -> u64 {
         u64::from(self.near_threads.count_ones()) + u64::from(self.far_threads)
     }
 
     /// Notes what a site held at the last global peak, before it changes for the first time since.
     #[inline]
-    pub(in crate::loader::totals) fn note_peak(&mut self, peak_number: u64) {
+    pub(crate) fn note_peak(&mut self, peak_number: u64) {
         if self.peak_number != peak_number {
             self.peak_number = peak_number;
             self.at_peak_blocks = self.live_blocks;

@@ -7,9 +7,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::loader::hash::FastHash;
+use crate::loader::fast_hash::FastHash;
 use crate::loader::rows::{Nanos, Thread};
-use crate::loader::sampling::Weight;
+use crate::loader::totals::sample_weights::Weight;
 
 /// Threads with numbers below this are found by index.
 const DENSE_THREADS: u32 = 1 << 16;
@@ -17,33 +17,33 @@ const DENSE_THREADS: u32 = 1 << 16;
 /// Everything that is summed for a thread. Names and meanings are those of the table `threads`.
 #[derive(Clone, Debug, Default)]
 #[allow(missing_docs, reason = "the columns of `threads`, documented in schema.sql")]
-pub(in crate::loader) struct ThreadTotals {
-    pub(in crate::loader) span: Option<(Nanos, Nanos)>,
+pub(crate) struct ThreadTotals {
+    pub(crate) span: Option<(Nanos, Nanos)>,
     /// Blocks that it has made by now, folded ones included.
-    pub(in crate::loader::totals) made: u32,
-    pub(in crate::loader) allocations: u64,
-    pub(in crate::loader) bytes: u64,
-    pub(in crate::loader) frees: u64,
-    pub(in crate::loader) live_blocks: u64,
-    pub(in crate::loader) live_bytes: u64,
+    pub(crate) made: u32,
+    pub(crate) allocations: u64,
+    pub(crate) bytes: u64,
+    pub(crate) frees: u64,
+    pub(crate) live_blocks: u64,
+    pub(crate) live_bytes: u64,
     /// Of the blocks that it freed, its own. Here, as nearly all are: other pairs of threads have
     /// to be looked up.
-    pub(in crate::loader::totals) own_frees: PairTotals,
+    pub(crate) own_frees: PairTotals,
 }
 
 /// Everything that is summed for a pair of threads. Names and meanings are those of the table
 /// `thread_pairs`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the columns of `thread_pairs`, documented in schema.sql")]
-pub(in crate::loader) struct PairTotals {
-    pub(in crate::loader) blocks: u64,
-    pub(in crate::loader) bytes: u64,
+pub(crate) struct PairTotals {
+    pub(crate) blocks: u64,
+    pub(crate) bytes: u64,
 }
 
 impl PairTotals {
     /// A block more.
     #[inline]
-    pub(in crate::loader::totals) fn add(&mut self, weight: Weight) {
+    pub(crate) fn add(&mut self, weight: Weight) {
         self.blocks += weight.blocks;
         self.bytes = self.bytes.saturating_add(weight.bytes);
     }
@@ -51,7 +51,7 @@ impl PairTotals {
 
 /// The sums of all threads.
 #[derive(Debug, Default)]
-pub(in crate::loader::totals) struct Threads {
+pub(crate) struct Threads {
     near: Vec<ThreadTotals>,
     far: BTreeMap<u32, ThreadTotals>,
     /// By who made and who freed, where these are two.
@@ -61,11 +61,7 @@ pub(in crate::loader::totals) struct Threads {
 impl Threads {
     /// A thread did something. Gives its sums.
     #[inline]
-    pub(in crate::loader::totals) fn seen(
-        &mut self,
-        thread: Thread,
-        at: Nanos,
-    ) -> &mut ThreadTotals {
+    pub(crate) fn seen(&mut self, thread: Thread, at: Nanos) -> &mut ThreadTotals {
         let totals = self.get(thread);
         match &mut totals.span {
             Some((first, last)) => (*first, *last) = (at.min(*first), at.max(*last)),
@@ -76,7 +72,7 @@ impl Threads {
 
     /// A thread's sums.
     #[inline]
-    pub(in crate::loader::totals) fn get(&mut self, thread: Thread) -> &mut ThreadTotals {
+    pub(crate) fn get(&mut self, thread: Thread) -> &mut ThreadTotals {
         if thread.0 >= DENSE_THREADS {
             return self.far.entry(thread.0).or_default();
         }
@@ -88,7 +84,7 @@ impl Threads {
     }
 
     /// All threads that did something.
-    pub(in crate::loader::totals) fn all(&self) -> impl Iterator<Item = (Thread, &ThreadTotals)> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = (Thread, &ThreadTotals)> {
         let near = self.near.iter().enumerate();
         let near = near.map(|(index, totals)| (Thread(index as u32), totals));
         let far = self.far.iter();
@@ -97,7 +93,7 @@ impl Threads {
     }
 
     /// Pairs of who made and who freed a block, ascending.
-    pub(in crate::loader::totals) fn pairs(&self) -> BTreeMap<(Thread, Thread), PairTotals> {
+    pub(crate) fn pairs(&self) -> BTreeMap<(Thread, Thread), PairTotals> {
         let own = self.all().map(|(thread, totals)| ((thread, thread), totals.own_frees));
         let handed_over = self.handed_over.iter().map(|(pair, totals)| (*pair, *totals));
         own.chain(handed_over).filter(|(_, totals)| totals.blocks > 0).collect()
@@ -105,11 +101,7 @@ impl Threads {
 
     /// The sums of a pair of two different threads: who made, and who freed.
     #[inline]
-    pub(in crate::loader::totals) fn handed_over(
-        &mut self,
-        from: Thread,
-        to: Thread,
-    ) -> &mut PairTotals {
+    pub(crate) fn handed_over(&mut self, from: Thread, to: Thread) -> &mut PairTotals {
         self.handed_over.entry((from, to)).or_default()
     }
 }

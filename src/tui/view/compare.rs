@@ -7,14 +7,14 @@ use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 
 use crate::database::compare::{Comparison, Figures, Measure, Name, Row, Total, Window};
-use crate::database::human;
+use crate::database::text::units;
+use crate::tui::app::layout::geometry;
+use crate::tui::app::state::App;
+use crate::tui::app::state::compare::Look;
 use crate::tui::flame::cells::{Cell, What, Widths};
 use crate::tui::flame::difference::{Differences, End, Node};
 use crate::tui::flame::shape::ShownId;
-use crate::tui::state::App;
-use crate::tui::state::compare::Look;
-use crate::tui::theme::{Change, Focus, Theme};
-use crate::tui::update::fit;
+use crate::tui::terminal::theme::{Change, Focus, Theme};
 use crate::tui::view::screen::{self, Freshness};
 use crate::tui::view::suspects::select;
 use crate::tui::view::text;
@@ -34,7 +34,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let Some(shown) = &app.compare.shown else {
         return;
     };
-    let foot = fit::compare_foot(app).min(inside.height);
+    let foot = geometry::compare_foot(app).min(inside.height);
     let body = Rect { height: inside.height - foot, ..inside };
     let below = Rect { y: inside.y + body.height, height: foot, ..inside };
     match app.compare.look {
@@ -184,7 +184,7 @@ fn list(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: 
             + "site";
     text::put(buffer, theme, text::line(area, 0), 0, &head, theme.title());
     let largest = shown.rows.first().map_or(1, |row| row.difference(measure).unsigned_abs()).max(1);
-    for at in 0..fit::compare_window(app) {
+    for at in 0..geometry::compare_window(app) {
         let Some(row) = shown.rows.get((app.compare.list.top + at) as usize) else { break };
         let line = text::line(area, 1 + at as u16);
         let difference = row.difference(measure);
@@ -284,7 +284,7 @@ fn draw(
         What::More { parent, skip } => {
             let all = Widths::children(shown, parent);
             let count = all.len().saturating_sub(skip);
-            (format!("{} more", human::count(count as i64)), Change::None)
+            (format!("{} more", units::count(count as i64)), Change::None)
         }
         What::Node(node) => (text::clean(shown.function(node)).into_owned(), changed(shown, node)),
     };
@@ -324,7 +324,7 @@ fn tree(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: 
         false => format!("  {:>10} ", "net"),
     };
     text::put(buffer, theme, text::line(area, 0), 0, &(head + "function"), theme.title());
-    for at in 0..fit::compare_window(app) {
+    for at in 0..geometry::compare_window(app) {
         let index = app.compare.lines.top + at;
         let Some(drawn) = app.compare.opened_lines().get(index as usize) else { break };
         let Some(node) = shown.node(drawn.node) else { break };
@@ -363,7 +363,7 @@ fn tree(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: 
 
 fn about_node(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: Theme) {
     let measure = shown.wish.measure;
-    let (width, _) = fit::compare_picture(app);
+    let (width, _) = geometry::compare_picture(app);
     let Some(id) = app.compare.node(width) else {
         let words = "several functions, each too small to draw; Enter opens them";
         text::put(buffer, theme, area, 1, words, theme.dim());
@@ -393,7 +393,7 @@ fn about(node: &Node, measure: Measure, top: &Node) -> String {
         show(node.up),
         show(node.down),
         measure.show_difference(node.net()),
-        human::share(moved / all),
+        units::share(moved / all),
         measure.show(node.before),
         measure.show(node.after),
     )

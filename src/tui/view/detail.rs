@@ -5,15 +5,15 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use unicode_width::UnicodeWidthStr;
 
+use crate::database::caveats::{between, plus_minus};
 use crate::database::estimate::Interval;
-use crate::database::human;
-use crate::database::notes::{between, plus_minus};
+use crate::database::text::units;
+use crate::tui::app::layout::geometry;
+use crate::tui::app::message::Source;
+use crate::tui::app::state::App;
+use crate::tui::app::state::detail::{Frame, Inlined, Line};
 use crate::tui::flame::tree::FrameKind;
-use crate::tui::message::Source;
-use crate::tui::state::App;
-use crate::tui::state::detail::{Frame, Inlined, Line};
-use crate::tui::theme::{Focus, Theme};
-use crate::tui::update::fit;
+use crate::tui::terminal::theme::{Focus, Theme};
 use crate::tui::view::suspects::select;
 use crate::tui::view::text;
 
@@ -23,7 +23,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: F
         return;
     }
     let inside = text::pane(buffer, theme, area, &title(app), focus);
-    let (frames, source, facts) = fit::detail_rows(app);
+    let (frames, source, facts) = geometry::detail_rows(app);
     let part = |y: u16, height: u16| Rect {
         y: inside.y + y,
         height: height.min(inside.height.saturating_sub(y)),
@@ -193,8 +193,8 @@ fn totals(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     if app.detail.site.is_none() {
         return;
     }
-    let time = |ns: i64| human::duration(ns as f64);
-    let bytes = |it: i64| human::bytes(it as f64);
+    let time = |ns: i64| units::duration(ns as f64);
+    let bytes = |it: i64| units::bytes(it as f64);
     let lived = match app.detail.total("lifetime_p50_ns") {
         Some(p50) => format!("freed ones lived {} (median)", time(p50)),
         None => "none was freed".into(),
@@ -216,8 +216,8 @@ fn totals(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let about = if app.facts.notes.sampled.is_some() { "about " } else { "" };
     let words = format!(
         "{about}{} of {} blocks live, {}{} of {}{}; {lived}; own peak {}; first at {}, last at {}{threads}",
-        human::count_short(total("live_blocks") as f64),
-        human::count_short(total("allocations") as f64),
+        units::count_short(total("live_blocks") as f64),
+        units::count_short(total("allocations") as f64),
         bytes(total("live_bytes")),
         bounds("live_bytes"),
         bytes(total("bytes")),

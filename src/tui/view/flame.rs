@@ -4,15 +4,15 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 
-use crate::database::human;
 use crate::database::table::Unit;
+use crate::database::text::units;
+use crate::tui::app::layout::geometry;
+use crate::tui::app::state::App;
+use crate::tui::app::state::flame::{Look, Roots};
 use crate::tui::flame::cells::{self, Cell, Top, What};
 use crate::tui::flame::shape::{Folding, Key, Shown, ShownId, TOP};
 use crate::tui::flame::tree::FrameKind;
-use crate::tui::state::App;
-use crate::tui::state::flame::{Look, Roots};
-use crate::tui::theme::{Focus, Theme};
-use crate::tui::update::fit;
+use crate::tui::terminal::theme::{Focus, Theme};
 use crate::tui::view::screen::{self, Freshness};
 use crate::tui::view::text;
 
@@ -39,8 +39,8 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         text::put(buffer, theme, text::line(inside, 1), 1, words, theme.dim());
         return;
     }
-    let (width, height) = fit::flame_window(app);
-    let callers = fit::callers_rows(app).min(inside.height);
+    let (width, height) = geometry::flame_window(app);
+    let callers = geometry::callers_rows(app).min(inside.height);
     let height = (height as u16 + callers).min(inside.height);
     let picture = Rect { height, ..inside };
     let (above, below) = (
@@ -159,7 +159,7 @@ fn label(cell: &Cell, shown: &Shown, theme: Theme) -> (String, FrameKind) {
     match cell.what {
         What::More { parent, skip } => {
             let count = shown.children(parent).len().saturating_sub(skip);
-            (format!("{} more", human::count(count as i64)), FrameKind::Unknown)
+            (format!("{} more", units::count(count as i64)), FrameKind::Unknown)
         }
         What::Node(node) => match shown.key(node) {
             Key::All => ("all".into(), FrameKind::Foreign),
@@ -176,19 +176,19 @@ fn label(cell: &Cell, shown: &Shown, theme: Theme) -> (String, FrameKind) {
 
 /// Two lines about the selected cell: what it is, and how much.
 fn selected(buffer: &mut Buffer, area: Rect, app: &App, shown: &Shown, theme: Theme) {
-    let Some(cell) = app.flame.cell(fit::flame_window(app).0) else {
+    let Some(cell) = app.flame.cell(geometry::flame_window(app).0) else {
         return;
     };
     let unit = shown.shape().measure.unit();
     let number = |value: u64| match unit {
-        Unit::Bytes => human::bytes(value as f64),
-        _ => format!("{} blocks", human::count(i64::try_from(value).unwrap_or(i64::MAX))),
+        Unit::Bytes => units::bytes(value as f64),
+        _ => format!("{} blocks", units::count(i64::try_from(value).unwrap_or(i64::MAX))),
     };
-    let of = |value: u64, whole: u64| human::share(value as f64 / whole.max(1) as f64);
+    let of = |value: u64, whole: u64| units::share(value as f64 / whole.max(1) as f64);
     let (name, own) = match cell.what {
         What::More { parent, skip } => {
             let count = shown.children(parent).len().saturating_sub(skip);
-            let count = human::count(count as i64);
+            let count = units::count(count as i64);
             (format!("{count} more functions, each too small to draw; Enter opens them"), None)
         }
         What::Node(node) => (name_of(shown, node), Some(shown.own(node))),

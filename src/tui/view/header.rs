@@ -5,10 +5,10 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use crate::database::human;
-use crate::database::notes::plus_minus;
-use crate::tui::state::App;
-use crate::tui::theme::Theme;
+use crate::database::caveats::plus_minus;
+use crate::database::text::units;
+use crate::tui::app::state::App;
+use crate::tui::terminal::theme::Theme;
 use crate::tui::view::text;
 
 /// Columns that live bytes and their error need.
@@ -25,20 +25,20 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         text::put(buffer, theme, area, x + 1, "reading…", theme.dim());
         return;
     };
-    let bytes = |bytes: i64| human::bytes(bytes as f64);
-    let time = |ns: i64| human::duration(ns as f64);
+    let bytes = |bytes: i64| units::bytes(bytes as f64);
+    let time = |ns: i64| units::duration(ns as f64);
     let losses = match facts.losses {
         0 => String::new(),
-        losses => format!("! {} lost", human::count(losses)),
+        losses => format!("! {} lost", units::count(losses)),
     };
     let rss = facts.rss.map(|(rss, live)| {
-        let share = human::share(live as f64 / rss.max(1) as f64);
+        let share = units::share(live as f64 / rss.max(1) as f64);
         format!("{} ({share} live)", bytes(rss))
     });
     let sampled = facts.notes.sampled;
     // As much of it as there is room for, but never nothing.
     let how = sampled.map(|it| {
-        let rate = human::bytes(it.sample_bytes as f64);
+        let rate = units::bytes(it.sample_bytes as f64);
         let room =
             usize::from(area.width.saturating_sub(x + 4)).saturating_sub(time(duration).len());
         let words = [it.tag(), format!("sampled 1/{rate}"), "sampled".to_owned()];
@@ -59,7 +59,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         ("live ", live),
         ("rss ", rss.unwrap_or_default()),
         ("peak ", format!("{} at {}", bytes(facts.peak_bytes), time(facts.peak_after))),
-        ("", format!("{} allocations", human::count_short(facts.allocations as f64))),
+        ("", format!("{} allocations", units::count_short(facts.allocations as f64))),
         ("", losses),
         ("", folded),
         ("by ", facts.imported_from.clone().unwrap_or_default()),

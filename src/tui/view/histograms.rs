@@ -5,13 +5,13 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use unicode_width::UnicodeWidthStr;
 
-use crate::database::human;
-use crate::tui::bins::{Bin, Kind, Sum};
-use crate::tui::state::App;
-use crate::tui::state::histograms::By;
-use crate::tui::theme::{Focus, Theme};
-use crate::tui::update::fit;
-use crate::tui::update::histograms::bounds;
+use crate::database::text::units;
+use crate::tui::app::layout::geometry;
+use crate::tui::app::state::App;
+use crate::tui::app::state::histograms::By;
+use crate::tui::app::update::histograms::bounds;
+use crate::tui::data::histogram::{Bin, Kind, Sum};
+use crate::tui::terminal::theme::{Focus, Theme};
 use crate::tui::view::screen::{self, Freshness};
 use crate::tui::view::suspects::select;
 use crate::tui::view::text;
@@ -58,8 +58,8 @@ fn title(app: &App) -> String {
     let mut title = format!("histogram: {kind}");
     if let Some(counted) = &app.histograms.counted {
         let total = counted.total(app.histograms.kind);
-        let blocks = human::count(i64::try_from(total.blocks).unwrap_or(i64::MAX));
-        title.push_str(&format!(" · {} in {blocks} blocks", human::bytes(total.bytes as f64)));
+        let blocks = units::count(i64::try_from(total.blocks).unwrap_or(i64::MAX));
+        title.push_str(&format!(" · {} in {blocks} blocks", units::bytes(total.bytes as f64)));
     }
     title + screen::stale_words(app)
 }
@@ -116,14 +116,14 @@ fn draw_bars(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let x = text::put(buffer, theme, line, 0, &head, theme.title());
     text::put(buffer, theme, line, x, by, theme.dim());
     let room = usize::from(area.width.saturating_sub(head.width() as u16 + 1));
-    for row in 0..fit::bars_window(app) {
+    for row in 0..geometry::bars_window(app) {
         let at = state.cursor.top + row;
         let Some(bin) = bins.get(at as usize) else {
             break;
         };
         let line = text::line(area, 1 + row as u16);
-        let bytes = human::bytes(bin.sum.bytes as f64);
-        let blocks = human::count_short(bin.sum.blocks as f64);
+        let bytes = units::bytes(bin.sum.bytes as f64);
+        let blocks = units::count_short(bin.sum.blocks as f64);
         let cells = format!("  {:>label$} {} ", words(bin), numbers(&bytes, &blocks));
         let x = text::put(buffer, theme, line, 0, &cells, Style::new());
         let bar = bar(of(&bin.sum), most, room, theme);
@@ -163,8 +163,8 @@ fn draw_sites(buffer: &mut Buffer, area: Rect, app: &App, bin: &Bin, theme: Them
         };
         let numbers = format!(
             " {:>9} {:>7} ",
-            human::bytes(sum.bytes as f64),
-            human::count_short(sum.blocks as f64)
+            units::bytes(sum.bytes as f64),
+            units::count_short(sum.blocks as f64)
         );
         let line = text::line(area, 1 + at as u16);
         let x = text::put(buffer, theme, line, 0, &numbers, Style::new());

@@ -1,6 +1,6 @@
 //! Draws the state. One file a region, each with one `render`.
 //!
-//! Reads: [`App`](crate::tui::state::App). Writes: a buffer.
+//! Reads: [`App`](crate::tui::app::state::App). Writes: a buffer.
 //!
 //! Invariant: drawing changes nothing, and whatever text comes from a recording passes
 //! [`text::clean`] on its way to the buffer.

@@ -6,11 +6,11 @@ use ratatui::style::{Modifier, Style};
 use ratatui::widgets::{Clear, Widget};
 use unicode_width::UnicodeWidthStr;
 
-use crate::tui::state::App;
-use crate::tui::state::line::Offer;
-use crate::tui::state::popup::{Picker, Popup, Prompt, SourcePopup, Text};
-use crate::tui::theme::{Focus, Theme};
-use crate::tui::update::fit::picker_foot;
+use crate::tui::app::layout::geometry::picker_foot;
+use crate::tui::app::state::App;
+use crate::tui::app::state::popup::{Picker, Popup, Prompt, SourcePopup, Text};
+use crate::tui::app::state::text_input::Offer;
+use crate::tui::terminal::theme::{Focus, Theme};
 use crate::tui::view::detail;
 use crate::tui::view::suspects::select;
 use crate::tui::view::text;

@@ -3,8 +3,8 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use crate::tui::state::{App, Lens};
-use crate::tui::theme::Theme;
+use crate::tui::app::state::{App, Lens};
+use crate::tui::terminal::theme::Theme;
 use crate::tui::view::text;
 
 /// Draws it.

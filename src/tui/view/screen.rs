@@ -1,14 +1,14 @@
-//! The whole screen; where its parts stand is drawn in [`crate::tui::layout`].
+//! The whole screen; where its parts stand is drawn in [`crate::tui::app::layout::areas`].
 
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::widgets::{Clear, Widget};
 
-use crate::tui::layout::{self, COLUMNS_MIN, ROWS_MIN};
-use crate::tui::state::asked::Purpose;
-use crate::tui::state::{App, Lens, Pane};
-use crate::tui::theme::{Focus, Theme};
+use crate::tui::app::layout::areas::{self, COLUMNS_MIN, ROWS_MIN};
+use crate::tui::app::state::requests::Purpose;
+use crate::tui::app::state::{App, Lens, Pane};
+use crate::tui::terminal::theme::{Focus, Theme};
 use crate::tui::view::{
     compare, detail, flame, header, histograms, popup, scope, sql, status, suspects, table, tabs,
     text, time, tree,
@@ -58,7 +58,7 @@ pub fn render(frame: &mut Frame<'_>, app: &App, theme: Theme) {
 pub fn render_into(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     Clear.render(area, buffer);
     let is_of_this_size = (area.width, area.height) == app.size;
-    if !layout::is_large_enough((area.width, area.height)) || !is_of_this_size {
+    if !areas::is_large_enough((area.width, area.height)) || !is_of_this_size {
         let notice = format!(
             "rheaper needs {COLUMNS_MIN}x{ROWS_MIN}; this is {}x{}",
             area.width, area.height
@@ -66,7 +66,7 @@ pub fn render_into(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         text::put(buffer, theme, text::line(area, 0), 0, &notice, theme.error());
         return;
     }
-    let regions = layout::regions(app);
+    let regions = areas::regions(app);
     header::render(buffer, regions.header, app, theme);
     tabs::render(buffer, regions.tabs, app, theme);
     scope::render(buffer, regions.scope, app, theme);
@@ -95,5 +95,5 @@ pub fn render_into(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     }
     status::render(buffer, regions.status, app, theme);
     status::render_footer(buffer, regions.footer, app, theme);
-    popup::render(buffer, layout::popup(app), app, theme);
+    popup::render(buffer, areas::popup(app), app, theme);
 }

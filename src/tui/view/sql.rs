@@ -8,9 +8,9 @@ use ratatui::style::{Modifier, Style};
 use ratatui::widgets::Widget;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::database::lexer::{self, TokenKind};
-use crate::tui::state::App;
-use crate::tui::theme::{Focus, Theme};
+use crate::database::sql::lexer::{self, TokenKind};
+use crate::tui::app::state::App;
+use crate::tui::terminal::theme::{Focus, Theme};
 use crate::tui::view::text;
 
 /// Candidates that are shown at once.

@@ -5,13 +5,13 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use unicode_width::UnicodeWidthStr;
 
-use crate::database::human;
-use crate::tui::keymap::{self, Rank};
-use crate::tui::scope::Filter;
-use crate::tui::state::compare::Look;
-use crate::tui::state::{App, Lens, Tone};
-use crate::tui::terminal::Mouse;
-use crate::tui::theme::Theme;
+use crate::database::text::units;
+use crate::tui::app::state::compare::Look;
+use crate::tui::app::state::{App, Lens, Tone};
+use crate::tui::data::filter::Filter;
+use crate::tui::input::keymap::{self, Rank};
+use crate::tui::terminal::screen::Mouse;
+use crate::tui::terminal::theme::Theme;
 use crate::tui::view::table::total_text;
 use crate::tui::view::text;
 
@@ -66,7 +66,7 @@ fn is_useful(app: &App, action: keymap::Action) -> bool {
             !app.flame.zoom.is_empty() || app.flame.over.is_some() || app.flame.callers.is_some()
         }
         Action::Back if app.lens == Lens::Rows && app.popups.is_empty() => {
-            app.rows.len() > 1 || app.pane == crate::tui::state::Pane::Detail
+            app.rows.len() > 1 || app.pane == crate::tui::app::state::Pane::Detail
         }
         _ => true,
     }
@@ -80,7 +80,7 @@ fn running(app: &App) -> Option<String> {
         return None;
     }
     let spinner = ["|", "/", "-", "\\"][(app.now.as_millis() / 125 % 4) as usize];
-    let took = human::duration(since.as_millis() as f64 * 1e6);
+    let took = units::duration(since.as_millis() as f64 * 1e6);
     Some(format!("{spinner} running for {took}; Ctrl-C stops it"))
 }
 
@@ -96,14 +96,14 @@ fn place(app: &App) -> String {
             listed => format!("{} of {listed}", app.suspects.cursor.at + 1),
         },
         Lens::Flame => match &app.flame.shown {
-            Some(shown) => format!("{} cells", human::count(shown.len() as i64)),
+            Some(shown) => format!("{} cells", units::count(shown.len() as i64)),
             None => String::new(),
         },
         Lens::Tree => match app.tree.lines().len() {
             0 => String::new(),
-            lines => format!("line {} of {}", app.tree.cursor.at + 1, human::count(lines as i64)),
+            lines => format!("line {} of {}", app.tree.cursor.at + 1, units::count(lines as i64)),
         },
-        Lens::Time => format!("{} moments", human::count(app.facts.axis.points() as i64 + 1)),
+        Lens::Time => format!("{} moments", units::count(app.facts.axis.points() as i64 + 1)),
         Lens::Histograms => match app.histograms.bins().len() {
             0 => String::new(),
             bins => format!("bar {} of {bins}", app.histograms.cursor.at + 1),
@@ -112,15 +112,15 @@ fn place(app: &App) -> String {
             (None, _) => String::new(),
             (Some(shown), Look::List) => match shown.rows.len() {
                 0 => String::new(),
-                rows => format!("{} of {}", app.compare.list.at + 1, human::count(rows as i64)),
+                rows => format!("{} of {}", app.compare.list.at + 1, units::count(rows as i64)),
             },
-            (Some(shown), _) => format!("{} cells", human::count(shown.len() as i64)),
+            (Some(shown), _) => format!("{} cells", units::count(shown.len() as i64)),
         },
         Lens::Rows | Lens::Sql => match app.table() {
             Some(table) if !table.is_empty() => {
-                let took = table.elapsed.map(|it| human::duration(it.as_nanos() as f64));
+                let took = table.elapsed.map(|it| units::duration(it.as_nanos() as f64));
                 let took = took.map(|it| format!(" · {it}")).unwrap_or_default();
-                let row = human::count(table.cursor.at as i64 + 1);
+                let row = units::count(table.cursor.at as i64 + 1);
                 format!("row {row} of {}{took}", total_text(table.total))
             }
             _ => String::new(),

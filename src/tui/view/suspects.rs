@@ -5,13 +5,13 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use unicode_width::UnicodeWidthStr;
 
-use crate::database::human;
-use crate::database::notes::plus_minus;
-use crate::tui::state::App;
-use crate::tui::state::suspects::{Accepted, Suspect, squeeze};
-use crate::tui::statements::SUSPECTS_MAX;
-use crate::tui::theme::{Focus, Theme};
-use crate::tui::update::fit;
+use crate::database::caveats::plus_minus;
+use crate::database::text::units;
+use crate::tui::app::layout::geometry;
+use crate::tui::app::state::App;
+use crate::tui::app::state::suspects::{Accepted, Suspect, squeeze};
+use crate::tui::app::view_sql::SUSPECTS_MAX;
+use crate::tui::terminal::theme::{Focus, Theme};
 use crate::tui::view::screen::{self, Freshness};
 use crate::tui::view::text;
 
@@ -38,7 +38,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: F
     let listed = app.suspects.listed();
     let columns = Columns::of(inside.width, &listed);
     columns.head(buffer, theme, text::line(inside, 0), app);
-    let window = fit::suspects_window(app);
+    let window = geometry::suspects_window(app);
     let top = app.suspects.cursor.top;
     for row in 0..window {
         let Some(suspect) = listed.get((top + row) as usize) else {
@@ -50,7 +50,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: F
             select(buffer, theme, line, focus);
         }
     }
-    let rows = fit::sentence_rows(app);
+    let rows = geometry::sentence_rows(app);
     let below = Rect {
         y: inside.y + inside.height.saturating_sub(rows),
         height: rows.min(inside.height),
@@ -81,13 +81,13 @@ fn title(app: &App) -> String {
     let (accepted, held) = app.suspects.accepted_total();
     let all = app.suspects.all.as_ref().map_or(0, Vec::len);
     let which = if all < SUSPECTS_MAX { "suspects:" } else { "suspects: the first" };
-    let mut title = format!("{which} {} hold {}", listed.len(), human::bytes(bytes as f64));
+    let mut title = format!("{which} {} hold {}", listed.len(), units::bytes(bytes as f64));
     if accepted > 0 {
         let what = match app.suspects.accepted {
             Accepted::Hidden => "hidden",
             Accepted::Listed => "marked",
         };
-        title.push_str(&format!(" · {accepted} accepted {what} ({})", human::bytes(held as f64)));
+        title.push_str(&format!(" · {accepted} accepted {what} ({})", units::bytes(held as f64)));
     }
     title + screen::stale_words(app)
 }
@@ -184,12 +184,12 @@ impl Columns {
             false => suspect.function.clone(),
         };
         let texts = [
-            human::bytes(suspect.scope_bytes as f64),
+            units::bytes(suspect.scope_bytes as f64),
             plus_minus(suspect.live_error),
-            human::share(suspect.live_share),
-            human::count_short(suspect.scope_blocks as f64),
+            units::share(suspect.live_share),
+            units::count_short(suspect.scope_blocks as f64),
             theme.spark(&curve, max),
-            format!("{sign}{}/s", human::bytes(suspect.slope.round())),
+            format!("{sign}{}/s", units::bytes(suspect.slope.round())),
             suspect.label.clone(),
             text::cut_front(&text::clean(&site), self.site, theme).into_owned(),
         ];

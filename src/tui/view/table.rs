@@ -5,14 +5,14 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use unicode_width::UnicodeWidthStr;
 
-use crate::database::human;
 use crate::database::page::{Comparison, Order};
 use crate::database::table::{Unit, Value};
-use crate::tui::axis::Rows;
-use crate::tui::state::table::{Origin, Place, TableState, Total};
-use crate::tui::state::{App, Lens};
-use crate::tui::theme::{Focus, Theme};
-use crate::tui::update::fit;
+use crate::database::text::units;
+use crate::tui::app::layout::geometry;
+use crate::tui::app::state::table::{Origin, Place, TableState, Total};
+use crate::tui::app::state::{App, Lens};
+use crate::tui::data::axis::Rows;
+use crate::tui::terminal::theme::{Focus, Theme};
 use crate::tui::view::suspects::select;
 use crate::tui::view::text;
 
@@ -41,7 +41,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: F
             return;
         }
     }
-    let columns = columns(table, usize::from(inside.width), fit::table_window(app));
+    let columns = columns(table, usize::from(inside.width), geometry::table_window(app));
     let head = text::line(inside, 0);
     for column in &columns {
         let style = match column.at == table.column {
@@ -50,7 +50,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: F
         };
         put_cell(buffer, theme, head, column, &column.head, style);
     }
-    for row in 0..fit::table_window(app) {
+    for row in 0..geometry::table_window(app) {
         let at = table.cursor.top + row;
         if at >= table.len() {
             break;
@@ -71,7 +71,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: F
 
 /// "17", or ">500" where it is only known that there is at least one more.
 pub fn total_text(total: Total) -> String {
-    let count = |rows: u64| human::count(i64::try_from(rows).unwrap_or(i64::MAX));
+    let count = |rows: u64| units::count(i64::try_from(rows).unwrap_or(i64::MAX));
     match total {
         Total::Exactly(rows) => count(rows),
         Total::AtLeast(rows) => format!(">{}", count(rows.saturating_sub(1))),
@@ -110,10 +110,10 @@ fn title(app: &App, table: &TableState) -> String {
     }
     if let (Lens::Sql, Some(elapsed)) = (app.lens, table.elapsed) {
         let age = app.now.saturating_sub(table.ran_at).as_secs();
-        let took = human::duration(elapsed.as_nanos() as f64);
+        let took = units::duration(elapsed.as_nanos() as f64);
         let age = match age {
             0 => "just now".into(),
-            age => format!("{} ago", human::duration(age as f64 * 1e9)),
+            age => format!("{} ago", units::duration(age as f64 * 1e9)),
         };
         title.push_str(&format!(" · took {took}, {age}"));
     }
@@ -193,7 +193,7 @@ fn measure(table: &TableState, at: usize, window: u64) -> Drawn {
 
 /// A filter as it would be typed.
 fn comparison(comparison: &Comparison, unit: Unit) -> String {
-    let value = |value: &Value| human::value(value, unit);
+    let value = |value: &Value| units::value(value, unit);
     match comparison {
         Comparison::Equal(it) => format!("={}", value(it)),
         Comparison::NotEqual(it) => format!("!={}", value(it)),
@@ -213,7 +213,7 @@ fn shown(value: &Value, unit: Unit) -> String {
     match (value, unit) {
         (Value::Null, Unit::Moment | Unit::Thread) => "never".into(),
         (Value::Null, _) => "-".into(),
-        _ => human::value(value, unit),
+        _ => units::value(value, unit),
     }
 }
 

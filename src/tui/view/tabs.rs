@@ -3,10 +3,10 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use crate::tui::state::App;
-use crate::tui::state::suspects::squeeze;
-use crate::tui::theme::Theme;
-use crate::tui::update::mouse;
+use crate::tui::app::state::App;
+use crate::tui::app::state::suspects::squeeze;
+use crate::tui::app::update::mouse;
+use crate::tui::terminal::theme::Theme;
 use crate::tui::view::text;
 
 /// Draws it.

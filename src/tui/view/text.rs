@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! - Nothing is written outside the given width, whatever characters the text has.
-//! - Nothing is written that [`clean`](mod@crate::database::clean) would replace.
+//! - Nothing is written that [`clean`](mod@crate::database::text::sanitize) would replace.
 
 use std::borrow::Cow;
 
@@ -12,8 +12,8 @@ use ratatui::style::Style;
 use ratatui::widgets::{Block, Widget};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::database::clean;
-use crate::tui::theme::{Focus, Theme};
+use crate::database::text::sanitize;
+use crate::tui::terminal::theme::{Focus, Theme};
 
 /// Writes text that fits, cut with a mark where it doesn't; gives the columns it took.
 pub fn put(buffer: &mut Buffer, theme: Theme, area: Rect, x: u16, text: &str, style: Style) -> u16 {
@@ -39,7 +39,7 @@ pub fn put_right(buffer: &mut Buffer, theme: Theme, area: Rect, text: &str, styl
 
 /// Safe to print.
 pub fn clean(text: &str) -> Cow<'_, str> {
-    clean::line(text)
+    sanitize::line(text)
 }
 
 /// Cut to so many columns, ending in a mark if something is missing.

@@ -15,12 +15,12 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use unicode_width::UnicodeWidthStr;
 
-use crate::database::human;
-use crate::tui::state::App;
-use crate::tui::state::suspects::squeeze;
-use crate::tui::state::time::{Point, Stack};
-use crate::tui::theme::{Focus, Theme};
-use crate::tui::update::fit::{self, TIME_GUTTER};
+use crate::database::text::units;
+use crate::tui::app::layout::geometry::{self, TIME_GUTTER};
+use crate::tui::app::state::App;
+use crate::tui::app::state::suspects::squeeze;
+use crate::tui::app::state::time::{Point, Stack};
+use crate::tui::terminal::theme::{Focus, Theme};
 use crate::tui::view::screen::{self, Freshness};
 use crate::tui::view::text;
 
@@ -43,7 +43,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         return;
     }
     let rows = Rows::of(app, inside.height);
-    let width = fit::time_width(app);
+    let width = geometry::time_width(app);
     let chart = Rect {
         x: inside.x + TIME_GUTTER,
         width: width.min(inside.width.saturating_sub(TIME_GUTTER)),
@@ -64,7 +64,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         draw_marks(buffer, text::line(inside, y), chart, app, theme);
         y += 1;
     }
-    if app.time.stack == Stack::Sites && !fit::has_time_legend(app) {
+    if app.time.stack == Stack::Sites && !geometry::has_time_legend(app) {
         let area = Rect { y: chart.y + y, height: rows.sparks, ..chart };
         draw_letters(buffer, area, app, theme);
     } else {
@@ -79,7 +79,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         ..inside
     };
     draw_facts(buffer, foot, app, theme);
-    if fit::has_time_legend(app) {
+    if geometry::has_time_legend(app) {
         let x = chart.x + chart.width + 1;
         let width = (inside.x + inside.width).saturating_sub(x);
         draw_legend(buffer, Rect { x, width, height: rows.chart, ..inside }, app, theme);
@@ -278,7 +278,7 @@ fn means(values: &[u64], width: u16) -> Vec<u64> {
 /// The cursors, in cells that the curve leaves empty.
 fn draw_cursors(buffer: &mut Buffer, chart: Rect, app: &App, theme: Theme) {
     for (at, edge) in app.time.cursors.iter().enumerate() {
-        let x = fit::time_column(app, *edge, chart.width);
+        let x = geometry::time_column(app, *edge, chart.width);
         let style = if at == app.time.active { theme.title() } else { theme.dim() };
         for row in 0..chart.height {
             let line = text::line(chart, row);
@@ -295,7 +295,7 @@ fn draw_cursors(buffer: &mut Buffer, chart: Rect, app: &App, theme: Theme) {
 fn draw_scale(buffer: &mut Buffer, inside: Rect, rows: u16, max: u64, theme: Theme) {
     let gutter = Rect { width: TIME_GUTTER.saturating_sub(1).min(inside.width), ..inside };
     let mut put = |row: u16, bytes: u64| {
-        let words = human::bytes(bytes as f64);
+        let words = units::bytes(bytes as f64);
         text::put_right(buffer, theme, text::line(gutter, row), &words, theme.dim());
     };
     if rows == 0 {
@@ -311,7 +311,7 @@ fn draw_scale(buffer: &mut Buffer, inside: Rect, rows: u16, max: u64, theme: The
 fn draw_axis(buffer: &mut Buffer, line: Rect, chart: Rect, app: &App, theme: Theme) {
     let line = Rect { x: chart.x, width: chart.width, ..line };
     let (first, last) = app.time.range();
-    let column = |edge: usize| fit::time_column(app, edge, chart.width);
+    let column = |edge: usize| geometry::time_column(app, edge, chart.width);
     let (from, to) = (column(first), column(last));
     let rule = theme.glyph("─", "-").repeat(usize::from(chart.width));
     text::put(buffer, theme, line, 0, &rule, theme.dim());
@@ -334,7 +334,7 @@ fn draw_marks(buffer: &mut Buffer, line: Rect, chart: Rect, app: &App, theme: Th
     let gutter = Rect { width: TIME_GUTTER - 1, ..line };
     text::put_right(buffer, theme, gutter, "marks", theme.dim());
     let line = Rect { x: chart.x, width: chart.width, ..line };
-    let column = |at: i64| fit::time_column(app, app.facts.axis.nearest(at), chart.width);
+    let column = |at: i64| geometry::time_column(app, app.facts.axis.nearest(at), chart.width);
     let mut free = 0;
     for (at, mark) in app.time.marks.iter().enumerate() {
         let x = column(mark.at_ns);
@@ -351,7 +351,7 @@ fn draw_marks(buffer: &mut Buffer, line: Rect, chart: Rect, app: &App, theme: Th
 
 /// The small curves, the first ones first when there is no room for all.
 fn sparks(app: &App) -> Vec<(&'static str, Vec<u64>)> {
-    let width = fit::time_width(app);
+    let width = geometry::time_width(app);
     let mut sparks = Vec::new();
     let has_rss = !app.time.rss.is_empty();
     if has_rss {
@@ -390,16 +390,16 @@ fn draw_facts(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let axis = &app.facts.axis;
     let time = |edge: usize| match edge {
         0 => "0 s".to_owned(),
-        edge => human::duration(axis.edge(edge).min(axis.end_ns) as f64),
+        edge => units::duration(axis.edge(edge).min(axis.end_ns) as f64),
     };
-    let bytes = |bytes: i64| human::bytes(bytes as f64);
+    let bytes = |bytes: i64| units::bytes(bytes as f64);
     let edge = app.time.cursor();
     let now = app.time.alive(edge);
     let mut words = format!(
         "{}: {} in {} blocks alive",
         time(edge),
         bytes(now.live_bytes),
-        human::count(now.live_blocks)
+        units::count(now.live_blocks)
     );
     if let Some(rss) = rss_at(app, axis.edge(edge)) {
         words.push_str(&format!(" · resident {}", bytes(rss)));
@@ -412,7 +412,7 @@ fn draw_facts(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let (first, last) = app.time.range();
     let sum = app.time.between(first, last);
     let seconds = (axis.edge(last).min(axis.end_ns) - axis.edge(first)).max(1) as f64 / 1e9;
-    let rate = |count: i64| human::count_short((count as f64 / seconds).round());
+    let rate = |count: i64| units::count_short((count as f64 / seconds).round());
     let grew = now_minus(app, last, first);
     let sign = if grew < 0 { "" } else { "+" };
     let range = format!(
@@ -421,14 +421,14 @@ fn draw_facts(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         time(last),
         bytes(grew),
         bytes(sum.allocated_bytes),
-        human::count(sum.allocations),
+        units::count(sum.allocations),
         rate(sum.allocations),
     );
     text::put(buffer, theme, text::line(area, 1), 1, &range, theme.number());
     let mut rest = format!(
         "freed {} in {} blocks ({}/s)",
         bytes(sum.freed_bytes),
-        human::count(sum.frees),
+        units::count(sum.frees),
         rate(sum.frees)
     );
     if app.scope.now().of_sites().is_none() {
@@ -475,7 +475,7 @@ fn draw_legend(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
             break;
         }
         let mut x = text::put(buffer, theme, line, 0, mark, *style);
-        let numbers = format!(" {:>9} ", human::bytes(*bytes as f64));
+        let numbers = format!(" {:>9} ", units::bytes(*bytes as f64));
         x += text::put(buffer, theme, line, x, &numbers, Style::new());
         let room = usize::from(line.width.saturating_sub(x));
         text::put(buffer, theme, line, x, &text::cut_front(name, room, theme), Style::new());
@@ -486,7 +486,7 @@ fn draw_legend(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
 fn draw_letters(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let (mut x, mut row) = (0, 0);
     for (mark, style, bytes, name) in bands(app, theme).iter().filter(|it| it.2 != 0) {
-        let words = format!(" {name} {}", human::bytes(*bytes as f64));
+        let words = format!(" {name} {}", units::bytes(*bytes as f64));
         let width = (mark.width() + words.width()) as u16 + 2;
         if x > 0 && x + width > area.width + 2 {
             (x, row) = (0, row + 1);

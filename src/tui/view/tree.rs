@@ -5,16 +5,16 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use unicode_width::UnicodeWidthStr;
 
-use crate::database::human;
 use crate::database::table::Unit;
+use crate::database::text::units;
+use crate::tui::app::layout::geometry;
+use crate::tui::app::state::App;
+use crate::tui::app::state::flame::Look;
 use crate::tui::flame::measure::Measure;
 use crate::tui::flame::outline::{Fold, LINES_MAX, Line};
 use crate::tui::flame::shape::{Direction, Folding, Key, Shown, ShownId, TOP};
 use crate::tui::flame::sites::{SiteFacts, TREND};
-use crate::tui::state::App;
-use crate::tui::state::flame::Look;
-use crate::tui::theme::{Focus, Theme};
-use crate::tui::update::fit;
+use crate::tui::terminal::theme::{Focus, Theme};
 use crate::tui::view::screen::{self, Freshness};
 use crate::tui::view::suspects::select;
 use crate::tui::view::text;
@@ -40,7 +40,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let columns = Columns::of(inside.width, shown.shape().measure);
     let head = columns.head();
     text::put(buffer, theme, text::line(inside, 0), 0, &head, theme.title());
-    let window = fit::tree_window(app);
+    let window = geometry::tree_window(app);
     for row in 0..window {
         let at = app.tree.cursor.top + row;
         let Some(drawn) = app.tree.lines().get(at as usize) else {
@@ -52,7 +52,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
             select(buffer, theme, line, Focus::Here);
         }
     }
-    let rows = fit::tree_foot(inside.height);
+    let rows = geometry::tree_foot(inside.height);
     let foot = Rect { y: inside.y + inside.height - rows, height: rows, ..inside };
     selected(buffer, foot, app, shown, theme);
     if screen::freshness(app) == Freshness::Stale {
@@ -99,8 +99,8 @@ fn instead(app: &App, theme: Theme) -> Option<(String, Style)> {
 
 fn number(measure: Measure, value: u64) -> String {
     match measure.unit() {
-        Unit::Bytes => human::bytes(value as f64),
-        _ => format!("{} blocks", human::count_short(value as f64)),
+        Unit::Bytes => units::bytes(value as f64),
+        _ => format!("{} blocks", units::count_short(value as f64)),
     }
 }
 
@@ -168,8 +168,8 @@ impl Columns {
             return;
         };
         let value = |value: u64| match self.measure.unit() {
-            Unit::Bytes => human::bytes(value as f64),
-            _ => human::count_short(value as f64),
+            Unit::Bytes => units::bytes(value as f64),
+            _ => units::count_short(value as f64),
         };
         let node = drawn.node();
         let pair = shown.pair(node);
@@ -182,17 +182,17 @@ impl Columns {
         });
         let age = match facts {
             None => "…".into(),
-            Some(facts) => facts.age_ns().map(human::duration).unwrap_or_else(|| "-".into()),
+            Some(facts) => facts.age_ns().map(units::duration).unwrap_or_else(|| "-".into()),
         };
         let average = match pair.blocks {
             0 => "-".into(),
-            blocks => human::bytes((pair.bytes as f64 / blocks as f64).round()),
+            blocks => units::bytes((pair.bytes as f64 / blocks as f64).round()),
         };
         let cells = self.cells(&[
             &value(shown.value(node)),
-            &human::share(shown.value(node) as f64 / total as f64),
+            &units::share(shown.value(node) as f64 / total as f64),
             &if own > 0 { value(own) } else { String::new() },
-            &human::count_short(pair.blocks as f64),
+            &units::count_short(pair.blocks as f64),
             &average,
             &age,
             &trend.unwrap_or_default(),
@@ -271,17 +271,17 @@ fn selected(buffer: &mut Buffer, area: Rect, app: &App, shown: &Shown, theme: Th
         "{}{} · {} of all · {} by itself",
         number(measure, shown.value(node)),
         app.bounds(app.tree.facts(line), measure, shown.value(node)),
-        human::share(shown.value(node) as f64 / shown.value(TOP).max(1) as f64),
+        units::share(shown.value(node) as f64 / shown.value(TOP).max(1) as f64),
         number(measure, shown.own(node)),
     );
     let pair = shown.pair(node);
     if let (Some(_), blocks) = (measure.blocks(), pair.blocks.max(1)) {
-        let average = human::bytes((pair.bytes as f64 / blocks as f64).round());
-        let blocks = human::count(i64::try_from(pair.blocks).unwrap_or(i64::MAX));
+        let average = units::bytes((pair.bytes as f64 / blocks as f64).round());
+        let blocks = units::count(i64::try_from(pair.blocks).unwrap_or(i64::MAX));
         words.push_str(&format!(" · {blocks} blocks of {average} on average"));
     }
     if let Some(age) = app.tree.facts(line).and_then(SiteFacts::age_ns) {
-        words.push_str(&format!(" · live ones {} old on average", human::duration(age)));
+        words.push_str(&format!(" · live ones {} old on average", units::duration(age)));
     }
     text::put(buffer, theme, text::line(area, 1), 1, &words, theme.number());
 }

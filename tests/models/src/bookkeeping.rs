@@ -9,66 +9,78 @@ pub(crate) mod sys {
         Layout::from_size_align(bytes, 4096).expect("a size")
     }
 
-    pub(in crate::collector) struct PreservedErrno;
+    pub(crate) struct PreservedErrno;
 
     impl PreservedErrno {
-        pub(in crate::collector) fn new() -> Self {
+        pub(crate) fn new() -> Self {
             Self
         }
     }
 
-    pub(in crate::collector) fn map_pages(bytes: usize) -> Option<NonNull<u8>> {
+    pub(crate) fn map_pages(bytes: usize) -> Option<NonNull<u8>> {
         // SAFETY: no table is of size zero. Exposed, as tables keep addresses of other pages.
         let pages = unsafe { alloc_zeroed(layout(bytes)) };
         let _ = pages.expose_provenance();
         NonNull::new(pages)
     }
 
-    pub(in crate::collector) unsafe fn discard_pages(_: NonNull<u8>, _: usize) {}
+    pub(crate) unsafe fn discard_pages(_: NonNull<u8>, _: usize) {}
 
-    pub(in crate::collector) unsafe fn populate_pages(_: *const u8, _: usize) {}
+    pub(crate) unsafe fn populate_pages(_: *const u8, _: usize) {}
 
-    pub(in crate::collector) unsafe fn unmap_pages(at: NonNull<u8>, bytes: usize) {
+    pub(crate) unsafe fn unmap_pages(at: NonNull<u8>, bytes: usize) {
         // SAFETY: what `map_pages` gave, with its size.
         unsafe { dealloc(at.as_ptr(), layout(bytes)) }
     }
 }
 
-#[path = "../../../src/collector/sampling/table.rs"]
+#[path = "../../../src/collector/event_path/sampling/table.rs"]
 mod table;
 
-pub(crate) mod signal {
-    pub(in crate::collector) fn announce_room() {}
+pub(crate) mod event_count {
+    pub(crate) fn announce_room() {}
 }
 
 /// What the tails take from the unwinder.
-pub(crate) mod unwind {
+pub(crate) mod rules {
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub(in crate::collector) struct Registers {
-        pub(in crate::collector) pc: u64,
-        pub(in crate::collector) sp: u64,
-        pub(in crate::collector) fp: u64,
+    pub(crate) struct Registers {
+        pub(crate) pc: u64,
+        pub(crate) sp: u64,
+        pub(crate) fp: u64,
     }
 }
 
-#[path = "../../../src/collector/fold/mod.rs"]
-mod fold;
-#[path = "../../../src/collector/nodes.rs"]
-mod nodes;
-#[path = "../../../src/collector/pages.rs"]
-mod pages;
-#[path = "../../../src/collector/region.rs"]
-mod region;
-#[path = "../../../src/collector/sync.rs"]
-mod sync;
-#[path = "../../../src/collector/tails.rs"]
-mod tails;
+pub(crate) mod platform {
+    pub(crate) use crate::collector::{event_count, mmap_vec, sys};
+}
+
+pub(crate) mod unwind {
+    pub(crate) use crate::collector::rules;
+}
+
+pub(crate) mod event_path {
+    pub(crate) use crate::collector::ring;
+}
+
+#[path = "../../../src/collector/aggregate/mod.rs"]
+mod aggregate;
+#[path = "../../../src/collector/unwind/stack_table.rs"]
+pub(crate) mod stack_table;
+#[path = "../../../src/collector/platform/mmap_vec.rs"]
+pub(crate) mod mmap_vec;
+#[path = "../../../src/collector/event_path/ring.rs"]
+pub(crate) mod ring;
+#[path = "../../../src/collector/platform/spin_lock.rs"]
+pub(crate) mod spin_lock;
+#[path = "../../../src/collector/unwind/recent_stacks.rs"]
+pub(crate) mod recent_stacks;
 
 #[cfg(test)]
 mod regions {
     use std::thread;
 
-    use crate::collector::region::{RING_BYTES_MIN, Region, Shared};
+    use crate::collector::ring::{RING_BYTES_MIN, Region, Shared};
 
     /// Rounds the ring goes.
     const EVENTS: u64 = 2_000;
@@ -107,24 +119,24 @@ mod regions {
 
 #[cfg(test)]
 mod stacks {
-    use crate::collector::nodes;
-    use crate::collector::sync::SpinLock;
-    use crate::collector::tails::Tails;
-    use crate::collector::unwind::Registers;
+    use crate::collector::stack_table;
+    use crate::collector::spin_lock::SpinLock;
+    use crate::collector::recent_stacks::Tails;
+    use crate::collector::rules::Registers;
     use crate::recording::{Address, NodeId};
 
     /// Two threads intern the same stacks: each id is what it was asked for, to both.
     #[test]
     fn ids_are_what_they_were_asked_for() {
-        assert!(nodes::prepare());
+        assert!(stack_table::prepare());
         let intern = || {
             let mut ids = Vec::new();
             for base in 0..10_u64 {
                 let mut parent = NodeId::ROOT;
                 for frame in 0..20_u64 {
                     let address = Address(0x1000 + base * 7 + frame * 64);
-                    let id = nodes::intern(parent, address);
-                    assert_eq!(nodes::definition(id), Some((parent, address)));
+                    let id = stack_table::intern(parent, address);
+                    assert_eq!(stack_table::definition(id), Some((parent, address)));
                     ids.push(id);
                     parent = id;
                 }
@@ -137,8 +149,8 @@ mod stacks {
             assert_eq!(own, other.join().expect("it ends"));
             own
         });
-        assert!(ids.iter().all(|id| id.0 < nodes::end().0));
-        assert!(nodes::used_bytes() > 0);
+        assert!(ids.iter().all(|id| id.0 < stack_table::end().0));
+        assert!(stack_table::used_bytes() > 0);
     }
 
     /// A tail holds while its words are on the stack, and not when one has changed.
@@ -241,8 +253,8 @@ mod samples {
 mod folding {
     use std::collections::HashSet;
 
-    use crate::collector::fold::{Counted, Fold, Target};
-    use crate::collector::region::{RING_BYTES_MIN, Region, Shared};
+    use crate::collector::aggregate::{Counted, Fold, Target};
+    use crate::collector::ring::{RING_BYTES_MIN, Region, Shared};
     use crate::recording::{
         Address, BlockKind, ByteWriter, Bytes, Decoder, EVENT_BYTES_MAX, Encoder, Event,
         EventsHead, Folded, FoldedRecords, NodeId, ThreadId, Ticks,

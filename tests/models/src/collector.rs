@@ -1,24 +1,28 @@
-//! The region, with what it finds beside it in the product.
+//! The ring buffer, with what it finds beside it in the product.
 
 pub(crate) mod sys {
     use std::ptr::NonNull;
 
-    pub(in crate::collector) fn map_pages(bytes: usize) -> Option<NonNull<u8>> {
+    pub(crate) fn map_pages(bytes: usize) -> Option<NonNull<u8>> {
         NonNull::new(Box::leak(vec![0_u8; bytes].into_boxed_slice()).as_mut_ptr())
     }
 
-    pub(in crate::collector) unsafe fn discard_pages(_: NonNull<u8>, _: usize) {}
+    pub(crate) unsafe fn discard_pages(_: NonNull<u8>, _: usize) {}
 }
 
-#[path = "../../../src/collector/region.rs"]
-mod region;
+pub(crate) mod platform {
+    pub(crate) use crate::collector::sys;
+}
+
+#[path = "../../../src/collector/event_path/ring.rs"]
+mod ring;
 
 #[cfg(test)]
 mod hand_over {
     use loom::sync::Arc;
     use loom::thread;
 
-    use crate::collector::region::{Region, Shared};
+    use crate::collector::ring::{Region, Shared};
 
     /// The smallest ring that two events of 60 bytes and their reserve go round in.
     const RING_BYTES: usize = 256;

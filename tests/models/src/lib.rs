@@ -23,8 +23,8 @@ mod collector;
 #[path = "../../../src/recording/mod.rs"]
 pub mod recording;
 
-#[path = "../../../src/guards.rs"]
-mod guards;
+#[path = "../../../src/safeguards.rs"]
+mod safeguards;
 
 #[cfg(all(miri, test))]
 #[path = "../../it/format.rs"]

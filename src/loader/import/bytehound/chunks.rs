@@ -8,7 +8,7 @@
 use std::io::{self, BufRead, Read};
 
 /// Bytes that a chunk holds at most.
-pub(in crate::loader::import) const CHUNK_BYTES_MAX: usize = 512 * 1024;
+pub(crate) const CHUNK_BYTES_MAX: usize = 512 * 1024;
 
 /// LZ4 makes what can't be packed longer by less than this share.
 const PACKED_BYTES_MAX: usize = CHUNK_BYTES_MAX + CHUNK_BYTES_MAX / 200 + 64;
@@ -17,15 +17,15 @@ const PACKED: u8 = 1;
 const PLAIN: u8 = 2;
 
 /// Bytes that tell a chunk of this format from other files.
-pub(in crate::loader::import) fn is_chunk(begin: &[u8]) -> bool {
+pub(crate) fn is_chunk(begin: &[u8]) -> bool {
     let Some((kind, rest)) = begin.split_first() else { return false };
     let length = rest.first_chunk().map(|bytes| u32::from_le_bytes(*bytes) as usize);
     matches!(*kind, PACKED | PLAIN) && length.is_some_and(|it| (1..=PACKED_BYTES_MAX).contains(&it))
 }
 
 /// The bytes in the chunks of `input`.
-pub(in crate::loader::import) struct Chunks<R> {
-    pub(in crate::loader::import) input: R,
+pub(crate) struct Chunks<R> {
+    pub(crate) input: R,
     packed: Vec<u8>,
     buffer: Vec<u8>,
     at: usize,
@@ -33,12 +33,12 @@ pub(in crate::loader::import) struct Chunks<R> {
 
 impl<R: BufRead> Chunks<R> {
     /// Begins at a chunk.
-    pub(in crate::loader::import) fn new(input: R) -> Self {
+    pub(crate) fn new(input: R) -> Self {
         Self { input, packed: Vec::new(), buffer: Vec::new(), at: 0 }
     }
 
     /// Whether everything is read.
-    pub(in crate::loader::import) fn is_over(&mut self) -> io::Result<bool> {
+    pub(crate) fn is_over(&mut self) -> io::Result<bool> {
         Ok(self.at == self.buffer.len() && self.input.fill_buf()?.is_empty())
     }
 

@@ -18,18 +18,18 @@ const FRAMES_MAX: u32 = 1 << 20;
 
 /// A block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::loader::import) struct Block {
-    pub(in crate::loader::import) at_us: u64,
-    pub(in crate::loader::import) address: u64,
-    pub(in crate::loader::import) size: u64,
-    pub(in crate::loader::import) backtrace: u64,
-    pub(in crate::loader::import) thread: u32,
-    pub(in crate::loader::import) is_zeroed: bool,
+pub(crate) struct Block {
+    pub(crate) at_us: u64,
+    pub(crate) address: u64,
+    pub(crate) size: u64,
+    pub(crate) backtrace: u64,
+    pub(crate) thread: u32,
+    pub(crate) is_zeroed: bool,
 }
 
 /// What an event says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::loader::import) enum Event {
+pub(crate) enum Event {
     /// The first one, and again now and then.
     Header(Header),
     /// A block begins.
@@ -56,23 +56,23 @@ pub(in crate::loader::import) enum Event {
 
 /// Who was recorded, and when.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::loader::import) struct Header {
-    pub(in crate::loader::import) initial_us: u64,
-    pub(in crate::loader::import) at_us: u64,
-    pub(in crate::loader::import) wall_ns: u64,
-    pub(in crate::loader::import) pid: u32,
-    pub(in crate::loader::import) command: Vec<u8>,
-    pub(in crate::loader::import) executable: Vec<u8>,
+pub(crate) struct Header {
+    pub(crate) initial_us: u64,
+    pub(crate) at_us: u64,
+    pub(crate) wall_ns: u64,
+    pub(crate) pid: u32,
+    pub(crate) command: Vec<u8>,
+    pub(crate) executable: Vec<u8>,
 }
 
 /// A range of addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::loader::import) struct Mapping {
-    pub(in crate::loader::import) start: u64,
-    pub(in crate::loader::import) end: u64,
-    pub(in crate::loader::import) file_offset: u64,
-    pub(in crate::loader::import) is_executable: bool,
-    pub(in crate::loader::import) path: Vec<u8>,
+pub(crate) struct Mapping {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    pub(crate) file_offset: u64,
+    pub(crate) is_executable: bool,
+    pub(crate) path: Vec<u8>,
 }
 
 /// Reads fields.
@@ -268,7 +268,7 @@ impl Event {
     ///
     /// # Errors
     /// The reader's own, `UnexpectedEof` inside an event, and what can't be one.
-    pub(in crate::loader::import) fn read(input: impl Read) -> io::Result<Self> {
+    pub(crate) fn read(input: impl Read) -> io::Result<Self> {
         let mut fields = Fields(input);
         let kind = fields.u32()?;
         match kind {

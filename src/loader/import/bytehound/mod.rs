@@ -14,18 +14,18 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::io;
 
-use crate::loader::hash::FastHash;
+use crate::loader::fast_hash::FastHash;
 use crate::loader::import::bytehound::chunks::Chunks;
 use crate::loader::import::bytehound::event::{Block, Event};
 use crate::loader::import::input::Input;
-use crate::loader::pairing::Sink;
+use crate::loader::passes::event_pass::{Outcome, Replay};
+use crate::loader::passes::pairing::Sink;
 use crate::loader::progress::Progress;
-use crate::loader::replay::{Outcome, Replay};
-use crate::loader::stream::{How, Made, Step, What};
+use crate::loader::read::stream::{How, Made, Step, What};
 use crate::recording::{NodeId, ScopeId, StreamId, ThreadId, Ticks};
 
-pub(in crate::loader::import) use chunks::is_chunk;
-pub(in crate::loader::import) use survey::{Known, survey};
+pub(crate) use chunks::is_chunk;
+pub(crate) use survey::{Known, survey};
 
 const NS_A_US: u64 = 1_000;
 
@@ -36,7 +36,7 @@ const DISORDER_US_MAX: u64 = 1_000_000;
 const KEPT_BACK_MAX: usize = 1 << 18;
 
 /// Nodes by the file's numbers of backtraces.
-pub(in crate::loader::import) type Backtraces = HashMap<u64, NodeId, FastHash>;
+pub(crate) type Backtraces = HashMap<u64, NodeId, FastHash>;
 
 /// Events, one after the other.
 struct Events<'a> {
@@ -134,7 +134,7 @@ impl Happening {
 type Waiting = Reverse<(u64, u64, u32, Happening)>;
 
 /// The second pass.
-pub(in crate::loader::import) fn replay<S: Sink>(
+pub(crate) fn replay<S: Sink>(
     input: &mut Input,
     known: &Known,
     replay: &mut Replay,

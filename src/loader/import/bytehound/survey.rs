@@ -10,18 +10,18 @@ use object::endian::Endianness;
 use object::read::elf::{FileHeader, ProgramHeader};
 use rusqlite::types::Value;
 
-use crate::loader::clean;
-use crate::loader::hash::FastHash;
+use crate::loader::fast_hash::FastHash;
 use crate::loader::import::bytehound::event::{Event, Header, Mapping};
 use crate::loader::import::bytehound::{Backtraces, Events, NS_A_US, Threads, happening};
 use crate::loader::import::input::Input;
-use crate::loader::insert::integer;
-use crate::loader::modules::Modules;
+use crate::loader::passes::metadata_pass::{Foreign, Location, NamedThread, Node, Survey};
 use crate::loader::progress::Progress;
+use crate::loader::read::modules::Modules;
 use crate::loader::rows::{Lacks, LocationId};
+use crate::loader::sanitize;
 use crate::loader::source::Surveyed;
 use crate::loader::summary::Ending;
-use crate::loader::survey::{Foreign, Location, NamedThread, Node, Survey};
+use crate::loader::write::row_writer::integer;
 use crate::recording::{Address, ClockPair, ModuleDef, ModuleId, ModuleStatus, NodeId, Ticks};
 
 /// How many events pass between two looks at the caller's wish to stop.
@@ -29,15 +29,15 @@ const EVENTS_BETWEEN_LOOKS: u64 = 1 << 16;
 
 /// What the second pass needs of the first one.
 #[derive(Debug, Default)]
-pub(in crate::loader::import) struct Known {
+pub(crate) struct Known {
     /// Nodes.
-    pub(in crate::loader::import) backtraces: Backtraces,
+    pub(crate) backtraces: Backtraces,
     /// The time that times count from.
-    pub(in crate::loader::import) initial_us: u64,
+    pub(crate) initial_us: u64,
 }
 
 /// The first pass; `None` if the caller wants to stop.
-pub(in crate::loader::import) fn survey(
+pub(crate) fn survey(
     input: &mut Input,
     progress: &mut dyn Progress,
 ) -> io::Result<Option<(Surveyed, Known)>> {
@@ -301,7 +301,7 @@ impl Surveyor {
             ("imported_from", Value::Text(String::from("bytehound"))),
             ("pid", Value::Integer(i64::from(*pid))),
             ("started_unix_ns", Value::Integer(integer(wall_ns.saturating_sub(since)))),
-            ("command", Value::Text(clean::text(command.trim_end()))),
+            ("command", Value::Text(sanitize::text(command.trim_end()))),
             ("clock", Value::Text(String::from("us"))),
         ];
         if self.left_out > 0 {

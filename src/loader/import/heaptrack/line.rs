@@ -9,7 +9,7 @@
 
 /// What a line says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::loader::import) enum Line<'a> {
+pub(crate) enum Line<'a> {
     /// `v`: heaptrack's own version and that of the file.
     Version { program: u64, file: u64 },
     /// `x`: path of the executable. Raw files only.
@@ -49,11 +49,11 @@ pub(in crate::loader::import) enum Line<'a> {
 
 /// A line that does not hold what its letter promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::loader::import) struct BadLine;
+pub(crate) struct BadLine;
 
 /// Whether texts have their length in front.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::loader::import) enum Texts {
+pub(crate) enum Texts {
     /// Up to version 2: no.
     #[default]
     Bare,
@@ -63,11 +63,11 @@ pub(in crate::loader::import) enum Texts {
 
 /// Hexadecimal numbers with spaces between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::loader::import) struct Numbers<'a>(&'a [u8]);
+pub(crate) struct Numbers<'a>(&'a [u8]);
 
 impl Numbers<'_> {
     /// The next number; `None` at the end.
-    pub(in crate::loader::import) fn take(&mut self) -> Result<Option<u64>, BadLine> {
+    pub(crate) fn take(&mut self) -> Result<Option<u64>, BadLine> {
         let end = self.0.iter().position(|byte| *byte == b' ').unwrap_or(self.0.len());
         let (digits, rest) = self.0.split_at(end);
         if digits.is_empty() {
@@ -96,7 +96,7 @@ impl Numbers<'_> {
 
 impl<'a> Line<'a> {
     /// Reads a line.
-    pub(in crate::loader::import) fn parse(line: &'a [u8], texts: Texts) -> Result<Self, BadLine> {
+    pub(crate) fn parse(line: &'a [u8], texts: Texts) -> Result<Self, BadLine> {
         let rest = line.get(2..).unwrap_or_default();
         let mut numbers = Numbers(rest);
         Ok(match line.first() {

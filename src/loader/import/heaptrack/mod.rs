@@ -14,13 +14,13 @@ use std::io::{self, BufRead};
 
 use crate::loader::import::heaptrack::line::{BadLine, Line, Texts};
 use crate::loader::import::input::Input;
-use crate::loader::pairing::Sink;
+use crate::loader::passes::event_pass::{Outcome, Replay};
+use crate::loader::passes::pairing::Sink;
 use crate::loader::progress::Progress;
-use crate::loader::replay::{Outcome, Replay};
-use crate::loader::stream::{How, Made, Step, What};
+use crate::loader::read::stream::{How, Made, Step, What};
 use crate::recording::{NodeId, ScopeId, StreamId, ThreadId, Ticks};
 
-pub(in crate::loader::import) use survey::survey;
+pub(crate) use survey::survey;
 
 /// No line is longer: the longest are names of C++ functions.
 const LINE_BYTES_MAX: usize = 1 << 20;
@@ -185,7 +185,7 @@ fn made(size: u64, node: NodeId, address: u64) -> What {
 }
 
 /// The second pass.
-pub(in crate::loader::import) fn replay<S: Sink>(
+pub(crate) fn replay<S: Sink>(
     input: &mut Input,
     replay: &mut Replay,
     sink: &mut S,

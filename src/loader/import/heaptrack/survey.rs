@@ -7,18 +7,18 @@ use std::io;
 
 use rusqlite::types::Value;
 
-use crate::loader::clean;
 use crate::loader::import::heaptrack::line::{BadLine, Line, Numbers};
 use crate::loader::import::heaptrack::{Lines, NS_A_MS, Nodes};
 use crate::loader::import::input::Input;
-use crate::loader::insert::integer;
-use crate::loader::modules::{Module, Modules};
+use crate::loader::passes::metadata_pass::{Foreign, Location, Node, Survey};
 use crate::loader::progress::Progress;
+use crate::loader::read::modules::{Module, Modules};
 use crate::loader::rows::{Lacks, LocationId};
+use crate::loader::sanitize;
 use crate::loader::source::Surveyed;
 use crate::loader::summary::Ending;
-use crate::loader::survey::{Foreign, Location, Node, Survey};
 use crate::loader::symbols::{Call, GivenFrame, Symbols};
+use crate::loader::write::row_writer::integer;
 use crate::recording::{
     Address, Bytes, ClockPair, ModuleDef, ModuleId, ModuleStatus, SampleDef, Ticks,
 };
@@ -32,7 +32,7 @@ const SAMPLES_EVERY_NS: u64 = 1_000_000_000;
 const DEPTH_MAX: i64 = 64;
 
 /// The first pass; `None` if the caller wants to stop.
-pub(in crate::loader::import) fn survey(
+pub(crate) fn survey(
     input: &mut Input,
     progress: &mut dyn Progress,
 ) -> io::Result<Option<Surveyed>> {
@@ -183,7 +183,7 @@ impl Surveyor {
                 self.executable = Some(path.to_vec());
             }
             Line::Command(command) => {
-                self.command = clean::text(&String::from_utf8_lossy(command));
+                self.command = sanitize::text(&String::from_utf8_lossy(command));
             }
             Line::System { page_bytes } => self.page_bytes = page_bytes,
             Line::NoModules => {
@@ -191,7 +191,7 @@ impl Surveyor {
                 self.loaded.begin_list();
             }
             Line::Module { path, base, segments } => self.see_module(path, base, segments)?,
-            Line::Text(text) => self.texts.push(clean::text(&String::from_utf8_lossy(text))),
+            Line::Text(text) => self.texts.push(sanitize::text(&String::from_utf8_lossy(text))),
             Line::Ip { address, module, frames } => self.see_ip(address, module, frames)?,
             Line::Stack { ip, parent } => self.see_stack(ip, parent),
             Line::Info { .. } => self.has_infos = true,

@@ -1,0 +1,41 @@
+//! `rheaper symbolize`: names for a database whose binaries were missing when it was made.
+//!
+//! Reads: symbol files. Writes: the names in the database, all or none of them, through the
+//! loader; what came of it to stderr.
+
+use std::fs;
+
+use crate::cli::args::SymbolizeArgs;
+use crate::cli::exit::Failure;
+use crate::cli::progress::{self, Narrator};
+use crate::database::CancelToken;
+use crate::database::text::units;
+use crate::loader::{self, SymbolSummary};
+
+/// `rheaper symbolize`
+pub(crate) fn symbolize(args: &SymbolizeArgs, cancel: &CancelToken) -> Result<(), Failure> {
+    for path in &args.symbols {
+        fs::metadata(path)
+            .map_err(|error| Failure::file(format!("--symbols {}: {error}", path.display())))?;
+    }
+    let mut narrator = Narrator::new(cancel.clone());
+    let summary = loader::symbolize(&args.database, &args.symbols, &mut narrator)?;
+    tell(&summary);
+    Ok(())
+}
+
+fn tell(summary: &SymbolSummary) {
+    let count = |count: u64| units::count(i64::try_from(count).unwrap_or(i64::MAX));
+    progress::say(&format!(
+        "{} of {} addresses have names, {} have lines",
+        count(summary.named),
+        count(summary.addresses),
+        count(summary.with_lines),
+    ));
+    for file in &summary.files {
+        progress::say(&format!("names from {}", file.display()));
+    }
+    for note in &summary.notes {
+        progress::say(&format!("symbols: {note}"));
+    }
+}

@@ -1,0 +1,107 @@
+//! How a command ends: the exit code and the sentence that goes with it.
+//!
+//! Invariant: the codes are the ones that the help names; scripts rely on them.
+
+use std::io;
+use std::process::ExitCode;
+
+use crate::cli::interrupt;
+use crate::database::{OpenError, QueryError, QueryErrorKind};
+use crate::loader::{LoadError, LoadErrorKind};
+use crate::present::export::error::ExportError;
+
+/// A command that did not do what was asked.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: u8,
+    /// Empty where everything was said already.
+    pub(crate) message: String,
+}
+
+impl Failure {
+    /// The question failed.
+    pub(crate) fn question(message: impl Into<String>) -> Self {
+        Self { code: 1, message: message.into() }
+    }
+
+    /// Something was typed that has no meaning.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self { code: 2, message: message.into() }
+    }
+
+    /// A file can't be read, or written.
+    pub(crate) fn file(message: impl Into<String>) -> Self {
+        Self { code: 3, message: message.into() }
+    }
+
+    /// Ctrl-C.
+    pub(crate) fn interrupted() -> Self {
+        Self { code: interrupt::EXIT_CODE, message: "interrupted".to_owned() }
+    }
+
+    /// The reader of our output has gone, which is its right: nothing is said, nothing failed.
+    pub(crate) fn broken_pipe() -> Self {
+        Self { code: 0, message: String::new() }
+    }
+
+    /// Whether another question could still succeed.
+    pub(crate) fn is_of_question(&self) -> bool {
+        self.code == 1
+    }
+
+    /// The process's exit code.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.code)
+    }
+
+    /// A query's error, shown in these words.
+    pub(crate) fn query(error: &QueryError, shown: String) -> Self {
+        let code = match error.kind {
+            QueryErrorKind::Cancelled => return Self::interrupted(),
+            QueryErrorKind::Damaged => 3,
+            _ => 1,
+        };
+        Self { code, message: shown }
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        Self::file(error.to_string())
+    }
+}
+
+impl From<QueryError> for Failure {
+    fn from(error: QueryError) -> Self {
+        Self::query(&error, error.to_string())
+    }
+}
+
+impl From<LoadError> for Failure {
+    fn from(error: LoadError) -> Self {
+        match error.kind() {
+            LoadErrorKind::Interrupted => Self::interrupted(),
+            _ => Self::file(error.to_string()),
+        }
+    }
+}
+
+impl From<ExportError> for Failure {
+    fn from(error: ExportError) -> Self {
+        match error {
+            ExportError::Query(error) => error.into(),
+            ExportError::Io(error) => error.into(),
+            ExportError::Request(sentence) => Self::usage(sentence),
+            ExportError::Target(sentence) => Self::file(sentence),
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::broken_pipe(),
+            _ => Self::file(format!("can't write: {error}")),
+        }
+    }
+}

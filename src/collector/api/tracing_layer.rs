@@ -1,0 +1,142 @@
+//! A layer for `tracing` that makes the current span the scope of what a thread allocates.
+//!
+//! Reads: spans as they are made, entered and left. Writes: this thread's scope.
+//!
+//! Invariants:
+//! - A span's scope is its name inside its parent's, however it is entered: a task that is polled
+//!   by another thread belongs to the request that spawned it.
+//! - Entering and leaving allocate nothing, and need not nest.
+
+use std::cell::Cell;
+
+use tracing_core::span::{Attributes, Id};
+use tracing_core::{LevelFilter, Subscriber};
+use tracing_subscriber::layer::{Context, Layer};
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::collector::api::scope;
+use crate::collector::event_path::scope_table::{self, Place};
+use crate::recording::ScopeId;
+
+/// Spans that a thread may be in at once; those further in belong to the innermost of these.
+const ENTERED_MAX: usize = 64;
+
+/// A span that this thread is in, and where the thread was before.
+#[derive(Clone, Copy)]
+struct Entered {
+    span: u64,
+    before: Place,
+}
+
+const NOWHERE: Entered = Entered { span: 0, before: Place { scope: ScopeId::NONE, depth: 0 } };
+
+thread_local! {
+    // Constant and without a destructor, so that it is usable at any moment of a thread's life.
+    static ENTERED: [Cell<Entered>; ENTERED_MAX] = const { [const { Cell::new(NOWHERE) }; ENTERED_MAX] };
+    static COUNT: Cell<usize> = const { Cell::new(0) };
+}
+
+/// The scope of a span, kept with it.
+struct SpanScope(ScopeId);
+
+/// A layer for `tracing_subscriber` that keeps the current span with each allocation, as
+/// [`scope`](crate::scope()) does: an async task is in its span whenever it is polled, on whatever
+/// thread. `rheaper query DB leaks_by_scope` then says which span leaks.
+///
+/// Spans are told apart by their names and those of their parents, not by their fields.
+///
+/// ```no_run
+/// use tracing_subscriber::layer::SubscriberExt;
+///
+/// let subscriber = tracing_subscriber::registry().with(rheaper::ScopeLayer::default());
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct ScopeLayer {
+    level: LevelFilter,
+}
+
+impl Default for ScopeLayer {
+    /// Spans of every level.
+    fn default() -> Self {
+        Self::new(LevelFilter::TRACE)
+    }
+}
+
+impl ScopeLayer {
+    /// Spans up to a level; others belong to the span around them.
+    pub fn new(level: LevelFilter) -> Self {
+        Self { level }
+    }
+}
+
+impl<S> Layer<S> for ScopeLayer
+where
+    S: Subscriber + for<'lookup> LookupSpan<'lookup>,
+{
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        let around = span.parent().and_then(|parent| {
+            parent.extensions().get::<SpanScope>().map(|SpanScope(scope)| *scope)
+        });
+        // A root span is in the scope that the program named around it.
+        let around = around.unwrap_or_else(|| match span.parent() {
+            Some(_) => ScopeId::NONE,
+            None => outside_of_spans(),
+        });
+        let metadata = attributes.metadata();
+        let is_chosen = *metadata.level() <= self.level;
+        let scope = if is_chosen { scope_table::inside(around, metadata.name()) } else { around };
+        span.extensions_mut().replace(SpanScope(scope));
+    }
+
+    fn on_enter(&self, id: &Id, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        let scope = span.extensions().get::<SpanScope>().map(|SpanScope(scope)| *scope);
+        let Some(scope) = scope else { return };
+        let count = COUNT.get();
+        let before = scope_table::here();
+        let entered = Entered { span: id.into_u64(), before };
+        ENTERED.with(|places| {
+            if let Some(place) = places.get(count) {
+                place.set(entered);
+                COUNT.set(count.saturating_add(1));
+                scope::go(Place { scope, depth: before.depth });
+            }
+        });
+    }
+
+    fn on_exit(&self, id: &Id, _: Context<'_, S>) {
+        let count = COUNT.get();
+        let id = id.into_u64();
+        ENTERED.with(|places| {
+            let entered = places.get(..count).unwrap_or_default();
+            let Some(at) = entered.iter().rposition(|place| place.get().span == id) else {
+                return;
+            };
+            let Some(left) = entered.get(at) else { return };
+            let before = left.get().before;
+            // What was entered since is still there: the next one began where this one did.
+            let since = entered.get(at.saturating_add(1)..).unwrap_or_default();
+            let mut place = left;
+            let mut first = Some(before);
+            for next in since {
+                let moved = next.get();
+                let before = first.take().unwrap_or(moved.before);
+                place.set(Entered { span: moved.span, before });
+                place = next;
+            }
+            COUNT.set(count.saturating_sub(1));
+            if since.is_empty() {
+                scope::go(before);
+            }
+        });
+    }
+}
+
+/// The scope that the program itself named, outside of all spans of this thread.
+fn outside_of_spans() -> ScopeId {
+    if COUNT.get() == 0 {
+        return scope_table::here().scope;
+    }
+    ENTERED.with(|places| places.first().map_or(ScopeId::NONE, |place| place.get().before.scope))
+}

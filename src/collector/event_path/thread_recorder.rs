@@ -1,0 +1,406 @@
+//! One thread's recorder: its walker, its encoder, its region.
+//!
+//! Reads: the session's limits. Writes: its region, and thread definitions for the flusher.
+//!
+//! Invariants:
+//! - A tracker's [`Local`] is touched only by who set its `busy` flag: its thread outside of
+//!   signal handlers that interrupted it, or the pool while it has no thread.
+//! - Trackers are never freed.
+
+use std::cell::UnsafeCell;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use crate::collector::event_path::ring::{Region, Shared};
+use crate::collector::event_path::scope_table;
+use crate::collector::event_path::session_config;
+use crate::collector::event_path::threads;
+use crate::collector::platform::clock;
+use crate::collector::platform::counter::{Tally, WalkTallies};
+use crate::collector::platform::event_count;
+use crate::collector::platform::sys::{self, PreservedErrno, ThreadName};
+use crate::collector::unwind::walker::{Start, Walker};
+use crate::recording::{Counter, Counters, Encoder, NodeId, ScopeId, StreamId, ThreadId, Ticks};
+
+/// The session that is recording, or 0. The only thing that is read when recording is off.
+pub(crate) static SESSION: AtomicU32 = AtomicU32::new(0);
+
+/// Whether [`sys::memory_barrier`] works; else each event has a fence of its own.
+pub(crate) static HAS_BARRIER: AtomicBool = AtomicBool::new(false);
+
+/// Set in a tracker's session where events need what the usual path does not give: a fence each,
+/// another clock, or a look whether they are sampled.
+pub(crate) const UNUSUAL: u32 = 1 << 30;
+
+/// Set in a tracker's session where the flusher wants a keyframe before the next event.
+pub(crate) const KEYFRAME: u32 = 1 << 29;
+
+/// Part of a session's number where blocks are sampled: its events come through
+/// a path of their own. The sign, so that off, all and sampled are told apart by one comparison.
+pub(crate) const SAMPLED: u32 = 1 << 31;
+
+/// What is left for sessions' numbers.
+pub(crate) const SESSION_MASK: u32 = !(UNUSUAL | KEYFRAME);
+
+/// What a thread counts.
+#[derive(Debug, Default)]
+pub(crate) struct Tallies {
+    /// Allocations whose stack was the last one, and nothing else about them unusual.
+    pub(crate) usual_allocations: Tally,
+    /// The same, whose stack was a recent one.
+    pub(crate) recalled_allocations: Tally,
+    /// All others.
+    pub(crate) other_allocations: Tally,
+    pub(crate) frees: Tally,
+    pub(crate) reallocations: Tally,
+    pub(crate) failed: Tally,
+    pub(crate) dropped_full: Tally,
+    pub(crate) reentrant: Tally,
+    pub(crate) not_sampled: Tally,
+    pub(crate) waited_ns: Tally,
+    pub(crate) walk: WalkTallies,
+}
+
+impl Tallies {
+    pub(crate) fn reset(&self) {
+        let all = [
+            &self.usual_allocations,
+            &self.recalled_allocations,
+            &self.other_allocations,
+            &self.frees,
+            &self.reallocations,
+            &self.failed,
+            &self.dropped_full,
+            &self.reentrant,
+            &self.not_sampled,
+            &self.waited_ns,
+            &self.walk.hits,
+            &self.walk.recalled,
+            &self.walk.misses,
+            &self.walk.fresh,
+            &self.walk.derived,
+            &self.walk.truncated,
+            &self.walk.failed,
+            &self.walk.other,
+        ];
+        all.into_iter().for_each(Tally::reset);
+    }
+}
+
+/// A thread's recorder.
+pub(crate) struct Tracker {
+    pub(crate) busy: AtomicBool,
+    pub(crate) session: AtomicU32,
+    pub(crate) stream: StreamId,
+    pub(crate) shared: Shared,
+    pub(crate) tallies: Tallies,
+    /// The thread's id for the kernel; 0 while the tracker is in the pool.
+    pub(crate) os_thread: AtomicU64,
+    pub(crate) thread: AtomicU32,
+    /// The thread's name as it was defined last, in two halves.
+    name: (AtomicU64, AtomicU64),
+    local: UnsafeCell<Local>,
+}
+
+/// What only the holder of `busy` touches.
+pub(crate) struct Local {
+    pub(crate) walker: Walker,
+    pub(crate) encoder: Encoder,
+    pub(crate) region: Region,
+    /// An allocation's backtrace is probed when a random number is below this.
+    sample_below: u64,
+    pub(crate) random: u64,
+    depth_max: usize,
+    /// Rounds of thread-local destructors that this thread has been through.
+    pub(crate) exit_rounds: u32,
+    /// Waited in vain: until there is room again, events are dropped at once.
+    pub(crate) gave_up: bool,
+    /// When the present thread was given this tracker.
+    pub(crate) joined: Ticks,
+    /// A new thread's keyframe has not been written yet.
+    pub(crate) keyframe_due: bool,
+    /// The thread may be in another scope than its stream says.
+    pub(crate) scope_due: bool,
+    scope_said: ScopeId,
+    /// Next in the pool, by index plus one.
+    next_free: u32,
+}
+
+// SAFETY: `local` is guarded by `busy` as said above; everything else is atomic.
+unsafe impl Sync for Tracker {}
+
+impl Tracker {
+    /// Whether somebody is recording with it right now.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Acquire)
+    }
+
+    /// Whether it has recorded anything in `session`.
+    pub(crate) fn is_in(&self, session: u32) -> bool {
+        self.session.load(Ordering::Acquire) & SESSION_MASK == session
+    }
+
+    /// Has the tracker write a keyframe before its next event, if it records in `session`.
+    pub(crate) fn want_keyframe(&self, session: u32) {
+        let marked = self.session.load(Ordering::Relaxed);
+        if marked & SESSION_MASK == session {
+            // If it joins another session meanwhile, that one begins with a keyframe.
+            let wanted = marked | KEYFRAME;
+            let (set, fail) = (Ordering::Relaxed, Ordering::Relaxed);
+            let _ = self.session.compare_exchange(marked, wanted, set, fail);
+        }
+    }
+
+    /// Adds what this tracker counted.
+    pub(crate) fn count_into(&self, counters: &mut Counters) {
+        let tallies = &self.tallies;
+        let walk = &tallies.walk;
+        for (counter, tally) in [
+            (Counter::Allocations, &tallies.usual_allocations),
+            (Counter::Allocations, &tallies.recalled_allocations),
+            (Counter::Allocations, &tallies.other_allocations),
+            (Counter::Frees, &tallies.frees),
+            (Counter::Reallocations, &tallies.reallocations),
+            (Counter::Failed, &tallies.failed),
+            (Counter::DroppedFull, &tallies.dropped_full),
+            (Counter::DroppedReentrant, &tallies.reentrant),
+            (Counter::NotSampled, &tallies.not_sampled),
+            (Counter::WaitedNs, &tallies.waited_ns),
+            (Counter::WalkHits, &tallies.usual_allocations),
+            (Counter::WalkHits, &walk.hits),
+            (Counter::WalkRecalls, &tallies.recalled_allocations),
+            (Counter::WalkRecalls, &walk.recalled),
+            (Counter::WalkMisses, &walk.misses),
+            (Counter::FreshFrames, &walk.fresh),
+            (Counter::RulesDerived, &walk.derived),
+            (Counter::Truncated, &walk.truncated),
+            (Counter::FailedWalks, &walk.failed),
+            (Counter::NodeTableFull, &walk.other),
+        ] {
+            counters.add(counter, tally.get());
+        }
+    }
+
+    /// Defines the thread anew if `name` is not what it was called last. Called by the flusher, and
+    /// by the thread when it ends.
+    pub(crate) fn refresh_name(&self, os_thread: u64, name: ThreadName) {
+        let (front, back) = name.halves();
+        let known = (self.name.0.load(Ordering::Relaxed), self.name.1.load(Ordering::Relaxed));
+        if (front, back) != known {
+            self.set_name(name);
+            let thread = ThreadId(self.thread.load(Ordering::Relaxed));
+            threads::define(Some(thread), os_thread, clock::now(), name);
+        }
+    }
+
+    pub(crate) fn set_name(&self, name: ThreadName) {
+        let (front, back) = name.halves();
+        self.name.0.store(front, Ordering::Relaxed);
+        self.name.1.store(back, Ordering::Relaxed);
+    }
+
+    /// What only the holder of `busy` touches.
+    #[inline(always)]
+    pub(crate) fn local(&self) -> *mut Local {
+        self.local.get()
+    }
+
+    /// Where the pool keeps its list. Whoever has the pool's lock, and a tracker without a thread
+    /// here, may use it.
+    pub(crate) fn next_free(&self) -> *mut u32 {
+        // SAFETY: the place is there as long as the tracker is.
+        unsafe { &raw mut (*self.local.get()).next_free }
+    }
+
+    /// Gives the memory of what was recorded back to the system. Nothing is recorded now.
+    pub(crate) fn discard(&self) {
+        self.busy.store(true, Ordering::SeqCst);
+        if SESSION.load(Ordering::SeqCst) == 0 {
+            // SAFETY: `busy` is set, and no thread records.
+            unsafe { (*self.local.get()).region.discard() };
+        }
+        self.busy.store(false, Ordering::Release);
+    }
+
+    pub(crate) fn create(index: usize) -> Option<&'static Self> {
+        let pages = sys::map_pages(size_of::<Self>())?.cast::<Self>();
+        let stream = StreamId(u32::try_from(index).ok()?);
+        let shared = Shared::default();
+        let local = Local::new(&shared)?;
+        let tracker = Self {
+            // The pool's until it is handed out.
+            busy: AtomicBool::new(false),
+            // In no session, not even in the one that is none.
+            session: AtomicU32::new(UNUSUAL),
+            stream,
+            shared,
+            tallies: Tallies::default(),
+            os_thread: AtomicU64::new(0),
+            thread: AtomicU32::new(0),
+            name: (AtomicU64::new(0), AtomicU64::new(0)),
+            local: UnsafeCell::new(local),
+        };
+        // SAFETY: fresh pages, large enough and page-aligned.
+        unsafe {
+            pages.write(tracker);
+            Some(pages.as_ref())
+        }
+    }
+}
+
+impl Local {
+    fn new(shared: &Shared) -> Option<Self> {
+        let limits = session_config::get();
+        let pages = sys::map_pages(Walker::bytes(limits.depth_max))?;
+        Some(Self {
+            // SAFETY: fresh zeroed pages of the size that it asked for.
+            walker: unsafe { Walker::new(pages, limits.depth_max) },
+            encoder: Encoder::new(),
+            region: Region::new(limits.ring_bytes, shared)?,
+            sample_below: limits.sample_below,
+            random: 1,
+            depth_max: limits.depth_max,
+            exit_rounds: 0,
+            gave_up: false,
+            joined: Ticks(0),
+            keyframe_due: true,
+            scope_due: false,
+            scope_said: ScopeId::NONE,
+            next_free: 0,
+        })
+    }
+
+    /// Takes on the limits of a new session; memory of another size replaces the old, which
+    /// stays mapped but is given back to the system.
+    pub(crate) fn fit_limits(&mut self, shared: &Shared) -> bool {
+        let limits = session_config::get();
+        self.sample_below = limits.sample_below;
+        self.walker.keep_usual(limits.sample_below == u64::MAX);
+        if self.depth_max != limits.depth_max {
+            let Some(pages) = sys::map_pages(Walker::bytes(limits.depth_max)) else {
+                return false;
+            };
+            self.walker.discard(self.depth_max);
+            // SAFETY: fresh zeroed pages of the size that it asked for.
+            self.walker = unsafe { Walker::new(pages, limits.depth_max) };
+            self.walker.keep_usual(limits.sample_below == u64::MAX);
+            self.depth_max = limits.depth_max;
+        }
+        if self.region.ring_bytes() != limits.ring_bytes {
+            self.region.discard();
+            let Some(region) = Region::new(limits.ring_bytes, shared) else {
+                return false;
+            };
+            self.region = region;
+        }
+        true
+    }
+
+    /// The last stack, if it is the present one and every backtrace is to be probed.
+    #[inline(always)]
+    pub(crate) fn same_stack(&self, start: &Start) -> Option<NodeId> {
+        #[cfg(rheaper_testing)]
+        if crate::collector::testing::is_naive() {
+            return None;
+        }
+        self.walker.same(start)
+    }
+
+    /// A recent stack, if it is the present one and every backtrace is to be probed; else
+    /// [`NodeId::NONE`].
+    #[inline(always)]
+    pub(crate) fn recalled_stack(&self, start: &Start) -> NodeId {
+        #[cfg(rheaper_testing)]
+        if crate::collector::testing::is_naive() {
+            return NodeId::NONE;
+        }
+        self.walker.recalled(start)
+    }
+
+    #[cfg(rheaper_testing)]
+    pub(crate) fn depth_max(&self) -> usize {
+        self.depth_max
+    }
+
+    /// Whether this allocation's backtrace is to be probed.
+    #[inline(always)]
+    pub(crate) fn is_sampled(&mut self) -> bool {
+        self.sample_below == u64::MAX || self.draw() < self.sample_below
+    }
+
+    /// xorshift64 (Marsaglia 2003): good enough to choose, and three instructions.
+    fn draw(&mut self) -> u64 {
+        let mut value = self.random;
+        value ^= value << 13;
+        value ^= value >> 7;
+        value ^= value << 17;
+        self.random = value;
+        value
+    }
+
+    /// Makes sure that an event fits; answers whether it does. Waits for the flusher for a
+    /// bounded time.
+    #[cold]
+    pub(crate) fn make_room(&mut self, tracker: &Tracker) -> bool {
+        let _errno = PreservedErrno::new();
+        let mut room = self.region.look(&tracker.shared);
+        if room.is_half_full {
+            event_count::wake_flusher();
+        }
+        if !room.fits && !self.gave_up {
+            let began = sys::monotonic_ns();
+            let mut waited_ns = 0;
+            let wait_max_ns = session_config::wait_max_ns();
+            while !room.fits && waited_ns < wait_max_ns {
+                let ticket = event_count::room_ticket();
+                room = self.region.look(&tracker.shared);
+                if !room.fits {
+                    event_count::wait_for_room(ticket, session_config::WAIT_STEP);
+                }
+                waited_ns = sys::monotonic_ns().saturating_sub(began);
+            }
+            tracker.tallies.waited_ns.add(waited_ns);
+        }
+        self.gave_up = !room.fits;
+        if room.fits && (room.wants_keyframe || self.keyframe_due) {
+            // Not a reading of the clock: what a keyframe costs must not show in the times.
+            let now = self.encoder.now().max(self.joined);
+            self.keyframe(tracker, now);
+        }
+        if room.fits && self.scope_due {
+            self.say_scope(tracker);
+        }
+        room.fits
+    }
+
+    /// Makes the stream tell its scope before the next event, where it has not been told so.
+    pub(crate) fn note_scope(&mut self) {
+        if scope_table::here().scope != self.scope_said {
+            self.scope_due = true;
+            self.region.look_next();
+        }
+    }
+
+    fn keyframe(&mut self, tracker: &Tracker, now: Ticks) {
+        let thread = ThreadId(tracker.thread.load(Ordering::Relaxed));
+        self.keyframe_due = false;
+        self.region.note_keyframe(&tracker.shared);
+        let len = self.encoder.keyframe(self.region.slot(), now, thread);
+        self.region.commit(&tracker.shared, len);
+        // The limits depend on where the last keyframe is.
+        self.region.look(&tracker.shared);
+        self.scope_said = ScopeId::NONE;
+        self.scope_due = true;
+    }
+
+    /// Says in which scope the next events happen. The room for it is that of a keyframe, which
+    /// is kept beside that of every event.
+    fn say_scope(&mut self, tracker: &Tracker) {
+        self.scope_due = false;
+        let scope = scope_table::here().scope;
+        if scope != self.scope_said {
+            self.scope_said = scope;
+            let len = self.encoder.scope(self.region.slot(), scope);
+            self.region.commit(&tracker.shared, len);
+        }
+    }
+}

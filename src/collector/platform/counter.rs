@@ -1,0 +1,37 @@
+//! Counts that one thread writes and the flusher reads.
+//!
+//! Invariant: an addition is a plain load and store, no locked instruction: only the owner adds.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A count with one writer.
+#[derive(Debug, Default)]
+pub(crate) struct Tally(AtomicU64);
+
+impl Tally {
+    #[inline(always)]
+    pub(crate) fn add(&self, count: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn reset(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Counts of one thread's walks.
+#[derive(Debug, Default)]
+pub(crate) struct WalkTallies {
+    pub(crate) hits: Tally,
+    pub(crate) recalled: Tally,
+    pub(crate) misses: Tally,
+    pub(crate) fresh: Tally,
+    pub(crate) derived: Tally,
+    pub(crate) truncated: Tally,
+    pub(crate) failed: Tally,
+    pub(crate) other: Tally,
+}

@@ -1,0 +1,76 @@
+//! Words that threads sleep on, and the two that recording threads and the flusher have.
+//!
+//! Invariant: signalling costs a system call where somebody sleeps, so that the recording path does
+//! it only when a region is half full.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use crate::collector::platform::sys;
+
+static WAKE: Bell = Bell::new();
+static DRAINED: Bell = Bell::new();
+
+/// A word to sleep on, and how many do.
+pub(crate) struct Bell {
+    rung: AtomicU32,
+    sleepers: AtomicU32,
+}
+
+impl Bell {
+    pub(crate) const fn new() -> Self {
+        Self { rung: AtomicU32::new(0), sleepers: AtomicU32::new(0) }
+    }
+
+    /// Wakes all who sleep. Either it sees that somebody is about to, or the kernel finds the word
+    /// changed and does not let him: each side writes its own before it reads the other's.
+    pub(crate) fn ring(&self) {
+        self.rung.fetch_add(1, Ordering::SeqCst);
+        if self.sleepers.load(Ordering::SeqCst) != 0 {
+            sys::futex_wake(&self.rung);
+        }
+    }
+
+    /// Taken before looking for what one waits for, so that no ring is missed.
+    pub(crate) fn ticket(&self) -> u32 {
+        self.rung.load(Ordering::Acquire)
+    }
+
+    /// Sleeps until it is rung after `ticket` was taken, at most `timeout`. In a forked child it may
+    /// seem that others sleep here, who are not there: that costs a call.
+    pub(crate) fn sleep(&self, ticket: u32, timeout: Duration) {
+        self.sleepers.fetch_add(1, Ordering::SeqCst);
+        sys::futex_wait(&self.rung, ticket, timeout);
+        self.sleepers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Has the flusher look at the regions now.
+pub(crate) fn wake_flusher() {
+    WAKE.ring();
+}
+
+/// A ticket for [`sleep`].
+pub(crate) fn wake_ticket() -> u32 {
+    WAKE.ticket()
+}
+
+/// Sleeps until somebody wakes the flusher after `ticket` was taken, at most `timeout`.
+pub(crate) fn sleep(ticket: u32, timeout: Duration) {
+    WAKE.sleep(ticket, timeout);
+}
+
+/// Tells waiting threads that there is room again.
+pub(crate) fn announce_room() {
+    DRAINED.ring();
+}
+
+/// A ticket for [`wait_for_room`].
+pub(crate) fn room_ticket() -> u32 {
+    DRAINED.ticket()
+}
+
+/// Sleeps until the flusher has drained something after `ticket`, at most `timeout`.
+pub(crate) fn wait_for_room(ticket: u32, timeout: Duration) {
+    DRAINED.sleep(ticket, timeout);
+}

@@ -1,0 +1,162 @@
+//! Stacks as nodes: (parent, return address) ↔ [`NodeId`], interned once in the process.
+//!
+//! Reads: frames, outermost first, from [`walk`](crate::collector::unwind::walker). Writes: an
+//! append-only table of entries, which the flusher copies to the file, and a hash table of
+//! ids over it.
+//!
+//! Invariants:
+//! - No lock and no allocation: an entry is written, published by its address, and then
+//!   offered to one slot by compare-and-swap. Who loses the race uses the winner's id; the
+//!   loser's entry stays as a second definition of the same stack, which the format allows.
+//! - A parent's id is smaller than its child's.
+//! - An id that [`intern`] returned is published before anybody else can see it.
+//! - Memory is bounded: [`NODES_MAX`] entries, then [`NodeId::OTHER`], which is counted.
+//!
+//! Nodes live as long as the process: a later recording writes all of them again and goes on.
+
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+
+use crate::collector::platform::sys;
+use crate::recording::{Address, NodeId};
+
+/// Distinct nodes at most. With its hash table this is 48 MiB when full.
+pub(crate) const NODES_MAX: u32 = 1 << 21;
+
+/// Twice the nodes, so that a probe is short even when the table is full.
+const SLOTS: usize = (NODES_MAX as usize) * 2;
+
+/// Brings a 64-bit hash to a slot.
+const SLOT_SHIFT: u32 = 64 - SLOTS.trailing_zeros();
+
+/// A probe that meets this many strangers gives up; with a half-full table that is hopeless
+/// luck, not load.
+const PROBES_MAX: usize = 128;
+
+const ENTRY_BYTES: usize = size_of::<Entry>();
+
+/// Published when `address` is not zero.
+struct Entry {
+    address: AtomicU64,
+    parent: AtomicU32,
+}
+
+static ENTRIES: AtomicPtr<Entry> = AtomicPtr::new(std::ptr::null_mut());
+static SLOT_TABLE: AtomicPtr<AtomicU32> = AtomicPtr::new(std::ptr::null_mut());
+static NEXT: AtomicU32 = AtomicU32::new(NodeId::FIRST.0);
+
+/// Maps the tables if they are not there yet; answers whether they are. Called while enabling.
+pub(crate) fn prepare() -> bool {
+    let entries = map_once(&ENTRIES, (NODES_MAX as usize).wrapping_mul(ENTRY_BYTES));
+    let slots = map_once(&SLOT_TABLE, SLOTS.wrapping_mul(size_of::<AtomicU32>()));
+    entries && slots
+}
+
+fn map_once<T>(place: &AtomicPtr<T>, bytes: usize) -> bool {
+    if !place.load(Ordering::Acquire).is_null() {
+        return true;
+    }
+    let Some(pages) = sys::map_pages(bytes) else {
+        return false;
+    };
+    // Zeroed pages are valid entries and slots: all atomics, zero means empty.
+    place.store(pages.as_ptr().cast(), Ordering::Release);
+    true
+}
+
+/// The id of `address` on top of `parent`'s stack; [`NodeId::OTHER`] when the table is full.
+#[inline]
+pub(crate) fn intern(parent: NodeId, address: Address) -> NodeId {
+    if parent == NodeId::OTHER {
+        return NodeId::OTHER;
+    }
+    let mut at = slot_of(parent, address);
+    for _ in 0..PROBES_MAX {
+        let Some(slot) = slot(at) else {
+            return NodeId::OTHER;
+        };
+        let found = slot.load(Ordering::Acquire);
+        if found == 0 {
+            return insert(slot, at, parent, address);
+        }
+        if is(NodeId(found), parent, address) {
+            return NodeId(found);
+        }
+        at = at.wrapping_add(1) & (SLOTS - 1);
+    }
+    NodeId::OTHER
+}
+
+#[cold]
+fn insert(mut slot: &AtomicU32, mut at: usize, parent: NodeId, address: Address) -> NodeId {
+    // Checked first, so that a full table doesn't count on for ever.
+    if NEXT.load(Ordering::Relaxed) >= NODES_MAX {
+        return NodeId::OTHER;
+    }
+    let id = NodeId(NEXT.fetch_add(1, Ordering::Relaxed));
+    let Some(entry) = entry(id) else {
+        return NodeId::OTHER;
+    };
+    entry.parent.store(parent.0, Ordering::Relaxed);
+    entry.address.store(address.0, Ordering::Release);
+    for _ in 0..PROBES_MAX {
+        match slot.compare_exchange(0, id.0, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => return id,
+            Err(winner) if is(NodeId(winner), parent, address) => return NodeId(winner),
+            Err(_) => {}
+        }
+        at = at.wrapping_add(1) & (SLOTS - 1);
+        let Some(next) = self::slot(at) else {
+            return id;
+        };
+        slot = next;
+    }
+    // Not found again by others, but defined: the answer is right all the same.
+    id
+}
+
+/// How many ids have been given out, reserved ones included: ids to look at are below this.
+pub(crate) fn end() -> NodeId {
+    NodeId(NEXT.load(Ordering::Acquire).min(NODES_MAX))
+}
+
+/// The definition of `id`; `None` while its owner is still writing it.
+pub(crate) fn definition(id: NodeId) -> Option<(NodeId, Address)> {
+    let entry = entry(id)?;
+    let address = entry.address.load(Ordering::Acquire);
+    (address != 0).then(|| (NodeId(entry.parent.load(Ordering::Relaxed)), Address(address)))
+}
+
+/// Memory that the tables really use, in bytes: entries as a heap of pages, slots as if each
+/// had touched a page of its own.
+pub(crate) fn used_bytes() -> u64 {
+    let nodes = u64::from(end().0);
+    let slot_pages = nodes.min((SLOTS as u64).wrapping_mul(4) / 4096);
+    nodes.wrapping_mul(ENTRY_BYTES as u64).wrapping_add(slot_pages.wrapping_mul(4096))
+}
+
+fn is(id: NodeId, parent: NodeId, address: Address) -> bool {
+    definition(id) == Some((parent, address))
+}
+
+fn slot_of(parent: NodeId, address: Address) -> usize {
+    // Fibonacci hashing; the product's high bits are the well-mixed ones.
+    let key = address.0 ^ u64::from(parent.0).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed = (key ^ (key >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    (mixed >> SLOT_SHIFT) as usize
+}
+
+fn slot(at: usize) -> Option<&'static AtomicU32> {
+    let table = NonNull::new(SLOT_TABLE.load(Ordering::Acquire))?;
+    // SAFETY: the mapping holds SLOTS atomics and lives as long as the process; `at` is below
+    // SLOTS, since every caller masks it.
+    (at < SLOTS).then(|| unsafe { table.add(at).as_ref() })
+}
+
+fn entry(id: NodeId) -> Option<&'static Entry> {
+    let table = NonNull::new(ENTRIES.load(Ordering::Acquire))?;
+    // SAFETY: the mapping holds NODES_MAX entries and lives as long as the process.
+    (id.0 < NODES_MAX).then(|| unsafe { table.add(id.0 as usize).as_ref() })
+}
+
+const _: () = assert!(SLOTS.is_power_of_two());

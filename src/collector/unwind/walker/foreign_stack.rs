@@ -1,0 +1,96 @@
+//! A stack that is not the thread's own: a coroutine's, or a signal's.
+//!
+//! Reads: memory through the kernel, for nobody vouches for such a stack's bounds. Writes: the
+//! fresh frames of one walk.
+//!
+//! Invariants:
+//! - No address is read but by the kernel, which answers for what is not mapped.
+//! - Every frame is a barrier: none is ever met.
+
+use crate::collector::platform::sys;
+use crate::collector::unwind::rules::{self, Registers, RuleKind, Step};
+use crate::collector::unwind::walker::step::{Fresh, FreshFrames, Pc, leave_late};
+use crate::recording::NodeId;
+
+/// Unwinds a stack to its end, or until more than `frames_max` frames were left: how it ends, and
+/// how many fresh frames it has.
+pub(crate) fn unwind(
+    start: Registers,
+    frames_max: usize,
+    frames: &mut FreshFrames,
+) -> (NodeId, usize) {
+    let mut window = Window { start: 0, len: 0, bytes: [0; Window::BYTES] };
+    let mut read = |at: u64| window.word(at).ok_or(());
+    let (mut registers, mut pc) = (start, Pc::First);
+    let mut fresh_len = 0;
+    let root = loop {
+        if fresh_len > frames_max {
+            break NodeId::TRUNCATED;
+        }
+        let is_return_address = pc == Pc::ReturnAddress;
+        let (tag, step) = leave_foreign(&registers, is_return_address, &mut read);
+        let fresh = Fresh {
+            registers,
+            return_at: 0,
+            fp_at: 0,
+            uses_fp: true,
+            barrier: true,
+            is_interrupted: pc == Pc::Interrupted,
+            module_tag: tag,
+        };
+        frames.set(fresh_len, fresh);
+        fresh_len = fresh_len.wrapping_add(1);
+        match step {
+            Step::Caller(caller) if caller.sp > registers.sp => {
+                (registers, pc) = (caller, Pc::ReturnAddress);
+            }
+            // From a signal's stack to the one that it interrupted, wherever that is.
+            Step::Interrupted(frame) => (registers, pc) = (frame, Pc::Interrupted),
+            Step::End => break NodeId::ROOT,
+            _ => break NodeId::FAILED,
+        }
+    };
+    (root, fresh_len)
+}
+
+fn leave_foreign(
+    registers: &Registers,
+    is_return_address: bool,
+    read: &mut dyn FnMut(u64) -> Result<u64, ()>,
+) -> (u16, Step) {
+    match rules::derive(registers.pc, is_return_address).kind() {
+        RuleKind::Late => leave_late(registers, is_return_address, read),
+        RuleKind::End => (0, Step::End),
+        RuleKind::Unknown | RuleKind::Blind => (0, Step::Failed),
+        RuleKind::Signal => (0, rules::step_signal(registers, read)),
+        _ => (0, rules::step_exactly(registers, is_return_address, read)),
+    }
+}
+
+/// A piece of some stack, copied by the kernel.
+struct Window {
+    start: u64,
+    len: usize,
+    bytes: [u8; Window::BYTES],
+}
+
+impl Window {
+    const BYTES: usize = 512;
+
+    fn word(&mut self, at: u64) -> Option<u64> {
+        let covered = |window: &Self| {
+            let from = usize::try_from(at.checked_sub(window.start)?).ok()?;
+            let bytes = window.bytes.get(..window.len)?.get(from..)?.first_chunk::<8>()?;
+            Some(u64::from_ne_bytes(*bytes))
+        };
+        covered(self).or_else(|| {
+            self.start = at;
+            self.len = sys::read_memory(at, &mut self.bytes);
+            if self.len == 0 {
+                // The window may reach into an unmapped page: the word itself may not.
+                self.len = self.bytes.get_mut(..8).map_or(0, |word| sys::read_memory(at, word));
+            }
+            covered(self)
+        })
+    }
+}

@@ -1,0 +1,76 @@
+//! What is counted in a recording, put together from where it is counted.
+//!
+//! Reads: the counters of trackers, tables and folding. Writes: nothing.
+
+use std::sync::atomic::Ordering;
+
+use crate::collector::aggregate::{Counted, Fold};
+use crate::collector::event_path::marks;
+use crate::collector::event_path::recorder_pool;
+use crate::collector::event_path::sampling;
+use crate::collector::event_path::scope_table;
+use crate::collector::event_path::thread_guard;
+use crate::collector::event_path::threads;
+use crate::collector::unwind::stack_table;
+use crate::collector::writer::block_file::BUFFER_BYTES;
+use crate::recording::{Counter, Counters, NodeId};
+
+/// What the flusher itself counts in one session.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) lost_bytes: u64,
+    pub(crate) gap_max_ns: u64,
+    pub(crate) refreshes: u64,
+    recorder_bytes_max: u64,
+    folded: Counted,
+}
+
+impl Counts {
+    /// Takes in what folding has counted by now.
+    pub(crate) fn see_folding(&mut self, counted: Counted) {
+        self.folded = counted;
+    }
+
+    /// All counters of a session by now, of a recording of so many bytes. `lost_as` says why bytes
+    /// were lost, if any were. Without `fold` folding has what it was last seen to count.
+    pub(crate) fn gather(
+        &mut self,
+        session: u32,
+        length: u64,
+        lost_as: Counter,
+        fold: Option<&Fold>,
+    ) -> Counters {
+        let mut counters = Counters::new();
+        for tracker in recorder_pool::all().filter(|tracker| tracker.is_in(session)) {
+            tracker.count_into(&mut counters);
+        }
+        counters.set(Counter::DroppedNoTracker, thread_guard::UNTRACKED.load(Ordering::Relaxed));
+        counters.set(Counter::DroppedNoMemory, thread_guard::NO_MEMORY.load(Ordering::Relaxed));
+        counters.add(Counter::DroppedReentrant, thread_guard::DURING_START.load(Ordering::Relaxed));
+        counters.set(Counter::DroppedMarks, marks::DROPPED.load(Ordering::Relaxed));
+        counters.set(Counter::DroppedScopes, scope_table::OVERFLOWS.load(Ordering::Relaxed));
+        counters.set(Counter::DroppedSamples, sampling::DROPPED.load(Ordering::Relaxed));
+        // The shortest event has one byte: an upper bound of what was lost.
+        counters.set(lost_as, self.lost_bytes);
+        counters.set(Counter::BytesWritten, length);
+        if let Some(fold) = fold {
+            self.see_folding(fold.counted());
+        }
+        counters.set(Counter::Folded, self.folded.blocks);
+        counters.set(Counter::HeldShort, self.folded.held_short);
+        counters.set(Counter::Undecoded, self.folded.undecoded_bytes);
+        counters.set(Counter::Threads, threads::defined());
+        counters
+            .set(Counter::Nodes, u64::from(stack_table::end().0.saturating_sub(NodeId::FIRST.0)));
+        counters.set(Counter::ModuleRefreshes, self.refreshes);
+        counters.set(Counter::FlushGapMaxNs, self.gap_max_ns);
+        let own = (BUFFER_BYTES as u64)
+            .saturating_add(stack_table::used_bytes())
+            .saturating_add(recorder_pool::used_bytes())
+            .saturating_add(sampling::used_bytes(session))
+            .saturating_add(fold.map_or(0, Fold::used_bytes));
+        self.recorder_bytes_max = self.recorder_bytes_max.max(own);
+        counters.set(Counter::RecorderBytes, self.recorder_bytes_max);
+        counters
+    }
+}

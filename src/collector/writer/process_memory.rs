@@ -1,0 +1,129 @@
+//! How much memory the process has, as the system sees it: resident bytes, and what its control
+//! group is charged with.
+//!
+//! Reads: `/proc/self/statm` and the files of the control group, through descriptors that are
+//! opened once. Writes: nothing.
+//!
+//! Invariants: opening allocates and is done where that is not recorded; reading does not
+//! allocate. What the system does not tell is `None`, never an error.
+
+use std::fs::{self, File, OpenOptions};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::collector::platform::sys;
+use crate::collector::writer::create;
+
+/// Groups around one that are looked at for a limit.
+const GROUPS_MAX: usize = 32;
+
+/// Limits from here on mean that there is none; version 1 says so with a huge number.
+const NO_LIMIT_BYTES: u64 = 1 << 60;
+
+/// Where the numbers come from.
+#[derive(Debug)]
+pub(crate) struct Gauges {
+    statm: Option<File>,
+    group: Option<File>,
+    /// Of the group and those around it.
+    limits: Vec<File>,
+    page_bytes: u64,
+}
+
+impl Gauges {
+    /// Opens what there is.
+    pub(crate) fn open() -> Self {
+        // SAFETY: plain numbers.
+        let page_bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+        let (group, limits) = open_group();
+        Self {
+            statm: open(Path::new("/proc/self/statm")),
+            group,
+            limits,
+            page_bytes: u64::try_from(page_bytes).unwrap_or(4096),
+        }
+    }
+
+    /// Resident bytes of the process.
+    pub(crate) fn rss(&self) -> Option<u64> {
+        // Pages: all, resident, …
+        let pages = read_number(self.statm.as_ref()?, 1)?;
+        pages.checked_mul(self.page_bytes)
+    }
+
+    /// Bytes that the control group is charged with: anonymous memory, page cache, kernel memory.
+    pub(crate) fn cgroup(&self) -> Option<u64> {
+        read_number(self.group.as_ref()?, 0)
+    }
+
+    /// The smallest limit of the group and those around it.
+    pub(crate) fn cgroup_limit(&self) -> Option<u64> {
+        let limits = self.limits.iter().filter_map(|file| read_number(file, 0));
+        limits.filter(|limit| *limit < NO_LIMIT_BYTES).min()
+    }
+}
+
+/// The group's charge, and the limits.
+fn open_group() -> (Option<File>, Vec<File>) {
+    let Ok(groups) = fs::read_to_string("/proc/self/cgroup") else {
+        return (None, Vec::new());
+    };
+    for (usage, limit, directories) in places(&groups) {
+        let found = directories.iter().find_map(|directory| open(&directory.join(usage)));
+        if let Some(found) = found {
+            let limits = directories.iter().filter_map(|it| open(&it.join(limit))).collect();
+            return (Some(found), limits);
+        }
+    }
+    (None, Vec::new())
+}
+
+/// For each hierarchy that may account for memory: the names of the charge's and the limit's
+/// file, and where they may be, innermost first. A container sees its own group as the root,
+/// whatever `/proc/self/cgroup` says: the root comes last.
+fn places(groups: &str) -> Vec<(&'static str, &'static str, Vec<PathBuf>)> {
+    let mut found = Vec::new();
+    for line in groups.lines() {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else { continue };
+        let roots: &[&str] = if controllers.is_empty() {
+            &["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
+        } else if controllers.split(',').any(|name| name == "memory") {
+            &["/sys/fs/cgroup/memory"]
+        } else {
+            continue;
+        };
+        let (usage, limit) = if controllers.is_empty() {
+            ("memory.current", "memory.max")
+        } else {
+            ("memory.usage_in_bytes", "memory.limit_in_bytes")
+        };
+        let path = Path::new(path.trim_start_matches('/'));
+        // A path that leaves the visible tree is another namespace's.
+        let inside = !path.components().any(|part| part == std::path::Component::ParentDir);
+        for root in roots {
+            let around = path.ancestors().take(GROUPS_MAX).filter(|_| inside);
+            let around = around.map(|group| Path::new(root).join(group));
+            let directories = around.chain((!inside).then(|| PathBuf::from(root))).collect();
+            found.push((usage, limit, directories));
+        }
+    }
+    found
+}
+
+fn open(path: &Path) -> Option<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(libc::O_CLOEXEC | libc::O_NONBLOCK);
+    create::above_standard_streams(options.open(path).ok()?).ok()
+}
+
+/// The decimal number behind so many others at the beginning of a file.
+fn read_number(file: &File, behind: usize) -> Option<u64> {
+    let mut bytes = [0_u8; 64];
+    // SAFETY: the kernel writes at most the array's length into it.
+    let len = unsafe { libc::pread(file.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    let text = bytes.get(..usize::try_from(len).ok()?)?;
+    let mut words = text.split(u8::is_ascii_whitespace);
+    sys::decimal(words.nth(behind)?)
+}

@@ -1,0 +1,132 @@
+//! The header of a canned query.
+//!
+//! Reads: the comment lines that a file begins with. Writes: a [`Canned`].
+//!
+//! ```sql
+//! -- # Never freed, older than an age
+//! -- Which blocks that are at least so old has nobody freed? More lines may follow.
+//! --
+//! -- group  leaks
+//! -- param  age : duration = 10m   how old a block must be at least
+//! -- column live_bytes : bytes   what of it is alive
+//! -- view   flame
+//! SELECT …
+//! ```
+//!
+//! A default or a name ends at two blanks, help follows. A parameter without `=` must be given;
+//! with nothing behind the `=` it is NULL unless given.
+
+use std::fmt;
+
+use crate::database::builtin::parameter::{Parameter, ParameterKind};
+use crate::database::builtin::{Canned, CannedColumn, CannedView, Origin};
+use crate::database::table::Unit;
+
+/// What is wrong with a header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderError {
+    /// The line, from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+impl fmt::Display for HeaderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.message)
+    }
+}
+
+impl std::error::Error for HeaderError {}
+
+/// Parses the header; what follows it is left to SQLite.
+pub(super) fn parse(name: &str, text: &str, origin: Origin) -> Result<Canned, HeaderError> {
+    let mut canned = Canned {
+        name: name.to_owned(),
+        title: name.replace('_', " "),
+        question: String::new(),
+        group: "own".to_owned(),
+        parameters: Vec::new(),
+        columns: Vec::new(),
+        view: CannedView::default(),
+        sql: text.to_owned(),
+        origin,
+    };
+    let mut in_question = false;
+    for (i, line) in text.lines().enumerate() {
+        let Some(line) = line.trim().strip_prefix("--") else {
+            break;
+        };
+        let line = line.trim();
+        if let Some(title) = line.strip_prefix("# ") {
+            title.trim().clone_into(&mut canned.title);
+            in_question = true;
+        } else if line.is_empty() {
+            in_question = false;
+        } else if in_question {
+            if !canned.question.is_empty() {
+                canned.question.push(' ');
+            }
+            canned.question.push_str(line);
+        } else {
+            field(&mut canned, line).map_err(|message| HeaderError { line: i + 1, message })?;
+        }
+    }
+    Ok(canned)
+}
+
+/// A line such as `param …`; a comment of any other kind is no concern of ours.
+fn field(canned: &mut Canned, line: &str) -> Result<(), String> {
+    let (key, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+    let rest = rest.trim();
+    match key {
+        "group" => rest.clone_into(&mut canned.group),
+        "param" => canned.parameters.push(parameter(rest)?),
+        "column" => canned.columns.push(column(rest)?),
+        "view" => {
+            let found = CannedView::WORDS.iter().find(|(word, _)| *word == rest);
+            canned.view = found
+                .map(|(_, view)| *view)
+                .ok_or_else(|| format!("no view is called `{rest}`"))?;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn parameter(line: &str) -> Result<Parameter, String> {
+    let (name, rest) = line.split_once(':').ok_or("expected `param NAME : TYPE`")?;
+    let rest = rest.trim();
+    let (kind, rest) =
+        rest.split_at(rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len()));
+    let known = ParameterKind::WORDS.iter().find(|(word, _)| *word == kind);
+    let kind = known.map(|(_, kind)| *kind).ok_or_else(|| format!("no type is called `{kind}`"))?;
+    let (default, help) = match rest.trim_start().strip_prefix('=') {
+        Some(rest) => {
+            let rest = rest.strip_prefix(' ').unwrap_or(rest);
+            let (default, help) = rest.split_once("  ").unwrap_or((rest, ""));
+            (Some(default.trim().to_owned()), help)
+        }
+        None => (None, rest),
+    };
+    if let Some(default) = default.as_deref().filter(|default| !default.is_empty()) {
+        kind.parse(default)
+            .map_err(|message| format!("the default of `{}`: {message}", name.trim()))?;
+    }
+    Ok(Parameter { name: name.trim().to_owned(), kind, default, help: help.trim().to_owned() })
+}
+
+fn column(line: &str) -> Result<CannedColumn, String> {
+    let (declared, help) = line.split_once("  ").unwrap_or((line, ""));
+    let (name, unit) = match declared.split_once(':') {
+        Some((name, unit)) => {
+            let unit = unit.trim();
+            (
+                name.trim(),
+                Unit::from_word(unit).ok_or_else(|| format!("no unit is called `{unit}`"))?,
+            )
+        }
+        None => (declared.trim(), Unit::of_column(declared.trim())),
+    };
+    Ok(CannedColumn { name: name.to_owned(), unit, help: help.trim().to_owned() })
+}

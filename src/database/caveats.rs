@@ -1,0 +1,175 @@
+//! What must be said of a database wherever its figures are shown: that they are estimates, or that
+//! some of its blocks are in no row.
+//!
+//! Reads: `meta`, `folding`, `estimates`. Writes: sentences, the same ones for every screen and page.
+//!
+//! Invariant: of a recording of every block nothing is said.
+
+use crate::database::connection::Database;
+use crate::database::error::{QueryError, QueryErrorKind};
+use crate::database::estimate::{Interval, Rate};
+use crate::database::query::{Limits, Params};
+use crate::database::table::{Table, Value};
+use crate::database::text::units;
+
+/// What is to be said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Notes {
+    /// Only samples were recorded.
+    pub sampled: Option<Sampled>,
+    /// Some blocks were only summed.
+    pub folded: Option<Folded>,
+}
+
+/// How a recording was sampled, and what its totals are worth.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sampled {
+    /// Bytes between two samples, on average.
+    pub sample_bytes: u64,
+    /// Bytes made, as estimated.
+    pub bytes: u64,
+    /// The bounds of that.
+    pub bytes_interval: Interval,
+    /// Bytes alive at the end, as estimated.
+    pub live_bytes: u64,
+    /// The bounds of that.
+    pub live_interval: Interval,
+}
+
+/// Blocks that have no rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Folded {
+    /// How many.
+    pub blocks: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// They lived shorter than this.
+    pub shorter_than_ns: u64,
+}
+
+/// What [`Notes::of`] reads: one row. A database of an older version may lack a table.
+pub const NOTES: &str = "\
+SELECT (SELECT value FROM meta WHERE key = 'sample_bytes') AS sample_bytes,
+  (SELECT value FROM meta WHERE key = 'bytes') AS bytes,
+  (SELECT value FROM meta WHERE key = 'live_bytes') AS live_bytes,
+  (SELECT value FROM meta WHERE key = 'folded_blocks') AS folded_blocks,
+  (SELECT value FROM meta WHERE key = 'folded_bytes') AS folded_bytes,
+  (SELECT max(fold_shorter_ns) FROM folding) AS shorter_than_ns,
+  max(bytes_low) AS bytes_low, max(bytes_high) AS bytes_high,
+  max(live_bytes_low) AS live_bytes_low, max(live_bytes_high) AS live_bytes_high
+FROM estimates WHERE of = 'total'";
+
+impl Notes {
+    /// Reads them. What a database of an older version lacks is nothing to be said.
+    ///
+    /// # Errors
+    /// If the database is damaged, or the limits are reached.
+    pub fn read(database: &Database, limits: &Limits) -> Result<Self, QueryError> {
+        match database.query(NOTES, &Params::none(), limits) {
+            Err(error) if error.kind == QueryErrorKind::Sql => Ok(Self::default()),
+            other => other.map(|table| Self::of(&table)),
+        }
+    }
+
+    /// From the row that [`NOTES`] gives.
+    pub fn of(row: &Table) -> Self {
+        let number = |name: &str| {
+            let value = row.get(0, name).and_then(Value::as_i64).unwrap_or(0);
+            value.max(0).unsigned_abs()
+        };
+        let interval = |low: &str, high: &str| Interval { low: number(low), high: number(high) };
+        let sampled = Sampled {
+            sample_bytes: number("sample_bytes"),
+            bytes: number("bytes"),
+            bytes_interval: interval("bytes_low", "bytes_high"),
+            live_bytes: number("live_bytes"),
+            live_interval: interval("live_bytes_low", "live_bytes_high"),
+        };
+        let folded = Folded {
+            blocks: number("folded_blocks"),
+            bytes: number("folded_bytes"),
+            shorter_than_ns: number("shorter_than_ns"),
+        };
+        Self {
+            sampled: (sampled.sample_bytes > 0).then_some(sampled),
+            folded: (folded.blocks > 0).then_some(folded),
+        }
+    }
+
+    /// Whether there is nothing to be said.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// A sentence each.
+    pub fn sentences(&self) -> Vec<String> {
+        let sampled = self.sampled.iter().map(Sampled::sentence);
+        sampled.chain(self.folded.iter().map(Folded::sentence)).collect()
+    }
+
+    /// A few words, for a title; empty if there is nothing to be said.
+    pub fn tag(&self) -> String {
+        let sampled = self.sampled.map(|sampled| sampled.tag());
+        let folded = self.folded.map(|folded| folded.tag());
+        let words: Vec<String> = sampled.into_iter().chain(folded).collect();
+        words.join("; ")
+    }
+
+    /// How samples were taken, if only these were recorded.
+    pub fn rate(&self) -> Option<Rate> {
+        self.sampled.and_then(|sampled| Rate::new(sampled.sample_bytes))
+    }
+}
+
+impl Sampled {
+    /// "sampled, one in 512 KiB: estimates"
+    pub fn tag(&self) -> String {
+        format!("sampled, one in {}: estimates", units::bytes(self.sample_bytes as f64))
+    }
+
+    /// How it was sampled, and between which bounds the totals lie.
+    pub fn sentence(&self) -> String {
+        format!(
+            "sampled, one block in {} was recorded: sums are estimates; in 95 % of all cases live \
+             bytes at the end are {}, and allocated ones {}",
+            units::bytes(self.sample_bytes as f64),
+            between(self.live_interval),
+            between(self.bytes_interval),
+        )
+    }
+}
+
+impl Folded {
+    /// "folded below 1 s: peaks are of the others"
+    pub fn tag(&self) -> String {
+        let shorter = units::duration(self.shorter_than_ns as f64);
+        format!("folded below {shorter}: not in peaks")
+    }
+
+    /// What was folded, and where it is missing.
+    pub fn sentence(&self) -> String {
+        format!(
+            "folded: {} blocks of {} that lived shorter than {} are in the sums of what was made and \
+             freed, and neither in rows nor in peaks nor in what was alive at a moment",
+            units::count(i64::try_from(self.blocks).unwrap_or(i64::MAX)),
+            units::bytes(self.bytes as f64),
+            units::duration(self.shorter_than_ns as f64),
+        )
+    }
+}
+
+/// "11.2 MiB to 12.9 MiB"
+pub fn between(interval: Interval) -> String {
+    format!("{} to {}", units::bytes(interval.low as f64), units::bytes(interval.high as f64))
+}
+
+/// "±12 %", of an interval around an estimate; nothing if that is nothing.
+pub fn plus_minus(relative_error: Option<f64>) -> String {
+    match relative_error {
+        None => String::new(),
+        // Nobody reads more than that it is worth nothing.
+        Some(error) if error >= 9.995 => "±>999%".to_owned(),
+        Some(error) if error < 0.0995 && error > 0.0 => format!("±{:.1}%", error * 100.0),
+        Some(error) => format!("±{:.0}%", error * 100.0),
+    }
+}

@@ -1,0 +1,4 @@
+//! Text for people: units, control characters.
+
+pub mod units;
+pub mod sanitize;

@@ -1,0 +1,7 @@
+//! The analysis of finished totals: suspects, call tree, estimates.
+
+pub(crate) mod analysis;
+pub(crate) mod suspects;
+pub(crate) mod call_tree;
+pub(crate) mod estimates;
+pub(crate) mod site_summary;

@@ -1,0 +1,204 @@
+//! What ranking and tree need to know of a site.
+//!
+//! Reads: totals, right after the events; or a database, when only names changed. Writes:
+//! [`Brief`]s.
+//!
+//! Invariant: both ways give equal briefs, so that resolving names later gives the same tables.
+
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use crate::database::estimate::{Rate, Seen};
+use crate::loader::rows::{Nanos, Site};
+use crate::loader::totals::Totals;
+use crate::loader::totals::sample_weights::{Sampled, Sampling};
+
+/// A site in a few numbers.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[allow(missing_docs, reason = "columns of `sites`, documented in schema.sql")]
+pub(crate) struct Brief {
+    pub(crate) site: Site,
+    pub(crate) allocations: u64,
+    pub(crate) bytes: u64,
+    pub(crate) frees: u64,
+    pub(crate) live_blocks: u64,
+    pub(crate) live_bytes: u64,
+    pub(crate) at_peak_bytes: u64,
+    pub(crate) temporary: u64,
+    pub(crate) size_min: u64,
+    pub(crate) size_max: u64,
+    pub(crate) first_after: u64,
+    pub(crate) last_after: u64,
+    pub(crate) freed_at_end_bytes: u64,
+    pub(crate) reallocs: u64,
+    /// Slice and live bytes at its end, where they changed.
+    pub(crate) curve: Vec<(usize, u64)>,
+    /// The samples that its sums stand on, where they are estimates. Apart: most have none.
+    pub(crate) samples: Option<Box<Sampled>>,
+}
+
+/// The run in a few numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Run {
+    /// Its length.
+    pub(crate) duration_ns: u64,
+    /// Slices.
+    pub(crate) slices: usize,
+    /// Width of one.
+    pub(crate) slice_ns: u64,
+    /// Slices in a point of a site's curve.
+    pub(crate) slices_a_point: usize,
+    /// Bytes alive at the end, of sites with and without a backtrace.
+    pub(crate) live_bytes: u64,
+    /// How samples were taken; `None`: every block was recorded.
+    pub(crate) rate: Option<Rate>,
+}
+
+impl Run {
+    /// From totals.
+    pub(crate) fn of(totals: &Totals, duration: Nanos) -> Self {
+        Self {
+            duration_ns: duration.0,
+            slices: totals.slices.finish(duration).len(),
+            slice_ns: totals.slices.width_ns(),
+            slices_a_point: totals.slices.slices_a_point() as usize,
+            live_bytes: totals.global.live_bytes,
+            rate: totals.sampling.as_ref().map(Sampling::rate),
+        }
+    }
+
+    /// From a database.
+    pub(crate) fn read(connection: &Connection) -> rusqlite::Result<Self> {
+        let known = |key: &str| -> rusqlite::Result<Option<u64>> {
+            let sql = "SELECT value FROM meta WHERE key = ?1";
+            let value = connection.query_row(sql, [key], |row| row.get::<_, i64>(0)).optional()?;
+            Ok(value.map(|value| value.max(0).unsigned_abs()))
+        };
+        let get = |key: &str| known(key)?.ok_or(rusqlite::Error::QueryReturnedNoRows);
+        Ok(Self {
+            duration_ns: get("duration_ns")?,
+            slices: get("slices")?.max(1) as usize,
+            slice_ns: get("slice_ns")?.max(1),
+            slices_a_point: get("slices_a_point")?.max(1) as usize,
+            live_bytes: get("live_bytes")?,
+            rate: Rate::new(known("sample_bytes")?.unwrap_or(0)),
+        })
+    }
+
+    /// The last slice of the first half, if the first half has one: where a point of the sites'
+    /// curves ends.
+    pub(crate) fn half_slice(&self) -> Option<usize> {
+        let half = self.slices / 2 / self.slices_a_point * self.slices_a_point;
+        half.checked_sub(1)
+    }
+}
+
+impl Brief {
+    /// Bytes alive at the end of a slice.
+    pub(crate) fn live_at(&self, slice: Option<usize>) -> u64 {
+        let Some(slice) = slice else { return 0 };
+        let behind = self.curve.partition_point(|point| point.0 <= slice);
+        behind.checked_sub(1).map_or(0, |index| self.curve[index].1)
+    }
+
+    /// The samples that its sums stand on; none where they are exact.
+    pub(crate) fn sampled(&self) -> Sampled {
+        self.samples.as_deref().copied().unwrap_or_default()
+    }
+
+    /// All sites that made a block, from totals.
+    pub(crate) fn of(totals: &Totals, run: &Run) -> Vec<Self> {
+        let sites = totals.sites.iter().enumerate().skip(1);
+        sites
+            .filter(|(_, site)| site.allocations > 0)
+            .map(|(index, site)| {
+                let mut live = 0_u64;
+                let points = totals.slices.points(&site.curve, run.slices);
+                let curve = points.map(|(slice, point)| {
+                    live = live
+                        .saturating_add(point.allocated_bytes)
+                        .saturating_sub(point.freed_bytes);
+                    (slice, live)
+                });
+                Self {
+                    site: Site(index as u32),
+                    allocations: site.allocations,
+                    bytes: site.bytes,
+                    frees: site.frees,
+                    live_blocks: site.live_blocks,
+                    live_bytes: site.live_bytes,
+                    at_peak_bytes: site.at_peak_bytes,
+                    temporary: site.temporary,
+                    size_min: site.size_min,
+                    size_max: site.size_max,
+                    first_after: site.first_after.0,
+                    last_after: site.last_after.0,
+                    freed_at_end_bytes: site.freed_at_end_bytes,
+                    reallocs: site.reallocs,
+                    curve: curve.collect(),
+                    samples: totals
+                        .sampling
+                        .as_ref()
+                        .map(|sampling| Box::new(sampling.of(Site(index as u32)))),
+                }
+            })
+            .collect()
+    }
+
+    /// All sites that made a block, from a database.
+    pub(crate) fn read(connection: &Connection) -> rusqlite::Result<Vec<Self>> {
+        let mut sites = connection.prepare(
+            "SELECT bt, allocations, bytes, frees, live_blocks, live_bytes, at_peak_bytes,
+             temporary, size_min, size_max, first_after, last_after, freed_at_end_bytes, reallocs,
+             sampled_blocks, sampled_bytes, bytes_variance,
+             live_sampled_blocks, live_sampled_bytes, live_bytes_variance
+             FROM sites LEFT JOIN estimates ON of = 'site' AND id = bt ORDER BY bt",
+        )?;
+        let mut curves = connection
+            .prepare("SELECT slice, live_bytes FROM site_timeline WHERE bt = ?1 ORDER BY slice")?;
+        let rows = sites.query_map([], |row| {
+            let number = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
+            Ok(Self {
+                site: Site(row.get(0)?),
+                allocations: number(1)?,
+                bytes: number(2)?,
+                frees: number(3)?,
+                live_blocks: number(4)?,
+                live_bytes: number(5)?,
+                at_peak_bytes: number(6)?,
+                temporary: number(7)?,
+                size_min: number(8)?,
+                size_max: number(9)?,
+                first_after: number(10)?,
+                last_after: number(11)?,
+                freed_at_end_bytes: number(12)?,
+                reallocs: number(13)?,
+                curve: Vec::new(),
+                samples: samples(row)?,
+            })
+        })?;
+        rows.map(|brief| {
+            let mut brief = brief?;
+            let points = curves.query_map([brief.site.0], |row| {
+                let slice: i64 = row.get(0)?;
+                let live: i64 = row.get(1)?;
+                Ok((slice.max(0) as usize, live.cast_unsigned()))
+            })?;
+            brief.curve = points.collect::<rusqlite::Result<_>>()?;
+            Ok(brief)
+        })
+        .collect()
+    }
+}
+
+/// The last six columns, if they are there.
+fn samples(row: &Row<'_>) -> rusqlite::Result<Option<Box<Sampled>>> {
+    let seen = |first: usize| -> rusqlite::Result<Option<Seen>> {
+        let Some(blocks) = row.get::<_, Option<i64>>(first)? else {
+            return Ok(None);
+        };
+        let bytes = row.get::<_, i64>(first + 1)?.cast_unsigned();
+        Ok(Some(Seen { blocks: blocks.cast_unsigned(), bytes, variance: row.get(first + 2)? }))
+    };
+    let both = seen(14)?.zip(seen(17)?);
+    Ok(both.map(|(made, live)| Box::new(Sampled { made, live })))
+}

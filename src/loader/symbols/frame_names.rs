@@ -1,0 +1,101 @@
+//! Every site's frames, numbered for the database.
+//!
+//! Reads: the sites' stacks of calls and the calls' symbols. Writes: [`Names`].
+//!
+//! Invariants: frames are numbered from 1 in the order in which sites show them, so that the
+//! same program gives the same numbers; no site begins with frames of the recorder.
+
+use std::collections::HashMap;
+
+use crate::loader::symbols::{Frame, FrameId, Kind, Symbols, innermost_foreign};
+
+/// A row of `frames`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct FrameRow(pub(crate) u32);
+
+/// All sites' frames.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    /// The frames in use; the first one is row 1.
+    order: Vec<FrameId>,
+    /// By [`FrameId`]: its row, or 0.
+    rows: Vec<u32>,
+    /// All sites' frames, one site behind the other, innermost first.
+    flat: Vec<FrameRow>,
+    /// By site, from 0: where its frames end in `flat`.
+    ends: Vec<usize>,
+    /// By site, from 0: the first own frame, else the innermost.
+    own: Vec<Option<(usize, FrameRow)>>,
+}
+
+impl Names {
+    /// Adds the next site, given its calls from the innermost outwards.
+    pub(crate) fn push(&mut self, calls: impl Iterator<Item = usize>, symbols: &Symbols) {
+        let frames: Vec<FrameId> =
+            calls.flat_map(|call| symbols.by_call[call].iter().copied()).collect();
+        let trimmed = innermost_foreign(&frames, &symbols.frames);
+        let shown = &frames[trimmed..];
+        let from = self.flat.len();
+        for id in shown {
+            let row = self.number(*id);
+            self.flat.push(row);
+        }
+        let kind = |id: &FrameId| symbols.frames[id.0 as usize].kind;
+        let own = shown.iter().position(|id| kind(id) == Kind::Own);
+        let first = own.or((!shown.is_empty()).then_some(0));
+        self.own.push(first.map(|index| (index, self.flat[from + index])));
+        self.ends.push(self.flat.len());
+    }
+
+    fn number(&mut self, id: FrameId) -> FrameRow {
+        let index = id.0 as usize;
+        if self.rows.len() <= index {
+            self.rows.resize(index + 1, 0);
+        }
+        if self.rows[index] == 0 {
+            self.order.push(id);
+            self.rows[index] = self.order.len() as u32;
+        }
+        FrameRow(self.rows[index])
+    }
+
+    /// How many sites there are.
+    pub(crate) fn sites(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// A site's frames, innermost first; sites count from 0 here.
+    pub(crate) fn frames(&self, site: usize) -> &[FrameRow] {
+        let from = site.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.flat[from..self.ends[site]]
+    }
+
+    /// A site's first own frame, else its innermost, and its place.
+    pub(crate) fn own(&self, site: usize) -> Option<(usize, FrameRow)> {
+        self.own[site]
+    }
+
+    /// All rows of `frames` with what they stand for.
+    pub(crate) fn rows<'a>(
+        &'a self,
+        symbols: &'a Symbols,
+    ) -> impl Iterator<Item = (FrameRow, &'a Frame, u64)> {
+        self.order.iter().enumerate().map(|(index, id)| {
+            let row = FrameRow(index as u32 + 1);
+            let index = id.0 as usize;
+            (row, &symbols.frames[index], symbols.offsets[index])
+        })
+    }
+
+    /// By row of `frames`: the first row that is the same function, whatever the line.
+    pub(crate) fn functions(&self, symbols: &Symbols) -> Vec<FrameRow> {
+        let mut known: HashMap<&str, FrameRow> = HashMap::new();
+        self.rows(symbols).map(|(row, frame, _)| *known.entry(&frame.sym).or_insert(row)).collect()
+    }
+
+    /// What a row of `frames` stands for.
+    pub(crate) fn frame<'a>(&self, row: FrameRow, symbols: &'a Symbols) -> &'a Frame {
+        let id = self.order[row.0 as usize - 1];
+        &symbols.frames[id.0 as usize]
+    }
+}

@@ -1,0 +1,64 @@
+//! What a recording says of blocks that have no rows, in nanoseconds.
+//!
+//! Reads: a site's folded sums, the clock. Writes: the same sums in the units of the totals.
+
+use crate::loader::read::clock::Clock;
+use crate::loader::rows::Nanos;
+use crate::recording::{FoldedSite, Ticks};
+
+/// The sums of blocks that have no rows, in nanoseconds.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(missing_docs, reason = "the fields of `FoldedSite`")]
+pub(crate) struct FoldedTotals {
+    pub(crate) zeroed: bool,
+    pub(crate) align: u64,
+    pub(crate) blocks: u64,
+    pub(crate) bytes: u64,
+    pub(crate) size_min: u64,
+    pub(crate) size_max: u64,
+    pub(crate) lifetime_sum: u128,
+    pub(crate) lifetime_min: u64,
+    pub(crate) lifetime_max: u64,
+    pub(crate) temporary: u64,
+    pub(crate) temporary_bytes: u64,
+    pub(crate) cross_thread_frees: u64,
+    pub(crate) reallocs: u64,
+    pub(crate) reallocs_moved: u64,
+    pub(crate) first_made: Nanos,
+    pub(crate) last_made: Nanos,
+    pub(crate) last_freed: Nanos,
+    pub(crate) threads: u64,
+}
+
+impl FoldedTotals {
+    /// From a recording's sums; lifetimes at the rate of a moment.
+    pub(crate) fn of(sums: &FoldedSite, at: Ticks, clock: &mut Clock) -> Self {
+        let length =
+            |ticks, clock: &mut Clock| u64::try_from(clock.length(ticks, at)).unwrap_or(u64::MAX);
+        Self {
+            zeroed: sums.zeroed,
+            align: alignment(sums.align_log2),
+            blocks: sums.blocks,
+            bytes: sums.bytes,
+            size_min: sums.size_min,
+            size_max: sums.size_max,
+            lifetime_sum: clock.length(sums.lifetime_sum, at),
+            lifetime_min: length(sums.lifetime_min, clock),
+            lifetime_max: length(sums.lifetime_max, clock),
+            temporary: sums.temporary,
+            temporary_bytes: sums.temporary_bytes,
+            cross_thread_frees: sums.cross_thread_frees,
+            reallocs: sums.reallocs,
+            reallocs_moved: sums.reallocs_moved,
+            first_made: clock.nanos(sums.first_made),
+            last_made: clock.nanos(sums.last_made),
+            last_freed: clock.nanos(sums.last_freed),
+            threads: sums.threads,
+        }
+    }
+}
+
+/// In bytes where above the natural one, else 0.
+pub(crate) fn alignment(log2: u8) -> u64 {
+    if log2 == 0 { 0 } else { 1_u64.checked_shl(u32::from(log2)).unwrap_or(0) }
+}

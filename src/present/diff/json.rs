@@ -1,0 +1,79 @@
+//! The difference for a program: one object, numbers in bytes, blocks and nanoseconds.
+//!
+//! Invariant: names of fields say their unit and don't change from one release to the next.
+
+use std::io::{self, Write};
+
+use serde_json::{Value, json};
+
+use crate::database::compare::{Figures, Measure, Row, Total};
+use crate::database::text::sanitize;
+use crate::present::diff::Diff;
+
+pub(super) fn write(diff: &Diff<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let comparison = diff.comparison;
+    let (growth, shrinkage) = comparison.movement(diff.measure);
+    let rows: Vec<Value> = diff.shown().map(|row| of_row(diff, row)).collect();
+    let object = json!({
+        "before": of_side(&comparison.before),
+        "after": of_side(&comparison.after),
+        "per": comparison.per.word(),
+        "measure": diff.measure.word(),
+        "growth": growth,
+        "shrinkage": shrinkage,
+        "changed_sites": diff.rows.len(),
+        "rows": rows,
+    });
+    let text = serde_json::to_string_pretty(&object)?;
+    writeln!(out, "{}", sanitize::json(&text))
+}
+
+fn of_side(total: &Total) -> Value {
+    json!({
+        "file": total.file,
+        "from_ns": total.span.from_ns.max(0),
+        "to_ns": total.span.to_ns,
+        "sites": total.sites,
+        "sample_bytes": total.notes.sampled.map(|sampled| sampled.sample_bytes),
+        "folded_blocks": total.notes.folded.map_or(0, |folded| folded.blocks),
+        "live_bytes": total.figures.live_bytes,
+        "live_blocks": total.figures.live_blocks,
+        "bytes": total.figures.bytes,
+        "allocations": total.figures.allocations,
+    })
+}
+
+fn of_row(diff: &Diff<'_>, row: &Row) -> Value {
+    let comparison = diff.comparison;
+    let inner = comparison.frames(row).next();
+    let stack: Vec<&str> = comparison.frames(row).map(|name| name.sym.as_str()).collect();
+    let differences = Measure::ALL.map(|measure| (measure.word(), row.difference(measure)));
+    json!({
+        "state": row.state(diff.measure).word(),
+        "function": comparison.function(row),
+        "file": inner.and_then(|name| name.file.as_deref()),
+        "line": inner.and_then(|name| name.line),
+        "difference": differences.into_iter().map(|(word, value)| (word.to_owned(), value.into()))
+            .collect::<serde_json::Map<String, Value>>(),
+        "before": figures(&row.before, &comparison.before, row.bt_before),
+        "after": figures(&row.after, &comparison.after, row.bt_after),
+        "frames": stack,
+    })
+}
+
+/// A site's figures on one side; rates are of the figures as they were, before any division.
+fn figures(figures: &Figures, total: &Total, bt: Option<i64>) -> Value {
+    let undone = total.rate.of as f64 / total.rate.times.max(1) as f64;
+    let seconds = total.span.length_ns().max(1) as f64 / 1e9;
+    let rate = |value: i64| value as f64 * undone / seconds;
+    json!({
+        "bt": bt,
+        "live_bytes": figures.live_bytes,
+        "live_blocks": figures.live_blocks,
+        "bytes": figures.bytes,
+        "allocations": figures.allocations,
+        "live_bytes_per_s": rate(figures.live_bytes),
+        "bytes_per_s": rate(figures.bytes),
+        "allocations_per_s": rate(figures.allocations),
+    })
+}

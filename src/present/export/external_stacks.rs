@@ -1,0 +1,86 @@
+//! Stacks that somebody else has made, as folded stacks or as a flamegraph.
+//!
+//! Reads: names, outermost first, with weights. Writes: one format to any writer.
+//!
+//! Invariant: names are escaped as those of a database are.
+
+use std::io::Write;
+
+use crate::present::export::error::ExportError;
+use crate::present::export::{Summary, folded, svg};
+
+pub(crate) use crate::present::export::svg::Caption;
+
+/// Takes a stack and its weight.
+pub(crate) type Each<'a> = dyn FnMut(&[String], i64) -> Result<(), ExportError> + 'a;
+
+/// What stands for a stack without names.
+const NO_FRAMES: &str = "[no frames]";
+
+/// A line a stack.
+///
+/// # Errors
+/// If the stacks can't be made, or the writer fails.
+pub(crate) fn folded(
+    stacks: impl FnOnce(&mut Each<'_>) -> Result<(), ExportError>,
+    out: &mut dyn Write,
+) -> Result<Summary, ExportError> {
+    let mut count = 0;
+    stacks(&mut |names, weight| {
+        count += 1;
+        let names = names.iter().map(String::as_str);
+        Ok(writeln!(out, "{} {weight}", folded::line(names, NO_FRAMES))?)
+    })?;
+    Ok(Summary { of: "stacks", count, ..Summary::default() })
+}
+
+/// A picture.
+///
+/// # Errors
+/// As [`folded`], and if there is nothing to draw.
+pub(crate) fn svg(
+    stacks: impl FnOnce(&mut Each<'_>) -> Result<(), ExportError>,
+    caption: &Caption,
+    out: &mut dyn Write,
+) -> Result<Summary, ExportError> {
+    let mut tree = svg::Tree::default();
+    let mut count = 0;
+    stacks(&mut |names, weight| {
+        count += 1;
+        let mut names: Vec<usize> = names.iter().map(|name| tree.name(name)).collect();
+        if names.is_empty() {
+            names.push(tree.name(NO_FRAMES));
+        }
+        tree.add(names.into_iter(), weight);
+        Ok(())
+    })?;
+    svg::draw(&tree, caption, out)?;
+    Ok(Summary { of: "stacks", count, ..Summary::default() })
+}
+
+/// A picture of growth and shrinkage: as wide as both together; the functions that allocate are
+/// red where there is more, blue where there is less, as usual in difference flamegraphs.
+///
+/// # Errors
+/// If nothing differs, or the writer fails.
+pub(crate) fn changes(
+    mut stacks: Vec<(Vec<String>, i64)>,
+    caption: &Caption,
+    out: &mut dyn Write,
+) -> Result<Summary, ExportError> {
+    stacks.retain(|(_, change)| *change != 0);
+    stacks.sort();
+    let count = stacks.len() as u64;
+    let lines: Vec<String> = stacks
+        .iter()
+        .map(|(names, change)| {
+            let width = change.unsigned_abs();
+            // Two figures a line: the second is the width, what it has more than the first the colour.
+            let before = if *change < 0 { width.saturating_mul(2) } else { 0 };
+            let names = folded::line(names.iter().map(String::as_str), NO_FRAMES);
+            format!("{} {before} {width}", svg::plain(&names))
+        })
+        .collect();
+    svg::draw_changes(&lines, caption, out)?;
+    Ok(Summary { of: "sites", count, ..Summary::default() })
+}

@@ -1,0 +1,96 @@
+//! What an export can't count, since the recording added it to sums and kept no rows of it.
+//!
+//! Reads: `meta`, `folding`, and how a statement would run. Writes: nothing.
+//!
+//! Invariant: an export that counts every block is said to, by silence.
+
+use crate::database::text::units;
+use crate::database::{Database, Params, Value};
+use crate::present::export::error::ExportError;
+use crate::present::export::metadata::Facts;
+use crate::present::export::request::{Format, Measure, Request};
+use crate::present::export::stacks::Stacks;
+use crate::present::export::tables::Table;
+
+/// The tables that have no rows of folded blocks.
+const OF_BLOCKS: [&str; 3] = ["allocations", "reallocs", "allocation_scopes"];
+
+/// What an export of backtraces leaves out, as a sentence.
+pub(crate) fn of_stacks(
+    stacks: &Stacks<'_>,
+    database: &Database,
+    request: &Request<'_>,
+) -> Result<Option<String>, ExportError> {
+    let is_one = matches!(request.format, Format::Folded | Format::Svg);
+    let shows = |measure| !is_one || request.measure == measure;
+    // Folded blocks are freed ones: what is never freed all has rows.
+    let by_rows = if request.weight.is_some() {
+        reads_blocks(database, request)?
+    } else {
+        let is_earlier = request.window.to.is_some();
+        let counts = shows(Measure::Allocated) || shows(Measure::Live) && is_earlier;
+        !stacks.is_of_sites && counts
+    };
+    match (by_rows, request.weight.is_none() && shows(Measure::Peak)) {
+        (true, _) => sentence(database, request, "counted here"),
+        (false, true) => sentence(database, request, "in the peak"),
+        (false, false) => Ok(None),
+    }
+}
+
+/// What exports of tables leave out, as a sentence.
+///
+/// # Errors
+/// If the database can't be read.
+pub(crate) fn of_tables(
+    tables: &[Table],
+    database: &Database,
+    request: &Request<'_>,
+) -> Result<Option<String>, ExportError> {
+    let is_by_rows = match request.question {
+        Some(_) => reads_blocks(database, request)?,
+        None => tables.iter().any(|table| OF_BLOCKS.contains(&table.name.as_str())),
+    };
+    if is_by_rows { sentence(database, request, "among the rows") } else { Ok(None) }
+}
+
+fn sentence(
+    database: &Database,
+    request: &Request<'_>,
+    place: &str,
+) -> Result<Option<String>, ExportError> {
+    let facts = Facts::read(database, request)?;
+    let blocks = facts.number("folded_blocks");
+    if blocks == 0 {
+        return Ok(None);
+    }
+    let sql = "SELECT max(fold_shorter_ns) FROM folding";
+    let limit = database.query(sql, &Params::none(), &request.limits())?;
+    let limit = limit.rows.first().and_then(|row| row[0].as_i64()).unwrap_or(0);
+    Ok(Some(format!(
+        "not {place}: {} folded blocks of {}, which have no rows; they lived shorter than {}",
+        units::count(blocks),
+        units::bytes(facts.number("folded_bytes") as f64),
+        units::duration(limit as f64),
+    )))
+}
+
+/// Whether the request's question reads rows of blocks, or an index of them: what SQLite would
+/// open to run it.
+fn reads_blocks(database: &Database, request: &Request<'_>) -> Result<bool, ExportError> {
+    let Some(question) = &request.question else { return Ok(false) };
+    let names = OF_BLOCKS.map(|name| format!("'{name}'")).join(", ");
+    let sql = format!("SELECT rootpage FROM sqlite_schema WHERE tbl_name IN ({names})");
+    let pages = database.query(&sql, &Params::none(), &request.limits())?;
+    // What is an EXPLAIN itself runs nothing.
+    let sql = format!("EXPLAIN {}", question.sql);
+    let Ok(plan) = database.query(&sql, &question.params, &request.limits()) else {
+        return Ok(false);
+    };
+    Ok((0..plan.rows.len()).any(|row| {
+        let value = |column: &str| plan.get(row, column);
+        let opens = value("opcode").and_then(Value::as_str) == Some("OpenRead");
+        let page = value("p2").and_then(Value::as_i64);
+        opens && pages.rows.iter().any(|known| known[0].as_i64() == page)
+    }))
+}

@@ -1,0 +1,269 @@
+//! Tables to be written whole: which rows, which columns, of which types.
+//!
+//! Reads: the schema as the database has it, and the rows. Writes: nothing.
+//!
+//! Invariants:
+//! - A column has one type; a value of another one is an error, not a guess.
+//! - Rows are streamed; of `sites`, a key of eight bytes each is held.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use crate::database::{Database, Params, Value};
+use crate::present::export::error::ExportError;
+use crate::present::export::metadata::Facts;
+use crate::present::export::request::{Label, Request};
+
+/// What is written if nothing else is asked for.
+const USUAL: [&str; 4] = ["allocations", "backtraces", "sites", "timeline"];
+
+/// What a column holds, beside NULL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Whole numbers.
+    Int,
+    /// Any numbers.
+    Real,
+    /// Text.
+    Text,
+}
+
+/// A column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Field {
+    /// Its name.
+    pub name: String,
+    /// What it holds.
+    pub kind: Kind,
+}
+
+/// A table to be written.
+#[derive(Clone, Debug)]
+pub(crate) struct Table {
+    /// Its name; that of its file.
+    pub name: String,
+    /// Its columns, those of labels left out.
+    pub fields: Vec<Field>,
+    /// What every row has behind them.
+    pub labels: Vec<Label>,
+    sql: String,
+    params: Params,
+    /// Whether the last column is the key of the site that the first one names.
+    has_key: bool,
+}
+
+/// What a request asks for: the rows of its question, else tables.
+pub(crate) fn choose(
+    database: &Database,
+    request: &Request<'_>,
+) -> Result<Vec<Table>, ExportError> {
+    let mut tables = match &request.question {
+        Some(question) => {
+            let sql = question.sql.clone();
+            let fields = sniff(database, request, &sql, &question.params)?;
+            let params = question.params.clone();
+            let labels = Vec::new();
+            vec![Table { name: "result".into(), fields, labels, sql, params, has_key: false }]
+        }
+        None if request.tables.is_empty() => {
+            USUAL.iter().map(|name| known(database, request, name)).collect::<Result<_, _>>()?
+        }
+        None => {
+            let named = request.tables.iter().map(|name| known(database, request, name));
+            named.collect::<Result<_, _>>()?
+        }
+    };
+    for table in &mut tables {
+        table.labels = labels(database, request, table)?;
+    }
+    Ok(tables)
+}
+
+/// The labels, and behind them which recording it was: ids of rows mean something only within it.
+fn labels(
+    database: &Database,
+    request: &Request<'_>,
+    table: &Table,
+) -> Result<Vec<Label>, ExportError> {
+    let mut labels = request.labels.clone();
+    if labels.is_empty() {
+        return Ok(labels);
+    }
+    if !labels.iter().any(|label| label.name == "recording") {
+        let value = Facts::read(database, request)?.text("recording_id");
+        labels.push(Label { name: "recording".into(), value });
+    }
+    let is_taken = |label: &&Label| {
+        table.fields.iter().any(|field| field.name.eq_ignore_ascii_case(&label.name))
+    };
+    match labels.iter().find(is_taken) {
+        Some(label) => Err(ExportError::Request(format!(
+            "--label {}: {} has a column of that name",
+            label.name, table.name
+        ))),
+        None => Ok(labels),
+    }
+}
+
+fn known(database: &Database, request: &Request<'_>, name: &str) -> Result<Table, ExportError> {
+    let limits = request.limits();
+    let sql = "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') \
+               AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name";
+    let there = database.query(sql, &Params::none(), &limits)?;
+    let mut names = there.rows.iter().filter_map(|row| row[0].as_str());
+    let Some(name) = names.clone().find(|known| known.eq_ignore_ascii_case(name)) else {
+        let names: Vec<&str> = names.by_ref().collect();
+        return Err(ExportError::Request(format!(
+            "no table is called `{name}`, only: {}",
+            names.join(", ")
+        )));
+    };
+    let quoted = format!("\"{}\"", name.replace('"', "\"\""));
+    let has_key = name == "sites";
+    let sql = match name {
+        "sites" => "SELECT sites.*, frames.sym, frames.file, frames.line \
+                    FROM sites LEFT JOIN frames ON frames.id = sites.frame ORDER BY sites.bt"
+            .to_owned(),
+        "backtraces" => "SELECT * FROM backtraces ORDER BY id, frame_no".to_owned(),
+        _ => format!("SELECT * FROM {quoted}"),
+    };
+    let declared =
+        database.query(&format!("PRAGMA table_info({quoted})"), &Params::none(), &limits)?;
+    let mut fields = Vec::new();
+    for row in 0..declared.rows.len() {
+        let text = |column: &str| {
+            declared.get(row, column).and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
+        let kind = match text("type").as_str() {
+            "INTEGER" => Kind::Int,
+            "REAL" => Kind::Real,
+            "TEXT" => Kind::Text,
+            // A view, or a column of any type: its values say it.
+            _ => {
+                fields = sniff(database, request, &sql, &Params::none())?;
+                break;
+            }
+        };
+        fields.push(Field { name: text("name"), kind });
+    }
+    if has_key {
+        let more = [
+            ("sym", Kind::Text),
+            ("file", Kind::Text),
+            ("line", Kind::Int),
+            ("site_key", Kind::Text),
+        ];
+        fields.extend(more.map(|(name, kind)| Field { name: name.into(), kind }));
+    }
+    let labels = Vec::new();
+    Ok(Table { name: name.into(), fields, labels, sql, params: Params::none(), has_key })
+}
+
+/// The types of a result's columns, by a look at all of its values.
+fn sniff(
+    database: &Database,
+    request: &Request<'_>,
+    sql: &str,
+    params: &Params,
+) -> Result<Vec<Field>, ExportError> {
+    let columns = database.columns(sql)?;
+    let mut kinds: Vec<Option<Kind>> = vec![None; columns.len()];
+    database.stream(sql, params, &request.limits(), |row| {
+        for (kind, value) in kinds.iter_mut().zip(row) {
+            *kind = match (*kind, value) {
+                (kind, Value::Null) => kind,
+                (None | Some(Kind::Int), Value::Integer(_)) => Some(Kind::Int),
+                (Some(Kind::Real), Value::Integer(_))
+                | (None | Some(Kind::Int | Kind::Real), Value::Real(_)) => Some(Kind::Real),
+                _ => Some(Kind::Text),
+            };
+        }
+        ControlFlow::Continue(())
+    })?;
+    let mut fields: Vec<Field> = Vec::new();
+    for (column, kind) in columns.iter().zip(kinds) {
+        // Two columns of one name would be one to most readers.
+        let mut name = column.name.clone();
+        let mut count = 1;
+        while fields.iter().any(|field| field.name.eq_ignore_ascii_case(&name)) {
+            count += 1;
+            name = format!("{}_{count}", column.name);
+        }
+        fields.push(Field { name, kind: kind.unwrap_or(Kind::Text) });
+    }
+    Ok(fields)
+}
+
+impl Table {
+    /// Hands on each row, as many values as there are fields.
+    pub(crate) fn each(
+        &self,
+        database: &Database,
+        request: &Request<'_>,
+        mut each: impl FnMut(&[Value]) -> Result<(), ExportError>,
+    ) -> Result<(), ExportError> {
+        let keys = if self.has_key { keys(database, request)? } else { HashMap::new() };
+        let mut failed = Ok(());
+        let mut keyed = Vec::new();
+        database.stream(&self.sql, &self.params, &request.limits(), |row| {
+            failed = if self.has_key {
+                keyed.clear();
+                keyed.extend_from_slice(row);
+                let key = row[0].as_i64().and_then(|bt| keys.get(&bt));
+                keyed.push(key.map_or(Value::Null, |key| Value::Text(format!("{key:016x}"))));
+                each(&keyed)
+            } else {
+                each(row)
+            };
+            if failed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        failed
+    }
+
+    /// That a value is not what its column holds.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn misfit(&self, field: &Field) -> ExportError {
+        let what = match field.kind {
+            Kind::Int => "whole numbers",
+            Kind::Real => "numbers",
+            Kind::Text => "text",
+        };
+        ExportError::Request(format!(
+            "{}: column `{}` holds {what}, and a row has something else: CAST it",
+            self.name, field.name
+        ))
+    }
+}
+
+/// What names a site in every recording of a program: FNV-1a, 64 bits, over the names of its own
+/// frames from the innermost outwards, each ended by a line feed; over all frames where none is
+/// own. Lines and addresses are left out: they change with every build.
+fn keys(database: &Database, request: &Request<'_>) -> Result<HashMap<i64, u64>, ExportError> {
+    #[derive(Clone, Copy)]
+    struct Hashes {
+        own: Option<u64>,
+        all: u64,
+    }
+    let mut hashes: HashMap<i64, Hashes> = HashMap::new();
+    let sql = "SELECT bt, sym, kind FROM backtrace_frames JOIN frames ON frames.id = frame \
+               ORDER BY bt, frame_no";
+    database.stream(sql, &Params::none(), &request.limits(), |row| {
+        let (Some(bt), Some(sym)) = (row[0].as_i64(), row[1].as_str()) else {
+            return ControlFlow::Continue(());
+        };
+        let hash = hashes.entry(bt).or_insert(Hashes { own: None, all: FNV_OFFSET });
+        hash.all = fnv(hash.all, sym);
+        if row[2].as_str() == Some("own") {
+            hash.own = Some(fnv(hash.own.unwrap_or(FNV_OFFSET), sym));
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(hashes.into_iter().map(|(bt, hash)| (bt, hash.own.unwrap_or(hash.all))).collect())
+}
+
+const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+
+fn fnv(hash: u64, name: &str) -> u64 {
+    let bytes = name.bytes().chain([b'\n']);
+    bytes.fold(hash, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}

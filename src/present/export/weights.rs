@@ -1,0 +1,303 @@
+//! What each backtrace weighs: from the sums by site, from a scan of blocks, or from a column of
+//! any result.
+//!
+//! Reads: `sites` and `meta`; `allocations` only for a window or for rows of blocks. Writes:
+//! nothing.
+//!
+//! Invariants:
+//! - The weights of all backtraces, the missing one included, add up to the recording's totals.
+//! - Memory grows with backtraces only.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use crate::database::table::{Column, Unit as ColumnUnit};
+use crate::database::{Database, Value};
+use crate::present::export::error::ExportError;
+use crate::present::export::metadata::Facts;
+use crate::present::export::request::{Measure, Question, Request, Unit, Window};
+
+/// One number that every backtrace has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Kind {
+    /// "live bytes", or the column's name.
+    pub name: String,
+    /// What it counts.
+    pub unit: ColumnUnit,
+    /// Where it comes from.
+    pub source: Source,
+}
+
+/// Where a weight comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A measure of ours.
+    Measure(Measure, Unit),
+    /// A column of the result.
+    Column,
+}
+
+/// The weights of every backtrace.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Weights {
+    /// What the numbers are.
+    pub kinds: Vec<Kind>,
+    /// Backtraces in ascending order; the missing one, `None`, is the last.
+    pub bts: Vec<Option<i64>>,
+    /// As many numbers a backtrace as there are kinds.
+    numbers: Vec<i64>,
+}
+
+impl Weights {
+    /// The numbers of the backtrace at a position.
+    pub(crate) fn at(&self, position: usize) -> &[i64] {
+        let width = self.kinds.len();
+        &self.numbers[position * width..(position + 1) * width]
+    }
+
+    /// The position of a kind.
+    pub(crate) fn kind(&self, measure: Measure, unit: Unit) -> Option<usize> {
+        self.kinds.iter().position(|kind| kind.source == Source::Measure(measure, unit))
+    }
+
+    fn new(kinds: Vec<Kind>, mut rows: Vec<(Option<i64>, Vec<i64>)>) -> Self {
+        rows.sort_by_key(|(bt, _)| (bt.is_none(), *bt));
+        let mut weights = Self { kinds, ..Self::default() };
+        for (bt, numbers) in rows {
+            weights.bts.push(bt);
+            weights.numbers.extend(numbers);
+        }
+        weights
+    }
+}
+
+/// Weighs what the request is about; says whether it did so by whole sites.
+pub(crate) fn weigh(
+    database: &Database,
+    request: &Request<'_>,
+) -> Result<(Weights, bool), ExportError> {
+    let columns = match &request.question {
+        Some(question) => {
+            let columns = database.columns(&question.sql)?;
+            check_bt(&columns, question)?;
+            Some(columns)
+        }
+        None => None,
+    };
+    if let (Some(question), Some(columns)) = (&request.question, &columns) {
+        if let Some(weight) = &request.weight {
+            return Ok((of_column(database, request, question, columns, weight)?, false));
+        }
+        if BLOCK_COLUMNS.iter().all(|name| find(columns, name).is_some()) {
+            return Ok((of_blocks(database, request, &question.sql)?, false));
+        }
+    }
+    if !request.window.is_everything() {
+        return Ok((of_blocks(database, request, "SELECT * FROM allocations")?, false));
+    }
+    Ok((of_sites(database, request)?, true))
+}
+
+/// What rows need to be rows of blocks.
+const BLOCK_COLUMNS: [&str; 4] = ["bt", "size", "alloc_after", "dealloc_after"];
+
+fn find<'a>(columns: &'a [Column], name: &str) -> Option<&'a Column> {
+    columns.iter().find(|column| column.name.eq_ignore_ascii_case(name))
+}
+
+fn check_bt(columns: &[Column], question: &Question) -> Result<(), ExportError> {
+    if find(columns, "bt").is_some() {
+        return Ok(());
+    }
+    let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+    Err(ExportError::Request(format!(
+        "{}: its rows name no backtraces: a column `bt` is needed, there are: {}",
+        question.title,
+        names.join(", ")
+    )))
+}
+
+fn measured(measures: &[Measure]) -> Vec<Kind> {
+    let kind = |measure: Measure, unit: Unit| Kind {
+        name: format!("{} {}", measure.word(), unit.word()),
+        unit: match unit {
+            Unit::Bytes => ColumnUnit::Bytes,
+            Unit::Blocks => ColumnUnit::Count,
+        },
+        source: Source::Measure(measure, unit),
+    };
+    let both = |measure: &Measure| [kind(*measure, Unit::Blocks), kind(*measure, Unit::Bytes)];
+    measures.iter().flat_map(both).collect()
+}
+
+/// The sums that the database has: without a window, what is leaked is what is live.
+fn of_sites(database: &Database, request: &Request<'_>) -> Result<Weights, ExportError> {
+    let only = match &request.question {
+        Some(question) => format!("WHERE bt IN (SELECT bt FROM ({}))", statement(&question.sql)),
+        None => String::new(),
+    };
+    let sql = format!(
+        "SELECT bt, allocations, bytes, live_blocks, live_bytes, live_blocks, live_bytes, \
+         at_peak_blocks, at_peak_bytes FROM sites {only}"
+    );
+    let mut rows = Vec::new();
+    let mut left = if request.question.is_none() { totals(database, request)? } else { [0; 8] };
+    database.stream(&sql, &request.params(), &request.limits(), |row| {
+        let numbers: Vec<i64> = row[1..].iter().map(|it| it.as_i64().unwrap_or(0)).collect();
+        for (left, number) in left.iter_mut().zip(&numbers) {
+            *left = left.saturating_sub(*number);
+        }
+        rows.push((row[0].as_i64(), numbers));
+        ControlFlow::Continue(())
+    })?;
+    // What is in no site had its backtrace not probed.
+    if request.question.is_none() && left.iter().any(|number| *number > 0) {
+        rows.push((None, left.iter().map(|number| (*number).max(0)).collect()));
+    }
+    Ok(Weights::new(measured(&Measure::ALL), rows))
+}
+
+/// The recording's totals, in the order of the measures.
+fn totals(database: &Database, request: &Request<'_>) -> Result<[i64; 8], ExportError> {
+    let facts = Facts::read(database, request)?;
+    Ok([
+        "allocations",
+        "bytes",
+        "live_blocks",
+        "live_bytes",
+        "live_blocks",
+        "live_bytes",
+        "peak_blocks",
+        "peak_bytes",
+    ]
+    .map(|name| facts.number(name)))
+}
+
+/// Fine enough for any weight, and far from the largest number.
+const PARTS_OF_A_BLOCK: i64 = 1 << 12;
+
+/// Sums over blocks, one by one: those of a window, or the rows of a result.
+fn of_blocks(
+    database: &Database,
+    request: &Request<'_>,
+    blocks: &str,
+) -> Result<Weights, ExportError> {
+    let facts = Facts::read(database, request)?;
+    let (peak, rate) = (facts.number("peak_after"), facts.rate());
+    let sql = blocks_sql(request, blocks);
+    let mut sums: HashMap<Option<i64>, [i64; 8]> = HashMap::new();
+    // What a sample stands for is no whole number of blocks: so many parts of one are counted.
+    let parts = if rate.is_some() { PARTS_OF_A_BLOCK } else { 1 };
+    let to = request.window.to.unwrap_or(i64::MAX);
+    database.stream(&sql, &request.params(), &request.limits(), |row| {
+        let size = row[1].as_i64().unwrap_or(0);
+        let made = row[2].as_i64().unwrap_or(0);
+        let freed = row[3].as_i64();
+        let alive_at = |at: i64| made <= at && freed.is_none_or(|freed| freed > at);
+        let counts = [true, alive_at(to), freed.is_none(), alive_at(peak)];
+        let (blocks, size) = match rate {
+            None => (1, size),
+            Some(rate) => {
+                let of = size.max(0).unsigned_abs();
+                let blocks = (rate.blocks(of) * parts as f64).round() as i64;
+                (blocks, rate.bytes(of).cast_signed())
+            }
+        };
+        let sums = sums.entry(row[0].as_i64()).or_default();
+        for (pair, counts) in sums.as_chunks_mut::<2>().0.iter_mut().zip(counts) {
+            if counts {
+                pair[0] = pair[0].saturating_add(blocks);
+                pair[1] = pair[1].saturating_add(size);
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    for numbers in sums.values_mut() {
+        for pair in numbers.as_chunks_mut::<2>().0 {
+            pair[0] = (pair[0] + parts / 2) / parts;
+        }
+    }
+    let rows = sums.into_iter().map(|(bt, numbers)| (bt, numbers.to_vec())).collect();
+    Ok(Weights::new(measured(&Measure::ALL), rows))
+}
+
+fn blocks_sql(request: &Request<'_>, blocks: &str) -> String {
+    let Window { from, to } = request.window;
+    let mut conditions = Vec::new();
+    conditions.extend(from.map(|from| format!("alloc_after >= {from}")));
+    conditions.extend(to.map(|to| format!("alloc_after <= {to}")));
+    let is_result = request.question.as_ref().is_some_and(|it| it.sql == blocks);
+    if let Some(question) = request.question.as_ref().filter(|_| !is_result) {
+        conditions.push(format!("bt IN (SELECT bt FROM ({}))", statement(&question.sql)));
+    }
+    if conditions.is_empty() {
+        conditions.push("1".to_owned());
+    }
+    let blocks = statement(blocks);
+    let conditions = conditions.join(" AND ");
+    format!("SELECT bt, size, alloc_after, dealloc_after FROM ({blocks}) WHERE {conditions}")
+}
+
+/// Sums of a column of the result.
+fn of_column(
+    database: &Database,
+    request: &Request<'_>,
+    question: &Question,
+    columns: &[Column],
+    weight: &str,
+) -> Result<Weights, ExportError> {
+    if !request.window.is_everything() {
+        return Err(ExportError::Request(
+            "--from and --to choose blocks, and can't be used with --weight: \
+             the weights are those of the rows"
+                .to_owned(),
+        ));
+    }
+    let Some(column) = find(columns, weight) else {
+        let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+        let names = names.join(", ");
+        let title = &question.title;
+        return Err(ExportError::Request(format!(
+            "{title}: there is no column `{weight}`, only: {names}"
+        )));
+    };
+    let kind = Kind { name: column.name.clone(), unit: column.unit, source: Source::Column };
+    let quoted = format!("\"{}\"", column.name.replace('"', "\"\""));
+    let sql = format!("SELECT bt, {quoted} FROM ({})", statement(&question.sql));
+    let mut sums: HashMap<Option<i64>, f64> = HashMap::new();
+    let mut wholes: HashMap<Option<i64>, i64> = HashMap::new();
+    let mut text = false;
+    database.stream(&sql, &request.params(), &request.limits(), |row| {
+        let bt = row[0].as_i64();
+        match &row[1] {
+            Value::Integer(number) => {
+                let sum = wholes.entry(bt).or_default();
+                *sum = sum.saturating_add(*number);
+            }
+            Value::Real(number) => *sums.entry(bt).or_default() += number,
+            Value::Null => {}
+            Value::Text(_) | Value::Blob(_) => {
+                text = true;
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    if text {
+        return Err(ExportError::Request(format!(
+            "{}: column `{weight}` has text, and a weight is a number",
+            question.title
+        )));
+    }
+    for (bt, sum) in sums {
+        let whole = wholes.entry(bt).or_default();
+        *whole = whole.saturating_add(sum.round() as i64);
+    }
+    let rows = wholes.into_iter().map(|(bt, sum)| (bt, vec![sum])).collect();
+    Ok(Weights::new(vec![kind], rows))
+}
+
+/// A statement as a subquery: without the `;` that may end it, and safe from a comment at its end.
+fn statement(sql: &str) -> String {
+    format!("\n{}\n", sql.trim_end().trim_end_matches(';'))
+}

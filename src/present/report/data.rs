@@ -1,0 +1,215 @@
+//! Reads the figures of the page.
+
+use crate::database::caveats::Notes;
+use crate::database::estimate::Interval;
+use crate::database::{
+    CancelToken, Database, Limits, Params, QueryError, QueryErrorKind, Table, Value,
+};
+use crate::present::report::{Growth, Loss, Memory, Report, Suspect, Temporary};
+
+/// Slices of the second half below which a line through them says nothing.
+const SLICES_MIN: usize = 8;
+/// Frames of a suspect that are shown.
+const FRAMES_MAX: i64 = 5;
+/// Sites with temporary blocks that are shown.
+const TEMPORARIES_MAX: i64 = 3;
+
+struct Reader<'a> {
+    database: &'a Database,
+    limits: Limits,
+}
+
+impl Reader<'_> {
+    /// The rows, or none if the database lacks what is asked for.
+    fn rows(&self, sql: &str, params: &Params) -> Result<Table, QueryError> {
+        match self.database.query(sql, params, &self.limits) {
+            Err(error) if error.kind == QueryErrorKind::Sql => Ok(Table::default()),
+            other => other,
+        }
+    }
+}
+
+pub(super) fn gather(
+    database: &Database,
+    top: usize,
+    cancel: &CancelToken,
+) -> Result<Report, QueryError> {
+    let reader = Reader { database, limits: Limits::default().cancelled_by(cancel) };
+    let mut report = Report {
+        file: database.path().file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        ..Report::default()
+    };
+    totals(&reader, &mut report)?;
+    report.growth = growth(&reader)?;
+    report.suspects = suspects(&reader, i64::try_from(top).unwrap_or(i64::MAX))?;
+    report.temporaries = temporaries(&reader)?;
+    report.losses = losses(&reader)?;
+    Ok(report)
+}
+
+fn totals(reader: &Reader<'_>, report: &mut Report) -> Result<(), QueryError> {
+    let meta = reader.rows("SELECT key, value FROM meta", &Params::none())?;
+    let fact =
+        |key: &str| meta.rows.iter().find(|row| row[0].as_str() == Some(key)).map(|row| &row[1]);
+    let number = |key: &str| fact(key).and_then(Value::as_i64).unwrap_or(0);
+    report.duration_ns = number("duration_ns");
+    report.peak_after = number("peak_after");
+    report.ending = fact("ending").and_then(Value::as_str).map(str::to_owned);
+    let known = |key: &str| fact(key).and_then(Value::as_i64);
+    report.memory = known("rss_bytes").map(|rss_bytes| Memory {
+        rss_bytes,
+        rss_max_bytes: number("rss_max_bytes"),
+        live_bytes: number("rss_live_bytes"),
+        recorder_bytes: number("recorder_bytes"),
+        cgroup_bytes: known("cgroup_bytes"),
+        cgroup_limit_bytes: known("cgroup_limit_bytes"),
+    });
+    report.imported_from = fact("imported_from").and_then(Value::as_str).map(str::to_owned);
+    let sentence = |row: &Vec<Value>| {
+        let is_gap = row[0].as_str().is_some_and(|key| key.starts_with("not_recorded_"));
+        row[1].as_str().filter(|_| is_gap).map(str::to_owned)
+    };
+    report.not_recorded = meta.rows.iter().filter_map(sentence).collect();
+    let notes = Notes::read(reader.database, &reader.limits)?;
+    report.not_recorded.extend(notes.folded.map(|folded| folded.sentence()));
+    report.sampled = notes.sampled;
+    let sums = reader.rows(
+        "SELECT sum(allocations) AS allocations, sum(allocated_bytes) AS bytes, sum(frees) AS frees, \
+         max(peak_bytes) AS peak FROM timeline",
+        &Params::none(),
+    )?;
+    report.allocations = int(&sums, 0, "allocations");
+    report.allocated_bytes = int(&sums, 0, "bytes");
+    report.frees = int(&sums, 0, "frees");
+    report.peak_bytes = int(&sums, 0, "peak");
+    let curve = reader
+        .rows("SELECT live_bytes, live_blocks FROM timeline ORDER BY slice", &Params::none())?;
+    report.curve = (0..curve.rows.len()).map(|row| int(&curve, row, "live_bytes")).collect();
+    if let Some(last) = curve.rows.len().checked_sub(1) {
+        report.live_bytes = int(&curve, last, "live_bytes");
+        report.live_blocks = int(&curve, last, "live_blocks");
+    }
+    let counts = reader.rows(
+        "SELECT nullif((SELECT count(*) FROM threads), 0) AS threads, (SELECT count(*) FROM sites) AS sites",
+        &Params::none(),
+    )?;
+    report.threads = counts.get(0, "threads").and_then(Value::as_i64);
+    report.sites = int(&counts, 0, "sites");
+    Ok(())
+}
+
+/// The least-squares line through the second half of the curve.
+fn growth(reader: &Reader<'_>) -> Result<Option<Growth>, QueryError> {
+    let sql = "SELECT to_after, live_bytes FROM timeline \
+               WHERE slice >= (SELECT count(*) / 2 FROM timeline) ORDER BY slice";
+    let half = reader.rows(sql, &Params::none())?;
+    let points: Vec<(f64, f64)> = half
+        .rows
+        .iter()
+        .filter_map(|row| Some((row[0].as_f64()? / 3600e9, row[1].as_f64()?)))
+        .collect();
+    Ok(line(&points).map(|(bytes_per_hour, fit)| Growth { bytes_per_hour, fit }))
+}
+
+/// Slope and R² of the line through the points.
+pub(crate) fn line(points: &[(f64, f64)]) -> Option<(f64, f64)> {
+    if points.len() < SLICES_MIN {
+        return None;
+    }
+    let n = points.len() as f64;
+    let mean_x = points.iter().map(|(x, _)| x).sum::<f64>() / n;
+    let mean_y = points.iter().map(|(_, y)| y).sum::<f64>() / n;
+    let xx: f64 = points.iter().map(|(x, _)| (x - mean_x).powi(2)).sum();
+    let yy: f64 = points.iter().map(|(_, y)| (y - mean_y).powi(2)).sum();
+    let xy: f64 = points.iter().map(|(x, y)| (x - mean_x) * (y - mean_y)).sum();
+    if xx == 0.0 {
+        return None;
+    }
+    let fit = if yy == 0.0 { 1.0 } else { xy * xy / (xx * yy) };
+    Some((xy / xx, fit))
+}
+
+fn suspects(reader: &Reader<'_>, top: i64) -> Result<Vec<Suspect>, QueryError> {
+    let sql = "SELECT id, sentence, label, live_bytes, live_blocks, live_share, bt FROM suspects \
+               WHERE live_bytes > 0 ORDER BY id LIMIT :top";
+    let found = reader.rows(sql, &Params::none().with("top", top))?;
+    // Older databases have no such table, most have no row in it.
+    let sql = "SELECT id, live_bytes_low, live_bytes_high FROM estimates WHERE of = 'suspect' \
+               AND id <= :top";
+    let bounds = reader.rows(sql, &Params::none().with("top", top))?;
+    let interval = |id: i64| {
+        let row = bounds.rows.iter().position(|row| row[0].as_i64() == Some(id))?;
+        let bound = |column| int(&bounds, row, column).max(0).unsigned_abs();
+        Some(Interval { low: bound("live_bytes_low"), high: bound("live_bytes_high") })
+    };
+    let mut suspects = Vec::new();
+    for row in 0..found.rows.len() {
+        let bt = int(&found, row, "bt");
+        suspects.push(Suspect {
+            sentence: text(&found, row, "sentence"),
+            label: text(&found, row, "label"),
+            live_bytes: int(&found, row, "live_bytes"),
+            live_interval: interval(int(&found, row, "id")),
+            live_blocks: int(&found, row, "live_blocks"),
+            live_share: real(&found, row, "live_share"),
+            bt,
+            frames: frames(reader, bt)?,
+        });
+    }
+    Ok(suspects)
+}
+
+/// The first own frames of a backtrace, else its first frames.
+fn frames(reader: &Reader<'_>, bt: i64) -> Result<Vec<String>, QueryError> {
+    let sql = "SELECT f.function, f.file, f.line FROM backtrace_frames b JOIN frames f ON f.id = b.frame \
+               WHERE b.bt = :bt AND (f.kind = 'own' OR NOT EXISTS (SELECT 1 FROM backtrace_frames c \
+                   JOIN frames g ON g.id = c.frame WHERE c.bt = :bt AND g.kind = 'own')) \
+               ORDER BY b.frame_no LIMIT :most";
+    let found = reader.rows(sql, &Params::none().with("bt", bt).with("most", FRAMES_MAX))?;
+    let shown = |row: usize| {
+        let function = text(&found, row, "function");
+        match (found.get(row, "file"), found.get(row, "line")) {
+            (Some(Value::Text(file)), Some(Value::Integer(line))) => {
+                format!("{function} ({file}:{line})")
+            }
+            _ => function,
+        }
+    };
+    Ok((0..found.rows.len()).map(shown).collect())
+}
+
+fn temporaries(reader: &Reader<'_>) -> Result<Vec<Temporary>, QueryError> {
+    let sql = "SELECT coalesce(f.function, 'backtrace ' || s.bt) AS function, s.temporary AS blocks, \
+               1.0 * s.temporary / s.allocations AS share FROM sites s LEFT JOIN frames f ON f.id = s.frame \
+               WHERE s.temporary > 0 ORDER BY s.temporary DESC, s.bt LIMIT :most";
+    let found = reader.rows(sql, &Params::none().with("most", TEMPORARIES_MAX))?;
+    let one = |row| Temporary {
+        function: text(&found, row, "function"),
+        blocks: int(&found, row, "blocks"),
+        share: real(&found, row, "share"),
+    };
+    Ok((0..found.rows.len()).map(one).collect())
+}
+
+fn losses(reader: &Reader<'_>) -> Result<Vec<Loss>, QueryError> {
+    let sql = "SELECT name, count, meaning FROM losses WHERE count > 0 ORDER BY count DESC, name";
+    let found = reader.rows(sql, &Params::none())?;
+    let one = |row| Loss {
+        name: text(&found, row, "name"),
+        count: int(&found, row, "count"),
+        meaning: text(&found, row, "meaning"),
+    };
+    Ok((0..found.rows.len()).map(one).collect())
+}
+
+fn int(table: &Table, row: usize, column: &str) -> i64 {
+    table.get(row, column).and_then(Value::as_i64).unwrap_or(0)
+}
+
+fn real(table: &Table, row: usize, column: &str) -> f64 {
+    table.get(row, column).and_then(Value::as_f64).unwrap_or(0.0)
+}
+
+fn text(table: &Table, row: usize, column: &str) -> String {
+    table.get(row, column).and_then(Value::as_str).unwrap_or_default().to_owned()
+}

@@ -1,0 +1,82 @@
+//! The page for a program: one object, numbers in bytes and nanoseconds.
+//!
+//! Invariant: names of fields say their unit and don't change from one release to the next.
+
+use std::io::{self, Write};
+
+use serde_json::{Value, json};
+
+use crate::database::estimate::{CONFIDENCE, Interval};
+use crate::database::text::sanitize;
+use crate::present::report::Report;
+
+pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    let text = serde_json::to_string_pretty(&object(report))?;
+    writeln!(out, "{}", sanitize::json(&text))
+}
+
+fn object(report: &Report) -> Value {
+    let suspects = report.suspects.iter().map(|suspect| {
+        json!({
+            "sentence": suspect.sentence,
+            "label": suspect.label,
+            "live_bytes": suspect.live_bytes,
+            "live_bytes_interval": suspect.live_interval.map(bounds),
+            "live_blocks": suspect.live_blocks,
+            "live_share": suspect.live_share,
+            "bt": suspect.bt,
+            "frames": suspect.frames,
+        })
+    });
+    let temporaries = report.temporaries.iter().map(|temporary| {
+        json!({ "function": temporary.function, "blocks": temporary.blocks, "share": temporary.share })
+    });
+    let losses = report
+        .losses
+        .iter()
+        .map(|loss| json!({ "name": loss.name, "count": loss.count, "meaning": loss.meaning }));
+    json!({
+        "file": report.file,
+        "ending": report.ending,
+        "duration_ns": report.duration_ns,
+        "allocations": report.allocations,
+        "allocated_bytes": report.allocated_bytes,
+        "frees": report.frees,
+        "peak_bytes": report.peak_bytes,
+        "peak_after_ns": report.peak_after,
+        "live_bytes": report.live_bytes,
+        "live_blocks": report.live_blocks,
+        "memory": report.memory.map(|memory| json!({
+            "rss_bytes": memory.rss_bytes,
+            "rss_max_bytes": memory.rss_max_bytes,
+            "live_bytes": memory.live_bytes,
+            "live_share_of_rss": memory.explained(),
+            "recorder_bytes": memory.recorder_bytes,
+            "cgroup_bytes": memory.cgroup_bytes,
+            "cgroup_limit_bytes": memory.cgroup_limit_bytes,
+        })),
+        "threads": report.threads,
+        "sites": report.sites,
+        "curve_live_bytes": report.curve,
+        "growth": report.growth.map(|growth| json!({
+            "bytes_per_hour": growth.bytes_per_hour,
+            "fit": growth.fit,
+        })),
+        "suspects": suspects.collect::<Vec<_>>(),
+        "temporaries": temporaries.collect::<Vec<_>>(),
+        "losses": losses.collect::<Vec<_>>(),
+        "imported_from": report.imported_from,
+        "not_recorded": report.not_recorded,
+        "sampled": report.sampled.map(|sampled| json!({
+            "sample_bytes": sampled.sample_bytes,
+            "confidence": CONFIDENCE,
+            "allocated_bytes_interval": bounds(sampled.bytes_interval),
+            "live_bytes_interval": bounds(sampled.live_interval),
+        })),
+    })
+}
+
+/// The lower bound and the upper one.
+fn bounds(interval: Interval) -> Value {
+    json!([interval.low, interval.high])
+}

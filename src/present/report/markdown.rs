@@ -1,0 +1,79 @@
+//! The page for an issue.
+//!
+//! Invariant: nothing from the database can end a cell or begin markup: names stand in code spans.
+
+use std::io::{self, Write};
+
+use crate::database::text::{sanitize, units};
+use crate::present::report::{Report, text};
+
+pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "## rheaper report: {}\n\n| | |\n|---|---|", code(&report.file))?;
+    for (name, value) in text::summary(report) {
+        writeln!(out, "| {name} | {} |", plain(&value))?;
+    }
+    writeln!(out, "\n### Suspects\n")?;
+    if report.suspects.is_empty() {
+        writeln!(out, "None: nothing is alive at the end of the recording.")?;
+    }
+    for suspect in &report.suspects {
+        writeln!(out, "* {}", plain(&suspect.finding()))?;
+        for frame in &suspect.frames {
+            writeln!(out, "  * {}", code(frame))?;
+        }
+    }
+    if !report.temporaries.is_empty() {
+        writeln!(out, "\n### Temporaries\n\n| blocks | share | function |\n|---:|---:|---|")?;
+    }
+    for temporary in &report.temporaries {
+        let share = units::share(temporary.share);
+        writeln!(
+            out,
+            "| {} | {share} | {} |",
+            units::count(temporary.blocks),
+            code(&temporary.function)
+        )?;
+    }
+    writeln!(out, "\n### Lost\n")?;
+    if report.losses.is_empty() {
+        writeln!(out, "Nothing.")?;
+    }
+    for loss in &report.losses {
+        writeln!(
+            out,
+            "* {} {}: {}",
+            units::count(loss.count),
+            code(&loss.name),
+            plain(&loss.meaning)
+        )?;
+    }
+    if !report.not_recorded.is_empty() {
+        writeln!(out, "\n### Not recorded\n")?;
+    }
+    for sentence in &report.not_recorded {
+        writeln!(out, "* {}", plain(sentence))?;
+    }
+    Ok(())
+}
+
+/// Text in which nothing is markup.
+fn plain(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in sanitize::line(text).chars() {
+        match c {
+            '<' => escaped.push_str("&lt;"),
+            '&' => escaped.push_str("&amp;"),
+            '\\' | '`' | '*' | '_' | '|' | '[' | ']' | '@' => {
+                escaped.push('\\');
+                escaped.push(c);
+            }
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+/// A code span; a backtick inside would end it, a bar would end a cell.
+fn code(text: &str) -> String {
+    format!("`{}`", sanitize::line(text).replace('`', "'").replace('|', "¦"))
+}

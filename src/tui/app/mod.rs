@@ -1,0 +1,12 @@
+//! The application: state, update, effects, and the requests to the worker.
+
+pub(crate) mod effects;
+pub mod update;
+pub mod layout;
+pub mod state;
+pub mod worker;
+pub mod view_sql;
+pub mod call_tree;
+pub mod source;
+pub mod message;
+pub mod export;

@@ -1,0 +1,151 @@
+//! A backtrace: its frames, its totals, and the source of the selected frame.
+//!
+//! Invariant: lines are drawn from [`DetailState::lines`], in which runs of library and runtime
+//! frames are one line unless unfolded; the selection is a position in it.
+
+use crate::database::table::{Table, Value};
+use crate::tui::app::message::Source;
+use crate::tui::app::state::cursor::Cursor;
+use crate::tui::app::state::table::number;
+use crate::tui::flame::shape::Folding;
+use crate::tui::flame::tree::FrameKind;
+
+/// Frames of a backtrace that are fetched.
+pub const FRAMES_MAX: usize = 2000;
+
+/// A frame.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Frame {
+    /// 0 is the innermost.
+    pub number: i64,
+    /// Whole name.
+    pub sym: String,
+    /// Short name.
+    pub function: String,
+    /// Whose code it is.
+    pub kind: FrameKind,
+    /// Source file.
+    pub file: Option<String>,
+    /// Line in it.
+    pub line: Option<u32>,
+    /// Whether it was inlined into the next one.
+    pub inlined: Inlined,
+}
+
+/// Whether a frame is a call of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Inlined {
+    /// It is.
+    #[default]
+    No,
+    /// It was inlined.
+    Yes,
+}
+
+/// A line of the pane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// A frame, by its position.
+    Frame(usize),
+    /// So many library and runtime frames, from a position on.
+    Folded(usize, usize),
+}
+
+/// The pane.
+#[derive(Clone, Debug, Default)]
+pub struct DetailState {
+    /// Whose frames these are, or will be.
+    pub bt: Option<i64>,
+    /// The frames, innermost first; `None` while they are fetched.
+    pub frames: Option<Vec<Frame>>,
+    /// Totals of the site, by column.
+    pub site: Option<Table>,
+    /// The selected line.
+    pub cursor: Cursor,
+    /// Library and runtime frames.
+    pub noise: Folding,
+    /// Source around the selected frame.
+    pub excerpt: Option<Source>,
+    /// Whose source that is, or will be.
+    pub excerpt_of: Option<(String, u32)>,
+}
+
+impl DetailState {
+    /// What is drawn.
+    pub fn lines(&self) -> Vec<Line> {
+        let frames = self.frames.as_deref().unwrap_or_default();
+        let mut lines = Vec::new();
+        let mut at = 0;
+        while at < frames.len() {
+            let noise = |frame: &&Frame| frame.kind.is_noise();
+            let run = frames.iter().skip(at).take_while(noise).count();
+            if self.noise == Folding::Folded && run > 0 && run < frames.len() {
+                lines.push(Line::Folded(at, run));
+                at += run;
+            } else {
+                lines.push(Line::Frame(at));
+                at += 1;
+            }
+        }
+        lines
+    }
+
+    /// The selected frame; of folded ones, the first.
+    pub fn selected(&self) -> Option<&Frame> {
+        let at = match self.lines().get(self.cursor.at as usize)? {
+            Line::Frame(at) | Line::Folded(at, _) => *at,
+        };
+        self.frames.as_ref()?.get(at)
+    }
+
+    /// The selected line, if it is a folded one.
+    pub fn is_on_fold(&self) -> bool {
+        let line = self.lines().get(self.cursor.at as usize).copied();
+        matches!(line, Some(Line::Folded(..)))
+    }
+
+    /// Where the selected frame's source is.
+    pub fn place(&self) -> Option<(String, u32)> {
+        let frame = self.selected().filter(|_| !self.is_on_fold())?;
+        Some((frame.file.clone()?, frame.line?))
+    }
+
+    /// Begins with another backtrace.
+    pub fn begin(&mut self, bt: Option<i64>) {
+        *self = Self { bt, noise: self.noise, ..Self::default() };
+    }
+
+    /// Takes the frames, and selects the first of the program's own.
+    pub fn take(&mut self, table: &Table) {
+        self.frames = Some((0..table.rows.len()).map(|row| frame(table, row)).collect());
+        let frames = self.frames.as_deref().unwrap_or_default();
+        let own = |line: &Line| match line {
+            Line::Frame(at) => frames.get(*at).is_some_and(|it| it.kind == FrameKind::Own),
+            Line::Folded(..) => false,
+        };
+        let first = self.lines().iter().position(own);
+        self.cursor = Cursor { at: first.unwrap_or(0) as u64, top: 0 };
+    }
+
+    /// A number of the site's totals.
+    pub fn total(&self, name: &str) -> Option<i64> {
+        self.site.as_ref()?.get(0, name).and_then(number)
+    }
+}
+
+fn frame(table: &Table, row: usize) -> Frame {
+    let text = |name: &str| table.get(row, name).and_then(Value::as_str);
+    let whole = |name: &str| table.get(row, name).and_then(number);
+    Frame {
+        number: whole("frame_no").unwrap_or(0),
+        sym: text("sym").unwrap_or("").to_owned(),
+        function: text("function").unwrap_or("").to_owned(),
+        kind: FrameKind::parse(text("kind").unwrap_or("")),
+        file: text("file").map(str::to_owned),
+        line: whole("line").and_then(|line| u32::try_from(line).ok()),
+        inlined: match whole("inlined") {
+            Some(1) => Inlined::Yes,
+            _ => Inlined::No,
+        },
+    }
+}

@@ -1,0 +1,201 @@
+//! The list of suspects: ranked sites with a label, a sentence and a curve.
+//!
+//! Reads: rows of the `suspects` table, and their curves. Writes: nothing.
+//!
+//! Invariant: an accepted suspect is hidden or shown with a mark, never forgotten: how many there
+//! are and what they hold is always said.
+
+use std::collections::HashMap;
+
+use crate::database::error::QueryError;
+use crate::database::table::{Table, Value};
+use crate::tui::app::state::cursor::Cursor;
+use crate::tui::app::state::table::number;
+
+/// A row of the list.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Suspect {
+    /// Rank, 1 first.
+    pub id: i64,
+    /// What kind it is.
+    pub label: String,
+    /// The finding in a sentence.
+    pub sentence: String,
+    /// What it is ranked by.
+    pub score: f64,
+    /// Its heaviest backtrace.
+    pub bt: i64,
+    /// Sites in the group.
+    pub sites: i64,
+    /// Live bytes.
+    pub live_bytes: i64,
+    /// How far these may be off, as a share; `None`: they are exact.
+    pub live_error: Option<f64>,
+    /// Live blocks.
+    pub live_blocks: i64,
+    /// Of everything alive at the end.
+    pub live_share: f64,
+    /// Blocks made.
+    pub allocations: i64,
+    /// Share of slices without a fall.
+    pub steadiness: f64,
+    /// 1: still allocates.
+    pub recency: f64,
+    /// Growth in the second half.
+    pub slope: f64,
+    /// How well a line fits.
+    pub fit: f64,
+    /// First allocation.
+    pub first_after: i64,
+    /// Last allocation.
+    pub last_after: i64,
+    /// Whole name of its first own function.
+    pub sym: String,
+    /// Short name.
+    pub function: String,
+    /// Its place.
+    pub file: Option<String>,
+    /// The line there.
+    pub line: Option<u32>,
+    /// Bytes of it in the scope.
+    pub scope_bytes: i64,
+    /// Blocks of it in the scope.
+    pub scope_blocks: i64,
+}
+
+/// Whether accepted suspects are listed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Accepted {
+    /// They are left out.
+    #[default]
+    Hidden,
+    /// They are listed, with a mark.
+    Listed,
+}
+
+/// The list.
+#[derive(Clone, Debug, Default)]
+pub struct SuspectsState {
+    /// All of the scope; `None` before the first answer.
+    pub all: Option<Vec<Suspect>>,
+    /// Live bytes over time, by suspect.
+    pub trends: HashMap<i64, Vec<u64>>,
+    /// The selection, among those listed.
+    pub cursor: Cursor,
+    /// Patterns that the user accepted.
+    pub patterns: Vec<String>,
+    /// Whether these are listed.
+    pub accepted: Accepted,
+    /// What went wrong.
+    pub error: Option<QueryError>,
+}
+
+impl SuspectsState {
+    /// What is listed.
+    pub fn listed(&self) -> Vec<&Suspect> {
+        let all = self.all.iter().flatten();
+        all.filter(|suspect| self.accepted == Accepted::Listed || !self.is_accepted(suspect))
+            .collect()
+    }
+
+    /// How many are accepted, and what they hold.
+    pub fn accepted_total(&self) -> (usize, i64) {
+        let accepted = self.all.iter().flatten().filter(|it| self.is_accepted(it));
+        accepted.fold((0, 0), |(count, bytes), it| (count + 1, bytes + it.scope_bytes))
+    }
+
+    /// Whether the user has accepted a suspect.
+    pub fn is_accepted(&self, suspect: &Suspect) -> bool {
+        self.patterns.iter().any(|it| suspect.sym.contains(it.as_str()))
+    }
+
+    /// The selected one.
+    pub fn selected(&self) -> Option<&Suspect> {
+        self.listed().get(self.cursor.at as usize).copied()
+    }
+
+    /// Takes the list.
+    pub fn take(&mut self, table: &Table) {
+        self.all = Some((0..table.rows.len()).map(|row| suspect(table, row)).collect());
+        self.error = None;
+    }
+
+    /// Takes the curves: rows of suspect, slice and change, in the order of slices.
+    pub fn take_trends(&mut self, table: &Table, slices: usize) {
+        self.trends.clear();
+        let mut live: HashMap<i64, i64> = HashMap::new();
+        let mut last: HashMap<i64, usize> = HashMap::new();
+        for row in &table.rows {
+            let [suspect, slice, change] = row.as_slice() else {
+                continue;
+            };
+            let (Some(suspect), Some(slice), Some(change)) =
+                (number(suspect), number(slice), number(change))
+            else {
+                continue;
+            };
+            let slice = usize::try_from(slice).unwrap_or(0).min(slices.saturating_sub(1));
+            let curve = self.trends.entry(suspect).or_insert_with(|| vec![0; slices]);
+            let live = live.entry(suspect).or_default();
+            let last = last.entry(suspect).or_default();
+            let level = u64::try_from(*live).unwrap_or(0);
+            if let Some(between) = curve.get_mut(*last..slice) {
+                between.fill(level);
+            }
+            *live += change;
+            *last = slice;
+        }
+        for (suspect, curve) in &mut self.trends {
+            let level = live.get(suspect).copied().unwrap_or(0);
+            let last = last.get(suspect).copied().unwrap_or(0);
+            if let Some(rest) = curve.get_mut(last..) {
+                rest.fill(u64::try_from(level).unwrap_or(0));
+            }
+        }
+    }
+}
+
+/// Squeezes a curve into so many values, each the largest of its share, so that no peak is lost.
+pub fn squeeze(curve: &[u64], width: usize) -> Vec<u64> {
+    let share = |at: usize| {
+        let from = at * curve.len() / width;
+        let to = ((at + 1) * curve.len() / width).clamp(from + 1, curve.len());
+        curve.get(from..to).and_then(|part| part.iter().max()).copied()
+    };
+    match curve.is_empty() {
+        true => Vec::new(),
+        false => (0..width).map(|at| share(at).unwrap_or(0)).collect(),
+    }
+}
+
+fn suspect(table: &Table, row: usize) -> Suspect {
+    let get = |name: &str| table.get(row, name);
+    let whole = |name: &str| get(name).and_then(number).unwrap_or(0);
+    let real = |name: &str| get(name).and_then(Value::as_f64).unwrap_or(0.0);
+    let text = |name: &str| get(name).and_then(Value::as_str).unwrap_or("").to_owned();
+    Suspect {
+        id: whole("id"),
+        label: text("label"),
+        sentence: text("sentence"),
+        score: real("score"),
+        bt: whole("bt"),
+        sites: whole("sites"),
+        live_bytes: whole("live_bytes"),
+        live_error: get("live_bytes_error").and_then(Value::as_f64),
+        live_blocks: whole("live_blocks"),
+        live_share: real("live_share"),
+        allocations: whole("allocations"),
+        steadiness: real("steadiness"),
+        recency: real("recency"),
+        slope: real("slope_bytes_per_s"),
+        fit: real("fit"),
+        first_after: whole("first_after"),
+        last_after: whole("last_after"),
+        sym: text("sym"),
+        function: text("function"),
+        file: get("file").and_then(Value::as_str).map(str::to_owned),
+        line: get("line").and_then(number).and_then(|it| u32::try_from(it).ok()),
+        scope_bytes: whole("scope_bytes"),
+        scope_blocks: whole("scope_blocks"),
+    }
+}

@@ -1,0 +1,312 @@
+//! A table that is never whole in memory: pages of a statement, seen through sorts and filters.
+//!
+//! Reads: pages as they arrive. Writes: which pages are wanted.
+//!
+//! Invariants:
+//! - At most [`PAGES_MAX`] pages are kept, those nearest to the window.
+//! - A page belongs to the view that it was asked for: every change of the view drops all pages.
+//! - The number of rows is exact or is said to be a lower bound.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::database::error::QueryError;
+use crate::database::page::{Comparison, Filter, Order, Sort, View};
+use crate::database::table::{Column, Completeness, Table, Unit, Value};
+use crate::tui::app::message::{Now, Query};
+use crate::tui::app::state::cursor::Cursor;
+use crate::tui::app::state::requests::TableId;
+
+/// Rows in a page.
+pub const PAGE_ROWS: u64 = 500;
+
+/// Pages that are kept.
+pub const PAGES_MAX: usize = 8;
+
+/// How deep a sorted table can be scrolled: deeper, each page would sort the table anew.
+pub const SORTED_ROWS_MAX: u64 = 100_000;
+
+/// Whether a column is drawn, and where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// With the others.
+    #[default]
+    Plain,
+    /// At the left, always.
+    Pinned,
+    /// Not at all.
+    Hidden,
+}
+
+/// How a column is drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// Where.
+    pub place: Place,
+    /// Columns that the user asked for, beyond what its values need.
+    pub extra_width: i16,
+}
+
+/// How many rows there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Total {
+    /// So many.
+    Exactly(u64),
+    /// At least so many.
+    AtLeast(u64),
+}
+
+/// What kind of rows these are, which decides what Enter does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Origin {
+    /// The scope's allocations.
+    Allocations,
+    /// A canned question's answer; what it is called.
+    Canned(String),
+    /// Values of a column with their rows; the table that was grouped and its column.
+    Groups {
+        /// The statement that was grouped.
+        of: Query,
+        /// The filters it was seen through.
+        view: View,
+        /// Title of the table that was grouped.
+        title: String,
+        /// The column.
+        column: String,
+    },
+    /// The user's statement.
+    Statement,
+}
+
+/// A table.
+#[derive(Clone, Debug)]
+pub struct TableState {
+    /// Its name.
+    pub id: TableId,
+    /// What it is called.
+    pub title: String,
+    /// Whose rows these are.
+    pub origin: Origin,
+    /// The statement.
+    pub query: Query,
+    /// Its filters and order.
+    pub view: View,
+    /// Its columns; empty before the first page.
+    pub columns: Vec<Column>,
+    /// How they are drawn.
+    pub looks: Vec<Look>,
+    /// The row, and the first one shown.
+    pub cursor: Cursor,
+    /// The selected column.
+    pub column: usize,
+    /// How many rows there are.
+    pub total: Total,
+    /// What went wrong.
+    pub error: Option<QueryError>,
+    /// How long its first page took.
+    pub elapsed: Option<Duration>,
+    /// When that was.
+    pub ran_at: Now,
+    /// Units that the canned question declares.
+    pub units: Vec<(String, Unit)>,
+    pages: BTreeMap<u64, Vec<Vec<Value>>>,
+}
+
+impl TableState {
+    /// A table of which nothing is known yet.
+    pub fn new(id: TableId, title: String, origin: Origin, query: Query) -> Self {
+        Self {
+            id,
+            title,
+            origin,
+            query,
+            view: View::default(),
+            columns: Vec::new(),
+            looks: Vec::new(),
+            cursor: Cursor::default(),
+            column: 0,
+            total: Total::AtLeast(0),
+            error: None,
+            elapsed: None,
+            ran_at: Now::ZERO,
+            units: Vec::new(),
+            pages: BTreeMap::new(),
+        }
+    }
+
+    /// A row, if its page is here.
+    pub fn row(&self, row: u64) -> Option<&[Value]> {
+        let page = self.pages.get(&(row / PAGE_ROWS))?;
+        page.get((row % PAGE_ROWS) as usize).map(Vec::as_slice)
+    }
+
+    /// The selected row.
+    pub fn selected(&self) -> Option<&[Value]> {
+        self.row(self.cursor.at)
+    }
+
+    /// The selected cell.
+    pub fn cell(&self) -> Option<&Value> {
+        self.selected()?.get(self.column)
+    }
+
+    /// The value of a column in the selected row.
+    pub fn selected_value(&self, column: usize) -> Option<&Value> {
+        self.selected()?.get(column)
+    }
+
+    /// The first column of a unit.
+    pub fn column_of(&self, unit: Unit) -> Option<usize> {
+        self.columns.iter().position(|column| column.unit == unit)
+    }
+
+    /// The backtrace of the selected row.
+    pub fn backtrace(&self) -> Option<i64> {
+        let column = self.column_of(Unit::Backtrace)?;
+        number(self.selected_value(column)?)
+    }
+
+    /// The file and line of the selected row.
+    pub fn place(&self) -> Option<(String, u32)> {
+        let named = |name: &str| self.columns.iter().position(|column| column.name == name);
+        let file = self.selected_value(named("file")?)?.as_str()?.to_owned();
+        let line = number(self.selected_value(named("line")?)?)?;
+        Some((file, u32::try_from(line).ok()?))
+    }
+
+    /// Whether anything has arrived.
+    pub fn is_loaded(&self) -> bool {
+        !self.columns.is_empty()
+    }
+
+    /// How many rows can be scrolled to.
+    pub fn len(&self) -> u64 {
+        let known = match self.total {
+            Total::Exactly(rows) | Total::AtLeast(rows) => rows,
+        };
+        match self.view.sort.is_empty() {
+            true => known,
+            false => known.min(SORTED_ROWS_MAX),
+        }
+    }
+
+    /// Whether there are no rows, as far as is known.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The pages that a window of rows needs and that are not here.
+    pub fn missing(&self, window: u64) -> Vec<u64> {
+        let first = self.cursor.top / PAGE_ROWS;
+        let behind = self.cursor.top.saturating_add(window.max(1));
+        let last = behind.min(self.len().max(1)).saturating_sub(1) / PAGE_ROWS;
+        (first..=last.min(first.saturating_add(2)))
+            .filter(|page| !self.pages.contains_key(page))
+            .collect()
+    }
+
+    /// Takes a page.
+    pub fn take_page(&mut self, page: u64, table: Table, now: Now) {
+        let rows = table.rows.len() as u64;
+        let end = page * PAGE_ROWS + rows;
+        if self.columns.is_empty() || self.columns.len() != table.columns.len() {
+            self.columns = table.columns;
+            self.looks = vec![Look::default(); self.columns.len()];
+            self.column = self.column.min(self.columns.len().saturating_sub(1));
+            for column in &mut self.columns {
+                let declared = self.units.iter().find(|(name, _)| *name == column.name);
+                column.unit = declared.map_or(column.unit, |(_, unit)| *unit);
+            }
+        }
+        if self.elapsed.is_none() {
+            self.elapsed = Some(table.elapsed);
+            self.ran_at = now;
+        }
+        match (table.complete, self.total) {
+            (Completeness::All, _) if rows > 0 || page == 0 => self.total = Total::Exactly(end),
+            (_, Total::AtLeast(known)) => {
+                self.total = Total::AtLeast(known.max(end + u64::from(rows == PAGE_ROWS)));
+            }
+            (_, Total::Exactly(_)) => {}
+        }
+        self.error = None;
+        self.pages.insert(page, table.rows);
+        while self.pages.len() > PAGES_MAX {
+            let here = self.cursor.top / PAGE_ROWS;
+            let farthest = self.pages.keys().copied().max_by_key(|page| page.abs_diff(here));
+            let Some(farthest) = farthest else { break };
+            self.pages.remove(&farthest);
+        }
+    }
+
+    /// Takes the number of rows.
+    pub fn take_count(&mut self, rows: u64, complete: Completeness) {
+        if let Total::AtLeast(known) = self.total {
+            self.total = match complete {
+                Completeness::All => Total::Exactly(rows),
+                Completeness::More => Total::AtLeast(known.max(rows)),
+            };
+        }
+    }
+
+    /// Forgets all rows, because the view or the statement changed.
+    pub fn reset(&mut self) {
+        self.pages.clear();
+        self.total = Total::AtLeast(0);
+        self.cursor = Cursor::default();
+        self.error = None;
+        self.elapsed = None;
+    }
+
+    /// Sorts by the selected column, or no longer if it is sorted so.
+    pub fn sort(&mut self, order: Order) {
+        let Some(column) = self.columns.get(self.column) else {
+            return;
+        };
+        let sort = Sort { column: column.name.clone(), order };
+        match self.view.sort.first() == Some(&sort) {
+            true => self.view.sort.clear(),
+            false => self.view.sort = vec![sort],
+        }
+        self.reset();
+    }
+
+    /// Sets the filter of a column, or drops it.
+    pub fn filter(&mut self, column: usize, comparison: Option<Comparison>) {
+        let Some(column) = self.columns.get(column).map(|it| it.name.clone()) else {
+            return;
+        };
+        self.view.filters.retain(|filter| filter.column != column);
+        if let Some(comparison) = comparison {
+            self.view.filters.push(Filter { column, comparison });
+        }
+        self.reset();
+    }
+
+    /// The columns as they are drawn: pinned ones first, hidden ones not at all.
+    pub fn order(&self) -> Vec<usize> {
+        let of = |place: Place| {
+            let looks = self.looks.iter().enumerate();
+            looks.filter_map(move |(at, look)| (look.place == place).then_some(at))
+        };
+        of(Place::Pinned).chain(of(Place::Plain)).collect()
+    }
+
+    /// Goes to the next drawn column in a direction.
+    pub fn step_column(&mut self, by: i64) {
+        let order = self.order();
+        let at = order.iter().position(|column| *column == self.column);
+        let next = at.unwrap_or(0).saturating_add_signed(by as isize);
+        if let Some(column) = order.get(next.min(order.len().saturating_sub(1))) {
+            self.column = *column;
+        }
+    }
+}
+
+/// A whole number, also where an old or a hand-made table has it as text.
+pub fn number(value: &Value) -> Option<i64> {
+    match value {
+        Value::Text(text) => text.parse().ok(),
+        value => value.as_i64(),
+    }
+}

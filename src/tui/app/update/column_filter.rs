@@ -1,0 +1,93 @@
+//! Reads a column's filter as it is typed.
+//!
+//! Invariant: numbers are read in the column's unit, so that `>4K` means bytes where sizes are.
+
+use crate::database::page::Comparison;
+use crate::database::table::{Unit, Value};
+use crate::database::text::units;
+
+/// What was typed for a column of this unit; nothing typed is no filter.
+///
+/// # Errors
+/// With a sentence for the user.
+pub fn parse(text: &str, unit: Unit) -> Result<Option<Comparison>, String> {
+    let text = text.trim();
+    let number = |text: &str| number(text, unit);
+    Ok(Some(match text {
+        "" => return Ok(None),
+        "null" | "NULL" => Comparison::IsNull,
+        "!null" | "!NULL" => Comparison::IsNotNull,
+        _ => {
+            if let Some(pattern) = text.strip_prefix('~') {
+                return match regex::Regex::new(pattern) {
+                    Ok(_) => Ok(Some(Comparison::Matches(pattern.to_owned()))),
+                    Err(_) => {
+                        Err("this is not a regular expression; escape special signs with \\".into())
+                    }
+                };
+            }
+            for (sign, make) in SIGNS {
+                if let Some(rest) = text.strip_prefix(sign) {
+                    return Ok(Some(make(number(rest)?)));
+                }
+            }
+            match text.split_once("..") {
+                Some((low, "")) => Comparison::AtLeast(number(low)?),
+                Some(("", high)) => Comparison::AtMost(number(high)?),
+                Some((low, high)) if unit.is_numeric() => {
+                    Comparison::Between(number(low)?, number(high)?)
+                }
+                _ if unit.is_numeric() => Comparison::Equal(number(text)?),
+                _ => Comparison::Contains(text.to_owned()),
+            }
+        }
+    }))
+}
+
+type Make = fn(Value) -> Comparison;
+
+/// Longer signs first.
+const SIGNS: [(&str, Make); 8] = [
+    (">=", Comparison::AtLeast),
+    ("≥", Comparison::AtLeast),
+    ("<=", Comparison::AtMost),
+    ("≤", Comparison::AtMost),
+    ("!=", Comparison::NotEqual),
+    (">", Comparison::More),
+    ("<", Comparison::Less),
+    ("=", Comparison::Equal),
+];
+
+fn number(text: &str, unit: Unit) -> Result<Value, String> {
+    let text = text.trim();
+    let parsed = match unit {
+        Unit::Bytes | Unit::BytesPerSecond => units::parse_bytes(text.trim_end_matches("/s")),
+        Unit::Duration | Unit::Moment => units::parse_duration(text),
+        Unit::Address => match i64::from_str_radix(text.trim_start_matches("0x"), 16) {
+            Ok(address) => Ok(address),
+            Err(_) => return Err("expected an address such as 0x7f00".into()),
+        },
+        Unit::Share => {
+            let share = text.trim_end_matches('%').trim().parse::<f64>();
+            return match share {
+                Ok(share) if text.ends_with('%') => Ok(Value::Real(share / 100.0)),
+                Ok(share) => Ok(Value::Real(share)),
+                Err(_) => Err("expected a share such as 5% or 0.05".into()),
+            };
+        }
+        Unit::None => return Ok(plain(text)),
+        _ => units::parse_count(text),
+    };
+    parsed.map(Value::Integer).map_err(|error| error.to_string())
+}
+
+/// A number where it looks like one, else text.
+fn plain(text: &str) -> Value {
+    if let Ok(whole) = text.parse::<i64>() {
+        return Value::Integer(whole);
+    }
+    match text.parse::<f64>() {
+        Ok(real) if real.is_finite() => Value::Real(real),
+        _ => Value::Text(text.to_owned()),
+    }
+}

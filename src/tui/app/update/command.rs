@@ -1,0 +1,73 @@
+//! The command line that prints what the screen shows.
+//!
+//! Invariant: what it prints is quoted so that a shell takes it as it is.
+
+use crate::database::compare::Window;
+use crate::tui::app::message::{Effect, TreeSource};
+use crate::tui::app::state::popup::{Popup, Text};
+use crate::tui::app::state::{App, Lens};
+use crate::tui::app::update::{load, sql};
+use crate::tui::data::filter::Scope;
+
+/// Shows it, to be copied.
+pub fn show(app: &mut App) -> Vec<Effect> {
+    let body = line(app);
+    let title = "the same on the command line; y copies it".to_owned();
+    app.popups.push(Popup::Text(Text { title, body, ..Text::default() }));
+    Vec::new()
+}
+
+/// The command line.
+pub fn line(app: &App) -> String {
+    let database = quoted(&app.path);
+    match app.lens {
+        Lens::Compare => difference(app, &database),
+        Lens::Flame if is_whole(app) => format!("rheaper export {database} --format folded"),
+        _ => {
+            let query = load::sql_behind(app);
+            let statement = sql::with_values(&query.sql, &query.params);
+            format!("rheaper sql {database} -c {}", quoted(&statement))
+        }
+    }
+}
+
+/// Whether the flamegraph is of everything, as the loader made it.
+fn is_whole(app: &App) -> bool {
+    app.scope.now() == &Scope::default()
+        && matches!(app.flame.source, None | Some(TreeSource::Prepared))
+}
+
+fn difference(app: &App, database: &str) -> String {
+    let Some(sides) = &app.compare.sides else {
+        return format!("rheaper diff {database}");
+    };
+    let mut line = match &sides.before {
+        Some(before) => format!("rheaper diff {} {database}", quoted(&before.to_string_lossy())),
+        None => {
+            let moment = |window: &Window| match &window.to {
+                Some(moment) => moment.to_string(),
+                None => "end".to_owned(),
+            };
+            let [first, second] = &sides.windows;
+            let moments = format!("{}..{}", moment(first), moment(second));
+            format!("rheaper diff {database} --moments {}", quoted(&moments))
+        }
+    };
+    if let Some(per) = app.compare.per.word() {
+        line.push_str(&format!(" --per {}", quoted(&per)));
+    }
+    let measure = app.compare.wish.measure.word().replace('_', "-");
+    if measure != "live-bytes" {
+        line.push_str(&format!(" --measure {measure}"));
+    }
+    line
+}
+
+/// As one word of a shell.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-/@#:=+%".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) && !word.starts_with('#') {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
+}

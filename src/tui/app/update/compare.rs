@@ -1,0 +1,351 @@
+//! Keys of the comparison, and what it asks for.
+
+use crate::database::compare::{Figures, Measure, Moment, Per, Row, State, Window};
+use crate::database::text::units;
+use crate::tui::app::layout::geometry;
+use crate::tui::app::message::{Ask, Effect, Lane, Sides};
+use crate::tui::app::state::compare::Look;
+use crate::tui::app::state::cursor::Step;
+use crate::tui::app::state::popup::{Popup, Purpose as PromptPurpose, Text};
+use crate::tui::app::state::requests::Purpose;
+use crate::tui::app::state::{App, Lens};
+use crate::tui::app::update::{detail, prompt, switch};
+use crate::tui::data::filter::Filter;
+use crate::tui::flame::difference::{self, End};
+use crate::tui::flame::shape::ShownId;
+use crate::tui::input::keymap::Action;
+
+/// What figures can be divided by at a key.
+const RATES: [&str; 3] = ["second", "minute", "hour"];
+
+/// Asks for the comparison, or for another shape of it.
+pub fn load(app: &mut App) -> Vec<Effect> {
+    let Some(sides) = app.compare.sides.clone() else {
+        return Vec::new();
+    };
+    if app.compare.error.is_some() || app.asked.is_open(|it| it == Purpose::Compared) {
+        return Vec::new();
+    }
+    if app.compare.comparison.is_none() {
+        let ask = Ask::Compare(sides, app.compare.per.clone());
+        return app.asked.ask(Lane::Lens, Purpose::Compared, ask, app.now);
+    }
+    shape(app)
+}
+
+/// Asks for the shape that is wanted, if it is another one.
+pub fn shape(app: &mut App) -> Vec<Effect> {
+    let Some(comparison) = app.compare.comparison.clone() else {
+        return Vec::new();
+    };
+    let same = app.compare.shown.as_ref().is_some_and(|shown| {
+        shown.wish == app.compare.wish && std::sync::Arc::ptr_eq(&shown.comparison, &comparison)
+    });
+    if same {
+        return app.asked.forget(|open| open.purpose == Purpose::Differences);
+    }
+    let ask = Ask::Differences(comparison, app.compare.wish.clone());
+    app.asked.ask(Lane::Lens, Purpose::Differences, ask, app.now)
+}
+
+/// Asks which two moments of the recording are to be compared.
+pub fn ask_moments(app: &mut App) -> Vec<Effect> {
+    let (from, to) = app.time.range();
+    let points = app.facts.axis.points();
+    let edge = |edge: usize| units::duration(app.facts.axis.edge(edge) as f64);
+    let offered = match from < to && to < points {
+        true => format!("{} .. {}", edge(from), edge(to)),
+        false if 0 < from && from < points => format!("{} .. end", edge(from)),
+        false => "peak .. end".to_owned(),
+    };
+    let help = "two moments: a time since the start such as 5m, or start, peak, end, @MARK";
+    prompt(app, "compare two moments of this recording", PromptPurpose::Moments, help, &offered)
+}
+
+/// Compares two moments.
+///
+/// # Errors
+/// With a sentence, if they are none.
+pub fn moments(app: &mut App, text: &str) -> Result<Vec<Effect>, String> {
+    let (first, second) = text.split_once("..").ok_or("expected two moments, as in 5m .. end")?;
+    let at = |text| Ok::<_, String>(Window { from: None, to: Some(Moment::parse(text)?) });
+    let windows = [at(first)?, at(second)?];
+    app.popups.pop();
+    app.compare.begin(Sides { before: None, windows });
+    let mut effects =
+        app.asked.forget(|open| matches!(open.purpose, Purpose::Compared | Purpose::Differences));
+    effects.extend(switch(app, Lens::Compare));
+    Ok(effects)
+}
+
+/// Shows only what matches.
+///
+/// # Errors
+/// With a sentence, if it is no pattern.
+pub fn find(app: &mut App, text: &str) -> Result<Vec<Effect>, String> {
+    if difference::pattern(text).is_none() {
+        return Err("this is not a regular expression; escape special signs with \\".into());
+    }
+    app.popups.pop();
+    app.compare.wish.pattern = text.to_owned();
+    Ok(shape(app))
+}
+
+/// Does it.
+pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
+    if moved(app, action) {
+        return Vec::new();
+    }
+    match action {
+        Action::NextKind => {
+            app.compare.look = app.compare.look.next();
+            Vec::new()
+        }
+        Action::Measure => {
+            app.compare.wish.measure = app.compare.wish.measure.next();
+            shape(app)
+        }
+        Action::BottomUp => {
+            app.compare.wish.from = match app.compare.wish.from {
+                End::Outermost => End::Innermost,
+                End::Innermost => End::Outermost,
+            };
+            if app.compare.look == Look::List {
+                app.say("the tree and the flamegraph (Tab) are now the other way round");
+            }
+            shape(app)
+        }
+        Action::OnlyState => {
+            let only = app.compare.wish.only;
+            let at = only.and_then(|only| State::CHANGES.iter().position(|it| *it == only));
+            app.compare.wish.only = State::CHANGES.get(at.map_or(0, |at| at + 1)).copied();
+            shape(app)
+        }
+        Action::Normalise => normalise(app),
+        Action::Search => {
+            let text = app.compare.wish.pattern.clone();
+            let help = "a regular expression of functions and files; empty: all";
+            prompt(app, "only what matches", PromptPurpose::CompareOnly, help, &text)
+        }
+        Action::Rerun => {
+            app.compare.error = None;
+            app.compare.comparison = None;
+            load(app)
+        }
+        Action::Enter | Action::Right | Action::Left | Action::Back => entered(app, action),
+        Action::Explain => {
+            explain(app);
+            Vec::new()
+        }
+        _ => on_function(app, action),
+    }
+}
+
+fn moved(app: &mut App, action: Action) -> bool {
+    let Some(step) = detail::step(action) else {
+        return picture_moved(app, action);
+    };
+    let window = geometry::compare_window(app);
+    match app.compare.look {
+        Look::List => {
+            let len = app.compare.shown.as_ref().map_or(0, |it| it.rows.len() as u64);
+            app.compare.list.step(step, len, window);
+        }
+        Look::Tree => {
+            let len = app.compare.opened_lines().len() as u64;
+            app.compare.lines.step(step, len, window);
+        }
+        Look::Flame => {
+            let (width, height) = geometry::compare_picture(app);
+            let rows = match step {
+                Step::Rows(rows) => rows,
+                Step::HalfWindows(halves) => halves * (height as i64 / 2).max(1),
+                Step::First => -i64::from(i32::MAX),
+                Step::Last => i64::from(i32::MAX),
+            };
+            app.compare.step(rows, 0, width);
+        }
+    }
+    true
+}
+
+fn picture_moved(app: &mut App, action: Action) -> bool {
+    let cells = match (app.compare.look, action) {
+        (Look::Flame, Action::Left) => -1,
+        (Look::Flame, Action::Right) => 1,
+        _ => return false,
+    };
+    let (width, _) = geometry::compare_picture(app);
+    app.compare.step(0, cells, width);
+    true
+}
+
+fn normalise(app: &mut App) -> Vec<Effect> {
+    let word = app.compare.per.word();
+    let at = word.and_then(|word| RATES.iter().position(|it| *it == word));
+    let next = RATES.get(at.map_or(0, |at| at + 1));
+    app.compare.per = next.and_then(|word| Per::parse(word).ok()).unwrap_or_default();
+    app.compare.comparison = None;
+    app.compare.error = None;
+    let mut effects =
+        app.asked.forget(|open| matches!(open.purpose, Purpose::Compared | Purpose::Differences));
+    effects.extend(load(app));
+    effects
+}
+
+fn entered(app: &mut App, action: Action) -> Vec<Effect> {
+    let (width, _) = geometry::compare_picture(app);
+    match (app.compare.look, action) {
+        (Look::List, Action::Enter) => explain(app),
+        (Look::Flame, Action::Enter) => app.compare.zoom_in(width),
+        (Look::Flame, Action::Back) if app.compare.zoom_out() => {}
+        (Look::Tree, _) if fold(app, action) => {}
+        (_, Action::Back) if !app.compare.wish.pattern.is_empty() => {
+            app.compare.wish.pattern.clear();
+            return shape(app);
+        }
+        (_, Action::Back) => app.say("this is the whole; Tab shows it otherwise, q quits"),
+        _ => {}
+    }
+    Vec::new()
+}
+
+/// Opens or closes the selected line; whether the key means that here.
+fn fold(app: &mut App, action: Action) -> bool {
+    let Some(line) = app.compare.line() else {
+        return false;
+    };
+    let is_open = app.compare.opened.contains(&line.node);
+    match action {
+        Action::Enter | Action::Right if !is_open => {
+            app.compare.opened.insert(line.node);
+        }
+        Action::Enter => {
+            app.compare.opened.remove(&line.node);
+        }
+        Action::Left | Action::Back if is_open => {
+            app.compare.opened.remove(&line.node);
+        }
+        Action::Left | Action::Back if line.depth > 0 => {
+            let lines = app.compare.opened_lines();
+            let before = lines.get(..app.compare.lines.at as usize).unwrap_or_default();
+            let above = before.iter().rposition(|it| it.depth < line.depth);
+            app.compare.lines.at = above.unwrap_or(0) as u64;
+        }
+        _ => return false,
+    }
+    app.compare.refresh();
+    true
+}
+
+/// The function that the cursor is on, and where it is.
+fn function(app: &App) -> Option<(String, Option<String>, Option<u32>)> {
+    let shown = app.compare.shown.as_ref()?;
+    let stacks = &shown.comparison.stacks;
+    let name = match app.compare.look {
+        Look::List => shown.comparison.frames(app.compare.row()?).next()?,
+        Look::Flame | Look::Tree => {
+            let node: ShownId = app.compare.node(geometry::compare_picture(app).0)?;
+            stacks.get(shown.node(node)?.name?)?
+        }
+    };
+    Some((name.sym.clone(), name.file.clone(), name.line))
+}
+
+fn on_function(app: &mut App, action: Action) -> Vec<Effect> {
+    let Some((sym, file, line)) = function(app) else {
+        if matches!(action, Action::Source | Action::Open | Action::Blocks | Action::Copy) {
+            app.say("select a function first: arrows move");
+        }
+        return Vec::new();
+    };
+    match action {
+        Action::Source => detail::source(app, sym, file, line),
+        Action::Open => detail::open(app, file, line),
+        Action::Blocks => {
+            let gone = app.compare.row().is_some_and(|row| row.bt_after.is_none());
+            if gone && app.compare.look == Look::List {
+                app.say("it is only in the first recording, whose blocks are not open here");
+                return Vec::new();
+            }
+            app.scope.add(Filter::Through(sym));
+            app.rows.truncate(1);
+            switch(app, Lens::Rows)
+        }
+        Action::Copy => detail::copy(app, sym, "function's name"),
+        Action::CopyMore => match details(app) {
+            Some((_, body)) => detail::copy(app, body, "difference"),
+            None => Vec::new(),
+        },
+        _ => Vec::new(),
+    }
+}
+
+fn explain(app: &mut App) {
+    match details(app) {
+        Some((title, body)) => {
+            app.popups.push(Popup::Text(Text { title, body, ..Text::default() }));
+        }
+        None => app.say("the list (Tab) has the figures of each site"),
+    }
+}
+
+/// Everything about the selected site, as text.
+fn details(app: &App) -> Option<(String, String)> {
+    if app.compare.look != Look::List {
+        return None;
+    }
+    let row = app.compare.row()?;
+    let comparison = &app.compare.shown.as_ref()?.comparison;
+    let mut body = format!(
+        "{}{}\n\n{:17}{:>12}{:>12}{:>13}\n",
+        app.compare.state(row).word(),
+        comparison.per.words(),
+        "",
+        "before",
+        "after",
+        "difference"
+    );
+    for measure in Measure::ALL {
+        body.push_str(&format!(
+            "{:17}{:>12}{:>12}{:>13}\n",
+            measure.title(),
+            measure.show(row.before.get(measure)),
+            measure.show(row.after.get(measure)),
+            measure.show_difference(row.difference(measure)),
+        ));
+    }
+    for (words, of) in RATE_LINES {
+        let rate = |figures: &Figures, total: &crate::database::compare::Total| {
+            let undone = total.rate.of as f64 / total.rate.times.max(1) as f64;
+            let seconds = total.span.length_ns().max(1) as f64 / 1e9;
+            figures.get(of) as f64 * undone / seconds
+        };
+        let show = |rate: f64| match of {
+            Measure::Bytes => units::bytes(rate.round()),
+            _ => units::count_short((rate * 10.0).round() / 10.0),
+        };
+        let before = rate(&row.before, &comparison.before);
+        let after = rate(&row.after, &comparison.after);
+        body.push_str(&format!("{words:17}{:>12}{:>12}\n", show(before), show(after)));
+    }
+    body.push_str("\nown frames, innermost first\n");
+    for name in comparison.frames(row) {
+        body.push_str(&format!("  {}{}\n", name.sym, place(name)));
+    }
+    Some((title(row, comparison), body))
+}
+
+const RATE_LINES: [(&str, Measure); 2] =
+    [("bytes a second", Measure::Bytes), ("blocks a second", Measure::Allocations)];
+
+fn title(row: &Row, comparison: &crate::database::compare::Comparison) -> String {
+    format!("what changed at {}", comparison.function(row))
+}
+
+fn place(name: &crate::database::compare::Name) -> String {
+    match (&name.file, name.line) {
+        (Some(file), Some(line)) => format!("  {file}:{line}"),
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,126 @@
+//! The shown view as a file: asks for its name, then for the file.
+//!
+//! Invariant: the end of the name chooses the format, and one that does not fit is refused before
+//! anything is written.
+
+use std::path::Path;
+
+use crate::tui::app::export::{Export, Format, Rows, What};
+use crate::tui::app::message::{Ask, Effect, Lane};
+use crate::tui::app::state::popup::{Popup, Prompt, Purpose as PromptPurpose};
+use crate::tui::app::state::requests::Purpose;
+use crate::tui::app::state::{App, Lens};
+use crate::tui::app::update::load;
+use crate::tui::flame::cells::Top;
+use crate::tui::flame::shape::TOP;
+
+/// Asks for the file's name.
+pub fn ask(app: &mut App) -> Vec<Effect> {
+    let stem = app.facts.name.trim_end_matches(".db");
+    let (_, lens) = app.lens.title();
+    let end = match app.lens {
+        Lens::Flame => "svg",
+        Lens::Compare => "md",
+        _ => "csv",
+    };
+    let name = format!("{stem}-{}.{end}", lens.to_ascii_lowercase());
+    let help = match has_stacks(app) {
+        true => ".csv .json .md for rows, .folded .svg for stacks; nothing is overwritten",
+        false => ".csv .json .md; nothing is overwritten",
+    };
+    let prompt = Prompt::one("export what is shown to a file", PromptPurpose::Export, help, &name);
+    app.popups.push(Popup::Prompt(prompt));
+    Vec::new()
+}
+
+/// Takes the name.
+///
+/// # Errors
+/// A sentence, if what is shown can't be written to such a file.
+pub fn submit(app: &mut App, name: &str) -> Result<Vec<Effect>, String> {
+    let writer = app.exporter.ok_or("this explorer was started without exports")?;
+    let path = Path::new(name.trim());
+    let format = Format::of(path).ok_or_else(|| {
+        let ends: Vec<&str> = Format::ALL.iter().map(|(_, end)| *end).collect();
+        format!("the name must end in .{}", ends.join(", ."))
+    })?;
+    let (title, what) = content(app, format)?;
+    app.popups.pop();
+    app.say("writing …");
+    let export = Box::new(Export { path: path.to_owned(), format, title, what });
+    let ask = Ask::Export(export, writer);
+    Ok(app.asked.ask(Lane::Sql, Purpose::Export, ask, app.now))
+}
+
+/// Whether a flamegraph can be made of what is shown.
+fn has_stacks(app: &App) -> bool {
+    match app.lens {
+        Lens::Flame | Lens::Tree | Lens::Compare => true,
+        Lens::Rows | Lens::Sql => app.table().is_some_and(|table| {
+            table.columns.iter().any(|column| column.name.eq_ignore_ascii_case("bt"))
+        }),
+        Lens::Suspects | Lens::Time | Lens::Histograms => false,
+    }
+}
+
+fn content(app: &App, format: Format) -> Result<(String, What), String> {
+    if format.is_of_stacks() && !has_stacks(app) {
+        let words = "there are no stacks here: .folded and .svg are for Flame, Tree, Compare, and \
+                     rows with a column bt";
+        return Err(words.to_owned());
+    }
+    let (_, lens) = app.lens.title();
+    match app.lens {
+        Lens::Compare => {
+            let shown = app.compare.shown.as_ref().ok_or("nothing is compared yet")?;
+            let measure = app.compare.wish.measure;
+            let changes = What::Changes(shown.comparison.clone(), shown.rows.clone(), measure);
+            Ok((
+                format!("growth and shrinkage of {}{}", measure.title(), app.compare.per.words()),
+                changes,
+            ))
+        }
+        Lens::Flame | Lens::Tree if format.is_of_stacks() => {
+            let shown = app.flame.shown.clone().ok_or("the tree is still being read")?;
+            let title = match &app.flame.over {
+                Some((of, _)) => format!("{} of {of}", app.flame.measure.title()),
+                None => app.flame.measure.title().to_owned(),
+            };
+            // The tree has no zoom.
+            let top = match app.lens {
+                Lens::Flame => app.flame.top(),
+                _ => Top { node: TOP, skip: 0 },
+            };
+            Ok((title, What::Stacks(shown, top)))
+        }
+        Lens::Rows | Lens::Sql => {
+            let table = app.table().ok_or("there is no result yet: run a statement")?;
+            if let Some(error) = &table.error {
+                return Err(format!("there are no rows: {error}"));
+            }
+            let mut rows = behind(app);
+            rows.units = table.units.clone();
+            let shown = table.order();
+            if shown.iter().copied().ne(0..table.columns.len()) {
+                rows.columns = shown;
+            }
+            Ok((table.title.clone(), What::Rows(rows)))
+        }
+        Lens::Suspects | Lens::Flame | Lens::Tree | Lens::Time | Lens::Histograms => {
+            Ok((lens.to_owned(), What::Rows(behind(app))))
+        }
+    }
+}
+
+fn behind(app: &App) -> Rows {
+    let query = load::sql_behind(app);
+    Rows { sql: query.sql, params: query.params, ..Rows::default() }
+}
+
+/// Says what became of it.
+pub fn written(app: &mut App, outcome: Result<String, String>) {
+    match outcome {
+        Ok(said) => app.say(said),
+        Err(problem) => app.complain(problem),
+    }
+}

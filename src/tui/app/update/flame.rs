@@ -1,0 +1,181 @@
+//! Keys of the flamegraph.
+
+use crate::tui::app::layout::geometry;
+use crate::tui::app::message::Effect;
+use crate::tui::app::state::flame::{Look, Roots};
+use crate::tui::app::state::popup::Purpose;
+use crate::tui::app::state::{App, Lens};
+use crate::tui::app::update::{detail, load, prompt, switch};
+use crate::tui::data::filter::Filter;
+use crate::tui::flame::cells::What;
+use crate::tui::flame::shape::TOP;
+use crate::tui::input::keymap::Action;
+
+/// Does it.
+pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
+    let (width, height) = geometry::flame_window(app);
+    if moved(app, action, width, height) {
+        return Vec::new();
+    }
+    match action {
+        Action::Enter => {
+            app.flame.zoom_in(width);
+            Vec::new()
+        }
+        Action::Back => back(app),
+        Action::ZoomReset => {
+            app.flame.zoom.clear();
+            Vec::new()
+        }
+        Action::Search => {
+            let text = app.flame.search.as_ref().map_or("", |it| it.pattern.as_str()).to_owned();
+            let help = "a regular expression; small letters match large ones too; empty: no search";
+            prompt(app, "search functions", Purpose::Search, help, &text)
+        }
+        Action::SearchNext | Action::SearchBack => {
+            let forward = action == Action::SearchNext;
+            if !app.flame.next_match(forward, width, height) {
+                app.say("no match is drawn here; / searches, Backspace zooms out");
+            }
+            Vec::new()
+        }
+        Action::Measure
+        | Action::Flip
+        | Action::BottomUp
+        | Action::FoldNoise
+        | Action::FoldRecursion => {
+            look(app, action);
+            load::tree(app)
+        }
+        _ => on_function(app, action, width),
+    }
+}
+
+fn moved(app: &mut App, action: Action, width: u16, height: usize) -> bool {
+    let inwards = match app.flame.roots {
+        Roots::Top => 1,
+        Roots::Bottom => -1,
+    };
+    let page = (height as i64 / 2).max(1);
+    match action {
+        Action::Up => app.flame.step_row(-inwards, width, height),
+        Action::Down => app.flame.step_row(inwards, width, height),
+        Action::PageUp | Action::HalfUp => app.flame.step_row(-inwards * page, width, height),
+        Action::PageDown | Action::HalfDown => app.flame.step_row(inwards * page, width, height),
+        Action::Left => app.flame.step_cell(-1, width, height),
+        Action::Right => app.flame.step_cell(1, width, height),
+        Action::First => app.flame.step_row(i64::from(i32::MIN), width, height),
+        Action::Last => app.flame.step_row(i64::from(i32::MAX), width, height),
+        _ => return false,
+    }
+    true
+}
+
+fn back(app: &mut App) -> Vec<Effect> {
+    if app.flame.zoom_out() {
+        return Vec::new();
+    }
+    if matches!(app.flame.look, Look::Sandwich(_)) {
+        app.flame.look = Look::TopDown;
+        return load::shapes(app);
+    }
+    if app.flame.over.take().is_some() {
+        app.say("back to the scope");
+        return load::tree(app);
+    }
+    app.say("this is the whole; x drops the last filter, q quits");
+    Vec::new()
+}
+
+/// Changes how the tree is looked at, here and in the lens that has it as lines.
+pub fn look(app: &mut App, action: Action) {
+    let flame = &mut app.flame;
+    match action {
+        Action::Measure => {
+            flame.measure = flame.measure.next();
+            flame.measure_before = None;
+        }
+        Action::Flip => {
+            flame.roots = match flame.roots {
+                Roots::Top => Roots::Bottom,
+                Roots::Bottom => Roots::Top,
+            }
+        }
+        Action::BottomUp => {
+            flame.look = match flame.look {
+                Look::BottomUp => Look::TopDown,
+                _ => Look::BottomUp,
+            }
+        }
+        Action::FoldNoise => flame.noise = flame.noise.flipped(),
+        _ => flame.recursion = flame.recursion.flipped(),
+    }
+}
+
+/// What is done with the function of the selected cell.
+fn on_function(app: &mut App, action: Action, width: u16) -> Vec<Effect> {
+    let Some(sym) = app.flame.symbol(width) else {
+        let more = app.flame.cell(width).is_some_and(|it| matches!(it.what, What::More { .. }));
+        app.say(match more {
+            true => "these are several functions; Enter opens them",
+            false => "select a function first: arrows move, / searches",
+        });
+        return Vec::new();
+    };
+    match action {
+        Action::CopyMore => {
+            let path = path(app, width);
+            detail::copy(app, path, "path")
+        }
+        _ => on_symbol(app, action, sym),
+    }
+}
+
+/// What is done with a function.
+pub fn on_symbol(app: &mut App, action: Action, sym: String) -> Vec<Effect> {
+    match action {
+        Action::Sandwich => {
+            app.flame.look = Look::Sandwich(sym);
+            load::shapes(app)
+        }
+        Action::Keep => load::narrow(app, Filter::Through(sym)),
+        Action::Drop => load::narrow(app, Filter::NotThrough(sym)),
+        Action::Hide => load::narrow(app, Filter::Hide(sym)),
+        Action::From => load::narrow(app, Filter::From(sym)),
+        Action::Blocks => {
+            app.scope.add(Filter::Through(sym));
+            app.rows.truncate(1);
+            switch(app, Lens::Rows)
+        }
+        Action::Copy => detail::copy(app, sym, "function's name"),
+        Action::Explain | Action::Open => {
+            let place = place(app, &sym);
+            let (file, line) = place.unwrap_or_default();
+            match action {
+                Action::Open => detail::open(app, file, line),
+                _ => detail::source(app, sym, file, line),
+            }
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn place(app: &App, sym: &str) -> Option<(Option<String>, Option<u32>)> {
+    let symbols = app.flame.shown.as_ref()?.symbols();
+    let symbol = symbols.get(symbols.named(sym)?)?;
+    Some((symbol.file.clone(), symbol.line))
+}
+
+/// From the outermost function to the cell, separated as folded stacks are.
+fn path(app: &App, width: u16) -> String {
+    let (Some(shown), Some(mut node)) = (&app.flame.shown, app.flame.node(width)) else {
+        return String::new();
+    };
+    let mut names = Vec::new();
+    while node != TOP {
+        names.push(shown.symbol(node).map_or("[library]", |it| it.sym.as_str()));
+        node = shown.parent(node);
+    }
+    names.reverse();
+    names.join(";")
+}

@@ -1,0 +1,96 @@
+//! Keys of the histograms.
+
+use crate::database::text::units;
+use crate::tui::app::layout::geometry;
+use crate::tui::app::message::Effect;
+use crate::tui::app::state::cursor::Cursor;
+use crate::tui::app::state::histograms::By;
+use crate::tui::app::state::{App, Lens};
+use crate::tui::app::update::{detail, load, switch};
+use crate::tui::data::filter::Filter;
+use crate::tui::data::histogram::Kind;
+use crate::tui::input::keymap::Action;
+
+/// Does it.
+pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
+    if let Some(step) = detail::step(action) {
+        let (len, window) = (app.histograms.bins().len() as u64, geometry::bars_window(app));
+        app.histograms.cursor.step(step, len, window);
+        return Vec::new();
+    }
+    match action {
+        Action::NextKind | Action::Right => turn(app, 1),
+        Action::Left => turn(app, Kind::ALL.len() - 1),
+        Action::Measure => {
+            app.histograms.by = match app.histograms.by {
+                By::Bytes => By::Blocks,
+                By::Blocks => By::Bytes,
+            }
+        }
+        Action::Copy => {
+            let table = as_text(app);
+            return detail::copy(app, table, "histogram");
+        }
+        Action::Enter | Action::Flame | Action::Blocks => return narrowed(app, action),
+        _ => {}
+    }
+    Vec::new()
+}
+
+fn turn(app: &mut App, by: usize) {
+    for _ in 0..by {
+        app.histograms.kind = app.histograms.kind.next();
+    }
+    app.histograms.cursor = Cursor::default();
+}
+
+/// The selected bar's blocks become the scope.
+fn narrowed(app: &mut App, action: Action) -> Vec<Effect> {
+    let Some((low, high)) = app.histograms.selected().map(|bin| (bin.low, bin.high)) else {
+        return Vec::new();
+    };
+    let filter = match app.histograms.kind {
+        Kind::Sizes => Filter::Size(low, high),
+        Kind::Lives => Filter::Life(low, high),
+        Kind::Ages => Filter::Age(low, high),
+    };
+    match action {
+        Action::Enter => load::narrow(app, filter),
+        Action::Flame => {
+            app.scope.add(filter);
+            app.flame.over = None;
+            switch(app, Lens::Flame)
+        }
+        _ => {
+            app.scope.add(filter);
+            app.rows.truncate(1);
+            switch(app, Lens::Rows)
+        }
+    }
+}
+
+/// One bar a line, separated by tabs.
+fn as_text(app: &App) -> String {
+    let mut text = String::from("from\tto\tblocks\tbytes\n");
+    for bin in app.histograms.bins() {
+        text.push_str(&format!(
+            "{}\t{}\t{}\t{}\n",
+            bin.low, bin.high, bin.sum.blocks, bin.sum.bytes
+        ));
+    }
+    text
+}
+
+/// The bounds of a bar in words.
+pub fn bounds(kind: Kind, low: i64, high: i64) -> String {
+    let words = |value: i64| match kind {
+        Kind::Sizes => units::bytes(value as f64),
+        Kind::Lives | Kind::Ages => units::duration(value as f64),
+    };
+    match (low, high) {
+        (0, i64::MAX) => "more".into(),
+        (low, i64::MAX) => format!("> {}", words(low - 1)),
+        (0, high) => format!("≤ {}", words(high)),
+        (low, high) => format!("{} .. {}", words(low - 1), words(high)),
+    }
+}

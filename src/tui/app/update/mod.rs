@@ -1,0 +1,327 @@
+//! One function that changes the state: what happened in, what is to be done out.
+//!
+//! Reads: a [`Message`] and the state. Writes: the state, and [`Effect`]s.
+//!
+//! Invariants:
+//! - Pure: no terminal, no database, no clock, no file.
+//! - After every message all selections are in range.
+
+pub mod mouse;
+pub mod popup;
+pub mod sql;
+pub mod tree;
+pub mod flame;
+pub mod time;
+pub mod histograms;
+pub mod table;
+pub mod command;
+pub mod export;
+pub mod suspects;
+pub mod detail;
+pub mod load;
+pub mod responses;
+pub mod column_filter;
+pub mod compare;
+
+use crate::tui::app::message::{Effect, Lane, Message, Query};
+use crate::tui::app::state::popup::{Popup, Purpose as PromptPurpose};
+use crate::tui::app::state::{App, Lens, Pane, Tone};
+use crate::tui::data::filter::ScopeHistory;
+use crate::tui::input::key::Key;
+use crate::tui::input::keymap::{self, Action};
+use crossterm::event::{KeyEvent, KeyEventKind};
+use std::time::Duration;
+
+/// How long a second Ctrl-C quits.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// How long a sentence stays in the status line.
+const NOTE: Duration = Duration::from_secs(8);
+
+/// What is asked before anything was pressed.
+pub fn start(app: &mut App) -> Vec<Effect> {
+    let mut effects = crate::tui::app::update::load::header(app);
+    effects.extend(crate::tui::app::update::load::lens(app));
+    effects
+}
+
+/// Changes the state, and says what is to be done.
+pub fn update(app: &mut App, message: Message) -> Vec<Effect> {
+    let mut effects = match message {
+        Message::Key(key) => pressed(app, key),
+        Message::Mouse(event) => crate::tui::app::update::mouse::mouse(app, event),
+        Message::Paste(text) => pasted(app, &text),
+        Message::Resize(width, height) => {
+            app.size = (width, height);
+            Vec::new()
+        }
+        Message::Tick(now) => {
+            ticked(app, now);
+            Vec::new()
+        }
+        Message::Answer(answer) => crate::tui::app::update::responses::answered(app, answer),
+        Message::Stop => vec![Effect::Suspend],
+        Message::Edited(text) => {
+            app.sql.set_text(&text);
+            app.say("the editor's text is here");
+            Vec::new()
+        }
+        Message::Told(text) => {
+            app.complain(text);
+            Vec::new()
+        }
+    };
+    crate::tui::app::layout::geometry::fit(app);
+    effects.extend(crate::tui::app::update::load::missing(app));
+    effects
+}
+
+/// Does what the key table calls by this name, as if its key had been pressed.
+pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
+    if !app.popups.is_empty() {
+        return match always(app, action) {
+            Some(effects) => effects,
+            None => crate::tui::app::update::popup::perform(app, action),
+        };
+    }
+    if let Some(effects) = always(app, action) {
+        return effects;
+    }
+    if let Some(effects) = global(app, action) {
+        return effects;
+    }
+    match (app.lens, app.pane) {
+        (Lens::Suspects, Pane::Main) => crate::tui::app::update::suspects::perform(app, action),
+        (Lens::Suspects | Lens::Rows, Pane::Detail) => {
+            crate::tui::app::update::detail::perform(app, action)
+        }
+        (Lens::Flame, _) => crate::tui::app::update::flame::perform(app, action),
+        (Lens::Tree, _) => crate::tui::app::update::tree::perform(app, action),
+        (Lens::Time, _) => crate::tui::app::update::time::perform(app, action),
+        (Lens::Histograms, _) => crate::tui::app::update::histograms::perform(app, action),
+        (Lens::Compare, _) => crate::tui::app::update::compare::perform(app, action),
+        (Lens::Rows, Pane::Main) => crate::tui::app::update::table::perform(app, action),
+        (Lens::Sql, Pane::Main) => crate::tui::app::update::sql::perform(app, action),
+        (Lens::Sql, Pane::Detail) => crate::tui::app::update::sql::perform_on_results(app, action),
+    }
+}
+
+fn pressed(app: &mut App, event: KeyEvent) -> Vec<Effect> {
+    if event.kind == KeyEventKind::Release {
+        return Vec::new();
+    }
+    let contexts = app.contexts();
+    match keymap::action(contexts, Key::of(event)) {
+        Some(action) => perform(app, action),
+        None => {
+            typed(app, event);
+            Vec::new()
+        }
+    }
+}
+
+/// A key without a meaning of its own is typed, where something is typed.
+fn typed(app: &mut App, event: KeyEvent) {
+    match app.popups.last_mut() {
+        Some(Popup::Prompt(prompt)) => {
+            if let Some(field) = prompt.field()
+                && field.line.key(event)
+            {
+                field.error = None;
+            }
+            crate::tui::app::update::popup::typed(app);
+        }
+        Some(Popup::Picker(picker)) => {
+            let changed = picker.typed.key(event);
+            picker.cursor.at = if changed { 0 } else { picker.cursor.at };
+        }
+        None if (app.lens, app.pane) == (Lens::Sql, Pane::Main) => {
+            crate::tui::app::update::sql::typed(app, event)
+        }
+        Some(Popup::Text(_) | Popup::Source(_)) | None => {}
+    }
+}
+
+fn pasted(app: &mut App, text: &str) -> Vec<Effect> {
+    match app.popups.last_mut() {
+        Some(Popup::Prompt(prompt)) => {
+            if let Some(field) = prompt.field() {
+                field.line.insert(text);
+            }
+            crate::tui::app::update::popup::typed(app);
+        }
+        Some(Popup::Picker(picker)) => picker.typed.insert(text),
+        Some(Popup::Text(_) | Popup::Source(_)) => {}
+        None if (app.lens, app.pane) == (Lens::Sql, Pane::Main) => {
+            crate::tui::app::update::sql::pasted(app, text)
+        }
+        None => app.say("pasting: go to the SQL lens (7) first"),
+    }
+    Vec::new()
+}
+
+fn ticked(app: &mut App, now: Duration) {
+    app.now = now;
+    if app.note.as_ref().is_some_and(|note| now > note.at + NOTE) {
+        app.note = None;
+    }
+}
+
+/// What works everywhere, also while text is typed.
+fn always(app: &mut App, action: Action) -> Option<Vec<Effect>> {
+    Some(match action {
+        Action::ToggleMouse => {
+            app.mouse = app.mouse.flipped();
+            app.say(match app.mouse {
+                crate::tui::terminal::screen::Mouse::Captured => {
+                    "the mouse is ours: click and scroll"
+                }
+                crate::tui::terminal::screen::Mouse::Free => {
+                    "the mouse is the terminal's: select and copy text"
+                }
+            });
+            vec![Effect::SetMouse(app.mouse)]
+        }
+        Action::Suspend => vec![Effect::Suspend],
+        Action::Interrupt => interrupt(app),
+        _ => return None,
+    })
+}
+
+fn interrupt(app: &mut App) -> Vec<Effect> {
+    let stopped = crate::tui::app::update::load::stop(app, |open| open.lane == Lane::Sql);
+    if !stopped.is_empty() {
+        app.complain("stopped");
+        if app.lens == Lens::Sql {
+            app.pane = Pane::Main;
+        }
+        return stopped;
+    }
+    let (slow, now) = (Duration::from_millis(500), app.now);
+    let stopped = crate::tui::app::update::load::stop(app, |open| {
+        open.lane == Lane::Lens && now > open.since + slow
+    });
+    if !stopped.is_empty() {
+        app.complain("stopped; Ctrl-C quits now");
+        return stopped;
+    }
+    if app.interrupted_at.is_some_and(|at| now < at + AGAIN) {
+        return vec![Effect::Quit];
+    }
+    app.interrupted_at = Some(now);
+    app.say("nothing is running; press Ctrl-C again to quit");
+    Vec::new()
+}
+
+/// What works everywhere but where text is typed.
+fn global(app: &mut App, action: Action) -> Option<Vec<Effect>> {
+    Some(match action {
+        Action::LensSuspects => switch(app, Lens::Suspects),
+        Action::LensFlame => {
+            app.flame.over = None;
+            switch(app, Lens::Flame)
+        }
+        Action::LensTree => {
+            app.flame.over = None;
+            switch(app, Lens::Tree)
+        }
+        Action::LensTime => switch(app, Lens::Time),
+        Action::LensHistograms => switch(app, Lens::Histograms),
+        Action::LensRows => {
+            app.rows.truncate(1);
+            switch(app, Lens::Rows)
+        }
+        Action::LensSql => switch(app, Lens::Sql),
+        Action::LensCompare => match app.compare.sides {
+            Some(_) => switch(app, Lens::Compare),
+            None => crate::tui::app::update::compare::ask_moments(app),
+        },
+        Action::CommandLine => crate::tui::app::update::command::show(app),
+        Action::Export => crate::tui::app::update::export::ask(app),
+        Action::Moments => crate::tui::app::update::compare::ask_moments(app),
+        Action::Ask => crate::tui::app::update::popup::open_questions(app),
+        Action::Palette => crate::tui::app::update::popup::open_palette(app),
+        Action::Help => crate::tui::app::update::popup::open_help(app),
+        Action::ShowSql => show_sql(app),
+        Action::NextPane => next_pane(app),
+        Action::Quit => vec![Effect::Quit],
+        Action::AddFilter => {
+            let prompt = crate::tui::app::update::popup::filter_prompt();
+            app.popups.push(Popup::Prompt(prompt));
+            Vec::new()
+        }
+        Action::NeverFreed => {
+            crate::tui::app::update::load::narrow(app, crate::tui::data::filter::Filter::NeverFreed)
+        }
+        Action::DropFilter => crate::tui::app::update::load::rescope(app, ScopeHistory::drop_last),
+        Action::ClearFilters => crate::tui::app::update::load::rescope(app, ScopeHistory::clear),
+        Action::Undo => {
+            if !app.scope.undo() {
+                app.say("nothing to undo");
+            }
+            crate::tui::app::update::load::lens(app)
+        }
+        Action::Redo => {
+            if !app.scope.redo() {
+                app.say("nothing to redo");
+            }
+            crate::tui::app::update::load::lens(app)
+        }
+        _ => return None,
+    })
+}
+
+/// Goes to a lens, and asks for what it lacks.
+pub fn switch(app: &mut App, lens: Lens) -> Vec<Effect> {
+    let shares = |lens: Lens| matches!(lens, Lens::Flame | Lens::Tree);
+    let goes_on = app.lens == lens || shares(app.lens) && shares(lens);
+    let mut effects =
+        if goes_on { Vec::new() } else { crate::tui::app::update::load::give_way(app) };
+    app.lens = lens;
+    app.pane = Pane::Main;
+    effects.extend(crate::tui::app::update::load::lens(app));
+    effects
+}
+
+fn next_pane(app: &mut App) -> Vec<Effect> {
+    app.pane = match (app.lens, app.pane) {
+        (Lens::Flame | Lens::Tree | Lens::Time | Lens::Histograms | Lens::Compare, _)
+        | (_, Pane::Detail) => Pane::Main,
+        (Lens::Sql, Pane::Main) if app.sql.tabs.is_empty() => Pane::Main,
+        (Lens::Rows, Pane::Main) if app.detail.bt.is_none() => Pane::Main,
+        _ => Pane::Detail,
+    };
+    Vec::new()
+}
+
+/// Puts the SQL behind the shown lens into the editor.
+fn show_sql(app: &mut App) -> Vec<Effect> {
+    if app.lens == Lens::Sql {
+        return next_pane(app);
+    }
+    let Query { sql, params } = crate::tui::app::update::load::sql_behind(app);
+    let sql = crate::tui::app::update::sql::with_values(&sql, &params);
+    app.sql.set_text(&sql);
+    app.lens = Lens::Sql;
+    app.pane = Pane::Main;
+    app.say("this is the SQL behind it: change it, run it with Ctrl-J or F5");
+    Vec::new()
+}
+
+/// Opens a prompt to type a filter of a column or a search.
+pub fn prompt(
+    app: &mut App,
+    title: &str,
+    purpose: PromptPurpose,
+    help: &str,
+    text: &str,
+) -> Vec<Effect> {
+    let prompt = crate::tui::app::state::popup::Prompt::one(title, purpose, help, text);
+    app.popups.push(Popup::Prompt(prompt));
+    Vec::new()
+}
+
+/// Whether the last thing said was bad.
+pub fn has_complained(app: &App) -> bool {
+    app.note.as_ref().is_some_and(|note| note.tone == Tone::Bad)
+}

@@ -1,0 +1,235 @@
+//! What clicks and the wheel mean.
+//!
+//! Invariant: the mouse does nothing that no key can do.
+
+use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
+use ratatui::layout::{Position, Rect};
+
+use crate::tui::app::layout::areas::{inside, popup as popup_area, regions};
+use crate::tui::app::layout::geometry;
+use crate::tui::app::message::Effect;
+use crate::tui::app::state::compare::Look;
+use crate::tui::app::state::flame::Roots;
+use crate::tui::app::state::popup::Popup;
+use crate::tui::app::state::{App, Lens, Pane};
+use crate::tui::app::update::{perform, switch};
+use crate::tui::flame::cells::What;
+use crate::tui::input::keymap::Action;
+
+/// Lines that one step of the wheel moves.
+const WHEEL: usize = 3;
+
+/// Does it.
+pub fn mouse(app: &mut App, event: MouseEvent) -> Vec<Effect> {
+    let at = Position::new(event.column, event.row);
+    match event.kind {
+        MouseEventKind::ScrollDown => repeat(app, Action::Down),
+        MouseEventKind::ScrollUp => repeat(app, Action::Up),
+        MouseEventKind::Down(MouseButton::Left) => clicked(app, at),
+        MouseEventKind::Down(MouseButton::Right) if app.popups.is_empty() => {
+            let back = (app.lens, app.pane) != (Lens::Sql, Pane::Main);
+            if back { perform(app, Action::Back) } else { Vec::new() }
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn repeat(app: &mut App, action: Action) -> Vec<Effect> {
+    if app.popups.is_empty() && (app.lens, app.pane) == (Lens::Sql, Pane::Main) {
+        return Vec::new();
+    }
+    let mut effects = Vec::new();
+    for _ in 0..WHEEL {
+        effects.extend(perform(app, action));
+    }
+    effects
+}
+
+fn clicked(app: &mut App, at: Position) -> Vec<Effect> {
+    if !app.popups.is_empty() {
+        return clicked_popup(app, at);
+    }
+    let regions = regions(app);
+    if regions.tabs.contains(at) {
+        return match lens_at(app, at.x) {
+            Some(lens) => switch(app, lens),
+            None => Vec::new(),
+        };
+    }
+    if regions.main.contains(at) {
+        app.pane = Pane::Main;
+        return clicked_main(app, inside(regions.main), at);
+    }
+    if regions.detail.contains(at) {
+        app.pane = Pane::Detail;
+        return clicked_detail(app, inside(regions.detail), at);
+    }
+    Vec::new()
+}
+
+/// Where the tabs stand in their row: first column, columns, lens. Without room for all names the
+/// others have their digits only.
+pub fn tabs(app: &App) -> impl Iterator<Item = (u16, u16, Lens)> {
+    let has_sides = app.compare.sides.is_some();
+    let lenses = Lens::ALL.into_iter().filter(move |it| *it != Lens::Compare || has_sides);
+    let whole: usize = lenses.clone().map(|lens| lens.title().1.len() + 4).sum();
+    let has_room = whole <= usize::from(app.size.0);
+    let shown = app.lens;
+    let mut x = 1;
+    lenses.map(move |lens| {
+        let is_named = has_room || lens == shown;
+        let width = if is_named { lens.title().1.len() as u16 + 2 } else { 1 };
+        let tab = (x, width, lens);
+        x += width + 2;
+        tab
+    })
+}
+
+fn lens_at(app: &App, x: u16) -> Option<Lens> {
+    let mut tabs = tabs(app);
+    tabs.find(|(first, width, _)| *first <= x && x < first + width).map(|(_, _, lens)| lens)
+}
+
+fn clicked_main(app: &mut App, inside: Rect, at: Position) -> Vec<Effect> {
+    let row = u64::from(at.y.saturating_sub(inside.y));
+    match app.lens {
+        // The first line has the column names.
+        Lens::Suspects if row > 0 && row <= geometry::suspects_window(app) => {
+            let to = app.suspects.cursor.top + row - 1;
+            if to == app.suspects.cursor.at {
+                return perform(app, Action::Enter);
+            }
+            app.suspects.cursor.at = to;
+            Vec::new()
+        }
+        Lens::Rows if row > 0 => clicked_row(app, row - 1),
+        Lens::Flame => clicked_cell(app, inside, at),
+        Lens::Tree if row > 0 && row <= geometry::tree_window(app) => {
+            let to = app.tree.cursor.top + row - 1;
+            if to == app.tree.cursor.at {
+                return perform(app, Action::Enter);
+            }
+            app.tree.cursor.at = to.min(app.tree.lines().len() as u64);
+            Vec::new()
+        }
+        Lens::Histograms if row > 0 && row <= geometry::bars_window(app) => {
+            app.histograms.cursor.at = app.histograms.cursor.top + row - 1;
+            Vec::new()
+        }
+        Lens::Compare => clicked_difference(app, row, at.x.saturating_sub(inside.x)),
+        Lens::Time => {
+            clicked_time(app, at.x.saturating_sub(inside.x));
+            Vec::new()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// A line or a cell of the comparison; a second click opens it.
+fn clicked_difference(app: &mut App, row: u64, x: u16) -> Vec<Effect> {
+    let window = geometry::compare_window(app);
+    let (width, height) = geometry::compare_picture(app);
+    let compare = &mut app.compare;
+    let was_selected = match compare.look {
+        Look::Flame if row < height as u64 => {
+            compare.point(compare.top_row + row as usize, x, width)
+        }
+        Look::List | Look::Tree if row > 0 && row <= window => {
+            let cursor =
+                if compare.look == Look::List { &mut compare.list } else { &mut compare.lines };
+            let before = cursor.at;
+            cursor.at = cursor.top + row - 1;
+            cursor.at == before
+        }
+        _ => false,
+    };
+    if was_selected { perform(app, Action::Enter) } else { Vec::new() }
+}
+
+/// The moving cursor goes to the column.
+fn clicked_time(app: &mut App, x: u16) {
+    let Some(column) = x.checked_sub(geometry::TIME_GUTTER) else {
+        return;
+    };
+    let (width, points) = (geometry::time_width(app), app.facts.axis.points());
+    let edge = usize::from(column) * points / usize::from(width.saturating_sub(1).max(1));
+    app.time.go(edge, points);
+}
+
+fn clicked_row(app: &mut App, row: u64) -> Vec<Effect> {
+    let Some(table) = app.table_mut() else {
+        return Vec::new();
+    };
+    let to = table.cursor.top + row;
+    if to >= table.len() {
+        return Vec::new();
+    }
+    if to == table.cursor.at {
+        return perform(app, Action::Enter);
+    }
+    table.cursor.at = to;
+    Vec::new()
+}
+
+fn clicked_cell(app: &mut App, inside: Rect, at: Position) -> Vec<Effect> {
+    let (width, height) = geometry::flame_window(app);
+    let callers = geometry::callers_rows(app);
+    let Some(line) = at.y.checked_sub(inside.y + callers).map(usize::from) else {
+        return Vec::new();
+    };
+    if line >= height {
+        return Vec::new();
+    }
+    let line = match app.flame.roots {
+        Roots::Top => line,
+        Roots::Bottom => height - 1 - line,
+    };
+    let before = app.flame.selected;
+    let row = app.flame.top_row + line;
+    if !app.flame.point(row, at.x.saturating_sub(inside.x), width) {
+        return Vec::new();
+    }
+    let is_more = matches!(app.flame.cell(width).map(|it| it.what), Some(What::More { .. }));
+    if app.flame.selected == before || is_more {
+        return perform(app, Action::Enter);
+    }
+    Vec::new()
+}
+
+fn clicked_detail(app: &mut App, inside: Rect, at: Position) -> Vec<Effect> {
+    let row = u64::from(at.y.saturating_sub(inside.y));
+    match app.lens {
+        Lens::Sql if row > 0 => clicked_row(app, row - 1),
+        Lens::Suspects | Lens::Rows if row < geometry::detail_window(app) => {
+            let to = app.detail.cursor.top + row;
+            if to == app.detail.cursor.at {
+                return perform(app, Action::Enter);
+            }
+            app.detail.cursor.at = to;
+            Vec::new()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn clicked_popup(app: &mut App, at: Position) -> Vec<Effect> {
+    let area = popup_area(app);
+    if !area.contains(at) {
+        app.popups.pop();
+        return Vec::new();
+    }
+    let row = u64::from(at.y.saturating_sub(inside(area).y));
+    if let Some(Popup::Picker(picker)) = app.popups.last_mut()
+        && row > 0
+    {
+        let to = picker.cursor.top + row - 1;
+        if to >= picker.matching().len() as u64 {
+            return Vec::new();
+        }
+        if to == picker.cursor.at {
+            return perform(app, Action::Enter);
+        }
+        picker.cursor.at = to;
+    }
+    Vec::new()
+}

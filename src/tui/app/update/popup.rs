@@ -1,0 +1,350 @@
+//! Keys of pop-ups, and what opens them.
+
+use crate::tui::app::layout::geometry;
+use crate::tui::app::message::{Effect, Query};
+use crate::tui::app::state::cursor::Step;
+use crate::tui::app::state::popup::{Choice, Field, Item, Picker, Popup, Prompt, Purpose, Text};
+use crate::tui::app::state::table::Origin;
+use crate::tui::app::state::text_input::Line;
+use crate::tui::app::state::{App, Lens};
+use crate::tui::app::update::{
+    column_filter, compare, detail, export, load, suspects, table, time, tree,
+};
+use crate::tui::data::filter::{Filter, parse_filter};
+use crate::tui::input::keymap::{self, Action, Context};
+
+/// Does it, in the topmost pop-up.
+pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
+    let window = geometry::popup_window(app);
+    if action == Action::Back {
+        let closed = app.popups.pop();
+        if matches!(closed, Some(Popup::Prompt(prompt)) if prompt.purpose == Purpose::Search) {
+            app.flame.find("");
+        }
+        return Vec::new();
+    }
+    match app.popups.last_mut() {
+        Some(Popup::Picker(picker)) => match detail::step(action) {
+            Some(step) => {
+                let len = picker.matching().len() as u64;
+                picker.cursor.step(step, len, window);
+                Vec::new()
+            }
+            None if action == Action::Enter => choose(app),
+            None => Vec::new(),
+        },
+        Some(Popup::Prompt(prompt)) => match action {
+            Action::Enter => submit(app),
+            Action::Up | Action::Down => {
+                let len = prompt.fields.len();
+                prompt.at = match action {
+                    Action::Up => (prompt.at + len - 1) % len,
+                    _ => (prompt.at + 1) % len,
+                };
+                Vec::new()
+            }
+            _ => Vec::new(),
+        },
+        Some(Popup::Text(text)) => match detail::step(action) {
+            Some(step) => {
+                scroll(&mut text.cursor.at, step, window);
+                Vec::new()
+            }
+            None if action == Action::Copy => {
+                let body = text.body.clone();
+                detail::copy(app, body, "text")
+            }
+            None => Vec::new(),
+        },
+        Some(Popup::Source(_)) => on_source(app, action, window),
+        None => Vec::new(),
+    }
+}
+
+fn on_source(app: &mut App, action: Action, window: u64) -> Vec<Effect> {
+    let Some(Popup::Source(popup)) = app.popups.last_mut() else {
+        return Vec::new();
+    };
+    if let Some(step) = detail::step(action) {
+        scroll(&mut popup.cursor.at, step, window);
+        return Vec::new();
+    }
+    let (sym, file, line) = (popup.sym.clone(), popup.file.clone(), popup.line);
+    match action {
+        Action::Open => detail::open(app, Some(file), Some(line)),
+        Action::Copy => detail::copy(app, format!("{file}:{line}"), "place"),
+        Action::Through if !sym.is_empty() => detail::through(app, sym),
+        _ => Vec::new(),
+    }
+}
+
+fn scroll(at: &mut u64, step: Step, window: u64) {
+    *at = match step {
+        Step::Rows(rows) => at.saturating_add_signed(rows),
+        Step::HalfWindows(halves) => at.saturating_add_signed(halves * (window as i64 / 2).max(1)),
+        Step::First => 0,
+        Step::Last => u64::MAX / 2,
+    };
+}
+
+/// A prompt for a filter of the scope.
+pub fn filter_prompt() -> Prompt {
+    let help =
+        "live · age 10m · size 4K..1M · made 1m..2m · at 5m · crate tokio · ~cache.*insert · bt 17";
+    Prompt::one("narrow the scope", Purpose::AddFilter, help, "")
+}
+
+/// Opens the list of canned questions.
+pub fn open_questions(app: &mut App) -> Vec<Effect> {
+    let items = app.catalog.iter().map(|it| Item {
+        choice: Choice::Ask(it.name.clone()),
+        group: it.group.clone(),
+        title: it.title.clone(),
+        help: it.question.clone(),
+    });
+    let picker = Picker {
+        title: "questions".into(),
+        items: items.collect(),
+        typed: Line::default(),
+        cursor: Default::default(),
+    };
+    app.popups.push(Popup::Picker(picker));
+    Vec::new()
+}
+
+/// Opens the list of everything that can be done here, and of all questions.
+pub fn open_palette(app: &mut App) -> Vec<Effect> {
+    let contexts = app.contexts();
+    let here = keymap::bindings(contexts).filter(|it| it.context != Context::Motion);
+    let mut items: Vec<Item> = here
+        .map(|it| Item {
+            choice: Choice::Do(it.action),
+            group: it.keys.first().map(|key| key.spelling()).unwrap_or_default(),
+            title: it.label.to_owned(),
+            help: it.help.to_owned(),
+        })
+        .collect();
+    items.extend(app.catalog.iter().map(|it| Item {
+        choice: Choice::Ask(it.name.clone()),
+        group: "question".into(),
+        title: it.title.clone(),
+        help: it.question.clone(),
+    }));
+    app.popups.push(Popup::Picker(Picker {
+        title: "everything that can be done here".into(),
+        items,
+        typed: Line::default(),
+        cursor: Default::default(),
+    }));
+    Vec::new()
+}
+
+/// Opens the page of keys for the shown state.
+pub fn open_help(app: &mut App) -> Vec<Effect> {
+    app.popups.push(Popup::Text(Text {
+        title: "keys".into(),
+        body: help(app.contexts()),
+        ..Text::default()
+    }));
+    Vec::new()
+}
+
+/// The key table for these contexts as text.
+pub fn help(contexts: &[Context]) -> String {
+    let mut body = String::new();
+    let mut heading = None;
+    for binding in keymap::bindings(contexts) {
+        if heading != Some(binding.context) {
+            if heading.is_some() {
+                body.push('\n');
+            }
+            body.push_str(binding.context.title());
+            body.push('\n');
+            heading = Some(binding.context);
+        }
+        let keys: Vec<String> = binding.keys.iter().map(|key| key.spelling()).collect();
+        body.push_str(&format!("  {:<18} {}\n", keys.join(" "), binding.help));
+    }
+    body
+}
+
+/// Something was typed into a prompt: a search shows what it finds while it is typed.
+pub fn typed(app: &mut App) {
+    if let Some(Popup::Prompt(prompt)) = app.popups.last()
+        && prompt.purpose == Purpose::Search
+        && let Some(field) = prompt.fields.first()
+    {
+        let pattern = field.line.text().to_owned();
+        app.flame.find(&pattern);
+    }
+}
+
+fn choose(app: &mut App) -> Vec<Effect> {
+    let Some(Popup::Picker(picker)) = app.popups.last() else {
+        return Vec::new();
+    };
+    let chosen = picker.matching().get(picker.cursor.at as usize).map(|it| it.choice.clone());
+    let Some(choice) = chosen else {
+        app.say("nothing matches what was typed");
+        return Vec::new();
+    };
+    app.popups.pop();
+    match choice {
+        Choice::Ask(name) => ask(app, &name),
+        Choice::Do(action) => crate::tui::app::update::perform(app, action),
+    }
+}
+
+/// Asks a canned question, after its parameters, if it has any.
+fn ask(app: &mut App, name: &str) -> Vec<Effect> {
+    let Some(canned) = app.catalog.iter().find(|it| it.name == name) else {
+        return Vec::new();
+    };
+    if canned.parameters.is_empty() {
+        return run(app, name, &[]);
+    }
+    let fields = canned.parameters.iter().map(|parameter| Field {
+        label: parameter.name.clone(),
+        help: format!("{}: {}", parameter.kind.word(), parameter.help),
+        line: Line::offering(parameter.default.clone().unwrap_or_default()),
+        error: None,
+        parameter: Some(parameter.clone()),
+    });
+    let prompt = Prompt {
+        title: canned.title.clone(),
+        purpose: Purpose::Ask(name.to_owned()),
+        fields: fields.collect(),
+        at: 0,
+    };
+    app.popups.push(Popup::Prompt(prompt));
+    Vec::new()
+}
+
+fn run(app: &mut App, name: &str, given: &[(&str, &str)]) -> Vec<Effect> {
+    let Some(canned) = app.catalog.iter().find(|it| it.name == name).cloned() else {
+        return Vec::new();
+    };
+    let params = match canned.bind(given) {
+        Ok(params) => params,
+        Err(error) => {
+            app.complain(error.to_string());
+            return Vec::new();
+        }
+    };
+    let said: Vec<String> =
+        given.iter().filter(|(name, _)| *name != "limit").map(|(_, it)| (*it).to_owned()).collect();
+    let title = match said.is_empty() {
+        true => canned.title.clone(),
+        false => format!("{} ({})", canned.title, said.join(", ")),
+    };
+    let query = Query { sql: canned.sql_for(&app.facts.notes), params };
+    let mut answer = app.new_table(title, Origin::Canned(name.to_owned()), query);
+    answer.units = canned.columns.iter().map(|it| (it.name.clone(), it.unit)).collect();
+    app.rows.truncate(1);
+    table::push(app, answer)
+}
+
+fn submit(app: &mut App) -> Vec<Effect> {
+    let Some(Popup::Prompt(prompt)) = app.popups.last_mut() else {
+        return Vec::new();
+    };
+    let purpose = prompt.purpose.clone();
+    let text = prompt.fields.first().map(|it| it.line.text().to_owned()).unwrap_or_default();
+    let done = match purpose {
+        Purpose::AddFilter => parse_filter(&thread_by_number(app, &text)).map(|filter| {
+            app.popups.pop();
+            let filter = with_thread_name(app, filter);
+            let filter = time::on_axis(app, filter);
+            load::narrow(app, filter)
+        }),
+        Purpose::FilterColumn(column) => filter_column(app, column, &text),
+        Purpose::Search => {
+            if app.flame.find(&text) {
+                app.popups.pop();
+                let (width, height) = geometry::flame_window(app);
+                match app.lens {
+                    Lens::Tree => drop(tree::next_match(app, true)),
+                    _ => drop(app.flame.next_match(true, width, height)),
+                }
+                Ok(Vec::new())
+            } else {
+                Err("this is not a regular expression; escape special signs with \\".into())
+            }
+        }
+        Purpose::Accept(pattern) => {
+            app.popups.pop();
+            Ok(suspects::accept(app, &pattern, &text))
+        }
+        Purpose::Ask(name) => Ok(submit_question(app, &name)),
+        Purpose::Export => export::submit(app, &text),
+        Purpose::Moments => compare::moments(app, &text),
+        Purpose::CompareOnly => compare::find(app, &text),
+    };
+    match done {
+        Ok(effects) => effects,
+        Err(error) => {
+            if let Some(Popup::Prompt(prompt)) = app.popups.last_mut()
+                && let Some(field) = prompt.field()
+            {
+                field.error = Some(error);
+            }
+            Vec::new()
+        }
+    }
+}
+
+/// `thread worker-1` as `thread 3`, if there is one of that name.
+fn thread_by_number(app: &App, text: &str) -> String {
+    let named = text.trim().strip_prefix("thread").map(str::trim);
+    let mut threads = app.facts.threads.iter();
+    match threads.find(|(_, name)| !name.is_empty() && Some(name.as_str()) == named) {
+        Some((id, _)) => format!("thread {id}"),
+        None => text.to_owned(),
+    }
+}
+
+fn with_thread_name(app: &App, filter: Filter) -> Filter {
+    match filter {
+        Filter::Thread(id, _) => {
+            let known = app.facts.threads.iter().find(|(known, _)| *known == id);
+            Filter::Thread(id, known.map(|(_, name)| name.clone()).unwrap_or_default())
+        }
+        other => other,
+    }
+}
+
+fn filter_column(app: &mut App, column: usize, text: &str) -> Result<Vec<Effect>, String> {
+    let Some(table) = app.table_mut() else {
+        return Ok(Vec::new());
+    };
+    let unit = table.columns.get(column).map_or(Default::default(), |it| it.unit);
+    let comparison = column_filter::parse(text, unit)?;
+    table.filter(column, comparison);
+    let id = table.id;
+    app.popups.pop();
+    Ok(load::reload(app, id))
+}
+
+/// Checks every field; the first that is wrong gets the keys and a sentence.
+fn submit_question(app: &mut App, name: &str) -> Vec<Effect> {
+    let Some(Popup::Prompt(prompt)) = app.popups.last_mut() else {
+        return Vec::new();
+    };
+    for (at, field) in prompt.fields.iter_mut().enumerate() {
+        let checked = field.parameter.as_ref().map(|it| it.parse(field.line.text()));
+        if let Some(Err(error)) = checked {
+            field.error = Some(error);
+            prompt.at = at;
+            return Vec::new();
+        }
+    }
+    let given: Vec<(String, String)> = prompt
+        .fields
+        .iter()
+        .map(|field| (field.label.clone(), field.line.text().to_owned()))
+        .collect();
+    app.popups.pop();
+    let given: Vec<(&str, &str)> =
+        given.iter().map(|(name, it)| (name.as_str(), it.as_str())).collect();
+    run(app, name, &given)
+}

@@ -1,0 +1,211 @@
+//! Keys of the SQL editor and of its results.
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use tui_textarea::Input;
+
+use crate::database::error::QueryError;
+use crate::database::mark_ref::MarkName;
+use crate::database::query::Params;
+use crate::database::sql::lexer::{self, TokenKind};
+use crate::database::table::Value;
+use crate::tui::app::message::{Effect, Query};
+use crate::tui::app::state::requests::TableId;
+use crate::tui::app::state::table::Origin;
+use crate::tui::app::state::{App, Lens, Pane};
+use crate::tui::app::update::{load, popup, table};
+use crate::tui::data::filter::quote;
+use crate::tui::input::keymap::Action;
+
+/// Bytes that may be pasted at once.
+const PASTE_MAX: usize = 1 << 20;
+
+/// Does it, in the editor.
+pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
+    match action {
+        Action::Run => {
+            let statements = app.sql.statement().into_iter().collect();
+            return run(app, statements);
+        }
+        Action::RunAll => {
+            let statements = app.sql.statements();
+            return run(app, statements);
+        }
+        Action::Complete => complete(app),
+        Action::Accepted => app.sql.take_completion(),
+        Action::Up | Action::Down => step_completion(app, action),
+        Action::Back if app.sql.completions.is_some() => app.sql.completions = None,
+        Action::Back => leave(app),
+        Action::Format => format(app),
+        Action::ExternalEditor => return vec![Effect::EditSql(app.sql.text())],
+        Action::HistoryBack => app.sql.step_history(-1),
+        Action::HistoryForward => app.sql.step_history(1),
+        Action::Ask => return popup::open_questions(app),
+        Action::Help => return popup::open_help(app),
+        _ => {}
+    }
+    Vec::new()
+}
+
+/// Does it, among the results.
+pub fn perform_on_results(app: &mut App, action: Action) -> Vec<Effect> {
+    let tabs = app.sql.tabs.len();
+    match action {
+        Action::NextTab if tabs > 0 => app.sql.tab = (app.sql.tab + 1) % tabs,
+        Action::PrevTab if tabs > 0 => app.sql.tab = (app.sql.tab + tabs - 1) % tabs,
+        Action::CloseTab if tabs > 0 => {
+            app.sql.tabs.remove(app.sql.tab);
+        }
+        _ => return table::perform(app, action),
+    }
+    Vec::new()
+}
+
+/// A key that is typed into the editor.
+pub fn typed(app: &mut App, event: KeyEvent) {
+    let was_open = app.sql.completions.is_some();
+    let before = app.sql.editor.lines().to_vec();
+    app.sql.editor.input(Input::from(event));
+    if app.sql.editor.lines() != before.as_slice() {
+        app.sql.changed();
+        app.sql.history_at = None;
+        let is_word = matches!(event.code, KeyCode::Char(c) if c.is_alphanumeric() || c == '_' || c == '.')
+            && (event.modifiers - KeyModifiers::SHIFT).is_empty();
+        if was_open && (is_word || event.code == KeyCode::Backspace) {
+            app.sql.complete_again();
+        }
+    } else {
+        app.sql.completions = None;
+    }
+}
+
+/// Text that is pasted into the editor.
+pub fn pasted(app: &mut App, text: &str) {
+    let mut end = text.len().min(PASTE_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let kept = crate::database::text::sanitize::block(&text[..end]).replace('\r', "\n");
+    app.sql.editor.insert_str(&kept);
+    app.sql.changed();
+}
+
+/// The statement with its parameters' values in their places, so that it can be run anywhere.
+pub fn with_values(sql: &str, params: &Params) -> String {
+    let mut text = String::with_capacity(sql.len());
+    for token in lexer::tokens(sql) {
+        let word = token.text(sql);
+        let name = word.get(1..).filter(|_| token.kind == TokenKind::Parameter);
+        let mark = name.and_then(|name| params.mark(name)).map(MarkName::sql);
+        let value = name.and_then(|name| params.get(name)).map(literal);
+        match mark.or(value) {
+            Some(value) => text.push_str(&value),
+            None => text.push_str(word),
+        }
+    }
+    text
+}
+
+/// Puts the caret at the mistake that SQLite found.
+pub fn point_at_error(app: &mut App, id: TableId, error: &QueryError) {
+    if app.lens == Lens::Sql {
+        app.pane = Pane::Main;
+    }
+    let Some(offset) = error.offset else { return };
+    let Some(statement) = app.table_named(id).map(|table| table.query.sql.clone()) else {
+        return;
+    };
+    // The text may have been edited since; then the caret would point at something else.
+    let text = app.sql.text();
+    if let Some(start) = text.find(&statement) {
+        let at = (start + offset).min(text.len());
+        app.sql.caret = Some(at);
+        app.sql.go_to(at);
+    }
+}
+
+fn literal(value: &Value) -> String {
+    match value {
+        Value::Null => "NULL".into(),
+        Value::Integer(number) => number.to_string(),
+        Value::Real(number) => format!("{number:?}"),
+        Value::Text(text) => quote(text),
+        Value::Blob(_) => format!("x'{}'", crate::database::text::units::raw(value)),
+    }
+}
+
+fn run(app: &mut App, statements: Vec<(usize, String)>) -> Vec<Effect> {
+    app.sql.completions = None;
+    app.sql.caret = None;
+    if statements.is_empty() {
+        app.say("there is no statement to run; c or Ctrl-T has questions to begin with");
+        return Vec::new();
+    }
+    let mut effects = Vec::new();
+    for (_, sql) in statements {
+        if app.sql.remember(&sql) {
+            effects.push(Effect::Remember(sql.clone()));
+        }
+        let title = title(&sql);
+        let table = app.new_table(title, Origin::Statement, Query::plain(sql));
+        let id = table.id;
+        app.sql.add_tab(table);
+        effects.extend(load::ask_page(app, id, 0));
+    }
+    app.pane = Pane::Detail;
+    effects
+}
+
+/// A few words of a statement, for its tab.
+fn title(sql: &str) -> String {
+    let words = sql.lines().filter(|line| !line.trim_start().starts_with("--"));
+    let flat: Vec<String> =
+        words.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let flat = flat.join(" ");
+    match flat.char_indices().nth(28) {
+        Some((end, _)) => format!("{}…", &flat[..end]),
+        None => flat,
+    }
+}
+
+fn complete(app: &mut App) {
+    let cursor = app.sql.editor.cursor();
+    let line = app.sql.editor.lines().get(cursor.0);
+    let blank = line.is_none_or(|line| line.chars().take(cursor.1).all(char::is_whitespace));
+    match blank && app.sql.text().lines().count() > 1 {
+        true => {
+            app.sql.editor.insert_tab();
+            app.sql.changed();
+        }
+        false => app.sql.complete(),
+    }
+}
+
+fn step_completion(app: &mut App, action: Action) {
+    if let Some(completions) = &mut app.sql.completions {
+        let len = completions.completion.candidates.len();
+        completions.at = match action {
+            Action::Up => (completions.at + len.saturating_sub(1)) % len.max(1),
+            _ => (completions.at + 1) % len.max(1),
+        };
+    }
+}
+
+fn leave(app: &mut App) {
+    if app.sql.tabs.is_empty() {
+        app.lens = Lens::Suspects;
+        app.say("7 goes back to the editor");
+        return;
+    }
+    app.pane = Pane::Detail;
+}
+
+fn format(app: &mut App) {
+    let text = app.sql.text();
+    let options =
+        sqlformat::FormatOptions { uppercase: Some(true), ..sqlformat::FormatOptions::default() };
+    let formatted = sqlformat::format(&text, &sqlformat::QueryParams::None, &options);
+    match formatted == text {
+        true => app.say("nothing to lay out"),
+        false => app.sql.set_text(&formatted),
+    }
+}

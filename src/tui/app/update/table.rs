@@ -1,0 +1,308 @@
+//! Keys of tables, in the lens of rows and under the editor.
+
+use crate::database::page::{Comparison, Order};
+use crate::database::table::{Unit, Value};
+use crate::database::text::units;
+use crate::tui::app::layout::geometry;
+use crate::tui::app::message::{Effect, Query, TreeSource};
+use crate::tui::app::state::popup::{Popup, Purpose, Text};
+use crate::tui::app::state::table::{Origin, Place, TableState};
+use crate::tui::app::state::{App, Lens, Pane};
+use crate::tui::app::update::{detail, load, prompt, switch};
+use crate::tui::app::view_sql;
+use crate::tui::data::filter::Filter;
+use crate::tui::input::keymap::Action;
+
+/// Does it.
+pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
+    let window = geometry::table_window(app);
+    let Some(table) = app.table_mut() else {
+        return Vec::new();
+    };
+    if let Some(step) = detail::step(action) {
+        let len = table.len();
+        table.cursor.step(step, len, window);
+        return Vec::new();
+    }
+    match action {
+        Action::Left => table.step_column(-1),
+        Action::Right => table.step_column(1),
+        Action::HideColumn | Action::PinColumn | Action::Widen | Action::Narrow => {
+            look(table, action);
+        }
+        Action::Back => return back(app),
+        Action::Enter => return enter(app),
+        _ => return on_view(app, action),
+    }
+    Vec::new()
+}
+
+fn on_view(app: &mut App, action: Action) -> Vec<Effect> {
+    let Some(table) = app.table_mut() else {
+        return Vec::new();
+    };
+    let id = table.id;
+    match action {
+        Action::SortDown => table.sort(Order::Descending),
+        Action::SortUp => table.sort(Order::Ascending),
+        Action::ShowColumns => {
+            for look in &mut table.looks {
+                look.place = Place::Plain;
+                look.extra_width = 0;
+            }
+            table.view.sort.clear();
+            table.view.filters.clear();
+            table.reset();
+        }
+        // The same place is looked at again, so that a change is seen.
+        Action::Rerun => {
+            let cursor = table.cursor;
+            table.reset();
+            table.cursor = cursor;
+        }
+        Action::FilterLike => {
+            let like = table.cell().cloned().map(|value| match value {
+                Value::Null => Comparison::IsNull,
+                value => Comparison::Equal(value),
+            });
+            let column = table.column;
+            table.filter(column, like);
+        }
+        _ => return on_cell(app, action),
+    }
+    load::reload(app, id)
+}
+
+fn on_cell(app: &mut App, action: Action) -> Vec<Effect> {
+    let Some(table) = app.table() else {
+        return Vec::new();
+    };
+    match action {
+        Action::FilterColumn => {
+            let Some(column) = table.columns.get(table.column) else {
+                return Vec::new();
+            };
+            let title = format!("filter {}", column.name);
+            let help = filter_help(column.unit);
+            prompt(
+                app,
+                &title,
+                Purpose::FilterColumn(app.table().map_or(0, |it| it.column)),
+                help,
+                "",
+            )
+        }
+        Action::Flame => flame(app),
+        Action::Group => group(app),
+        Action::UseResult => use_result(app),
+        Action::Cell => {
+            let title = table.columns.get(table.column).map_or("", |it| &it.name).to_owned();
+            let body = table.cell().map(|value| whole(value, unit(table))).unwrap_or_default();
+            app.popups.push(Popup::Text(Text { title, body, ..Text::default() }));
+            Vec::new()
+        }
+        Action::Copy => {
+            let cell = table.cell().map(units::raw).unwrap_or_default();
+            detail::copy(app, cell, "cell")
+        }
+        Action::CopyMore => {
+            let row = table.selected().unwrap_or_default();
+            let cells: Vec<String> = row.iter().map(units::raw).collect();
+            detail::copy(app, cells.join("\t"), "row")
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn unit(table: &TableState) -> Unit {
+    table.columns.get(table.column).map_or(Unit::None, |it| it.unit)
+}
+
+/// A cell with nothing left out: as people read it, and every digit.
+fn whole(value: &Value, unit: Unit) -> String {
+    let (shown, raw) = (units::value(value, unit), units::raw(value));
+    match value {
+        Value::Null => "NULL".into(),
+        Value::Integer(_) | Value::Real(_) if shown != raw => format!("{shown}\n{raw}"),
+        _ => raw,
+    }
+}
+
+fn look(table: &mut TableState, action: Action) {
+    let visible = table.order().len();
+    let Some(look) = table.looks.get_mut(table.column) else {
+        return;
+    };
+    match action {
+        Action::HideColumn if visible > 1 => {
+            look.place = Place::Hidden;
+            if let Some(next) = table.order().into_iter().find(|at| *at > table.column) {
+                table.column = next;
+            } else {
+                table.column = table.order().last().copied().unwrap_or(0);
+            }
+        }
+        Action::PinColumn => {
+            look.place = match look.place {
+                Place::Pinned => Place::Plain,
+                _ => Place::Pinned,
+            }
+        }
+        Action::Widen => look.extra_width = (look.extra_width + 4).min(200),
+        Action::Narrow => look.extra_width = (look.extra_width - 4).max(-200),
+        _ => {}
+    }
+}
+
+fn back(app: &mut App) -> Vec<Effect> {
+    if app.lens == Lens::Sql {
+        app.pane = Pane::Main;
+        return Vec::new();
+    }
+    if app.rows.len() > 1 {
+        let closed = app.rows.pop();
+        app.detail.begin(None);
+        if closed.is_some_and(|table| table.origin == Origin::Statement) {
+            app.lens = Lens::Sql;
+            app.pane = Pane::Detail;
+        }
+        return load::lens(app);
+    }
+    app.say("these are the scope's rows; x drops the last filter, q quits");
+    Vec::new()
+}
+
+fn enter(app: &mut App) -> Vec<Effect> {
+    let Some(table) = app.table() else {
+        return Vec::new();
+    };
+    if let Origin::Groups { .. } = &table.origin {
+        return ungroup(app);
+    }
+    if let Some(bt) = table.backtrace() {
+        if app.lens == Lens::Sql {
+            let mut copied = table.clone();
+            copied.id = app.new_table_id();
+            app.rows.push(copied);
+            app.lens = Lens::Rows;
+        }
+        app.pane = Pane::Detail;
+        return load::open_backtrace(app, bt);
+    }
+    if let Some((file, line)) = table.place() {
+        return detail::source(app, String::new(), Some(file), Some(line));
+    }
+    on_cell(app, Action::Cell)
+}
+
+/// The rows of the selected group.
+fn ungroup(app: &mut App) -> Vec<Effect> {
+    let Some(table) = app.table() else {
+        return Vec::new();
+    };
+    let Origin::Groups { of, view, title, column } = table.origin.clone() else {
+        return Vec::new();
+    };
+    let Some(value) = table.selected().and_then(|row| row.first()).cloned() else {
+        return Vec::new();
+    };
+    let comparison = match value {
+        Value::Null => Comparison::IsNull,
+        value => Comparison::Equal(value),
+    };
+    let mut view = view;
+    view.filters.push(crate::database::page::Filter { column, comparison });
+    let mut rows = app.new_table(title, Origin::Canned(String::new()), of);
+    rows.view = view;
+    push(app, rows)
+}
+
+/// Shows a table over the others.
+pub fn push(app: &mut App, table: TableState) -> Vec<Effect> {
+    let id = table.id;
+    app.rows.push(table);
+    app.detail.begin(None);
+    app.lens = Lens::Rows;
+    app.pane = Pane::Main;
+    load::ask_page(app, id, 0)
+}
+
+/// Each value of the selected column, with its rows and, where there are sizes, its bytes.
+fn group(app: &mut App) -> Vec<Effect> {
+    let Some(table) = app.table() else {
+        return Vec::new();
+    };
+    let Some(column) = table.columns.get(table.column).map(|it| it.name.clone()) else {
+        return Vec::new();
+    };
+    let quoted = crate::database::page::quote(&column);
+    let sizes = table.columns.iter().find(|it| it.unit == Unit::Bytes && it.name != column);
+    let bytes = sizes.map(|it| {
+        let name = crate::database::page::quote(&it.name);
+        format!(", sum({name}) AS bytes, max({name}) AS size_max")
+    });
+    let (inner, params) = table.view.wrap(&table.query.sql, &table.query.params);
+    let order = if bytes.is_some() { "bytes" } else { "blocks" };
+    let sql = format!(
+        "SELECT {quoted}, count(*) AS blocks{}\nFROM (\n{inner}\n)\nGROUP BY 1\nORDER BY {order} DESC",
+        bytes.unwrap_or_default()
+    );
+    let origin = Origin::Groups {
+        of: table.query.clone(),
+        view: table.view.clone(),
+        title: table.title.clone(),
+        column: column.clone(),
+    };
+    let title = format!("{} by {column}", table.title);
+    let mut units = table.units.clone();
+    units.push((column, unit(table)));
+    let mut groups = app.new_table(title, origin, Query { sql, params });
+    groups.units = units;
+    push(app, groups)
+}
+
+fn flame(app: &mut App) -> Vec<Effect> {
+    let Some((title, sql)) = result_sql(app) else {
+        return Vec::new();
+    };
+    let Some(table) = app.table() else {
+        return Vec::new();
+    };
+    let columns: Vec<String> = table.columns.iter().map(|it| it.name.clone()).collect();
+    let weights = view_sql::weights_of_result(&sql, &columns, &app.facts.axis);
+    app.flame.over = Some((title, TreeSource::Weights(Query::plain(weights))));
+    switch(app, Lens::Flame)
+}
+
+fn use_result(app: &mut App) -> Vec<Effect> {
+    let Some((title, sql)) = result_sql(app) else {
+        return Vec::new();
+    };
+    app.rows.truncate(1);
+    app.scope.add(Filter::Result { title, sql });
+    app.say("these backtraces are the scope of all lenses now; u undoes");
+    switch(app, Lens::Suspects)
+}
+
+/// The shown table's title and statement, if it has backtraces.
+fn result_sql(app: &mut App) -> Option<(String, String)> {
+    let table = app.table()?;
+    if table.columns.iter().any(|it| it.name.eq_ignore_ascii_case("bt")) {
+        let (sql, params) = table.view.wrap(&table.query.sql, &table.query.params);
+        return Some((
+            table.title.clone(),
+            crate::tui::app::update::sql::with_values(&sql, &params),
+        ));
+    }
+    app.complain("this needs a column named bt: the rows' backtraces");
+    None
+}
+
+fn filter_help(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Bytes => ">4K  <=1MiB  1K..4K  =512   (empty: no filter)",
+        Unit::Duration | Unit::Moment => ">10m  <1s  1m..10m  null   (empty: no filter)",
+        unit if unit.is_numeric() => ">100  <=5  1..10  =7  null   (empty: no filter)",
+        _ => "text in it  ~regex  =exactly  >100  null  !null   (empty: no filter)",
+    }
+}

@@ -1,0 +1,185 @@
+//! Keys of the tree.
+
+use crate::tui::app::layout::geometry;
+use crate::tui::app::message::Effect;
+use crate::tui::app::state::flame::Look;
+use crate::tui::app::state::popup::Purpose;
+use crate::tui::app::state::{App, Lens};
+use crate::tui::app::update::{detail, flame, load, prompt, switch};
+use crate::tui::flame::cells::Top;
+use crate::tui::flame::outline::{self, Fold};
+use crate::tui::flame::shape::{Shown, ShownId, TOP};
+use crate::tui::input::keymap::Action;
+
+/// Does it.
+pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
+    if let Some(step) = detail::step(action) {
+        let (len, window) = (app.tree.lines().len() as u64, geometry::tree_window(app));
+        app.tree.cursor.step(step, len, window);
+        return Vec::new();
+    }
+    match action {
+        Action::Enter | Action::Right | Action::Left | Action::Back | Action::CloseAll => {
+            fold(app, action);
+            Vec::new()
+        }
+        Action::Fork | Action::Heaviest => {
+            open_down(app, action);
+            Vec::new()
+        }
+        Action::Search => {
+            let text = app.flame.search.as_ref().map_or("", |it| it.pattern.as_str()).to_owned();
+            let help = "a regular expression; small letters match large ones too; empty: no search";
+            prompt(app, "search functions", Purpose::Search, help, &text)
+        }
+        Action::SearchNext | Action::SearchBack => {
+            if !next_match(app, action == Action::SearchNext) {
+                app.say("no function matches; / searches");
+            }
+            Vec::new()
+        }
+        Action::Measure | Action::BottomUp | Action::FoldNoise | Action::FoldRecursion => {
+            flame::look(app, action);
+            load::tree(app)
+        }
+        Action::Flame => in_flame(app),
+        Action::CopyMore => {
+            let path = path(app);
+            detail::copy(app, path, "path")
+        }
+        _ => on_function(app, action),
+    }
+}
+
+fn fold(app: &mut App, action: Action) {
+    let Some(line) = app.tree.selected().cloned() else {
+        return;
+    };
+    match (action, line.fold) {
+        (Action::CloseAll, _) => {
+            app.tree.opened.clear();
+            app.tree.cursor.at = 0;
+        }
+        (Action::Right, Fold::Open) => app.tree.cursor.at += 1,
+        (Action::Enter | Action::Right, Fold::Closed) => {
+            app.tree.opened.insert(line.path);
+        }
+        (Action::Enter | Action::Left | Action::Back, Fold::Open) => {
+            app.tree.opened.remove(&line.path);
+        }
+        (Action::Left | Action::Back, _) => match app.tree.parent() {
+            Some(parent) => app.tree.cursor.at = parent as u64,
+            None => app.say("this is the outermost; x drops the last filter"),
+        },
+        (Action::Enter | Action::Right, Fold::Leaf) => app.say("nothing is below it"),
+        _ => {}
+    }
+    app.tree.refresh();
+}
+
+fn open_down(app: &mut App, action: Action) {
+    let (Some(line), Some(shown)) = (app.tree.selected().cloned(), app.tree.shown().cloned())
+    else {
+        return;
+    };
+    let paths = match action {
+        Action::Fork => outline::to_next_fork(&shown, &line),
+        _ => outline::heaviest(&shown, &line),
+    };
+    let last = paths.last().copied();
+    app.tree.opened.extend(paths);
+    app.tree.refresh();
+    if let Some(last) = last.filter(|_| action == Action::Heaviest) {
+        app.tree.go_to(last);
+    }
+}
+
+/// Goes to the next function that the search found, in the order of the opened tree.
+pub fn next_match(app: &mut App, forward: bool) -> bool {
+    let (Some(shown), Some(line)) = (app.tree.shown().cloned(), app.tree.selected().cloned())
+    else {
+        return false;
+    };
+    let order = in_order(&shown);
+    let ends = if forward { line.run.last() } else { line.run.first() };
+    let here = order.iter().position(|node| Some(node) == ends).unwrap_or(0);
+    let is_match = |node: &&ShownId| app.flame.is_match(&shown, **node);
+    let (before, behind) = order.split_at(here);
+    let behind = behind.get(1..).unwrap_or_default();
+    let found = match forward {
+        true => behind.iter().find(is_match).or_else(|| order.iter().find(is_match)),
+        false => before.iter().rfind(is_match).or_else(|| order.iter().rfind(is_match)),
+    };
+    let Some(node) = found.copied() else {
+        return false;
+    };
+    show(app, &shown, node);
+    true
+}
+
+/// Opens what is above a node and selects its line.
+fn show(app: &mut App, shown: &Shown, node: ShownId) {
+    let paths = outline::to_node(shown, node);
+    if let Some((line, above)) = paths.split_last() {
+        app.tree.opened.extend(above);
+        app.tree.refresh();
+        app.tree.go_to(*line);
+    }
+}
+
+/// All nodes with a weight, callers before callees, the heaviest callee first.
+fn in_order(shown: &Shown) -> Vec<ShownId> {
+    let mut order = Vec::with_capacity(shown.len());
+    let mut todo = vec![TOP];
+    while let Some(node) = todo.pop() {
+        if node != TOP {
+            order.push(node);
+        }
+        todo.extend(shown.children(node).iter().rev());
+    }
+    order
+}
+
+/// Zooms the flamegraph to the line.
+fn in_flame(app: &mut App) -> Vec<Effect> {
+    if let Some(line) = app.tree.selected() {
+        let top = Top { node: line.run.first().copied().unwrap_or(TOP), skip: 0 };
+        app.flame.zoom = vec![top];
+        app.flame.selected = (0, 0);
+        app.flame.top_row = 0;
+    }
+    switch(app, Lens::Flame)
+}
+
+/// What is done with the last function of the line that has a name.
+fn on_function(app: &mut App, action: Action) -> Vec<Effect> {
+    let shown = app.tree.shown();
+    let sym = shown.zip(app.tree.selected()).and_then(|(shown, line)| {
+        let symbols = line.run.iter().rev().filter_map(|node| shown.symbol(*node));
+        symbols.map(|it| it.sym.clone()).next()
+    });
+    match sym {
+        Some(sym) => flame::on_symbol(app, action, sym),
+        None => {
+            app.say("this line is library and runtime frames; . unfolds them");
+            Vec::new()
+        }
+    }
+}
+
+/// From the outermost function to the line, separated as folded stacks are.
+fn path(app: &App) -> String {
+    let (Some(shown), Some(line)) = (app.tree.shown(), app.tree.selected()) else {
+        return String::new();
+    };
+    let mut names = Vec::new();
+    let mut node = line.node();
+    while node != TOP {
+        names.push(shown.symbol(node).map_or("[library]", |it| it.sym.as_str()));
+        node = shown.parent(node);
+    }
+    if app.flame.look == Look::TopDown {
+        names.reverse();
+    }
+    names.join(";")
+}

@@ -1,0 +1,217 @@
+//! The SQL behind each lens, for the database and for the user, who can see and change it.
+//!
+//! Reads: the scope. Writes: statements.
+//!
+//! Invariant: nothing is shown that these statements, run in the SQL lens, would not answer.
+
+use crate::tui::app::message::{Query, TreeSource};
+use crate::tui::data::axis::{Axis, Rows};
+use crate::tui::data::filter::Scope;
+use crate::tui::data::time_sql::{self, Part};
+use crate::tui::flame::measure::Measure;
+
+/// Suspects that are listed.
+pub const SUSPECTS_MAX: usize = 1000;
+
+/// Suspects whose curve is drawn.
+pub const TRENDS_MAX: usize = 100;
+
+/// Facts for the header: one row.
+pub const FACTS: &str = "\
+SELECT (SELECT value FROM meta WHERE key = 'duration_ns') AS duration_ns,
+  (SELECT value FROM meta WHERE key = 'peak_after') AS peak_after,
+  (SELECT max(peak_bytes) FROM timeline) AS peak_bytes,
+  (SELECT value FROM meta WHERE key = 'rss_bytes') AS rss_bytes,
+  (SELECT value FROM meta WHERE key = 'rss_live_bytes') AS rss_live_bytes,
+  (SELECT sum(count) FROM losses) AS losses,
+  (SELECT value FROM meta WHERE key = 'imported_from') AS imported_from,
+  sum(allocations) AS allocations,
+  (SELECT live_blocks FROM timeline ORDER BY slice DESC LIMIT 1) AS live_blocks,
+  (SELECT live_bytes FROM timeline ORDER BY slice DESC LIMIT 1) AS live_bytes
+FROM timeline";
+
+/// Names of threads.
+pub const THREADS: &str = "SELECT id, name FROM threads ORDER BY id LIMIT 5000";
+
+/// The suspects of a scope, with what of them is in it.
+pub fn suspects(scope: &Scope, axis: &Axis) -> String {
+    let columns = "suspects.*, frames.sym, frames.function, frames.file, frames.line";
+    let frames = "LEFT JOIN frames ON frames.id = suspects.frame";
+    // Of what is only a part of them the error is not known.
+    let (columns, frames) = match (axis.rows, scope.is_everything()) {
+        (Rows::Samples, true) => (
+            format!("{columns}, estimates.live_bytes_error"),
+            format!(
+                "{frames}\n  LEFT JOIN estimates ON of = 'suspect' AND estimates.id = suspects.id"
+            ),
+        ),
+        _ => (columns.to_owned(), frames.to_owned()),
+    };
+    if scope.is_everything() {
+        return format!(
+            "SELECT {columns},\n  live_bytes AS scope_bytes, live_blocks AS scope_blocks\nFROM suspects {frames}\nORDER BY suspects.id LIMIT {SUSPECTS_MAX}"
+        );
+    }
+    let inside = if let Some(by_site) = time_sql::by_site(scope, axis, Part::All) {
+        format!(
+            "SELECT sites.suspect, sum(by_bt.bytes) AS scope_bytes, sum(by_bt.blocks) AS scope_blocks\n  FROM ({by_site}) AS by_bt\n  JOIN sites ON sites.bt = by_bt.bt\n  GROUP BY sites.suspect"
+        )
+    } else if scope.is_of_sites() || scope.is_live_only() {
+        let condition = scope.of_sites().unwrap_or_else(|| "1".into());
+        format!(
+            "SELECT suspect, sum(live_bytes) AS scope_bytes, sum(live_blocks) AS scope_blocks\n  FROM sites WHERE {condition}\n  GROUP BY suspect"
+        )
+    } else {
+        let condition = scope.of_rows(axis).unwrap_or_else(|| "1".into());
+        let (size, count) = (axis.rows.bytes("allocations"), axis.rows.count("allocations"));
+        format!(
+            "SELECT sites.suspect, sum(by_bt.bytes) AS scope_bytes, sum(by_bt.blocks) AS scope_blocks\n  FROM (SELECT bt, sum({size}) AS bytes, {count} AS blocks FROM allocations\n    WHERE {condition} GROUP BY bt) AS by_bt\n  JOIN sites ON sites.bt = by_bt.bt\n  GROUP BY sites.suspect"
+        )
+    };
+    format!(
+        "SELECT {columns},\n  inside.scope_bytes, inside.scope_blocks\nFROM ({inside}) AS inside\nJOIN suspects ON suspects.id = inside.suspect {frames}\nORDER BY inside.scope_bytes DESC, suspects.id LIMIT {SUSPECTS_MAX}"
+    )
+}
+
+/// How the live bytes of the first suspects changed, slice by slice.
+pub fn trends() -> String {
+    format!(
+        "SELECT sites.suspect, site_timeline.slice,\n  sum(site_timeline.allocated_bytes - site_timeline.freed_bytes) AS change\nFROM sites JOIN site_timeline ON site_timeline.bt = sites.bt\nWHERE sites.suspect <= {TRENDS_MAX}\nGROUP BY sites.suspect, site_timeline.slice\nORDER BY site_timeline.slice"
+    )
+}
+
+/// The blocks of a scope, one a row.
+pub fn rows(scope: &Scope, axis: &Axis) -> String {
+    let mut sql = String::from(
+        "SELECT size, alloc_after, dealloc_after, bt,\n  (SELECT function FROM sites JOIN frames ON frames.id = sites.frame\n    WHERE sites.bt = allocations.bt) AS site,\n  alloc_thread, dealloc_thread, addr\nFROM allocations",
+    );
+    if let Some(condition) = scope.of_rows(axis) {
+        sql.push_str("\nWHERE ");
+        sql.push_str(&condition);
+    }
+    sql
+}
+
+/// The frames of a backtrace.
+pub fn frames(bt: i64) -> String {
+    format!(
+        "SELECT frame_no, sym, function, crate, kind, file, line, inlined\nFROM backtrace_frames JOIN frames ON frames.id = backtrace_frames.frame\nWHERE bt = {bt}\nORDER BY frame_no"
+    )
+}
+
+/// What sites are called: the first own function of each.
+pub fn names(bts: &[i64]) -> String {
+    let bts: Vec<String> = bts.iter().map(i64::to_string).collect();
+    format!(
+        "SELECT sites.bt, frames.function FROM sites JOIN frames ON frames.id = sites.frame\nWHERE sites.bt IN ({})",
+        bts.join(", ")
+    )
+}
+
+/// The totals of a backtrace, with their bounds where they are estimates.
+pub fn site(bt: i64, rows: Rows) -> String {
+    match rows {
+        Rows::Blocks => format!("SELECT * FROM sites WHERE bt = {bt}"),
+        Rows::Samples => format!(
+            "SELECT * FROM sites LEFT JOIN estimates ON of = 'site' AND id = bt\nWHERE bt = {bt}"
+        ),
+    }
+}
+
+/// Where a scope's call tree comes from. Where the scope says when, it has this measure, and those
+/// beside it that cost nothing more.
+pub fn tree(scope: &Scope, axis: &Axis, measure: Measure) -> TreeSource {
+    if scope.is_everything() {
+        return TreeSource::Prepared;
+    }
+    if scope.is_of_sites() {
+        let condition = scope.of_sites().unwrap_or_else(|| "1".into());
+        let sites = weights_of_sites();
+        return TreeSource::Weights(Query::plain(format!("{sites}\nWHERE {condition}")));
+    }
+    if let Some(part) = time_sql::part_of(measure)
+        && let Some(by_site) = time_sql::by_site(scope, axis, part)
+    {
+        return TreeSource::Weights(Query::plain(time_sql::weights(&by_site, part)));
+    }
+    let condition = scope.of_rows(axis).unwrap_or_else(|| "1".into());
+    let over = format!("SELECT * FROM allocations\n  WHERE {condition}");
+    TreeSource::Weights(Query::plain(weights_of_blocks(&over, axis)))
+}
+
+/// The measures of single blocks, by backtrace. Whether a block was temporary is known of
+/// sites only, so that one is 0.
+pub fn weights_of_blocks(blocks: &str, axis: &Axis) -> String {
+    let (half, peak) = (axis.end_ns / 2, axis.peak_after);
+    let (size, count) = (axis.rows.bytes("block"), axis.rows.count("block"));
+    let live = axis.rows.count_of("block", "dealloc_after IS NULL");
+    // A result is a subquery without a name, which its columns need only where they are looked up.
+    let name = match axis.rows {
+        Rows::Blocks => "",
+        Rows::Samples => " AS block",
+    };
+    format!(
+        "SELECT bt,\n  sum(CASE WHEN dealloc_after IS NULL THEN {size} ELSE 0 END) AS live_bytes,\n  sum(CASE WHEN alloc_after <= {peak} AND (dealloc_after IS NULL OR dealloc_after > {peak})\n    THEN {size} ELSE 0 END) AS at_peak_bytes,\n  sum({size}) AS bytes, {count} AS allocations, 0 AS temporary,\n  sum(CASE WHEN dealloc_after IS NULL THEN {size} ELSE 0 END)\n    - sum(CASE WHEN alloc_after <= {half} AND (dealloc_after IS NULL OR dealloc_after > {half})\n    THEN {size} ELSE 0 END) AS growth_bytes,\n  {live} AS live_blocks\nFROM ({blocks}){name}\nGROUP BY bt"
+    )
+}
+
+/// The measures of any result with a `bt` column: from its own columns where it has some that are
+/// named as ours, else what the sites hold.
+pub fn weights_of_result(sql: &str, columns: &[String], axis: &Axis) -> String {
+    let has = |name: &str| columns.iter().any(|column| column.eq_ignore_ascii_case(name));
+    if has("size") && has("alloc_after") && has("dealloc_after") {
+        return weights_of_blocks(sql, axis);
+    }
+    let sums = MEASURE_COLUMNS.map(|(measure, names)| match names.iter().find(|name| has(name)) {
+        Some(name) => (1, format!("sum(\"{name}\") AS {measure}")),
+        None if measure == "allocations" => (0, format!("count(*) AS {measure}")),
+        None => (0, format!("0 AS {measure}")),
+    });
+    if sums.iter().any(|(own, _)| *own > 0) {
+        let sums = sums.map(|(_, sum)| sum).join(", ");
+        return format!("SELECT bt, {sums}\nFROM (\n{sql}\n)\nGROUP BY bt");
+    }
+    format!("{}\nWHERE bt IN (SELECT bt FROM (\n{sql}\n))", weights_of_sites())
+}
+
+/// In the order of the measures: what a column of a result may be called.
+const MEASURE_COLUMNS: [(&str, &[&str]); 7] = [
+    ("live_bytes", &["live_bytes"]),
+    ("at_peak_bytes", &["at_peak_bytes"]),
+    ("bytes", &["bytes", "size", "total_bytes", "allocated_bytes"]),
+    ("allocations", &["allocations", "live_blocks", "blocks"]),
+    ("temporary", &["temporary"]),
+    ("growth_bytes", &["growth_bytes"]),
+    ("live_blocks", &["live_blocks"]),
+];
+
+fn weights_of_sites() -> &'static str {
+    "SELECT bt, live_bytes, at_peak_bytes, bytes, allocations, temporary,
+  live_bytes - coalesce((SELECT site_timeline.live_bytes FROM site_timeline
+    WHERE site_timeline.bt = sites.bt AND slice < (SELECT count(*) / 2 FROM timeline)
+    ORDER BY slice DESC LIMIT 1), 0) AS growth_bytes,
+  live_blocks
+FROM sites"
+}
+
+/// What a flamegraph shows, as a list: functions with what was allocated through them.
+pub fn flame(source: &TreeSource, measure: Measure) -> String {
+    let column = match measure {
+        Measure::LiveAtEnd => "live_bytes",
+        Measure::LiveAtPeak => "at_peak_bytes",
+        Measure::Allocated => "bytes",
+        Measure::Count => "allocations",
+        Measure::Temporary => "temporary",
+        Measure::Growth => "growth_bytes",
+        Measure::LiveBlocks => "live_blocks",
+    };
+    match source {
+        TreeSource::Prepared => format!(
+            "SELECT tree.id, tree.parent, tree.depth, frames.function, tree.{column}\nFROM tree JOIN frames ON frames.id = tree.frame\nWHERE tree.{column} > 0\nORDER BY tree.{column} DESC"
+        ),
+        TreeSource::Weights(query) => format!(
+            "-- each backtrace with its weight; its frames are in backtrace_frames\nSELECT bt, {column} FROM (\n{}\n)\nWHERE {column} > 0\nORDER BY {column} DESC",
+            query.sql
+        ),
+    }
+}

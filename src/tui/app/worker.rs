@@ -1,0 +1,221 @@
+//! Answers questions off the drawing thread: one thread and one connection a lane.
+//!
+//! Reads: the database, read-only, and source files. Writes: an [`Answer`] a question.
+//!
+//! Invariants:
+//! - Every question is answered once, also a cancelled one, also if answering it panics.
+//! - A cancelled question that has not begun is never begun.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Instant;
+
+use crate::database::cancel::CancelToken;
+use crate::database::compare::{Side, compare};
+use crate::database::connection::{Database, OpenOptions};
+use crate::database::error::{OpenError, QueryError, QueryErrorKind};
+use crate::database::query::Limits;
+use crate::tui::app::message::{Answer, Ask, Lane, Reply, Request, RequestId};
+use crate::tui::app::{call_tree, source};
+use crate::tui::data::histogram;
+use crate::tui::flame::difference::Differences;
+use crate::tui::flame::shape::Shown;
+
+/// The most memory that SQLite may use for all lanes together, so that the whole explorer stays
+/// below 200 MiB whatever is asked.
+const SQLITE_MAX_BYTES: u64 = 96 << 20;
+
+/// Bytes of values that one answer may have.
+const ANSWER_MAX_BYTES: usize = 16 << 20;
+
+/// Rows that are counted; beyond, "more than" is said.
+const COUNT_MAX: u64 = 1 << 40;
+
+type Tokens = Arc<Mutex<HashMap<RequestId, CancelToken>>>;
+
+/// The threads that answer.
+#[derive(Debug)]
+pub struct Workers {
+    lanes: HashMap<Lane, Sender<(Request, CancelToken)>>,
+    tokens: Tokens,
+}
+
+impl Workers {
+    /// Starts them. `first` is a connection that is already open, for the lens.
+    ///
+    /// # Errors
+    /// When the database can't be opened again.
+    pub fn start(
+        database: &Path,
+        first: Database,
+        notify: impl Fn(Answer) + Clone + Send + 'static,
+    ) -> Result<Self, OpenError> {
+        let tokens = Tokens::default();
+        let mut lanes = HashMap::new();
+        let mut first = Some(first);
+        for lane in Lane::ALL {
+            let connection = match first.take() {
+                Some(first) => Some(first),
+                None => Some(open(database)?),
+            };
+            let (sender, receiver) = channel();
+            let worker = Worker {
+                database: connection,
+                path: database.to_owned(),
+                tokens: Arc::clone(&tokens),
+            };
+            let notify = notify.clone();
+            let thread = thread::Builder::new().name("rheaper-query".into());
+            // Without its thread a lane is never answered; the system has none left, so say so.
+            if thread.spawn(move || worker.run(&receiver, notify)).is_ok() {
+                lanes.insert(lane, sender);
+            }
+        }
+        Ok(Self { lanes, tokens })
+    }
+
+    /// Asks.
+    pub fn ask(&self, request: Request) {
+        let token = CancelToken::new();
+        lock(&self.tokens).insert(request.id, token.clone());
+        if let Some(lane) = self.lanes.get(&request.lane) {
+            // The other end lives as long as its thread, which ends with this sender.
+            let _ = lane.send((request, token));
+        }
+    }
+
+    /// Stops a question.
+    pub fn cancel(&self, id: RequestId) {
+        if let Some(token) = lock(&self.tokens).get(&id) {
+            token.cancel();
+        }
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        for token in lock(&self.tokens).values() {
+            token.cancel();
+        }
+    }
+}
+
+/// Opens a database with the explorer's limits.
+///
+/// # Errors
+/// As [`Database::open`].
+pub fn open(database: &Path) -> Result<Database, OpenError> {
+    let options = OpenOptions { heap_max_bytes: Some(SQLITE_MAX_BYTES) };
+    Database::open_with(database, &options)
+}
+
+struct Worker {
+    database: Option<Database>,
+    path: PathBuf,
+    tokens: Tokens,
+}
+
+impl Worker {
+    fn run(mut self, requests: &Receiver<(Request, CancelToken)>, notify: impl Fn(Answer)) {
+        while let Ok((request, token)) = requests.recv() {
+            let start = Instant::now();
+            let id = request.id;
+            let outcome = match token.is_cancelled() {
+                true => Err(QueryError::new(QueryErrorKind::Cancelled, "stopped")),
+                false => self.guarded(request.ask, &token),
+            };
+            lock(&self.tokens).remove(&id);
+            notify(Answer { id, elapsed: start.elapsed(), outcome });
+        }
+    }
+
+    /// A panic is an answer as well, and costs the connection, whose state is then unknown.
+    fn guarded(&mut self, ask: Ask, token: &CancelToken) -> Result<Reply, QueryError> {
+        let Some(database) = &self.database else {
+            self.database = open(&self.path).ok();
+            let text = "the database had to be opened again: ask once more";
+            return Err(QueryError::new(QueryErrorKind::Damaged, text));
+        };
+        let answered = catch_unwind(AssertUnwindSafe(|| answer(database, &self.path, ask, token)));
+        answered.unwrap_or_else(|_| {
+            self.database = None;
+            let text = "answering this failed inside rheaper: please report what you asked";
+            Err(QueryError::new(QueryErrorKind::Damaged, text))
+        })
+    }
+}
+
+/// Answers one question, on this thread.
+///
+/// # Errors
+/// When the database has no answer.
+pub fn answer(
+    database: &Database,
+    path: &Path,
+    ask: Ask,
+    token: &CancelToken,
+) -> Result<Reply, QueryError> {
+    let limits = |rows: usize| Limits {
+        bytes_max: ANSWER_MAX_BYTES,
+        ..Limits::rows(rows).cancelled_by(token)
+    };
+    Ok(match ask {
+        Ask::Rows { query, limit } => {
+            Reply::Table(database.query(&query.sql, &query.params, &limits(limit))?)
+        }
+        Ask::Page { query, view, offset, limit } => {
+            let limits = limits(limit);
+            let is_plain = offset == 0 && view.filters.is_empty() && view.sort.is_empty();
+            Reply::Table(match is_plain && !can_be_wrapped(&query.sql) {
+                true => database.query(&query.sql, &query.params, &limits)?,
+                false => database.page(&query.sql, &query.params, &view, offset, &limits)?,
+            })
+        }
+        Ask::Count { query, view } => {
+            let limits = limits(1);
+            let (rows, complete) =
+                database.count(&query.sql, &query.params, &view, COUNT_MAX, &limits)?;
+            Reply::Count(rows, complete)
+        }
+        Ask::Tree(source) => Reply::Tree(Arc::new(call_tree::read(database, &source, token)?)),
+        Ask::Shape(tree, shapes) => {
+            let shown = shapes.into_iter().map(|it| Arc::new(Shown::new(&tree, it)));
+            Reply::Shown(shown.collect())
+        }
+        Ask::Sites(end_ns) => Reply::Sites(Arc::new(call_tree::sites(database, end_ns, token)?)),
+        Ask::Histograms { sql, end_ns } => {
+            Reply::Histograms(Arc::new(histogram::read(database, &sql, end_ns, token)?))
+        }
+        Ask::Compare(sides, per) => {
+            let first = sides.before.as_deref().map(open).transpose();
+            let first = first
+                .map_err(|error| QueryError::new(QueryErrorKind::Damaged, error.to_string()))?;
+            let [before, after] = sides.windows;
+            let before = Side { database: first.as_ref().unwrap_or(database), window: before };
+            let after = Side { database, window: after };
+            Reply::Compared(Arc::new(compare(&before, &after, &per, token)?))
+        }
+        Ask::Differences(comparison, wish) => {
+            Reply::Differences(Arc::new(Differences::new(comparison, wish)))
+        }
+        Ask::Export(export, write) => Reply::Exported(write(database, &export, token)),
+        Ask::Source { file, line } => Reply::Source(source::read(&file, line, path)),
+    })
+}
+
+/// `EXPLAIN` and pragmas can't stand inside another statement.
+fn can_be_wrapped(sql: &str) -> bool {
+    use crate::database::sql::lexer::tokens;
+    let first = tokens(sql).into_iter().find(|token| !token.is_blank());
+    let word = first.map(|token| token.text(sql).to_ascii_uppercase());
+    !matches!(word.as_deref(), Some("EXPLAIN" | "PRAGMA"))
+}
+
+fn lock(tokens: &Tokens) -> std::sync::MutexGuard<'_, HashMap<RequestId, CancelToken>> {
+    // A map of flags is never half done.
+    tokens.lock().unwrap_or_else(PoisonError::into_inner)
+}

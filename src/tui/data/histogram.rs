@@ -1,0 +1,262 @@
+//! Blocks by size, by life and by age, in bins that grow by a factor.
+//!
+//! Reads: one row a block, once for all three. Writes: [`Histograms`].
+//!
+//! Invariants:
+//! - Every block of the scope is in one bin of the sizes, and in one of either lives (it was freed)
+//!   or ages (it was not): the sums are the scope's.
+//! - A bin's bounds are included; bins don't overlap and leave nothing out.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use crate::database::cancel::CancelToken;
+use crate::database::connection::Database;
+use crate::database::error::QueryError;
+use crate::database::query::{Limits, Params};
+use crate::database::table::Value;
+use crate::tui::data::axis::{Axis, Rows};
+use crate::tui::data::filter::Scope;
+
+/// Sites that are kept of a bin.
+pub const SITES_MAX: usize = 20;
+
+/// Backtraces that are told apart; the others are counted, but not listed.
+const PAIRS_MAX: usize = 1 << 20;
+
+/// What blocks are sorted into bins by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Bytes asked for.
+    #[default]
+    Sizes,
+    /// From being made to being freed.
+    Lives,
+    /// From being made to the end of the recording, which they saw.
+    Ages,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Sizes, Self::Lives, Self::Ages];
+
+    /// The next one, round and round.
+    pub fn next(self) -> Self {
+        Self::ALL[(self as usize + 1) % Self::ALL.len()]
+    }
+
+    /// In which bin a value is.
+    fn bin(self, value: i64) -> usize {
+        match self {
+            Self::Sizes if value <= 1 => 0,
+            Self::Sizes => (64 - (value - 1).leading_zeros()) as usize,
+            Self::Lives | Self::Ages => TIMES.partition_point(|bound| *bound < value),
+        }
+    }
+
+    /// The largest value of a bin.
+    fn bound(self, bin: usize) -> i64 {
+        match self {
+            Self::Sizes if bin >= 63 => i64::MAX,
+            Self::Sizes => 1 << bin,
+            Self::Lives | Self::Ages => TIMES.get(bin).copied().unwrap_or(i64::MAX),
+        }
+    }
+}
+
+/// Times are in half decades from 100 ns to ten months.
+const TIMES: [i64; 24] = {
+    let mut bounds = [0; 24];
+    let mut decade = 100;
+    let mut at = 0;
+    while at < bounds.len() {
+        bounds[at] = decade;
+        bounds[at + 1] = decade * 3;
+        decade *= 10;
+        at += 2;
+    }
+    // The last bound is beyond every recording, and no sum of it overflows.
+    bounds
+};
+
+/// A site, if the blocks have one, with its share of a bin.
+pub type OfSite = (Option<i64>, Sum);
+
+/// Blocks and bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sum {
+    /// Blocks.
+    pub blocks: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+}
+
+impl Sum {
+    fn add(&mut self, more: Self) {
+        self.blocks = self.blocks.saturating_add(more.blocks);
+        self.bytes = self.bytes.saturating_add(more.bytes);
+    }
+}
+
+/// A bin.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bin {
+    /// The smallest value.
+    pub low: i64,
+    /// The largest value.
+    pub high: i64,
+    /// What is in it.
+    pub sum: Sum,
+    /// Backtraces with the most bytes in it, and these; none: without a backtrace.
+    pub sites: Vec<OfSite>,
+}
+
+/// All three.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Histograms {
+    kinds: [Vec<Bin>; 3],
+}
+
+impl Histograms {
+    /// The bins of a kind, from the first to the last that is not empty.
+    pub fn bins(&self, kind: Kind) -> &[Bin] {
+        &self.kinds[kind as usize]
+    }
+
+    /// All that is in the bins of a kind.
+    pub fn total(&self, kind: Kind) -> Sum {
+        let mut total = Sum::default();
+        for bin in self.bins(kind) {
+            total.blocks += bin.sum.blocks;
+            total.bytes = total.bytes.saturating_add(bin.sum.bytes);
+        }
+        total
+    }
+}
+
+/// The blocks of a scope, one a row: what [`read`] reads.
+pub fn blocks(scope: &Scope, axis: &Axis) -> String {
+    let condition = scope.of_rows(axis).map(|it| format!("\nWHERE {it}")).unwrap_or_default();
+    let more = axis.rows.columns("allocations");
+    format!("SELECT bt, size, alloc_after, dealloc_after{more} FROM allocations{condition}")
+}
+
+/// The same as a table for people: what [`read`] counts, of one kind.
+pub fn behind(scope: &Scope, axis: &Axis, kind: Kind) -> String {
+    let blocks = blocks(scope, axis);
+    let end = axis.end_ns;
+    let sums = match axis.rows {
+        Rows::Blocks => "count(*) AS blocks, sum(size) AS bytes",
+        Rows::Samples => "CAST(round(sum(blocks)) AS INTEGER) AS blocks, sum(bytes) AS bytes",
+    };
+    let (value, which) = match kind {
+        Kind::Sizes => ("size".into(), ""),
+        Kind::Lives => ("dealloc_after - alloc_after".into(), "\nWHERE dealloc_after NOT NULL"),
+        Kind::Ages => (format!("{end} - alloc_after"), "\nWHERE dealloc_after IS NULL"),
+    };
+    format!(
+        "-- powers of two here; the lens has times in half decades\nSELECT hist_bucket({value}) AS up_to, {sums}\nFROM ({blocks}){which}\nGROUP BY 1 ORDER BY 1"
+    )
+}
+
+/// Counts the blocks of a statement with the columns of [`blocks`].
+///
+/// # Errors
+/// As [`Database::query`].
+pub fn read(
+    database: &Database,
+    sql: &str,
+    end_ns: i64,
+    token: &CancelToken,
+) -> Result<Histograms, QueryError> {
+    let mut counting = Counting::default();
+    let limits = Limits::none().cancelled_by(token);
+    database.stream(sql, &Params::none(), &limits, |row| {
+        if let [bt, size, made, freed, weight @ ..] = row {
+            let whole = |value: &Value| value.as_i64();
+            let (size, made) = (whole(size).unwrap_or(0), whole(made).unwrap_or(0));
+            let sum = match weight {
+                [blocks, bytes] => {
+                    counting.parts = PARTS_OF_A_BLOCK;
+                    let blocks = blocks.as_f64().unwrap_or(0.0) * PARTS_OF_A_BLOCK as f64;
+                    let bytes = u64::try_from(whole(bytes).unwrap_or(0)).unwrap_or(0);
+                    Sum { blocks: blocks.round() as u64, bytes }
+                }
+                _ => Sum { blocks: 1, bytes: u64::try_from(size).unwrap_or(0) },
+            };
+            counting.add(whole(bt), Kind::Sizes, size, sum);
+            match whole(freed) {
+                Some(freed) => counting.add(whole(bt), Kind::Lives, freed - made, sum),
+                None => counting.add(whole(bt), Kind::Ages, end_ns - made, sum),
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(counting.finish())
+}
+
+/// What a sample stands for is no whole number of blocks: so many parts of one are counted.
+const PARTS_OF_A_BLOCK: u64 = 1 << 12;
+
+struct Counting {
+    /// Parts that a block is counted in.
+    parts: u64,
+    sums: [Vec<Sum>; 3],
+    sites: HashMap<(Option<i64>, Kind, usize), Sum>,
+}
+
+impl Default for Counting {
+    fn default() -> Self {
+        Self { parts: 1, sums: Default::default(), sites: HashMap::new() }
+    }
+}
+
+impl Counting {
+    fn add(&mut self, bt: Option<i64>, kind: Kind, value: i64, more: Sum) {
+        let bin = kind.bin(value);
+        let sums = &mut self.sums[kind as usize];
+        if sums.len() <= bin {
+            sums.resize(bin + 1, Sum::default());
+        }
+        if let Some(sum) = sums.get_mut(bin) {
+            sum.add(more);
+        }
+        let key = (bt, kind, bin);
+        let has_room = self.sites.len() < PAIRS_MAX;
+        match self.sites.get_mut(&key) {
+            Some(sum) => sum.add(more),
+            None if has_room => {
+                self.sites.insert(key, more);
+            }
+            None => {}
+        }
+    }
+
+    fn finish(mut self) -> Histograms {
+        let parts = self.parts;
+        let whole = |sum: &mut Sum| sum.blocks = (sum.blocks + parts / 2) / parts;
+        self.sums.iter_mut().flatten().for_each(whole);
+        self.sites.values_mut().for_each(whole);
+        let mut by_bin: HashMap<(Kind, usize), Vec<OfSite>> = HashMap::new();
+        for ((bt, kind, bin), sum) in self.sites {
+            by_bin.entry((kind, bin)).or_default().push((bt, sum));
+        }
+        let mut histograms = Histograms::default();
+        for kind in Kind::ALL {
+            let sums = &self.sums[kind as usize];
+            let first = sums.iter().position(|sum| sum.blocks > 0).unwrap_or(sums.len());
+            for (at, sum) in sums.iter().enumerate().skip(first) {
+                let mut sites = by_bin.remove(&(kind, at)).unwrap_or_default();
+                sites.sort_by_key(|(bt, sum)| (std::cmp::Reverse(sum.bytes), *bt));
+                sites.truncate(SITES_MAX);
+                histograms.kinds[kind as usize].push(Bin {
+                    low: if at == 0 { 0 } else { kind.bound(at - 1) + 1 },
+                    high: kind.bound(at),
+                    sum: *sum,
+                    sites,
+                });
+            }
+        }
+        histograms
+    }
+}

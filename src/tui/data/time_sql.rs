@@ -1,0 +1,195 @@
+//! The SQL of scopes that say when: sums by site, from slices where they are enough.
+//!
+//! Reads: the scope and the [`Axis`]. Writes: statements.
+//!
+//! Invariants:
+//! - What comes from slices equals the same sums over `allocations`: where a moment is between two
+//!   edges of the axis, there is no such statement.
+//! - No statement looks at all rows of `allocations`: those of a span of ends are found by their
+//!   numbers, and those alive at the end are the last ones.
+
+use crate::tui::data::axis::Axis;
+use crate::tui::data::filter::{Ended, Filter, Scope};
+use crate::tui::flame::measure::Measure;
+
+/// The slices of the run, with how many of them a point of a site's curve covers.
+pub const SLICES: &str = "\
+SELECT from_after, to_after, live_bytes, live_blocks, allocations, allocated_bytes, frees, freed_bytes,
+  never_freed_bytes, coalesce((SELECT value FROM meta WHERE key = 'slices_a_point'), 1) AS slices_a_point,
+  (SELECT sum(count) FROM losses
+    WHERE name IN ('missed_frees', 'reordered_pairs', 'late_events')) AS late,
+  (SELECT value FROM meta WHERE key = 'folded_blocks') AS folded,
+  (SELECT value FROM meta WHERE key = 'sample_bytes') AS sample_bytes,
+  (SELECT value FROM meta WHERE key = 'sites') AS sites
+FROM timeline ORDER BY slice";
+
+/// Rows of `allocations` from which on blocks are alive at the end.
+const LIVE_ROWS: &str = "rowid > coalesce(
+    (SELECT value FROM meta WHERE key = 'ended_rows'), 0) AND dealloc_after IS NULL";
+
+/// So many sites are asked one by one: 2 to 3 µs each, where a pass over all curves is 50 ms for ten
+/// million allocations.
+const FEW_SITES: i64 = 20_000;
+
+/// What of a scope is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// All its blocks.
+    All,
+    /// Those alive at the end.
+    Staying,
+}
+
+/// `bt`, `bytes` and `blocks` of the sites of a scope that says when, if slices are enough.
+pub fn by_site(scope: &Scope, axis: &Axis, part: Part) -> Option<String> {
+    let (filter, ended) = scope.of_time()?;
+    let condition = scope.of_sites();
+    let stays = part == Part::Staying || ended == Ended::Never;
+    match (filter, stays) {
+        (Filter::AtPeak, false) => Some(format!(
+            "SELECT bt, at_peak_bytes AS bytes, at_peak_blocks AS blocks FROM sites\n  WHERE at_peak_blocks > 0{}",
+            and(condition.as_deref())
+        )),
+        (Filter::AtPeak, true) => Some(staying(axis, 0, axis.peak_after + 1, condition.as_deref())),
+        (Filter::Made(from, to) | Filter::Kept(from, to), true) => {
+            Some(staying(axis, *from, *to, condition.as_deref()))
+        }
+        (Filter::AliveAt(at) | Filter::AliveThrough(at, _), true) => {
+            Some(staying(axis, 0, at.saturating_add(1), condition.as_deref()))
+        }
+        (Filter::Made(from, to), false) => {
+            let (first, last) = (axis.exactly(*from)?, edge_at(axis, *to)?);
+            Some(made(axis, first, last, condition.as_deref()))
+        }
+        (Filter::AliveAt(at), false) => {
+            let edge = edge_at(axis, at.saturating_add(1))?;
+            Some(alive(axis, edge, condition.as_deref()))
+        }
+        (Filter::AliveThrough(from, to), false) => {
+            let (first, last) =
+                (edge_at(axis, from.saturating_add(1))?, edge_at(axis, to.saturating_add(1))?);
+            Some(alive_through(axis, (first, last), *from, condition.as_deref()))
+        }
+        _ => None,
+    }
+}
+
+/// The course of the scope's sites: what each slice changed.
+pub fn changes(scope: &Scope) -> String {
+    let condition = scope.of_sites().unwrap_or_else(|| "1".into());
+    format!(
+        "SELECT slice, sum(allocations) AS allocations, sum(allocated_bytes) AS allocated_bytes,\n  sum(frees) AS frees, sum(freed_bytes) AS freed_bytes\nFROM site_timeline WHERE {condition}\nGROUP BY slice ORDER BY slice"
+    )
+}
+
+/// The course of the groups of sites that held most, the largest first.
+pub fn largest(scope: &Scope, limit: usize) -> String {
+    let condition = scope.of_sites().unwrap_or_else(|| "1".into());
+    format!(
+        "WITH chosen AS (SELECT bt, suspect, peak_bytes FROM sites WHERE {condition}),\ntop AS (SELECT suspect, sum(peak_bytes) AS weight FROM chosen\n  WHERE suspect NOT NULL GROUP BY suspect ORDER BY weight DESC, suspect LIMIT {limit})\nSELECT top.suspect, coalesce(frames.function, '?') AS site, slice,\n  sum(allocated_bytes - freed_bytes) AS change\nFROM top JOIN chosen ON chosen.suspect = top.suspect\nJOIN site_timeline ON site_timeline.bt = chosen.bt\nLEFT JOIN suspects ON suspects.id = top.suspect\nLEFT JOIN frames ON frames.id = suspects.frame\nGROUP BY top.suspect, slice ORDER BY weight DESC, top.suspect, slice"
+    )
+}
+
+/// What of the system's view of the process there is: when, bytes.
+pub const RSS: &str =
+    "SELECT at_ns, rss_bytes FROM samples WHERE rss_bytes NOT NULL ORDER BY at_ns";
+
+/// Moments that the program named.
+pub const MARKS: &str = "SELECT at_ns, name, value FROM marks ORDER BY at_ns LIMIT 5000";
+
+/// Which part of a scope a measure is about, if sums by site are enough for it.
+pub fn part_of(measure: Measure) -> Option<Part> {
+    match measure {
+        Measure::Allocated | Measure::Count => Some(Part::All),
+        Measure::LiveAtEnd | Measure::LiveBlocks => Some(Part::Staying),
+        Measure::LiveAtPeak | Measure::Temporary | Measure::Growth => None,
+    }
+}
+
+/// The measures of sums by site; those of the other part are 0.
+pub fn weights(by_site: &str, part: Part) -> String {
+    let columns = match part {
+        Part::All => {
+            "0 AS live_bytes, 0 AS at_peak_bytes, bytes, blocks AS allocations,\n  0 AS temporary, 0 AS growth_bytes, 0 AS live_blocks"
+        }
+        Part::Staying => {
+            "bytes AS live_bytes, 0 AS at_peak_bytes, 0 AS bytes, 0 AS allocations,\n  0 AS temporary, 0 AS growth_bytes, blocks AS live_blocks"
+        }
+    };
+    format!("SELECT bt, {columns}\nFROM ({by_site})")
+}
+
+/// An edge by its moment; beyond the end is the end.
+fn edge_at(axis: &Axis, at: i64) -> Option<usize> {
+    match at > axis.end_ns {
+        true => Some(axis.points()),
+        false => axis.exactly(at),
+    }
+}
+
+fn and(condition: Option<&str>) -> String {
+    condition.map(|it| format!("\n    AND {it}")).unwrap_or_default()
+}
+
+/// Made from edge to edge.
+fn made(axis: &Axis, first: usize, last: usize, condition: Option<&str>) -> String {
+    let from = axis.slice_before(first).map_or(0, |slice| slice + 1);
+    let to = axis.slice_before(last).map_or(-1, |slice| slice as i64);
+    format!(
+        "SELECT bt, sum(allocated_bytes) AS bytes, sum(allocations) AS blocks FROM site_timeline\n  WHERE slice BETWEEN {from} AND {to}{}\n  GROUP BY bt HAVING blocks > 0",
+        and(condition)
+    )
+}
+
+/// Alive at an edge: the last point of each site's curve up to there, which few sites are asked for
+/// one by one, and many in one pass. SQLite gives the other columns of the row with the largest slice.
+fn alive(axis: &Axis, edge: usize, condition: Option<&str>) -> String {
+    if edge == axis.points() {
+        return format!(
+            "SELECT bt, live_bytes AS bytes, live_blocks AS blocks FROM sites\n  WHERE live_blocks > 0{}",
+            and(condition)
+        );
+    }
+    let to = axis.slice_before(edge).map_or(-1, |slice| slice as i64);
+    if axis.sites <= FEW_SITES {
+        return format!(
+            "SELECT point.bt, point.live_bytes AS bytes, point.live_blocks AS blocks\n  FROM (SELECT bt FROM sites WHERE {}) AS chosen\n  CROSS JOIN site_timeline AS point ON point.bt = chosen.bt AND point.slice =\n    (SELECT max(slice) FROM site_timeline WHERE bt = chosen.bt AND slice <= {to})\n  WHERE point.live_blocks > 0",
+            condition.unwrap_or("1")
+        );
+    }
+    format!(
+        "SELECT bt, bytes, blocks FROM (\n  SELECT bt, live_bytes AS bytes, live_blocks AS blocks, max(slice) FROM site_timeline\n  WHERE slice <= {to}{}\n  GROUP BY bt)\n  WHERE blocks > 0",
+        and(condition)
+    )
+}
+
+/// Alive at both edges: either what was alive at the first without what ended in between, or what
+/// ended later without what was made later, whichever are fewer rows. The former needs rows that
+/// stand in the order of ends.
+fn alive_through(axis: &Axis, edges: (usize, usize), from: i64, condition: Option<&str>) -> String {
+    let (before, after) = (axis.ended(edges.0), axis.ended(edges.1));
+    let live = axis.slices.last().map_or(0, |slice| slice.live_blocks);
+    let (size, count) = (axis.rows.bytes("allocations"), axis.rows.count("allocations"));
+    if axis.late > 0 || after - before > axis.frees() - after + live {
+        return format!(
+            "SELECT bt, sum({size}) AS bytes, {count} AS blocks FROM allocations\n  WHERE rowid > {} AND alloc_after <= {from}\n    AND (dealloc_after IS NULL OR dealloc_after >= {}){}\n  GROUP BY bt",
+            axis.surely_ended(edges.1),
+            axis.edge(edges.1),
+            and(condition)
+        );
+    }
+    let then = alive(axis, edges.0, condition);
+    format!(
+        "SELECT bt, sum(bytes) AS bytes, sum(blocks) AS blocks FROM (\n  {then}\n  UNION ALL\n  SELECT bt, -sum({size}), -{count} FROM allocations\n  WHERE rowid > {before} AND rowid <= {after} AND alloc_after <= {from}{}\n  GROUP BY bt\n)\nGROUP BY bt HAVING sum(blocks) > 0",
+        and(condition)
+    )
+}
+
+/// Made in a span and alive at the end.
+fn staying(axis: &Axis, from: i64, to: i64, condition: Option<&str>) -> String {
+    let (size, count) = (axis.rows.bytes("allocations"), axis.rows.count("allocations"));
+    format!(
+        "SELECT bt, sum({size}) AS bytes, {count} AS blocks FROM allocations\n  WHERE {LIVE_ROWS}\n    AND alloc_after >= {from} AND alloc_after < {to}{}\n  GROUP BY bt",
+        and(condition)
+    )
+}

@@ -1,0 +1,442 @@
+//! Every key, in every context, with its words for the footer and for help.
+//!
+//! Invariant: a line for everything that can be done; nothing is bound anywhere else.
+
+use crossterm::event::{KeyCode, KeyModifiers};
+
+use crate::tui::input::key::Key;
+
+/// Where a key is pressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Context {
+    /// The list of suspects.
+    Suspects,
+    /// The flamegraph.
+    Flame,
+    /// The same as a table that is opened step by step.
+    Tree,
+    /// The run's course.
+    Time,
+    /// What differs.
+    Compare,
+    /// Sizes, lifetimes and ages.
+    Histograms,
+    /// A table, of allocations or of any result.
+    Rows,
+    /// A result under the editor, which is a table as well.
+    Results,
+    /// The backtrace beside a list.
+    Detail,
+    /// The SQL editor.
+    Editor,
+    /// Completions over the editor.
+    Completions,
+    /// A pop-up with text.
+    Text,
+    /// A pop-up with source, which is text as well.
+    Source,
+    /// A pop-up with a list and a field to narrow it.
+    Picker,
+    /// A pop-up with a field.
+    Prompt,
+    /// Whatever has rows to move over.
+    Motion,
+    /// Everywhere but where text is typed.
+    Global,
+    /// Everywhere.
+    Always,
+}
+
+impl Context {
+    /// The heading in help.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Suspects => "Suspects",
+            Self::Compare => "Compare",
+            Self::Flame => "Flame",
+            Self::Tree => "Tree",
+            Self::Time => "Time",
+            Self::Histograms => "Histograms",
+            Self::Rows => "Rows and results",
+            Self::Results => "Results",
+            Self::Detail => "Backtrace",
+            Self::Editor => "SQL editor",
+            Self::Completions => "Completions",
+            Self::Text => "Text",
+            Self::Source => "Source",
+            Self::Picker => "Lists to choose from",
+            Self::Prompt => "Questions to you",
+            Self::Motion => "Moving",
+            Self::Global => "Everywhere but in fields",
+            Self::Always => "Everywhere",
+        }
+    }
+}
+
+/// Everything that a user can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the key table has a sentence for each")]
+pub enum Action {
+    Up,
+    Down,
+    Left,
+    Right,
+    First,
+    Last,
+    PageUp,
+    PageDown,
+    HalfUp,
+    HalfDown,
+    Enter,
+    Back,
+    NextPane,
+    LensSuspects,
+    LensFlame,
+    LensTree,
+    LensTime,
+    LensHistograms,
+    LensRows,
+    LensSql,
+    LensCompare,
+    Moments,
+    CommandLine,
+    Export,
+    Normalise,
+    OnlyState,
+    Source,
+    Ask,
+    Palette,
+    AddFilter,
+    DropFilter,
+    ClearFilters,
+    NeverFreed,
+    Undo,
+    Redo,
+    ShowSql,
+    Help,
+    ToggleMouse,
+    Copy,
+    CopyMore,
+    Open,
+    Interrupt,
+    Suspend,
+    Quit,
+    Flame,
+    Blocks,
+    Accept,
+    ShowAccepted,
+    Explain,
+    Through,
+    Measure,
+    Flip,
+    BottomUp,
+    Sandwich,
+    ZoomReset,
+    Search,
+    SearchNext,
+    SearchBack,
+    Keep,
+    Drop,
+    Hide,
+    From,
+    FoldNoise,
+    FoldRecursion,
+    Backtrace,
+    Fork,
+    Heaviest,
+    CloseAll,
+    AliveHere,
+    AliveBoth,
+    Staying,
+    AtPeak,
+    OtherCursor,
+    Stack,
+    ClearRange,
+    NextKind,
+    SortDown,
+    SortUp,
+    FilterColumn,
+    FilterLike,
+    HideColumn,
+    ShowColumns,
+    PinColumn,
+    Widen,
+    Narrow,
+    Group,
+    Cell,
+    NextTab,
+    PrevTab,
+    CloseTab,
+    Rerun,
+    UseResult,
+    Run,
+    RunAll,
+    Complete,
+    Format,
+    ExternalEditor,
+    HistoryBack,
+    HistoryForward,
+    Accepted,
+}
+
+/// Who sees a key first when there is no room for all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// In the footer, before the others.
+    First,
+    /// In the footer if there is room.
+    Footer,
+    /// Only in help.
+    Help,
+}
+
+/// A line of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Binding {
+    /// Where.
+    pub context: Context,
+    /// The keys, the one to show first.
+    pub keys: &'static [Key],
+    /// What they do.
+    pub action: Action,
+    /// One or two words for the footer.
+    pub label: &'static str,
+    /// A sentence for help.
+    pub help: &'static str,
+    /// Whether the footer has it.
+    pub rank: Rank,
+}
+
+const fn k(c: char) -> Key {
+    plain(KeyCode::Char(c))
+}
+
+const fn ctrl(c: char) -> Key {
+    Key { code: KeyCode::Char(c), held: KeyModifiers::CONTROL }
+}
+
+const fn alt(code: KeyCode) -> Key {
+    Key { code, held: KeyModifiers::ALT }
+}
+
+const fn plain(code: KeyCode) -> Key {
+    Key { code, held: KeyModifiers::NONE }
+}
+
+const fn held_ctrl(code: KeyCode) -> Key {
+    Key { code, held: KeyModifiers::CONTROL }
+}
+
+macro_rules! bindings {
+    ($($context:ident $rank:ident $action:ident [$($key:expr),+] $label:literal $help:literal;)+) => {
+        /// The table, the most useful lines of a context first.
+        pub static BINDINGS: &[Binding] = &[$(Binding {
+            context: Context::$context,
+            keys: &[$($key),+],
+            action: Action::$action,
+            label: $label,
+            help: $help,
+            rank: Rank::$rank,
+        }),+];
+    };
+}
+
+bindings! {
+    Suspects First Enter [plain(KeyCode::Enter)] "backtrace" "go to the suspect's backtrace";
+    Suspects First Flame [k('f')] "flame" "flamegraph of this suspect";
+    Suspects First Blocks [k('b')] "blocks" "its blocks, one a row";
+    Suspects Footer Explain [k('v')] "why" "explain the score and the label";
+    Suspects Footer Accept [k('a')] "accept" "accept it: it is hidden from now on, in every recording";
+    Suspects Help ShowAccepted [k('A')] "accepted" "show or hide accepted suspects";
+    Suspects Help Open [k('o')] "editor" "open its line in $EDITOR";
+    Suspects Help Copy [k('y')] "copy" "copy its sentence";
+    Suspects Help CopyMore [k('Y')] "copy all" "copy its sentence and backtrace";
+
+    Detail First Enter [plain(KeyCode::Enter), k('s')] "source" "show the frame's source line";
+    Detail First Open [k('o')] "editor" "open the line in $EDITOR";
+    Detail First Through [k('t')] "all through" "flamegraph of everything allocated through this function";
+    Detail Footer FoldNoise [k('.')] "unfold" "fold or unfold library and runtime frames";
+    Detail Footer Flame [k('f')] "flame" "flamegraph of this backtrace";
+    Detail Footer Blocks [k('b')] "blocks" "blocks of this backtrace, one a row";
+    Detail Help Copy [k('y')] "copy" "copy the frame's place";
+    Detail Help CopyMore [k('Y')] "copy all" "copy the backtrace";
+    Detail Footer Back [plain(KeyCode::Esc), plain(KeyCode::Backspace), k('h'), plain(KeyCode::Left)] "back" "back to the list";
+
+    Flame First Enter [plain(KeyCode::Enter)] "zoom" "zoom into the cell; enter a cell of small ones";
+    Flame First Back [plain(KeyCode::Backspace), plain(KeyCode::Esc)] "out" "zoom out one step";
+    Flame First Measure [k('m')] "measure" "next measure: live at end, at peak, allocated, count, temporary, growth";
+    Flame First Search [k('/')] "search" "mark functions that match a pattern";
+    Flame Footer BottomUp [k('i')] "bottom-up" "from who allocates to who calls, and back";
+    Flame Footer Sandwich [k('=')] "callers" "callers above, callees below the function";
+    Flame Footer Keep [k('K')] "keep" "only what goes through this function";
+    Flame Footer Drop [k('D')] "drop" "only what doesn't go through this function";
+    Flame Footer Hide [k('H')] "hide" "leave this function out, its callees move up";
+    Flame Footer From [k('F')] "from here" "show this function as the outermost";
+    Flame Footer FoldNoise [k('.')] "unfold" "fold or unfold library and runtime frames";
+    Flame Footer FoldRecursion [k('r')] "recursion" "fold or unfold functions that call themselves";
+    Flame Help Flip [k('I')] "flip" "roots at the top or at the bottom";
+    Flame Help ZoomReset [k('z')] "whole" "zoom out altogether";
+    Flame Help SearchNext [k('n')] "next" "next match";
+    Flame Help SearchBack [k('N')] "previous" "previous match";
+    Flame Help Explain [k('s')] "source" "show the function's source";
+    Flame Help Open [k('o')] "editor" "open the function's line in $EDITOR";
+    Flame Help Blocks [k('b')] "blocks" "blocks allocated through this function, one a row";
+    Flame Help Copy [k('y')] "copy" "copy the function's name";
+    Flame Help CopyMore [k('Y')] "copy path" "copy the path to the cell";
+
+    Tree First Enter [plain(KeyCode::Enter), k(' ')] "open" "open the line, or close it";
+    Tree First Fork [k('E')] "to fork" "open down to the next fork";
+    Tree First Heaviest [k('O')] "heaviest" "open the heaviest path";
+    Tree First Measure [k('m')] "measure" "next measure: live at end, at peak, allocated, count, temporary, growth, live blocks";
+    Tree First Search [k('/')] "search" "go to functions that match a pattern";
+    Tree Footer BottomUp [k('i')] "bottom-up" "from who allocates to who calls, and back";
+    Tree Footer Flame [k('f')] "flame" "this function in the flamegraph";
+    Tree Footer Keep [k('K')] "keep" "only what goes through this function";
+    Tree Footer Drop [k('D')] "drop" "only what doesn't go through this function";
+    Tree Footer Hide [k('H')] "hide" "leave this function out, its callees move up";
+    Tree Footer From [k('F')] "from here" "show this function as the outermost";
+    Tree Footer FoldNoise [k('.')] "unfold" "fold or unfold library and runtime frames";
+    Tree Footer FoldRecursion [k('r')] "recursion" "fold or unfold functions that call themselves";
+    Tree Help CloseAll [k('z')] "close all" "close all lines";
+    Tree Help Back [plain(KeyCode::Backspace), plain(KeyCode::Esc)] "close" "close the line, or go to the one above it";
+    Tree Help SearchNext [k('n')] "next" "next match";
+    Tree Help SearchBack [k('N')] "previous" "previous match";
+    Tree Help Explain [k('s')] "source" "show the function's source";
+    Tree Help Open [k('o')] "editor" "open the function's line in $EDITOR";
+    Tree Help Blocks [k('b')] "blocks" "blocks allocated through this function, one a row";
+    Tree Help Copy [k('y')] "copy" "copy the function's name";
+    Tree Help CopyMore [k('Y')] "copy path" "copy the path to the line";
+
+    Time First OtherCursor [k(' '), plain(KeyCode::Tab)] "other cursor" "move the other end of the range";
+    Time First Enter [plain(KeyCode::Enter)] "made here" "scope: what was made in the range, freed or not";
+    Time First AliveHere [k('a')] "alive here" "scope: what was alive at the cursor";
+    Time First AliveBoth [k('b')] "alive at both" "scope: what was alive all through the range";
+    Time First Staying [k('w')] "made, kept" "scope: what was made in the range and is alive at the end";
+    Time First AtPeak [k('p')] "at peak" "scope: what was alive when most was";
+    Time Footer ClearRange [k('z')] "all times" "drop the scope's moment or range";
+    Time Footer Stack [k('s')] "sites" "stack the largest sites, or only the sum";
+    Time Footer Flame [k('f')] "flame" "the scope as a flamegraph";
+    Time Footer SearchNext [k('n')] "next mark" "the cursor to the next mark";
+    Time Help SearchBack [k('N')] "mark before" "the cursor to the mark before";
+
+    Histograms First Enter [plain(KeyCode::Enter)] "narrow" "scope: only the blocks of this bar";
+    Histograms First NextKind [plain(KeyCode::Tab), k(' ')] "sizes, lives, ages" "sizes, lifetimes of freed blocks, ages of live ones";
+    Histograms First Measure [k('m')] "bytes or blocks" "bars by bytes or by blocks";
+    Histograms Footer Flame [k('f')] "flame" "flamegraph of this bar's blocks";
+    Histograms Footer Blocks [k('b')] "blocks" "this bar's blocks, one a row";
+    Histograms Help Copy [k('y')] "copy" "copy the histogram";
+
+    Compare First Enter [plain(KeyCode::Enter)] "open" "all figures of the site; zoom into the cell; open the line";
+    Compare First NextKind [plain(KeyCode::Tab), k(' ')] "list, flame, tree" "the same as a list, a flamegraph, a tree";
+    Compare First OnlyState [k('w')] "only new …" "only what is new, grown, shrunk, gone; all";
+    Compare First Normalise [k('n')] "per time" "divide by the recordings' length: a second, a minute, an hour; not";
+    Compare First Measure [k('m')] "measure" "next measure: live bytes, live blocks, allocated bytes, allocations";
+    Compare Footer Search [k('/')] "only" "only what goes through a function or file that matches";
+    Compare Footer BottomUp [k('i')] "bottom-up" "from who allocates to who calls, and back";
+    Compare Footer Blocks [k('b')] "blocks" "blocks of this database allocated through the function, one a row";
+    Compare Help Explain [k('v')] "figures" "all figures of the selected site";
+    Compare Help Source [k('s')] "source" "show the function's source";
+    Compare Help Open [k('o')] "editor" "open the function's line in $EDITOR";
+    Compare Help Copy [k('y')] "copy" "copy the function's name";
+    Compare Help CopyMore [k('Y')] "copy all" "copy all figures of the site";
+    Compare Help Rerun [k('R')] "again" "compare again";
+    Compare Help Back [plain(KeyCode::Backspace), plain(KeyCode::Esc)] "back" "zoom out, close the line, or show all again";
+
+    Rows First Enter [plain(KeyCode::Enter)] "open" "open the row's backtrace, its source line, or the rows of its group";
+    Rows First SortDown [k('s')] "sort" "sort by the column, largest first; again: unsorted";
+    Rows First FilterColumn [k('/')] "filter" "filter by the column: >4K, 1m..10m, ~regex, text, null";
+    Rows First Flame [k('f')] "flame" "flamegraph over these rows";
+    Rows Footer Group [k('t')] "tally" "group by the column: rows and bytes of each value";
+    Rows Footer Cell [k(' '), k('v')] "cell" "show the whole cell";
+    Rows Footer FilterLike [k('&')] "like this" "filter by the value under the cursor";
+    Rows Footer UseResult [k('>')] "to scope" "make these backtraces the scope of all lenses";
+    Rows Help SortUp [k('S')] "sort up" "sort by the column, smallest first; again: unsorted";
+    Rows Help HideColumn [k('-')] "hide" "hide the column";
+    Rows Help ShowColumns [k('_')] "show all" "show hidden columns, drop sorting and filters";
+    Rows Help PinColumn [k('p')] "pin" "keep the column at the left, or no longer";
+    Rows Help Widen [k('.')] "wider" "make the column wider";
+    Rows Help Narrow [k(',')] "narrower" "make the column narrower";
+    Rows Help Copy [k('y')] "copy" "copy the cell";
+    Rows Help CopyMore [k('Y')] "copy row" "copy the row, columns separated by tabs";
+    Rows Footer Back [plain(KeyCode::Esc), plain(KeyCode::Backspace)] "back" "back to the rows before grouping";
+
+    Results Footer NextTab [k(']')] "next tab" "next result";
+    Results Help PrevTab [k('[')] "previous tab" "previous result";
+    Results Help CloseTab [k('w')] "close" "close the result";
+    Rows Help Rerun [k('R'), plain(KeyCode::F(5))] "again" "ask again";
+    Results First NextPane [plain(KeyCode::Tab), k('i')] "editor" "go to the editor";
+
+    Completions First Accepted [plain(KeyCode::Enter), plain(KeyCode::Tab)] "take" "take the completion";
+    Completions First Up [plain(KeyCode::Up), ctrl('p')] "up" "previous completion";
+    Completions First Down [plain(KeyCode::Down), ctrl('n')] "down" "next completion";
+    Completions First Back [plain(KeyCode::Esc)] "close" "close the completions";
+
+    Editor First Run [ctrl('j'), alt(KeyCode::Enter), plain(KeyCode::F(5))] "run" "run the statement at the cursor";
+    Editor First Complete [plain(KeyCode::Tab), ctrl(' ')] "complete" "complete tables, columns, functions and keywords";
+    Editor First Back [plain(KeyCode::Esc)] "leave" "leave the editor for the results and the other keys";
+    Editor Footer RunAll [plain(KeyCode::F(6)), ctrl('g')] "run all" "run all statements, a result tab each";
+    Editor Footer HistoryBack [held_ctrl(KeyCode::Up), alt(KeyCode::Up)] "older" "the statement before, from the history";
+    Editor Help HistoryForward [held_ctrl(KeyCode::Down), alt(KeyCode::Down)] "newer" "the statement after, from the history";
+    Editor Footer Format [plain(KeyCode::F(4)), ctrl('l')] "format" "lay the SQL out";
+    Editor Footer ExternalEditor [ctrl('o'), plain(KeyCode::F(3))] "$EDITOR" "edit the SQL in $EDITOR";
+    Editor Help Export [ctrl('s')] "export" "write the result to a file: csv, json, md, folded, svg";
+    Editor Help Ask [ctrl('t')] "questions" "choose a canned question";
+    Editor Help Help [plain(KeyCode::F(1))] "help" "this page";
+
+    Source First Open [k('o')] "editor" "open the line in $EDITOR";
+    Source First Through [k('t')] "all through" "flamegraph of everything allocated through this function";
+    Source Help Copy [k('y')] "copy" "copy the place";
+    Text First Back [plain(KeyCode::Esc), k('q'), plain(KeyCode::Enter), plain(KeyCode::Backspace), k('?'), plain(KeyCode::F(1))] "close" "close it";
+    Text Help Copy [k('y')] "copy" "copy the text";
+
+    Picker First Enter [plain(KeyCode::Enter)] "choose" "choose the line";
+    Picker Help Up [plain(KeyCode::Up), ctrl('p')] "up" "the line above";
+    Picker Help Down [plain(KeyCode::Down), ctrl('n')] "down" "the line below";
+    Picker Help PageUp [plain(KeyCode::PageUp)] "page up" "a page up";
+    Picker Help PageDown [plain(KeyCode::PageDown)] "page down" "a page down";
+    Picker First Back [plain(KeyCode::Esc)] "close" "choose nothing";
+
+    Prompt First Enter [plain(KeyCode::Enter)] "ok" "take what was typed";
+    Prompt Help Down [plain(KeyCode::Down), plain(KeyCode::Tab)] "next field" "the field below";
+    Prompt Help Up [plain(KeyCode::Up), plain(KeyCode::BackTab)] "previous field" "the field above";
+    Prompt First Back [plain(KeyCode::Esc)] "close" "change nothing";
+
+    Motion Help Up [plain(KeyCode::Up), k('k')] "up" "up";
+    Motion Help Down [plain(KeyCode::Down), k('j')] "down" "down";
+    Motion Help Left [plain(KeyCode::Left), k('h')] "left" "left";
+    Motion Help Right [plain(KeyCode::Right), k('l')] "right" "right";
+    Motion Help First [plain(KeyCode::Home), k('g')] "first" "to the beginning";
+    Motion Help Last [plain(KeyCode::End), k('G')] "last" "to the end";
+    Motion Help PageUp [plain(KeyCode::PageUp), ctrl('b')] "page up" "a page up";
+    Motion Help PageDown [plain(KeyCode::PageDown), ctrl('f')] "page down" "a page down";
+    Motion Help HalfUp [ctrl('u')] "half up" "half a page up";
+    Motion Help HalfDown [ctrl('d')] "half down" "half a page down";
+
+    Global First Ask [k('c')] "questions" "choose a canned question, such as: never freed, older than …";
+    Global Footer AddFilter [k('+')] "filter" "narrow the scope of all lenses: age, size, thread, crate, pattern …";
+    Global Footer Undo [k('u')] "undo" "undo the last change of the scope";
+    Global Help Redo [k('U'), ctrl('r')] "redo" "take an undo back";
+    Global Footer DropFilter [k('x')] "drop" "drop the filter that was added last";
+    Global Help ClearFilters [k('X')] "clear" "drop all filters";
+    Global Help NeverFreed [k('L')] "never freed" "filter: only blocks that were never freed";
+    Global Footer ShowSql [k('e')] "SQL" "the SQL behind what is shown, in the editor";
+    Global Footer NextPane [plain(KeyCode::Tab), plain(KeyCode::BackTab)] "pane" "to the other pane";
+    Global Help LensSuspects [k('1'), alt(KeyCode::Char('1'))] "suspects" "who leaks, ranked";
+    Global Help LensFlame [k('2'), alt(KeyCode::Char('2'))] "flame" "the scope as a flamegraph";
+    Global Help LensTree [k('3'), alt(KeyCode::Char('3'))] "tree" "the scope as a tree, line by line";
+    Global Help LensRows [k('4'), alt(KeyCode::Char('4'))] "rows" "the scope's blocks, one a row";
+    Global Help LensTime [k('5'), alt(KeyCode::Char('5'))] "time" "the run's course; a range of it as the scope";
+    Global Help LensHistograms [k('6'), alt(KeyCode::Char('6'))] "histograms" "the scope's sizes, lifetimes and ages";
+    Global Help LensSql [k('7'), alt(KeyCode::Char('7'))] "SQL" "ask anything";
+    Global Help LensCompare [k('8'), alt(KeyCode::Char('8'))] "compare" "what differs from the other recording, or between two moments";
+    Global Help Moments [k('C')] "two moments" "compare two moments of this recording; the time lens's range is offered";
+    Global Help CommandLine [k('!')] "cmd" "the command line that prints what is shown";
+    Global Help Export [ctrl('s')] "export" "write what is shown to a file: csv, json, md, folded, svg";
+    Global Help Palette [k(':'), ctrl('p')] "palette" "everything that can be done, by name";
+    Global First Help [k('?'), plain(KeyCode::F(1))] "help" "this page";
+    Global First Quit [k('q')] "quit" "quit";
+
+    Always Help ToggleMouse [plain(KeyCode::F(2))] "mouse" "give the mouse to the terminal, to select text, or take it back";
+    Always Help Suspend [ctrl('z')] "suspend" "stop; `fg` continues";
+    Always Help Interrupt [ctrl('c')] "stop" "stop the running query; without one, twice quits";
+}

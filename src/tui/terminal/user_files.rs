@@ -1,0 +1,144 @@
+//! The user's own files: the history of statements and the accepted suspects.
+//!
+//! Reads and writes: `history.sql` in the state directory, `suppressions.txt` in the
+//! configuration directory, and a scratch file while an editor is open.
+//!
+//! Invariant: a home that can't be read or written is no error at the start, and a sentence later.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use directories::ProjectDirs;
+
+/// Statements of the history that are kept.
+pub(crate) const HISTORY_MAX: usize = 1000;
+
+/// Bytes of a file of ours that are read.
+const FILE_MAX_BYTES: u64 = 4 << 20;
+
+/// Between two statements of the history, which may have line ends of their own.
+const SEPARATOR: &str = "\n\u{1e}\n";
+
+/// The statements that were run before, oldest first.
+pub(crate) fn history() -> Vec<String> {
+    let text = history_path().and_then(|path| text(&path).ok()).unwrap_or_default();
+    let statements = text.split(SEPARATOR).map(str::trim).filter(|it| !it.is_empty());
+    let all: Vec<String> =
+        statements.map(|it| crate::database::text::sanitize::block(it).into_owned()).collect();
+    all[all.len().saturating_sub(HISTORY_MAX)..].to_vec()
+}
+
+/// Appends a statement to the history.
+///
+/// # Errors
+/// When the file can't be written.
+pub(crate) fn remember(statement: &str) -> io::Result<()> {
+    match history_path() {
+        Some(path) => append(&path, &format!("{statement}{SEPARATOR}")),
+        None => Ok(()),
+    }
+}
+
+/// The patterns of accepted suspects: what follows `leak:` in a line.
+pub(crate) fn accepted() -> Vec<String> {
+    let text = accepted_path().and_then(|path| text(&path).ok()).unwrap_or_default();
+    let patterns = text.lines().filter_map(|line| line.trim().strip_prefix("leak:"));
+    patterns.map(str::trim).filter(|it| !it.is_empty()).map(str::to_owned).collect()
+}
+
+/// The user's own keys, as they are written.
+pub(crate) fn keys() -> String {
+    let path = accepted_path().map(|path| path.with_file_name("keys.txt"));
+    path.and_then(|path| text(&path).ok()).unwrap_or_default()
+}
+
+/// The user's own theme, as it is written.
+pub(crate) fn theme() -> String {
+    let path = accepted_path().map(|path| path.with_file_name("theme.txt"));
+    path.and_then(|path| text(&path).ok()).unwrap_or_default()
+}
+
+/// Appends lines to the file of accepted suspects.
+///
+/// # Errors
+/// When there is no home, or the file can't be written.
+pub(crate) fn accept(lines: &str) -> io::Result<()> {
+    match accepted_path() {
+        Some(path) => append(&path, &format!("{lines}\n")),
+        None => {
+            Err(io::Error::other("accepted for now only: there is no home directory to keep it in"))
+        }
+    }
+}
+
+/// A file with a text in it, for an editor; only the user can read it.
+///
+/// # Errors
+/// When it can't be written.
+pub(crate) fn scratch(text: &str) -> io::Result<PathBuf> {
+    for attempt in 0..100 {
+        let name = format!("rheaper-{}-{attempt}.sql", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        match private().create_new(true).write(true).open(&path) {
+            Ok(mut file) => {
+                file.write_all(text.as_bytes())?;
+                return Ok(path);
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::Error::other("no name is free for a scratch file"))
+}
+
+/// Reads a scratch file and removes it.
+///
+/// # Errors
+/// When it can't be read.
+pub(crate) fn take_scratch(path: &Path) -> io::Result<String> {
+    let edited = text(path);
+    // What stays behind is in the temporary directory, readable for the user only.
+    let _ = fs::remove_file(path);
+    edited.map(|text| crate::database::text::sanitize::block(&text).into_owned())
+}
+
+fn history_path() -> Option<PathBuf> {
+    let directories = ProjectDirs::from("", "", "rheaper")?;
+    let state = directories.state_dir().unwrap_or(directories.data_local_dir());
+    Some(state.join("history.sql"))
+}
+
+fn accepted_path() -> Option<PathBuf> {
+    if let Some(directory) = std::env::var_os("RHEAPER_CONFIG").filter(|it| !it.is_empty()) {
+        return Some(PathBuf::from(directory).join("suppressions.txt"));
+    }
+    let directories = ProjectDirs::from("", "", "rheaper")?;
+    Some(directories.config_dir().join("suppressions.txt"))
+}
+
+fn text(path: &Path) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(FILE_MAX_BYTES).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn append(path: &Path, text: &str) -> io::Result<()> {
+    let named = |error: io::Error| {
+        let path = path.to_string_lossy();
+        let path = crate::database::text::sanitize::line(&path);
+        io::Error::new(error.kind(), format!("{path}: {error}"))
+    };
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory).map_err(named)?;
+    }
+    let mut file = private().create(true).append(true).open(path).map_err(named)?;
+    file.write_all(text.as_bytes()).map_err(named)
+}
+
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.mode(0o600);
+    options
+}
