@@ -15,7 +15,7 @@ mod support;
 use std::path::Path;
 use std::time::Instant;
 
-use rheaper::loader::{LoadOptions, Summary, load, rehearse};
+use rheaper::loader::{LoadOptions, Summary, dry_run, load};
 
 use crate::support::generate::{Plan, generate_file};
 
@@ -33,7 +33,7 @@ fn main() {
             let options = LoadOptions { force: true, ..LoadOptions::default() };
             tell(&load(Path::new(recording), Path::new(database), &options, &mut ()).unwrap());
         }
-        ["rehearse", recording] => tell(&rehearse(Path::new(recording), &mut ()).unwrap()),
+        ["rehearse", recording] => tell(&dry_run(Path::new(recording), &mut ()).unwrap()),
         [] => small_round(),
         _ => println!("generate FILE …, load RECORDING DATABASE, or rehearse RECORDING"),
     }
@@ -76,7 +76,7 @@ fn small_round() {
     let (recording, database) = (directory.path().join("rip-1"), directory.path().join("db"));
     let plan = Plan { events: 2_000_000, ..Plan::default() };
     generate(&recording, &plan);
-    tell(&rehearse(&recording, &mut ()).unwrap());
+    tell(&dry_run(&recording, &mut ()).unwrap());
     tell(&load(&recording, &database, &LoadOptions::default(), &mut ()).unwrap());
 }
 

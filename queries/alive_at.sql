@@ -9,12 +9,12 @@
 -- column site  its first own function
 -- column live_bytes : bytes  alive then
 -- column live_blocks : count  alive then
--- column at_after : moment  the end of the slice: the answer is for this moment
+-- column at_ns : moment  the end of the slice: the answer is for this moment
 -- view   flame
 WITH width(n) AS (SELECT coalesce((SELECT value FROM meta WHERE key = 'slices_a_point'), 1)),
-chosen(slice, at_after) AS (
-    SELECT slice, to_after FROM timeline, width
-    WHERE slice >= (SELECT min(slice) FROM timeline WHERE to_after > :at) / n * n + n - 1
+chosen(slice, at_ns) AS (
+    SELECT slice, to_ns FROM timeline, width
+    WHERE slice >= (SELECT min(slice) FROM timeline WHERE to_ns > :at) / n * n + n - 1
         OR slice = (SELECT max(slice) FROM timeline)
     ORDER BY slice
     LIMIT 1
@@ -27,7 +27,7 @@ at(bt, live_bytes, live_blocks) AS (
     )
 )
 SELECT at.bt AS bt, frames.function AS site, at.live_bytes AS live_bytes, at.live_blocks AS live_blocks,
-    (SELECT at_after FROM chosen) AS at_after
+    (SELECT at_ns FROM chosen) AS at_ns
 FROM at
 JOIN sites ON sites.bt = at.bt
 LEFT JOIN frames ON frames.id = sites.frame

@@ -13,22 +13,22 @@
 -- view   flame
 -- What a row counts: of a sampled recording what a block of its size stands for, else itself.
 -- Rows stand in the order in which their blocks ended, those that are alive last. Of the others only
--- the zones that reach over the whole window are read, and the elders of those behind it.
+-- the zones that reach over the whole window are read, and the zone_outliers of those behind it.
 WITH live(ended) AS (
     SELECT coalesce((SELECT value FROM meta WHERE key = 'ended_rows'), 0)
 ),
 alive(bt, size) AS (
     SELECT bt, size FROM allocations WHERE rowid > (SELECT ended FROM live) AND dealloc_after IS NULL AND alloc_after <= :from
     UNION ALL
-    SELECT bt, size FROM zones
+    SELECT bt, size FROM zone_map
     CROSS JOIN allocations ON allocations.rowid BETWEEN first_row AND last_row
     WHERE dealloc_to > max(:to, :from) AND alloc_from <= :from
         AND alloc_after >= alloc_from AND alloc_after <= :from AND dealloc_after > max(:to, :from)
     UNION ALL
-    SELECT bt, size FROM elders
-    CROSS JOIN allocations ON allocations.rowid = elders.row
-    WHERE elders.row >= (SELECT min(first_row) FROM zones WHERE dealloc_to > max(:to, :from))
-        AND elders.alloc_after <= :from AND dealloc_after > max(:to, :from)
+    SELECT bt, size FROM zone_outliers
+    CROSS JOIN allocations ON allocations.rowid = zone_outliers.row
+    WHERE zone_outliers.row >= (SELECT min(first_row) FROM zone_map WHERE dealloc_to > max(:to, :from))
+        AND zone_outliers.alloc_after <= :from AND dealloc_after > max(:to, :from)
 )
 SELECT alive.bt AS bt, frames.function AS site,
     sum(iif((SELECT 1 FROM sample_weights), (SELECT bytes FROM sample_weights AS w WHERE w.size = alive.size), alive.size)) AS alive_bytes,

@@ -9,8 +9,8 @@
 -- column bytes : bytes  bytes it ever made
 -- column allocations : count  blocks it ever made
 -- column frees : count  blocks it freed, whoever made them
--- column last_after : moment  its last event
+-- column last_ns : moment  its last event
 -- view   table
-SELECT id AS thread, name, live_bytes, live_blocks, bytes, allocations, frees, last_after
+SELECT id AS thread, name, live_bytes, live_blocks, bytes, allocations, frees, last_ns
 FROM threads
 ORDER BY live_bytes DESC, bytes DESC, id;

@@ -12,11 +12,11 @@
 -- column busy_ns : ns  from its first to its last allocation
 -- view   flame
 SELECT sites.bt AS bt, frames.function AS site,
-    sites.allocations * 1e9 / (sites.last_after - sites.first_after) AS allocations_per_s,
-    sites.bytes * 1e9 / (sites.last_after - sites.first_after) AS bytes_per_s,
+    sites.allocations * 1e9 / (sites.last_ns - sites.first_ns) AS allocations_per_s,
+    sites.bytes * 1e9 / (sites.last_ns - sites.first_ns) AS bytes_per_s,
     sites.allocations AS allocations,
-    sites.last_after - sites.first_after AS busy_ns
+    sites.last_ns - sites.first_ns AS busy_ns
 FROM sites LEFT JOIN frames ON frames.id = sites.frame
-WHERE sites.allocations >= :blocks AND sites.last_after > sites.first_after
-ORDER BY sites.allocations * 1e9 / (sites.last_after - sites.first_after) DESC, sites.bt
+WHERE sites.allocations >= :blocks AND sites.last_ns > sites.first_ns
+ORDER BY sites.allocations * 1e9 / (sites.last_ns - sites.first_ns) DESC, sites.bt
 LIMIT :limit;

@@ -15,9 +15,9 @@
 -- view   flame
 WITH width(n) AS (SELECT coalesce((SELECT value FROM meta WHERE key = 'slices_a_point'), 1)),
 ends(a, b) AS (
-    SELECT coalesce((SELECT min(slice) FROM timeline WHERE to_after > :from), max(slice)),
+    SELECT coalesce((SELECT min(slice) FROM timeline WHERE to_ns > :from), max(slice)),
         CASE WHEN :to IS NULL THEN max(slice)
-            ELSE coalesce((SELECT min(slice) FROM timeline WHERE to_after > :to), max(slice)) END
+            ELSE coalesce((SELECT min(slice) FROM timeline WHERE to_ns > :to), max(slice)) END
     FROM timeline
 ),
 chosen(a, b) AS (SELECT a / n * n + n - 1, b / n * n + n - 1 FROM ends, width),

@@ -9,7 +9,7 @@
 -- column live_bytes : bytes  alive at the end
 -- column half_bytes : bytes  alive at half time
 -- column growth_bytes : bytes  the difference
--- column last_after : moment  last allocation
+-- column last_ns : moment  last allocation
 -- view   flame
 WITH half(bt, live_bytes) AS (
     SELECT bt, live_bytes FROM (
@@ -21,11 +21,11 @@ WITH half(bt, live_bytes) AS (
 SELECT sites.bt AS bt, frames.function AS site, sites.live_bytes AS live_bytes,
     coalesce(half.live_bytes, 0) AS half_bytes,
     sites.live_bytes - coalesce(half.live_bytes, 0) AS growth_bytes,
-    sites.last_after AS last_after
+    sites.last_ns AS last_ns
 FROM sites
 LEFT JOIN half ON half.bt = sites.bt
 LEFT JOIN frames ON frames.id = sites.frame
-WHERE sites.last_after >= 0.9 * (SELECT value FROM meta WHERE key = 'duration_ns')
+WHERE sites.last_ns >= 0.9 * (SELECT value FROM meta WHERE key = 'duration_ns')
     AND sites.live_bytes > coalesce(half.live_bytes, 0)
 ORDER BY growth_bytes DESC, sites.bt
 LIMIT :limit;

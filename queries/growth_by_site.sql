@@ -16,7 +16,7 @@
 -- term of each sum: of y, of x*y and of y*y over the slices x from the first to the last.
 WITH slices(first, n, seconds) AS (
     SELECT count(*) * :warmup / 100, count(*) - count(*) * :warmup / 100,
-        (max(to_after) - min(from_after)) / 1e9 / count(*)
+        (max(to_ns) - min(from_ns)) / 1e9 / count(*)
     FROM timeline
 ),
 steps(bt, y, a, b) AS (

@@ -14,7 +14,7 @@
 -- view   flame
 -- What a row counts: of a sampled recording what a block of its size stands for, else itself.
 -- Rows stand in the order in which their blocks ended, those that are alive last. Of the others only
--- the zones that reach over C are read, and the elders of those behind it.
+-- the zones that reach over C are read, and the zone_outliers of those behind it.
 WITH live(ended) AS (
     SELECT coalesce((SELECT value FROM meta WHERE key = 'ended_rows'), 0)
 ),
@@ -23,17 +23,17 @@ kept(bt, size) AS (
     WHERE rowid > (SELECT ended FROM live) AND dealloc_after IS NULL AND alloc_after >= :from
         AND (:to IS NULL OR alloc_after <= :to) AND (:alive_at IS NULL OR alloc_after <= :alive_at)
     UNION ALL
-    SELECT bt, size FROM zones
+    SELECT bt, size FROM zone_map
     CROSS JOIN allocations ON allocations.rowid BETWEEN first_row AND last_row
     WHERE dealloc_to > :alive_at AND alloc_from <= :alive_at
         AND alloc_after >= max(alloc_from, :from) AND (:to IS NULL OR alloc_after <= :to)
         AND alloc_after <= :alive_at AND dealloc_after > :alive_at
     UNION ALL
-    SELECT bt, size FROM elders
-    CROSS JOIN allocations ON allocations.rowid = elders.row
-    WHERE elders.row >= (SELECT min(first_row) FROM zones WHERE dealloc_to > :alive_at)
-        AND elders.alloc_after >= :from AND (:to IS NULL OR elders.alloc_after <= :to)
-        AND elders.alloc_after <= :alive_at AND dealloc_after > :alive_at
+    SELECT bt, size FROM zone_outliers
+    CROSS JOIN allocations ON allocations.rowid = zone_outliers.row
+    WHERE zone_outliers.row >= (SELECT min(first_row) FROM zone_map WHERE dealloc_to > :alive_at)
+        AND zone_outliers.alloc_after >= :from AND (:to IS NULL OR zone_outliers.alloc_after <= :to)
+        AND zone_outliers.alloc_after <= :alive_at AND dealloc_after > :alive_at
 )
 SELECT kept.bt AS bt, frames.function AS site,
     sum(iif((SELECT 1 FROM sample_weights), (SELECT bytes FROM sample_weights AS w WHERE w.size = kept.size), kept.size)) AS alive_bytes,

@@ -17,7 +17,7 @@ WITH live(ended) AS (
     SELECT coalesce((SELECT value FROM meta WHERE key = 'ended_rows'), 0)
 ),
 run(duration_ns) AS (SELECT value FROM meta WHERE key = 'duration_ns'),
-old(bt, bytes, blocks, first_after) AS (
+old(bt, bytes, blocks, first_ns) AS (
     SELECT bt, sum(iif((SELECT 1 FROM sample_weights), (SELECT bytes FROM sample_weights AS w WHERE w.size = allocations.size), allocations.size)),
         CAST(round(sum(iif((SELECT 1 FROM sample_weights), (SELECT blocks FROM sample_weights AS w WHERE w.size = allocations.size), 1))) AS INTEGER),
         min(alloc_after)
@@ -26,7 +26,7 @@ old(bt, bytes, blocks, first_after) AS (
     GROUP BY bt
 )
 SELECT old.bt AS bt, frames.function AS site, old.bytes AS live_bytes, old.blocks AS live_blocks,
-    (SELECT duration_ns FROM run) - old.first_after AS oldest_ns
+    (SELECT duration_ns FROM run) - old.first_ns AS oldest_ns
 FROM old
 LEFT JOIN sites ON sites.bt = old.bt
 LEFT JOIN frames ON frames.id = sites.frame

@@ -9,7 +9,7 @@
 -- column live_blocks : count  alive at the end
 -- column live_bytes : bytes  bytes of them
 -- column peak_bytes : bytes  most bytes alive at once
--- column peak_after : moment  when that was
+-- column peak_ns : moment  when that was
 -- column threads : count  threads; none where they are not known
 -- column sites : count  distinct backtraces
 -- view   facts
@@ -18,6 +18,6 @@ SELECT (SELECT value FROM meta WHERE key = 'duration_ns') AS duration_ns,
     (SELECT live_blocks FROM timeline ORDER BY slice DESC LIMIT 1) AS live_blocks,
     (SELECT live_bytes FROM timeline ORDER BY slice DESC LIMIT 1) AS live_bytes,
     max(peak_bytes) AS peak_bytes,
-    (SELECT value FROM meta WHERE key = 'peak_after') AS peak_after,
+    (SELECT value FROM meta WHERE key = 'peak_ns') AS peak_ns,
     nullif((SELECT count(*) FROM threads), 0) AS threads, (SELECT count(*) FROM sites) AS sites
 FROM timeline;

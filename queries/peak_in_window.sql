@@ -11,12 +11,12 @@
 -- column live_bytes : bytes  alive at the end of that slice
 -- column live_blocks : count  alive at the end of that slice
 -- column window_peak_bytes : bytes  most bytes alive at once in the window
--- column peak_slice_after : moment  beginning of the slice in which that was
+-- column peak_slice_ns : moment  beginning of the slice in which that was
 -- view   flame
 WITH width(n) AS (SELECT coalesce((SELECT value FROM meta WHERE key = 'slices_a_point'), 1)),
-top(slice, peak_bytes, from_after) AS (
-    SELECT slice, peak_bytes, from_after FROM timeline
-    WHERE to_after > :from AND (:to IS NULL OR from_after <= :to)
+top(slice, peak_bytes, from_ns) AS (
+    SELECT slice, peak_bytes, from_ns FROM timeline
+    WHERE to_ns > :from AND (:to IS NULL OR from_ns <= :to)
     ORDER BY peak_bytes DESC, slice
     LIMIT 1
 ),
@@ -30,7 +30,7 @@ at(bt, live_bytes, live_blocks) AS (
 )
 SELECT at.bt AS bt, frames.function AS site, at.live_bytes AS live_bytes, at.live_blocks AS live_blocks,
     (SELECT peak_bytes FROM top) AS window_peak_bytes,
-    (SELECT from_after FROM top) AS peak_slice_after
+    (SELECT from_ns FROM top) AS peak_slice_ns
 FROM at
 JOIN sites ON sites.bt = at.bt
 LEFT JOIN frames ON frames.id = sites.frame

@@ -5,15 +5,15 @@
 --
 -- group  moments
 -- param  limit : int = 10000   most rows
--- column at_after : moment  when
+-- column at_ns : moment  when
 -- column rss_bytes : bytes  resident memory of the process
 -- column live_bytes : bytes  alive on the recorded heap
 -- column live_share : share  live bytes of resident ones
 -- column unexplained_bytes : bytes  the difference
 -- column cgroup_bytes : bytes  what the control group is charged with
 -- view   time
-SELECT at_ns AS at_after, rss_bytes, live_bytes, 1.0 * live_bytes / max(rss_bytes, 1) AS live_share,
+SELECT at_ns AS at_ns, rss_bytes, live_bytes, 1.0 * live_bytes / max(rss_bytes, 1) AS live_share,
     rss_bytes - live_bytes AS unexplained_bytes, cgroup_bytes
-FROM samples
+FROM memory_readings
 ORDER BY at_ns, rowid
 LIMIT :limit;

@@ -16,7 +16,7 @@ SELECT site_timeline.bt AS bt, frames.function AS site, sum(site_timeline.alloca
 FROM site_timeline
 JOIN sites ON sites.bt = site_timeline.bt
 LEFT JOIN frames ON frames.id = sites.frame
-WHERE site_timeline.slice >= (SELECT min(slice) FROM timeline, width WHERE from_after >= :after AND slice % n = 0)
+WHERE site_timeline.slice >= (SELECT min(slice) FROM timeline, width WHERE from_ns >= :after AND slice % n = 0)
 GROUP BY site_timeline.bt
 HAVING sum(site_timeline.allocations) > 0
 ORDER BY allocations DESC, site_timeline.bt

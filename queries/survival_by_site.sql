@@ -22,8 +22,8 @@ WITH live(ended) AS (
 width(n) AS (SELECT coalesce((SELECT value FROM meta WHERE key = 'slices_a_point'), 1)),
 -- The last slice that is old enough, and with which a row of site_timeline ends.
 cut(slice, after) AS (
-    SELECT max(slice), max(to_after) FROM timeline, width
-    WHERE to_after <= (SELECT value FROM meta WHERE key = 'duration_ns') - :age
+    SELECT max(slice), max(to_ns) FROM timeline, width
+    WHERE to_ns <= (SELECT value FROM meta WHERE key = 'duration_ns') - :age
         AND ((slice + 1) % n = 0 OR slice = (SELECT max(slice) FROM timeline))
 ),
 made(bt, blocks) AS (

@@ -3,7 +3,7 @@
 -- what of it would still be alive at the end.
 --
 -- group  moments
--- column from_after : moment  beginning of the slice
+-- column from_ns : moment  beginning of the slice
 -- column live_bytes : bytes  alive at its end
 -- column live_blocks : count  alive at its end
 -- column never_freed_bytes : bytes  made up to its end and alive at the end of the recording
@@ -13,9 +13,9 @@
 -- column frees : count  freed in it
 -- column allocations_per_s : per second  rate
 -- view   time
-SELECT from_after, live_bytes, live_blocks, never_freed_bytes,
+SELECT from_ns, live_bytes, live_blocks, never_freed_bytes,
     live_bytes - lag(live_bytes, 1, 0) OVER (ORDER BY slice) AS change_bytes,
     peak_bytes, allocations, frees,
-    CASE WHEN to_after > from_after THEN allocations * 1e9 / (to_after - from_after) END AS allocations_per_s
+    CASE WHEN to_ns > from_ns THEN allocations * 1e9 / (to_ns - from_ns) END AS allocations_per_s
 FROM timeline
 ORDER BY slice;

@@ -13,7 +13,7 @@
 -- view   table
 SELECT layouts.bt AS bt, frames.function AS site, layouts.zeroed AS zeroed, layouts.align AS align,
     layouts.allocations AS allocations, layouts.bytes AS bytes
-FROM layouts
+FROM unusual_layouts
 LEFT JOIN sites ON sites.bt = layouts.bt
 LEFT JOIN frames ON frames.id = sites.frame
 ORDER BY layouts.bytes DESC, layouts.bt, layouts.zeroed, layouts.align

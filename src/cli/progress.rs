@@ -40,13 +40,13 @@ pub(crate) fn error(message: &str) {
 }
 
 /// Shows how far the loader is: a bar on a terminal, in any case each phase and its count.
-pub(crate) struct Narrator {
+pub(crate) struct ProgressReporter {
     cancel: CancelToken,
     bar: Option<ProgressBar>,
     phase: Phase,
 }
 
-impl Narrator {
+impl ProgressReporter {
     /// Says nothing yet; the load ends when `cancel` is used.
     pub(crate) fn new(cancel: CancelToken) -> Self {
         Self { cancel, bar: None, phase: Phase::Events }
@@ -56,7 +56,7 @@ impl Narrator {
 /// A bar is a share of this many parts.
 const PARTS: u64 = 1000;
 
-impl Progress for Narrator {
+impl Progress for ProgressReporter {
     fn begin(&mut self, phase: Phase) {
         self.phase = phase;
         if phase != Phase::Totals {

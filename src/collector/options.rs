@@ -45,7 +45,7 @@ pub struct TrackerConfig {
 /// #     sample_rate: 1.0, profile_dir: std::env::temp_dir(),
 /// # };
 /// let path = rheaper::Options::new(config)
-///     .fold_shorter_than(Duration::from_secs(1))
+///     .aggregate_shorter_than(Duration::from_secs(1))
 ///     .max_bytes(256 << 20)
 ///     .enable()?;
 /// # Ok::<(), rheaper::Error>(())
@@ -53,8 +53,8 @@ pub struct TrackerConfig {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     pub(crate) config: TrackerConfig,
-    /// Zero: nothing is folded.
-    pub(crate) fold_shorter_than: Duration,
+    /// Zero: nothing is aggregated.
+    pub(crate) aggregate_shorter_than: Duration,
     /// Zero: no quota.
     pub(crate) bytes_max: u64,
     /// Zero: everything is recorded.
@@ -67,21 +67,21 @@ pub(crate) const QUOTA_BYTES_MIN: u64 = 1 << 20;
 impl Options {
     /// As [`enable_tracking`](crate::enable_tracking) would record.
     pub fn new(config: TrackerConfig) -> Self {
-        Self { config, fold_shorter_than: Duration::ZERO, bytes_max: 0, sample_bytes: 0 }
+        Self { config, aggregate_shorter_than: Duration::ZERO, bytes_max: 0, sample_bytes: 0 }
     }
 
     /// Does not write blocks that are freed within `limit` one by one, but adds them to the sums
     /// of their call sites: count, bytes, sizes and lifetimes stay exact, their rows are missing.
     /// What lives longer is written as ever, once that is known. At most a thousand seconds.
     #[must_use]
-    pub fn fold_shorter_than(mut self, limit: Duration) -> Self {
-        self.fold_shorter_than = limit.min(Duration::from_secs(1000));
+    pub fn aggregate_shorter_than(mut self, limit: Duration) -> Self {
+        self.aggregate_shorter_than = limit.min(Duration::from_secs(1000));
         self
     }
 
-    /// Keeps the recording below `bytes`, 1 MiB or more. On the way there folding grows coarser:
+    /// Keeps the recording below `bytes`, 1 MiB or more. On the way there aggregation grows coarser:
     /// at 2/8, 3/8, 4/8, 5/8 and 6/8 of it blocks that live shorter than 10 ms, 100 ms, 1 s, 10 s
-    /// and 100 s are folded, and the recording says since when. At the quota it ends, and says so
+    /// and 100 s are aggregated, and the recording says since when. At the quota it ends, and says so
     /// too. Where blocks are sampled it only ends.
     #[must_use]
     pub fn max_bytes(mut self, bytes: u64) -> Self {
@@ -96,8 +96,8 @@ impl Options {
     /// costs next to nothing, see `docs/OVERHEAD.md`. 512 KiB is a good choice for a server; 0
     /// records everything.
     ///
-    /// Sampled blocks are not folded: together with
-    /// [`fold_shorter_than`](Self::fold_shorter_than) recording does not begin, and
+    /// Sampled blocks are not aggregated: together with
+    /// [`aggregate_shorter_than`](Self::aggregate_shorter_than) recording does not begin, and
     /// [`max_bytes`](Self::max_bytes) is a limit without steps on the way. Failed requests are
     /// always recorded. About 2.8 million sampled blocks can be alive at once; what comes on top
     /// is counted.

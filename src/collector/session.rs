@@ -21,7 +21,7 @@ use std::time::Duration;
 use crate::collector::error::Error;
 use crate::collector::event_path::recorder_pool;
 use crate::collector::event_path::session_config::{self, Limits};
-use crate::collector::event_path::thread_guard::{self, Ignored};
+use crate::collector::event_path::thread_guard::{self, SuppressGuard};
 use crate::collector::event_path::thread_recorder::{HAS_BARRIER, SAMPLED, SESSION, SESSION_MASK};
 use crate::collector::event_path::{marks, sampling, scope_table};
 use crate::collector::options::{Options, QUOTA_BYTES_MIN, TrackerConfig};
@@ -105,30 +105,30 @@ impl Options {
     /// # Errors
     /// As [`enable_tracking`], and [`Error::Options`] for options that can't be had together.
     pub fn enable(self) -> Result<PathBuf, Error> {
-        enable(self, Starter::Program).map(|(_, path)| path)
+        enable(self, StartedBy::Program).map(|(_, path)| path)
     }
 }
 
 /// The same for the control thread, whose own allocations are nobody's business: thread 0 is then
 /// the first that allocates. Answers the session, too.
 pub(crate) fn enable_for_control(options: Options) -> Result<(u32, PathBuf), Error> {
-    enable(options, Starter::Control)
+    enable(options, StartedBy::Control)
 }
 
 /// Who begins a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Starter {
+enum StartedBy {
     Program,
     Control,
 }
 
-fn enable(options: Options, starter: Starter) -> Result<(u32, PathBuf), Error> {
+fn enable(options: Options, starter: StartedBy) -> Result<(u32, PathBuf), Error> {
     if options.bytes_max != 0 && options.bytes_max < QUOTA_BYTES_MIN {
         return Err(Error::Options("a quota below 1 MiB has no room for a program's stacks"));
     }
-    if options.sample_bytes != 0 && !options.fold_shorter_than.is_zero() {
+    if options.sample_bytes != 0 && !options.aggregate_shorter_than.is_zero() {
         return Err(Error::Options(
-            "of a sample nothing is folded: ask for sample_bytes or for fold_shorter_than",
+            "of a sample nothing is aggregated: ask for sample_bytes or for aggregate_shorter_than",
         ));
     }
     let mut running = running();
@@ -138,7 +138,7 @@ fn enable(options: Options, starter: Starter) -> Result<(u32, PathBuf), Error> {
     }) {
         return Err(Error::AlreadyEnabled);
     }
-    if starter == Starter::Control && EXITING.load(Ordering::SeqCst) == sys::process_id() {
+    if starter == StartedBy::Control && EXITING.load(Ordering::SeqCst) == sys::process_id() {
         return Err(Error::Resources(io::Error::other("the process is ending")));
     }
     // Everything that was made on the way is dropped in there: the first free that is recorded
@@ -156,9 +156,9 @@ struct Begun {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is to be dropped in here")]
-fn begin(options: Options, starter: Starter) -> Result<Begun, Error> {
+fn begin(options: Options, starter: StartedBy) -> Result<Begun, Error> {
     let config = &options.config;
-    let ignored = Ignored::new();
+    let ignored = SuppressGuard::new();
     prepare()?;
     let limits = Limits::new(
         config.max_stack_depth,
@@ -168,8 +168,8 @@ fn begin(options: Options, starter: Starter) -> Result<Begun, Error> {
     );
     session_config::set(limits);
     let is_sampling = options.sample_bytes != 0;
-    let folds = !options.fold_shorter_than.is_zero() || options.bytes_max != 0;
-    session_config::set_folding(folds && !is_sampling);
+    let aggregates = !options.aggregate_shorter_than.is_zero() || options.bytes_max != 0;
+    session_config::set_aggregation(aggregates && !is_sampling);
     let session = next_session() | if is_sampling { SAMPLED } else { 0 };
     sampling::prepare(session, options.sample_bytes);
     let facts = clock::choose();
@@ -188,9 +188,9 @@ fn begin(options: Options, starter: Starter) -> Result<Begun, Error> {
     match begun {
         Ok(flusher) => {
             drop(ignored);
-            if starter == Starter::Program {
+            if starter == StartedBy::Program {
                 // If there is no memory for the first tracker, this thread's events are counted.
-                let _ = thread_guard::enlist(session);
+                let _ = thread_guard::register_thread(session);
             }
             Ok(Begun { path, flusher, session })
         }
@@ -254,7 +254,7 @@ fn stop(mut running: MutexGuard<'_, Option<Running>>) -> Option<Ended> {
     if process != sys::process_id() {
         return None;
     }
-    let _ignored = Ignored::new();
+    let _ignored = SuppressGuard::new();
     quiesce();
     STOP.store(true, Ordering::Release);
     event_count::wake_flusher();
@@ -296,10 +296,10 @@ fn prepare() -> Result<(), Error> {
         // hand in order; the last does what ends a recording.
         unsafe {
             libc::pthread_atfork(Some(forking), Some(forked), Some(forked_child));
-            libc::atexit(exiting);
+            libc::atexit(at_exit);
         }
     }
-    thread_guard::forget_threads();
+    thread_guard::reset_threads();
     marks::forget();
     scope_table::OVERFLOWS.store(0, Ordering::Relaxed);
     STOP.store(false, Ordering::Release);
@@ -358,7 +358,7 @@ unsafe extern "C" fn forked_child() {
 }
 
 /// A program that ends without a word has its recording written to the end all the same.
-extern "C" fn exiting() {
+extern "C" fn at_exit() {
     let process = sys::process_id();
     EXITING.store(process, Ordering::SeqCst);
     // Whoever holds the lock is beginning or ending a recording, or is what was interrupted by
@@ -411,7 +411,8 @@ fn header(options: &Options, limits: Limits, facts: ClockFacts, start: ClockPair
         sample_rate: sample_rate.clamp(0.0, 1.0),
         trackers_max: limits.trackers_max as u32,
         region_bytes: limits.ring_bytes as u32,
-        fold_shorter_ns: u64::try_from(options.fold_shorter_than.as_nanos()).unwrap_or(u64::MAX),
+        aggregate_below_ns: u64::try_from(options.aggregate_shorter_than.as_nanos())
+            .unwrap_or(u64::MAX),
         bytes_max: options.bytes_max,
         sample_bytes: options.sample_bytes,
     }
@@ -430,7 +431,7 @@ fn start_flusher(file: File, session: u32, header: &Header) -> Result<OwnThread,
 }
 
 extern "C" fn run_flusher(flusher: *mut c_void) -> *mut c_void {
-    let _ignored = Ignored::own_thread();
+    let _ignored = SuppressGuard::own_thread();
     sys::name_this_thread(c"rheaper");
     // SAFETY: `start_flusher` passes a leaked box, for us alone.
     let flusher = unsafe { Box::from_raw(flusher.cast::<Flusher>()) };

@@ -60,10 +60,10 @@ pub enum Stopped {
 
 /// What the running query of a connection must heed; shared with SQLite's progress callback.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Watch(Arc<Mutex<Heed>>);
+pub(crate) struct Watch(Arc<Mutex<InterruptReason>>);
 
 #[derive(Debug, Default)]
-struct Heed {
+struct InterruptReason {
     token: Option<CancelToken>,
     deadline: Option<Instant>,
     asked: u32,
@@ -78,7 +78,7 @@ impl Watch {
         deadline: Option<Instant>,
     ) -> WatchGuard {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
-            Heed { token, deadline, ..Heed::default() };
+            InterruptReason { token, deadline, ..InterruptReason::default() };
         WatchGuard(self.clone())
     }
 
@@ -113,7 +113,7 @@ pub(crate) struct WatchGuard(Watch);
 
 impl Drop for WatchGuard {
     fn drop(&mut self) {
-        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = Heed::default();
+        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = InterruptReason::default();
     }
 }
 

@@ -1,7 +1,7 @@
 //! What must be said of a database wherever its figures are shown: that they are estimates, or that
 //! some of its blocks are in no row.
 //!
-//! Reads: `meta`, `folding`, `estimates`. Writes: sentences, the same ones for every screen and page.
+//! Reads: `meta`, `aggregation_steps`, `estimates`. Writes: sentences, the same ones for every screen and page.
 //!
 //! Invariant: of a recording of every block nothing is said.
 
@@ -18,7 +18,7 @@ pub struct Notes {
     /// Only samples were recorded.
     pub sampled: Option<Sampled>,
     /// Some blocks were only summed.
-    pub folded: Option<Folded>,
+    pub aggregated: Option<Aggregated>,
 }
 
 /// How a recording was sampled, and what its totals are worth.
@@ -38,7 +38,7 @@ pub struct Sampled {
 
 /// Blocks that have no rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Folded {
+pub struct Aggregated {
     /// How many.
     pub blocks: u64,
     /// Bytes of them.
@@ -52,9 +52,9 @@ pub const NOTES: &str = "\
 SELECT (SELECT value FROM meta WHERE key = 'sample_bytes') AS sample_bytes,
   (SELECT value FROM meta WHERE key = 'bytes') AS bytes,
   (SELECT value FROM meta WHERE key = 'live_bytes') AS live_bytes,
-  (SELECT value FROM meta WHERE key = 'folded_blocks') AS folded_blocks,
-  (SELECT value FROM meta WHERE key = 'folded_bytes') AS folded_bytes,
-  (SELECT max(fold_shorter_ns) FROM folding) AS shorter_than_ns,
+  (SELECT value FROM meta WHERE key = 'aggregated_blocks') AS aggregated_blocks,
+  (SELECT value FROM meta WHERE key = 'aggregated_bytes') AS aggregated_bytes,
+  (SELECT max(aggregate_below_ns) FROM aggregation_steps) AS shorter_than_ns,
   max(bytes_low) AS bytes_low, max(bytes_high) AS bytes_high,
   max(live_bytes_low) AS live_bytes_low, max(live_bytes_high) AS live_bytes_high
 FROM estimates WHERE of = 'total'";
@@ -85,14 +85,14 @@ impl Notes {
             live_bytes: number("live_bytes"),
             live_interval: interval("live_bytes_low", "live_bytes_high"),
         };
-        let folded = Folded {
-            blocks: number("folded_blocks"),
-            bytes: number("folded_bytes"),
+        let aggregated = Aggregated {
+            blocks: number("aggregated_blocks"),
+            bytes: number("aggregated_bytes"),
             shorter_than_ns: number("shorter_than_ns"),
         };
         Self {
             sampled: (sampled.sample_bytes > 0).then_some(sampled),
-            folded: (folded.blocks > 0).then_some(folded),
+            aggregated: (aggregated.blocks > 0).then_some(aggregated),
         }
     }
 
@@ -104,14 +104,14 @@ impl Notes {
     /// A sentence each.
     pub fn sentences(&self) -> Vec<String> {
         let sampled = self.sampled.iter().map(Sampled::sentence);
-        sampled.chain(self.folded.iter().map(Folded::sentence)).collect()
+        sampled.chain(self.aggregated.iter().map(Aggregated::sentence)).collect()
     }
 
     /// A few words, for a title; empty if there is nothing to be said.
     pub fn tag(&self) -> String {
         let sampled = self.sampled.map(|sampled| sampled.tag());
-        let folded = self.folded.map(|folded| folded.tag());
-        let words: Vec<String> = sampled.into_iter().chain(folded).collect();
+        let aggregated = self.aggregated.map(|aggregated| aggregated.tag());
+        let words: Vec<String> = sampled.into_iter().chain(aggregated).collect();
         words.join("; ")
     }
 
@@ -139,17 +139,17 @@ impl Sampled {
     }
 }
 
-impl Folded {
-    /// "folded below 1 s: peaks are of the others"
+impl Aggregated {
+    /// "aggregated below 1 s: peaks are of the others"
     pub fn tag(&self) -> String {
         let shorter = units::duration(self.shorter_than_ns as f64);
-        format!("folded below {shorter}: not in peaks")
+        format!("aggregated below {shorter}: not in peaks")
     }
 
-    /// What was folded, and where it is missing.
+    /// What was aggregated, and where it is missing.
     pub fn sentence(&self) -> String {
         format!(
-            "folded: {} blocks of {} that lived shorter than {} are in the sums of what was made and \
+            "aggregated: {} blocks of {} that lived shorter than {} are in the sums of what was made and \
              freed, and neither in rows nor in peaks nor in what was alive at a moment",
             units::count(i64::try_from(self.blocks).unwrap_or(i64::MAX)),
             units::bytes(self.bytes as f64),

@@ -61,7 +61,7 @@ impl Rate {
 
 /// The sampled blocks behind a sum.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Seen {
+pub struct SampleSum {
     /// How many.
     pub blocks: u64,
     /// Bytes of them: not what they stand for.
@@ -70,7 +70,7 @@ pub struct Seen {
     pub variance: f64,
 }
 
-impl Seen {
+impl SampleSum {
     /// One more block.
     pub fn add(&mut self, rate: Rate, size: u64) {
         self.blocks += 1;
@@ -162,7 +162,7 @@ fn standard_quantile(shape: f64, share: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use crate::database::estimate::{Rate, Seen, gamma_quantile, standard_quantile};
+    use crate::database::estimate::{Rate, SampleSum, gamma_quantile, standard_quantile};
 
     #[test]
     fn quantiles_are_those_of_the_tables() {
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn what_is_certain_is_exact() {
         let rate = Rate::new(1).unwrap();
-        let mut seen = Seen::default();
+        let mut seen = SampleSum::default();
         seen.add(rate, 1 << 30);
         assert_eq!((rate.bytes(1 << 30), rate.blocks(1 << 30)), (1 << 30, 1.0));
         let interval = seen.interval(1 << 30, rate);
@@ -199,7 +199,7 @@ mod tests {
         assert!(interval.high <= (1 << 30) + 4);
         // Nothing seen: below 3.7 times the rate, as for no event of a Poisson process.
         let rate = Rate::new(1 << 19).unwrap();
-        let interval = Seen::default().interval(0, rate);
+        let interval = SampleSum::default().interval(0, rate);
         let high = interval.high as f64 / f64::from(1 << 19);
         assert!(interval.low == 0 && (high - 3.688_88).abs() < 1e-4, "{high}");
         assert_eq!(interval.relative_error(0), None);

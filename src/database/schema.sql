@@ -64,8 +64,8 @@ CREATE TABLE sites (
     live_blocks         INTEGER NOT NULL,    -- alive at T
     live_bytes          INTEGER NOT NULL,    -- bytes of them
     peak_bytes          INTEGER NOT NULL,    -- most bytes alive at once, this site's own peak
-    peak_after          INTEGER NOT NULL,    -- when that was
-    at_peak_blocks      INTEGER NOT NULL,    -- alive at the global peak, `meta.peak_after`
+    peak_ns          INTEGER NOT NULL,    -- when that was
+    at_peak_blocks      INTEGER NOT NULL,    -- alive at the global peak, `meta.peak_ns`
     at_peak_bytes       INTEGER NOT NULL,    -- bytes of them
     temporary           INTEGER NOT NULL,    -- blocks freed by their own thread with at most one allocation of that thread in between
     temporary_bytes     INTEGER NOT NULL,    -- bytes of them
@@ -77,9 +77,9 @@ CREATE TABLE sites (
     lifetime_p90_ns     INTEGER,             -- as above, nine of ten lived shorter
     lifetime_p99_ns     INTEGER,             -- as above, 99 of 100 lived shorter
     lifetime_max_ns     INTEGER,             -- longest life of a freed block
-    first_after         INTEGER NOT NULL,    -- first allocation
-    last_after          INTEGER NOT NULL,    -- last allocation
-    last_free_after     INTEGER,             -- last free; NULL: none
+    first_ns         INTEGER NOT NULL,    -- first allocation
+    last_ns          INTEGER NOT NULL,    -- last allocation
+    last_free_ns     INTEGER,             -- last free; NULL: none
     threads             INTEGER,             -- threads that allocated here; NULL: not known
     cross_thread_frees  INTEGER,             -- blocks freed by another thread; NULL: not known
     freed_at_end_blocks INTEGER NOT NULL,    -- freed in the last 2 % of the run after living at least 2 % of it
@@ -91,8 +91,8 @@ CREATE TABLE sites (
 -- The run cut into equal slices (`meta.slices`, `meta.slice_ns`). Every slice has a row.
 CREATE TABLE timeline (
     slice             INTEGER PRIMARY KEY, -- 0 is the first
-    from_after        INTEGER NOT NULL,    -- its beginning
-    to_after          INTEGER NOT NULL,    -- its end
+    from_ns        INTEGER NOT NULL,    -- its beginning
+    to_ns          INTEGER NOT NULL,    -- its end
     live_bytes        INTEGER NOT NULL,    -- alive at its end
     live_blocks       INTEGER NOT NULL,    -- alive at its end
     peak_bytes        INTEGER NOT NULL,    -- most alive at any moment in it
@@ -134,8 +134,8 @@ CREATE TABLE suspects (
     recency            REAL NOT NULL,       -- 1 if it allocated in the last tenth of the run, else falling to 0
     slope_bytes_per_s  REAL NOT NULL,       -- least-squares slope of live bytes over the second half of the run
     fit                REAL NOT NULL,       -- its R², 0 to 1
-    first_after        INTEGER NOT NULL,    -- first allocation
-    last_after         INTEGER NOT NULL     -- last allocation
+    first_ns        INTEGER NOT NULL,    -- first allocation
+    last_ns         INTEGER NOT NULL     -- last allocation
 );
 
 -- The call tree: outermost function first, equal functions merged whatever the line. Ready for a flamegraph.
@@ -180,7 +180,7 @@ CREATE TABLE reallocs (
 );
 
 -- Unusual requests, summed by site.
-CREATE TABLE layouts (
+CREATE TABLE unusual_layouts (
     bt          INTEGER,          -- the site
     zeroed      INTEGER NOT NULL, -- 1: zeroed memory was asked for
     align       INTEGER NOT NULL, -- alignment in bytes where above 16, else 0
@@ -190,7 +190,7 @@ CREATE TABLE layouts (
 
 -- Requests that the allocator could not serve.
 CREATE TABLE failures (
-    at_after INTEGER NOT NULL, -- when
+    at_ns INTEGER NOT NULL, -- when
     bt       INTEGER,          -- from where
     size     INTEGER NOT NULL, -- bytes asked for
     thread   INTEGER NOT NULL  -- by whom
@@ -201,8 +201,8 @@ CREATE TABLE threads (
     id          INTEGER PRIMARY KEY, -- number in this recording, never reused
     os_id       INTEGER NOT NULL,    -- number of the operating system
     name        TEXT NOT NULL,       -- last known name, possibly empty
-    first_after INTEGER,             -- first event
-    last_after  INTEGER,             -- last event
+    first_ns INTEGER,             -- first event
+    last_ns  INTEGER,             -- last event
     allocations INTEGER NOT NULL,    -- blocks made
     bytes       INTEGER NOT NULL,    -- bytes of them
     frees       INTEGER NOT NULL,    -- blocks freed, whoever made them
@@ -218,7 +218,7 @@ CREATE TABLE thread_names (
 );
 
 -- Memory of the process at the start, once a second and at the end, beside what of it was alive on the recorded heap.
-CREATE TABLE samples (
+CREATE TABLE memory_readings (
     at_ns        INTEGER NOT NULL, -- when
     rss_bytes    INTEGER,          -- resident memory of the process; NULL: not known
     cgroup_bytes INTEGER,          -- memory that its control group is charged with; NULL: it has none
@@ -286,23 +286,23 @@ CREATE TABLE site_sizes (
     PRIMARY KEY (bt, up_to_bytes)
 ) WITHOUT ROWID;
 
--- Stretches of rows of `allocations` whose blocks ended, with the times in them: what was alive at a moment is in the stretches with `dealloc_to > moment AND alloc_from <= moment`, in `elders`, or alive at T. queries/alive_through.sql shows how.
-CREATE TABLE zones (
+-- Stretches of rows of `allocations` whose blocks ended, with the times in them: what was alive at a moment is in the stretches with `dealloc_to > moment AND alloc_from <= moment`, in `zone_outliers`, or alive at T. queries/alive_through.sql shows how.
+CREATE TABLE zone_map (
     first_row    INTEGER PRIMARY KEY, -- first row
     last_row     INTEGER NOT NULL,    -- last row
-    alloc_from   INTEGER NOT NULL,    -- when the first of its blocks was made, `elders` left out
+    alloc_from   INTEGER NOT NULL,    -- when the first of its blocks was made, `zone_outliers` left out
     dealloc_from INTEGER NOT NULL,    -- when the first of its blocks ended
     dealloc_to   INTEGER NOT NULL     -- when the last of its blocks ended
 );
 
 -- The few blocks of a zone that are much older than the others: exactly those made before its `alloc_from`.
-CREATE TABLE elders (
+CREATE TABLE zone_outliers (
     row         INTEGER PRIMARY KEY, -- row of `allocations`
     alloc_after INTEGER NOT NULL     -- when it was made
 );
 
 -- The real calls (inlined ones left out) behind the backtraces, so that names can be resolved again without the recording.
-CREATE TABLE calls (
+CREATE TABLE return_addresses (
     id     INTEGER PRIMARY KEY, -- number of the call
     module INTEGER,             -- the object that it is in, `modules.id`; NULL: none that was recorded
     offset INTEGER NOT NULL     -- address of the call in that object's file; in the process where there is none
@@ -312,7 +312,7 @@ CREATE TABLE calls (
 CREATE TABLE stacks (
     id     INTEGER PRIMARY KEY, -- number of the stack; parents have smaller ones
     parent INTEGER,             -- the stack below; NULL: none
-    call   INTEGER NOT NULL     -- the innermost call, `calls.id`
+    call   INTEGER NOT NULL     -- the innermost call, `return_addresses.id`
 );
 
 -- Which stack a backtrace is.
@@ -330,16 +330,16 @@ CREATE TABLE modules (
     start_addr     INTEGER NOT NULL,    -- first executable address
     end_addr       INTEGER NOT NULL,    -- behind the last one
     bias           INTEGER NOT NULL,    -- address in the process minus address in the file
-    loaded_after   INTEGER NOT NULL,    -- when it was seen
-    unloaded_after INTEGER,             -- when it was gone; NULL: stayed
+    loaded_ns   INTEGER NOT NULL,    -- when it was seen
+    unloaded_ns INTEGER,             -- when it was gone; NULL: stayed
     symbols        TEXT NOT NULL,       -- resolved, unchecked (it has no build id), partial (no line tables), recorded (names came with an imported recording), missing, mismatch (another file is in its place), unused
     symbol_file    TEXT                 -- the file that names came from
 );
 
--- Since when blocks that lived shorter than a limit were folded: they are in all sums, and have no rows in `allocations`. Live curves and peaks are those of the blocks that have rows. No row: every block has one.
-CREATE TABLE folding (
-    at_after        INTEGER NOT NULL, -- from then on
-    fold_shorter_ns INTEGER NOT NULL, -- what lived shorter has no row
+-- Since when blocks that lived shorter than a limit were aggregated: they are in all sums, and have no rows in `allocations`. Live curves and peaks are those of the blocks that have rows. No row: every block has one.
+CREATE TABLE aggregation_steps (
+    at_ns        INTEGER NOT NULL, -- from then on
+    aggregate_below_ns INTEGER NOT NULL, -- what lived shorter has no row
     written_bytes   INTEGER NOT NULL, -- length of the recording then
     reason          TEXT NOT NULL     -- asked (by the program), quota (the recording grew towards its quota)
 );

@@ -1,6 +1,6 @@
 //! A hash for keys that nobody chose to collide: node ids, addresses, pairs of small numbers.
 //!
-//! Std's default costs more than all the rest of pairing an event. One multiplication folded to
+//! Std's default costs more than all the rest of pairing an event. One multiplication aggregated to
 //! 64 bits spreads addresses, whose low bits are zero, well over the table. A recording that was
 //! made to collide only makes its own load slow.
 

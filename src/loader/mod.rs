@@ -140,7 +140,7 @@ pub fn is_importable(file: &Path) -> bool {
 ///
 /// # Errors
 /// As [`load`], except for those of the output.
-pub fn rehearse(recording: &Path, progress: &mut dyn Progress) -> Result<Summary, LoadError> {
+pub fn dry_run(recording: &Path, progress: &mut dyn Progress) -> Result<Summary, LoadError> {
     pair(&Recording::open(recording)?, progress)
 }
 

@@ -10,13 +10,13 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 
 use crate::database::schema::INDICES;
-use crate::loader::analyze::site_summary::{Brief, Run};
+use crate::loader::analyze::site_summary::{Run, SiteSummary};
 use crate::loader::analyze::{analysis, estimates};
 use crate::loader::error::LoadError;
 use crate::loader::passes::event_pass::{Outcome, Replay};
 use crate::loader::passes::metadata_pass::Survey;
 use crate::loader::passes::pairing::NullSink;
-use crate::loader::passes::stacks::Outermost;
+use crate::loader::passes::stacks::StackCompleteness;
 use crate::loader::progress::{Phase, Progress};
 use crate::loader::rows::Nanos;
 use crate::loader::source::{Source, Surveyed};
@@ -136,7 +136,7 @@ impl<'a, R: Source> Build<'a, R> {
             tables::count_freed_at_end(connection, &mut replay.totals, replay.duration)?;
         }
         let run = Run::of(&replay.totals, replay.duration);
-        let briefs = Brief::of(&replay.totals, &run);
+        let briefs = SiteSummary::of(&replay.totals, &run);
         if let Some(sampling) = &replay.totals.sampling {
             estimates::write(connection, sampling, &replay.totals.global, &briefs)?;
         }
@@ -165,7 +165,7 @@ impl<'a, R: Source> Build<'a, R> {
         tables::write_modules(connection, modules, &self.symbols.modules, &spans)?;
         let notes: Vec<_> =
             self.survey.notes.iter().map(|note| (replay.clock.nanos(note.at), *note)).collect();
-        tables::write_folding(connection, &notes)?;
+        tables::write_aggregation(connection, &notes)?;
         annotations::write(connection, &self.survey, replay)?;
         let mut losses = self.losses();
         losses.sort_by(|one, other| one.name.cmp(&other.name));
@@ -199,7 +199,7 @@ impl<'a, R: Source> Build<'a, R> {
         // The recorder walks deeper than the limit at times; what counts is what was cut here.
         let sites = replay.sites.stacks().iter().zip(replay.totals.sites.iter().skip(1));
         let truncated = sites
-            .filter(|(stack, _)| replay.stacks.outermost(**stack) == Outermost::Truncated)
+            .filter(|(stack, _)| replay.stacks.outermost(**stack) == StackCompleteness::Truncated)
             .map(|(_, totals)| totals.allocations)
             .sum();
         diagnostics::set(&mut all, Counter::Truncated, truncated);

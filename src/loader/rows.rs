@@ -76,7 +76,7 @@ pub(crate) struct Failure {
 
 /// What a source can't know: columns that are NULL.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Lacks {
+pub(crate) struct MissingColumns {
     /// Who did it.
     pub(crate) threads: bool,
     /// Where a block was.

@@ -1,6 +1,6 @@
 //! Resolves a database's names again, when its binaries were missing at load.
 //!
-//! Reads: `modules`, `calls`, `stacks`, `backtrace_stacks`, and the sums of `sites`. Writes: the
+//! Reads: `modules`, `return_addresses`, `stacks`, `backtrace_stacks`, and the sums of `sites`. Writes: the
 //! tables of [`analysis`], and what `sites` and `modules` say of names.
 //!
 //! Invariants: all in one transaction; names that are there are never given up for nothing.
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::loader::analyze::analysis;
-use crate::loader::analyze::site_summary::{Brief, Run};
+use crate::loader::analyze::site_summary::{Run, SiteSummary};
 use crate::loader::error::LoadError;
 use crate::loader::progress::{Phase, Progress};
 use crate::loader::read::modules::Module;
@@ -139,7 +139,7 @@ impl Known {
     fn rewrite(&self, connection: &Connection, symbols: &Symbols) -> rusqlite::Result<()> {
         let transaction = connection.unchecked_transaction()?;
         let run = Run::read(&transaction)?;
-        let briefs = Brief::read(&transaction)?;
+        let briefs = SiteSummary::read(&transaction)?;
         for table in analysis::TABLES {
             transaction.execute(&format!("DELETE FROM {table}"), [])?;
         }
@@ -161,7 +161,7 @@ impl Known {
 
 fn update_sites(
     connection: &Connection,
-    briefs: &[Brief],
+    briefs: &[SiteSummary],
     names: &[SiteNames],
 ) -> rusqlite::Result<()> {
     let mut update = connection.prepare(
@@ -176,7 +176,7 @@ fn update_sites(
 
 fn read_calls(connection: &Connection, modules: usize) -> rusqlite::Result<Vec<Call>> {
     connection
-        .prepare("SELECT module, offset FROM calls ORDER BY id")?
+        .prepare("SELECT module, offset FROM return_addresses ORDER BY id")?
         .query_map([], |row| {
             let module: Option<u32> = row.get(0)?;
             Ok(Call {

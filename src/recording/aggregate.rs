@@ -1,10 +1,10 @@
-//! What was folded away: the sums of blocks that lived too short to be written one by one, and the
-//! steps by which folding became coarser.
+//! What was aggregated away: the sums of blocks that lived too short to be written one by one, and the
+//! steps by which aggregation became coarser.
 //!
-//! A `Folded` payload covers a stretch of time and is a run of records; blocks are counted in the
+//! A `Aggregated` payload covers a stretch of time and is a run of records; blocks are counted in the
 //! payload in whose stretch they were freed. A `Note` payload is one step.
 //!
-//! Invariant: sums of all payloads are the sums of all folded blocks, each counted once.
+//! Invariant: sums of all payloads are the sums of all aggregated blocks, each counted once.
 
 use crate::recording::bytes::{ByteReader, ByteWriter};
 use crate::recording::error::FormatError;
@@ -17,27 +17,27 @@ const TAG_SITE: u8 = 1;
 const TAG_PAIR: u8 = 2;
 const TAG_SIZE: u8 = 3;
 
-/// More than a recording could fold in years.
-const FOLDED_BLOCKS_MAX: u64 = 1 << 48;
-const FOLDED_BYTES_MAX: u64 = 1 << 60;
+/// More than a recording could aggregate in years.
+const AGGREGATED_BLOCKS_MAX: u64 = 1 << 48;
+const AGGREGATED_BYTES_MAX: u64 = 1 << 60;
 
 /// No site record without its lifetimes is longer than this.
-pub const FOLDED_SITE_BYTES_MAX: usize = 200;
+pub const AGGREGATED_SITE_BYTES_MAX: usize = 200;
 /// Bytes of one class of lifetimes, or of one power of sizes, in a site record, at most.
-pub const FOLDED_ENTRY_BYTES_MAX: usize = 22;
+pub const AGGREGATED_ENTRY_BYTES_MAX: usize = 22;
 /// No pair or size record is longer than this.
-pub const FOLDED_SMALL_BYTES_MAX: usize = 64;
+pub const AGGREGATED_SMALL_BYTES_MAX: usize = 64;
 
-/// The head of a `Folded` payload.
+/// The head of a `Aggregated` payload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FoldedHead {
+pub struct AggregatedHead {
     /// Where the stretch begins.
     pub from: Ticks,
     /// Where it ends.
     pub to: Ticks,
 }
 
-impl FoldedHead {
+impl AggregatedHead {
     /// Bytes of a head.
     pub const BYTES: usize = 16;
 
@@ -48,9 +48,9 @@ impl FoldedHead {
     }
 }
 
-/// Sums over the folded blocks of one stack and kind of request. Times are in ticks.
+/// Sums over the aggregated blocks of one stack and kind of request. Times are in ticks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FoldedSite {
+pub struct AggregatedSite {
     /// From where.
     pub node: NodeId,
     /// Whether zeroed memory was asked for.
@@ -91,15 +91,15 @@ pub struct FoldedSite {
     pub threads: u64,
 }
 
-impl FoldedSite {
+impl AggregatedSite {
     /// Appends a record; `lifetimes` are classes of durations (ascending) with their counts,
     /// `powers` the blocks by powers of two of their sizes (ascending).
     pub fn write(
         &self,
-        head: &FoldedHead,
+        head: &AggregatedHead,
         out: &mut ByteWriter<'_>,
         lifetimes: impl ExactSizeIterator<Item = (u32, u64)>,
-        powers: impl ExactSizeIterator<Item = FoldedPower>,
+        powers: impl ExactSizeIterator<Item = AggregatedPower>,
     ) {
         out.u8(TAG_SITE);
         out.varint(u64::from(self.node.0));
@@ -139,16 +139,16 @@ impl FoldedSite {
         }
     }
 
-    fn read(head: &FoldedHead, input: &mut ByteReader<'_>) -> Result<Self, FormatError> {
+    fn read(head: &AggregatedHead, input: &mut ByteReader<'_>) -> Result<Self, FormatError> {
         let node = u32::try_from(input.varint()?)
-            .map_err(|_| FormatError::Invalid("a folded site's stack"))?;
+            .map_err(|_| FormatError::Invalid("an aggregated site's stack"))?;
         let flags = input.varint()?;
         if flags >> 1 > 63 {
-            return Err(FormatError::Invalid("a folded site's alignment"));
+            return Err(FormatError::Invalid("an aggregated site's alignment"));
         }
         let (blocks, bytes) = (input.varint()?, input.varint()?);
-        if blocks >= FOLDED_BLOCKS_MAX || bytes >= FOLDED_BYTES_MAX {
-            return Err(FormatError::Invalid("a folded site's blocks"));
+        if blocks >= AGGREGATED_BLOCKS_MAX || bytes >= AGGREGATED_BYTES_MAX {
+            return Err(FormatError::Invalid("an aggregated site's blocks"));
         }
         let size_min = input.varint()?;
         let size_max = size_min.saturating_add(input.varint()?);
@@ -182,9 +182,9 @@ impl FoldedSite {
     }
 }
 
-/// Folded blocks by who made and who freed them.
+/// Aggregated blocks by who made and who freed them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FoldedPair {
+pub struct AggregatedPair {
     /// Who made them.
     pub made_by: ThreadId,
     /// Who freed them.
@@ -203,9 +203,9 @@ pub struct FoldedPair {
     pub last_freed: Ticks,
 }
 
-impl FoldedPair {
+impl AggregatedPair {
     /// Appends a record.
-    pub fn write(&self, head: &FoldedHead, out: &mut ByteWriter<'_>) {
+    pub fn write(&self, head: &AggregatedHead, out: &mut ByteWriter<'_>) {
         out.u8(TAG_PAIR);
         out.varint(u64::from(self.made_by.0));
         out.varint(u64::from(self.freed_by.0));
@@ -216,7 +216,7 @@ impl FoldedPair {
         }
     }
 
-    fn read(head: &FoldedHead, input: &mut ByteReader<'_>) -> Result<Self, FormatError> {
+    fn read(head: &AggregatedHead, input: &mut ByteReader<'_>) -> Result<Self, FormatError> {
         let thread = |value: u64| {
             u32::try_from(value).map(ThreadId).map_err(|_| FormatError::Invalid("a thread's id"))
         };
@@ -234,9 +234,9 @@ impl FoldedPair {
     }
 }
 
-/// Folded blocks of one class of sizes.
+/// Aggregated blocks of one class of sizes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FoldedSize {
+pub struct AggregatedSize {
     /// The class, below [`SIZE_CLASSES`].
     pub class: usize,
     /// Blocks.
@@ -245,7 +245,7 @@ pub struct FoldedSize {
     pub bytes: u64,
 }
 
-impl FoldedSize {
+impl AggregatedSize {
     /// Appends a record. The bytes of an exact size are not written: they follow.
     pub fn write(&self, out: &mut ByteWriter<'_>) {
         out.u8(TAG_SIZE);
@@ -271,18 +271,18 @@ impl FoldedSize {
     }
 }
 
-/// One record of a `Folded` payload.
+/// One record of a `Aggregated` payload.
 #[derive(Clone, Debug)]
-pub enum Folded<'a> {
+pub enum Aggregated<'a> {
     /// A site's sums.
-    Site(FoldedSite, Lifetimes<'a>, Powers<'a>),
+    Site(AggregatedSite, Lifetimes<'a>, Powers<'a>),
     /// A pair of threads.
-    Pair(FoldedPair),
+    Pair(AggregatedPair),
     /// A class of sizes.
-    Size(FoldedSize),
+    Size(AggregatedSize),
 }
 
-/// A folded site's lifetimes: classes of durations in ticks, with their counts.
+/// An aggregated site's lifetimes: classes of durations in ticks, with their counts.
 #[derive(Clone, Debug)]
 pub struct Lifetimes<'a> {
     input: ByteReader<'a>,
@@ -310,9 +310,9 @@ impl Iterator for Lifetimes<'_> {
     }
 }
 
-/// A folded site's blocks of one power of two of sizes.
+/// An aggregated site's blocks of one power of two of sizes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FoldedPower {
+pub struct AggregatedPower {
     /// The power.
     pub power: u8,
     /// Blocks.
@@ -321,7 +321,7 @@ pub struct FoldedPower {
     pub bytes: u64,
 }
 
-/// A folded site's blocks by powers of two of their sizes.
+/// An aggregated site's blocks by powers of two of their sizes.
 #[derive(Clone, Debug)]
 pub struct Powers<'a> {
     input: ByteReader<'a>,
@@ -329,17 +329,17 @@ pub struct Powers<'a> {
 }
 
 impl Powers<'_> {
-    fn read(&mut self) -> Result<FoldedPower, FormatError> {
+    fn read(&mut self) -> Result<AggregatedPower, FormatError> {
         let power = self.input.u8()?;
         if power > size_power(u64::MAX) {
             return Err(FormatError::Invalid("a power of sizes"));
         }
-        Ok(FoldedPower { power, blocks: self.input.varint()?, bytes: self.input.varint()? })
+        Ok(AggregatedPower { power, blocks: self.input.varint()?, bytes: self.input.varint()? })
     }
 }
 
 impl Iterator for Powers<'_> {
-    type Item = FoldedPower;
+    type Item = AggregatedPower;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
@@ -348,26 +348,26 @@ impl Iterator for Powers<'_> {
     }
 }
 
-/// Reads a `Folded` payload record by record.
+/// Reads a `Aggregated` payload record by record.
 #[derive(Clone, Debug)]
-pub struct FoldedRecords<'a> {
-    head: FoldedHead,
+pub struct AggregatedRecords<'a> {
+    head: AggregatedHead,
     input: ByteReader<'a>,
 }
 
-impl<'a> FoldedRecords<'a> {
+impl<'a> AggregatedRecords<'a> {
     /// Reads the head.
     ///
     /// # Errors
     /// When the payload is shorter than a head.
     pub fn new(payload: &'a [u8]) -> Result<Self, FormatError> {
-        let mut input = ByteReader::new(payload, "a block of folded sums");
-        let head = FoldedHead { from: Ticks(input.u64()?), to: Ticks(input.u64()?) };
+        let mut input = ByteReader::new(payload, "a block of aggregated sums");
+        let head = AggregatedHead { from: Ticks(input.u64()?), to: Ticks(input.u64()?) };
         Ok(Self { head, input })
     }
 
     /// The stretch of time.
-    pub fn head(&self) -> FoldedHead {
+    pub fn head(&self) -> AggregatedHead {
         self.head
     }
 
@@ -375,13 +375,13 @@ impl<'a> FoldedRecords<'a> {
     ///
     /// # Errors
     /// When the bytes are no record; nothing after them can be read.
-    pub fn take(&mut self) -> Result<Option<Folded<'a>>, FormatError> {
+    pub fn take(&mut self) -> Result<Option<Aggregated<'a>>, FormatError> {
         if self.input.is_empty() {
             return Ok(None);
         }
         let record = match self.input.u8()? {
             TAG_SITE => {
-                let site = FoldedSite::read(&self.head, &mut self.input)?;
+                let site = AggregatedSite::read(&self.head, &mut self.input)?;
                 let left = self.input.varint()?;
                 let lifetimes = Lifetimes { input: self.input.clone(), left, class: 0 };
                 let mut passed = lifetimes.clone();
@@ -395,47 +395,47 @@ impl<'a> FoldedRecords<'a> {
                     passed.read()?;
                 }
                 self.input = passed.input;
-                Folded::Site(site, lifetimes, powers)
+                Aggregated::Site(site, lifetimes, powers)
             }
-            TAG_PAIR => Folded::Pair(FoldedPair::read(&self.head, &mut self.input)?),
-            TAG_SIZE => Folded::Size(FoldedSize::read(&mut self.input)?),
-            _ => return Err(FormatError::Invalid("a folded record's kind")),
+            TAG_PAIR => Aggregated::Pair(AggregatedPair::read(&self.head, &mut self.input)?),
+            TAG_SIZE => Aggregated::Size(AggregatedSize::read(&mut self.input)?),
+            _ => return Err(FormatError::Invalid("an aggregated record's kind")),
         };
         Ok(Some(record))
     }
 }
 
-/// Why folding changed.
+/// Why aggregation changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoteReason {
+pub enum StepReason {
     /// As the program asked for.
     Asked,
     /// The recording grew towards its quota.
     Quota,
 }
 
-/// From this moment on blocks that live shorter than `fold_shorter_ns` are folded.
+/// From this moment on blocks that live shorter than `aggregate_below_ns` are aggregated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Note {
     /// When.
     pub at: Ticks,
     /// The limit.
-    pub fold_shorter_ns: u64,
+    pub aggregate_below_ns: u64,
     /// The recording's length then, in bytes.
     pub written_bytes: u64,
     /// Why.
-    pub reason: NoteReason,
+    pub reason: StepReason,
 }
 
 impl Note {
     /// Appends the note.
     pub fn write(&self, out: &mut ByteWriter<'_>) {
         out.u64(self.at.0);
-        out.u64(self.fold_shorter_ns);
+        out.u64(self.aggregate_below_ns);
         out.u64(self.written_bytes);
         out.u8(match self.reason {
-            NoteReason::Asked => 1,
-            NoteReason::Quota => 2,
+            StepReason::Asked => 1,
+            StepReason::Quota => 2,
         });
     }
 
@@ -444,11 +444,11 @@ impl Note {
         let mut input = ByteReader::new(payload, "a note");
         Ok(Self {
             at: Ticks(input.u64()?),
-            fold_shorter_ns: input.u64()?,
+            aggregate_below_ns: input.u64()?,
             written_bytes: input.u64()?,
             reason: match input.u8()? {
-                1 => NoteReason::Asked,
-                2 => NoteReason::Quota,
+                1 => StepReason::Asked,
+                2 => StepReason::Quota,
                 _ => return Err(FormatError::Invalid("a note's reason")),
             },
         })

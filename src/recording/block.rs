@@ -37,9 +37,9 @@ pub enum BlockKind {
     /// The recording was ended, and why: [`Seal`](crate::recording::Seal).
     Seal,
     /// Sums of blocks that lived too short to be written:
-    /// [`FoldedRecords`](crate::recording::FoldedRecords).
-    Folded,
-    /// A step of folding: [`Note`](crate::recording::Note).
+    /// [`AggregatedRecords`](crate::recording::AggregatedRecords).
+    Aggregated,
+    /// A step of aggregation: [`Note`](crate::recording::Note).
     Note,
     /// Memory of the process now and then: [`SampleDef`](crate::recording::SampleDef)s.
     Samples,
@@ -61,7 +61,7 @@ impl BlockKind {
             Self::Clock => 5,
             Self::Counters => 6,
             Self::Seal => 7,
-            Self::Folded => 8,
+            Self::Aggregated => 8,
             Self::Note => 9,
             Self::Samples => 10,
             Self::Marks => 11,
@@ -79,7 +79,7 @@ impl BlockKind {
             5 => Self::Clock,
             6 => Self::Counters,
             7 => Self::Seal,
-            8 => Self::Folded,
+            8 => Self::Aggregated,
             9 => Self::Note,
             10 => Self::Samples,
             11 => Self::Marks,

@@ -77,11 +77,11 @@ counters! {
     FreshFrames = 50, "walk_fresh_frames";
     /// Unwind rules derived because no table had them.
     RulesDerived = 51, "walk_rules_derived";
-    /// Blocks folded: freed so soon that only their sums were written.
-    Folded = 40, "folded_blocks";
-    /// Events written before it was known whether they could be folded, for lack of memory.
+    /// Blocks aggregated: freed so soon that only their sums were written.
+    Aggregated = 40, "aggregated_blocks";
+    /// Events written before it was known whether they could be aggregated, for lack of memory.
     HeldShort = 41, "held_short";
-    /// Bytes of events that folding could not decode, a mistake of the recorder.
+    /// Bytes of events that aggregation could not decode, a mistake of the recorder.
     Undecoded = 42, "undecoded_bytes";
     /// Marks that were lost because too many waited to be written.
     DroppedMarks = 60, "dropped_marks";

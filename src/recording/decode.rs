@@ -37,7 +37,7 @@ pub struct Decoder {
 
 /// An event in the short form: the usual allocation or free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Short {
+pub struct CompactEvent {
     /// When.
     pub at: Ticks,
     /// Where.
@@ -50,7 +50,7 @@ pub struct Short {
     pub is_free: bool,
 }
 
-impl Short {
+impl CompactEvent {
     /// The same as an event.
     pub fn event(&self) -> Event {
         let (at, address) = (self.at, self.address);
@@ -129,7 +129,7 @@ impl Decoder {
     /// The same as a step, for readers that can't afford it: whole words are read and shifted,
     /// and the answer has one shape, so that it stays in registers.
     #[inline(always)]
-    pub fn step_short(&mut self, bytes: &[u8]) -> Option<(Short, usize)> {
+    pub fn step_short(&mut self, bytes: &[u8]) -> Option<(CompactEvent, usize)> {
         let window = bytes.first_chunk::<SHORT_WINDOW>()?;
         let word = u64::from_le_bytes(*window.first_chunk()?);
         let code = (word >> 1) as usize & 7;
@@ -141,7 +141,7 @@ impl Decoder {
             self.arrive(ticks, address, code);
             let (at, address) = (Ticks(ticks), Address(address));
             return Some((
-                Short { at, address, size_bytes: 0, node: NodeId(0), is_free: true },
+                CompactEvent { at, address, size_bytes: 0, node: NodeId(0), is_free: true },
                 len,
             ));
         }
@@ -165,7 +165,8 @@ impl Decoder {
         self.model.see_node(node);
         self.arrive(ticks, address, code);
         let (at, address) = (Ticks(ticks), Address(address));
-        let short = Short { at, address, size_bytes: size, node: NodeId(node), is_free: false };
+        let short =
+            CompactEvent { at, address, size_bytes: size, node: NodeId(node), is_free: false };
         Some((short, len + node_len + size_len))
     }
 
@@ -280,11 +281,11 @@ impl Decoder {
             OP_REGROWN => {
                 let address = self.model.near.wrapping_add(input.zigzag()?.cast_unsigned());
                 self.model.jump(address);
-                Ok(Some(Event::Regrown { at, address: Address(address) }))
+                Ok(Some(Event::ReallocEnd { at, address: Address(address) }))
             }
             OP_REALLOC => self.long_realloc(at, input).map(Some),
             OP_CONTINUED => self.long_continued(at, input).map(Some),
-            OP_UNWRITTEN => Ok(Some(Event::Unwritten { at, allocations: input.varint()? })),
+            OP_UNWRITTEN => Ok(Some(Event::SkippedAllocs { at, allocations: input.varint()? })),
             OP_FAILED => {
                 let node = node_id(input.varint()?)?;
                 Ok(Some(Event::Failed { at, size: Bytes(input.varint()?), node }))
@@ -309,7 +310,7 @@ impl Decoder {
         let (address, node, size) = self.long_block(input)?;
         let linked = flags & FLAG_LINKED != 0;
         let moved = flags & FLAG_MOVED != 0;
-        Ok(Event::Continued { at, address, size, node, align_log2, moved, linked })
+        Ok(Event::ReallocBegin { at, address, size, node, align_log2, moved, linked })
     }
 
     fn long_block(

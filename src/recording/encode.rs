@@ -250,7 +250,7 @@ impl Encoder {
         self.long_block(out, OP_CONTINUED, flags, (at, address, size, node))
     }
 
-    /// The thread made so many blocks since its last event that were folded away.
+    /// The thread made so many blocks since its last event that were aggregated away.
     pub fn unwritten(
         &mut self,
         out: &mut [u8; EVENT_BYTES_MAX],

@@ -79,14 +79,14 @@ pub enum Event {
         align_log2: u8,
     },
     /// A block ended because it grew or shrank; stamped before the inner allocator was called.
-    Regrown {
+    ReallocEnd {
         /// When.
         at: Ticks,
         /// Where.
         address: Address,
     },
     /// A block was made by growing or shrinking another one, which ended before.
-    Continued {
+    ReallocBegin {
         /// When.
         at: Ticks,
         /// Where.
@@ -99,11 +99,11 @@ pub enum Event {
         align_log2: u8,
         /// Whether the address changed.
         moved: bool,
-        /// Whether the other one is the thread's last `Regrown`; else it was folded away.
+        /// Whether the other one is the thread's last `ReallocEnd`; else it was aggregated away.
         linked: bool,
     },
-    /// The thread made blocks since its event before this one that were folded away.
-    Unwritten {
+    /// The thread made blocks since its event before this one that were aggregated away.
+    SkippedAllocs {
         /// Not later than the next event.
         at: Ticks,
         /// How many.
@@ -128,9 +128,9 @@ impl Event {
             Self::Alloc { at, .. }
             | Self::Free { at, .. }
             | Self::Realloc { at, .. }
-            | Self::Regrown { at, .. }
-            | Self::Continued { at, .. }
-            | Self::Unwritten { at, .. }
+            | Self::ReallocEnd { at, .. }
+            | Self::ReallocBegin { at, .. }
+            | Self::SkippedAllocs { at, .. }
             | Self::Failed { at, .. } => at,
         }
     }

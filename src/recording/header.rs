@@ -71,8 +71,8 @@ pub struct Header {
     pub trackers_max: u32,
     /// Size of a tracker's buffer.
     pub region_bytes: u32,
-    /// Blocks that live shorter are folded, in nanoseconds; 0: none is. Notes say what changed.
-    pub fold_shorter_ns: u64,
+    /// Blocks that live shorter are aggregated, in nanoseconds; 0: none is. Notes say what changed.
+    pub aggregate_below_ns: u64,
     /// The recording's quota in bytes; 0: none.
     pub bytes_max: u64,
     /// One byte of so many is sampled, on average; 0: every allocation is recorded.
@@ -101,7 +101,7 @@ impl Header {
         out.u64(self.sample_rate.to_bits());
         out.u32(self.trackers_max);
         out.u32(self.region_bytes);
-        out.u64(self.fold_shorter_ns);
+        out.u64(self.aggregate_below_ns);
         out.u64(self.bytes_max);
         out.u64(self.sample_bytes);
         let checksum = crc32fast::hash(&bytes[..CHECKSUM_OFFSET]);
@@ -162,7 +162,7 @@ impl Header {
             sample_rate: f64::from_bits(input.u64()?),
             trackers_max: input.u32()?,
             region_bytes: input.u32()?,
-            fold_shorter_ns: input.u64()?,
+            aggregate_below_ns: input.u64()?,
             bytes_max: input.u64()?,
             sample_bytes: input.u64()?,
         };

@@ -27,7 +27,7 @@ pub struct StreamId(pub u32);
 
 impl StreamId {
     /// The stream of what the recorder wrote late: events of all threads that were held back
-    /// until it was known that they can't be folded. Right in its order within each thread.
+    /// until it was known that they can't be aggregated. Right in its order within each thread.
     pub const HELD: Self = Self(u32::MAX);
 }
 

@@ -25,9 +25,9 @@ mod aggregate;
 mod size_classes;
 
 pub use crate::recording::aggregate::{
-    FOLDED_ENTRY_BYTES_MAX, FOLDED_SITE_BYTES_MAX, FOLDED_SMALL_BYTES_MAX, Folded, FoldedHead,
-    FoldedPair, FoldedPower, FoldedRecords, FoldedSite, FoldedSize, Lifetimes, Note, NoteReason,
-    Powers,
+    AGGREGATED_ENTRY_BYTES_MAX, AGGREGATED_SITE_BYTES_MAX, AGGREGATED_SMALL_BYTES_MAX, Aggregated,
+    AggregatedHead, AggregatedPair, AggregatedPower, AggregatedRecords, AggregatedSite,
+    AggregatedSize, Lifetimes, Note, Powers, StepReason,
 };
 pub use crate::recording::annotations::{MarkDef, SampleDef, ScopeDef};
 pub use crate::recording::size_classes::{
@@ -37,7 +37,7 @@ pub use crate::recording::size_classes::{
 pub use block::{BLOCK_HEADER_BYTES, Block, BlockHeader, BlockKind, PAYLOAD_BYTES_MAX, SYNC};
 pub use bytes::{ByteReader, ByteWriter};
 pub use counters::{Counter, Counters};
-pub use decode::{Decoder, Short};
+pub use decode::{CompactEvent, Decoder};
 pub use definitions::{
     ClockPair, EventsHead, ModuleDef, ModuleStatus, NodeDefs, NodesHead, Seal, SealReason,
     ThreadDef,

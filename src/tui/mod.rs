@@ -30,14 +30,14 @@ use crossterm::event::{Event, KeyEvent};
 use crate::database::builtin::Catalog;
 use crate::database::completion::Names;
 use crate::database::error::OpenError;
-use crate::tui::app::effects::Outside;
+use crate::tui::app::effects::EffectContext;
 use crate::tui::app::message::{Answer, Effect, Message, Sides};
 use crate::tui::app::state::{App, Lens};
 use crate::tui::app::update::{start, update};
 use crate::tui::app::worker::Workers;
 use crate::tui::input::events::{Input, Read};
 use crate::tui::input::keylog::Log;
-use crate::tui::terminal::osc11::{Heard, Listener};
+use crate::tui::terminal::osc11::{Listener, Osc11Parser};
 use crate::tui::terminal::screen::{Guard, Mouse};
 use crate::tui::terminal::signals::Signal;
 use crate::tui::terminal::theme::{Choice, Colors, Theme, Wanted};
@@ -121,26 +121,26 @@ pub fn run(database: &Path, options: &TuiOptions) -> Result<(), TuiError> {
     let (sender, events) = channel();
     let of_signals = sender.clone();
     crate::tui::terminal::signals::watch(move |signal| {
-        drop(of_signals.send(Happened::Signal(signal)))
+        drop(of_signals.send(InputEvent::Signal(signal)))
     })?;
     let mut app = first_state(database, &first, options);
     if let Some(problem) = problems.first() {
         let more = problems.len() - 1;
         let rest = if more > 0 { format!(" (and {more} more)") } else { String::new() };
-        app.complain(format!("keys.txt: {problem}{rest}"));
+        app.show_error(format!("keys.txt: {problem}{rest}"));
     }
     let of_workers = sender.clone();
     let workers = Workers::start(database, first, move |answer| {
-        drop(of_workers.send(Happened::Answer(Box::new(answer))));
+        drop(of_workers.send(InputEvent::Answer(Box::new(answer))));
     })?;
     let mut look = look(&mut app, options);
     let mut guard = Guard::take(options.mouse)?;
     if look.listener.is_listening() {
         guard.send(crate::tui::terminal::osc11::QUESTION)?;
     }
-    let input = Input::start(move |read| drop(sender.send(Happened::Read(read))))?;
-    let outside = Outside::new(database, guard, input, workers, options.mouse);
-    let mut presses = Presses { left: options.keys.clone().into(), log };
+    let input = Input::start(move |read| drop(sender.send(InputEvent::Read(read))))?;
+    let outside = EffectContext::new(database, guard, input, workers, options.mouse);
+    let mut presses = KeyReplay { left: options.keys.clone().into(), log };
     explore(app, outside, &events, &mut presses, &mut look)
 }
 
@@ -160,9 +160,9 @@ impl Look {
     /// A key, or the terminal's answer, which looks like keys.
     fn hear(&mut self, key: KeyEvent) -> Vec<Message> {
         match self.listener.hear(key) {
-            Heard::Held => Vec::new(),
-            Heard::Keys(keys) => keys.into_iter().map(Message::Key).collect(),
-            Heard::Background(background) => {
+            Osc11Parser::Held => Vec::new(),
+            Osc11Parser::Keys(keys) => keys.into_iter().map(Message::Key).collect(),
+            Osc11Parser::Background(background) => {
                 self.theme.background = background;
                 Vec::new()
             }
@@ -182,7 +182,7 @@ fn look(app: &mut App, options: &TuiOptions) -> Look {
     let theme = options.theme.unwrap_or_else(|| Theme::from_environment(variable));
     let mut choice =
         Choice::parse(&crate::tui::terminal::user_files::theme()).unwrap_or_else(|problem| {
-            app.complain(format!("theme.txt: {problem}"));
+            app.show_error(format!("theme.txt: {problem}"));
             Choice::default()
         });
     choice.wanted = options.wanted.or(choice.wanted);
@@ -196,20 +196,20 @@ fn look(app: &mut App, options: &TuiOptions) -> Look {
 }
 
 /// Whatever the drawing thread wakes up for.
-enum Happened {
+enum InputEvent {
     Read(Read),
     Signal(Signal),
     Answer(Box<Answer>),
 }
 
 /// Keys that come from a file, and a file that keys go to.
-struct Presses {
+struct KeyReplay {
     left: VecDeque<KeyEvent>,
     log: Option<Log>,
 }
 
 /// How the loop ended.
-enum Ended {
+enum EndFilter {
     Quit,
     Signal(i32),
 }
@@ -242,9 +242,9 @@ fn first_state(
 
 fn explore(
     mut app: App,
-    mut outside: Outside,
-    events: &Receiver<Happened>,
-    presses: &mut Presses,
+    mut outside: EffectContext,
+    events: &Receiver<InputEvent>,
+    presses: &mut KeyReplay,
     look: &mut Look,
 ) -> Result<(), TuiError> {
     let begin = Instant::now();
@@ -285,8 +285,8 @@ fn explore(
     };
     drop(outside);
     match ended {
-        Ended::Quit => Ok(()),
-        Ended::Signal(signal) => crate::tui::terminal::signals::end_by(signal),
+        EndFilter::Quit => Ok(()),
+        EndFilter::Signal(signal) => crate::tui::terminal::signals::end_by(signal),
     }
 }
 
@@ -300,27 +300,27 @@ fn tick(app: &App) -> Duration {
 
 /// Waits until something happens, then takes whatever else has; gives the end, if that is it.
 fn wait(
-    events: &Receiver<Happened>,
+    events: &Receiver<InputEvent>,
     messages: &mut Vec<Message>,
     look: &mut Look,
     drawn: Instant,
     tick: Duration,
-) -> Option<Ended> {
+) -> Option<EndFilter> {
     let mut next = match events.recv_timeout(tick) {
         Ok(happened) => Some(happened),
         Err(RecvTimeoutError::Timeout) => None,
-        Err(RecvTimeoutError::Disconnected) => return Some(Ended::Quit),
+        Err(RecvTimeoutError::Disconnected) => return Some(EndFilter::Quit),
     };
     // A flood is taken in portions, so that it can't keep the screen from being drawn.
     let mut left = FLOOD_MAX;
     while let Some(happened) = next {
         match happened {
-            Happened::Read(Read::Event(Event::Key(key))) => messages.extend(look.hear(key)),
-            Happened::Read(Read::Event(event)) => messages.extend(message(event)),
-            Happened::Read(Read::Gone) => return Some(Ended::Signal(libc::SIGHUP)),
-            Happened::Signal(Signal::End(signal)) => return Some(Ended::Signal(signal)),
-            Happened::Signal(Signal::Stop) => messages.push(Message::Stop),
-            Happened::Answer(answer) => messages.push(Message::Answer(*answer)),
+            InputEvent::Read(Read::Event(Event::Key(key))) => messages.extend(look.hear(key)),
+            InputEvent::Read(Read::Event(event)) => messages.extend(message(event)),
+            InputEvent::Read(Read::Gone) => return Some(EndFilter::Signal(libc::SIGHUP)),
+            InputEvent::Signal(Signal::End(signal)) => return Some(EndFilter::Signal(signal)),
+            InputEvent::Signal(Signal::Stop) => messages.push(Message::Stop),
+            InputEvent::Answer(answer) => messages.push(Message::Answer(*answer)),
         }
         left -= 1;
         let until_next_frame = FRAME.saturating_sub(drawn.elapsed());

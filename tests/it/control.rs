@@ -26,7 +26,7 @@ fn check_recording(path: &Path, nth: u64, waits: bool, samples: bool) {
         let found = info.threads.iter().filter(|it| it.name == thread).count();
         assert!(found == 1 || !waits, "{thread} in {}: {:?}", path.display(), info.threads);
     }
-    let summary = loader::rehearse(path, &mut ()).unwrap();
+    let summary = loader::dry_run(path, &mut ()).unwrap();
     // Frees of blocks that were made before the recording began are no losses of it. Of blocks
     // that are in no sample there is no free at all.
     let lost = summary.losses.iter().filter(|it| samples || !it.name.starts_with("unknown_"));
@@ -162,7 +162,7 @@ fn a_process_may_end_at_any_moment_of_a_recording() {
             let path = recording.unwrap().path();
             // Its first bytes may be all that there was time for.
             if std::fs::metadata(&path).unwrap().len() >= 128 {
-                loader::rehearse(&path, &mut ()).unwrap();
+                loader::dry_run(&path, &mut ()).unwrap();
             }
         }
     }

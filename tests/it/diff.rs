@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use rheaper::database::compare::{
-    Comparison, Figures, Measure, Moment, Per, Row, Side, Window, compare,
+    Comparison, Measure, Metrics, Moment, Normalization, Row, Side, Window, compare,
 };
 use rheaper::database::{CancelToken, Database};
 
@@ -30,15 +30,15 @@ fn own(stack: &[i64]) -> Names {
 }
 
 /// The figures of each stack in a window, by loops over all blocks.
-fn naive(heap: &Heap, from: i64, to: i64) -> BTreeMap<Names, Figures> {
-    let mut sums: BTreeMap<Names, Figures> = BTreeMap::new();
+fn naive(heap: &Heap, from: i64, to: i64) -> BTreeMap<Names, Metrics> {
+    let mut sums: BTreeMap<Names, Metrics> = BTreeMap::new();
     for Block { made, freed, bt, size, .. } in &heap.blocks {
         if !(from < *made && *made <= to) {
             continue;
         }
         let names = bt.map_or(vec!["(no backtrace)"], |bt| own(&heap.stacks[&bt]));
         let is_live = freed.is_none_or(|freed| freed > to);
-        *sums.entry(names).or_default() += Figures {
+        *sums.entry(names).or_default() += Metrics {
             live_bytes: if is_live { *size } else { 0 },
             live_blocks: i64::from(is_live),
             bytes: *size,
@@ -52,15 +52,20 @@ fn names(comparison: &Comparison, row: &Row) -> Vec<String> {
     comparison.frames(row).map(|name| name.sym.clone()).collect()
 }
 
-fn compared(before: &Database, after: &Database, window: &Window, per: &Per) -> Comparison {
+fn compared(
+    before: &Database,
+    after: &Database,
+    window: &Window,
+    per: &Normalization,
+) -> Comparison {
     let side = |database| Side { database, window: window.clone() };
     compare(&side(before), &side(after), per, &CancelToken::new()).unwrap()
 }
 
-fn check_sums(comparison: &Comparison, [before, after]: [&BTreeMap<Names, Figures>; 2]) {
+fn check_sums(comparison: &Comparison, [before, after]: [&BTreeMap<Names, Metrics>; 2]) {
     let mut expected = BTreeMap::new();
     for stack in before.keys().chain(after.keys()) {
-        let of = |sums: &BTreeMap<Names, Figures>| sums.get(stack).copied().unwrap_or_default();
+        let of = |sums: &BTreeMap<Names, Metrics>| sums.get(stack).copied().unwrap_or_default();
         if of(before) != of(after) {
             let stack: Vec<String> = stack.iter().map(|name| (*name).to_owned()).collect();
             expected.insert(stack, (of(before), of(after)));
@@ -114,10 +119,14 @@ fn random_heaps_differ_by_what_loops_find_and_by_its_opposite_when_exchanged() {
             (Window { from: at(end / 3), to: at(end) }, (end / 3, end), (end / 3, end)),
         ];
         for (window, first, second) in windows {
-            let difference = compared(&before, &after, &window, &Per::Whole);
+            let difference = compared(&before, &after, &window, &Normalization::Whole);
             let sums = [naive(&one, first.0, first.1), naive(&other, second.0, second.1)];
             check_sums(&difference, [&sums[0], &sums[1]]);
-            for per in [Per::Whole, Per::Time(1_000), Per::Time(3_600_000_000_000)] {
+            for per in [
+                Normalization::Whole,
+                Normalization::Time(1_000),
+                Normalization::Time(3_600_000_000_000),
+            ] {
                 let there = compared(&before, &after, &window, &per);
                 check_reversed(&there, &compared(&after, &before, &window, &per));
                 let same = compared(&before, &before, &window, &per);
@@ -148,10 +157,10 @@ fn marks_bound_a_window_and_divide() {
     let side = Side { database: &after, window: window.clone() };
     let whole = Side::whole(&after);
     let cancel = CancelToken::new();
-    let found = compare(&whole, &side, &Per::Whole, &cancel).unwrap();
+    let found = compare(&whole, &side, &Normalization::Whole, &cancel).unwrap();
     check_sums(&found, [&naive(&heap, -1, heap.duration), &naive(&heap, first, last)]);
 
-    let per = Per::Mark("request".to_owned());
+    let per = Normalization::Mark("request".to_owned());
     let divided = compare(&whole, &whole, &per, &cancel).unwrap();
     let rows = divided.unchanged.iter();
     let sum: i64 = rows.map(|row| row.after.allocations).sum();
@@ -165,9 +174,9 @@ fn marks_bound_a_window_and_divide() {
     writer.execute_batch("DROP TABLE marks").unwrap();
     drop(writer);
     let gone = Side { database: &before, window };
-    let error = compare(&gone, &whole, &Per::Whole, &cancel).unwrap_err().to_string();
+    let error = compare(&gone, &whole, &Normalization::Whole, &cancel).unwrap_err().to_string();
     assert!(error.contains("no mark @request#1 here"), "{error}");
-    let per = Per::Mark("deploy".to_owned());
+    let per = Normalization::Mark("deploy".to_owned());
     let error = compare(&whole, &whole, &per, &cancel).unwrap_err().to_string();
     assert!(error.contains(", @request"), "{error}");
 }
@@ -175,7 +184,7 @@ fn marks_bound_a_window_and_divide() {
 #[test]
 fn a_database_does_not_differ_from_itself() {
     let place = Place::new(5);
-    for format in ["text", "markdown", "folded"] {
+    for format in ["text", "markdown", "aggregated"] {
         let ran = place.run(&["diff", "heap.db", "heap.db", "--format", format]);
         assert_eq!((ran.code, ran.out.as_str()), (0, ""), "{format}: {}", ran.err);
         assert!(ran.err.contains("no difference in live bytes"), "{}", ran.err);
@@ -220,8 +229,8 @@ fn the_fixed_site_of_the_leaky_server_is_named_first() {
     let ran = place.run(&["diff", "leaky.db", "fixed.db", "--fail-if-grown", "10K"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
 
-    let folded = ["diff", "leaky.db", "fixed.db", "--format", "folded", "--min", "10K"];
-    let ran = place.run(&folded);
+    let aggregated = ["diff", "leaky.db", "fixed.db", "--format", "aggregated", "--min", "10K"];
+    let ran = place.run(&aggregated);
     let line = ran.out.lines().next().unwrap();
     let (stack, after) = line.rsplit_once(' ').unwrap();
     let (stack, before) = stack.rsplit_once(' ').unwrap();
@@ -268,7 +277,7 @@ fn names_can_not_end_a_line_a_cell_or_a_frame() {
             .execute("UPDATE frames SET function = ?1 || id, sym = ?1 || id, file = ?1", [evil])
             .unwrap();
     }
-    for format in ["text", "markdown", "json", "folded"] {
+    for format in ["text", "markdown", "json", "aggregated"] {
         let ran = place.run(&["diff", "heap.db", "other.db", "--format", format]);
         assert!(ran.code == 0 && !ran.out.is_empty(), "{}", ran.err);
         let bad = ran
@@ -277,8 +286,8 @@ fn names_can_not_end_a_line_a_cell_or_a_frame() {
             .find(|c| *c != '\n' && rheaper::database::text::sanitize::is_unsafe(*c));
         assert_eq!(bad, None, "{format}: {:?}", ran.out);
     }
-    let folded = place.run(&["diff", "heap.db", "other.db", "--format", "folded"]).out;
-    for line in folded.lines() {
+    let aggregated = place.run(&["diff", "heap.db", "other.db", "--format", "aggregated"]).out;
+    for line in aggregated.lines() {
         let mut words = line.rsplitn(3, ' ');
         let numbers = [words.next().unwrap(), words.next().unwrap()];
         assert!(numbers.iter().all(|number| number.parse::<i64>().is_ok()), "{line:?}");

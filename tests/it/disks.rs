@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use rheaper::loader::{Ending, LoadErrorKind, LoadOptions, load, rehearse};
+use rheaper::loader::{Ending, LoadErrorKind, LoadOptions, dry_run, load};
 use rheaper::recording::{Block, BlockKind, Counter, Counters, HEADER_BYTES};
 
 use crate::programs::{RELEASE, build, figure, finish, scaled};
@@ -71,7 +71,7 @@ fn kill_at_any_moment(count: u64, within_us: u64, way: Way) {
         wait(&|| witness.state() == state::ENABLED);
         let recording = witness.recording();
         if round + 1 == count {
-            wait(&|| rehearse(&recording, &mut ()).is_ok_and(|so_far| so_far.events > 500));
+            wait(&|| dry_run(&recording, &mut ()).is_ok_and(|so_far| so_far.events > 500));
         } else {
             std::thread::sleep(Duration::from_micros(random.below(within_us)));
         }
@@ -93,10 +93,10 @@ fn a_kill_at_any_moment_leaves_what_was_written() {
 }
 
 #[test]
-fn a_kill_while_blocks_are_folded_leaves_what_was_written() {
+fn a_kill_while_blocks_are_aggregated_leaves_what_was_written() {
     // Sums are written every two seconds.
-    kill_at_any_moment(scaled(2), 3_000_000, Way::Folded);
-    kill_at_every_write(Way::Folded);
+    kill_at_any_moment(scaled(2), 3_000_000, Way::Aggregated);
+    kill_at_every_write(Way::Aggregated);
 }
 
 #[test]
@@ -166,8 +166,8 @@ fn a_disk_that_fills_at_any_byte_ends_the_recording_and_not_the_program() {
 }
 
 #[test]
-fn a_disk_that_fills_while_blocks_are_folded_ends_the_recording_and_not_the_program() {
-    fill_the_disk(4, Way::Folded);
+fn a_disk_that_fills_while_blocks_are_aggregated_ends_the_recording_and_not_the_program() {
+    fill_the_disk(4, Way::Aggregated);
 }
 
 fn fill_the_disk(count: u64, way: Way) {
@@ -193,7 +193,7 @@ fn fill_the_disk(count: u64, way: Way) {
 #[test]
 fn a_size_limit_at_any_byte_ends_the_recording_and_not_the_program() {
     let mut random = Random(3);
-    for way in [Way::Whole, Way::Folded, Way::Sampled] {
+    for way in [Way::Whole, Way::Aggregated, Way::Sampled] {
         for _ in 0..scaled(2) {
             limit_size(random.below(200 << 10), [3, 400, 100], way);
         }
@@ -295,10 +295,10 @@ fn writes_that_fail_from_then_on_end_the_recording_and_not_the_program() {
     fail_writes("ENOSPC", "No space left", "+");
 }
 
-/// The reason of a failed write stands in the file at once, with what was counted of folding, also
+/// The reason of a failed write stands in the file at once, with what was counted of aggregation, also
 /// where more is written at a time than the buffer holds.
 #[test]
-fn the_reason_of_a_failed_write_has_the_counts_of_folding() {
+fn the_reason_of_a_failed_write_has_the_counts_of_aggregation() {
     let program = build("programs", "endless", RELEASE);
     let mut busy = 0;
     for write in 4..8 {
@@ -307,19 +307,19 @@ fn the_reason_of_a_failed_write_has_the_counts_of_folding() {
         let mut command = Command::new("strace");
         command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=write", "-e", &fail]);
         command.arg(&program).args(["32", "40000"]).current_dir(directory.path());
-        command.env("RECORD_INTO", directory.path()).env("FOLD_US", "1000");
+        command.env("RECORD_INTO", directory.path()).env("AGGREGATE_US", "1000");
         let output = run(command);
         assert!(!output.status.success(), "it ends without ending the recording: {output:?}");
         let mut files = fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap().path());
         let recording = fs::read(files.next().unwrap()).unwrap();
         let counters = last_counters(&recording);
-        // The threads' regions hold fewer than so many frees that folding has not seen yet.
+        // The threads' regions hold fewer than so many frees that aggregation has not seen yet.
         if counters.get(Counter::Frees) > 600_000 {
-            assert!(counters.get(Counter::Folded) > 0, "write {write}: {counters:?}");
+            assert!(counters.get(Counter::Aggregated) > 0, "write {write}: {counters:?}");
             busy += 1;
         }
     }
-    assert!(busy > 0, "no write failed while there was much to fold");
+    assert!(busy > 0, "no write failed while there was much to aggregate");
 }
 
 /// The last counters of a recording.
@@ -507,7 +507,7 @@ fn closed_standard_streams_are_never_written_to() {
 #[test]
 fn crash_images_load_without_false_blocks() {
     crash_images(scaled(100), Way::Whole);
-    crash_images(scaled(20), Way::Folded);
+    crash_images(scaled(20), Way::Aggregated);
 }
 
 fn crash_images(count: u64, way: Way) {

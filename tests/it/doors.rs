@@ -15,7 +15,7 @@ use rheaper::database::builtin::Origin;
 use rheaper::database::sql::lexer;
 use rheaper::database::text::{sanitize, units};
 use rheaper::database::{Canned, Database, Limits, Params};
-use rheaper::loader::{LoadErrorKind, LoadOptions, info, load, rehearse};
+use rheaper::loader::{LoadErrorKind, LoadOptions, dry_run, info, load};
 use rheaper::recording::{
     Address, BLOCK_HEADER_BYTES, Block, BlockHeader, BlockKind, ByteReader, ClockPair, Counters,
     Decoder, EventsHead, HEADER_BYTES, Header, ModuleDef, ModuleId, ModuleStatus, NodeDefs, NodeId,
@@ -136,7 +136,7 @@ impl House {
         let output = self.directory.path().join("loaded.db");
         let _ = fs::remove_file(&output);
         let told = info(recording);
-        match rehearse(recording, &mut ()) {
+        match dry_run(recording, &mut ()) {
             Err(error) => {
                 assert!(told.is_err());
                 assert_eq!(error.kind(), LoadErrorKind::Recording, "{error}");

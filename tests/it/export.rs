@@ -17,8 +17,8 @@ const MEASURES: [(&str, &str); 4] = [
     ("allocated", "1"),
     (
         "peak",
-        "alloc_after <= (SELECT value FROM meta WHERE key = 'peak_after') AND (dealloc_after IS NULL \
-         OR dealloc_after > (SELECT value FROM meta WHERE key = 'peak_after'))",
+        "alloc_after <= (SELECT value FROM meta WHERE key = 'peak_ns') AND (dealloc_after IS NULL \
+         OR dealloc_after > (SELECT value FROM meta WHERE key = 'peak_ns'))",
     ),
 ];
 

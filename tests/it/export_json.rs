@@ -28,7 +28,7 @@ fn sums(place: &Place) -> BTreeMap<String, i64> {
         "peak blocks",
         "peak bytes",
     ];
-    let peak = "(SELECT value FROM meta WHERE key = 'peak_after')";
+    let peak = "(SELECT value FROM meta WHERE key = 'peak_ns')";
     let alive =
         format!("alloc_after <= {peak} AND (dealloc_after IS NULL OR dealloc_after > {peak})");
     let sums: [i64; 6] = numbers(
@@ -71,7 +71,7 @@ fn speedscope_files_fit_its_schema_and_have_the_sums() {
         let frames = length(&json["shared"]["frames"]);
         for profile in json["profiles"].as_array().unwrap() {
             let weights = ints(&profile["weights"]);
-            let samples = profile["samples"].as_array().unwrap();
+            let samples = profile["memory_readings"].as_array().unwrap();
             assert_eq!(samples.len(), weights.len());
             let end: i64 = weights.iter().sum();
             assert_eq!(profile["endValue"], end);
@@ -186,15 +186,15 @@ fn check_firefox(json: &Value) {
     for thread in json["threads"].as_array().unwrap() {
         assert!(thread["pid"].is_string() && thread["name"].is_string());
         assert_eq!(columns(&thread["markers"]), 0);
-        let samples = &thread["samples"];
+        let samples = &thread["memory_readings"];
         columns(samples);
         indices(&samples["stack"], stacks, &none);
         rises(&samples["time"]);
-        assert!(samples["weightType"] == "bytes" || samples["weightType"] == "samples");
+        assert!(samples["weightType"] == "bytes" || samples["weightType"] == "memory_readings");
     }
     for counter in json["counters"].as_array().unwrap() {
-        columns(&counter["samples"]);
-        rises(&counter["samples"]["time"]);
+        columns(&counter["memory_readings"]);
+        rises(&counter["memory_readings"]["time"]);
     }
 }
 
@@ -214,7 +214,8 @@ fn firefox_profiles_fit_its_types_and_have_the_sums() {
             let json = read(&export(&place, "heap.firefox.json", args));
             check_firefox(&json);
             let threads = json["threads"].as_array().unwrap();
-            let weights = |thread: &Value| ints(&thread["samples"]["weight"]).iter().sum::<i64>();
+            let weights =
+                |thread: &Value| ints(&thread["memory_readings"]["weight"]).iter().sum::<i64>();
             let found: BTreeMap<String, i64> = threads
                 .iter()
                 .map(|it| (it["name"].as_str().unwrap().to_owned(), weights(it)))
@@ -234,7 +235,7 @@ fn firefox_profiles_fit_its_types_and_have_the_sums() {
         }
         // The memory track ends where the timeline ends.
         let json = read(&export(&place, "heap.firefox.json", &["-f", "firefox"]));
-        let curve: i64 = ints(&json["counters"][0]["samples"]["count"]).iter().sum();
+        let curve: i64 = ints(&json["counters"][0]["memory_readings"]["count"]).iter().sum();
         let last = "SELECT live_bytes FROM timeline ORDER BY slice DESC LIMIT 1";
         assert_eq!([curve], numbers(&place, last));
     }
@@ -247,10 +248,10 @@ fn a_range_of_a_firefox_profile_shows_what_grew_in_it() {
     let json = read(&export(&place, "heap.firefox.json", &["-f", "firefox"]));
     let threads = json["threads"].as_array().unwrap();
     let thread = threads.iter().find(|it| it["name"] == "live bytes").unwrap();
-    let times = thread["samples"]["time"].as_array().unwrap();
-    let weights = ints(&thread["samples"]["weight"]);
+    let times = thread["memory_readings"]["time"].as_array().unwrap();
+    let weights = ints(&thread["memory_readings"]["weight"]);
     let [_, half] = numbers(&place, slices);
-    let sql = format!("SELECT from_after FROM timeline WHERE slice = {half}");
+    let sql = format!("SELECT from_ns FROM timeline WHERE slice = {half}");
     let [from] = numbers::<1>(&place, &sql);
     let before: i64 = times
         .iter()
@@ -304,8 +305,8 @@ fn dhat_counts_blocks_and_lives_of_a_site() {
         let json = read(&export(&place, "x", &["-f", "dhat", "--sql", "SELECT 1 AS bt"]));
         let [blocks, lives] = numbers(
             &place,
-            "SELECT (SELECT count(*) FROM allocations WHERE bt = 1 AND alloc_after <= s.peak_after \
-             AND (dealloc_after IS NULL OR dealloc_after > s.peak_after)), \
+            "SELECT (SELECT count(*) FROM allocations WHERE bt = 1 AND alloc_after <= s.peak_ns \
+             AND (dealloc_after IS NULL OR dealloc_after > s.peak_ns)), \
              (SELECT sum(coalesce(dealloc_after, (SELECT value FROM meta WHERE key = 'duration_ns')) \
              - alloc_after) FROM allocations WHERE bt = 1) FROM sites s WHERE bt = 1",
         );

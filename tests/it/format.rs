@@ -7,7 +7,7 @@ use rheaper::recording::{
     Encoder, Event, FormatError, Header, MarkDef, ModuleDef, NodeDefs, NodeId, NodesHead, Note,
     SampleDef, ScopeDef, ScopeId, Seal, ThreadDef, ThreadId, Ticks,
 };
-use rheaper::recording::{ByteReader, ByteWriter, EventsHead, FoldedRecords};
+use rheaper::recording::{AggregatedRecords, ByteReader, ByteWriter, EventsHead};
 
 /// An event with the time since the one before it, so that times never go back.
 fn events() -> impl Strategy<Value = Vec<Event>> {
@@ -39,10 +39,10 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
                     }
                     9 => {
                         let (moved, linked) = (zeroed, align_log2 % 2 == 0);
-                        Event::Continued { at, address, size, node, align_log2, moved, linked }
+                        Event::ReallocBegin { at, address, size, node, align_log2, moved, linked }
                     }
-                    11 => Event::Regrown { at, address },
-                    10 => Event::Unwritten { at, allocations: size.0 },
+                    11 => Event::ReallocEnd { at, address },
+                    10 => Event::SkippedAllocs { at, allocations: size.0 },
                     _ => Event::Failed { at, size, node },
                 }
             })
@@ -64,11 +64,11 @@ fn encode(encoder: &mut Encoder, event: &Event, stream: &mut Vec<u8>) {
             encoder.realloc(&mut out, began, at, old, new, size, node, align_log2)
         }
         Event::Failed { at, size, node } => encoder.failed(&mut out, at, size, node),
-        Event::Continued { at, address, size, node, align_log2, moved, linked } => {
+        Event::ReallocBegin { at, address, size, node, align_log2, moved, linked } => {
             encoder.continued(&mut out, at, address, size, node, align_log2, moved, linked)
         }
-        Event::Regrown { at, address } => encoder.regrown(&mut out, at, address),
-        Event::Unwritten { at, allocations } => encoder.unwritten(&mut out, at, allocations),
+        Event::ReallocEnd { at, address } => encoder.regrown(&mut out, at, address),
+        Event::SkippedAllocs { at, allocations } => encoder.unwritten(&mut out, at, allocations),
     };
     assert!(len <= EVENT_BYTES_MAX);
     stream.extend_from_slice(&out[..len]);
@@ -133,7 +133,7 @@ proptest! {
         let _ = Counters::read(&bytes);
         let _ = NodeDefs::new(&bytes).map(Iterator::count);
         let _ = Note::read(&bytes);
-        if let Ok(mut records) = FoldedRecords::new(&bytes) {
+        if let Ok(mut records) = AggregatedRecords::new(&bytes) {
             while let Ok(Some(_)) = records.take() {}
         }
         let mut input = ByteReader::new(&bytes, "test");

@@ -146,7 +146,7 @@ fn forked_children_live_on_and_record_themselves() {
         assert_eq!(loaded.summary.ending, Ending::Sealed);
         assert_eq!(loaded.marked(), 1_001, "{child}");
         // Nothing of the parent's is in the child's streams, and nothing of its own is missing.
-        let lost = rheaper::loader::rehearse(Path::new(child), &mut ()).unwrap().losses;
+        let lost = rheaper::loader::dry_run(Path::new(child), &mut ()).unwrap().losses;
         let lost: Vec<_> = lost.iter().filter(|it| !it.name.starts_with("unknown_")).collect();
         assert!(lost.is_empty(), "{child}: {lost:?}");
     }
@@ -217,14 +217,14 @@ fn handled(scene: &Scene, what: &str) -> i64 {
     handled
 }
 
-/// Folded, so that minutes of millions of events a second fit.
+/// Aggregated, so that minutes of millions of events a second fit.
 #[test]
-fn handlers_may_allocate_while_blocks_are_folded() {
+fn handlers_may_allocate_while_blocks_are_aggregated() {
     let milliseconds = (600 * scaled(1).min(100)).to_string();
-    let environment = [("FOLD_US", "1000000")];
+    let environment = [("AGGREGATE_US", "1000000")];
     let scene = Scene::play_with("processes", &["handler", &milliseconds], &environment);
     let made = scene.numbers(1)[0];
-    let handled = handled(&scene, "a signal handler allocates, blocks are folded");
+    let handled = handled(&scene, "a signal handler allocates, blocks are aggregated");
     let loaded = scene.load(&scene.recording());
     assert_eq!(loaded.summary.ending, Ending::Sealed);
     for (size, truth) in [(777, made), (333, handled)] {
@@ -265,7 +265,7 @@ fn libraries_come_and_go() {
     let [made, loads] = scene.numbers(1)[..] else { panic!("two numbers") };
     assert_eq!(made, loads * 3);
     // Two threads allocate as fast as they can meanwhile: the summary says that all is whole.
-    let summary = rheaper::loader::rehearse(&scene.recording(), &mut ()).unwrap();
+    let summary = rheaper::loader::dry_run(&scene.recording(), &mut ()).unwrap();
     assert_eq!(summary.ending, Ending::Sealed);
     assert!(summary.events as i64 > made);
     figure("libraries loaded, called and dropped", &format!("{loads}, {} events", summary.events));
@@ -559,7 +559,7 @@ fn growth_in_place_moved_and_refused_is_told_apart() {
 
 #[test]
 fn sizes_and_alignments_are_passed_on_and_told_as_asked() {
-    let (scene, loaded) = contract(&["layouts"]);
+    let (scene, loaded) = contract(&["unusual_layouts"]);
     let told = loaded.one("SELECT sum(size) FROM allocations WHERE size >= 1000000");
     assert_eq!(told, scene.numbers(1)[0]);
 }

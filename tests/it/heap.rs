@@ -89,7 +89,7 @@ pub(crate) struct Site {
     pub live_blocks: i64,
     pub live_bytes: i64,
     pub peak_bytes: i64,
-    pub peak_after: i64,
+    pub peak_ns: i64,
     pub at_peak_blocks: i64,
     pub at_peak_bytes: i64,
     pub temporary: i64,
@@ -227,14 +227,14 @@ impl Heap {
 
     fn site(&self, bt: i64) -> Site {
         let blocks = self.of(bt);
-        let (_, peak_after) = peak(&self.blocks.iter().collect::<Vec<_>>());
+        let (_, peak_ns) = peak(&self.blocks.iter().collect::<Vec<_>>());
         let (own_bytes, own_after) = peak(&blocks);
         let mut site = Site {
             bt,
             size_min: i64::MAX,
             first: i64::MAX,
             peak_bytes: own_bytes,
-            peak_after: own_after,
+            peak_ns: own_after,
             ..Site::default()
         };
         for block in &blocks {
@@ -244,7 +244,7 @@ impl Heap {
             site.size_max = site.size_max.max(block.size);
             site.first = site.first.min(block.made);
             site.last = site.last.max(block.made);
-            if alive(block, peak_after) {
+            if alive(block, peak_ns) {
                 site.at_peak_blocks += 1;
                 site.at_peak_bytes += block.size;
             }
@@ -296,7 +296,7 @@ impl Heap {
         (slice / self.group * self.group + self.group - 1).min(self.slices - 1)
     }
 
-    pub(crate) fn to_after(&self, slice: i64) -> i64 {
+    pub(crate) fn to_ns(&self, slice: i64) -> i64 {
         if slice == self.slices - 1 { self.duration } else { (slice + 1) * self.width }
     }
 

@@ -31,7 +31,7 @@ impl Heap {
         self.replicated(&times).write(path);
         let mut connection = Connection::open(path).unwrap();
         let transaction = connection.transaction().unwrap();
-        for table in ["allocations", "reallocs", "zones", "elders"] {
+        for table in ["allocations", "reallocs", "zone_map", "zone_outliers"] {
             transaction.execute(&format!("DELETE FROM {table}"), []).unwrap();
         }
         self.write_blocks(&transaction);
@@ -91,9 +91,9 @@ impl Heap {
 
     fn write_sites(&self, db: &Connection) {
         let sql = "INSERT INTO sites (bt, frame, stack, depth, allocations, bytes, frees, live_blocks, live_bytes, \
-            peak_bytes, peak_after, at_peak_blocks, at_peak_bytes, temporary, temporary_bytes, size_min, size_max, \
+            peak_bytes, peak_ns, at_peak_blocks, at_peak_bytes, temporary, temporary_bytes, size_min, size_max, \
             lifetime_min_ns, lifetime_avg_ns, lifetime_p50_ns, lifetime_p90_ns, lifetime_p99_ns, lifetime_max_ns, \
-            first_after, last_after, last_free_after, threads, cross_thread_frees, freed_at_end_blocks, \
+            first_ns, last_ns, last_free_ns, threads, cross_thread_frees, freed_at_end_blocks, \
             freed_at_end_bytes, reallocs, reallocs_moved) VALUES (?1, ?2, 'whole', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, \
             ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31)";
         for s in self.sites() {
@@ -117,7 +117,7 @@ impl Heap {
                     s.live_blocks,
                     s.live_bytes,
                     s.peak_bytes,
-                    s.peak_after,
+                    s.peak_ns,
                     s.at_peak_blocks,
                     s.at_peak_bytes,
                     s.temporary,
@@ -158,7 +158,7 @@ impl Heap {
                 params![
                     slice,
                     slice * self.width,
-                    self.to_after(slice),
+                    self.to_ns(slice),
                     live_bytes,
                     live_blocks,
                     self.peak_in(slice),
@@ -211,7 +211,7 @@ impl Heap {
             );
         }
         for (bt, zeroed, align, allocations, bytes) in &self.layouts {
-            insert(db, "layouts", params![bt, zeroed, align, allocations, bytes]);
+            insert(db, "unusual_layouts", params![bt, zeroed, align, allocations, bytes]);
         }
         for (at, bt, size, thread) in &self.failures {
             insert(db, "failures", params![at, bt, size, thread]);
@@ -224,15 +224,14 @@ impl Heap {
             (blocks.len() as i64, blocks.iter().map(|block| block.size).sum::<i64>())
         };
         let (all, live) = (sum(&|_| true), sum(&|block| block.freed.is_none()));
-        let peak_after = self.peak().1;
-        let peak = sum(&|block| {
-            block.made <= peak_after && block.freed.is_none_or(|freed| freed > peak_after)
-        });
+        let peak_ns = self.peak().1;
+        let peak =
+            sum(&|block| block.made <= peak_ns && block.freed.is_none_or(|freed| freed > peak_ns));
         for (key, value) in [
             ("duration_ns", self.duration),
             ("pid", 4711),
             ("started_unix_ns", 1_767_225_600_000_000_000),
-            ("peak_after", peak_after),
+            ("peak_ns", peak_ns),
             ("peak_blocks", peak.0),
             ("peak_bytes", peak.1),
             ("allocations", all.0),
@@ -254,7 +253,7 @@ impl Heap {
 const ZONE_ROWS: usize = 5;
 
 impl Heap {
-    /// In every other zone all but the youngest blocks are elders.
+    /// In every other zone all but the youngest blocks are zone_outliers.
     fn write_zones(&self, db: &Connection) {
         let ended: Vec<_> =
             (1_i64..).zip(&self.blocks).filter(|(_, block)| block.freed.is_some()).collect();
@@ -262,11 +261,11 @@ impl Heap {
             let made = || zone.iter().map(|(_, block)| block.made);
             let from = if index % 2 == 0 { made().min() } else { made().max() }.unwrap();
             for (row, block) in zone.iter().filter(|(_, block)| block.made < from) {
-                insert(db, "elders", params![row, block.made]);
+                insert(db, "zone_outliers", params![row, block.made]);
             }
             let ends = || zone.iter().filter_map(|(_, block)| block.freed);
             let (first, last) = (zone[0].0, zone[zone.len() - 1].0);
-            insert(db, "zones", params![first, last, from, ends().min(), ends().max()]);
+            insert(db, "zone_map", params![first, last, from, ends().min(), ends().max()]);
         }
     }
 
@@ -275,7 +274,7 @@ impl Heap {
             insert(db, "marks", params![at, name, value, thread]);
         }
         for (at, rss, cgroup, live) in self.samples() {
-            insert(db, "samples", params![at, rss, cgroup, live]);
+            insert(db, "memory_readings", params![at, rss, cgroup, live]);
         }
         for (id, parent, path) in SCOPES {
             let name = path.rsplit(" > ").next();

@@ -156,10 +156,8 @@ fn modules_come_and_go_in_a_raw_recording() {
          JOIN frames ON frames.id = frame",
     );
     assert_eq!(frames, "1 a+0x10, 2 b+0x20, 3 bin+0x10, 3 b+0x20");
-    let unloaded: String = one(
-        &database,
-        "SELECT group_concat(path, ' ') FROM modules WHERE unloaded_after IS NOT NULL",
-    );
+    let unloaded: String =
+        one(&database, "SELECT group_concat(path, ' ') FROM modules WHERE unloaded_ns IS NOT NULL");
     assert_eq!(unloaded, "/a");
 }
 
@@ -298,7 +296,7 @@ fn every_command_sends_a_foreign_recording_to_import() {
         &["sql", "theirs.zst", "-c", "SELECT 1"],
         &["report", "theirs.zst"],
         &["query", "theirs.zst", "overview"],
-        &["export", "theirs.zst", "-f", "folded"],
+        &["export", "theirs.zst", "-f", "aggregated"],
         &["diff", "heap.db", "theirs.zst"],
         &["theirs.zst", "new.db"],
     ] {

@@ -57,17 +57,17 @@ fn rows(loaded: &Loaded, sql: &str) -> i64 {
 fn live_bytes_of_samples_are_those_of_the_rows() {
     for seed in 0..60 {
         let loaded = load_bytes(&recording(seed));
-        let differ = "SELECT * FROM samples WHERE live_bytes <> (
+        let differ = "SELECT * FROM memory_readings WHERE live_bytes <> (
             SELECT coalesce(sum(size), 0) FROM allocations
             WHERE alloc_after <= at_ns AND (dealloc_after IS NULL OR dealloc_after > at_ns))";
         assert_eq!(rows(&loaded, differ), 0, "seed {seed}");
         let marks = "SELECT * FROM marks WHERE name = 'round' AND value = at_ns - 500";
-        assert_eq!(rows(&loaded, marks), rows(&loaded, "SELECT * FROM samples") - 1);
+        assert_eq!(rows(&loaded, marks), rows(&loaded, "SELECT * FROM memory_readings") - 1);
         let fact = |key: &str| loaded.one(&format!("SELECT value FROM meta WHERE key = '{key}'"));
         assert_eq!(fact("rss_bytes"), 4 << 20);
         assert_eq!(fact("rss_live_bytes"), fact("live_bytes"));
         assert_eq!(fact("cgroup_limit_bytes"), 64 << 20);
-        assert_eq!(fact("rss_max_bytes"), loaded.one("SELECT max(rss_bytes) FROM samples"));
+        assert_eq!(fact("rss_max_bytes"), loaded.one("SELECT max(rss_bytes) FROM memory_readings"));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rheaper::loader::{Ending, LoadErrorKind, LoadOptions, Phase, Progress, info, load, rehearse};
+use rheaper::loader::{Ending, LoadErrorKind, LoadOptions, Phase, Progress, dry_run, info, load};
 use rheaper::recording::{Event, HEADER_BYTES, NodeId, Ticks};
 
 use crate::load::{load_bytes, write};
@@ -48,7 +48,7 @@ fn a_recording_cut_at_any_byte_gives_what_stands_before() {
     let mut last = 0;
     for len in 0..bytes.len() {
         fs::write(&recording, &bytes[..len]).unwrap();
-        match rehearse(&recording, &mut ()) {
+        match dry_run(&recording, &mut ()) {
             Ok(summary) => {
                 assert!(len >= HEADER_BYTES);
                 assert!(summary.events >= last, "cut at {len}");
@@ -74,7 +74,7 @@ fn any_changed_byte_gives_an_answer() {
         let mut damaged = bytes.clone();
         damaged[at] ^= 0x55;
         fs::write(&recording, &damaged).unwrap();
-        let summary = rehearse(&recording, &mut ()).unwrap();
+        let summary = dry_run(&recording, &mut ()).unwrap();
         let info = info(&recording).unwrap();
         let skipped = info.damaged_bytes + info.torn_bytes;
         assert!(skipped > 0, "byte {at}");
@@ -96,7 +96,7 @@ fn random_bytes_behind_a_header_give_an_answer() {
             bytes.extend((0..random.below(40)).map(|_| random.next() as u8));
         }
         fs::write(&recording, &bytes).unwrap();
-        rehearse(&recording, &mut ()).unwrap();
+        dry_run(&recording, &mut ()).unwrap();
     }
 }
 
@@ -231,9 +231,9 @@ fn skew(events: &[(u32, u32, Event)], random: &mut Random, by: u64) -> Vec<(u32,
         match &mut event {
             Event::Alloc { at, .. }
             | Event::Free { at, .. }
-            | Event::Regrown { at, .. }
-            | Event::Continued { at, .. }
-            | Event::Unwritten { at, .. }
+            | Event::ReallocEnd { at, .. }
+            | Event::ReallocBegin { at, .. }
+            | Event::SkippedAllocs { at, .. }
             | Event::Failed { at, .. } => *at = shift(*stream, *at),
             Event::Realloc { began, at, .. } => {
                 *began = shift(*stream, *began);

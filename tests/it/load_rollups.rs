@@ -10,8 +10,8 @@ const PAIRS: &[(&str, &str, &str)] = &[
     (
         "sites",
         "SELECT bt, allocations, bytes, frees, live_blocks, live_bytes, size_min, size_max,
-            lifetime_min_ns, lifetime_avg_ns, lifetime_max_ns, first_after, last_after,
-            last_free_after, threads, cross_thread_frees FROM sites ORDER BY bt",
+            lifetime_min_ns, lifetime_avg_ns, lifetime_max_ns, first_ns, last_ns,
+            last_free_ns, threads, cross_thread_frees FROM sites ORDER BY bt",
         "SELECT bt, count(*), sum(size), count(dealloc_after),
             count(*) - count(dealloc_after),
             total(CASE WHEN dealloc_after IS NULL THEN size END),
@@ -34,7 +34,7 @@ const PAIRS: &[(&str, &str, &str)] = &[
     (
         "at the global peak",
         "SELECT bt, at_peak_blocks, at_peak_bytes FROM sites WHERE at_peak_blocks > 0 ORDER BY bt",
-        "WITH peak AS (SELECT value AS t FROM meta WHERE key = 'peak_after')
+        "WITH peak AS (SELECT value AS t FROM meta WHERE key = 'peak_ns')
          SELECT bt, count(*), sum(size) FROM allocations, peak
          WHERE alloc_after <= t AND (dealloc_after IS NULL OR dealloc_after > t)
          GROUP BY bt ORDER BY bt",
@@ -86,7 +86,7 @@ const PAIRS: &[(&str, &str, &str)] = &[
                 WHERE dealloc_after >= since AND dealloc_after < until),
             (SELECT total(size) FROM allocations
                 WHERE alloc_after < until AND dealloc_after IS NULL)
-         FROM (SELECT slice, from_after AS since, to_after AS until FROM timeline)
+         FROM (SELECT slice, from_ns AS since, to_ns AS until FROM timeline)
          ORDER BY slice",
     ),
     // What ended before a slice's end are the first rows, as many as its and all earlier frees, but
@@ -96,10 +96,10 @@ const PAIRS: &[(&str, &str, &str)] = &[
         "SELECT slice, 0 FROM timeline ORDER BY slice",
         "WITH late AS (SELECT sum(count) AS rows FROM losses
             WHERE name IN ('missed_frees', 'reordered_pairs', 'late_events')),
-            ended AS (SELECT slice, to_after, sum(frees) OVER (ORDER BY slice) AS rows FROM timeline)
+            ended AS (SELECT slice, to_ns, sum(frees) OVER (ORDER BY slice) AS rows FROM timeline)
          SELECT slice, (SELECT count(*) FROM allocations
             WHERE allocations.rowid <= ended.rows - late.rows
-                AND (dealloc_after IS NULL OR dealloc_after >= to_after))
+                AND (dealloc_after IS NULL OR dealloc_after >= to_ns))
          FROM ended, late ORDER BY slice",
     ),
     (
@@ -165,24 +165,24 @@ const PAIRS: &[(&str, &str, &str)] = &[
          WHERE bt NOT NULL GROUP BY bt, p ORDER BY bt, p",
     ),
     (
-        "zones",
-        "SELECT first_row, last_row, dealloc_from, dealloc_to, alloc_from FROM zones
+        "zone_map",
+        "SELECT first_row, last_row, dealloc_from, dealloc_to, alloc_from FROM zone_map
          ORDER BY first_row",
         "SELECT first_row, last_row, min(dealloc_after), max(dealloc_after),
             min(CASE WHEN row IS NULL THEN a.alloc_after END)
-         FROM zones JOIN allocations AS a ON a.rowid BETWEEN first_row AND last_row
-         LEFT JOIN elders ON row = a.rowid GROUP BY first_row ORDER BY first_row",
+         FROM zone_map JOIN allocations AS a ON a.rowid BETWEEN first_row AND last_row
+         LEFT JOIN zone_outliers ON row = a.rowid GROUP BY first_row ORDER BY first_row",
     ),
     (
-        "elders",
-        "SELECT row, alloc_after FROM elders ORDER BY row",
+        "zone_outliers",
+        "SELECT row, alloc_after FROM zone_outliers ORDER BY row",
         "SELECT a.rowid, a.alloc_after
-         FROM zones JOIN allocations AS a ON a.rowid BETWEEN first_row AND last_row
+         FROM zone_map JOIN allocations AS a ON a.rowid BETWEEN first_row AND last_row
          WHERE a.alloc_after < zones.alloc_from ORDER BY a.rowid",
     ),
     (
         "rows in zones",
-        "SELECT total(last_row - first_row + 1), ifnull(min(first_row), 1) FROM zones",
+        "SELECT total(last_row - first_row + 1), ifnull(min(first_row), 1) FROM zone_map",
         "SELECT value, 1 FROM meta WHERE key = 'frees'",
     ),
     (
@@ -217,10 +217,10 @@ const PAIRS: &[(&str, &str, &str)] = &[
     ),
     (
         "suspects",
-        "SELECT id, live_bytes, live_blocks, allocations, bytes, sites, first_after, last_after
+        "SELECT id, live_bytes, live_blocks, allocations, bytes, sites, first_ns, last_ns
          FROM suspects ORDER BY id",
         "SELECT suspect, sum(live_bytes), sum(live_blocks), sum(allocations), sum(bytes),
-            count(*), min(first_after), max(last_after) FROM sites GROUP BY suspect ORDER BY suspect",
+            count(*), min(first_ns), max(last_ns) FROM sites GROUP BY suspect ORDER BY suspect",
     ),
     (
         "chains of reallocs",

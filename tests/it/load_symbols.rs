@@ -122,7 +122,7 @@ impl Named {
         let connection = Connection::open(&self.database).unwrap();
         let sql = "SELECT calls.offset, backtraces.sym, backtraces.file, backtraces.line
                    FROM backtraces JOIN backtrace_stacks ON bt = backtraces.id
-                   JOIN stacks ON stacks.id = stack JOIN calls ON calls.id = stacks.call
+                   JOIN stacks ON stacks.id = stack JOIN return_addresses ON calls.id = stacks.call
                    ORDER BY backtraces.id, frame_no";
         let mut places: BTreeMap<u64, Vec<Place>> = BTreeMap::new();
         let mut query = connection.prepare(sql).unwrap();
@@ -202,7 +202,7 @@ fn differences(ours: &BTreeMap<u64, Vec<Place>>, theirs: &BTreeMap<u64, Vec<Plac
 fn check(binary: &Path, named: &Named, addresses: &[u64]) {
     let theirs = binutils(binary, addresses);
     let differ = differences(&named.places(), &theirs);
-    // What is left are functions that the linker has folded into one: either name is right.
+    // What is left are functions that the linker has aggregated into one: either name is right.
     assert!(differ * 500 <= theirs.len(), "{differ} of {} differ", theirs.len());
 }
 
@@ -369,8 +369,15 @@ fn split_and_compressed_debug_sections_are_read() {
 /// Everything in a database but the places of symbol files.
 fn dump(database: &Path) -> Vec<String> {
     let connection = Connection::open(database).unwrap();
-    let tables =
-        ["frames", "backtrace_frames", "tree", "tree_inverted", "suspects", "sites", "calls"];
+    let tables = [
+        "frames",
+        "backtrace_frames",
+        "tree",
+        "tree_inverted",
+        "suspects",
+        "sites",
+        "return_addresses",
+    ];
     let mut rows = Vec::new();
     for table in tables {
         let mut query = connection.prepare(&format!("SELECT * FROM {table}")).unwrap();

@@ -2,14 +2,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on should stop")]
 #![allow(clippy::print_stdout, reason = "what a failing test looked at")]
 
-mod fold;
+mod aggregate;
 mod format;
 mod cli;
 mod control;
 mod cli_load;
 mod cli_check;
 mod export;
-mod export_folding;
+mod export_aggregation;
 mod export_json;
 mod export_memory;
 mod export_names;

@@ -128,7 +128,7 @@ fn growth_by_site(heap: &Heap, dice: &mut Dice) -> Twin {
         let sxy: f64 = points.iter().map(|(x, y)| (x - mx) * (y - my)).sum();
         let sxx: f64 = points.iter().map(|(x, _)| (x - mx).powi(2)).sum();
         let syy: f64 = points.iter().map(|(_, y)| (y - my).powi(2)).sum();
-        let seconds = heap.to_after(heap.slices - 1) as f64 / 1e9 / heap.slices as f64;
+        let seconds = heap.to_ns(heap.slices - 1) as f64 / 1e9 / heap.slices as f64;
         if sxx > 0.0 && sxy > 1e-3 {
             rows.push((sxy / sxx / seconds, sxy * sxy / (sxx * syy), site));
         }
@@ -143,9 +143,8 @@ fn growth_by_site(heap: &Heap, dice: &mut Dice) -> Twin {
 
 fn survival_by_site(heap: &Heap, dice: &mut Dice) -> Twin {
     let (age, least) = (dice.int(heap.duration), 1 + dice.int(3));
-    let whole = |slice: &i64| {
-        heap.group_end(*slice) == *slice && heap.duration - heap.to_after(*slice) >= age
-    };
+    let whole =
+        |slice: &i64| heap.group_end(*slice) == *slice && heap.duration - heap.to_ns(*slice) >= age;
     let cut = (0..heap.slices).filter(whole).max();
     let mut rows = Vec::new();
     for site in heap.sites() {
@@ -228,21 +227,21 @@ fn live_sites(heap: &Heap, slice: i64) -> Vec<Vec<Value>> {
 }
 
 fn slice_of(heap: &Heap, at: i64) -> i64 {
-    (0..heap.slices).find(|slice| heap.to_after(*slice) > at).unwrap_or(heap.slices - 1)
+    (0..heap.slices).find(|slice| heap.to_ns(*slice) > at).unwrap_or(heap.slices - 1)
 }
 
 fn alive_at(heap: &Heap, dice: &mut Dice) -> Twin {
     let at = dice.int(heap.duration + 10);
     let slice = heap.group_end(slice_of(heap, at));
     let rows =
-        live_sites(heap, slice).into_iter().map(|row| [row, row![heap.to_after(slice)]].concat());
+        live_sites(heap, slice).into_iter().map(|row| [row, row![heap.to_ns(slice)]].concat());
     Twin { params: vec![("at", format!("{at}ns"))], rows: rows.collect() }
 }
 
 fn peak_in_window(heap: &Heap, dice: &mut Dice) -> Twin {
     let (from, to) = window(heap, dice);
     let within =
-        |slice: &i64| heap.to_after(*slice) > from && to.is_none_or(|to| slice * heap.width <= to);
+        |slice: &i64| heap.to_ns(*slice) > from && to.is_none_or(|to| slice * heap.width <= to);
     let top =
         (0..heap.slices).filter(within).max_by_key(|slice| (heap.peak_in(*slice), Reverse(*slice)));
     let rows = top.map_or(Vec::new(), |top| {
@@ -274,7 +273,7 @@ fn timeline(heap: &Heap, _: &mut Dice) -> Twin {
             .filter(|b| b.freed.is_none() && heap.slice(b.made) <= slice)
             .map(|b| b.size)
             .sum();
-        let length = heap.to_after(slice) - slice * heap.width;
+        let length = heap.to_ns(slice) - slice * heap.width;
         let rate = (length > 0).then(|| made as f64 * 1e9 / length as f64);
         row![
             slice * heap.width,

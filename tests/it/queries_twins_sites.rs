@@ -195,12 +195,7 @@ fn live_at_peak(heap: &Heap, _: &mut Dice) -> Twin {
 }
 
 fn own_peaks(heap: &Heap, _: &mut Dice) -> Twin {
-    twin(sites(
-        heap,
-        |_| true,
-        |s| s.peak_bytes,
-        |s| row![s.peak_bytes, s.peak_after, s.live_bytes],
-    ))
+    twin(sites(heap, |_| true, |s| s.peak_bytes, |s| row![s.peak_bytes, s.peak_ns, s.live_bytes]))
 }
 
 fn most_allocations(heap: &Heap, _: &mut Dice) -> Twin {

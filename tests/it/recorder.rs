@@ -174,8 +174,8 @@ fn dump(database: &Path) -> Vec<String> {
              OR key LIKE 'path%' OR key LIKE 'source%' OR key LIKE 'waited%'
              OR key LIKE '%ticks%' OR key LIKE 'duration%' OR key LIKE 'file%'
              OR key LIKE 'rss%' OR key LIKE 'cgroup%';
-         DELETE FROM samples; DELETE FROM sqlite_stat1 WHERE tbl = 'samples';
-         UPDATE threads SET os_id = 0; UPDATE modules SET loaded_after = 0;",
+         DELETE FROM memory_readings; DELETE FROM sqlite_stat1 WHERE tbl = 'samples';
+         UPDATE threads SET os_id = 0; UPDATE modules SET loaded_ns = 0;",
     );
     sqlite3(&copy, ".dump")
 }

@@ -102,7 +102,8 @@ fn a_thread_that_is_renamed_has_both_names() {
     let last = "SELECT count(*) FROM threads WHERE name = 'after'";
     assert_eq!(number(&database, last), 1.0);
     // At the start and at the end, and once a second where the machine lets the recorder run.
-    assert!(number(&database, "SELECT count(*) FROM samples") >= 2.0);
-    let unknown = "SELECT count(*) FROM samples WHERE rss_bytes IS NULL OR rss_bytes < 100000";
+    assert!(number(&database, "SELECT count(*) FROM memory_readings") >= 2.0);
+    let unknown =
+        "SELECT count(*) FROM memory_readings WHERE rss_bytes IS NULL OR rss_bytes < 100000";
     assert_eq!(number(&database, unknown), 0.0);
 }

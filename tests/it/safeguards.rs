@@ -18,7 +18,7 @@ pub(crate) const GUARDS: [(&str, &str); 27] = [
     ("trackers at most", "recorder::threads_without_a_tracker_are_counted"),
     ("held while moved", "sampling::an_address_that_is_handed_on_belongs_to_its_next_block"),
     ("own samples", "sampling::what_one_recording_sampled_is_unknown_to_the_next"),
-    ("quota", "fold::a_quota_is_never_exceeded_by_a_byte"),
+    ("quota", "aggregate::a_quota_is_never_exceeded_by_a_byte"),
     ("size signal", "disks::a_size_limit_at_any_byte_ends_the_recording_and_not_the_program"),
     ("reason", "disks::a_write_that_fails_once_ends_the_recording_and_not_the_program"),
     ("exclusive creation", "recorder::the_file_is_private_and_another_one_is_never_touched"),

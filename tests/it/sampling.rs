@@ -23,7 +23,7 @@ const TESTING: Variant = Variant {
     folder: "release",
 };
 
-/// As in the program `samples`.
+/// As in the program `memory_readings`.
 const CLASSES: [(u64, u64); 8] = [
     (24, 900),
     (200, 300),
@@ -44,7 +44,7 @@ fn p(size: u64, sample_bytes: u64) -> f64 {
 
 fn play(words: &[&str]) -> (Vec<PathBuf>, Vec<String>, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();
-    let told = lines(&run(&build("programs", "samples", TESTING), words, directory.path()));
+    let told = lines(&run(&build("programs", "memory_readings", TESTING), words, directory.path()));
     let is_path = |line: &&String| line.starts_with('/');
     let paths = told.iter().filter(is_path).map(PathBuf::from).collect();
     let rest = told.iter().filter(|line| !is_path(line)).cloned().collect();
@@ -344,12 +344,12 @@ fn a_quota_of_a_sample_has_no_steps() {
     let scene = Scene::play_with("truth", &["4", "20000"], &environment);
     let loaded = scene.load(&scene.recording());
     assert_eq!(loaded.summary.ending, Ending::Quota);
-    assert_eq!(loaded.one("SELECT count(*) FROM folding"), 0);
+    assert_eq!(loaded.one("SELECT count(*) FROM aggregation_steps"), 0);
     assert!(std::fs::metadata(scene.recording()).unwrap().len() <= 1 << 20);
 }
 
 #[test]
-fn a_sample_is_not_folded() {
+fn a_sample_is_not_aggregated() {
     let directory = tempfile::tempdir().unwrap();
     let config = rheaper::TrackerConfig {
         max_stack_depth: 8,
@@ -359,11 +359,11 @@ fn a_sample_is_not_folded() {
         profile_dir: directory.path().to_owned(),
     };
     let options = rheaper::Options::new(config).sample_bytes(512 << 10);
-    let refused = options.fold_shorter_than(Duration::from_secs(1)).enable().unwrap_err();
+    let refused = options.aggregate_shorter_than(Duration::from_secs(1)).enable().unwrap_err();
     assert_eq!(
         refused.to_string(),
-        "the options can't be had together: of a sample nothing is folded: ask for sample_bytes \
-         or for fold_shorter_than"
+        "the options can't be had together: of a sample nothing is aggregated: ask for sample_bytes \
+         or for aggregate_shorter_than"
     );
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::style::{Color, Modifier};
 use rheaper::tui::flame::tree::FrameKind;
-use rheaper::tui::terminal::osc11::{Heard, Listener};
+use rheaper::tui::terminal::osc11::{Listener, Osc11Parser};
 use rheaper::tui::terminal::theme::{Background, Change, Choice, Colors, Glyphs, Theme, Wanted};
 
 use crate::tui_driver::{Driver, styles, text};
@@ -281,9 +281,9 @@ fn heard(bytes: &str) -> (Vec<KeyEvent>, Option<Background>) {
     let (mut listener, mut pressed, mut said) = (Listener::new(), Vec::new(), None);
     for key in as_keys(bytes) {
         match listener.hear(key) {
-            Heard::Held => {}
-            Heard::Keys(keys) => pressed.extend(keys),
-            Heard::Background(background) => said = Some(background),
+            Osc11Parser::Held => {}
+            Osc11Parser::Keys(keys) => pressed.extend(keys),
+            Osc11Parser::Background(background) => said = Some(background),
         }
     }
     pressed.extend(listener.end());

@@ -9,7 +9,7 @@ use rheaper::tui::app::{call_tree, view_sql};
 use rheaper::tui::data::axis::Axis;
 use rheaper::tui::flame::cells::{Cell, Top, What, deal, rows};
 use rheaper::tui::flame::measure::Measure;
-use rheaper::tui::flame::shape::{Direction, Folding, Key, Shape, Shown, ShownId, TOP};
+use rheaper::tui::flame::shape::{Collapse, Direction, Key, Shape, Shown, ShownId, TOP};
 use rheaper::tui::flame::tree::{CallTree, NodeId, ROOT};
 
 use crate::tui_driver::Driver;
@@ -25,7 +25,7 @@ fn keep_fixture() {
 }
 
 /// What a block weighs by each measure, said once more in the plainest words.
-fn weights(script: &Script, peak_after: i64) -> BTreeMap<Vec<String>, [i64; 7]> {
+fn weights(script: &Script, peak_ns: i64) -> BTreeMap<Vec<String>, [i64; 7]> {
     let mut by_stack: BTreeMap<Vec<String>, [i64; 7]> = BTreeMap::new();
     for block in &script.blocks {
         let alive = |at: i64| block.alloc <= at && block.dealloc.is_none_or(|freed| freed > at);
@@ -36,7 +36,7 @@ fn weights(script: &Script, peak_after: i64) -> BTreeMap<Vec<String>, [i64; 7]> 
         let temporary = block.dealloc.is_some_and(|freed| freed - block.alloc < 3000);
         for (sum, weight) in sums.iter_mut().zip([
             live * block.size,
-            i64::from(alive(peak_after)) * block.size,
+            i64::from(alive(peak_ns)) * block.size,
             block.size,
             1,
             i64::from(temporary),
@@ -84,7 +84,7 @@ fn the_prepared_tree_equals_brute_force() {
     let script = leaky_server();
     let (_directory, path) = database(&script);
     let tree = read(&path, &TreeSource::Prepared);
-    let truth = weights(&script, fact(&path, "peak_after"));
+    let truth = weights(&script, fact(&path, "peak_ns"));
     assert_eq!(by_stack(&tree), truth);
 }
 
@@ -92,7 +92,7 @@ fn the_prepared_tree_equals_brute_force() {
 fn a_flamegraph_over_a_result_equals_brute_force() {
     let script = leaky_server();
     let (_directory, path) = database(&script);
-    let peak_after = fact(&path, "peak_after");
+    let peak_ns = fact(&path, "peak_ns");
     type Wanted = fn(&tui_fixture::Block) -> bool;
     let cases: [(&str, Wanted); 3] = [
         ("size > 100", |it| it.size > 100),
@@ -102,19 +102,19 @@ fn a_flamegraph_over_a_result_equals_brute_force() {
     for (condition, wanted) in cases {
         let sql = format!("SELECT * FROM allocations WHERE {condition}");
         let columns = ["bt", "size", "alloc_after", "dealloc_after"].map(str::to_owned);
-        let axis = Axis::new(Vec::new(), 1, END_NS, peak_after);
+        let axis = Axis::new(Vec::new(), 1, END_NS, peak_ns);
         let weighed = view_sql::weights_of_result(&sql, &columns, &axis);
         let tree = read(&path, &TreeSource::Weights(Query::plain(weighed)));
         let mut part = script.clone();
         part.blocks.retain(wanted);
-        let mut truth = weights(&part, peak_after);
+        let mut truth = weights(&part, peak_ns);
         // Whether a block was temporary is known of sites, not of rows.
         truth.values_mut().for_each(|it| it[4] = 0);
         assert_eq!(by_stack(&tree), truth, "{condition}");
     }
 }
 
-fn shape(measure: Measure, direction: Direction, folding: Folding) -> Shape {
+fn shape(measure: Measure, direction: Direction, folding: Collapse) -> Shape {
     Shape { measure, direction, noise: folding, recursion: folding, ..Shape::default() }
 }
 
@@ -132,7 +132,7 @@ fn values_are_own_shares_plus_children_in_every_direction() {
             Direction::Callers(handle),
             Direction::Callees(handle),
         ] {
-            for folding in [Folding::Folded, Folding::Unfolded] {
+            for folding in [Collapse::Collapsed, Collapse::Expanded] {
                 let shown = Shown::new(&tree, shape(measure, direction, folding));
                 for id in (0..shown.len() as u32).map(ShownId) {
                     let children: u64 = shown.children(id).iter().map(|it| shown.value(*it)).sum();
@@ -144,9 +144,9 @@ fn values_are_own_shares_plus_children_in_every_direction() {
             }
         }
         let callers =
-            Shown::new(&tree, shape(measure, Direction::Callers(handle), Folding::Folded));
+            Shown::new(&tree, shape(measure, Direction::Callers(handle), Collapse::Collapsed));
         let callees =
-            Shown::new(&tree, shape(measure, Direction::Callees(handle), Folding::Folded));
+            Shown::new(&tree, shape(measure, Direction::Callees(handle), Collapse::Collapsed));
         assert_eq!(callers.value(TOP), callees.value(TOP), "{measure:?}");
     }
 }
@@ -164,8 +164,8 @@ fn recursion_and_library_frames_are_folded() {
         let noise = |id: &ShownId| shown.key(*id) == Key::Noise;
         (ids.clone().filter(named).count(), ids.filter(noise).count() > 0)
     };
-    assert_eq!(count(Folding::Unfolded), (3, false));
-    assert_eq!(count(Folding::Folded), (1, true));
+    assert_eq!(count(Collapse::Expanded), (3, false));
+    assert_eq!(count(Collapse::Collapsed), (1, true));
 }
 
 /// A small generator of numbers, the same everywhere.
@@ -246,7 +246,7 @@ fn rows_sum_to_their_parents_at_every_width_and_zoom() {
     let tree = read(&path, &TreeSource::Prepared);
     for measure in Measure::ALL {
         for direction in [Direction::TopDown, Direction::BottomUp] {
-            let shown = Shown::new(&tree, shape(measure, direction, Folding::Folded));
+            let shown = Shown::new(&tree, shape(measure, direction, Collapse::Collapsed));
             for width in (1..130).chain([400, 1000]) {
                 for node in (0..shown.len() as u32).map(ShownId) {
                     for skip in 0..shown.children(node).len().min(3) {

@@ -282,7 +282,7 @@ fn write_allocations(db: &Connection, script: &Script) {
 }
 
 fn write_sites(db: &Connection, script: &Script) {
-    let peak_after = peak(&all(script)).1;
+    let peak_ns = peak(&all(script)).1;
     let total_live: i64 =
         all(script).iter().filter(|it| it.dealloc.is_none()).map(|it| it.size).sum();
     let mut ranked = Vec::new();
@@ -295,7 +295,7 @@ fn write_sites(db: &Connection, script: &Script) {
     ranked.sort_by_key(|(live, bt)| (-live, *bt));
     for (rank, (live_bytes, bt)) in ranked.iter().enumerate() {
         let blocks = of(script, *bt);
-        write_site(db, script, *bt, &blocks, rank as i64 + 1, peak_after);
+        write_site(db, script, *bt, &blocks, rank as i64 + 1, peak_ns);
         if *live_bytes > 0 {
             write_suspect(db, script, *bt, &blocks, rank as i64 + 1, total_live);
         }
@@ -308,14 +308,14 @@ fn write_site(
     bt: i64,
     blocks: &[&Block],
     suspect: i64,
-    peak_after: i64,
+    peak_ns: i64,
 ) {
     let sum = |which: &dyn Fn(&Block) -> bool| -> (i64, i64) {
         let chosen: Vec<_> = blocks.iter().filter(|it| which(it)).collect();
         (chosen.len() as i64, chosen.iter().map(|it| it.size).sum())
     };
     let (live_blocks, live_bytes) = sum(&|it| it.dealloc.is_none());
-    let (peak_blocks, peak_bytes) = sum(&|it| live_at(it, peak_after));
+    let (peak_blocks, peak_bytes) = sum(&|it| live_at(it, peak_ns));
     let (made, bytes) = sum(&|_| true);
     let (temporary, temporary_bytes) = sum(&|it| it.dealloc.is_some_and(|at| at - it.alloc < 3000));
     let mut lives: Vec<i64> = blocks.iter().filter_map(|it| Some(it.dealloc? - it.alloc)).collect();
@@ -326,9 +326,9 @@ fn write_site(
     let depth = script.stacks[&bt].len() as i64;
     db.execute(
         "INSERT INTO sites (bt, frame, suspect, stack, depth, allocations, bytes, frees, live_blocks,
-         live_bytes, peak_bytes, peak_after, at_peak_blocks, at_peak_bytes, temporary, temporary_bytes,
+         live_bytes, peak_bytes, peak_ns, at_peak_blocks, at_peak_bytes, temporary, temporary_bytes,
          size_min, size_max, lifetime_min_ns, lifetime_avg_ns, lifetime_p50_ns, lifetime_p90_ns,
-         lifetime_p99_ns, lifetime_max_ns, first_after, last_after, threads, cross_thread_frees,
+         lifetime_p99_ns, lifetime_max_ns, first_ns, last_ns, threads, cross_thread_frees,
          freed_at_end_blocks, freed_at_end_bytes, reallocs, reallocs_moved)
          VALUES (?1, ?2, ?3, 'whole', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,
          ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, 0, 0, 0, 0, 0)",
@@ -435,7 +435,7 @@ struct Totals {
 }
 
 fn write_tree(db: &Connection, script: &Script) {
-    let peak_after = peak(&all(script)).1;
+    let peak_ns = peak(&all(script)).1;
     let mut root = Totals::default();
     for block in &script.blocks {
         let live = i64::from(block.dealloc.is_none());
@@ -446,7 +446,7 @@ fn write_tree(db: &Connection, script: &Script) {
             block.size,
             live,
             live * block.size,
-            i64::from(live_at(block, peak_after)) * block.size,
+            i64::from(live_at(block, peak_ns)) * block.size,
             temporary,
             (live - half) * block.size,
         ];
@@ -500,10 +500,10 @@ fn write_nodes(db: &Connection, above: &Totals, parent: Option<i64>, depth: i64,
 }
 
 fn write_facts(db: &Connection, script: &Script) {
-    let (_, peak_after) = peak(&all(script));
+    let (_, peak_ns) = peak(&all(script));
     for (key, value) in [
         ("duration_ns", END_NS),
-        ("peak_after", peak_after),
+        ("peak_ns", peak_ns),
         ("allocations", script.blocks.len() as i64),
         ("live_blocks", script.blocks.iter().filter(|it| it.dealloc.is_none()).count() as i64),
         ("sites", script.stacks.len() as i64),
@@ -555,7 +555,7 @@ fn write_context(db: &Connection, script: &Script) {
         let live = script.blocks.iter().filter(|it| live_at(it, at));
         let live: i64 = live.map(|it| it.size).sum();
         db.execute(
-            "INSERT INTO samples VALUES (?1, ?2, NULL, ?3)",
+            "INSERT INTO memory_readings VALUES (?1, ?2, NULL, ?3)",
             params![at, live * 5 / 4 + 200_000, live],
         )
         .unwrap();

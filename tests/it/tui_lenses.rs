@@ -13,8 +13,8 @@ use rheaper::tui::data::filter::{Filter, Scope, ScopeHistory};
 use rheaper::tui::data::histogram::{self, Kind};
 use rheaper::tui::data::time_sql::{self, Part};
 use rheaper::tui::flame::measure::Measure;
-use rheaper::tui::flame::outline::{self, Fold};
-use rheaper::tui::flame::shape::{Direction, Folding, Shape, Shown, TOP};
+use rheaper::tui::flame::outline::{self, Expansion};
+use rheaper::tui::flame::shape::{Collapse, Direction, Shape, Shown, TOP};
 
 use crate::tui::Random;
 use crate::tui_driver::Driver;
@@ -71,7 +71,7 @@ fn holds(filter: &Filter, block: &Block, axis: &Axis, script: &Script) -> bool {
         }
         Filter::AliveAt(at) => alive(block, *at),
         Filter::AliveThrough(from, to) => alive(block, *from) && alive(block, *to),
-        Filter::AtPeak => alive(block, axis.peak_after),
+        Filter::AtPeak => alive(block, axis.peak_ns),
         Filter::Life(low, high) => {
             block.dealloc.is_some_and(|freed| (*low..=*high).contains(&(freed - block.alloc)))
         }
@@ -171,7 +171,7 @@ fn scopes_that_say_when_equal_brute_force_from_slices_and_from_rows() {
             let mut staying = scope.filters().to_vec();
             staying.push(stays);
             let truth_of_staying = plain(&self::scope(&staying), &axis, &script);
-            let sql = time_sql::by_site(&scope, &axis, Part::Staying).unwrap();
+            let sql = time_sql::by_site(&scope, &axis, Part::Survivors).unwrap();
             assert_eq!(by_bt(&path, &sql), truth_of_staying, "seed {seed} {scope:?}\n{sql}");
             check_lenses(&path, &scope, &axis, &truth);
         }
@@ -250,8 +250,8 @@ fn lines_of_the_tree_equal_brute_force() {
         let tree = crate::tui::read(&path, &TreeSource::Prepared);
         let shape = Shape {
             measure: Measure::Allocated,
-            noise: Folding::Unfolded,
-            recursion: Folding::Unfolded,
+            noise: Collapse::Expanded,
+            recursion: Collapse::Expanded,
             ..Shape::default()
         };
         let shown = Shown::new(&tree, shape);
@@ -268,7 +268,7 @@ fn all_lines(shown: &Shown) -> Vec<outline::Line> {
     let mut opened = std::collections::HashSet::new();
     loop {
         let lines = outline::lines(shown, &opened);
-        let closed: Vec<_> = lines.iter().filter(|it| it.fold == Fold::Closed).collect();
+        let closed: Vec<_> = lines.iter().filter(|it| it.expansion == Expansion::Closed).collect();
         if closed.is_empty() {
             return lines;
         }
@@ -290,7 +290,7 @@ fn lines_sum_to_the_line_above_and_the_whole_to_the_database() {
         for (measure, sum) in COLUMNS {
             let sum = rows(&path, &format!("SELECT {sum} FROM allocations"))[0][0].as_i64();
             for direction in [Direction::TopDown, Direction::BottomUp] {
-                for folding in [Folding::Folded, Folding::Unfolded] {
+                for folding in [Collapse::Collapsed, Collapse::Expanded] {
                     let shape = Shape {
                         measure,
                         direction,

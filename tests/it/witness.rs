@@ -37,8 +37,8 @@ pub(crate) enum Expected {
 pub(crate) enum Way {
     /// Each event as it comes.
     Whole,
-    /// About half of the blocks live shorter than what is folded.
-    Folded,
+    /// About half of the blocks live shorter than what is aggregated.
+    Aggregated,
     /// A sample, of which every block is a part: one byte in one.
     Sampled,
 }
@@ -48,7 +48,7 @@ impl Way {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Whole => "",
-            Self::Folded => ", folded",
+            Self::Aggregated => ", aggregated",
             Self::Sampled => ", sampled",
         }
     }
@@ -111,7 +111,7 @@ impl Witness {
         command.env("RECORD_INTO", &self.into).env("ORACLE", &self.oracle);
         match self.way {
             Way::Whole => {}
-            Way::Folded => drop(command.env("FOLD_US", "2000")),
+            Way::Aggregated => drop(command.env("AGGREGATE_US", "2000")),
             Way::Sampled => drop(command.env("SAMPLE_BYTES", "1")),
         }
         command.current_dir(self.directory.path());
@@ -166,7 +166,7 @@ impl Witness {
         let summary = load(recording, &database, &LoadOptions::default(), &mut ()).unwrap();
         let connection = Connection::open(&database).unwrap();
         let (mut recorded, happened) = self.compare_rows(&connection, expected);
-        if self.way == Way::Folded {
+        if self.way == Way::Aggregated {
             recorded = sums(&connection);
             assert!(recorded <= happened + THREADS, "{recorded} in sums, {happened} happened");
             if expected == Expected::All {
@@ -179,7 +179,7 @@ impl Witness {
         Compared { recorded, happened, summary, losses }
     }
     /// How many allocations and frees are rows, and how many happened; all rows are true, and
-    /// where none are folded they are the first that happened.
+    /// where none are aggregated they are the first that happened.
     fn compare_rows(&self, connection: &Connection, expected: Expected) -> (usize, usize) {
         let (mut recorded, mut happened) = (0, 0);
         for (thread, log) in self.logs().iter().enumerate().filter(|(_, log)| !log.is_empty()) {
@@ -198,7 +198,7 @@ impl Witness {
                 let found = rows(connection, sql, thread);
                 // One event may be recorded that was not logged yet, since it is logged after it.
                 assert!(found.len() <= truth.len() + 1, "{sql} {thread}");
-                let beyond = if self.way == Way::Folded {
+                let beyond = if self.way == Way::Aggregated {
                     missing(&found, &truth)
                 } else {
                     let known = found.len().min(truth.len());
@@ -232,7 +232,7 @@ fn missing(wanted: &[(u64, u64)], all: &[(u64, u64)]) -> Vec<(u64, u64)> {
     wanted.iter().filter(|entry| is_gone(entry)).copied().collect()
 }
 
-/// Allocations and frees of logged sizes, whether they have rows or are folded.
+/// Allocations and frees of logged sizes, whether they have rows or are aggregated.
 fn sums(connection: &Connection) -> usize {
     let sql =
         "SELECT coalesce(sum(2 * allocations - live_blocks), 0) FROM sizes WHERE size >= 20000";

@@ -12,7 +12,7 @@ use crate::cli::exit::Failure;
 use crate::cli::progress;
 use crate::cli::run_query;
 use crate::database::CancelToken;
-use crate::database::compare::{Measure, Moment, Per, Row, Side, Window, compare};
+use crate::database::compare::{Measure, Moment, Normalization, Row, Side, Window, compare};
 use crate::database::table::Unit;
 use crate::database::text::units;
 use crate::present::diff::{self, Diff, DiffFormat};
@@ -23,7 +23,7 @@ const ROWS_SHOWN: usize = 30;
 /// `rheaper diff`
 pub(crate) fn diff(args: &DiffArgs, cancel: &CancelToken) -> Result<(), Failure> {
     let measure = measure(args.measure);
-    let per = args.per.as_deref().map(Per::parse).transpose();
+    let per = args.per.as_deref().map(Normalization::parse).transpose();
     let per = per.map_err(|error| usage("--per", &error))?.unwrap_or_default();
     let least = args.min.as_deref().map(|text| amount(text, measure)).transpose();
     let least = least.map_err(|error| usage("--min", &error))?.unwrap_or(1);

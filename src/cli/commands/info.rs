@@ -13,7 +13,7 @@ use crate::loader::{self, Ending, Info};
 
 /// `rheaper info`
 pub(crate) fn info(args: &InfoArgs) -> Result<(), Failure> {
-    load::refuse_others(&args.recording)?;
+    load::check_is_recording(&args.recording)?;
     let info = loader::info(&args.recording)?;
     let mut out = BufWriter::new(io::stdout().lock());
     write(&info, &mut out)?;
@@ -37,9 +37,12 @@ fn write(info: &Info, out: &mut dyn Write) -> io::Result<()> {
         let rate = bytes(info.header.sample_bytes);
         writeln!(out, "sampled     one block in {rate}; what is loaded from it are estimates")?;
     }
-    if info.header.fold_shorter_ns > 0 {
-        let shorter = units::duration(info.header.fold_shorter_ns as f64);
-        writeln!(out, "folded      blocks that lived shorter than {shorter}, or longer later on")?;
+    if info.header.aggregate_below_ns > 0 {
+        let shorter = units::duration(info.header.aggregate_below_ns as f64);
+        writeln!(
+            out,
+            "aggregated      blocks that lived shorter than {shorter}, or longer later on"
+        )?;
     }
     writeln!(out, "frames      {} distinct", info.nodes)?;
     for block in &info.blocks {

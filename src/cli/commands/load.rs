@@ -8,18 +8,22 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::args::{ImportArgs, LoadArgs};
 use crate::cli::exit::Failure;
-use crate::cli::progress::{self, Narrator};
+use crate::cli::progress::{self, ProgressReporter};
 use crate::database::text::units;
 use crate::database::{CancelToken, Database};
 use crate::loader::{self, LoadOptions, Summary};
 
 /// `rheaper load`
 pub(crate) fn load(args: LoadArgs, cancel: &CancelToken) -> Result<(), Failure> {
-    refuse_others(&args.recording)?;
+    check_is_recording(&args.recording)?;
     let output = args.output.unwrap_or_else(|| beside(&args.recording));
     let options = LoadOptions { symbols: args.symbols, force: args.force };
-    let summary =
-        loader::load(&args.recording, &output, &options, &mut Narrator::new(cancel.clone()))?;
+    let summary = loader::load(
+        &args.recording,
+        &output,
+        &options,
+        &mut ProgressReporter::new(cancel.clone()),
+    )?;
     tell(&summary, &output);
     Ok(())
 }
@@ -28,8 +32,12 @@ pub(crate) fn load(args: LoadArgs, cancel: &CancelToken) -> Result<(), Failure> 
 pub(crate) fn import(args: ImportArgs, cancel: &CancelToken) -> Result<(), Failure> {
     let output = args.output.unwrap_or_else(|| beside(&args.recording));
     let options = LoadOptions { symbols: args.symbols, force: args.force };
-    let summary =
-        loader::import(&args.recording, &output, &options, &mut Narrator::new(cancel.clone()))?;
+    let summary = loader::import(
+        &args.recording,
+        &output,
+        &options,
+        &mut ProgressReporter::new(cancel.clone()),
+    )?;
     tell(&summary, &output);
     Ok(())
 }
@@ -52,8 +60,12 @@ pub(crate) fn database_of(file: &Path, cancel: &CancelToken) -> Result<PathBuf, 
             output.display()
         ));
     }
-    let summary =
-        loader::load(file, &output, &LoadOptions::default(), &mut Narrator::new(cancel.clone()))?;
+    let summary = loader::load(
+        file,
+        &output,
+        &LoadOptions::default(),
+        &mut ProgressReporter::new(cancel.clone()),
+    )?;
     tell(&summary, &output);
     Ok(output)
 }
@@ -67,7 +79,7 @@ pub(crate) fn is_recording(file: &Path) -> bool {
 
 /// Says what to do with what is no recording of ours, where that is known: a database, or what
 /// only `rheaper import` reads.
-pub(crate) fn refuse_others(file: &Path) -> Result<(), Failure> {
+pub(crate) fn check_is_recording(file: &Path) -> Result<(), Failure> {
     if !is_recording(file) && Database::open(file).is_ok() {
         let file = file.display();
         return Err(Failure::file(format!(

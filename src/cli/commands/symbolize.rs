@@ -7,7 +7,7 @@ use std::fs;
 
 use crate::cli::args::SymbolizeArgs;
 use crate::cli::exit::Failure;
-use crate::cli::progress::{self, Narrator};
+use crate::cli::progress::{self, ProgressReporter};
 use crate::database::CancelToken;
 use crate::database::text::units;
 use crate::loader::{self, SymbolSummary};
@@ -18,7 +18,7 @@ pub(crate) fn symbolize(args: &SymbolizeArgs, cancel: &CancelToken) -> Result<()
         fs::metadata(path)
             .map_err(|error| Failure::file(format!("--symbols {}: {error}", path.display())))?;
     }
-    let mut narrator = Narrator::new(cancel.clone());
+    let mut narrator = ProgressReporter::new(cancel.clone());
     let summary = loader::symbolize(&args.database, &args.symbols, &mut narrator)?;
     tell(&summary);
     Ok(())

@@ -1,4 +1,4 @@
-//! What is summed up of folded blocks: of a site, of a pair of threads, of a group of alike ones.
+//! What is summed up of aggregated blocks: of a site, of a pair of threads, of a group of alike ones.
 //!
 //! Reads: a block and its end. Writes: these sums, and their form in the recording.
 //!
@@ -7,7 +7,7 @@
 use crate::collector::aggregate::hold_queue::{Held, Kind};
 use crate::collector::platform::mmap_vec::Zeroed;
 use crate::recording::{
-    DURATION_CLASS_BITS, FoldedPair, FoldedSite, NodeId, ThreadId, Ticks, duration_class,
+    AggregatedPair, AggregatedSite, DURATION_CLASS_BITS, NodeId, ThreadId, Ticks, duration_class,
     size_power,
 };
 
@@ -228,9 +228,9 @@ impl Site {
     }
 
     /// With the blocks and bytes of its groups.
-    pub(crate) fn folded(&self, blocks: u64, bytes: u64) -> FoldedSite {
+    pub(crate) fn aggregated(&self, blocks: u64, bytes: u64) -> AggregatedSite {
         let flags = (self.key >> 32) as u32;
-        FoldedSite {
+        AggregatedSite {
             node: NodeId(self.key as u32),
             zeroed: flags & FLAG_ZEROED != 0,
             align_log2: flags as u8,
@@ -274,8 +274,8 @@ impl Pair {
         *self = sum;
     }
 
-    pub(crate) fn folded(&self) -> FoldedPair {
-        FoldedPair {
+    pub(crate) fn aggregated(&self) -> AggregatedPair {
+        AggregatedPair {
             made_by: ThreadId(self.threads as u32),
             freed_by: ThreadId((self.threads >> 32) as u32),
             blocks: self.blocks,

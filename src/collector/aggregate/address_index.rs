@@ -3,7 +3,7 @@
 //! Reads and writes: its own pages.
 //!
 //! Neighbours in the heap are neighbours here, so that what is hot there is hot here: with a
-//! scattering hash the cache misses were nine tenths of folding. A block has a place of its own in
+//! scattering hash the cache misses were nine tenths of aggregation. A block has a place of its own in
 //! the line of its part of the heap. Where that line is full, for two parts of the heap may share
 //! one and some allocators put blocks eight bytes apart, another line is chosen by a hash.
 //!
@@ -46,14 +46,14 @@ pub(crate) const SLOTS_MAX: usize = (1 << SLOT_BITS) - 1;
 
 /// Where a block is looked for, worked out once.
 #[derive(Clone, Copy)]
-pub(crate) struct Spot {
+pub(crate) struct HashedAddress {
     address: u64,
     /// Its own place.
     place: u32,
     tag: u32,
 }
 
-impl Spot {
+impl HashedAddress {
     /// Of no block.
     pub(crate) const NOWHERE: Self = Self { address: 0, place: 0, tag: 0 };
 
@@ -92,9 +92,9 @@ impl Spot {
 }
 
 /// All places.
-pub(crate) struct Places {
+pub(crate) struct AddressIndex {
     table: Table<u32, PLACES>,
-    /// Parts whose memory was had: see [`Places::open`].
+    /// Parts whose memory was had: see [`AddressIndex::open`].
     open: u64,
     /// Blocks that are elsewhere than in their own places.
     displaced: usize,
@@ -102,7 +102,7 @@ pub(crate) struct Places {
     choices: u64,
 }
 
-impl Places {
+impl AddressIndex {
     pub(crate) fn new() -> Option<Self> {
         Some(Self { table: Table::new()?, open: 0, displaced: 0, choices: 1 })
     }
@@ -124,22 +124,26 @@ impl Places {
         self.open |= parts;
     }
 
-    /// Fetches what [`Places::find`] reads.
+    /// Fetches what [`AddressIndex::find`] reads.
     #[inline(always)]
-    pub(crate) fn fetch(&self, spot: &Spot) {
+    pub(crate) fn fetch(&self, spot: &HashedAddress) {
         fetch(self.own(spot));
     }
 
-    /// A slot that may be the block's: nearly always the one that [`Places::find`] finds.
+    /// A slot that may be the block's: nearly always the one that [`AddressIndex::find`] finds.
     #[inline(always)]
-    pub(crate) fn guess(&self, spot: &Spot) -> Option<usize> {
+    pub(crate) fn guess(&self, spot: &HashedAddress) -> Option<usize> {
         let entry = *self.own(spot);
         (entry & TAG == spot.tag).then(|| slot_of(entry))
     }
 
     /// The slot of the block at a spot; `is_it` tells whether a slot is it.
     #[inline(always)]
-    pub(crate) fn find(&self, spot: &Spot, is_it: impl Fn(usize) -> bool) -> Option<usize> {
+    pub(crate) fn find(
+        &self,
+        spot: &HashedAddress,
+        is_it: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
         let entry = *self.own(spot);
         if entry & TAG == spot.tag && is_it(slot_of(entry)) {
             return Some(slot_of(entry));
@@ -151,7 +155,7 @@ impl Places {
     }
 
     #[inline(never)]
-    fn find_elsewhere(&self, spot: &Spot, is_it: impl Fn(usize) -> bool) -> Option<usize> {
+    fn find_elsewhere(&self, spot: &HashedAddress, is_it: impl Fn(usize) -> bool) -> Option<usize> {
         for choice in 0..self.choices {
             let line = self.line(spot, choice)?;
             // All of them are looked at, which the compiler makes a few wide comparisons.
@@ -167,17 +171,17 @@ impl Places {
 
     /// Makes a block known that is not; `false`: all its lines are full.
     #[inline(always)]
-    pub(crate) fn insert(&mut self, spot: &Spot, slot: usize) -> bool {
+    pub(crate) fn insert(&mut self, spot: &HashedAddress, slot: usize) -> bool {
         let place = self.table.at_mut(spot.place as usize);
         if *place == 0 {
             *place = spot.entry(slot);
             return true;
         }
-        self.insert_elsewhere(spot, slot)
+        self.insert_overflow(spot, slot)
     }
 
     #[cold]
-    fn insert_elsewhere(&mut self, spot: &Spot, slot: usize) -> bool {
+    fn insert_overflow(&mut self, spot: &HashedAddress, slot: usize) -> bool {
         for choice in 0..CHOICES_MAX {
             if self.change_in_line(spot, choice, 0, spot.entry(slot)) {
                 self.choices = self.choices.max(choice.wrapping_add(1));
@@ -190,7 +194,7 @@ impl Places {
 
     /// Forgets a block that is known.
     #[inline(always)]
-    pub(crate) fn remove(&mut self, spot: &Spot, slot: usize) {
+    pub(crate) fn remove(&mut self, spot: &HashedAddress, slot: usize) {
         if self.replace(spot, spot.entry(slot), 0) == Where::Elsewhere {
             self.displaced = self.displaced.wrapping_sub(1);
             if self.displaced == 0 {
@@ -200,7 +204,7 @@ impl Places {
     }
 
     #[inline(always)]
-    fn replace(&mut self, spot: &Spot, old: u32, new: u32) -> Where {
+    fn replace(&mut self, spot: &HashedAddress, old: u32, new: u32) -> Where {
         let place = self.table.at_mut(spot.place as usize);
         if *place == old {
             *place = new;
@@ -210,7 +214,7 @@ impl Places {
     }
 
     #[cold]
-    fn replace_elsewhere(&mut self, spot: &Spot, old: u32, new: u32) -> Where {
+    fn replace_elsewhere(&mut self, spot: &HashedAddress, old: u32, new: u32) -> Where {
         for choice in 0..self.choices {
             if self.change_in_line(spot, choice, old, new) {
                 return Where::Elsewhere;
@@ -220,7 +224,7 @@ impl Places {
     }
 
     /// Changes the first of a line's entries that is `old`; `false`: none is.
-    fn change_in_line(&mut self, spot: &Spot, choice: u64, old: u32, new: u32) -> bool {
+    fn change_in_line(&mut self, spot: &HashedAddress, choice: u64, old: u32, new: u32) -> bool {
         let first = spot.line(choice);
         let line = self.table.as_mut_slice().get_mut(first..first.saturating_add(IN_LINE));
         let place = line.and_then(|line| line.iter_mut().find(|entry| **entry == old));
@@ -230,11 +234,11 @@ impl Places {
     }
 
     #[inline(always)]
-    fn own(&self, spot: &Spot) -> &u32 {
+    fn own(&self, spot: &HashedAddress) -> &u32 {
         self.table.at(spot.place as usize)
     }
 
-    fn line(&self, spot: &Spot, choice: u64) -> Option<&[u32; IN_LINE]> {
+    fn line(&self, spot: &HashedAddress, choice: u64) -> Option<&[u32; IN_LINE]> {
         self.table.as_slice().get(spot.line(choice)..)?.first_chunk()
     }
 
@@ -267,12 +271,12 @@ fn slot_of(entry: u32) -> usize {
 mod tests {
     use std::collections::HashMap;
 
-    use crate::collector::aggregate::address_index::{KNOWN_MAX, Places, Spot};
+    use crate::collector::aggregate::address_index::{AddressIndex, HashedAddress, KNOWN_MAX};
 
     /// Fills the table with so many blocks, at the addresses that `address` gives; then they go at
     /// random and others come. A map does the same.
     fn check(known: usize, address: impl Fn(u64) -> u64) {
-        let mut places = Places::new().unwrap();
+        let mut places = AddressIndex::new().unwrap();
         let mut naive: HashMap<u64, usize> = HashMap::new();
         let mut slots = vec![0_u64; known + 1];
         let mut free: Vec<usize> = (0..slots.len()).rev().collect();
@@ -283,9 +287,15 @@ mod tests {
                 let slot = (state >> 33) as usize % slots.len();
                 let old = slots[slot];
                 if let Some(slot) = naive.remove(&old) {
-                    assert_eq!(places.find(&Spot::of(old), |slot| slots[slot] == old), Some(slot));
-                    places.remove(&Spot::of(old), slot);
-                    assert_eq!(places.find(&Spot::of(old), |slot| slots[slot] == old), None);
+                    assert_eq!(
+                        places.find(&HashedAddress::of(old), |slot| slots[slot] == old),
+                        Some(slot)
+                    );
+                    places.remove(&HashedAddress::of(old), slot);
+                    assert_eq!(
+                        places.find(&HashedAddress::of(old), |slot| slots[slot] == old),
+                        None
+                    );
                     slots[slot] = 0;
                     free.insert(free.len() / 2, slot);
                 }
@@ -294,15 +304,18 @@ mod tests {
             if naive.contains_key(&new) {
                 continue;
             }
-            assert_eq!(places.find(&Spot::of(new), |slot| slots[slot] == new), None);
-            assert!(places.insert(&Spot::of(new), slot), "step {step}");
+            assert_eq!(places.find(&HashedAddress::of(new), |slot| slots[slot] == new), None);
+            assert!(places.insert(&HashedAddress::of(new), slot), "step {step}");
             free.pop();
             slots[slot] = new;
             naive.insert(new, slot);
         }
         assert!(!naive.is_empty());
         for (address, slot) in naive {
-            assert_eq!(places.find(&Spot::of(address), |slot| slots[slot] == address), Some(slot));
+            assert_eq!(
+                places.find(&HashedAddress::of(address), |slot| slots[slot] == address),
+                Some(slot)
+            );
         }
     }
 

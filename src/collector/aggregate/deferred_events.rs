@@ -1,4 +1,4 @@
-//! Held events as bytes: the stream of all that turned out not to be folded.
+//! Held events as bytes: the stream of all that turned out not to be aggregated.
 //!
 //! Reads: held events in the order of time. Writes: `Events` payloads of [`StreamId::HELD`], each
 //! of which begins with a keyframe, so that a damaged one costs only itself.
@@ -47,7 +47,7 @@ impl Output {
     }
 
     /// Appends an event; `unwritten` are the blocks that its thread made since its last event
-    /// here and that were folded. Not when [`Output::is_full`].
+    /// here and that were aggregated. Not when [`Output::is_full`].
     pub(crate) fn push(&mut self, held: &Held, unwritten: u32) {
         let at = Ticks(held.at);
         let thread = ThreadId(held.thread);
@@ -107,7 +107,7 @@ fn encode(encoder: &mut Encoder, slot: &mut [u8; EVENT_BYTES_MAX], held: &Held) 
         Kind::Realloc => {
             encoder.continued(slot, at, address, size, node, align, held.moved, held.linked)
         }
-        Kind::Regrown => encoder.regrown(slot, at, address),
+        Kind::ReallocEnd => encoder.regrown(slot, at, address),
         Kind::Free => encoder.free(slot, at, address),
         Kind::Failed => encoder.failed(slot, at, size, node),
     }

@@ -1,4 +1,4 @@
-//! Where the sums of folded blocks stand: sites, groups, pairs of threads and sizes.
+//! Where the sums of aggregated blocks stand: sites, groups, pairs of threads and sizes.
 //!
 //! Reads and writes: its own pages.
 //!
@@ -6,9 +6,9 @@
 //! after that is less than the last quarter; a site's number is good until the tables are cleared.
 
 use crate::collector::aggregate::accumulators::{Block, Group, Pair, SITE_BITS, Site};
-use crate::collector::aggregate::hash_table::{Entry, Growing, Shift, scatter};
+use crate::collector::aggregate::hash_table::{Entry, HashTable, Shift, scatter};
 use crate::collector::platform::mmap_vec::{Pages, Table, Zeroed, fetch};
-use crate::recording::{FIRST_WIDE_CLASS, FoldedSize, SIZE_CLASSES, size_class};
+use crate::recording::{AggregatedSize, FIRST_WIDE_CLASS, SIZE_CLASSES, size_class};
 
 const SITES: usize = 1 << SITE_BITS;
 const INDEX_BITS: u32 = SITE_BITS + 1;
@@ -20,7 +20,7 @@ const NEIGHBOURS: usize = 4;
 
 /// Sums of sites, in the order in which they came.
 pub(crate) struct Sites {
-    index: Growing<Indexed, { 1 << INDEX_BITS }>,
+    index: HashTable<Indexed, { 1 << INDEX_BITS }>,
     table: Table<Site, SITES>,
 }
 
@@ -54,15 +54,15 @@ fn site_home(key: u64, shift: Shift) -> usize {
 
 impl Sites {
     pub(crate) fn new() -> Option<Self> {
-        Some(Self { index: Growing::new()?, table: Table::new()? })
+        Some(Self { index: HashTable::new()?, table: Table::new()? })
     }
 
     pub(crate) fn len(&self) -> usize {
         self.index.len
     }
 
-    pub(crate) fn is_crowded(&self) -> bool {
-        self.len() >= SITES / 4 * 3 || self.index.is_crowded()
+    pub(crate) fn exceeds_load_factor(&self) -> bool {
+        self.len() >= SITES / 4 * 3 || self.index.exceeds_load_factor()
     }
 
     /// Makes room for so many more.
@@ -133,7 +133,7 @@ impl Sites {
 }
 
 /// Counts of groups.
-pub(crate) struct Groups(Growing<Group, { 1 << GROUP_BITS }>);
+pub(crate) struct Groups(HashTable<Group, { 1 << GROUP_BITS }>);
 
 impl Entry for Group {
     fn is_vacant(&self) -> bool {
@@ -154,15 +154,15 @@ fn group_home(key: u32, shift: Shift) -> usize {
 
 impl Groups {
     pub(crate) fn new() -> Option<Self> {
-        Growing::new().map(Self)
+        HashTable::new().map(Self)
     }
 
     pub(crate) fn len(&self) -> usize {
         self.0.len
     }
 
-    pub(crate) fn is_crowded(&self) -> bool {
-        self.0.is_crowded()
+    pub(crate) fn exceeds_load_factor(&self) -> bool {
+        self.0.exceeds_load_factor()
     }
 
     /// Makes room for so many more.
@@ -220,7 +220,7 @@ impl Groups {
 
 /// Sums of pairs of threads.
 pub(crate) struct Pairs {
-    table: Growing<Pair, { 1 << PAIR_BITS }>,
+    table: HashTable<Pair, { 1 << PAIR_BITS }>,
     /// The place that was used last.
     recent: usize,
 }
@@ -242,15 +242,15 @@ fn pair_home(threads: u64, shift: Shift) -> usize {
 
 impl Pairs {
     pub(crate) fn new() -> Option<Self> {
-        Some(Self { table: Growing::new()?, recent: 0 })
+        Some(Self { table: HashTable::new()?, recent: 0 })
     }
 
     pub(crate) fn len(&self) -> usize {
         self.table.len
     }
 
-    pub(crate) fn is_crowded(&self) -> bool {
-        self.table.is_crowded()
+    pub(crate) fn exceeds_load_factor(&self) -> bool {
+        self.table.exceeds_load_factor()
     }
 
     /// Makes room for so many more.
@@ -337,10 +337,10 @@ impl Sizes {
     }
 
     /// What is counted in a class; `None`: there is no such class.
-    pub(crate) fn of_class(&self, class: usize) -> Option<FoldedSize> {
+    pub(crate) fn of_class(&self, class: usize) -> Option<AggregatedSize> {
         let blocks = *self.blocks.get(class)?;
         let wide = class.checked_sub(FIRST_WIDE_CLASS).and_then(|wide| self.wide_bytes.get(wide));
-        Some(FoldedSize { class, blocks, bytes: wide.copied().unwrap_or(0) })
+        Some(AggregatedSize { class, blocks, bytes: wide.copied().unwrap_or(0) })
     }
 
     pub(crate) fn clear(&mut self) {
@@ -367,7 +367,7 @@ mod tests {
             let (site, size) = (random as u32 % sites, random % 5_000);
             let key = group_key(site, life, size);
             groups.reserve(1);
-            assert!(!groups.is_crowded(), "{} groups", groups.len());
+            assert!(!groups.exceeds_load_factor(), "{} groups", groups.len());
             let place = groups.fetch(key);
             groups.add(place, key, size);
             let sum = naive.entry(key).or_default();
@@ -394,7 +394,7 @@ mod tests {
     fn a_table_at_its_full_size_is_crowded_and_takes_a_last_quarter() {
         let groups = &mut Groups::new().unwrap();
         let mut len = 0_u32;
-        while !groups.is_crowded() {
+        while !groups.exceeds_load_factor() {
             let key = group_key(len >> 10, u64::from(len & 1_023), 1);
             let key = key | ((len & 1) * 2);
             groups.reserve(1);
@@ -418,7 +418,7 @@ mod tests {
         let mut sites = Sites::new().unwrap();
         let key = |number: u64| (number << 40) | (number * 7) | (1 << 63);
         let mut len = 0;
-        while !sites.is_crowded() {
+        while !sites.exceeds_load_factor() {
             sites.reserve(1);
             assert_eq!(sites.number(key(len)) as u64, len);
             assert_eq!(sites.number(key(len / 2)) as u64, len / 2);

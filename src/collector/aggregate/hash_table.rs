@@ -40,7 +40,7 @@ pub(crate) trait Entry: Zeroed + Default {
 }
 
 /// A hash table that is searched in line, of at most `MOST` places.
-pub(crate) struct Growing<T, const MOST: usize> {
+pub(crate) struct HashTable<T, const MOST: usize> {
     table: Table<T, MOST>,
     /// Places in use, less one.
     mask: usize,
@@ -49,7 +49,7 @@ pub(crate) struct Growing<T, const MOST: usize> {
     pub(crate) len: usize,
 }
 
-impl<T: Entry, const MOST: usize> Growing<T, MOST> {
+impl<T: Entry, const MOST: usize> HashTable<T, MOST> {
     pub(crate) fn new() -> Option<Self> {
         let (mask, shift) = ((1 << LEAST_BITS) - 1, Shift::to(LEAST_BITS));
         let new = Self { table: Table::new()?, mask, shift, len: 0 };
@@ -62,7 +62,7 @@ impl<T: Entry, const MOST: usize> Growing<T, MOST> {
     }
 
     /// Whether it can't take much more.
-    pub(crate) fn is_crowded(&self) -> bool {
+    pub(crate) fn exceeds_load_factor(&self) -> bool {
         self.len >= self.capacity().wrapping_sub(self.capacity() / 4)
     }
 

@@ -1,4 +1,4 @@
-//! Events that are held back until it is known whether they can be folded: found by address, and
+//! Events that are held back until it is known whether they can be aggregated: found by address, and
 //! taken out in the order of time.
 //!
 //! Reads and writes: its own pages. Slots are used again at once, so that those of temporary blocks
@@ -7,7 +7,9 @@
 //!
 //! Invariant: an address is found at most once.
 
-use crate::collector::aggregate::address_index::{KNOWN_MAX, Places, SLOTS_MAX, Spot};
+use crate::collector::aggregate::address_index::{
+    AddressIndex, HashedAddress, KNOWN_MAX, SLOTS_MAX,
+};
 use crate::collector::aggregate::slot_bitmap::{self, Rows};
 use crate::collector::platform::mmap_vec::{Pages, Table, Zeroed, fetch};
 
@@ -38,7 +40,7 @@ pub(crate) enum Kind {
     /// A block ended that is written or not known.
     Free,
     /// The same, to grow or shrink.
-    Regrown,
+    ReallocEnd,
     /// The allocator refused.
     Failed,
 }
@@ -62,7 +64,7 @@ pub(crate) struct Held {
     pub(crate) align_log2: u8,
     /// Realloc: whether the address changed.
     pub(crate) moved: bool,
-    /// Realloc: whether what it continues is written or not known, and not folded.
+    /// Realloc: whether what it continues is written or not known, and not aggregated.
     pub(crate) linked: bool,
     /// Whether it can be found by its address.
     pub(crate) is_known: bool,
@@ -105,7 +107,7 @@ pub(crate) struct Slot(u32);
 /// All held events.
 pub(crate) struct Pending {
     slots: Table<Held, SLOTS>,
-    places: Places,
+    places: AddressIndex,
     free: Rows,
     /// Slots from here on were never used.
     end: usize,
@@ -135,7 +137,7 @@ impl Pending {
     pub(crate) fn new() -> Option<Self> {
         Some(Self {
             slots: Table::new()?,
-            places: Places::new()?,
+            places: AddressIndex::new()?,
             free: Rows::new(SLOTS)?,
             end: 0,
             held: 0,
@@ -163,7 +165,7 @@ impl Pending {
     /// Holds a block's beginning that is found by its address, where none is found yet. There must
     /// be room.
     #[inline(always)]
-    pub(crate) fn push_known(&mut self, held: Held, spot: &Spot) {
+    pub(crate) fn push_known(&mut self, held: Held, spot: &HashedAddress) {
         if let Some(slot) = self.free.take() {
             let is_known = self.places.insert(spot, slot);
             self.put(slot, Held { is_known, ..held });
@@ -180,11 +182,11 @@ impl Pending {
 
     /// Whether what was held is so much that it should be fetched before it is asked for.
     #[inline(always)]
-    pub(crate) fn is_far(&self) -> bool {
+    pub(crate) fn exceeds_cache(&self) -> bool {
         self.end > NEAR
     }
 
-    /// Makes ready to search these parts of the places; see [`Spot::part`].
+    /// Makes ready to search these parts of the places; see [`HashedAddress::part`].
     #[inline(always)]
     pub(crate) fn open(&mut self, parts: u64) {
         self.places.open(parts);
@@ -192,13 +194,13 @@ impl Pending {
 
     /// Fetches what [`Pending::find`] reads first.
     #[inline(always)]
-    pub(crate) fn fetch_place(&self, spot: &Spot) {
+    pub(crate) fn fetch_place(&self, spot: &HashedAddress) {
         self.places.fetch(spot);
     }
 
     /// Fetches what [`Pending::find`] reads then, in the usual case.
     #[inline(always)]
-    pub(crate) fn fetch_slot(&self, spot: &Spot) {
+    pub(crate) fn fetch_slot(&self, spot: &HashedAddress) {
         if let Some(slot) = self.places.guess(spot) {
             fetch(self.slots.at(slot));
         }
@@ -206,7 +208,7 @@ impl Pending {
 
     /// The event that began the block at a spot.
     #[inline(always)]
-    pub(crate) fn find(&self, spot: &Spot) -> Option<(Slot, &Held)> {
+    pub(crate) fn find(&self, spot: &HashedAddress) -> Option<(Slot, &Held)> {
         let slot = self.places.find(spot, |slot| self.slots.at(slot).address == spot.address())?;
         Some((Slot(slot as u32), self.slots.at(slot)))
     }
@@ -220,7 +222,7 @@ impl Pending {
     }
 
     /// The same for the older half of all events, more or less.
-    pub(crate) fn pick_older_half(&mut self) -> usize {
+    pub(crate) fn select_oldest_half(&mut self) -> usize {
         let until = self.middle();
         self.pick_until(until)
     }
@@ -276,7 +278,7 @@ impl Pending {
     pub(crate) fn forget(&mut self, slot: Slot) {
         let held = self.slots.at_mut(slot.0 as usize);
         if std::mem::take(&mut held.is_known) {
-            self.places.remove(&Spot::of(held.address), slot.0 as usize);
+            self.places.remove(&HashedAddress::of(held.address), slot.0 as usize);
         }
     }
 
@@ -290,7 +292,7 @@ impl Pending {
 
     /// Takes out the event that [`Pending::find`] has just found at a spot.
     #[inline(always)]
-    pub(crate) fn remove_found(&mut self, slot: Slot, spot: &Spot) {
+    pub(crate) fn remove_found(&mut self, slot: Slot, spot: &HashedAddress) {
         self.places.remove(spot, slot.0 as usize);
         self.leave(slot);
     }
@@ -319,7 +321,7 @@ fn rows_held<'a>(slots: &'a [Held], free: &'a Rows) -> impl Iterator<Item = (usi
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, clippy::indexing_slicing, reason = "a test may panic")]
 mod tests {
-    use crate::collector::aggregate::address_index::Spot;
+    use crate::collector::aggregate::address_index::HashedAddress;
     use crate::collector::aggregate::hold_queue::{Held, Kind, Pending};
 
     /// A small generator: which numbers it gives does not matter.
@@ -342,11 +344,12 @@ mod tests {
                 now += next(state) % 3;
                 let back = if next(state) % 100 < late { next(state) % 500 } else { 0 };
                 let (at, address) = (now - back, 0x7f00_0000_0000 + step * 16);
-                pending.push_known(Held::new(Kind::Alloc, at, address), &Spot::of(address));
+                pending
+                    .push_known(Held::new(Kind::Alloc, at, address), &HashedAddress::of(address));
                 let place = naive.partition_point(|other| other.0 <= at);
                 naive.insert(place, (at, address));
             } else if next(state) % 100 < from_front {
-                let len = pending.pick_older_half();
+                let len = pending.select_oldest_half();
                 assert!(len > 0 && naive.get(len).is_none_or(|later| later.0 > naive[len - 1].0));
                 check_picked(&mut pending, len, naive.drain(..len));
             } else if next(state) % 100 < from_front {
@@ -356,14 +359,17 @@ mod tests {
                 check_picked(&mut pending, len, naive.drain(..due));
             } else {
                 let (at, address) = naive.remove(next(state) as usize % naive.len());
-                let (slot, held) = pending.find(&Spot::of(address)).unwrap();
+                let (slot, held) = pending.find(&HashedAddress::of(address)).unwrap();
                 assert_eq!(held.at, at);
                 pending.remove(slot);
-                assert!(pending.find(&Spot::of(address)).is_none());
+                assert!(pending.find(&HashedAddress::of(address)).is_none());
             }
         }
         for (at, address) in &naive {
-            assert_eq!(pending.find(&Spot::of(*address)).map(|(_, held)| held.at), Some(*at));
+            assert_eq!(
+                pending.find(&HashedAddress::of(*address)).map(|(_, held)| held.at),
+                Some(*at)
+            );
         }
         let len = pending.pick_until(u64::MAX);
         check_picked(&mut pending, len, naive.into_iter());

@@ -1,12 +1,12 @@
 //! What events do, once they are in their order: they begin and end blocks, which are summed up,
 //! held, or written.
 //!
-//! Reads: decoded events. Writes: `Folded` and `Events` payloads through a [`Target`].
+//! Reads: decoded events. Writes: `Aggregated` and `Events` payloads through a [`Target`].
 //!
 //! Invariant: an event is in the sums, held, written, or part of a block that is.
 
 use crate::collector::aggregate::accumulators::End;
-use crate::collector::aggregate::address_index::Spot;
+use crate::collector::aggregate::address_index::HashedAddress;
 use crate::collector::aggregate::deferred_events::Output;
 use crate::collector::aggregate::hold_queue::{self, Held, Kind, Pending, Slot};
 use crate::collector::aggregate::merge::{By, Decoded, Form, Stream};
@@ -14,7 +14,7 @@ use crate::collector::aggregate::sink::{Counted, Target};
 use crate::collector::aggregate::totals::Sums;
 use crate::collector::platform::mmap_vec::{Pages, Zeroed};
 use crate::recording::{
-    BlockKind, ByteWriter, Event, EventsHead, FoldedHead, PAYLOAD_BYTES_MAX, Ticks,
+    AggregatedHead, BlockKind, ByteWriter, Event, EventsHead, PAYLOAD_BYTES_MAX, Ticks,
 };
 
 /// A payload of sums is at most this long.
@@ -26,13 +26,13 @@ pub(crate) struct Heap {
     pub(crate) pending: Pending,
     pub(crate) sums: Sums,
     output: Output,
-    /// Blocks that live shorter than this are folded, in ticks.
+    /// Blocks that live shorter than this are aggregated, in ticks.
     pub(crate) limit: u64,
-    /// Blocks made before this are not folded.
-    pub(crate) blind_until: u64,
+    /// Blocks made before this are not aggregated.
+    pub(crate) ignore_before: u64,
     /// By stream: of which thread something was written last, and how many it had made by then.
     written: Pages<Written>,
-    held_short: u64,
+    evicted_early: u64,
     /// Bytes that could not be decoded.
     pub(crate) undecoded_bytes: u64,
 }
@@ -56,21 +56,21 @@ impl Heap {
             sums: Sums::new(now)?,
             output: Output::new()?,
             limit: 0,
-            blind_until: 0,
+            ignore_before: 0,
             written: Pages::new(trackers_max)?,
-            held_short: 0,
+            evicted_early: 0,
             undecoded_bytes: 0,
         })
     }
 
     pub(crate) fn counted(&self) -> Counted {
         let blocks = self.sums.blocks();
-        Counted { blocks, held_short: self.held_short, undecoded_bytes: self.undecoded_bytes }
+        Counted { blocks, evicted_early: self.evicted_early, undecoded_bytes: self.undecoded_bytes }
     }
 
     /// Has the processor fetch what these events will ask for.
     pub(crate) fn fetch(&self, events: &[Decoded]) {
-        if self.pending.is_far() {
+        if self.pending.exceeds_cache() {
             events.iter().for_each(|event| self.pending.fetch_place(&event.spot));
             let ends = events.iter().filter(|event| event.form != Form::Alloc);
             ends.for_each(|event| self.pending.fetch_slot(&event.spot));
@@ -99,7 +99,7 @@ impl Heap {
                     self.ended(by, Kind::Free, event.at, &event.spot, event.made);
                     true
                 }
-                Form::Pair if self.is_folded_at_once(by, event, bound) => true,
+                Form::Pair if self.is_aggregated_at_once(by, event, bound) => true,
                 Form::Pair => {
                     self.began(held(by, event), &event.spot);
                     false
@@ -112,21 +112,21 @@ impl Heap {
                 }
             };
             if is_whole {
-                stream.hand_out();
+                stream.advance();
             } else {
                 stream.split();
             }
         }
     }
 
-    /// Folds a block that its thread frees before it does anything else: no event has to be held,
+    /// Aggregates a block that its thread frees before it does anything else: no event has to be held,
     /// and no address to be known.
     #[inline(always)]
-    fn is_folded_at_once(&mut self, by: &By, pair: &Decoded, bound: u64) -> bool {
-        let freed_at = pair.at.0.wrapping_add(u64::from(pair.freed_after));
+    fn is_aggregated_at_once(&mut self, by: &By, pair: &Decoded, bound: u64) -> bool {
+        let freed_at = pair.at.0.wrapping_add(u64::from(pair.freed_ns));
         if freed_at > bound
-            || u64::from(pair.freed_after) >= self.limit
-            || pair.at.0 < self.blind_until
+            || u64::from(pair.freed_ns) >= self.limit
+            || pair.at.0 < self.ignore_before
             || self.pending.find(&pair.spot).is_some()
         {
             return false;
@@ -139,7 +139,7 @@ impl Heap {
     /// Makes sure that there is room for whatever the decoded events of a stream bring.
     #[inline(always)]
     fn prepare(&mut self, at: Ticks, target: &mut dyn Target) {
-        if self.sums.is_crowded() {
+        if self.sums.exceeds_load_factor() {
             self.write_sums(at, target);
         }
         if !self.pending.has_room(hold_queue::AT_ONCE) {
@@ -153,32 +153,34 @@ impl Heap {
                 let kind = if zeroed { Kind::Zeroed } else { Kind::Alloc };
                 let held = by.held(kind, at, address.0, made);
                 let held = Held { size: size.0, node: node.0, align_log2, ..held };
-                self.began(held, &Spot::of(address.0));
+                self.began(held, &HashedAddress::of(address.0));
             }
             Event::Free { at, address } => {
-                self.ended(by, Kind::Free, at, &Spot::of(address.0), made);
+                self.ended(by, Kind::Free, at, &HashedAddress::of(address.0), made);
             }
             Event::Realloc { began, at, old, new, size, node, align_log2 } => {
                 // The block that it makes is not made yet when the old one ends.
                 let before = made.wrapping_sub(1);
-                let old_is = self.ended(by, Kind::Regrown, began, &Spot::of(old.0), before);
+                let old_is =
+                    self.ended(by, Kind::ReallocEnd, began, &HashedAddress::of(old.0), before);
                 let linked = old_is == Old::Written;
                 let held = by.held(Kind::Realloc, at, new.0, made);
                 let moved = old != new;
                 let (size, node) = (size.0, node.0);
                 let held = Held { size, node, align_log2, moved, linked, ..held };
-                self.began(held, &Spot::of(new.0));
+                self.began(held, &HashedAddress::of(new.0));
             }
             Event::Failed { at, size, node } => {
                 let held = by.held(Kind::Failed, at, 0, made);
                 self.pending.push(Held { size: size.0, node: node.0, ..held });
             }
-            Event::Regrown { .. } | Event::Continued { .. } | Event::Unwritten { .. } => {}
+            Event::ReallocEnd { .. } | Event::ReallocBegin { .. } | Event::SkippedAllocs { .. } => {
+            }
         }
     }
 
     #[inline(always)]
-    fn began(&mut self, held: Held, spot: &Spot) {
+    fn began(&mut self, held: Held, spot: &HashedAddress) {
         if let Some((twin, _)) = self.pending.find(spot) {
             // Two blocks at one address: both are for the loader to put right.
             self.pending.forget(twin);
@@ -190,15 +192,15 @@ impl Heap {
 
     /// The block at a spot ends.
     #[inline(always)]
-    fn ended(&mut self, by: &By, kind: Kind, at: Ticks, spot: &Spot, made: u32) -> Old {
+    fn ended(&mut self, by: &By, kind: Kind, at: Ticks, spot: &HashedAddress, made: u32) -> Old {
         if let Some((slot, held)) = self.pending.find(spot)
             // What began later is another block: this end was committed late.
             && held.at <= at.0
         {
-            if at.0.wrapping_sub(held.at) < self.limit && held.at >= self.blind_until {
+            if at.0.wrapping_sub(held.at) < self.limit && held.at >= self.ignore_before {
                 self.sums.add(held, End { at: at.0, thread: by.thread.0, made });
                 self.pending.remove_found(slot, spot);
-                return Old::Folded;
+                return Old::Aggregated;
             }
             self.pending.forget(slot);
         }
@@ -215,9 +217,9 @@ impl Heap {
     /// More is held than there is room for: the older half is written before its time.
     #[cold]
     fn make_room(&mut self, target: &mut dyn Target) {
-        let len = self.pending.pick_older_half();
+        let len = self.pending.select_oldest_half();
         self.write_picked(len, target);
-        self.held_short = self.held_short.wrapping_add(len as u64);
+        self.evicted_early = self.evicted_early.wrapping_add(len as u64);
     }
 
     fn write_picked(&mut self, len: usize, target: &mut dyn Target) {
@@ -267,8 +269,8 @@ impl Heap {
     pub(crate) fn write_sums(&mut self, to: Ticks, target: &mut dyn Target) {
         target.note(self.counted());
         self.sums.write(to, SUMS_PAYLOAD_BYTES, &mut |write| {
-            let bytes = SUMS_PAYLOAD_BYTES.saturating_add(FoldedHead::BYTES);
-            target.payload(BlockKind::Folded, bytes, write);
+            let bytes = SUMS_PAYLOAD_BYTES.saturating_add(AggregatedHead::BYTES);
+            target.payload(BlockKind::Aggregated, bytes, write);
         });
     }
 }
@@ -283,6 +285,6 @@ fn held(by: &By, event: &Decoded) -> Held {
 /// What became of a block that ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Old {
-    Folded,
+    Aggregated,
     Written,
 }

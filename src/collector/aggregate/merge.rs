@@ -1,17 +1,17 @@
-//! Where folding stands in each tracker's stream.
+//! Where aggregation stands in each tracker's stream.
 //!
 //! Reads: regions. Writes: its own pages.
 //!
-//! Invariant: a stream is read as it is up to a keyframe, and folded from there on, for ever.
+//! Invariant: a stream is read as it is up to a keyframe, and aggregated from there on, for ever.
 
 use std::ptr::NonNull;
 
-use crate::collector::aggregate::address_index::Spot;
+use crate::collector::aggregate::address_index::HashedAddress;
 use crate::collector::aggregate::hold_queue::{Held, Kind};
 use crate::collector::event_path::ring::Shared;
 use crate::collector::platform::mmap_vec::{Pages, fetch};
 use crate::collector::platform::sys;
-use crate::recording::{Address, Decoder, Event, ScopeId, Short, ThreadId, Ticks};
+use crate::recording::{Address, CompactEvent, Decoder, Event, ScopeId, ThreadId, Ticks};
 
 /// Events that are decoded at a time: so many that what they ask for is fetched before it is used.
 const BATCH: usize = 64;
@@ -25,13 +25,13 @@ const FETCH_LINES: usize = 6;
 #[derive(Clone, Copy)]
 pub(crate) struct Decoded {
     pub(crate) at: Ticks,
-    pub(crate) spot: Spot,
+    pub(crate) spot: HashedAddress,
     pub(crate) size: u32,
     pub(crate) node: u32,
     /// Blocks that the thread has made by then.
     pub(crate) made: u32,
     /// Of a pair: how much later its second event was.
-    pub(crate) freed_after: u16,
+    pub(crate) freed_ns: u16,
     pub(crate) form: Form,
 }
 
@@ -60,7 +60,7 @@ pub(crate) struct Stream {
     /// Of the batch, what is not handed out yet.
     next: usize,
     len: usize,
-    /// Where its blocks are looked for: see [`Spot::part`].
+    /// Where its blocks are looked for: see [`HashedAddress::part`].
     parts: u64,
     /// Events of unusual forms, at their places in the batch.
     others: [Event; BATCH],
@@ -69,16 +69,16 @@ pub(crate) struct Stream {
 const NO_EVENT: Event = Event::Free { at: Ticks(0), address: Address(0) };
 const NOTHING: Decoded = Decoded {
     at: Ticks(0),
-    spot: Spot::NOWHERE,
+    spot: HashedAddress::NOWHERE,
     size: 0,
     node: 0,
     made: 0,
-    freed_after: 0,
+    freed_ns: 0,
     form: Form::Free,
 };
 
 impl Stream {
-    /// A stream that is folded from a keyframe at this position on.
+    /// A stream that is aggregated from a keyframe at this position on.
     fn new(at: u64) -> Self {
         Self {
             decoder: Decoder::new(),
@@ -100,21 +100,21 @@ impl Stream {
         self.batch.get(self.next..self.len).unwrap_or_default()
     }
 
-    /// Where the blocks of the batch are looked for, most of them: see [`Spot::part`].
+    /// Where the blocks of the batch are looked for, most of them: see [`HashedAddress::part`].
     pub(crate) fn parts(&self) -> u64 {
         self.parts
     }
 
     /// Takes the first of them away.
     #[inline(always)]
-    pub(crate) fn hand_out(&mut self) {
+    pub(crate) fn advance(&mut self) {
         self.next = self.next.wrapping_add(1);
     }
 
     /// Takes the first event of a pair, which is the first of them, away.
     pub(crate) fn split(&mut self) {
         if let Some(pair) = self.batch.get_mut(self.next) {
-            pair.at = Ticks(pair.at.0.wrapping_add(u64::from(pair.freed_after)));
+            pair.at = Ticks(pair.at.0.wrapping_add(u64::from(pair.freed_ns)));
             pair.form = Form::Free;
         }
     }
@@ -171,19 +171,19 @@ impl Stream {
     }
 
     #[inline(always)]
-    fn append_short(&mut self, short: &Short) {
+    fn append_short(&mut self, short: &CompactEvent) {
         if short.is_free
             && let Some(last) = self.len.checked_sub(1)
             && let Some(made) = self.batch.get_mut(last)
             && made.spot.address() == short.address.0
             && made.form == Form::Alloc
-            && let Ok(freed_after) = u16::try_from(short.at.0.wrapping_sub(made.at.0))
+            && let Ok(freed_ns) = u16::try_from(short.at.0.wrapping_sub(made.at.0))
         {
-            (made.form, made.freed_after) = (Form::Pair, freed_after);
+            (made.form, made.freed_ns) = (Form::Pair, freed_ns);
             return;
         }
         self.made = self.made.wrapping_add(u32::from(!short.is_free));
-        let spot = Spot::of(short.address.0);
+        let spot = HashedAddress::of(short.address.0);
         self.parts |= spot.part();
         let decoded = Decoded {
             at: short.at,
@@ -191,7 +191,7 @@ impl Stream {
             size: short.size_bytes,
             node: short.node.0,
             made: self.made,
-            freed_after: 0,
+            freed_ns: 0,
             form: if short.is_free { Form::Free } else { Form::Alloc },
         };
         if let Some(place) = self.batch.get_mut(self.len) {
@@ -210,7 +210,8 @@ impl Stream {
             _ => Address(0),
         };
         let (at, made) = (event.at(), self.made);
-        let decoded = Decoded { at, spot: Spot::of(address.0), made, form: Form::Other, ..NOTHING };
+        let decoded =
+            Decoded { at, spot: HashedAddress::of(address.0), made, form: Form::Other, ..NOTHING };
         if let (Some(place), Some(other)) =
             (self.batch.get_mut(self.len), self.others.get_mut(self.len))
         {
@@ -256,7 +257,7 @@ impl By {
 
 /// All streams, by number.
 pub(crate) struct Streams {
-    /// Addresses; 0: not folded yet.
+    /// Addresses; 0: not aggregated yet.
     table: Pages<u64>,
     made: u64,
 }
@@ -274,7 +275,7 @@ impl Streams {
         unsafe { (address as *mut Stream).as_mut() }
     }
 
-    /// Folds a stream from here on; `false`: there is no memory for it.
+    /// Aggregates a stream from here on; `false`: there is no memory for it.
     pub(crate) fn begin(&mut self, index: usize, at: u64) -> bool {
         let Some(place) = self.table.get_mut(index) else { return false };
         let Some(pages) = sys::map_pages(size_of::<Stream>()) else { return false };

@@ -1,8 +1,8 @@
-//! Folding: blocks that are freed soon after they were made are summed up and not written.
+//! Aggregation: blocks that are freed soon after they were made are summed up and not written.
 //!
-//! Reads: the trackers' regions, which are decoded here. Writes: `Folded` and `Events` payloads
+//! Reads: the trackers' regions, which are decoded here. Writes: `Aggregated` and `Events` payloads
 //! through a [`Target`]. All of it runs on the flusher's thread: the recording path is the same
-//! as without folding.
+//! as without aggregation.
 //!
 //! # Why the sums are exact
 //!
@@ -10,18 +10,18 @@
 //! before the regions' committed lengths. What an event depends on was committed before it was
 //! stamped (a free follows the return of its allocation, an allocation the return of the free
 //! before it), so whatever is taken, its cause is taken too, before it. A block that is found
-//! free within the limit is folded: its sums are what the loader would have computed from its two
+//! free within the limit is aggregated: its sums are what the loader would have computed from its two
 //! events. Everything else is written with its own time: after the limit, since until then it
-//! may be folded.
+//! may be aggregated.
 //!
 //! Counters of two processors may disagree by some nanoseconds, so that an address seems to be
-//! allocated twice. Then neither block is folded, and the loader, which knows how to put such
+//! allocated twice. Then neither block is aggregated, and the loader, which knows how to put such
 //! pairs right, sees both.
 //!
 //! Invariants:
-//! - Every event is folded, written, or counted as lost.
+//! - Every event is aggregated, written, or counted as lost.
 //! - Written events are in the order of time; within a thread in the order of its program.
-//! - Nothing is allocated after [`Fold::new`] but pages of its own.
+//! - Nothing is allocated after [`Aggregator::new`] but pages of its own.
 
 pub(crate) mod lifecycle;
 pub(crate) mod deferred_events;
@@ -74,12 +74,12 @@ const RELEASE_EVERY: u64 = 16 << 10;
 pub(crate) struct Unfolded {
     /// Up to this position its region is to be written as it is.
     pub(crate) until: u64,
-    /// It has no keyframe yet from which it could be folded.
+    /// It has no keyframe yet from which it could be aggregated.
     pub(crate) wants_keyframe: bool,
 }
 
-/// The state of folding.
-pub(crate) struct Fold {
+/// The state of aggregation.
+pub(crate) struct Aggregator {
     streams: Streams,
     sources: Vec<Source>,
     heap: Heap,
@@ -98,8 +98,8 @@ const PICK_SHARE: u64 = 8;
 /// Held events are written at least so often, in shares of the limit and of a second.
 const OUTPUT_SHARE: u64 = 4;
 
-impl Fold {
-    /// For so many trackers, with nothing folded yet; `None`: no memory.
+impl Aggregator {
+    /// For so many trackers, with nothing aggregated yet; `None`: no memory.
     pub(crate) fn new(trackers_max: usize, now: Ticks, second: u64) -> Option<Self> {
         Some(Self {
             streams: Streams::new(trackers_max)?,
@@ -112,7 +112,7 @@ impl Fold {
         })
     }
 
-    /// Blocks that live shorter than this are folded from now on; never shorter than before.
+    /// Blocks that live shorter than this are aggregated from now on; never shorter than before.
     pub(crate) fn coarsen(&mut self, limit_ticks: u64) {
         self.heap.limit = self.heap.limit.max(limit_ticks);
     }
@@ -154,9 +154,9 @@ impl Fold {
     }
 
     /// Events up to `now` went by unseen, as they could not be decoded: what is alive may have been
-    /// freed by them and its address be another block's, so no block from before is folded.
+    /// freed by them and its address be another block's, so no block from before is aggregated.
     pub(crate) fn missed_events(&mut self, now: Ticks) {
-        self.heap.blind_until = self.heap.blind_until.max(now.0);
+        self.heap.ignore_before = self.heap.ignore_before.max(now.0);
     }
 
     /// Takes all events of the added trackers up to the watermark, which is `now` or, at the end,
@@ -216,7 +216,7 @@ impl Fold {
             if is_done || stream.at.wrapping_sub(source.released) >= RELEASE_EVERY {
                 source.released = stream.at;
                 source.shared.release_until(stream.at);
-                event_count::announce_room();
+                event_count::notify_space();
             }
             if is_done {
                 return true;

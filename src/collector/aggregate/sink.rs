@@ -1,14 +1,14 @@
-//! What folding writes to, and what it says of itself.
+//! What aggregation writes to, and what it says of itself.
 
 use crate::recording::{BlockKind, ByteWriter};
 
-/// What folding counts.
+/// What aggregation counts.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counted {
-    /// Blocks folded so far.
+    /// Blocks aggregated so far.
     pub(crate) blocks: u64,
-    /// Events that were written before it was known whether they could be folded.
-    pub(crate) held_short: u64,
+    /// Events that were written before it was known whether they could be aggregated.
+    pub(crate) evicted_early: u64,
     /// Bytes that could not be decoded: a mistake of ours.
     pub(crate) undecoded_bytes: u64,
 }

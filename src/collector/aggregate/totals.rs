@@ -1,6 +1,6 @@
-//! The sums of folded blocks since they were last written.
+//! The sums of aggregated blocks since they were last written.
 //!
-//! Reads: folded blocks, one by one. Writes: `Folded` payloads.
+//! Reads: aggregated blocks, one by one. Writes: `Aggregated` payloads.
 //!
 //! Invariants: every block is in the sums of one site, one group, one pair of threads and one size;
 //! no count of them can overflow before the sums are written.
@@ -10,8 +10,8 @@ use crate::collector::aggregate::group_tables::{Groups, Pairs, Sites, Sizes};
 use crate::collector::aggregate::hold_queue::Held;
 use crate::collector::platform::mmap_vec::{Pages, Zeroed};
 use crate::recording::{
-    ByteWriter, DURATION_CLASS_BITS, FOLDED_ENTRY_BYTES_MAX, FOLDED_SITE_BYTES_MAX,
-    FOLDED_SMALL_BYTES_MAX, FoldedHead, FoldedPower, Ticks,
+    AGGREGATED_ENTRY_BYTES_MAX, AGGREGATED_SITE_BYTES_MAX, AGGREGATED_SMALL_BYTES_MAX,
+    AggregatedHead, AggregatedPower, ByteWriter, DURATION_CLASS_BITS, Ticks,
 };
 
 /// Blocks that are added together: what the sums of one need is fetched while another is added.
@@ -27,7 +27,7 @@ const POWERS: usize = 64;
 pub(crate) struct Sums {
     waiting: Pages<Block>,
     waiting_len: usize,
-    is_crowded: bool,
+    exceeds_load_factor: bool,
     sites: Sites,
     groups: Groups,
     pairs: Pairs,
@@ -36,7 +36,7 @@ pub(crate) struct Sums {
     lives: Pages<Life>,
     from: Ticks,
     blocks: u64,
-    /// How many were folded when the sums were last written.
+    /// How many were aggregated when the sums were last written.
     written_blocks: u64,
 }
 
@@ -56,7 +56,7 @@ impl Sums {
         Some(Self {
             waiting: Pages::new(BATCH)?,
             waiting_len: 0,
-            is_crowded: false,
+            exceeds_load_factor: false,
             sites: Sites::new()?,
             groups: Groups::new()?,
             pairs: Pairs::new()?,
@@ -75,17 +75,17 @@ impl Sums {
 
     /// Whether the sums should be written before more blocks come.
     #[inline(always)]
-    pub(crate) fn is_crowded(&self) -> bool {
-        self.is_crowded
+    pub(crate) fn exceeds_load_factor(&self) -> bool {
+        self.exceeds_load_factor
     }
 
     /// Bytes that writing the sums may take at most.
     pub(crate) fn bytes_max(&self) -> usize {
-        let sites = self.sites.len().saturating_mul(FOLDED_SITE_BYTES_MAX);
+        let sites = self.sites.len().saturating_mul(AGGREGATED_SITE_BYTES_MAX);
         // A group has a class and a power, which others may have as well.
         let entries = self.groups.len().saturating_mul(2);
-        let groups = entries.saturating_mul(FOLDED_ENTRY_BYTES_MAX);
-        let pairs = self.pairs.len().saturating_mul(FOLDED_SMALL_BYTES_MAX);
+        let groups = entries.saturating_mul(AGGREGATED_ENTRY_BYTES_MAX);
+        let pairs = self.pairs.len().saturating_mul(AGGREGATED_SMALL_BYTES_MAX);
         sites.saturating_add(groups).saturating_add(pairs).saturating_add(64 << 10)
     }
 
@@ -94,12 +94,12 @@ impl Sums {
         self.sites.bytes().saturating_add(self.groups.bytes()).saturating_add(self.pairs.bytes())
     }
 
-    /// Blocks folded since the beginning.
+    /// Blocks aggregated since the beginning.
     pub(crate) fn blocks(&self) -> u64 {
         self.blocks
     }
 
-    /// Adds a block that lived too short. Not when [`Sums::is_crowded`].
+    /// Adds a block that lived too short. Not when [`Sums::exceeds_load_factor`].
     #[inline(always)]
     pub(crate) fn add(&mut self, block: &Held, end: End) {
         let block = Block::new(block, end);
@@ -138,9 +138,9 @@ impl Sums {
         self.pairs.add(blocks);
         self.blocks = self.blocks.wrapping_add(len as u64);
         // What is waiting then still fits.
-        self.is_crowded = self.sites.is_crowded()
-            || self.groups.is_crowded()
-            || self.pairs.is_crowded()
+        self.exceeds_load_factor = self.sites.exceeds_load_factor()
+            || self.groups.exceeds_load_factor()
+            || self.pairs.exceeds_load_factor()
             || self.blocks.wrapping_sub(self.written_blocks) >= BLOCKS_MAX;
     }
 
@@ -157,7 +157,7 @@ impl Sums {
             self.from = to;
             return;
         }
-        let head = FoldedHead { from: self.from, to };
+        let head = AggregatedHead { from: self.from, to };
         self.groups.sort();
         let mut at = Cursor::default();
         while !self.is_written(&at) {
@@ -167,7 +167,7 @@ impl Sums {
         self.sites.clear();
         self.pairs.clear();
         self.sizes.clear();
-        self.is_crowded = false;
+        self.exceeds_load_factor = false;
         self.from = to;
         self.written_blocks = self.blocks;
     }
@@ -180,7 +180,7 @@ impl Sums {
 
     fn write_some(
         &mut self,
-        head: &FoldedHead,
+        head: &AggregatedHead,
         at: &mut Cursor,
         payload_max: usize,
         out: &mut ByteWriter<'_>,
@@ -192,16 +192,16 @@ impl Sums {
             }
         }
         while let Some(pair) = self.pairs.places().get(at.pairs) {
-            if out.len().saturating_add(FOLDED_SMALL_BYTES_MAX) > payload_max {
+            if out.len().saturating_add(AGGREGATED_SMALL_BYTES_MAX) > payload_max {
                 return;
             }
             at.pairs = at.pairs.wrapping_add(1);
             if pair.blocks > 0 {
-                pair.folded().write(head, out);
+                pair.aggregated().write(head, out);
             }
         }
         while let Some(size) = self.sizes.of_class(at.sizes) {
-            if out.len().saturating_add(FOLDED_SMALL_BYTES_MAX) > payload_max {
+            if out.len().saturating_add(AGGREGATED_SMALL_BYTES_MAX) > payload_max {
                 return;
             }
             at.sizes = at.sizes.wrapping_add(1);
@@ -214,7 +214,7 @@ impl Sums {
     /// Writes the next site with what its groups add up to; `false`: it does not fit any more.
     fn write_site(
         &mut self,
-        head: &FoldedHead,
+        head: &AggregatedHead,
         at: &mut Cursor,
         payload_max: usize,
         out: &mut ByteWriter<'_>,
@@ -223,7 +223,7 @@ impl Sums {
         let number = rest.first().map_or(0, Group::site);
         let len = rest.iter().take_while(|group| group.site() == number).count();
         let groups = rest.get(..len).unwrap_or_default();
-        let mut powers = [FoldedPower { power: 0, blocks: 0, bytes: 0 }; POWERS];
+        let mut powers = [AggregatedPower { power: 0, blocks: 0, bytes: 0 }; POWERS];
         let (mut blocks, mut bytes) = (0_u64, 0_u64);
         let mut lives_len = 0_usize;
         for alike in groups.chunk_by(|one, next| one.class() == next.class()) {
@@ -251,8 +251,8 @@ impl Sums {
             }
         }
         let entries = lives_len.saturating_add(powers_len);
-        let most =
-            FOLDED_SITE_BYTES_MAX.saturating_add(entries.saturating_mul(FOLDED_ENTRY_BYTES_MAX));
+        let most = AGGREGATED_SITE_BYTES_MAX
+            .saturating_add(entries.saturating_mul(AGGREGATED_ENTRY_BYTES_MAX));
         if out.len().saturating_add(most) > payload_max {
             return false;
         }
@@ -260,7 +260,7 @@ impl Sums {
         let lives = self.lives.as_slice().get(..lives_len).unwrap_or_default().iter();
         let lives = lives.map(|life| (life.class, life.blocks));
         let powers = powers.into_iter().take(powers_len);
-        self.sites.at(number).folded(blocks, bytes).write(head, out, lives, powers);
+        self.sites.at(number).aggregated(blocks, bytes).write(head, out, lives, powers);
         true
     }
 }

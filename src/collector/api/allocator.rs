@@ -68,17 +68,17 @@ impl<A: GlobalAlloc> Allocator<A> {
 
     #[inline(never)]
     unsafe fn dealloc_recorded(&self, block: *mut u8, layout: Layout) {
-        if !safeguards::without("free stamped first") && hooks::is_freed_as_usual(block.addr()) {
+        if !safeguards::without("free stamped first") && hooks::try_record_free_fast(block.addr()) {
             // SAFETY: the caller owes `dealloc`'s contract.
             return unsafe { self.inner.dealloc(block, layout) };
         }
         // SAFETY: as above.
-        unsafe { self.dealloc_recorded_otherwise(block, layout) }
+        unsafe { self.dealloc_slow(block, layout) }
     }
 
     /// Stands apart so that the usual case keeps no register for a call.
     #[inline(never)]
-    unsafe fn dealloc_recorded_otherwise(&self, block: *mut u8, layout: Layout) {
+    unsafe fn dealloc_slow(&self, block: *mut u8, layout: Layout) {
         let is_early = !safeguards::without("free stamped first");
         if is_early {
             hooks::freeing(block.addr());

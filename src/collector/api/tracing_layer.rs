@@ -23,16 +23,17 @@ const ENTERED_MAX: usize = 64;
 
 /// A span that this thread is in, and where the thread was before.
 #[derive(Clone, Copy)]
-struct Entered {
+struct RecorderGuard {
     span: u64,
     before: Place,
 }
 
-const NOWHERE: Entered = Entered { span: 0, before: Place { scope: ScopeId::NONE, depth: 0 } };
+const NOWHERE: RecorderGuard =
+    RecorderGuard { span: 0, before: Place { scope: ScopeId::NONE, depth: 0 } };
 
 thread_local! {
     // Constant and without a destructor, so that it is usable at any moment of a thread's life.
-    static ENTERED: [Cell<Entered>; ENTERED_MAX] = const { [const { Cell::new(NOWHERE) }; ENTERED_MAX] };
+    static ENTERED: [Cell<RecorderGuard>; ENTERED_MAX] = const { [const { Cell::new(NOWHERE) }; ENTERED_MAX] };
     static COUNT: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -95,7 +96,7 @@ where
         let Some(scope) = scope else { return };
         let count = COUNT.get();
         let before = scope_table::here();
-        let entered = Entered { span: id.into_u64(), before };
+        let entered = RecorderGuard { span: id.into_u64(), before };
         ENTERED.with(|places| {
             if let Some(place) = places.get(count) {
                 place.set(entered);
@@ -122,7 +123,7 @@ where
             for next in since {
                 let moved = next.get();
                 let before = first.take().unwrap_or(moved.before);
-                place.set(Entered { span: moved.span, before });
+                place.set(RecorderGuard { span: moved.span, before });
                 place = next;
             }
             COUNT.set(count.saturating_sub(1));

@@ -9,7 +9,7 @@
 //!   address alternates between allocated and freed then holds.
 //! - Nothing here allocates, locks, unwinds or touches `errno` on the usual path.
 
-use crate::collector::event_path::thread_guard::{self, Entered};
+use crate::collector::event_path::thread_guard::{self, RecorderGuard};
 use crate::collector::platform::clock;
 use crate::recording::{Address, Bytes, NodeId, Ticks};
 
@@ -59,8 +59,8 @@ pub(crate) enum Contents {
 #[inline(always)]
 pub(crate) fn allocated(address: usize, size: usize, align: usize, contents: Contents) {
     let start = here!();
-    let Some(mut entered) = thread_guard::enter_usual() else {
-        return allocated_unusually(start, Request { address, size, align, contents });
+    let Some(mut entered) = thread_guard::try_enter_fast() else {
+        return record_alloc_slow(start, Request { address, size, align, contents });
     };
     let at = clock::usual_now();
     let is_plain = address != 0 && align <= ALIGN_NATURAL && contents == Contents::Any;
@@ -73,7 +73,7 @@ pub(crate) fn allocated(address: usize, size: usize, align: usize, contents: Con
 /// Where the last one came from there, no call is made.
 #[inline(always)]
 fn is_recorded_as_usual(
-    entered: &mut Entered,
+    entered: &mut RecorderGuard,
     start: &Start,
     at: Ticks,
     address: usize,
@@ -81,7 +81,7 @@ fn is_recorded_as_usual(
 ) -> bool {
     let tracker = entered.tracker();
     let local = entered.local();
-    if local.region.must_look() {
+    if local.region.needs_slow_path() {
         return false;
     }
     let (node, tally) = match local.same_stack(start) {
@@ -98,7 +98,7 @@ fn is_recorded_as_usual(
     let Some(len) = encoder.alloc_short(local.region.slot(), at, address, size, node) else {
         return false;
     };
-    local.region.commit_usual(&tracker.shared, len);
+    local.region.commit_fast(&tracker.shared, len);
     tally.add(1);
     true
 }
@@ -115,22 +115,22 @@ pub(crate) struct Request {
 
 #[cold]
 #[inline(never)]
-fn allocated_unusually(start: Start, request: Request) {
+fn record_alloc_slow(start: Start, request: Request) {
     if let Some(entered) = thread_guard::enter() {
         allocated_otherwise(entered, start, clock::now(), request);
     }
 }
 
 #[inline(never)]
-fn allocated_otherwise(mut entered: Entered, start: Start, at: Ticks, request: Request) {
-    let node = stack_here(&mut entered, start);
+fn allocated_otherwise(mut entered: RecorderGuard, start: Start, at: Ticks, request: Request) {
+    let node = capture_stack(&mut entered, start);
     let size = Bytes(request.size as u64);
     if request.address == 0 {
         return failed(&mut entered, at, size, node);
     }
     let tracker = entered.tracker();
     let local = entered.local();
-    if local.region.must_look() && !local.make_room(tracker) {
+    if local.region.needs_slow_path() && !local.make_room(tracker) {
         return tracker.tallies.dropped_full.add(1);
     }
     let address = Address(request.address as u64);
@@ -149,19 +149,19 @@ fn allocated_otherwise(mut entered: Entered, start: Start, at: Ticks, request: R
 /// The block at `address` is about to be given back to the inner allocator. `false`: nothing was
 /// done, and [`freeing`] records it. No call is in here.
 #[inline(always)]
-pub(crate) fn is_freed_as_usual(address: usize) -> bool {
-    let Some(mut entered) = thread_guard::enter_usual() else { return false };
+pub(crate) fn try_record_free_fast(address: usize) -> bool {
+    let Some(mut entered) = thread_guard::try_enter_fast() else { return false };
     let at = clock::usual_now();
     let tracker = entered.tracker();
     let local = entered.local();
-    if local.region.must_look() {
+    if local.region.needs_slow_path() {
         return false;
     }
     let encoder = &mut local.encoder;
     let Some(len) = encoder.free_short(local.region.slot(), at, Address(address as u64)) else {
         return false;
     };
-    local.region.commit_usual(&tracker.shared, len);
+    local.region.commit_fast(&tracker.shared, len);
     tracker.tallies.frees.add(1);
     true
 }
@@ -175,7 +175,7 @@ pub(crate) fn freeing(address: usize) {
     let at = clock::now();
     let tracker = entered.tracker();
     let local = entered.local();
-    if local.region.must_look() && !local.make_room(tracker) {
+    if local.region.needs_slow_path() && !local.make_room(tracker) {
         return tracker.tallies.dropped_full.add(1);
     }
     let encoder = &mut local.encoder;
@@ -206,7 +206,7 @@ pub(crate) fn reallocated(began: Ticks, old: usize, new: usize, size: usize, ali
     let (old, new) = (Address(old as u64), Address(new as u64));
     let tracker = entered.tracker();
     let local = entered.local();
-    if local.region.must_look() && !local.make_room(tracker) {
+    if local.region.needs_slow_path() && !local.make_room(tracker) {
         return tracker.tallies.dropped_full.add(1);
     }
     let encoder = &mut local.encoder;
@@ -217,10 +217,10 @@ pub(crate) fn reallocated(began: Ticks, old: usize, new: usize, size: usize, ali
 }
 
 #[cold]
-fn failed(entered: &mut Entered, at: Ticks, size: Bytes, node: NodeId) {
+fn failed(entered: &mut RecorderGuard, at: Ticks, size: Bytes, node: NodeId) {
     let tracker = entered.tracker();
     let local = entered.local();
-    if local.region.must_look() && !local.make_room(tracker) {
+    if local.region.needs_slow_path() && !local.make_room(tracker) {
         return tracker.tallies.dropped_full.add(1);
     }
     let encoder = &mut local.encoder;
@@ -231,13 +231,13 @@ fn failed(entered: &mut Entered, at: Ticks, size: Bytes, node: NodeId) {
 
 /// The node of the present stack.
 #[inline(never)]
-pub(crate) fn stack(entered: &mut Entered, start: Start) -> NodeId {
-    stack_here(entered, start)
+pub(crate) fn stack(entered: &mut RecorderGuard, start: Start) -> NodeId {
+    capture_stack(entered, start)
 }
 
 /// The same without a call, for where most walks begin.
 #[inline(always)]
-fn stack_here(entered: &mut Entered, start: Start) -> NodeId {
+fn capture_stack(entered: &mut RecorderGuard, start: Start) -> NodeId {
     let tallies = &entered.tracker().tallies;
     let local = entered.local();
     if local.is_sampled() {

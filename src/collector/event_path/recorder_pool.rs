@@ -9,17 +9,17 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use crate::collector::event_path::session_config::{self, TRACKERS_MAX};
-use crate::collector::event_path::thread_recorder::Tracker;
+use crate::collector::event_path::thread_recorder::ThreadRecorder;
 use crate::collector::platform::spin_lock::SpinLock;
 use crate::collector::unwind::walker::Walker;
 use crate::safeguards;
 
-static TABLE: [AtomicPtr<Tracker>; TRACKERS_MAX] =
+static TABLE: [AtomicPtr<ThreadRecorder>; TRACKERS_MAX] =
     [const { AtomicPtr::new(ptr::null_mut()) }; TRACKERS_MAX];
 static CREATED: AtomicUsize = AtomicUsize::new(0);
 
 /// All trackers there are.
-pub(crate) fn all() -> impl Iterator<Item = &'static Tracker> {
+pub(crate) fn all() -> impl Iterator<Item = &'static ThreadRecorder> {
     let created = CREATED.load(Ordering::Acquire).min(TRACKERS_MAX);
     TABLE.iter().take(created).filter_map(|place| {
         // SAFETY: only `take` stores here, and trackers are never freed.
@@ -30,7 +30,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Tracker> {
 /// Memory of all trackers, in bytes.
 pub(crate) fn used_bytes() -> u64 {
     let limits = session_config::get();
-    let each = size_of::<Tracker>()
+    let each = size_of::<ThreadRecorder>()
         .saturating_add(Walker::bytes(limits.depth_max))
         .saturating_add(limits.ring_bytes);
     (CREATED.load(Ordering::Relaxed) as u64).saturating_mul(each as u64)
@@ -40,7 +40,7 @@ pub(crate) fn used_bytes() -> u64 {
 static FREE: SpinLock<u32> = SpinLock::new(0);
 
 /// A tracker without a thread, or a new one within the limits.
-pub(crate) fn take() -> Option<&'static Tracker> {
+pub(crate) fn take() -> Option<&'static ThreadRecorder> {
     let mut free = FREE.lock()?;
     if let Some(index) = free.checked_sub(1)
         && let Some(place) = TABLE.get(index as usize)
@@ -55,14 +55,14 @@ pub(crate) fn take() -> Option<&'static Tracker> {
     if created >= session_config::get().trackers_max && !safeguards::without("trackers at most") {
         return None;
     }
-    let tracker = Tracker::create(created)?;
+    let tracker = ThreadRecorder::create(created)?;
     TABLE.get(created)?.store(ptr::from_ref(tracker).cast_mut(), Ordering::Release);
     CREATED.store(created.wrapping_add(1), Ordering::Release);
     Some(tracker)
 }
 
 /// The tracker of a thread that has ended.
-pub(crate) fn give_back(tracker: &'static Tracker) {
+pub(crate) fn give_back(tracker: &'static ThreadRecorder) {
     // A tracker that can't be given back in time is lost to the pool, not to the file.
     let Some(mut free) = FREE.lock() else { return };
     // SAFETY: its thread has ended and the pool is locked.

@@ -27,14 +27,14 @@ pub(crate) const RING_BYTES_MAX: usize = 1 << 20;
 /// own: the flusher reads the rest for every few events, and would take the line away each time.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
-    owner: Apart<ByOwner>,
-    flusher: Apart<ForFlusher>,
+    owner: CachePadded<ByOwner>,
+    flusher: CachePadded<ForFlusher>,
 }
 
 /// As far apart as processors fetch lines together.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-struct Apart<T>(T);
+struct CachePadded<T>(T);
 
 #[derive(Debug, Default)]
 struct ByOwner {
@@ -187,7 +187,7 @@ impl Region {
         shared.flusher.0.ring_bytes.store(ring_bytes as u64, Ordering::Release);
         let at = ring.as_ptr();
         let mut region = Self { ring, ring_bytes, at, bias: 0, limit: 0, last_keyframe: 0 };
-        region.stand_at(shared.head());
+        region.seek(shared.head());
         Some(region)
     }
 
@@ -209,11 +209,11 @@ impl Region {
             shared.flusher.0.tail.store(shared.head(), Ordering::Release);
         }
         shared.flusher.0.base.store(shared.head(), Ordering::Relaxed);
-        self.stand_at(shared.head());
+        self.seek(shared.head());
     }
 
     /// Appends from this position on.
-    fn stand_at(&mut self, head: u64) {
+    fn seek(&mut self, head: u64) {
         let at = (head as usize) & self.ring_bytes.wrapping_sub(1);
         // SAFETY: inside the ring.
         self.at = unsafe { self.ring.add(at) }.as_ptr();
@@ -221,14 +221,14 @@ impl Region {
         self.limit = 0;
     }
 
-    /// Makes [`Region::must_look`] true.
-    pub(crate) fn look_next(&mut self) {
+    /// Makes [`Region::needs_slow_path`] true.
+    pub(crate) fn force_slow_path(&mut self) {
         self.limit = 0;
     }
 
     /// Whether [`Region::look`] must be asked before the next event.
     #[inline(always)]
-    pub(crate) fn must_look(&self) -> bool {
+    pub(crate) fn needs_slow_path(&self) -> bool {
         self.at.addr() >= self.limit
     }
 
@@ -261,7 +261,7 @@ impl Region {
 
     /// Commits the `len` bytes that were written into the slot where nothing had to be looked at.
     #[inline(always)]
-    pub(crate) fn commit_usual(&mut self, shared: &Shared, len: usize) {
+    pub(crate) fn commit_fast(&mut self, shared: &Shared, len: usize) {
         // SAFETY: at most one event further, and the limit is one event before the ring's end.
         self.at = unsafe { self.at.add(len) };
         let head = (self.at.addr() as u64).wrapping_add(self.bias);
@@ -273,7 +273,7 @@ impl Region {
         let end = self.at.addr().wrapping_add(len);
         let over = end.wrapping_sub(self.ring.addr().get()).checked_sub(self.ring_bytes);
         let Some(over) = over else {
-            return self.commit_usual(shared, len);
+            return self.commit_fast(shared, len);
         };
         // SAFETY: `over` bytes of slack, at most one event, are copied to the ring's front,
         // which is free: there was room for the event.
@@ -282,7 +282,7 @@ impl Region {
             std::ptr::copy_nonoverlapping(slack.as_ptr(), self.ring.as_ptr(), over);
         }
         let head = (end as u64).wrapping_add(self.bias);
-        self.stand_at(head);
+        self.seek(head);
         shared.owner.0.committed.store(head, Ordering::Release);
     }
 

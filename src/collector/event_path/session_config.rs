@@ -15,8 +15,8 @@ pub(crate) const TRACKERS_MAX: usize = 1 << 14;
 /// there is room again.
 const WAIT_MAX: Duration = Duration::from_millis(100);
 
-/// The same where the flusher also folds, which takes it longer.
-const WAIT_MAX_FOLDING: Duration = Duration::from_secs(1);
+/// The same where the flusher also aggregates, which takes it longer.
+const WAIT_MAX_AGGREGATION: Duration = Duration::from_secs(1);
 
 /// It looks for room at least this often.
 pub(crate) const WAIT_STEP: Duration = Duration::from_millis(5);
@@ -68,9 +68,9 @@ pub(crate) fn set(limits: Limits) {
     SAMPLE.store(limits.sample_below, Ordering::Release);
 }
 
-/// Whether the flusher of the next session folds.
-pub(crate) fn set_folding(is_folding: bool) {
-    let wait = if is_folding { WAIT_MAX_FOLDING } else { WAIT_MAX };
+/// Whether the flusher of the next session aggregates.
+pub(crate) fn set_aggregation(is_aggregation: bool) {
+    let wait = if is_aggregation { WAIT_MAX_AGGREGATION } else { WAIT_MAX };
     WAIT_NS.store(wait.as_nanos() as u64, Ordering::Relaxed);
 }
 

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
 
 use crate::collector::event_path::recorder_pool;
 use crate::collector::event_path::thread_recorder::{
-    HAS_BARRIER, KEYFRAME, Local, SAMPLED, SESSION, Tracker, UNUSUAL,
+    HAS_BARRIER, KEYFRAME, Local, SAMPLED, SESSION, SLOW_PATH, ThreadRecorder,
 };
 use crate::collector::event_path::threads;
 use crate::collector::platform::clock;
@@ -32,27 +32,27 @@ pub(crate) static NO_MEMORY: AtomicU64 = AtomicU64::new(0);
 static EXIT_KEY: AtomicU32 = AtomicU32::new(0);
 
 /// A thread that nothing is recorded of, for now: it is inside the recorder.
-const IGNORED: *mut Tracker = ptr::without_provenance_mut(1);
+const IGNORED: *mut ThreadRecorder = ptr::without_provenance_mut(1);
 /// A thread of the recorder itself: what it allocates is no loss.
-const OWN: *mut Tracker = ptr::without_provenance_mut(2);
+const OWN: *mut ThreadRecorder = ptr::without_provenance_mut(2);
 /// A thread whose end has been handled. The largest of these: whatever is above is a tracker.
-const ENDED: *mut Tracker = ptr::without_provenance_mut(3);
+const ENDED: *mut ThreadRecorder = ptr::without_provenance_mut(3);
 
 thread_local! {
     // Constant and without a destructor, so that it is usable at any moment of a thread's life.
-    static SLOT: Cell<*mut Tracker> = const { Cell::new(ptr::null_mut()) };
+    static SLOT: Cell<*mut ThreadRecorder> = const { Cell::new(ptr::null_mut()) };
     /// The session in which this thread found no tracker.
-    static REFUSED: Cell<u32> = const { Cell::new(0) };
+    static SLOT_DISABLED: Cell<u32> = const { Cell::new(0) };
 }
 
 /// The right to record on this thread, until dropped.
-pub(crate) struct Entered {
-    tracker: &'static Tracker,
+pub(crate) struct RecorderGuard {
+    tracker: &'static ThreadRecorder,
 }
 
-impl Entered {
+impl RecorderGuard {
     #[inline(always)]
-    pub(crate) fn tracker(&self) -> &'static Tracker {
+    pub(crate) fn tracker(&self) -> &'static ThreadRecorder {
         self.tracker
     }
 
@@ -63,7 +63,7 @@ impl Entered {
     }
 }
 
-impl Drop for Entered {
+impl Drop for RecorderGuard {
     #[inline(always)]
     fn drop(&mut self) {
         self.tracker.busy.store(false, Ordering::Release);
@@ -72,18 +72,18 @@ impl Drop for Entered {
 
 /// Begins an event: `None` if this thread does not record now.
 #[inline(always)]
-pub(crate) fn enter() -> Option<Entered> {
+pub(crate) fn enter() -> Option<RecorderGuard> {
     let slot = SLOT.get();
     if slot.addr() <= ENDED.addr() {
-        return enter_slowly(slot);
+        return enter_slow(slot);
     }
     // SAFETY: trackers are never freed.
-    let tracker: &'static Tracker = unsafe { &*slot };
+    let tracker: &'static ThreadRecorder = unsafe { &*slot };
     enter_tracker(tracker)
 }
 
 #[inline(always)]
-fn enter_tracker(tracker: &'static Tracker) -> Option<Entered> {
+fn enter_tracker(tracker: &'static ThreadRecorder) -> Option<RecorderGuard> {
     if tracker.busy.load(Ordering::Relaxed) && !safeguards::without("busy flag") {
         // A signal handler, or the recorder itself.
         tracker.tallies.reentrant.add(1);
@@ -94,7 +94,7 @@ fn enter_tracker(tracker: &'static Tracker) -> Option<Entered> {
     // looks at `busy`: so either it sees `busy`, or this sees the cleared SESSION.
     compiler_fence(Ordering::SeqCst);
     let session = SESSION.load(Ordering::Relaxed);
-    let mut entered = Entered { tracker };
+    let mut entered = RecorderGuard { tracker };
     if session == tracker.session.load(Ordering::Relaxed) || entered.join_whole(session) {
         Some(entered)
     } else {
@@ -106,20 +106,20 @@ fn enter_tracker(tracker: &'static Tracker) -> Option<Entered> {
 /// is not inside of it, its clock is the processor's counter, and all blocks are recorded. Else
 /// `None`, and [`enter`] says more. No call is in here.
 #[inline(always)]
-pub(crate) fn enter_usual() -> Option<Entered> {
+pub(crate) fn try_enter_fast() -> Option<RecorderGuard> {
     let slot = SLOT.get();
     if slot.addr() <= ENDED.addr() {
         return None;
     }
     // SAFETY: trackers are never freed.
-    let tracker: &'static Tracker = unsafe { &*slot };
+    let tracker: &'static ThreadRecorder = unsafe { &*slot };
     if tracker.busy.load(Ordering::Relaxed) && !safeguards::without("busy flag") {
         return None;
     }
     tracker.busy.store(true, Ordering::Relaxed);
     // As in `enter_tracker`.
     compiler_fence(Ordering::SeqCst);
-    let entered = Entered { tracker };
+    let entered = RecorderGuard { tracker };
     let is_joined = SESSION.load(Ordering::Relaxed) == tracker.session.load(Ordering::Relaxed);
     is_joined.then_some(entered)
 }
@@ -127,7 +127,7 @@ pub(crate) fn enter_usual() -> Option<Entered> {
 /// The same in a session that samples, and in no other: a tracker's session is never equal to
 /// such a one, so that [`enter`] refuses what began before it without asking at each event.
 #[cold]
-pub(crate) fn enter_sampled() -> Option<Entered> {
+pub(crate) fn enter_sampled() -> Option<RecorderGuard> {
     let (slot, session) = (SLOT.get(), SESSION.load(Ordering::Relaxed));
     if session & SAMPLED == 0 {
         return None;
@@ -136,7 +136,7 @@ pub(crate) fn enter_sampled() -> Option<Entered> {
         return enter_first(slot, session);
     }
     // SAFETY: trackers are never freed.
-    let tracker: &'static Tracker = unsafe { &*slot };
+    let tracker: &'static ThreadRecorder = unsafe { &*slot };
     if tracker.busy.load(Ordering::Relaxed) {
         tracker.tallies.reentrant.add(1);
         return None;
@@ -144,23 +144,23 @@ pub(crate) fn enter_sampled() -> Option<Entered> {
     tracker.busy.store(true, Ordering::Relaxed);
     // As in `enter_tracker`.
     compiler_fence(Ordering::SeqCst);
-    let mut entered = Entered { tracker };
+    let mut entered = RecorderGuard { tracker };
     let is_on = SESSION.load(Ordering::Relaxed) == session && entered.join(session);
     is_on.then_some(entered)
 }
 
 /// The right to record in whatever session there is.
-pub(crate) fn enter_any() -> Option<Entered> {
+pub(crate) fn enter_any() -> Option<RecorderGuard> {
     if SESSION.load(Ordering::Relaxed) & SAMPLED == 0 { enter() } else { enter_sampled() }
 }
 
 #[cold]
-fn enter_slowly(slot: *mut Tracker) -> Option<Entered> {
+fn enter_slow(slot: *mut ThreadRecorder) -> Option<RecorderGuard> {
     let session = SESSION.load(Ordering::Relaxed);
     if session & SAMPLED == 0 { enter_first(slot, session) } else { None }
 }
 
-fn enter_first(slot: *mut Tracker, session: u32) -> Option<Entered> {
+fn enter_first(slot: *mut ThreadRecorder, session: u32) -> Option<RecorderGuard> {
     if slot == IGNORED {
         DURING_START.fetch_add(u64::from(session != 0), Ordering::Relaxed);
         return None;
@@ -168,7 +168,7 @@ fn enter_first(slot: *mut Tracker, session: u32) -> Option<Entered> {
     if session == 0 || slot == OWN {
         return None;
     }
-    if slot == ENDED || REFUSED.get() == session {
+    if slot == ENDED || SLOT_DISABLED.get() == session {
         UNTRACKED.fetch_add(1, Ordering::Relaxed);
         return None;
     }
@@ -177,7 +177,7 @@ fn enter_first(slot: *mut Tracker, session: u32) -> Option<Entered> {
     let tracker = recorder_pool::take();
     let Some(tracker) = tracker else {
         SLOT.set(ptr::null_mut());
-        REFUSED.set(session);
+        SLOT_DISABLED.set(session);
         UNTRACKED.fetch_add(1, Ordering::Relaxed);
         return None;
     };
@@ -188,11 +188,11 @@ fn enter_first(slot: *mut Tracker, session: u32) -> Option<Entered> {
 }
 
 /// Makes a tracker out of the pool this thread's.
-fn begin_thread(tracker: &'static Tracker, session: u32) -> Option<Entered> {
+fn begin_thread(tracker: &'static ThreadRecorder, session: u32) -> Option<RecorderGuard> {
     tracker.busy.store(true, Ordering::Relaxed);
     // As in `enter_tracker`; here a fence costs nothing that matters.
     fence(Ordering::SeqCst);
-    let mut entered = Entered { tracker };
+    let mut entered = RecorderGuard { tracker };
     if SESSION.load(Ordering::Relaxed) != session {
         return None;
     }
@@ -204,7 +204,7 @@ fn begin_thread(tracker: &'static Tracker, session: u32) -> Option<Entered> {
 }
 
 /// Gives this thread a tracker in a session that is about to begin, so that it is thread 0.
-pub(crate) fn enlist(session: u32) -> bool {
+pub(crate) fn register_thread(session: u32) -> bool {
     let slot = SLOT.get();
     let tracker = if slot.addr() > ENDED.addr() {
         // SAFETY: trackers are never freed.
@@ -218,7 +218,7 @@ pub(crate) fn enlist(session: u32) -> bool {
         tracker
     };
     tracker.busy.store(true, Ordering::Relaxed);
-    Entered { tracker }.join(session)
+    RecorderGuard { tracker }.join(session)
 }
 
 /// This thread is in another scope: its stream tells so before the next event. A thread that has
@@ -231,7 +231,7 @@ pub(crate) fn scope_changed() {
         return;
     }
     // SAFETY: trackers are never freed.
-    let tracker: &'static Tracker = unsafe { &*slot };
+    let tracker: &'static ThreadRecorder = unsafe { &*slot };
     // In a signal handler that interrupted the recorder: it leaves its scopes before it returns.
     if tracker.busy.load(Ordering::Relaxed) {
         return;
@@ -239,14 +239,14 @@ pub(crate) fn scope_changed() {
     if let Some(mut entered) = enter_tracker(tracker) {
         let local = entered.local();
         local.scope_due = true;
-        local.region.look_next();
+        local.region.force_slow_path();
     }
 }
 
 /// Keeps the calling thread out of the recording until dropped.
-pub(crate) struct Ignored(*mut Tracker);
+pub(crate) struct SuppressGuard(*mut ThreadRecorder);
 
-impl Ignored {
+impl SuppressGuard {
     pub(crate) fn new() -> Self {
         Self(SLOT.replace(IGNORED))
     }
@@ -257,7 +257,7 @@ impl Ignored {
     }
 }
 
-impl Drop for Ignored {
+impl Drop for SuppressGuard {
     fn drop(&mut self) {
         // Unless the thread was given a tracker meanwhile.
         if matches!(SLOT.get(), IGNORED | OWN) {
@@ -266,7 +266,7 @@ impl Drop for Ignored {
     }
 }
 
-impl Entered {
+impl RecorderGuard {
     /// Makes the tracker part of a session that records every event.
     #[cold]
     fn join_whole(&mut self, session: u32) -> bool {
@@ -284,7 +284,7 @@ impl Entered {
                 self.tracker.session.fetch_and(!KEYFRAME, Ordering::Relaxed);
                 let local = self.local();
                 local.keyframe_due = true;
-                local.region.look_next();
+                local.region.force_slow_path();
             }
             // Where nothing is usual, every event passes here.
             fence(Ordering::SeqCst);
@@ -293,7 +293,7 @@ impl Entered {
         let _errno = PreservedErrno::new();
         let tracker = self.tracker;
         let local = self.local();
-        if !local.fit_limits(&tracker.shared) {
+        if !local.apply_config(&tracker.shared) {
             NO_MEMORY.fetch_add(1, Ordering::Relaxed);
             return false;
         }
@@ -302,7 +302,7 @@ impl Entered {
         self.start_thread();
         let is_usual =
             HAS_BARRIER.load(Ordering::Relaxed) && clock::is_usual() && session & SAMPLED == 0;
-        let marked = if is_usual { session } else { session | UNUSUAL };
+        let marked = if is_usual { session } else { session | SLOW_PATH };
         tracker.session.store(marked, Ordering::Release);
         true
     }
@@ -319,19 +319,19 @@ impl Entered {
         tracker.set_name(name);
         let local = self.local();
         local.exit_rounds = 0;
-        local.gave_up = false;
+        local.dropping_events = false;
         local.random = now.0 | 1;
         // Without its bounds no stack can be read: every walk is then the slow, checked one.
         local.walker.adopt(sys::stack_bounds().unwrap_or((0, 0)));
         // Says whose the events are: before it none is written.
         local.keyframe_due = true;
         local.joined = now;
-        local.region.look_next();
+        local.region.force_slow_path();
     }
 }
 
 /// Numbers threads from 0 again, and counts losses anew. Called before a session begins.
-pub(crate) fn forget_threads() {
+pub(crate) fn reset_threads() {
     for lost in [&UNTRACKED, &DURING_START, &NO_MEMORY] {
         lost.store(0, Ordering::Relaxed);
     }
@@ -367,7 +367,7 @@ pub(crate) fn prepare_exit() -> bool {
     true
 }
 
-fn arm_exit(tracker: &'static Tracker) {
+fn arm_exit(tracker: &'static ThreadRecorder) {
     if let Some(key) = EXIT_KEY.load(Ordering::Acquire).checked_sub(1) {
         // SAFETY: the key exists; the value is a tracker, which lives as long as the process.
         unsafe { libc::pthread_setspecific(key, ptr::from_ref(tracker).cast()) };
@@ -378,11 +378,11 @@ fn arm_exit(tracker: &'static Tracker) {
 const EXIT_ROUNDS: u32 = 3;
 
 unsafe extern "C" fn thread_ended(value: *mut libc::c_void) {
-    let Some(tracker) = NonNull::new(value.cast::<Tracker>()) else {
+    let Some(tracker) = NonNull::new(value.cast::<ThreadRecorder>()) else {
         return;
     };
     // SAFETY: `arm_exit` stored a tracker, which lives as long as the process.
-    let tracker: &'static Tracker = unsafe { tracker.as_ref() };
+    let tracker: &'static ThreadRecorder = unsafe { tracker.as_ref() };
     // SAFETY: `busy` is not set: a destructor does not run inside the recorder, and a signal
     // handler on this thread sees the slot as ignored from here on.
     SLOT.set(IGNORED);

@@ -29,7 +29,7 @@ pub(crate) static HAS_BARRIER: AtomicBool = AtomicBool::new(false);
 
 /// Set in a tracker's session where events need what the usual path does not give: a fence each,
 /// another clock, or a look whether they are sampled.
-pub(crate) const UNUSUAL: u32 = 1 << 30;
+pub(crate) const SLOW_PATH: u32 = 1 << 30;
 
 /// Set in a tracker's session where the flusher wants a keyframe before the next event.
 pub(crate) const KEYFRAME: u32 = 1 << 29;
@@ -39,7 +39,7 @@ pub(crate) const KEYFRAME: u32 = 1 << 29;
 pub(crate) const SAMPLED: u32 = 1 << 31;
 
 /// What is left for sessions' numbers.
-pub(crate) const SESSION_MASK: u32 = !(UNUSUAL | KEYFRAME);
+pub(crate) const SESSION_MASK: u32 = !(SLOW_PATH | KEYFRAME);
 
 /// What a thread counts.
 #[derive(Debug, Default)]
@@ -87,7 +87,7 @@ impl Tallies {
 }
 
 /// A thread's recorder.
-pub(crate) struct Tracker {
+pub(crate) struct ThreadRecorder {
     pub(crate) busy: AtomicBool,
     pub(crate) session: AtomicU32,
     pub(crate) stream: StreamId,
@@ -113,7 +113,7 @@ pub(crate) struct Local {
     /// Rounds of thread-local destructors that this thread has been through.
     pub(crate) exit_rounds: u32,
     /// Waited in vain: until there is room again, events are dropped at once.
-    pub(crate) gave_up: bool,
+    pub(crate) dropping_events: bool,
     /// When the present thread was given this tracker.
     pub(crate) joined: Ticks,
     /// A new thread's keyframe has not been written yet.
@@ -126,9 +126,9 @@ pub(crate) struct Local {
 }
 
 // SAFETY: `local` is guarded by `busy` as said above; everything else is atomic.
-unsafe impl Sync for Tracker {}
+unsafe impl Sync for ThreadRecorder {}
 
-impl Tracker {
+impl ThreadRecorder {
     /// Whether somebody is recording with it right now.
     pub(crate) fn is_busy(&self) -> bool {
         self.busy.load(Ordering::Acquire)
@@ -140,7 +140,7 @@ impl Tracker {
     }
 
     /// Has the tracker write a keyframe before its next event, if it records in `session`.
-    pub(crate) fn want_keyframe(&self, session: u32) {
+    pub(crate) fn request_keyframe(&self, session: u32) {
         let marked = self.session.load(Ordering::Relaxed);
         if marked & SESSION_MASK == session {
             // If it joins another session meanwhile, that one begins with a keyframe.
@@ -230,7 +230,7 @@ impl Tracker {
             // The pool's until it is handed out.
             busy: AtomicBool::new(false),
             // In no session, not even in the one that is none.
-            session: AtomicU32::new(UNUSUAL),
+            session: AtomicU32::new(SLOW_PATH),
             stream,
             shared,
             tallies: Tallies::default(),
@@ -260,7 +260,7 @@ impl Local {
             random: 1,
             depth_max: limits.depth_max,
             exit_rounds: 0,
-            gave_up: false,
+            dropping_events: false,
             joined: Ticks(0),
             keyframe_due: true,
             scope_due: false,
@@ -271,10 +271,10 @@ impl Local {
 
     /// Takes on the limits of a new session; memory of another size replaces the old, which
     /// stays mapped but is given back to the system.
-    pub(crate) fn fit_limits(&mut self, shared: &Shared) -> bool {
+    pub(crate) fn apply_config(&mut self, shared: &Shared) -> bool {
         let limits = session_config::get();
         self.sample_below = limits.sample_below;
-        self.walker.keep_usual(limits.sample_below == u64::MAX);
+        self.walker.commit_fast_entry(limits.sample_below == u64::MAX);
         if self.depth_max != limits.depth_max {
             let Some(pages) = sys::map_pages(Walker::bytes(limits.depth_max)) else {
                 return false;
@@ -282,7 +282,7 @@ impl Local {
             self.walker.discard(self.depth_max);
             // SAFETY: fresh zeroed pages of the size that it asked for.
             self.walker = unsafe { Walker::new(pages, limits.depth_max) };
-            self.walker.keep_usual(limits.sample_below == u64::MAX);
+            self.walker.commit_fast_entry(limits.sample_below == u64::MAX);
             self.depth_max = limits.depth_max;
         }
         if self.region.ring_bytes() != limits.ring_bytes {
@@ -340,13 +340,13 @@ impl Local {
     /// Makes sure that an event fits; answers whether it does. Waits for the flusher for a
     /// bounded time.
     #[cold]
-    pub(crate) fn make_room(&mut self, tracker: &Tracker) -> bool {
+    pub(crate) fn make_room(&mut self, tracker: &ThreadRecorder) -> bool {
         let _errno = PreservedErrno::new();
         let mut room = self.region.look(&tracker.shared);
         if room.is_half_full {
             event_count::wake_flusher();
         }
-        if !room.fits && !self.gave_up {
+        if !room.fits && !self.dropping_events {
             let began = sys::monotonic_ns();
             let mut waited_ns = 0;
             let wait_max_ns = session_config::wait_max_ns();
@@ -360,14 +360,14 @@ impl Local {
             }
             tracker.tallies.waited_ns.add(waited_ns);
         }
-        self.gave_up = !room.fits;
+        self.dropping_events = !room.fits;
         if room.fits && (room.wants_keyframe || self.keyframe_due) {
             // Not a reading of the clock: what a keyframe costs must not show in the times.
             let now = self.encoder.now().max(self.joined);
             self.keyframe(tracker, now);
         }
         if room.fits && self.scope_due {
-            self.say_scope(tracker);
+            self.emit_scope(tracker);
         }
         room.fits
     }
@@ -376,11 +376,11 @@ impl Local {
     pub(crate) fn note_scope(&mut self) {
         if scope_table::here().scope != self.scope_said {
             self.scope_due = true;
-            self.region.look_next();
+            self.region.force_slow_path();
         }
     }
 
-    fn keyframe(&mut self, tracker: &Tracker, now: Ticks) {
+    fn keyframe(&mut self, tracker: &ThreadRecorder, now: Ticks) {
         let thread = ThreadId(tracker.thread.load(Ordering::Relaxed));
         self.keyframe_due = false;
         self.region.note_keyframe(&tracker.shared);
@@ -394,7 +394,7 @@ impl Local {
 
     /// Says in which scope the next events happen. The room for it is that of a keyframe, which
     /// is kept beside that of every event.
-    fn say_scope(&mut self, tracker: &Tracker) {
+    fn emit_scope(&mut self, tracker: &ThreadRecorder) {
         self.scope_due = false;
         let scope = scope_table::here().scope;
         if scope != self.scope_said {

@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use crate::collector::platform::sys;
 
-static WAKE: Bell = Bell::new();
-static DRAINED: Bell = Bell::new();
+static WAKE: FutexEvent = FutexEvent::new();
+static DRAINED: FutexEvent = FutexEvent::new();
 
 /// A word to sleep on, and how many do.
-pub(crate) struct Bell {
+pub(crate) struct FutexEvent {
     rung: AtomicU32,
     sleepers: AtomicU32,
 }
 
-impl Bell {
+impl FutexEvent {
     pub(crate) const fn new() -> Self {
         Self { rung: AtomicU32::new(0), sleepers: AtomicU32::new(0) }
     }
@@ -61,7 +61,7 @@ pub(crate) fn sleep(ticket: u32, timeout: Duration) {
 }
 
 /// Tells waiting threads that there is room again.
-pub(crate) fn announce_room() {
+pub(crate) fn notify_space() {
     DRAINED.ring();
 }
 

@@ -53,7 +53,7 @@ impl Walker {
     }
 
     /// Nothing is kept between walks.
-    pub(crate) fn keep_usual(&mut self, _keeps: bool) {}
+    pub(crate) fn commit_fast_entry(&mut self, _keeps: bool) {}
 
     /// As above.
     pub(crate) fn same(&self, _start: &Start) -> Option<NodeId> {

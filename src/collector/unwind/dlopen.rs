@@ -9,13 +9,13 @@
 use std::time::Duration;
 
 use crate::collector::platform::event_count;
-use crate::collector::platform::event_count::Bell;
+use crate::collector::platform::event_count::FutexEvent;
 use crate::collector::platform::spin_lock::SpinLock;
 use crate::collector::unwind::modules::{Identity, LateModule};
 use crate::collector::unwind::rules;
 
 static REQUEST: SpinLock<Option<LateModule>> = SpinLock::new(None);
-static ANSWERS: Bell = Bell::new();
+static ANSWERS: FutexEvent = FutexEvent::new();
 
 /// Waits of 10 ms before a walk is given up.
 const WAITS_MAX: u32 = 25;

@@ -2,7 +2,7 @@
 //!
 //! A program that allocates at two places in one loop has two stacks that differ in their
 //! innermost frames only. Each walk that unwound anything leaves its fresh frames here as a
-//! [`Tail`]: the registers it started from, the words that its frames were left by, and the kept
+//! [`StackSuffix`]: the registers it started from, the words that its frames were left by, and the kept
 //! frame that they met. A later walk that starts from the same registers, finds the same words
 //! and the same kept frame is at the same node: this is the walk's own argument, with the tail's
 //! words put in front of the kept ones.
@@ -44,7 +44,7 @@ struct Group {
 /// The frames of one walk that were inside the kept frame that it met.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub(crate) struct Tail {
+pub(crate) struct StackSuffix {
     pub(crate) start: Registers,
     /// The bits of the start's fp that matter: all or none.
     pub(crate) fp_bits: u64,
@@ -65,7 +65,7 @@ pub(crate) struct Tail {
     returns: u16,
 }
 
-impl Tail {
+impl StackSuffix {
     /// Takes the words (distance from the start's sp, value), at most [`WORDS_MAX`] of them,
     /// outermost first, and which of them are return addresses.
     pub(crate) fn set_words(&mut self, words: impl Iterator<Item = (u32, u64)>, returns: u16) {
@@ -87,7 +87,7 @@ impl Tail {
     }
 }
 
-impl Tail {
+impl StackSuffix {
     /// The pcs of the frames, outermost first: each is what the frame inside it returns to. The
     /// outermost frame's own return address is the kept frame's pc, and not among them.
     pub(crate) fn callers(&self) -> impl Iterator<Item = u64> + '_ {
@@ -98,21 +98,21 @@ impl Tail {
 }
 
 /// One thread's tails.
-pub(crate) struct Tails {
-    table: NonNull<Tail>,
+pub(crate) struct RecentStacks {
+    table: NonNull<StackSuffix>,
     /// The way that is overwritten next, in whichever set.
     victim: usize,
     front: Front,
 }
 
-impl Tails {
+impl RecentStacks {
     /// Bytes of the table.
-    pub(crate) const BYTES: usize = SETS * WAYS * size_of::<Tail>();
+    pub(crate) const BYTES: usize = SETS * WAYS * size_of::<StackSuffix>();
 
     /// An empty table.
     ///
     /// # Safety
-    /// `pages` is zeroed memory of [`Tails::BYTES`] bytes, 8-byte aligned, that nobody else uses.
+    /// `pages` is zeroed memory of [`RecentStacks::BYTES`] bytes, 8-byte aligned, that nobody else uses.
     pub(crate) unsafe fn new(pages: NonNull<u8>) -> Self {
         // Zeroed tails start at sp 0, where no walk does.
         Self { table: pages.cast(), victim: 0, front: Front::default() }
@@ -143,13 +143,13 @@ impl Tails {
 
     /// The tails of a set.
     #[inline(always)]
-    pub(crate) fn candidates(&self, set: Set) -> &[Tail; WAYS] {
+    pub(crate) fn candidates(&self, set: Set) -> &[StackSuffix; WAYS] {
         // SAFETY: a set is WAYS tails in a row, inside the table.
-        unsafe { self.table.add(set.0).cast::<[Tail; WAYS]>().as_ref() }
+        unsafe { self.table.add(set.0).cast::<[StackSuffix; WAYS]>().as_ref() }
     }
 
     /// The tail with this number among them.
-    pub(crate) fn candidate(&mut self, set: Set, way: usize) -> &mut Tail {
+    pub(crate) fn candidate(&mut self, set: Set, way: usize) -> &mut StackSuffix {
         // SAFETY: a way of the set, inside the table; `self` is borrowed exclusively.
         unsafe { self.table.add(set.0.wrapping_add(way % WAYS)).as_mut() }
     }
@@ -161,7 +161,7 @@ impl Tails {
         start: &Registers,
         return_distance: u64,
         stack_end: u64,
-    ) -> &mut Tail {
+    ) -> &mut StackSuffix {
         self.front.see(start.pc, return_distance);
         self.victim = self.victim.wrapping_add(1) % WAYS;
         let set = self.set_of(start, stack_end);
@@ -199,7 +199,7 @@ impl Front {
 #[derive(Clone, Copy)]
 pub(crate) struct Set(usize);
 
-impl Tail {
+impl StackSuffix {
     /// Whether a walk from `start` may find it: says nothing about the stack.
     #[inline(always)]
     pub(crate) fn begins_at(&self, start: &Registers) -> bool {

@@ -64,7 +64,7 @@ pub(crate) enum RuleKind {
     /// Where a signal handler returns to: [`step_signal`].
     Signal,
     /// No unwind information says how: the caller can't be found.
-    Blind,
+    NoUnwindInfo,
     /// The deriver could not be had in time; not to be remembered.
     Unknown,
 }
@@ -116,7 +116,7 @@ type Unwinder = UnwinderX86_64<&'static [u8], MustNotAllocateDuringUnwind>;
 type Cache = CacheX86_64<MustNotAllocateDuringUnwind>;
 
 /// framehop and what it may unwind. One for the process: deriving is rare.
-struct Deriver {
+struct RuleDeriver {
     unwinder: Unwinder,
     cache: Cache,
     /// Modules that stay, sorted.
@@ -131,7 +131,7 @@ struct Fixed {
     frames: Table<'static>,
 }
 
-static DERIVER: SpinLock<Option<Deriver>> = SpinLock::new(None);
+static DERIVER: SpinLock<Option<RuleDeriver>> = SpinLock::new(None);
 
 /// Makes the process's deriver know `modules`. Allocates: for the enabling thread.
 pub(crate) fn prepare(modules: &[Module]) {
@@ -145,7 +145,7 @@ pub(crate) fn prepare(modules: &[Module]) {
         }
     }
     fixed.sort_unstable_by_key(|module| module.text);
-    let deriver = Deriver { unwinder, cache: Cache::new_in(), fixed, late: Vec::new() };
+    let deriver = RuleDeriver { unwinder, cache: Cache::new_in(), fixed, late: Vec::new() };
     // What was there before is freed outside the lock.
     let before = DERIVER.lock().map(|mut place| place.replace(deriver));
     drop(before);
@@ -158,7 +158,7 @@ pub(crate) fn add_late(module: &LateModule, id: ModuleId) {
         .map(|(table, frames)| module_from_tables(module.text(), module.bias(), table, frames));
     // A new unwinder is made beside the old one, so that nothing is allocated under the lock.
     let Some((mut unwinder, mut late)) =
-        DERIVER.lock().and_then(|place| place.as_ref().map(Deriver::copy))
+        DERIVER.lock().and_then(|place| place.as_ref().map(RuleDeriver::copy))
     else {
         return;
     };
@@ -206,7 +206,7 @@ pub(crate) fn derive(pc: u64, is_return_address: bool) -> Rule {
             alt_stack::run(&mut || rule = probe(&deriver.unwinder, &mut deriver.cache, address));
             rule
         }
-        Some(false) => Rule::special(key, RuleKind::Blind),
+        Some(false) => Rule::special(key, RuleKind::NoUnwindInfo),
         None => Rule::special(key, RuleKind::Late),
     }
 }
@@ -233,13 +233,13 @@ pub(crate) fn step_late(
     };
     let known = DERIVER.lock().and_then(|place| place.as_ref()?.late_module(&identity));
     match known {
-        Some(id) => LateStep::Stepped(id, step_exactly(registers, is_return_address, read)),
+        Some(id) => LateStep::Stepped(id, unwind_with_framehop(registers, is_return_address, read)),
         None => LateStep::Unknown(identity),
     }
 }
 
 /// Unwinds one frame with framehop on the real stack, which `read` reads.
-pub(crate) fn step_exactly(
+pub(crate) fn unwind_with_framehop(
     registers: &Registers,
     is_return_address: bool,
     read: &mut dyn FnMut(u64) -> Result<u64, ()>,
@@ -308,7 +308,7 @@ pub(crate) fn forked() {
     alt_stack::forked();
 }
 
-impl Deriver {
+impl RuleDeriver {
     fn copy(&self) -> (Unwinder, Vec<(Identity, ModuleId)>) {
         (self.unwinder.clone(), self.late.clone())
     }
@@ -379,7 +379,7 @@ fn module_from_tables(
 }
 
 /// A run of framehop on a made-up machine: what it read, and where it arrived.
-struct Trial {
+struct ProbeRun {
     start: Registers,
     reads: [u64; 4],
     count: usize,
@@ -387,7 +387,7 @@ struct Trial {
     end: Option<Registers>,
 }
 
-impl Trial {
+impl ProbeRun {
     fn run(
         unwinder: &Unwinder,
         cache: &mut Cache,
@@ -441,7 +441,7 @@ fn probe(unwinder: &Unwinder, cache: &mut Cache, address: FrameAddress) -> Rule 
     // fp above sp by more than any frame is big, so that the two bases can't be confused.
     let first = Registers { pc, sp: 0x10_0000_0000, fp: 0x20_0000_0000 };
     let second = Registers { pc, sp: 0x31_0000_1230, fp: 0x45_0000_4560 };
-    let trial = Trial::run(unwinder, cache, address, first);
+    let trial = ProbeRun::run(unwinder, cache, address, first);
     let Some(end) = trial.end else {
         // No caller whatever the stack holds: the outermost frame, if nothing was read.
         let kind = if trial.count == 0 { RuleKind::End } else { RuleKind::Exact };
@@ -451,11 +451,11 @@ fn probe(unwinder: &Unwinder, cache: &mut Cache, address: FrameAddress) -> Rule 
         return Rule::special(key, RuleKind::Exact);
     };
     let confirmed = trial.agrees_with(&candidate)
-        && Trial::run(unwinder, cache, address, second).agrees_with(&candidate);
+        && ProbeRun::run(unwinder, cache, address, second).agrees_with(&candidate);
     if confirmed { candidate } else { Rule::special(key, RuleKind::Exact) }
 }
 
-fn candidate(key: u64, trial: &Trial, end: Registers) -> Option<Rule> {
+fn candidate(key: u64, trial: &ProbeRun, end: Registers) -> Option<Rule> {
     let from_sp = end.sp.wrapping_sub(trial.start.sp).cast_signed();
     let from_fp = end.sp.wrapping_sub(trial.start.fp).cast_signed();
     let (kind, cfa) = match (i32::try_from(from_sp), i32::try_from(from_fp)) {

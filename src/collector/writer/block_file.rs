@@ -102,7 +102,7 @@ impl Output {
 
     /// Ends the file with what is gathered, which says why. A full disk still has what is left of
     /// the last page; where that is too little, the last blocks make room, whose bytes are there.
-    pub(crate) fn write_reason(&mut self) {
+    pub(crate) fn write_failure_trailer(&mut self) {
         let used = std::mem::take(&mut self.used);
         let Some(bytes) = self.buffer.get(..used) else {
             return;

@@ -1,10 +1,10 @@
 //! What is counted in a recording, put together from where it is counted.
 //!
-//! Reads: the counters of trackers, tables and folding. Writes: nothing.
+//! Reads: the counters of trackers, tables and aggregation. Writes: nothing.
 
 use std::sync::atomic::Ordering;
 
-use crate::collector::aggregate::{Counted, Fold};
+use crate::collector::aggregate::{Aggregator, Counted};
 use crate::collector::event_path::marks;
 use crate::collector::event_path::recorder_pool;
 use crate::collector::event_path::sampling;
@@ -22,23 +22,23 @@ pub(crate) struct Counts {
     pub(crate) gap_max_ns: u64,
     pub(crate) refreshes: u64,
     recorder_bytes_max: u64,
-    folded: Counted,
+    aggregated: Counted,
 }
 
 impl Counts {
-    /// Takes in what folding has counted by now.
-    pub(crate) fn see_folding(&mut self, counted: Counted) {
-        self.folded = counted;
+    /// Takes in what aggregation has counted by now.
+    pub(crate) fn see_aggregation(&mut self, counted: Counted) {
+        self.aggregated = counted;
     }
 
     /// All counters of a session by now, of a recording of so many bytes. `lost_as` says why bytes
-    /// were lost, if any were. Without `fold` folding has what it was last seen to count.
+    /// were lost, if any were. Without `aggregate` aggregation has what it was last seen to count.
     pub(crate) fn gather(
         &mut self,
         session: u32,
         length: u64,
         lost_as: Counter,
-        fold: Option<&Fold>,
+        aggregate: Option<&Aggregator>,
     ) -> Counters {
         let mut counters = Counters::new();
         for tracker in recorder_pool::all().filter(|tracker| tracker.is_in(session)) {
@@ -53,12 +53,12 @@ impl Counts {
         // The shortest event has one byte: an upper bound of what was lost.
         counters.set(lost_as, self.lost_bytes);
         counters.set(Counter::BytesWritten, length);
-        if let Some(fold) = fold {
-            self.see_folding(fold.counted());
+        if let Some(aggregate) = aggregate {
+            self.see_aggregation(aggregate.counted());
         }
-        counters.set(Counter::Folded, self.folded.blocks);
-        counters.set(Counter::HeldShort, self.folded.held_short);
-        counters.set(Counter::Undecoded, self.folded.undecoded_bytes);
+        counters.set(Counter::Aggregated, self.aggregated.blocks);
+        counters.set(Counter::HeldShort, self.aggregated.evicted_early);
+        counters.set(Counter::Undecoded, self.aggregated.undecoded_bytes);
         counters.set(Counter::Threads, threads::defined());
         counters
             .set(Counter::Nodes, u64::from(stack_table::end().0.saturating_sub(NodeId::FIRST.0)));
@@ -68,7 +68,7 @@ impl Counts {
             .saturating_add(stack_table::used_bytes())
             .saturating_add(recorder_pool::used_bytes())
             .saturating_add(sampling::used_bytes(session))
-            .saturating_add(fold.map_or(0, Fold::used_bytes));
+            .saturating_add(aggregate.map_or(0, Aggregator::used_bytes));
         self.recorder_bytes_max = self.recorder_bytes_max.max(own);
         counters.set(Counter::RecorderBytes, self.recorder_bytes_max);
         counters

@@ -31,7 +31,7 @@ const HOLES_MAX: usize = 256;
 /// Where definitions go.
 pub(crate) trait Sink: Target {
     /// Whether a payload may still be written, the recording's end not counted.
-    fn admits(&mut self, bytes: usize) -> bool;
+    fn has_quota_for(&mut self, bytes: usize) -> bool;
 }
 
 /// What is defined so far.
@@ -177,7 +177,7 @@ fn node_block(out: &mut impl Sink, first: NodeId, count: u32) {
         return;
     }
     let bytes = (count as usize).saturating_mul(15).saturating_add(NodesHead::BYTES);
-    if !out.admits(bytes) {
+    if !out.has_quota_for(bytes) {
         return;
     }
     out.payload(BlockKind::Nodes, bytes, &mut |out| {

@@ -18,10 +18,10 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::collector::aggregate::{Counted, Fold, Target};
+use crate::collector::aggregate::{Aggregator, Counted, Target};
 use crate::collector::event_path::recorder_pool;
 use crate::collector::event_path::session_config;
-use crate::collector::event_path::thread_recorder::{SESSION, Tracker};
+use crate::collector::event_path::thread_recorder::{SESSION, ThreadRecorder};
 use crate::collector::platform::clock;
 use crate::collector::platform::event_count;
 use crate::collector::platform::sys::{self, ThreadName};
@@ -36,7 +36,7 @@ use crate::collector::writer::process_memory::Gauges;
 use crate::collector::writer::quota::Quota;
 use crate::recording::{
     BlockKind, ByteWriter, Bytes, ClockKind, Counter, Counters, EventsHead, Header, Note,
-    NoteReason, SampleDef, Seal, SealReason, Ticks,
+    SampleDef, Seal, SealReason, StepReason, Ticks,
 };
 use crate::safeguards;
 
@@ -78,8 +78,8 @@ pub(crate) struct Flusher {
     written_ns: u64,
     committed: Vec<u64>,
     gauges: Gauges,
-    /// Present where the session may fold.
-    fold: Option<Box<Fold>>,
+    /// Present where the session may aggregate.
+    aggregate: Option<Box<Aggregator>>,
     quota: Quota,
     /// The next block would go beyond the quota: how long ago, in passes.
     full_since: Option<u32>,
@@ -109,13 +109,13 @@ impl Flusher {
             _ => header.ticks_per_second as u64,
         };
         let quota = if header.sample_bytes == 0 {
-            Quota::new(header.bytes_max, header.fold_shorter_ns)
+            Quota::new(header.bytes_max, header.aggregate_below_ns)
         } else {
             Quota::without_steps(header.bytes_max)
         };
-        let fold = if quota.may_fold() {
+        let aggregate = if quota.may_aggregate() {
             let trackers = session_config::get().trackers_max;
-            Some(Box::new(Fold::new(trackers, header.started_ticks, second)?))
+            Some(Box::new(Aggregator::new(trackers, header.started_ticks, second)?))
         } else {
             None
         };
@@ -131,7 +131,7 @@ impl Flusher {
             written_ns: 0,
             committed: vec![0; session_config::TRACKERS_MAX],
             gauges: Gauges::open(),
-            fold,
+            aggregate,
             quota,
             full_since: None,
             reserve: 0,
@@ -142,7 +142,7 @@ impl Flusher {
 
     /// Writes until the recording is ended, then the rest and the seal.
     pub(crate) fn run(mut self) -> Ended {
-        self.begin_folding();
+        self.begin_aggregation();
         loop {
             let ticket = event_count::wake_ticket();
             // Read before the pass: what was committed before the stop is in it.
@@ -167,26 +167,26 @@ impl Flusher {
             self.write_out();
         }
         if self.failure.is_some() {
-            self.write_reason();
+            self.write_failure_trailer();
         }
         Ended { counters, failure: self.failure }
     }
 
-    fn begin_folding(&mut self) {
-        if self.quota.fold_shorter_ns() != 0 {
-            self.fold_shorter(self.quota.fold_shorter_ns(), NoteReason::Asked);
+    fn begin_aggregation(&mut self) {
+        if self.quota.aggregate_below_ns() != 0 {
+            self.aggregate_shorter(self.quota.aggregate_below_ns(), StepReason::Asked);
         }
     }
 
-    fn fold_shorter(&mut self, fold_shorter_ns: u64, reason: NoteReason) {
-        let product = u128::from(fold_shorter_ns).saturating_mul(u128::from(self.second));
+    fn aggregate_shorter(&mut self, aggregate_below_ns: u64, reason: StepReason) {
+        let product = u128::from(aggregate_below_ns).saturating_mul(u128::from(self.second));
         let ticks = product.checked_div(u128::from(SECOND_NS)).unwrap_or(0);
-        if let Some(fold) = &mut self.fold {
-            fold.coarsen(u64::try_from(ticks).unwrap_or(u64::MAX));
+        if let Some(aggregate) = &mut self.aggregate {
+            aggregate.coarsen(u64::try_from(ticks).unwrap_or(u64::MAX));
         }
         let written_bytes = self.output.length();
         let at = clock::now();
-        let note = Note { at, fold_shorter_ns, written_bytes, reason };
+        let note = Note { at, aggregate_below_ns, written_bytes, reason };
         self.block(BlockKind::Note, |out| note.write(out));
     }
 
@@ -203,34 +203,34 @@ impl Flusher {
             trackers = trackers.saturating_add(1);
         }
         if let Some(limit) = self.quota.step(self.output.length()) {
-            self.fold_shorter(limit, NoteReason::Quota);
+            self.aggregate_shorter(limit, StepReason::Quota);
         }
-        // What is folded is written so seldom that a pair for each pass would be most of it.
-        let folds = self.quota.fold_shorter_ns() != 0;
-        if !folds || is_last || now.saturating_sub(self.paired_ns) >= PASS_EVERY_NS {
+        // What is aggregated is written so seldom that a pair for each pass would be most of it.
+        let aggregates = self.quota.aggregate_below_ns() != 0;
+        if !aggregates || is_last || now.saturating_sub(self.paired_ns) >= PASS_EVERY_NS {
             self.paired_ns = now;
             self.block(BlockKind::Clock, |out| pair.write(out));
         }
         self.define(Definitions::write);
         // Taken out, so that it can write through this.
-        let mut fold = self.fold.take();
-        let mut folding = fold.as_mut().filter(|_| folds && !self.is_closed);
-        if let Some(fold) = &folding {
-            self.reserve = fold.sums_bytes_max() as u64;
+        let mut aggregate = self.aggregate.take();
+        let mut aggregation = aggregate.as_mut().filter(|_| aggregates && !self.is_closed);
+        if let Some(aggregate) = &aggregation {
+            self.reserve = aggregate.sums_bytes_max() as u64;
         }
         for (index, tracker) in recorder_pool::all().take(trackers).enumerate() {
             let end = self.committed.get(index).copied().unwrap_or(0);
             if !tracker.is_in(self.session) {
                 continue;
             }
-            let raw_until = match &mut folding {
-                Some(fold) => {
-                    let unfolded = fold.add(index, &tracker.shared, end);
+            let raw_until = match &mut aggregation {
+                Some(aggregate) => {
+                    let unfolded = aggregate.add(index, &tracker.shared, end);
                     if unfolded.wants_keyframe {
-                        tracker.want_keyframe(self.session);
+                        tracker.request_keyframe(self.session);
                     }
                     if tracker.shared.tail() < unfolded.until {
-                        fold.missed_events(clock::now());
+                        aggregate.missed_events(clock::now());
                     }
                     unfolded.until
                 }
@@ -238,16 +238,16 @@ impl Flusher {
             };
             self.events(tracker, raw_until);
         }
-        if let Some(fold) = folding {
+        if let Some(aggregate) = aggregation {
             // Nothing is committed any more: what a faster clock stamped is in the past too.
             let until = if is_last { Ticks(u64::MAX) } else { pair.ticks };
-            fold.pass(pair.ticks, until, self);
+            aggregate.pass(pair.ticks, until, self);
             if is_last {
-                fold.finish(pair.ticks, self);
+                aggregate.finish(pair.ticks, self);
             }
         }
-        self.fold = fold;
-        event_count::announce_room();
+        self.aggregate = aggregate;
+        event_count::notify_space();
         let age_ns = self.passed_ns.saturating_sub(self.written_ns);
         if is_last || self.output.used() >= WRITE_BYTES || age_ns >= PASS_EVERY_NS {
             self.write_out();
@@ -262,12 +262,12 @@ impl Flusher {
     }
 
     /// What a tracker committed, as it is.
-    fn events(&mut self, tracker: &Tracker, end: u64) {
+    fn events(&mut self, tracker: &ThreadRecorder, end: u64) {
         let Some(read) = tracker.shared.read(end) else {
             return;
         };
         let len = read.first.len().saturating_add(read.second.len());
-        if self.admits(len.saturating_add(EventsHead::BYTES)) {
+        if self.has_quota_for(len.saturating_add(EventsHead::BYTES)) {
             let head =
                 EventsHead { stream: tracker.stream, offset: read.offset, keyframe: read.keyframe };
             self.make_room(len.saturating_add(EventsHead::BYTES));
@@ -290,9 +290,9 @@ impl Flusher {
         if passes != FULL_PASSES || self.is_closed {
             return;
         }
-        if let Some(mut fold) = self.fold.take() {
-            fold.finish(clock::now(), self);
-            self.fold = Some(fold);
+        if let Some(mut aggregate) = self.aggregate.take() {
+            aggregate.finish(clock::now(), self);
+            self.aggregate = Some(aggregate);
         }
         self.survey();
         self.seal();
@@ -346,7 +346,7 @@ impl Flusher {
         let lost_as =
             if self.failure.is_some() { Counter::DroppedWrite } else { Counter::DroppedQuota };
         let length = self.output.length();
-        self.counts.gather(self.session, length, lost_as, self.fold.as_deref())
+        self.counts.gather(self.session, length, lost_as, self.aggregate.as_deref())
     }
 
     fn seal(&mut self) {
@@ -394,7 +394,7 @@ impl Flusher {
         self.failure = Some(error.raw_os_error().unwrap_or(libc::EIO));
         self.counts.lost_bytes = self.counts.lost_bytes.saturating_add(unwritten as u64);
         self.stop_recording();
-        self.write_reason();
+        self.write_failure_trailer();
     }
 
     fn stop_recording(&self) {
@@ -403,7 +403,7 @@ impl Flusher {
     }
 
     /// Ends the file with its counters and the reason.
-    fn write_reason(&mut self) {
+    fn write_failure_trailer(&mut self) {
         if self.is_closed || safeguards::without("reason") {
             return;
         }
@@ -411,13 +411,13 @@ impl Flusher {
         let counters = self.counters();
         self.block(BlockKind::Counters, |out| counters.write(out));
         self.seal();
-        self.output.write_reason();
+        self.output.write_failure_trailer();
     }
 }
 
 impl Target for Flusher {
     fn note(&mut self, counted: Counted) {
-        self.counts.see_folding(counted);
+        self.counts.see_aggregation(counted);
     }
 
     fn payload(
@@ -427,7 +427,7 @@ impl Target for Flusher {
         write: &mut dyn FnMut(&mut ByteWriter<'_>),
     ) {
         // Room for sums was kept free.
-        if kind == BlockKind::Events && !self.admits(bytes) {
+        if kind == BlockKind::Events && !self.has_quota_for(bytes) {
             self.counts.lost_bytes = self.counts.lost_bytes.saturating_add(bytes as u64);
             return;
         }
@@ -437,12 +437,12 @@ impl Target for Flusher {
 }
 
 impl Sink for Flusher {
-    fn admits(&mut self, bytes: usize) -> bool {
+    fn has_quota_for(&mut self, bytes: usize) -> bool {
         if self.failure.is_some() || self.full_since.is_some() {
             return false;
         }
         let more = (bytes as u64).saturating_add(self.reserve).saturating_add(END_BYTES);
-        if !self.quota.admits(self.output.length(), more) {
+        if !self.quota.has_quota_for(self.output.length(), more) {
             self.full_since = Some(0);
             self.stop_recording();
             return false;

@@ -1,21 +1,21 @@
-//! How a recording stays below its quota: folding grows coarser by steps, and at last it ends.
+//! How a recording stays below its quota: aggregation grows coarser by steps, and at last it ends.
 //!
 //! Reads: the recording's length. Writes: nothing.
 
 use crate::safeguards;
 
-/// When so much of the quota is used, blocks that live shorter are folded.
+/// When so much of the quota is used, blocks that live shorter are aggregated.
 const STEPS: [Step; 5] = [
-    Step { eighths: 2, fold_shorter_ns: 10_000_000 },
-    Step { eighths: 3, fold_shorter_ns: 100_000_000 },
-    Step { eighths: 4, fold_shorter_ns: 1_000_000_000 },
-    Step { eighths: 5, fold_shorter_ns: 10_000_000_000 },
-    Step { eighths: 6, fold_shorter_ns: 100_000_000_000 },
+    Step { eighths: 2, aggregate_below_ns: 10_000_000 },
+    Step { eighths: 3, aggregate_below_ns: 100_000_000 },
+    Step { eighths: 4, aggregate_below_ns: 1_000_000_000 },
+    Step { eighths: 5, aggregate_below_ns: 10_000_000_000 },
+    Step { eighths: 6, aggregate_below_ns: 100_000_000_000 },
 ];
 
 struct Step {
     eighths: u64,
-    fold_shorter_ns: u64,
+    aggregate_below_ns: u64,
 }
 
 /// A recording's quota, and how far its steps have gone.
@@ -23,30 +23,30 @@ struct Step {
 pub(crate) struct Quota {
     /// Bytes; 0: none.
     bytes_max: u64,
-    fold_shorter_ns: u64,
+    aggregate_below_ns: u64,
     has_steps: bool,
 }
 
 impl Quota {
-    /// For a recording that folds from its beginning what lives shorter than `fold_shorter_ns`,
+    /// For a recording that aggregates from its beginning what lives shorter than `aggregate_below_ns`,
     /// or nothing if that is 0.
-    pub(crate) const fn new(bytes_max: u64, fold_shorter_ns: u64) -> Self {
-        Self { bytes_max, fold_shorter_ns, has_steps: true }
+    pub(crate) const fn new(bytes_max: u64, aggregate_below_ns: u64) -> Self {
+        Self { bytes_max, aggregate_below_ns, has_steps: true }
     }
 
-    /// For a recording that never folds.
+    /// For a recording that never aggregates.
     pub(crate) const fn without_steps(bytes_max: u64) -> Self {
-        Self { bytes_max, fold_shorter_ns: 0, has_steps: false }
+        Self { bytes_max, aggregate_below_ns: 0, has_steps: false }
     }
 
-    /// Whether anything may be folded at any time.
-    pub(crate) const fn may_fold(self) -> bool {
-        (self.has_steps && self.bytes_max != 0) || self.fold_shorter_ns != 0
+    /// Whether anything may be aggregated at any time.
+    pub(crate) const fn may_aggregate(self) -> bool {
+        (self.has_steps && self.bytes_max != 0) || self.aggregate_below_ns != 0
     }
 
-    /// What lives shorter than this is folded now; 0: nothing is.
-    pub(crate) const fn fold_shorter_ns(self) -> u64 {
-        self.fold_shorter_ns
+    /// What lives shorter than this is aggregated now; 0: nothing is.
+    pub(crate) const fn aggregate_below_ns(self) -> u64 {
+        self.aggregate_below_ns
     }
 
     /// The limit's next value, if the length asks for a coarser one.
@@ -55,16 +55,16 @@ impl Quota {
             return None;
         }
         let passed = |step: &&Step| written >= (self.bytes_max / 8).saturating_mul(step.eighths);
-        let limit = STEPS.iter().filter(passed).map(|step| step.fold_shorter_ns).max()?;
-        if limit <= self.fold_shorter_ns {
+        let limit = STEPS.iter().filter(passed).map(|step| step.aggregate_below_ns).max()?;
+        if limit <= self.aggregate_below_ns {
             return None;
         }
-        self.fold_shorter_ns = limit;
+        self.aggregate_below_ns = limit;
         Some(limit)
     }
 
     /// Whether so many bytes more may be written.
-    pub(crate) fn admits(self, written: u64, more: u64) -> bool {
+    pub(crate) fn has_quota_for(self, written: u64, more: u64) -> bool {
         self.bytes_max == 0
             || safeguards::without("quota")
             || written.saturating_add(more) <= self.bytes_max

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use crate::database::caveats::Notes;
-use crate::database::compare::figures::{Figures, Measure, Per, Rate};
+use crate::database::compare::figures::{Measure, Metrics, Normalization, Rate};
 use crate::database::compare::stacks::{Name, StackId, Stacks};
 use crate::database::compare::window::{Span, Window};
 
@@ -62,9 +62,9 @@ pub struct Row {
     /// Its own frames.
     pub stack: StackId,
     /// On the first side, normalised.
-    pub before: Figures,
+    pub before: Metrics,
     /// On the second side, normalised.
-    pub after: Figures,
+    pub after: Metrics,
     /// The backtrace with most live bytes on the first side, in its database.
     pub bt_before: Option<i64>,
     /// The same of the second side.
@@ -99,7 +99,7 @@ pub struct Total {
     /// The same in nanoseconds.
     pub span: Span,
     /// Sums, not normalised.
-    pub figures: Figures,
+    pub figures: Metrics,
     /// What figures are multiplied by.
     pub rate: Rate,
     /// Distinct backtraces.
@@ -123,7 +123,7 @@ impl Total {
             file,
             window: window.clone(),
             span,
-            figures: Figures::default(),
+            figures: Metrics::default(),
             rate: Rate::ONE,
             sites: 0,
             notes: Notes::default(),
@@ -146,13 +146,13 @@ impl Default for Gathered {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Part {
-    figures: Figures,
+    figures: Metrics,
     /// Its backtrace with most live bytes, with these.
     heaviest: Option<(i64, i64)>,
 }
 
 impl Gathered {
-    pub(crate) fn add(&mut self, stack: StackId, side: usize, bt: Option<i64>, figures: Figures) {
+    pub(crate) fn add(&mut self, stack: StackId, side: usize, bt: Option<i64>, figures: Metrics) {
         let part = &mut self.stacks.entry(stack).or_default()[side];
         part.figures += figures;
         if let Some(bt) = bt
@@ -181,7 +181,7 @@ pub struct Comparison {
     /// The second side.
     pub after: Total,
     /// What figures were divided by.
-    pub per: Per,
+    pub per: Normalization,
 }
 
 impl Comparison {
@@ -202,7 +202,7 @@ impl Comparison {
         stacks: Stacks,
         gathered: Gathered,
         [before, after]: [Total; 2],
-        per: Per,
+        per: Normalization,
     ) -> Self {
         let rates = gathered.rates;
         let (mut rows, mut unchanged) = (Vec::new(), Vec::new());

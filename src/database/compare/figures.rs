@@ -76,7 +76,7 @@ impl Measure {
 
 /// The figures of a site, or of all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Figures {
+pub struct Metrics {
     /// Bytes alive at the end of the window.
     pub live_bytes: i64,
     /// Blocks alive at the end of the window.
@@ -87,7 +87,7 @@ pub struct Figures {
     pub allocations: i64,
 }
 
-impl Figures {
+impl Metrics {
     /// The figure of a measure.
     pub fn get(&self, measure: Measure) -> i64 {
         match measure {
@@ -110,7 +110,7 @@ impl Figures {
     }
 }
 
-impl AddAssign for Figures {
+impl AddAssign for Metrics {
     fn add_assign(&mut self, other: Self) {
         self.live_bytes = self.live_bytes.saturating_add(other.live_bytes);
         self.live_blocks = self.live_blocks.saturating_add(other.live_blocks);
@@ -121,7 +121,7 @@ impl AddAssign for Figures {
 
 /// What figures are divided by before they are compared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Per {
+pub enum Normalization {
     /// Nothing: as they are.
     #[default]
     Whole,
@@ -131,7 +131,7 @@ pub enum Per {
     Mark(String),
 }
 
-impl Per {
+impl Normalization {
     /// Reads `second`, `minute`, `hour`, `day`, a duration such as `10m`, or `@NAME` for the marks of
     /// that name.
     ///
@@ -172,7 +172,7 @@ impl Per {
         }
     }
 
-    /// As [`parse`](Self::parse) takes it; `None` for [`Per::Whole`].
+    /// As [`parse`](Self::parse) takes it; `None` for [`Normalization::Whole`].
     pub fn word(&self) -> Option<String> {
         Some(match self {
             Self::Whole => return None,

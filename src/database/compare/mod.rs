@@ -18,7 +18,7 @@ pub mod window;
 pub mod figures;
 
 pub use crate::database::compare::comparison::{Comparison, Row, State, Total};
-pub use crate::database::compare::figures::{Figures, Measure, Per, Rate};
+pub use crate::database::compare::figures::{Measure, Metrics, Normalization, Rate};
 pub use crate::database::compare::side::Side;
 pub use crate::database::compare::stacks::{Name, NameId, StackId, Stacks};
 pub use crate::database::compare::window::{Moment, Span, Window};
@@ -33,7 +33,7 @@ use crate::database::{CancelToken, QueryError};
 pub fn compare(
     before: &Side<'_>,
     after: &Side<'_>,
-    per: &Per,
+    per: &Normalization,
     cancel: &CancelToken,
 ) -> Result<Comparison, QueryError> {
     let mut stacks = Stacks::default();

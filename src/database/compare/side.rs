@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 use crate::database::cancel::CancelToken;
 use crate::database::caveats::Notes;
 use crate::database::compare::comparison::{Gathered, Total};
-use crate::database::compare::figures::{Figures, Per, Rate};
+use crate::database::compare::figures::{Metrics, Normalization, Rate};
 use crate::database::compare::stacks::{Name, NameId, Stacks};
 use crate::database::compare::window::{self, Span, Window};
 use crate::database::connection::Database;
@@ -72,7 +72,7 @@ const STACKS: &str = "SELECT bt, frame FROM backtrace_frames ORDER BY bt, frame_
 /// Adds the figures of one side.
 pub(crate) fn gather(
     side: &Side<'_>,
-    per: &Per,
+    per: &Normalization,
     stacks: &mut Stacks,
     gathered: &mut Gathered,
     which: usize,
@@ -87,7 +87,7 @@ pub(crate) fn gather(
     let frames = frames(database, stacks, &limits)?;
     let mut total = Total::new(database.path(), &side.window, span);
     total.notes = notes;
-    let mut add = |key, bt: Option<i64>, figures: Figures| {
+    let mut add = |key, bt: Option<i64>, figures: Metrics| {
         total.figures += figures;
         total.sites += 1;
         gathered.add(key, which, bt, figures);
@@ -127,15 +127,22 @@ pub(crate) fn gather(
     Ok(total)
 }
 
-fn rate(database: &Database, per: &Per, span: &Span, limits: &Limits) -> Result<Rate, QueryError> {
+fn rate(
+    database: &Database,
+    per: &Normalization,
+    span: &Span,
+    limits: &Limits,
+) -> Result<Rate, QueryError> {
     Ok(match per {
-        Per::Whole => Rate::ONE,
-        Per::Time(ns) => Rate { times: *ns, of: span.length_ns().max(1) },
-        Per::Mark(name) => Rate { times: 1, of: window::marks_in(database, name, span, limits)? },
+        Normalization::Whole => Rate::ONE,
+        Normalization::Time(ns) => Rate { times: *ns, of: span.length_ns().max(1) },
+        Normalization::Mark(name) => {
+            Rate { times: 1, of: window::marks_in(database, name, span, limits)? }
+        }
     })
 }
 
-type BySite = HashMap<Option<i64>, Figures>;
+type BySite = HashMap<Option<i64>, Metrics>;
 
 fn figures(
     database: &Database,
@@ -146,13 +153,13 @@ fn figures(
     let mut sites = BySite::new();
     let mut add = |row: &[Value]| {
         let number = |at: usize| row.get(at).and_then(Value::as_i64);
-        let figures = Figures {
+        let figures = Metrics {
             live_bytes: number(1).unwrap_or(0),
             live_blocks: number(2).unwrap_or(0),
             bytes: number(3).unwrap_or(0),
             allocations: number(4).unwrap_or(0),
         };
-        if figures != Figures::default() {
+        if figures != Metrics::default() {
             *sites.entry(number(0)).or_default() += figures;
         }
         ControlFlow::Continue(())

@@ -102,7 +102,7 @@ impl Window {
             Some(Moment::At(ns)) => Ok(*ns),
             Some(Moment::Start) => Ok(0),
             Some(Moment::End) => Ok(end),
-            Some(Moment::Peak) => meta(database, "peak_after", limits),
+            Some(Moment::Peak) => meta(database, "peak_ns", limits),
             Some(Moment::Mark(name)) => mark(database, name, limits),
         };
         let from_ns = resolve(&self.from, -1)?;

@@ -11,7 +11,7 @@ use rusqlite::types::Value;
 
 use crate::loader::analyze::call_tree::{Direction, Tree};
 use crate::loader::analyze::estimates::{self, Estimated, Of};
-use crate::loader::analyze::site_summary::{Brief, Run};
+use crate::loader::analyze::site_summary::{Run, SiteSummary};
 use crate::loader::analyze::suspects::{self, Suspect};
 use crate::loader::symbols::Symbols;
 use crate::loader::symbols::frame_names::Names;
@@ -19,7 +19,7 @@ use crate::loader::write::row_writer::integer;
 use crate::loader::write::tables::{self, SiteNames};
 
 /// What `meta` says of it.
-pub(crate) fn meta(briefs: &[Brief], run: &Run) -> Vec<(String, Value)> {
+pub(crate) fn meta(briefs: &[SiteSummary], run: &Run) -> Vec<(String, Value)> {
     let depth = match Direction::callers(briefs.len()) {
         Direction::Callers(depth) => depth as i64,
         Direction::Callees => 0,
@@ -34,7 +34,7 @@ pub(crate) fn meta(briefs: &[Brief], run: &Run) -> Vec<(String, Value)> {
 /// Fills the tables, and says what `sites` needs to know; sites count from 0 there.
 pub(crate) fn write(
     connection: &Connection,
-    briefs: &[Brief],
+    briefs: &[SiteSummary],
     names: &Names,
     symbols: &Symbols,
     run: &Run,
@@ -100,8 +100,8 @@ fn write_suspects(connection: &Connection, suspects: &[Suspect]) -> rusqlite::Re
         insert.raw_bind_parameter(14, suspect.recency)?;
         insert.raw_bind_parameter(15, suspect.slope_bytes_per_s)?;
         insert.raw_bind_parameter(16, suspect.fit)?;
-        insert.raw_bind_parameter(17, integer(sums.first_after))?;
-        insert.raw_bind_parameter(18, integer(sums.last_after))?;
+        insert.raw_bind_parameter(17, integer(sums.first_ns))?;
+        insert.raw_bind_parameter(18, integer(sums.last_ns))?;
         insert.raw_execute()?;
     }
     Ok(())

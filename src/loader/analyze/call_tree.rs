@@ -11,7 +11,7 @@ use rusqlite::Connection;
 
 use crate::database::estimate::Rate;
 use crate::loader::analyze::estimates::{self, Estimated, Of};
-use crate::loader::analyze::site_summary::{Brief, Run};
+use crate::loader::analyze::site_summary::{Run, SiteSummary};
 use crate::loader::fast_hash::FastHash;
 use crate::loader::symbols::frame_names::{FrameRow, Names};
 use crate::loader::totals::sample_weights::Sampled;
@@ -61,7 +61,7 @@ struct Sums {
 }
 
 impl Sums {
-    fn of(brief: &Brief, run: &Run) -> Self {
+    fn of(brief: &SiteSummary, run: &Run) -> Self {
         let before = brief.live_at(run.half_slice());
         Self {
             allocations: brief.allocations,
@@ -98,7 +98,7 @@ pub(crate) struct Tree {
 impl Tree {
     /// Merges the stacks of all sites that made a block.
     pub(crate) fn grow(
-        briefs: &[Brief],
+        briefs: &[SiteSummary],
         names: &Names,
         functions: &[FrameRow],
         run: &Run,

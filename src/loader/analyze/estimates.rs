@@ -6,8 +6,8 @@
 
 use rusqlite::{Connection, Result};
 
-use crate::database::estimate::{Rate, Seen};
-use crate::loader::analyze::site_summary::Brief;
+use crate::database::estimate::{Rate, SampleSum};
+use crate::loader::analyze::site_summary::SiteSummary;
 use crate::loader::totals::Global;
 use crate::loader::totals::sample_weights::{Sampled, Sampling};
 use crate::loader::write::row_writer::integer;
@@ -66,7 +66,7 @@ pub(crate) fn write(
     connection: &Connection,
     sampling: &Sampling,
     global: &Global,
-    briefs: &[Brief],
+    briefs: &[SiteSummary],
 ) -> Result<()> {
     let rate = sampling.rate();
     let (bytes, live_bytes) = (global.bytes, global.live_bytes);
@@ -88,7 +88,7 @@ pub(crate) fn rows(
     rate: Rate,
     all: impl Iterator<Item = Estimated>,
 ) -> Result<()> {
-    let sums = |seen: &Seen, estimate: u64| {
+    let sums = |seen: &SampleSum, estimate: u64| {
         let interval = seen.interval(estimate, rate);
         (
             [

@@ -1,13 +1,13 @@
 //! What ranking and tree need to know of a site.
 //!
 //! Reads: totals, right after the events; or a database, when only names changed. Writes:
-//! [`Brief`]s.
+//! [`SiteSummary`]s.
 //!
 //! Invariant: both ways give equal briefs, so that resolving names later gives the same tables.
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use crate::database::estimate::{Rate, Seen};
+use crate::database::estimate::{Rate, SampleSum};
 use crate::loader::rows::{Nanos, Site};
 use crate::loader::totals::Totals;
 use crate::loader::totals::sample_weights::{Sampled, Sampling};
@@ -15,7 +15,7 @@ use crate::loader::totals::sample_weights::{Sampled, Sampling};
 /// A site in a few numbers.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[allow(missing_docs, reason = "columns of `sites`, documented in schema.sql")]
-pub(crate) struct Brief {
+pub(crate) struct SiteSummary {
     pub(crate) site: Site,
     pub(crate) allocations: u64,
     pub(crate) bytes: u64,
@@ -26,8 +26,8 @@ pub(crate) struct Brief {
     pub(crate) temporary: u64,
     pub(crate) size_min: u64,
     pub(crate) size_max: u64,
-    pub(crate) first_after: u64,
-    pub(crate) last_after: u64,
+    pub(crate) first_ns: u64,
+    pub(crate) last_ns: u64,
     pub(crate) freed_at_end_bytes: u64,
     pub(crate) reallocs: u64,
     /// Slice and live bytes at its end, where they changed.
@@ -92,7 +92,7 @@ impl Run {
     }
 }
 
-impl Brief {
+impl SiteSummary {
     /// Bytes alive at the end of a slice.
     pub(crate) fn live_at(&self, slice: Option<usize>) -> u64 {
         let Some(slice) = slice else { return 0 };
@@ -130,8 +130,8 @@ impl Brief {
                     temporary: site.temporary,
                     size_min: site.size_min,
                     size_max: site.size_max,
-                    first_after: site.first_after.0,
-                    last_after: site.last_after.0,
+                    first_ns: site.first_ns.0,
+                    last_ns: site.last_ns.0,
                     freed_at_end_bytes: site.freed_at_end_bytes,
                     reallocs: site.reallocs,
                     curve: curve.collect(),
@@ -148,7 +148,7 @@ impl Brief {
     pub(crate) fn read(connection: &Connection) -> rusqlite::Result<Vec<Self>> {
         let mut sites = connection.prepare(
             "SELECT bt, allocations, bytes, frees, live_blocks, live_bytes, at_peak_bytes,
-             temporary, size_min, size_max, first_after, last_after, freed_at_end_bytes, reallocs,
+             temporary, size_min, size_max, first_ns, last_ns, freed_at_end_bytes, reallocs,
              sampled_blocks, sampled_bytes, bytes_variance,
              live_sampled_blocks, live_sampled_bytes, live_bytes_variance
              FROM sites LEFT JOIN estimates ON of = 'site' AND id = bt ORDER BY bt",
@@ -168,8 +168,8 @@ impl Brief {
                 temporary: number(7)?,
                 size_min: number(8)?,
                 size_max: number(9)?,
-                first_after: number(10)?,
-                last_after: number(11)?,
+                first_ns: number(10)?,
+                last_ns: number(11)?,
                 freed_at_end_bytes: number(12)?,
                 reallocs: number(13)?,
                 curve: Vec::new(),
@@ -192,12 +192,12 @@ impl Brief {
 
 /// The last six columns, if they are there.
 fn samples(row: &Row<'_>) -> rusqlite::Result<Option<Box<Sampled>>> {
-    let seen = |first: usize| -> rusqlite::Result<Option<Seen>> {
+    let seen = |first: usize| -> rusqlite::Result<Option<SampleSum>> {
         let Some(blocks) = row.get::<_, Option<i64>>(first)? else {
             return Ok(None);
         };
         let bytes = row.get::<_, i64>(first + 1)?.cast_unsigned();
-        Ok(Some(Seen { blocks: blocks.cast_unsigned(), bytes, variance: row.get(first + 2)? }))
+        Ok(Some(SampleSum { blocks: blocks.cast_unsigned(), bytes, variance: row.get(first + 2)? }))
     };
     let both = seen(14)?.zip(seen(17)?);
     Ok(both.map(|(made, live)| Box::new(Sampled { made, live })))

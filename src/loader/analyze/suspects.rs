@@ -18,7 +18,7 @@
 use std::collections::HashMap;
 
 use crate::database::text::units;
-use crate::loader::analyze::site_summary::{Brief, Run};
+use crate::loader::analyze::site_summary::{Run, SiteSummary};
 use crate::loader::totals::sample_weights::Sampled;
 
 use crate::loader::rows::Site;
@@ -82,7 +82,7 @@ pub(crate) struct Suspect {
     pub(crate) frame: Option<FrameRow>,
     /// The members; the first one has the most live bytes.
     pub(crate) sites: Vec<Site>,
-    pub(crate) sums: Brief,
+    pub(crate) sums: SiteSummary,
     /// What the sums stand on, where they are estimates.
     pub(crate) sampled: Sampled,
     pub(crate) live_share: f64,
@@ -94,12 +94,12 @@ pub(crate) struct Suspect {
 
 /// All suspects, the first one to look at first. `function` names a frame.
 pub(crate) fn rank<'a>(
-    briefs: &[Brief],
+    briefs: &[SiteSummary],
     names: &Names,
     run: &Run,
     function: impl Fn(FrameRow) -> &'a str,
 ) -> Vec<Suspect> {
-    let mut groups: Vec<Vec<&Brief>> = Vec::new();
+    let mut groups: Vec<Vec<&SiteSummary>> = Vec::new();
     let mut known: HashMap<&[FrameRow], usize> = HashMap::new();
     for brief in briefs {
         let site = brief.site.0 as usize - 1;
@@ -128,7 +128,7 @@ pub(crate) fn rank<'a>(
 }
 
 fn judge<'a>(
-    mut group: Vec<&Brief>,
+    mut group: Vec<&SiteSummary>,
     names: &Names,
     run: &Run,
     function: &impl Fn(FrameRow) -> &'a str,
@@ -137,8 +137,8 @@ fn judge<'a>(
     let sums = sum(&group);
     let curve = curve(&group, run.slices);
     let (slope_bytes_per_s, fit) = line(&curve, run);
-    let steadiness = steadiness(&curve, sums.first_after, run);
-    let recency = recency(sums.last_after, run.duration_ns);
+    let steadiness = steadiness(&curve, sums.first_ns, run);
+    let recency = recency(sums.last_ns, run.duration_ns);
     let label = label(&sums, &curve, run, fit);
     let frame = names.own(group[0].site.0 as usize - 1).map(|(_, row)| row);
     let live_share = sums.live_bytes as f64 / run.live_bytes.max(1) as f64;
@@ -162,12 +162,12 @@ fn judge<'a>(
     }
 }
 
-fn sum(group: &[&Brief]) -> Brief {
-    let mut sums = Brief {
+fn sum(group: &[&SiteSummary]) -> SiteSummary {
+    let mut sums = SiteSummary {
         site: group[0].site,
         size_min: u64::MAX,
-        first_after: u64::MAX,
-        ..Brief::default()
+        first_ns: u64::MAX,
+        ..SiteSummary::default()
     };
     for brief in group {
         sums.allocations = sums.allocations.saturating_add(brief.allocations);
@@ -179,14 +179,14 @@ fn sum(group: &[&Brief]) -> Brief {
         sums.reallocs = sums.reallocs.saturating_add(brief.reallocs);
         sums.size_min = sums.size_min.min(brief.size_min);
         sums.size_max = sums.size_max.max(brief.size_max);
-        sums.first_after = sums.first_after.min(brief.first_after);
-        sums.last_after = sums.last_after.max(brief.last_after);
+        sums.first_ns = sums.first_ns.min(brief.first_ns);
+        sums.last_ns = sums.last_ns.max(brief.last_ns);
     }
     sums
 }
 
 /// Live bytes at the end of every slice.
-fn curve(group: &[&Brief], slices: usize) -> Vec<f64> {
+fn curve(group: &[&SiteSummary], slices: usize) -> Vec<f64> {
     let mut changes = vec![0_i64; slices];
     for brief in group {
         let mut before = 0_i64;
@@ -228,8 +228,8 @@ fn line(curve: &[f64], run: &Run) -> (f64, f64) {
     (slope, fit)
 }
 
-fn steadiness(curve: &[f64], first_after: u64, run: &Run) -> f64 {
-    let first = ((first_after / run.slice_ns) as usize).min(curve.len() - 1);
+fn steadiness(curve: &[f64], first_ns: u64, run: &Run) -> f64 {
+    let first = ((first_ns / run.slice_ns) as usize).min(curve.len() - 1);
     let before = first.checked_sub(1).map_or(0.0, |index| curve[index]);
     let mut last = before;
     let mut points = 0.0;
@@ -249,18 +249,18 @@ fn steadiness(curve: &[f64], first_after: u64, run: &Run) -> f64 {
     points / ends.len() as f64
 }
 
-fn recency(last_after: u64, duration: u64) -> f64 {
-    (last_after as f64 / (duration.max(1) as f64 * 0.9)).min(1.0)
+fn recency(last_ns: u64, duration: u64) -> f64 {
+    (last_ns as f64 / (duration.max(1) as f64 * 0.9)).min(1.0)
 }
 
-fn label(sums: &Brief, curve: &[f64], run: &Run, fit: f64) -> Label {
+fn label(sums: &SiteSummary, curve: &[f64], run: &Run, fit: f64) -> Label {
     let duration = run.duration_ns.max(1) as f64;
     let peak = curve.iter().copied().fold(0.0, f64::max);
     let end = sums.live_bytes as f64;
     let kept = sums.live_blocks as f64 / sums.allocations.max(1) as f64;
     let half = curve[curve.len() / 2];
     let rising = end > 0.0 && end - half >= end * RISING_GROWTH && end >= peak * RISING_OF_PEAK;
-    let at_start = sums.last_after as f64 <= duration * START_SHARE;
+    let at_start = sums.last_ns as f64 <= duration * START_SHARE;
     // One block at a time that is mostly made from its smaller self.
     let container = sums.reallocs * 2 >= sums.allocations
         && sums.size_max / 4 > sums.size_min
@@ -279,7 +279,7 @@ fn label(sums: &Brief, curve: &[f64], run: &Run, fit: f64) -> Label {
         Label::PartialLeak
     } else if end > 0.0 && end >= peak * 0.25 {
         Label::Bounded
-    } else if (sums.last_after - sums.first_after) as f64 <= duration * 0.25 {
+    } else if (sums.last_ns - sums.first_ns) as f64 <= duration * 0.25 {
         Label::Burst
     } else {
         Label::Quiet
@@ -287,8 +287,15 @@ fn label(sums: &Brief, curve: &[f64], run: &Run, fit: f64) -> Label {
 }
 
 /// `about` stands before what is only estimated.
-fn sentence(label: Label, name: &str, sums: &Brief, share: f64, slope: f64, about: &str) -> String {
-    let first = units::duration(sums.first_after as f64);
+fn sentence(
+    label: Label,
+    name: &str,
+    sums: &SiteSummary,
+    share: f64,
+    slope: f64,
+    about: &str,
+) -> String {
+    let first = units::duration(sums.first_ns as f64);
     let (live, blocks) = (sums.live_blocks, sums.allocations);
     let bytes = units::bytes(sums.live_bytes as f64);
     if sums.live_blocks == 0 {
@@ -309,7 +316,7 @@ fn sentence(label: Label, name: &str, sums: &Brief, share: f64, slope: f64, abou
         Label::SteadyLeak | Label::PartialLeak | Label::GrowingContainer => {
             format!(", {}/s to the end", signed_bytes(slope))
         }
-        _ => format!(", last at {}", units::duration(sums.last_after as f64)),
+        _ => format!(", last at {}", units::duration(sums.last_ns as f64)),
     };
     format!(
         "{}: {about}{bytes} ({:.0} % of what lives at the end) in {about}{live} of {blocks} blocks from \

@@ -12,7 +12,7 @@ use std::thread;
 use crate::database::estimate::Rate;
 use crate::loader::passes::memory_readings::Samples;
 use crate::loader::passes::metadata_pass::Survey;
-use crate::loader::passes::pairing::{Actor, Pairing, Sink};
+use crate::loader::passes::pairing::{EventOrigin, Pairing, Sink};
 use crate::loader::passes::stacks::{Sites, Stacks};
 use crate::loader::progress::Progress;
 use crate::loader::read::clock::Clock;
@@ -22,9 +22,9 @@ use crate::loader::read::reader::Blocks;
 use crate::loader::read::stream::{Step, What};
 use crate::loader::rows::{Failure, Nanos, Thread};
 use crate::loader::totals::sample_weights::Sampling;
-use crate::loader::totals::{FoldedTotals, Totals};
+use crate::loader::totals::{AggregatedTotals, Totals};
 use crate::recording::{
-    Folded, FoldedRecords, FormatError, Header, Ticks, middle_of_duration_class,
+    Aggregated, AggregatedRecords, FormatError, Header, Ticks, middle_of_duration_class,
 };
 
 /// Failures that are kept one by one; further ones are only counted.
@@ -42,8 +42,8 @@ const SITE_AHEAD: usize = 8;
 fn address_of(step: &Step) -> Option<u64> {
     match step.what {
         What::Made(made) => Some(made.address),
-        What::Freed { address } | What::Regrown { address } => Some(address),
-        What::Unwritten { .. } | What::Failed { .. } => None,
+        What::Freed { address } | What::ReallocEnd { address } => Some(address),
+        What::SkippedAllocs { .. } | What::Failed { .. } => None,
     }
 }
 
@@ -151,7 +151,7 @@ impl Replay {
         self.step::<false, S>(step, sink);
         self.steps += 1;
         // The other half of a realloc is the same event.
-        self.fed += u64::from(!matches!(step.what, What::Regrown { .. }));
+        self.fed += u64::from(!matches!(step.what, What::ReallocEnd { .. }));
         if self.steps >= STEPS_BETWEEN_LOOKS {
             self.steps = 0;
             progress.advance(self.fed, share());
@@ -179,34 +179,34 @@ impl Replay {
     }
 
     /// Takes in the sums of blocks that have no rows.
-    fn folded(&mut self, payload: &[u8]) -> Result<(), FormatError> {
+    fn aggregated(&mut self, payload: &[u8]) -> Result<(), FormatError> {
         if payload.is_empty() {
             return Ok(());
         }
-        let mut records = FoldedRecords::new(payload)?;
+        let mut records = AggregatedRecords::new(payload)?;
         let head = records.head();
         let (from, to) = (self.clock.nanos(head.from), self.clock.nanos(head.to));
         self.totals.reach(to);
         while let Some(record) = records.take()? {
             match record {
-                Folded::Site(sums, lifetimes, powers) => {
+                Aggregated::Site(sums, lifetimes, powers) => {
                     let site = self.sites.of(sums.node, &mut self.stacks);
-                    let sums = FoldedTotals::of(&sums, head.to, &mut self.clock);
-                    self.totals.folded(site, (from, to), &sums, powers);
+                    let sums = AggregatedTotals::of(&sums, head.to, &mut self.clock);
+                    self.totals.aggregated(site, (from, to), &sums, powers);
                     for (class, count) in lifetimes {
                         let life = self.clock.length(middle_of_duration_class(class), head.to);
                         let life = u64::try_from(life).unwrap_or(u64::MAX);
                         self.totals.lifetimes.add_many(site, life, count);
                     }
                 }
-                Folded::Pair(pair) => {
+                Aggregated::Pair(pair) => {
                     let mut at = |ticks| self.clock.nanos(ticks);
                     let made = (Thread(pair.made_by.0), at(pair.first_made), at(pair.last_made));
                     let freed =
                         (Thread(pair.freed_by.0), at(pair.first_freed), at(pair.last_freed));
-                    self.totals.folded_by(made, freed, pair.blocks, pair.bytes);
+                    self.totals.aggregated_by(made, freed, pair.blocks, pair.bytes);
                 }
-                Folded::Size(size) => self.totals.sizes.folded(size),
+                Aggregated::Size(size) => self.totals.sizes.aggregated(size),
             }
         }
         Ok(())
@@ -221,7 +221,7 @@ impl Replay {
     ) -> Outcome {
         while let Some(batch) = feed.next() {
             // What is wrong with them was counted by the survey.
-            let _ = self.folded(&batch.folded);
+            let _ = self.aggregated(&batch.aggregated);
             for (index, step) in batch.steps.iter().enumerate() {
                 if let Some(address) = batch.steps.get(index + BLOCK_AHEAD).and_then(address_of) {
                     self.pairing.expect(address);
@@ -251,8 +251,8 @@ impl Replay {
     fn expect_site(&self, step: &Step) {
         let site = match step.what {
             What::Made(made) => self.sites.known(made.node),
-            What::Freed { address } | What::Regrown { address } => self.pairing.site_at(address),
-            What::Unwritten { .. } | What::Failed { .. } => None,
+            What::Freed { address } | What::ReallocEnd { address } => self.pairing.site_at(address),
+            What::SkippedAllocs { .. } | What::Failed { .. } => None,
         };
         if let Some(site) = site {
             self.totals.expect(site);
@@ -261,7 +261,7 @@ impl Replay {
 
     #[inline]
     fn step<const SAMPLED: bool, S: Sink>(&mut self, step: &Step, sink: &mut S) {
-        let by = Actor {
+        let by = EventOrigin {
             at: self.clock.nanos(step.at),
             stream: step.stream,
             thread: Thread(step.thread.0),
@@ -278,10 +278,10 @@ impl Replay {
             What::Freed { address } => {
                 self.pairing.freed::<SAMPLED, S>(by, address, &mut self.totals, sink);
             }
-            What::Regrown { address } => {
+            What::ReallocEnd { address } => {
                 self.pairing.regrown::<SAMPLED, S>(by, address, &mut self.totals, sink);
             }
-            What::Unwritten { allocations } => self.totals.unwritten(by.thread, allocations),
+            What::SkippedAllocs { allocations } => self.totals.unwritten(by.thread, allocations),
             What::Failed { size, node } => {
                 self.totals.seen(by.thread, by.at);
                 let site = self.sites.of(node, &mut self.stacks);

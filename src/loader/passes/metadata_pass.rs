@@ -17,11 +17,11 @@ use rusqlite::types::Value;
 use crate::loader::progress::Progress;
 use crate::loader::read::modules::{Module, Modules};
 use crate::loader::read::reader::{Blocks, Damage};
-use crate::loader::rows::{Lacks, LocationId};
+use crate::loader::rows::{LocationId, MissingColumns};
 use crate::loader::sanitize;
 use crate::loader::summary::Ending;
 use crate::recording::{
-    Address, Block, BlockKind, ByteReader, ClockPair, Counters, EventsHead, FoldedRecords,
+    Address, AggregatedRecords, Block, BlockKind, ByteReader, ClockPair, Counters, EventsHead,
     FormatError, MarkDef, ModuleDef, ModuleId, NodeDefs, NodeId, Note, SampleDef, ScopeDef,
     ScopeId, Seal, ThreadDef, Ticks,
 };
@@ -104,7 +104,7 @@ pub(crate) struct Foreign {
     /// How it ended.
     pub(crate) ending: Ending,
     /// Columns that can't be filled.
-    pub(crate) lacks: Lacks,
+    pub(crate) lacks: MissingColumns,
     /// What can't be known: a name for `meta`, and what that means.
     pub(crate) gaps: Vec<(&'static str, &'static str)>,
     /// Parts that were left out as they could not be read, and what they are.
@@ -134,7 +134,7 @@ pub(crate) struct Survey {
     pub(crate) locations: Vec<Location>,
     /// The last ones in the file.
     pub(crate) counters: Option<Counters>,
-    /// The steps of folding, in the order of the file.
+    /// The steps of aggregation, in the order of the file.
     pub(crate) notes: Vec<Note>,
     /// The last one in the file.
     pub(crate) seal: Option<Seal>,
@@ -174,7 +174,7 @@ impl Survey {
     }
 
     /// Columns that can't be filled.
-    pub(crate) fn lacks(&self) -> Lacks {
+    pub(crate) fn lacks(&self) -> MissingColumns {
         self.foreign.as_ref().map(|foreign| foreign.lacks).unwrap_or_default()
     }
 
@@ -213,8 +213,8 @@ impl Surveyor {
                 self.survey.counters = Some(Counters::read(payload)?);
                 Ok(())
             }
-            BlockKind::Folded => {
-                let mut records = FoldedRecords::new(payload)?;
+            BlockKind::Aggregated => {
+                let mut records = AggregatedRecords::new(payload)?;
                 while records.take()?.is_some() {}
                 Ok(())
             }
@@ -331,9 +331,9 @@ fn name(kind: BlockKind) -> (u8, &'static str) {
         BlockKind::Clock => (5, "clock pairs"),
         BlockKind::Counters => (6, "counters"),
         BlockKind::Seal => (7, "seal"),
-        BlockKind::Folded => (8, "folded sums"),
+        BlockKind::Aggregated => (8, "aggregated sums"),
         BlockKind::Note => (9, "notes"),
-        BlockKind::Samples => (10, "samples"),
+        BlockKind::Samples => (10, "memory_readings"),
         BlockKind::Marks => (11, "marks"),
         BlockKind::Scopes => (12, "scopes"),
         _ => (u8::MAX, "unknown"),

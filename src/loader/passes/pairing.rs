@@ -62,7 +62,7 @@ impl Sink for NullSink {
 
 /// Who does something, and when.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Actor {
+pub(crate) struct EventOrigin {
     /// When.
     pub(crate) at: Nanos,
     /// On which stream.
@@ -73,11 +73,11 @@ pub(crate) struct Actor {
 
 /// What is in doubt at an address.
 #[derive(Debug, Default)]
-struct Doubt {
+struct Unresolved {
     /// Blocks whose place was taken; by whom.
-    replaced: VecDeque<(Live, Actor)>,
+    replaced: VecDeque<(Live, EventOrigin)>,
     /// Ends that came before their beginnings.
-    early: VecDeque<Actor>,
+    early: VecDeque<EventOrigin>,
     since: Nanos,
 }
 
@@ -98,7 +98,7 @@ pub(crate) struct PairingLosses {
 #[derive(Debug, Default)]
 pub(crate) struct Pairing {
     live: Heap,
-    doubts: HashMap<u64, Doubt, FastHash>,
+    doubts: HashMap<u64, Unresolved, FastHash>,
     /// When to look at which doubt again, in the order of time.
     timeouts: VecDeque<(Nanos, u64)>,
     /// By stream: the row that its realloc has just ended.
@@ -125,7 +125,7 @@ impl Pairing {
     #[inline]
     pub(crate) fn made<const SAMPLED: bool, S: Sink>(
         &mut self,
-        by: Actor,
+        by: EventOrigin,
         site: Site,
         made: &Made,
         totals: &mut Totals,
@@ -143,7 +143,7 @@ impl Pairing {
             tag: 0,
             continues: 0,
         };
-        if let How::Realloc { .. } | How::Continued { linked: true, .. } = made.how {
+        if let How::Realloc { .. } | How::ReallocBegin { linked: true, .. } = made.how {
             let old_row = self.regrown.remove(&by.stream).unwrap_or(0);
             let moved = old_row != 0 && made.is_moved();
             block.continues = old_row * 2 + u64::from(moved);
@@ -171,7 +171,7 @@ impl Pairing {
     #[inline]
     pub(crate) fn freed<const SAMPLED: bool, S: Sink>(
         &mut self,
-        by: Actor,
+        by: EventOrigin,
         address: u64,
         totals: &mut Totals,
         sink: &mut S,
@@ -200,7 +200,7 @@ impl Pairing {
     /// A block is about to grow or shrink: it ends, and its stream's next block continues it.
     pub(crate) fn regrown<const SAMPLED: bool, S: Sink>(
         &mut self,
-        by: Actor,
+        by: EventOrigin,
         address: u64,
         totals: &mut Totals,
         sink: &mut S,
@@ -286,7 +286,7 @@ impl Pairing {
         &mut self,
         made: &Made,
         block: &mut Live,
-        by: Actor,
+        by: EventOrigin,
         totals: &mut Totals,
         sink: &mut S,
     ) -> bool {
@@ -310,7 +310,7 @@ impl Pairing {
     fn end_of_replaced<const SAMPLED: bool, S: Sink>(
         &mut self,
         address: u64,
-        by: Actor,
+        by: EventOrigin,
         totals: &mut Totals,
         sink: &mut S,
     ) -> bool {
@@ -336,7 +336,7 @@ impl Pairing {
                 return;
             }
             self.timeouts.pop_front();
-            let fresh = |doubt: &Doubt| now.0 <= doubt.since.0.saturating_add(SKEW_NS_MAX);
+            let fresh = |doubt: &Unresolved| now.0 <= doubt.since.0.saturating_add(SKEW_NS_MAX);
             if !self.doubts.get(&address).is_some_and(fresh) {
                 self.settle(address, sink);
             }

@@ -17,7 +17,7 @@ use crate::recording::NodeId;
 
 /// How a stack ends on its outer side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Outermost {
+pub(crate) enum StackCompleteness {
     /// The outermost frame was reached.
     Whole,
     /// There are more frames than were asked for.
@@ -28,7 +28,7 @@ pub(crate) enum Outermost {
     Other,
 }
 
-impl Outermost {
+impl StackCompleteness {
     const ALL: [Self; 4] = [Self::Whole, Self::Truncated, Self::Failed, Self::Other];
 
     /// As in `sites.stack`.
@@ -67,7 +67,7 @@ struct Frame {
 #[derive(Debug)]
 pub(crate) struct Stacks {
     depth_max: u32,
-    /// The first ones are the empty stacks, in the order of [`Outermost::ALL`].
+    /// The first ones are the empty stacks, in the order of [`StackCompleteness::ALL`].
     frames: Vec<Frame>,
     known: HashMap<(StackId, LocationId), StackId, FastHash>,
     by_node: ByNode,
@@ -81,7 +81,7 @@ impl Stacks {
         let empty = Frame { parent: StackId(0), location: LocationId(u32::MAX), depth: 0 };
         let mut stacks = Self {
             depth_max,
-            frames: vec![empty; Outermost::ALL.len()],
+            frames: vec![empty; StackCompleteness::ALL.len()],
             known: HashMap::default(),
             by_node: ByNode::sized_for(&nodes),
             missing: 0,
@@ -94,10 +94,10 @@ impl Stacks {
             }
             let parent = match stacks.by_node.get(node.parent) {
                 Some(parent) => parent,
-                None if node.parent.is_root() => Outermost::of_root(node.parent).empty(),
+                None if node.parent.is_root() => StackCompleteness::of_root(node.parent).empty(),
                 None => {
                     stacks.missing += 1;
-                    Outermost::Failed.empty()
+                    StackCompleteness::Failed.empty()
                 }
             };
             let stack = stacks.child(parent, node.location);
@@ -115,7 +115,7 @@ impl Stacks {
     #[inline]
     pub(crate) fn of_node(&self, node: NodeId) -> Option<StackId> {
         if node.is_root() {
-            return Some(Outermost::of_root(node).empty());
+            return Some(StackCompleteness::of_root(node).empty());
         }
         self.by_node.get(node)
     }
@@ -129,7 +129,9 @@ impl Stacks {
         innermost
             .into_iter()
             .rev()
-            .fold(Outermost::Truncated.empty(), |parent, location| self.child(parent, location))
+            .fold(StackCompleteness::Truncated.empty(), |parent, location| {
+                self.child(parent, location)
+            })
     }
 
     /// A stack's frames, innermost first.
@@ -145,12 +147,12 @@ impl Stacks {
     }
 
     /// How a stack ends on its outer side.
-    pub(crate) fn outermost(&self, stack: StackId) -> Outermost {
+    pub(crate) fn outermost(&self, stack: StackId) -> StackCompleteness {
         let mut at = stack;
         while self.frames[at.0 as usize].depth > 0 {
             at = self.frames[at.0 as usize].parent;
         }
-        Outermost::ALL[at.0 as usize]
+        StackCompleteness::ALL[at.0 as usize]
     }
 
     /// The stack below the innermost frame, and that frame; `None` for an empty stack.
@@ -214,7 +216,7 @@ impl Sites {
         let known = stacks.of_node(node);
         let Some(stack) = known else {
             self.unknown += 1;
-            return self.number(Outermost::Failed.empty());
+            return self.number(StackCompleteness::Failed.empty());
         };
         let stack = stacks.cut(stack);
         let site = self.number(stack);

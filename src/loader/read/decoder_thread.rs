@@ -22,8 +22,8 @@ const BATCHES_WAITING: usize = 4;
 /// Some steps, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    /// The sums of folded blocks that come before the steps; empty: none.
-    pub(crate) folded: Vec<u8>,
+    /// The sums of aggregated blocks that come before the steps; empty: none.
+    pub(crate) aggregated: Vec<u8>,
     /// The steps.
     pub(crate) steps: Vec<Step>,
     /// Events that were decoded so far.
@@ -33,7 +33,7 @@ pub(crate) struct Batch {
 }
 
 /// The decoding end.
-pub(crate) struct Feeder {
+pub(crate) struct DecoderThread {
     batch: Batch,
     batches: SyncSender<Batch>,
     spares: Receiver<Batch>,
@@ -46,11 +46,11 @@ pub(crate) struct Feed {
 }
 
 /// Both ends.
-pub(crate) fn channel() -> (Feeder, Feed) {
+pub(crate) fn channel() -> (DecoderThread, Feed) {
     let (batches, incoming) = sync_channel(BATCHES_WAITING);
     let (back, spares) = sync_channel(BATCHES_WAITING + 2);
     let batch = Batch { steps: Vec::with_capacity(BATCH_STEPS), ..Batch::default() };
-    (Feeder { batch, batches, spares }, Feed { batches: incoming, spares: back })
+    (DecoderThread { batch, batches, spares }, Feed { batches: incoming, spares: back })
 }
 
 impl Feed {
@@ -69,7 +69,7 @@ impl Feed {
 /// The other end has gone: there is nothing left to do.
 struct Gone;
 
-impl Feeder {
+impl DecoderThread {
     /// Decodes all event blocks of a file with so many bytes.
     pub(crate) fn run<R: Read>(
         mut self,
@@ -84,7 +84,7 @@ impl Feeder {
                     let _ = merge.push(block.payload);
                     self.drain(merge)
                 }
-                BlockKind::Folded => self.fold(block.payload, merge.events()),
+                BlockKind::Aggregated => self.aggregate(block.payload, merge.events()),
                 _ => continue,
             };
             if let Err(Gone) = fed {
@@ -100,10 +100,10 @@ impl Feeder {
         Ok(())
     }
 
-    /// Hands folded sums on in their place between the steps.
-    fn fold(&mut self, payload: &[u8], events: u64) -> Result<(), Gone> {
+    /// Hands aggregated sums on in their place between the steps.
+    fn aggregate(&mut self, payload: &[u8], events: u64) -> Result<(), Gone> {
         self.send(events)?;
-        self.batch.folded.extend_from_slice(payload);
+        self.batch.aggregated.extend_from_slice(payload);
         Ok(())
     }
 
@@ -120,7 +120,7 @@ impl Feeder {
     #[inline(never)]
     fn send(&mut self, events: u64) -> Result<(), Gone> {
         let mut next = self.spares.try_recv().unwrap_or_default();
-        next.folded.clear();
+        next.aggregated.clear();
         next.steps.clear();
         next.steps.reserve(BATCH_STEPS);
         next.share = self.batch.share;

@@ -38,12 +38,12 @@ pub(crate) enum What {
         address: u64,
     },
     /// A block is about to end because it grows or shrinks; its `Made` is the stream's next one.
-    Regrown {
+    ReallocEnd {
         /// Where.
         address: u64,
     },
-    /// The thread made blocks that were folded away.
-    Unwritten {
+    /// The thread made blocks that were aggregated away.
+    SkippedAllocs {
         /// How many.
         allocations: u64,
     },
@@ -78,7 +78,7 @@ impl Made {
     pub(crate) fn is_moved(&self) -> bool {
         match self.how {
             How::Realloc { old } => old != self.address,
-            How::Continued { moved, .. } => moved,
+            How::ReallocBegin { moved, .. } => moved,
             How::Alloc | How::Zeroed => false,
         }
     }
@@ -97,10 +97,10 @@ pub(crate) enum How {
         old: u64,
     },
     /// By growing or shrinking a block that ended before.
-    Continued {
+    ReallocBegin {
         /// Whether the address changed.
         moved: bool,
-        /// Whether it is the one that the thread's last `Regrown` ended; else it has no row.
+        /// Whether it is the one that the thread's last `ReallocEnd` ended; else it has no row.
         linked: bool,
     },
 }
@@ -272,15 +272,15 @@ impl Stream {
                 let began = self.hold(began);
                 self.second_half =
                     Some(Step { at: self.hold(at), stream, thread, what: What::Made(made) });
-                (began, What::Regrown { address: old.0 })
+                (began, What::ReallocEnd { address: old.0 })
             }
-            Event::Regrown { at, address } => (at, What::Regrown { address: address.0 }),
-            Event::Continued { at, address, size, node, align_log2, moved, linked } => {
-                let how = How::Continued { moved, linked };
+            Event::ReallocEnd { at, address } => (at, What::ReallocEnd { address: address.0 }),
+            Event::ReallocBegin { at, address, size, node, align_log2, moved, linked } => {
+                let how = How::ReallocBegin { moved, linked };
                 let (address, size) = (address.0, size.0);
                 (at, What::Made(Made { address, size, node, scope, align_log2, how }))
             }
-            Event::Unwritten { at, allocations } => (at, What::Unwritten { allocations }),
+            Event::SkippedAllocs { at, allocations } => (at, What::SkippedAllocs { allocations }),
             Event::Failed { at, size, node } => (at, What::Failed { size: size.0, node }),
         };
         let at = if self.second_half.is_some() { at } else { self.hold(at) };

@@ -133,7 +133,7 @@ pub(crate) struct Symbols {
 }
 
 impl Symbols {
-    /// Looks all `calls` up; `None` if the caller wants to stop.
+    /// Looks all `return_addresses` up; `None` if the caller wants to stop.
     pub(crate) fn resolve(
         calls: &[Call],
         modules: &[Module],

@@ -1,15 +1,15 @@
 //! What a recording says of blocks that have no rows, in nanoseconds.
 //!
-//! Reads: a site's folded sums, the clock. Writes: the same sums in the units of the totals.
+//! Reads: a site's aggregated sums, the clock. Writes: the same sums in the units of the totals.
 
 use crate::loader::read::clock::Clock;
 use crate::loader::rows::Nanos;
-use crate::recording::{FoldedSite, Ticks};
+use crate::recording::{AggregatedSite, Ticks};
 
 /// The sums of blocks that have no rows, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default)]
-#[allow(missing_docs, reason = "the fields of `FoldedSite`")]
-pub(crate) struct FoldedTotals {
+#[allow(missing_docs, reason = "the fields of `AggregatedSite`")]
+pub(crate) struct AggregatedTotals {
     pub(crate) zeroed: bool,
     pub(crate) align: u64,
     pub(crate) blocks: u64,
@@ -30,9 +30,9 @@ pub(crate) struct FoldedTotals {
     pub(crate) threads: u64,
 }
 
-impl FoldedTotals {
+impl AggregatedTotals {
     /// From a recording's sums; lifetimes at the rate of a moment.
-    pub(crate) fn of(sums: &FoldedSite, at: Ticks, clock: &mut Clock) -> Self {
+    pub(crate) fn of(sums: &AggregatedSite, at: Ticks, clock: &mut Clock) -> Self {
         let length =
             |ticks, clock: &mut Clock| u64::try_from(clock.length(ticks, at)).unwrap_or(u64::MAX);
         Self {

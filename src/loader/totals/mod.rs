@@ -22,7 +22,7 @@ pub(crate) mod sample_weights;
 
 use std::collections::{BTreeMap, HashSet};
 
-pub(crate) use crate::loader::totals::aggregated::FoldedTotals;
+pub(crate) use crate::loader::totals::aggregated::AggregatedTotals;
 pub(crate) use sites::SiteTotals;
 pub(crate) use threads::ThreadTotals;
 
@@ -38,7 +38,7 @@ use crate::loader::totals::sample_weights::{Sampling, Weight};
 use crate::loader::totals::sizes::Sizes;
 use crate::loader::totals::threads::{PairTotals, Threads};
 use crate::loader::totals::time_buckets::{Change, Curve, Slices};
-use crate::recording::{Powers as FoldedPowers, size_power};
+use crate::recording::{Powers as AggregatedPowers, size_power};
 
 /// A block that lived at least 1/50 of the run and was freed in the last 1/50 of it was "freed at
 /// the end".
@@ -58,11 +58,11 @@ pub(crate) struct Global {
     pub(crate) live_bytes: u64,
     pub(crate) peak_bytes: u64,
     pub(crate) peak_blocks: u64,
-    pub(crate) peak_after: Nanos,
+    pub(crate) peak_ns: Nanos,
     pub(crate) last: Nanos,
     /// Of the allocations, the ones that have no rows.
-    pub(crate) folded: u64,
-    pub(crate) folded_bytes: u64,
+    pub(crate) aggregated: u64,
+    pub(crate) aggregated_bytes: u64,
 }
 
 /// Blocks and bytes of requests out of the ordinary: (site, zeroed, alignment) → (blocks, bytes).
@@ -188,8 +188,8 @@ impl Totals {
         let totals = &mut self.sites[index];
         totals.note_peak(self.peak_number);
         if totals.allocations == 0 {
-            totals.first_after = at;
-            totals.last_after = at;
+            totals.first_ns = at;
+            totals.last_ns = at;
             totals.size_min = size;
             totals.home = size_power(size);
         }
@@ -203,13 +203,13 @@ impl Totals {
         totals.live_bytes = totals.live_bytes.saturating_add(weight.bytes);
         if totals.live_bytes > totals.peak_bytes {
             totals.peak_bytes = totals.live_bytes;
-            totals.peak_after = at;
+            totals.peak_ns = at;
         }
         totals.size_min = totals.size_min.min(size);
         totals.size_max = totals.size_max.max(size);
-        totals.first_after = totals.first_after.min(at);
-        totals.last_after = totals.last_after.max(at);
-        if let How::Realloc { .. } | How::Continued { .. } = made.how {
+        totals.first_ns = totals.first_ns.min(at);
+        totals.last_ns = totals.last_ns.max(at);
+        if let How::Realloc { .. } | How::ReallocBegin { .. } = made.how {
             totals.reallocs += weight.blocks;
             totals.reallocs_moved += u64::from(made.is_moved()) * weight.blocks;
         }
@@ -220,7 +220,7 @@ impl Totals {
         if global.live_bytes > global.peak_bytes {
             global.peak_bytes = global.live_bytes;
             global.peak_blocks = global.live_blocks;
-            global.peak_after = at;
+            global.peak_ns = at;
             self.peak_number += 1;
         }
         let (live, curve) = (global.live_bytes, &mut totals.curve);
@@ -290,7 +290,7 @@ impl Totals {
         } else {
             self.lifetimes.add(site, life);
         }
-        totals.last_free_after = totals.last_free_after.max(Some(at));
+        totals.last_free_ns = totals.last_free_ns.max(Some(at));
         if is_freed_at_end(at.0, life, self.duration.0) {
             totals.freed_at_end_blocks += weight.blocks;
             totals.freed_at_end_bytes = totals.freed_at_end_bytes.saturating_add(weight.bytes);
@@ -299,7 +299,7 @@ impl Totals {
         self.slices.change(Change::Freed, weight, at, live, curve);
     }
 
-    /// A thread made so many blocks that were folded away.
+    /// A thread made so many blocks that were aggregated away.
     pub(crate) fn unwritten(&mut self, thread: Thread, allocations: u64) {
         let totals = self.threads.get(thread);
         totals.made = totals.made.wrapping_add(allocations as u32);
@@ -329,12 +329,12 @@ impl Totals {
     }
 
     /// Blocks of a site came and went between two moments and have no rows.
-    pub(crate) fn folded(
+    pub(crate) fn aggregated(
         &mut self,
         site: Site,
         span: (Nanos, Nanos),
-        sums: &FoldedTotals,
-        powers: FoldedPowers<'_>,
+        sums: &AggregatedTotals,
+        powers: AggregatedPowers<'_>,
     ) {
         self.reach(span.1);
         let index = site.0 as usize;
@@ -345,10 +345,10 @@ impl Totals {
         global.allocations = global.allocations.saturating_add(sums.blocks);
         global.bytes = global.bytes.saturating_add(sums.bytes);
         global.frees = global.frees.saturating_add(sums.blocks);
-        global.folded = global.folded.saturating_add(sums.blocks);
-        global.folded_bytes = global.folded_bytes.saturating_add(sums.bytes);
-        self.sites[index].folded(sums, powers);
-        self.slices.fold(span, sums.blocks, sums.bytes, &mut self.sites[index].curve);
+        global.aggregated = global.aggregated.saturating_add(sums.blocks);
+        global.aggregated_bytes = global.aggregated_bytes.saturating_add(sums.bytes);
+        self.sites[index].aggregated(sums, powers);
+        self.slices.aggregate(span, sums.blocks, sums.bytes, &mut self.sites[index].curve);
         if self.slices.is_crowded() {
             self.slices.coarsen(curves(&mut self.sites));
         }
@@ -360,7 +360,7 @@ impl Totals {
     }
 
     /// The same blocks, by who made and who freed them, and when first and last.
-    pub(crate) fn folded_by(
+    pub(crate) fn aggregated_by(
         &mut self,
         (maker, first_made, last_made): (Thread, Nanos, Nanos),
         (freer, first_freed, last_freed): (Thread, Nanos, Nanos),

@@ -13,7 +13,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::database::estimate::{Rate, Seen};
+use crate::database::estimate::{Rate, SampleSum};
 use crate::loader::rows::Site;
 
 /// What a block counts in sums.
@@ -37,9 +37,9 @@ impl Weight {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Sampled {
     /// Of all blocks.
-    pub(crate) made: Seen,
+    pub(crate) made: SampleSum,
     /// Of those alive at the end.
-    pub(crate) live: Seen,
+    pub(crate) live: SampleSum,
 }
 
 impl Sampled {

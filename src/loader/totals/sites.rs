@@ -6,11 +6,11 @@
 //! time since ([`SiteTotals::note_peak`]).
 
 use crate::loader::rows::Nanos;
-use crate::loader::totals::aggregated::FoldedTotals;
+use crate::loader::totals::aggregated::AggregatedTotals;
 use crate::loader::totals::size_histogram::Powers;
 use crate::loader::totals::sizes::SizeTotals;
 use crate::loader::totals::time_buckets::Curve;
-use crate::recording::{Powers as FoldedPowers, largest_of_size_power, size_power};
+use crate::recording::{Powers as AggregatedPowers, largest_of_size_power, size_power};
 
 /// Everything that is summed for a site. Names and meanings are those of the table `sites`.
 ///
@@ -32,11 +32,11 @@ pub(crate) struct SiteTotals {
     pub(crate) allocations: u64,
     pub(crate) bytes: u64,
     pub(crate) peak_bytes: u64,
-    pub(crate) peak_after: Nanos,
+    pub(crate) peak_ns: Nanos,
     pub(crate) size_min: u64,
     pub(crate) size_max: u64,
-    pub(crate) first_after: Nanos,
-    pub(crate) last_after: Nanos,
+    pub(crate) first_ns: Nanos,
+    pub(crate) last_ns: Nanos,
     /// Bit n: thread n allocated here; threads from 64 on are in `far_threads`.
     pub(crate) near_threads: u64,
     // Its end.
@@ -44,7 +44,7 @@ pub(crate) struct SiteTotals {
     pub(crate) lifetime_min: u64,
     pub(crate) lifetime_max: u64,
     pub(crate) lifetime_sum: u128,
-    pub(crate) last_free_after: Option<Nanos>,
+    pub(crate) last_free_ns: Option<Nanos>,
     pub(crate) temporary: u64,
     pub(crate) temporary_bytes: u64,
     pub(crate) cross_thread_frees: u64,
@@ -72,10 +72,10 @@ impl SiteTotals {
     }
 
     /// Blocks that have no rows are part of the sums as well.
-    pub(crate) fn folded(&mut self, sums: &FoldedTotals, powers: FoldedPowers<'_>) {
+    pub(crate) fn aggregated(&mut self, sums: &AggregatedTotals, powers: AggregatedPowers<'_>) {
         if self.allocations == 0 {
             self.home = size_power(sums.size_min);
-            (self.first_after, self.last_after) = (sums.first_made, sums.last_made);
+            (self.first_ns, self.last_ns) = (sums.first_made, sums.last_made);
             self.size_min = sums.size_min;
         }
         if self.frees == 0 {
@@ -86,9 +86,9 @@ impl SiteTotals {
         self.frees = self.frees.saturating_add(sums.blocks);
         self.size_min = self.size_min.min(sums.size_min);
         self.size_max = self.size_max.max(sums.size_max);
-        self.first_after = self.first_after.min(sums.first_made);
-        self.last_after = self.last_after.max(sums.last_made);
-        self.last_free_after = self.last_free_after.max(Some(sums.last_freed));
+        self.first_ns = self.first_ns.min(sums.first_made);
+        self.last_ns = self.last_ns.max(sums.last_made);
+        self.last_free_ns = self.last_free_ns.max(Some(sums.last_freed));
         self.lifetime_min = self.lifetime_min.min(sums.lifetime_min);
         self.lifetime_max = self.lifetime_max.max(sums.lifetime_max);
         self.lifetime_sum = self.lifetime_sum.saturating_add(sums.lifetime_sum);
@@ -98,16 +98,16 @@ impl SiteTotals {
         self.reallocs = self.reallocs.saturating_add(sums.reallocs);
         self.reallocs_moved = self.reallocs_moved.saturating_add(sums.reallocs_moved);
         self.near_threads |= sums.threads;
-        for folded in powers {
-            if folded.power != self.home {
-                let power = self.powers.of(folded.power);
-                power.allocations = power.allocations.saturating_add(folded.blocks);
-                power.bytes = power.bytes.saturating_add(folded.bytes);
+        for aggregated in powers {
+            if aggregated.power != self.home {
+                let power = self.powers.of(aggregated.power);
+                power.allocations = power.allocations.saturating_add(aggregated.blocks);
+                power.bytes = power.bytes.saturating_add(aggregated.bytes);
             }
         }
         // Nobody knows how many were alive at once; one was.
         if sums.size_max > self.peak_bytes {
-            (self.peak_bytes, self.peak_after) = (sums.size_max, sums.last_made);
+            (self.peak_bytes, self.peak_ns) = (sums.size_max, sums.last_made);
         }
     }
 

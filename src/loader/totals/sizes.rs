@@ -9,7 +9,7 @@
 //! by powers of two is exact too.
 
 use crate::loader::totals::sample_weights::Weight;
-use crate::recording::{FoldedSize, SIZE_CLASSES, largest_of_size_class, size_class};
+use crate::recording::{AggregatedSize, SIZE_CLASSES, largest_of_size_class, size_class};
 
 /// Everything that is summed for a size. Names and meanings are those of the table `sizes`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl Sizes {
     }
 
     /// Blocks came and went that have no rows.
-    pub(crate) fn folded(&mut self, sums: FoldedSize) {
+    pub(crate) fn aggregated(&mut self, sums: AggregatedSize) {
         if let Some(totals) = self.totals.get_mut(sums.class) {
             totals.allocations = totals.allocations.saturating_add(sums.blocks);
             totals.bytes = totals.bytes.saturating_add(sums.bytes);

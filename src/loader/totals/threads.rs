@@ -19,7 +19,7 @@ const DENSE_THREADS: u32 = 1 << 16;
 #[allow(missing_docs, reason = "the columns of `threads`, documented in schema.sql")]
 pub(crate) struct ThreadTotals {
     pub(crate) span: Option<(Nanos, Nanos)>,
-    /// Blocks that it has made by now, folded ones included.
+    /// Blocks that it has made by now, aggregated ones included.
     pub(crate) made: u32,
     pub(crate) allocations: u64,
     pub(crate) bytes: u64,

@@ -296,7 +296,7 @@ impl Slices {
     }
 
     /// Blocks came and went somewhere between two moments: evenly, as far as is known.
-    pub(crate) fn fold(
+    pub(crate) fn aggregate(
         &mut self,
         (from, to): (Nanos, Nanos),
         blocks: u64,

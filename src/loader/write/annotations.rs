@@ -1,6 +1,6 @@
 //! What was going on beside the events → tables: samples, marks, threads' names, scopes.
 //!
-//! Reads: the survey, the sums. Writes: `samples`, `marks`, `thread_names`, `scopes`, `scope_sites`, and the facts
+//! Reads: the survey, the sums. Writes: `memory_readings`, `marks`, `thread_names`, `scopes`, `scope_sites`, and the facts
 //! of `meta` about the process's memory.
 //!
 //! Invariant: every scope that a block names has a row, whether or not the file defines it.
@@ -22,7 +22,7 @@ const PATH_NAMES_MAX: usize = 24;
 /// Stands between the names of a path.
 const PATH_SEPARATOR: &str = " > ";
 
-/// `samples`, `marks`, `thread_names`, `scopes`, `scope_sites`.
+/// `memory_readings`, `marks`, `thread_names`, `scopes`, `scope_sites`.
 pub(crate) fn write(connection: &Connection, survey: &Survey, replay: &mut Replay) -> Result<()> {
     let samples = replay.samples.list().iter().map(|sample| {
         (
@@ -32,7 +32,7 @@ pub(crate) fn write(connection: &Connection, survey: &Survey, replay: &mut Repla
             integer(sample.live),
         )
     });
-    fill(connection, "samples", 4, samples)?;
+    fill(connection, "memory_readings", 4, samples)?;
     let clock = &mut replay.clock;
     let mut marks: Vec<_> =
         survey.marks.iter().map(|mark| (integer(clock.nanos(mark.at).0), mark)).collect();

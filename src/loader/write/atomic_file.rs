@@ -19,7 +19,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::database::schema::{APPLICATION_ID, SCHEMA};
 use crate::loader::error::LoadError;
-use crate::loader::rows::Lacks;
+use crate::loader::rows::MissingColumns;
 use crate::loader::write::row_writer::Tables;
 use crate::loader::write::sqlite_pages::{PageFile, TableBuilder};
 use crate::safeguards;
@@ -90,7 +90,7 @@ impl Output {
 
     /// Makes the file under construction an empty rheaper database, and gives what its big
     /// tables are built with. Nothing here has to survive a crash: the file is not anybody's yet.
-    pub(crate) fn begin_tables(&self, lacks: Lacks) -> Result<Tables, LoadError> {
+    pub(crate) fn begin_tables(&self, lacks: MissingColumns) -> Result<Tables, LoadError> {
         let failed = |error| self.failed(error);
         let connection = self.connect().map_err(failed)?;
         connection.execute_batch(SCHEMA).map_err(failed)?;
@@ -103,7 +103,7 @@ impl Output {
         let allocations = root("allocations").map_err(failed)?;
         let reallocs = root("reallocs").map_err(failed)?;
         let scopes = root("allocation_scopes").map_err(failed)?;
-        let elders = root("elders").map_err(failed)?;
+        let zone_outliers = root("zone_outliers").map_err(failed)?;
         connection.close().map_err(|(_, error)| failed(error))?;
         let file = OpenOptions::new()
             .read(true)
@@ -112,7 +112,7 @@ impl Output {
             .open(&self.temporary.path)
             .and_then(|file| PageFile::open(file, PAGE_BYTES as usize))
             .map_err(|error| LoadError::writing(&self.path, error))?;
-        Ok(Tables::new(file, allocations, reallocs, scopes, elders, lacks))
+        Ok(Tables::new(file, allocations, reallocs, scopes, zone_outliers, lacks))
     }
 
     /// Opens the file under construction for all other tables, in one transaction.

@@ -1,6 +1,6 @@
 //! Rows → the database file, on a thread of its own.
 //!
-//! Reads: batches of rows and links, in order. Writes: `allocations`, `elders`, `reallocs` and
+//! Reads: batches of rows and links, in order. Writes: `allocations`, `zone_outliers`, `reallocs` and
 //! `allocation_scopes`, as pages.
 //!
 //! Invariants: rows get the numbers in which they were sent; nothing depends on how long either
@@ -10,7 +10,7 @@ use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use crate::loader::passes::pairing::Sink;
-use crate::loader::rows::{Lacks, Link, Row, Site, Thread};
+use crate::loader::rows::{Link, MissingColumns, Row, Site, Thread};
 use crate::loader::write::sqlite_pages::{PageFile, Record, TableBuilder};
 use crate::loader::write::zone_map::{Zone, Zones};
 use crate::recording::ScopeId;
@@ -125,9 +125,9 @@ pub(crate) struct Tables {
     allocations: TableBuilder,
     reallocs: TableBuilder,
     scopes: TableBuilder,
-    elders: TableBuilder,
+    zone_outliers: TableBuilder,
     zones: Zones,
-    lacks: Lacks,
+    lacks: MissingColumns,
     rows: i64,
 }
 
@@ -138,15 +138,15 @@ impl Tables {
         allocations: TableBuilder,
         reallocs: TableBuilder,
         scopes: TableBuilder,
-        elders: TableBuilder,
-        lacks: Lacks,
+        zone_outliers: TableBuilder,
+        lacks: MissingColumns,
     ) -> Self {
         Self {
             file,
             allocations,
             reallocs,
             scopes,
-            elders,
+            zone_outliers,
             zones: Zones::default(),
             lacks,
             rows: 0,
@@ -154,7 +154,7 @@ impl Tables {
     }
 
     fn rows(&mut self, rows: &[Row]) -> io::Result<()> {
-        let Lacks { threads, addresses } = self.lacks;
+        let MissingColumns { threads, addresses } = self.lacks;
         let thread = |thread: Thread| (!threads).then_some(i64::from(thread.0));
         let elder_before = self.zones.push(self.rows.cast_unsigned() + 1, rows);
         for row in rows {
@@ -164,7 +164,7 @@ impl Tables {
                 // The table's own key stands in for `row`, as SQLite does it.
                 record.add(None);
                 record.add(Some(integer(row.made.0)));
-                self.elders.push(&mut self.file, self.rows, record.bytes())?;
+                self.zone_outliers.push(&mut self.file, self.rows, record.bytes())?;
             }
             let probed = row.site != Site::NONE;
             let mut record = Record::<7>::default();
@@ -204,7 +204,7 @@ impl Tables {
         self.allocations.finish(&mut self.file)?;
         self.reallocs.finish(&mut self.file)?;
         self.scopes.finish(&mut self.file)?;
-        self.elders.finish(&mut self.file)?;
+        self.zone_outliers.finish(&mut self.file)?;
         self.file.finish()?;
         Ok(self.zones.into_list())
     }

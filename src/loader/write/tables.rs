@@ -11,7 +11,7 @@ use rusqlite::{Connection, Params, Result};
 use crate::loader::passes::metadata_pass::Survey;
 use crate::loader::passes::stacks::{Sites, Stacks};
 use crate::loader::read::modules::Module;
-use crate::loader::rows::{Failure, Lacks, Nanos, Site, Thread};
+use crate::loader::rows::{Failure, MissingColumns, Nanos, Site, Thread};
 use crate::loader::sanitize::{self, hex};
 use crate::loader::symbols::frame_names::Names;
 use crate::loader::symbols::{Call, ModuleSymbols, Symbols};
@@ -20,7 +20,7 @@ use crate::loader::totals::sizes::SizeTotals;
 use crate::loader::totals::{END_SHARE, SiteTotals, ThreadTotals, Totals};
 use crate::loader::write::row_writer::integer;
 use crate::loader::write::zone_map::Zone;
-use crate::recording::{Note, NoteReason};
+use crate::recording::{Note, StepReason};
 
 /// Inserts all rows into a table with so many columns.
 pub(crate) fn fill<P: Params>(
@@ -43,7 +43,7 @@ const SMALL_TABLES: [&str; 16] = [
     "backtrace_frames",
     "sites",
     "site_sizes",
-    "zones",
+    "zone_map",
     "timeline",
     "site_timeline",
     "suspects",
@@ -51,7 +51,7 @@ const SMALL_TABLES: [&str; 16] = [
     "tree_inverted",
     "threads",
     "modules",
-    "samples",
+    "memory_readings",
     "marks",
     "scopes",
     "scope_sites",
@@ -100,7 +100,7 @@ pub(crate) fn write_names(connection: &Connection, names: &Names, symbols: &Symb
     fill(connection, "backtrace_frames", 3, shown)
 }
 
-/// `calls`, `stacks` and `backtrace_stacks`: what symbols can be resolved from again.
+/// `return_addresses`, `stacks` and `backtrace_stacks`: what symbols can be resolved from again.
 pub(crate) fn write_stacks(
     connection: &Connection,
     sites: &Sites,
@@ -145,7 +145,7 @@ pub(crate) fn write_stacks(
     }
     let numbered = (1_u32..).zip(used_calls);
     let rows = numbered.map(|(id, call)| (id, call.module, call.offset.cast_signed()));
-    fill(connection, "calls", 3, rows)?;
+    fill(connection, "return_addresses", 3, rows)?;
     let rows = (1_u32..).zip(used_stacks);
     fill(connection, "stacks", 3, rows.map(|(id, (parent, call))| (id, parent, call)))?;
     fill(connection, "backtrace_stacks", 2, (1_u32..).zip(of_sites))
@@ -200,7 +200,7 @@ pub(crate) fn write_sites(
     totals: &Totals,
     names: &[SiteNames],
     outermost: &[&str],
-    lacks: Lacks,
+    lacks: MissingColumns,
 ) -> Result<()> {
     let marks = vec!["?"; 34].join(", ");
     let mut insert = connection.prepare(&format!("INSERT INTO sites VALUES ({marks})"))?;
@@ -229,7 +229,7 @@ fn site_numbers(
     site: &SiteTotals,
     lifetimes: Option<&Histogram>,
     depth: u32,
-    lacks: Lacks,
+    lacks: MissingColumns,
 ) -> [Option<i64>; 29] {
     let of_threads = |value: u64| (!lacks.threads).then(|| integer(value));
     let some = |value: u64| Some(integer(value));
@@ -248,7 +248,7 @@ fn site_numbers(
         some(site.live_blocks),
         some(site.live_bytes),
         some(site.peak_bytes),
-        some(site.peak_after.0),
+        some(site.peak_ns.0),
         some(site.at_peak_blocks),
         some(site.at_peak_bytes),
         some(site.temporary),
@@ -261,9 +261,9 @@ fn site_numbers(
         freed(p90),
         freed(p99),
         freed(site.lifetime_max),
-        some(site.first_after.0),
-        some(site.last_after.0),
-        site.last_free_after.map(|at| integer(at.0)),
+        some(site.first_ns.0),
+        some(site.last_ns.0),
+        site.last_free_ns.map(|at| integer(at.0)),
         of_threads(site.threads()),
         of_threads(site.cross_thread_frees),
         some(site.freed_at_end_blocks),
@@ -329,7 +329,7 @@ pub(crate) fn write_timelines(
     fill(connection, "site_timeline", 8, rows)
 }
 
-/// `layouts` and `failures`.
+/// `unusual_layouts` and `failures`.
 pub(crate) fn write_requests(
     connection: &Connection,
     totals: &Totals,
@@ -340,7 +340,7 @@ pub(crate) fn write_requests(
         let (blocks, bytes) = (integer(sums.0), integer(sums.1));
         (probed(*site), *zeroed, integer(*align), blocks, bytes)
     });
-    fill(connection, "layouts", 5, layouts)?;
+    fill(connection, "unusual_layouts", 5, layouts)?;
     let failures = failures.iter().map(|failure| {
         let at = integer(failure.at.0);
         (at, probed(failure.site), integer(failure.size), failure.thread.0)
@@ -385,7 +385,7 @@ pub(crate) fn write_threads(
 pub(crate) fn write_sizes_and_pairs(
     connection: &Connection,
     totals: &Totals,
-    lacks: Lacks,
+    lacks: MissingColumns,
 ) -> Result<()> {
     let sizes = totals.sizes.iter().map(|(size, sums)| {
         [size, sums.allocations, sums.bytes, sums.live_blocks, sums.live_bytes].map(integer)
@@ -408,24 +408,24 @@ pub(crate) fn write_sizes_and_pairs(
     fill(connection, "thread_pairs", 4, pairs)
 }
 
-/// `zones`; `elders` were written with the rows.
+/// `zone_map`; `zone_outliers` were written with the rows.
 pub(crate) fn write_zones(connection: &Connection, zones: &[Zone]) -> Result<()> {
     let rows = zones.iter().map(|zone| {
         [zone.first, zone.last, zone.made_from.0, zone.ended_from.0, zone.ended_to.0].map(integer)
     });
-    fill(connection, "zones", 5, rows)
+    fill(connection, "zone_map", 5, rows)
 }
 
-/// `folding`: the steps by which it became coarser.
-pub(crate) fn write_folding(connection: &Connection, notes: &[(Nanos, Note)]) -> Result<()> {
+/// `aggregation_steps`: the steps by which it became coarser.
+pub(crate) fn write_aggregation(connection: &Connection, notes: &[(Nanos, Note)]) -> Result<()> {
     let rows = notes.iter().map(|(at, note)| {
         let reason = match note.reason {
-            NoteReason::Asked => "asked",
-            NoteReason::Quota => "quota",
+            StepReason::Asked => "asked",
+            StepReason::Quota => "quota",
         };
-        (integer(at.0), integer(note.fold_shorter_ns), integer(note.written_bytes), reason)
+        (integer(at.0), integer(note.aggregate_below_ns), integer(note.written_bytes), reason)
     });
-    fill(connection, "folding", 4, rows)
+    fill(connection, "aggregation_steps", 4, rows)
 }
 
 /// `modules`, with when they came and went.

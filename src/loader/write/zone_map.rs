@@ -1,16 +1,16 @@
 //! Stretches of rows with the times that are in them, so that a query about a moment can pass
 //! over most rows of `allocations`.
 //!
-//! Reads: rows in the order in which blocks ended. Writes: a [`Zone`] a stretch, and its elders.
+//! Reads: rows in the order in which blocks ended. Writes: a [`Zone`] a stretch, and its zone_outliers.
 //!
 //! A stretch is read for a moment only if something in it ended after that moment and something
 //! in it was made before. Nearly every stretch has a few blocks that are far older than the rest
 //! (what a cache lets go of), which would make that last question useless; so these few, the
-//! *elders*, are named one by one and left out of the stretch's times.
+//! *zone_outliers*, are named one by one and left out of the stretch's times.
 //!
 //! Invariants:
 //! - A row of a zone is an elder if and only if it was made before the zone's `made_from`.
-//! - At most [`ELDERS_MAX`] of a batch's rows are elders.
+//! - At most [`ELDERS_MAX`] of a batch's rows are zone_outliers.
 
 use std::collections::VecDeque;
 
@@ -29,7 +29,7 @@ pub(crate) struct Zone {
     pub(crate) first: u64,
     /// Last row.
     pub(crate) last: u64,
-    /// Earliest allocation of those that are no elders.
+    /// Earliest allocation of those that are no zone_outliers.
     pub(crate) made_from: Nanos,
     /// Earliest end.
     pub(crate) ended_from: Nanos,
@@ -111,7 +111,7 @@ mod tests {
     fn elders_are_few_and_what_is_left_is_young() {
         for share in [0, 1, 100, 3] {
             let mut zones = Zones::default();
-            let mut elders = 0;
+            let mut zone_outliers = 0;
             for zone in 0..20_u64 {
                 let now = zone * 10_000;
                 let rows: Vec<_> = (0..10_000)
@@ -124,12 +124,12 @@ mod tests {
                 let cut = zones.push(1 + zone * 10_000, &rows);
                 let in_zone = rows.iter().filter(|row| row.made < cut).count();
                 assert!(in_zone <= ELDERS_MAX, "one in {share}: {in_zone}");
-                elders += in_zone;
+                zone_outliers += in_zone;
             }
             let list = zones.into_list();
             let young = list.iter().skip(4).all(|zone| zone.made_from.0 + 50 >= zone.ended_from.0);
             // One in a hundred is old: all of these are named, and the rest is young.
-            assert_eq!((young, elders > 0), (share == 0 || share == 100, share == 100));
+            assert_eq!((young, zone_outliers > 0), (share == 0 || share == 100, share == 100));
             assert!(list.windows(2).all(|pair| pair[0].last + 1 == pair[1].first));
         }
     }

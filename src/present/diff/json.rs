@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use crate::database::compare::{Figures, Measure, Row, Total};
+use crate::database::compare::{Measure, Metrics, Row, Total};
 use crate::database::text::sanitize;
 use crate::present::diff::Diff;
 
@@ -35,7 +35,7 @@ fn of_side(total: &Total) -> Value {
         "to_ns": total.span.to_ns,
         "sites": total.sites,
         "sample_bytes": total.notes.sampled.map(|sampled| sampled.sample_bytes),
-        "folded_blocks": total.notes.folded.map_or(0, |folded| folded.blocks),
+        "aggregated_blocks": total.notes.aggregated.map_or(0, |aggregated| aggregated.blocks),
         "live_bytes": total.figures.live_bytes,
         "live_blocks": total.figures.live_blocks,
         "bytes": total.figures.bytes,
@@ -62,7 +62,7 @@ fn of_row(diff: &Diff<'_>, row: &Row) -> Value {
 }
 
 /// A site's figures on one side; rates are of the figures as they were, before any division.
-fn figures(figures: &Figures, total: &Total, bt: Option<i64>) -> Value {
+fn figures(figures: &Metrics, total: &Total, bt: Option<i64>) -> Value {
     let undone = total.rate.of as f64 / total.rate.times.max(1) as f64;
     let seconds = total.span.length_ns().max(1) as f64 / 1e9;
     let rate = |value: i64| value as f64 * undone / seconds;

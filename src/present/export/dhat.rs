@@ -42,7 +42,7 @@ struct Point {
 #[derive(Clone, Copy, Debug, Default)]
 struct Site {
     peak_bytes: i64,
-    peak_after: i64,
+    peak_ns: i64,
     peak_blocks: i64,
     lifetimes_ns: i64,
 }
@@ -138,7 +138,7 @@ fn head(
          \"cmd\":{},\"pid\":{},\n\"tg\":{},\"te\":{},\n\"pps\":",
         json::string(&command),
         facts.number("pid"),
-        microseconds("peak_after"),
+        microseconds("peak_ns"),
         microseconds("duration_ns"),
     )?;
     Ok(())
@@ -203,13 +203,13 @@ fn sites(
     facts: &Facts,
 ) -> Result<HashMap<i64, Site>, ExportError> {
     let limits = request.limits();
-    let sql = "SELECT bt, peak_bytes, peak_after, frees, coalesce(lifetime_avg_ns, 0) FROM sites";
+    let sql = "SELECT bt, peak_bytes, peak_ns, frees, coalesce(lifetime_avg_ns, 0) FROM sites";
     let mut sites: HashMap<i64, Site> = HashMap::new();
     database.stream(sql, &Params::none(), &limits, |row| {
         let number = |column: usize| row[column].as_i64().unwrap_or(0);
         let lifetimes_ns = number(3).saturating_mul(number(4));
         let site =
-            Site { peak_bytes: number(1), peak_after: number(2), lifetimes_ns, ..Site::default() };
+            Site { peak_bytes: number(1), peak_ns: number(2), lifetimes_ns, ..Site::default() };
         sites.insert(number(0), site);
         ControlFlow::Continue(())
     })?;
@@ -223,7 +223,7 @@ fn sites(
         let blocks = rate.map_or(1.0, |rate| rate.blocks(size));
         let bt = row[0].as_i64().unwrap_or(0);
         if let Some(site) = sites.get_mut(&bt) {
-            if made <= site.peak_after && freed.is_none_or(|freed| freed > site.peak_after) {
+            if made <= site.peak_ns && freed.is_none_or(|freed| freed > site.peak_ns) {
                 *peak_blocks.entry(bt).or_default() += blocks;
             }
             if freed.is_none() {

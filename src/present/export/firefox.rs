@@ -91,7 +91,7 @@ pub(crate) fn write(
         let about = &stacks.weights.kinds[*kind];
         let thread = Thread {
             name: about.name.clone(),
-            weight_type: if about.unit == ColumnUnit::Bytes { "bytes" } else { "samples" },
+            weight_type: if about.unit == ColumnUnit::Bytes { "bytes" } else { "memory_readings" },
             samples: samples(stacks, database, request, &facts, &ids, *kind)?,
         };
         write_thread(&thread, number, &facts, out)?;
@@ -177,7 +177,7 @@ fn counter(
 ) -> Result<(), ExportError> {
     let (mut times, mut changes) = (vec![milliseconds(0)], vec!["0".to_owned()]);
     let mut before = 0;
-    let sql = "SELECT to_after, live_bytes FROM timeline ORDER BY slice";
+    let sql = "SELECT to_ns, live_bytes FROM timeline ORDER BY slice";
     database.stream(sql, &Params::none(), &request.limits(), |row| {
         let live = row[1].as_i64().unwrap_or(0);
         times.push(milliseconds(row[0].as_i64().unwrap_or(0)));
@@ -358,7 +358,7 @@ fn samples(
     {
         let bts = &stacks.weights.bts;
         let sql = format!(
-            "SELECT site_timeline.bt, timeline.from_after, {} FROM site_timeline \
+            "SELECT site_timeline.bt, timeline.from_ns, {} FROM site_timeline \
              JOIN timeline ON timeline.slice = site_timeline.slice \
              ORDER BY site_timeline.slice, site_timeline.bt",
             qualified(weight)
@@ -377,7 +377,7 @@ fn samples(
     }
     // What no slice has: peaks at their moment, the rest at the end of what was looked at.
     let at = match stacks.weights.kinds[kind].source {
-        Source::Measure(Measure::Peak, _) => facts.number("peak_after"),
+        Source::Measure(Measure::Peak, _) => facts.number("peak_ns"),
         _ => request.window.to.unwrap_or_else(|| facts.number("duration_ns")),
     };
     for (id, weight) in ids.iter().zip(left) {

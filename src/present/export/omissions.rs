@@ -1,6 +1,6 @@
 //! What an export can't count, since the recording added it to sums and kept no rows of it.
 //!
-//! Reads: `meta`, `folding`, and how a statement would run. Writes: nothing.
+//! Reads: `meta`, `aggregation_steps`, and how a statement would run. Writes: nothing.
 //!
 //! Invariant: an export that counts every block is said to, by silence.
 
@@ -12,7 +12,7 @@ use crate::present::export::request::{Format, Measure, Request};
 use crate::present::export::stacks::Stacks;
 use crate::present::export::tables::Table;
 
-/// The tables that have no rows of folded blocks.
+/// The tables that have no rows of aggregated blocks.
 const OF_BLOCKS: [&str; 3] = ["allocations", "reallocs", "allocation_scopes"];
 
 /// What an export of backtraces leaves out, as a sentence.
@@ -23,7 +23,7 @@ pub(crate) fn of_stacks(
 ) -> Result<Option<String>, ExportError> {
     let is_one = matches!(request.format, Format::Folded | Format::Svg);
     let shows = |measure| !is_one || request.measure == measure;
-    // Folded blocks are freed ones: what is never freed all has rows.
+    // Aggregated blocks are freed ones: what is never freed all has rows.
     let by_rows = if request.weight.is_some() {
         reads_blocks(database, request)?
     } else {
@@ -60,17 +60,17 @@ fn sentence(
     place: &str,
 ) -> Result<Option<String>, ExportError> {
     let facts = Facts::read(database, request)?;
-    let blocks = facts.number("folded_blocks");
+    let blocks = facts.number("aggregated_blocks");
     if blocks == 0 {
         return Ok(None);
     }
-    let sql = "SELECT max(fold_shorter_ns) FROM folding";
+    let sql = "SELECT max(aggregate_below_ns) FROM aggregation_steps";
     let limit = database.query(sql, &Params::none(), &request.limits())?;
     let limit = limit.rows.first().and_then(|row| row[0].as_i64()).unwrap_or(0);
     Ok(Some(format!(
-        "not {place}: {} folded blocks of {}, which have no rows; they lived shorter than {}",
+        "not {place}: {} aggregated blocks of {}, which have no rows; they lived shorter than {}",
         units::count(blocks),
-        units::bytes(facts.number("folded_bytes") as f64),
+        units::bytes(facts.number("aggregated_bytes") as f64),
         units::duration(limit as f64),
     )))
 }

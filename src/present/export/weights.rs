@@ -183,7 +183,7 @@ fn of_blocks(
     blocks: &str,
 ) -> Result<Weights, ExportError> {
     let facts = Facts::read(database, request)?;
-    let (peak, rate) = (facts.number("peak_after"), facts.rate());
+    let (peak, rate) = (facts.number("peak_ns"), facts.rate());
     let sql = blocks_sql(request, blocks);
     let mut sums: HashMap<Option<i64>, [i64; 8]> = HashMap::new();
     // What a sample stands for is no whole number of blocks: so many parts of one are counted.

@@ -53,7 +53,7 @@ fn totals(reader: &Reader<'_>, report: &mut Report) -> Result<(), QueryError> {
         |key: &str| meta.rows.iter().find(|row| row[0].as_str() == Some(key)).map(|row| &row[1]);
     let number = |key: &str| fact(key).and_then(Value::as_i64).unwrap_or(0);
     report.duration_ns = number("duration_ns");
-    report.peak_after = number("peak_after");
+    report.peak_ns = number("peak_ns");
     report.ending = fact("ending").and_then(Value::as_str).map(str::to_owned);
     let known = |key: &str| fact(key).and_then(Value::as_i64);
     report.memory = known("rss_bytes").map(|rss_bytes| Memory {
@@ -71,7 +71,7 @@ fn totals(reader: &Reader<'_>, report: &mut Report) -> Result<(), QueryError> {
     };
     report.not_recorded = meta.rows.iter().filter_map(sentence).collect();
     let notes = Notes::read(reader.database, &reader.limits)?;
-    report.not_recorded.extend(notes.folded.map(|folded| folded.sentence()));
+    report.not_recorded.extend(notes.aggregated.map(|aggregated| aggregated.sentence()));
     report.sampled = notes.sampled;
     let sums = reader.rows(
         "SELECT sum(allocations) AS allocations, sum(allocated_bytes) AS bytes, sum(frees) AS frees, \
@@ -100,7 +100,7 @@ fn totals(reader: &Reader<'_>, report: &mut Report) -> Result<(), QueryError> {
 
 /// The least-squares line through the second half of the curve.
 fn growth(reader: &Reader<'_>) -> Result<Option<Growth>, QueryError> {
-    let sql = "SELECT to_after, live_bytes FROM timeline \
+    let sql = "SELECT to_ns, live_bytes FROM timeline \
                WHERE slice >= (SELECT count(*) / 2 FROM timeline) ORDER BY slice";
     let half = reader.rows(sql, &Params::none())?;
     let points: Vec<(f64, f64)> = half

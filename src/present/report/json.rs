@@ -43,7 +43,7 @@ fn object(report: &Report) -> Value {
         "allocated_bytes": report.allocated_bytes,
         "frees": report.frees,
         "peak_bytes": report.peak_bytes,
-        "peak_after_ns": report.peak_after,
+        "peak_after_ns": report.peak_ns,
         "live_bytes": report.live_bytes,
         "live_blocks": report.live_blocks,
         "memory": report.memory.map(|memory| json!({

@@ -46,7 +46,7 @@ pub(crate) struct Report {
     /// Most bytes alive at once.
     pub peak_bytes: i64,
     /// When that was.
-    pub peak_after: i64,
+    pub peak_ns: i64,
     /// Bytes alive at the end.
     pub live_bytes: i64,
     /// Blocks alive at the end.
@@ -69,7 +69,7 @@ pub(crate) struct Report {
     pub losses: Vec<Loss>,
     /// The profiler that recorded it, where that was not rheaper.
     pub imported_from: Option<String>,
-    /// What that profiler does not record, or what was folded, a sentence each.
+    /// What that profiler does not record, or what was aggregated, a sentence each.
     pub not_recorded: Vec<String>,
     /// How it was sampled, if that is so: then all figures are estimates.
     pub sampled: Option<Sampled>,

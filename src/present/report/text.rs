@@ -76,7 +76,7 @@ pub(super) fn summary(report: &Report) -> Vec<(&'static str, String)> {
                 units::count(report.frees),
             ),
         ),
-        ("peak", format!("{about}{} at {}", bytes(report.peak_bytes), time(report.peak_after))),
+        ("peak", format!("{about}{} at {}", bytes(report.peak_bytes), time(report.peak_ns))),
         (
             "at the end",
             format!(

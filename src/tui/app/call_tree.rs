@@ -15,7 +15,7 @@ use crate::database::cancel::CancelToken;
 use crate::database::caveats::Notes;
 use crate::database::connection::Database;
 use crate::database::error::QueryError;
-use crate::database::estimate::Seen;
+use crate::database::estimate::SampleSum;
 use crate::database::query::{Limits, Params};
 use crate::database::table::Value;
 use crate::tui::app::message::TreeSource;
@@ -110,7 +110,7 @@ pub fn sites(
     let is_sampled = Notes::read(database, &limits)?.sampled.is_some();
     if is_sampled {
         database.stream(SEEN, &Params::none(), &limits, |row| {
-            let seen = |at: usize| Seen {
+            let seen = |at: usize| SampleSum {
                 blocks: 0,
                 bytes: row.get(at).and_then(whole).unwrap_or(0).max(0).unsigned_abs(),
                 variance: row.get(at + 1).and_then(Value::as_f64).unwrap_or(0.0),

@@ -23,7 +23,7 @@ const COPY_MAX: usize = 100_000;
 
 /// Everything outside the state.
 #[derive(Debug)]
-pub(crate) struct Outside {
+pub(crate) struct EffectContext {
     database: PathBuf,
     guard: Guard,
     input: Input,
@@ -31,7 +31,7 @@ pub(crate) struct Outside {
     mouse: Mouse,
 }
 
-impl Outside {
+impl EffectContext {
     /// Takes them together.
     pub(crate) fn new(
         database: &Path,
@@ -73,7 +73,7 @@ impl Outside {
                 None
             }
             Effect::Suspend => {
-                self.lend(signals::stop)?;
+                self.with_terminal_suspended(signals::stop)?;
                 None
             }
             Effect::Quit => None,
@@ -84,7 +84,7 @@ impl Outside {
     fn copy(&mut self, text: &str) -> io::Result<Option<Message>> {
         if text.len() > COPY_MAX {
             let words = "too much for the clipboard: 100 KB at most";
-            return Ok(Some(Message::Told(words.into())));
+            return Ok(Some(Message::Notice(words.into())));
         }
         let tmux = env::var_os("TMUX").is_some();
         self.guard.send(osc52(text, tmux).as_bytes())?;
@@ -95,7 +95,7 @@ impl Outside {
         let Some(path) = source::find(file, &self.database) else {
             let name = file.to_string_lossy();
             let name = crate::database::text::sanitize::line(&name);
-            return Ok(Some(Message::Told(format!("{name} is not on this machine"))));
+            return Ok(Some(Message::Notice(format!("{name} is not on this machine"))));
         };
         let mut command = editor();
         let name = command.get_program().to_string_lossy().into_owned();
@@ -106,7 +106,7 @@ impl Outside {
     fn edit(&mut self, text: &str) -> io::Result<Option<Message>> {
         let path = match user_files::scratch(text) {
             Ok(path) => path,
-            Err(error) => return Ok(Some(Message::Told(error.to_string()))),
+            Err(error) => return Ok(Some(Message::Notice(error.to_string()))),
         };
         let mut command = editor();
         command.arg(&path);
@@ -115,14 +115,14 @@ impl Outside {
         Ok(Some(match (called, edited) {
             (Err(message), _) => message,
             (Ok(()), Ok(text)) => Message::Edited(text),
-            (Ok(()), Err(error)) => Message::Told(error.to_string()),
+            (Ok(()), Err(error)) => Message::Notice(error.to_string()),
         }))
     }
 
     /// Lends the terminal to a program until it ends.
     fn call(&mut self, mut command: Command) -> io::Result<Result<(), Message>> {
         let name = command.get_program().to_string_lossy().into_owned();
-        let ended = self.lend(|| {
+        let ended = self.with_terminal_suspended(|| {
             signals::lent(|| {
                 let child = signals::unmasked(|| command.spawn());
                 child.and_then(|mut child| child.wait())
@@ -131,12 +131,14 @@ impl Outside {
         let name = crate::database::text::sanitize::line(&name).into_owned();
         Ok(match ended {
             Ok(status) if status.success() => Ok(()),
-            Ok(status) => Err(Message::Told(format!("{name} ended with {status}"))),
-            Err(error) => Err(Message::Told(format!("{name}: {error}; set EDITOR to another one"))),
+            Ok(status) => Err(Message::Notice(format!("{name} ended with {status}"))),
+            Err(error) => {
+                Err(Message::Notice(format!("{name}: {error}; set EDITOR to another one")))
+            }
         })
     }
 
-    fn lend<T>(&mut self, to: impl FnOnce() -> T) -> io::Result<T> {
+    fn with_terminal_suspended<T>(&mut self, to: impl FnOnce() -> T) -> io::Result<T> {
         let result = {
             let _pause = self.input.pause();
             give_back();
@@ -157,7 +159,7 @@ pub(crate) fn osc52(text: &str, tmux: bool) -> String {
 }
 
 fn told(done: io::Result<()>) -> Option<Message> {
-    done.err().map(|error| Message::Told(error.to_string()))
+    done.err().map(|error| Message::Notice(error.to_string()))
 }
 
 /// `$VISUAL`, `$EDITOR` or vi, with the arguments that are in the variable.

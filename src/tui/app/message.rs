@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crossterm::event::{KeyEvent, MouseEvent};
 
-use crate::database::compare::{Comparison, Per, Window};
+use crate::database::compare::{Comparison, Normalization, Window};
 use crate::database::error::QueryError;
 use crate::database::page::View;
 use crate::database::query::Params;
@@ -51,7 +51,7 @@ pub enum Message {
     /// An external editor has returned this text.
     Edited(String),
     /// Something to tell the user, such as an effect that failed.
-    Told(String),
+    Notice(String),
 }
 
 /// Something to be done outside the state.
@@ -81,7 +81,7 @@ pub enum Effect {
 
 /// Which queue a question waits in. Each has a thread and a connection of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Lane {
+pub enum RequestQueue {
     /// What a lens needs to be drawn.
     Lens,
     /// What the user wrote.
@@ -90,7 +90,7 @@ pub enum Lane {
     Count,
 }
 
-impl Lane {
+impl RequestQueue {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Lens, Self::Sql, Self::Count];
 }
@@ -101,7 +101,7 @@ pub struct Request {
     /// Its name.
     pub id: RequestId,
     /// Its queue.
-    pub lane: Lane,
+    pub lane: RequestQueue,
     /// What is asked.
     pub ask: Ask,
 }
@@ -164,7 +164,7 @@ pub enum Ask {
         end_ns: i64,
     },
     /// What differs between two sides, divided so.
-    Compare(Sides, Per),
+    Compare(Sides, Normalization),
     /// The same as it is to be shown.
     Differences(Arc<Comparison>, Wish),
     /// What is shown, to be written to a file.

@@ -19,7 +19,7 @@ pub const TRENDS_MAX: usize = 100;
 /// Facts for the header: one row.
 pub const FACTS: &str = "\
 SELECT (SELECT value FROM meta WHERE key = 'duration_ns') AS duration_ns,
-  (SELECT value FROM meta WHERE key = 'peak_after') AS peak_after,
+  (SELECT value FROM meta WHERE key = 'peak_ns') AS peak_ns,
   (SELECT max(peak_bytes) FROM timeline) AS peak_bytes,
   (SELECT value FROM meta WHERE key = 'rss_bytes') AS rss_bytes,
   (SELECT value FROM meta WHERE key = 'rss_live_bytes') AS rss_live_bytes,
@@ -142,7 +142,7 @@ pub fn tree(scope: &Scope, axis: &Axis, measure: Measure) -> TreeSource {
 /// The measures of single blocks, by backtrace. Whether a block was temporary is known of
 /// sites only, so that one is 0.
 pub fn weights_of_blocks(blocks: &str, axis: &Axis) -> String {
-    let (half, peak) = (axis.end_ns / 2, axis.peak_after);
+    let (half, peak) = (axis.end_ns / 2, axis.peak_ns);
     let (size, count) = (axis.rows.bytes("block"), axis.rows.count("block"));
     let live = axis.rows.count_of("block", "dealloc_after IS NULL");
     // A result is a subquery without a name, which its columns need only where they are looked up.

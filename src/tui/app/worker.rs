@@ -19,7 +19,7 @@ use crate::database::compare::{Side, compare};
 use crate::database::connection::{Database, OpenOptions};
 use crate::database::error::{OpenError, QueryError, QueryErrorKind};
 use crate::database::query::Limits;
-use crate::tui::app::message::{Answer, Ask, Lane, Reply, Request, RequestId};
+use crate::tui::app::message::{Answer, Ask, Reply, Request, RequestId, RequestQueue};
 use crate::tui::app::{call_tree, source};
 use crate::tui::data::histogram;
 use crate::tui::flame::difference::Differences;
@@ -40,7 +40,7 @@ type Tokens = Arc<Mutex<HashMap<RequestId, CancelToken>>>;
 /// The threads that answer.
 #[derive(Debug)]
 pub struct Workers {
-    lanes: HashMap<Lane, Sender<(Request, CancelToken)>>,
+    lanes: HashMap<RequestQueue, Sender<(Request, CancelToken)>>,
     tokens: Tokens,
 }
 
@@ -57,7 +57,7 @@ impl Workers {
         let tokens = Tokens::default();
         let mut lanes = HashMap::new();
         let mut first = Some(first);
-        for lane in Lane::ALL {
+        for lane in RequestQueue::ALL {
             let connection = match first.take() {
                 Some(first) => Some(first),
                 None => Some(open(database)?),

@@ -13,8 +13,8 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the columns of `timeline`, documented in docs/SCHEMA.md")]
 pub struct Slice {
-    pub from_after: i64,
-    pub to_after: i64,
+    pub from_ns: i64,
+    pub to_ns: i64,
     pub live_bytes: i64,
     pub live_blocks: i64,
     pub allocations: i64,
@@ -90,7 +90,7 @@ pub struct Axis {
     /// The end of the recording.
     pub end_ns: i64,
     /// When most was alive.
-    pub peak_after: i64,
+    pub peak_ns: i64,
     /// Blocks whose end was known late at most, so that their rows stand behind those of later ends.
     pub late: i64,
     /// How many backtraces made a block.
@@ -106,8 +106,8 @@ pub struct Axis {
 
 impl Axis {
     /// From the slices, of which each point of a site's curve covers `slices_a_point`.
-    pub fn new(slices: Vec<Slice>, slices_a_point: usize, end_ns: i64, peak_after: i64) -> Self {
-        let mut axis = Self { end_ns, peak_after, edges: vec![0], ..Self::default() };
+    pub fn new(slices: Vec<Slice>, slices_a_point: usize, end_ns: i64, peak_ns: i64) -> Self {
+        let mut axis = Self { end_ns, peak_ns, edges: vec![0], ..Self::default() };
         axis.last_slices.push(0);
         axis.ended.push(0);
         let mut frees = 0;
@@ -117,7 +117,7 @@ impl Axis {
             if (at + 1) % slices_a_point.max(1) != 0 && !is_last {
                 continue;
             }
-            let behind = if is_last { slice.to_after.max(end_ns + 1) } else { slice.to_after };
+            let behind = if is_last { slice.to_ns.max(end_ns + 1) } else { slice.to_ns };
             axis.edges.push(behind);
             axis.last_slices.push(at);
             axis.ended.push(frees);

@@ -153,7 +153,7 @@ impl Filter {
             }
             Self::AliveAt(at) => alive(*at, *at, axis),
             Self::AliveThrough(from, to) => alive(*from, *to, axis),
-            Self::AtPeak => alive(axis.peak_after, axis.peak_after, axis),
+            Self::AtPeak => alive(axis.peak_ns, axis.peak_ns, axis),
             Self::Life(low, high) => {
                 format!("dealloc_after - alloc_after BETWEEN {low} AND {high}")
             }
@@ -211,15 +211,15 @@ impl Scope {
 
     /// The filter that says when a block was made or alive, and whether it must live at the end,
     /// if nothing but these and filters on sites are asked: then sums by slice are enough.
-    pub fn of_time(&self) -> Option<(&Filter, Ended)> {
+    pub fn of_time(&self) -> Option<(&Filter, EndFilter)> {
         let time = self.filters.iter().find(|it| it.is_of_time())?;
         let mut ended = match time {
-            Filter::Kept(..) => Ended::Never,
-            _ => Ended::Whenever,
+            Filter::Kept(..) => EndFilter::Never,
+            _ => EndFilter::Whenever,
         };
         for filter in &self.filters {
             match filter {
-                Filter::NeverFreed => ended = Ended::Never,
+                Filter::NeverFreed => ended = EndFilter::Never,
                 filter if filter == time || filter.is_of_site() => {}
                 _ => return None,
             }
@@ -241,7 +241,7 @@ impl Scope {
 
 /// Whether blocks that were freed are meant as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum EndFilter {
     /// They are.
     Whenever,
     /// Only those alive at the end.

@@ -9,16 +9,16 @@
 //!   numbers, and those alive at the end are the last ones.
 
 use crate::tui::data::axis::Axis;
-use crate::tui::data::filter::{Ended, Filter, Scope};
+use crate::tui::data::filter::{EndFilter, Filter, Scope};
 use crate::tui::flame::measure::Measure;
 
 /// The slices of the run, with how many of them a point of a site's curve covers.
 pub const SLICES: &str = "\
-SELECT from_after, to_after, live_bytes, live_blocks, allocations, allocated_bytes, frees, freed_bytes,
+SELECT from_ns, to_ns, live_bytes, live_blocks, allocations, allocated_bytes, frees, freed_bytes,
   never_freed_bytes, coalesce((SELECT value FROM meta WHERE key = 'slices_a_point'), 1) AS slices_a_point,
   (SELECT sum(count) FROM losses
     WHERE name IN ('missed_frees', 'reordered_pairs', 'late_events')) AS late,
-  (SELECT value FROM meta WHERE key = 'folded_blocks') AS folded,
+  (SELECT value FROM meta WHERE key = 'aggregated_blocks') AS aggregated,
   (SELECT value FROM meta WHERE key = 'sample_bytes') AS sample_bytes,
   (SELECT value FROM meta WHERE key = 'sites') AS sites
 FROM timeline ORDER BY slice";
@@ -37,20 +37,20 @@ pub enum Part {
     /// All its blocks.
     All,
     /// Those alive at the end.
-    Staying,
+    Survivors,
 }
 
 /// `bt`, `bytes` and `blocks` of the sites of a scope that says when, if slices are enough.
 pub fn by_site(scope: &Scope, axis: &Axis, part: Part) -> Option<String> {
     let (filter, ended) = scope.of_time()?;
     let condition = scope.of_sites();
-    let stays = part == Part::Staying || ended == Ended::Never;
+    let stays = part == Part::Survivors || ended == EndFilter::Never;
     match (filter, stays) {
         (Filter::AtPeak, false) => Some(format!(
             "SELECT bt, at_peak_bytes AS bytes, at_peak_blocks AS blocks FROM sites\n  WHERE at_peak_blocks > 0{}",
             and(condition.as_deref())
         )),
-        (Filter::AtPeak, true) => Some(staying(axis, 0, axis.peak_after + 1, condition.as_deref())),
+        (Filter::AtPeak, true) => Some(staying(axis, 0, axis.peak_ns + 1, condition.as_deref())),
         (Filter::Made(from, to) | Filter::Kept(from, to), true) => {
             Some(staying(axis, *from, *to, condition.as_deref()))
         }
@@ -92,7 +92,7 @@ pub fn largest(scope: &Scope, limit: usize) -> String {
 
 /// What of the system's view of the process there is: when, bytes.
 pub const RSS: &str =
-    "SELECT at_ns, rss_bytes FROM samples WHERE rss_bytes NOT NULL ORDER BY at_ns";
+    "SELECT at_ns, rss_bytes FROM memory_readings WHERE rss_bytes NOT NULL ORDER BY at_ns";
 
 /// Moments that the program named.
 pub const MARKS: &str = "SELECT at_ns, name, value FROM marks ORDER BY at_ns LIMIT 5000";
@@ -101,7 +101,7 @@ pub const MARKS: &str = "SELECT at_ns, name, value FROM marks ORDER BY at_ns LIM
 pub fn part_of(measure: Measure) -> Option<Part> {
     match measure {
         Measure::Allocated | Measure::Count => Some(Part::All),
-        Measure::LiveAtEnd | Measure::LiveBlocks => Some(Part::Staying),
+        Measure::LiveAtEnd | Measure::LiveBlocks => Some(Part::Survivors),
         Measure::LiveAtPeak | Measure::Temporary | Measure::Growth => None,
     }
 }
@@ -112,7 +112,7 @@ pub fn weights(by_site: &str, part: Part) -> String {
         Part::All => {
             "0 AS live_bytes, 0 AS at_peak_bytes, bytes, blocks AS allocations,\n  0 AS temporary, 0 AS growth_bytes, 0 AS live_blocks"
         }
-        Part::Staying => {
+        Part::Survivors => {
             "bytes AS live_bytes, 0 AS at_peak_bytes, 0 AS bytes, 0 AS allocations,\n  0 AS temporary, 0 AS growth_bytes, blocks AS live_blocks"
         }
     };

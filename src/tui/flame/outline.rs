@@ -22,7 +22,7 @@ pub struct Path(u64);
 
 /// Whether the lines below a line are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fold {
+pub enum Expansion {
     /// They are.
     Open,
     /// They are not.
@@ -41,7 +41,7 @@ pub struct Line {
     /// The functions that it stands for, the outermost first; at least one.
     pub run: Vec<ShownId>,
     /// Whether more is below it.
-    pub fold: Fold,
+    pub expansion: Expansion,
 }
 
 impl Line {
@@ -62,15 +62,15 @@ pub fn lines(shown: &Shown, opened: &HashSet<Path>) -> Vec<Line> {
         }
         let (run, path) = run_from(shown, first, above);
         let node = run.last().copied().unwrap_or(first);
-        let fold = match () {
-            () if shown.children(node).is_empty() => Fold::Leaf,
-            () if opened.contains(&path) => Fold::Open,
-            () => Fold::Closed,
+        let expansion = match () {
+            () if shown.children(node).is_empty() => Expansion::Leaf,
+            () if opened.contains(&path) => Expansion::Open,
+            () => Expansion::Closed,
         };
-        if fold == Fold::Open {
+        if expansion == Expansion::Open {
             push_children(shown, node, path, depth + 1, &mut todo);
         }
-        lines.push(Line { path, depth, run, fold });
+        lines.push(Line { path, depth, run, expansion });
     }
     lines
 }

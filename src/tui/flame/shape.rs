@@ -43,20 +43,20 @@ pub enum Direction {
 
 /// Whether something repetitive is drawn together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Folding {
+pub enum Collapse {
     /// As one.
     #[default]
-    Folded,
+    Collapsed,
     /// Each by itself.
-    Unfolded,
+    Expanded,
 }
 
-impl Folding {
+impl Collapse {
     /// The other one.
     pub fn flipped(self) -> Self {
         match self {
-            Self::Folded => Self::Unfolded,
-            Self::Unfolded => Self::Folded,
+            Self::Collapsed => Self::Expanded,
+            Self::Expanded => Self::Collapsed,
         }
     }
 }
@@ -69,9 +69,9 @@ pub struct Shape {
     /// From where it is looked at.
     pub direction: Direction,
     /// Standard library and runtime frames.
-    pub noise: Folding,
+    pub noise: Collapse,
     /// Functions that call themselves, directly or not.
-    pub recursion: Folding,
+    pub recursion: Collapse,
     /// Functions that are left out, their callees moving up.
     pub hidden: Vec<SymbolId>,
     /// Only what is below this function, beginning with it.
@@ -288,12 +288,12 @@ impl<'a> Shaper<'a> {
     }
 
     fn is_noise(&self, symbol: SymbolId) -> bool {
-        self.shown.shape.noise == Folding::Folded
+        self.shown.shape.noise == Collapse::Collapsed
             && self.tree.symbols().get(symbol).is_some_and(|symbol| symbol.kind.is_noise())
     }
 
     fn child(&mut self, parent: ShownId, key: Key) -> ShownId {
-        if self.shown.shape.recursion == Folding::Folded && key != Key::Noise {
+        if self.shown.shape.recursion == Collapse::Collapsed && key != Key::Noise {
             let mut above = parent;
             while above != TOP {
                 if self.shown.key(above) == key {

@@ -1,6 +1,6 @@
 //! What is known of a backtrace beside its weight: how it grew, and how old its blocks are.
 
-use crate::database::estimate::{Interval, Rate, Seen};
+use crate::database::estimate::{Interval, Rate, SampleSum};
 use crate::tui::flame::measure::Measure;
 
 /// Values in a trend.
@@ -16,9 +16,9 @@ pub struct SiteFacts {
     /// How many these are; of samples, what they stand for.
     pub live_blocks: f64,
     /// The samples of what was made, where sums are estimates.
-    pub made: Seen,
+    pub made: SampleSum,
     /// The same of what is alive at the end.
-    pub live: Seen,
+    pub live: SampleSum,
 }
 
 impl SiteFacts {

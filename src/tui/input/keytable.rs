@@ -139,15 +139,15 @@ pub enum Action {
     Drop,
     Hide,
     From,
-    FoldNoise,
-    FoldRecursion,
+    CollapseLibrary,
+    CollapseRecursion,
     Backtrace,
     Fork,
     Heaviest,
     CloseAll,
     AliveHere,
     AliveBoth,
-    Staying,
+    Survivors,
     AtPeak,
     OtherCursor,
     Stack,
@@ -255,7 +255,7 @@ bindings! {
     Detail First Enter [plain(KeyCode::Enter), k('s')] "source" "show the frame's source line";
     Detail First Open [k('o')] "editor" "open the line in $EDITOR";
     Detail First Through [k('t')] "all through" "flamegraph of everything allocated through this function";
-    Detail Footer FoldNoise [k('.')] "unfold" "fold or unfold library and runtime frames";
+    Detail Footer CollapseLibrary [k('.')] "expand" "fold or expand library and runtime frames";
     Detail Footer Flame [k('f')] "flame" "flamegraph of this backtrace";
     Detail Footer Blocks [k('b')] "blocks" "blocks of this backtrace, one a row";
     Detail Help Copy [k('y')] "copy" "copy the frame's place";
@@ -272,8 +272,8 @@ bindings! {
     Flame Footer Drop [k('D')] "drop" "only what doesn't go through this function";
     Flame Footer Hide [k('H')] "hide" "leave this function out, its callees move up";
     Flame Footer From [k('F')] "from here" "show this function as the outermost";
-    Flame Footer FoldNoise [k('.')] "unfold" "fold or unfold library and runtime frames";
-    Flame Footer FoldRecursion [k('r')] "recursion" "fold or unfold functions that call themselves";
+    Flame Footer CollapseLibrary [k('.')] "expand" "fold or expand library and runtime frames";
+    Flame Footer CollapseRecursion [k('r')] "recursion" "fold or expand functions that call themselves";
     Flame Help Flip [k('I')] "flip" "roots at the top or at the bottom";
     Flame Help ZoomReset [k('z')] "whole" "zoom out altogether";
     Flame Help SearchNext [k('n')] "next" "next match";
@@ -295,8 +295,8 @@ bindings! {
     Tree Footer Drop [k('D')] "drop" "only what doesn't go through this function";
     Tree Footer Hide [k('H')] "hide" "leave this function out, its callees move up";
     Tree Footer From [k('F')] "from here" "show this function as the outermost";
-    Tree Footer FoldNoise [k('.')] "unfold" "fold or unfold library and runtime frames";
-    Tree Footer FoldRecursion [k('r')] "recursion" "fold or unfold functions that call themselves";
+    Tree Footer CollapseLibrary [k('.')] "expand" "fold or expand library and runtime frames";
+    Tree Footer CollapseRecursion [k('r')] "recursion" "fold or expand functions that call themselves";
     Tree Help CloseAll [k('z')] "close all" "close all lines";
     Tree Help Back [plain(KeyCode::Backspace), plain(KeyCode::Esc)] "close" "close the line, or go to the one above it";
     Tree Help SearchNext [k('n')] "next" "next match";
@@ -311,7 +311,7 @@ bindings! {
     Time First Enter [plain(KeyCode::Enter)] "made here" "scope: what was made in the range, freed or not";
     Time First AliveHere [k('a')] "alive here" "scope: what was alive at the cursor";
     Time First AliveBoth [k('b')] "alive at both" "scope: what was alive all through the range";
-    Time First Staying [k('w')] "made, kept" "scope: what was made in the range and is alive at the end";
+    Time First Survivors [k('w')] "made, kept" "scope: what was made in the range and is alive at the end";
     Time First AtPeak [k('p')] "at peak" "scope: what was alive when most was";
     Time Footer ClearRange [k('z')] "all times" "drop the scope's moment or range";
     Time Footer Stack [k('s')] "sites" "stack the largest sites, or only the sum";

@@ -30,7 +30,7 @@ const LENGTH_MAX: usize = 32;
 
 /// What became of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum Osc11Parser {
     /// It may be part of the answer, and is kept.
     Held,
     /// These are to be pressed.
@@ -59,31 +59,31 @@ impl Listener {
     }
 
     /// Takes a key.
-    pub fn hear(&mut self, key: KeyEvent) -> Heard {
+    pub fn hear(&mut self, key: KeyEvent) -> Osc11Parser {
         let is_begin = key.code == KeyCode::Char(']') && key.modifiers == KeyModifiers::ALT;
         if !self.is_listening || self.held.is_empty() && !is_begin {
-            return Heard::Keys(vec![key]);
+            return Osc11Parser::Keys(vec![key]);
         }
         self.held.push(key);
         if is_begin && self.held.len() == 1 {
-            return Heard::Held;
+            return Osc11Parser::Held;
         }
         if is_end(key) {
             let answer = background(&self.text);
             if let Some(background) = answer {
                 self.held.clear();
                 self.is_listening = false;
-                return Heard::Background(background);
+                return Osc11Parser::Background(background);
             }
         } else if let KeyCode::Char(c) = key.code
             && (KeyModifiers::SHIFT.contains(key.modifiers))
         {
             self.text.push(c);
             if is_beginning(&self.text) {
-                return Heard::Held;
+                return Osc11Parser::Held;
             }
         }
-        Heard::Keys(self.give_back())
+        Osc11Parser::Keys(self.give_back())
     }
 
     /// Listens no longer; what was kept is to be pressed.

@@ -6,7 +6,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 
-use crate::database::compare::{Comparison, Figures, Measure, Name, Row, Total, Window};
+use crate::database::compare::{Comparison, Measure, Metrics, Name, Row, Total, Window};
 use crate::database::text::units;
 use crate::tui::app::layout::geometry;
 use crate::tui::app::state::App;
@@ -231,7 +231,7 @@ fn about_site(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, t
     lines.push((name, theme.key()));
     let measure = shown.wish.measure;
     let figures = |measure: Measure| {
-        let of = |figures: &Figures| measure.show(figures.get(measure));
+        let of = |figures: &Metrics| measure.show(figures.get(measure));
         format!(
             "{} {} → {} ({})",
             measure.title(),

@@ -100,7 +100,7 @@ fn list_frames(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: 
         let line = text::line(area, row);
         match lines.get(at as usize) {
             None => break,
-            Some(Line::Folded(_, run)) => {
+            Some(Line::Collapsed(_, run)) => {
                 let words =
                     format!("  {} {run} library and runtime frames (.)", theme.glyph("▸", ">"));
                 text::put(buffer, theme, line, 0, &words, theme.dim());
@@ -223,8 +223,8 @@ fn totals(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         bytes(total("bytes")),
         bounds("bytes"),
         bytes(total("peak_bytes")),
-        time(total("first_after")),
-        time(total("last_after")),
+        time(total("first_ns")),
+        time(total("last_ns")),
     );
     let rule = theme.glyph("─", "-").repeat(usize::from(area.width));
     let has_rule = area.height > 2;

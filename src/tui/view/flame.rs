@@ -10,7 +10,7 @@ use crate::tui::app::layout::geometry;
 use crate::tui::app::state::App;
 use crate::tui::app::state::flame::{Look, Roots};
 use crate::tui::flame::cells::{self, Cell, Top, What};
-use crate::tui::flame::shape::{Folding, Key, Shown, ShownId, TOP};
+use crate::tui::flame::shape::{Collapse, Key, Shown, ShownId, TOP};
 use crate::tui::flame::tree::FrameKind;
 use crate::tui::terminal::theme::{Focus, Theme};
 use crate::tui::view::screen::{self, Freshness};
@@ -88,11 +88,11 @@ fn title(app: &App) -> String {
         Look::Sandwich(sym) => format!("callers above, callees below {}", text::clean(sym)),
     };
     let mut title = format!("flame: {look}");
-    if flame.recursion == Folding::Unfolded {
-        title.push_str(" · recursion unfolded");
+    if flame.recursion == Collapse::Expanded {
+        title.push_str(" · recursion expanded");
     }
-    if flame.noise == Folding::Unfolded {
-        title.push_str(" · library frames unfolded");
+    if flame.noise == Collapse::Expanded {
+        title.push_str(" · library frames expanded");
     }
     let cut = flame.shown.as_ref().map_or(0, |it| it.cut());
     if cut + flame.drawn.as_ref().map_or(0, |it| it.cut_stacks()) > 0 {
@@ -239,7 +239,7 @@ fn selected(buffer: &mut Buffer, area: Rect, app: &App, shown: &Shown, theme: Th
 fn name_of(shown: &Shown, node: ShownId) -> String {
     match (shown.key(node), shown.symbol(node)) {
         (Key::All, _) => "everything in the scope".into(),
-        (Key::Noise, _) => "frames of the standard library and of runtimes; . unfolds them".into(),
+        (Key::Noise, _) => "frames of the standard library and of runtimes; . expands them".into(),
         (_, Some(symbol)) => match (&symbol.file, symbol.line) {
             (Some(file), Some(line)) => format!("{}  ({file}:{line})", symbol.sym),
             _ => symbol.sym.clone(),

@@ -45,7 +45,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         let fits = words.iter().find(|words| words.len() + LIVE_ROOM <= room || words.len() < 8);
         fits.cloned().unwrap_or_default()
     });
-    let folded = facts.notes.folded.map(|it| it.tag()).unwrap_or_default();
+    let aggregated = facts.notes.aggregated.map(|it| it.tag()).unwrap_or_default();
     let live = match sampled {
         None => bytes(facts.live_bytes),
         Some(it) => {
@@ -58,10 +58,10 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         ("", how.unwrap_or_default()),
         ("live ", live),
         ("rss ", rss.unwrap_or_default()),
-        ("peak ", format!("{} at {}", bytes(facts.peak_bytes), time(facts.peak_after))),
+        ("peak ", format!("{} at {}", bytes(facts.peak_bytes), time(facts.peak_ns))),
         ("", format!("{} allocations", units::count_short(facts.allocations as f64))),
         ("", losses),
-        ("", folded),
+        ("", aggregated),
         ("by ", facts.imported_from.clone().unwrap_or_default()),
     ];
     for (label, value) in parts {

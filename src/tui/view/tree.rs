@@ -11,8 +11,8 @@ use crate::tui::app::layout::geometry;
 use crate::tui::app::state::App;
 use crate::tui::app::state::flame::Look;
 use crate::tui::flame::measure::Measure;
-use crate::tui::flame::outline::{Fold, LINES_MAX, Line};
-use crate::tui::flame::shape::{Direction, Folding, Key, Shown, ShownId, TOP};
+use crate::tui::flame::outline::{Expansion, LINES_MAX, Line};
+use crate::tui::flame::shape::{Collapse, Direction, Key, Shown, ShownId, TOP};
 use crate::tui::flame::sites::{SiteFacts, TREND};
 use crate::tui::terminal::theme::{Focus, Theme};
 use crate::tui::view::screen::{self, Freshness};
@@ -71,11 +71,11 @@ fn title(app: &App) -> String {
     if let Some(shown) = app.tree.shown() {
         title.push_str(&format!(" · {}", number(shown.shape().measure, shown.value(TOP))));
     }
-    if flame.recursion == Folding::Unfolded {
-        title.push_str(" · recursion unfolded");
+    if flame.recursion == Collapse::Expanded {
+        title.push_str(" · recursion expanded");
     }
-    if flame.noise == Folding::Unfolded {
-        title.push_str(" · library frames unfolded");
+    if flame.noise == Collapse::Expanded {
+        title.push_str(" · library frames expanded");
     }
     if app.tree.lines().len() >= LINES_MAX {
         title.push_str(" · the first 100,000 lines: close some");
@@ -198,10 +198,10 @@ impl Columns {
             &trend.unwrap_or_default(),
         ]);
         let x = text::put(buffer, theme, line, 0, &cells, Style::new());
-        let mark = match drawn.fold {
-            Fold::Open => theme.glyph("▾", "-"),
-            Fold::Closed => theme.glyph("▸", "+"),
-            Fold::Leaf => " ",
+        let mark = match drawn.expansion {
+            Expansion::Open => theme.glyph("▾", "-"),
+            Expansion::Closed => theme.glyph("▸", "+"),
+            Expansion::Leaf => " ",
         };
         let indent = " ".repeat((drawn.depth * 2).min(self.names / 2));
         let x = x + text::put(buffer, theme, line, x, &format!("{indent}{mark} "), theme.key());
@@ -262,7 +262,7 @@ fn selected(buffer: &mut Buffer, area: Rect, app: &App, shown: &Shown, theme: Th
             (Some(file), Some(at)) => format!("{}  ({file}:{at})", symbol.sym),
             _ => symbol.sym.clone(),
         },
-        None => "library and runtime frames; . unfolds them".into(),
+        None => "library and runtime frames; . expands them".into(),
     };
     text::put(buffer, theme, text::line(area, 0), 1, &place, theme.key());
     let measure = shown.shape().measure;

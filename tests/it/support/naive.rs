@@ -31,17 +31,17 @@ pub fn load(events: &[(u32, u32, Event)]) -> Vec<Row> {
         let mut push = |at: u64, half| halves.push((at, *stream, *thread, half));
         match *event {
             Event::Alloc { at, address, size, node, .. }
-            | Event::Continued { at, address, size, node, .. } => {
+            | Event::ReallocBegin { at, address, size, node, .. } => {
                 push(at.0, Half::Made(address.0, size.0, node));
             }
-            Event::Free { at, address } | Event::Regrown { at, address } => {
+            Event::Free { at, address } | Event::ReallocEnd { at, address } => {
                 push(at.0, Half::Freed(address.0));
             }
             Event::Realloc { began, at, old, new, size, node, .. } => {
                 push(began.0, Half::Freed(old.0));
                 push(at.0, Half::Made(new.0, size.0, node));
             }
-            Event::Failed { .. } | Event::Unwritten { .. } => {}
+            Event::Failed { .. } | Event::SkippedAllocs { .. } => {}
         }
     }
     halves.sort_by_key(|(at, stream, ..)| (*at, *stream));

@@ -274,10 +274,10 @@ fn encode(encoder: &mut Encoder, out: &mut [u8; EVENT_BYTES_MAX], event: &Event)
             encoder.realloc(out, began, at, old, new, size, node, align_log2)
         }
         Event::Failed { at, size, node } => encoder.failed(out, at, size, node),
-        Event::Continued { at, address, size, node, align_log2, moved, linked } => {
+        Event::ReallocBegin { at, address, size, node, align_log2, moved, linked } => {
             encoder.continued(out, at, address, size, node, align_log2, moved, linked)
         }
-        Event::Regrown { at, address } => encoder.regrown(out, at, address),
-        Event::Unwritten { at, allocations } => encoder.unwritten(out, at, allocations),
+        Event::ReallocEnd { at, address } => encoder.regrown(out, at, address),
+        Event::SkippedAllocs { at, allocations } => encoder.unwritten(out, at, allocations),
     }
 }

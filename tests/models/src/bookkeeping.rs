@@ -38,7 +38,7 @@ pub(crate) mod sys {
 mod table;
 
 pub(crate) mod event_count {
-    pub(crate) fn announce_room() {}
+    pub(crate) fn notify_space() {}
 }
 
 /// What the tails take from the unwinder.
@@ -107,7 +107,7 @@ mod regions {
                 }
             });
             for event in 0..EVENTS {
-                while region.must_look() && !region.look(&shared).fits {
+                while region.needs_slow_path() && !region.look(&shared).fits {
                     thread::yield_now();
                 }
                 region.slot()[..60].fill(event as u8);
@@ -121,7 +121,7 @@ mod regions {
 mod stacks {
     use crate::collector::stack_table;
     use crate::collector::spin_lock::SpinLock;
-    use crate::collector::recent_stacks::Tails;
+    use crate::collector::recent_stacks::RecentStacks;
     use crate::collector::rules::Registers;
     use crate::recording::{Address, NodeId};
 
@@ -156,14 +156,14 @@ mod stacks {
     /// A tail holds while its words are on the stack, and not when one has changed.
     #[test]
     fn tails_hold_while_their_words_do() {
-        let pages = crate::collector::sys::map_pages(Tails::BYTES).expect("memory");
+        let pages = crate::collector::sys::map_pages(RecentStacks::BYTES).expect("memory");
         // SAFETY: zeroed memory of that size, for ever.
-        let mut tails = unsafe { Tails::new(pages) };
+        let mut tails = unsafe { RecentStacks::new(pages) };
         let mut stack = [0_u64; 64];
         stack.iter_mut().enumerate().for_each(|(at, word)| *word = at as u64 * 3 + 1);
         let sp = (&raw mut stack).expose_provenance() as u64;
         let end = sp + size_of_val(&stack) as u64;
-        let found = |tails: &Tails, start: &Registers| {
+        let found = |tails: &RecentStacks, start: &Registers| {
             let tails = tails.candidates(tails.set_of(start, end));
             tails.iter().any(|tail| tail.begins_at(start) && tail.holds())
         };
@@ -250,14 +250,14 @@ mod samples {
 }
 
 #[cfg(test)]
-mod folding {
+mod aggregation {
     use std::collections::HashSet;
 
-    use crate::collector::aggregate::{Counted, Fold, Target};
+    use crate::collector::aggregate::{Counted, Aggregator, Target};
     use crate::collector::ring::{RING_BYTES_MIN, Region, Shared};
     use crate::recording::{
         Address, BlockKind, ByteWriter, Bytes, Decoder, EVENT_BYTES_MAX, Encoder, Event,
-        EventsHead, Folded, FoldedRecords, NodeId, ThreadId, Ticks,
+        EventsHead, Aggregated, AggregatedRecords, NodeId, ThreadId, Ticks,
     };
 
     #[derive(Default)]
@@ -303,7 +303,7 @@ mod folding {
         }
 
         fn put(&mut self, write: impl FnOnce(&mut Encoder, &mut [u8; EVENT_BYTES_MAX]) -> usize) {
-            assert!(!self.region.must_look() || self.region.look(self.shared).fits);
+            assert!(!self.region.needs_slow_path() || self.region.look(self.shared).fits);
             let len = write(&mut self.encoder, self.region.slot());
             self.region.commit(self.shared, len);
         }
@@ -311,11 +311,11 @@ mod folding {
 
     /// Whatever lives shorter than the limit is in the sums, everything else is written, once.
     #[test]
-    fn every_block_is_folded_or_written() {
+    fn every_block_is_aggregated_or_written() {
         const LIMIT: u64 = 1_000;
         let mut streams = [Stream::new(1), Stream::new(2)];
-        let mut fold = Fold::new(4, Ticks(1), 1_000_000).expect("memory");
-        fold.coarsen(LIMIT);
+        let mut aggregate = Aggregator::new(4, Ticks(1), 1_000_000).expect("memory");
+        aggregate.coarsen(LIMIT);
         let mut payloads = Payloads::default();
         let mut state = 99_u64;
         let mut draw = |below: u64| {
@@ -340,14 +340,14 @@ mod folding {
             }
             if round % 50 == 49 {
                 for (index, stream) in streams.iter().enumerate() {
-                    fold.add(index, stream.shared, stream.shared.committed());
+                    aggregate.add(index, stream.shared, stream.shared.committed());
                 }
-                fold.pass(Ticks(now), Ticks(now), &mut payloads);
+                aggregate.pass(Ticks(now), Ticks(now), &mut payloads);
             }
         }
-        fold.finish(Ticks(now), &mut payloads);
-        assert_eq!(fold.counted().undecoded_bytes, 0);
-        let (mut folded, mut written) = (0, Vec::new());
+        aggregate.finish(Ticks(now), &mut payloads);
+        assert_eq!(aggregate.counted().undecoded_bytes, 0);
+        let (mut aggregated, mut written) = (0, Vec::new());
         for (kind, payload) in &payloads.0 {
             match kind {
                 BlockKind::Events => {
@@ -359,11 +359,11 @@ mod folding {
                         }
                     }
                 }
-                BlockKind::Folded => {
-                    let mut records = FoldedRecords::new(payload).expect("a head");
+                BlockKind::Aggregated => {
+                    let mut records = AggregatedRecords::new(payload).expect("a head");
                     while let Some(record) = records.take().expect("records") {
-                        if let Folded::Site(site, lifetimes, powers) = record {
-                            folded += site.blocks;
+                        if let Aggregated::Site(site, lifetimes, powers) = record {
+                            aggregated += site.blocks;
                             assert!(lifetimes.count() + powers.count() > 0);
                         }
                     }
@@ -372,7 +372,7 @@ mod folding {
             }
         }
         let short = lives.iter().filter(|(_, life)| *life < LIMIT).count() as u64;
-        assert_eq!((folded, fold.counted().blocks), (short, short));
+        assert_eq!((aggregated, aggregate.counted().blocks), (short, short));
         let long = lives.iter().filter(|(_, life)| *life >= LIMIT).map(|(address, _)| *address);
         let expected: HashSet<u64> = long.chain(live.iter().map(|(address, _)| *address)).collect();
         assert_eq!(written.len(), expected.len());

@@ -51,7 +51,7 @@ mod hand_over {
             });
             let mut appended = Vec::new();
             for event in 1..=6_u8 {
-                let looks = region.must_look();
+                let looks = region.needs_slow_path();
                 if looks && !region.look(&shared).fits {
                     break;
                 }
@@ -59,7 +59,7 @@ mod hand_over {
                 if looks {
                     region.commit(&shared, 60);
                 } else {
-                    region.commit_usual(&shared, 60);
+                    region.commit_fast(&shared, 60);
                 }
                 appended.extend([event; 60]);
             }

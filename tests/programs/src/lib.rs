@@ -13,7 +13,7 @@ pub fn record(depth: usize) -> PathBuf {
 }
 
 /// Starts recording into the directory that the test names in `RECORD_INTO`, with `depth` frames
-/// at most, or `DEPTH` of them. `FOLD_US`, `QUOTA_BYTES` and `SAMPLE_BYTES` ask for
+/// at most, or `DEPTH` of them. `AGGREGATE_US`, `QUOTA_BYTES` and `SAMPLE_BYTES` ask for
 /// more.
 pub fn record_quietly(depth: usize) -> PathBuf {
     try_record(depth).expect("recording starts")
@@ -28,8 +28,8 @@ pub fn try_record(depth: usize) -> Result<PathBuf, rheaper::Error> {
 /// What the environment asks for.
 pub fn options(config: rheaper::TrackerConfig) -> rheaper::Options {
     let mut options = rheaper::Options::new(config);
-    if let Some(fold_us) = wish("FOLD_US") {
-        options = options.fold_shorter_than(Duration::from_micros(fold_us));
+    if let Some(aggregate_us) = wish("AGGREGATE_US") {
+        options = options.aggregate_shorter_than(Duration::from_micros(aggregate_us));
     }
     if let Some(bytes) = wish("QUOTA_BYTES") {
         options = options.max_bytes(bytes);

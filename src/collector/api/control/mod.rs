@@ -20,11 +20,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::collector::api::control::triggers::{Wish, read_environment, take_signal};
+use crate::collector::api::control::triggers::{Command, read_environment, take_signal};
 use crate::collector::api::control::watch::Watch;
-use crate::collector::event_path::thread_guard::Ignored;
+use crate::collector::event_path::thread_guard::SuppressGuard;
 use crate::collector::options::Options;
-use crate::collector::platform::event_count::Bell;
+use crate::collector::platform::event_count::FutexEvent;
 use crate::collector::platform::sys::{self, OwnThread};
 
 /// How often triggers are looked at unless the program says otherwise.
@@ -35,7 +35,7 @@ const POLL_MIN: Duration = Duration::from_millis(1);
 const POLL_MAX: Duration = Duration::from_secs(3600);
 
 /// Changes to wake the control thread.
-static WAKE: Bell = Bell::new();
+static WAKE: FutexEvent = FutexEvent::new();
 
 /// What [`Control`] asked for last: one of the numbers below.
 static ASKED: AtomicU32 = AtomicU32::new(ASKED_NOTHING);
@@ -176,7 +176,7 @@ impl ControlBuilder {
         if thread.as_ref().is_some_and(|(_, owner)| *owner == process) {
             return Err(ControlError::AlreadyControlled);
         }
-        let _ignored = Ignored::new();
+        let _ignored = SuppressGuard::new();
         if let Some(signal) = self.signal {
             take_signal(signal).map_err(|source| ControlError::Signal { signal, source })?;
         }
@@ -199,7 +199,7 @@ impl ControlBuilder {
 }
 
 extern "C" fn run_watch(watch: *mut c_void) -> *mut c_void {
-    let _ignored = Ignored::own_thread();
+    let _ignored = SuppressGuard::own_thread();
     sys::name_this_thread(c"rheaper-control");
     // SAFETY: `start` passes a leaked box, for us alone.
     unsafe { Box::from_raw(watch.cast::<Watch>()) }.run();
@@ -341,12 +341,12 @@ impl std::error::Error for ControlError {
 }
 
 /// What was asked since the last look.
-fn take_request() -> Option<Wish> {
+fn take_request() -> Option<Command> {
     let take = |asked| (asked != ASKED_END).then_some(ASKED_NOTHING);
     match ASKED.fetch_update(Ordering::AcqRel, Ordering::Acquire, take) {
-        Ok(ASKED_START) => Some(Wish::Start(Trigger::Request, None)),
-        Ok(ASKED_STOP) => Some(Wish::Stop),
+        Ok(ASKED_START) => Some(Command::Start(Trigger::Request, None)),
+        Ok(ASKED_STOP) => Some(Command::Stop),
         Ok(_) => None,
-        Err(_) => Some(Wish::End),
+        Err(_) => Some(Command::End),
     }
 }

@@ -20,7 +20,7 @@ use crate::safeguards;
 
 /// What a trigger wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Wish {
+pub(crate) enum Command {
     /// A recording, for so long if it says.
     Start(Trigger, Option<Duration>),
     /// Its end.
@@ -65,12 +65,12 @@ pub(crate) fn take_signal(signal: i32) -> io::Result<()> {
 }
 
 /// Whether the signal came since the last call.
-pub(crate) fn take_signalled() -> Option<Wish> {
-    SIGNALLED.swap(false, Ordering::Relaxed).then_some(Wish::Toggle(Trigger::Signal))
+pub(crate) fn take_signalled() -> Option<Command> {
+    SIGNALLED.swap(false, Ordering::Relaxed).then_some(Command::Toggle(Trigger::Signal))
 }
 
 /// What the environment asks for, once. `Err`: it can't be understood.
-pub(crate) fn read_environment(name: &OsStr) -> Result<Option<Wish>, String> {
+pub(crate) fn read_environment(name: &OsStr) -> Result<Option<Command>, String> {
     // SAFETY: a plain number.
     let is_privileged = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
     if is_privileged && !safeguards::without("privileged environment") {
@@ -79,8 +79,8 @@ pub(crate) fn read_environment(name: &OsStr) -> Result<Option<Wish>, String> {
     let Some(value) = std::env::var_os(name) else {
         return Ok(None);
     };
-    match value.to_str().and_then(understand) {
-        Some(Said::Start(limit)) => Ok(Some(Wish::Start(Trigger::Environment, limit))),
+    match value.to_str().and_then(parse) {
+        Some(Said::Start(limit)) => Ok(Some(Command::Start(Trigger::Environment, limit))),
         Some(Said::Stop) => Ok(None),
         None => Err(format!("the variable {} should be {EXPECTED}", name.to_string_lossy())),
     }
@@ -94,7 +94,7 @@ enum Said {
     Stop,
 }
 
-fn understand(text: &str) -> Option<Said> {
+fn parse(text: &str) -> Option<Said> {
     let text = text.trim().to_ascii_lowercase();
     match text.as_str() {
         "1" | "on" | "start" | "true" | "yes" => return Some(Said::Start(None)),
@@ -146,14 +146,14 @@ impl FileTrigger {
     }
 
     /// What changed since the last look.
-    pub(crate) fn look(&mut self) -> Option<Wish> {
+    pub(crate) fn look(&mut self) -> Option<Command> {
         let Ok((mut seen, text)) = self.read() else {
             self.is_waiting = false;
             let was_there = self.seen.take();
-            return was_there.filter(|seen| seen.starts).map(|_| Wish::Stop);
+            return was_there.filter(|seen| seen.starts).map(|_| Command::Stop);
         };
         let is_empty = text.trim().is_empty();
-        let said = if is_empty { Some(Said::Start(None)) } else { understand(&text) };
+        let said = if is_empty { Some(Said::Start(None)) } else { parse(&text) };
         let before = self.seen.unwrap_or_default();
         let is_known = before.writing == seen.writing && !std::mem::take(&mut self.is_waiting);
         self.is_waiting = is_empty && before.writing != seen.writing;
@@ -167,10 +167,10 @@ impl FileTrigger {
             return None;
         }
         match said {
-            Some(Said::Start(limit)) => Some(Wish::Start(Trigger::File, limit)),
-            Some(Said::Stop) => Some(Wish::Stop),
+            Some(Said::Start(limit)) => Some(Command::Start(Trigger::File, limit)),
+            Some(Said::Stop) => Some(Command::Stop),
             // What it says is not repeated: it may be a link to somebody's secret.
-            None => Some(Wish::Refuse(format!("the control file should say {EXPECTED}"))),
+            None => Some(Command::Refuse(format!("the control file should say {EXPECTED}"))),
         }
     }
 
@@ -212,7 +212,7 @@ impl Threshold {
     }
 
     /// What changed since the last look.
-    pub(crate) fn look(&mut self) -> Option<Wish> {
+    pub(crate) fn look(&mut self) -> Option<Command> {
         let value = match self.measure {
             Measure::Rss => self.gauges.as_ref().and_then(Gauges::rss),
             Measure::Cgroup => self.gauges.as_ref().and_then(Gauges::cgroup),
@@ -221,11 +221,11 @@ impl Threshold {
         }?;
         if !self.in_episode && value > self.above {
             self.in_episode = true;
-            return Some(Wish::Start(Trigger::Threshold, None));
+            return Some(Command::Start(Trigger::Threshold, None));
         }
         if self.in_episode && value < self.above.saturating_sub(self.above / 10) {
             self.in_episode = false;
-            return Some(Wish::StopOwn(Trigger::Threshold));
+            return Some(Command::StopOwn(Trigger::Threshold));
         }
         None
     }
@@ -237,7 +237,7 @@ mod tests {
     use std::time::Duration;
 
     use crate::collector::api::control::Trigger;
-    use crate::collector::api::control::triggers::{FileTrigger, Wish};
+    use crate::collector::api::control::triggers::{Command, FileTrigger};
 
     #[test]
     fn a_file_that_is_being_written_says_nothing_yet() {
@@ -245,7 +245,7 @@ mod tests {
         fs::create_dir_all(&directory).unwrap();
         let path = directory.join("control");
         let mut trigger = FileTrigger::new(path.clone());
-        let start = |limit| Some(Wish::Start(Trigger::File, limit));
+        let start = |limit| Some(Command::Start(Trigger::File, limit));
         // Each writing has another length, so that no clock has to tell them apart.
         let mut says = |text: Option<&str>| {
             match text {
@@ -257,18 +257,18 @@ mod tests {
         assert_eq!(says(Some("")), None);
         assert_eq!(says(Some("10m")), start(Some(Duration::from_secs(600))));
         assert_eq!(says(Some("")), None);
-        assert_eq!(says(Some("stop")), Some(Wish::Stop));
+        assert_eq!(says(Some("stop")), Some(Command::Stop));
         assert_eq!(says(Some("")), None);
         assert_eq!(says(None), None);
         assert_eq!(says(Some("start")), start(None));
         assert_eq!(says(Some("")), None);
-        assert_eq!(says(None), Some(Wish::Stop));
+        assert_eq!(says(None), Some(Command::Stop));
         fs::write(&path, "").unwrap();
         assert_eq!(trigger.look(), None);
         assert_eq!(trigger.look(), start(None));
         assert_eq!(trigger.look(), None);
         fs::remove_file(&path).unwrap();
-        assert_eq!(trigger.look(), Some(Wish::Stop));
+        assert_eq!(trigger.look(), Some(Command::Stop));
         fs::remove_dir_all(directory).unwrap();
     }
 }

@@ -8,7 +8,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::collector::api::control::triggers::{FileTrigger, Threshold, Wish, take_signalled};
+use crate::collector::api::control::triggers::{Command, FileTrigger, Threshold, take_signalled};
 use crate::collector::api::control::{ControlBuilder, ControlStatus, STATUS, Trigger, WAKE};
 use crate::collector::api::control::{locked, take_request};
 use crate::collector::options::Options;
@@ -34,13 +34,13 @@ pub(crate) struct Watch {
     has_signal: bool,
     record_for: Option<Duration>,
     poll_every: Duration,
-    at_once: Option<Wish>,
+    at_once: Option<Command>,
     begun: Option<Begun>,
 }
 
 impl Watch {
     /// For what the program wants watched; `at_once` is what the environment says.
-    pub(crate) fn new(settings: ControlBuilder, at_once: Result<Option<Wish>, String>) -> Self {
+    pub(crate) fn new(settings: ControlBuilder, at_once: Result<Option<Command>, String>) -> Self {
         Self {
             options: settings.options,
             file: settings.file.map(FileTrigger::new),
@@ -48,7 +48,7 @@ impl Watch {
             has_signal: settings.signal.is_some(),
             record_for: settings.record_for,
             poll_every: settings.poll_every,
-            at_once: at_once.unwrap_or_else(|refusal| Some(Wish::Refuse(refusal))),
+            at_once: at_once.unwrap_or_else(|refusal| Some(Command::Refuse(refusal))),
             begun: None,
         }
     }
@@ -66,7 +66,7 @@ impl Watch {
                 self.time_is_up(),
                 take_request(),
             ];
-            let ends = wishes.contains(&Some(Wish::End));
+            let ends = wishes.contains(&Some(Command::End));
             for wish in wishes.iter_mut().filter_map(Option::take) {
                 self.fulfil(wish);
             }
@@ -77,18 +77,18 @@ impl Watch {
         }
     }
 
-    fn fulfil(&mut self, wish: Wish) {
+    fn fulfil(&mut self, wish: Command) {
         match wish {
-            Wish::Start(trigger, limit) => self.start(trigger, limit),
-            Wish::Toggle(_) if self.begun.is_some() => self.stop(),
-            Wish::Toggle(trigger) => self.start(trigger, None),
-            Wish::Stop | Wish::End => self.stop(),
-            Wish::StopOwn(trigger) => {
+            Command::Start(trigger, limit) => self.start(trigger, limit),
+            Command::Toggle(_) if self.begun.is_some() => self.stop(),
+            Command::Toggle(trigger) => self.start(trigger, None),
+            Command::Stop | Command::End => self.stop(),
+            Command::StopOwn(trigger) => {
                 if self.begun.as_ref().is_some_and(|begun| begun.trigger == trigger) {
                     self.stop();
                 }
             }
-            Wish::Refuse(refusal) => refuse(refusal),
+            Command::Refuse(refusal) => refuse(refusal),
         }
     }
 
@@ -138,9 +138,9 @@ impl Watch {
         }
     }
 
-    fn time_is_up(&self) -> Option<Wish> {
+    fn time_is_up(&self) -> Option<Command> {
         let until_ns = self.begun.as_ref()?.until_ns?;
-        (sys::monotonic_ns() >= until_ns).then_some(Wish::Stop)
+        (sys::monotonic_ns() >= until_ns).then_some(Command::Stop)
     }
 
     /// How long there is nothing to do.

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::collector::event_path::hooks::{Contents, Request, align_log2, here, stack};
 use crate::collector::event_path::sampling::table::{Held, TABLE};
-use crate::collector::event_path::thread_guard::{self, Entered};
+use crate::collector::event_path::thread_guard::{self, RecorderGuard};
 use crate::collector::event_path::thread_recorder::{SAMPLED, SESSION};
 use crate::collector::platform::clock;
 use crate::collector::unwind::walker::Start;
@@ -210,18 +210,18 @@ fn failed(start: Start, size: usize) {
 }
 
 /// Makes sure that an event fits, and that its thread's scope is told before it; else counts it.
-fn has_room(entered: &mut Entered) -> bool {
+fn has_room(entered: &mut RecorderGuard) -> bool {
     let tracker = entered.tracker();
     let local = entered.local();
     local.note_scope();
-    let has_room = !local.region.must_look() || local.make_room(tracker);
+    let has_room = !local.region.needs_slow_path() || local.make_room(tracker);
     if !has_room {
         tracker.tallies.dropped_full.add(1);
     }
     has_room
 }
 
-fn write_alloc(entered: &mut Entered, at: Ticks, node: NodeId, request: Request) {
+fn write_alloc(entered: &mut RecorderGuard, at: Ticks, node: NodeId, request: Request) {
     let tracker = entered.tracker();
     let local = entered.local();
     let (address, size) = (Address(request.address as u64), Bytes(request.size as u64));
@@ -237,7 +237,7 @@ fn write_alloc(entered: &mut Entered, at: Ticks, node: NodeId, request: Request)
     tracker.tallies.other_allocations.add(1);
 }
 
-fn write_free(entered: &mut Entered, at: Ticks, address: usize) {
+fn write_free(entered: &mut RecorderGuard, at: Ticks, address: usize) {
     let tracker = entered.tracker();
     let local = entered.local();
     let slot = local.region.slot();
@@ -247,7 +247,7 @@ fn write_free(entered: &mut Entered, at: Ticks, address: usize) {
 }
 
 fn write_realloc(
-    entered: &mut Entered,
+    entered: &mut RecorderGuard,
     (began, at): (Ticks, Ticks),
     old: usize,
     node: NodeId,

@@ -7,7 +7,7 @@
 //! - The words of a frame are a prefix of all words: those of the frames outside it, and behind
 //!   them its own. A frame holds as long as all of them do.
 //! - Words are compared only after the frames below the present sp were dropped
-//!   ([`KeptStack::drop_dead`]), or for a frame that lies outwards of it: every address that is
+//!   ([`CachedStack::pop_returned_frames`]), or for a frame that lies outwards of it: every address that is
 //!   read is mapped.
 //! - Every index that is passed in stays below the number of frames that are kept.
 
@@ -15,7 +15,7 @@ use std::ptr::NonNull;
 
 use crate::collector::unwind::rules::Registers;
 use crate::collector::unwind::stack_table;
-use crate::collector::unwind::walker::step::{Fresh, FreshFrames, read_word};
+use crate::collector::unwind::walker::step::{Fresh, NewFrames, read_word};
 use crate::recording::{Address, NodeId};
 
 /// Addresses have 48 bits; above them stands the module of code that may be unloaded.
@@ -24,7 +24,7 @@ const MODULE_SHIFT: u32 = 48;
 /// A frame of the last stack.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub(crate) struct Kept {
+pub(crate) struct CachedFrame {
     pub(crate) registers: Registers,
     /// The stack from here outwards.
     pub(crate) node: NodeId,
@@ -57,10 +57,10 @@ pub(crate) enum Outcome {
 }
 
 /// One thread's last stack, outermost frame first.
-pub(crate) struct KeptStack {
+pub(crate) struct CachedStack {
     usual: Usual,
     keeps_usual: bool,
-    frames: NonNull<Kept>,
+    frames: NonNull<CachedFrame>,
     len: usize,
     /// The last kept frame's number.
     version: u64,
@@ -70,7 +70,7 @@ pub(crate) struct KeptStack {
     depth_max: usize,
 }
 
-impl KeptStack {
+impl CachedStack {
     /// Frames that may be kept: twice the limit, the recorder's own, and one to spare.
     pub(crate) const fn frames_max(depth_max: usize) -> usize {
         depth_max.saturating_mul(2).saturating_add(2)
@@ -79,10 +79,10 @@ impl KeptStack {
     /// An empty one for stacks of `depth_max` frames.
     ///
     /// # Safety
-    /// There is zeroed room for [`KeptStack::frames_max`] frames and for twice as many words, that
+    /// There is zeroed room for [`CachedStack::frames_max`] frames and for twice as many words, that
     /// nobody else uses, for ever.
     pub(crate) unsafe fn new(
-        frames: NonNull<Kept>,
+        frames: NonNull<CachedFrame>,
         words: NonNull<Word>,
         depth_max: usize,
     ) -> Self {
@@ -122,16 +122,16 @@ impl KeptStack {
         self.root
     }
 
-    /// The frame with this index, which is below [`KeptStack::len`].
+    /// The frame with this index, which is below [`CachedStack::len`].
     #[inline(always)]
-    pub(crate) fn frame(&self, at: usize) -> &Kept {
+    pub(crate) fn frame(&self, at: usize) -> &CachedFrame {
         debug_assert!(at < Self::frames_max(self.depth_max));
         // SAFETY: every caller stays below `len`, which stays below `frames_max`.
         unsafe { self.frames.add(at).as_ref() }
     }
 
-    /// Whether [`KeptStack::same`] may answer.
-    pub(crate) fn keep_usual(&mut self, keeps: bool) {
+    /// Whether [`CachedStack::same`] may answer.
+    pub(crate) fn commit_fast_entry(&mut self, keeps: bool) {
         self.keeps_usual = keeps;
         self.usual = Usual::NONE;
     }
@@ -147,8 +147,8 @@ impl KeptStack {
         if is_same { Some(usual.node) } else { None }
     }
 
-    /// Makes the innermost frame the one that [`KeptStack::same`] asks about.
-    pub(crate) fn note_usual(&mut self) {
+    /// Makes the innermost frame the one that [`CachedStack::same`] asks about.
+    pub(crate) fn update_fast_entry(&mut self) {
         self.usual = match self.top().map(|top| self.frame(top)) {
             Some(top)
                 if self.keeps_usual
@@ -195,7 +195,7 @@ impl KeptStack {
 
     /// Drops the frames that lie below `sp`: their functions have returned.
     #[inline]
-    pub(crate) fn drop_dead(&mut self, sp: u64) {
+    pub(crate) fn pop_returned_frames(&mut self, sp: u64) {
         while let Some(top) = self.top()
             && self.frame(top).registers.sp < sp
         {
@@ -274,7 +274,7 @@ impl KeptStack {
     pub(crate) fn keep(
         &mut self,
         outcome: &Outcome,
-        fresh: &FreshFrames,
+        fresh: &NewFrames,
         fresh_len: usize,
     ) -> NodeId {
         let mut below = match outcome {
@@ -285,7 +285,7 @@ impl KeptStack {
             Outcome::Root(root) => {
                 self.len = 0;
                 self.root = *root;
-                Kept {
+                CachedFrame {
                     registers: Registers::default(),
                     node: *root,
                     parent: NodeId::NONE,
@@ -305,7 +305,7 @@ impl KeptStack {
     }
 
     #[inline]
-    fn keep_one(&mut self, fresh: &Fresh, below: &Kept, is_own: bool) -> Kept {
+    fn keep_one(&mut self, fresh: &Fresh, below: &CachedFrame, is_own: bool) -> CachedFrame {
         let mut words = below.words;
         if fresh.return_at != 0 {
             words = self.push_word(words, fresh.return_at);
@@ -316,7 +316,7 @@ impl KeptStack {
         // The innermost frame is the recorder's own: not part of the stack that is asked for.
         let node = if is_own { below.node } else { self.node_of(fresh, below.node) };
         self.version = self.version.wrapping_add(1);
-        let kept = Kept {
+        let kept = CachedFrame {
             registers: fresh.registers,
             node,
             // An interrupted frame's node is no other frame's with this pc.
@@ -375,7 +375,7 @@ impl KeptStack {
     }
 }
 
-/// The innermost kept frame as far as [`KeptStack::same`] asks about it. Where the stack has a flaw
+/// The innermost kept frame as far as [`CachedStack::same`] asks about it. Where the stack has a flaw
 /// to be counted, or none is kept, no stack is like it: none has a stack pointer of 0.
 #[derive(Clone, Copy)]
 struct Usual {

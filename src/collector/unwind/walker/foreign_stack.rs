@@ -9,7 +9,7 @@
 
 use crate::collector::platform::sys;
 use crate::collector::unwind::rules::{self, Registers, RuleKind, Step};
-use crate::collector::unwind::walker::step::{Fresh, FreshFrames, Pc, leave_late};
+use crate::collector::unwind::walker::step::{Fresh, NewFrames, Pc, leave_late};
 use crate::recording::NodeId;
 
 /// Unwinds a stack to its end, or until more than `frames_max` frames were left: how it ends, and
@@ -17,7 +17,7 @@ use crate::recording::NodeId;
 pub(crate) fn unwind(
     start: Registers,
     frames_max: usize,
-    frames: &mut FreshFrames,
+    frames: &mut NewFrames,
 ) -> (NodeId, usize) {
     let mut window = Window { start: 0, len: 0, bytes: [0; Window::BYTES] };
     let mut read = |at: u64| window.word(at).ok_or(());
@@ -61,9 +61,9 @@ fn leave_foreign(
     match rules::derive(registers.pc, is_return_address).kind() {
         RuleKind::Late => leave_late(registers, is_return_address, read),
         RuleKind::End => (0, Step::End),
-        RuleKind::Unknown | RuleKind::Blind => (0, Step::Failed),
+        RuleKind::Unknown | RuleKind::NoUnwindInfo => (0, Step::Failed),
         RuleKind::Signal => (0, rules::step_signal(registers, read)),
-        _ => (0, rules::step_exactly(registers, is_return_address, read)),
+        _ => (0, rules::unwind_with_framehop(registers, is_return_address, read)),
     }
 }
 

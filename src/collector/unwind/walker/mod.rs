@@ -7,7 +7,7 @@
 //!
 //! Unwinding a frame is a function: of the frame's registers (pc, sp, fp), of the unwind tables
 //! for its pc, and of the stack words that it reads. A thread keeps its last stack, outermost
-//! frame first, and with each frame (`Kept`) its registers and the words (`Word`: address and
+//! frame first, and with each frame (`CachedFrame`) its registers and the words (`Word`: address and
 //! value) that were read to get from it to its caller. A new walk unwinds fresh frames until one
 //! has the registers of a kept frame ("they meet"). Then all words from that frame outwards are
 //! compared with the stack. If they are equal, then by induction over the frames, outwards, each
@@ -43,16 +43,16 @@ use std::ptr::NonNull;
 
 use crate::collector::platform::counter::WalkTallies;
 use crate::collector::platform::sys;
-use crate::collector::unwind::recent_stacks::Tails;
+use crate::collector::unwind::recent_stacks::RecentStacks;
 use crate::collector::unwind::rules::{Registers, Rule};
-use crate::collector::unwind::walker::cached_frame::{Kept, KeptStack, Outcome, Word};
+use crate::collector::unwind::walker::cached_frame::{CachedFrame, CachedStack, Outcome, Word};
 use crate::collector::unwind::walker::step::{
-    Fresh, FreshFrames, Left, Pc, RULES, RULES_BYTES, Rules,
+    Fresh, Left, NewFrames, Pc, RULES, RULES_BYTES, Rules,
 };
 use crate::recording::NodeId;
 
 /// What a frame may need: its kept and its fresh form, and the two words that it is left by.
-const FRAME_BYTES: usize = size_of::<Kept>() + 2 * size_of::<Word>() + size_of::<Fresh>();
+const FRAME_BYTES: usize = size_of::<CachedFrame>() + 2 * size_of::<Word>() + size_of::<Fresh>();
 
 /// Highest limit of frames that is honoured.
 pub(crate) const DEPTH_MAX: usize = 1024;
@@ -62,10 +62,10 @@ pub(crate) type Start = Registers;
 
 /// One thread's walker. All memory is in the pages that [`Walker::new`] was given.
 pub(crate) struct Walker {
-    kept: KeptStack,
-    fresh: FreshFrames,
+    kept: CachedStack,
+    fresh: NewFrames,
     rules: Rules,
-    tails: Tails,
+    tails: RecentStacks,
     /// The stack's addresses: first, and behind the last.
     stack: (u64, u64),
 }
@@ -73,8 +73,11 @@ pub(crate) struct Walker {
 impl Walker {
     /// Bytes of memory that a walker with this limit needs.
     pub(crate) const fn bytes(depth_max: usize) -> usize {
-        let frames = KeptStack::frames_max(depth_max);
-        frames.saturating_mul(FRAME_BYTES).saturating_add(RULES_BYTES).saturating_add(Tails::BYTES)
+        let frames = CachedStack::frames_max(depth_max);
+        frames
+            .saturating_mul(FRAME_BYTES)
+            .saturating_add(RULES_BYTES)
+            .saturating_add(RecentStacks::BYTES)
     }
 
     /// A walker for stacks of `depth_max` frames.
@@ -83,18 +86,18 @@ impl Walker {
     /// `pages` is zeroed memory of [`Walker::bytes`] bytes, 16-byte aligned, that nobody else
     /// uses, for ever.
     pub(crate) unsafe fn new(pages: NonNull<u8>, depth_max: usize) -> Self {
-        let frames = KeptStack::frames_max(depth_max);
+        let frames = CachedStack::frames_max(depth_max);
         // SAFETY: the five arrays lie one behind the other inside the pages, largest alignment
         // first (all are multiples of eight bytes).
         unsafe {
             let rules = pages.cast::<Rule>();
             let words = rules.add(RULES).cast::<Word>();
-            let kept = words.add(frames.wrapping_mul(2)).cast::<Kept>();
+            let kept = words.add(frames.wrapping_mul(2)).cast::<CachedFrame>();
             let fresh = kept.add(frames).cast::<Fresh>();
-            let tails = Tails::new(fresh.add(frames).cast());
+            let tails = RecentStacks::new(fresh.add(frames).cast());
             Self {
-                kept: KeptStack::new(kept, words, depth_max),
-                fresh: FreshFrames::new(fresh, frames),
+                kept: CachedStack::new(kept, words, depth_max),
+                fresh: NewFrames::new(fresh, frames),
                 rules: Rules::new(rules),
                 tails,
                 stack: (0, 0),
@@ -117,8 +120,8 @@ impl Walker {
     }
 
     /// Whether [`Walker::same`] may answer: where not every stack is to be walked it must not.
-    pub(crate) fn keep_usual(&mut self, keeps: bool) {
-        self.kept.keep_usual(keeps);
+    pub(crate) fn commit_fast_entry(&mut self, keeps: bool) {
+        self.kept.commit_fast_entry(keeps);
     }
 
     /// The last stack, if the present one is the same: the whole of most walks. Says nothing
@@ -160,14 +163,14 @@ impl Walker {
         if crate::collector::testing::is_naive() {
             self.kept.clear();
         }
-        self.kept.drop_dead(start.sp);
+        self.kept.pop_returned_frames(start.sp);
         if let Some(top) = self.kept.top()
             && self.kept.meets(top, &start)
             && self.kept.first_changed(self.kept.frame(top).words).is_none()
             && self.kept.depth_fits(self.kept.len(), 0)
         {
             tallies.hits.add(1);
-            self.kept.note_usual();
+            self.kept.update_fast_entry();
             return self.finish(self.kept.frame(top).node, tallies);
         }
         let stack_end = self.stack.1;
@@ -181,7 +184,7 @@ impl Walker {
             return self.finish(node, tallies);
         }
         let node = self.walk_fresh(start, tallies);
-        self.kept.note_usual();
+        self.kept.update_fast_entry();
         self.finish(node, tallies)
     }
 
@@ -233,7 +236,7 @@ impl Walker {
         let mut verified = false;
         let mut fresh_len = 0;
         loop {
-            self.kept.drop_dead(registers.sp);
+            self.kept.pop_returned_frames(registers.sp);
             // The same pc as a return address may be left in another way.
             if pc != Pc::Interrupted
                 && let Some(top) = self.kept.top()

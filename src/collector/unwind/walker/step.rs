@@ -57,12 +57,12 @@ pub(crate) enum Pc {
 }
 
 /// The fresh frames of one walk.
-pub(crate) struct FreshFrames {
+pub(crate) struct NewFrames {
     frames: NonNull<Fresh>,
     room: usize,
 }
 
-impl FreshFrames {
+impl NewFrames {
     /// Room for so many frames.
     ///
     /// # Safety
@@ -142,7 +142,7 @@ impl Rules {
             RuleKind::FromFp => registers.fp != 0,
             RuleKind::End => return (fresh, Left::Root(NodeId::ROOT)),
             // Nothing is read: a frame with the same pc in the same place ends the same way.
-            RuleKind::Blind if is_first_frame(&registers, stack.1) => {
+            RuleKind::NoUnwindInfo if is_first_frame(&registers, stack.1) => {
                 return (fresh, Left::Root(NodeId::ROOT));
             }
             _ => false,
@@ -155,7 +155,7 @@ impl Rules {
             || !readable(sp.wrapping_sub(8))
             || !fp_at.is_none_or(readable)
         {
-            return Self::leave_slowly(fresh, rule.kind(), is_return_address, stack);
+            return Self::unwind_slow(fresh, rule.kind(), is_return_address, stack);
         }
         fresh.return_at = sp.wrapping_sub(8);
         // SAFETY: aligned and inside this thread's stack, above its current sp: checked above.
@@ -176,7 +176,7 @@ impl Rules {
 
     /// Leaves a frame for which there is no rule: through framehop, as a barrier.
     #[cold]
-    fn leave_slowly(
+    fn unwind_slow(
         mut fresh: Fresh,
         kind: RuleKind,
         is_return_address: bool,
@@ -194,12 +194,12 @@ impl Rules {
             let (tag, step) = leave_late(&fresh.registers, is_return_address, &mut read);
             fresh.module_tag = tag;
             step
-        } else if matches!(kind, RuleKind::Unknown | RuleKind::Blind) {
+        } else if matches!(kind, RuleKind::Unknown | RuleKind::NoUnwindInfo) {
             Step::Failed
         } else if kind == RuleKind::Signal {
             rules::step_signal(&fresh.registers, &mut read)
         } else {
-            rules::step_exactly(&fresh.registers, is_return_address, &mut read)
+            rules::unwind_with_framehop(&fresh.registers, is_return_address, &mut read)
         };
         let left = match step {
             // A stack only grows outwards; anything else is a wild walk.

@@ -6,10 +6,10 @@
 //! Invariant: a stack is recalled only if the tail's words and all words of the kept frame that it
 //! stands on are as they were, which is the walk's own argument.
 
-use crate::collector::unwind::recent_stacks::{self, Tail, Tails};
+use crate::collector::unwind::recent_stacks::{self, RecentStacks, StackSuffix};
 use crate::collector::unwind::rules::Registers;
 use crate::collector::unwind::stack_table;
-use crate::collector::unwind::walker::cached_frame::KeptStack;
+use crate::collector::unwind::walker::cached_frame::CachedStack;
 use crate::collector::unwind::walker::step::Fresh;
 use crate::recording::{Address, NodeId};
 
@@ -17,15 +17,15 @@ use crate::recording::{Address, NodeId};
 /// was, and no flaw is to be counted; else [`NodeId::NONE`].
 #[inline(always)]
 pub(crate) fn unchanged(
-    tails: &Tails,
-    kept: &KeptStack,
+    tails: &RecentStacks,
+    kept: &CachedStack,
     start: &Registers,
     stack_end: u64,
 ) -> NodeId {
     tails
         .candidates(tails.set_of(start, stack_end))
         .iter()
-        .find(|tail| is_where(kept, tail, start))
+        .find(|tail| matches_cached(kept, tail, start))
         .map_or(NodeId::NONE, |tail| tail.node)
 }
 
@@ -33,14 +33,14 @@ pub(crate) fn unchanged(
 /// became of the kept frame since, as long as it is still met.
 #[inline(never)]
 pub(crate) fn recall(
-    tails: &mut Tails,
-    kept: &KeptStack,
+    tails: &mut RecentStacks,
+    kept: &CachedStack,
     start: &Registers,
     stack_end: u64,
 ) -> Option<NodeId> {
     let set = tails.set_of(start, stack_end);
     let candidates = tails.candidates(set);
-    let way = candidates.iter().position(|tail| is_present(kept, tail, start))?;
+    let way = candidates.iter().position(|tail| matches_live_stack(kept, tail, start))?;
     let tail = candidates.get(way)?;
     let base = tail.base as usize;
     let base_node = kept.frame(base).node;
@@ -60,8 +60,8 @@ pub(crate) fn recall(
 /// Leaves the fresh frames of a walk that met the kept frame at `base` as a tail. There is at least
 /// one: the innermost.
 pub(crate) fn remember(
-    tails: &mut Tails,
-    kept: &KeptStack,
+    tails: &mut RecentStacks,
+    kept: &CachedStack,
     (base, fresh_len): (usize, usize),
     innermost: &Fresh,
     stack_end: u64,
@@ -97,7 +97,7 @@ pub(crate) fn remember(
 
 /// Whether the present stack is the tail's, and the kept frame that it names is as it was.
 #[inline(always)]
-fn is_where(kept: &KeptStack, tail: &Tail, start: &Registers) -> bool {
+fn matches_cached(kept: &CachedStack, tail: &StackSuffix, start: &Registers) -> bool {
     let base = tail.base as usize;
     tail.begins_at(start)
         && base < kept.len()
@@ -107,7 +107,7 @@ fn is_where(kept: &KeptStack, tail: &Tail, start: &Registers) -> bool {
 }
 
 #[inline]
-fn is_present(kept: &KeptStack, tail: &Tail, start: &Registers) -> bool {
+fn matches_live_stack(kept: &CachedStack, tail: &StackSuffix, start: &Registers) -> bool {
     let base = tail.base as usize;
     base < kept.len()
         && kept.meets(base, &tail.base_registers)

@@ -35,7 +35,7 @@ pub(crate) enum Event {
     /// A block begins.
     Made(Block),
     /// A block begins in place of another one.
-    Regrown { old: u64, block: Block },
+    ReallocEnd { old: u64, block: Block },
     /// A block ends.
     Freed { at_us: u64, address: u64, thread: u32 },
     /// A file that the recorder took along: `/proc/self/maps`, or an executable.
@@ -151,7 +151,7 @@ impl<R: Read> Fields<R> {
 
     fn regrown(&mut self) -> io::Result<Event> {
         let (at_us, old) = (self.u64()?, self.u64()?);
-        Ok(Event::Regrown { old, block: self.block(at_us)? })
+        Ok(Event::ReallocEnd { old, block: self.block(at_us)? })
     }
 
     fn freed(&mut self) -> io::Result<Event> {

@@ -89,14 +89,14 @@ impl Threads {
 fn happening(event: &Event) -> Option<(u64, u32, Happening)> {
     match *event {
         Event::Made(block) => Some((block.at_us, block.thread, Happening::Made(block))),
-        Event::Regrown { old: 0, block } => {
+        Event::ReallocEnd { old: 0, block } => {
             Some((block.at_us, block.thread, Happening::Made(block)))
         }
-        Event::Regrown { old, block } if block.address == 0 => {
+        Event::ReallocEnd { old, block } if block.address == 0 => {
             Some((block.at_us, block.thread, Happening::Freed(old)))
         }
-        Event::Regrown { old, block } => {
-            Some((block.at_us, block.thread, Happening::Regrown(old, block)))
+        Event::ReallocEnd { old, block } => {
+            Some((block.at_us, block.thread, Happening::ReallocEnd(old, block)))
         }
         Event::Freed { at_us, address, thread } => Some((at_us, thread, Happening::Freed(address))),
         _ => None,
@@ -106,7 +106,7 @@ fn happening(event: &Event) -> Option<(u64, u32, Happening)> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Happening {
     Made(Block),
-    Regrown(u64, Block),
+    ReallocEnd(u64, Block),
     Freed(u64),
 }
 
@@ -123,8 +123,8 @@ impl Happening {
             Self::Made(block) => {
                 [made(block, if block.is_zeroed { How::Zeroed } else { How::Alloc }), None]
             }
-            Self::Regrown(old, block) => {
-                [Some(What::Regrown { address: *old }), made(block, How::Realloc { old: *old })]
+            Self::ReallocEnd(old, block) => {
+                [Some(What::ReallocEnd { address: *old }), made(block, How::Realloc { old: *old })]
             }
         }
     }

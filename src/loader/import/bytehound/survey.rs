@@ -17,7 +17,7 @@ use crate::loader::import::input::Input;
 use crate::loader::passes::metadata_pass::{Foreign, Location, NamedThread, Node, Survey};
 use crate::loader::progress::Progress;
 use crate::loader::read::modules::Modules;
-use crate::loader::rows::{Lacks, LocationId};
+use crate::loader::rows::{LocationId, MissingColumns};
 use crate::loader::sanitize;
 use crate::loader::source::Surveyed;
 use crate::loader::summary::Ending;
@@ -285,7 +285,7 @@ impl Surveyor {
         survey.foreign = Some(Foreign {
             facts,
             ending: if is_torn { Ending::CutOff } else { Ending::Sealed },
-            lacks: Lacks::default(),
+            lacks: MissingColumns::default(),
             gaps,
             unreadable: (0, "Lines that were left out, as they are damaged."),
         });

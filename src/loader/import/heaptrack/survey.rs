@@ -13,7 +13,7 @@ use crate::loader::import::input::Input;
 use crate::loader::passes::metadata_pass::{Foreign, Location, Node, Survey};
 use crate::loader::progress::Progress;
 use crate::loader::read::modules::{Module, Modules};
-use crate::loader::rows::{Lacks, LocationId};
+use crate::loader::rows::{LocationId, MissingColumns};
 use crate::loader::sanitize;
 use crate::loader::source::Surveyed;
 use crate::loader::summary::Ending;
@@ -321,7 +321,7 @@ impl Surveyor {
     fn finish(mut self, version: u64, bad: u64, is_torn: bool) -> Surveyed {
         let is_interpreted = version >= 1 && self.has_infos;
         let ending = if is_torn { Ending::CutOff } else { Ending::Sealed };
-        let lacks = Lacks { threads: true, addresses: is_interpreted };
+        let lacks = MissingColumns { threads: true, addresses: is_interpreted };
         let unreadable = (bad, "Lines that were left out, as they are damaged.");
         let facts = self.facts(version);
         self.resident.keep(&mut self.survey.samples);
@@ -360,7 +360,7 @@ impl Surveyor {
 }
 
 /// What a heaptrack recording does not say.
-fn gaps(lacks: Lacks) -> Vec<(&'static str, &'static str)> {
+fn gaps(lacks: MissingColumns) -> Vec<(&'static str, &'static str)> {
     let mut gaps = vec![
         (
             "not_recorded_times",

@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::database::compare::{Comparison, Per, Row, State};
+use crate::database::compare::{Comparison, Normalization, Row, State};
 use crate::database::error::QueryError;
 use crate::tui::app::message::Sides;
 use crate::tui::app::state::cursor::Cursor;
@@ -52,7 +52,7 @@ pub struct CompareState {
     /// What is compared; `None`: nothing yet.
     pub sides: Option<Sides>,
     /// What figures are divided by.
-    pub per: Per,
+    pub per: Normalization,
     /// What of it is shown.
     pub wish: Wish,
     /// How.

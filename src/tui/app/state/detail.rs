@@ -1,13 +1,13 @@
 //! A backtrace: its frames, its totals, and the source of the selected frame.
 //!
 //! Invariant: lines are drawn from [`DetailState::lines`], in which runs of library and runtime
-//! frames are one line unless unfolded; the selection is a position in it.
+//! frames are one line unless expanded; the selection is a position in it.
 
 use crate::database::table::{Table, Value};
 use crate::tui::app::message::Source;
 use crate::tui::app::state::cursor::Cursor;
 use crate::tui::app::state::table::number;
-use crate::tui::flame::shape::Folding;
+use crate::tui::flame::shape::Collapse;
 use crate::tui::flame::tree::FrameKind;
 
 /// Frames of a backtrace that are fetched.
@@ -48,7 +48,7 @@ pub enum Line {
     /// A frame, by its position.
     Frame(usize),
     /// So many library and runtime frames, from a position on.
-    Folded(usize, usize),
+    Collapsed(usize, usize),
 }
 
 /// The pane.
@@ -63,7 +63,7 @@ pub struct DetailState {
     /// The selected line.
     pub cursor: Cursor,
     /// Library and runtime frames.
-    pub noise: Folding,
+    pub noise: Collapse,
     /// Source around the selected frame.
     pub excerpt: Option<Source>,
     /// Whose source that is, or will be.
@@ -79,8 +79,8 @@ impl DetailState {
         while at < frames.len() {
             let noise = |frame: &&Frame| frame.kind.is_noise();
             let run = frames.iter().skip(at).take_while(noise).count();
-            if self.noise == Folding::Folded && run > 0 && run < frames.len() {
-                lines.push(Line::Folded(at, run));
+            if self.noise == Collapse::Collapsed && run > 0 && run < frames.len() {
+                lines.push(Line::Collapsed(at, run));
                 at += run;
             } else {
                 lines.push(Line::Frame(at));
@@ -93,20 +93,20 @@ impl DetailState {
     /// The selected frame; of folded ones, the first.
     pub fn selected(&self) -> Option<&Frame> {
         let at = match self.lines().get(self.cursor.at as usize)? {
-            Line::Frame(at) | Line::Folded(at, _) => *at,
+            Line::Frame(at) | Line::Collapsed(at, _) => *at,
         };
         self.frames.as_ref()?.get(at)
     }
 
     /// The selected line, if it is a folded one.
-    pub fn is_on_fold(&self) -> bool {
+    pub fn is_on_collapsed(&self) -> bool {
         let line = self.lines().get(self.cursor.at as usize).copied();
-        matches!(line, Some(Line::Folded(..)))
+        matches!(line, Some(Line::Collapsed(..)))
     }
 
     /// Where the selected frame's source is.
     pub fn place(&self) -> Option<(String, u32)> {
-        let frame = self.selected().filter(|_| !self.is_on_fold())?;
+        let frame = self.selected().filter(|_| !self.is_on_collapsed())?;
         Some((frame.file.clone()?, frame.line?))
     }
 
@@ -121,7 +121,7 @@ impl DetailState {
         let frames = self.frames.as_deref().unwrap_or_default();
         let own = |line: &Line| match line {
             Line::Frame(at) => frames.get(*at).is_some_and(|it| it.kind == FrameKind::Own),
-            Line::Folded(..) => false,
+            Line::Collapsed(..) => false,
         };
         let first = self.lines().iter().position(own);
         self.cursor = Cursor { at: first.unwrap_or(0) as u64, top: 0 };

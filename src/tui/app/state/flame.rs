@@ -13,7 +13,7 @@ use crate::tui::app::message::TreeSource;
 use crate::tui::data::filter::{Filter, Scope};
 use crate::tui::flame::cells::{self, Cell, Top, What};
 use crate::tui::flame::measure::Measure;
-use crate::tui::flame::shape::{Direction, Folding, Key, Shape, Shown, ShownId, TOP};
+use crate::tui::flame::shape::{Collapse, Direction, Key, Shape, Shown, ShownId, TOP};
 use crate::tui::flame::tree::{CallTree, SymbolId};
 
 /// Rows below the top that can be gone down to.
@@ -76,9 +76,9 @@ pub struct FlameState {
     /// From where it is looked at.
     pub look: Look,
     /// Library and runtime frames.
-    pub noise: Folding,
+    pub noise: Collapse,
     /// Functions that call themselves.
-    pub recursion: Folding,
+    pub recursion: Collapse,
     /// Where the roots are drawn.
     pub roots: Roots,
     /// What was zoomed into, outermost first.

@@ -28,7 +28,7 @@ use crate::tui::app::state::detail::DetailState;
 use crate::tui::app::state::flame::FlameState;
 use crate::tui::app::state::histograms::HistogramsState;
 use crate::tui::app::state::popup::Popup;
-use crate::tui::app::state::requests::{Asked, TableId};
+use crate::tui::app::state::requests::{PendingRequests, TableId};
 use crate::tui::app::state::sql::SqlState;
 use crate::tui::app::state::suspects::SuspectsState;
 use crate::tui::app::state::table::{Origin, TableState};
@@ -118,7 +118,7 @@ pub struct Facts {
     /// Most alive at once.
     pub peak_bytes: i64,
     /// When that was.
-    pub peak_after: i64,
+    pub peak_ns: i64,
     /// Blocks made.
     pub allocations: i64,
     /// Things that the recording lost.
@@ -195,7 +195,7 @@ pub struct App {
     /// What the status line says.
     pub note: Option<Note>,
     /// Open questions.
-    pub asked: Asked,
+    pub asked: PendingRequests,
     /// Whether we have the mouse.
     pub mouse: Mouse,
     /// What writes exports.
@@ -321,7 +321,7 @@ impl App {
     }
 
     /// Says in the status line that something did not work.
-    pub fn complain(&mut self, text: impl Into<String>) {
+    pub fn show_error(&mut self, text: impl Into<String>) {
         self.tell(text.into(), Tone::Bad);
     }
 

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::tui::app::message::{Ask, Effect, Lane, Now, Request, RequestId};
+use crate::tui::app::message::{Ask, Effect, Now, Request, RequestId, RequestQueue};
 
 /// Names a table, through all its sorts and filters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -71,21 +71,21 @@ pub struct Open {
     /// What for.
     pub purpose: Purpose,
     /// Where it waits.
-    pub lane: Lane,
+    pub lane: RequestQueue,
     /// Since when.
     pub since: Now,
 }
 
 /// The open questions.
 #[derive(Clone, Debug, Default)]
-pub struct Asked {
+pub struct PendingRequests {
     last: u64,
     open: BTreeMap<RequestId, Open>,
 }
 
-impl Asked {
+impl PendingRequests {
     /// Asks, taking back what was asked for the same purpose.
-    pub fn ask(&mut self, lane: Lane, purpose: Purpose, ask: Ask, now: Now) -> Vec<Effect> {
+    pub fn ask(&mut self, lane: RequestQueue, purpose: Purpose, ask: Ask, now: Now) -> Vec<Effect> {
         let mut effects = self.forget(|open| open.purpose == purpose);
         self.last += 1;
         let id = RequestId(self.last);
@@ -122,6 +122,6 @@ impl Asked {
 
     /// The question that has been open longest, counts apart.
     pub fn oldest(&self) -> Option<&Open> {
-        self.open.values().find(|open| open.lane != Lane::Count)
+        self.open.values().find(|open| open.lane != RequestQueue::Count)
     }
 }

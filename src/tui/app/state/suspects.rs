@@ -46,9 +46,9 @@ pub struct Suspect {
     /// How well a line fits.
     pub fit: f64,
     /// First allocation.
-    pub first_after: i64,
+    pub first_ns: i64,
     /// Last allocation.
-    pub last_after: i64,
+    pub last_ns: i64,
     /// Whole name of its first own function.
     pub sym: String,
     /// Short name.
@@ -189,8 +189,8 @@ fn suspect(table: &Table, row: usize) -> Suspect {
         recency: real("recency"),
         slope: real("slope_bytes_per_s"),
         fit: real("fit"),
-        first_after: whole("first_after"),
-        last_after: whole("last_after"),
+        first_ns: whole("first_ns"),
+        last_ns: whole("last_ns"),
         sym: text("sym"),
         function: text("function"),
         file: get("file").and_then(Value::as_str).map(str::to_owned),

@@ -1,9 +1,9 @@
 //! Keys of the comparison, and what it asks for.
 
-use crate::database::compare::{Figures, Measure, Moment, Per, Row, State, Window};
+use crate::database::compare::{Measure, Metrics, Moment, Normalization, Row, State, Window};
 use crate::database::text::units;
 use crate::tui::app::layout::geometry;
-use crate::tui::app::message::{Ask, Effect, Lane, Sides};
+use crate::tui::app::message::{Ask, Effect, RequestQueue, Sides};
 use crate::tui::app::state::compare::Look;
 use crate::tui::app::state::cursor::Step;
 use crate::tui::app::state::popup::{Popup, Purpose as PromptPurpose, Text};
@@ -28,7 +28,7 @@ pub fn load(app: &mut App) -> Vec<Effect> {
     }
     if app.compare.comparison.is_none() {
         let ask = Ask::Compare(sides, app.compare.per.clone());
-        return app.asked.ask(Lane::Lens, Purpose::Compared, ask, app.now);
+        return app.asked.ask(RequestQueue::Lens, Purpose::Compared, ask, app.now);
     }
     shape(app)
 }
@@ -45,7 +45,7 @@ pub fn shape(app: &mut App) -> Vec<Effect> {
         return app.asked.forget(|open| open.purpose == Purpose::Differences);
     }
     let ask = Ask::Differences(comparison, app.compare.wish.clone());
-    app.asked.ask(Lane::Lens, Purpose::Differences, ask, app.now)
+    app.asked.ask(RequestQueue::Lens, Purpose::Differences, ask, app.now)
 }
 
 /// Asks which two moments of the recording are to be compared.
@@ -184,7 +184,7 @@ fn normalise(app: &mut App) -> Vec<Effect> {
     let word = app.compare.per.word();
     let at = word.and_then(|word| RATES.iter().position(|it| *it == word));
     let next = RATES.get(at.map_or(0, |at| at + 1));
-    app.compare.per = next.and_then(|word| Per::parse(word).ok()).unwrap_or_default();
+    app.compare.per = next.and_then(|word| Normalization::parse(word).ok()).unwrap_or_default();
     app.compare.comparison = None;
     app.compare.error = None;
     let mut effects =
@@ -199,7 +199,7 @@ fn entered(app: &mut App, action: Action) -> Vec<Effect> {
         (Look::List, Action::Enter) => explain(app),
         (Look::Flame, Action::Enter) => app.compare.zoom_in(width),
         (Look::Flame, Action::Back) if app.compare.zoom_out() => {}
-        (Look::Tree, _) if fold(app, action) => {}
+        (Look::Tree, _) if collapse(app, action) => {}
         (_, Action::Back) if !app.compare.wish.pattern.is_empty() => {
             app.compare.wish.pattern.clear();
             return shape(app);
@@ -211,7 +211,7 @@ fn entered(app: &mut App, action: Action) -> Vec<Effect> {
 }
 
 /// Opens or closes the selected line; whether the key means that here.
-fn fold(app: &mut App, action: Action) -> bool {
+fn collapse(app: &mut App, action: Action) -> bool {
     let Some(line) = app.compare.line() else {
         return false;
     };
@@ -316,7 +316,7 @@ fn details(app: &App) -> Option<(String, String)> {
         ));
     }
     for (words, of) in RATE_LINES {
-        let rate = |figures: &Figures, total: &crate::database::compare::Total| {
+        let rate = |figures: &Metrics, total: &crate::database::compare::Total| {
             let undone = total.rate.of as f64 / total.rate.times.max(1) as f64;
             let seconds = total.span.length_ns().max(1) as f64 / 1e9;
             figures.get(of) as f64 * undone / seconds

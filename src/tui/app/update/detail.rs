@@ -1,7 +1,7 @@
 //! Keys of the backtrace, and what other panes share with it: steps, copying, opening source.
 
 use crate::tui::app::layout::geometry;
-use crate::tui::app::message::{Ask, Effect, Lane};
+use crate::tui::app::message::{Ask, Effect, RequestQueue};
 use crate::tui::app::state::cursor::Step;
 use crate::tui::app::state::popup::{Popup, SourcePopup};
 use crate::tui::app::state::requests::Purpose;
@@ -25,11 +25,11 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
             }
             Vec::new()
         }
-        Action::FoldNoise => {
+        Action::CollapseLibrary => {
             app.detail.noise = app.detail.noise.flipped();
             Vec::new()
         }
-        Action::Enter if app.detail.is_on_fold() => {
+        Action::Enter if app.detail.is_on_collapsed() => {
             app.detail.noise = app.detail.noise.flipped();
             Vec::new()
         }
@@ -73,7 +73,7 @@ fn frame(app: &mut App, action: Action) -> Vec<Effect> {
 /// Shows a source file at a line.
 pub fn source(app: &mut App, sym: String, file: Option<String>, line: Option<u32>) -> Vec<Effect> {
     let (Some(file), Some(line)) = (file, line) else {
-        app.complain("its source line is not known: was the program built with line tables?");
+        app.show_error("its source line is not known: was the program built with line tables?");
         return Vec::new();
     };
     app.popups.push(Popup::Source(SourcePopup {
@@ -82,7 +82,7 @@ pub fn source(app: &mut App, sym: String, file: Option<String>, line: Option<u32
         line,
         ..SourcePopup::default()
     }));
-    app.asked.ask(Lane::Lens, Purpose::Source, Ask::Source { file, line }, app.now)
+    app.asked.ask(RequestQueue::Lens, Purpose::Source, Ask::Source { file, line }, app.now)
 }
 
 /// Opens a source file at a line in the user's editor.
@@ -90,7 +90,7 @@ pub fn open(app: &mut App, file: Option<String>, line: Option<u32>) -> Vec<Effec
     match (file, line) {
         (Some(file), Some(line)) => vec![Effect::OpenSource(file.into(), line)],
         _ => {
-            app.complain("its source line is not known");
+            app.show_error("its source line is not known");
             Vec::new()
         }
     }

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use crate::tui::app::export::{Export, Format, Rows, What};
-use crate::tui::app::message::{Ask, Effect, Lane};
+use crate::tui::app::message::{Ask, Effect, RequestQueue};
 use crate::tui::app::state::popup::{Popup, Prompt, Purpose as PromptPurpose};
 use crate::tui::app::state::requests::Purpose;
 use crate::tui::app::state::{App, Lens};
@@ -49,7 +49,7 @@ pub fn submit(app: &mut App, name: &str) -> Result<Vec<Effect>, String> {
     app.say("writing …");
     let export = Box::new(Export { path: path.to_owned(), format, title, what });
     let ask = Ask::Export(export, writer);
-    Ok(app.asked.ask(Lane::Sql, Purpose::Export, ask, app.now))
+    Ok(app.asked.ask(RequestQueue::Sql, Purpose::Export, ask, app.now))
 }
 
 /// Whether a flamegraph can be made of what is shown.
@@ -121,6 +121,6 @@ fn behind(app: &App) -> Rows {
 pub fn written(app: &mut App, outcome: Result<String, String>) {
     match outcome {
         Ok(said) => app.say(said),
-        Err(problem) => app.complain(problem),
+        Err(problem) => app.show_error(problem),
     }
 }

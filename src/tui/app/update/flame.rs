@@ -42,8 +42,8 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
         Action::Measure
         | Action::Flip
         | Action::BottomUp
-        | Action::FoldNoise
-        | Action::FoldRecursion => {
+        | Action::CollapseLibrary
+        | Action::CollapseRecursion => {
             look(app, action);
             load::tree(app)
         }
@@ -107,7 +107,7 @@ pub fn look(app: &mut App, action: Action) {
                 _ => Look::BottomUp,
             }
         }
-        Action::FoldNoise => flame.noise = flame.noise.flipped(),
+        Action::CollapseLibrary => flame.noise = flame.noise.flipped(),
         _ => flame.recursion = flame.recursion.flipped(),
     }
 }

@@ -6,7 +6,7 @@
 use crate::database::caveats;
 use crate::database::error::{QueryError, QueryErrorKind};
 use crate::tui::app::layout::geometry;
-use crate::tui::app::message::{Ask, Effect, Lane, Query, TreeSource};
+use crate::tui::app::message::{Ask, Effect, Query, RequestQueue, TreeSource};
 use crate::tui::app::state::requests::{Open, Purpose, TableId};
 use crate::tui::app::state::table::{Origin, PAGE_ROWS, TableState, Total};
 use crate::tui::app::state::time::{STACKED, Stack};
@@ -31,7 +31,7 @@ pub fn header(app: &mut App) -> Vec<Effect> {
     }
     // Older databases have none of them.
     for (table, purpose, sql) in [
-        ("samples", Purpose::Rss, time_sql::RSS),
+        ("memory_readings", Purpose::Rss, time_sql::RSS),
         ("marks", Purpose::Marks, time_sql::MARKS),
         ("estimates", Purpose::Notes, caveats::NOTES),
     ] {
@@ -47,8 +47,8 @@ pub fn ask_rows(app: &mut App, purpose: Purpose, sql: String) -> Vec<Effect> {
     let ask = Ask::Rows { query: Query::plain(sql), limit: SMALL };
     // The curves scan the largest precomputed table, and nobody waits for them.
     let lane = match purpose {
-        Purpose::Trends => Lane::Count,
-        _ => Lane::Lens,
+        Purpose::Trends => RequestQueue::Count,
+        _ => RequestQueue::Lens,
     };
     app.asked.ask(lane, purpose, ask, app.now)
 }
@@ -96,9 +96,9 @@ pub fn lens(app: &mut App) -> Vec<Effect> {
 }
 
 /// Another lens is shown: what the last one still waits for gives way, to be asked again there.
-pub fn give_way(app: &mut App) -> Vec<Effect> {
+pub fn cancel_background_requests(app: &mut App) -> Vec<Effect> {
     let slow = |open: &Open| {
-        open.lane == Lane::Lens
+        open.lane == RequestQueue::Lens
             && matches!(
                 open.purpose,
                 Purpose::Page(..)
@@ -153,8 +153,8 @@ pub fn ask_page(app: &mut App, id: TableId, page: u64) -> Vec<Effect> {
         return Vec::new();
     };
     let lane = match table.origin {
-        Origin::Statement => Lane::Sql,
-        _ => Lane::Lens,
+        Origin::Statement => RequestQueue::Sql,
+        _ => RequestQueue::Lens,
     };
     let ask = Ask::Page {
         query: table.query.clone(),
@@ -176,7 +176,7 @@ pub fn ask_count(app: &mut App, id: TableId) -> Vec<Effect> {
     let mut view = table.view.clone();
     view.sort.clear();
     let ask = Ask::Count { query: table.query.clone(), view };
-    app.asked.ask(Lane::Count, Purpose::Count(id), ask, app.now)
+    app.asked.ask(RequestQueue::Count, Purpose::Count(id), ask, app.now)
 }
 
 /// The view or statement of a table changed: all of it is asked anew.
@@ -275,7 +275,7 @@ pub fn tree(app: &mut App) -> Vec<Effect> {
     app.flame.source = Some(source.clone());
     app.flame.error = None;
     app.flame.tree = None;
-    app.asked.ask(Lane::Lens, Purpose::Tree, Ask::Tree(source), app.now)
+    app.asked.ask(RequestQueue::Lens, Purpose::Tree, Ask::Tree(source), app.now)
 }
 
 /// Asks for what the tree's last columns need, once.
@@ -284,7 +284,7 @@ fn tree_facts(app: &mut App) -> Vec<Effect> {
         return Vec::new();
     }
     // It looks at all curves and all live blocks, and nobody waits for it.
-    app.asked.ask(Lane::Count, Purpose::Sites, Ask::Sites(app.facts.axis.end_ns), app.now)
+    app.asked.ask(RequestQueue::Count, Purpose::Sites, Ask::Sites(app.facts.axis.end_ns), app.now)
 }
 
 /// Asks for the course of the scope's sites, if it is another one than that of the whole.
@@ -314,7 +314,7 @@ fn histograms(app: &mut App) -> Vec<Effect> {
     let ask = Ask::Histograms { sql: histogram::blocks(&scope, axis), end_ns: axis.end_ns };
     app.histograms.counted_for = Some(scope);
     app.histograms.error = None;
-    app.asked.ask(Lane::Lens, Purpose::Histograms, ask, app.now)
+    app.asked.ask(RequestQueue::Lens, Purpose::Histograms, ask, app.now)
 }
 
 /// Asks for the shape that is to be drawn, if it is another one.
@@ -338,7 +338,7 @@ pub fn shapes(app: &mut App) -> Vec<Effect> {
         return Vec::new();
     }
     let ask = Ask::Shape(tree, shapes);
-    app.asked.ask(Lane::Lens, Purpose::Shown, ask, app.now)
+    app.asked.ask(RequestQueue::Lens, Purpose::Shown, ask, app.now)
 }
 
 fn rows(app: &mut App) -> Vec<Effect> {
@@ -396,5 +396,5 @@ fn excerpt(app: &mut App) -> Vec<Effect> {
     let Some((file, line)) = place else {
         return Vec::new();
     };
-    app.asked.ask(Lane::Lens, Purpose::Excerpt, Ask::Source { file, line }, app.now)
+    app.asked.ask(RequestQueue::Lens, Purpose::Excerpt, Ask::Source { file, line }, app.now)
 }

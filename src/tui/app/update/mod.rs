@@ -23,7 +23,7 @@ pub mod responses;
 pub mod column_filter;
 pub mod compare;
 
-use crate::tui::app::message::{Effect, Lane, Message, Query};
+use crate::tui::app::message::{Effect, Message, Query, RequestQueue};
 use crate::tui::app::state::popup::{Popup, Purpose as PromptPurpose};
 use crate::tui::app::state::{App, Lens, Pane, Tone};
 use crate::tui::data::filter::ScopeHistory;
@@ -66,8 +66,8 @@ pub fn update(app: &mut App, message: Message) -> Vec<Effect> {
             app.say("the editor's text is here");
             Vec::new()
         }
-        Message::Told(text) => {
-            app.complain(text);
+        Message::Notice(text) => {
+            app.show_error(text);
             Vec::new()
         }
     };
@@ -189,9 +189,9 @@ fn always(app: &mut App, action: Action) -> Option<Vec<Effect>> {
 }
 
 fn interrupt(app: &mut App) -> Vec<Effect> {
-    let stopped = crate::tui::app::update::load::stop(app, |open| open.lane == Lane::Sql);
+    let stopped = crate::tui::app::update::load::stop(app, |open| open.lane == RequestQueue::Sql);
     if !stopped.is_empty() {
-        app.complain("stopped");
+        app.show_error("stopped");
         if app.lens == Lens::Sql {
             app.pane = Pane::Main;
         }
@@ -199,10 +199,10 @@ fn interrupt(app: &mut App) -> Vec<Effect> {
     }
     let (slow, now) = (Duration::from_millis(500), app.now);
     let stopped = crate::tui::app::update::load::stop(app, |open| {
-        open.lane == Lane::Lens && now > open.since + slow
+        open.lane == RequestQueue::Lens && now > open.since + slow
     });
     if !stopped.is_empty() {
-        app.complain("stopped; Ctrl-C quits now");
+        app.show_error("stopped; Ctrl-C quits now");
         return stopped;
     }
     if app.interrupted_at.is_some_and(|at| now < at + AGAIN) {
@@ -275,8 +275,11 @@ fn global(app: &mut App, action: Action) -> Option<Vec<Effect>> {
 pub fn switch(app: &mut App, lens: Lens) -> Vec<Effect> {
     let shares = |lens: Lens| matches!(lens, Lens::Flame | Lens::Tree);
     let goes_on = app.lens == lens || shares(app.lens) && shares(lens);
-    let mut effects =
-        if goes_on { Vec::new() } else { crate::tui::app::update::load::give_way(app) };
+    let mut effects = if goes_on {
+        Vec::new()
+    } else {
+        crate::tui::app::update::load::cancel_background_requests(app)
+    };
     app.lens = lens;
     app.pane = Pane::Main;
     effects.extend(crate::tui::app::update::load::lens(app));

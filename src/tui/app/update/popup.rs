@@ -227,7 +227,7 @@ fn run(app: &mut App, name: &str, given: &[(&str, &str)]) -> Vec<Effect> {
     let params = match canned.bind(given) {
         Ok(params) => params,
         Err(error) => {
-            app.complain(error.to_string());
+            app.show_error(error.to_string());
             return Vec::new();
         }
     };

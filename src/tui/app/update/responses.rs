@@ -8,7 +8,7 @@ use crate::database::caveats::Notes;
 use crate::database::error::{QueryError, QueryErrorKind};
 use crate::database::table::{Table, Value};
 use crate::tui::app::layout::geometry;
-use crate::tui::app::message::{Answer, Effect, Lane, Reply};
+use crate::tui::app::message::{Answer, Effect, Reply, RequestQueue};
 use crate::tui::app::state::popup::Popup;
 use crate::tui::app::state::requests::{Purpose, TableId};
 use crate::tui::app::state::table::{Origin, number};
@@ -125,7 +125,7 @@ fn pick_measure(app: &mut App) {
     }
 }
 
-fn failed(app: &mut App, purpose: Purpose, lane: Lane, error: QueryError) {
+fn failed(app: &mut App, purpose: Purpose, lane: RequestQueue, error: QueryError) {
     match purpose {
         Purpose::Page(id, _) => page_failed(app, id, &error),
         // A count that was stopped or failed leaves "more than …", which stays true.
@@ -158,8 +158,8 @@ fn failed(app: &mut App, purpose: Purpose, lane: Lane, error: QueryError) {
         | Purpose::Site
         | Purpose::Excerpt
         | Purpose::Source => {
-            if error.kind != QueryErrorKind::Cancelled || lane == Lane::Sql {
-                app.complain(error.message);
+            if error.kind != QueryErrorKind::Cancelled || lane == RequestQueue::Sql {
+                app.show_error(error.message);
             }
         }
     }
@@ -184,7 +184,7 @@ fn page_failed(app: &mut App, id: TableId, error: &QueryError) {
 fn facts(app: &mut App, table: &Table) -> Vec<Effect> {
     let whole = |name: &str| table.get(0, name).and_then(number).unwrap_or(0);
     app.facts.duration_ns = Some(whole("duration_ns"));
-    app.facts.peak_after = whole("peak_after");
+    app.facts.peak_ns = whole("peak_ns");
     let resident = table.get(0, "rss_bytes").and_then(number);
     app.facts.rss = resident.map(|rss| (rss, whole("rss_live_bytes")));
     app.facts.peak_bytes = whole("peak_bytes");
@@ -195,7 +195,7 @@ fn facts(app: &mut App, table: &Table) -> Vec<Effect> {
     app.facts.live_bytes = whole("live_bytes");
     app.facts.live_blocks = whole("live_blocks");
     app.facts.axis.end_ns = whole("duration_ns");
-    app.facts.axis.peak_after = whole("peak_after");
+    app.facts.axis.peak_ns = whole("peak_ns");
     Vec::new()
 }
 
@@ -204,8 +204,8 @@ fn slices(app: &mut App, table: &Table) -> Vec<Effect> {
         .map(|row| {
             let whole = |name: &str| table.get(row, name).and_then(number).unwrap_or(0);
             Slice {
-                from_after: whole("from_after"),
-                to_after: whole("to_after"),
+                from_ns: whole("from_ns"),
+                to_ns: whole("to_ns"),
                 live_bytes: whole("live_bytes"),
                 live_blocks: whole("live_blocks"),
                 allocations: whole("allocations"),
@@ -220,12 +220,13 @@ fn slices(app: &mut App, table: &Table) -> Vec<Effect> {
     app.facts.curve = slices.iter().map(level).collect();
     let a_point = table.get(0, "slices_a_point").and_then(number);
     let a_point = a_point.and_then(|it| usize::try_from(it).ok()).unwrap_or(1);
-    let (end, peak) = (app.facts.axis.end_ns, app.facts.axis.peak_after);
+    let (end, peak) = (app.facts.axis.end_ns, app.facts.axis.peak_ns);
     app.facts.axis = Axis::new(slices, a_point, end, peak);
     app.facts.axis.sites = table.get(0, "sites").and_then(number).unwrap_or(i64::MAX);
     let whole = |name: &str| table.get(0, name).and_then(number);
-    // Folded blocks ended and have no rows.
-    app.facts.axis.late = whole("late").unwrap_or(0).saturating_add(whole("folded").unwrap_or(0));
+    // Aggregated blocks ended and have no rows.
+    app.facts.axis.late =
+        whole("late").unwrap_or(0).saturating_add(whole("aggregated").unwrap_or(0));
     if whole("sample_bytes").is_some() {
         // Rows are samples, and how many blocks had ended is an estimate: no row is passed over.
         app.facts.axis.late = i64::MAX;

@@ -56,7 +56,7 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
         Action::Open => match (suspect.file, suspect.line) {
             (Some(file), Some(line)) => vec![Effect::OpenSource(file.into(), line)],
             _ => {
-                app.complain("its source line is not known");
+                app.show_error("its source line is not known");
                 Vec::new()
             }
         },
@@ -94,8 +94,8 @@ fn explain(suspect: &Suspect) -> Text {
         slope = units::bytes(suspect.slope),
         fit = suspect.fit,
         made = units::count(suspect.allocations),
-        first = units::duration(suspect.first_after as f64),
-        last = units::duration(suspect.last_after as f64),
+        first = units::duration(suspect.first_ns as f64),
+        last = units::duration(suspect.last_ns as f64),
         sites = units::count(suspect.sites),
         function = suspect.function,
         label = suspect.label,

@@ -294,7 +294,7 @@ fn result_sql(app: &mut App) -> Option<(String, String)> {
             crate::tui::app::update::sql::with_values(&sql, &params),
         ));
     }
-    app.complain("this needs a column named bt: the rows' backtraces");
+    app.show_error("this needs a column named bt: the rows' backtraces");
     None
 }
 

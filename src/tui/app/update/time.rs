@@ -60,14 +60,14 @@ fn narrowed(app: &mut App, action: Action) -> Vec<Effect> {
     let (from, to) = (axis.edge(first), axis.edge(last));
     // What is alive at an edge is what is alive just before the first event behind it.
     let at = |edge: usize| (axis.edge(edge) - 1).max(0);
-    let needs_range = matches!(action, Action::Enter | Action::AliveBoth | Action::Staying);
+    let needs_range = matches!(action, Action::Enter | Action::AliveBoth | Action::Survivors);
     if needs_range && first == last {
         app.say("the cursors are at one moment: Space takes the other one, arrows move it");
         return Vec::new();
     }
     let filter = match action {
         Action::Enter => Filter::Made(from, to),
-        Action::Staying => Filter::Kept(from, to),
+        Action::Survivors => Filter::Kept(from, to),
         Action::AliveHere => Filter::AliveAt(at(app.time.cursor())),
         Action::AliveBoth => Filter::AliveThrough(at(first), at(last)),
         Action::AtPeak => Filter::AtPeak,

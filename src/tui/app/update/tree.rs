@@ -7,7 +7,7 @@ use crate::tui::app::state::popup::Purpose;
 use crate::tui::app::state::{App, Lens};
 use crate::tui::app::update::{detail, flame, load, prompt, switch};
 use crate::tui::flame::cells::Top;
-use crate::tui::flame::outline::{self, Fold};
+use crate::tui::flame::outline::{self, Expansion};
 use crate::tui::flame::shape::{Shown, ShownId, TOP};
 use crate::tui::input::keymap::Action;
 
@@ -20,7 +20,7 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
     }
     match action {
         Action::Enter | Action::Right | Action::Left | Action::Back | Action::CloseAll => {
-            fold(app, action);
+            collapse(app, action);
             Vec::new()
         }
         Action::Fork | Action::Heaviest => {
@@ -38,7 +38,10 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
             }
             Vec::new()
         }
-        Action::Measure | Action::BottomUp | Action::FoldNoise | Action::FoldRecursion => {
+        Action::Measure
+        | Action::BottomUp
+        | Action::CollapseLibrary
+        | Action::CollapseRecursion => {
             flame::look(app, action);
             load::tree(app)
         }
@@ -51,27 +54,27 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
     }
 }
 
-fn fold(app: &mut App, action: Action) {
+fn collapse(app: &mut App, action: Action) {
     let Some(line) = app.tree.selected().cloned() else {
         return;
     };
-    match (action, line.fold) {
+    match (action, line.expansion) {
         (Action::CloseAll, _) => {
             app.tree.opened.clear();
             app.tree.cursor.at = 0;
         }
-        (Action::Right, Fold::Open) => app.tree.cursor.at += 1,
-        (Action::Enter | Action::Right, Fold::Closed) => {
+        (Action::Right, Expansion::Open) => app.tree.cursor.at += 1,
+        (Action::Enter | Action::Right, Expansion::Closed) => {
             app.tree.opened.insert(line.path);
         }
-        (Action::Enter | Action::Left | Action::Back, Fold::Open) => {
+        (Action::Enter | Action::Left | Action::Back, Expansion::Open) => {
             app.tree.opened.remove(&line.path);
         }
         (Action::Left | Action::Back, _) => match app.tree.parent() {
             Some(parent) => app.tree.cursor.at = parent as u64,
             None => app.say("this is the outermost; x drops the last filter"),
         },
-        (Action::Enter | Action::Right, Fold::Leaf) => app.say("nothing is below it"),
+        (Action::Enter | Action::Right, Expansion::Leaf) => app.say("nothing is below it"),
         _ => {}
     }
     app.tree.refresh();
@@ -161,7 +164,7 @@ fn on_function(app: &mut App, action: Action) -> Vec<Effect> {
     match sym {
         Some(sym) => flame::on_symbol(app, action, sym),
         None => {
-            app.say("this line is library and runtime frames; . unfolds them");
+            app.say("this line is library and runtime frames; . expands them");
             Vec::new()
         }
     }

@@ -19,8 +19,8 @@ fn start(dir: &Path) {
         sample_rate: 1.0,
         profile_dir: dir.to_path_buf(),
     });
-    if let Some(fold_ms) = wish("FOLD_MS") {
-        options = options.fold_shorter_than(Duration::from_millis(fold_ms));
+    if let Some(aggregate_ms) = wish("AGGREGATE_MS") {
+        options = options.aggregate_shorter_than(Duration::from_millis(aggregate_ms));
     }
     if let Some(bytes) = wish("QUOTA_BYTES") {
         options = options.max_bytes(bytes);

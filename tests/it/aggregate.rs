@@ -1,4 +1,4 @@
-//! Folding against the recording of the same run without it: everything but the rows is equal, and
+//! Aggregation against the recording of the same run without it: everything but the rows is equal, and
 //! the rows that are there are those of blocks that lived long enough.
 
 use std::collections::BTreeSet;
@@ -20,19 +20,19 @@ const SITES: &str = "SELECT (SELECT group_concat(sym || ':' || ifnull(line, ''),
             FROM (SELECT * FROM backtraces WHERE id = sites.bt ORDER BY frame_no)),
         allocations, bytes, frees, live_blocks, live_bytes, temporary, temporary_bytes,
         size_min, size_max, lifetime_min_ns, lifetime_avg_ns, lifetime_p50_ns, lifetime_p90_ns,
-        lifetime_p99_ns, lifetime_max_ns, first_after, last_after, last_free_after, threads,
+        lifetime_p99_ns, lifetime_max_ns, first_ns, last_ns, last_free_ns, threads,
         cross_thread_frees, reallocs, reallocs_moved
     FROM sites";
 
-/// Everything else that must not depend on folding.
+/// Everything else that must not depend on aggregation.
 const TOTALS: [&str; 8] = [
     "SELECT up_to_bytes, sum(allocations), sum(bytes), sum(live_blocks), sum(live_bytes)
         FROM site_sizes GROUP BY up_to_bytes",
     "SELECT * FROM sizes",
-    "SELECT id, first_after, last_after, allocations, bytes, frees, live_blocks, live_bytes
+    "SELECT id, first_ns, last_ns, allocations, bytes, frees, live_blocks, live_bytes
         FROM threads",
     "SELECT * FROM thread_pairs",
-    "SELECT zeroed, align, sum(allocations), sum(bytes) FROM layouts GROUP BY 1, 2",
+    "SELECT zeroed, align, sum(allocations), sum(bytes) FROM unusual_layouts GROUP BY 1, 2",
     "SELECT key, value FROM meta WHERE key IN ('allocations', 'bytes', 'frees', 'live_blocks',
         'live_bytes', 'sites', 'duration_ns', 'threads')",
     "SELECT sum(allocations), sum(allocated_bytes), sum(frees), sum(freed_bytes) FROM timeline",
@@ -40,10 +40,10 @@ const TOTALS: [&str; 8] = [
         FROM site_timeline",
 ];
 
-pub(crate) fn record(fold_us: u64, threads: u64, rounds: u64, seed: u64) -> (PathBuf, u64) {
-    let program = build("programs", "folds", TESTING);
+pub(crate) fn record(aggregate_us: u64, threads: u64, rounds: u64, seed: u64) -> (PathBuf, u64) {
+    let program = build("programs", "aggregates", TESTING);
     let directory = tempfile::tempdir().unwrap().keep();
-    let arguments = [fold_us, threads, rounds, seed].map(|number| number.to_string());
+    let arguments = [aggregate_us, threads, rounds, seed].map(|number| number.to_string());
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let recording = PathBuf::from(&lines(&run(&program, &arguments, &directory))[0]);
     let bytes = std::fs::metadata(&recording).unwrap().len();
@@ -61,14 +61,14 @@ pub(crate) fn remove(database: &Path) {
 }
 
 /// What rows there are of blocks that lived at least so long, or are alive.
-fn rows(database: &Path, fold_us: u64) -> BTreeSet<String> {
+fn rows(database: &Path, aggregate_us: u64) -> BTreeSet<String> {
     let columns = "alloc_after, dealloc_after, size, alloc_thread, dealloc_thread";
     sqlite3(
         database,
         &format!(
             "SELECT {columns} FROM allocations
              WHERE dealloc_after IS NULL OR dealloc_after - alloc_after >= {}",
-            fold_us * 1_000
+            aggregate_us * 1_000
         ),
     )
     .into_iter()
@@ -80,49 +80,53 @@ fn check_equal(threads: u64, rounds: u64, seed: u64) {
     let expected = sites(&plain);
     // More where the compiler copies a call.
     assert!(expected.len() >= 8, "{expected:#?}");
-    for fold_us in [1, 100, 20_000, 10_000_000] {
-        let label = format!("{threads} threads, seed {seed}, folded below {fold_us} us");
-        let (folded, bytes) = record(fold_us, threads, rounds, seed);
-        let lost = sqlite3(&folded, "SELECT name, count FROM losses WHERE count > 0");
+    for aggregate_us in [1, 100, 20_000, 10_000_000] {
+        let label = format!("{threads} threads, seed {seed}, aggregated below {aggregate_us} us");
+        let (aggregated, bytes) = record(aggregate_us, threads, rounds, seed);
+        let lost = sqlite3(&aggregated, "SELECT name, count FROM losses WHERE count > 0");
         assert!(lost.is_empty(), "{label}: {lost:?}");
-        let found = sites(&folded);
+        let found = sites(&aggregated);
         let first = expected.iter().zip(&found).find(|(a, b)| a != b);
         assert_eq!((expected.len(), first), (found.len(), None), "{label}");
         for sql in TOTALS {
-            assert_eq!(sqlite3(&plain, sql), sqlite3(&folded, sql), "{label}: {sql}");
+            assert_eq!(sqlite3(&plain, sql), sqlite3(&aggregated, sql), "{label}: {sql}");
         }
-        let kept = rows(&plain, fold_us);
-        assert_eq!(kept, rows(&folded, fold_us), "{label}");
-        let count = number(&folded, "SELECT count(*) FROM allocations");
-        assert_eq!(count, number(&folded, "SELECT value FROM meta WHERE key = 'rows'"), "{label}");
-        let all = number(&folded, "SELECT value FROM meta WHERE key = 'allocations'");
-        let gone = number(&folded, "SELECT value FROM meta WHERE key = 'folded_blocks'");
+        let kept = rows(&plain, aggregate_us);
+        assert_eq!(kept, rows(&aggregated, aggregate_us), "{label}");
+        let count = number(&aggregated, "SELECT count(*) FROM allocations");
+        assert_eq!(
+            count,
+            number(&aggregated, "SELECT value FROM meta WHERE key = 'rows'"),
+            "{label}"
+        );
+        let all = number(&aggregated, "SELECT value FROM meta WHERE key = 'allocations'");
+        let gone = number(&aggregated, "SELECT value FROM meta WHERE key = 'aggregated_blocks'");
         assert_eq!(count + gone, all, "{label}");
         // The last flush may find blocks that live on its clock, which stands still, too long.
-        assert!(count as usize >= kept.len() && gone > 0.0, "{label}: {gone} folded");
-        if fold_us >= 20_000 {
+        assert!(count as usize >= kept.len() && gone > 0.0, "{label}: {gone} aggregated");
+        if aggregate_us >= 20_000 {
             assert!(bytes < plain_bytes, "{label}: {bytes} bytes of {plain_bytes}");
             let missing = count - kept.len() as f64;
-            assert_eq!(missing, 0.0, "{label}: rows that should have been folded");
+            assert_eq!(missing, 0.0, "{label}: rows that should have been aggregated");
         }
-        remove(&folded);
+        remove(&aggregated);
     }
     remove(&plain);
 }
 
 #[test]
-fn folded_sums_are_those_of_the_unfolded_run() {
+fn aggregated_sums_are_those_of_the_unfolded_run() {
     check_equal(1, 400, 1);
     check_equal(4, 150, 2);
     check_equal(9, 60, 3);
 }
 
 #[test]
-fn folding_a_busy_program_loses_nothing() {
+fn aggregation_a_busy_program_loses_nothing() {
     let program = build("programs", "truth", RELEASE);
-    for fold_us in ["50", "5000", "100000000"] {
+    for aggregate_us in ["50", "5000", "100000000"] {
         let directory = tempfile::tempdir().unwrap();
-        let environment = [("FOLD_US", fold_us)];
+        let environment = [("AGGREGATE_US", aggregate_us)];
         let said = lines(&run_with(&program, &["8", "20000"], directory.path(), &environment));
         let counted: Vec<f64> = said[1].split(' ').map(|count| count.parse().unwrap()).collect();
         let database = load(Path::new(&said[0]));
@@ -133,7 +137,7 @@ fn folding_a_busy_program_loses_nothing() {
             "SELECT name, count FROM losses WHERE count > 0
                 AND name NOT IN ('clock_steps_back', 'late_events', 'reordered_pairs')",
         );
-        assert!(lost.is_empty(), "{fold_us}: {lost:?}");
+        assert!(lost.is_empty(), "{aggregate_us}: {lost:?}");
         for (sql, expected) in [
             ("SELECT sum(allocations) FROM sites", counted[0]),
             ("SELECT sum(bytes) FROM sites", counted[1]),
@@ -148,19 +152,19 @@ fn folding_a_busy_program_loses_nothing() {
             ("SELECT sum(bytes) FROM sizes", counted[1]),
             ("SELECT sum(allocated_bytes) FROM site_timeline", counted[1]),
         ] {
-            assert_eq!(number(&database, sql), expected, "{fold_us}: {sql}");
+            assert_eq!(number(&database, sql), expected, "{aggregate_us}: {sql}");
         }
         let rows = number(&database, "SELECT count(*) FROM allocations");
-        assert!(rows < counted[0], "{fold_us}: nothing was folded");
+        assert!(rows < counted[0], "{aggregate_us}: nothing was aggregated");
         // A pair at each waking would be most of a recording of little else.
         let info = rheaper::loader::info(Path::new(&said[0])).unwrap();
         let pairs = info.blocks.iter().find(|count| count.kind == "clock pairs").unwrap().blocks;
         let most = info.duration_ns / 25_000_000 + 3;
-        assert!(pairs <= most, "{fold_us}: {pairs} pairs in {} ns", info.duration_ns);
+        assert!(pairs <= most, "{aggregate_us}: {pairs} pairs in {} ns", info.duration_ns);
     }
 }
 
-/// A recording below `bytes` of a program that makes more than fits: each step of folding comes
+/// A recording below `bytes` of a program that makes more than fits: each step of aggregation comes
 /// when it is due, and the file is never a byte longer. Answers how it ended.
 fn check_quota(bytes: u64, threads: u64, rounds: u64) -> String {
     let program = build("programs", "truth", RELEASE);
@@ -189,10 +193,11 @@ fn check_quota(bytes: u64, threads: u64, rounds: u64) -> String {
     let made: f64 = said[1].split(' ').next().unwrap().parse().unwrap();
     let database = load(Path::new(&said[0]));
     let ending = sqlite3(&database, "SELECT value FROM meta WHERE key = 'ending'").remove(0);
-    // Eighths of the quota at which what lives shorter than so many ns is folded.
+    // Eighths of the quota at which what lives shorter than so many ns is aggregated.
     let steps = [(2, 10_000_000), (3, 100_000_000), (4, 1_000_000_000_u64)];
     let steps = steps.into_iter().chain([(5, 10_000_000_000), (6, 100_000_000_000)]);
-    let sql = "SELECT fold_shorter_ns, written_bytes, reason FROM folding ORDER BY at_after, 1";
+    let sql =
+        "SELECT aggregate_below_ns, written_bytes, reason FROM aggregation_steps ORDER BY at_ns, 1";
     let told = sqlite3(&database, sql);
     let mut before = 0;
     for line in &told {
@@ -208,7 +213,7 @@ fn check_quota(bytes: u64, threads: u64, rounds: u64) -> String {
     println!("{label}: {ending}, {length} bytes, {sum} of {made}, {rows} rows, {told:?}");
     assert!(rows <= sum && sum <= made, "{label}: {rows} rows, {sum} of {made}");
     // One pass may write what all trackers buffer, and so leave steps out; here not all of them.
-    assert!(bytes < 4 << 20 || !told.is_empty(), "{label}: nothing was folded");
+    assert!(bytes < 4 << 20 || !told.is_empty(), "{label}: nothing was aggregated");
     match &*ending {
         "sealed" => {
             let dropped = "SELECT coalesce(sum(count), 0) FROM losses WHERE name LIKE 'dropped%'";

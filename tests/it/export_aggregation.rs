@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::fold::{record, remove};
+use crate::aggregate::{record, remove};
 use crate::programs::{number, rheaper};
 
 /// Exports, and where each says that folded blocks are missing.

@@ -1,7 +1,7 @@
 //! One deterministic program of several threads that take turns, on a clock that it drives itself:
-//! recorded with and without folding, everything that is not a row must come out the same.
+//! recorded with and without aggregation, everything that is not a row must come out the same.
 //!
-//! Arguments: fold limit in microseconds (0: none), threads, rounds, seed.
+//! Arguments: aggregate limit in microseconds (0: none), threads, rounds, seed.
 
 #[cfg(rheaper_testing)]
 mod scene {
@@ -147,8 +147,8 @@ fn argument(index: usize) -> u64 {
 
 #[cfg(rheaper_testing)]
 fn begin() {
-    let fold = std::time::Duration::from_micros(argument(1));
-    let options = rheaper::Options::new(recorded_programs::config(64)).fold_shorter_than(fold);
+    let aggregate = std::time::Duration::from_micros(argument(1));
+    let options = rheaper::Options::new(recorded_programs::config(64)).aggregate_shorter_than(aggregate);
     let path = options.enable().expect("recording starts");
     println!("{}", path.display());
     // Made before the recording, so not to be freed in it.
