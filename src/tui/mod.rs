@@ -1,4 +1,4 @@
-//! Explores a database in the terminal: one scope, several lenses.
+//! Explores a database in the terminal: one filter set, several views.
 //!
 //! ```text
 //!  input ─┐                       ┌─ view: state → cells
@@ -32,7 +32,7 @@ use crate::database::completion::Names;
 use crate::database::error::OpenError;
 use crate::tui::app::effects::EffectContext;
 use crate::tui::app::message::{Answer, Effect, Message, Sides};
-use crate::tui::app::state::{App, Lens};
+use crate::tui::app::state::{App, ViewKind};
 use crate::tui::app::update::{start, update};
 use crate::tui::app::worker::Workers;
 use crate::tui::input::events::{Input, Read};
@@ -235,7 +235,7 @@ fn first_state(
     if let Some(before) = &options.compare {
         let sides = Sides { before: Some(before.clone()), windows: Default::default() };
         app.compare.begin(sides);
-        app.lens = Lens::Compare;
+        app.view = ViewKind::Compare;
     }
     app
 }

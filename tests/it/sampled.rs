@@ -186,7 +186,7 @@ fn what_the_explorer_asks_of_rows_is_weighed() {
     ));
     let near = |one: i64, other: i64| (one - other).abs() <= 6;
     assert!(truth.iter().zip(&found).all(|(one, other)| near(*one, *other)), "{truth:?} {found:?}");
-    let scope = rheaper::tui::data::filter::Scope::default();
+    let scope = rheaper::tui::data::filter::FilterSet::default();
     let sql = histogram::blocks(&scope, &axis);
     let bins = histogram::read(&database, &sql, axis.end_ns, &CancelToken::new()).unwrap();
     let all =

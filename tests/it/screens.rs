@@ -1,4 +1,4 @@
-//! Every lens as it looks: text and styles, at four sizes, in colour, without, and in ASCII.
+//! Every view as it looks: text and styles, at four sizes, in colour, without, and in ASCII.
 //!
 //! `INSTA_UPDATE=always cargo test --test it screens` accepts what is drawn now.
 
@@ -35,7 +35,7 @@ fn questions_of_ours() -> Vec<Canned> {
     ]
 }
 
-/// One file a lens and size: the text, its styles with and without colour, the text in ASCII.
+/// One file a view and size: the text, its styles with and without colour, the text in ASCII.
 fn check(name: &str, keys: &[&str]) {
     let (_directory, path) = database(&leaky_server());
     drawn(name, keys, |size| Driver::new(&path, size));

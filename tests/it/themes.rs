@@ -1,7 +1,7 @@
 //! Colours: which are chosen, what the terminal says about its background, and whether all that is
 //! drawn can be read.
 //!
-//! Invariant: contrast is that of WCAG 2, measured on what the lenses really draw.
+//! Invariant: contrast is that of WCAG 2, measured on what the views really draw.
 
 use std::collections::HashMap;
 
@@ -142,7 +142,7 @@ fn pairs(theme: Theme, drawn: &[Driver]) -> HashMap<(Color, Color), String> {
             if cell.symbol().trim().is_empty() && !cell.modifier.contains(Modifier::UNDERLINED) {
                 continue;
             }
-            add(Some(cell.fg), Some(cell.bg), format!("{:?} {:?}", driver.app.lens, cell.symbol()));
+            add(Some(cell.fg), Some(cell.bg), format!("{:?} {:?}", driver.app.view, cell.symbol()));
         }
     }
     pairs

@@ -1,4 +1,4 @@
-//! The explorer without a screen: one scope in all lenses, and trees and widths with their oracles.
+//! The explorer without a screen: one filter set in all views, and trees and widths with their oracles.
 
 use std::collections::BTreeMap;
 
@@ -305,32 +305,32 @@ fn chips_typed_sql_and_the_canned_question_agree() {
 fn undo_brings_the_same_scope_back() {
     let (_directory, path) = database(&leaky_server());
     let mut driver = Driver::new(&path, (100, 30));
-    let mut scopes = vec![driver.app.scope.now().clone()];
+    let mut scopes = vec![driver.app.filters.now().clone()];
     for filter in
         ["live", "age 1m", "size 1K..1M", "thread worker-1", "crate server", "~cache", "bt 1"]
     {
         driver.press(&format!("+{filter}<Enter>"));
-        scopes.push(driver.app.scope.now().clone());
-        assert_eq!(driver.app.scope.now().filters().len(), scopes.len() - 1, "{filter}");
+        scopes.push(driver.app.filters.now().clone());
+        assert_eq!(driver.app.filters.now().filters().len(), scopes.len() - 1, "{filter}");
     }
-    for scope in scopes.iter().rev().skip(1) {
+    for filters in scopes.iter().rev().skip(1) {
         driver.press("u");
-        assert_eq!(driver.app.scope.now(), scope);
+        assert_eq!(driver.app.filters.now(), filters);
     }
-    for scope in scopes.iter().skip(1) {
+    for filters in scopes.iter().skip(1) {
         driver.press("U");
-        assert_eq!(driver.app.scope.now(), scope);
+        assert_eq!(driver.app.filters.now(), filters);
     }
 }
 
 #[test]
-fn the_sql_behind_a_lens_gives_its_rows() {
+fn the_sql_behind_a_view_gives_its_rows() {
     let (_directory, path) = database(&leaky_server());
-    for lens in ["1", "4"] {
+    for view in ["1", "4"] {
         let mut driver = Driver::new(&path, (100, 30));
         driver.press("+live<Enter>+size 1K..<Enter>");
-        driver.press(lens);
-        let rows = match lens {
+        driver.press(view);
+        let rows = match view {
             "1" => driver.app.suspects.listed().len() as u64,
             _ => exactly(&driver),
         };
@@ -412,15 +412,15 @@ fn hostile_names_reach_no_cell() {
 }
 
 #[test]
-fn what_gave_way_to_another_lens_is_asked_again() {
+fn what_gave_way_to_another_view_is_asked_again() {
     let (_directory, path) = database(&leaky_server());
     let mut driver = Driver::new(&path, (100, 30));
-    for lens in ["2", "4"] {
-        driver.press_unanswered(lens);
+    for view in ["2", "4"] {
+        driver.press_unanswered(view);
         assert!(!driver.pending.is_empty());
         driver.press_unanswered("1");
         driver.settle();
-        driver.press(lens);
+        driver.press(view);
         let text = driver.text();
         assert!(!text.contains("reading…") && !text.contains("running…"), "{text}");
         assert!(text.contains("server::main") || text.contains("alloc_after"), "{text}");

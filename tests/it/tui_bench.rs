@@ -63,9 +63,9 @@ fn first_frames(path: &Path, home: &Path) -> Times {
     )
 }
 
-/// Moves through rows and lenses while an endless query runs, then stops it.
+/// Moves through rows and views while an endless query runs, then stops it.
 fn keys_and_cancel(path: &Path, home: &Path) -> [Times; 3] {
-    let (mut moves, mut lenses, mut cancels) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut moves, mut views, mut cancels) = (Vec::new(), Vec::new(), Vec::new());
     let mut terminal = Terminal::explore(path, home, SIZE, &[]);
     terminal.see("allocations");
     terminal.press("4");
@@ -76,13 +76,13 @@ fn keys_and_cancel(path: &Path, home: &Path) -> [Times; 3] {
     for _ in 0..5 {
         terminal.press("\x05\x1b[15~");
         terminal.see("running");
-        lenses.push(timed(&mut terminal, "4", "row 1 of"));
+        views.push(timed(&mut terminal, "4", "row 1 of"));
         for row in 2..22 {
             moves.push(timed(&mut terminal, "j", &format!("row {row} of")));
         }
         terminal.press("g");
         terminal.see("row 1 of");
-        lenses.push(timed(&mut terminal, "7", "running"));
+        views.push(timed(&mut terminal, "7", "running"));
         let start = Instant::now();
         terminal.press("\x03");
         terminal.wait("nothing running", |screen| !screen.contents().contains("running"));
@@ -96,7 +96,7 @@ fn keys_and_cancel(path: &Path, home: &Path) -> [Times; 3] {
     drop(terminal);
     [
         Times("a key in the rows, an endless query running", moves, Duration::from_millis(33)),
-        Times("another lens, an endless query running", lenses, Duration::from_millis(33)),
+        Times("another view, an endless query running", views, Duration::from_millis(33)),
         Times("stopping an endless query", cancels, Duration::from_millis(250)),
     ]
 }
@@ -130,7 +130,7 @@ fn memory(path: &Path, home: &Path) -> (u64, Vec<(&'static str, Duration)>) {
     });
     took.push(("sorting all by size", start.elapsed()));
     terminal.press("+live\r");
-    took.push(("never freed", timed(&mut terminal, "4", "in scope:")));
+    took.push(("never freed", timed(&mut terminal, "4", "selected:")));
     terminal.see("row 1 of 1");
     took.push(("tally of these by size", timed(&mut terminal, "t", "by size:")));
     terminal.press("2");
@@ -172,13 +172,13 @@ fn explorer_on_a_large_database() {
     }
 }
 
-/// Scopes that say when, typed in a lens: from Enter to what is of the new scope.
+/// Filter sets that say when, typed in a view: from Enter to what is of the new filter set.
 fn ranges(path: &Path, home: &Path) -> Vec<Times> {
     let mut terminal = Terminal::explore(path, home, SIZE, &[]);
     terminal.see("allocations");
     let end = end_s(path);
     let mut all = Vec::new();
-    for (lens, first, kinds) in [
+    for (view, first, kinds) in [
         (
             "1",
             "suspects:",
@@ -186,7 +186,7 @@ fn ranges(path: &Path, home: &Path) -> Vec<Times> {
         ),
         ("2", "flame:", ["alive at, flame", "alive through, flame", "made, flame", "kept, flame"]),
     ] {
-        terminal.press(lens);
+        terminal.press(view);
         terminal.see(first);
         for (kind, what) in kinds.into_iter().enumerate() {
             let mut took = Vec::new();
@@ -204,7 +204,7 @@ fn ranges(path: &Path, home: &Path) -> Vec<Times> {
                 terminal.press("\r");
                 terminal.wait("an answer for the new scope", |screen| {
                     let text = screen.contents();
-                    !text.contains("narrow the scope")
+                    !text.contains("add a filter")
                         && !text.contains("STALE")
                         && !text.contains("reading")
                 });

@@ -1,4 +1,4 @@
-//! The comparison lens: sums, states, filters, moments, and the fixed site first everywhere.
+//! The comparison view: sums, states, filters, moments, and the fixed site first everywhere.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -194,7 +194,7 @@ fn two_moments_of_one_recording_are_compared() {
     assert!(driver.text().contains("expected two moments"), "{}", driver.text());
     driver.press("<Esc>");
 
-    // The range of the time lens is offered.
+    // The range of the time view is offered.
     let mut driver = Driver::new(&path, (120, 40));
     driver.press("5<Left><Left><Left><Left><Tab><Left>C");
     assert!(driver.text().contains(" .. "), "{}", driver.text());

@@ -1,4 +1,4 @@
-//! What is shown, as a file: each lens in each format, read back.
+//! What is shown, as a file: each view in each format, read back.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -81,7 +81,7 @@ fn rows_are_written_whole_in_each_format() {
 }
 
 #[test]
-fn every_lens_has_rows_and_those_with_stacks_have_stacks() {
+fn every_view_has_rows_and_those_with_stacks_have_stacks() {
     let (directory, path) = database(&leaky_server());
     for (keys, stacks) in [
         ("1", false),

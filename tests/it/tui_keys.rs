@@ -1,4 +1,4 @@
-//! The key table, and what is typed: filters of the scope and of columns, colours and glyphs.
+//! The key table, and what is typed: filters of the filter set and of columns, colours and glyphs.
 
 use std::collections::HashSet;
 

@@ -1,5 +1,5 @@
 //! Time, tree and histograms against the plainest sums over random small recordings, and what their
-//! keys make of the scope.
+//! keys make of the filter set.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,7 +9,7 @@ use rheaper::tui::app::message::TreeSource;
 use rheaper::tui::app::state::App;
 use rheaper::tui::app::{call_tree, view_sql};
 use rheaper::tui::data::axis::Axis;
-use rheaper::tui::data::filter::{Filter, Scope, ScopeHistory};
+use rheaper::tui::data::filter::{Filter, FilterHistory, FilterSet};
 use rheaper::tui::data::histogram::{self, Kind};
 use rheaper::tui::data::time_sql::{self, Part};
 use rheaper::tui::flame::measure::Measure;
@@ -89,10 +89,11 @@ fn holds(filter: &Filter, block: &Block, axis: &Axis, script: &Script) -> bool {
 type Sums = BTreeMap<i64, (i64, i64)>;
 
 /// Bytes and blocks by backtrace.
-fn plain(scope: &Scope, axis: &Axis, script: &Script) -> Sums {
+fn plain(filters: &FilterSet, axis: &Axis, script: &Script) -> Sums {
     let mut sums = Sums::new();
     let blocks = script.blocks.iter();
-    for block in blocks.filter(|it| scope.filters().iter().all(|by| holds(by, it, axis, script))) {
+    for block in blocks.filter(|it| filters.filters().iter().all(|by| holds(by, it, axis, script)))
+    {
         let sum = sums.entry(block.bt).or_default();
         sum.0 += block.size;
         sum.1 += 1;
@@ -114,14 +115,14 @@ fn by_bt(path: &Path, sql: &str) -> Sums {
     sums.collect()
 }
 
-fn scope(filters: &[Filter]) -> Scope {
-    let mut history = ScopeHistory::default();
+fn scope(filters: &[Filter]) -> FilterSet {
+    let mut history = FilterHistory::default();
     filters.iter().cloned().for_each(|filter| history.add(filter));
     history.now().clone()
 }
 
-/// Any scope that says when, at edges of the axis.
-fn any_scope(random: &mut Random, axis: &Axis, script: &Script) -> Scope {
+/// Any filter set that says when, at edges of the axis.
+fn any_scope(random: &mut Random, axis: &Axis, script: &Script) -> FilterSet {
     let points = axis.points() as u64;
     let first = random.below(points + 1) as usize;
     let last = random.below(points + 1) as usize;
@@ -158,41 +159,41 @@ fn scopes_that_say_when_equal_brute_force_from_slices_and_from_rows() {
         );
         let mut random = Random(seed);
         for _ in 0..24 {
-            let scope = any_scope(&mut random, &axis, &script);
-            let truth = plain(&scope, &axis, &script);
-            let from_rows = scope.of_rows(&axis).unwrap();
+            let filters = any_scope(&mut random, &axis, &script);
+            let truth = plain(&filters, &axis, &script);
+            let from_rows = filters.of_rows(&axis).unwrap();
             let sql = format!(
                 "SELECT bt, sum(size), count(*) FROM allocations WHERE {from_rows} GROUP BY bt"
             );
-            assert_eq!(by_bt(&path, &sql), truth, "seed {seed} {scope:?}\n{sql}");
-            let sql = time_sql::by_site(&scope, &axis, Part::All).unwrap();
-            assert_eq!(by_bt(&path, &sql), truth, "seed {seed} {scope:?}\n{sql}");
+            assert_eq!(by_bt(&path, &sql), truth, "seed {seed} {filters:?}\n{sql}");
+            let sql = time_sql::by_site(&filters, &axis, Part::All).unwrap();
+            assert_eq!(by_bt(&path, &sql), truth, "seed {seed} {filters:?}\n{sql}");
             let stays = Filter::NeverFreed;
-            let mut staying = scope.filters().to_vec();
+            let mut staying = filters.filters().to_vec();
             staying.push(stays);
             let truth_of_staying = plain(&self::scope(&staying), &axis, &script);
-            let sql = time_sql::by_site(&scope, &axis, Part::Survivors).unwrap();
-            assert_eq!(by_bt(&path, &sql), truth_of_staying, "seed {seed} {scope:?}\n{sql}");
-            check_lenses(&path, &scope, &axis, &truth);
+            let sql = time_sql::by_site(&filters, &axis, Part::Survivors).unwrap();
+            assert_eq!(by_bt(&path, &sql), truth_of_staying, "seed {seed} {filters:?}\n{sql}");
+            check_views(&path, &filters, &axis, &truth);
         }
     }
 }
 
-/// Suspects and flamegraph of a scope hold what its sites do.
-fn check_lenses(path: &Path, scope: &Scope, axis: &Axis, truth: &Sums) {
-    let sums = rows(path, &view_sql::suspects(scope, axis));
+/// Suspects and flamegraph of a filter set hold what its sites do.
+fn check_views(path: &Path, filters: &FilterSet, axis: &Axis, truth: &Sums) {
+    let sums = rows(path, &view_sql::suspects(filters, axis));
     let listed: i64 = sums.iter().map(|row| row[row.len() - 2].as_i64().unwrap()).sum();
     let suspects = by_bt(
         path,
         "SELECT sites.bt, suspect, 1 FROM sites JOIN suspects ON suspects.id = suspect",
     );
     let of_suspects = truth.iter().filter(|(bt, _)| suspects.contains_key(bt));
-    assert_eq!(listed, of_suspects.map(|(_, sum)| sum.0).sum::<i64>(), "{scope:?}");
+    assert_eq!(listed, of_suspects.map(|(_, sum)| sum.0).sum::<i64>(), "{filters:?}");
     for measure in [Measure::Allocated, Measure::Count] {
-        let tree = crate::tui::read(path, &view_sql::tree(scope, axis, measure));
+        let tree = crate::tui::read(path, &view_sql::tree(filters, axis, measure));
         let wanted: i64 =
             truth.values().map(|sum| if measure == Measure::Count { sum.1 } else { sum.0 }).sum();
-        assert_eq!(tree.total()[measure], wanted, "{scope:?} by {measure:?}");
+        assert_eq!(tree.total()[measure], wanted, "{filters:?} by {measure:?}");
     }
 }
 
@@ -209,19 +210,19 @@ fn moments_between_edges_need_a_look_at_rows() {
         for filter in
             [Filter::Made(from, to), Filter::AliveAt(from), Filter::AliveThrough(from, to)]
         {
-            let scope = scope(&[filter]);
-            assert_eq!(time_sql::by_site(&scope, &axis, Part::All), None);
-            let condition = scope.of_rows(&axis).unwrap();
+            let filters = scope(&[filter]);
+            assert_eq!(time_sql::by_site(&filters, &axis, Part::All), None);
+            let condition = filters.of_rows(&axis).unwrap();
             let sql = format!(
                 "SELECT bt, sum(size), count(*) FROM allocations WHERE {condition} GROUP BY bt"
             );
-            assert_eq!(by_bt(&path, &sql), plain(&scope, &axis, &script), "{scope:?}");
+            assert_eq!(by_bt(&path, &sql), plain(&filters, &axis, &script), "{filters:?}");
         }
     }
     let mut driver = Driver::new(&path, (80, 24));
     driver.press("+at 5m<Enter>+live<Enter>");
-    let scope = driver.app.scope.now().clone();
-    assert!(time_sql::by_site(&scope, &axis, Part::All).is_some(), "{scope:?}");
+    let filters = driver.app.filters.now().clone();
+    assert!(time_sql::by_site(&filters, &axis, Part::All).is_some(), "{filters:?}");
     assert!(driver.text().contains("[alive at 5m 00s]"), "{}", driver.text());
 }
 
@@ -356,27 +357,27 @@ fn histograms_sum_to_the_scope_and_every_bin_equals_brute_force() {
         let (_directory, path) = database(&script);
         let axis = Driver::new(&path, (80, 24)).app.facts.axis;
         let mut random = Random(seed);
-        let mut scopes = vec![Scope::default(), scope(&[Filter::NeverFreed])];
+        let mut scopes = vec![FilterSet::default(), scope(&[Filter::NeverFreed])];
         scopes.push(scope(&[Filter::Size(16, 4096)]));
         scopes.extend((0..6).map(|_| any_scope(&mut random, &axis, &script)));
-        for scope in scopes {
-            let sql = histogram::blocks(&scope, &axis);
+        for filters in scopes {
+            let sql = histogram::blocks(&filters, &axis);
             let open = Database::open(&path).unwrap();
             let counted = histogram::read(&open, &sql, END_NS, &CancelToken::new()).unwrap();
-            let truth = plain(&scope, &axis, &script);
+            let truth = plain(&filters, &axis, &script);
             let all = counted.total(Kind::Sizes);
             let blocks: i64 = truth.values().map(|sum| sum.1).sum();
             let bytes: i64 = truth.values().map(|sum| sum.0).sum();
-            assert_eq!((all.blocks, all.bytes), (blocks as u64, bytes as u64), "{scope:?}");
+            assert_eq!((all.blocks, all.bytes), (blocks as u64, bytes as u64), "{filters:?}");
             let (lives, ages) = (counted.total(Kind::Lives), counted.total(Kind::Ages));
             assert_eq!(lives.blocks + ages.blocks, all.blocks);
             assert_eq!(lives.bytes + ages.bytes, all.bytes);
-            check_bins(&counted, &scope, &axis, &script);
+            check_bins(&counted, &filters, &axis, &script);
         }
     }
 }
 
-fn check_bins(counted: &histogram::Histograms, scope: &Scope, axis: &Axis, script: &Script) {
+fn check_bins(counted: &histogram::Histograms, filters: &FilterSet, axis: &Axis, script: &Script) {
     for kind in Kind::ALL {
         let mut before = -1;
         for bin in counted.bins(kind) {
@@ -387,7 +388,7 @@ fn check_bins(counted: &histogram::Histograms, scope: &Scope, axis: &Axis, scrip
                 Kind::Lives => Filter::Life(bin.low, bin.high),
                 Kind::Ages => Filter::Age(bin.low, bin.high),
             };
-            let mut filters = scope.filters().to_vec();
+            let mut filters = filters.filters().to_vec();
             filters.push(narrowed);
             let mut sums = Sums::new();
             let inside = |it: &&Block| filters.iter().all(|by| holds(by, it, axis, script));
@@ -416,7 +417,7 @@ fn the_course_of_the_run_equals_brute_force() {
         for through in [None, Some(sym)] {
             let mut driver = Driver::new(&path, (120, 40));
             if let Some(sym) = through {
-                driver.app.scope.add(Filter::Through(sym.into()));
+                driver.app.filters.add(Filter::Through(sym.into()));
             }
             driver.press("5s");
             check_course(&driver.app, &script);
@@ -425,8 +426,8 @@ fn the_course_of_the_run_equals_brute_force() {
 }
 
 fn check_course(app: &App, script: &Script) {
-    let (axis, scope) = (&app.facts.axis, app.scope.now());
-    let inside = |it: &&Block| scope.filters().iter().all(|by| holds(by, it, axis, script));
+    let (axis, filters) = (&app.facts.axis, app.filters.now());
+    let inside = |it: &&Block| filters.filters().iter().all(|by| holds(by, it, axis, script));
     let blocks: Vec<&Block> = script.blocks.iter().filter(inside).collect();
     let sum = |which: &dyn Fn(&Block) -> bool| -> (i64, i64) {
         let chosen: Vec<_> = blocks.iter().filter(|it| which(it)).collect();
@@ -447,16 +448,16 @@ fn check_course(app: &App, script: &Script) {
         assert_eq!((between.allocated_bytes, between.allocations), made, "edge {edge}");
         let freed = sum(&|it| it.dealloc.is_some_and(|at| from <= at && at < to));
         assert_eq!((between.freed_bytes, between.frees), freed, "edge {edge}");
-        if scope.is_everything() {
+        if filters.is_everything() {
             let kept = sum(&|it| it.dealloc.is_none() && from <= it.alloc && it.alloc < to);
             assert_eq!(between.never_freed_bytes, kept.0, "edge {edge}");
         }
     }
 }
 
-/// Each key of the time lens, and what the suspects then hold.
+/// Each key of the time view, and what the suspects then hold.
 #[test]
-fn keys_of_the_time_lens_make_scopes() {
+fn keys_of_the_time_view_make_scopes() {
     let script = leaky_server();
     let (_directory, path) = database(&script);
     let keys = "5<Left><Left><Left><Tab><Right><Right>";
@@ -475,10 +476,10 @@ fn keys_of_the_time_lens_make_scopes() {
         let axis = driver.app.facts.axis.clone();
         driver.press(key);
         let wanted = made(axis.edge(first), axis.edge(last));
-        assert_eq!(driver.app.scope.now().filters(), wanted, "{key}");
-        let truth = plain(driver.app.scope.now(), &axis, &script);
+        assert_eq!(driver.app.filters.now().filters(), wanted, "{key}");
+        let truth = plain(driver.app.filters.now(), &axis, &script);
         driver.press("1");
-        let held: i64 = driver.app.suspects.listed().iter().map(|it| it.scope_bytes).sum();
+        let held: i64 = driver.app.suspects.listed().iter().map(|it| it.filtered_bytes).sum();
         let suspects = driver.app.suspects.all.as_ref().unwrap().iter().map(|it| it.bt);
         let wanted: i64 = suspects.filter_map(|bt| truth.get(&bt)).map(|sum| sum.0).sum();
         assert_eq!(held, wanted, "{key}");
@@ -486,11 +487,11 @@ fn keys_of_the_time_lens_make_scopes() {
         let total: i64 = truth.values().map(|sum| sum.0).sum();
         assert_eq!(driver.app.flame.shown.as_ref().unwrap().value(TOP) as i64, total, "{key}");
         driver.press("5z");
-        assert!(!driver.app.scope.now().filters().iter().any(Filter::is_of_time), "{key}");
+        assert!(!driver.app.filters.now().filters().iter().any(Filter::is_of_time), "{key}");
         driver.press("u");
-        assert!(driver.app.scope.now().filters().iter().any(Filter::is_of_time), "{key}");
+        assert!(driver.app.filters.now().filters().iter().any(Filter::is_of_time), "{key}");
         driver.press("u");
-        assert!(driver.app.scope.now().is_everything(), "{key}: one step back is enough");
+        assert!(driver.app.filters.now().is_everything(), "{key}: one step back is enough");
     }
 }
 
@@ -514,28 +515,28 @@ fn a_measure_of_before_the_range_comes_back_after_it() {
     assert_eq!(driver.app.flame.measure, Measure::LiveAtEnd);
 }
 
-/// While the answer for the new scope is awaited, the last one stays and says what it is.
+/// While the answer for the new filter set is awaited, the last one stays and says what it is.
 #[test]
 fn what_is_of_the_last_scope_says_so_until_the_answer_is_here() {
     let (_directory, path) = database(&leaky_server());
-    for (lens, content) in [
+    for (view, content) in [
         ("1", "Cache::insert"),
         ("2", "server::handle"),
         ("3", "server::main"),
         ("6", "≤ 4.00 KiB"),
     ] {
         let mut driver = Driver::new(&path, (100, 30));
-        driver.press(lens);
-        assert!(!driver.text().contains("STALE"), "{lens}");
+        driver.press(view);
+        assert!(!driver.text().contains("STALE"), "{view}");
         driver.press_unanswered("+at 5m<Enter>");
         let text = driver.text();
-        assert!(text.contains("STALE") && text.contains(content), "{lens}: {text}");
+        assert!(text.contains("STALE") && text.contains(content), "{view}: {text}");
         driver.settle();
-        assert!(!driver.text().contains("STALE"), "{lens}: {}", driver.text());
+        assert!(!driver.text().contains("STALE"), "{view}: {}", driver.text());
     }
 }
 
-/// Enter on a bar makes the scope of its blocks.
+/// Enter on a bar makes the filter set of its blocks.
 #[test]
 fn a_bar_leads_to_its_blocks() {
     let script = leaky_server();

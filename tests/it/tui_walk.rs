@@ -8,7 +8,7 @@ use rheaper::tui::app::layout::geometry;
 use rheaper::tui::app::message::Message;
 use rheaper::tui::app::state::compare::Look;
 use rheaper::tui::app::state::popup::Popup;
-use rheaper::tui::app::state::{App, Lens, Pane};
+use rheaper::tui::app::state::{App, Pane, ViewKind};
 use rheaper::tui::input::keymap::BINDINGS;
 use rheaper::tui::terminal::theme::{Background, Colors, Glyphs, Theme};
 
@@ -76,7 +76,7 @@ fn check(app: &App) {
         assert!(table.cursor.at < table.cursor.top + geometry::table_window(app));
         assert!(table.columns.is_empty() || !table.order().is_empty(), "a column is always shown");
     }
-    if app.lens == Lens::Flame
+    if app.view == ViewKind::Flame
         && let Some(shown) = &app.flame.shown
         && !shown.is_empty()
         && app.size.0 >= 40
@@ -86,7 +86,7 @@ fn check(app: &App) {
         assert!(app.flame.cell(width).is_some(), "a cell is always selected");
     }
     let compare = &app.compare;
-    if let Some(shown) = compare.shown.as_ref().filter(|_| app.lens == Lens::Compare) {
+    if let Some(shown) = compare.shown.as_ref().filter(|_| app.view == ViewKind::Compare) {
         assert!(within(compare.list.at, compare.list.top, shown.rows.len() as u64));
         assert!(within(compare.lines.at, compare.lines.top, compare.opened_lines().len() as u64));
         let (width, _) = geometry::compare_picture(app);
@@ -95,7 +95,7 @@ fn check(app: &App) {
             assert!(compare.cell(width).is_some(), "a cell is always selected");
         }
     }
-    if app.pane == Pane::Detail && app.lens == Lens::Sql {
+    if app.pane == Pane::Detail && app.view == ViewKind::Sql {
         assert!(!app.sql.tabs.is_empty());
     }
     assert!(app.sql.tab < app.sql.tabs.len().max(1));
@@ -114,7 +114,7 @@ fn check(app: &App) {
 fn check_regions(app: &App) {
     let it = regions(app);
     let screen = Rect::new(0, 0, app.size.0, app.size.1);
-    let all = [it.header, it.tabs, it.scope, it.main, it.detail, it.status, it.footer];
+    let all = [it.header, it.tabs, it.filters, it.main, it.detail, it.status, it.footer];
     for (at, one) in all.iter().enumerate() {
         assert_eq!(one.intersection(screen).area(), one.area(), "{one:?} leaves the screen");
         for other in all.iter().skip(at + 1) {

@@ -82,8 +82,8 @@ pub enum Effect {
 /// Which queue a question waits in. Each has a thread and a connection of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RequestQueue {
-    /// What a lens needs to be drawn.
-    Lens,
+    /// What a view needs to be drawn.
+    View,
     /// What the user wrote.
     Sql,
     /// Row counts, which nobody waits for.
@@ -92,7 +92,7 @@ pub enum RequestQueue {
 
 impl RequestQueue {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Lens, Self::Sql, Self::Count];
+    pub const ALL: [Self; 3] = [Self::View, Self::Sql, Self::Count];
 }
 
 /// A question.

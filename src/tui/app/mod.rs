@@ -6,6 +6,7 @@ pub mod layout;
 pub mod state;
 pub mod worker;
 pub mod view_sql;
+pub mod inline_params;
 pub mod call_tree;
 pub mod source;
 pub mod message;

@@ -1,12 +1,12 @@
-//! The SQL behind each lens, for the database and for the user, who can see and change it.
+//! The SQL behind each view, for the database and for the user, who can see and change it.
 //!
-//! Reads: the scope. Writes: statements.
+//! Reads: the filter set. Writes: statements.
 //!
-//! Invariant: nothing is shown that these statements, run in the SQL lens, would not answer.
+//! Invariant: nothing is shown that these statements, run in the SQL view, would not answer.
 
 use crate::tui::app::message::{Query, TreeSource};
 use crate::tui::data::axis::{Axis, Rows};
-use crate::tui::data::filter::Scope;
+use crate::tui::data::filter::FilterSet;
 use crate::tui::data::time_sql::{self, Part};
 use crate::tui::flame::measure::Measure;
 
@@ -33,12 +33,12 @@ FROM timeline";
 /// Names of threads.
 pub const THREADS: &str = "SELECT id, name FROM threads ORDER BY id LIMIT 5000";
 
-/// The suspects of a scope, with what of them is in it.
-pub fn suspects(scope: &Scope, axis: &Axis) -> String {
+/// The suspects of a filter set, with what of them is in it.
+pub fn suspects(filters: &FilterSet, axis: &Axis) -> String {
     let columns = "suspects.*, frames.sym, frames.function, frames.file, frames.line";
     let frames = "LEFT JOIN frames ON frames.id = suspects.frame";
     // Of what is only a part of them the error is not known.
-    let (columns, frames) = match (axis.rows, scope.is_everything()) {
+    let (columns, frames) = match (axis.rows, filters.is_everything()) {
         (Rows::Samples, true) => (
             format!("{columns}, estimates.live_bytes_error"),
             format!(
@@ -47,29 +47,29 @@ pub fn suspects(scope: &Scope, axis: &Axis) -> String {
         ),
         _ => (columns.to_owned(), frames.to_owned()),
     };
-    if scope.is_everything() {
+    if filters.is_everything() {
         return format!(
-            "SELECT {columns},\n  live_bytes AS scope_bytes, live_blocks AS scope_blocks\nFROM suspects {frames}\nORDER BY suspects.id LIMIT {SUSPECTS_MAX}"
+            "SELECT {columns},\n  live_bytes AS filtered_bytes, live_blocks AS filtered_blocks\nFROM suspects {frames}\nORDER BY suspects.id LIMIT {SUSPECTS_MAX}"
         );
     }
-    let inside = if let Some(by_site) = time_sql::by_site(scope, axis, Part::All) {
+    let inside = if let Some(by_site) = time_sql::by_site(filters, axis, Part::All) {
         format!(
-            "SELECT sites.suspect, sum(by_bt.bytes) AS scope_bytes, sum(by_bt.blocks) AS scope_blocks\n  FROM ({by_site}) AS by_bt\n  JOIN sites ON sites.bt = by_bt.bt\n  GROUP BY sites.suspect"
+            "SELECT sites.suspect, sum(by_bt.bytes) AS filtered_bytes, sum(by_bt.blocks) AS filtered_blocks\n  FROM ({by_site}) AS by_bt\n  JOIN sites ON sites.bt = by_bt.bt\n  GROUP BY sites.suspect"
         )
-    } else if scope.is_of_sites() || scope.is_live_only() {
-        let condition = scope.of_sites().unwrap_or_else(|| "1".into());
+    } else if filters.is_of_sites() || filters.is_live_only() {
+        let condition = filters.of_sites().unwrap_or_else(|| "1".into());
         format!(
-            "SELECT suspect, sum(live_bytes) AS scope_bytes, sum(live_blocks) AS scope_blocks\n  FROM sites WHERE {condition}\n  GROUP BY suspect"
+            "SELECT suspect, sum(live_bytes) AS filtered_bytes, sum(live_blocks) AS filtered_blocks\n  FROM sites WHERE {condition}\n  GROUP BY suspect"
         )
     } else {
-        let condition = scope.of_rows(axis).unwrap_or_else(|| "1".into());
+        let condition = filters.of_rows(axis).unwrap_or_else(|| "1".into());
         let (size, count) = (axis.rows.bytes("allocations"), axis.rows.count("allocations"));
         format!(
-            "SELECT sites.suspect, sum(by_bt.bytes) AS scope_bytes, sum(by_bt.blocks) AS scope_blocks\n  FROM (SELECT bt, sum({size}) AS bytes, {count} AS blocks FROM allocations\n    WHERE {condition} GROUP BY bt) AS by_bt\n  JOIN sites ON sites.bt = by_bt.bt\n  GROUP BY sites.suspect"
+            "SELECT sites.suspect, sum(by_bt.bytes) AS filtered_bytes, sum(by_bt.blocks) AS filtered_blocks\n  FROM (SELECT bt, sum({size}) AS bytes, {count} AS blocks FROM allocations\n    WHERE {condition} GROUP BY bt) AS by_bt\n  JOIN sites ON sites.bt = by_bt.bt\n  GROUP BY sites.suspect"
         )
     };
     format!(
-        "SELECT {columns},\n  inside.scope_bytes, inside.scope_blocks\nFROM ({inside}) AS inside\nJOIN suspects ON suspects.id = inside.suspect {frames}\nORDER BY inside.scope_bytes DESC, suspects.id LIMIT {SUSPECTS_MAX}"
+        "SELECT {columns},\n  inside.filtered_bytes, inside.filtered_blocks\nFROM ({inside}) AS inside\nJOIN suspects ON suspects.id = inside.suspect {frames}\nORDER BY inside.filtered_bytes DESC, suspects.id LIMIT {SUSPECTS_MAX}"
     )
 }
 
@@ -80,12 +80,12 @@ pub fn trends() -> String {
     )
 }
 
-/// The blocks of a scope, one a row.
-pub fn rows(scope: &Scope, axis: &Axis) -> String {
+/// The blocks of a filter set, one a row.
+pub fn rows(filters: &FilterSet, axis: &Axis) -> String {
     let mut sql = String::from(
         "SELECT size, alloc_after, dealloc_after, bt,\n  (SELECT function FROM sites JOIN frames ON frames.id = sites.frame\n    WHERE sites.bt = allocations.bt) AS site,\n  alloc_thread, dealloc_thread, addr\nFROM allocations",
     );
-    if let Some(condition) = scope.of_rows(axis) {
+    if let Some(condition) = filters.of_rows(axis) {
         sql.push_str("\nWHERE ");
         sql.push_str(&condition);
     }
@@ -118,23 +118,23 @@ pub fn site(bt: i64, rows: Rows) -> String {
     }
 }
 
-/// Where a scope's call tree comes from. Where the scope says when, it has this measure, and those
+/// Where a filter set's call tree comes from. Where the filter set says when, it has this measure, and those
 /// beside it that cost nothing more.
-pub fn tree(scope: &Scope, axis: &Axis, measure: Measure) -> TreeSource {
-    if scope.is_everything() {
+pub fn tree(filters: &FilterSet, axis: &Axis, measure: Measure) -> TreeSource {
+    if filters.is_everything() {
         return TreeSource::Prepared;
     }
-    if scope.is_of_sites() {
-        let condition = scope.of_sites().unwrap_or_else(|| "1".into());
+    if filters.is_of_sites() {
+        let condition = filters.of_sites().unwrap_or_else(|| "1".into());
         let sites = weights_of_sites();
         return TreeSource::Weights(Query::plain(format!("{sites}\nWHERE {condition}")));
     }
     if let Some(part) = time_sql::part_of(measure)
-        && let Some(by_site) = time_sql::by_site(scope, axis, part)
+        && let Some(by_site) = time_sql::by_site(filters, axis, part)
     {
         return TreeSource::Weights(Query::plain(time_sql::weights(&by_site, part)));
     }
-    let condition = scope.of_rows(axis).unwrap_or_else(|| "1".into());
+    let condition = filters.of_rows(axis).unwrap_or_else(|| "1".into());
     let over = format!("SELECT * FROM allocations\n  WHERE {condition}");
     TreeSource::Weights(Query::plain(weights_of_blocks(&over, axis)))
 }

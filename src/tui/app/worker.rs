@@ -45,7 +45,7 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Starts them. `first` is a connection that is already open, for the lens.
+    /// Starts them. `first` is a connection that is already open, for the view.
     ///
     /// # Errors
     /// When the database can't be opened again.

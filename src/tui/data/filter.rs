@@ -1,16 +1,16 @@
-//! The scope: what all lenses show, as a list of filters, and its SQL.
+//! The filter set: what all views show, as a list of filters, and its SQL.
 //!
 //! Reads: nothing. Writes: conditions for `allocations` and for sites.
 //!
 //! Invariants:
 //! - User text reaches SQL only through [`quote`].
-//! - A scope without filters on single blocks can be answered from the precomputed tables.
-//! - Undo brings back exactly the scope that was.
+//! - A filter set without filters on single blocks can be answered from the precomputed tables.
+//! - Undo brings back exactly the filter set that was.
 
 use crate::database::text::units;
 use crate::tui::data::axis::Axis;
 
-/// Scopes that undo can bring back.
+/// Filter sets that undo can bring back.
 const UNDO_MAX: usize = 100;
 
 /// Rows stand in the order in which their blocks ended: those alive are the last ones.
@@ -180,11 +180,11 @@ impl Filter {
 
 /// What is looked at.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Scope {
+pub struct FilterSet {
     filters: Vec<Filter>,
 }
 
-impl Scope {
+impl FilterSet {
     /// The conditions, oldest first.
     pub fn filters(&self) -> &[Filter] {
         &self.filters
@@ -248,17 +248,17 @@ pub enum EndFilter {
     Never,
 }
 
-/// The scope and those before and after it.
+/// The filter set and those before and after it.
 #[derive(Clone, Debug, Default)]
-pub struct ScopeHistory {
-    now: Scope,
-    before: Vec<Scope>,
-    after: Vec<Scope>,
+pub struct FilterHistory {
+    now: FilterSet,
+    before: Vec<FilterSet>,
+    after: Vec<FilterSet>,
 }
 
-impl ScopeHistory {
-    /// The scope.
-    pub fn now(&self) -> &Scope {
+impl FilterHistory {
+    /// The filter set.
+    pub fn now(&self) -> &FilterSet {
         &self.now
     }
 
@@ -302,7 +302,7 @@ impl ScopeHistory {
 
     /// Drops all conditions.
     pub fn clear(&mut self) {
-        self.set(Scope::default());
+        self.set(FilterSet::default());
     }
 
     /// Whether there is a step to go back.
@@ -312,25 +312,25 @@ impl ScopeHistory {
 
     /// Goes back one step; whether there was one.
     pub fn undo(&mut self) -> bool {
-        let Some(scope) = self.before.pop() else {
+        let Some(filters) = self.before.pop() else {
             return false;
         };
-        self.after.push(std::mem::replace(&mut self.now, scope));
+        self.after.push(std::mem::replace(&mut self.now, filters));
         true
     }
 
     /// Takes back an undo; whether there was one.
     pub fn redo(&mut self) -> bool {
-        let Some(scope) = self.after.pop() else {
+        let Some(filters) = self.after.pop() else {
             return false;
         };
-        self.before.push(std::mem::replace(&mut self.now, scope));
+        self.before.push(std::mem::replace(&mut self.now, filters));
         true
     }
 
-    fn set(&mut self, scope: Scope) {
-        if scope != self.now {
-            self.before.push(std::mem::replace(&mut self.now, scope));
+    fn set(&mut self, filters: FilterSet) {
+        if filters != self.now {
+            self.before.push(std::mem::replace(&mut self.now, filters));
             self.after.clear();
             if self.before.len() > UNDO_MAX {
                 self.before.remove(0);

@@ -3,8 +3,8 @@
 //! Reads: one row a block, once for all three. Writes: [`Histograms`].
 //!
 //! Invariants:
-//! - Every block of the scope is in one bin of the sizes, and in one of either lives (it was freed)
-//!   or ages (it was not): the sums are the scope's.
+//! - Every block of the filter set is in one bin of the sizes, and in one of either lives (it was freed)
+//!   or ages (it was not): the sums are the filter set's.
 //! - A bin's bounds are included; bins don't overlap and leave nothing out.
 
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ use crate::database::error::QueryError;
 use crate::database::query::{Limits, Params};
 use crate::database::table::Value;
 use crate::tui::data::axis::{Axis, Rows};
-use crate::tui::data::filter::Scope;
+use crate::tui::data::filter::FilterSet;
 
 /// Sites that are kept of a bin.
 pub const SITES_MAX: usize = 20;
@@ -134,16 +134,16 @@ impl Histograms {
     }
 }
 
-/// The blocks of a scope, one a row: what [`read`] reads.
-pub fn blocks(scope: &Scope, axis: &Axis) -> String {
-    let condition = scope.of_rows(axis).map(|it| format!("\nWHERE {it}")).unwrap_or_default();
+/// The blocks of a filter set, one a row: what [`read`] reads.
+pub fn blocks(filters: &FilterSet, axis: &Axis) -> String {
+    let condition = filters.of_rows(axis).map(|it| format!("\nWHERE {it}")).unwrap_or_default();
     let more = axis.rows.columns("allocations");
     format!("SELECT bt, size, alloc_after, dealloc_after{more} FROM allocations{condition}")
 }
 
 /// The same as a table for people: what [`read`] counts, of one kind.
-pub fn behind(scope: &Scope, axis: &Axis, kind: Kind) -> String {
-    let blocks = blocks(scope, axis);
+pub fn behind(filters: &FilterSet, axis: &Axis, kind: Kind) -> String {
+    let blocks = blocks(filters, axis);
     let end = axis.end_ns;
     let sums = match axis.rows {
         Rows::Blocks => "count(*) AS blocks, sum(size) AS bytes",
@@ -155,7 +155,7 @@ pub fn behind(scope: &Scope, axis: &Axis, kind: Kind) -> String {
         Kind::Ages => (format!("{end} - alloc_after"), "\nWHERE dealloc_after IS NULL"),
     };
     format!(
-        "-- powers of two here; the lens has times in half decades\nSELECT hist_bucket({value}) AS up_to, {sums}\nFROM ({blocks}){which}\nGROUP BY 1 ORDER BY 1"
+        "-- powers of two here; the view has times in half decades\nSELECT hist_bucket({value}) AS up_to, {sums}\nFROM ({blocks}){which}\nGROUP BY 1 ORDER BY 1"
     )
 }
 

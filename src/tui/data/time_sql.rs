@@ -1,6 +1,6 @@
-//! The SQL of scopes that say when: sums by site, from slices where they are enough.
+//! The SQL of filter sets that say when: sums by site, from slices where they are enough.
 //!
-//! Reads: the scope and the [`Axis`]. Writes: statements.
+//! Reads: the filter set and the [`Axis`]. Writes: statements.
 //!
 //! Invariants:
 //! - What comes from slices equals the same sums over `allocations`: where a moment is between two
@@ -9,7 +9,7 @@
 //!   numbers, and those alive at the end are the last ones.
 
 use crate::tui::data::axis::Axis;
-use crate::tui::data::filter::{EndFilter, Filter, Scope};
+use crate::tui::data::filter::{EndFilter, Filter, FilterSet};
 use crate::tui::flame::measure::Measure;
 
 /// The slices of the run, with how many of them a point of a site's curve covers.
@@ -31,7 +31,7 @@ const LIVE_ROWS: &str = "rowid > coalesce(
 /// million allocations.
 const FEW_SITES: i64 = 20_000;
 
-/// What of a scope is asked.
+/// What of a filter set is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// All its blocks.
@@ -40,10 +40,10 @@ pub enum Part {
     Survivors,
 }
 
-/// `bt`, `bytes` and `blocks` of the sites of a scope that says when, if slices are enough.
-pub fn by_site(scope: &Scope, axis: &Axis, part: Part) -> Option<String> {
-    let (filter, ended) = scope.of_time()?;
-    let condition = scope.of_sites();
+/// `bt`, `bytes` and `blocks` of the sites of a filter set that says when, if slices are enough.
+pub fn by_site(filters: &FilterSet, axis: &Axis, part: Part) -> Option<String> {
+    let (filter, ended) = filters.of_time()?;
+    let condition = filters.of_sites();
     let stays = part == Part::Survivors || ended == EndFilter::Never;
     match (filter, stays) {
         (Filter::AtPeak, false) => Some(format!(
@@ -74,17 +74,17 @@ pub fn by_site(scope: &Scope, axis: &Axis, part: Part) -> Option<String> {
     }
 }
 
-/// The course of the scope's sites: what each slice changed.
-pub fn changes(scope: &Scope) -> String {
-    let condition = scope.of_sites().unwrap_or_else(|| "1".into());
+/// The course of the filter set's sites: what each slice changed.
+pub fn changes(filters: &FilterSet) -> String {
+    let condition = filters.of_sites().unwrap_or_else(|| "1".into());
     format!(
         "SELECT slice, sum(allocations) AS allocations, sum(allocated_bytes) AS allocated_bytes,\n  sum(frees) AS frees, sum(freed_bytes) AS freed_bytes\nFROM site_timeline WHERE {condition}\nGROUP BY slice ORDER BY slice"
     )
 }
 
 /// The course of the groups of sites that held most, the largest first.
-pub fn largest(scope: &Scope, limit: usize) -> String {
-    let condition = scope.of_sites().unwrap_or_else(|| "1".into());
+pub fn largest(filters: &FilterSet, limit: usize) -> String {
+    let condition = filters.of_sites().unwrap_or_else(|| "1".into());
     format!(
         "WITH chosen AS (SELECT bt, suspect, peak_bytes FROM sites WHERE {condition}),\ntop AS (SELECT suspect, sum(peak_bytes) AS weight FROM chosen\n  WHERE suspect NOT NULL GROUP BY suspect ORDER BY weight DESC, suspect LIMIT {limit})\nSELECT top.suspect, coalesce(frames.function, '?') AS site, slice,\n  sum(allocated_bytes - freed_bytes) AS change\nFROM top JOIN chosen ON chosen.suspect = top.suspect\nJOIN site_timeline ON site_timeline.bt = chosen.bt\nLEFT JOIN suspects ON suspects.id = top.suspect\nLEFT JOIN frames ON frames.id = suspects.frame\nGROUP BY top.suspect, slice ORDER BY weight DESC, top.suspect, slice"
     )
@@ -97,7 +97,7 @@ pub const RSS: &str =
 /// Moments that the program named.
 pub const MARKS: &str = "SELECT at_ns, name, value FROM marks ORDER BY at_ns LIMIT 5000";
 
-/// Which part of a scope a measure is about, if sums by site are enough for it.
+/// Which part of a filter set a measure is about, if sums by site are enough for it.
 pub fn part_of(measure: Measure) -> Option<Part> {
     match measure {
         Measure::Allocated | Measure::Count => Some(Part::All),

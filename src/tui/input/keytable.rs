@@ -90,14 +90,14 @@ pub enum Action {
     Enter,
     Back,
     NextPane,
-    LensSuspects,
-    LensFlame,
-    LensTree,
-    LensTime,
-    LensHistograms,
-    LensRows,
-    LensSql,
-    LensCompare,
+    ViewSuspects,
+    ViewFlame,
+    ViewTree,
+    ViewTime,
+    ViewHistograms,
+    ViewRows,
+    ViewSql,
+    ViewCompare,
     Moments,
     CommandLine,
     Export,
@@ -308,18 +308,18 @@ bindings! {
     Tree Help CopyMore [k('Y')] "copy path" "copy the path to the line";
 
     Time First OtherCursor [k(' '), plain(KeyCode::Tab)] "other cursor" "move the other end of the range";
-    Time First Enter [plain(KeyCode::Enter)] "made here" "scope: what was made in the range, freed or not";
-    Time First AliveHere [k('a')] "alive here" "scope: what was alive at the cursor";
-    Time First AliveBoth [k('b')] "alive at both" "scope: what was alive all through the range";
-    Time First Survivors [k('w')] "made, kept" "scope: what was made in the range and is alive at the end";
-    Time First AtPeak [k('p')] "at peak" "scope: what was alive when most was";
-    Time Footer ClearRange [k('z')] "all times" "drop the scope's moment or range";
+    Time First Enter [plain(KeyCode::Enter)] "made here" "filter: allocated in the range, freed or not";
+    Time First AliveHere [k('a')] "alive here" "filter: live at the cursor";
+    Time First AliveBoth [k('b')] "alive at both" "filter: live throughout the range";
+    Time First Survivors [k('w')] "made, kept" "filter: allocated in the range and live at the end";
+    Time First AtPeak [k('p')] "at peak" "filter: live at the peak";
+    Time Footer ClearRange [k('z')] "all times" "remove the moment or range from the filters";
     Time Footer Stack [k('s')] "sites" "stack the largest sites, or only the sum";
-    Time Footer Flame [k('f')] "flame" "the scope as a flamegraph";
+    Time Footer Flame [k('f')] "flame" "the selected allocations as a flamegraph";
     Time Footer SearchNext [k('n')] "next mark" "the cursor to the next mark";
     Time Help SearchBack [k('N')] "mark before" "the cursor to the mark before";
 
-    Histograms First Enter [plain(KeyCode::Enter)] "narrow" "scope: only the blocks of this bar";
+    Histograms First Enter [plain(KeyCode::Enter)] "narrow" "filter: only the allocations of this bar";
     Histograms First NextKind [plain(KeyCode::Tab), k(' ')] "sizes, lives, ages" "sizes, lifetimes of freed blocks, ages of live ones";
     Histograms First Measure [k('m')] "bytes or blocks" "bars by bytes or by blocks";
     Histograms Footer Flame [k('f')] "flame" "flamegraph of this bar's blocks";
@@ -349,7 +349,7 @@ bindings! {
     Rows Footer Group [k('t')] "tally" "group by the column: rows and bytes of each value";
     Rows Footer Cell [k(' '), k('v')] "cell" "show the whole cell";
     Rows Footer FilterLike [k('&')] "like this" "filter by the value under the cursor";
-    Rows Footer UseResult [k('>')] "to scope" "make these backtraces the scope of all lenses";
+    Rows Footer UseResult [k('>')] "as filter" "show only these backtraces in all views";
     Rows Help SortUp [k('S')] "sort up" "sort by the column, smallest first; again: unsorted";
     Rows Help HideColumn [k('-')] "hide" "hide the column";
     Rows Help ShowColumns [k('_')] "show all" "show hidden columns, drop sorting and filters";
@@ -413,23 +413,23 @@ bindings! {
     Motion Help HalfDown [ctrl('d')] "half down" "half a page down";
 
     Global First Ask [k('c')] "questions" "choose a canned question, such as: never freed, older than …";
-    Global Footer AddFilter [k('+')] "filter" "narrow the scope of all lenses: age, size, thread, crate, pattern …";
-    Global Footer Undo [k('u')] "undo" "undo the last change of the scope";
+    Global Footer AddFilter [k('+')] "filter" "narrow all views: age, size, thread, crate, pattern …";
+    Global Footer Undo [k('u')] "undo" "undo the last change of the filters";
     Global Help Redo [k('U'), ctrl('r')] "redo" "take an undo back";
     Global Footer DropFilter [k('x')] "drop" "drop the filter that was added last";
     Global Help ClearFilters [k('X')] "clear" "drop all filters";
     Global Help NeverFreed [k('L')] "never freed" "filter: only blocks that were never freed";
     Global Footer ShowSql [k('e')] "SQL" "the SQL behind what is shown, in the editor";
     Global Footer NextPane [plain(KeyCode::Tab), plain(KeyCode::BackTab)] "pane" "to the other pane";
-    Global Help LensSuspects [k('1'), alt(KeyCode::Char('1'))] "suspects" "who leaks, ranked";
-    Global Help LensFlame [k('2'), alt(KeyCode::Char('2'))] "flame" "the scope as a flamegraph";
-    Global Help LensTree [k('3'), alt(KeyCode::Char('3'))] "tree" "the scope as a tree, line by line";
-    Global Help LensRows [k('4'), alt(KeyCode::Char('4'))] "rows" "the scope's blocks, one a row";
-    Global Help LensTime [k('5'), alt(KeyCode::Char('5'))] "time" "the run's course; a range of it as the scope";
-    Global Help LensHistograms [k('6'), alt(KeyCode::Char('6'))] "histograms" "the scope's sizes, lifetimes and ages";
-    Global Help LensSql [k('7'), alt(KeyCode::Char('7'))] "SQL" "ask anything";
-    Global Help LensCompare [k('8'), alt(KeyCode::Char('8'))] "compare" "what differs from the other recording, or between two moments";
-    Global Help Moments [k('C')] "two moments" "compare two moments of this recording; the time lens's range is offered";
+    Global Help ViewSuspects [k('1'), alt(KeyCode::Char('1'))] "suspects" "who leaks, ranked";
+    Global Help ViewFlame [k('2'), alt(KeyCode::Char('2'))] "flame" "the selected allocations as a flamegraph";
+    Global Help ViewTree [k('3'), alt(KeyCode::Char('3'))] "tree" "the selected allocations as a call tree";
+    Global Help ViewRows [k('4'), alt(KeyCode::Char('4'))] "rows" "the selected allocations, one per row";
+    Global Help ViewTime [k('5'), alt(KeyCode::Char('5'))] "time" "the run over time; select a range as a filter";
+    Global Help ViewHistograms [k('6'), alt(KeyCode::Char('6'))] "histograms" "sizes, lifetimes and ages of the selected allocations";
+    Global Help ViewSql [k('7'), alt(KeyCode::Char('7'))] "SQL" "ask anything";
+    Global Help ViewCompare [k('8'), alt(KeyCode::Char('8'))] "compare" "what differs from the other recording, or between two moments";
+    Global Help Moments [k('C')] "two moments" "compare two moments of this recording; the time view's range is offered";
     Global Help CommandLine [k('!')] "cmd" "the command line that prints what is shown";
     Global Help Export [ctrl('s')] "export" "write what is shown to a file: csv, json, md, folded, svg";
     Global Help Palette [k(':'), ctrl('p')] "palette" "everything that can be done, by name";

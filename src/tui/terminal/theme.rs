@@ -187,7 +187,7 @@ impl Theme {
         }
     }
 
-    /// What is of the last scope and will be replaced; the title says so as well.
+    /// What is of the last filter set and will be replaced; the title says so as well.
     pub fn stale(self) -> Style {
         Style::new().add_modifier(Modifier::DIM)
     }
@@ -207,7 +207,7 @@ impl Theme {
         self.fg(|it| it.matched).add_modifier(Modifier::BOLD | Modifier::UNDERLINED)
     }
 
-    /// A chip of the scope.
+    /// A chip of the filter set.
     pub fn chip(self) -> Style {
         self.fg(|it| it.good).add_modifier(Modifier::BOLD)
     }

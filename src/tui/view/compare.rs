@@ -15,9 +15,9 @@ use crate::tui::flame::cells::{Cell, What, Widths};
 use crate::tui::flame::difference::{Differences, End, Node};
 use crate::tui::flame::shape::ShownId;
 use crate::tui::terminal::theme::{Change, Focus, Theme};
-use crate::tui::view::screen::{self, Freshness};
-use crate::tui::view::suspects::select;
+use crate::tui::view::freshness::{self, Freshness};
 use crate::tui::view::text;
+use crate::tui::view::text::select_row;
 
 /// Draws it.
 pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
@@ -46,7 +46,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         Look::List => about_site(buffer, below, app, shown, theme),
         Look::Flame | Look::Tree => about_node(buffer, below, app, shown, theme),
     }
-    if screen::freshness(app) == Freshness::Stale {
+    if freshness::freshness(app) == Freshness::Stale {
         text::tint(buffer, inside, theme.stale());
     }
 }
@@ -75,7 +75,7 @@ fn title(app: &App) -> String {
     if compare.look != Look::List && compare.wish.from == End::Innermost {
         title.push_str(" · bottom-up");
     }
-    title + screen::stale_words(app)
+    title + freshness::stale_words(app)
 }
 
 /// Files, or moments where the file is the same.
@@ -203,7 +203,7 @@ fn list(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: 
         let x = text::put(buffer, theme, line, 0, &cells, style);
         text::put(buffer, theme, line, x, &site(&shown.comparison, row), Style::new());
         if app.compare.list.top + at == app.compare.list.at {
-            select(buffer, theme, line, Focus::Here);
+            select_row(buffer, theme, line, Focus::Here);
         }
     }
 }
@@ -356,7 +356,7 @@ fn tree(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: 
         let x = x + text::put(buffer, theme, line, x, &format!("{indent}{mark} "), theme.key());
         text::put(buffer, theme, line, x, shown.function(drawn.node), Style::new());
         if index == app.compare.lines.at {
-            select(buffer, theme, line, Focus::Here);
+            select_row(buffer, theme, line, Focus::Here);
         }
     }
 }

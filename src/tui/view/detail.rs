@@ -14,8 +14,8 @@ use crate::tui::app::state::App;
 use crate::tui::app::state::detail::{Frame, Inlined, Line};
 use crate::tui::flame::tree::FrameKind;
 use crate::tui::terminal::theme::{Focus, Theme};
-use crate::tui::view::suspects::select;
 use crate::tui::view::text;
+use crate::tui::view::text::select_row;
 
 /// Draws it.
 pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: Focus) {
@@ -112,7 +112,7 @@ fn list_frames(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: 
             }
         }
         if at == app.detail.cursor.at {
-            select(buffer, theme, line, focus);
+            select_row(buffer, theme, line, focus);
         }
     }
 }

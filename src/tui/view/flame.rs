@@ -13,7 +13,7 @@ use crate::tui::flame::cells::{self, Cell, Top, What};
 use crate::tui::flame::shape::{Collapse, Key, Shown, ShownId, TOP};
 use crate::tui::flame::tree::FrameKind;
 use crate::tui::terminal::theme::{Focus, Theme};
-use crate::tui::view::screen::{self, Freshness};
+use crate::tui::view::freshness::{self, Freshness};
 use crate::tui::view::text;
 
 /// Draws it.
@@ -33,9 +33,9 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         return;
     };
     if shown.is_empty() {
-        let words = "Nothing to show by this measure in this scope.";
+        let words = "Nothing to show by this measure with these filters.";
         text::put(buffer, theme, inside, 1, words, theme.dim());
-        let words = "m: next measure · x: drop the last filter · u: undo";
+        let words = "m: next measure · x: remove the last filter · u: undo";
         text::put(buffer, theme, text::line(inside, 1), 1, words, theme.dim());
         return;
     }
@@ -70,7 +70,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     }
     let foot = Rect { y: inside.y + height, height: inside.height - height, ..inside };
     selected(buffer, foot, app, shown, theme);
-    if screen::freshness(app) == Freshness::Stale {
+    if freshness::freshness(app) == Freshness::Stale {
         text::tint(buffer, inside, theme.stale());
     }
 }
@@ -96,10 +96,10 @@ fn title(app: &App) -> String {
     }
     let cut = flame.shown.as_ref().map_or(0, |it| it.cut());
     if cut + flame.drawn.as_ref().map_or(0, |it| it.cut_stacks()) > 0 {
-        title.push_str(" · too many stacks: the deepest are cut, narrow the scope");
+        title.push_str(" · too many stacks: the deepest are cut, add a filter");
     }
     match flame.shown {
-        Some(_) => title + screen::stale_words(app),
+        Some(_) => title + freshness::stale_words(app),
         None => title,
     }
 }
@@ -238,7 +238,7 @@ fn selected(buffer: &mut Buffer, area: Rect, app: &App, shown: &Shown, theme: Th
 
 fn name_of(shown: &Shown, node: ShownId) -> String {
     match (shown.key(node), shown.symbol(node)) {
-        (Key::All, _) => "everything in the scope".into(),
+        (Key::All, _) => "all selected allocations".into(),
         (Key::Noise, _) => "frames of the standard library and of runtimes; . expands them".into(),
         (_, Some(symbol)) => match (&symbol.file, symbol.line) {
             (Some(file), Some(line)) => format!("{}  ({file}:{line})", symbol.sym),

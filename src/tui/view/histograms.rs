@@ -12,9 +12,9 @@ use crate::tui::app::state::histograms::By;
 use crate::tui::app::update::histograms::bounds;
 use crate::tui::data::histogram::{Bin, Kind, Sum};
 use crate::tui::terminal::theme::{Focus, Theme};
-use crate::tui::view::screen::{self, Freshness};
-use crate::tui::view::suspects::select;
+use crate::tui::view::freshness::{self, Freshness};
 use crate::tui::view::text;
+use crate::tui::view::text::select_row;
 
 /// From so many columns on, the sites of a bar stand beside the bars.
 const WIDE: u16 = 90;
@@ -44,7 +44,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         let sites = Rect { x: bars.x + bars.width, width: SITES, ..inside };
         draw_sites(buffer, sites, app, bin, theme);
     }
-    if screen::freshness(app) == Freshness::Stale {
+    if freshness::freshness(app) == Freshness::Stale {
         text::tint(buffer, inside, theme.stale());
     }
 }
@@ -61,7 +61,7 @@ fn title(app: &App) -> String {
         let blocks = units::count(i64::try_from(total.blocks).unwrap_or(i64::MAX));
         title.push_str(&format!(" · {} in {blocks} blocks", units::bytes(total.bytes as f64)));
     }
-    title + screen::stale_words(app)
+    title + freshness::stale_words(app)
 }
 
 fn instead(app: &App, theme: Theme) -> Option<(String, Style)> {
@@ -69,15 +69,15 @@ fn instead(app: &App, theme: Theme) -> Option<(String, Style)> {
         return Some((format!("! {}", text::clean(&error.message)), theme.error()));
     }
     if app.histograms.counted.is_none() {
-        return Some(("counting every block of the scope…".into(), theme.dim()));
+        return Some(("counting every selected allocation…".into(), theme.dim()));
     }
     if !app.histograms.bins().is_empty() {
         return None;
     }
     let words = match app.histograms.kind {
-        Kind::Sizes => "No block is in this scope. x drops the last filter, u undoes.",
-        Kind::Lives => "No block of this scope was freed. Tab: ages of those that are alive.",
-        Kind::Ages => "No block of this scope is alive at the end. Tab: sizes of all.",
+        Kind::Sizes => "No allocation matches the filters. x removes the last filter, u undoes.",
+        Kind::Lives => "No selected allocation was freed. Tab: ages of live allocations.",
+        Kind::Ages => "No selected allocation is live at the end. Tab: sizes of all.",
     };
     Some((words.into(), theme.dim()))
 }
@@ -129,7 +129,7 @@ fn draw_bars(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         let bar = bar(of(&bin.sum), most, room, theme);
         text::put(buffer, theme, line, x, &bar, theme.number());
         if at == state.cursor.at {
-            select(buffer, theme, line, Focus::Here);
+            select_row(buffer, theme, line, Focus::Here);
         }
     }
 }

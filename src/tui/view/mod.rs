@@ -8,7 +8,7 @@
 pub mod screen;
 pub mod header;
 pub mod tabs;
-pub mod scope;
+pub mod filters;
 pub mod suspects;
 pub mod compare;
 pub mod detail;
@@ -20,4 +20,5 @@ pub mod table;
 pub mod sql;
 pub mod popup;
 pub mod status;
+pub mod freshness;
 pub mod text;

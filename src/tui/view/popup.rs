@@ -12,8 +12,8 @@ use crate::tui::app::state::popup::{Picker, Popup, Prompt, SourcePopup, Text};
 use crate::tui::app::state::text_input::Offer;
 use crate::tui::terminal::theme::{Focus, Theme};
 use crate::tui::view::detail;
-use crate::tui::view::suspects::select;
 use crate::tui::view::text;
+use crate::tui::view::text::select_row;
 
 /// Draws the topmost pop-up.
 pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
@@ -131,7 +131,7 @@ fn draw_picker(buffer: &mut Buffer, area: Rect, picker: &Picker, theme: Theme) {
         text::put(buffer, theme, line, x, &title, theme.key());
         text::put(buffer, theme, line, x + titles as u16 + 2, &item.help, theme.dim());
         if at == picker.cursor.at {
-            select(buffer, theme, line, Focus::Here);
+            select_row(buffer, theme, line, Focus::Here);
         }
     }
 }

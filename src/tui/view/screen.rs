@@ -6,47 +6,12 @@ use ratatui::layout::Rect;
 use ratatui::widgets::{Clear, Widget};
 
 use crate::tui::app::layout::areas::{self, COLUMNS_MIN, ROWS_MIN};
-use crate::tui::app::state::requests::Purpose;
-use crate::tui::app::state::{App, Lens, Pane};
+use crate::tui::app::state::{App, Pane, ViewKind};
 use crate::tui::terminal::theme::{Focus, Theme};
 use crate::tui::view::{
-    compare, detail, flame, header, histograms, popup, scope, sql, status, suspects, table, tabs,
+    compare, detail, filters, flame, header, histograms, popup, sql, status, suspects, table, tabs,
     text, time, tree,
 };
-
-/// Whether what a lens draws is of the present scope.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Freshness {
-    /// It is.
-    Fresh,
-    /// It is of the last one; the answer for this one is on its way.
-    Stale,
-}
-
-/// Whether what the shown lens draws is of the present scope.
-pub fn freshness(app: &App) -> Freshness {
-    let lens = app.lens;
-    let is_waited_for = |purpose: Purpose| match purpose {
-        Purpose::Suspects => lens == Lens::Suspects,
-        Purpose::Tree | Purpose::Shown => matches!(lens, Lens::Flame | Lens::Tree),
-        Purpose::Changes => lens == Lens::Time,
-        Purpose::Histograms => lens == Lens::Histograms,
-        Purpose::Compared | Purpose::Differences => lens == Lens::Compare,
-        _ => false,
-    };
-    match app.asked.is_open(is_waited_for) {
-        true => Freshness::Stale,
-        false => Freshness::Fresh,
-    }
-}
-
-/// What a title says of that.
-pub fn stale_words(app: &App) -> &'static str {
-    match freshness(app) {
-        Freshness::Fresh => "",
-        Freshness::Stale => " · STALE, updating…",
-    }
-}
 
 /// Draws everything.
 pub fn render(frame: &mut Frame<'_>, app: &App, theme: Theme) {
@@ -69,26 +34,26 @@ pub fn render_into(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let regions = areas::regions(app);
     header::render(buffer, regions.header, app, theme);
     tabs::render(buffer, regions.tabs, app, theme);
-    scope::render(buffer, regions.scope, app, theme);
+    filters::render(buffer, regions.filters, app, theme);
     let focus = |pane: Pane| match app.pane == pane {
         true => Focus::Here,
         false => Focus::Elsewhere,
     };
-    match app.lens {
-        Lens::Suspects => {
+    match app.view {
+        ViewKind::Suspects => {
             suspects::render(buffer, regions.main, app, theme, focus(Pane::Main));
             detail::render(buffer, regions.detail, app, theme, focus(Pane::Detail));
         }
-        Lens::Flame => flame::render(buffer, regions.main, app, theme),
-        Lens::Tree => tree::render(buffer, regions.main, app, theme),
-        Lens::Time => time::render(buffer, regions.main, app, theme),
-        Lens::Histograms => histograms::render(buffer, regions.main, app, theme),
-        Lens::Compare => compare::render(buffer, regions.main, app, theme),
-        Lens::Rows => {
+        ViewKind::Flame => flame::render(buffer, regions.main, app, theme),
+        ViewKind::Tree => tree::render(buffer, regions.main, app, theme),
+        ViewKind::Time => time::render(buffer, regions.main, app, theme),
+        ViewKind::Histograms => histograms::render(buffer, regions.main, app, theme),
+        ViewKind::Compare => compare::render(buffer, regions.main, app, theme),
+        ViewKind::Rows => {
             table::render(buffer, regions.main, app, theme, focus(Pane::Main));
             detail::render(buffer, regions.detail, app, theme, focus(Pane::Detail));
         }
-        Lens::Sql => {
+        ViewKind::Sql => {
             sql::render(buffer, regions.main, app, theme, focus(Pane::Main));
             table::render(buffer, regions.detail, app, theme, focus(Pane::Detail));
         }

@@ -7,13 +7,13 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::database::text::units;
 use crate::tui::app::state::compare::Look;
-use crate::tui::app::state::{App, Lens, Tone};
+use crate::tui::app::state::{App, Tone, ViewKind};
 use crate::tui::data::filter::Filter;
 use crate::tui::input::keymap::{self, Rank};
 use crate::tui::terminal::screen::Mouse;
 use crate::tui::terminal::theme::Theme;
-use crate::tui::view::table::total_text;
 use crate::tui::view::text;
+use crate::tui::view::text::total_text;
 
 /// Draws the status.
 pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
@@ -57,15 +57,15 @@ pub fn render_footer(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
 fn is_useful(app: &App, action: keymap::Action) -> bool {
     use keymap::Action;
     match action {
-        Action::DropFilter => !app.scope.now().filters().is_empty(),
-        Action::Undo => app.scope.can_undo(),
-        Action::NextPane => matches!(app.lens, Lens::Suspects | Lens::Rows | Lens::Sql),
-        Action::ClearRange => app.scope.now().filters().iter().any(Filter::is_of_time),
-        Action::SearchNext if app.lens == Lens::Time => !app.time.marks.is_empty(),
-        Action::Back if app.lens == Lens::Flame && app.popups.is_empty() => {
+        Action::DropFilter => !app.filters.now().filters().is_empty(),
+        Action::Undo => app.filters.can_undo(),
+        Action::NextPane => matches!(app.view, ViewKind::Suspects | ViewKind::Rows | ViewKind::Sql),
+        Action::ClearRange => app.filters.now().filters().iter().any(Filter::is_of_time),
+        Action::SearchNext if app.view == ViewKind::Time => !app.time.marks.is_empty(),
+        Action::Back if app.view == ViewKind::Flame && app.popups.is_empty() => {
             !app.flame.zoom.is_empty() || app.flame.over.is_some() || app.flame.callers.is_some()
         }
-        Action::Back if app.lens == Lens::Rows && app.popups.is_empty() => {
+        Action::Back if app.view == ViewKind::Rows && app.popups.is_empty() => {
             app.rows.len() > 1 || app.pane == crate::tui::app::state::Pane::Detail
         }
         _ => true,
@@ -90,25 +90,25 @@ fn place(app: &App) -> String {
         Mouse::Captured => "",
         Mouse::Free => " · mouse off (F2)",
     };
-    let place = match app.lens {
-        Lens::Suspects => match app.suspects.listed().len() {
+    let place = match app.view {
+        ViewKind::Suspects => match app.suspects.listed().len() {
             0 => String::new(),
             listed => format!("{} of {listed}", app.suspects.cursor.at + 1),
         },
-        Lens::Flame => match &app.flame.shown {
+        ViewKind::Flame => match &app.flame.shown {
             Some(shown) => format!("{} cells", units::count(shown.len() as i64)),
             None => String::new(),
         },
-        Lens::Tree => match app.tree.lines().len() {
+        ViewKind::Tree => match app.tree.lines().len() {
             0 => String::new(),
             lines => format!("line {} of {}", app.tree.cursor.at + 1, units::count(lines as i64)),
         },
-        Lens::Time => format!("{} moments", units::count(app.facts.axis.points() as i64 + 1)),
-        Lens::Histograms => match app.histograms.bins().len() {
+        ViewKind::Time => format!("{} moments", units::count(app.facts.axis.points() as i64 + 1)),
+        ViewKind::Histograms => match app.histograms.bins().len() {
             0 => String::new(),
             bins => format!("bar {} of {bins}", app.histograms.cursor.at + 1),
         },
-        Lens::Compare => match (&app.compare.shown, app.compare.look) {
+        ViewKind::Compare => match (&app.compare.shown, app.compare.look) {
             (None, _) => String::new(),
             (Some(shown), Look::List) => match shown.rows.len() {
                 0 => String::new(),
@@ -116,7 +116,7 @@ fn place(app: &App) -> String {
             },
             (Some(shown), _) => format!("{} cells", units::count(shown.len() as i64)),
         },
-        Lens::Rows | Lens::Sql => match app.table() {
+        ViewKind::Rows | ViewKind::Sql => match app.table() {
             Some(table) if !table.is_empty() => {
                 let took = table.elapsed.map(|it| units::duration(it.as_nanos() as f64));
                 let took = took.map(|it| format!(" · {it}")).unwrap_or_default();

@@ -12,8 +12,9 @@ use crate::tui::app::state::App;
 use crate::tui::app::state::suspects::{Accepted, Suspect, squeeze};
 use crate::tui::app::view_sql::SUSPECTS_MAX;
 use crate::tui::terminal::theme::{Focus, Theme};
-use crate::tui::view::screen::{self, Freshness};
+use crate::tui::view::freshness::{self, Freshness};
 use crate::tui::view::text;
+use crate::tui::view::text::select_row;
 
 /// Columns of how far live bytes may be off.
 const ERROR: usize = 6;
@@ -47,7 +48,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: F
         let line = text::line(inside, 1 + row as u16);
         columns.row(buffer, theme, line, app, suspect);
         if top + row == app.suspects.cursor.at {
-            select(buffer, theme, line, focus);
+            select_row(buffer, theme, line, focus);
         }
     }
     let rows = geometry::sentence_rows(app);
@@ -57,19 +58,9 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: F
         ..inside
     };
     sentence(buffer, theme, below, app);
-    if screen::freshness(app) == Freshness::Stale {
+    if freshness::freshness(app) == Freshness::Stale {
         text::tint(buffer, inside, theme.stale());
     }
-}
-
-/// Marks the selected line.
-pub fn select(buffer: &mut Buffer, theme: Theme, line: Rect, focus: Focus) {
-    let style = match focus {
-        Focus::Here => theme.selected(),
-        Focus::Elsewhere => theme.selected_elsewhere(),
-    };
-    text::tint(buffer, line, style);
-    text::put(buffer, theme, line, 0, theme.glyph("▶", ">"), Style::new());
 }
 
 fn title(app: &App) -> String {
@@ -77,7 +68,7 @@ fn title(app: &App) -> String {
     if app.suspects.all.is_none() {
         return "suspects".into();
     }
-    let bytes: i64 = listed.iter().map(|it| it.scope_bytes).sum();
+    let bytes: i64 = listed.iter().map(|it| it.filtered_bytes).sum();
     let (accepted, held) = app.suspects.accepted_total();
     let all = app.suspects.all.as_ref().map_or(0, Vec::len);
     let which = if all < SUSPECTS_MAX { "suspects:" } else { "suspects: the first" };
@@ -89,7 +80,7 @@ fn title(app: &App) -> String {
         };
         title.push_str(&format!(" · {accepted} accepted {what} ({})", units::bytes(held as f64)));
     }
-    title + screen::stale_words(app)
+    title + freshness::stale_words(app)
 }
 
 fn empty(app: &App) -> Option<String> {
@@ -98,11 +89,11 @@ fn empty(app: &App) -> Option<String> {
     }
     match &app.suspects.all {
         None => Some("reading…".into()),
-        Some(all) if all.is_empty() && app.scope.now().is_everything() => Some(
+        Some(all) if all.is_empty() && app.filters.now().is_everything() => Some(
             "Nothing is suspicious: no site holds memory at the end. Press 2 for where memory went, c to ask questions.".into(),
         ),
         Some(all) if all.is_empty() => {
-            Some("No suspect is in this scope. Press x to drop the last filter, u to undo.".into())
+            Some("No suspect matches the filters. Press x to remove the last filter, u to undo.".into())
         }
         Some(_) if app.suspects.listed().is_empty() => {
             Some("All suspects are accepted. Press A to list them.".into())
@@ -166,9 +157,9 @@ impl Columns {
     }
 
     fn head(&self, buffer: &mut Buffer, theme: Theme, line: Rect, app: &App) {
-        // Blocks of other scopes may have been freed.
-        let scope = app.scope.now();
-        let held = if scope.is_of_sites() || scope.is_live_only() { "live" } else { "bytes" };
+        // Blocks of other filter sets may have been freed.
+        let filters = app.filters.now();
+        let held = if filters.is_of_sites() || filters.is_live_only() { "live" } else { "bytes" };
         let texts =
             [held, "±", "share", "blocks", "over time", "growth", "kind", "first own function"];
         text::put(buffer, theme, line, 0, &self.cells(texts), theme.dim());
@@ -184,10 +175,10 @@ impl Columns {
             false => suspect.function.clone(),
         };
         let texts = [
-            units::bytes(suspect.scope_bytes as f64),
+            units::bytes(suspect.filtered_bytes as f64),
             plus_minus(suspect.live_error),
             units::share(suspect.live_share),
-            units::count_short(suspect.scope_blocks as f64),
+            units::count_short(suspect.filtered_blocks as f64),
             theme.spark(&curve, max),
             format!("{sign}{}/s", units::bytes(suspect.slope.round())),
             suspect.label.clone(),

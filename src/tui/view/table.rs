@@ -9,12 +9,13 @@ use crate::database::page::{Comparison, Order};
 use crate::database::table::{Unit, Value};
 use crate::database::text::units;
 use crate::tui::app::layout::geometry;
-use crate::tui::app::state::table::{Origin, Place, TableState, Total};
-use crate::tui::app::state::{App, Lens};
+use crate::tui::app::state::table::{Origin, Place, TableState};
+use crate::tui::app::state::{App, ViewKind};
 use crate::tui::data::axis::Rows;
 use crate::tui::terminal::theme::{Focus, Theme};
-use crate::tui::view::suspects::select;
 use crate::tui::view::text;
+use crate::tui::view::text::select_row;
+use crate::tui::view::text::total_text;
 
 /// The widest that a column gets by itself.
 const WIDTH_MAX: usize = 48;
@@ -63,18 +64,9 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: F
             }
         }
         if at == table.cursor.at {
-            select(buffer, theme, line, focus);
+            select_row(buffer, theme, line, focus);
             underline_cell(buffer, line, &columns, table, theme);
         }
-    }
-}
-
-/// "17", or ">500" where it is only known that there is at least one more.
-pub fn total_text(total: Total) -> String {
-    let count = |rows: u64| units::count(i64::try_from(rows).unwrap_or(i64::MAX));
-    match total {
-        Total::Exactly(rows) => count(rows),
-        Total::AtLeast(rows) => format!(">{}", count(rows.saturating_sub(1))),
     }
 }
 
@@ -88,8 +80,8 @@ struct Drawn {
 
 fn title(app: &App, table: &TableState) -> String {
     let rows = format!("{} rows", total_text(table.total));
-    let mut title = match app.lens {
-        Lens::Sql => {
+    let mut title = match app.view {
+        ViewKind::Sql => {
             let tab = app.sql.tab + 1;
             format!("{tab}/{} {}: {rows}", app.sql.tabs.len(), text::clean(&table.title))
         }
@@ -108,7 +100,7 @@ fn title(app: &App, table: &TableState) -> String {
     if !table.is_loaded() {
         title = format!("{} · running…", text::clean(&table.title));
     }
-    if let (Lens::Sql, Some(elapsed)) = (app.lens, table.elapsed) {
+    if let (ViewKind::Sql, Some(elapsed)) = (app.view, table.elapsed) {
         let age = app.now.saturating_sub(table.ran_at).as_secs();
         let took = units::duration(elapsed.as_nanos() as f64);
         let age = match age {
@@ -131,7 +123,7 @@ fn instead(table: &TableState) -> Option<String> {
         return None;
     }
     Some(match table.view.filters.is_empty() {
-        true => "\n no rows: nothing in the recording answers this, in this scope (x drops the last filter)".into(),
+        true => "\n no rows: nothing in the recording matches, with these filters (x removes the last one)".into(),
         false => "\n no rows match the column filters; _ drops them".into(),
     })
 }

@@ -1,4 +1,4 @@
-//! The second row: the lenses, and how much lived over time.
+//! The second row: the views, and how much lived over time.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -12,9 +12,9 @@ use crate::tui::view::text;
 /// Draws it.
 pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let mut end = 0;
-    for (x, width, lens) in mouse::tabs(app) {
-        let (digit, name) = lens.title();
-        let style = match lens == app.lens {
+    for (x, width, view) in mouse::tabs(app) {
+        let (digit, name) = view.title();
+        let style = match view == app.view {
             true => theme.title().patch(theme.selected()),
             false => theme.key(),
         };

@@ -13,6 +13,8 @@ use ratatui::widgets::{Block, Widget};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::database::text::sanitize;
+use crate::database::text::units;
+use crate::tui::app::state::table::Total;
 use crate::tui::terminal::theme::{Focus, Theme};
 
 /// Writes text that fits, cut with a mark where it doesn't; gives the columns it took.
@@ -143,4 +145,23 @@ pub fn pane(buffer: &mut Buffer, theme: Theme, area: Rect, title: &str, focus: F
     let head = Rect { x: area.x + 1, width: area.width.saturating_sub(2), height: 1, ..area };
     put(buffer, theme, head, 0, &format!("{mark}{title} "), style);
     inside
+}
+
+/// Marks the selected line.
+pub fn select_row(buffer: &mut Buffer, theme: Theme, line: Rect, focus: Focus) {
+    let style = match focus {
+        Focus::Here => theme.selected(),
+        Focus::Elsewhere => theme.selected_elsewhere(),
+    };
+    tint(buffer, line, style);
+    put(buffer, theme, line, 0, theme.glyph("▶", ">"), Style::new());
+}
+
+/// "17", or ">500" where it is only known that there is at least one more.
+pub fn total_text(total: Total) -> String {
+    let count = |rows: u64| units::count(i64::try_from(rows).unwrap_or(i64::MAX));
+    match total {
+        Total::Exactly(rows) => count(rows),
+        Total::AtLeast(rows) => format!(">{}", count(rows.saturating_sub(1))),
+    }
 }

@@ -21,7 +21,7 @@ use crate::tui::app::state::App;
 use crate::tui::app::state::suspects::squeeze;
 use crate::tui::app::state::time::{Point, Stack};
 use crate::tui::terminal::theme::{Focus, Theme};
-use crate::tui::view::screen::{self, Freshness};
+use crate::tui::view::freshness::{self, Freshness};
 use crate::tui::view::text;
 
 /// Resident memory is drawn over the chart if it is at most so many times what lives.
@@ -84,7 +84,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         let width = (inside.x + inside.width).saturating_sub(x);
         draw_legend(buffer, Rect { x, width, height: rows.chart, ..inside }, app, theme);
     }
-    if screen::freshness(app) == Freshness::Stale {
+    if freshness::freshness(app) == Freshness::Stale {
         text::tint(buffer, inside, theme.stale());
     }
 }
@@ -102,11 +102,11 @@ fn title(app: &App, theme: Theme) -> String {
     if has_rss_over_chart(app) {
         title.push_str(&format!(", {} resident", theme.glyph("•", "o")));
     }
-    let filters = app.scope.now().filters();
+    let filters = app.filters.now().filters();
     if filters.iter().any(|it| !it.is_of_site() && !it.is_of_time()) {
-        title.push_str(" · of the scope's sites, whatever their blocks");
+        title.push_str(" · all allocations of the selected sites");
     }
-    title + screen::stale_words(app)
+    title + freshness::stale_words(app)
 }
 
 /// How many rows each part gets.
@@ -431,7 +431,7 @@ fn draw_facts(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         units::count(sum.frees),
         rate(sum.frees)
     );
-    if app.scope.now().of_sites().is_none() {
+    if app.filters.now().of_sites().is_none() {
         rest.push_str(&format!(" · kept to the end {}", bytes(sum.never_freed_bytes)));
     }
     text::put(buffer, theme, text::line(area, 2), 1, &rest, theme.number());

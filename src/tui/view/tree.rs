@@ -15,9 +15,9 @@ use crate::tui::flame::outline::{Expansion, LINES_MAX, Line};
 use crate::tui::flame::shape::{Collapse, Direction, Key, Shown, ShownId, TOP};
 use crate::tui::flame::sites::{SiteFacts, TREND};
 use crate::tui::terminal::theme::{Focus, Theme};
-use crate::tui::view::screen::{self, Freshness};
-use crate::tui::view::suspects::select;
+use crate::tui::view::freshness::{self, Freshness};
 use crate::tui::view::text;
+use crate::tui::view::text::select_row;
 
 /// Columns that the functions keep, whatever else there is.
 const NAMES_MIN: usize = 32;
@@ -49,13 +49,13 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         let line = text::line(inside, 1 + row as u16);
         columns.row(buffer, theme, line, app, drawn);
         if at == app.tree.cursor.at {
-            select(buffer, theme, line, Focus::Here);
+            select_row(buffer, theme, line, Focus::Here);
         }
     }
     let rows = geometry::tree_foot(inside.height);
     let foot = Rect { y: inside.y + inside.height - rows, height: rows, ..inside };
     selected(buffer, foot, app, shown, theme);
-    if screen::freshness(app) == Freshness::Stale {
+    if freshness::freshness(app) == Freshness::Stale {
         text::tint(buffer, inside, theme.stale());
     }
 }
@@ -80,7 +80,7 @@ fn title(app: &App) -> String {
     if app.tree.lines().len() >= LINES_MAX {
         title.push_str(" · the first 100,000 lines: close some");
     }
-    title + screen::stale_words(app)
+    title + freshness::stale_words(app)
 }
 
 fn instead(app: &App, theme: Theme) -> Option<(String, Style)> {
@@ -90,7 +90,7 @@ fn instead(app: &App, theme: Theme) -> Option<(String, Style)> {
     match app.tree.shown() {
         None => Some(("reading…".into(), theme.dim())),
         Some(shown) if shown.is_empty() => Some((
-            "Nothing to show by this measure in this scope.\nm: next measure · x: drop the last filter · u: undo".into(),
+            "Nothing to show by this measure with these filters.\nm: next measure · x: remove the last filter · u: undo".into(),
             theme.dim(),
         )),
         Some(_) => None,

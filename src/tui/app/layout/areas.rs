@@ -3,8 +3,8 @@
 //! ```text
 //!  header   file · duration · live · peak · allocations            1 row
 //!  tabs     1 Suspects 2 Flame 3 Tree … 7 SQL      live curve      1 row
-//!  scope    chips, and what the measure means                      1 row, if there is room
-//!  body     the lens                                               the rest
+//!  filter set    chips, and what the measure means                      1 row, if there is room
+//!  body     the view                                               the rest
 //!    main     │ detail     side by side from 110 columns on,
 //!                          above each other from 20 rows on,
 //!                          else one at a time
@@ -18,7 +18,7 @@
 use ratatui::layout::Rect;
 
 use crate::tui::app::state::popup::Popup;
-use crate::tui::app::state::{App, Lens, Pane};
+use crate::tui::app::state::{App, Pane, ViewKind};
 
 /// Fewer columns are too few.
 pub const COLUMNS_MIN: u16 = 40;
@@ -34,11 +34,11 @@ const TALL: u16 = 15;
 pub struct Regions {
     /// Facts.
     pub header: Rect,
-    /// Lenses and curve.
+    /// Views and curve.
     pub tabs: Rect,
     /// Chips.
-    pub scope: Rect,
-    /// The lens's first pane, with its border.
+    pub filters: Rect,
+    /// The view's first pane, with its border.
     pub main: Rect,
     /// The second pane: a backtrace, or the results under the editor.
     pub detail: Rect,
@@ -60,14 +60,14 @@ pub fn regions(app: &App) -> Regions {
         return Regions::default();
     }
     let row = |y: u16| Rect::new(0, y, width, 1);
-    let has_scope = height >= 16 || !app.scope.now().filters().is_empty();
-    let top = 2 + u16::from(has_scope);
+    let has_filter_row = height >= 16 || !app.filters.now().filters().is_empty();
+    let top = 2 + u16::from(has_filter_row);
     let body = Rect::new(0, top, width, height - top - 2);
     let (main, detail) = split(app, body);
     Regions {
         header: row(0),
         tabs: row(1),
-        scope: if has_scope { row(2) } else { Rect::default() },
+        filters: if has_filter_row { row(2) } else { Rect::default() },
         main,
         detail,
         status: row(height - 2),
@@ -94,29 +94,33 @@ fn split(app: &App, body: Rect) -> (Rect, Rect) {
         (main, Rect { y, height: body.height - rows, ..body })
     };
     let one = |first: bool| if first { (body, none) } else { (none, body) };
-    match app.lens {
+    match app.view {
         _ if !has_two_panes(app) => (body, none),
-        Lens::Sql if body.height >= 12 => {
+        ViewKind::Sql if body.height >= 12 => {
             let lines = app.sql.editor.lines().len().min(1000) as u16 + 2;
             above(lines.clamp(5, body.height / 2))
         }
-        Lens::Suspects | Lens::Rows if body.width >= WIDE => {
+        ViewKind::Suspects | ViewKind::Rows if body.width >= WIDE => {
             let width = (u32::from(body.width) * 62 / 100) as u16;
             let main = Rect { width, ..body };
             let x = body.x + width;
             (main, Rect { x, width: body.width - width, ..body })
         }
-        Lens::Suspects | Lens::Rows if body.height >= TALL => above(body.height / 2),
+        ViewKind::Suspects | ViewKind::Rows if body.height >= TALL => above(body.height / 2),
         _ => one(app.pane == Pane::Main),
     }
 }
 
 fn has_two_panes(app: &App) -> bool {
-    match app.lens {
-        Lens::Suspects => true,
-        Lens::Flame | Lens::Tree | Lens::Time | Lens::Histograms | Lens::Compare => false,
-        Lens::Rows => app.detail.bt.is_some() || app.pane == Pane::Detail,
-        Lens::Sql => !app.sql.tabs.is_empty(),
+    match app.view {
+        ViewKind::Suspects => true,
+        ViewKind::Flame
+        | ViewKind::Tree
+        | ViewKind::Time
+        | ViewKind::Histograms
+        | ViewKind::Compare => false,
+        ViewKind::Rows => app.detail.bt.is_some() || app.pane == Pane::Detail,
+        ViewKind::Sql => !app.sql.tabs.is_empty(),
     }
 }
 

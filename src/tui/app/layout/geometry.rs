@@ -5,7 +5,7 @@
 use crate::tui::app::layout::areas::{inside, regions};
 use crate::tui::app::state::compare::Look;
 use crate::tui::app::state::popup::Popup;
-use crate::tui::app::state::{App, Lens, Pane};
+use crate::tui::app::state::{App, Pane, ViewKind};
 
 /// Below so many rows, a pane does without ornaments.
 pub const LOW: u16 = 6;
@@ -13,8 +13,8 @@ pub const LOW: u16 = 6;
 /// Rows of a table that are drawn: the pane without its border, column names and filters.
 pub fn table_window(app: &App) -> u64 {
     let regions = regions(app);
-    let pane = match app.lens {
-        Lens::Sql => regions.detail,
+    let pane = match app.view {
+        ViewKind::Sql => regions.detail,
         _ => regions.main,
     };
     u64::from(inside(pane).height.saturating_sub(1)).max(1)
@@ -183,13 +183,13 @@ pub fn fit(app: &mut App) {
     if app.pane == Pane::Detail && !has_detail(app) {
         app.pane = Pane::Main;
     }
-    if app.lens == Lens::Flame {
+    if app.view == ViewKind::Flame {
         let (width, height) = flame_window(app);
         app.flame.fit(width, height);
     }
     let (lines, window) = (app.tree.lines().len() as u64, tree_window(app));
     app.tree.cursor.fit(lines, window);
-    if app.lens == Lens::Tree {
+    if app.view == ViewKind::Tree {
         app.tree.sum_up(window);
     }
     let ((width, height), window) = (compare_picture(app), compare_window(app));
@@ -201,11 +201,15 @@ pub fn fit(app: &mut App) {
 }
 
 fn has_detail(app: &App) -> bool {
-    match app.lens {
-        Lens::Suspects => app.suspects.selected().is_some(),
-        Lens::Rows => app.detail.bt.is_some(),
-        Lens::Sql => !app.sql.tabs.is_empty(),
-        Lens::Flame | Lens::Tree | Lens::Time | Lens::Histograms | Lens::Compare => false,
+    match app.view {
+        ViewKind::Suspects => app.suspects.selected().is_some(),
+        ViewKind::Rows => app.detail.bt.is_some(),
+        ViewKind::Sql => !app.sql.tabs.is_empty(),
+        ViewKind::Flame
+        | ViewKind::Tree
+        | ViewKind::Time
+        | ViewKind::Histograms
+        | ViewKind::Compare => false,
     }
 }
 

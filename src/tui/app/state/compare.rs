@@ -46,7 +46,7 @@ impl Look {
     }
 }
 
-/// The lens.
+/// The view.
 #[derive(Clone, Debug, Default)]
 pub struct CompareState {
     /// What is compared; `None`: nothing yet.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::database::error::QueryError;
 use crate::tui::app::message::TreeSource;
-use crate::tui::data::filter::{Filter, Scope};
+use crate::tui::data::filter::{Filter, FilterSet};
 use crate::tui::flame::cells::{self, Cell, Top, What};
 use crate::tui::flame::measure::Measure;
 use crate::tui::flame::shape::{Collapse, Direction, Key, Shape, Shown, ShownId, TOP};
@@ -55,7 +55,7 @@ pub struct Search {
 /// The flamegraph.
 #[derive(Clone, Debug, Default)]
 pub struct FlameState {
-    /// Instead of the scope: rows of a result; what it is called and its statement.
+    /// Instead of the filter set: rows of a result; what it is called and its statement.
     pub over: Option<(String, TreeSource)>,
     /// What the tree was asked for.
     pub source: Option<TreeSource>,
@@ -69,9 +69,9 @@ pub struct FlameState {
     pub callers: Option<Arc<Shown>>,
     /// What widths stand for.
     pub measure: Measure,
-    /// What they stood for before the scope said when, to come back to.
+    /// What they stood for before the filter set said when, to come back to.
     pub measure_before: Option<Measure>,
-    /// What the scope said about when, the last time that a tree was asked for.
+    /// What the filter set said about when, the last time that a tree was asked for.
     pub time: Option<Filter>,
     /// From where it is looked at.
     pub look: Look,
@@ -94,9 +94,9 @@ pub struct FlameState {
 }
 
 impl FlameState {
-    /// Takes note of a scope: one that says when is about its own blocks, not about the run's end.
-    pub fn heed(&mut self, scope: &Scope) {
-        let time = scope.filters().iter().find(|it| it.is_of_time()).cloned();
+    /// Takes note of a filter set: one that says when is about its own blocks, not about the run's end.
+    pub fn heed(&mut self, filters: &FilterSet) {
+        let time = filters.filters().iter().find(|it| it.is_of_time()).cloned();
         match (&self.time, &time) {
             (None, Some(_)) => {
                 self.measure_before = Some(self.measure);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::database::error::QueryError;
 use crate::tui::app::state::cursor::Cursor;
-use crate::tui::data::filter::Scope;
+use crate::tui::data::filter::FilterSet;
 use crate::tui::data::histogram::{Bin, Histograms, Kind};
 
 /// What a bar is as long as.
@@ -23,8 +23,8 @@ pub enum By {
 pub struct HistogramsState {
     /// What was counted.
     pub counted: Option<Arc<Histograms>>,
-    /// The scope that it was asked for.
-    pub counted_for: Option<Scope>,
+    /// The filter set that it was asked for.
+    pub counted_for: Option<FilterSet>,
     /// Which one is shown.
     pub kind: Kind,
     /// What its bars are as long as.

@@ -2,8 +2,8 @@
 //!
 //! Reads and writes nothing outside; changed by [`update`](mod@crate::tui::app::update) only.
 //!
-//! Invariant: what was loaded remembers the scope it was loaded for, so that a lens never shows
-//! the answer to an earlier scope without asking anew.
+//! Invariant: what was loaded remembers the filter set it was loaded for, so that a view never shows
+//! the answer to an earlier filter set without asking anew.
 
 pub mod flame;
 pub mod tree;
@@ -35,15 +35,15 @@ use crate::tui::app::state::table::{Origin, TableState};
 use crate::tui::app::state::time::TimeState;
 use crate::tui::app::state::tree::TreeState;
 use crate::tui::data::axis::Axis;
-use crate::tui::data::filter::{Scope, ScopeHistory};
+use crate::tui::data::filter::{FilterHistory, FilterSet};
 use crate::tui::flame::measure::Measure;
 use crate::tui::flame::sites::SiteFacts;
 use crate::tui::input::keymap::Context;
 use crate::tui::terminal::screen::Mouse;
 
-/// From where the scope is looked at.
+/// From where the filter set is looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Lens {
+pub enum ViewKind {
     /// Who leaks, ranked.
     #[default]
     Suspects,
@@ -63,7 +63,7 @@ pub enum Lens {
     Compare,
 }
 
-impl Lens {
+impl ViewKind {
     /// All of them, in the order of their digits.
     pub const ALL: [Self; 8] = [
         Self::Suspects,
@@ -91,7 +91,7 @@ impl Lens {
     }
 }
 
-/// Which half of a lens has the keys.
+/// Which half of a view has the keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Pane {
     /// The list, the flamegraph or the editor.
@@ -162,31 +162,31 @@ pub struct App {
     pub size: (u16, u16),
     /// Since the start.
     pub now: Now,
-    /// The shown lens.
-    pub lens: Lens,
+    /// The shown view.
+    pub view: ViewKind,
     /// Which half of it has the keys.
     pub pane: Pane,
     /// The database, as it was named at the start.
     pub path: String,
     /// What the header says.
     pub facts: Facts,
-    /// What all lenses show.
-    pub scope: ScopeHistory,
-    /// Lens 1.
+    /// What all views show.
+    pub filters: FilterHistory,
+    /// ViewKind 1.
     pub suspects: SuspectsState,
-    /// Lens 2.
+    /// ViewKind 2.
     pub flame: FlameState,
-    /// Lens 3, which shares its tree with lens 2.
+    /// ViewKind 3, which shares its tree with view 2.
     pub tree: TreeState,
-    /// Lens 5.
+    /// ViewKind 5.
     pub time: TimeState,
-    /// Lens 6.
+    /// ViewKind 6.
     pub histograms: HistogramsState,
-    /// Lens 4: the scope's allocations, and what was opened over them.
+    /// ViewKind 4: the filter set's allocations, and what was opened over them.
     pub rows: Vec<TableState>,
-    /// Lens 7.
+    /// ViewKind 7.
     pub sql: SqlState,
-    /// Lens 8.
+    /// ViewKind 8.
     pub compare: CompareState,
     /// The backtrace beside a list.
     pub detail: DetailState,
@@ -202,10 +202,10 @@ pub struct App {
     pub exporter: Option<Writer>,
     /// Canned questions.
     pub catalog: Vec<Canned>,
-    /// The scope that the suspects were asked for.
-    pub suspects_for: Option<Scope>,
-    /// The scope that the rows were asked for.
-    pub rows_for: Option<Scope>,
+    /// The filter set that the suspects were asked for.
+    pub suspects_for: Option<FilterSet>,
+    /// The filter set that the rows were asked for.
+    pub rows_for: Option<FilterSet>,
     /// When Ctrl-C was pressed with nothing to stop.
     pub interrupted_at: Option<Now>,
     tables_made: u64,
@@ -215,8 +215,8 @@ impl App {
     /// " (±12% 8.0 MiB to 10.1 MiB)": how far a value of the call tree may be off, if it is an
     /// estimate and its backtraces are known: parts of them may hold anything.
     pub fn bounds(&self, facts: Option<&SiteFacts>, measure: Measure, value: u64) -> String {
-        let scope = self.scope.now();
-        let is_of_whole = scope.is_everything() || scope.is_of_sites();
+        let filters = self.filters.now();
+        let is_of_whole = filters.is_everything() || filters.is_of_sites();
         let known = facts.zip(self.facts.notes.rate());
         let known = known.filter(|_| is_of_whole && self.flame.over.is_none());
         let interval = known.and_then(|(facts, rate)| facts.interval(measure, value, rate));
@@ -240,37 +240,41 @@ impl App {
             }
             Some(Popup::Picker(_)) => &[Context::Picker, Context::Always],
             Some(Popup::Prompt(_)) => &[Context::Prompt, Context::Always],
-            None => self.lens_contexts(),
+            None => self.view_contexts(),
         }
     }
 
-    fn lens_contexts(&self) -> &'static [Context] {
-        match (self.lens, self.pane) {
-            (Lens::Suspects, Pane::Main) => {
+    fn view_contexts(&self) -> &'static [Context] {
+        match (self.view, self.pane) {
+            (ViewKind::Suspects, Pane::Main) => {
                 &[Context::Suspects, Context::Motion, Context::Global, Context::Always]
             }
-            (Lens::Suspects | Lens::Rows, Pane::Detail) => {
+            (ViewKind::Suspects | ViewKind::Rows, Pane::Detail) => {
                 &[Context::Detail, Context::Motion, Context::Global, Context::Always]
             }
-            (Lens::Flame, _) => {
+            (ViewKind::Flame, _) => {
                 &[Context::Flame, Context::Motion, Context::Global, Context::Always]
             }
-            (Lens::Tree, _) => &[Context::Tree, Context::Motion, Context::Global, Context::Always],
-            (Lens::Time, _) => &[Context::Time, Context::Motion, Context::Global, Context::Always],
-            (Lens::Histograms, _) => {
+            (ViewKind::Tree, _) => {
+                &[Context::Tree, Context::Motion, Context::Global, Context::Always]
+            }
+            (ViewKind::Time, _) => {
+                &[Context::Time, Context::Motion, Context::Global, Context::Always]
+            }
+            (ViewKind::Histograms, _) => {
                 &[Context::Histograms, Context::Motion, Context::Global, Context::Always]
             }
-            (Lens::Compare, _) => {
+            (ViewKind::Compare, _) => {
                 &[Context::Compare, Context::Motion, Context::Global, Context::Always]
             }
-            (Lens::Rows, Pane::Main) => {
+            (ViewKind::Rows, Pane::Main) => {
                 &[Context::Rows, Context::Motion, Context::Global, Context::Always]
             }
-            (Lens::Sql, Pane::Main) if self.sql.completions.is_some() => {
+            (ViewKind::Sql, Pane::Main) if self.sql.completions.is_some() => {
                 &[Context::Completions, Context::Editor, Context::Always]
             }
-            (Lens::Sql, Pane::Main) => &[Context::Editor, Context::Always],
-            (Lens::Sql, Pane::Detail) => &[
+            (ViewKind::Sql, Pane::Main) => &[Context::Editor, Context::Always],
+            (ViewKind::Sql, Pane::Detail) => &[
                 Context::Results,
                 Context::Rows,
                 Context::Motion,
@@ -282,18 +286,18 @@ impl App {
 
     /// The table that has the keys or is at least shown.
     pub fn table(&self) -> Option<&TableState> {
-        match self.lens {
-            Lens::Rows => self.rows.last(),
-            Lens::Sql => self.sql.table(),
+        match self.view {
+            ViewKind::Rows => self.rows.last(),
+            ViewKind::Sql => self.sql.table(),
             _ => None,
         }
     }
 
     /// The same, to be changed.
     pub fn table_mut(&mut self) -> Option<&mut TableState> {
-        match self.lens {
-            Lens::Rows => self.rows.last_mut(),
-            Lens::Sql => self.sql.tabs.get_mut(self.sql.tab),
+        match self.view {
+            ViewKind::Rows => self.rows.last_mut(),
+            ViewKind::Sql => self.sql.tabs.get_mut(self.sql.tab),
             _ => None,
         }
     }

@@ -101,7 +101,7 @@ impl Picker {
 /// What the fields are for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Purpose {
-    /// A filter for the scope.
+    /// A filter for the filter set.
     AddFilter,
     /// A filter for a column of the shown table.
     FilterColumn(usize),

@@ -39,7 +39,7 @@ pub enum Purpose {
     Shown,
     /// Facts of backtraces beside their weights.
     Sites,
-    /// The course of the scope's sites.
+    /// The course of the filter set's sites.
     Changes,
     /// The course of the largest of them.
     Largest,

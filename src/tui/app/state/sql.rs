@@ -1,4 +1,4 @@
-//! The SQL lens: an editor, what it could complete, its history, and a tab a result.
+//! The SQL view: an editor, what it could complete, its history, and a tab a result.
 //!
 //! Invariants:
 //! - A tab keeps the statement that made it, and when and how long it ran, whatever is edited.
@@ -25,7 +25,7 @@ pub struct Completions {
     pub at: usize,
 }
 
-/// The lens.
+/// The view.
 #[derive(Clone, Debug)]
 pub struct SqlState {
     /// The editor.

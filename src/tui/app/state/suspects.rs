@@ -57,10 +57,10 @@ pub struct Suspect {
     pub file: Option<String>,
     /// The line there.
     pub line: Option<u32>,
-    /// Bytes of it in the scope.
-    pub scope_bytes: i64,
-    /// Blocks of it in the scope.
-    pub scope_blocks: i64,
+    /// Bytes of it in the filter set.
+    pub filtered_bytes: i64,
+    /// Blocks of it in the filter set.
+    pub filtered_blocks: i64,
 }
 
 /// Whether accepted suspects are listed.
@@ -76,7 +76,7 @@ pub enum Accepted {
 /// The list.
 #[derive(Clone, Debug, Default)]
 pub struct SuspectsState {
-    /// All of the scope; `None` before the first answer.
+    /// All of the filter set; `None` before the first answer.
     pub all: Option<Vec<Suspect>>,
     /// Live bytes over time, by suspect.
     pub trends: HashMap<i64, Vec<u64>>,
@@ -101,7 +101,7 @@ impl SuspectsState {
     /// How many are accepted, and what they hold.
     pub fn accepted_total(&self) -> (usize, i64) {
         let accepted = self.all.iter().flatten().filter(|it| self.is_accepted(it));
-        accepted.fold((0, 0), |(count, bytes), it| (count + 1, bytes + it.scope_bytes))
+        accepted.fold((0, 0), |(count, bytes), it| (count + 1, bytes + it.filtered_bytes))
     }
 
     /// Whether the user has accepted a suspect.
@@ -195,7 +195,7 @@ fn suspect(table: &Table, row: usize) -> Suspect {
         function: text("function"),
         file: get("file").and_then(Value::as_str).map(str::to_owned),
         line: get("line").and_then(number).and_then(|it| u32::try_from(it).ok()),
-        scope_bytes: whole("scope_bytes"),
-        scope_blocks: whole("scope_blocks"),
+        filtered_bytes: whole("filtered_bytes"),
+        filtered_blocks: whole("filtered_blocks"),
     }
 }

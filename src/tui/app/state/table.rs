@@ -59,7 +59,7 @@ pub enum Total {
 /// What kind of rows these are, which decides what Enter does.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Origin {
-    /// The scope's allocations.
+    /// The filter set's allocations.
     Allocations,
     /// A canned question's answer; what it is called.
     Canned(String),

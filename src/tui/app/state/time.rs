@@ -1,6 +1,6 @@
 //! The run's course: curves over the axis, two cursors, marks.
 //!
-//! Reads: sums by slice of the scope's sites, samples and marks as they arrive.
+//! Reads: sums by slice of the filter set's sites, samples and marks as they arrive.
 //! Writes: what the cursors are at.
 //!
 //! Invariants:
@@ -9,7 +9,7 @@
 
 use crate::database::error::QueryError;
 use crate::tui::data::axis::Axis;
-use crate::tui::data::filter::Scope;
+use crate::tui::data::filter::FilterSet;
 
 /// Sites that are stacked beside the rest.
 pub const STACKED: usize = 7;
@@ -60,7 +60,7 @@ pub enum Stack {
     Sites,
 }
 
-/// The lens.
+/// The view.
 #[derive(Clone, Debug, Default)]
 pub struct TimeState {
     /// The two cursors, as numbers of edges.
@@ -69,12 +69,12 @@ pub struct TimeState {
     pub active: usize,
     /// How the curve is drawn.
     pub stack: Stack,
-    /// The points of the scope's sites; none before the answer.
+    /// The points of the filter set's sites; none before the answer.
     pub points: Vec<Point>,
     /// The largest sites of it, largest first.
     pub sites: Vec<SiteCurve>,
-    /// The scope that both were asked for.
-    pub asked_for: Option<Scope>,
+    /// The filter set that both were asked for.
+    pub asked_for: Option<FilterSet>,
     /// Resident memory of the process: when, bytes.
     pub rss: Vec<(i64, i64)>,
     /// Marks, in the order of time.
@@ -137,7 +137,7 @@ impl TimeState {
         self.points = (0..axis.points()).map(|point| from_slices(axis, point)).collect();
     }
 
-    /// The scope's sites: rows of slice, made blocks and bytes, freed blocks and bytes.
+    /// The filter set's sites: rows of slice, made blocks and bytes, freed blocks and bytes.
     pub fn take_changes(&mut self, axis: &Axis, changes: &[[i64; 5]]) {
         let mut points = vec![Point::default(); axis.points()];
         for [slice, allocations, allocated, frees, freed] in changes {

@@ -3,11 +3,12 @@
 //! Invariant: what it prints is quoted so that a shell takes it as it is.
 
 use crate::database::compare::Window;
+use crate::tui::app::inline_params;
 use crate::tui::app::message::{Effect, TreeSource};
 use crate::tui::app::state::popup::{Popup, Text};
-use crate::tui::app::state::{App, Lens};
-use crate::tui::app::update::{load, sql};
-use crate::tui::data::filter::Scope;
+use crate::tui::app::state::{App, ViewKind};
+use crate::tui::app::update::load;
+use crate::tui::data::filter::FilterSet;
 
 /// Shows it, to be copied.
 pub fn show(app: &mut App) -> Vec<Effect> {
@@ -20,12 +21,12 @@ pub fn show(app: &mut App) -> Vec<Effect> {
 /// The command line.
 pub fn line(app: &App) -> String {
     let database = quoted(&app.path);
-    match app.lens {
-        Lens::Compare => difference(app, &database),
-        Lens::Flame if is_whole(app) => format!("rheaper export {database} --format folded"),
+    match app.view {
+        ViewKind::Compare => difference(app, &database),
+        ViewKind::Flame if is_whole(app) => format!("rheaper export {database} --format folded"),
         _ => {
             let query = load::sql_behind(app);
-            let statement = sql::with_values(&query.sql, &query.params);
+            let statement = inline_params::with_values(&query.sql, &query.params);
             format!("rheaper sql {database} -c {}", quoted(&statement))
         }
     }
@@ -33,7 +34,7 @@ pub fn line(app: &App) -> String {
 
 /// Whether the flamegraph is of everything, as the loader made it.
 fn is_whole(app: &App) -> bool {
-    app.scope.now() == &Scope::default()
+    app.filters.now() == &FilterSet::default()
         && matches!(app.flame.source, None | Some(TreeSource::Prepared))
 }
 

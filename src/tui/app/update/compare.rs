@@ -8,7 +8,7 @@ use crate::tui::app::state::compare::Look;
 use crate::tui::app::state::cursor::Step;
 use crate::tui::app::state::popup::{Popup, Purpose as PromptPurpose, Text};
 use crate::tui::app::state::requests::Purpose;
-use crate::tui::app::state::{App, Lens};
+use crate::tui::app::state::{App, ViewKind};
 use crate::tui::app::update::{detail, prompt, switch};
 use crate::tui::data::filter::Filter;
 use crate::tui::flame::difference::{self, End};
@@ -28,7 +28,7 @@ pub fn load(app: &mut App) -> Vec<Effect> {
     }
     if app.compare.comparison.is_none() {
         let ask = Ask::Compare(sides, app.compare.per.clone());
-        return app.asked.ask(RequestQueue::Lens, Purpose::Compared, ask, app.now);
+        return app.asked.ask(RequestQueue::View, Purpose::Compared, ask, app.now);
     }
     shape(app)
 }
@@ -45,7 +45,7 @@ pub fn shape(app: &mut App) -> Vec<Effect> {
         return app.asked.forget(|open| open.purpose == Purpose::Differences);
     }
     let ask = Ask::Differences(comparison, app.compare.wish.clone());
-    app.asked.ask(RequestQueue::Lens, Purpose::Differences, ask, app.now)
+    app.asked.ask(RequestQueue::View, Purpose::Differences, ask, app.now)
 }
 
 /// Asks which two moments of the recording are to be compared.
@@ -74,7 +74,7 @@ pub fn moments(app: &mut App, text: &str) -> Result<Vec<Effect>, String> {
     app.compare.begin(Sides { before: None, windows });
     let mut effects =
         app.asked.forget(|open| matches!(open.purpose, Purpose::Compared | Purpose::Differences));
-    effects.extend(switch(app, Lens::Compare));
+    effects.extend(switch(app, ViewKind::Compare));
     Ok(effects)
 }
 
@@ -268,9 +268,9 @@ fn on_function(app: &mut App, action: Action) -> Vec<Effect> {
                 app.say("it is only in the first recording, whose blocks are not open here");
                 return Vec::new();
             }
-            app.scope.add(Filter::Through(sym));
+            app.filters.add(Filter::Through(sym));
             app.rows.truncate(1);
-            switch(app, Lens::Rows)
+            switch(app, ViewKind::Rows)
         }
         Action::Copy => detail::copy(app, sym, "function's name"),
         Action::CopyMore => match details(app) {

@@ -5,7 +5,7 @@ use crate::tui::app::message::{Ask, Effect, RequestQueue};
 use crate::tui::app::state::cursor::Step;
 use crate::tui::app::state::popup::{Popup, SourcePopup};
 use crate::tui::app::state::requests::Purpose;
-use crate::tui::app::state::{App, Lens, Pane};
+use crate::tui::app::state::{App, Pane, ViewKind};
 use crate::tui::app::update::switch;
 use crate::tui::data::filter::Filter;
 use crate::tui::input::keymap::Action;
@@ -20,7 +20,7 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
     match action {
         Action::Back | Action::Left => {
             app.pane = Pane::Main;
-            if app.lens == Lens::Rows {
+            if app.view == ViewKind::Rows {
                 app.detail.begin(None);
             }
             Vec::new()
@@ -39,10 +39,10 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
         }
         Action::Flame | Action::Blocks => match app.detail.bt {
             Some(bt) => {
-                app.scope.add(Filter::Backtrace(bt));
+                app.filters.add(Filter::Backtrace(bt));
                 app.flame.over = None;
                 app.rows.truncate(1);
-                let to = if action == Action::Flame { Lens::Flame } else { Lens::Rows };
+                let to = if action == Action::Flame { ViewKind::Flame } else { ViewKind::Rows };
                 switch(app, to)
             }
             None => Vec::new(),
@@ -82,7 +82,7 @@ pub fn source(app: &mut App, sym: String, file: Option<String>, line: Option<u32
         line,
         ..SourcePopup::default()
     }));
-    app.asked.ask(RequestQueue::Lens, Purpose::Source, Ask::Source { file, line }, app.now)
+    app.asked.ask(RequestQueue::View, Purpose::Source, Ask::Source { file, line }, app.now)
 }
 
 /// Opens a source file at a line in the user's editor.
@@ -99,9 +99,9 @@ pub fn open(app: &mut App, file: Option<String>, line: Option<u32>) -> Vec<Effec
 /// Shows everything allocated through a function.
 pub fn through(app: &mut App, sym: String) -> Vec<Effect> {
     app.popups.clear();
-    app.scope.add(Filter::Through(sym));
+    app.filters.add(Filter::Through(sym));
     app.flame.over = None;
-    switch(app, Lens::Flame)
+    switch(app, ViewKind::Flame)
 }
 
 /// Puts text on the clipboard and says so.

@@ -9,7 +9,7 @@ use crate::tui::app::export::{Export, Format, Rows, What};
 use crate::tui::app::message::{Ask, Effect, RequestQueue};
 use crate::tui::app::state::popup::{Popup, Prompt, Purpose as PromptPurpose};
 use crate::tui::app::state::requests::Purpose;
-use crate::tui::app::state::{App, Lens};
+use crate::tui::app::state::{App, ViewKind};
 use crate::tui::app::update::load;
 use crate::tui::flame::cells::Top;
 use crate::tui::flame::shape::TOP;
@@ -17,13 +17,13 @@ use crate::tui::flame::shape::TOP;
 /// Asks for the file's name.
 pub fn ask(app: &mut App) -> Vec<Effect> {
     let stem = app.facts.name.trim_end_matches(".db");
-    let (_, lens) = app.lens.title();
-    let end = match app.lens {
-        Lens::Flame => "svg",
-        Lens::Compare => "md",
+    let (_, view) = app.view.title();
+    let end = match app.view {
+        ViewKind::Flame => "svg",
+        ViewKind::Compare => "md",
         _ => "csv",
     };
-    let name = format!("{stem}-{}.{end}", lens.to_ascii_lowercase());
+    let name = format!("{stem}-{}.{end}", view.to_ascii_lowercase());
     let help = match has_stacks(app) {
         true => ".csv .json .md for rows, .folded .svg for stacks; nothing is overwritten",
         false => ".csv .json .md; nothing is overwritten",
@@ -54,12 +54,12 @@ pub fn submit(app: &mut App, name: &str) -> Result<Vec<Effect>, String> {
 
 /// Whether a flamegraph can be made of what is shown.
 fn has_stacks(app: &App) -> bool {
-    match app.lens {
-        Lens::Flame | Lens::Tree | Lens::Compare => true,
-        Lens::Rows | Lens::Sql => app.table().is_some_and(|table| {
+    match app.view {
+        ViewKind::Flame | ViewKind::Tree | ViewKind::Compare => true,
+        ViewKind::Rows | ViewKind::Sql => app.table().is_some_and(|table| {
             table.columns.iter().any(|column| column.name.eq_ignore_ascii_case("bt"))
         }),
-        Lens::Suspects | Lens::Time | Lens::Histograms => false,
+        ViewKind::Suspects | ViewKind::Time | ViewKind::Histograms => false,
     }
 }
 
@@ -69,9 +69,9 @@ fn content(app: &App, format: Format) -> Result<(String, What), String> {
                      rows with a column bt";
         return Err(words.to_owned());
     }
-    let (_, lens) = app.lens.title();
-    match app.lens {
-        Lens::Compare => {
+    let (_, view) = app.view.title();
+    match app.view {
+        ViewKind::Compare => {
             let shown = app.compare.shown.as_ref().ok_or("nothing is compared yet")?;
             let measure = app.compare.wish.measure;
             let changes = What::Changes(shown.comparison.clone(), shown.rows.clone(), measure);
@@ -80,20 +80,20 @@ fn content(app: &App, format: Format) -> Result<(String, What), String> {
                 changes,
             ))
         }
-        Lens::Flame | Lens::Tree if format.is_of_stacks() => {
+        ViewKind::Flame | ViewKind::Tree if format.is_of_stacks() => {
             let shown = app.flame.shown.clone().ok_or("the tree is still being read")?;
             let title = match &app.flame.over {
                 Some((of, _)) => format!("{} of {of}", app.flame.measure.title()),
                 None => app.flame.measure.title().to_owned(),
             };
             // The tree has no zoom.
-            let top = match app.lens {
-                Lens::Flame => app.flame.top(),
+            let top = match app.view {
+                ViewKind::Flame => app.flame.top(),
                 _ => Top { node: TOP, skip: 0 },
             };
             Ok((title, What::Stacks(shown, top)))
         }
-        Lens::Rows | Lens::Sql => {
+        ViewKind::Rows | ViewKind::Sql => {
             let table = app.table().ok_or("there is no result yet: run a statement")?;
             if let Some(error) = &table.error {
                 return Err(format!("there are no rows: {error}"));
@@ -106,9 +106,11 @@ fn content(app: &App, format: Format) -> Result<(String, What), String> {
             }
             Ok((table.title.clone(), What::Rows(rows)))
         }
-        Lens::Suspects | Lens::Flame | Lens::Tree | Lens::Time | Lens::Histograms => {
-            Ok((lens.to_owned(), What::Rows(behind(app))))
-        }
+        ViewKind::Suspects
+        | ViewKind::Flame
+        | ViewKind::Tree
+        | ViewKind::Time
+        | ViewKind::Histograms => Ok((view.to_owned(), What::Rows(behind(app)))),
     }
 }
 

@@ -4,7 +4,7 @@ use crate::tui::app::layout::geometry;
 use crate::tui::app::message::Effect;
 use crate::tui::app::state::flame::{Look, Roots};
 use crate::tui::app::state::popup::Purpose;
-use crate::tui::app::state::{App, Lens};
+use crate::tui::app::state::{App, ViewKind};
 use crate::tui::app::update::{detail, load, prompt, switch};
 use crate::tui::data::filter::Filter;
 use crate::tui::flame::cells::What;
@@ -80,14 +80,14 @@ fn back(app: &mut App) -> Vec<Effect> {
         return load::shapes(app);
     }
     if app.flame.over.take().is_some() {
-        app.say("back to the scope");
+        app.say("back to the filters");
         return load::tree(app);
     }
-    app.say("this is the whole; x drops the last filter, q quits");
+    app.say("this is the whole; x removes the last filter, q quits");
     Vec::new()
 }
 
-/// Changes how the tree is looked at, here and in the lens that has it as lines.
+/// Changes how the tree is looked at, here and in the view that has it as lines.
 pub fn look(app: &mut App, action: Action) {
     let flame = &mut app.flame;
     match action {
@@ -143,9 +143,9 @@ pub fn on_symbol(app: &mut App, action: Action, sym: String) -> Vec<Effect> {
         Action::Hide => load::narrow(app, Filter::Hide(sym)),
         Action::From => load::narrow(app, Filter::From(sym)),
         Action::Blocks => {
-            app.scope.add(Filter::Through(sym));
+            app.filters.add(Filter::Through(sym));
             app.rows.truncate(1);
-            switch(app, Lens::Rows)
+            switch(app, ViewKind::Rows)
         }
         Action::Copy => detail::copy(app, sym, "function's name"),
         Action::Explain | Action::Open => {

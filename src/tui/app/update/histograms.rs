@@ -5,7 +5,7 @@ use crate::tui::app::layout::geometry;
 use crate::tui::app::message::Effect;
 use crate::tui::app::state::cursor::Cursor;
 use crate::tui::app::state::histograms::By;
-use crate::tui::app::state::{App, Lens};
+use crate::tui::app::state::{App, ViewKind};
 use crate::tui::app::update::{detail, load, switch};
 use crate::tui::data::filter::Filter;
 use crate::tui::data::histogram::Kind;
@@ -44,7 +44,7 @@ fn turn(app: &mut App, by: usize) {
     app.histograms.cursor = Cursor::default();
 }
 
-/// The selected bar's blocks become the scope.
+/// The selected bar's blocks become the filter set.
 fn narrowed(app: &mut App, action: Action) -> Vec<Effect> {
     let Some((low, high)) = app.histograms.selected().map(|bin| (bin.low, bin.high)) else {
         return Vec::new();
@@ -57,14 +57,14 @@ fn narrowed(app: &mut App, action: Action) -> Vec<Effect> {
     match action {
         Action::Enter => load::narrow(app, filter),
         Action::Flame => {
-            app.scope.add(filter);
+            app.filters.add(filter);
             app.flame.over = None;
-            switch(app, Lens::Flame)
+            switch(app, ViewKind::Flame)
         }
         _ => {
-            app.scope.add(filter);
+            app.filters.add(filter);
             app.rows.truncate(1);
-            switch(app, Lens::Rows)
+            switch(app, ViewKind::Rows)
         }
     }
 }

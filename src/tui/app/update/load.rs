@@ -1,6 +1,6 @@
-//! Asks for what the shown lens lacks.
+//! Asks for what the shown view lacks.
 //!
-//! Invariant: whatever changes the scope goes through [`rescope`] or [`narrow`], so that what is
+//! Invariant: whatever changes the filter set goes through [`set_filters`] or [`narrow`], so that what is
 //! shown is asked anew.
 
 use crate::database::caveats;
@@ -10,10 +10,10 @@ use crate::tui::app::message::{Ask, Effect, Query, RequestQueue, TreeSource};
 use crate::tui::app::state::requests::{Open, Purpose, TableId};
 use crate::tui::app::state::table::{Origin, PAGE_ROWS, TableState, Total};
 use crate::tui::app::state::time::{STACKED, Stack};
-use crate::tui::app::state::{App, Lens};
+use crate::tui::app::state::{App, ViewKind};
 use crate::tui::app::update::compare;
 use crate::tui::app::view_sql;
-use crate::tui::data::filter::{Filter, ScopeHistory};
+use crate::tui::data::filter::{Filter, FilterHistory};
 use crate::tui::data::{histogram, time_sql};
 
 /// Rows that a list or a curve may have.
@@ -48,33 +48,33 @@ pub fn ask_rows(app: &mut App, purpose: Purpose, sql: String) -> Vec<Effect> {
     // The curves scan the largest precomputed table, and nobody waits for them.
     let lane = match purpose {
         Purpose::Trends => RequestQueue::Count,
-        _ => RequestQueue::Lens,
+        _ => RequestQueue::View,
     };
     app.asked.ask(lane, purpose, ask, app.now)
 }
 
-/// Changes the scope and asks for what is then shown.
-pub fn rescope(app: &mut App, change: impl FnOnce(&mut ScopeHistory)) -> Vec<Effect> {
-    change(&mut app.scope);
-    lens(app)
+/// Changes the filter set and asks for what is then shown.
+pub fn set_filters(app: &mut App, change: impl FnOnce(&mut FilterHistory)) -> Vec<Effect> {
+    change(&mut app.filters);
+    load_view(app)
 }
 
 /// Adds a filter and asks for what is then shown.
 pub fn narrow(app: &mut App, filter: Filter) -> Vec<Effect> {
-    if app.lens == Lens::Rows {
+    if app.view == ViewKind::Rows {
         app.rows.truncate(1);
     }
-    if app.lens == Lens::Sql && !filter.is_of_flame() {
-        app.say("the scope has changed: lenses 1 to 6 show it");
+    if app.view == ViewKind::Sql && !filter.is_of_flame() {
+        app.say("the filters have changed: views 1 to 6 show the result");
     }
-    rescope(app, |scope| scope.add(filter))
+    set_filters(app, |filters| filters.add(filter))
 }
 
-/// Asks for what the shown lens lacks.
-pub fn lens(app: &mut App) -> Vec<Effect> {
-    match app.lens {
-        Lens::Suspects => suspects(app),
-        Lens::Flame => {
+/// Asks for what the shown view lacks.
+pub fn load_view(app: &mut App) -> Vec<Effect> {
+    match app.view {
+        ViewKind::Suspects => suspects(app),
+        ViewKind::Flame => {
             let mut effects = tree(app);
             // How far an estimate may be off is known of backtraces.
             if app.facts.notes.sampled.is_some() {
@@ -82,23 +82,23 @@ pub fn lens(app: &mut App) -> Vec<Effect> {
             }
             effects
         }
-        Lens::Tree => {
+        ViewKind::Tree => {
             let mut effects = tree(app);
             effects.extend(tree_facts(app));
             effects
         }
-        Lens::Rows => rows(app),
-        Lens::Time => course(app),
-        Lens::Histograms => histograms(app),
-        Lens::Compare => compare::load(app),
-        Lens::Sql => Vec::new(),
+        ViewKind::Rows => rows(app),
+        ViewKind::Time => course(app),
+        ViewKind::Histograms => histograms(app),
+        ViewKind::Compare => compare::load(app),
+        ViewKind::Sql => Vec::new(),
     }
 }
 
-/// Another lens is shown: what the last one still waits for gives way, to be asked again there.
+/// Another view is shown: what the last one still waits for gives way, to be asked again there.
 pub fn cancel_background_requests(app: &mut App) -> Vec<Effect> {
     let slow = |open: &Open| {
-        open.lane == RequestQueue::Lens
+        open.lane == RequestQueue::View
             && matches!(
                 open.purpose,
                 Purpose::Page(..)
@@ -154,7 +154,7 @@ pub fn ask_page(app: &mut App, id: TableId, page: u64) -> Vec<Effect> {
     };
     let lane = match table.origin {
         Origin::Statement => RequestQueue::Sql,
-        _ => RequestQueue::Lens,
+        _ => RequestQueue::View,
     };
     let ask = Ask::Page {
         query: table.query.clone(),
@@ -221,26 +221,26 @@ pub fn stop(app: &mut App, which: impl Fn(&Open) -> bool) -> Vec<Effect> {
 
 /// The statement behind what is shown.
 pub fn sql_behind(app: &App) -> Query {
-    match app.lens {
-        Lens::Suspects => Query::plain(view_sql::suspects(app.scope.now(), &app.facts.axis)),
-        Lens::Time => Query::plain(match app.time.stack {
-            Stack::Sum if app.scope.now().of_sites().is_none() => time_sql::SLICES.into(),
-            Stack::Sum => time_sql::changes(app.scope.now()),
-            Stack::Sites => time_sql::largest(app.scope.now(), STACKED),
+    match app.view {
+        ViewKind::Suspects => Query::plain(view_sql::suspects(app.filters.now(), &app.facts.axis)),
+        ViewKind::Time => Query::plain(match app.time.stack {
+            Stack::Sum if app.filters.now().of_sites().is_none() => time_sql::SLICES.into(),
+            Stack::Sum => time_sql::changes(app.filters.now()),
+            Stack::Sites => time_sql::largest(app.filters.now(), STACKED),
         }),
-        Lens::Histograms => {
-            Query::plain(histogram::behind(app.scope.now(), &app.facts.axis, app.histograms.kind))
+        ViewKind::Histograms => {
+            Query::plain(histogram::behind(app.filters.now(), &app.facts.axis, app.histograms.kind))
         }
-        Lens::Flame | Lens::Tree => {
+        ViewKind::Flame | ViewKind::Tree => {
             let source = app.flame.source.clone().unwrap_or(TreeSource::Prepared);
             Query::plain(view_sql::flame(&source, app.flame.measure))
         }
-        Lens::Compare => {
+        ViewKind::Compare => {
             let bt = app.compare.row().and_then(|row| row.bt_after);
             let rows = app.facts.axis.rows;
             Query::plain(bt.map_or("SELECT * FROM sites".to_owned(), |bt| view_sql::site(bt, rows)))
         }
-        Lens::Rows | Lens::Sql => app.table().map(behind).unwrap_or_default(),
+        ViewKind::Rows | ViewKind::Sql => app.table().map(behind).unwrap_or_default(),
     }
 }
 
@@ -253,21 +253,21 @@ fn behind(table: &TableState) -> Query {
 }
 
 fn suspects(app: &mut App) -> Vec<Effect> {
-    let scope = app.scope.now().clone();
-    if app.suspects_for.as_ref() == Some(&scope) {
+    let filters = app.filters.now().clone();
+    if app.suspects_for.as_ref() == Some(&filters) {
         return Vec::new();
     }
-    let sql = view_sql::suspects(&scope, &app.facts.axis);
-    app.suspects_for = Some(scope);
+    let sql = view_sql::suspects(&filters, &app.facts.axis);
+    app.suspects_for = Some(filters);
     ask_rows(app, Purpose::Suspects, sql)
 }
 
 /// Asks for the call tree, or for another shape of it.
 pub fn tree(app: &mut App) -> Vec<Effect> {
-    app.flame.heed(app.scope.now());
+    app.flame.heed(app.filters.now());
     let source = match &app.flame.over {
         Some((_, source)) => source.clone(),
-        None => view_sql::tree(app.scope.now(), &app.facts.axis, app.flame.measure),
+        None => view_sql::tree(app.filters.now(), &app.facts.axis, app.flame.measure),
     };
     if app.flame.source.as_ref() == Some(&source) && app.flame.error.is_none() {
         return shapes(app);
@@ -275,7 +275,7 @@ pub fn tree(app: &mut App) -> Vec<Effect> {
     app.flame.source = Some(source.clone());
     app.flame.error = None;
     app.flame.tree = None;
-    app.asked.ask(RequestQueue::Lens, Purpose::Tree, Ask::Tree(source), app.now)
+    app.asked.ask(RequestQueue::View, Purpose::Tree, Ask::Tree(source), app.now)
 }
 
 /// Asks for what the tree's last columns need, once.
@@ -287,41 +287,41 @@ fn tree_facts(app: &mut App) -> Vec<Effect> {
     app.asked.ask(RequestQueue::Count, Purpose::Sites, Ask::Sites(app.facts.axis.end_ns), app.now)
 }
 
-/// Asks for the course of the scope's sites, if it is another one than that of the whole.
+/// Asks for the course of the filter set's sites, if it is another one than that of the whole.
 fn course(app: &mut App) -> Vec<Effect> {
-    let scope = app.scope.now().clone();
-    if app.time.asked_for.as_ref() == Some(&scope) {
+    let filters = app.filters.now().clone();
+    if app.time.asked_for.as_ref() == Some(&filters) {
         return Vec::new();
     }
     let mut effects = Vec::new();
-    match scope.of_sites() {
+    match filters.of_sites() {
         None => app.time.take_all(&app.facts.axis),
-        Some(_) => effects.extend(ask_rows(app, Purpose::Changes, time_sql::changes(&scope))),
+        Some(_) => effects.extend(ask_rows(app, Purpose::Changes, time_sql::changes(&filters))),
     }
-    effects.extend(ask_rows(app, Purpose::Largest, time_sql::largest(&scope, STACKED)));
+    effects.extend(ask_rows(app, Purpose::Largest, time_sql::largest(&filters, STACKED)));
     app.time.error = None;
-    app.time.asked_for = Some(scope);
+    app.time.asked_for = Some(filters);
     effects
 }
 
 /// Asks for sizes, lives and ages.
 fn histograms(app: &mut App) -> Vec<Effect> {
-    let scope = app.scope.now().clone();
-    if app.histograms.counted_for.as_ref() == Some(&scope) {
+    let filters = app.filters.now().clone();
+    if app.histograms.counted_for.as_ref() == Some(&filters) {
         return Vec::new();
     }
     let axis = &app.facts.axis;
-    let ask = Ask::Histograms { sql: histogram::blocks(&scope, axis), end_ns: axis.end_ns };
-    app.histograms.counted_for = Some(scope);
+    let ask = Ask::Histograms { sql: histogram::blocks(&filters, axis), end_ns: axis.end_ns };
+    app.histograms.counted_for = Some(filters);
     app.histograms.error = None;
-    app.asked.ask(RequestQueue::Lens, Purpose::Histograms, ask, app.now)
+    app.asked.ask(RequestQueue::View, Purpose::Histograms, ask, app.now)
 }
 
 /// Asks for the shape that is to be drawn, if it is another one.
 pub fn shapes(app: &mut App) -> Vec<Effect> {
     let mut hidden = Vec::new();
     let mut from = None;
-    for filter in app.scope.now().filters() {
+    for filter in app.filters.now().filters() {
         match filter {
             Filter::Hide(sym) => hidden.push(sym.clone()),
             Filter::From(sym) => from = Some(sym),
@@ -338,21 +338,21 @@ pub fn shapes(app: &mut App) -> Vec<Effect> {
         return Vec::new();
     }
     let ask = Ask::Shape(tree, shapes);
-    app.asked.ask(RequestQueue::Lens, Purpose::Shown, ask, app.now)
+    app.asked.ask(RequestQueue::View, Purpose::Shown, ask, app.now)
 }
 
 fn rows(app: &mut App) -> Vec<Effect> {
-    let scope = app.scope.now().clone();
+    let filters = app.filters.now().clone();
     let site_wise = app.rows.len() > 1;
-    if site_wise || app.rows_for.as_ref() == Some(&scope) {
+    if site_wise || app.rows_for.as_ref() == Some(&filters) {
         return Vec::new();
     }
-    let sql = view_sql::rows(&scope, &app.facts.axis);
-    let title = match scope.is_everything() {
+    let sql = view_sql::rows(&filters, &app.facts.axis);
+    let title = match filters.is_everything() {
         true => "all allocations",
-        false => "allocations in scope",
+        false => "allocations selected",
     };
-    app.rows_for = Some(scope);
+    app.rows_for = Some(filters);
     let table = app.new_table(title.into(), Origin::Allocations, Query::plain(sql));
     let id = table.id;
     app.rows = vec![table];
@@ -362,10 +362,10 @@ fn rows(app: &mut App) -> Vec<Effect> {
 
 /// Asks for the backtrace of what is selected, if it is another one.
 fn backtrace(app: &mut App) -> Vec<Effect> {
-    let bt = match app.lens {
-        Lens::Suspects => app.suspects.selected().map(|it| it.bt),
+    let bt = match app.view {
+        ViewKind::Suspects => app.suspects.selected().map(|it| it.bt),
         // Rows have no pane until one is opened; from then on it follows.
-        Lens::Rows if app.detail.bt.is_some() => {
+        ViewKind::Rows if app.detail.bt.is_some() => {
             app.table().and_then(TableState::backtrace).or(app.detail.bt)
         }
         _ => app.detail.bt,
@@ -396,5 +396,5 @@ fn excerpt(app: &mut App) -> Vec<Effect> {
     let Some((file, line)) = place else {
         return Vec::new();
     };
-    app.asked.ask(RequestQueue::Lens, Purpose::Excerpt, Ask::Source { file, line }, app.now)
+    app.asked.ask(RequestQueue::View, Purpose::Excerpt, Ask::Source { file, line }, app.now)
 }

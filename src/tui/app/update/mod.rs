@@ -25,8 +25,8 @@ pub mod compare;
 
 use crate::tui::app::message::{Effect, Message, Query, RequestQueue};
 use crate::tui::app::state::popup::{Popup, Purpose as PromptPurpose};
-use crate::tui::app::state::{App, Lens, Pane, Tone};
-use crate::tui::data::filter::ScopeHistory;
+use crate::tui::app::state::{App, Pane, Tone, ViewKind};
+use crate::tui::data::filter::FilterHistory;
 use crate::tui::input::key::Key;
 use crate::tui::input::keymap::{self, Action};
 use crossterm::event::{KeyEvent, KeyEventKind};
@@ -41,7 +41,7 @@ const NOTE: Duration = Duration::from_secs(8);
 /// What is asked before anything was pressed.
 pub fn start(app: &mut App) -> Vec<Effect> {
     let mut effects = crate::tui::app::update::load::header(app);
-    effects.extend(crate::tui::app::update::load::lens(app));
+    effects.extend(crate::tui::app::update::load::load_view(app));
     effects
 }
 
@@ -90,19 +90,21 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
     if let Some(effects) = global(app, action) {
         return effects;
     }
-    match (app.lens, app.pane) {
-        (Lens::Suspects, Pane::Main) => crate::tui::app::update::suspects::perform(app, action),
-        (Lens::Suspects | Lens::Rows, Pane::Detail) => {
+    match (app.view, app.pane) {
+        (ViewKind::Suspects, Pane::Main) => crate::tui::app::update::suspects::perform(app, action),
+        (ViewKind::Suspects | ViewKind::Rows, Pane::Detail) => {
             crate::tui::app::update::detail::perform(app, action)
         }
-        (Lens::Flame, _) => crate::tui::app::update::flame::perform(app, action),
-        (Lens::Tree, _) => crate::tui::app::update::tree::perform(app, action),
-        (Lens::Time, _) => crate::tui::app::update::time::perform(app, action),
-        (Lens::Histograms, _) => crate::tui::app::update::histograms::perform(app, action),
-        (Lens::Compare, _) => crate::tui::app::update::compare::perform(app, action),
-        (Lens::Rows, Pane::Main) => crate::tui::app::update::table::perform(app, action),
-        (Lens::Sql, Pane::Main) => crate::tui::app::update::sql::perform(app, action),
-        (Lens::Sql, Pane::Detail) => crate::tui::app::update::sql::perform_on_results(app, action),
+        (ViewKind::Flame, _) => crate::tui::app::update::flame::perform(app, action),
+        (ViewKind::Tree, _) => crate::tui::app::update::tree::perform(app, action),
+        (ViewKind::Time, _) => crate::tui::app::update::time::perform(app, action),
+        (ViewKind::Histograms, _) => crate::tui::app::update::histograms::perform(app, action),
+        (ViewKind::Compare, _) => crate::tui::app::update::compare::perform(app, action),
+        (ViewKind::Rows, Pane::Main) => crate::tui::app::update::table::perform(app, action),
+        (ViewKind::Sql, Pane::Main) => crate::tui::app::update::sql::perform(app, action),
+        (ViewKind::Sql, Pane::Detail) => {
+            crate::tui::app::update::sql::perform_on_results(app, action)
+        }
     }
 }
 
@@ -135,7 +137,7 @@ fn typed(app: &mut App, event: KeyEvent) {
             let changed = picker.typed.key(event);
             picker.cursor.at = if changed { 0 } else { picker.cursor.at };
         }
-        None if (app.lens, app.pane) == (Lens::Sql, Pane::Main) => {
+        None if (app.view, app.pane) == (ViewKind::Sql, Pane::Main) => {
             crate::tui::app::update::sql::typed(app, event)
         }
         Some(Popup::Text(_) | Popup::Source(_)) | None => {}
@@ -152,10 +154,10 @@ fn pasted(app: &mut App, text: &str) -> Vec<Effect> {
         }
         Some(Popup::Picker(picker)) => picker.typed.insert(text),
         Some(Popup::Text(_) | Popup::Source(_)) => {}
-        None if (app.lens, app.pane) == (Lens::Sql, Pane::Main) => {
+        None if (app.view, app.pane) == (ViewKind::Sql, Pane::Main) => {
             crate::tui::app::update::sql::pasted(app, text)
         }
-        None => app.say("pasting: go to the SQL lens (7) first"),
+        None => app.say("pasting: go to the SQL view (7) first"),
     }
     Vec::new()
 }
@@ -192,14 +194,14 @@ fn interrupt(app: &mut App) -> Vec<Effect> {
     let stopped = crate::tui::app::update::load::stop(app, |open| open.lane == RequestQueue::Sql);
     if !stopped.is_empty() {
         app.show_error("stopped");
-        if app.lens == Lens::Sql {
+        if app.view == ViewKind::Sql {
             app.pane = Pane::Main;
         }
         return stopped;
     }
     let (slow, now) = (Duration::from_millis(500), app.now);
     let stopped = crate::tui::app::update::load::stop(app, |open| {
-        open.lane == RequestQueue::Lens && now > open.since + slow
+        open.lane == RequestQueue::View && now > open.since + slow
     });
     if !stopped.is_empty() {
         app.show_error("stopped; Ctrl-C quits now");
@@ -216,24 +218,24 @@ fn interrupt(app: &mut App) -> Vec<Effect> {
 /// What works everywhere but where text is typed.
 fn global(app: &mut App, action: Action) -> Option<Vec<Effect>> {
     Some(match action {
-        Action::LensSuspects => switch(app, Lens::Suspects),
-        Action::LensFlame => {
+        Action::ViewSuspects => switch(app, ViewKind::Suspects),
+        Action::ViewFlame => {
             app.flame.over = None;
-            switch(app, Lens::Flame)
+            switch(app, ViewKind::Flame)
         }
-        Action::LensTree => {
+        Action::ViewTree => {
             app.flame.over = None;
-            switch(app, Lens::Tree)
+            switch(app, ViewKind::Tree)
         }
-        Action::LensTime => switch(app, Lens::Time),
-        Action::LensHistograms => switch(app, Lens::Histograms),
-        Action::LensRows => {
+        Action::ViewTime => switch(app, ViewKind::Time),
+        Action::ViewHistograms => switch(app, ViewKind::Histograms),
+        Action::ViewRows => {
             app.rows.truncate(1);
-            switch(app, Lens::Rows)
+            switch(app, ViewKind::Rows)
         }
-        Action::LensSql => switch(app, Lens::Sql),
-        Action::LensCompare => match app.compare.sides {
-            Some(_) => switch(app, Lens::Compare),
+        Action::ViewSql => switch(app, ViewKind::Sql),
+        Action::ViewCompare => match app.compare.sides {
+            Some(_) => switch(app, ViewKind::Compare),
             None => crate::tui::app::update::compare::ask_moments(app),
         },
         Action::CommandLine => crate::tui::app::update::command::show(app),
@@ -253,59 +255,70 @@ fn global(app: &mut App, action: Action) -> Option<Vec<Effect>> {
         Action::NeverFreed => {
             crate::tui::app::update::load::narrow(app, crate::tui::data::filter::Filter::NeverFreed)
         }
-        Action::DropFilter => crate::tui::app::update::load::rescope(app, ScopeHistory::drop_last),
-        Action::ClearFilters => crate::tui::app::update::load::rescope(app, ScopeHistory::clear),
+        Action::DropFilter => {
+            crate::tui::app::update::load::set_filters(app, FilterHistory::drop_last)
+        }
+        Action::ClearFilters => {
+            crate::tui::app::update::load::set_filters(app, FilterHistory::clear)
+        }
         Action::Undo => {
-            if !app.scope.undo() {
+            if !app.filters.undo() {
                 app.say("nothing to undo");
             }
-            crate::tui::app::update::load::lens(app)
+            crate::tui::app::update::load::load_view(app)
         }
         Action::Redo => {
-            if !app.scope.redo() {
+            if !app.filters.redo() {
                 app.say("nothing to redo");
             }
-            crate::tui::app::update::load::lens(app)
+            crate::tui::app::update::load::load_view(app)
         }
         _ => return None,
     })
 }
 
-/// Goes to a lens, and asks for what it lacks.
-pub fn switch(app: &mut App, lens: Lens) -> Vec<Effect> {
-    let shares = |lens: Lens| matches!(lens, Lens::Flame | Lens::Tree);
-    let goes_on = app.lens == lens || shares(app.lens) && shares(lens);
+/// Goes to a view, and asks for what it lacks.
+pub fn switch(app: &mut App, view: ViewKind) -> Vec<Effect> {
+    let shares = |view: ViewKind| matches!(view, ViewKind::Flame | ViewKind::Tree);
+    let goes_on = app.view == view || shares(app.view) && shares(view);
     let mut effects = if goes_on {
         Vec::new()
     } else {
         crate::tui::app::update::load::cancel_background_requests(app)
     };
-    app.lens = lens;
+    app.view = view;
     app.pane = Pane::Main;
-    effects.extend(crate::tui::app::update::load::lens(app));
+    effects.extend(crate::tui::app::update::load::load_view(app));
     effects
 }
 
 fn next_pane(app: &mut App) -> Vec<Effect> {
-    app.pane = match (app.lens, app.pane) {
-        (Lens::Flame | Lens::Tree | Lens::Time | Lens::Histograms | Lens::Compare, _)
+    app.pane = match (app.view, app.pane) {
+        (
+            ViewKind::Flame
+            | ViewKind::Tree
+            | ViewKind::Time
+            | ViewKind::Histograms
+            | ViewKind::Compare,
+            _,
+        )
         | (_, Pane::Detail) => Pane::Main,
-        (Lens::Sql, Pane::Main) if app.sql.tabs.is_empty() => Pane::Main,
-        (Lens::Rows, Pane::Main) if app.detail.bt.is_none() => Pane::Main,
+        (ViewKind::Sql, Pane::Main) if app.sql.tabs.is_empty() => Pane::Main,
+        (ViewKind::Rows, Pane::Main) if app.detail.bt.is_none() => Pane::Main,
         _ => Pane::Detail,
     };
     Vec::new()
 }
 
-/// Puts the SQL behind the shown lens into the editor.
+/// Puts the SQL behind the shown view into the editor.
 fn show_sql(app: &mut App) -> Vec<Effect> {
-    if app.lens == Lens::Sql {
+    if app.view == ViewKind::Sql {
         return next_pane(app);
     }
     let Query { sql, params } = crate::tui::app::update::load::sql_behind(app);
-    let sql = crate::tui::app::update::sql::with_values(&sql, &params);
+    let sql = crate::tui::app::inline_params::with_values(&sql, &params);
     app.sql.set_text(&sql);
-    app.lens = Lens::Sql;
+    app.view = ViewKind::Sql;
     app.pane = Pane::Main;
     app.say("this is the SQL behind it: change it, run it with Ctrl-J or F5");
     Vec::new()

@@ -11,7 +11,7 @@ use crate::tui::app::message::Effect;
 use crate::tui::app::state::compare::Look;
 use crate::tui::app::state::flame::Roots;
 use crate::tui::app::state::popup::Popup;
-use crate::tui::app::state::{App, Lens, Pane};
+use crate::tui::app::state::{App, Pane, ViewKind};
 use crate::tui::app::update::{perform, switch};
 use crate::tui::flame::cells::What;
 use crate::tui::input::keymap::Action;
@@ -27,7 +27,7 @@ pub fn mouse(app: &mut App, event: MouseEvent) -> Vec<Effect> {
         MouseEventKind::ScrollUp => repeat(app, Action::Up),
         MouseEventKind::Down(MouseButton::Left) => clicked(app, at),
         MouseEventKind::Down(MouseButton::Right) if app.popups.is_empty() => {
-            let back = (app.lens, app.pane) != (Lens::Sql, Pane::Main);
+            let back = (app.view, app.pane) != (ViewKind::Sql, Pane::Main);
             if back { perform(app, Action::Back) } else { Vec::new() }
         }
         _ => Vec::new(),
@@ -35,7 +35,7 @@ pub fn mouse(app: &mut App, event: MouseEvent) -> Vec<Effect> {
 }
 
 fn repeat(app: &mut App, action: Action) -> Vec<Effect> {
-    if app.popups.is_empty() && (app.lens, app.pane) == (Lens::Sql, Pane::Main) {
+    if app.popups.is_empty() && (app.view, app.pane) == (ViewKind::Sql, Pane::Main) {
         return Vec::new();
     }
     let mut effects = Vec::new();
@@ -51,8 +51,8 @@ fn clicked(app: &mut App, at: Position) -> Vec<Effect> {
     }
     let regions = regions(app);
     if regions.tabs.contains(at) {
-        return match lens_at(app, at.x) {
-            Some(lens) => switch(app, lens),
+        return match view_at(app, at.x) {
+            Some(view) => switch(app, view),
             None => Vec::new(),
         };
     }
@@ -67,34 +67,34 @@ fn clicked(app: &mut App, at: Position) -> Vec<Effect> {
     Vec::new()
 }
 
-/// Where the tabs stand in their row: first column, columns, lens. Without room for all names the
+/// Where the tabs stand in their row: first column, columns, view. Without room for all names the
 /// others have their digits only.
-pub fn tabs(app: &App) -> impl Iterator<Item = (u16, u16, Lens)> {
+pub fn tabs(app: &App) -> impl Iterator<Item = (u16, u16, ViewKind)> {
     let has_sides = app.compare.sides.is_some();
-    let lenses = Lens::ALL.into_iter().filter(move |it| *it != Lens::Compare || has_sides);
-    let whole: usize = lenses.clone().map(|lens| lens.title().1.len() + 4).sum();
+    let views = ViewKind::ALL.into_iter().filter(move |it| *it != ViewKind::Compare || has_sides);
+    let whole: usize = views.clone().map(|view| view.title().1.len() + 4).sum();
     let has_room = whole <= usize::from(app.size.0);
-    let shown = app.lens;
+    let shown = app.view;
     let mut x = 1;
-    lenses.map(move |lens| {
-        let is_named = has_room || lens == shown;
-        let width = if is_named { lens.title().1.len() as u16 + 2 } else { 1 };
-        let tab = (x, width, lens);
+    views.map(move |view| {
+        let is_named = has_room || view == shown;
+        let width = if is_named { view.title().1.len() as u16 + 2 } else { 1 };
+        let tab = (x, width, view);
         x += width + 2;
         tab
     })
 }
 
-fn lens_at(app: &App, x: u16) -> Option<Lens> {
+fn view_at(app: &App, x: u16) -> Option<ViewKind> {
     let mut tabs = tabs(app);
-    tabs.find(|(first, width, _)| *first <= x && x < first + width).map(|(_, _, lens)| lens)
+    tabs.find(|(first, width, _)| *first <= x && x < first + width).map(|(_, _, view)| view)
 }
 
 fn clicked_main(app: &mut App, inside: Rect, at: Position) -> Vec<Effect> {
     let row = u64::from(at.y.saturating_sub(inside.y));
-    match app.lens {
+    match app.view {
         // The first line has the column names.
-        Lens::Suspects if row > 0 && row <= geometry::suspects_window(app) => {
+        ViewKind::Suspects if row > 0 && row <= geometry::suspects_window(app) => {
             let to = app.suspects.cursor.top + row - 1;
             if to == app.suspects.cursor.at {
                 return perform(app, Action::Enter);
@@ -102,9 +102,9 @@ fn clicked_main(app: &mut App, inside: Rect, at: Position) -> Vec<Effect> {
             app.suspects.cursor.at = to;
             Vec::new()
         }
-        Lens::Rows if row > 0 => clicked_row(app, row - 1),
-        Lens::Flame => clicked_cell(app, inside, at),
-        Lens::Tree if row > 0 && row <= geometry::tree_window(app) => {
+        ViewKind::Rows if row > 0 => clicked_row(app, row - 1),
+        ViewKind::Flame => clicked_cell(app, inside, at),
+        ViewKind::Tree if row > 0 && row <= geometry::tree_window(app) => {
             let to = app.tree.cursor.top + row - 1;
             if to == app.tree.cursor.at {
                 return perform(app, Action::Enter);
@@ -112,12 +112,12 @@ fn clicked_main(app: &mut App, inside: Rect, at: Position) -> Vec<Effect> {
             app.tree.cursor.at = to.min(app.tree.lines().len() as u64);
             Vec::new()
         }
-        Lens::Histograms if row > 0 && row <= geometry::bars_window(app) => {
+        ViewKind::Histograms if row > 0 && row <= geometry::bars_window(app) => {
             app.histograms.cursor.at = app.histograms.cursor.top + row - 1;
             Vec::new()
         }
-        Lens::Compare => clicked_difference(app, row, at.x.saturating_sub(inside.x)),
-        Lens::Time => {
+        ViewKind::Compare => clicked_difference(app, row, at.x.saturating_sub(inside.x)),
+        ViewKind::Time => {
             clicked_time(app, at.x.saturating_sub(inside.x));
             Vec::new()
         }
@@ -198,9 +198,9 @@ fn clicked_cell(app: &mut App, inside: Rect, at: Position) -> Vec<Effect> {
 
 fn clicked_detail(app: &mut App, inside: Rect, at: Position) -> Vec<Effect> {
     let row = u64::from(at.y.saturating_sub(inside.y));
-    match app.lens {
-        Lens::Sql if row > 0 => clicked_row(app, row - 1),
-        Lens::Suspects | Lens::Rows if row < geometry::detail_window(app) => {
+    match app.view {
+        ViewKind::Sql if row > 0 => clicked_row(app, row - 1),
+        ViewKind::Suspects | ViewKind::Rows if row < geometry::detail_window(app) => {
             let to = app.detail.cursor.top + row;
             if to == app.detail.cursor.at {
                 return perform(app, Action::Enter);

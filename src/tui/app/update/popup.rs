@@ -6,7 +6,7 @@ use crate::tui::app::state::cursor::Step;
 use crate::tui::app::state::popup::{Choice, Field, Item, Picker, Popup, Prompt, Purpose, Text};
 use crate::tui::app::state::table::Origin;
 use crate::tui::app::state::text_input::Line;
-use crate::tui::app::state::{App, Lens};
+use crate::tui::app::state::{App, ViewKind};
 use crate::tui::app::update::{
     column_filter, compare, detail, export, load, suspects, table, time, tree,
 };
@@ -87,11 +87,11 @@ fn scroll(at: &mut u64, step: Step, window: u64) {
     };
 }
 
-/// A prompt for a filter of the scope.
+/// A prompt for a filter of the filter set.
 pub fn filter_prompt() -> Prompt {
     let help =
         "live · age 10m · size 4K..1M · made 1m..2m · at 5m · crate tokio · ~cache.*insert · bt 17";
-    Prompt::one("narrow the scope", Purpose::AddFilter, help, "")
+    Prompt::one("add a filter", Purpose::AddFilter, help, "")
 }
 
 /// Opens the list of canned questions.
@@ -262,8 +262,8 @@ fn submit(app: &mut App) -> Vec<Effect> {
             if app.flame.find(&text) {
                 app.popups.pop();
                 let (width, height) = geometry::flame_window(app);
-                match app.lens {
-                    Lens::Tree => drop(tree::next_match(app, true)),
+                match app.view {
+                    ViewKind::Tree => drop(tree::next_match(app, true)),
                     _ => drop(app.flame.next_match(true, width, height)),
                 }
                 Ok(Vec::new())

@@ -13,7 +13,7 @@ use crate::tui::app::state::popup::Popup;
 use crate::tui::app::state::requests::{Purpose, TableId};
 use crate::tui::app::state::table::{Origin, number};
 use crate::tui::app::state::time::Mark;
-use crate::tui::app::state::{App, Lens};
+use crate::tui::app::state::{App, ViewKind};
 use crate::tui::app::update::{compare, export, load, sql};
 use crate::tui::app::view_sql;
 use crate::tui::data::axis::{Axis, Rows, Slice};
@@ -116,9 +116,9 @@ fn pick_measure(app: &mut App) {
     }
     let later = std::iter::successors(Some(app.flame.measure.next()), |it| Some(it.next()));
     let other = later.take(MEASURES).find(|it| total.width(*it) > 0);
-    // A scope that says when is read measure by measure: all its blocks may have some.
-    let of_scope = || app.flame.time.is_some().then_some(Measure::Allocated);
-    let other = other.or_else(of_scope).filter(|it| *it != app.flame.measure);
+    // A filter set that says when is read measure by measure: all its blocks may have some.
+    let of_filters = || app.flame.time.is_some().then_some(Measure::Allocated);
+    let other = other.or_else(of_filters).filter(|it| *it != app.flame.measure);
     if let Some(measure) = other {
         app.flame.measure = measure;
         app.say(format!("nothing to show by the last measure, so this is {}", measure.title()));
@@ -171,7 +171,7 @@ fn page_failed(app: &mut App, id: TableId, error: &QueryError) {
         let mut error = error.clone();
         if matches!(table.origin, Origin::Groups { .. }) && error.kind == QueryErrorKind::TooBig {
             error.message =
-                "too many rows to tally at once: narrow the scope first (+), Esc goes back".into();
+                "too many rows to tally at once: add a filter first (+), Esc goes back".into();
         }
         table.error = Some(error);
         is_statement = table.origin == Origin::Statement;
@@ -237,10 +237,10 @@ fn slices(app: &mut App, table: &Table) -> Vec<Effect> {
     // Whatever was asked before the course of the run was known is asked again with it.
     app.time.asked_for = None;
     let is_sampled = app.facts.axis.rows == Rows::Samples;
-    if is_sampled || app.lens == Lens::Time || !app.scope.now().is_everything() {
+    if is_sampled || app.view == ViewKind::Time || !app.filters.now().is_everything() {
         app.suspects_for = None;
         app.rows_for = None;
-        return load::lens(app);
+        return load::load_view(app);
     }
     Vec::new()
 }

@@ -4,16 +4,11 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use tui_textarea::Input;
 
 use crate::database::error::QueryError;
-use crate::database::mark_ref::MarkName;
-use crate::database::query::Params;
-use crate::database::sql::lexer::{self, TokenKind};
-use crate::database::table::Value;
 use crate::tui::app::message::{Effect, Query};
 use crate::tui::app::state::requests::TableId;
 use crate::tui::app::state::table::Origin;
-use crate::tui::app::state::{App, Lens, Pane};
+use crate::tui::app::state::{App, Pane, ViewKind};
 use crate::tui::app::update::{load, popup, table};
-use crate::tui::data::filter::quote;
 use crate::tui::input::keymap::Action;
 
 /// Bytes that may be pasted at once.
@@ -89,25 +84,9 @@ pub fn pasted(app: &mut App, text: &str) {
     app.sql.changed();
 }
 
-/// The statement with its parameters' values in their places, so that it can be run anywhere.
-pub fn with_values(sql: &str, params: &Params) -> String {
-    let mut text = String::with_capacity(sql.len());
-    for token in lexer::tokens(sql) {
-        let word = token.text(sql);
-        let name = word.get(1..).filter(|_| token.kind == TokenKind::Parameter);
-        let mark = name.and_then(|name| params.mark(name)).map(MarkName::sql);
-        let value = name.and_then(|name| params.get(name)).map(literal);
-        match mark.or(value) {
-            Some(value) => text.push_str(&value),
-            None => text.push_str(word),
-        }
-    }
-    text
-}
-
 /// Puts the caret at the mistake that SQLite found.
 pub fn point_at_error(app: &mut App, id: TableId, error: &QueryError) {
-    if app.lens == Lens::Sql {
+    if app.view == ViewKind::Sql {
         app.pane = Pane::Main;
     }
     let Some(offset) = error.offset else { return };
@@ -120,16 +99,6 @@ pub fn point_at_error(app: &mut App, id: TableId, error: &QueryError) {
         let at = (start + offset).min(text.len());
         app.sql.caret = Some(at);
         app.sql.go_to(at);
-    }
-}
-
-fn literal(value: &Value) -> String {
-    match value {
-        Value::Null => "NULL".into(),
-        Value::Integer(number) => number.to_string(),
-        Value::Real(number) => format!("{number:?}"),
-        Value::Text(text) => quote(text),
-        Value::Blob(_) => format!("x'{}'", crate::database::text::units::raw(value)),
     }
 }
 
@@ -192,7 +161,7 @@ fn step_completion(app: &mut App, action: Action) {
 
 fn leave(app: &mut App) {
     if app.sql.tabs.is_empty() {
-        app.lens = Lens::Suspects;
+        app.view = ViewKind::Suspects;
         app.say("7 goes back to the editor");
         return;
     }

@@ -5,7 +5,7 @@ use crate::tui::app::layout::geometry;
 use crate::tui::app::message::Effect;
 use crate::tui::app::state::popup::{Popup, Purpose, Text};
 use crate::tui::app::state::suspects::{Accepted, Suspect};
-use crate::tui::app::state::{App, Lens, Pane};
+use crate::tui::app::state::{App, Pane, ViewKind};
 use crate::tui::app::update::{detail, load, prompt, switch};
 use crate::tui::data::filter::Filter;
 use crate::tui::input::keymap::Action;
@@ -34,13 +34,13 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
         }
         Action::Flame => {
             app.flame.over = None;
-            app.scope.add(as_filter(&suspect));
-            switch(app, Lens::Flame)
+            app.filters.add(as_filter(&suspect));
+            switch(app, ViewKind::Flame)
         }
         Action::Blocks => {
-            app.scope.add(as_filter(&suspect));
+            app.filters.add(as_filter(&suspect));
             app.rows.truncate(1);
-            switch(app, Lens::Rows)
+            switch(app, ViewKind::Rows)
         }
         Action::Explain => {
             app.popups.push(Popup::Text(explain(&suspect)));
@@ -132,6 +132,6 @@ pub fn accept(app: &mut App, pattern: &str, reason: &str) -> Vec<Effect> {
         line = format!("# {}\n{line}", reason.trim());
     }
     let mut effects = vec![Effect::Accept(line)];
-    effects.extend(load::lens(app));
+    effects.extend(load::load_view(app));
     effects
 }

@@ -1,4 +1,4 @@
-//! Keys of tables, in the lens of rows and under the editor.
+//! Keys of tables, in the view of rows and under the editor.
 
 use crate::database::page::{Comparison, Order};
 use crate::database::table::{Unit, Value};
@@ -7,9 +7,9 @@ use crate::tui::app::layout::geometry;
 use crate::tui::app::message::{Effect, Query, TreeSource};
 use crate::tui::app::state::popup::{Popup, Purpose, Text};
 use crate::tui::app::state::table::{Origin, Place, TableState};
-use crate::tui::app::state::{App, Lens, Pane};
+use crate::tui::app::state::{App, Pane, ViewKind};
 use crate::tui::app::update::{detail, load, prompt, switch};
-use crate::tui::app::view_sql;
+use crate::tui::app::{inline_params, view_sql};
 use crate::tui::data::filter::Filter;
 use crate::tui::input::keymap::Action;
 
@@ -155,7 +155,7 @@ fn look(table: &mut TableState, action: Action) {
 }
 
 fn back(app: &mut App) -> Vec<Effect> {
-    if app.lens == Lens::Sql {
+    if app.view == ViewKind::Sql {
         app.pane = Pane::Main;
         return Vec::new();
     }
@@ -163,12 +163,12 @@ fn back(app: &mut App) -> Vec<Effect> {
         let closed = app.rows.pop();
         app.detail.begin(None);
         if closed.is_some_and(|table| table.origin == Origin::Statement) {
-            app.lens = Lens::Sql;
+            app.view = ViewKind::Sql;
             app.pane = Pane::Detail;
         }
-        return load::lens(app);
+        return load::load_view(app);
     }
-    app.say("these are the scope's rows; x drops the last filter, q quits");
+    app.say("these are the selected rows; x removes the last filter, q quits");
     Vec::new()
 }
 
@@ -180,11 +180,11 @@ fn enter(app: &mut App) -> Vec<Effect> {
         return ungroup(app);
     }
     if let Some(bt) = table.backtrace() {
-        if app.lens == Lens::Sql {
+        if app.view == ViewKind::Sql {
             let mut copied = table.clone();
             copied.id = app.new_table_id();
             app.rows.push(copied);
-            app.lens = Lens::Rows;
+            app.view = ViewKind::Rows;
         }
         app.pane = Pane::Detail;
         return load::open_backtrace(app, bt);
@@ -222,7 +222,7 @@ pub fn push(app: &mut App, table: TableState) -> Vec<Effect> {
     let id = table.id;
     app.rows.push(table);
     app.detail.begin(None);
-    app.lens = Lens::Rows;
+    app.view = ViewKind::Rows;
     app.pane = Pane::Main;
     load::ask_page(app, id, 0)
 }
@@ -271,7 +271,7 @@ fn flame(app: &mut App) -> Vec<Effect> {
     let columns: Vec<String> = table.columns.iter().map(|it| it.name.clone()).collect();
     let weights = view_sql::weights_of_result(&sql, &columns, &app.facts.axis);
     app.flame.over = Some((title, TreeSource::Weights(Query::plain(weights))));
-    switch(app, Lens::Flame)
+    switch(app, ViewKind::Flame)
 }
 
 fn use_result(app: &mut App) -> Vec<Effect> {
@@ -279,9 +279,9 @@ fn use_result(app: &mut App) -> Vec<Effect> {
         return Vec::new();
     };
     app.rows.truncate(1);
-    app.scope.add(Filter::Result { title, sql });
-    app.say("these backtraces are the scope of all lenses now; u undoes");
-    switch(app, Lens::Suspects)
+    app.filters.add(Filter::Result { title, sql });
+    app.say("all views now show these backtraces only; u undoes");
+    switch(app, ViewKind::Suspects)
 }
 
 /// The shown table's title and statement, if it has backtraces.
@@ -289,10 +289,7 @@ fn result_sql(app: &mut App) -> Option<(String, String)> {
     let table = app.table()?;
     if table.columns.iter().any(|it| it.name.eq_ignore_ascii_case("bt")) {
         let (sql, params) = table.view.wrap(&table.query.sql, &table.query.params);
-        return Some((
-            table.title.clone(),
-            crate::tui::app::update::sql::with_values(&sql, &params),
-        ));
+        return Some((table.title.clone(), inline_params::with_values(&sql, &params)));
     }
     app.show_error("this needs a column named bt: the rows' backtraces");
     None

@@ -1,8 +1,8 @@
-//! Keys of the run's course: two cursors, and what they make of the scope.
+//! Keys of the run's course: two cursors, and what they make of the filter set.
 
 use crate::tui::app::message::Effect;
 use crate::tui::app::state::time::Stack;
-use crate::tui::app::state::{App, Lens};
+use crate::tui::app::state::{App, ViewKind};
 use crate::tui::app::update::{load, switch};
 use crate::tui::data::filter::Filter;
 use crate::tui::input::keymap::Action;
@@ -39,17 +39,17 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
         }
         Action::Flame => {
             app.flame.over = None;
-            return switch(app, Lens::Flame);
+            return switch(app, ViewKind::Flame);
         }
         Action::ClearRange => {
-            return load::rescope(app, |scope| scope.drop_matching(Filter::is_of_time));
+            return load::set_filters(app, |filters| filters.drop_matching(Filter::is_of_time));
         }
         _ => return narrowed(app, action),
     }
     Vec::new()
 }
 
-/// What is alive at the cursor, made in the range, and so on, becomes the scope.
+/// What is alive at the cursor, made in the range, and so on, becomes the filter set.
 fn narrowed(app: &mut App, action: Action) -> Vec<Effect> {
     let axis = &app.facts.axis;
     if axis.points() == 0 {
@@ -73,8 +73,8 @@ fn narrowed(app: &mut App, action: Action) -> Vec<Effect> {
         Action::AtPeak => Filter::AtPeak,
         _ => return Vec::new(),
     };
-    app.say("lenses 1 to 4 and 6 show these blocks; z takes it back");
-    load::rescope(app, |scope| scope.add(filter))
+    app.say("views 1 to 4 and 6 show these blocks; z takes it back");
+    load::set_filters(app, |filters| filters.add(filter))
 }
 
 /// Moves a typed moment to where sums are known: the nearest edge of the axis.

@@ -4,7 +4,7 @@ use crate::tui::app::layout::geometry;
 use crate::tui::app::message::Effect;
 use crate::tui::app::state::flame::Look;
 use crate::tui::app::state::popup::Purpose;
-use crate::tui::app::state::{App, Lens};
+use crate::tui::app::state::{App, ViewKind};
 use crate::tui::app::update::{detail, flame, load, prompt, switch};
 use crate::tui::flame::cells::Top;
 use crate::tui::flame::outline::{self, Expansion};
@@ -72,7 +72,7 @@ fn collapse(app: &mut App, action: Action) {
         }
         (Action::Left | Action::Back, _) => match app.tree.parent() {
             Some(parent) => app.tree.cursor.at = parent as u64,
-            None => app.say("this is the outermost; x drops the last filter"),
+            None => app.say("this is the outermost; x removes the last filter"),
         },
         (Action::Enter | Action::Right, Expansion::Leaf) => app.say("nothing is below it"),
         _ => {}
@@ -151,7 +151,7 @@ fn in_flame(app: &mut App) -> Vec<Effect> {
         app.flame.selected = (0, 0);
         app.flame.top_row = 0;
     }
-    switch(app, Lens::Flame)
+    switch(app, ViewKind::Flame)
 }
 
 /// What is done with the last function of the line that has a name.
