@@ -9,15 +9,15 @@
 #![allow(clippy::unwrap_used, reason = "a bench that can't go on should stop")]
 #![allow(clippy::print_stdout, reason = "a bench prints")]
 
-#[path = "../tests/it/support/mod.rs"]
-mod support;
+#[path = "../tests/it/synthetic/mod.rs"]
+mod synthetic;
 
 use std::path::Path;
 use std::time::Instant;
 
 use rheaper::loader::{LoadOptions, Summary, dry_run, load};
 
-use crate::support::generate::{Plan, generate_file};
+use crate::synthetic::generate::{Plan, generate_file};
 
 fn main() {
     // `cargo bench` and `cargo test --benches` add arguments of their own.

@@ -1,11 +1,15 @@
 #![no_main]
 #[path = "../doors.rs"]
 mod all;
-#[path = "../../tests/it/doors.rs"]
-mod doors;
-#[path = "../../tests/it/support/mod.rs"]
-mod support;
-#[path = "../../tests/it/tui_driver.rs"]
-mod tui_driver;
+#[path = "../../tests/it/synthetic/mod.rs"]
+mod synthetic;
+mod recording {
+    #[path = "../../../tests/it/recording/untrusted_inputs.rs"]
+    pub mod untrusted_inputs;
+}
+mod tui {
+    #[path = "../../../tests/it/tui/driver.rs"]
+    pub mod driver;
+}
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| all::enter(doors::Door::Recording, bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| all::enter(recording::untrusted_inputs::Door::Recording, bytes));

@@ -1,10 +1,8 @@
-//! What the loader's tests and benches share: recordings written by hand, by script, or at
-//! random, and a naive loader to compare with.
-#![allow(unreachable_pub, reason = "two crates take this in, and neither hands it on")]
-#![allow(missing_docs, reason = "names say it")]
-#![allow(dead_code, reason = "each of the two uses its part")]
+//! Helpers: recorded programs, an oracle beside them, random heaps, tools and terminals.
 
-pub mod generate;
-pub mod naive;
-pub mod random;
-pub mod writer;
+pub(crate) mod oracle;
+pub(crate) mod programs;
+pub(crate) mod random_heap;
+pub(crate) mod random_heap_db;
+pub(crate) mod terminal;
+pub(crate) mod tools;

@@ -27,7 +27,7 @@ pub mod recording;
 mod safeguards;
 
 #[cfg(all(miri, test))]
-#[path = "../../it/format.rs"]
+#[path = "../../it/recording/format.rs"]
 mod format;
 
 /// What `region.rs` finds in the product's format.

@@ -1,0 +1,11 @@
+//! The loader: from recordings of ours and of other profilers to the database.
+
+pub(crate) mod annotations;
+pub(crate) mod damaged_input;
+pub(crate) mod end_to_end;
+pub(crate) mod import;
+pub(crate) mod import_bytehound;
+pub(crate) mod import_heaptrack;
+pub(crate) mod sampled;
+pub(crate) mod summary_tables;
+pub(crate) mod symbols;
