@@ -559,7 +559,7 @@ fn growth_in_place_moved_and_refused_is_told_apart() {
 
 #[test]
 fn sizes_and_alignments_are_passed_on_and_told_as_asked() {
-    let (scene, loaded) = contract(&["unusual_layouts"]);
+    let (scene, loaded) = contract(&["layouts"]);
     let told = loaded.one("SELECT sum(size) FROM allocations WHERE size >= 1000000");
     assert_eq!(told, scene.numbers(1)[0]);
 }

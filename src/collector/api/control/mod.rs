@@ -9,8 +9,8 @@
 //! - The signal handler sets a flag. There is no port, no socket and no child process.
 //! - Nothing here panics or prints; what can't be done is a sentence in [`ControlStatus`].
 
-pub(crate) mod triggers;
 pub(crate) mod watch;
+pub(crate) mod triggers;
 
 use std::ffi::{OsString, c_void};
 use std::fmt;
