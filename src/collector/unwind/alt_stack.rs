@@ -9,7 +9,7 @@ use std::ptr::NonNull;
 
 use crate::collector::platform::spin_lock::SpinLock;
 use crate::collector::platform::sys;
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
 static STACK: SpinLock<Option<Stack>> = SpinLock::new(None);
 
@@ -25,7 +25,7 @@ pub(crate) fn prepare() {
 /// Runs `work` on the stack of our own; on the thread's where there is none. It must not unwind.
 pub(crate) fn run(work: &mut dyn FnMut()) {
     match STACK.lock().as_deref_mut() {
-        Some(Some(stack)) if !safeguards::without("own stack") => stack.run(work),
+        Some(Some(stack)) if !safeguards::is_disabled(Safeguard::AltStack) => stack.run(work),
         _ => work(),
     }
 }

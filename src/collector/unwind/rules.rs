@@ -25,7 +25,7 @@ use crate::collector::unwind::alt_stack;
 use crate::collector::unwind::eh_frame_hdr::{Table, covers};
 use crate::collector::unwind::modules::{self, Identity, LateModule, Lifetime, Module};
 use crate::recording::{Address, ModuleId};
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
 /// The registers that unwinding is a function of, together with the stack.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -197,7 +197,10 @@ pub(crate) fn derive(pc: u64, is_return_address: bool) -> Rule {
     let Some(deriver) = place.as_mut() else {
         return Rule::special(key, RuleKind::Unknown);
     };
-    if is_return_address && deriver.is_signal_return(pc) && !safeguards::without("signal frames") {
+    if is_return_address
+        && deriver.is_signal_return(pc)
+        && !safeguards::is_disabled(Safeguard::SignalFrames)
+    {
         return Rule::special(key, RuleKind::Signal);
     }
     match deriver.covers(key) {

@@ -38,7 +38,7 @@ use crate::recording::{
     BlockKind, ByteWriter, Bytes, ClockKind, Counter, Counters, EventsHead, Header, Note,
     SampleDef, Seal, SealReason, StepReason, Ticks,
 };
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
 /// How often what is committed is written: what is lost at most when the process is killed.
 const PASS_EVERY: Duration = Duration::from_nanos(PASS_EVERY_NS);
@@ -404,7 +404,7 @@ impl Flusher {
 
     /// Ends the file with its counters and the reason.
     fn write_failure_trailer(&mut self) {
-        if self.is_closed || safeguards::without("reason") {
+        if self.is_closed || safeguards::is_disabled(Safeguard::FailureTrailer) {
             return;
         }
         self.output.discard();
