@@ -90,7 +90,7 @@ impl Walker {
             if address == 0 { parent } else { stack_table::intern(parent, Address(address)) }
         });
         match (node, root) {
-            (NodeId::OTHER, _) => tallies.other.add(1),
+            (NodeId::OVERFLOW, _) => tallies.other.add(1),
             (_, NodeId::TRUNCATED) => tallies.truncated.add(1),
             _ => {}
         }

@@ -253,7 +253,7 @@ mod samples {
 mod aggregation {
     use std::collections::HashSet;
 
-    use crate::collector::aggregate::{Counted, Aggregator, Target};
+    use crate::collector::aggregate::{AggregationCounters, Aggregator, PayloadSink};
     use crate::collector::ring::{RING_BYTES_MIN, Region, Shared};
     use crate::recording::{
         Address, BlockKind, ByteWriter, Bytes, Decoder, EVENT_BYTES_MAX, Encoder, Event,
@@ -263,8 +263,8 @@ mod aggregation {
     #[derive(Default)]
     struct Payloads(Vec<(BlockKind, Vec<u8>)>);
 
-    impl Target for Payloads {
-        fn note(&mut self, _: Counted) {}
+    impl PayloadSink for Payloads {
+        fn note(&mut self, _: AggregationCounters) {}
 
         fn payload(
             &mut self,
@@ -309,7 +309,7 @@ mod aggregation {
         }
     }
 
-    /// Whatever lives shorter than the limit is in the sums, everything else is written, once.
+    /// Blocks with a lifetime below the limit are in the totals; all others are written, once.
     #[test]
     fn every_block_is_aggregated_or_written() {
         const LIMIT: u64 = 1_000;
@@ -346,7 +346,7 @@ mod aggregation {
             }
         }
         aggregate.finish(Ticks(now), &mut payloads);
-        assert_eq!(aggregate.counted().undecoded_bytes, 0);
+        assert_eq!(aggregate.counters().undecoded_bytes, 0);
         let (mut aggregated, mut written) = (0, Vec::new());
         for (kind, payload) in &payloads.0 {
             match kind {
@@ -372,7 +372,7 @@ mod aggregation {
             }
         }
         let short = lives.iter().filter(|(_, life)| *life < LIMIT).count() as u64;
-        assert_eq!((aggregated, aggregate.counted().blocks), (short, short));
+        assert_eq!((aggregated, aggregate.counters().blocks), (short, short));
         let long = lives.iter().filter(|(_, life)| *life >= LIMIT).map(|(address, _)| *address);
         let expected: HashSet<u64> = long.chain(live.iter().map(|(address, _)| *address)).collect();
         assert_eq!(written.len(), expected.len());

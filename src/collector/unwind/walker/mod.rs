@@ -190,9 +190,9 @@ impl Walker {
 
     fn finish(&self, node: NodeId, tallies: &WalkTallies) -> NodeId {
         let root = self.kept.root();
-        if root != NodeId::ROOT || node == NodeId::OTHER {
+        if root != NodeId::ROOT || node == NodeId::OVERFLOW {
             match (node, root) {
-                (NodeId::OTHER, _) => tallies.other.add(1),
+                (NodeId::OVERFLOW, _) => tallies.other.add(1),
                 (_, NodeId::TRUNCATED) => tallies.truncated.add(1),
                 _ => tallies.failed.add(1),
             }
