@@ -334,7 +334,7 @@ unsafe extern "C" fn forking() {
         std::thread::sleep(Duration::from_millis(1));
         running = RUNNING.try_lock();
     }
-    let held = Held { _running: running.ok(), _known: module_registry::hold() };
+    let held = Held { _running: running.ok(), _known: module_registry::lock() };
     // SAFETY: as said at `AcrossFork`.
     unsafe { *ACROSS_FORK.0.get() = Some(held) };
 }

@@ -20,7 +20,8 @@ const INDEX_BITS: u32 = SITE_BITS + 1;
 const GROUP_BITS: u32 = 18;
 const PAIR_BITS: u32 = 13;
 
-/// Groups of four consecutive lifetime classes share a cache line of four 16-byte entries.
+/// Groups of four consecutive lifetime classes share a cache line of four 16-byte entries; see
+/// benches/NOTES.md, "Aggregation".
 const NEIGHBOURS: usize = 4;
 
 /// Totals of sites, numbered in the order of their first blocks.
