@@ -65,13 +65,11 @@ impl<T: Zeroed> Pages<T> {
 pub(crate) struct Table<T, const LEN: usize>(Pages<T>);
 
 impl<T: Zeroed, const LEN: usize> Table<T, LEN> {
-    const MASK: usize = const {
-        assert!(LEN.is_power_of_two());
-        LEN - 1
-    };
+    const MASK: usize = LEN - 1;
 
     /// Zeroes, or `None` if the system refuses.
     pub(crate) fn new() -> Option<Self> {
+        const { assert!(LEN.is_power_of_two()) };
         Pages::new(LEN).map(Self)
     }
 
