@@ -33,7 +33,7 @@ use crate::collector::unwind::{modules, stack_table};
 use crate::collector::writer::create;
 use crate::collector::writer::flusher::{Ended, Flusher, STOP};
 use crate::recording::{ClockPair, Counter, Header};
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
 /// A thread that was stopped inside the recorder (a debugger, a descheduled core) is waited for
 /// this long when a recording ends; then its last event is given up.
@@ -134,7 +134,7 @@ fn enable(options: Options, starter: StartedBy) -> Result<(u32, PathBuf), Error>
     let mut running = running();
     // A forked child inherits the parent's state, but not its flusher.
     if running.as_ref().is_some_and(|running| {
-        running.process == sys::process_id() || safeguards::without("pid check")
+        running.process == sys::process_id() || safeguards::is_disabled(Safeguard::PidCheck)
     }) {
         return Err(Error::AlreadyEnabled);
     }
@@ -334,7 +334,7 @@ unsafe extern "C" fn forking() {
         std::thread::sleep(Duration::from_millis(1));
         running = RUNNING.try_lock();
     }
-    let held = Held { _running: running.ok(), _known: module_registry::hold() };
+    let held = Held { _running: running.ok(), _known: module_registry::lock() };
     // SAFETY: as said at `AcrossFork`.
     unsafe { *ACROSS_FORK.0.get() = Some(held) };
 }

@@ -7,7 +7,7 @@
 
 use crate::recording::bytes::{ByteReader, ByteWriter};
 use crate::recording::error::FormatError;
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
 /// The first bytes of every block, so that a reader finds the next one behind damage.
 pub const SYNC: [u8; 4] = *b"\x8eBLK";
@@ -144,7 +144,7 @@ impl BlockHeader {
     pub fn agrees_with(&self, payload: &[u8]) -> bool {
         payload.len() == self.payload_bytes as usize
             && (self.checksum_of(payload, &[]) == self.checksum
-                || safeguards::without("block checksum"))
+                || safeguards::is_disabled(Safeguard::BlockChecksum))
     }
 
     fn prefix(&self) -> [u8; 8] {

@@ -26,9 +26,9 @@ pub struct ThreadId(pub u32);
 pub struct StreamId(pub u32);
 
 impl StreamId {
-    /// The stream of what the recorder wrote late: events of all threads that were held back
-    /// until it was known that they can't be aggregated. Right in its order within each thread.
-    pub const HELD: Self = Self(u32::MAX);
+    /// The stream of deferred events: those of all threads that the recorder held until it was known
+    /// that they can't be aggregated. Within each thread they are in program order.
+    pub const DEFERRED: Self = Self(u32::MAX);
 }
 
 /// A loaded object (executable or shared library), numbered by first appearance.
@@ -61,8 +61,8 @@ impl NodeId {
     pub const TRUNCATED: Self = Self(2);
     /// Below this the stack could not be unwound any further.
     pub const FAILED: Self = Self(3);
-    /// The node table was full: the stack is unknown, the loss is counted.
-    pub const OTHER: Self = Self(4);
+    /// The stack table was full: the call path is unknown, and the loss is counted.
+    pub const OVERFLOW: Self = Self(4);
     /// The first id that a file defines.
     pub const FIRST: Self = Self(8);
 

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use crate::collector::event_path::hooks::{self, Contents};
 use crate::collector::event_path::sampling::{self, Left};
 use crate::collector::event_path::thread_recorder::{SAMPLED, SESSION};
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
 /// Wraps an allocator `A` so that its calls can be recorded.
 ///
@@ -68,7 +68,9 @@ impl<A: GlobalAlloc> Allocator<A> {
 
     #[inline(never)]
     unsafe fn dealloc_recorded(&self, block: *mut u8, layout: Layout) {
-        if !safeguards::without("free stamped first") && hooks::try_record_free_fast(block.addr()) {
+        if !safeguards::is_disabled(Safeguard::StampBeforeFree)
+            && hooks::try_record_free_fast(block.addr())
+        {
             // SAFETY: the caller owes `dealloc`'s contract.
             return unsafe { self.inner.dealloc(block, layout) };
         }
@@ -79,7 +81,7 @@ impl<A: GlobalAlloc> Allocator<A> {
     /// Stands apart so that the usual case keeps no register for a call.
     #[inline(never)]
     unsafe fn dealloc_slow(&self, block: *mut u8, layout: Layout) {
-        let is_early = !safeguards::without("free stamped first");
+        let is_early = !safeguards::is_disabled(Safeguard::StampBeforeFree);
         if is_early {
             hooks::freeing(block.addr());
         }

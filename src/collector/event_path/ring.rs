@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::collector::platform::sys;
 use crate::recording::EVENT_BYTES_MAX;
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
 /// Smallest and largest ring. The largest fits the flusher's buffer with room to spare.
 pub(crate) const RING_BYTES_MIN: usize = 16 << 10;
@@ -205,7 +205,7 @@ impl Region {
     /// Begins the stream of a new recording at the present position.
     pub(crate) fn begin(&mut self, shared: &Shared) {
         // A forked child has bytes here that its parent's flusher reads, and not its own.
-        if !safeguards::without("own bytes") {
+        if !safeguards::is_disabled(Safeguard::ForkedRingTail) {
             shared.flusher.0.tail.store(shared.head(), Ordering::Release);
         }
         shared.flusher.0.base.store(shared.head(), Ordering::Relaxed);

@@ -19,7 +19,7 @@ use crate::collector::event_path::thread_recorder::{
 use crate::collector::event_path::threads;
 use crate::collector::platform::clock;
 use crate::collector::platform::sys::{self, PreservedErrno, ThreadName};
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
 /// Events of threads that have no tracker.
 pub(crate) static UNTRACKED: AtomicU64 = AtomicU64::new(0);
@@ -84,7 +84,7 @@ pub(crate) fn enter() -> Option<RecorderGuard> {
 
 #[inline(always)]
 fn enter_tracker(tracker: &'static ThreadRecorder) -> Option<RecorderGuard> {
-    if tracker.busy.load(Ordering::Relaxed) && !safeguards::without("busy flag") {
+    if tracker.busy.load(Ordering::Relaxed) && !safeguards::is_disabled(Safeguard::BusyFlag) {
         // A signal handler, or the recorder itself.
         tracker.tallies.reentrant.add(1);
         return None;
@@ -113,7 +113,7 @@ pub(crate) fn try_enter_fast() -> Option<RecorderGuard> {
     }
     // SAFETY: trackers are never freed.
     let tracker: &'static ThreadRecorder = unsafe { &*slot };
-    if tracker.busy.load(Ordering::Relaxed) && !safeguards::without("busy flag") {
+    if tracker.busy.load(Ordering::Relaxed) && !safeguards::is_disabled(Safeguard::BusyFlag) {
         return None;
     }
     tracker.busy.store(true, Ordering::Relaxed);
@@ -389,7 +389,7 @@ unsafe extern "C" fn thread_ended(value: *mut libc::c_void) {
     // SAFETY: as above.
     let local = unsafe { &mut *tracker.local() };
     // Other destructors may still allocate: stay until the last round.
-    if local.exit_rounds < EXIT_ROUNDS && !safeguards::without("exit rounds") {
+    if local.exit_rounds < EXIT_ROUNDS && !safeguards::is_disabled(Safeguard::ExitRounds) {
         local.exit_rounds = local.exit_rounds.wrapping_add(1);
         arm_exit(tracker);
         SLOT.set(ptr::from_ref(tracker).cast_mut());

@@ -274,7 +274,7 @@ impl Local {
     pub(crate) fn apply_config(&mut self, shared: &Shared) -> bool {
         let limits = session_config::get();
         self.sample_below = limits.sample_below;
-        self.walker.commit_fast_entry(limits.sample_below == u64::MAX);
+        self.walker.enable_fast_entry(limits.sample_below == u64::MAX);
         if self.depth_max != limits.depth_max {
             let Some(pages) = sys::map_pages(Walker::bytes(limits.depth_max)) else {
                 return false;
@@ -282,7 +282,7 @@ impl Local {
             self.walker.discard(self.depth_max);
             // SAFETY: fresh zeroed pages of the size that it asked for.
             self.walker = unsafe { Walker::new(pages, limits.depth_max) };
-            self.walker.commit_fast_entry(limits.sample_below == u64::MAX);
+            self.walker.enable_fast_entry(limits.sample_below == u64::MAX);
             self.depth_max = limits.depth_max;
         }
         if self.region.ring_bytes() != limits.ring_bytes {
@@ -302,7 +302,7 @@ impl Local {
         if crate::collector::testing::is_naive() {
             return None;
         }
-        self.walker.same(start)
+        self.walker.find_last(start)
     }
 
     /// A recent stack, if it is the present one and every backtrace is to be probed; else
@@ -313,7 +313,7 @@ impl Local {
         if crate::collector::testing::is_naive() {
             return NodeId::NONE;
         }
-        self.walker.recalled(start)
+        self.walker.find_recent(start)
     }
 
     #[cfg(rheaper_testing)]

@@ -13,11 +13,11 @@ use crate::collector::platform::sys;
 /// Both hold of the type.
 pub(crate) unsafe trait Zeroed: Copy {}
 
-// SAFETY: any bytes are a number.
+// SAFETY: an integer: all-zero is a valid value.
 unsafe impl Zeroed for u32 {}
-// SAFETY: as above.
+// SAFETY: an integer: all-zero is a valid value.
 unsafe impl Zeroed for u64 {}
-// SAFETY: as above.
+// SAFETY: an integer: all-zero is a valid value.
 unsafe impl Zeroed for u8 {}
 
 /// An array of a fixed length.
@@ -65,11 +65,11 @@ impl<T: Zeroed> Pages<T> {
 pub(crate) struct Table<T, const LEN: usize>(Pages<T>);
 
 impl<T: Zeroed, const LEN: usize> Table<T, LEN> {
-    /// Below the length, whatever it is.
-    const MASK: usize = (1 << LEN.ilog2()) - 1;
+    const MASK: usize = LEN - 1;
 
     /// Zeroes, or `None` if the system refuses.
     pub(crate) fn new() -> Option<Self> {
+        const { assert!(LEN.is_power_of_two()) };
         Pages::new(LEN).map(Self)
     }
 

@@ -7,7 +7,7 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
 /// Keeps `errno` as it was, for code that runs inside somebody else's `malloc`.
 pub(crate) struct PreservedErrno(i32);
@@ -20,7 +20,7 @@ impl PreservedErrno {
 
 impl Drop for PreservedErrno {
     fn drop(&mut self) {
-        if safeguards::without("errno") {
+        if safeguards::is_disabled(Safeguard::PreserveErrno) {
             return;
         }
         // SAFETY: libc hands out a valid pointer to this thread's `errno`.
@@ -286,7 +286,7 @@ pub(crate) fn read_memory(address: u64, into: &mut [u8]) -> usize {
 /// Does what may write beyond the process's limit of file sizes: that is then an error, and not a
 /// signal that ends the program.
 pub(crate) fn without_size_signal<T>(write: impl FnOnce() -> T) -> T {
-    if safeguards::without("size signal") {
+    if safeguards::is_disabled(Safeguard::BlockSizeSignal) {
         return write();
     }
     let mut only = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
@@ -371,7 +371,7 @@ pub(crate) fn spawn(
     let mut thread = std::mem::MaybeUninit::<libc::pthread_t>::uninit();
     // SAFETY: both sets are written before they are read; the new thread inherits the full mask.
     let refused = unsafe {
-        if !safeguards::without("signals blocked") {
+        if !safeguards::is_disabled(Safeguard::BlockSignals) {
             libc::sigfillset(all.as_mut_ptr());
         }
         libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());

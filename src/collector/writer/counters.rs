@@ -4,7 +4,7 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::collector::aggregate::{Aggregator, Counted};
+use crate::collector::aggregate::{AggregationCounters, Aggregator};
 use crate::collector::event_path::marks;
 use crate::collector::event_path::recorder_pool;
 use crate::collector::event_path::sampling;
@@ -22,13 +22,13 @@ pub(crate) struct Counts {
     pub(crate) gap_max_ns: u64,
     pub(crate) refreshes: u64,
     recorder_bytes_max: u64,
-    aggregated: Counted,
+    aggregated: AggregationCounters,
 }
 
 impl Counts {
     /// Takes in what aggregation has counted by now.
-    pub(crate) fn see_aggregation(&mut self, counted: Counted) {
-        self.aggregated = counted;
+    pub(crate) fn see_aggregation(&mut self, counters: AggregationCounters) {
+        self.aggregated = counters;
     }
 
     /// All counters of a session by now, of a recording of so many bytes. `lost_as` says why bytes
@@ -54,7 +54,7 @@ impl Counts {
         counters.set(lost_as, self.lost_bytes);
         counters.set(Counter::BytesWritten, length);
         if let Some(aggregate) = aggregate {
-            self.see_aggregation(aggregate.counted());
+            self.see_aggregation(aggregate.counters());
         }
         counters.set(Counter::Aggregated, self.aggregated.blocks);
         counters.set(Counter::HeldShort, self.aggregated.evicted_early);

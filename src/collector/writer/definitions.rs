@@ -6,7 +6,7 @@
 //! Invariant: each definition is written once, and before any event that refers to it if
 //! [`Definitions::write`] comes after the regions' committed lengths were read.
 
-use crate::collector::aggregate::Target;
+use crate::collector::aggregate::PayloadSink;
 use crate::collector::event_path::marks;
 use crate::collector::event_path::scope_table;
 use crate::collector::event_path::threads::{self, PENDING_MAX, PendingThread};
@@ -29,7 +29,7 @@ const MARKS_A_BLOCK: usize = 128;
 const HOLES_MAX: usize = 256;
 
 /// Where definitions go.
-pub(crate) trait Sink: Target {
+pub(crate) trait Sink: PayloadSink {
     /// Whether a payload may still be written, the recording's end not counted.
     fn has_quota_for(&mut self, bytes: usize) -> bool;
 }

@@ -18,7 +18,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::collector::aggregate::{Aggregator, Counted, Target};
+use crate::collector::aggregate::{AggregationCounters, Aggregator, PayloadSink};
 use crate::collector::event_path::recorder_pool;
 use crate::collector::event_path::session_config;
 use crate::collector::event_path::thread_recorder::{SESSION, ThreadRecorder};
@@ -29,7 +29,7 @@ use crate::collector::platform::sys::{self, ThreadName};
 use crate::collector::unwind::dlopen;
 #[cfg(walks_with_framehop)]
 use crate::collector::unwind::module_registry;
-use crate::collector::writer::block_file::Output;
+use crate::collector::writer::block_file::BlockFile;
 use crate::collector::writer::counters::Counts;
 use crate::collector::writer::definitions::{Definitions, Sink};
 use crate::collector::writer::process_memory::Gauges;
@@ -38,7 +38,7 @@ use crate::recording::{
     BlockKind, ByteWriter, Bytes, ClockKind, Counter, Counters, EventsHead, Header, Note,
     SampleDef, Seal, SealReason, StepReason, Ticks,
 };
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
 /// How often what is committed is written: what is lost at most when the process is killed.
 const PASS_EVERY: Duration = Duration::from_nanos(PASS_EVERY_NS);
@@ -65,7 +65,7 @@ pub(crate) static STOP: AtomicBool = AtomicBool::new(false);
 
 /// What the flusher is given, and gives back when it ends.
 pub(crate) struct Flusher {
-    output: Output,
+    output: BlockFile,
     session: u32,
     definitions: Definitions,
     counts: Counts,
@@ -120,7 +120,7 @@ impl Flusher {
             None
         };
         Some(Self {
-            output: Output::new(file),
+            output: BlockFile::new(file),
             session,
             definitions: Definitions::new(),
             counts: Counts::default(),
@@ -216,7 +216,7 @@ impl Flusher {
         let mut aggregate = self.aggregate.take();
         let mut aggregation = aggregate.as_mut().filter(|_| aggregates && !self.is_closed);
         if let Some(aggregate) = &aggregation {
-            self.reserve = aggregate.sums_bytes_max() as u64;
+            self.reserve = aggregate.totals_bytes_max() as u64;
         }
         for (index, tracker) in recorder_pool::all().take(trackers).enumerate() {
             let end = self.committed.get(index).copied().unwrap_or(0);
@@ -225,14 +225,14 @@ impl Flusher {
             }
             let raw_until = match &mut aggregation {
                 Some(aggregate) => {
-                    let unfolded = aggregate.add(index, &tracker.shared, end);
-                    if unfolded.wants_keyframe {
+                    let status = aggregate.add(index, &tracker.shared, end);
+                    if status.needs_keyframe {
                         tracker.request_keyframe(self.session);
                     }
-                    if tracker.shared.tail() < unfolded.until {
+                    if tracker.shared.tail() < status.raw_until {
                         aggregate.missed_events(clock::now());
                     }
-                    unfolded.until
+                    status.raw_until
                 }
                 None => end,
             };
@@ -404,7 +404,7 @@ impl Flusher {
 
     /// Ends the file with its counters and the reason.
     fn write_failure_trailer(&mut self) {
-        if self.is_closed || safeguards::without("reason") {
+        if self.is_closed || safeguards::is_disabled(Safeguard::FailureTrailer) {
             return;
         }
         self.output.discard();
@@ -415,9 +415,9 @@ impl Flusher {
     }
 }
 
-impl Target for Flusher {
-    fn note(&mut self, counted: Counted) {
-        self.counts.see_aggregation(counted);
+impl PayloadSink for Flusher {
+    fn note(&mut self, counters: AggregationCounters) {
+        self.counts.see_aggregation(counters);
     }
 
     fn payload(

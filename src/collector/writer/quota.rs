@@ -2,7 +2,7 @@
 //!
 //! Reads: the recording's length. Writes: nothing.
 
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
 /// When so much of the quota is used, blocks that live shorter are aggregated.
 const STEPS: [Step; 5] = [
@@ -66,7 +66,7 @@ impl Quota {
     /// Whether so many bytes more may be written.
     pub(crate) fn has_quota_for(self, written: u64, more: u64) -> bool {
         self.bytes_max == 0
-            || safeguards::without("quota")
+            || safeguards::is_disabled(Safeguard::Quota)
             || written.saturating_add(more) <= self.bytes_max
     }
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::collector::api::control::{Measure, Trigger};
 use crate::collector::writer::process_memory::Gauges;
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
 /// What a trigger wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ pub(crate) fn take_signalled() -> Option<Command> {
 pub(crate) fn read_environment(name: &OsStr) -> Result<Option<Command>, String> {
     // SAFETY: a plain number.
     let is_privileged = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
-    if is_privileged && !safeguards::without("privileged environment") {
+    if is_privileged && !safeguards::is_disabled(Safeguard::PrivilegedEnvironment) {
         return Ok(None);
     }
     let Some(value) = std::env::var_os(name) else {

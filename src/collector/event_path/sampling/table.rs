@@ -16,7 +16,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU16, AtomicU64, Ordering};
 
 use crate::collector::platform::sys;
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
 /// Pages of addresses that the filter tells apart: neighbours share a cache line, and what lies
 /// 256 MiB apart shares a place.
@@ -37,9 +37,9 @@ const EPOCH_MASK: u64 = 0xfffe;
 const HELD: u64 = 1;
 const EPOCHS: u64 = (1 << 15) - 1;
 
-/// [`HELD`], but in a test of the tests.
+/// [`HELD`], unless a mutation test disables the safeguard.
 fn held_bit() -> u64 {
-    if safeguards::without("held while moved") { 0 } else { HELD }
+    if safeguards::is_disabled(Safeguard::LockDuringRealloc) { 0 } else { HELD }
 }
 
 /// What a table is asked by its recordings.
@@ -74,7 +74,7 @@ impl Table {
     /// in another one does no harm.
     pub(crate) fn begin(&self, session: u32) {
         self.discard();
-        let session = if safeguards::without("own samples") { 0 } else { session };
+        let session = if safeguards::is_disabled(Safeguard::SampleEpochs) { 0 } else { session };
         let epoch = (u64::from(session) % EPOCHS).wrapping_add(1);
         self.epoch.store(epoch << 1, Ordering::Relaxed);
     }
@@ -82,7 +82,7 @@ impl Table {
     /// Gives its memory back to the system.
     pub(crate) fn discard(&self) {
         let is_used = self.epoch.load(Ordering::Relaxed) != 0;
-        if !is_used || safeguards::without("own samples") {
+        if !is_used || safeguards::is_disabled(Safeguard::SampleEpochs) {
             return;
         }
         for place in self.filter.iter().filter(|place| place.load(Ordering::Relaxed) != 0) {
