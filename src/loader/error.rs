@@ -175,7 +175,7 @@ impl LoadError {
     }
 
     /// A recording of another profiler that can't be decoded.
-    pub(crate) fn foreign(path: &Path, sentence: &str) -> Self {
+    pub(crate) fn not_importable(path: &Path, sentence: &str) -> Self {
         Self::new(LoadErrorKind::Recording, format!("{} {sentence}", path.display()))
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::loader::passes::metadata_pass::Survey;
+use crate::loader::passes::metadata_pass::RecordingMetadata;
 use crate::loader::read::clock::Clock;
 use crate::loader::read::reader::Recording;
 use crate::loader::sanitize::hex;
@@ -48,28 +48,28 @@ pub struct Info {
 
 impl Info {
     /// What a survey found.
-    pub(crate) fn of(recording: &Recording, survey: Survey) -> Self {
+    pub(crate) fn of(recording: &Recording, metadata: RecordingMetadata) -> Self {
         let header = *recording.header();
-        let mut losses = diagnostics::of_recorder(&survey);
-        losses.extend(diagnostics::of_file(&survey));
+        let mut losses = diagnostics::of_recorder(&metadata);
+        losses.extend(diagnostics::of_file(&metadata));
         losses.retain(|loss| loss.count > 0);
-        let blocks = survey.kinds.iter().map(|((_, kind), tally)| BlockCount {
+        let blocks = metadata.kinds.iter().map(|((_, kind), tally)| BlockCount {
             kind: (*kind).to_owned(),
             blocks: tally.blocks,
             bytes: tally.bytes,
         });
-        let streams = survey.streams.iter().map(|(id, tally)| StreamInfo {
+        let streams = metadata.streams.iter().map(|(id, tally)| StreamInfo {
             id: *id,
             blocks: tally.blocks,
             bytes: tally.bytes,
             missing_bytes: tally.missing,
         });
-        let threads = survey.threads.iter().map(|(id, thread)| ThreadInfo {
+        let threads = metadata.threads.iter().map(|(id, thread)| ThreadInfo {
             id: *id,
             os_id: thread.os_id,
             name: thread.name.clone(),
         });
-        let modules = survey.modules.iter().map(|module| ModuleInfo {
+        let modules = metadata.modules.iter().map(|module| ModuleInfo {
             id: module.id.0,
             path: module.shown.clone(),
             build_id: hex(&module.build_id),
@@ -79,20 +79,20 @@ impl Info {
             path: recording.path().to_owned(),
             file_bytes: recording.file_bytes(),
             header,
-            duration_ns: Clock::new(&header, &survey.clock_pairs)
-                .nanos(Ticks(survey.last_ticks()))
+            duration_ns: Clock::new(&header, &metadata.clock_pairs)
+                .nanos(Ticks(metadata.last_ticks()))
                 .0,
-            ending: metadata::ending(&survey),
+            ending: metadata::ending(&metadata),
             blocks: blocks.collect(),
             streams: streams.collect(),
             threads: threads.collect(),
             modules: modules.collect(),
-            nodes: survey.nodes.len() as u64,
-            torn_bytes: survey.damage.torn_bytes,
-            damaged_places: survey.damage.places,
-            damaged_bytes: survey.damage.bytes,
+            nodes: metadata.nodes.len() as u64,
+            torn_bytes: metadata.damage.torn_bytes,
+            damaged_places: metadata.damage.places,
+            damaged_bytes: metadata.damage.bytes,
             losses,
-            counters: survey.counters,
+            counters: metadata.counters,
         }
     }
 }

@@ -24,8 +24,7 @@ mod progress;
 mod totals;
 mod live;
 mod read;
-mod error;
-mod rows;
+mod model;
 mod sanitize;
 mod fast_hash;
 
@@ -38,11 +37,11 @@ pub use options::LoadOptions;
 pub use progress::{Phase, Progress};
 pub use summary::{Ending, Loss, Summary, SymbolSummary};
 
-use crate::loader::passes::metadata_pass::Survey;
-use crate::loader::pipeline::Build;
+use crate::loader::passes::metadata_pass::RecordingMetadata;
+use crate::loader::pipeline::Pipeline;
 use crate::loader::read::reader::Recording;
 use crate::loader::source::Source;
-use crate::loader::write::atomic_file::Output;
+use crate::loader::write::atomic_file::DatabaseFile;
 
 /// Turns the recording at `recording` into a database at `output`.
 ///
@@ -89,10 +88,10 @@ fn write<R: Source>(
     progress: &mut dyn Progress,
     started: Instant,
 ) -> Result<Summary, LoadError> {
-    let output = Output::begin(output, &source.id(), options.force)?;
-    let mut build = Build::survey(source, progress)?;
+    let output = DatabaseFile::begin(output, &source.id(), options.force)?;
+    let mut build = Pipeline::read_metadata(source, progress)?;
     build.resolve(&options.symbols, progress)?;
-    let connection = build.replay_into(&output, progress)?;
+    let connection = build.write_events(&output, progress)?;
     build.write_totals(&connection, &output, progress)?;
     build.finish(connection, output, options.force, started)
 }
@@ -154,8 +153,8 @@ pub fn rehearse_import(file: &Path, progress: &mut dyn Progress) -> Result<Summa
 
 fn pair<R: Source>(source: &R, progress: &mut dyn Progress) -> Result<Summary, LoadError> {
     let started = Instant::now();
-    let mut build = Build::survey(source, progress)?;
-    build.replay(progress)?;
+    let mut build = Pipeline::read_metadata(source, progress)?;
+    build.read_events(progress)?;
     Ok(build.summary(started))
 }
 
@@ -165,10 +164,10 @@ fn pair<R: Source>(source: &R, progress: &mut dyn Progress) -> Result<Summary, L
 /// As [`load`].
 pub fn info(recording: &Path) -> Result<Info, LoadError> {
     let recording = Recording::open(recording)?;
-    let survey = Survey::take(&mut recording.blocks(), &mut ())
+    let metadata = RecordingMetadata::read(&mut recording.blocks(), &mut ())
         .map_err(|error| LoadError::reading(recording.path(), error))?
         .ok_or_else(LoadError::interrupted)?;
-    Ok(Info::of(&recording, survey))
+    Ok(Info::of(&recording, metadata))
 }
 
 /// Resolves the names of an existing database again, with `symbols` (files, or directories that

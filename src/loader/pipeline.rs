@@ -13,47 +13,50 @@ use crate::database::schema::INDICES;
 use crate::loader::analyze::site_summary::{Run, SiteSummary};
 use crate::loader::analyze::{analysis, estimates};
 use crate::loader::error::LoadError;
-use crate::loader::passes::event_pass::{Outcome, Replay};
-use crate::loader::passes::metadata_pass::Survey;
+use crate::loader::model::Nanos;
+use crate::loader::passes::event_pass::{EventPass, Outcome};
+use crate::loader::passes::metadata_pass::RecordingMetadata;
 use crate::loader::passes::pairing::NullSink;
 use crate::loader::passes::stacks::StackCompleteness;
 use crate::loader::progress::{Phase, Progress};
-use crate::loader::rows::Nanos;
-use crate::loader::source::{Source, Surveyed};
+use crate::loader::source::{Source, SourceMetadata};
 use crate::loader::summary::{Loss, Summary};
-use crate::loader::symbols::frame_names::Names;
+use crate::loader::symbols::frame_names::SiteFrames;
 use crate::loader::symbols::{Call, Finder, Symbols};
-use crate::loader::write::atomic_file::Output;
+use crate::loader::write::atomic_file::DatabaseFile;
 use crate::loader::write::row_writer::{channel, integer};
 use crate::loader::write::zone_map::Zone;
 use crate::loader::write::{annotations, diagnostics, metadata, tables};
 use crate::recording::Counter;
 
 /// A load in progress.
-pub(crate) struct Build<'a, R> {
+pub(crate) struct Pipeline<'a, R> {
     source: &'a R,
-    survey: Survey,
+    metadata: RecordingMetadata,
     calls: Vec<Call>,
     symbols: Symbols,
     /// Whether the source brought its names along.
     named: bool,
-    replay: Replay,
+    pass: EventPass,
     zones: Vec<Zone>,
 }
 
-impl<'a, R: Source> Build<'a, R> {
+impl<'a, R: Source> Pipeline<'a, R> {
     /// The first pass.
-    pub(crate) fn survey(source: &'a R, progress: &mut dyn Progress) -> Result<Self, LoadError> {
-        let Surveyed { mut survey, names } = source.survey(progress)?;
-        let calls = survey
+    pub(crate) fn read_metadata(
+        source: &'a R,
+        progress: &mut dyn Progress,
+    ) -> Result<Self, LoadError> {
+        let SourceMetadata { mut metadata, names } = source.read_metadata(progress)?;
+        let calls = metadata
             .locations
             .iter()
-            .map(|location| Call::before(location.address, location.module, &survey.modules))
+            .map(|location| Call::before(location.address, location.module, &metadata.modules))
             .collect();
-        let replay = Replay::new(source.header(), &mut survey);
+        let pass = EventPass::new(source.header(), &mut metadata);
         let named = names.is_some();
         let symbols = names.unwrap_or_default();
-        Ok(Self { source, survey, calls, symbols, named, replay, zones: Vec::new() })
+        Ok(Self { source, metadata, calls, symbols, named, pass, zones: Vec::new() })
     }
 
     /// Looks up the names of all calls.
@@ -68,25 +71,25 @@ impl<'a, R: Source> Build<'a, R> {
             return Ok(());
         }
         let finder = Finder::new(given);
-        self.symbols = Symbols::resolve(&self.calls, &self.survey.modules, &finder, progress)
+        self.symbols = Symbols::resolve(&self.calls, &self.metadata.modules, &finder, progress)
             .ok_or_else(LoadError::interrupted)?;
         progress.end(self.calls.len() as u64);
         Ok(())
     }
 
     /// The second pass: pairs events on this thread while another one inserts the rows.
-    pub(crate) fn replay_into(
+    pub(crate) fn write_events(
         &mut self,
-        output: &Output,
+        output: &DatabaseFile,
         progress: &mut dyn Progress,
     ) -> Result<Connection, LoadError> {
         progress.begin(Phase::Events);
         let (mut sender, inserter) = channel();
-        let tables = output.begin_tables(self.survey.lacks())?;
-        let (source, replay) = (self.source, &mut self.replay);
+        let tables = output.begin_tables(self.metadata.missing_columns())?;
+        let (source, pass) = (self.source, &mut self.pass);
         let (outcome, inserted) = thread::scope(|scope| {
             let inserting = scope.spawn(move || inserter.run(tables));
-            let outcome = source.replay(replay, &mut sender, progress);
+            let outcome = source.read_events(pass, &mut sender, progress);
             sender.finish();
             (outcome, inserting.join())
         });
@@ -97,19 +100,19 @@ impl<'a, R: Source> Build<'a, R> {
         if outcome? == Outcome::Stopped {
             return Err(LoadError::interrupted());
         }
-        progress.end(self.replay.events());
+        progress.end(self.pass.events());
         give_back_freed_memory();
         output.resume()
     }
 
     /// The second pass alone: nobody takes the rows.
-    pub(crate) fn replay(&mut self, progress: &mut dyn Progress) -> Result<(), LoadError> {
+    pub(crate) fn read_events(&mut self, progress: &mut dyn Progress) -> Result<(), LoadError> {
         progress.begin(Phase::Events);
-        let outcome = self.source.replay(&mut self.replay, &mut NullSink, progress)?;
+        let outcome = self.source.read_events(&mut self.pass, &mut NullSink, progress)?;
         if outcome == Outcome::Stopped {
             return Err(LoadError::interrupted());
         }
-        progress.end(self.replay.events());
+        progress.end(self.pass.events());
         Ok(())
     }
 
@@ -117,7 +120,7 @@ impl<'a, R: Source> Build<'a, R> {
     pub(crate) fn write_totals(
         &mut self,
         connection: &Connection,
-        output: &Output,
+        output: &DatabaseFile,
         progress: &mut dyn Progress,
     ) -> Result<(), LoadError> {
         progress.begin(Phase::Totals);
@@ -128,54 +131,54 @@ impl<'a, R: Source> Build<'a, R> {
 
     fn write_tables(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         let names = self.names();
-        let replay = &mut self.replay;
-        if let Some(sampling) = &replay.totals.sampling {
+        let pass = &mut self.pass;
+        if let Some(sampling) = &pass.totals.sampling {
             estimates::write_weights(connection, sampling)?;
         }
-        if replay.totals.end_was_unknown(replay.duration) {
-            tables::count_freed_at_end(connection, &mut replay.totals, replay.duration)?;
+        if pass.totals.end_was_unknown(pass.duration) {
+            tables::count_freed_at_end(connection, &mut pass.totals, pass.duration)?;
         }
-        let run = Run::of(&replay.totals, replay.duration);
-        let briefs = SiteSummary::of(&replay.totals, &run);
-        if let Some(sampling) = &replay.totals.sampling {
-            estimates::write(connection, sampling, &replay.totals.global, &briefs)?;
+        let run = Run::of(&pass.totals, pass.duration);
+        let summaries = SiteSummary::of(&pass.totals, &run);
+        if let Some(sampling) = &pass.totals.sampling {
+            estimates::write(connection, sampling, &pass.totals.global, &summaries)?;
         }
-        let site_names = analysis::write(connection, &briefs, &names, &self.symbols, &run)?;
-        let stacks = &replay.stacks;
+        let site_names = analysis::write(connection, &summaries, &names, &self.symbols, &run)?;
+        let stacks = &pass.stacks;
         let outermost: Vec<_> =
-            replay.sites.stacks().iter().map(|stack| stacks.outermost(*stack).label()).collect();
-        tables::write_stacks(connection, &replay.sites, stacks, &self.calls)?;
-        let lacks = self.survey.lacks();
-        tables::write_sites(connection, &replay.totals, &site_names, &outermost, lacks)?;
-        tables::write_timelines(connection, &replay.totals, replay.duration)?;
-        tables::write_requests(connection, &replay.totals, &replay.failures)?;
-        tables::write_threads(connection, &replay.totals, &self.survey)?;
-        tables::write_sizes_and_pairs(connection, &replay.totals, lacks)?;
+            pass.sites.stacks().iter().map(|stack| stacks.outermost(*stack).label()).collect();
+        tables::write_stacks(connection, &pass.sites, stacks, &self.calls)?;
+        let missing_columns = self.metadata.missing_columns();
+        tables::write_sites(connection, &pass.totals, &site_names, &outermost, missing_columns)?;
+        tables::write_timelines(connection, &pass.totals, pass.duration)?;
+        tables::write_requests(connection, &pass.totals, &pass.failures)?;
+        tables::write_threads(connection, &pass.totals, &self.metadata)?;
+        tables::write_sizes_and_pairs(connection, &pass.totals, missing_columns)?;
         tables::write_zones(connection, &self.zones)?;
         let spans: Vec<(Nanos, Option<Nanos>)> = self
-            .survey
+            .metadata
             .modules
             .iter()
             .map(|module| {
-                let unloaded = module.unloaded.map(|at| replay.clock.nanos(at));
-                (replay.clock.nanos(module.loaded), unloaded)
+                let unloaded = module.unloaded.map(|at| pass.clock.nanos(at));
+                (pass.clock.nanos(module.loaded), unloaded)
             })
             .collect();
-        let modules = &self.survey.modules;
+        let modules = &self.metadata.modules;
         tables::write_modules(connection, modules, &self.symbols.modules, &spans)?;
         let notes: Vec<_> =
-            self.survey.notes.iter().map(|note| (replay.clock.nanos(note.at), *note)).collect();
+            self.metadata.notes.iter().map(|note| (pass.clock.nanos(note.at), *note)).collect();
         tables::write_aggregation(connection, &notes)?;
-        annotations::write(connection, &self.survey, replay)?;
+        annotations::write(connection, &self.metadata, pass)?;
         let mut losses = self.losses();
         losses.sort_by(|one, other| one.name.cmp(&other.name));
         let rows = losses
             .into_iter()
             .map(|loss| (loss.name, i64::try_from(loss.count).unwrap_or(i64::MAX), loss.meaning));
         tables::fill(connection, "losses", 3, rows)?;
-        let mut meta = metadata::meta(self.source.header(), &self.survey, &self.replay);
-        meta.extend(analysis::meta(&briefs, &run));
-        let memory = annotations::meta(&self.replay).into_iter();
+        let mut meta = metadata::meta(self.source.header(), &self.metadata, &self.pass);
+        meta.extend(analysis::meta(&summaries, &run));
+        let memory = annotations::meta(&self.pass).into_iter();
         meta.extend(memory.map(|(key, bytes)| (key.to_owned(), Value::Integer(integer(bytes)))));
         meta.sort_by(|one, other| one.0.cmp(&other.0));
         tables::fill(connection, "meta", 2, meta.into_iter())?;
@@ -184,33 +187,28 @@ impl<'a, R: Source> Build<'a, R> {
     }
 
     /// The frames of all sites.
-    fn names(&self) -> Names {
-        let mut names = Names::default();
-        for stack in self.replay.sites.stacks() {
-            let locations = self.replay.stacks.locations(*stack);
+    fn names(&self) -> SiteFrames {
+        let mut names = SiteFrames::default();
+        for stack in self.pass.sites.stacks() {
+            let locations = self.pass.stacks.locations(*stack);
             names.push(locations.map(|location| location.0 as usize), &self.symbols);
         }
         names
     }
 
     fn losses(&self) -> Vec<Loss> {
-        let replay = &self.replay;
-        let mut all = diagnostics::of_recorder(&self.survey);
+        let pass = &self.pass;
+        let mut all = diagnostics::of_recorder(&self.metadata);
         // The recorder walks deeper than the limit at times; what counts is what was cut here.
-        let sites = replay.sites.stacks().iter().zip(replay.totals.sites.iter().skip(1));
+        let sites = pass.sites.stacks().iter().zip(pass.totals.sites.iter().skip(1));
         let truncated = sites
-            .filter(|(stack, _)| replay.stacks.outermost(**stack) == StackCompleteness::Truncated)
+            .filter(|(stack, _)| pass.stacks.outermost(**stack) == StackCompleteness::Truncated)
             .map(|(_, totals)| totals.allocations)
             .sum();
         diagnostics::set(&mut all, Counter::Truncated, truncated);
-        all.extend(diagnostics::of_file(&self.survey));
-        all.extend(diagnostics::of_foreign(&self.survey));
-        all.extend(diagnostics::of_events(
-            &replay.merge,
-            &replay.pairing,
-            &replay.stacks,
-            &replay.sites,
-        ));
+        all.extend(diagnostics::of_file(&self.metadata));
+        all.extend(diagnostics::of_import(&self.metadata));
+        all.extend(diagnostics::of_events(&pass.merge, &pass.pairing, &pass.stacks, &pass.sites));
         all
     }
 
@@ -218,7 +216,7 @@ impl<'a, R: Source> Build<'a, R> {
     pub(crate) fn finish(
         self,
         connection: Connection,
-        output: Output,
+        output: DatabaseFile,
         force: bool,
         started: Instant,
     ) -> Result<Summary, LoadError> {
@@ -236,7 +234,7 @@ impl<'a, R: Source> Build<'a, R> {
             symbols: self.symbols.summary,
             recording_bytes: self.source.file_bytes(),
             took: started.elapsed(),
-            ..metadata::summary(self.source.header(), &self.survey, &self.replay)
+            ..metadata::summary(self.source.header(), &self.metadata, &self.pass)
         }
     }
 }

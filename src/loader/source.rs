@@ -2,13 +2,13 @@
 //!
 //! Reads and writes: nothing itself; it is what the steps of a load ask.
 //!
-//! Invariant: what [`Source::survey`] says and what [`Source::replay`] hands out belong together:
+//! Invariant: what [`Source::read_metadata`] says and what [`Source::read_events`] hands out belong together:
 //! nodes, locations and modules are those of the survey.
 
 use crate::loader::error::LoadError;
-use crate::loader::passes::event_pass::{Outcome, Replay};
-use crate::loader::passes::metadata_pass::Survey;
-use crate::loader::passes::pairing::Sink;
+use crate::loader::passes::event_pass::{EventPass, Outcome};
+use crate::loader::passes::metadata_pass::RecordingMetadata;
+use crate::loader::passes::pairing::RowSink;
 use crate::loader::progress::Progress;
 use crate::loader::read::reader::Recording;
 use crate::loader::symbols::Symbols;
@@ -16,9 +16,9 @@ use crate::loader::write::metadata;
 use crate::recording::Header;
 
 /// What the first pass found.
-pub(crate) struct Surveyed {
+pub(crate) struct SourceMetadata {
     /// Everything but the events.
-    pub(crate) survey: Survey,
+    pub(crate) metadata: RecordingMetadata,
     /// The names of all locations, where the recording brought them along.
     pub(crate) names: Option<Symbols>,
 }
@@ -37,12 +37,12 @@ pub(crate) trait Source {
     }
 
     /// The first pass.
-    fn survey(&self, progress: &mut dyn Progress) -> Result<Surveyed, LoadError>;
+    fn read_metadata(&self, progress: &mut dyn Progress) -> Result<SourceMetadata, LoadError>;
 
     /// The second pass: hands all events on.
-    fn replay<S: Sink>(
+    fn read_events<S: RowSink>(
         &self,
-        replay: &mut Replay,
+        pass: &mut EventPass,
         sink: &mut S,
         progress: &mut dyn Progress,
     ) -> Result<Outcome, LoadError>;
@@ -57,21 +57,20 @@ impl Source for Recording {
         self.header()
     }
 
-    fn survey(&self, progress: &mut dyn Progress) -> Result<Surveyed, LoadError> {
-        let survey = Survey::take(&mut self.blocks(), progress)
+    fn read_metadata(&self, progress: &mut dyn Progress) -> Result<SourceMetadata, LoadError> {
+        let metadata = RecordingMetadata::read(&mut self.blocks(), progress)
             .map_err(|error| LoadError::reading(self.path(), error))?
             .ok_or_else(LoadError::interrupted)?;
-        Ok(Surveyed { survey, names: None })
+        Ok(SourceMetadata { metadata, names: None })
     }
 
-    fn replay<S: Sink>(
+    fn read_events<S: RowSink>(
         &self,
-        replay: &mut Replay,
+        pass: &mut EventPass,
         sink: &mut S,
         progress: &mut dyn Progress,
     ) -> Result<Outcome, LoadError> {
-        replay
-            .run(&mut self.blocks(), self.file_bytes(), sink, progress)
+        pass.run(&mut self.blocks(), self.file_bytes(), sink, progress)
             .map_err(|error| LoadError::reading(self.path(), error))
     }
 }

@@ -17,7 +17,7 @@ use crate::loader::progress::{Phase, Progress};
 use crate::loader::read::modules::Module;
 use crate::loader::sanitize;
 use crate::loader::summary::SymbolSummary;
-use crate::loader::symbols::frame_names::Names;
+use crate::loader::symbols::frame_names::SiteFrames;
 use crate::loader::symbols::{Call, Finder, SymbolState, Symbols};
 use crate::loader::write::atomic_file::is_rheaper_database;
 use crate::loader::write::tables;
@@ -120,8 +120,8 @@ impl Known {
             .map(|((module, _), _)| module)
     }
 
-    fn names(&self, symbols: &Symbols) -> Names {
-        let mut names = Names::default();
+    fn names(&self, symbols: &Symbols) -> SiteFrames {
+        let mut names = SiteFrames::default();
         for stack in self.backtraces.values() {
             let mut at = *stack;
             let calls = std::iter::from_fn(|| {
@@ -139,13 +139,13 @@ impl Known {
     fn rewrite(&self, connection: &Connection, symbols: &Symbols) -> rusqlite::Result<()> {
         let transaction = connection.unchecked_transaction()?;
         let run = Run::read(&transaction)?;
-        let briefs = SiteSummary::read(&transaction)?;
+        let summaries = SiteSummary::read(&transaction)?;
         for table in analysis::TABLES {
             transaction.execute(&format!("DELETE FROM {table}"), [])?;
         }
         let names = self.names(symbols);
-        let of_sites = analysis::write(&transaction, &briefs, &names, symbols, &run)?;
-        update_sites(&transaction, &briefs, &of_sites)?;
+        let of_sites = analysis::write(&transaction, &summaries, &names, symbols, &run)?;
+        update_sites(&transaction, &summaries, &of_sites)?;
         let mut update = transaction
             .prepare("UPDATE modules SET symbols = ?2, symbol_file = ?3 WHERE id = ?1")?;
         for (id, module) in (0_i64..).zip(&symbols.modules) {
@@ -161,15 +161,15 @@ impl Known {
 
 fn update_sites(
     connection: &Connection,
-    briefs: &[SiteSummary],
+    summaries: &[SiteSummary],
     names: &[SiteNames],
 ) -> rusqlite::Result<()> {
     let mut update = connection.prepare(
         "UPDATE sites SET frame = ?2, suspect = ?3, tree = ?4, depth = ?5 WHERE bt = ?1",
     )?;
-    for brief in briefs {
-        let site = names[brief.site.0 as usize - 1];
-        update.execute((brief.site.0, site.frame, site.suspect, site.tree, site.depth))?;
+    for summary in summaries {
+        let site = names[summary.site.0 as usize - 1];
+        update.execute((summary.site.0, site.frame, site.suspect, site.tree, site.depth))?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! What follows from names and sums together: frames, tree, suspects.
 //!
-//! Reads: briefs of all sites, their stacks, symbols. Writes: `frames`, `backtrace_frames`,
+//! Reads: summaries of all sites, their stacks, symbols. Writes: `frames`, `backtrace_frames`,
 //! `tree`, `tree_inverted`, `suspects`, and what `sites` says of them.
 //!
 //! Invariant: depends on nothing that a database does not hold, so that it can be done again
@@ -10,17 +10,17 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 
 use crate::loader::analyze::call_tree::{Direction, Tree};
-use crate::loader::analyze::estimates::{self, Estimated, Of};
+use crate::loader::analyze::estimates::{self, EstimateTarget, Estimated};
 use crate::loader::analyze::site_summary::{Run, SiteSummary};
 use crate::loader::analyze::suspects::{self, Suspect};
 use crate::loader::symbols::Symbols;
-use crate::loader::symbols::frame_names::Names;
+use crate::loader::symbols::frame_names::SiteFrames;
 use crate::loader::write::row_writer::integer;
 use crate::loader::write::tables::{self, SiteNames};
 
 /// What `meta` says of it.
-pub(crate) fn meta(briefs: &[SiteSummary], run: &Run) -> Vec<(String, Value)> {
-    let depth = match Direction::callers(briefs.len()) {
+pub(crate) fn meta(summaries: &[SiteSummary], run: &Run) -> Vec<(String, Value)> {
+    let depth = match Direction::callers(summaries.len()) {
         Direction::Callers(depth) => depth as i64,
         Direction::Callees => 0,
     };
@@ -34,21 +34,21 @@ pub(crate) fn meta(briefs: &[SiteSummary], run: &Run) -> Vec<(String, Value)> {
 /// Fills the tables, and says what `sites` needs to know; sites count from 0 there.
 pub(crate) fn write(
     connection: &Connection,
-    briefs: &[SiteSummary],
-    names: &Names,
+    summaries: &[SiteSummary],
+    names: &SiteFrames,
     symbols: &Symbols,
     run: &Run,
 ) -> rusqlite::Result<Vec<SiteNames>> {
     tables::write_names(connection, names, symbols)?;
     let functions = names.functions(symbols);
-    let tree = Tree::grow(briefs, names, &functions, run, Direction::Callees);
+    let tree = Tree::grow(summaries, names, &functions, run, Direction::Callees);
     tree.write(connection, "tree")?;
-    let inverted = Direction::callers(briefs.len());
-    let inverted = Tree::grow(briefs, names, &functions, run, inverted);
+    let inverted = Direction::callers(summaries.len());
+    let inverted = Tree::grow(summaries, names, &functions, run, inverted);
     inverted.write(connection, "tree_inverted")?;
     if let Some(rate) = run.rate {
-        tree.write_estimates(connection, Of::Tree, rate)?;
-        inverted.write_estimates(connection, Of::TreeInverted, rate)?;
+        tree.write_estimates(connection, EstimateTarget::Tree, rate)?;
+        inverted.write_estimates(connection, EstimateTarget::TreeInverted, rate)?;
     }
 
     let mut of_sites: Vec<_> = (0..names.sites())
@@ -60,7 +60,7 @@ pub(crate) fn write(
         })
         .collect();
     let function = |row| names.frame(row, symbols).function.as_str();
-    let suspects = suspects::rank(briefs, names, run, function);
+    let suspects = suspects::rank(summaries, names, run, function);
     for (rank, suspect) in (1..).zip(&suspects) {
         for site in &suspect.sites {
             of_sites[site.0 as usize - 1].suspect = Some(rank);
@@ -74,7 +74,7 @@ pub(crate) fn write(
             live_bytes: suspect.sums.live_bytes,
             sampled: suspect.sampled,
         });
-        estimates::rows(connection, Of::Suspect, rate, rows)?;
+        estimates::rows(connection, EstimateTarget::Suspect, rate, rows)?;
     }
     Ok(of_sites)
 }

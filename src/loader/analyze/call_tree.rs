@@ -1,6 +1,6 @@
 //! All backtraces merged into a tree of functions, with sums.
 //!
-//! Reads: sites' frames and briefs. Writes: the rows of `tree` and `tree_inverted`.
+//! Reads: sites' frames and summaries. Writes: the rows of `tree` and `tree_inverted`.
 //!
 //! Invariant: a node's sums are those of all sites whose stacks pass through it; a parent stands
 //! before its children.
@@ -10,11 +10,11 @@ use std::collections::HashMap;
 use rusqlite::Connection;
 
 use crate::database::estimate::Rate;
-use crate::loader::analyze::estimates::{self, Estimated, Of};
+use crate::loader::analyze::estimates::{self, EstimateTarget, Estimated};
 use crate::loader::analyze::site_summary::{Run, SiteSummary};
 use crate::loader::fast_hash::FastHash;
-use crate::loader::symbols::frame_names::{FrameRow, Names};
-use crate::loader::totals::sample_weights::Sampled;
+use crate::loader::symbols::frame_names::{FrameRow, SiteFrames};
+use crate::loader::totals::sample_weights::SampleSums;
 use crate::loader::write::row_writer::integer;
 use crate::loader::write::tables::fill;
 
@@ -61,16 +61,16 @@ struct Sums {
 }
 
 impl Sums {
-    fn of(brief: &SiteSummary, run: &Run) -> Self {
-        let before = brief.live_at(run.half_slice());
+    fn of(summary: &SiteSummary, run: &Run) -> Self {
+        let before = summary.live_at(run.half_slice());
         Self {
-            allocations: brief.allocations,
-            bytes: brief.bytes,
-            live_blocks: brief.live_blocks,
-            live_bytes: brief.live_bytes,
-            at_peak_bytes: brief.at_peak_bytes,
-            temporary: brief.temporary,
-            growth_bytes: integer(brief.live_bytes) - integer(before),
+            allocations: summary.allocations,
+            bytes: summary.bytes,
+            live_blocks: summary.live_blocks,
+            live_bytes: summary.live_bytes,
+            at_peak_bytes: summary.at_peak_bytes,
+            temporary: summary.temporary,
+            growth_bytes: integer(summary.live_bytes) - integer(before),
         }
     }
 
@@ -92,14 +92,14 @@ pub(crate) struct Tree {
     /// By site, from 0: the node that its stack ends in.
     leaves: Vec<Option<u32>>,
     /// By node: the samples that its sums stand on; empty where they are exact.
-    samples: Vec<Sampled>,
+    samples: Vec<SampleSums>,
 }
 
 impl Tree {
     /// Merges the stacks of all sites that made a block.
     pub(crate) fn grow(
-        briefs: &[SiteSummary],
-        names: &Names,
+        summaries: &[SiteSummary],
+        names: &SiteFrames,
         functions: &[FrameRow],
         run: &Run,
         direction: Direction,
@@ -107,8 +107,8 @@ impl Tree {
         let mut tree =
             Self { nodes: Vec::new(), leaves: vec![None; names.sites()], samples: Vec::new() };
         let mut known: HashMap<(u32, u32), u32, FastHash> = HashMap::default();
-        for brief in briefs {
-            let site = brief.site.0 as usize - 1;
+        for summary in summaries {
+            let site = summary.site.0 as usize - 1;
             let frames = names.frames(site).iter();
             let leaf = match direction {
                 Direction::Callees => tree.path(frames.rev(), functions, &mut known),
@@ -117,12 +117,12 @@ impl Tree {
             tree.leaves[site] = leaf;
             if let Some(leaf) = leaf {
                 let node = &mut tree.nodes[leaf as usize];
-                node.sums.add(&Sums::of(brief, run));
-                node.self_bytes = node.self_bytes.saturating_add(brief.bytes);
-                node.self_live_bytes = node.self_live_bytes.saturating_add(brief.live_bytes);
+                node.sums.add(&Sums::of(summary, run));
+                node.self_bytes = node.self_bytes.saturating_add(summary.bytes);
+                node.self_live_bytes = node.self_live_bytes.saturating_add(summary.live_bytes);
                 if run.rate.is_some() {
-                    tree.samples.resize_with(tree.nodes.len(), Sampled::default);
-                    tree.samples[leaf as usize].join(&brief.sampled());
+                    tree.samples.resize_with(tree.nodes.len(), SampleSums::default);
+                    tree.samples[leaf as usize].join(&summary.sampled());
                 }
             }
         }
@@ -189,7 +189,7 @@ impl Tree {
     pub(crate) fn write_estimates(
         &self,
         connection: &Connection,
-        of: Of,
+        of: EstimateTarget,
         rate: Rate,
     ) -> rusqlite::Result<()> {
         let nodes = (1..).zip(self.nodes.iter().zip(&self.samples));

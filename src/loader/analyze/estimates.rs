@@ -8,14 +8,14 @@ use rusqlite::{Connection, Result};
 
 use crate::database::estimate::{Rate, SampleSum};
 use crate::loader::analyze::site_summary::SiteSummary;
-use crate::loader::totals::Global;
-use crate::loader::totals::sample_weights::{Sampled, Sampling};
+use crate::loader::totals::GlobalTotals;
+use crate::loader::totals::sample_weights::{SampleSums, SampleWeights};
 use crate::loader::write::row_writer::integer;
 use crate::loader::write::tables::fill;
 
 /// Whose sums they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Of {
+pub(crate) enum EstimateTarget {
     /// All blocks.
     Total,
     /// A backtrace.
@@ -28,7 +28,7 @@ pub(crate) enum Of {
     TreeInverted,
 }
 
-impl Of {
+impl EstimateTarget {
     const fn word(self) -> &'static str {
         match self {
             Self::Total => "total",
@@ -50,11 +50,11 @@ pub(crate) struct Estimated {
     /// Bytes alive at the end.
     pub(crate) live_bytes: u64,
     /// What they stand on.
-    pub(crate) sampled: Sampled,
+    pub(crate) sampled: SampleSums,
 }
 
 /// `sample_weights`.
-pub(crate) fn write_weights(connection: &Connection, sampling: &Sampling) -> Result<()> {
+pub(crate) fn write_weights(connection: &Connection, sampling: &SampleWeights) -> Result<()> {
     let rate = sampling.rate();
     let weights =
         sampling.sizes().map(|size| (integer(size), rate.blocks(size), integer(rate.bytes(size))));
@@ -64,27 +64,27 @@ pub(crate) fn write_weights(connection: &Connection, sampling: &Sampling) -> Res
 /// The rows of `estimates` that don't depend on names.
 pub(crate) fn write(
     connection: &Connection,
-    sampling: &Sampling,
-    global: &Global,
-    briefs: &[SiteSummary],
+    sampling: &SampleWeights,
+    global: &GlobalTotals,
+    summaries: &[SiteSummary],
 ) -> Result<()> {
     let rate = sampling.rate();
     let (bytes, live_bytes) = (global.bytes, global.live_bytes);
     let total = Estimated { id: 0, bytes, live_bytes, sampled: sampling.all() };
-    rows(connection, Of::Total, rate, [total].into_iter())?;
-    let sites = briefs.iter().map(|brief| Estimated {
-        id: u64::from(brief.site.0),
-        bytes: brief.bytes,
-        live_bytes: brief.live_bytes,
-        sampled: brief.sampled(),
+    rows(connection, EstimateTarget::Total, rate, [total].into_iter())?;
+    let sites = summaries.iter().map(|summary| Estimated {
+        id: u64::from(summary.site.0),
+        bytes: summary.bytes,
+        live_bytes: summary.live_bytes,
+        sampled: summary.sampled(),
     });
-    rows(connection, Of::Site, rate, sites)
+    rows(connection, EstimateTarget::Site, rate, sites)
 }
 
 /// Rows of `estimates`.
 pub(crate) fn rows(
     connection: &Connection,
-    of: Of,
+    of: EstimateTarget,
     rate: Rate,
     all: impl Iterator<Item = Estimated>,
 ) -> Result<()> {

@@ -3,14 +3,14 @@
 //! Reads: totals, right after the events; or a database, when only names changed. Writes:
 //! [`SiteSummary`]s.
 //!
-//! Invariant: both ways give equal briefs, so that resolving names later gives the same tables.
+//! Invariant: both ways give equal summaries, so that resolving names later gives the same tables.
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::database::estimate::{Rate, SampleSum};
-use crate::loader::rows::{Nanos, Site};
+use crate::loader::model::{Nanos, Site};
 use crate::loader::totals::Totals;
-use crate::loader::totals::sample_weights::{Sampled, Sampling};
+use crate::loader::totals::sample_weights::{SampleSums, SampleWeights};
 
 /// A site in a few numbers.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -33,7 +33,7 @@ pub(crate) struct SiteSummary {
     /// Slice and live bytes at its end, where they changed.
     pub(crate) curve: Vec<(usize, u64)>,
     /// The samples that its sums stand on, where they are estimates. Apart: most have none.
-    pub(crate) samples: Option<Box<Sampled>>,
+    pub(crate) samples: Option<Box<SampleSums>>,
 }
 
 /// The run in a few numbers.
@@ -46,7 +46,7 @@ pub(crate) struct Run {
     /// Width of one.
     pub(crate) slice_ns: u64,
     /// Slices in a point of a site's curve.
-    pub(crate) slices_a_point: usize,
+    pub(crate) slices_per_point: usize,
     /// Bytes alive at the end, of sites with and without a backtrace.
     pub(crate) live_bytes: u64,
     /// How samples were taken; `None`: every block was recorded.
@@ -60,9 +60,9 @@ impl Run {
             duration_ns: duration.0,
             slices: totals.slices.finish(duration).len(),
             slice_ns: totals.slices.width_ns(),
-            slices_a_point: totals.slices.slices_a_point() as usize,
+            slices_per_point: totals.slices.slices_per_point() as usize,
             live_bytes: totals.global.live_bytes,
-            rate: totals.sampling.as_ref().map(Sampling::rate),
+            rate: totals.sampling.as_ref().map(SampleWeights::rate),
         }
     }
 
@@ -78,7 +78,7 @@ impl Run {
             duration_ns: get("duration_ns")?,
             slices: get("slices")?.max(1) as usize,
             slice_ns: get("slice_ns")?.max(1),
-            slices_a_point: get("slices_a_point")?.max(1) as usize,
+            slices_per_point: get("slices_a_point")?.max(1) as usize,
             live_bytes: get("live_bytes")?,
             rate: Rate::new(known("sample_bytes")?.unwrap_or(0)),
         })
@@ -87,7 +87,7 @@ impl Run {
     /// The last slice of the first half, if the first half has one: where a point of the sites'
     /// curves ends.
     pub(crate) fn half_slice(&self) -> Option<usize> {
-        let half = self.slices / 2 / self.slices_a_point * self.slices_a_point;
+        let half = self.slices / 2 / self.slices_per_point * self.slices_per_point;
         half.checked_sub(1)
     }
 }
@@ -101,7 +101,7 @@ impl SiteSummary {
     }
 
     /// The samples that its sums stand on; none where they are exact.
-    pub(crate) fn sampled(&self) -> Sampled {
+    pub(crate) fn sampled(&self) -> SampleSums {
         self.samples.as_deref().copied().unwrap_or_default()
     }
 
@@ -176,22 +176,22 @@ impl SiteSummary {
                 samples: samples(row)?,
             })
         })?;
-        rows.map(|brief| {
-            let mut brief = brief?;
-            let points = curves.query_map([brief.site.0], |row| {
+        rows.map(|summary| {
+            let mut summary = summary?;
+            let points = curves.query_map([summary.site.0], |row| {
                 let slice: i64 = row.get(0)?;
                 let live: i64 = row.get(1)?;
                 Ok((slice.max(0) as usize, live.cast_unsigned()))
             })?;
-            brief.curve = points.collect::<rusqlite::Result<_>>()?;
-            Ok(brief)
+            summary.curve = points.collect::<rusqlite::Result<_>>()?;
+            Ok(summary)
         })
         .collect()
     }
 }
 
 /// The last six columns, if they are there.
-fn samples(row: &Row<'_>) -> rusqlite::Result<Option<Box<Sampled>>> {
+fn samples(row: &Row<'_>) -> rusqlite::Result<Option<Box<SampleSums>>> {
     let seen = |first: usize| -> rusqlite::Result<Option<SampleSum>> {
         let Some(blocks) = row.get::<_, Option<i64>>(first)? else {
             return Ok(None);
@@ -200,5 +200,5 @@ fn samples(row: &Row<'_>) -> rusqlite::Result<Option<Box<Sampled>>> {
         Ok(Some(SampleSum { blocks: blocks.cast_unsigned(), bytes, variance: row.get(first + 2)? }))
     };
     let both = seen(14)?.zip(seen(17)?);
-    Ok(both.map(|(made, live)| Box::new(Sampled { made, live })))
+    Ok(both.map(|(made, live)| Box::new(SampleSums { made, live })))
 }

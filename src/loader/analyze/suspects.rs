@@ -19,10 +19,10 @@ use std::collections::HashMap;
 
 use crate::database::text::units;
 use crate::loader::analyze::site_summary::{Run, SiteSummary};
-use crate::loader::totals::sample_weights::Sampled;
+use crate::loader::totals::sample_weights::SampleSums;
 
-use crate::loader::rows::Site;
-use crate::loader::symbols::frame_names::{FrameRow, Names};
+use crate::loader::model::Site;
+use crate::loader::symbols::frame_names::{FrameRow, SiteFrames};
 
 /// All of a start-up constant is made in this share of the run.
 const START_SHARE: f64 = 0.05;
@@ -84,7 +84,7 @@ pub(crate) struct Suspect {
     pub(crate) sites: Vec<Site>,
     pub(crate) sums: SiteSummary,
     /// What the sums stand on, where they are estimates.
-    pub(crate) sampled: Sampled,
+    pub(crate) sampled: SampleSums,
     pub(crate) live_share: f64,
     pub(crate) steadiness: f64,
     pub(crate) recency: f64,
@@ -95,7 +95,7 @@ pub(crate) struct Suspect {
 /// All suspects, the first one to look at first. `function` names a frame.
 pub(crate) fn rank<'a>(
     briefs: &[SiteSummary],
-    names: &Names,
+    names: &SiteFrames,
     run: &Run,
     function: impl Fn(FrameRow) -> &'a str,
 ) -> Vec<Suspect> {
@@ -129,7 +129,7 @@ pub(crate) fn rank<'a>(
 
 fn judge<'a>(
     mut group: Vec<&SiteSummary>,
-    names: &Names,
+    names: &SiteFrames,
     run: &Run,
     function: &impl Fn(FrameRow) -> &'a str,
 ) -> Suspect {
@@ -143,7 +143,7 @@ fn judge<'a>(
     let frame = names.own(group[0].site.0 as usize - 1).map(|(_, row)| row);
     let live_share = sums.live_bytes as f64 / run.live_bytes.max(1) as f64;
     let name = frame.map_or("an unknown place", function);
-    let mut sampled = Sampled::default();
+    let mut sampled = SampleSums::default();
     group.iter().for_each(|brief| sampled.join(&brief.sampled()));
     let about = if run.rate.is_some() { "about " } else { "" };
     Suspect {
@@ -185,7 +185,7 @@ fn sum(group: &[&SiteSummary]) -> SiteSummary {
     sums
 }
 
-/// Live bytes at the end of every slice.
+/// LiveBlock bytes at the end of every slice.
 fn curve(group: &[&SiteSummary], slices: usize) -> Vec<f64> {
     let mut changes = vec![0_i64; slices];
     for brief in group {
@@ -234,7 +234,7 @@ fn steadiness(curve: &[f64], first_ns: u64, run: &Run) -> f64 {
     let mut last = before;
     let mut points = 0.0;
     // A point of a site's curve may cover several slices: only its end says something.
-    let step = run.slices_a_point;
+    let step = run.slices_per_point;
     let ends: Vec<_> = curve[first..].chunks(step).filter_map(|chunk| chunk.last()).collect();
     for live in &ends {
         points += if **live > last {

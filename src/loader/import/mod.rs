@@ -6,7 +6,7 @@
 //! Invariants:
 //! - Memory grows with live blocks, distinct stacks and names, never with events.
 //! - Any bytes give a value or a sentence; nothing is reserved on the word of a length field.
-//! - What the other format does not hold is named in [`Foreign`](crate::loader::passes::metadata_pass::Foreign).
+//! - What the other format does not hold is named in [`Foreign`](crate::loader::passes::metadata_pass::ImportInfo).
 
 mod bytehound;
 mod heaptrack;
@@ -19,10 +19,10 @@ use std::path::{Path, PathBuf};
 
 use crate::loader::error::LoadError;
 use crate::loader::import::input::Input;
-use crate::loader::passes::event_pass::{Outcome, Replay};
-use crate::loader::passes::pairing::Sink;
+use crate::loader::passes::event_pass::{EventPass, Outcome};
+use crate::loader::passes::pairing::RowSink;
 use crate::loader::progress::Progress;
-use crate::loader::source::{Source, Surveyed};
+use crate::loader::source::{Source, SourceMetadata};
 use crate::recording::{Header, MAGIC};
 
 /// Bytes that are read at once.
@@ -92,7 +92,7 @@ fn kind(path: &Path, file_bytes: u64) -> Result<Kind, LoadError> {
         .map_err(|error| LoadError::damaged(path, &error))?;
     if begin.is_empty() {
         let sentence = "is cut off before the first event can be unpacked: record again";
-        return Err(LoadError::foreign(path, sentence));
+        return Err(LoadError::not_importable(path, sentence));
     }
     if begin.starts_with(b"v ") {
         return Ok(Kind::Heaptrack);
@@ -100,7 +100,7 @@ fn kind(path: &Path, file_bytes: u64) -> Result<Kind, LoadError> {
     if bytehound::is_chunk(&begin) {
         return Ok(Kind::Bytehound);
     }
-    Err(LoadError::foreign(
+    Err(LoadError::not_importable(
         path,
         if begin.starts_with(&MAGIC) {
             "is a recording of rheaper's own: `rheaper load` reads it"
@@ -140,34 +140,34 @@ impl Source for Recording {
         &self.header
     }
 
-    fn survey(&self, progress: &mut dyn Progress) -> Result<Surveyed, LoadError> {
+    fn read_metadata(&self, progress: &mut dyn Progress) -> Result<SourceMetadata, LoadError> {
         let mut input = self.input()?;
-        let surveyed = match self.kind {
-            Kind::Heaptrack => heaptrack::survey(&mut input, progress),
-            Kind::Bytehound => bytehound::survey(&mut input, progress).map(|surveyed| {
-                surveyed.map(|(surveyed, known)| {
+        let found = match self.kind {
+            Kind::Heaptrack => heaptrack::read_metadata(&mut input, progress),
+            Kind::Bytehound => bytehound::read_metadata(&mut input, progress).map(|found| {
+                found.map(|(found, known)| {
                     *self.known.borrow_mut() = known;
-                    surveyed
+                    found
                 })
             }),
         };
-        surveyed
+        found
             .map_err(|error| LoadError::damaged(&self.path, &error))?
             .ok_or_else(LoadError::interrupted)
     }
 
-    fn replay<S: Sink>(
+    fn read_events<S: RowSink>(
         &self,
-        replay: &mut Replay,
+        pass: &mut EventPass,
         sink: &mut S,
         progress: &mut dyn Progress,
     ) -> Result<Outcome, LoadError> {
         let mut input = self.input()?;
         let outcome = match self.kind {
-            Kind::Heaptrack => heaptrack::replay(&mut input, replay, sink, progress),
+            Kind::Heaptrack => heaptrack::read_events(&mut input, pass, sink, progress),
             Kind::Bytehound => {
                 let known = self.known.borrow();
-                bytehound::replay(&mut input, &known, replay, sink, progress)
+                bytehound::read_events(&mut input, &known, pass, sink, progress)
             }
         };
         outcome.map_err(|error| LoadError::damaged(&self.path, &error))

@@ -1,4 +1,4 @@
 //! The blocks that are alive at the current moment of the event pass.
 
-pub(crate) mod map;
-pub(crate) mod block;
+pub(crate) mod live_map;
+pub(crate) mod live_block;

@@ -1,7 +1,7 @@
 //! The second pass: events in order, paired, summed, and handed to a sink.
 //!
-//! Reads: event blocks, the stacks, the clock. Writes: rows and links to a [`Sink`], everything
-//! else into a [`Replay`].
+//! Reads: event blocks, the stacks, the clock. Writes: rows and links to a [`RowSink`], everything
+//! else into a [`EventPass`].
 //!
 //! Invariant: memory is that of the blocks alive, the distinct stacks and sites, and what the
 //! merge keeps back; never that of the events.
@@ -10,18 +10,18 @@ use std::io::{self, Read};
 use std::thread;
 
 use crate::database::estimate::Rate;
-use crate::loader::passes::memory_readings::Samples;
-use crate::loader::passes::metadata_pass::Survey;
-use crate::loader::passes::pairing::{EventOrigin, Pairing, Sink};
-use crate::loader::passes::stacks::{Sites, Stacks};
+use crate::loader::model::{FailedAlloc, Nanos, Thread};
+use crate::loader::passes::memory_readings::MemoryReadings;
+use crate::loader::passes::metadata_pass::RecordingMetadata;
+use crate::loader::passes::pairing::{EventOrigin, Pairing, RowSink};
+use crate::loader::passes::stacks::{SiteTable, StackTable};
 use crate::loader::progress::Progress;
 use crate::loader::read::clock::Clock;
 use crate::loader::read::decoder_thread::{self, Feed};
 use crate::loader::read::merge::Merge;
 use crate::loader::read::reader::Blocks;
-use crate::loader::read::stream::{Step, What};
-use crate::loader::rows::{Failure, Nanos, Thread};
-use crate::loader::totals::sample_weights::Sampling;
+use crate::loader::read::stream::{EventKind, TimedEvent};
+use crate::loader::totals::sample_weights::SampleWeights;
 use crate::loader::totals::{AggregatedTotals, Totals};
 use crate::recording::{
     Aggregated, AggregatedRecords, FormatError, Header, Ticks, middle_of_duration_class,
@@ -30,25 +30,25 @@ use crate::recording::{
 /// Failures that are kept one by one; further ones are only counted.
 const FAILURES_MAX: usize = 100_000;
 
-/// How many steps pass between two looks at the caller.
-const STEPS_BETWEEN_LOOKS: usize = 1 << 17;
+/// How many events pass between two looks at the caller.
+const EVENTS_BETWEEN_CHECKS: usize = 1 << 17;
 
-/// How many steps before its own a block is fetched, and how many the sums of its site.
+/// How many events before its own a block is fetched, and how many the sums of its site.
 const BLOCK_AHEAD: usize = 16;
 const SITE_AHEAD: usize = 8;
 
 /// The address at which something happens.
 #[inline]
-fn address_of(step: &Step) -> Option<u64> {
-    match step.what {
-        What::Made(made) => Some(made.address),
-        What::Freed { address } | What::ReallocEnd { address } => Some(address),
-        What::SkippedAllocs { .. } | What::Failed { .. } => None,
+fn address_of(event: &TimedEvent) -> Option<u64> {
+    match event.what {
+        EventKind::Alloc(made) => Some(made.address),
+        EventKind::Free { address } | EventKind::ReallocEnd { address } => Some(address),
+        EventKind::SkippedAllocs { .. } | EventKind::Failed { .. } => None,
     }
 }
 
 /// Everything that the events gave.
-pub(crate) struct Replay {
+pub(crate) struct EventPass {
     /// Stamps → times.
     pub(crate) clock: Clock,
     /// The streams.
@@ -58,16 +58,16 @@ pub(crate) struct Replay {
     /// Sums.
     pub(crate) totals: Totals,
     /// Stacks.
-    pub(crate) stacks: Stacks,
+    pub(crate) stacks: StackTable,
     /// Sites in use.
-    pub(crate) sites: Sites,
+    pub(crate) sites: SiteTable,
     /// Requests that the allocator refused.
-    pub(crate) failures: Vec<Failure>,
+    pub(crate) failures: Vec<FailedAlloc>,
     /// Memory of the process beside the heap's.
-    pub(crate) samples: Samples,
-    /// Length of the run; right after [`Replay::run`].
+    pub(crate) samples: MemoryReadings,
+    /// Length of the run; right after [`EventPass::run`].
     pub(crate) duration: Nanos,
-    steps: usize,
+    events: usize,
     /// Events that did not come out of blocks.
     fed: u64,
 }
@@ -76,37 +76,37 @@ pub(crate) struct Replay {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// It did.
-    Whole,
+    Complete,
     /// It did not.
     Stopped,
 }
 
-impl Replay {
+impl EventPass {
     /// Ready for the first event.
-    pub(crate) fn new(header: &Header, survey: &mut Survey) -> Self {
-        let mut clock = Clock::new(header, &survey.clock_pairs);
-        let duration = clock.nanos(Ticks(survey.last_ticks()));
-        let nodes = std::mem::take(&mut survey.nodes);
-        let samples = Samples::new(&survey.samples, &mut clock);
+    pub(crate) fn new(header: &Header, metadata: &mut RecordingMetadata) -> Self {
+        let mut clock = Clock::new(header, &metadata.clock_pairs);
+        let duration = clock.nanos(Ticks(metadata.last_ticks()));
+        let nodes = std::mem::take(&mut metadata.nodes);
+        let samples = MemoryReadings::new(&metadata.samples, &mut clock);
         let mut totals = Totals::new(duration);
-        totals.sampling = Rate::new(header.sample_bytes).map(Sampling::new);
+        totals.sampling = Rate::new(header.sample_bytes).map(SampleWeights::new);
         Self {
             clock,
             merge: Merge::new(header),
             pairing: Pairing::default(),
             totals,
-            stacks: Stacks::new(nodes, header.max_stack_depth),
-            sites: Sites::default(),
+            stacks: StackTable::new(nodes, header.max_stack_depth),
+            sites: SiteTable::default(),
             failures: Vec::new(),
             samples,
             duration,
-            steps: 0,
+            events: 0,
             fed: 0,
         }
     }
 
     /// Takes in all events, which another thread decodes.
-    pub(crate) fn run<R: Read + Send, S: Sink>(
+    pub(crate) fn run<R: Read + Send, S: RowSink>(
         &mut self,
         blocks: &mut Blocks<R>,
         bytes: u64,
@@ -135,35 +135,35 @@ impl Replay {
             return Ok(Outcome::Stopped);
         }
         self.finish(sink);
-        Ok(Outcome::Whole)
+        Ok(Outcome::Complete)
     }
 
-    /// Takes in one step of an event that does not come out of blocks, in the order of time.
+    /// Takes in one event of an event that does not come out of blocks, in the order of time.
     /// `share` is how much of its source is read.
     #[inline]
-    pub(crate) fn feed<S: Sink>(
+    pub(crate) fn feed<S: RowSink>(
         &mut self,
-        step: &Step,
+        event: &TimedEvent,
         share: impl FnOnce() -> f64,
         sink: &mut S,
         progress: &mut dyn Progress,
     ) -> Outcome {
-        self.step::<false, S>(step, sink);
-        self.steps += 1;
+        self.process::<false, S>(event, sink);
+        self.events += 1;
         // The other half of a realloc is the same event.
-        self.fed += u64::from(!matches!(step.what, What::ReallocEnd { .. }));
-        if self.steps >= STEPS_BETWEEN_LOOKS {
-            self.steps = 0;
+        self.fed += u64::from(!matches!(event.what, EventKind::ReallocEnd { .. }));
+        if self.events >= EVENTS_BETWEEN_CHECKS {
+            self.events = 0;
             progress.advance(self.fed, share());
             if sink.is_gone() || progress.should_stop() {
                 return Outcome::Stopped;
             }
         }
-        Outcome::Whole
+        Outcome::Complete
     }
 
     /// Nothing more will come.
-    pub(crate) fn finish<S: Sink>(&mut self, sink: &mut S) {
+    pub(crate) fn finish<S: RowSink>(&mut self, sink: &mut S) {
         self.samples.finish(self.totals.global.live_bytes);
         if self.totals.sampling.is_some() {
             self.pairing.finish::<true, S>(&mut self.totals, sink);
@@ -213,7 +213,7 @@ impl Replay {
     }
 
     /// Takes in all batches.
-    fn take<const SAMPLED: bool, S: Sink>(
+    fn take<const SAMPLED: bool, S: RowSink>(
         &mut self,
         feed: &Feed,
         sink: &mut S,
@@ -222,71 +222,75 @@ impl Replay {
         while let Some(batch) = feed.next() {
             // What is wrong with them was counted by the survey.
             let _ = self.aggregated(&batch.aggregated);
-            for (index, step) in batch.steps.iter().enumerate() {
-                if let Some(address) = batch.steps.get(index + BLOCK_AHEAD).and_then(address_of) {
-                    self.pairing.expect(address);
+            for (index, event) in batch.events.iter().enumerate() {
+                if let Some(address) = batch.events.get(index + BLOCK_AHEAD).and_then(address_of) {
+                    self.pairing.prefetch(address);
                 }
                 if self.totals.are_wide()
-                    && let Some(step) = batch.steps.get(index + SITE_AHEAD)
+                    && let Some(event) = batch.events.get(index + SITE_AHEAD)
                 {
-                    self.expect_site(step);
+                    self.prefetch_site(event);
                 }
-                self.step::<SAMPLED, S>(step, sink);
+                self.process::<SAMPLED, S>(event, sink);
             }
-            self.steps += batch.steps.len();
-            if self.steps >= STEPS_BETWEEN_LOOKS {
-                self.steps = 0;
-                progress.advance(batch.events, batch.share);
+            self.events += batch.events.len();
+            if self.events >= EVENTS_BETWEEN_CHECKS {
+                self.events = 0;
+                progress.advance(batch.events_decoded, batch.share);
                 if sink.is_gone() || progress.should_stop() {
                     return Outcome::Stopped;
                 }
             }
             feed.recycle(batch);
         }
-        Outcome::Whole
+        Outcome::Complete
     }
 
-    /// Has the sums fetched that a step will change, once its block was fetched.
+    /// Has the sums fetched that a event will change, once its block was fetched.
     #[inline]
-    fn expect_site(&self, step: &Step) {
-        let site = match step.what {
-            What::Made(made) => self.sites.known(made.node),
-            What::Freed { address } | What::ReallocEnd { address } => self.pairing.site_at(address),
-            What::SkippedAllocs { .. } | What::Failed { .. } => None,
+    fn prefetch_site(&self, event: &TimedEvent) {
+        let site = match event.what {
+            EventKind::Alloc(made) => self.sites.known(made.node),
+            EventKind::Free { address } | EventKind::ReallocEnd { address } => {
+                self.pairing.site_at(address)
+            }
+            EventKind::SkippedAllocs { .. } | EventKind::Failed { .. } => None,
         };
         if let Some(site) = site {
-            self.totals.expect(site);
+            self.totals.prefetch(site);
         }
     }
 
     #[inline]
-    fn step<const SAMPLED: bool, S: Sink>(&mut self, step: &Step, sink: &mut S) {
+    fn process<const SAMPLED: bool, S: RowSink>(&mut self, event: &TimedEvent, sink: &mut S) {
         let by = EventOrigin {
-            at: self.clock.nanos(step.at),
-            stream: step.stream,
-            thread: Thread(step.thread.0),
+            at: self.clock.nanos(event.at),
+            stream: event.stream,
+            thread: Thread(event.thread.0),
         };
         if self.samples.are_before(by.at) {
             self.samples.note(by.at, self.totals.global.live_bytes);
         }
         self.totals.reach(by.at);
-        match step.what {
-            What::Made(made) => {
+        match event.what {
+            EventKind::Alloc(made) => {
                 let site = self.sites.of(made.node, &mut self.stacks);
                 self.pairing.made::<SAMPLED, S>(by, site, &made, &mut self.totals, sink);
             }
-            What::Freed { address } => {
+            EventKind::Free { address } => {
                 self.pairing.freed::<SAMPLED, S>(by, address, &mut self.totals, sink);
             }
-            What::ReallocEnd { address } => {
+            EventKind::ReallocEnd { address } => {
                 self.pairing.regrown::<SAMPLED, S>(by, address, &mut self.totals, sink);
             }
-            What::SkippedAllocs { allocations } => self.totals.unwritten(by.thread, allocations),
-            What::Failed { size, node } => {
+            EventKind::SkippedAllocs { allocations } => {
+                self.totals.unwritten(by.thread, allocations)
+            }
+            EventKind::Failed { size, node } => {
                 self.totals.seen(by.thread, by.at);
                 let site = self.sites.of(node, &mut self.stacks);
                 if self.failures.len() < FAILURES_MAX {
-                    self.failures.push(Failure { at: by.at, site, size, thread: by.thread });
+                    self.failures.push(FailedAlloc { at: by.at, site, size, thread: by.thread });
                 }
             }
         }

@@ -5,13 +5,13 @@
 //!
 //! Invariant: a sample counts all events up to its own time, that time included.
 
+use crate::loader::model::Nanos;
 use crate::loader::read::clock::Clock;
-use crate::loader::rows::Nanos;
 use crate::recording::SampleDef;
 
 /// One moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Sample {
+pub(crate) struct MemoryReading {
     /// When.
     pub(crate) at: Nanos,
     /// Resident bytes.
@@ -26,20 +26,20 @@ pub(crate) struct Sample {
 
 /// All samples, in the order of time.
 #[derive(Debug)]
-pub(crate) struct Samples {
-    list: Vec<Sample>,
+pub(crate) struct MemoryReadings {
+    list: Vec<MemoryReading>,
     /// The first one whose live bytes are not noted yet.
     next: usize,
     /// Its time; the end of all times behind the last one.
     next_at: Nanos,
 }
 
-impl Samples {
+impl MemoryReadings {
     /// Those of a survey.
     pub(crate) fn new(defined: &[SampleDef], clock: &mut Clock) -> Self {
         let mut list: Vec<_> = defined
             .iter()
-            .map(|sample| Sample {
+            .map(|sample| MemoryReading {
                 at: clock.nanos(sample.at),
                 rss: sample.rss.map(|bytes| bytes.0),
                 cgroup: sample.cgroup.map(|bytes| bytes.0),
@@ -75,7 +75,7 @@ impl Samples {
     }
 
     /// All of them.
-    pub(crate) fn list(&self) -> &[Sample] {
+    pub(crate) fn list(&self) -> &[MemoryReading] {
         &self.list
     }
 

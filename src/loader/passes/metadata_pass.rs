@@ -1,6 +1,6 @@
 //! The first pass over a recording: everything except its events.
 //!
-//! Reads: all blocks. Writes: a [`Survey`]: modules, threads, clock pairs, stack nodes, the
+//! Reads: all blocks. Writes: a [`RecordingMetadata`]: modules, threads, clock pairs, stack nodes, the
 //! recorder's counters, the seal, and what is damaged.
 //!
 //! Events are only counted in bytes. Knowing the clock and the names before the first event
@@ -14,10 +14,10 @@ use std::io::{self, Read};
 
 use rusqlite::types::Value;
 
+use crate::loader::model::{LocationId, MissingColumns};
 use crate::loader::progress::Progress;
 use crate::loader::read::modules::{Module, Modules};
 use crate::loader::read::reader::{Blocks, Damage};
-use crate::loader::rows::{LocationId, MissingColumns};
 use crate::loader::sanitize;
 use crate::loader::summary::Ending;
 use crate::recording::{
@@ -27,7 +27,7 @@ use crate::recording::{
 };
 
 /// How many blocks pass between two looks at the caller's wish to stop.
-const BLOCKS_BETWEEN_LOOKS: u64 = 64;
+const BLOCKS_BETWEEN_CHECKS: u64 = 64;
 
 /// Above a node's address stand 0, or 1 + the id of its module.
 const MODULE_TAG_SHIFT: u32 = 48;
@@ -68,7 +68,7 @@ pub(crate) struct NamedMark {
     pub(crate) at: Ticks,
     /// By whom.
     pub(crate) thread: u32,
-    /// What, cleaned.
+    /// EventKind, cleaned.
     pub(crate) name: String,
     /// The number that goes with it.
     pub(crate) value: i64,
@@ -85,7 +85,7 @@ pub(crate) struct NamedScope {
 
 /// Blocks and bytes of one kind or stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
+pub(crate) struct BlockTally {
     /// How many blocks.
     pub(crate) blocks: u64,
     /// Bytes in them.
@@ -98,22 +98,22 @@ pub(crate) struct Tally {
 
 /// What only the recordings of other profilers have, or have in their own way.
 #[derive(Debug, Default)]
-pub(crate) struct Foreign {
+pub(crate) struct ImportInfo {
     /// Rows of `meta` instead of those of a header.
-    pub(crate) facts: Vec<(&'static str, Value)>,
+    pub(crate) meta_rows: Vec<(&'static str, Value)>,
     /// How it ended.
     pub(crate) ending: Ending,
     /// Columns that can't be filled.
-    pub(crate) lacks: MissingColumns,
+    pub(crate) missing_columns: MissingColumns,
     /// What can't be known: a name for `meta`, and what that means.
-    pub(crate) gaps: Vec<(&'static str, &'static str)>,
+    pub(crate) not_recorded: Vec<(&'static str, &'static str)>,
     /// Parts that were left out as they could not be read, and what they are.
     pub(crate) unreadable: (u64, &'static str),
 }
 
 /// Everything but the events.
 #[derive(Debug, Default)]
-pub(crate) struct Survey {
+pub(crate) struct RecordingMetadata {
     /// In the order of the file.
     pub(crate) clock_pairs: Vec<ClockPair>,
     /// Every name that a thread was given, in the order of the file.
@@ -139,43 +139,43 @@ pub(crate) struct Survey {
     /// The last one in the file.
     pub(crate) seal: Option<Seal>,
     /// By the kind's number and name.
-    pub(crate) kinds: BTreeMap<(u8, &'static str), Tally>,
+    pub(crate) kinds: BTreeMap<(u8, &'static str), BlockTally>,
     /// By stream.
-    pub(crate) streams: BTreeMap<u32, Tally>,
+    pub(crate) streams: BTreeMap<u32, BlockTally>,
     /// What could not be read.
     pub(crate) damage: Damage,
     /// Whole blocks that hold something that the format does not allow.
     pub(crate) invalid_blocks: u64,
     /// Where another profiler recorded it.
-    pub(crate) foreign: Option<Foreign>,
+    pub(crate) import: Option<ImportInfo>,
 }
 
-impl Survey {
+impl RecordingMetadata {
     /// Reads all blocks; `None` if the caller wants to stop.
-    pub(crate) fn take<R: Read>(
+    pub(crate) fn read<R: Read>(
         blocks: &mut Blocks<R>,
         progress: &mut dyn Progress,
     ) -> io::Result<Option<Self>> {
-        let mut surveyor = Surveyor::default();
+        let mut builder = MetadataBuilder::default();
         let mut seen = 0_u64;
         while let Some(block) = blocks.next()? {
-            if surveyor.see(&block).is_err() {
-                surveyor.survey.invalid_blocks += 1;
+            if builder.see(&block).is_err() {
+                builder.metadata.invalid_blocks += 1;
             }
             seen += 1;
-            if seen.is_multiple_of(BLOCKS_BETWEEN_LOOKS) && progress.should_stop() {
+            if seen.is_multiple_of(BLOCKS_BETWEEN_CHECKS) && progress.should_stop() {
                 return Ok(None);
             }
         }
-        let mut survey = surveyor.survey;
-        survey.modules = surveyor.modules.into_list();
-        survey.damage = blocks.damage();
-        Ok(Some(survey))
+        let mut metadata = builder.metadata;
+        metadata.modules = builder.modules.into_list();
+        metadata.damage = blocks.damage();
+        Ok(Some(metadata))
     }
 
     /// Columns that can't be filled.
-    pub(crate) fn lacks(&self) -> MissingColumns {
-        self.foreign.as_ref().map(|foreign| foreign.lacks).unwrap_or_default()
+    pub(crate) fn missing_columns(&self) -> MissingColumns {
+        self.import.as_ref().map(|import| import.missing_columns).unwrap_or_default()
     }
 
     /// The last moment that the file names outside its events.
@@ -188,16 +188,16 @@ impl Survey {
 }
 
 #[derive(Default)]
-struct Surveyor {
-    survey: Survey,
+struct MetadataBuilder {
+    metadata: RecordingMetadata,
     modules: Modules,
     known: HashMap<Location, LocationId>,
 }
 
-impl Surveyor {
+impl MetadataBuilder {
     fn see(&mut self, block: &Block<'_>) -> Result<(), FormatError> {
         let payload = block.payload;
-        let kind = self.survey.kinds.entry(name(block.kind)).or_default();
+        let kind = self.metadata.kinds.entry(name(block.kind)).or_default();
         kind.blocks += 1;
         kind.bytes += payload.len() as u64;
         match block.kind {
@@ -206,11 +206,11 @@ impl Surveyor {
             BlockKind::Nodes => self.see_nodes(payload),
             BlockKind::Events => self.see_events(payload),
             BlockKind::Clock => {
-                self.survey.clock_pairs.push(ClockPair::read(payload)?);
+                self.metadata.clock_pairs.push(ClockPair::read(payload)?);
                 Ok(())
             }
             BlockKind::Counters => {
-                self.survey.counters = Some(Counters::read(payload)?);
+                self.metadata.counters = Some(Counters::read(payload)?);
                 Ok(())
             }
             BlockKind::Aggregated => {
@@ -219,11 +219,11 @@ impl Surveyor {
                 Ok(())
             }
             BlockKind::Note => {
-                self.survey.notes.push(Note::read(payload)?);
+                self.metadata.notes.push(Note::read(payload)?);
                 Ok(())
             }
             BlockKind::Seal => {
-                self.survey.seal = Some(Seal::read(payload)?);
+                self.metadata.seal = Some(Seal::read(payload)?);
                 Ok(())
             }
             BlockKind::Samples => self.see_samples(payload),
@@ -236,7 +236,7 @@ impl Surveyor {
     fn see_samples(&mut self, payload: &[u8]) -> Result<(), FormatError> {
         let mut input = ByteReader::new(payload, "a block of samples");
         while let Some(sample) = SampleDef::read(&mut input)? {
-            self.survey.samples.push(sample);
+            self.metadata.samples.push(sample);
         }
         Ok(())
     }
@@ -246,7 +246,7 @@ impl Surveyor {
         while let Some(mark) = MarkDef::read(&mut input)? {
             let name = sanitize::text(&String::from_utf8_lossy(mark.name));
             let (at, thread, value) = (mark.at, mark.thread.0, mark.value);
-            self.survey.marks.push(NamedMark { at, thread, name, value });
+            self.metadata.marks.push(NamedMark { at, thread, name, value });
         }
         Ok(())
     }
@@ -255,7 +255,7 @@ impl Surveyor {
         let mut input = ByteReader::new(payload, "a block of scopes");
         while let Some(scope) = ScopeDef::read(&mut input)? {
             let name = sanitize::text(&String::from_utf8_lossy(scope.name));
-            self.survey.scopes.insert(scope.id.0, NamedScope { parent: scope.parent, name });
+            self.metadata.scopes.insert(scope.id.0, NamedScope { parent: scope.parent, name });
         }
         Ok(())
     }
@@ -275,12 +275,12 @@ impl Surveyor {
                 os_id: thread.os_id,
                 name: sanitize::text(&String::from_utf8_lossy(thread.name)),
             };
-            let known = self.survey.threads.get(&thread.id.0);
+            let known = self.metadata.threads.get(&thread.id.0);
             if known.is_none_or(|known| known.name != named.name) {
                 let name = named.name.clone();
-                self.survey.thread_names.push((thread.id.0, thread.at, name));
+                self.metadata.thread_names.push((thread.id.0, thread.at, name));
             }
-            self.survey.threads.insert(thread.id.0, named);
+            self.metadata.threads.insert(thread.id.0, named);
         }
         Ok(())
     }
@@ -289,12 +289,12 @@ impl Surveyor {
         for node in NodeDefs::new(payload)? {
             let (id, parent, address) = node?;
             let location = self.location(address.0);
-            let locations = &mut self.survey.locations;
+            let locations = &mut self.metadata.locations;
             let location = *self.known.entry(location).or_insert_with(|| {
                 locations.push(location);
                 LocationId(locations.len() as u32 - 1)
             });
-            self.survey.nodes.push(Node { id, parent, location });
+            self.metadata.nodes.push(Node { id, parent, location });
         }
         Ok(())
     }
@@ -311,7 +311,7 @@ impl Surveyor {
 
     fn see_events(&mut self, payload: &[u8]) -> Result<(), FormatError> {
         let (head, events) = EventsHead::read(payload)?;
-        let stream = self.survey.streams.entry(head.stream.0).or_default();
+        let stream = self.metadata.streams.entry(head.stream.0).or_default();
         stream.blocks += 1;
         stream.bytes += events.len() as u64;
         let gap = head.offset.saturating_sub(stream.expected);

@@ -1,6 +1,6 @@
 //! Pairs every block's beginning with its end.
 //!
-//! Reads: steps in the order of their stamps. Writes: rows and links to a [`Sink`], totals to
+//! Reads: steps in the order of their stamps. Writes: rows and links to a [`RowSink`], totals to
 //! [`Totals`].
 //!
 //! An address alternates between allocated and freed. Clocks of different cores may disagree by
@@ -21,10 +21,10 @@
 use std::collections::{HashMap, VecDeque};
 
 use crate::loader::fast_hash::FastHash;
-use crate::loader::live::block::Live;
-use crate::loader::live::map::Heap;
-use crate::loader::read::stream::{How, Made};
-use crate::loader::rows::{Link, Nanos, Row, Site, Thread};
+use crate::loader::live::live_block::LiveBlock;
+use crate::loader::live::live_map::LiveMap;
+use crate::loader::model::{AllocationRow, Nanos, ReallocRow, Site, Thread};
+use crate::loader::read::stream::{AllocInfo, AllocKind};
 use crate::loader::totals::Totals;
 use crate::recording::StreamId;
 
@@ -33,11 +33,11 @@ use crate::recording::StreamId;
 pub(crate) const SKEW_NS_MAX: u64 = 2_000_000;
 
 /// Where rows go.
-pub(crate) trait Sink {
+pub(crate) trait RowSink {
     /// A block's whole story. Rows are numbered from 1 in the order of these calls.
-    fn row(&mut self, row: Row);
+    fn row(&mut self, row: AllocationRow);
     /// A block that continued another one.
-    fn link(&mut self, link: Link);
+    fn link(&mut self, link: ReallocRow);
     /// Whether nobody takes rows any more.
     fn is_gone(&self) -> bool;
 }
@@ -46,12 +46,12 @@ pub(crate) trait Sink {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct NullSink;
 
-impl Sink for NullSink {
-    fn row(&mut self, row: Row) {
+impl RowSink for NullSink {
+    fn row(&mut self, row: AllocationRow) {
         std::hint::black_box(row);
     }
 
-    fn link(&mut self, link: Link) {
+    fn link(&mut self, link: ReallocRow) {
         std::hint::black_box(link);
     }
 
@@ -75,7 +75,7 @@ pub(crate) struct EventOrigin {
 #[derive(Debug, Default)]
 struct Unresolved {
     /// Blocks whose place was taken; by whom.
-    replaced: VecDeque<(Live, EventOrigin)>,
+    replaced: VecDeque<(LiveBlock, EventOrigin)>,
     /// Ends that came before their beginnings.
     early: VecDeque<EventOrigin>,
     since: Nanos,
@@ -97,7 +97,7 @@ pub(crate) struct PairingLosses {
 /// All blocks that are alive.
 #[derive(Debug, Default)]
 pub(crate) struct Pairing {
-    live: Heap,
+    live: LiveMap,
     doubts: HashMap<u64, Unresolved, FastHash>,
     /// When to look at which doubt again, in the order of time.
     timeouts: VecDeque<(Nanos, u64)>,
@@ -111,8 +111,8 @@ pub(crate) struct Pairing {
 impl Pairing {
     /// Something will soon happen at this address.
     #[inline]
-    pub(crate) fn expect(&self, address: u64) {
-        self.live.expect(address);
+    pub(crate) fn prefetch(&self, address: u64) {
+        self.live.prefetch(address);
     }
 
     /// Where the block at this address was made, if one is alive.
@@ -123,18 +123,18 @@ impl Pairing {
 
     /// A block begins.
     #[inline]
-    pub(crate) fn made<const SAMPLED: bool, S: Sink>(
+    pub(crate) fn made<const SAMPLED: bool, S: RowSink>(
         &mut self,
         by: EventOrigin,
         site: Site,
-        made: &Made,
+        made: &AllocInfo,
         totals: &mut Totals,
         sink: &mut S,
     ) {
         if !self.doubts.is_empty() {
             self.settle_until(by.at, sink);
         }
-        let mut block = Live {
+        let mut block = LiveBlock {
             made: by.at,
             size: made.size,
             site,
@@ -143,7 +143,7 @@ impl Pairing {
             tag: 0,
             continues: 0,
         };
-        if let How::Realloc { .. } | How::ReallocBegin { linked: true, .. } = made.how {
+        if let AllocKind::Realloc { .. } | AllocKind::ReallocBegin { linked: true, .. } = made.how {
             let old_row = self.regrown.remove(&by.stream).unwrap_or(0);
             let moved = old_row != 0 && made.is_moved();
             block.continues = old_row * 2 + u64::from(moved);
@@ -169,7 +169,7 @@ impl Pairing {
 
     /// A block ends; says its row's number if it is known.
     #[inline]
-    pub(crate) fn freed<const SAMPLED: bool, S: Sink>(
+    pub(crate) fn freed<const SAMPLED: bool, S: RowSink>(
         &mut self,
         by: EventOrigin,
         address: u64,
@@ -198,7 +198,7 @@ impl Pairing {
     }
 
     /// A block is about to grow or shrink: it ends, and its stream's next block continues it.
-    pub(crate) fn regrown<const SAMPLED: bool, S: Sink>(
+    pub(crate) fn regrown<const SAMPLED: bool, S: RowSink>(
         &mut self,
         by: EventOrigin,
         address: u64,
@@ -232,7 +232,7 @@ impl Pairing {
     }
 
     /// Nothing more will come: what is alive gets its rows, oldest first.
-    pub(crate) fn finish<const SAMPLED: bool, S: Sink>(
+    pub(crate) fn finish<const SAMPLED: bool, S: RowSink>(
         &mut self,
         totals: &mut Totals,
         sink: &mut S,
@@ -248,15 +248,15 @@ impl Pairing {
     }
 
     #[inline]
-    fn emit<S: Sink>(
+    fn emit<S: RowSink>(
         &mut self,
         address: u64,
-        block: &Live,
+        block: &LiveBlock,
         end: Option<(Nanos, Option<Thread>)>,
         sink: &mut S,
     ) {
         self.rows += 1;
-        sink.row(Row {
+        sink.row(AllocationRow {
             made: block.made,
             freed: end.map(|(at, _)| at.max(block.made)),
             site: block.site,
@@ -267,7 +267,7 @@ impl Pairing {
             scope: block.scope,
         });
         if block.continues != 0 {
-            sink.link(Link {
+            sink.link(ReallocRow {
                 old_row: block.continues / 2,
                 new_row: self.rows,
                 moved: block.continues & 1 == 1,
@@ -282,10 +282,10 @@ impl Pairing {
 
     /// Whether this block's end has come before its beginning; then it is done with.
     #[cold]
-    fn ended_before<const SAMPLED: bool, S: Sink>(
+    fn ended_before<const SAMPLED: bool, S: RowSink>(
         &mut self,
-        made: &Made,
-        block: &mut Live,
+        made: &AllocInfo,
+        block: &mut LiveBlock,
         by: EventOrigin,
         totals: &mut Totals,
         sink: &mut S,
@@ -307,7 +307,7 @@ impl Pairing {
 
     /// Whether this is the end of a block whose place was taken; then it is done with.
     #[cold]
-    fn end_of_replaced<const SAMPLED: bool, S: Sink>(
+    fn end_of_replaced<const SAMPLED: bool, S: RowSink>(
         &mut self,
         address: u64,
         by: EventOrigin,
@@ -330,7 +330,7 @@ impl Pairing {
     }
 
     #[cold]
-    fn settle_until<S: Sink>(&mut self, now: Nanos, sink: &mut S) {
+    fn settle_until<S: RowSink>(&mut self, now: Nanos, sink: &mut S) {
         while let Some((until, address)) = self.timeouts.front().copied() {
             if until >= now {
                 return;
@@ -344,7 +344,7 @@ impl Pairing {
     }
 
     /// The time is up for what is in doubt at this address.
-    fn settle<S: Sink>(&mut self, address: u64, sink: &mut S) {
+    fn settle<S: RowSink>(&mut self, address: u64, sink: &mut S) {
         let Some(doubt) = self.doubts.remove(&address) else {
             return;
         };

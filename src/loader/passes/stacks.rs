@@ -11,8 +11,8 @@
 use std::collections::HashMap;
 
 use crate::loader::fast_hash::FastHash;
+use crate::loader::model::{LocationId, Site, StackId};
 use crate::loader::passes::metadata_pass::Node;
-use crate::loader::rows::{LocationId, Site, StackId};
 use crate::recording::NodeId;
 
 /// How a stack ends on its outer side.
@@ -65,7 +65,7 @@ struct Frame {
 
 /// All distinct stacks.
 #[derive(Debug)]
-pub(crate) struct Stacks {
+pub(crate) struct StackTable {
     depth_max: u32,
     /// The first ones are the empty stacks, in the order of [`StackCompleteness::ALL`].
     frames: Vec<Frame>,
@@ -75,7 +75,7 @@ pub(crate) struct Stacks {
     missing: u64,
 }
 
-impl Stacks {
+impl StackTable {
     /// Takes in all nodes of a file.
     pub(crate) fn new(mut nodes: Vec<Node>, depth_max: u32) -> Self {
         let empty = Frame { parent: StackId(0), location: LocationId(u32::MAX), depth: 0 };
@@ -172,7 +172,7 @@ impl Stacks {
 
 /// Numbers of sites by first appearance.
 #[derive(Debug, Default)]
-pub(crate) struct Sites {
+pub(crate) struct SiteTable {
     /// By [`StackId`]: the site, or [`Site::NONE`].
     by_stack: Vec<Site>,
     /// By site, from 1: its stack, already cut.
@@ -187,10 +187,10 @@ pub(crate) struct Sites {
 /// Nodes below this are answered from an array.
 const SMALL_NODE: u32 = 1 << 24;
 
-impl Sites {
+impl SiteTable {
     /// The site of an event's node; a new number if its stack was not seen before.
     #[inline]
-    pub(crate) fn of(&mut self, node: NodeId, stacks: &mut Stacks) -> Site {
+    pub(crate) fn of(&mut self, node: NodeId, stacks: &mut StackTable) -> Site {
         if node == NodeId::NONE {
             return Site::NONE;
         }
@@ -212,7 +212,7 @@ impl Sites {
     }
 
     #[cold]
-    fn look_up(&mut self, node: NodeId, stacks: &mut Stacks) -> Site {
+    fn look_up(&mut self, node: NodeId, stacks: &mut StackTable) -> Site {
         let known = stacks.of_node(node);
         let Some(stack) = known else {
             self.unknown += 1;

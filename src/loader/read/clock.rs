@@ -3,9 +3,9 @@
 //! Reads: the header and all clock pairs. Writes: nothing.
 //!
 //! Invariants: a later stamp never gives an earlier time; any pairs give some times, never a
-//! panic. Pairs that step back on either clock are left out.
+//! panic. Pairs that event back on either clock are left out.
 
-use crate::loader::rows::Nanos;
+use crate::loader::model::Nanos;
 use crate::recording::{ClockPair, Header, Ticks};
 
 /// Fraction bits of a rate.

@@ -1,8 +1,8 @@
-//! Decoding on a thread of its own: batches of steps in the order of their stamps.
+//! Decoding on a thread of its own: batches of events in the order of their stamps.
 //!
 //! Reads: event blocks, through a merge. Writes: [`Batch`]es, to whoever pairs them.
 //!
-//! Invariants: steps come in the order in which the merge gives them, so nothing depends on how
+//! Invariants: events come in the order in which the merge gives them, so nothing depends on how
 //! long either thread waits; no more than [`BATCHES_WAITING`] batches wait.
 
 use std::io::{self, Read};
@@ -10,24 +10,24 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use crate::loader::read::merge::Merge;
 use crate::loader::read::reader::Blocks;
-use crate::loader::read::stream::Step;
+use crate::loader::read::stream::TimedEvent;
 use crate::recording::BlockKind;
 
 /// Steps in a batch: few enough that it is still in a cache when it is taken.
-const BATCH_STEPS: usize = 1 << 11;
+const BATCH_EVENTS: usize = 1 << 11;
 
 /// Batches between the two threads.
 const BATCHES_WAITING: usize = 4;
 
-/// Some steps, in order.
+/// Some events, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    /// The sums of aggregated blocks that come before the steps; empty: none.
+    /// The sums of aggregated blocks that come before the events; empty: none.
     pub(crate) aggregated: Vec<u8>,
-    /// The steps.
-    pub(crate) steps: Vec<Step>,
+    /// The events.
+    pub(crate) events: Vec<TimedEvent>,
     /// Events that were decoded so far.
-    pub(crate) events: u64,
+    pub(crate) events_decoded: u64,
     /// The share of the file that is decoded.
     pub(crate) share: f64,
 }
@@ -49,7 +49,7 @@ pub(crate) struct Feed {
 pub(crate) fn channel() -> (DecoderThread, Feed) {
     let (batches, incoming) = sync_channel(BATCHES_WAITING);
     let (back, spares) = sync_channel(BATCHES_WAITING + 2);
-    let batch = Batch { steps: Vec::with_capacity(BATCH_STEPS), ..Batch::default() };
+    let batch = Batch { events: Vec::with_capacity(BATCH_EVENTS), ..Batch::default() };
     (DecoderThread { batch, batches, spares }, Feed { batches: incoming, spares: back })
 }
 
@@ -100,7 +100,7 @@ impl DecoderThread {
         Ok(())
     }
 
-    /// Hands aggregated sums on in their place between the steps.
+    /// Hands aggregated sums on in their place between the events.
     fn aggregate(&mut self, payload: &[u8], events: u64) -> Result<(), Gone> {
         self.send(events)?;
         self.batch.aggregated.extend_from_slice(payload);
@@ -108,9 +108,9 @@ impl DecoderThread {
     }
 
     fn drain(&mut self, merge: &mut Merge) -> Result<(), Gone> {
-        while let Some(step) = merge.next() {
-            self.batch.steps.push(step);
-            if self.batch.steps.len() == BATCH_STEPS {
+        while let Some(event) = merge.next() {
+            self.batch.events.push(event);
+            if self.batch.events.len() == BATCH_EVENTS {
                 self.send(merge.events())?;
             }
         }
@@ -121,11 +121,11 @@ impl DecoderThread {
     fn send(&mut self, events: u64) -> Result<(), Gone> {
         let mut next = self.spares.try_recv().unwrap_or_default();
         next.aggregated.clear();
-        next.steps.clear();
-        next.steps.reserve(BATCH_STEPS);
+        next.events.clear();
+        next.events.reserve(BATCH_EVENTS);
         next.share = self.batch.share;
         let mut full = std::mem::replace(&mut self.batch, next);
-        full.events = events;
+        full.events_decoded = events;
         self.batches.send(full).map_err(|_| Gone)
     }
 }

@@ -1,22 +1,22 @@
 //! Many streams → one, in the order of stamps.
 //!
-//! Reads: event blocks in the order of the file. Writes: [`Step`]s.
+//! Reads: event blocks in the order of the file. Writes: [`TimedEvent`]s.
 //!
-//! The recorder drains every stream's region in turn, so a step can stand behind at most as many
+//! The recorder drains every stream's region in turn, so a event can stand behind at most as many
 //! bytes of others as all regions together hold, twice that if one was drained just before. So
-//! much is kept back, undecoded, before the earliest step is let go; then the order is right
+//! much is kept back, undecoded, before the earliest event is let go; then the order is right
 //! whatever the clock says. It is a number of bytes and not of seconds because memory has to be
 //! bounded and the recorder's patience is not.
 //!
 //! Invariants:
 //! - Equal stamps come in the order of stream numbers, so that the same recording always gives
 //!   the same order.
-//! - A step that comes too late all the same is handed out with its own stamp, and counted.
+//! - A event that comes too late all the same is handed out with its own stamp, and counted.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
-use crate::loader::read::stream::{Step, Stream, StreamLosses};
+use crate::loader::read::stream::{Stream, StreamLosses, TimedEvent};
 use crate::recording::{EventsHead, FormatError, Header, StreamId, Ticks};
 
 /// Bounds of what is kept back.
@@ -31,11 +31,11 @@ const SPARES_MAX: usize = 256;
 pub(crate) struct Merge {
     streams: Vec<Stream>,
     by_id: HashMap<u32, usize>,
-    /// The next step of each stream that has one and is not `current`.
-    heads: Vec<Option<Step>>,
-    /// Streams in `heads` by their next step.
+    /// The next event of each stream that has one and is not `current`.
+    heads: Vec<Option<TimedEvent>>,
+    /// Streams in `heads` by their next event.
     order: BinaryHeap<Reverse<(Ticks, StreamId, usize)>>,
-    /// The stream that the last step came from.
+    /// The stream that the last event came from.
     current: Option<usize>,
     kept_bytes: u64,
     kept_bytes_max: u64,
@@ -76,7 +76,7 @@ impl Merge {
         }
     }
 
-    /// Takes in a block of events. Take steps out until there are none before the next one.
+    /// Takes in a block of events. Take events out until there are none before the next one.
     pub(crate) fn push(&mut self, payload: &[u8]) -> Result<(), FormatError> {
         let (head, events) = EventsHead::read(payload)?;
         let index = *self.by_id.entry(head.stream.0).or_insert_with(|| {
@@ -99,67 +99,67 @@ impl Merge {
         self.finishing = true;
     }
 
-    /// The next step; `None` when more blocks are needed to be sure of it, or at the end.
+    /// The next event; `None` when more blocks are needed to be sure of it, or at the end.
     #[inline(always)]
-    pub(crate) fn next(&mut self) -> Option<Step> {
+    pub(crate) fn next(&mut self) -> Option<TimedEvent> {
         if self.kept_bytes <= self.kept_bytes_max && !self.finishing {
             return None;
         }
         // Streams come in long runs, so the last one is asked first, past the heap.
         if let Some(index) = self.current {
             match self.take(index) {
-                Some(step) if self.comes_first(&step) => return Some(self.passed(step)),
-                Some(step) => self.wait(step, index),
+                Some(event) if self.comes_first(&event) => return Some(self.passed(event)),
+                Some(event) => self.wait(event, index),
                 None => {}
             }
             self.current = None;
         }
         let Reverse((_, _, index)) = self.order.pop()?;
         self.current = Some(index);
-        let step = self.heads[index].take()?;
-        Some(self.passed(step))
+        let event = self.heads[index].take()?;
+        Some(self.passed(event))
     }
 
     /// Gives a stream that is not the current one its place in the order.
     #[inline(never)]
     fn refill(&mut self, index: usize) {
-        if let Some(step) = self.take(index) {
-            self.wait(step, index);
+        if let Some(event) = self.take(index) {
+            self.wait(event, index);
         }
     }
 
     #[inline(always)]
-    fn take(&mut self, index: usize) -> Option<Step> {
-        let step = self.streams[index].next(&mut self.spares);
+    fn take(&mut self, index: usize) -> Option<TimedEvent> {
+        let event = self.streams[index].next(&mut self.spares);
         while self.spares.len() > self.spares_counted {
             let spare = self.spares[self.spares_counted].len() as u64;
             self.kept_bytes = self.kept_bytes.saturating_sub(spare);
             self.spares_counted += 1;
         }
-        step
+        event
     }
 
     #[inline(never)]
-    fn wait(&mut self, step: Step, index: usize) {
-        self.order.push(Reverse((step.at, step.stream, index)));
-        self.heads[index] = Some(step);
+    fn wait(&mut self, event: TimedEvent, index: usize) {
+        self.order.push(Reverse((event.at, event.stream, index)));
+        self.heads[index] = Some(event);
     }
 
     #[inline(always)]
-    fn comes_first(&self, step: &Step) -> bool {
+    fn comes_first(&self, event: &TimedEvent) -> bool {
         self.order
             .peek()
-            .is_none_or(|Reverse((at, stream, _))| (step.at, step.stream) <= (*at, *stream))
+            .is_none_or(|Reverse((at, stream, _))| (event.at, event.stream) <= (*at, *stream))
     }
 
     #[inline(always)]
-    fn passed(&mut self, step: Step) -> Step {
-        if step.at < self.last {
+    fn passed(&mut self, event: TimedEvent) -> TimedEvent {
+        if event.at < self.last {
             self.late += 1;
         } else {
-            self.last = step.at;
+            self.last = event.at;
         }
-        step
+        event
     }
 
     /// Events handed out.

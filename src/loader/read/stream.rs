@@ -1,10 +1,10 @@
-//! One event stream: blocks in, steps in the order of their stamps out.
+//! One event stream: blocks in, events in the order of their stamps out.
 //!
-//! Reads: the payloads of this stream's event blocks. Writes: [`Step`]s.
+//! Reads: the payloads of this stream's event blocks. Writes: [`TimedEvent`]s.
 //!
 //! Invariants:
 //! - Stamps never go back within a stream; a clock that does is held and counted.
-//! - A realloc becomes two steps, the end of the old block and the beginning of the new one.
+//! - A realloc becomes two events, the end of the old block and the beginning of the new one.
 //! - What can't be decoded ends at the next keyframe and is counted in bytes.
 
 use std::collections::VecDeque;
@@ -16,7 +16,7 @@ const HELD_THREADS: u32 = 1 << 31;
 
 /// One thing that happened to one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Step {
+pub(crate) struct TimedEvent {
     /// When.
     pub(crate) at: Ticks,
     /// On which stream.
@@ -24,16 +24,16 @@ pub(crate) struct Step {
     /// On which thread.
     pub(crate) thread: ThreadId,
     /// What.
-    pub(crate) what: What,
+    pub(crate) what: EventKind,
 }
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum What {
+pub(crate) enum EventKind {
     /// A block began.
-    Made(Made),
+    Alloc(AllocInfo),
     /// A block ended.
-    Freed {
+    Free {
         /// Where.
         address: u64,
     },
@@ -58,7 +58,7 @@ pub(crate) enum What {
 
 /// A block's beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Made {
+pub(crate) struct AllocInfo {
     /// Where.
     pub(crate) address: u64,
     /// Bytes.
@@ -70,23 +70,23 @@ pub(crate) struct Made {
     /// In which scope.
     pub(crate) scope: ScopeId,
     /// How it was asked for.
-    pub(crate) how: How,
+    pub(crate) how: AllocKind,
 }
 
-impl Made {
+impl AllocInfo {
     /// Whether it is another block's continuation at another address.
     pub(crate) fn is_moved(&self) -> bool {
         match self.how {
-            How::Realloc { old } => old != self.address,
-            How::ReallocBegin { moved, .. } => moved,
-            How::Alloc | How::Zeroed => false,
+            AllocKind::Realloc { old } => old != self.address,
+            AllocKind::ReallocBegin { moved, .. } => moved,
+            AllocKind::Alloc | AllocKind::Zeroed => false,
         }
     }
 }
 
 /// How a block was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum How {
+pub(crate) enum AllocKind {
     /// Plainly.
     Alloc,
     /// Zeroed.
@@ -135,7 +135,7 @@ pub(crate) struct Stream {
     /// Where in the first chunk decoding stands.
     at: usize,
     /// The other half of a realloc.
-    second_half: Option<Step>,
+    second_half: Option<TimedEvent>,
     last: Ticks,
     losses: StreamLosses,
     events: u64,
@@ -179,12 +179,12 @@ impl Stream {
         events.len() as u64
     }
 
-    /// The next step; `None` when all that was pushed is used up. Buffers that are done with go
+    /// The next event; `None` when all that was pushed is used up. Buffers that are done with go
     /// to `spares`.
     #[inline(always)]
-    pub(crate) fn next(&mut self, spares: &mut Vec<Vec<u8>>) -> Option<Step> {
-        if let Some(step) = self.second_half.take() {
-            return Some(step);
+    pub(crate) fn next(&mut self, spares: &mut Vec<Vec<u8>>) -> Option<TimedEvent> {
+        if let Some(event) = self.second_half.take() {
+            return Some(event);
         }
         loop {
             let chunk = self.chunks.front()?;
@@ -250,41 +250,48 @@ impl Stream {
     }
 
     #[inline(always)]
-    fn step(&mut self, event: &Event) -> Step {
+    fn step(&mut self, event: &Event) -> TimedEvent {
         let (thread, scope) = (self.decoder.thread(), self.decoder.scope());
         let stream = self.stream_of(thread);
         let (at, what) = match *event {
             Event::Alloc { at, address, size, node, align_log2, zeroed } => {
-                let how = if zeroed { How::Zeroed } else { How::Alloc };
-                let made = Made { address: address.0, size: size.0, node, align_log2, scope, how };
-                (at, What::Made(made))
+                let how = if zeroed { AllocKind::Zeroed } else { AllocKind::Alloc };
+                let made =
+                    AllocInfo { address: address.0, size: size.0, node, align_log2, scope, how };
+                (at, EventKind::Alloc(made))
             }
-            Event::Free { at, address } => (at, What::Freed { address: address.0 }),
+            Event::Free { at, address } => (at, EventKind::Free { address: address.0 }),
             Event::Realloc { began, at, old, new, size, node, align_log2 } => {
-                let made = Made {
+                let made = AllocInfo {
                     address: new.0,
                     size: size.0,
                     node,
                     align_log2,
                     scope,
-                    how: How::Realloc { old: old.0 },
+                    how: AllocKind::Realloc { old: old.0 },
                 };
                 let began = self.hold(began);
-                self.second_half =
-                    Some(Step { at: self.hold(at), stream, thread, what: What::Made(made) });
-                (began, What::ReallocEnd { address: old.0 })
+                self.second_half = Some(TimedEvent {
+                    at: self.hold(at),
+                    stream,
+                    thread,
+                    what: EventKind::Alloc(made),
+                });
+                (began, EventKind::ReallocEnd { address: old.0 })
             }
-            Event::ReallocEnd { at, address } => (at, What::ReallocEnd { address: address.0 }),
+            Event::ReallocEnd { at, address } => (at, EventKind::ReallocEnd { address: address.0 }),
             Event::ReallocBegin { at, address, size, node, align_log2, moved, linked } => {
-                let how = How::ReallocBegin { moved, linked };
+                let how = AllocKind::ReallocBegin { moved, linked };
                 let (address, size) = (address.0, size.0);
-                (at, What::Made(Made { address, size, node, scope, align_log2, how }))
+                (at, EventKind::Alloc(AllocInfo { address, size, node, scope, align_log2, how }))
             }
-            Event::SkippedAllocs { at, allocations } => (at, What::SkippedAllocs { allocations }),
-            Event::Failed { at, size, node } => (at, What::Failed { size: size.0, node }),
+            Event::SkippedAllocs { at, allocations } => {
+                (at, EventKind::SkippedAllocs { allocations })
+            }
+            Event::Failed { at, size, node } => (at, EventKind::Failed { size: size.0, node }),
         };
         let at = if self.second_half.is_some() { at } else { self.hold(at) };
-        Step { at, stream, thread, what }
+        TimedEvent { at, stream, thread, what }
     }
 
     /// Within what the order of events is right: the stream, or a thread of the one that holds

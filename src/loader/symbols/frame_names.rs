@@ -1,6 +1,6 @@
 //! Every site's frames, numbered for the database.
 //!
-//! Reads: the sites' stacks of calls and the calls' symbols. Writes: [`Names`].
+//! Reads: the sites' stacks of calls and the calls' symbols. Writes: [`SiteFrames`].
 //!
 //! Invariants: frames are numbered from 1 in the order in which sites show them, so that the
 //! same program gives the same numbers; no site begins with frames of the recorder.
@@ -15,7 +15,7 @@ pub(crate) struct FrameRow(pub(crate) u32);
 
 /// All sites' frames.
 #[derive(Debug, Default)]
-pub(crate) struct Names {
+pub(crate) struct SiteFrames {
     /// The frames in use; the first one is row 1.
     order: Vec<FrameId>,
     /// By [`FrameId`]: its row, or 0.
@@ -28,7 +28,7 @@ pub(crate) struct Names {
     own: Vec<Option<(usize, FrameRow)>>,
 }
 
-impl Names {
+impl SiteFrames {
     /// Adds the next site, given its calls from the innermost outwards.
     pub(crate) fn push(&mut self, calls: impl Iterator<Item = usize>, symbols: &Symbols) {
         let frames: Vec<FrameId> =

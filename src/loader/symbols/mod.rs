@@ -21,7 +21,7 @@ use std::path::PathBuf;
 
 pub(crate) use find::Finder;
 pub(crate) use kind::{Kind, innermost_foreign};
-pub(crate) use recorded::GivenFrame;
+pub(crate) use recorded::RecordedFrame;
 
 use crate::loader::progress::Progress;
 use crate::loader::read::modules::Module;
@@ -91,7 +91,7 @@ pub(crate) enum SymbolState {
     Unchecked,
     /// Functions only.
     Partial,
-    /// Names came with the recording.
+    /// SiteFrames came with the recording.
     Recorded,
     /// There is no file.
     Missing,

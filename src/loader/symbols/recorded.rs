@@ -1,4 +1,4 @@
-//! Names that a recording brought along, in the shape of names that were looked up.
+//! SiteFrames that a recording brought along, in the shape of names that were looked up.
 //!
 //! Reads: frames as another profiler named them. Writes: [`Symbols`].
 //!
@@ -11,7 +11,7 @@ use crate::loader::symbols::{Call, Interner, Kind, ModuleSymbols, Offsets, Symbo
 
 /// A frame as another profiler named it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct GivenFrame {
+pub(crate) struct RecordedFrame {
     /// The function, demangled or not.
     pub(crate) function: Option<String>,
     /// Its source file.
@@ -24,7 +24,7 @@ impl Symbols {
     /// For each of `calls` its frames, innermost first, all but the last of them inlined.
     pub(crate) fn recorded(
         calls: &[Call],
-        given: Vec<Vec<GivenFrame>>,
+        given: Vec<Vec<RecordedFrame>>,
         modules: &[Module],
     ) -> Self {
         let raw = given.into_iter().map(|frames| frames.into_iter().map(raw).collect()).collect();
@@ -49,7 +49,7 @@ impl Symbols {
     }
 }
 
-fn raw(frame: GivenFrame) -> RawFrame {
-    let GivenFrame { function, file, line } = frame;
+fn raw(frame: RecordedFrame) -> RawFrame {
+    let RecordedFrame { function, file, line } = frame;
     RawFrame { function, is_rust: false, file, line }
 }

@@ -2,8 +2,8 @@
 //!
 //! Reads: a site's aggregated sums, the clock. Writes: the same sums in the units of the totals.
 
+use crate::loader::model::Nanos;
 use crate::loader::read::clock::Clock;
-use crate::loader::rows::Nanos;
 use crate::recording::{AggregatedSite, Ticks};
 
 /// The sums of blocks that have no rows, in nanoseconds.

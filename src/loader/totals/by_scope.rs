@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::loader::fast_hash::FastHash;
-use crate::loader::rows::Site;
+use crate::loader::model::Site;
 use crate::loader::totals::sample_weights::Weight;
 use crate::recording::ScopeId;
 

@@ -5,7 +5,7 @@
 //!
 //! Invariant: entries are sorted by bucket, each bucket has at most one.
 
-use crate::loader::rows::Site;
+use crate::loader::model::Site;
 use crate::recording::{DURATION_CLASS_BITS, duration_class, middle_of_duration_class};
 
 /// Bits that a bucket's number needs.
@@ -29,13 +29,13 @@ const SITE_MAX: u32 = 1 << 22;
 /// A histogram is some cache misses away, and with many sites every block's end would pay them.
 /// So durations are gathered, sorted by site, and counted a million at a time.
 #[derive(Debug, Default)]
-pub(crate) struct Histograms {
-    by_site: Vec<Histogram>,
+pub(crate) struct LifetimeHistograms {
+    by_site: Vec<LifetimeHistogram>,
     /// Site and bucket in one word.
     waiting: Vec<u32>,
 }
 
-impl Histograms {
+impl LifetimeHistograms {
     /// Counts one duration.
     #[inline]
     pub(crate) fn add(&mut self, site: Site, value: u64) {
@@ -69,33 +69,33 @@ impl Histograms {
 
     fn count(&mut self, site: usize, bucket: u32, count: u64) {
         if self.by_site.len() <= site {
-            self.by_site.resize_with(site + 1, Histogram::default);
+            self.by_site.resize_with(site + 1, LifetimeHistogram::default);
         }
         self.by_site[site].add(bucket, count);
     }
 
     /// A site's histogram, if any duration was counted for it; settle first.
-    pub(crate) fn of(&self, site: usize) -> Option<&Histogram> {
+    pub(crate) fn of(&self, site: usize) -> Option<&LifetimeHistogram> {
         self.by_site.get(site)
     }
 }
 
 /// Counts durations.
 #[derive(Clone, Debug)]
-pub(crate) enum Histogram {
+pub(crate) enum LifetimeHistogram {
     /// Bucket and count in one word, until a count grows too big.
     Packed(Vec<u32>),
     /// Bucket, count.
     Wide(Vec<(u32, u64)>),
 }
 
-impl Default for Histogram {
+impl Default for LifetimeHistogram {
     fn default() -> Self {
         Self::Packed(Vec::new())
     }
 }
 
-impl Histogram {
+impl LifetimeHistogram {
     /// Counts one duration, given as its class.
     fn add(&mut self, bucket: u32, count: u64) {
         if let Self::Packed(entries) = self {

@@ -15,8 +15,7 @@ mod threads;
 mod aggregated;
 pub(crate) mod by_scope;
 pub(crate) mod size_histogram;
-pub(crate) mod sizes;
-pub(crate) mod time_buckets;
+pub(crate) mod time_slices;
 pub(crate) mod lifetime_histogram;
 pub(crate) mod sample_weights;
 
@@ -27,17 +26,17 @@ pub(crate) use sites::SiteTotals;
 pub(crate) use threads::ThreadTotals;
 
 use crate::loader::fast_hash::FastHash;
-use crate::loader::live::block::Live;
-use crate::loader::live::map::fetch;
-use crate::loader::read::stream::{How, Made};
-use crate::loader::rows::{Nanos, Site, Thread};
+use crate::loader::live::live_block::LiveBlock;
+use crate::loader::live::live_map::fetch;
+use crate::loader::model::{Nanos, Site, Thread};
+use crate::loader::read::stream::{AllocInfo, AllocKind};
 use crate::loader::totals::aggregated::alignment;
 use crate::loader::totals::by_scope::Scopes;
-use crate::loader::totals::lifetime_histogram::Histograms;
-use crate::loader::totals::sample_weights::{Sampling, Weight};
+use crate::loader::totals::lifetime_histogram::LifetimeHistograms;
+use crate::loader::totals::sample_weights::{SampleWeights, Weight};
 use crate::loader::totals::sizes::Sizes;
 use crate::loader::totals::threads::{PairTotals, Threads};
-use crate::loader::totals::time_buckets::{Change, Curve, Slices};
+use crate::loader::totals::time_slices::{Change, Curve, TimeSlices};
 use crate::recording::{Powers as AggregatedPowers, size_power};
 
 /// A block that lived at least 1/50 of the run and was freed in the last 1/50 of it was "freed at
@@ -50,7 +49,7 @@ const CACHED_SITES_MAX: usize = 1 << 10;
 /// Sums over all blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names of `meta`, documented in docs/SCHEMA.md")]
-pub(crate) struct Global {
+pub(crate) struct GlobalTotals {
     pub(crate) allocations: u64,
     pub(crate) bytes: u64,
     pub(crate) frees: u64,
@@ -66,21 +65,21 @@ pub(crate) struct Global {
 }
 
 /// Blocks and bytes of requests out of the ordinary: (site, zeroed, alignment) → (blocks, bytes).
-pub(crate) type Layouts = BTreeMap<(Site, bool, u64), (u64, u64)>;
+pub(crate) type UnusualLayouts = BTreeMap<(Site, bool, u64), (u64, u64)>;
 
 /// All sums.
 #[derive(Debug)]
 pub(crate) struct Totals {
     /// By site; the first is for blocks whose backtrace was not probed.
     pub(crate) sites: Vec<SiteTotals>,
-    pub(crate) lifetimes: Histograms,
-    pub(crate) slices: Slices,
-    pub(crate) global: Global,
-    pub(crate) layouts: Layouts,
+    pub(crate) lifetimes: LifetimeHistograms,
+    pub(crate) slices: TimeSlices,
+    pub(crate) global: GlobalTotals,
+    pub(crate) layouts: UnusualLayouts,
     pub(crate) sizes: Sizes,
     pub(crate) scopes: Scopes,
     /// What samples stand for; `None` where every block was recorded.
-    pub(crate) sampling: Option<Sampling>,
+    pub(crate) sampling: Option<SampleWeights>,
     threads: Threads,
     far_pairs: HashSet<(Site, Thread), FastHash>,
     peak_number: u64,
@@ -93,10 +92,10 @@ impl Totals {
     pub(crate) fn new(duration: Nanos) -> Self {
         Self {
             sites: vec![SiteTotals::default()],
-            lifetimes: Histograms::default(),
-            slices: Slices::new(duration),
-            global: Global::default(),
-            layouts: Layouts::new(),
+            lifetimes: LifetimeHistograms::default(),
+            slices: TimeSlices::new(duration),
+            global: GlobalTotals::default(),
+            layouts: UnusualLayouts::new(),
             sizes: Sizes::default(),
             scopes: Scopes::default(),
             sampling: None,
@@ -124,7 +123,7 @@ impl Totals {
 
     /// Something will soon happen at this site.
     #[inline]
-    pub(crate) fn expect(&self, site: Site) {
+    pub(crate) fn prefetch(&self, site: Site) {
         if let Some(totals) = self.sites.get(site.0 as usize) {
             let begin = &raw const *totals;
             for line in 0..size_of::<SiteTotals>() / size_of::<[u64; 8]>() {
@@ -156,14 +155,14 @@ impl Totals {
         self.threads.pairs()
     }
 
-    /// A block was made. Says what its place among the living keeps, [`Live::tag`].
+    /// A block was made. Says what its place among the living keeps, [`LiveBlock::tag`].
     #[inline]
     pub(crate) fn made<const SAMPLED: bool>(
         &mut self,
         site: Site,
         thread: Thread,
         at: Nanos,
-        made: &Made,
+        made: &AllocInfo,
     ) -> u32 {
         let size = made.size;
         let weight = if SAMPLED { self.draw(site, size) } else { Weight::one(size) };
@@ -209,7 +208,7 @@ impl Totals {
         totals.size_max = totals.size_max.max(size);
         totals.first_ns = totals.first_ns.min(at);
         totals.last_ns = totals.last_ns.max(at);
-        if let How::Realloc { .. } | How::ReallocBegin { .. } = made.how {
+        if let AllocKind::Realloc { .. } | AllocKind::ReallocBegin { .. } = made.how {
             totals.reallocs += weight.blocks;
             totals.reallocs_moved += u64::from(made.is_moved()) * weight.blocks;
         }
@@ -224,11 +223,11 @@ impl Totals {
             self.peak_number += 1;
         }
         let (live, curve) = (global.live_bytes, &mut totals.curve);
-        self.slices.change(Change::Made, weight, at, live, curve);
+        self.slices.change(Change::Alloc, weight, at, live, curve);
         if self.slices.is_crowded() {
             self.slices.coarsen(curves(&mut self.sites));
         }
-        if made.how == How::Zeroed || made.align_log2 > 0 {
+        if made.how == AllocKind::Zeroed || made.align_log2 > 0 {
             self.note_layout(site, made, weight);
         }
         if SAMPLED { weight.blocks as u32 } else { nth }
@@ -241,7 +240,7 @@ impl Totals {
 
     /// What a block counts that [`Totals::made`] has counted.
     #[inline]
-    fn weight<const SAMPLED: bool>(&self, block: &Live) -> Weight {
+    fn weight<const SAMPLED: bool>(&self, block: &LiveBlock) -> Weight {
         match &self.sampling {
             Some(sampling) if SAMPLED => sampling.again(block.tag, block.size),
             _ => Weight::one(block.size),
@@ -249,8 +248,8 @@ impl Totals {
     }
 
     #[cold]
-    fn note_layout(&mut self, site: Site, made: &Made, weight: Weight) {
-        let key = (site, made.how == How::Zeroed, alignment(made.align_log2));
+    fn note_layout(&mut self, site: Site, made: &AllocInfo, weight: Weight) {
+        let key = (site, made.how == AllocKind::Zeroed, alignment(made.align_log2));
         let sums = self.layouts.entry(key).or_default();
         sums.0 += weight.blocks;
         sums.1 = sums.1.saturating_add(weight.bytes);
@@ -258,8 +257,8 @@ impl Totals {
 
     /// A block is not alive any more.
     #[inline]
-    pub(crate) fn left<const SAMPLED: bool>(&mut self, block: &Live, at: Nanos) {
-        let Live { site, size, made, .. } = *block;
+    pub(crate) fn left<const SAMPLED: bool>(&mut self, block: &LiveBlock, at: Nanos) {
+        let LiveBlock { site, size, made, .. } = *block;
         let weight = self.weight::<SAMPLED>(block);
         let at = at.max(made);
         let life = at.0 - made.0;
@@ -296,7 +295,7 @@ impl Totals {
             totals.freed_at_end_bytes = totals.freed_at_end_bytes.saturating_add(weight.bytes);
         }
         let (live, curve) = (global.live_bytes, &mut totals.curve);
-        self.slices.change(Change::Freed, weight, at, live, curve);
+        self.slices.change(Change::Free, weight, at, live, curve);
     }
 
     /// A thread made so many blocks that were aggregated away.
@@ -307,7 +306,12 @@ impl Totals {
 
     /// Who freed a block that left.
     #[inline]
-    pub(crate) fn freed_by<const SAMPLED: bool>(&mut self, block: &Live, at: Nanos, by: Thread) {
+    pub(crate) fn freed_by<const SAMPLED: bool>(
+        &mut self,
+        block: &LiveBlock,
+        at: Nanos,
+        by: Thread,
+    ) {
         let weight = self.weight::<SAMPLED>(block);
         let nth = {
             let of_thread = self.seen(by, at);
@@ -384,7 +388,7 @@ impl Totals {
     }
 
     /// A block is alive at the end.
-    pub(crate) fn stays<const SAMPLED: bool>(&mut self, block: &Live) {
+    pub(crate) fn stays<const SAMPLED: bool>(&mut self, block: &LiveBlock) {
         let weight = self.weight::<SAMPLED>(block);
         if let Some(sampling) = self.sampling.as_mut().filter(|_| SAMPLED) {
             sampling.stays(block.site, block.size);

@@ -14,7 +14,7 @@
 use std::collections::BTreeSet;
 
 use crate::database::estimate::{Rate, SampleSum};
-use crate::loader::rows::Site;
+use crate::loader::model::Site;
 
 /// What a block counts in sums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,14 +35,14 @@ impl Weight {
 
 /// The samples behind the sums of a site, or of several.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Sampled {
+pub(crate) struct SampleSums {
     /// Of all blocks.
     pub(crate) made: SampleSum,
     /// Of those alive at the end.
     pub(crate) live: SampleSum,
 }
 
-impl Sampled {
+impl SampleSums {
     /// Takes in those of other sites.
     pub(crate) fn join(&mut self, other: &Self) {
         self.made.join(&other.made);
@@ -55,19 +55,19 @@ impl Sampled {
 struct SampledSite {
     /// What rounding has left over, below one block.
     left_over: f64,
-    sampled: Sampled,
+    sampled: SampleSums,
 }
 
 /// The blocks of a sampled recording.
 #[derive(Debug)]
-pub(crate) struct Sampling {
+pub(crate) struct SampleWeights {
     rate: Rate,
     /// By site; the first is for blocks whose backtrace was not probed.
     sites: Vec<SampledSite>,
     sizes: BTreeSet<u64>,
 }
 
-impl Sampling {
+impl SampleWeights {
     /// For a recording that takes a sample every so many bytes.
     pub(crate) fn new(rate: Rate) -> Self {
         Self { rate, sites: Vec::new(), sizes: BTreeSet::new() }
@@ -104,13 +104,13 @@ impl Sampling {
     }
 
     /// The samples of a site.
-    pub(crate) fn of(&self, site: Site) -> Sampled {
+    pub(crate) fn of(&self, site: Site) -> SampleSums {
         self.sites.get(site.0 as usize).map(|site| site.sampled).unwrap_or_default()
     }
 
     /// The samples of all sites.
-    pub(crate) fn all(&self) -> Sampled {
-        let mut all = Sampled::default();
+    pub(crate) fn all(&self) -> SampleSums {
+        let mut all = SampleSums::default();
         for site in &self.sites {
             all.join(&site.sampled);
         }
@@ -145,13 +145,13 @@ fn unit(number: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use crate::database::estimate::Rate;
-    use crate::loader::rows::Site;
-    use crate::loader::totals::sample_weights::Sampling;
+    use crate::loader::model::Site;
+    use crate::loader::totals::sample_weights::SampleWeights;
 
     #[test]
     fn a_site_is_never_off_by_a_block() {
         let rate = Rate::new(4096).unwrap();
-        let mut sampling = Sampling::new(rate);
+        let mut sampling = SampleWeights::new(rate);
         let (mut exact, mut whole) = ([0.0; 5], [0_u64; 5]);
         for index in 0..10_000_u64 {
             let (site, size) = ((index * 7 % 5) as usize, 1 + index * 2_654_435_761 % 20_000);

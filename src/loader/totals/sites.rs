@@ -5,14 +5,14 @@
 //! Invariant: what a site held at the last global peak is noted before it changes for the first
 //! time since ([`SiteTotals::note_peak`]).
 
-use crate::loader::rows::Nanos;
+use crate::loader::model::Nanos;
 use crate::loader::totals::aggregated::AggregatedTotals;
-use crate::loader::totals::size_histogram::Powers;
+use crate::loader::totals::size_histogram::SizeHistogram;
 use crate::loader::totals::sizes::SizeTotals;
-use crate::loader::totals::time_buckets::Curve;
+use crate::loader::totals::time_slices::Curve;
 use crate::recording::{Powers as AggregatedPowers, largest_of_size_power, size_power};
 
-/// Everything that is summed for a site. Names and meanings are those of the table `sites`.
+/// Everything that is summed for a site. SiteFrames and meanings are those of the table `sites`.
 ///
 /// The order is that of use: what every block touches comes first, within two cache lines.
 #[derive(Clone, Debug, Default)]
@@ -54,7 +54,7 @@ pub(crate) struct SiteTotals {
     pub(crate) freed_at_end_bytes: u64,
     pub(crate) reallocs: u64,
     pub(crate) reallocs_moved: u64,
-    pub(crate) powers: Powers,
+    pub(crate) powers: SizeHistogram,
 }
 
 impl SiteTotals {

@@ -11,15 +11,15 @@ use crate::loader::totals::sizes::SizeTotals;
 
 /// The sums of one site for all powers but its home.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Powers {
+pub(crate) struct SizeHistogram {
     /// Sorted by power.
     others: Vec<(u8, SizeTotals)>,
 }
 
-/// Powers that a site makes room for at once: many sites are kept, most have few.
+/// SizeHistogram that a site makes room for at once: many sites are kept, most have few.
 const POWERS_AT_ONCE: usize = 2;
 
-impl Powers {
+impl SizeHistogram {
     /// The sums of a power that is not the home.
     pub(crate) fn of(&mut self, power: u8) -> &mut SizeTotals {
         let place = match self.others.binary_search_by_key(&power, |(power, _)| *power) {
@@ -50,7 +50,7 @@ impl Powers {
 
 #[cfg(test)]
 mod tests {
-    use crate::loader::totals::size_histogram::Powers;
+    use crate::loader::totals::size_histogram::SizeHistogram;
     use crate::loader::totals::sizes::SizeTotals;
     use crate::recording::{largest_of_size_power as largest_of, size_power as power_of};
 
@@ -70,7 +70,7 @@ mod tests {
             live_blocks: blocks / 2,
             live_bytes: blocks / 2 * size,
         };
-        let mut powers = Powers::default();
+        let mut powers = SizeHistogram::default();
         *powers.of(7) = sums(4, 100);
         *powers.of(3) = sums(10, 8);
         let all = SizeTotals { allocations: 20, bytes: 672, live_blocks: 10, live_bytes: 336 };

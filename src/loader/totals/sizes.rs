@@ -11,7 +11,7 @@
 use crate::loader::totals::sample_weights::Weight;
 use crate::recording::{AggregatedSize, SIZE_CLASSES, largest_of_size_class, size_class};
 
-/// Everything that is summed for a size. Names and meanings are those of the table `sizes`.
+/// Everything that is summed for a size. SiteFrames and meanings are those of the table `sizes`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the columns of `sizes`, documented in schema.sql")]
 pub(crate) struct SizeTotals {

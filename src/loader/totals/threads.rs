@@ -8,13 +8,13 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::loader::fast_hash::FastHash;
-use crate::loader::rows::{Nanos, Thread};
+use crate::loader::model::{Nanos, Thread};
 use crate::loader::totals::sample_weights::Weight;
 
 /// Threads with numbers below this are found by index.
 const DENSE_THREADS: u32 = 1 << 16;
 
-/// Everything that is summed for a thread. Names and meanings are those of the table `threads`.
+/// Everything that is summed for a thread. SiteFrames and meanings are those of the table `threads`.
 #[derive(Clone, Debug, Default)]
 #[allow(missing_docs, reason = "the columns of `threads`, documented in schema.sql")]
 pub(crate) struct ThreadTotals {
@@ -31,7 +31,7 @@ pub(crate) struct ThreadTotals {
     pub(crate) own_frees: PairTotals,
 }
 
-/// Everything that is summed for a pair of threads. Names and meanings are those of the table
+/// Everything that is summed for a pair of threads. SiteFrames and meanings are those of the table
 /// `thread_pairs`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the columns of `thread_pairs`, documented in schema.sql")]

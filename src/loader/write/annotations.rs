@@ -9,22 +9,26 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, Result};
 
-use crate::loader::passes::event_pass::Replay;
-use crate::loader::passes::metadata_pass::{NamedScope, Survey};
-use crate::loader::rows::Site;
+use crate::loader::model::Site;
+use crate::loader::passes::event_pass::EventPass;
+use crate::loader::passes::metadata_pass::{NamedScope, RecordingMetadata};
 use crate::loader::write::row_writer::integer;
 use crate::loader::write::tables::fill;
 use crate::recording::ScopeId;
 
-/// Names of a path that are shown; recursive scopes may be as deep as there are scopes.
+/// SiteFrames of a path that are shown; recursive scopes may be as deep as there are scopes.
 const PATH_NAMES_MAX: usize = 24;
 
 /// Stands between the names of a path.
 const PATH_SEPARATOR: &str = " > ";
 
 /// `memory_readings`, `marks`, `thread_names`, `scopes`, `scope_sites`.
-pub(crate) fn write(connection: &Connection, survey: &Survey, replay: &mut Replay) -> Result<()> {
-    let samples = replay.samples.list().iter().map(|sample| {
+pub(crate) fn write(
+    connection: &Connection,
+    metadata: &RecordingMetadata,
+    pass: &mut EventPass,
+) -> Result<()> {
+    let samples = pass.samples.list().iter().map(|sample| {
         (
             integer(sample.at.0),
             sample.rss.map(integer),
@@ -33,23 +37,27 @@ pub(crate) fn write(connection: &Connection, survey: &Survey, replay: &mut Repla
         )
     });
     fill(connection, "memory_readings", 4, samples)?;
-    let clock = &mut replay.clock;
+    let clock = &mut pass.clock;
     let mut marks: Vec<_> =
-        survey.marks.iter().map(|mark| (integer(clock.nanos(mark.at).0), mark)).collect();
+        metadata.marks.iter().map(|mark| (integer(clock.nanos(mark.at).0), mark)).collect();
     marks.sort_by_key(|(at, _)| *at);
     let marks = marks.into_iter().map(|(at, mark)| (at, &mark.name, mark.value, mark.thread));
     fill(connection, "marks", 4, marks)?;
-    let names = &survey.thread_names;
+    let names = &metadata.thread_names;
     let mut names: Vec<_> =
         names.iter().map(|(id, at, name)| (*id, integer(clock.nanos(*at).0), name)).collect();
     names.sort_by_key(|(id, at, _)| (*id, *at));
     fill(connection, "thread_names", 3, names.into_iter())?;
-    write_scopes(connection, survey, replay)
+    write_scopes(connection, metadata, pass)
 }
 
-fn write_scopes(connection: &Connection, survey: &Survey, replay: &Replay) -> Result<()> {
-    let sums = replay.totals.scopes.sorted();
-    let mut scopes = survey.scopes.clone();
+fn write_scopes(
+    connection: &Connection,
+    metadata: &RecordingMetadata,
+    pass: &EventPass,
+) -> Result<()> {
+    let sums = pass.totals.scopes.sorted();
+    let mut scopes = metadata.scopes.clone();
     for (scope, _) in sums.keys() {
         let unknown = || NamedScope { parent: ScopeId::NONE, name: "(unknown)".to_owned() };
         scopes.entry(scope.0).or_insert_with(unknown);
@@ -85,8 +93,8 @@ fn path(scopes: &BTreeMap<u32, NamedScope>, id: u32) -> String {
 }
 
 /// What `meta` says about the process's memory: of the last sample, and the largest ones.
-pub(crate) fn meta(replay: &Replay) -> Vec<(&'static str, u64)> {
-    let samples = replay.samples.list();
+pub(crate) fn meta(pass: &EventPass) -> Vec<(&'static str, u64)> {
+    let samples = pass.samples.list();
     let mut facts = Vec::new();
     if let Some((sample, rss)) = samples.iter().rev().find_map(|sample| Some((sample, sample.rss?)))
     {

@@ -19,8 +19,8 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::database::schema::{APPLICATION_ID, SCHEMA};
 use crate::loader::error::LoadError;
-use crate::loader::rows::MissingColumns;
-use crate::loader::write::row_writer::Tables;
+use crate::loader::model::MissingColumns;
+use crate::loader::write::row_writer::RowTables;
 use crate::loader::write::sqlite_pages::{PageFile, TableBuilder};
 use crate::safeguards;
 
@@ -38,7 +38,7 @@ const TEMPORARY_SUFFIX: &str = ".loading";
 
 /// A database under construction.
 #[derive(Debug)]
-pub(crate) struct Output {
+pub(crate) struct DatabaseFile {
     path: PathBuf,
     temporary: Temporary,
 }
@@ -59,7 +59,7 @@ impl Drop for Temporary {
     }
 }
 
-impl Output {
+impl DatabaseFile {
     /// Checks that `path` may be replaced, and begins a file beside it. `recording_id` is that of
     /// the recording: a database made from another one is replaced only by `force`.
     pub(crate) fn begin(path: &Path, recording_id: &str, force: bool) -> Result<Self, LoadError> {
@@ -90,7 +90,10 @@ impl Output {
 
     /// Makes the file under construction an empty rheaper database, and gives what its big
     /// tables are built with. Nothing here has to survive a crash: the file is not anybody's yet.
-    pub(crate) fn begin_tables(&self, lacks: MissingColumns) -> Result<Tables, LoadError> {
+    pub(crate) fn begin_tables(
+        &self,
+        missing_columns: MissingColumns,
+    ) -> Result<RowTables, LoadError> {
         let failed = |error| self.failed(error);
         let connection = self.connect().map_err(failed)?;
         connection.execute_batch(SCHEMA).map_err(failed)?;
@@ -112,7 +115,7 @@ impl Output {
             .open(&self.temporary.path)
             .and_then(|file| PageFile::open(file, PAGE_BYTES as usize))
             .map_err(|error| LoadError::writing(&self.path, error))?;
-        Ok(Tables::new(file, allocations, reallocs, scopes, zone_outliers, lacks))
+        Ok(RowTables::new(file, allocations, reallocs, scopes, zone_outliers, missing_columns))
     }
 
     /// Opens the file under construction for all other tables, in one transaction.

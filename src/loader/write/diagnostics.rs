@@ -3,9 +3,9 @@
 //! Reads: counters of all stages. Writes: the rows of `losses`, zeros included, so that a query
 //! finds every name.
 
-use crate::loader::passes::metadata_pass::Survey;
+use crate::loader::passes::metadata_pass::RecordingMetadata;
 use crate::loader::passes::pairing::Pairing;
-use crate::loader::passes::stacks::{Sites, Stacks};
+use crate::loader::passes::stacks::{SiteTable, StackTable};
 use crate::loader::read::merge::Merge;
 use crate::loader::summary::Loss;
 use crate::recording::Counter;
@@ -29,12 +29,12 @@ const RECORDER: [Counter; 14] = [
 ];
 
 /// The losses that the recorder counted.
-pub(crate) fn of_recorder(survey: &Survey) -> Vec<Loss> {
+pub(crate) fn of_recorder(metadata: &RecordingMetadata) -> Vec<Loss> {
     RECORDER
         .iter()
         .map(|counter| Loss {
             name: counter.label().to_owned(),
-            count: survey.counters.as_ref().map_or(0, |counters| counters.get(*counter)),
+            count: metadata.counters.as_ref().map_or(0, |counters| counters.get(*counter)),
             meaning: counter.meaning().to_owned(),
         })
         .collect()
@@ -48,10 +48,10 @@ pub(crate) fn set(losses: &mut [Loss], counter: Counter, count: u64) {
 }
 
 /// The losses that show in the file itself.
-pub(crate) fn of_file(survey: &Survey) -> Vec<Loss> {
-    let damage = survey.damage;
+pub(crate) fn of_file(metadata: &RecordingMetadata) -> Vec<Loss> {
+    let damage = metadata.damage;
     let missing =
-        survey.streams.values().fold(0_u64, |sum, stream| sum.saturating_add(stream.missing));
+        metadata.streams.values().fold(0_u64, |sum, stream| sum.saturating_add(stream.missing));
     [
         (
             "torn_bytes",
@@ -70,7 +70,7 @@ pub(crate) fn of_file(survey: &Survey) -> Vec<Loss> {
         ),
         (
             "invalid_blocks",
-            survey.invalid_blocks,
+            metadata.invalid_blocks,
             "Whole blocks that hold something that the format does not allow.",
         ),
         (
@@ -84,8 +84,8 @@ pub(crate) fn of_file(survey: &Survey) -> Vec<Loss> {
 }
 
 /// What could not be read of another profiler's recording.
-pub(crate) fn of_foreign(survey: &Survey) -> Vec<Loss> {
-    let unreadable = survey.foreign.iter().map(|foreign| foreign.unreadable);
+pub(crate) fn of_import(metadata: &RecordingMetadata) -> Vec<Loss> {
+    let unreadable = metadata.import.iter().map(|import| import.unreadable);
     unreadable.map(|(count, meaning)| named(("unreadable_parts", count, meaning))).collect()
 }
 
@@ -93,8 +93,8 @@ pub(crate) fn of_foreign(survey: &Survey) -> Vec<Loss> {
 pub(crate) fn of_events(
     merge: &Merge,
     pairing: &Pairing,
-    stacks: &Stacks,
-    sites: &Sites,
+    stacks: &StackTable,
+    sites: &SiteTable,
 ) -> Vec<Loss> {
     let streams = merge.losses();
     let pairs = pairing.losses();
@@ -150,7 +150,7 @@ pub(crate) fn of_events(
         (
             "missing_stacks",
             stacks.missing() + sites.unknown(),
-            "Stacks, and events with stacks, whose definition is not in the file.",
+            "StackTable, and events with stacks, whose definition is not in the file.",
         ),
     ]
     .map(named)

@@ -9,10 +9,10 @@
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use crate::loader::passes::pairing::Sink;
-use crate::loader::rows::{Link, MissingColumns, Row, Site, Thread};
+use crate::loader::model::{AllocationRow, MissingColumns, ReallocRow, Site, Thread};
+use crate::loader::passes::pairing::RowSink;
 use crate::loader::write::sqlite_pages::{PageFile, Record, TableBuilder};
-use crate::loader::write::zone_map::{Zone, Zones};
+use crate::loader::write::zone_map::{Zone, ZoneMap};
 use crate::recording::ScopeId;
 
 /// Rows in a batch.
@@ -23,52 +23,52 @@ const BATCHES_WAITING: usize = 4;
 
 /// What is sent to the inserting thread.
 enum Batch {
-    Rows(Vec<Row>),
-    Links(Vec<Link>),
+    Rows(Vec<AllocationRow>),
+    Links(Vec<ReallocRow>),
 }
 
 /// The sending end: gathers batches.
-pub(crate) struct Sender {
-    rows: Vec<Row>,
-    links: Vec<Link>,
+pub(crate) struct RowSender {
+    rows: Vec<AllocationRow>,
+    links: Vec<ReallocRow>,
     batches: SyncSender<Batch>,
     /// Emptied batches that come back.
-    spares: Receiver<Vec<Row>>,
+    spares: Receiver<Vec<AllocationRow>>,
     /// The other side has gone: it has an error to tell.
     gone: bool,
 }
 
 /// The inserting end.
-pub(crate) struct Inserter {
+pub(crate) struct RowWriter {
     batches: Receiver<Batch>,
-    spares: SyncSender<Vec<Row>>,
+    spares: SyncSender<Vec<AllocationRow>>,
 }
 
 /// Both ends.
-pub(crate) fn channel() -> (Sender, Inserter) {
+pub(crate) fn channel() -> (RowSender, RowWriter) {
     let (batches, incoming) = sync_channel(BATCHES_WAITING);
     let (back, spares) = sync_channel(BATCHES_WAITING + 2);
-    let sender = Sender {
+    let sender = RowSender {
         rows: Vec::with_capacity(BATCH_ROWS),
         links: Vec::with_capacity(BATCH_ROWS),
         batches,
         spares,
         gone: false,
     };
-    let inserter = Inserter { batches: incoming, spares: back };
+    let inserter = RowWriter { batches: incoming, spares: back };
     (sender, inserter)
 }
 
-impl Sink for Sender {
+impl RowSink for RowSender {
     #[inline]
-    fn row(&mut self, row: Row) {
+    fn row(&mut self, row: AllocationRow) {
         self.rows.push(row);
         if self.rows.len() == BATCH_ROWS {
             self.send_rows();
         }
     }
 
-    fn link(&mut self, link: Link) {
+    fn link(&mut self, link: ReallocRow) {
         self.links.push(link);
         if self.links.len() == BATCH_ROWS {
             self.send_links();
@@ -80,7 +80,7 @@ impl Sink for Sender {
     }
 }
 
-impl Sender {
+impl RowSender {
     /// Sends what is left.
     pub(crate) fn finish(mut self) {
         self.send_rows();
@@ -101,9 +101,9 @@ impl Sender {
     }
 }
 
-impl Inserter {
+impl RowWriter {
     /// Writes until the sender has finished; gives the zones of all rows.
-    pub(crate) fn run(self, mut tables: Tables) -> io::Result<Vec<Zone>> {
+    pub(crate) fn run(self, mut tables: RowTables) -> io::Result<Vec<Zone>> {
         for batch in &self.batches {
             match batch {
                 Batch::Rows(rows) => {
@@ -120,26 +120,26 @@ impl Inserter {
 
 /// The tables that are filled while events pass.
 #[derive(Debug)]
-pub(crate) struct Tables {
+pub(crate) struct RowTables {
     file: PageFile,
     allocations: TableBuilder,
     reallocs: TableBuilder,
     scopes: TableBuilder,
     zone_outliers: TableBuilder,
-    zones: Zones,
-    lacks: MissingColumns,
+    zones: ZoneMap,
+    missing_columns: MissingColumns,
     rows: i64,
 }
 
-impl Tables {
-    /// For the tables with these root pages; what the source `lacks` will be NULL.
+impl RowTables {
+    /// For the tables with these root pages; what the source `missing_columns` will be NULL.
     pub(crate) fn new(
         file: PageFile,
         allocations: TableBuilder,
         reallocs: TableBuilder,
         scopes: TableBuilder,
         zone_outliers: TableBuilder,
-        lacks: MissingColumns,
+        missing_columns: MissingColumns,
     ) -> Self {
         Self {
             file,
@@ -147,14 +147,14 @@ impl Tables {
             reallocs,
             scopes,
             zone_outliers,
-            zones: Zones::default(),
-            lacks,
+            zones: ZoneMap::default(),
+            missing_columns,
             rows: 0,
         }
     }
 
-    fn rows(&mut self, rows: &[Row]) -> io::Result<()> {
-        let MissingColumns { threads, addresses } = self.lacks;
+    fn rows(&mut self, rows: &[AllocationRow]) -> io::Result<()> {
+        let MissingColumns { threads, addresses } = self.missing_columns;
         let thread = |thread: Thread| (!threads).then_some(i64::from(thread.0));
         let elder_before = self.zones.push(self.rows.cast_unsigned() + 1, rows);
         for row in rows {
@@ -187,7 +187,7 @@ impl Tables {
         Ok(())
     }
 
-    fn links(&mut self, links: &[Link]) -> io::Result<()> {
+    fn links(&mut self, links: &[ReallocRow]) -> io::Result<()> {
         for link in links {
             // The table's own key stands in for `new_row`, as SQLite does it.
             let mut record = Record::<3>::default();

@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, Params, Result};
 
-use crate::loader::passes::metadata_pass::Survey;
-use crate::loader::passes::stacks::{Sites, Stacks};
+use crate::loader::model::{FailedAlloc, MissingColumns, Nanos, Site, Thread};
+use crate::loader::passes::metadata_pass::RecordingMetadata;
+use crate::loader::passes::stacks::{SiteTable, StackTable};
 use crate::loader::read::modules::Module;
-use crate::loader::rows::{Failure, MissingColumns, Nanos, Site, Thread};
 use crate::loader::sanitize::{self, hex};
-use crate::loader::symbols::frame_names::Names;
+use crate::loader::symbols::frame_names::SiteFrames;
 use crate::loader::symbols::{Call, ModuleSymbols, Symbols};
-use crate::loader::totals::lifetime_histogram::Histogram;
+use crate::loader::totals::lifetime_histogram::LifetimeHistogram;
 use crate::loader::totals::sizes::SizeTotals;
 use crate::loader::totals::{END_SHARE, SiteTotals, ThreadTotals, Totals};
 use crate::loader::write::row_writer::integer;
@@ -77,7 +77,11 @@ pub(crate) fn write_statistics(connection: &Connection) -> Result<()> {
 }
 
 /// `frames` and `backtrace_frames`.
-pub(crate) fn write_names(connection: &Connection, names: &Names, symbols: &Symbols) -> Result<()> {
+pub(crate) fn write_names(
+    connection: &Connection,
+    names: &SiteFrames,
+    symbols: &Symbols,
+) -> Result<()> {
     let frames = names.rows(symbols).map(|(row, frame, offset)| {
         (
             row.0,
@@ -103,8 +107,8 @@ pub(crate) fn write_names(connection: &Connection, names: &Names, symbols: &Symb
 /// `return_addresses`, `stacks` and `backtrace_stacks`: what symbols can be resolved from again.
 pub(crate) fn write_stacks(
     connection: &Connection,
-    sites: &Sites,
-    stacks: &Stacks,
+    sites: &SiteTable,
+    stacks: &StackTable,
     calls: &[Call],
 ) -> Result<()> {
     // Only what sites use, numbered by first appearance; `call_ids` and `stack_ids` say how.
@@ -200,7 +204,7 @@ pub(crate) fn write_sites(
     totals: &Totals,
     names: &[SiteNames],
     outermost: &[&str],
-    lacks: MissingColumns,
+    missing_columns: MissingColumns,
 ) -> Result<()> {
     let marks = vec!["?"; 34].join(", ");
     let mut insert = connection.prepare(&format!("INSERT INTO sites VALUES ({marks})"))?;
@@ -215,7 +219,7 @@ pub(crate) fn write_sites(
         insert.raw_bind_parameter(4, named.tree)?;
         insert.raw_bind_parameter(5, outermost[index - 1])?;
         for (column, value) in
-            (6..).zip(site_numbers(site, totals.lifetimes.of(index), named.depth, lacks))
+            (6..).zip(site_numbers(site, totals.lifetimes.of(index), named.depth, missing_columns))
         {
             insert.raw_bind_parameter(column, value)?;
         }
@@ -227,11 +231,11 @@ pub(crate) fn write_sites(
 /// The columns of `sites` from `depth` on, in order.
 fn site_numbers(
     site: &SiteTotals,
-    lifetimes: Option<&Histogram>,
+    lifetimes: Option<&LifetimeHistogram>,
     depth: u32,
-    lacks: MissingColumns,
+    missing_columns: MissingColumns,
 ) -> [Option<i64>; 29] {
-    let of_threads = |value: u64| (!lacks.threads).then(|| integer(value));
+    let of_threads = |value: u64| (!missing_columns.threads).then(|| integer(value));
     let some = |value: u64| Some(integer(value));
     let freed = |value: u64| (site.frees > 0).then(|| integer(value));
     let mean = site.lifetime_sum / u128::from(site.frees.max(1));
@@ -333,7 +337,7 @@ pub(crate) fn write_timelines(
 pub(crate) fn write_requests(
     connection: &Connection,
     totals: &Totals,
-    failures: &[Failure],
+    failures: &[FailedAlloc],
 ) -> Result<()> {
     let probed = |site: Site| (site != Site::NONE).then_some(site.0);
     let layouts = totals.layouts.iter().map(|((site, zeroed, align), sums)| {
@@ -352,19 +356,19 @@ pub(crate) fn write_requests(
 pub(crate) fn write_threads(
     connection: &Connection,
     totals: &Totals,
-    survey: &Survey,
+    metadata: &RecordingMetadata,
 ) -> Result<()> {
-    if survey.lacks().threads {
+    if metadata.missing_columns().threads {
         return Ok(());
     }
     let mut known: BTreeMap<u32, _> =
         totals.threads().map(|(Thread(id), sums)| (id, sums)).collect();
     let nothing = ThreadTotals::default();
-    for id in survey.threads.keys() {
+    for id in metadata.threads.keys() {
         known.entry(*id).or_insert(&nothing);
     }
     let rows = known.iter().map(|(id, sums)| {
-        let named = survey.threads.get(id);
+        let named = metadata.threads.get(id);
         (
             *id,
             named.map_or(0, |thread| integer(thread.os_id)),
@@ -385,7 +389,7 @@ pub(crate) fn write_threads(
 pub(crate) fn write_sizes_and_pairs(
     connection: &Connection,
     totals: &Totals,
-    lacks: MissingColumns,
+    missing_columns: MissingColumns,
 ) -> Result<()> {
     let sizes = totals.sizes.iter().map(|(size, sums)| {
         [size, sums.allocations, sums.bytes, sums.live_blocks, sums.live_bytes].map(integer)
@@ -399,7 +403,7 @@ pub(crate) fn write_sizes_and_pairs(
         })
     });
     fill(connection, "site_sizes", 6, rows)?;
-    if lacks.threads {
+    if missing_columns.threads {
         return Ok(());
     }
     let pairs = totals.thread_pairs().into_iter();

@@ -14,12 +14,12 @@
 
 use std::collections::VecDeque;
 
-use crate::loader::rows::{Nanos, Row};
+use crate::loader::model::{AllocationRow, Nanos};
 
 /// One in 32 rows of a full batch.
 const ELDERS_MAX: usize = 512;
 
-/// Zones that a block has to outlive to be an elder: what is younger is near in `allocations`.
+/// ZoneMap that a block has to outlive to be an elder: what is younger is near in `allocations`.
 const ZONES_OUTLIVED: usize = 4;
 
 /// A stretch of rows of blocks that ended.
@@ -39,7 +39,7 @@ pub(crate) struct Zone {
 
 /// All zones so far.
 #[derive(Debug, Default)]
-pub(crate) struct Zones {
+pub(crate) struct ZoneMap {
     list: Vec<Zone>,
     /// Latest ends of the last few zones.
     recent: VecDeque<Nanos>,
@@ -47,10 +47,10 @@ pub(crate) struct Zones {
     old: Vec<Nanos>,
 }
 
-impl Zones {
+impl ZoneMap {
     /// Takes in rows, the first of which has this number. Blocks that did not end are passed
     /// over; they stand behind all others. Says before when a row was made if it is an elder.
-    pub(crate) fn push(&mut self, first: u64, rows: &[Row]) -> Nanos {
+    pub(crate) fn push(&mut self, first: u64, rows: &[AllocationRow]) -> Nanos {
         let ended = || rows.iter().filter_map(|row| Some((row.made, row.freed?)));
         let horizon = match self.recent.front() {
             Some(end) if self.recent.len() == ZONES_OUTLIVED => *end,
@@ -100,17 +100,17 @@ impl Zones {
 
 #[cfg(test)]
 mod tests {
-    use crate::loader::rows::{Nanos, Row};
-    use crate::loader::write::zone_map::{ELDERS_MAX, Zones};
+    use crate::loader::model::{AllocationRow, Nanos};
+    use crate::loader::write::zone_map::{ELDERS_MAX, ZoneMap};
 
-    fn row(made: u64, freed: Option<u64>) -> Row {
-        Row { made: Nanos(made), freed: freed.map(Nanos), ..Row::default() }
+    fn row(made: u64, freed: Option<u64>) -> AllocationRow {
+        AllocationRow { made: Nanos(made), freed: freed.map(Nanos), ..AllocationRow::default() }
     }
 
     #[test]
     fn elders_are_few_and_what_is_left_is_young() {
         for share in [0, 1, 100, 3] {
-            let mut zones = Zones::default();
+            let mut zones = ZoneMap::default();
             let mut zone_outliers = 0;
             for zone in 0..20_u64 {
                 let now = zone * 10_000;
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn blocks_that_are_alive_are_in_no_zone() {
-        let mut zones = Zones::default();
+        let mut zones = ZoneMap::default();
         zones.push(1, &[row(5, Some(9)), row(2, Some(8)), row(1, None), row(3, None)]);
         zones.push(5, &[row(4, None)]);
         let list = zones.into_list();

@@ -33,11 +33,11 @@ pub(crate) enum Event {
     /// The first one, and again now and then.
     Header(Header),
     /// A block begins.
-    Made(Block),
+    Alloc(Block),
     /// A block begins in place of another one.
-    ReallocEnd { old: u64, block: Block },
+    Realloc { old: u64, block: Block },
     /// A block ends.
-    Freed { at_us: u64, address: u64, thread: u32 },
+    Free { at_us: u64, address: u64, thread: u32 },
     /// A file that the recorder took along: `/proc/self/maps`, or an executable.
     File { path: Vec<u8>, contents: Vec<u8> },
     /// A backtrace, innermost first; of `kept` frames fewer than the thread's last one.
@@ -47,11 +47,11 @@ pub(crate) enum Event {
     /// A mapping went.
     Unmapped { address: u64 },
     /// Blocks that were left out of a file that was made smaller.
-    LeftOut { blocks: u64 },
+    Stripped { blocks: u64 },
     /// A part of a file whose names were looked up before.
-    Decoded,
+    Postprocessed,
     /// Something of no use here.
-    Other,
+    Ignored,
 }
 
 /// Who was recorded, and when.
@@ -149,15 +149,15 @@ impl<R: Read> Fields<R> {
         Ok(Block { at_us, address, size, backtrace, thread, is_zeroed })
     }
 
-    fn regrown(&mut self) -> io::Result<Event> {
+    fn realloc(&mut self) -> io::Result<Event> {
         let (at_us, old) = (self.u64()?, self.u64()?);
-        Ok(Event::ReallocEnd { old, block: self.block(at_us)? })
+        Ok(Event::Realloc { old, block: self.block(at_us)? })
     }
 
-    fn freed(&mut self) -> io::Result<Event> {
+    fn free(&mut self) -> io::Result<Event> {
         let (at_us, address) = (self.u64()?, self.u64()?);
         self.skip(8)?;
-        Ok(Event::Freed { at_us, address, thread: self.u32()? })
+        Ok(Event::Free { at_us, address, thread: self.u32()? })
     }
 
     fn header(&mut self) -> io::Result<Event> {
@@ -222,7 +222,7 @@ impl<R: Read> Fields<R> {
         Ok(Event::Unmapped { address })
     }
 
-    fn of_no_use(&mut self, kind: u32) -> io::Result<()> {
+    fn skip_ignored(&mut self, kind: u32) -> io::Result<()> {
         match kind {
             // A piece of memory.
             6 => {
@@ -275,10 +275,10 @@ impl Event {
             0 => fields.header(),
             1 => {
                 let at_us = fields.u64()?;
-                fields.block(at_us).map(Self::Made)
+                fields.block(at_us).map(Self::Alloc)
             }
-            2 => fields.regrown(),
-            3 => fields.freed(),
+            2 => fields.realloc(),
+            3 => fields.free(),
             4 | 23 => {
                 fields.skip(8)?;
                 let path = fields.text()?;
@@ -287,12 +287,12 @@ impl Event {
             }
             5 => fields.whole(8),
             13 => fields.partial(8),
-            14..=16 => Ok(Self::Decoded),
+            14..=16 => Ok(Self::Postprocessed),
             17 => {
                 fields.skip(3 * 8)?;
                 let blocks = fields.u64()?;
                 fields.skip(3 * 8)?;
-                Ok(Self::LeftOut { blocks })
+                Ok(Self::Stripped { blocks })
             }
             18 => fields.partial(4),
             19 => fields.whole(4),
@@ -300,19 +300,19 @@ impl Event {
             20 => {
                 fields.skip(16)?;
                 let at_us = fields.u64()?;
-                fields.block(at_us).map(Self::Made)
+                fields.block(at_us).map(Self::Alloc)
             }
             21 => {
                 fields.skip(16)?;
-                fields.regrown()
+                fields.realloc()
             }
             22 => {
                 fields.skip(16)?;
-                fields.freed()
+                fields.free()
             }
             24 => fields.mapped(),
             25 => fields.unmapped(),
-            6..=12 | 26 | 27 => fields.of_no_use(kind).map(|()| Self::Other),
+            6..=12 | 26 | 27 => fields.skip_ignored(kind).map(|()| Self::Ignored),
             _ => Err(io::Error::other(format!("an event of unknown kind {kind}"))),
         }
     }

@@ -1,14 +1,14 @@
 //! bytehound's recordings: every event with its thread and microsecond, addresses of frames, and
 //! the executables that they are in.
 //!
-//! Reads: events. Writes: a survey; steps.
+//! Reads: events. Writes: a survey; events.
 //!
 //! bytehound gathers the events of its threads in queues, so that they stand in the file somewhat
 //! out of order; they are put in the order of their times before they are paired.
 
 mod chunks;
-mod survey;
 mod event;
+mod metadata;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -18,14 +18,14 @@ use crate::loader::fast_hash::FastHash;
 use crate::loader::import::bytehound::chunks::Chunks;
 use crate::loader::import::bytehound::event::{Block, Event};
 use crate::loader::import::input::Input;
-use crate::loader::passes::event_pass::{Outcome, Replay};
-use crate::loader::passes::pairing::Sink;
+use crate::loader::passes::event_pass::{EventPass, Outcome};
+use crate::loader::passes::pairing::RowSink;
 use crate::loader::progress::Progress;
-use crate::loader::read::stream::{How, Made, Step, What};
+use crate::loader::read::stream::{AllocInfo, AllocKind, EventKind, TimedEvent};
 use crate::recording::{NodeId, ScopeId, StreamId, ThreadId, Ticks};
 
 pub(crate) use chunks::is_chunk;
-pub(crate) use survey::{Known, survey};
+pub(crate) use metadata::{Known, read_metadata};
 
 const NS_A_US: u64 = 1_000;
 
@@ -86,58 +86,67 @@ impl Threads {
 }
 
 /// What happens to blocks, with its time in the file.
-fn happening(event: &Event) -> Option<(u64, u32, Happening)> {
+fn block_event(event: &Event) -> Option<(u64, u32, BlockEvent)> {
     match *event {
-        Event::Made(block) => Some((block.at_us, block.thread, Happening::Made(block))),
-        Event::ReallocEnd { old: 0, block } => {
-            Some((block.at_us, block.thread, Happening::Made(block)))
+        Event::Alloc(block) => Some((block.at_us, block.thread, BlockEvent::Alloc(block))),
+        Event::Realloc { old: 0, block } => {
+            Some((block.at_us, block.thread, BlockEvent::Alloc(block)))
         }
-        Event::ReallocEnd { old, block } if block.address == 0 => {
-            Some((block.at_us, block.thread, Happening::Freed(old)))
+        Event::Realloc { old, block } if block.address == 0 => {
+            Some((block.at_us, block.thread, BlockEvent::Free(old)))
         }
-        Event::ReallocEnd { old, block } => {
-            Some((block.at_us, block.thread, Happening::ReallocEnd(old, block)))
+        Event::Realloc { old, block } => {
+            Some((block.at_us, block.thread, BlockEvent::Realloc(old, block)))
         }
-        Event::Freed { at_us, address, thread } => Some((at_us, thread, Happening::Freed(address))),
+        Event::Free { at_us, address, thread } => Some((at_us, thread, BlockEvent::Free(address))),
         _ => None,
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Happening {
-    Made(Block),
-    ReallocEnd(u64, Block),
-    Freed(u64),
+enum BlockEvent {
+    Alloc(Block),
+    Realloc(u64, Block),
+    Free(u64),
 }
 
-impl Happening {
-    /// What that is for pairing: one step, or two for a realloc.
-    fn steps(&self, backtraces: &Backtraces) -> [Option<What>; 2] {
+impl BlockEvent {
+    /// What that is for pairing: one event, or two for a realloc.
+    fn events(&self, backtraces: &Backtraces) -> [Option<EventKind>; 2] {
         let made = |block: &Block, how| {
             let node = backtraces.get(&block.backtrace).copied().unwrap_or(NodeId::FAILED);
             let (address, size) = (block.address, block.size);
-            Some(What::Made(Made { address, size, node, align_log2: 0, scope: ScopeId::NONE, how }))
+            Some(EventKind::Alloc(AllocInfo {
+                address,
+                size,
+                node,
+                align_log2: 0,
+                scope: ScopeId::NONE,
+                how,
+            }))
         };
         match self {
-            Self::Freed(address) => [Some(What::Freed { address: *address }), None],
-            Self::Made(block) => {
-                [made(block, if block.is_zeroed { How::Zeroed } else { How::Alloc }), None]
-            }
-            Self::ReallocEnd(old, block) => {
-                [Some(What::ReallocEnd { address: *old }), made(block, How::Realloc { old: *old })]
-            }
+            Self::Free(address) => [Some(EventKind::Free { address: *address }), None],
+            Self::Alloc(block) => [
+                made(block, if block.is_zeroed { AllocKind::Zeroed } else { AllocKind::Alloc }),
+                None,
+            ],
+            Self::Realloc(old, block) => [
+                Some(EventKind::ReallocEnd { address: *old }),
+                made(block, AllocKind::Realloc { old: *old }),
+            ],
         }
     }
 }
 
 /// An event that waits for earlier ones: its time, its place in the file, its thread.
-type Waiting = Reverse<(u64, u64, u32, Happening)>;
+type Waiting = Reverse<(u64, u64, u32, BlockEvent)>;
 
 /// The second pass.
-pub(crate) fn replay<S: Sink>(
+pub(crate) fn read_events<S: RowSink>(
     input: &mut Input,
     known: &Known,
-    replay: &mut Replay,
+    pass: &mut EventPass,
     sink: &mut S,
     progress: &mut dyn Progress,
 ) -> io::Result<Outcome> {
@@ -148,7 +157,7 @@ pub(crate) fn replay<S: Sink>(
     loop {
         let event = events.next()?;
         let is_over = event.is_none();
-        if let Some((at_us, thread, what)) = event.as_ref().and_then(happening) {
+        if let Some((at_us, thread, what)) = event.as_ref().and_then(block_event) {
             let (thread, _) = threads.number(thread);
             latest = latest.max(at_us);
             place += 1;
@@ -159,17 +168,18 @@ pub(crate) fn replay<S: Sink>(
         while waiting.peek().is_some_and(is_due) || waiting.len() > KEPT_BACK_MAX {
             let Some(Reverse((at_us, _, thread, what))) = waiting.pop() else { break };
             let at = Ticks(at_us.saturating_sub(known.initial_us).saturating_mul(NS_A_US));
-            for what in what.steps(&known.backtraces).into_iter().flatten() {
-                let step = Step { at, stream: StreamId(thread), thread: ThreadId(thread), what };
+            for what in what.events(&known.backtraces).into_iter().flatten() {
+                let event =
+                    TimedEvent { at, stream: StreamId(thread), thread: ThreadId(thread), what };
                 let input = &events.chunks.input;
-                if replay.feed(&step, || input.share(), sink, progress) == Outcome::Stopped {
+                if pass.feed(&event, || input.share(), sink, progress) == Outcome::Stopped {
                     return Ok(Outcome::Stopped);
                 }
             }
         }
         if is_over {
-            replay.finish(sink);
-            return Ok(Outcome::Whole);
+            pass.finish(sink);
+            return Ok(Outcome::Complete);
         }
     }
 }

@@ -32,11 +32,11 @@ pub(crate) enum Line<'a> {
     /// `a`: the next kind of block. Interpreted files only.
     Info { size: u64, stack: u64 },
     /// `+` with one number: a block of this kind begins.
-    Made { info: u64 },
+    Alloc { info: u64 },
     /// `+` with three numbers: a block begins.
-    MadeAt { size: u64, stack: u64, address: u64 },
+    AllocAt { size: u64, stack: u64, address: u64 },
     /// `-`: a block ends; its kind in an interpreted file, else its address.
-    Freed(u64),
+    Free(u64),
     /// `c`: milliseconds since the beginning.
     Time { ms: u64 },
     /// `R`: resident pages.
@@ -103,11 +103,11 @@ impl<'a> Line<'a> {
             Some(b'+') => {
                 let first = numbers.one()?;
                 match numbers.take()? {
-                    None => Self::Made { info: first },
-                    Some(stack) => Self::MadeAt { size: first, stack, address: numbers.one()? },
+                    None => Self::Alloc { info: first },
+                    Some(stack) => Self::AllocAt { size: first, stack, address: numbers.one()? },
                 }
             }
-            Some(b'-') => Self::Freed(numbers.one()?),
+            Some(b'-') => Self::Free(numbers.one()?),
             Some(b'a') => Self::Info { size: numbers.one()?, stack: numbers.one()? },
             Some(b't') => Self::Stack { ip: numbers.one()?, parent: numbers.one()? },
             Some(b'i') => {
@@ -168,12 +168,12 @@ mod tests {
         let bare = |line: &'static str| Line::parse(line.as_bytes(), Texts::Bare);
         assert_eq!(sized("v 10400 3"), Ok(Line::Version { program: 0x1_0400, file: 3 }));
         assert_eq!(sized("v 10200"), Ok(Line::Version { program: 0x1_0200, file: 1 }));
-        assert_eq!(sized("+ c"), Ok(Line::Made { info: 12 }));
+        assert_eq!(sized("+ c"), Ok(Line::Alloc { info: 12 }));
         assert_eq!(
             sized("+ 11c00 4 55d0"),
-            Ok(Line::MadeAt { size: 0x11c00, stack: 4, address: 0x55d0 })
+            Ok(Line::AllocAt { size: 0x11c00, stack: 4, address: 0x55d0 })
         );
-        assert_eq!(sized("- ff"), Ok(Line::Freed(255)));
+        assert_eq!(sized("- ff"), Ok(Line::Free(255)));
         assert_eq!(sized("s 5 a b c"), Ok(Line::Text(b"a b c")));
         assert_eq!(bare("s a b c"), Ok(Line::Text(b"a b c")));
         assert_eq!(sized("s 6 a b c"), Err(BadLine));

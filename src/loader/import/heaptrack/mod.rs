@@ -1,26 +1,26 @@
 //! heaptrack's recordings, both as the profiled process writes them (raw: addresses and modules)
 //! and as `heaptrack_interpret` leaves them (names, and no addresses of blocks).
 //!
-//! Reads: lines. Writes: a survey; steps.
+//! Reads: lines. Writes: a survey; events.
 //!
 //! An interpreted file says of a block's end only which stack and size it had. All blocks alive
 //! of one stack and size are alike to every sum, so that the youngest is taken: that is what
 //! `malloc` and `free` do most of the time.
 
-mod survey;
 mod line;
+mod metadata;
 
 use std::io::{self, BufRead};
 
 use crate::loader::import::heaptrack::line::{BadLine, Line, Texts};
 use crate::loader::import::input::Input;
-use crate::loader::passes::event_pass::{Outcome, Replay};
-use crate::loader::passes::pairing::Sink;
+use crate::loader::passes::event_pass::{EventPass, Outcome};
+use crate::loader::passes::pairing::RowSink;
 use crate::loader::progress::Progress;
-use crate::loader::read::stream::{How, Made, Step, What};
+use crate::loader::read::stream::{AllocInfo, AllocKind, EventKind, TimedEvent};
 use crate::recording::{NodeId, ScopeId, StreamId, ThreadId, Ticks};
 
-pub(crate) use survey::survey;
+pub(crate) use metadata::read_metadata;
 
 /// No line is longer: the longest are names of C++ functions.
 const LINE_BYTES_MAX: usize = 1 << 20;
@@ -137,7 +137,7 @@ struct Events {
 
 impl Events {
     /// What a line means for an address. Blocks without one get a number that is free.
-    fn step(&mut self, line: &Line<'_>, is_interpreted: bool) -> Option<What> {
+    fn step(&mut self, line: &Line<'_>, is_interpreted: bool) -> Option<EventKind> {
         match *line {
             Line::Stack { ip, .. } => {
                 self.nodes.define(ip);
@@ -151,23 +151,23 @@ impl Events {
                 self.now = self.now.max(Ticks(ms.saturating_mul(NS_A_MS)));
                 None
             }
-            Line::Made { info: index } => {
+            Line::Alloc { info: index } => {
                 let info = self.infos.get_mut(usize::try_from(index).ok()?)?;
                 let address = place(index, info.live);
                 info.live = info.live.saturating_add(1);
                 Some(made(info.size, info.node, address))
             }
-            Line::MadeAt { size, stack, address } => {
+            Line::AllocAt { size, stack, address } => {
                 Some(made(size, self.nodes.get(stack), address))
             }
-            Line::Freed(address) if !is_interpreted => Some(What::Freed { address }),
-            Line::Freed(index) => {
+            Line::Free(address) if !is_interpreted => Some(EventKind::Free { address }),
+            Line::Free(index) => {
                 let info = usize::try_from(index).ok().and_then(|at| self.infos.get_mut(at));
                 let youngest = info.and_then(|info| {
                     info.live = info.live.checked_sub(1)?;
                     Some(info.live)
                 });
-                Some(What::Freed { address: place(index, youngest.unwrap_or(u32::MAX)) })
+                Some(EventKind::Free { address: place(index, youngest.unwrap_or(u32::MAX)) })
             }
             _ => None,
         }
@@ -179,15 +179,15 @@ fn place(info: u64, nth: u32) -> u64 {
     info << 32 | u64::from(nth)
 }
 
-fn made(size: u64, node: NodeId, address: u64) -> What {
+fn made(size: u64, node: NodeId, address: u64) -> EventKind {
     let scope = ScopeId::NONE;
-    What::Made(Made { address, size, node, align_log2: 0, scope, how: How::Alloc })
+    EventKind::Alloc(AllocInfo { address, size, node, align_log2: 0, scope, how: AllocKind::Alloc })
 }
 
 /// The second pass.
-pub(crate) fn replay<S: Sink>(
+pub(crate) fn read_events<S: RowSink>(
     input: &mut Input,
-    replay: &mut Replay,
+    pass: &mut EventPass,
     sink: &mut S,
     progress: &mut dyn Progress,
 ) -> io::Result<Outcome> {
@@ -207,12 +207,12 @@ pub(crate) fn replay<S: Sink>(
             _ => {}
         }
         let Some(what) = what else { continue };
-        let step = Step { at: events.now, stream: StreamId(0), thread: ThreadId(0), what };
+        let event = TimedEvent { at: events.now, stream: StreamId(0), thread: ThreadId(0), what };
         let input = &lines.input;
-        if replay.feed(&step, || input.share(), sink, progress) == Outcome::Stopped {
+        if pass.feed(&event, || input.share(), sink, progress) == Outcome::Stopped {
             return Ok(Outcome::Stopped);
         }
     }
-    replay.finish(sink);
-    Ok(Outcome::Whole)
+    pass.finish(sink);
+    Ok(Outcome::Complete)
 }

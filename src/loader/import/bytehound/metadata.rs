@@ -12,20 +12,22 @@ use rusqlite::types::Value;
 
 use crate::loader::fast_hash::FastHash;
 use crate::loader::import::bytehound::event::{Event, Header, Mapping};
-use crate::loader::import::bytehound::{Backtraces, Events, NS_A_US, Threads, happening};
+use crate::loader::import::bytehound::{Backtraces, Events, NS_A_US, Threads, block_event};
 use crate::loader::import::input::Input;
-use crate::loader::passes::metadata_pass::{Foreign, Location, NamedThread, Node, Survey};
+use crate::loader::model::{LocationId, MissingColumns};
+use crate::loader::passes::metadata_pass::{
+    ImportInfo, Location, NamedThread, Node, RecordingMetadata,
+};
 use crate::loader::progress::Progress;
 use crate::loader::read::modules::Modules;
-use crate::loader::rows::{LocationId, MissingColumns};
 use crate::loader::sanitize;
-use crate::loader::source::Surveyed;
+use crate::loader::source::SourceMetadata;
 use crate::loader::summary::Ending;
 use crate::loader::write::row_writer::integer;
 use crate::recording::{Address, ClockPair, ModuleDef, ModuleId, ModuleStatus, NodeId, Ticks};
 
 /// How many events pass between two looks at the caller's wish to stop.
-const EVENTS_BETWEEN_LOOKS: u64 = 1 << 16;
+const EVENTS_BETWEEN_CHECKS: u64 = 1 << 16;
 
 /// What the second pass needs of the first one.
 #[derive(Debug, Default)]
@@ -37,22 +39,22 @@ pub(crate) struct Known {
 }
 
 /// The first pass; `None` if the caller wants to stop.
-pub(crate) fn survey(
+pub(crate) fn read_metadata(
     input: &mut Input,
     progress: &mut dyn Progress,
-) -> io::Result<Option<(Surveyed, Known)>> {
+) -> io::Result<Option<(SourceMetadata, Known)>> {
     let mut events = Events::new(input);
-    let mut surveyor = Surveyor::default();
+    let mut builder = MetadataBuilder::default();
     let mut seen = 0_u64;
     while let Some(event) = events.next()? {
-        surveyor.see(event)?;
+        builder.see(event)?;
         seen += 1;
-        if seen.is_multiple_of(EVENTS_BETWEEN_LOOKS) && progress.should_stop() {
+        if seen.is_multiple_of(EVENTS_BETWEEN_CHECKS) && progress.should_stop() {
             return Ok(None);
         }
     }
     let is_torn = events.chunks.input.is_torn();
-    Ok(Some(surveyor.finish(is_torn)))
+    Ok(Some(builder.finish(is_torn)))
 }
 
 /// What an executable's headers say.
@@ -97,8 +99,8 @@ impl Image {
 }
 
 #[derive(Default)]
-struct Surveyor {
-    survey: Survey,
+struct MetadataBuilder {
+    metadata: RecordingMetadata,
     header: Header,
     known: Known,
     threads: Threads,
@@ -114,12 +116,12 @@ struct Surveyor {
     nodes: HashMap<(NodeId, LocationId), NodeId, FastHash>,
     /// By thread: its last backtrace, innermost first.
     last: HashMap<u32, Vec<u64>>,
-    left_out: u64,
-    is_decoded: bool,
+    stripped_blocks: u64,
+    is_postprocessed: bool,
     last_us: u64,
 }
 
-impl Surveyor {
+impl MetadataBuilder {
     fn see(&mut self, event: Event) -> io::Result<()> {
         match event {
             Event::Header(header) => {
@@ -147,20 +149,22 @@ impl Surveyor {
                 let node = self.node(&addresses)?;
                 self.known.backtraces.insert(id, node);
             }
-            Event::LeftOut { blocks } => self.left_out = self.left_out.saturating_add(blocks),
-            Event::Decoded => self.is_decoded = true,
+            Event::Stripped { blocks } => {
+                self.stripped_blocks = self.stripped_blocks.saturating_add(blocks)
+            }
+            Event::Postprocessed => self.is_postprocessed = true,
             other => {
-                if let Some((at_us, thread, _)) = happening(&other) {
+                if let Some((at_us, thread, _)) = block_event(&other) {
                     self.last_us = self.last_us.max(at_us);
                     if let (number, true) = self.threads.number(thread) {
                         let os_id = u64::from(thread);
                         let named = NamedThread { os_id, name: String::new() };
-                        self.survey.threads.insert(number, named);
+                        self.metadata.threads.insert(number, named);
                     }
                 }
             }
         }
-        if self.is_decoded {
+        if self.is_postprocessed {
             return Err(io::Error::other(
                 "it was postprocessed, and has names instead of addresses: import the original",
             ));
@@ -228,7 +232,7 @@ impl Surveyor {
         for address in shown.iter().rev() {
             let module = self.modules.holding(Address(*address));
             let location = Location { module, address: *address };
-            let locations = &mut self.survey.locations;
+            let locations = &mut self.metadata.locations;
             let location = *self.locations.entry(location).or_insert_with(|| {
                 locations.push(location);
                 LocationId(locations.len() as u32 - 1)
@@ -239,7 +243,7 @@ impl Surveyor {
                     let next = u32::try_from(self.nodes.len()).ok();
                     let next = next.and_then(|next| next.checked_add(NodeId::FIRST.0));
                     let id = NodeId(next.ok_or_else(|| io::Error::other("too many backtraces"))?);
-                    self.survey.nodes.push(Node { id, parent: node, location });
+                    self.metadata.nodes.push(Node { id, parent: node, location });
                     self.nodes.insert((node, location), id);
                     id
                 }
@@ -260,54 +264,56 @@ impl Surveyor {
         })
     }
 
-    fn finish(self, is_torn: bool) -> (Surveyed, Known) {
-        let facts = self.facts();
-        let Self { mut survey, modules, images, offsets, known, left_out, last_us, .. } = self;
+    fn finish(self, is_torn: bool) -> (SourceMetadata, Known) {
+        let meta_rows = self.meta_rows();
+        let Self {
+            mut metadata, modules, images, offsets, known, stripped_blocks, last_us, ..
+        } = self;
         let end = last_us.saturating_sub(known.initial_us).saturating_mul(NS_A_US).max(NS_A_US);
-        survey.clock_pairs.push(ClockPair { ticks: Ticks(end), monotonic_ns: end, unix_ns: 0 });
-        survey.modules = modules.into_list();
-        for module in &mut survey.modules {
+        metadata.clock_pairs.push(ClockPair { ticks: Ticks(end), monotonic_ns: end, unix_ns: 0 });
+        metadata.modules = modules.into_list();
+        for module in &mut metadata.modules {
             let offset = offsets.get(module.id.0 as usize).copied().unwrap_or(0);
             let image = images.get(&module.path).cloned().unwrap_or_default();
             module.bias = module.start.wrapping_sub(image.address(offset));
             module.build_id = image.build_id;
         }
-        let mut gaps = vec![
+        let mut not_recorded = vec![
             ("not_recorded_times", "bytehound records times in microseconds"),
             ("not_recorded_thread_names", "bytehound does not record names of threads"),
         ];
-        if left_out > 0 {
-            gaps.push((
+        if stripped_blocks > 0 {
+            not_recorded.push((
                 "not_recorded_short_lived",
                 "the recording was made smaller: short-lived blocks were left out of it",
             ));
         }
-        survey.foreign = Some(Foreign {
-            facts,
+        metadata.import = Some(ImportInfo {
+            meta_rows,
             ending: if is_torn { Ending::CutOff } else { Ending::Sealed },
-            lacks: MissingColumns::default(),
-            gaps,
+            missing_columns: MissingColumns::default(),
+            not_recorded,
             unreadable: (0, "Lines that were left out, as they are damaged."),
         });
-        (Surveyed { survey, names: None }, known)
+        (SourceMetadata { metadata, names: None }, known)
     }
 
-    fn facts(&self) -> Vec<(&'static str, Value)> {
+    fn meta_rows(&self) -> Vec<(&'static str, Value)> {
         let Header { initial_us, at_us, wall_ns, pid, command, .. } = &self.header;
         let since = at_us.saturating_sub(*initial_us).saturating_mul(NS_A_US);
         let words = command.split(|byte| *byte == 0).map(String::from_utf8_lossy);
         let command = words.collect::<Vec<_>>().join(" ");
-        let mut facts = vec![
+        let mut meta_rows = vec![
             ("imported_from", Value::Text(String::from("bytehound"))),
             ("pid", Value::Integer(i64::from(*pid))),
             ("started_unix_ns", Value::Integer(integer(wall_ns.saturating_sub(since)))),
             ("command", Value::Text(sanitize::text(command.trim_end()))),
             ("clock", Value::Text(String::from("us"))),
         ];
-        if self.left_out > 0 {
-            facts.push(("left_out_blocks", Value::Integer(integer(self.left_out))));
+        if self.stripped_blocks > 0 {
+            meta_rows.push(("left_out_blocks", Value::Integer(integer(self.stripped_blocks))));
         }
-        facts
+        meta_rows
     }
 }
 

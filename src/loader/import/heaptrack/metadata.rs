@@ -10,21 +10,21 @@ use rusqlite::types::Value;
 use crate::loader::import::heaptrack::line::{BadLine, Line, Numbers};
 use crate::loader::import::heaptrack::{Lines, NS_A_MS, Nodes};
 use crate::loader::import::input::Input;
-use crate::loader::passes::metadata_pass::{Foreign, Location, Node, Survey};
+use crate::loader::model::{LocationId, MissingColumns};
+use crate::loader::passes::metadata_pass::{ImportInfo, Location, Node, RecordingMetadata};
 use crate::loader::progress::Progress;
 use crate::loader::read::modules::{Module, Modules};
-use crate::loader::rows::{LocationId, MissingColumns};
 use crate::loader::sanitize;
-use crate::loader::source::Surveyed;
+use crate::loader::source::SourceMetadata;
 use crate::loader::summary::Ending;
-use crate::loader::symbols::{Call, GivenFrame, Symbols};
+use crate::loader::symbols::{Call, RecordedFrame, Symbols};
 use crate::loader::write::row_writer::integer;
 use crate::recording::{
     Address, Bytes, ClockPair, ModuleDef, ModuleId, ModuleStatus, SampleDef, Ticks,
 };
 
 /// How many lines pass between two looks at the caller's wish to stop.
-const LINES_BETWEEN_LOOKS: u64 = 1 << 16;
+const LINES_BETWEEN_CHECKS: u64 = 1 << 16;
 
 const SAMPLES_EVERY_NS: u64 = 1_000_000_000;
 
@@ -32,30 +32,30 @@ const SAMPLES_EVERY_NS: u64 = 1_000_000_000;
 const DEPTH_MAX: i64 = 64;
 
 /// The first pass; `None` if the caller wants to stop.
-pub(crate) fn survey(
+pub(crate) fn read_metadata(
     input: &mut Input,
     progress: &mut dyn Progress,
-) -> io::Result<Option<Surveyed>> {
+) -> io::Result<Option<SourceMetadata>> {
     let mut lines = Lines::new(input);
-    let mut surveyor = Surveyor::default();
+    let mut builder = MetadataBuilder::default();
     let mut seen = 0_u64;
     loop {
         let letter = match lines.next()? {
             None => break,
-            Some(line) => match line.and_then(|line| surveyor.see(&line)) {
+            Some(line) => match line.and_then(|line| builder.see(&line)) {
                 Ok(()) => b'#',
                 Err(BadLine) => lines.letter(),
             },
         };
-        surveyor.make_up(letter);
+        builder.make_up(letter);
         seen += 1;
-        if seen.is_multiple_of(LINES_BETWEEN_LOOKS) && progress.should_stop() {
+        if seen.is_multiple_of(LINES_BETWEEN_CHECKS) && progress.should_stop() {
             return Ok(None);
         }
     }
     let (bad, version) = (lines.bad, lines.version);
     let is_torn = lines.input.is_torn();
-    Ok(Some(surveyor.finish(version, bad, is_torn)))
+    Ok(Some(builder.finish(version, bad, is_torn)))
 }
 
 /// Modules of a raw file: heaptrack lists all of them again whenever one comes or goes.
@@ -149,12 +149,12 @@ impl Resident {
 }
 
 #[derive(Default)]
-struct Surveyor {
-    survey: Survey,
+struct MetadataBuilder {
+    metadata: RecordingMetadata,
     nodes: Nodes,
     texts: Vec<String>,
     /// Of an interpreted file: frames by location.
-    frames: Vec<Vec<GivenFrame>>,
+    frames: Vec<Vec<RecordedFrame>>,
     /// Of an interpreted file: modules by their text.
     named_modules: HashMap<u64, u32>,
     /// Of a raw file.
@@ -171,7 +171,7 @@ struct Surveyor {
     now: Ticks,
 }
 
-impl Surveyor {
+impl MetadataBuilder {
     fn see(&mut self, line: &Line<'_>) -> Result<(), BadLine> {
         if !matches!(line, Line::Module { .. }) {
             self.loaded.end_list(self.now);
@@ -200,10 +200,10 @@ impl Surveyor {
             }
             Line::Resident { pages } => {
                 let bytes = self.page_bytes.saturating_mul(pages);
-                self.resident.see(self.now, bytes, &mut self.survey.samples);
+                self.resident.see(self.now, bytes, &mut self.metadata.samples);
             }
             Line::Attached => self.is_attached = true,
-            Line::Made { .. } | Line::MadeAt { .. } | Line::Freed(_) | Line::Other => {}
+            Line::Alloc { .. } | Line::AllocAt { .. } | Line::Free(_) | Line::Other => {}
         }
         Ok(())
     }
@@ -244,7 +244,7 @@ impl Surveyor {
         while let Some(function) = given.take()? {
             let file = given.take()?.unwrap_or(0);
             let line = given.take()?.and_then(|line| u32::try_from(line).ok());
-            frames.push(GivenFrame {
+            frames.push(RecordedFrame {
                 function: self.text(function),
                 file: self.text(file),
                 line: line.filter(|line| *line > 0),
@@ -256,8 +256,8 @@ impl Surveyor {
         Ok(())
     }
 
-    fn add_location(&mut self, location: Location, frames: Vec<GivenFrame>) {
-        self.survey.locations.push(location);
+    fn add_location(&mut self, location: Location, frames: Vec<RecordedFrame>) {
+        self.metadata.locations.push(location);
         self.frames.push(frames);
     }
 
@@ -271,8 +271,8 @@ impl Surveyor {
             return Some(*known);
         }
         let path = self.text(number)?;
-        let index = self.survey.modules.len() as u32;
-        self.survey.modules.push(Module {
+        let index = self.metadata.modules.len() as u32;
+        self.metadata.modules.push(Module {
             id: ModuleId(index),
             path: path.clone().into_bytes(),
             shown: path,
@@ -297,55 +297,61 @@ impl Surveyor {
         } else {
             // An address that the file does not have is called by its number.
             let index = u32::try_from(ip - 1).unwrap_or(u32::MAX);
-            if (index as usize) < self.survey.locations.len() {
+            if (index as usize) < self.metadata.locations.len() {
                 LocationId(index)
             } else {
                 self.make_up(b'i');
-                LocationId(self.survey.locations.len() as u32 - 1)
+                LocationId(self.metadata.locations.len() as u32 - 1)
             }
         };
-        self.survey.nodes.push(Node { id, parent, location });
+        self.metadata.nodes.push(Node { id, parent, location });
     }
 
     fn raw_location(&mut self, ip: u64) -> LocationId {
         let address = ip.saturating_add(1);
         let module = self.loaded.modules.holding(Address(address));
         let location = Location { module, address };
-        let locations = &mut self.survey.locations;
+        let locations = &mut self.metadata.locations;
         *self.known.entry(location).or_insert_with(|| {
             locations.push(location);
             LocationId(locations.len() as u32 - 1)
         })
     }
 
-    fn finish(mut self, version: u64, bad: u64, is_torn: bool) -> Surveyed {
+    fn finish(mut self, version: u64, bad: u64, is_torn: bool) -> SourceMetadata {
         let is_interpreted = version >= 1 && self.has_infos;
         let ending = if is_torn { Ending::CutOff } else { Ending::Sealed };
-        let lacks = MissingColumns { threads: true, addresses: is_interpreted };
+        let missing_columns = MissingColumns { threads: true, addresses: is_interpreted };
         let unreadable = (bad, "Lines that were left out, as they are damaged.");
-        let facts = self.facts(version);
-        self.resident.keep(&mut self.survey.samples);
-        let Self { mut survey, frames, loaded, is_raw, now, .. } = self;
+        let meta_rows = self.meta_rows(version);
+        self.resident.keep(&mut self.metadata.samples);
+        let Self { mut metadata, frames, loaded, is_raw, now, .. } = self;
         // A run without a mark is as long as the shortest.
         let end = now.max(Ticks(NS_A_MS));
-        survey.clock_pairs.push(ClockPair { ticks: end, monotonic_ns: end.0, unix_ns: 0 });
-        survey.foreign = Some(Foreign { facts, ending, lacks, gaps: gaps(lacks), unreadable });
+        metadata.clock_pairs.push(ClockPair { ticks: end, monotonic_ns: end.0, unix_ns: 0 });
+        metadata.import = Some(ImportInfo {
+            meta_rows,
+            ending,
+            missing_columns,
+            not_recorded: not_recorded(missing_columns),
+            unreadable,
+        });
         if is_raw {
-            survey.modules = loaded.modules.into_list();
-            return Surveyed { survey, names: None };
+            metadata.modules = loaded.modules.into_list();
+            return SourceMetadata { metadata, names: None };
         }
-        let calls: Vec<_> = survey
+        let calls: Vec<_> = metadata
             .locations
             .iter()
-            .map(|at| Call::before(at.address, at.module, &survey.modules))
+            .map(|at| Call::before(at.address, at.module, &metadata.modules))
             .collect();
-        let names = Symbols::recorded(&calls, frames, &survey.modules);
-        Surveyed { survey, names: Some(names) }
+        let names = Symbols::recorded(&calls, frames, &metadata.modules);
+        SourceMetadata { metadata, names: Some(names) }
     }
 
-    fn facts(&self, version: u64) -> Vec<(&'static str, Value)> {
+    fn meta_rows(&self, version: u64) -> Vec<(&'static str, Value)> {
         let [major, minor, patch] = [16, 8, 0].map(|shift| self.program >> shift & 0xff);
-        let mut facts = vec![
+        let mut meta_rows = vec![
             ("imported_from", Value::Text(format!("heaptrack {major}.{minor}.{patch}"))),
             ("format_version", Value::Integer(integer(version))),
             ("command", Value::Text(self.command.clone())),
@@ -353,15 +359,15 @@ impl Surveyor {
             ("max_stack_depth", Value::Integer(DEPTH_MAX)),
         ];
         if self.is_attached {
-            facts.push(("attached", Value::Integer(1)));
+            meta_rows.push(("attached", Value::Integer(1)));
         }
-        facts
+        meta_rows
     }
 }
 
 /// What a heaptrack recording does not say.
-fn gaps(lacks: MissingColumns) -> Vec<(&'static str, &'static str)> {
-    let mut gaps = vec![
+fn not_recorded(missing_columns: MissingColumns) -> Vec<(&'static str, &'static str)> {
+    let mut not_recorded = vec![
         (
             "not_recorded_times",
             "heaptrack notes the time about every 10 ms: events have the time noted before them",
@@ -373,13 +379,13 @@ fn gaps(lacks: MissingColumns) -> Vec<(&'static str, &'static str)> {
         ),
         ("not_recorded_reallocs", "heaptrack records a realloc as a free and a new block"),
     ];
-    if lacks.addresses {
-        gaps.push((
+    if missing_columns.addresses {
+        not_recorded.push((
             "not_recorded_addresses",
             "heaptrack leaves addresses out of a file that it has interpreted: `addr` is NULL, \
              and a free is taken for that of the youngest block with the same backtrace and size, \
              so that single lifetimes are a guess (`heaptrack --raw` keeps addresses)",
         ));
     }
-    gaps
+    not_recorded
 }

@@ -4,12 +4,12 @@
 //!
 //! Invariant: small, since there is one for each block that is alive.
 
-use crate::loader::rows::{Nanos, Site, Thread};
+use crate::loader::model::{Nanos, Site, Thread};
 use crate::recording::ScopeId;
 
 /// A block that is alive.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Live {
+pub(crate) struct LiveBlock {
     /// When it began.
     pub(crate) made: Nanos,
     /// Its size.

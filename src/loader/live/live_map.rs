@@ -4,7 +4,7 @@
 //!
 //! No cache holds a table of all blocks, so a look into it waits for memory: that was a third of
 //! a load. Here everything about a block is in one place that follows from its address alone, and
-//! [`Heap::expect`] has it fetched some events before it is needed. Places that are taken give
+//! [`LiveMap::expect`] has it fetched some events before it is needed. Places that are taken give
 //! way to the next ones; when a block goes, those behind it move up.
 //!
 //! Invariants:
@@ -12,8 +12,8 @@
 //! - From a block's home to its place there is no free place.
 //! - At most three in five places are taken.
 
-use crate::loader::live::block::Live;
-use crate::loader::rows::{Nanos, Site, Thread};
+use crate::loader::live::live_block::LiveBlock;
+use crate::loader::model::{Nanos, Site, Thread};
 use crate::recording::ScopeId;
 
 /// The address of a free place. A block that really is there has a place of its own.
@@ -29,7 +29,7 @@ const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     address: u64,
-    block: Live,
+    block: LiveBlock,
 }
 
 /// Where a block is.
@@ -38,24 +38,24 @@ pub(crate) struct Place(usize);
 
 /// All blocks that are alive.
 #[derive(Debug)]
-pub(crate) struct Heap {
+pub(crate) struct LiveMap {
     entries: Vec<Entry>,
     /// What is left of a mixed address is its home.
     shift: u32,
     taken: usize,
     /// The block at the address that marks free places.
-    last: Option<Live>,
+    last: Option<LiveBlock>,
 }
 
-impl Default for Heap {
+impl Default for LiveMap {
     fn default() -> Self {
         Self::with_places(PLACES_MIN)
     }
 }
 
-impl Heap {
+impl LiveMap {
     fn with_places(places: usize) -> Self {
-        let nothing = Live {
+        let nothing = LiveBlock {
             made: Nanos(0),
             size: 0,
             site: Site::NONE,
@@ -94,7 +94,7 @@ impl Heap {
 
     /// Something will soon happen at this address.
     #[inline]
-    pub(crate) fn expect(&self, address: u64) {
+    pub(crate) fn prefetch(&self, address: u64) {
         let entry = &raw const self.entries[self.home(address)];
         fetch(entry);
         // The next one begins where this one ends, perhaps in the next line of the cache.
@@ -103,7 +103,7 @@ impl Heap {
 
     /// The block at an address.
     #[inline]
-    pub(crate) fn get(&self, address: u64) -> Option<&Live> {
+    pub(crate) fn get(&self, address: u64) -> Option<&LiveBlock> {
         if address == FREE {
             return self.last.as_ref();
         }
@@ -113,7 +113,7 @@ impl Heap {
 
     /// Takes a block in; gives its place, and the block that stood at its address.
     #[inline]
-    pub(crate) fn insert(&mut self, address: u64, block: Live) -> (Place, Option<Live>) {
+    pub(crate) fn insert(&mut self, address: u64, block: LiveBlock) -> (Place, Option<LiveBlock>) {
         if address == FREE {
             return (Place(usize::MAX), self.last.replace(block));
         }
@@ -130,7 +130,7 @@ impl Heap {
 
     /// A block that has just been taken in.
     #[inline]
-    pub(crate) fn at(&mut self, place: Place) -> Option<&mut Live> {
+    pub(crate) fn at(&mut self, place: Place) -> Option<&mut LiveBlock> {
         match self.entries.get_mut(place.0) {
             Some(entry) => Some(&mut entry.block),
             None => self.last.as_mut(),
@@ -139,7 +139,7 @@ impl Heap {
 
     /// Takes the block at an address out.
     #[inline]
-    pub(crate) fn remove(&mut self, address: u64) -> Option<Live> {
+    pub(crate) fn remove(&mut self, address: u64) -> Option<LiveBlock> {
         if address == FREE {
             return self.last.take();
         }
@@ -165,7 +165,7 @@ impl Heap {
     }
 
     /// All blocks with their addresses, oldest first.
-    pub(crate) fn into_oldest_first(self) -> impl Iterator<Item = (u64, Live)> {
+    pub(crate) fn into_oldest_first(self) -> impl Iterator<Item = (u64, LiveBlock)> {
         let Self { entries, last, .. } = self;
         // Places only: a second copy of all blocks would be the greatest memory of a load.
         let taken = |place: &u32| entries[*place as usize].address != FREE;
@@ -218,13 +218,13 @@ pub(crate) fn fetch<T>(place: *const T) {
 mod tests {
     use std::collections::BTreeMap;
 
-    use crate::loader::live::block::Live;
-    use crate::loader::live::map::Heap;
-    use crate::loader::rows::{Nanos, Site, Thread};
+    use crate::loader::live::live_block::LiveBlock;
+    use crate::loader::live::live_map::LiveMap;
+    use crate::loader::model::{Nanos, Site, Thread};
     use crate::recording::ScopeId;
 
-    fn block(number: u64) -> Live {
-        Live {
+    fn block(number: u64) -> LiveBlock {
+        LiveBlock {
             made: Nanos(number),
             size: number,
             site: Site(0),
@@ -241,7 +241,7 @@ mod tests {
         for (places, stride, base) in
             [(50, 16, 0), (800, 1, 7), (3_000, 4_096, 1 << 40), (101, 8, u64::MAX - 800)]
         {
-            let (mut heap, mut map) = (Heap::default(), BTreeMap::new());
+            let (mut heap, mut map) = (LiveMap::default(), BTreeMap::new());
             let mut seed = 1_u64;
             for number in 0..200_000 {
                 seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

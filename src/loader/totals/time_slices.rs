@@ -8,7 +8,7 @@
 //!
 //! Invariants: sums over slices are exact, whatever was merged; a curve's entries are sorted.
 
-use crate::loader::rows::Nanos;
+use crate::loader::model::Nanos;
 use crate::loader::totals::sample_weights::Weight;
 
 /// Slices at most.
@@ -25,7 +25,7 @@ const GROUP_SHIFT_MAX: u32 = 5;
 
 /// What happened in a slice, or in a group of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Slice {
+pub(crate) struct TimeSlice {
     /// Blocks made.
     pub(crate) allocations: u64,
     /// Bytes of them.
@@ -40,7 +40,7 @@ pub(crate) struct Slice {
     pub(crate) staying_bytes: u64,
 }
 
-impl Slice {
+impl TimeSlice {
     fn merge(&mut self, other: &Self) {
         self.allocations += other.allocations;
         self.allocated_bytes = self.allocated_bytes.saturating_add(other.allocated_bytes);
@@ -81,11 +81,11 @@ impl Point {
     fn change(&mut self, what: Change, weight: Weight) {
         let blocks = weight.blocks as u32;
         match what {
-            Change::Made => {
+            Change::Alloc => {
                 self.allocations = self.allocations.saturating_add(blocks);
                 self.allocated_bytes = self.allocated_bytes.saturating_add(weight.bytes);
             }
-            Change::Freed => {
+            Change::Free => {
                 self.frees = self.frees.saturating_add(blocks);
                 self.freed_bytes = self.freed_bytes.saturating_add(weight.bytes);
             }
@@ -178,16 +178,16 @@ impl Curve {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     /// It was made.
-    Made,
+    Alloc,
     /// It was freed.
-    Freed,
+    Free,
 }
 
 /// The slices.
 #[derive(Debug)]
-pub(crate) struct Slices {
+pub(crate) struct TimeSlices {
     width_ns: u64,
-    list: Vec<Slice>,
+    list: Vec<TimeSlice>,
     /// Sites' curves hold groups of `1 << group_shift` slices.
     group_shift: u32,
     entries: u64,
@@ -196,13 +196,13 @@ pub(crate) struct Slices {
     recent: (usize, u64, u64),
 }
 
-impl Slices {
+impl TimeSlices {
     /// For a run that is probably this long.
     pub(crate) fn new(duration: Nanos) -> Self {
         let width_ns = duration.0 / SLICES_MAX as u64 + 1;
         Self {
             width_ns,
-            list: vec![Slice::default(); SLICES_MAX],
+            list: vec![TimeSlice::default(); SLICES_MAX],
             group_shift: 0,
             entries: 0,
             allocations: 0,
@@ -223,7 +223,7 @@ impl Slices {
         index
     }
 
-    /// Whether the slices are too narrow for a moment; then [`Slices::double`].
+    /// Whether the slices are too narrow for a moment; then [`TimeSlices::double`].
     #[inline]
     pub(crate) fn is_beyond(&self, at: Nanos) -> bool {
         at.0 >= self.recent.2 && at.0 / self.width_ns >= SLICES_MAX as u64
@@ -236,7 +236,7 @@ impl Slices {
             slice.merge(&self.list[index * 2 + 1]);
             self.list[index] = slice;
         }
-        self.list[SLICES_MAX / 2..].fill(Slice::default());
+        self.list[SLICES_MAX / 2..].fill(TimeSlice::default());
         self.width_ns = self.width_ns.saturating_mul(2);
         self.recent = (0, 0, self.width_ns);
         if self.group_shift > 0 {
@@ -247,7 +247,7 @@ impl Slices {
         }
     }
 
-    /// Whether the curves have grown too many points; then [`Slices::coarsen`].
+    /// Whether the curves have grown too many points; then [`TimeSlices::coarsen`].
     #[inline]
     pub(crate) fn is_crowded(&self) -> bool {
         self.entries > ENTRIES_MIN
@@ -283,12 +283,12 @@ impl Slices {
         point.change(what, weight);
         self.entries += u64::from(is_new);
         match what {
-            Change::Made => {
+            Change::Alloc => {
                 self.allocations += 1;
                 slice.allocations += weight.blocks;
                 slice.allocated_bytes = slice.allocated_bytes.saturating_add(weight.bytes);
             }
-            Change::Freed => {
+            Change::Free => {
                 slice.frees += weight.blocks;
                 slice.freed_bytes = slice.freed_bytes.saturating_add(weight.bytes);
             }
@@ -338,7 +338,7 @@ impl Slices {
     }
 
     /// The slices of a run that was this long after all.
-    pub(crate) fn finish(&self, duration: Nanos) -> &[Slice] {
+    pub(crate) fn finish(&self, duration: Nanos) -> &[TimeSlice] {
         let used = (duration.0 / self.width_ns + 1).min(SLICES_MAX as u64);
         &self.list[..used as usize]
     }
@@ -349,7 +349,7 @@ impl Slices {
     }
 
     /// How many slices a point of a site's curve covers.
-    pub(crate) fn slices_a_point(&self) -> u64 {
+    pub(crate) fn slices_per_point(&self) -> u64 {
         1 << self.group_shift
     }
 
@@ -358,16 +358,16 @@ impl Slices {
         &self,
         curve: &'a Curve,
         slices: usize,
-    ) -> impl Iterator<Item = (usize, Slice)> + use<'a> {
+    ) -> impl Iterator<Item = (usize, TimeSlice)> + use<'a> {
         let shift = self.group_shift;
         curve.points().map(move |point| {
             let last = ((point.group as usize + 1) << shift) - 1;
-            let slice = Slice {
+            let slice = TimeSlice {
                 allocations: u64::from(point.allocations),
                 allocated_bytes: point.allocated_bytes,
                 frees: u64::from(point.frees),
                 freed_bytes: point.freed_bytes,
-                ..Slice::default()
+                ..TimeSlice::default()
             };
             (last.min(slices - 1), slice)
         })

@@ -17,7 +17,7 @@ impl Site {
     pub(crate) const NONE: Self = Self(0);
 }
 
-/// A stack without duplicates: an index into [`Stacks`](crate::loader::passes::stacks::Stacks).
+/// A stack without duplicates: an index into [`Stacks`](crate::loader::passes::stacks::StackTable).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct StackId(pub(crate) u32);
 
@@ -31,7 +31,7 @@ pub(crate) struct Thread(pub(crate) u32);
 
 /// One row of `allocations`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Row {
+pub(crate) struct AllocationRow {
     /// When it was made.
     pub(crate) made: Nanos,
     /// When it ended; `None`: alive at the end.
@@ -52,7 +52,7 @@ pub(crate) struct Row {
 
 /// One row of `reallocs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Link {
+pub(crate) struct ReallocRow {
     /// The row that the realloc ended.
     pub(crate) old_row: u64,
     /// The row that it began.
@@ -63,7 +63,7 @@ pub(crate) struct Link {
 
 /// One row of `failures`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
+pub(crate) struct FailedAlloc {
     /// When.
     pub(crate) at: Nanos,
     /// From where.
