@@ -53,7 +53,7 @@ impl Info {
         let mut losses = diagnostics::of_recorder(&metadata);
         losses.extend(diagnostics::of_file(&metadata));
         losses.retain(|loss| loss.count > 0);
-        let blocks = metadata.kinds.iter().map(|((_, kind), tally)| BlockCount {
+        let blocks = metadata.block_kinds.iter().map(|((_, kind), tally)| BlockCount {
             kind: (*kind).to_owned(),
             blocks: tally.blocks,
             bytes: tally.bytes,

@@ -1,6 +1,4 @@
-//! One load, step by step: what each step leaves for the next.
-//!
-//! Reads: a recording. Writes: the database under construction.
+//! The steps of a load, from a recording to the finished database.
 
 use std::path::PathBuf;
 use std::thread;
@@ -13,7 +11,6 @@ use crate::database::schema::INDICES;
 use crate::loader::analyze::site_summary::{Run, SiteSummary};
 use crate::loader::analyze::{analysis, estimates};
 use crate::loader::error::LoadError;
-use crate::loader::model::Nanos;
 use crate::loader::passes::event_pass::{EventPass, Outcome};
 use crate::loader::passes::metadata_pass::RecordingMetadata;
 use crate::loader::passes::pairing::NullSink;
@@ -21,52 +18,56 @@ use crate::loader::passes::stacks::StackCompleteness;
 use crate::loader::progress::{Phase, Progress};
 use crate::loader::source::{Source, SourceMetadata};
 use crate::loader::summary::{Loss, Summary};
-use crate::loader::symbols::frame_names::SiteFrames;
+use crate::loader::symbols::site_frames::SiteFrames;
 use crate::loader::symbols::{Call, Finder, Symbols};
-use crate::loader::write::atomic_file::DatabaseFile;
-use crate::loader::write::row_writer::{channel, integer};
+use crate::loader::write::database_file::DatabaseFile;
+use crate::loader::write::insert::insert;
+use crate::loader::write::row_writer::{self, integer};
 use crate::loader::write::zone_map::Zone;
-use crate::loader::write::{annotations, diagnostics, metadata, tables};
+use crate::loader::write::{annotations, diagnostics, metadata, statistics, symbol_tables, tables};
 use crate::recording::Counter;
 
-/// A load in progress.
+/// The state of a load.
 pub(crate) struct Pipeline<'a, R> {
     source: &'a R,
     metadata: RecordingMetadata,
     calls: Vec<Call>,
     symbols: Symbols,
-    /// Whether the source brought its names along.
-    named: bool,
+    /// Whether the names were recorded, so that there is nothing to resolve.
+    has_recorded_names: bool,
     pass: EventPass,
     zones: Vec<Zone>,
 }
 
 impl<'a, R: Source> Pipeline<'a, R> {
-    /// The first pass.
+    /// Runs the metadata pass.
     pub(crate) fn read_metadata(
         source: &'a R,
         progress: &mut dyn Progress,
     ) -> Result<Self, LoadError> {
-        let SourceMetadata { mut metadata, names } = source.read_metadata(progress)?;
+        let SourceMetadata { mut metadata, symbols } = source.read_metadata(progress)?;
         let calls = metadata
             .locations
             .iter()
             .map(|location| Call::before(location.address, location.module, &metadata.modules))
             .collect();
         let pass = EventPass::new(source.header(), &mut metadata);
-        let named = names.is_some();
-        let symbols = names.unwrap_or_default();
-        Ok(Self { source, metadata, calls, symbols, named, pass, zones: Vec::new() })
+        let has_recorded_names = symbols.is_some();
+        let symbols = symbols.unwrap_or_default();
+        let zones = Vec::new();
+        Ok(Self { source, metadata, calls, symbols, has_recorded_names, pass, zones })
     }
 
-    /// Looks up the names of all calls.
-    pub(crate) fn resolve(
+    /// Resolves the names of all calls. `given` are the symbol files of [`LoadOptions`].
+    ///
+    /// [`LoadOptions`]: crate::loader::LoadOptions
+    pub(crate) fn resolve_symbols(
         &mut self,
         given: &[PathBuf],
         progress: &mut dyn Progress,
     ) -> Result<(), LoadError> {
         progress.begin(Phase::Backtraces);
-        if self.named {
+        if self.has_recorded_names {
             progress.end(self.calls.len() as u64);
             return Ok(());
         }
@@ -77,36 +78,36 @@ impl<'a, R: Source> Pipeline<'a, R> {
         Ok(())
     }
 
-    /// The second pass: pairs events on this thread while another one inserts the rows.
+    /// Runs the event pass on this thread, while another one writes the rows.
     pub(crate) fn write_events(
         &mut self,
         output: &DatabaseFile,
         progress: &mut dyn Progress,
     ) -> Result<Connection, LoadError> {
         progress.begin(Phase::Events);
-        let (mut sender, inserter) = channel();
-        let tables = output.begin_tables(self.metadata.missing_columns())?;
+        let (mut sender, writer) = row_writer::channel();
+        let tables = output.create_tables(self.metadata.missing_columns())?;
         let (source, pass) = (self.source, &mut self.pass);
-        let (outcome, inserted) = thread::scope(|scope| {
-            let inserting = scope.spawn(move || inserter.run(tables));
+        let (outcome, written) = thread::scope(|scope| {
+            let writing = scope.spawn(move || writer.run(tables));
             let outcome = source.read_events(pass, &mut sender, progress);
             sender.finish();
-            (outcome, inserting.join())
+            (outcome, writing.join())
         });
-        self.zones = match inserted {
-            Ok(inserted) => inserted.map_err(|error| output.failed_io(error))?,
+        self.zones = match written {
+            Ok(zones) => zones.map_err(|error| output.failed_io(error))?,
             Err(panic) => std::panic::resume_unwind(panic),
         };
         if outcome? == Outcome::Stopped {
             return Err(LoadError::interrupted());
         }
         progress.end(self.pass.events());
-        give_back_freed_memory();
-        output.resume()
+        release_freed_memory();
+        output.begin_transaction()
     }
 
-    /// The second pass alone: nobody takes the rows.
-    pub(crate) fn read_events(&mut self, progress: &mut dyn Progress) -> Result<(), LoadError> {
+    /// Runs the event pass without an output.
+    pub(crate) fn pair_events(&mut self, progress: &mut dyn Progress) -> Result<(), LoadError> {
         progress.begin(Phase::Events);
         let outcome = self.source.read_events(&mut self.pass, &mut NullSink, progress)?;
         if outcome == Outcome::Stopped {
@@ -116,7 +117,7 @@ impl<'a, R: Source> Pipeline<'a, R> {
         Ok(())
     }
 
-    /// Everything that is not a row of an event.
+    /// Writes all tables that are not written during the event pass.
     pub(crate) fn write_totals(
         &mut self,
         connection: &Connection,
@@ -130,79 +131,93 @@ impl<'a, R: Source> Pipeline<'a, R> {
     }
 
     fn write_tables(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        let names = self.names();
+        let (run, summaries) = self.write_site_tables(connection)?;
+        self.write_other_tables(connection)?;
+        let mut losses = self.losses();
+        losses.sort_by(|one, other| one.name.cmp(&other.name));
+        insert!(connection, "losses", losses, |loss| {
+            name: loss.name,
+            count: integer(loss.count),
+            meaning: loss.meaning,
+        });
+        let mut meta = metadata::meta_rows(self.source.header(), &self.metadata, &self.pass);
+        meta.extend(analysis::meta_rows(&summaries, &run));
+        let memory = annotations::meta_rows(&self.pass).into_iter();
+        meta.extend(memory.map(|(key, bytes)| (key.to_owned(), Value::Integer(integer(bytes)))));
+        meta.sort_by(|one, other| one.0.cmp(&other.0));
+        insert!(connection, "meta", meta, |(key, value)| {
+            key: key,
+            value: value,
+        });
+        connection.execute_batch(INDICES)?;
+        statistics::write(connection)
+    }
+
+    /// Writes the tables of sites, and the analysis that is made of them.
+    fn write_site_tables(
+        &mut self,
+        connection: &Connection,
+    ) -> rusqlite::Result<(Run, Vec<SiteSummary>)> {
+        let site_frames = self.site_frames();
         let pass = &mut self.pass;
         if let Some(sampling) = &pass.totals.sampling {
             estimates::write_weights(connection, sampling)?;
         }
-        if pass.totals.end_was_unknown(pass.duration) {
-            tables::count_freed_at_end(connection, &mut pass.totals, pass.duration)?;
+        if pass.totals.exceeded_expected(pass.duration) {
+            tables::recompute_freed_at_end(connection, &mut pass.totals, pass.duration)?;
         }
         let run = Run::of(&pass.totals, pass.duration);
         let summaries = SiteSummary::of(&pass.totals, &run);
         if let Some(sampling) = &pass.totals.sampling {
             estimates::write(connection, sampling, &pass.totals.global, &summaries)?;
         }
-        let site_names = analysis::write(connection, &summaries, &names, &self.symbols, &run)?;
+        let names = analysis::write(connection, &summaries, &site_frames, &self.symbols, &run)?;
         let stacks = &pass.stacks;
-        let outermost: Vec<_> =
-            pass.sites.stacks().iter().map(|stack| stacks.outermost(*stack).label()).collect();
-        tables::write_stacks(connection, &pass.sites, stacks, &self.calls)?;
+        let completeness: Vec<_> =
+            pass.sites.stacks().iter().map(|stack| stacks.completeness(*stack).label()).collect();
+        symbol_tables::write_stacks(connection, &pass.sites, stacks, &self.calls)?;
         let missing_columns = self.metadata.missing_columns();
-        tables::write_sites(connection, &pass.totals, &site_names, &outermost, missing_columns)?;
+        tables::write_sites(connection, &pass.totals, &names, &completeness, missing_columns)?;
         tables::write_timelines(connection, &pass.totals, pass.duration)?;
-        tables::write_requests(connection, &pass.totals, &pass.failures)?;
-        tables::write_threads(connection, &pass.totals, &self.metadata)?;
-        tables::write_sizes_and_pairs(connection, &pass.totals, missing_columns)?;
-        tables::write_zones(connection, &self.zones)?;
-        let spans: Vec<(Nanos, Option<Nanos>)> = self
-            .metadata
-            .modules
-            .iter()
-            .map(|module| {
-                let unloaded = module.unloaded.map(|at| pass.clock.nanos(at));
-                (pass.clock.nanos(module.loaded), unloaded)
-            })
-            .collect();
-        let modules = &self.metadata.modules;
-        tables::write_modules(connection, modules, &self.symbols.modules, &spans)?;
-        let notes: Vec<_> =
-            self.metadata.notes.iter().map(|note| (pass.clock.nanos(note.at), *note)).collect();
-        tables::write_aggregation(connection, &notes)?;
-        annotations::write(connection, &self.metadata, pass)?;
-        let mut losses = self.losses();
-        losses.sort_by(|one, other| one.name.cmp(&other.name));
-        let rows = losses
-            .into_iter()
-            .map(|loss| (loss.name, i64::try_from(loss.count).unwrap_or(i64::MAX), loss.meaning));
-        tables::fill(connection, "losses", 3, rows)?;
-        let mut meta = metadata::meta(self.source.header(), &self.metadata, &self.pass);
-        meta.extend(analysis::meta(&summaries, &run));
-        let memory = annotations::meta(&self.pass).into_iter();
-        meta.extend(memory.map(|(key, bytes)| (key.to_owned(), Value::Integer(integer(bytes)))));
-        meta.sort_by(|one, other| one.0.cmp(&other.0));
-        tables::fill(connection, "meta", 2, meta.into_iter())?;
-        connection.execute_batch(INDICES)?;
-        tables::write_statistics(connection)
+        Ok((run, summaries))
     }
 
-    /// The frames of all sites.
-    fn names(&self) -> SiteFrames {
-        let mut names = SiteFrames::default();
+    fn write_other_tables(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let (metadata, pass) = (&self.metadata, &mut self.pass);
+        tables::write_requests(connection, &pass.totals, &pass.failures)?;
+        tables::write_threads(connection, &pass.totals, metadata)?;
+        tables::write_sizes_and_pairs(connection, &pass.totals, metadata.missing_columns())?;
+        tables::write_zone_map(connection, &self.zones)?;
+        let clock = &mut pass.clock;
+        let mut spans = Vec::with_capacity(metadata.modules.len());
+        for module in &metadata.modules {
+            let loaded = clock.nanos(module.loaded);
+            spans.push((loaded, module.unloaded.map(|at| clock.nanos(at))));
+        }
+        let modules = &metadata.modules;
+        symbol_tables::write_modules(connection, modules, &self.symbols.modules, &spans)?;
+        let steps = metadata.aggregation_steps.iter();
+        let steps: Vec<_> = steps.map(|step| (clock.nanos(step.at), *step)).collect();
+        tables::write_aggregation_steps(connection, &steps)?;
+        annotations::write(connection, metadata, pass)
+    }
+
+    fn site_frames(&self) -> SiteFrames {
+        let mut site_frames = SiteFrames::default();
         for stack in self.pass.sites.stacks() {
             let locations = self.pass.stacks.locations(*stack);
-            names.push(locations.map(|location| location.0 as usize), &self.symbols);
+            site_frames.push(locations.map(|location| location.0 as usize), &self.symbols);
         }
-        names
+        site_frames
     }
 
     fn losses(&self) -> Vec<Loss> {
         let pass = &self.pass;
         let mut all = diagnostics::of_recorder(&self.metadata);
-        // The recorder walks deeper than the limit at times; what counts is what was cut here.
+        // The recorder unwinds up to twice the limit; stacks are truncated by the loader.
         let sites = pass.sites.stacks().iter().zip(pass.totals.sites.iter().skip(1));
         let truncated = sites
-            .filter(|(stack, _)| pass.stacks.outermost(**stack) == StackCompleteness::Truncated)
+            .filter(|(stack, _)| pass.stacks.completeness(**stack) == StackCompleteness::Truncated)
             .map(|(_, totals)| totals.allocations)
             .sum();
         diagnostics::set(&mut all, Counter::Truncated, truncated);
@@ -212,7 +227,7 @@ impl<'a, R: Source> Pipeline<'a, R> {
         all
     }
 
-    /// Puts the database in its place.
+    /// Moves the database to its destination.
     pub(crate) fn finish(
         self,
         connection: Connection,
@@ -225,7 +240,7 @@ impl<'a, R: Source> Pipeline<'a, R> {
         Ok(Summary { database_bytes, ..self.summary(started) })
     }
 
-    /// What came of it.
+    /// The summary without the database's length.
     pub(crate) fn summary(self, started: Instant) -> Summary {
         let mut losses = self.losses();
         losses.retain(|loss| loss.count > 0);
@@ -239,11 +254,13 @@ impl<'a, R: Source> Pipeline<'a, R> {
     }
 }
 
-/// The blocks alive, the buffers of three threads and what else the events needed are free now, but
-/// glibc keeps it, and the tables would come on top.
-fn give_back_freed_memory() {
+/// Returns the freed memory of the event pass to the system: the live blocks and the buffers of three
+/// threads. glibc would keep it, and the tables would add to a load's peak memory: 441 MiB instead of
+/// 396 MiB for 100 million events (docs/PERFORMANCE.md).
+fn release_freed_memory() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: looks at the allocator's own lists only.
+    // SAFETY: `malloc_trim` frees only memory that glibc's allocator holds in its free lists, and
+    // takes its locks; it may be called at any time.
     unsafe {
         libc::malloc_trim(0);
     }

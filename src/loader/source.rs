@@ -1,9 +1,6 @@
-//! Where events come from: a recording of ours, or another profiler's.
+//! The trait of recordings that a load can read: ours, or another profiler's.
 //!
-//! Reads and writes: nothing itself; it is what the steps of a load ask.
-//!
-//! Invariant: what [`Source::read_metadata`] says and what [`Source::read_events`] hands out belong together:
-//! nodes, locations and modules are those of the survey.
+//! Invariant: nodes, locations and modules of the events are those of the metadata pass.
 
 use crate::loader::error::LoadError;
 use crate::loader::passes::event_pass::{EventPass, Outcome};
@@ -15,31 +12,31 @@ use crate::loader::symbols::Symbols;
 use crate::loader::write::metadata;
 use crate::recording::Header;
 
-/// What the first pass found.
+/// The result of the metadata pass.
 pub(crate) struct SourceMetadata {
-    /// Everything but the events.
+    /// Everything except the events.
     pub(crate) metadata: RecordingMetadata,
-    /// The names of all locations, where the recording brought them along.
-    pub(crate) names: Option<Symbols>,
+    /// The names of all locations, if the recording holds them.
+    pub(crate) symbols: Option<Symbols>,
 }
 
-/// A file of events that can be read twice.
+/// A recording, which is read twice.
 pub(crate) trait Source {
-    /// Its length.
+    /// Length of the file.
     fn file_bytes(&self) -> u64;
 
-    /// Clock and limits; made up where the file has no such header.
+    /// The file header; for another profiler's recording, one with equivalent values.
     fn header(&self) -> &Header;
 
-    /// The recording's id, as `meta` has it.
+    /// The recording's id, as in `meta`.
     fn id(&self) -> String {
         metadata::recording_id(self.header())
     }
 
-    /// The first pass.
+    /// Runs the metadata pass.
     fn read_metadata(&self, progress: &mut dyn Progress) -> Result<SourceMetadata, LoadError>;
 
-    /// The second pass: hands all events on.
+    /// Runs the event pass.
     fn read_events<S: RowSink>(
         &self,
         pass: &mut EventPass,
@@ -61,7 +58,7 @@ impl Source for Recording {
         let metadata = RecordingMetadata::read(&mut self.blocks(), progress)
             .map_err(|error| LoadError::reading(self.path(), error))?
             .ok_or_else(LoadError::interrupted)?;
-        Ok(SourceMetadata { metadata, names: None })
+        Ok(SourceMetadata { metadata, symbols: None })
     }
 
     fn read_events<S: RowSink>(

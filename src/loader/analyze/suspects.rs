@@ -1,19 +1,17 @@
-//! Ranks what may be a leak, and says why in a sentence.
+//! Ranks the sites that may leak, and explains each in a sentence.
 //!
-//! Reads: sites' briefs and frames. Writes: the rows of `suspects`.
-//!
-//! Sites whose stacks are equal from the first own frame outwards are one suspect: how a library
-//! got to the allocator is not the question. A suspect's score is
-//! `live bytes × steadiness × recency × straightness × kind`. Blocks alive at the end are not yet freed, which is no
-//! proof; growth is what counts:
-//! - steadiness: the share of slices since the first allocation in which live bytes rose, flat
-//!   slices counting half;
-//! - recency: 1 if something was allocated in the last tenth of the run, else the share of the
-//!   first nine tenths at which that ended;
-//! - straightness: a tenth, and nine tenths times the fit of a line to the second half's live
-//!   bytes: a saw-tooth that happens to end high is not to stand before a straight climb;
-//! - kind: 1 for what grows, a tenth for what its label says is no leak (bounded, start-up
-//!   constant, freed at shutdown, quiet): a full cache is not to stand before a small leak.
+//! Sites whose stacks are equal from the first own frame outwards form one suspect: the path of a
+//! library from there to the allocator does not matter. A suspect's score is
+//! `live bytes × steadiness × recency × straightness × kind`. A block that is live at the end is
+//! not necessarily leaked; growth is what counts:
+//! - steadiness: the share of slices since the first allocation in which live bytes rose; flat
+//!   slices count half;
+//! - recency: 1 if there was an allocation in the last tenth of the recording, else the time of the
+//!   last one as a share of the first nine tenths;
+//! - straightness: 0.1 + 0.9 × the fit of a line to the live bytes of the second half: a saw-tooth
+//!   that happens to end high must not rank above a straight climb;
+//! - kind: 0.1 if the label says that it is no leak (bounded, start-up constant, freed at shutdown,
+//!   quiet), else 1: a full cache must not rank above a small leak.
 
 use std::collections::HashMap;
 
@@ -22,7 +20,7 @@ use crate::loader::analyze::site_summary::{Run, SiteSummary};
 use crate::loader::totals::sample_weights::SampleSums;
 
 use crate::loader::model::Site;
-use crate::loader::symbols::frame_names::{FrameRow, SiteFrames};
+use crate::loader::symbols::site_frames::{FrameRow, SiteFrames};
 
 /// All of a start-up constant is made in this share of the run.
 const START_SHARE: f64 = 0.05;
@@ -170,17 +168,7 @@ fn sum(group: &[&SiteSummary]) -> SiteSummary {
         ..SiteSummary::default()
     };
     for brief in group {
-        sums.allocations = sums.allocations.saturating_add(brief.allocations);
-        sums.bytes = sums.bytes.saturating_add(brief.bytes);
-        sums.frees = sums.frees.saturating_add(brief.frees);
-        sums.live_blocks = sums.live_blocks.saturating_add(brief.live_blocks);
-        sums.live_bytes = sums.live_bytes.saturating_add(brief.live_bytes);
-        sums.freed_at_end_bytes = sums.freed_at_end_bytes.saturating_add(brief.freed_at_end_bytes);
-        sums.reallocs = sums.reallocs.saturating_add(brief.reallocs);
-        sums.size_min = sums.size_min.min(brief.size_min);
-        sums.size_max = sums.size_max.max(brief.size_max);
-        sums.first_ns = sums.first_ns.min(brief.first_ns);
-        sums.last_ns = sums.last_ns.max(brief.last_ns);
+        sums += brief;
     }
     sums
 }

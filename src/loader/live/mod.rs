@@ -1,4 +1,4 @@
-//! The blocks that are alive at the current moment of the event pass.
+//! The blocks that are live at the current event.
 
 pub(crate) mod live_map;
 pub(crate) mod live_block;

@@ -13,8 +13,7 @@ mod batch;
 mod find;
 mod lookup;
 mod kind;
-mod name;
-pub(crate) mod frame_names;
+pub(crate) mod site_frames;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

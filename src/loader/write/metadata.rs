@@ -1,9 +1,6 @@
-//! Facts about a load: the rows of `meta`, and the summary.
+//! The rows of `meta`, and the [`Summary`] of a load.
 //!
-//! Reads: header, survey, replay. Writes: key and value pairs, a [`Summary`].
-//!
-//! Invariant: nothing here depends on when, where or how fast the load ran, except what is in
-//! the summary only.
+//! Invariant: the rows do not depend on when, where or how fast the load ran; only the summary does.
 
 use rusqlite::types::Value;
 
@@ -15,7 +12,7 @@ use crate::loader::summary::{Ending, Summary};
 use crate::loader::write::row_writer::integer;
 use crate::recording::{ClockKind, Counter, Header, SealReason};
 
-/// Counters of the recorder that are meta_rows, not losses.
+/// The recorder's counters that are not losses; those are in `losses`.
 const RECORDER: [Counter; 11] = [
     Counter::Allocations,
     Counter::Frees,
@@ -30,7 +27,7 @@ const RECORDER: [Counter; 11] = [
     Counter::FlushGapMaxNs,
 ];
 
-/// How a recording ended.
+/// How the recording ended.
 pub(crate) fn ending(metadata: &RecordingMetadata) -> Ending {
     if let Some(import) = &metadata.import {
         return import.ending;
@@ -43,13 +40,13 @@ pub(crate) fn ending(metadata: &RecordingMetadata) -> Ending {
     }
 }
 
-/// The recording's id as `meta` has it.
+/// The value of `recording_id`.
 pub(crate) fn recording_id(header: &Header) -> String {
     hex(&header.recording_id)
 }
 
 /// The rows of `meta`.
-pub(crate) fn meta(
+pub(crate) fn meta_rows(
     header: &Header,
     metadata: &RecordingMetadata,
     pass: &EventPass,
@@ -99,27 +96,27 @@ pub(crate) fn meta(
     rows
 }
 
-/// What the source does not hold, a sentence each.
+/// A sentence for each fact that the source does not record.
 fn not_recorded(metadata: &RecordingMetadata) -> Vec<String> {
     let not_recorded = metadata.import.iter().flat_map(|import| &import.not_recorded);
     not_recorded.map(|(_, meaning)| (*meaning).to_owned()).collect()
 }
 
-/// Threads that did something, if that can be known.
+/// Number of threads that had an event; `None`: the source does not record threads.
 fn threads(metadata: &RecordingMetadata, pass: &EventPass) -> Option<u64> {
     (!metadata.missing_columns().threads).then(|| pass.totals.threads().count() as u64)
 }
 
 fn counts(pass: &EventPass) -> Vec<(&'static str, Value)> {
     let global = pass.totals.global;
-    let unprobed = &pass.totals.sites[Site::NONE.0 as usize];
+    let without_backtrace = &pass.totals.sites[Site::NONE.0 as usize];
     let slices = &pass.totals.slices;
     let sites = pass.totals.sites.iter().skip(1);
     [
         ("duration_ns", pass.duration.0),
         ("events", pass.events()),
         ("rows", pass.pairing.rows()),
-        ("ended_rows", pass.pairing.ended_rows()),
+        ("ended_rows", pass.pairing.freed_rows()),
         ("allocations", global.allocations),
         ("bytes", global.bytes),
         ("frees", global.frees),
@@ -130,13 +127,13 @@ fn counts(pass: &EventPass) -> Vec<(&'static str, Value)> {
         ("peak_bytes", global.peak_bytes),
         ("peak_blocks", global.peak_blocks),
         ("peak_ns", global.peak_ns.0),
-        ("unprobed_allocations", unprobed.allocations),
-        ("unprobed_bytes", unprobed.bytes),
-        ("unprobed_live_blocks", unprobed.live_blocks),
-        ("unprobed_live_bytes", unprobed.live_bytes),
+        ("unprobed_allocations", without_backtrace.allocations),
+        ("unprobed_bytes", without_backtrace.bytes),
+        ("unprobed_live_blocks", without_backtrace.live_blocks),
+        ("unprobed_live_bytes", without_backtrace.live_bytes),
         ("backtraces", pass.sites.stacks().len() as u64),
         ("sites", sites.filter(|site| site.allocations > 0).count() as u64),
-        ("slices", slices.finish(pass.duration).len() as u64),
+        ("slices", slices.used(pass.duration).len() as u64),
         ("slice_ns", slices.width_ns()),
         ("slices_a_point", slices.slices_per_point()),
     ]
@@ -144,7 +141,7 @@ fn counts(pass: &EventPass) -> Vec<(&'static str, Value)> {
     .into()
 }
 
-/// The summary, as far as it does not depend on the database.
+/// The summary; losses, symbols and the database's length are to be added.
 pub(crate) fn summary(header: &Header, metadata: &RecordingMetadata, pass: &EventPass) -> Summary {
     let global = pass.totals.global;
     Summary {

@@ -191,7 +191,7 @@ impl MetadataBuilder {
         }
         self.loaded.retain(|(_, other)| *other != start);
         self.loaded.push((id, start));
-        self.modules.see(&ModuleDef {
+        self.modules.apply(&ModuleDef {
             status: ModuleStatus::Loaded,
             id: ModuleId(id),
             at: Ticks(0),
@@ -210,7 +210,7 @@ impl MetadataBuilder {
         let at = self.last_us.saturating_sub(self.known.initial_us).saturating_mul(NS_A_US);
         let gone: Vec<(u32, u64)> = gone;
         for (id, _) in gone {
-            self.modules.see(&ModuleDef {
+            self.modules.apply(&ModuleDef {
                 status: ModuleStatus::Unloaded,
                 id: ModuleId(id),
                 at: Ticks(at),
@@ -230,7 +230,7 @@ impl MetadataBuilder {
         let own = addresses.iter().take_while(|address| self.is_recorder(**address)).count();
         let shown = addresses.get(own..).filter(|rest| !rest.is_empty()).unwrap_or(addresses);
         for address in shown.iter().rev() {
-            let module = self.modules.holding(Address(*address));
+            let module = self.modules.containing(Address(*address));
             let location = Location { module, address: *address };
             let locations = &mut self.metadata.locations;
             let location = *self.locations.entry(location).or_insert_with(|| {
@@ -253,7 +253,7 @@ impl MetadataBuilder {
     }
 
     fn is_recorder(&self, address: u64) -> bool {
-        let module = self.modules.holding(Address(address));
+        let module = self.modules.containing(Address(address));
         module.is_some_and(|index| {
             self.modules.path(index).is_some_and(|path| {
                 let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
@@ -295,7 +295,7 @@ impl MetadataBuilder {
             not_recorded,
             unreadable: (0, "Lines that were left out, as they are damaged."),
         });
-        (SourceMetadata { metadata, names: None }, known)
+        (SourceMetadata { metadata, symbols: None }, known)
     }
 
     fn meta_rows(&self) -> Vec<(&'static str, Value)> {

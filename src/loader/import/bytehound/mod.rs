@@ -112,8 +112,8 @@ enum BlockEvent {
 
 impl BlockEvent {
     /// What that is for pairing: one event, or two for a realloc.
-    fn events(&self, backtraces: &Backtraces) -> [Option<EventKind>; 2] {
-        let made = |block: &Block, how| {
+    fn event_kinds(&self, backtraces: &Backtraces) -> [Option<EventKind>; 2] {
+        let made = |block: &Block, kind| {
             let node = backtraces.get(&block.backtrace).copied().unwrap_or(NodeId::FAILED);
             let (address, size) = (block.address, block.size);
             Some(EventKind::Alloc(AllocInfo {
@@ -122,7 +122,7 @@ impl BlockEvent {
                 node,
                 align_log2: 0,
                 scope: ScopeId::NONE,
-                how,
+                kind,
             }))
         };
         match self {
@@ -168,11 +168,11 @@ pub(crate) fn read_events<S: RowSink>(
         while waiting.peek().is_some_and(is_due) || waiting.len() > KEPT_BACK_MAX {
             let Some(Reverse((at_us, _, thread, what))) = waiting.pop() else { break };
             let at = Ticks(at_us.saturating_sub(known.initial_us).saturating_mul(NS_A_US));
-            for what in what.events(&known.backtraces).into_iter().flatten() {
+            for kind in what.event_kinds(&known.backtraces).into_iter().flatten() {
                 let event =
-                    TimedEvent { at, stream: StreamId(thread), thread: ThreadId(thread), what };
+                    TimedEvent { at, stream: StreamId(thread), thread: ThreadId(thread), kind };
                 let input = &events.chunks.input;
-                if pass.feed(&event, || input.share(), sink, progress) == Outcome::Stopped {
+                if pass.push(&event, || input.share(), sink, progress) == Outcome::Stopped {
                     return Ok(Outcome::Stopped);
                 }
             }

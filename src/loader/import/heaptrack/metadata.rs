@@ -79,7 +79,7 @@ impl Loaded {
     /// What the list has not named is gone.
     fn end_list(&mut self, at: Ticks) {
         for id in std::mem::take(&mut self.missing) {
-            self.modules.see(&definition(ModuleStatus::Unloaded, id, at));
+            self.modules.apply(&definition(ModuleStatus::Unloaded, id, at));
         }
     }
 
@@ -95,7 +95,7 @@ impl Loaded {
         let id = *self.numbers.entry((path.to_vec(), base)).or_insert(next);
         self.missing.retain(|missing| *missing != id);
         self.listed.push(id);
-        self.modules.see(&ModuleDef {
+        self.modules.apply(&ModuleDef {
             bias: base,
             start: Address(range.0),
             end: Address(range.1),
@@ -200,7 +200,7 @@ impl MetadataBuilder {
             }
             Line::Resident { pages } => {
                 let bytes = self.page_bytes.saturating_mul(pages);
-                self.resident.see(self.now, bytes, &mut self.metadata.samples);
+                self.resident.see(self.now, bytes, &mut self.metadata.memory_readings);
             }
             Line::Attached => self.is_attached = true,
             Line::Alloc { .. } | Line::AllocAt { .. } | Line::Free(_) | Line::Other => {}
@@ -309,7 +309,7 @@ impl MetadataBuilder {
 
     fn raw_location(&mut self, ip: u64) -> LocationId {
         let address = ip.saturating_add(1);
-        let module = self.loaded.modules.holding(Address(address));
+        let module = self.loaded.modules.containing(Address(address));
         let location = Location { module, address };
         let locations = &mut self.metadata.locations;
         *self.known.entry(location).or_insert_with(|| {
@@ -324,7 +324,7 @@ impl MetadataBuilder {
         let missing_columns = MissingColumns { threads: true, addresses: is_interpreted };
         let unreadable = (bad, "Lines that were left out, as they are damaged.");
         let meta_rows = self.meta_rows(version);
-        self.resident.keep(&mut self.metadata.samples);
+        self.resident.keep(&mut self.metadata.memory_readings);
         let Self { mut metadata, frames, loaded, is_raw, now, .. } = self;
         // A run without a mark is as long as the shortest.
         let end = now.max(Ticks(NS_A_MS));
@@ -338,15 +338,15 @@ impl MetadataBuilder {
         });
         if is_raw {
             metadata.modules = loaded.modules.into_list();
-            return SourceMetadata { metadata, names: None };
+            return SourceMetadata { metadata, symbols: None };
         }
         let calls: Vec<_> = metadata
             .locations
             .iter()
             .map(|at| Call::before(at.address, at.module, &metadata.modules))
             .collect();
-        let names = Symbols::recorded(&calls, frames, &metadata.modules);
-        SourceMetadata { metadata, names: Some(names) }
+        let symbols = Symbols::recorded(&calls, frames, &metadata.modules);
+        SourceMetadata { metadata, symbols: Some(symbols) }
     }
 
     fn meta_rows(&self, version: u64) -> Vec<(&'static str, Value)> {

@@ -181,7 +181,14 @@ fn place(info: u64, nth: u32) -> u64 {
 
 fn made(size: u64, node: NodeId, address: u64) -> EventKind {
     let scope = ScopeId::NONE;
-    EventKind::Alloc(AllocInfo { address, size, node, align_log2: 0, scope, how: AllocKind::Alloc })
+    EventKind::Alloc(AllocInfo {
+        address,
+        size,
+        node,
+        align_log2: 0,
+        scope,
+        kind: AllocKind::Alloc,
+    })
 }
 
 /// The second pass.
@@ -207,9 +214,10 @@ pub(crate) fn read_events<S: RowSink>(
             _ => {}
         }
         let Some(what) = what else { continue };
-        let event = TimedEvent { at: events.now, stream: StreamId(0), thread: ThreadId(0), what };
+        let event =
+            TimedEvent { at: events.now, stream: StreamId(0), thread: ThreadId(0), kind: what };
         let input = &lines.input;
-        if pass.feed(&event, || input.share(), sink, progress) == Outcome::Stopped {
+        if pass.push(&event, || input.share(), sink, progress) == Outcome::Stopped {
             return Ok(Outcome::Stopped);
         }
     }
