@@ -13,7 +13,6 @@
 mod info;
 mod symbolize;
 mod import;
-mod options;
 mod pipeline;
 mod source;
 mod analyze;
@@ -25,6 +24,10 @@ mod progress;
 mod totals;
 mod live;
 mod read;
+mod summary;
+mod options;
+mod progress;
+mod error;
 mod model;
 mod sanitize;
 mod fast_hash;

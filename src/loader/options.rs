@@ -1,14 +1,13 @@
-//! What a caller of the loader may choose.
+//! The options of a load.
 
 use std::path::PathBuf;
 
-/// How to load. The default needs nothing.
+/// The options of a load.
 #[derive(Clone, Debug, Default)]
 pub struct LoadOptions {
-    /// Where to look for symbols first: files, or directories that are searched by build id.
+    /// Symbol files, or directories that are searched by build id, before the usual places.
     pub symbols: Vec<PathBuf>,
-    /// Whether an existing rheaper database that was made from *another* recording may be
-    /// replaced. One made from the same recording always may; anything that is not a rheaper
-    /// database never is, whatever this says.
+    /// Whether to replace an existing rheaper database that was made from another recording. One
+    /// that was made from the same recording is always replaced, any other file never.
     pub force: bool,
 }

@@ -1,18 +1,18 @@
-//! How the loader tells what it is doing, and learns that it should stop.
+//! Progress reports of the loader, and the caller's request to stop.
 
-/// A part of the work that takes time.
+/// A phase of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
-    /// Return addresses become functions, files and lines. Counts distinct addresses.
+    /// Resolves return addresses to functions, files and lines; counts distinct addresses.
     Backtraces,
-    /// Events become rows. Counts events.
+    /// Pairs events and writes rows; counts events.
     Events,
-    /// Totals, tree, suspects, indices. Counts nothing.
+    /// Writes totals, tree, suspects and indices; counts nothing.
     Totals,
 }
 
 impl Phase {
-    /// The words that are printed before the count.
+    /// The label of a progress line.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Backtraces => "analyzing backtraces:",
@@ -22,31 +22,30 @@ impl Phase {
     }
 }
 
-/// Is told about the work. All calls come from the thread that called the loader, at most some
-/// tens of times a second.
+/// Receives the progress of a load. All calls come from the thread that called the loader, at most
+/// some tens per second.
 pub trait Progress {
     /// A phase begins.
     fn begin(&mut self, phase: Phase) {
         let _ = phase;
     }
 
-    /// `count` things are done so far, which is about `share` (0 to 1) of this phase.
+    /// `count` items of the phase are done, about `share` (0 to 1) of all.
     fn advance(&mut self, count: u64, share: f64) {
         let _ = (count, share);
     }
 
-    /// The phase is over; `count` things were done. For [`Phase::Backtraces`] this is the number
-    /// of distinct backtraces where it is known, for [`Phase::Events`] the number of events.
+    /// The phase is over; `count` is the number of its items.
     fn end(&mut self, count: u64) {
         let _ = count;
     }
 
-    /// Whether to give up; asked often. The loader then leaves no trace and answers
+    /// Whether to stop; called often. The loader then removes its output and returns
     /// [`LoadErrorKind::Interrupted`](crate::loader::LoadErrorKind::Interrupted).
     fn should_stop(&mut self) -> bool {
         false
     }
 }
 
-/// Says nothing.
+/// Ignores progress and never stops.
 impl Progress for () {}
