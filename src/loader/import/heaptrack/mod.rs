@@ -53,7 +53,7 @@ impl<'a> Lines<'a> {
             let available = self.input.fill_buf()?;
             if available.is_empty() {
                 if !self.line.is_empty() || is_too_long {
-                    self.input.tear();
+                    self.input.set_torn();
                 }
                 return Ok(None);
             }
