@@ -173,7 +173,7 @@ fn sum(group: &[&SiteSummary]) -> SiteSummary {
     sums
 }
 
-/// LiveBlock bytes at the end of every slice.
+/// Live bytes at the end of every slice.
 fn curve(group: &[&SiteSummary], slices: usize) -> Vec<f64> {
     let mut changes = vec![0_i64; slices];
     for brief in group {

@@ -1,15 +1,13 @@
-//! SiteFrames that a recording brought along, in the shape of names that were looked up.
+//! Makes [`Symbols`] of the names in another profiler's recording.
 //!
-//! Reads: frames as another profiler named them. Writes: [`Symbols`].
-//!
-//! Invariant: what has no name is called by its module and its address in the process, since
-//! nobody knows where in its file that is.
+//! Invariant: a frame without a name is called `module@0xaddress`, with its address in the process,
+//! because its offset in the file is not recorded.
 
 use crate::loader::read::modules::Module;
 use crate::loader::symbols::lookup::RawFrame;
 use crate::loader::symbols::{Call, Interner, Kind, ModuleSymbols, Offsets, SymbolState, Symbols};
 
-/// A frame as another profiler named it.
+/// A frame with its recorded names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RecordedFrame {
     /// The function, demangled or not.
@@ -21,7 +19,7 @@ pub(crate) struct RecordedFrame {
 }
 
 impl Symbols {
-    /// For each of `calls` its frames, innermost first, all but the last of them inlined.
+    /// `given` has the frames of each call, innermost first; all but the last one are inlined.
     pub(crate) fn recorded(
         calls: &[Call],
         given: Vec<Vec<RecordedFrame>>,

@@ -1,13 +1,11 @@
-//! One line of a heaptrack recording.
+//! Parses one line of a heaptrack recording.
 //!
-//! Reads: the bytes of a line, without its end. Writes: a [`Line`].
-//!
-//! A line is a letter, a space, and hexadecimal numbers or text. Since version 3 of the format a
-//! text that is not the rest of its line has its length in front. Indices count from 1, 0 is none.
+//! A line is a letter, a space, and hexadecimal numbers or text. Since version 3 of the format, a
+//! text that is not the rest of its line has its length in front. Indices count from 1; 0: none.
 //!
 //! Invariant: any bytes give a line, [`Line::Other`] or [`BadLine`], never a panic.
 
-/// What a line says.
+/// A line of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Line<'a> {
     /// `v`: heaptrack's own version and that of the file.
@@ -31,11 +29,11 @@ pub(crate) enum Line<'a> {
     Stack { ip: u64, parent: u64 },
     /// `a`: the next kind of block. Interpreted files only.
     Info { size: u64, stack: u64 },
-    /// `+` with one number: a block of this kind begins.
+    /// `+` with one number: a block with this allocation info was allocated.
     Alloc { info: u64 },
-    /// `+` with three numbers: a block begins.
+    /// `+` with three numbers: a block was allocated.
     AllocAt { size: u64, stack: u64, address: u64 },
-    /// `-`: a block ends; its kind in an interpreted file, else its address.
+    /// `-`: a block was freed; its allocation info in an interpreted file, else its address.
     Free(u64),
     /// `c`: milliseconds since the beginning.
     Time { ms: u64 },
@@ -43,11 +41,11 @@ pub(crate) enum Line<'a> {
     Resident { pages: u64 },
     /// `A`: heaptrack was attached to a running process.
     Attached,
-    /// A comment, or something newer or of no use here.
+    /// A comment, or a line that the loader does not need.
     Other,
 }
 
-/// A line that does not hold what its letter promises.
+/// A line whose fields do not fit its letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BadLine;
 
@@ -95,7 +93,7 @@ impl Numbers<'_> {
 }
 
 impl<'a> Line<'a> {
-    /// Reads a line.
+    /// Parses a line.
     pub(crate) fn parse(line: &'a [u8], texts: Texts) -> Result<Self, BadLine> {
         let rest = line.get(2..).unwrap_or_default();
         let mut numbers = Numbers(rest);

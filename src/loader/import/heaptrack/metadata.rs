@@ -1,6 +1,5 @@
-//! The first pass over a heaptrack recording: everything except its blocks.
-//!
-//! Reads: lines. Writes: a survey, and the names that an interpreted file has.
+//! The metadata pass over a heaptrack recording: modules, stacks, memory readings, and the names in
+//! an interpreted file.
 
 use std::collections::HashMap;
 use std::io;
@@ -8,7 +7,7 @@ use std::io;
 use rusqlite::types::Value;
 
 use crate::loader::import::heaptrack::line::{BadLine, Line, Numbers};
-use crate::loader::import::heaptrack::{Lines, NS_A_MS, Nodes};
+use crate::loader::import::heaptrack::{Lines, NS_PER_MS, Nodes};
 use crate::loader::import::input::Input;
 use crate::loader::model::{LocationId, MissingColumns};
 use crate::loader::passes::metadata_pass::{ImportInfo, Location, Node, RecordingMetadata};
@@ -23,33 +22,33 @@ use crate::recording::{
     Address, Bytes, ClockPair, ModuleDef, ModuleId, ModuleStatus, SampleDef, Ticks,
 };
 
-/// How many lines pass between two looks at the caller's wish to stop.
+/// Lines between two calls of [`Progress::should_stop`].
 const LINES_BETWEEN_CHECKS: u64 = 1 << 16;
 
 const SAMPLES_EVERY_NS: u64 = 1_000_000_000;
 
-/// heaptrack walks no deeper.
+/// heaptrack's maximum stack depth.
 const DEPTH_MAX: i64 = 64;
 
-/// The first pass; `None` if the caller wants to stop.
+/// Runs the metadata pass; `None` if the caller asked to stop.
 pub(crate) fn read_metadata(
     input: &mut Input,
     progress: &mut dyn Progress,
 ) -> io::Result<Option<SourceMetadata>> {
     let mut lines = Lines::new(input);
     let mut builder = MetadataBuilder::default();
-    let mut seen = 0_u64;
+    let mut lines_read = 0_u64;
     loop {
         let letter = match lines.next()? {
             None => break,
-            Some(line) => match line.and_then(|line| builder.see(&line)) {
+            Some(line) => match line.and_then(|line| builder.add(&line)) {
                 Ok(()) => b'#',
                 Err(BadLine) => lines.letter(),
             },
         };
-        builder.make_up(letter);
-        seen += 1;
-        if seen.is_multiple_of(LINES_BETWEEN_CHECKS) && progress.should_stop() {
+        builder.add_placeholder(letter);
+        lines_read += 1;
+        if lines_read.is_multiple_of(LINES_BETWEEN_CHECKS) && progress.should_stop() {
             return Ok(None);
         }
     }
@@ -58,15 +57,15 @@ pub(crate) fn read_metadata(
     Ok(Some(builder.finish(version, bad, is_torn)))
 }
 
-/// Modules of a raw file: heaptrack lists all of them again whenever one comes or goes.
+/// The modules of a raw file: heaptrack lists all of them again whenever one is loaded or unloaded.
 #[derive(Default)]
 struct Loaded {
     modules: Modules,
-    /// By path and base: its number.
-    numbers: HashMap<(Vec<u8>, u64), u32>,
-    /// Numbers of the list before that the running one has not named yet.
+    /// Module ids by path and base.
+    ids: HashMap<(Vec<u8>, u64), u32>,
+    /// Modules of the previous list that the current one has not named so far.
     missing: Vec<u32>,
-    /// Those that it has.
+    /// Modules that the current list has named.
     listed: Vec<u32>,
 }
 
@@ -76,7 +75,7 @@ impl Loaded {
         self.missing = std::mem::take(&mut self.listed);
     }
 
-    /// What the list has not named is gone.
+    /// Modules that the list has not named were unloaded.
     fn end_list(&mut self, at: Ticks) {
         for id in std::mem::take(&mut self.missing) {
             self.modules.apply(&definition(ModuleStatus::Unloaded, id, at));
@@ -91,8 +90,8 @@ impl Loaded {
         executable: Option<&[u8]>,
         at: Ticks,
     ) {
-        let next = self.numbers.len() as u32;
-        let id = *self.numbers.entry((path.to_vec(), base)).or_insert(next);
+        let next = self.ids.len() as u32;
+        let id = *self.ids.entry((path.to_vec(), base)).or_insert(next);
         self.missing.retain(|missing| *missing != id);
         self.listed.push(id);
         self.modules.apply(&ModuleDef {
@@ -120,8 +119,8 @@ fn definition(status: ModuleStatus, id: u32, at: Ticks) -> ModuleDef<'static> {
     }
 }
 
-/// Resident memory, noted each 10 ms: what is kept is about a value a second, each new height, and
-/// the last one.
+/// Thins out the readings of resident memory, which heaptrack takes every 10 ms: keeps about one per
+/// second, each new maximum, and the last one.
 #[derive(Default)]
 struct Resident {
     kept: Option<(Ticks, u64)>,
@@ -130,9 +129,9 @@ struct Resident {
 }
 
 impl Resident {
-    fn see(&mut self, at: Ticks, bytes: u64, samples: &mut Vec<SampleDef>) {
+    fn add(&mut self, at: Ticks, bytes: u64, samples: &mut Vec<SampleDef>) {
         let is_due = self.kept.is_none_or(|(kept, _)| at.0 - kept.0 >= SAMPLES_EVERY_NS);
-        // A hundredth more: slow growth is not worth a sample each 10 ms.
+        // At least 1 % more: slow growth needs no reading every 10 ms.
         let is_higher = bytes > self.max.saturating_add(self.max / 100);
         self.last = Some((at, bytes));
         if is_due || is_higher {
@@ -153,13 +152,13 @@ struct MetadataBuilder {
     metadata: RecordingMetadata,
     nodes: Nodes,
     texts: Vec<String>,
-    /// Of an interpreted file: frames by location.
+    /// Interpreted files only: frames by location.
     frames: Vec<Vec<RecordedFrame>>,
-    /// Of an interpreted file: modules by their text.
+    /// Interpreted files only: modules by the index of their text.
     named_modules: HashMap<u64, u32>,
-    /// Of a raw file.
+    /// Raw files only.
     loaded: Loaded,
-    known: HashMap<Location, LocationId>,
+    location_ids: HashMap<Location, LocationId>,
     executable: Option<Vec<u8>>,
     is_raw: bool,
     has_infos: bool,
@@ -172,7 +171,7 @@ struct MetadataBuilder {
 }
 
 impl MetadataBuilder {
-    fn see(&mut self, line: &Line<'_>) -> Result<(), BadLine> {
+    fn add(&mut self, line: &Line<'_>) -> Result<(), BadLine> {
         if !matches!(line, Line::Module { .. }) {
             self.loaded.end_list(self.now);
         }
@@ -190,17 +189,17 @@ impl MetadataBuilder {
                 self.is_raw = true;
                 self.loaded.begin_list();
             }
-            Line::Module { path, base, segments } => self.see_module(path, base, segments)?,
+            Line::Module { path, base, segments } => self.add_module(path, base, segments)?,
             Line::Text(text) => self.texts.push(sanitize::text(&String::from_utf8_lossy(text))),
-            Line::Ip { address, module, frames } => self.see_ip(address, module, frames)?,
-            Line::Stack { ip, parent } => self.see_stack(ip, parent),
+            Line::Ip { address, module, frames } => self.add_ip(address, module, frames)?,
+            Line::Stack { ip, parent } => self.add_stack(ip, parent),
             Line::Info { .. } => self.has_infos = true,
             Line::Time { ms } => {
-                self.now = self.now.max(Ticks(ms.saturating_mul(NS_A_MS)));
+                self.now = self.now.max(Ticks(ms.saturating_mul(NS_PER_MS)));
             }
             Line::Resident { pages } => {
                 let bytes = self.page_bytes.saturating_mul(pages);
-                self.resident.see(self.now, bytes, &mut self.metadata.memory_readings);
+                self.resident.add(self.now, bytes, &mut self.metadata.memory_readings);
             }
             Line::Attached => self.is_attached = true,
             Line::Alloc { .. } | Line::AllocAt { .. } | Line::Free(_) | Line::Other => {}
@@ -208,8 +207,8 @@ impl MetadataBuilder {
         Ok(())
     }
 
-    /// What could not be read is counted on, for the sake of those behind it.
-    fn make_up(&mut self, letter: u8) {
+    /// Adds an empty definition in place of a damaged one, so that those after it keep their number.
+    fn add_placeholder(&mut self, letter: u8) {
         match letter {
             b's' => self.texts.push(String::new()),
             b'i' => self.add_location(Location { module: None, address: 0 }, Vec::new()),
@@ -218,7 +217,7 @@ impl MetadataBuilder {
         }
     }
 
-    fn see_module(
+    fn add_module(
         &mut self,
         path: &[u8],
         base: u64,
@@ -238,8 +237,9 @@ impl MetadataBuilder {
         Ok(())
     }
 
-    /// An address with its names. heaptrack has taken one off, so that it is that of the call.
-    fn see_ip(&mut self, address: u64, module: u64, mut given: Numbers<'_>) -> Result<(), BadLine> {
+    /// Adds an address with its names. It is the call's: heaptrack subtracts one from the return
+    /// address.
+    fn add_ip(&mut self, address: u64, module: u64, mut given: Numbers<'_>) -> Result<(), BadLine> {
         let mut frames = Vec::new();
         while let Some(function) = given.take()? {
             let file = given.take()?.unwrap_or(0);
@@ -277,7 +277,7 @@ impl MetadataBuilder {
             path: path.clone().into_bytes(),
             shown: path,
             build_id: Vec::new(),
-            // The first module that is listed is the executable, and its path is the first text.
+            // heaptrack lists the executable first, so its path is the first text.
             main: number == 1,
             start: 0,
             end: 0,
@@ -289,18 +289,18 @@ impl MetadataBuilder {
         Some(index)
     }
 
-    fn see_stack(&mut self, ip: u64, parent: u64) {
+    fn add_stack(&mut self, ip: u64, parent: u64) {
         let parent = self.nodes.get(parent);
         let Some(id) = self.nodes.define(ip) else { return };
         let location = if self.is_raw {
             self.raw_location(ip)
         } else {
-            // An address that the file does not have is called by its number.
+            // An undefined address gets a placeholder without a name.
             let index = u32::try_from(ip - 1).unwrap_or(u32::MAX);
             if (index as usize) < self.metadata.locations.len() {
                 LocationId(index)
             } else {
-                self.make_up(b'i');
+                self.add_placeholder(b'i');
                 LocationId(self.metadata.locations.len() as u32 - 1)
             }
         };
@@ -312,7 +312,7 @@ impl MetadataBuilder {
         let module = self.loaded.modules.containing(Address(address));
         let location = Location { module, address };
         let locations = &mut self.metadata.locations;
-        *self.known.entry(location).or_insert_with(|| {
+        *self.location_ids.entry(location).or_insert_with(|| {
             locations.push(location);
             LocationId(locations.len() as u32 - 1)
         })
@@ -326,8 +326,8 @@ impl MetadataBuilder {
         let meta_rows = self.meta_rows(version);
         self.resident.keep(&mut self.metadata.memory_readings);
         let Self { mut metadata, frames, loaded, is_raw, now, .. } = self;
-        // A run without a mark is as long as the shortest.
-        let end = now.max(Ticks(NS_A_MS));
+        // A recording without a time has the shortest duration.
+        let end = now.max(Ticks(NS_PER_MS));
         metadata.clock_pairs.push(ClockPair { ticks: end, monotonic_ns: end.0, unix_ns: 0 });
         metadata.import = Some(ImportInfo {
             meta_rows,
@@ -365,7 +365,7 @@ impl MetadataBuilder {
     }
 }
 
-/// What a heaptrack recording does not say.
+/// Facts that a heaptrack recording does not hold.
 fn not_recorded(missing_columns: MissingColumns) -> Vec<(&'static str, &'static str)> {
     let mut not_recorded = vec![
         (
