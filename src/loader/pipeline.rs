@@ -153,7 +153,7 @@ impl<'a, R: Source> Pipeline<'a, R> {
         statistics::write(connection)
     }
 
-    /// Writes the tables of sites, and the analysis that is made of them.
+    /// Writes the tables of sites, and their analysis.
     fn write_site_tables(
         &mut self,
         connection: &Connection,

@@ -10,8 +10,8 @@ use std::collections::VecDeque;
 
 use crate::recording::{Decoder, Event, EventsHead, NodeId, ScopeId, StreamId, ThreadId, Ticks};
 
-/// Set in the stream id of an event that comes from the stream of deferred events: the other bits
-/// are then its thread.
+/// Marks the stream id of a deferred event; the other bits are its thread. All threads' deferred
+/// events are in one stream of the file.
 const DEFERRED_THREAD: u32 = 1 << 31;
 
 /// One event at one address.

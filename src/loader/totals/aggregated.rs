@@ -57,7 +57,7 @@ impl AggregatedTotals {
     }
 }
 
-/// The alignment in bytes; 0 stands for up to 16 bytes, which every allocator gives.
+/// The alignment in bytes; 0: up to 16 bytes, which is the natural alignment.
 pub(crate) fn alignment(log2: u8) -> u64 {
     if log2 == 0 { 0 } else { 1_u64.checked_shl(u32::from(log2)).unwrap_or(0) }
 }

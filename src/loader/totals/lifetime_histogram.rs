@@ -100,12 +100,12 @@ impl LifetimeHistogram {
     fn add(&mut self, bucket: u32, count: u64) {
         if let Self::Packed(entries) = self {
             let index = entries.partition_point(|entry| entry >> COUNT_BITS < bucket);
-            let known = entries.get_mut(index).filter(|entry| **entry >> COUNT_BITS == bucket);
-            let room = COUNT_MAX - known.as_ref().map_or(0, |entry| **entry & COUNT_MAX);
+            let entry = entries.get_mut(index).filter(|entry| **entry >> COUNT_BITS == bucket);
+            let room = COUNT_MAX - entry.as_ref().map_or(0, |entry| **entry & COUNT_MAX);
             if let Ok(count) = u32::try_from(count)
                 && count <= room
             {
-                if let Some(entry) = known {
+                if let Some(entry) = entry {
                     *entry += count;
                     return;
                 }
@@ -141,7 +141,7 @@ impl LifetimeHistogram {
         shares: [(u64, u64); N],
         total: u64,
     ) -> [u64; N] {
-        let mut wanted = shares
+        let mut ranks = shares
             .iter()
             .map(|(part, whole)| {
                 (u128::from(total) * u128::from(*part)).div_ceil(u128::from(*whole))
@@ -149,10 +149,10 @@ impl LifetimeHistogram {
             .enumerate()
             .peekable();
         let mut quantiles = [0; N];
-        let mut seen = 0_u128;
+        let mut rank_reached = 0_u128;
         self.for_each(|bucket, count| {
-            seen += u128::from(count);
-            while let Some((index, _)) = wanted.next_if(|(_, rank)| *rank <= seen) {
+            rank_reached += u128::from(count);
+            while let Some((index, _)) = ranks.next_if(|(_, rank)| *rank <= rank_reached) {
                 quantiles[index] = middle_of_duration_class(bucket);
             }
         });

@@ -5,7 +5,7 @@
 //! number, and a site saves its live bytes before its first change after a peak.
 //!
 //! Invariant: every sum equals the same sum over the rows of `allocations`, in a sampled recording
-//! each row times its weight. The const parameter `SAMPLED` tells the two apart without a branch
+//! each row times its weight. The const parameter `SAMPLED` distinguishes the two without a branch
 //! per event.
 
 mod sites;

@@ -1,5 +1,4 @@
-//! Writes what the program and the recorder noted beside the events: memory readings, marks, thread
-//! names and scopes.
+//! Writes the annotations of a recording: memory readings, marks, thread names and scopes.
 //!
 //! Invariant: every scope that an allocation refers to has a row, even if the file does not define
 //! it.

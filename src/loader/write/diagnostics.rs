@@ -148,7 +148,7 @@ pub(crate) fn of_events(
         (
             "missing_stacks",
             stacks.missing() + sites.unknown(),
-            "StackTable, and events with stacks, whose definition is not in the file.",
+            "Stacks, and events with stacks, whose definition is not in the file.",
         ),
     ]
     .map(named)
