@@ -139,3 +139,45 @@ impl Existing {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Write;
+
+    use crate::atomic_file::{AtomicFile, Existing, remove_abandoned};
+
+    #[test]
+    fn a_file_appears_complete_or_not_at_all() {
+        let directory = std::env::temp_dir().join(format!("rheaper-atomic-{}", std::process::id()));
+        fs::create_dir(&directory).unwrap();
+        let path = directory.join("file");
+        let names = || fs::read_dir(&directory).unwrap().count();
+        let begin = || {
+            let (atomic, mut file) = AtomicFile::create(&path, "test", 0o600).unwrap();
+            file.write_all(b"new").unwrap();
+            atomic
+        };
+
+        drop(begin());
+        assert_eq!((Existing::at(&path).unwrap(), names()), (Existing::Nothing, 0));
+        let first = begin();
+        assert!(AtomicFile::create(&path, "test", 0o600).is_err());
+        first.link().unwrap();
+        drop(first);
+        assert_eq!((Existing::at(&path).unwrap(), names()), (Existing::File, 1));
+
+        fs::write(&path, "old").unwrap();
+        let second = begin();
+        assert!(second.link().is_err());
+        second.replace().unwrap();
+        assert_eq!((fs::read(&path).unwrap(), names()), (b"new".to_vec(), 1));
+
+        // No process has this id: it is above the kernel's limit.
+        fs::write(directory.join(".file.4194999.test"), "").unwrap();
+        fs::write(directory.join(".file.4194999.other"), "").unwrap();
+        remove_abandoned(&path, "test");
+        assert_eq!(names(), 2);
+        fs::remove_dir_all(&directory).unwrap();
+    }
+}
