@@ -82,7 +82,7 @@ fn shared_files_import_nothing_of_ours() {
     for name in SHARED {
         let path = format!("src/{name}.rs");
         let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(&path)).unwrap();
-        for import in crate_paths(&text) {
+        for import in crate_paths(&text).iter().filter(|import| import[0] != *name) {
             errors.push(format!("{path}: imports {}", import.join("::")));
         }
     }
