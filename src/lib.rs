@@ -11,14 +11,11 @@ pub mod recording;
 #[cfg(feature = "cli")]
 pub mod tui;
 #[cfg(feature = "cli")]
-pub mod cli;
-mod safeguards;
-#[cfg(feature = "cli")]
-mod atomic_file;
-#[cfg(feature = "cli")]
 mod present;
 #[cfg(feature = "cli")]
 pub mod database;
+#[cfg(feature = "cli")]
+mod atomic_file;
 mod safeguards;
 
 #[cfg(feature = "collector")]

@@ -10,40 +10,32 @@
 //! - Memory grows with live blocks and distinct stacks, never with events.
 //! - The same recording and the same symbol files give the same bytes.
 
-mod info;
-mod symbolize;
-mod import;
 mod pipeline;
+mod import;
 mod source;
 mod analyze;
 mod write;
 mod symbols;
 mod passes;
-mod summary;
-mod progress;
 mod totals;
 mod live;
 mod read;
-mod summary;
-mod options;
-mod progress;
-mod error;
+mod api;
 mod model;
 mod sanitize;
 mod fast_hash;
-mod prefetch;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-pub use error::{LoadError, LoadErrorKind};
-pub use info::{BlockCount, Info, ModuleInfo, StreamInfo, ThreadInfo};
-pub use options::LoadOptions;
-pub use progress::{Phase, Progress};
-pub use summary::{Ending, Loss, Summary, SymbolSummary};
+pub use crate::loader::api::error::{LoadError, LoadErrorKind};
+pub use crate::loader::api::options::LoadOptions;
+pub use crate::loader::api::progress::{Phase, Progress};
+pub use crate::loader::api::summary::{Ending, Loss, Summary, SymbolSummary};
+pub use crate::loader::pipeline::info::{BlockCount, Info, ModuleInfo, StreamInfo, ThreadInfo};
 
 use crate::loader::passes::metadata_pass::RecordingMetadata;
-use crate::loader::pipeline::Pipeline;
+use crate::loader::pipeline::load::Pipeline;
 use crate::loader::read::reader::Recording;
 use crate::loader::source::Source;
 use crate::loader::write::database_file::DatabaseFile;
@@ -187,5 +179,5 @@ pub fn symbolize(
     symbols: &[PathBuf],
     progress: &mut dyn Progress,
 ) -> Result<SymbolSummary, LoadError> {
-    symbolize::symbolize(database, symbols, progress)
+    pipeline::symbolize::symbolize(database, symbols, progress)
 }

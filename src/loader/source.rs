@@ -2,11 +2,11 @@
 //!
 //! Invariant: nodes, locations and modules of the events are those of the metadata pass.
 
-use crate::loader::error::LoadError;
+use crate::loader::api::error::LoadError;
+use crate::loader::api::progress::Progress;
 use crate::loader::passes::event_pass::{EventPass, Outcome};
 use crate::loader::passes::metadata_pass::RecordingMetadata;
 use crate::loader::passes::pairing::RowSink;
-use crate::loader::progress::Progress;
 use crate::loader::read::reader::Recording;
 use crate::loader::symbols::Symbols;
 use crate::loader::write::metadata;

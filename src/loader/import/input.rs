@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::loader::error::LoadError;
+use crate::loader::api::error::LoadError;
 
 /// Size of the buffer of decompressed bytes.
 const BUFFER_BYTES: usize = 1 << 18;

@@ -15,11 +15,11 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::loader::error::LoadError;
+use crate::loader::api::error::LoadError;
+use crate::loader::api::progress::Progress;
 use crate::loader::import::input::Input;
 use crate::loader::passes::event_pass::{EventPass, Outcome};
 use crate::loader::passes::pairing::RowSink;
-use crate::loader::progress::Progress;
 use crate::loader::source::{Source, SourceMetadata};
 use crate::recording::{Header, MAGIC};
 

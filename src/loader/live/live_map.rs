@@ -11,7 +11,7 @@
 //! - At most three in five slots are in use, so that probe sequences stay short.
 
 use crate::loader::live::live_block::LiveBlock;
-use crate::loader::prefetch::prefetch;
+use crate::loader::live::prefetch::prefetch;
 
 /// The address that marks a free slot. A block at this address is kept in [`LiveMap::last`].
 const FREE: u64 = u64::MAX;

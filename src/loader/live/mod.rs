@@ -2,3 +2,4 @@
 
 pub(crate) mod live_map;
 pub(crate) mod live_block;
+pub(crate) mod prefetch;

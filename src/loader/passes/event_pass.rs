@@ -8,12 +8,12 @@ use std::io::{self, Read};
 use std::thread;
 
 use crate::database::estimate::Rate;
+use crate::loader::api::progress::Progress;
 use crate::loader::model::{FailedAlloc, Nanos, Thread};
 use crate::loader::passes::memory_readings::MemoryReadings;
 use crate::loader::passes::metadata_pass::RecordingMetadata;
 use crate::loader::passes::pairing::{EventOrigin, Pairing, RowSink};
 use crate::loader::passes::stacks::{SiteTable, StackTable};
-use crate::loader::progress::Progress;
 use crate::loader::read::clock::Clock;
 use crate::loader::read::decoder_thread::{self, BatchReceiver};
 use crate::loader::read::merge::Merge;

@@ -12,12 +12,12 @@ use std::io::{self, Read};
 
 use rusqlite::types::Value;
 
+use crate::loader::api::progress::Progress;
+use crate::loader::api::summary::Ending;
 use crate::loader::model::{LocationId, MissingColumns};
-use crate::loader::progress::Progress;
 use crate::loader::read::modules::{Module, Modules};
 use crate::loader::read::reader::{Blocks, Damage};
 use crate::loader::sanitize;
-use crate::loader::summary::Ending;
 use crate::recording::{
     Address, AggregatedRecords, Block, BlockKind, ByteReader, ClockPair, Counters, EventsHead,
     FormatError, MarkDef, ModuleDef, ModuleId, NodeDefs, NodeId, Note, SampleDef, ScopeDef,

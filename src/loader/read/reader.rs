@@ -13,7 +13,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::loader::error::LoadError;
+use crate::loader::api::error::LoadError;
 use crate::recording::{BLOCK_HEADER_BYTES, Block, BlockHeader, HEADER_BYTES, Header};
 
 /// Bytes per read.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::loader::progress::Progress;
+use crate::loader::api::progress::Progress;
 use crate::loader::symbols::Call;
 use crate::loader::symbols::find::Found;
 use crate::loader::symbols::lookup::{RawFrame, SymbolFile};

@@ -13,6 +13,7 @@ mod batch;
 mod find;
 mod lookup;
 mod kind;
+mod name;
 pub(crate) mod site_frames;
 
 use std::collections::HashMap;
@@ -22,10 +23,10 @@ pub(crate) use find::Finder;
 pub(crate) use kind::{Kind, innermost_foreign};
 pub(crate) use recorded::RecordedFrame;
 
-use crate::loader::progress::Progress;
+use crate::loader::api::progress::Progress;
+use crate::loader::api::summary::SymbolSummary;
 use crate::loader::read::modules::Module;
 use crate::loader::sanitize;
-use crate::loader::summary::SymbolSummary;
 use crate::loader::symbols::find::Found;
 use crate::loader::symbols::lookup::RawFrame;
 use crate::loader::symbols::name::Name;

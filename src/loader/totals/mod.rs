@@ -13,6 +13,7 @@ mod threads;
 mod aggregated;
 pub(crate) mod by_scope;
 pub(crate) mod size_histogram;
+pub(crate) mod sizes;
 pub(crate) mod block_sums;
 pub(crate) mod time_slices;
 pub(crate) mod lifetime_histogram;
@@ -26,8 +27,8 @@ pub(crate) use threads::ThreadTotals;
 
 use crate::loader::fast_hash::FastHash;
 use crate::loader::live::live_block::{BlockTag, LiveBlock};
+use crate::loader::live::prefetch::prefetch;
 use crate::loader::model::{Nanos, Site, Thread};
-use crate::loader::prefetch::prefetch;
 use crate::loader::read::stream::{AllocInfo, AllocKind};
 use crate::loader::totals::aggregated::alignment;
 use crate::loader::totals::by_scope::ScopeTotals;

@@ -13,7 +13,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::atomic_file::{self, AtomicFile, Existing, SQLITE_MAGIC};
 use crate::database::schema::{APPLICATION_ID, SCHEMA};
-use crate::loader::error::LoadError;
+use crate::loader::api::error::LoadError;
 use crate::loader::model::MissingColumns;
 use crate::loader::write::row_writer::RowTables;
 use crate::loader::write::sqlite_pages::{PageFile, TableBuilder};

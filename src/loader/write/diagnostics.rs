@@ -1,11 +1,11 @@
 //! The rows of `losses`: the counters of the recorder, the file and the event pass. Zeros are written
 //! too, so that a query finds every name.
 
+use crate::loader::api::summary::Loss;
 use crate::loader::passes::metadata_pass::RecordingMetadata;
 use crate::loader::passes::pairing::Pairing;
 use crate::loader::passes::stacks::{SiteTable, StackTable};
 use crate::loader::read::merge::Merge;
-use crate::loader::summary::Loss;
 use crate::recording::Counter;
 
 /// The recorder's counters that are losses; the others are in `meta`.

@@ -4,11 +4,11 @@
 
 use rusqlite::types::Value;
 
+use crate::loader::api::summary::{Ending, Summary};
 use crate::loader::model::Site;
 use crate::loader::passes::event_pass::EventPass;
 use crate::loader::passes::metadata_pass::RecordingMetadata;
 use crate::loader::sanitize::hex;
-use crate::loader::summary::{Ending, Summary};
 use crate::loader::write::row_writer::integer;
 use crate::recording::{ClockKind, Counter, Header, SealReason};
 

@@ -3,21 +3,6 @@
 use std::fs;
 use std::path::Path;
 
-/// Which folder may import which. Data flows left to right; nothing looks back. The command line
-/// joins all of them, and is the only one that may.
-const MAY_IMPORT: &[(&str, &[&str])] = &[
-    ("recording", &[]),
-    ("collector", &["recording"]),
-    ("database", &[]),
-    ("loader", &["recording", "database"]),
-    ("tui", &["database"]),
-    ("present", &["database"]),
-    ("cli", &["recording", "database", "loader", "tui", "present"]),
-];
-
-/// Files beside the folders that every folder may import; they import nothing of ours.
-const SHARED: &[&str] = &["atomic_file", "safeguards"];
-
 /// Lines of a file, tests in it not counted: habitually 500, never more than this.
 const LINES_MAX: usize = 900;
 
@@ -58,64 +43,6 @@ fn files(folder: &str) -> Vec<String> {
 /// Fails with all errors, one per line.
 pub(crate) fn none(errors: &[String]) {
     assert!(errors.is_empty(), "\n{}", errors.join("\n"));
-}
-
-#[test]
-fn folders_import_only_downstream_contracts() {
-    let mut errors = Vec::new();
-    for &(folder, allowed) in MAY_IMPORT {
-        for (path, text) in sources(&format!("src/{folder}")) {
-            for other in crate_paths(&text).into_iter().map(|mut path| path.swap_remove(0)) {
-                let is_folder = MAY_IMPORT.iter().any(|&(name, _)| name == other);
-                if is_folder && other != folder && !allowed.contains(&other.as_str()) {
-                    errors.push(format!("{path}: {folder} must not import {other}"));
-                }
-            }
-        }
-    }
-    none(&errors);
-}
-
-#[test]
-fn shared_files_import_nothing_of_ours() {
-    let mut errors = Vec::new();
-    for name in SHARED {
-        let path = format!("src/{name}.rs");
-        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(&path)).unwrap();
-        for import in crate_paths(&text).iter().filter(|import| import[0] != *name) {
-            errors.push(format!("{path}: imports {}", import.join("::")));
-        }
-    }
-    none(&errors);
-}
-
-#[test]
-fn files_import_only_siblings_declared_below_them() {
-    // Where tests reach into everything.
-    const EXCEPTIONS: &[&str] = &["src/collector/testing.rs"];
-    let mut errors = Vec::new();
-    for &(folder, _) in MAY_IMPORT {
-        let directory = format!("src/{folder}");
-        let order = declared_modules(&format!("{directory}/mod.rs"));
-        let rank = |name: &str| order.iter().position(|module| module == name);
-        for (path, text) in sources(&directory) {
-            let inner = path[directory.len() + 1..].split('/').next().unwrap();
-            let Some(own) = rank(inner.trim_end_matches(".rs")) else { continue };
-            if EXCEPTIONS.contains(&path.as_str()) {
-                continue;
-            }
-            for used in crate_paths(&text) {
-                let is_back = used.len() > 1
-                    && used[0] == folder
-                    && used[1] != "testing"
-                    && rank(&used[1]).is_some_and(|other| other < own);
-                if is_back {
-                    errors.push(format!("{path}: looks back at {folder}::{}", used[1]));
-                }
-            }
-        }
-    }
-    none(&errors);
 }
 
 #[test]

@@ -8,6 +8,8 @@ use object::endian::Endianness;
 use object::read::elf::{FileHeader, ProgramHeader};
 use rusqlite::types::Value;
 
+use crate::loader::api::progress::Progress;
+use crate::loader::api::summary::Ending;
 use crate::loader::fast_hash::FastHash;
 use crate::loader::import::bytehound::event::{Event, Header, Mapping};
 use crate::loader::import::bytehound::{Backtraces, Events, NS_PER_US, Threads, block_event};
@@ -16,11 +18,9 @@ use crate::loader::model::{LocationId, MissingColumns};
 use crate::loader::passes::metadata_pass::{
     ImportInfo, Location, NamedThread, Node, RecordingMetadata,
 };
-use crate::loader::progress::Progress;
 use crate::loader::read::modules::Modules;
 use crate::loader::sanitize;
 use crate::loader::source::SourceMetadata;
-use crate::loader::summary::Ending;
 use crate::loader::write::row_writer::integer;
 use crate::recording::{Address, ClockPair, ModuleDef, ModuleId, ModuleStatus, NodeId, Ticks};
 

@@ -4,21 +4,21 @@
 //! bytehound collects events in a queue per thread, so the file is somewhat out of order; events
 //! are sorted by time before they are paired.
 
+mod metadata;
 mod chunks;
 mod event;
-mod metadata;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::io;
 
+use crate::loader::api::progress::Progress;
 use crate::loader::fast_hash::FastHash;
 use crate::loader::import::bytehound::chunks::Chunks;
 use crate::loader::import::bytehound::event::{Block, Event};
 use crate::loader::import::input::Input;
 use crate::loader::passes::event_pass::{EventPass, Outcome};
 use crate::loader::passes::pairing::RowSink;
-use crate::loader::progress::Progress;
 use crate::loader::read::stream::{AllocInfo, AllocKind, EventKind, TimedEvent};
 use crate::recording::{NodeId, ScopeId, StreamId, ThreadId, Ticks};
 

@@ -6,16 +6,16 @@ use std::io;
 
 use rusqlite::types::Value;
 
+use crate::loader::api::progress::Progress;
+use crate::loader::api::summary::Ending;
 use crate::loader::import::heaptrack::line::{BadLine, Line, Numbers};
 use crate::loader::import::heaptrack::{Lines, NS_PER_MS, Nodes};
 use crate::loader::import::input::Input;
 use crate::loader::model::{LocationId, MissingColumns};
 use crate::loader::passes::metadata_pass::{ImportInfo, Location, Node, RecordingMetadata};
-use crate::loader::progress::Progress;
 use crate::loader::read::modules::{Module, Modules};
 use crate::loader::sanitize;
 use crate::loader::source::SourceMetadata;
-use crate::loader::summary::Ending;
 use crate::loader::symbols::{Call, RecordedFrame, Symbols};
 use crate::loader::write::row_writer::integer;
 use crate::recording::{

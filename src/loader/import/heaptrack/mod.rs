@@ -5,16 +5,16 @@
 //! one stack and size are equal in every sum; the youngest one is taken, because most programs free
 //! in that order.
 
-mod line;
 mod metadata;
+mod line;
 
 use std::io::{self, BufRead};
 
+use crate::loader::api::progress::Progress;
 use crate::loader::import::heaptrack::line::{BadLine, Line, Texts};
 use crate::loader::import::input::Input;
 use crate::loader::passes::event_pass::{EventPass, Outcome};
 use crate::loader::passes::pairing::RowSink;
-use crate::loader::progress::Progress;
 use crate::loader::read::stream::{AllocInfo, AllocKind, EventKind, TimedEvent};
 use crate::recording::{NodeId, ScopeId, StreamId, ThreadId, Ticks};
 

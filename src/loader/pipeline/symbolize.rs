@@ -10,11 +10,11 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::loader::analyze::analysis;
 use crate::loader::analyze::site_summary::{Run, SiteSummary};
-use crate::loader::error::LoadError;
-use crate::loader::progress::{Phase, Progress};
+use crate::loader::api::error::LoadError;
+use crate::loader::api::progress::{Phase, Progress};
+use crate::loader::api::summary::SymbolSummary;
 use crate::loader::read::modules::Module;
 use crate::loader::sanitize;
-use crate::loader::summary::SymbolSummary;
 use crate::loader::symbols::site_frames::SiteFrames;
 use crate::loader::symbols::{Call, Finder, SymbolState, Symbols};
 use crate::loader::write::database_file::is_rheaper_database;

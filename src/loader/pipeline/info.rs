@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
+use crate::loader::api::summary::{Ending, Loss};
 use crate::loader::passes::metadata_pass::RecordingMetadata;
 use crate::loader::read::clock::Clock;
 use crate::loader::read::reader::Recording;
 use crate::loader::sanitize::hex;
-use crate::loader::summary::{Ending, Loss};
 use crate::loader::write::{diagnostics, metadata};
 use crate::recording::{Counters, Header, Ticks};
 
