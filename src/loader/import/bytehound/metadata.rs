@@ -140,7 +140,7 @@ impl MetadataBuilder {
                 self.backtraces.nodes.insert(id, node);
             }
             Event::Stripped { blocks } => {
-                self.stripped_blocks = self.stripped_blocks.saturating_add(blocks)
+                self.stripped_blocks = self.stripped_blocks.saturating_add(blocks);
             }
             Event::Postprocessed => self.is_postprocessed = true,
             other => {
