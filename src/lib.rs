@@ -14,6 +14,8 @@ pub mod tui;
 mod present;
 #[cfg(feature = "cli")]
 pub mod database;
+#[cfg(feature = "cli")]
+mod atomic_file;
 mod safeguards;
 
 #[cfg(feature = "collector")]

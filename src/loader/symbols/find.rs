@@ -1,8 +1,6 @@
-//! Which file on this machine holds a module's names.
+//! Finds the symbol file of a module on this machine.
 //!
-//! Reads: build ids of candidate files. Writes: a [`Found`] for each module.
-//!
-//! Candidates, in this order: what the user gave; the recorded path; debug directories by build
+//! Candidates, in this order: files that the user gave; the recorded path; debug directories by build
 //! id; what `.gnu_debuglink` names. The first one with line tables wins, else the first one with
 //! symbols.
 //!

@@ -1,6 +1,4 @@
-//! Whose code a frame is, and where the user's part of a backtrace begins.
-//!
-//! Reads: names, source files, and the list in `kinds.txt`. Writes: a [`Kind`].
+//! Classifies frames by the owner of their code, and finds the recorder's frames in a backtrace.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -8,7 +6,7 @@ use std::sync::LazyLock;
 use crate::loader::symbols::name::Name;
 use crate::loader::symbols::{Frame, FrameId};
 
-/// Whose code a frame is.
+/// The owner of a frame's code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
     /// The program's own, or a library's that is not listed. Where nothing in the executable is

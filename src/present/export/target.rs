@@ -8,12 +8,12 @@
 //! - The path changes once, by a link or a rename, when all is written. Until then a failure leaves
 //!   nothing behind.
 
-use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::atomic_file::{AtomicFile, Existing, SQLITE_MAGIC};
 use crate::present::export::error::ExportError;
 
 /// Whether a file that is there may be replaced.
@@ -44,20 +44,11 @@ impl Replace {
 #[derive(Debug)]
 pub(crate) struct Target {
     path: PathBuf,
-    /// `None`: a pipe or a device, which is written as it is.
-    temporary: Option<PathBuf>,
+    /// `None`: a pipe or a device, which is written directly.
+    file: Option<AtomicFile>,
     replace: Replace,
     is_recording: IsRecording,
     out: BufWriter<File>,
-}
-
-impl Drop for Target {
-    fn drop(&mut self) {
-        if let Some(temporary) = &self.temporary {
-            // It may be gone already, and there is nobody to tell.
-            let _ = fs::remove_file(temporary);
-        }
-    }
 }
 
 impl Target {
@@ -75,25 +66,17 @@ impl Target {
             let file = OpenOptions::new().write(true).open(path).map_err(failed)?;
             let out = BufWriter::new(file);
             let path = path.to_owned();
-            return Ok(Self { path, temporary: None, replace, is_recording, out });
+            return Ok(Self { path, file: None, replace, is_recording, out });
         }
         check(path, replace, is_recording)?;
-        let name = path.file_name().ok_or_else(|| refused(path, "no name of a file"))?;
-        let mut hidden = OsString::from(".");
-        hidden.push(name);
-        hidden.push(format!(".{}.exporting", std::process::id()));
-        let temporary = path.with_file_name(hidden);
+        if path.file_name().is_none() {
+            return Err(refused(path, "no name of a file"));
+        }
         let mode = if replace == Replace::NeverPrivate { 0o600 } else { 0o666 };
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW)
-            .open(&temporary)
-            .map_err(failed)?;
+        let (atomic, file) = AtomicFile::create(path, "exporting", mode).map_err(failed)?;
         let out = BufWriter::with_capacity(1 << 16, file);
         let path = path.to_owned();
-        Ok(Self { path, temporary: Some(temporary), replace, is_recording, out })
+        Ok(Self { path, file: Some(atomic), replace, is_recording, out })
     }
 
     /// Where to write.
@@ -108,12 +91,12 @@ impl Target {
     pub(crate) fn finish(mut self) -> Result<u64, ExportError> {
         self.out.flush()?;
         let bytes = self.out.get_ref().metadata()?.len();
-        let Some(temporary) = &self.temporary else {
+        let Some(file) = self.file else {
             return Ok(bytes);
         };
         let failed = |error: io::Error| refused(&self.path, &format!("can't be written: {error}"));
         if self.replace != Replace::Allowed {
-            match fs::hard_link(temporary, &self.path) {
+            match file.link() {
                 Ok(()) => return Ok(bytes),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     return Err(refused(&self.path, self.replace.exists()));
@@ -123,7 +106,7 @@ impl Target {
             }
         }
         check(&self.path, self.replace, self.is_recording)?;
-        fs::rename(temporary, &self.path).map_err(failed)?;
+        file.replace().map_err(failed)?;
         Ok(bytes)
     }
 }
@@ -140,19 +123,13 @@ fn is_pipe_or_device(path: &Path) -> bool {
 }
 
 fn check(path: &Path, replace: Replace, is_recording: IsRecording) -> Result<(), ExportError> {
-    let found = match fs::symlink_metadata(path) {
-        Ok(found) => found,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(refused(path, &format!("can't be written: {error}"))),
-    };
-    if found.is_symlink() {
-        return Err(refused(path, "not overwritten: it is a symbolic link"));
-    }
-    if found.is_dir() {
-        return Err(refused(path, "not overwritten: it is a directory"));
-    }
-    if !found.is_file() {
-        return Err(refused(path, "not overwritten: it is not a regular file"));
+    let existing = Existing::at(path);
+    match existing.map_err(|error| refused(path, &format!("can't be written: {error}")))? {
+        Existing::Nothing => return Ok(()),
+        Existing::Other(what) => {
+            return Err(refused(path, &format!("not overwritten: it is {what}")));
+        }
+        Existing::File => {}
     }
     if let Some(what) = ours(path, is_recording) {
         return Err(refused(path, &format!("not overwritten: it is {what}")));
@@ -171,5 +148,5 @@ fn ours(path: &Path, is_recording: IsRecording) -> Option<&'static str> {
     let mut begin = Vec::new();
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).ok()?;
     file.take(16).read_to_end(&mut begin).ok()?;
-    begin.starts_with(b"SQLite format 3\0").then_some("a database")
+    begin.starts_with(SQLITE_MAGIC).then_some("a database")
 }

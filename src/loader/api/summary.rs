@@ -1,68 +1,68 @@
-//! What came of a load.
+//! The result of a load.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What came of a load, to be printed by whoever asked for it.
+/// The result of a load, for the caller to print.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Summary {
-    /// Events in the recording that could be read.
+    /// Events that were read.
     pub events: u64,
-    /// Blocks made; all sums are estimates where [`Summary::sample_bytes`] is not 0.
+    /// Allocations. In a sampled recording, this and all other sums are estimates.
     pub allocations: u64,
-    /// Bytes of these allocations.
+    /// Allocated bytes.
     pub bytes: u64,
     /// Allocations that were freed.
     pub frees: u64,
-    /// Blocks alive at the end.
+    /// Live blocks at the end.
     pub live_blocks: u64,
-    /// Bytes of them.
+    /// Live bytes at the end.
     pub live_bytes: u64,
-    /// Most bytes alive at once.
+    /// Maximum of the live bytes.
     pub peak_bytes: u64,
-    /// When that was, in nanoseconds since tracking was enabled.
+    /// Time of that maximum, in nanoseconds since tracking was enabled.
     pub peak_after_ns: u64,
-    /// One sample was taken in so many bytes; 0: every block was recorded.
+    /// Mean number of bytes per sample; 0: every block was recorded.
     pub sample_bytes: u64,
     /// Distinct backtraces.
     pub backtraces: u64,
-    /// Threads.
+    /// Threads with an event.
     pub threads: u64,
     /// Length of the recording.
     pub duration_ns: u64,
     /// How the recording ended.
     pub ending: Ending,
-    /// What was lost, cut or could not be paired; only what is not zero.
+    /// Losses with a count above 0.
     pub losses: Vec<Loss>,
-    /// What the recording does not hold at all, a sentence each; only imported ones have such.
+    /// A sentence for each fact that the source's format does not record; only for imports.
     pub not_recorded: Vec<String>,
-    /// How names were found.
+    /// The result of symbol resolution.
     pub symbols: SymbolSummary,
-    /// Bytes of the recording that were read.
+    /// Length of the recording in bytes.
     pub recording_bytes: u64,
-    /// Bytes of the database.
+    /// Length of the database in bytes; 0 for a dry run.
     pub database_bytes: u64,
-    /// How long it took.
+    /// Duration of the load.
     pub took: Duration,
 }
 
 /// How a recording ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Ending {
-    /// By `disable_tracking`: it is whole.
+    /// By `disable_tracking`: it is complete.
     Sealed,
-    /// Writing failed with this `errno`: it is whole up to there.
+    /// A write failed with this `errno`: it is complete up to there.
     WriteFailed(i32),
-    /// The recording had grown to its quota: it is whole up to there.
+    /// The file reached its quota: it is complete up to there.
     Quota,
-    /// It has no end: the process was killed, or is still running.
+    /// Without an end: the process was killed, or is still running.
     #[default]
     CutOff,
 }
 
 impl Ending {
-    /// One word, as `meta.ending` has it.
+    /// The value of `meta.ending`.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Sealed => "sealed",
@@ -72,35 +72,35 @@ impl Ending {
         }
     }
 
-    /// Whether something may be missing at the end.
+    /// Whether events may be missing at the end.
     pub const fn is_partial(self) -> bool {
         !matches!(self, Self::Sealed)
     }
 }
 
-/// Something that was lost, with its count.
+/// A loss, with its count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loss {
-    /// Its name, as in `losses.name`.
+    /// The value of `losses.name`.
     pub name: String,
-    /// How often.
+    /// Number of lost events, bytes or other items.
     pub count: u64,
-    /// What that means, in one sentence.
+    /// The meaning in one sentence.
     pub meaning: String,
 }
 
-/// How names were found.
+/// The result of symbol resolution.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct SymbolSummary {
-    /// Distinct addresses that backtraces hold.
+    /// Distinct return addresses.
     pub addresses: u64,
-    /// Of these, the ones with a function name.
+    /// Return addresses with a function name.
     pub named: u64,
-    /// Of these, the ones with file and line.
+    /// Return addresses with file and line.
     pub with_lines: u64,
-    /// The files that names came from.
+    /// The files that the names were read from.
     pub files: Vec<PathBuf>,
-    /// One sentence for each module whose names are missing, which says what file is wanted.
+    /// A sentence for each module without names, with the file that is needed.
     pub notes: Vec<String>,
 }

@@ -1,9 +1,7 @@
-//! Resolves a database's names again, when its binaries were missing at load.
+//! Resolves the names in a database again, for a load at which the binaries were missing.
 //!
-//! Reads: `modules`, `return_addresses`, `stacks`, `backtrace_stacks`, and the sums of `sites`. Writes: the
-//! tables of [`analysis`], and what `sites` and `modules` say of names.
-//!
-//! Invariants: all in one transaction; names that are there are never given up for nothing.
+//! Invariants: all changes are in one transaction; a name is never replaced by an unresolved
+//! address.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,19 +10,19 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::loader::analyze::analysis;
 use crate::loader::analyze::site_summary::{Run, SiteSummary};
-use crate::loader::error::LoadError;
-use crate::loader::progress::{Phase, Progress};
+use crate::loader::api::error::LoadError;
+use crate::loader::api::progress::{Phase, Progress};
+use crate::loader::api::summary::SymbolSummary;
 use crate::loader::read::modules::Module;
 use crate::loader::sanitize;
-use crate::loader::summary::SymbolSummary;
-use crate::loader::symbols::frame_names::Names;
+use crate::loader::symbols::site_frames::SiteFrames;
 use crate::loader::symbols::{Call, Finder, SymbolState, Symbols};
-use crate::loader::write::atomic_file::is_rheaper_database;
-use crate::loader::write::tables;
+use crate::loader::write::database_file::is_rheaper_database;
+use crate::loader::write::statistics;
 use crate::loader::write::tables::SiteNames;
 use crate::recording::{ModuleId, Ticks};
 
-/// Opens the database, looks all calls up, and rewrites what depends on names.
+/// Opens the database, resolves all calls, and rewrites the tables that depend on names.
 pub(crate) fn symbolize(
     path: &Path,
     given: &[PathBuf],
@@ -42,35 +40,35 @@ pub(crate) fn symbolize(
     if connection.query_row(recorded, [], |row| row.get(0)).map_err(failed)? {
         return Err(LoadError::names_were_recorded(path));
     }
-    let known = Known::read(&connection).map_err(failed)?;
+    let stored = StoredStacks::read(&connection).map_err(failed)?;
 
     progress.begin(Phase::Backtraces);
     let finder = Finder::new(given);
-    let symbols = Symbols::resolve(&known.calls, &known.modules, &finder, progress)
+    let symbols = Symbols::resolve(&stored.calls, &stored.modules, &finder, progress)
         .ok_or_else(LoadError::interrupted)?;
-    progress.end(known.calls.len() as u64);
-    if let Some(module) = known.lost(&symbols) {
+    progress.end(stored.calls.len() as u64);
+    if let Some(module) = stored.find_lost(&symbols) {
         return Err(LoadError::would_lose_names(path, &module.shown));
     }
     progress.begin(Phase::Totals);
-    known.rewrite(&connection, &symbols).map_err(failed)?;
+    stored.rewrite(&connection, &symbols).map_err(failed)?;
     progress.end(0);
     Ok(symbols.summary)
 }
 
-/// What the database knows without names.
-struct Known {
+/// The call stacks in a database.
+struct StoredStacks {
     modules: Vec<Module>,
-    /// Whether a module's names are in the database.
+    /// By module: whether its names have been resolved before.
     named: Vec<bool>,
     calls: Vec<Call>,
-    /// By stack: the one below, if any, and its call; all count from 1.
+    /// By stack: the row of its caller's stack, and of its innermost call. Rows count from 1.
     stacks: Vec<(Option<u32>, u32)>,
-    /// By backtrace: its stack.
+    /// By backtrace: the row of its stack.
     backtraces: BTreeMap<u32, Option<u32>>,
 }
 
-impl Known {
+impl StoredStacks {
     fn read(connection: &Connection) -> rusqlite::Result<Self> {
         let mut query = connection.prepare(
             "SELECT path, build_id, main, start_addr, end_addr, bias, symbols FROM modules
@@ -111,8 +109,8 @@ impl Known {
         })
     }
 
-    /// A module whose names would be lost.
-    fn lost(&self, symbols: &Symbols) -> Option<&Module> {
+    /// A module whose names would be lost: its file is no longer found.
+    fn find_lost(&self, symbols: &Symbols) -> Option<&Module> {
         let states = self.modules.iter().zip(&self.named).zip(&symbols.modules);
         states
             .filter(|((_, named), _)| **named)
@@ -120,32 +118,32 @@ impl Known {
             .map(|((module, _), _)| module)
     }
 
-    fn names(&self, symbols: &Symbols) -> Names {
-        let mut names = Names::default();
+    fn site_frames(&self, symbols: &Symbols) -> SiteFrames {
+        let mut site_frames = SiteFrames::default();
         for stack in self.backtraces.values() {
-            let mut at = *stack;
+            let mut current = *stack;
             let calls = std::iter::from_fn(|| {
-                let id = at?;
-                let (below, call) = *self.stacks.get(id as usize - 1)?;
-                // Parents have smaller ids, so this ends.
-                at = below.filter(|below| *below < id);
+                let id = current?;
+                let (caller, call) = *self.stacks.get(id as usize - 1)?;
+                // Parents have smaller ids: the condition ends the loop in a damaged database.
+                current = caller.filter(|caller| *caller < id);
                 Some(call as usize - 1)
             });
-            names.push(calls.filter(|call| *call < self.calls.len()), symbols);
+            site_frames.push(calls.filter(|call| *call < self.calls.len()), symbols);
         }
-        names
+        site_frames
     }
 
     fn rewrite(&self, connection: &Connection, symbols: &Symbols) -> rusqlite::Result<()> {
         let transaction = connection.unchecked_transaction()?;
         let run = Run::read(&transaction)?;
-        let briefs = SiteSummary::read(&transaction)?;
+        let summaries = SiteSummary::read(&transaction)?;
         for table in analysis::TABLES {
             transaction.execute(&format!("DELETE FROM {table}"), [])?;
         }
-        let names = self.names(symbols);
-        let of_sites = analysis::write(&transaction, &briefs, &names, symbols, &run)?;
-        update_sites(&transaction, &briefs, &of_sites)?;
+        let site_frames = self.site_frames(symbols);
+        let site_names = analysis::write(&transaction, &summaries, &site_frames, symbols, &run)?;
+        update_sites(&transaction, &summaries, &site_names)?;
         let mut update = transaction
             .prepare("UPDATE modules SET symbols = ?2, symbol_file = ?3 WHERE id = ?1")?;
         for (id, module) in (0_i64..).zip(&symbols.modules) {
@@ -154,22 +152,22 @@ impl Known {
             update.execute((id, module.state.label(), file))?;
         }
         drop(update);
-        tables::write_statistics(&transaction)?;
+        statistics::write(&transaction)?;
         transaction.commit()
     }
 }
 
 fn update_sites(
     connection: &Connection,
-    briefs: &[SiteSummary],
+    summaries: &[SiteSummary],
     names: &[SiteNames],
 ) -> rusqlite::Result<()> {
     let mut update = connection.prepare(
         "UPDATE sites SET frame = ?2, suspect = ?3, tree = ?4, depth = ?5 WHERE bt = ?1",
     )?;
-    for brief in briefs {
-        let site = names[brief.site.0 as usize - 1];
-        update.execute((brief.site.0, site.frame, site.suspect, site.tree, site.depth))?;
+    for summary in summaries {
+        let site = names[summary.site.0 as usize - 1];
+        update.execute((summary.site.0, site.frame, site.suspect, site.tree, site.depth))?;
     }
     Ok(())
 }

@@ -1,72 +1,71 @@
-//! The first pass over a heaptrack recording: everything except its blocks.
-//!
-//! Reads: lines. Writes: a survey, and the names that an interpreted file has.
+//! The metadata pass over a heaptrack recording: modules, stacks, memory readings, and the names in
+//! an interpreted file.
 
 use std::collections::HashMap;
 use std::io;
 
 use rusqlite::types::Value;
 
+use crate::loader::api::progress::Progress;
+use crate::loader::api::summary::Ending;
 use crate::loader::import::heaptrack::line::{BadLine, Line, Numbers};
-use crate::loader::import::heaptrack::{Lines, NS_A_MS, Nodes};
+use crate::loader::import::heaptrack::{Lines, NS_PER_MS, Nodes};
 use crate::loader::import::input::Input;
-use crate::loader::passes::metadata_pass::{Foreign, Location, Node, Survey};
-use crate::loader::progress::Progress;
+use crate::loader::model::{LocationId, MissingColumns};
+use crate::loader::passes::metadata_pass::{ImportInfo, Location, Node, RecordingMetadata};
 use crate::loader::read::modules::{Module, Modules};
-use crate::loader::rows::{LocationId, MissingColumns};
 use crate::loader::sanitize;
-use crate::loader::source::Surveyed;
-use crate::loader::summary::Ending;
-use crate::loader::symbols::{Call, GivenFrame, Symbols};
+use crate::loader::source::SourceMetadata;
+use crate::loader::symbols::{Call, RecordedFrame, Symbols};
 use crate::loader::write::row_writer::integer;
 use crate::recording::{
     Address, Bytes, ClockPair, ModuleDef, ModuleId, ModuleStatus, SampleDef, Ticks,
 };
 
-/// How many lines pass between two looks at the caller's wish to stop.
-const LINES_BETWEEN_LOOKS: u64 = 1 << 16;
+/// Lines between two calls of [`Progress::should_stop`].
+const LINES_BETWEEN_CHECKS: u64 = 1 << 16;
 
 const SAMPLES_EVERY_NS: u64 = 1_000_000_000;
 
-/// heaptrack walks no deeper.
+/// heaptrack's maximum stack depth.
 const DEPTH_MAX: i64 = 64;
 
-/// The first pass; `None` if the caller wants to stop.
-pub(crate) fn survey(
+/// Runs the metadata pass; `None` if the caller asked to stop.
+pub(crate) fn read_metadata(
     input: &mut Input,
     progress: &mut dyn Progress,
-) -> io::Result<Option<Surveyed>> {
+) -> io::Result<Option<SourceMetadata>> {
     let mut lines = Lines::new(input);
-    let mut surveyor = Surveyor::default();
-    let mut seen = 0_u64;
+    let mut builder = MetadataBuilder::default();
+    let mut lines_read = 0_u64;
     loop {
         let letter = match lines.next()? {
             None => break,
-            Some(line) => match line.and_then(|line| surveyor.see(&line)) {
+            Some(line) => match line.and_then(|line| builder.add(&line)) {
                 Ok(()) => b'#',
                 Err(BadLine) => lines.letter(),
             },
         };
-        surveyor.make_up(letter);
-        seen += 1;
-        if seen.is_multiple_of(LINES_BETWEEN_LOOKS) && progress.should_stop() {
+        builder.add_placeholder(letter);
+        lines_read += 1;
+        if lines_read.is_multiple_of(LINES_BETWEEN_CHECKS) && progress.should_stop() {
             return Ok(None);
         }
     }
     let (bad, version) = (lines.bad, lines.version);
     let is_torn = lines.input.is_torn();
-    Ok(Some(surveyor.finish(version, bad, is_torn)))
+    Ok(Some(builder.finish(version, bad, is_torn)))
 }
 
-/// Modules of a raw file: heaptrack lists all of them again whenever one comes or goes.
+/// The modules of a raw file: heaptrack lists all of them again whenever one is loaded or unloaded.
 #[derive(Default)]
 struct Loaded {
     modules: Modules,
-    /// By path and base: its number.
-    numbers: HashMap<(Vec<u8>, u64), u32>,
-    /// Numbers of the list before that the running one has not named yet.
+    /// Module ids by path and base.
+    ids: HashMap<(Vec<u8>, u64), u32>,
+    /// Modules of the previous list that the current one has not named so far.
     missing: Vec<u32>,
-    /// Those that it has.
+    /// Modules that the current list has named.
     listed: Vec<u32>,
 }
 
@@ -76,10 +75,10 @@ impl Loaded {
         self.missing = std::mem::take(&mut self.listed);
     }
 
-    /// What the list has not named is gone.
+    /// Modules that the list has not named were unloaded.
     fn end_list(&mut self, at: Ticks) {
         for id in std::mem::take(&mut self.missing) {
-            self.modules.see(&definition(ModuleStatus::Unloaded, id, at));
+            self.modules.apply(&definition(ModuleStatus::Unloaded, id, at));
         }
     }
 
@@ -91,11 +90,11 @@ impl Loaded {
         executable: Option<&[u8]>,
         at: Ticks,
     ) {
-        let next = self.numbers.len() as u32;
-        let id = *self.numbers.entry((path.to_vec(), base)).or_insert(next);
+        let next = self.ids.len() as u32;
+        let id = *self.ids.entry((path.to_vec(), base)).or_insert(next);
         self.missing.retain(|missing| *missing != id);
         self.listed.push(id);
-        self.modules.see(&ModuleDef {
+        self.modules.apply(&ModuleDef {
             bias: base,
             start: Address(range.0),
             end: Address(range.1),
@@ -120,8 +119,8 @@ fn definition(status: ModuleStatus, id: u32, at: Ticks) -> ModuleDef<'static> {
     }
 }
 
-/// Resident memory, noted each 10 ms: what is kept is about a value a second, each new height, and
-/// the last one.
+/// Thins out the readings of resident memory, which heaptrack takes every 10 ms: keeps about one per
+/// second, each new maximum, and the last one.
 #[derive(Default)]
 struct Resident {
     kept: Option<(Ticks, u64)>,
@@ -130,9 +129,9 @@ struct Resident {
 }
 
 impl Resident {
-    fn see(&mut self, at: Ticks, bytes: u64, samples: &mut Vec<SampleDef>) {
+    fn add(&mut self, at: Ticks, bytes: u64, samples: &mut Vec<SampleDef>) {
         let is_due = self.kept.is_none_or(|(kept, _)| at.0 - kept.0 >= SAMPLES_EVERY_NS);
-        // A hundredth more: slow growth is not worth a sample each 10 ms.
+        // At least 1 % more: slow growth needs no reading every 10 ms.
         let is_higher = bytes > self.max.saturating_add(self.max / 100);
         self.last = Some((at, bytes));
         if is_due || is_higher {
@@ -149,17 +148,17 @@ impl Resident {
 }
 
 #[derive(Default)]
-struct Surveyor {
-    survey: Survey,
+struct MetadataBuilder {
+    metadata: RecordingMetadata,
     nodes: Nodes,
     texts: Vec<String>,
-    /// Of an interpreted file: frames by location.
-    frames: Vec<Vec<GivenFrame>>,
-    /// Of an interpreted file: modules by their text.
+    /// Interpreted files only: frames by location.
+    frames: Vec<Vec<RecordedFrame>>,
+    /// Interpreted files only: modules by the index of their text.
     named_modules: HashMap<u64, u32>,
-    /// Of a raw file.
+    /// Raw files only.
     loaded: Loaded,
-    known: HashMap<Location, LocationId>,
+    location_ids: HashMap<Location, LocationId>,
     executable: Option<Vec<u8>>,
     is_raw: bool,
     has_infos: bool,
@@ -171,8 +170,8 @@ struct Surveyor {
     now: Ticks,
 }
 
-impl Surveyor {
-    fn see(&mut self, line: &Line<'_>) -> Result<(), BadLine> {
+impl MetadataBuilder {
+    fn add(&mut self, line: &Line<'_>) -> Result<(), BadLine> {
         if !matches!(line, Line::Module { .. }) {
             self.loaded.end_list(self.now);
         }
@@ -190,26 +189,26 @@ impl Surveyor {
                 self.is_raw = true;
                 self.loaded.begin_list();
             }
-            Line::Module { path, base, segments } => self.see_module(path, base, segments)?,
+            Line::Module { path, base, segments } => self.add_module(path, base, segments)?,
             Line::Text(text) => self.texts.push(sanitize::text(&String::from_utf8_lossy(text))),
-            Line::Ip { address, module, frames } => self.see_ip(address, module, frames)?,
-            Line::Stack { ip, parent } => self.see_stack(ip, parent),
+            Line::Ip { address, module, frames } => self.add_ip(address, module, frames)?,
+            Line::Stack { ip, parent } => self.add_stack(ip, parent),
             Line::Info { .. } => self.has_infos = true,
             Line::Time { ms } => {
-                self.now = self.now.max(Ticks(ms.saturating_mul(NS_A_MS)));
+                self.now = self.now.max(Ticks(ms.saturating_mul(NS_PER_MS)));
             }
             Line::Resident { pages } => {
                 let bytes = self.page_bytes.saturating_mul(pages);
-                self.resident.see(self.now, bytes, &mut self.survey.samples);
+                self.resident.add(self.now, bytes, &mut self.metadata.memory_readings);
             }
             Line::Attached => self.is_attached = true,
-            Line::Made { .. } | Line::MadeAt { .. } | Line::Freed(_) | Line::Other => {}
+            Line::Alloc { .. } | Line::AllocAt { .. } | Line::Free(_) | Line::Other => {}
         }
         Ok(())
     }
 
-    /// What could not be read is counted on, for the sake of those behind it.
-    fn make_up(&mut self, letter: u8) {
+    /// Adds an empty definition in place of a damaged one, so that those after it keep their number.
+    fn add_placeholder(&mut self, letter: u8) {
         match letter {
             b's' => self.texts.push(String::new()),
             b'i' => self.add_location(Location { module: None, address: 0 }, Vec::new()),
@@ -218,7 +217,7 @@ impl Surveyor {
         }
     }
 
-    fn see_module(
+    fn add_module(
         &mut self,
         path: &[u8],
         base: u64,
@@ -238,13 +237,14 @@ impl Surveyor {
         Ok(())
     }
 
-    /// An address with its names. heaptrack has taken one off, so that it is that of the call.
-    fn see_ip(&mut self, address: u64, module: u64, mut given: Numbers<'_>) -> Result<(), BadLine> {
+    /// Adds an address with its names. It is the call's: heaptrack subtracts one from the return
+    /// address.
+    fn add_ip(&mut self, address: u64, module: u64, mut given: Numbers<'_>) -> Result<(), BadLine> {
         let mut frames = Vec::new();
         while let Some(function) = given.take()? {
             let file = given.take()?.unwrap_or(0);
             let line = given.take()?.and_then(|line| u32::try_from(line).ok());
-            frames.push(GivenFrame {
+            frames.push(RecordedFrame {
                 function: self.text(function),
                 file: self.text(file),
                 line: line.filter(|line| *line > 0),
@@ -256,8 +256,8 @@ impl Surveyor {
         Ok(())
     }
 
-    fn add_location(&mut self, location: Location, frames: Vec<GivenFrame>) {
-        self.survey.locations.push(location);
+    fn add_location(&mut self, location: Location, frames: Vec<RecordedFrame>) {
+        self.metadata.locations.push(location);
         self.frames.push(frames);
     }
 
@@ -271,13 +271,13 @@ impl Surveyor {
             return Some(*known);
         }
         let path = self.text(number)?;
-        let index = self.survey.modules.len() as u32;
-        self.survey.modules.push(Module {
+        let index = self.metadata.modules.len() as u32;
+        self.metadata.modules.push(Module {
             id: ModuleId(index),
             path: path.clone().into_bytes(),
             shown: path,
             build_id: Vec::new(),
-            // The first module that is listed is the executable, and its path is the first text.
+            // heaptrack lists the executable first, so its path is the first text.
             main: number == 1,
             start: 0,
             end: 0,
@@ -289,63 +289,69 @@ impl Surveyor {
         Some(index)
     }
 
-    fn see_stack(&mut self, ip: u64, parent: u64) {
+    fn add_stack(&mut self, ip: u64, parent: u64) {
         let parent = self.nodes.get(parent);
         let Some(id) = self.nodes.define(ip) else { return };
         let location = if self.is_raw {
             self.raw_location(ip)
         } else {
-            // An address that the file does not have is called by its number.
+            // An undefined address gets a placeholder without a name.
             let index = u32::try_from(ip - 1).unwrap_or(u32::MAX);
-            if (index as usize) < self.survey.locations.len() {
+            if (index as usize) < self.metadata.locations.len() {
                 LocationId(index)
             } else {
-                self.make_up(b'i');
-                LocationId(self.survey.locations.len() as u32 - 1)
+                self.add_placeholder(b'i');
+                LocationId(self.metadata.locations.len() as u32 - 1)
             }
         };
-        self.survey.nodes.push(Node { id, parent, location });
+        self.metadata.nodes.push(Node { id, parent, location });
     }
 
     fn raw_location(&mut self, ip: u64) -> LocationId {
         let address = ip.saturating_add(1);
-        let module = self.loaded.modules.holding(Address(address));
+        let module = self.loaded.modules.containing(Address(address));
         let location = Location { module, address };
-        let locations = &mut self.survey.locations;
-        *self.known.entry(location).or_insert_with(|| {
+        let locations = &mut self.metadata.locations;
+        *self.location_ids.entry(location).or_insert_with(|| {
             locations.push(location);
             LocationId(locations.len() as u32 - 1)
         })
     }
 
-    fn finish(mut self, version: u64, bad: u64, is_torn: bool) -> Surveyed {
+    fn finish(mut self, version: u64, bad: u64, is_torn: bool) -> SourceMetadata {
         let is_interpreted = version >= 1 && self.has_infos;
         let ending = if is_torn { Ending::CutOff } else { Ending::Sealed };
-        let lacks = MissingColumns { threads: true, addresses: is_interpreted };
+        let missing_columns = MissingColumns { threads: true, addresses: is_interpreted };
         let unreadable = (bad, "Lines that were left out, as they are damaged.");
-        let facts = self.facts(version);
-        self.resident.keep(&mut self.survey.samples);
-        let Self { mut survey, frames, loaded, is_raw, now, .. } = self;
-        // A run without a mark is as long as the shortest.
-        let end = now.max(Ticks(NS_A_MS));
-        survey.clock_pairs.push(ClockPair { ticks: end, monotonic_ns: end.0, unix_ns: 0 });
-        survey.foreign = Some(Foreign { facts, ending, lacks, gaps: gaps(lacks), unreadable });
+        let meta_rows = self.meta_rows(version);
+        self.resident.keep(&mut self.metadata.memory_readings);
+        let Self { mut metadata, frames, loaded, is_raw, now, .. } = self;
+        // A recording without a time has the shortest duration.
+        let end = now.max(Ticks(NS_PER_MS));
+        metadata.clock_pairs.push(ClockPair { ticks: end, monotonic_ns: end.0, unix_ns: 0 });
+        metadata.import = Some(ImportInfo {
+            meta_rows,
+            ending,
+            missing_columns,
+            not_recorded: not_recorded(missing_columns),
+            unreadable,
+        });
         if is_raw {
-            survey.modules = loaded.modules.into_list();
-            return Surveyed { survey, names: None };
+            metadata.modules = loaded.modules.into_list();
+            return SourceMetadata { metadata, symbols: None };
         }
-        let calls: Vec<_> = survey
+        let calls: Vec<_> = metadata
             .locations
             .iter()
-            .map(|at| Call::before(at.address, at.module, &survey.modules))
+            .map(|at| Call::before(at.address, at.module, &metadata.modules))
             .collect();
-        let names = Symbols::recorded(&calls, frames, &survey.modules);
-        Surveyed { survey, names: Some(names) }
+        let symbols = Symbols::recorded(&calls, frames, &metadata.modules);
+        SourceMetadata { metadata, symbols: Some(symbols) }
     }
 
-    fn facts(&self, version: u64) -> Vec<(&'static str, Value)> {
+    fn meta_rows(&self, version: u64) -> Vec<(&'static str, Value)> {
         let [major, minor, patch] = [16, 8, 0].map(|shift| self.program >> shift & 0xff);
-        let mut facts = vec![
+        let mut meta_rows = vec![
             ("imported_from", Value::Text(format!("heaptrack {major}.{minor}.{patch}"))),
             ("format_version", Value::Integer(integer(version))),
             ("command", Value::Text(self.command.clone())),
@@ -353,15 +359,15 @@ impl Surveyor {
             ("max_stack_depth", Value::Integer(DEPTH_MAX)),
         ];
         if self.is_attached {
-            facts.push(("attached", Value::Integer(1)));
+            meta_rows.push(("attached", Value::Integer(1)));
         }
-        facts
+        meta_rows
     }
 }
 
-/// What a heaptrack recording does not say.
-fn gaps(lacks: MissingColumns) -> Vec<(&'static str, &'static str)> {
-    let mut gaps = vec![
+/// Facts that a heaptrack recording does not hold.
+fn not_recorded(missing_columns: MissingColumns) -> Vec<(&'static str, &'static str)> {
+    let mut not_recorded = vec![
         (
             "not_recorded_times",
             "heaptrack notes the time about every 10 ms: events have the time noted before them",
@@ -373,13 +379,13 @@ fn gaps(lacks: MissingColumns) -> Vec<(&'static str, &'static str)> {
         ),
         ("not_recorded_reallocs", "heaptrack records a realloc as a free and a new block"),
     ];
-    if lacks.addresses {
-        gaps.push((
+    if missing_columns.addresses {
+        not_recorded.push((
             "not_recorded_addresses",
             "heaptrack leaves addresses out of a file that it has interpreted: `addr` is NULL, \
              and a free is taken for that of the youngest block with the same backtrace and size, \
              so that single lifetimes are a guess (`heaptrack --raw` keeps addresses)",
         ));
     }
-    gaps
+    not_recorded
 }

@@ -1,75 +1,75 @@
-//! What `rheaper info` tells about a recording.
+//! The contents of a recording without its events, for `rheaper info`.
 
 use std::path::PathBuf;
 
-use crate::loader::passes::metadata_pass::Survey;
+use crate::loader::api::summary::{Ending, Loss};
+use crate::loader::passes::metadata_pass::RecordingMetadata;
 use crate::loader::read::clock::Clock;
 use crate::loader::read::reader::Recording;
 use crate::loader::sanitize::hex;
-use crate::loader::summary::{Ending, Loss};
 use crate::loader::write::{diagnostics, metadata};
 use crate::recording::{Counters, Header, Ticks};
 
-/// What is in a recording, without decoding its events.
+/// The contents of a recording, without decoding its events.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Info {
-    /// The file.
+    /// Path of the file.
     pub path: PathBuf,
-    /// Its length.
+    /// Length of the file.
     pub file_bytes: u64,
-    /// Its first 128 bytes.
+    /// The file header.
     pub header: Header,
-    /// From the first to the last moment that the file knows of.
+    /// Time from the start to the latest timestamp outside the events.
     pub duration_ns: u64,
-    /// How it ended.
+    /// How the recording ended.
     pub ending: Ending,
-    /// Blocks by kind, in the order of their numbers.
+    /// Blocks by kind, by the kind's number.
     pub blocks: Vec<BlockCount>,
-    /// Event streams by number.
+    /// Event streams by id.
     pub streams: Vec<StreamInfo>,
-    /// Threads by number.
+    /// Threads by id.
     pub threads: Vec<ThreadInfo>,
-    /// Loaded objects by number.
+    /// The executable and shared libraries, in the order of the file.
     pub modules: Vec<ModuleInfo>,
-    /// Stack nodes defined.
+    /// Number of stack nodes.
     pub nodes: u64,
-    /// What the recorder counted, if it got to say so.
+    /// The recorder's last counters; `None`: it wrote none.
     pub counters: Option<Counters>,
-    /// Bytes of a last block that is not whole.
+    /// Bytes of an incomplete block at the end of the file.
     pub torn_bytes: u64,
-    /// Damaged places that had to be skipped.
+    /// Number of damaged ranges that were skipped.
     pub damaged_places: u64,
-    /// Bytes in them.
+    /// Bytes in these ranges.
     pub damaged_bytes: u64,
-    /// What was lost; only what is not zero.
+    /// Losses with a count above 0.
     pub losses: Vec<Loss>,
 }
 
 impl Info {
-    /// What a survey found.
-    pub(crate) fn of(recording: &Recording, survey: Survey) -> Self {
+    /// Summarizes the result of the metadata pass.
+    pub(crate) fn of(recording: &Recording, metadata: RecordingMetadata) -> Self {
         let header = *recording.header();
-        let mut losses = diagnostics::of_recorder(&survey);
-        losses.extend(diagnostics::of_file(&survey));
+        let mut losses = diagnostics::of_recorder(&metadata);
+        losses.extend(diagnostics::of_file(&metadata));
         losses.retain(|loss| loss.count > 0);
-        let blocks = survey.kinds.iter().map(|((_, kind), tally)| BlockCount {
+        let blocks = metadata.block_kinds.iter().map(|((_, kind), tally)| BlockCount {
             kind: (*kind).to_owned(),
             blocks: tally.blocks,
             bytes: tally.bytes,
         });
-        let streams = survey.streams.iter().map(|(id, tally)| StreamInfo {
+        let streams = metadata.streams.iter().map(|(id, tally)| StreamInfo {
             id: *id,
             blocks: tally.blocks,
             bytes: tally.bytes,
             missing_bytes: tally.missing,
         });
-        let threads = survey.threads.iter().map(|(id, thread)| ThreadInfo {
+        let threads = metadata.threads.iter().map(|(id, thread)| ThreadInfo {
             id: *id,
             os_id: thread.os_id,
             name: thread.name.clone(),
         });
-        let modules = survey.modules.iter().map(|module| ModuleInfo {
+        let modules = metadata.modules.iter().map(|module| ModuleInfo {
             id: module.id.0,
             path: module.shown.clone(),
             build_id: hex(&module.build_id),
@@ -79,20 +79,20 @@ impl Info {
             path: recording.path().to_owned(),
             file_bytes: recording.file_bytes(),
             header,
-            duration_ns: Clock::new(&header, &survey.clock_pairs)
-                .nanos(Ticks(survey.last_ticks()))
+            duration_ns: Clock::new(&header, &metadata.clock_pairs)
+                .nanos(Ticks(metadata.last_ticks()))
                 .0,
-            ending: metadata::ending(&survey),
+            ending: metadata::ending(&metadata),
             blocks: blocks.collect(),
             streams: streams.collect(),
             threads: threads.collect(),
             modules: modules.collect(),
-            nodes: survey.nodes.len() as u64,
-            torn_bytes: survey.damage.torn_bytes,
-            damaged_places: survey.damage.places,
-            damaged_bytes: survey.damage.bytes,
+            nodes: metadata.nodes.len() as u64,
+            torn_bytes: metadata.damage.torn_bytes,
+            damaged_places: metadata.damage.places,
+            damaged_bytes: metadata.damage.bytes,
             losses,
-            counters: survey.counters,
+            counters: metadata.counters,
         }
     }
 }
@@ -102,7 +102,7 @@ impl Info {
 pub struct BlockCount {
     /// Name of the kind.
     pub kind: String,
-    /// How many.
+    /// Number of blocks.
     pub blocks: u64,
     /// Bytes of their payloads.
     pub bytes: u64,
@@ -111,31 +111,31 @@ pub struct BlockCount {
 /// One event stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamInfo {
-    /// Its number.
+    /// Id of the stream.
     pub id: u32,
-    /// Its blocks.
+    /// Number of blocks.
     pub blocks: u64,
     /// Bytes of its events.
     pub bytes: u64,
-    /// Bytes that are missing between its blocks.
+    /// Bytes that are missing between the blocks.
     pub missing_bytes: u64,
 }
 
 /// One thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ThreadInfo {
-    /// Its number in the recording.
+    /// Id in the recording.
     pub id: u32,
-    /// Its number in the operating system.
+    /// Id of the operating system.
     pub os_id: u64,
     /// Its last known name, safe to print.
     pub name: String,
 }
 
-/// One loaded object.
+/// An executable or a shared library.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModuleInfo {
-    /// Its number in the recording.
+    /// Id in the recording.
     pub id: u32,
     /// Its path, safe to print.
     pub path: String,

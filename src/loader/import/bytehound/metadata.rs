@@ -1,6 +1,4 @@
-//! The first pass over a bytehound recording: everything except its blocks.
-//!
-//! Reads: events. Writes: a survey, and the nodes of the file's backtraces.
+//! The metadata pass over a bytehound recording: modules, backtraces and threads.
 
 use std::collections::HashMap;
 use std::io;
@@ -10,55 +8,48 @@ use object::endian::Endianness;
 use object::read::elf::{FileHeader, ProgramHeader};
 use rusqlite::types::Value;
 
+use crate::loader::api::progress::Progress;
+use crate::loader::api::summary::Ending;
 use crate::loader::fast_hash::FastHash;
 use crate::loader::import::bytehound::event::{Event, Header, Mapping};
-use crate::loader::import::bytehound::{Backtraces, Events, NS_A_US, Threads, happening};
+use crate::loader::import::bytehound::{Backtraces, Events, NS_PER_US, Threads, block_event};
 use crate::loader::import::input::Input;
-use crate::loader::passes::metadata_pass::{Foreign, Location, NamedThread, Node, Survey};
-use crate::loader::progress::Progress;
+use crate::loader::model::{LocationId, MissingColumns};
+use crate::loader::passes::metadata_pass::{
+    ImportInfo, Location, NamedThread, Node, RecordingMetadata,
+};
 use crate::loader::read::modules::Modules;
-use crate::loader::rows::{LocationId, MissingColumns};
 use crate::loader::sanitize;
-use crate::loader::source::Surveyed;
-use crate::loader::summary::Ending;
+use crate::loader::source::SourceMetadata;
 use crate::loader::write::row_writer::integer;
 use crate::recording::{Address, ClockPair, ModuleDef, ModuleId, ModuleStatus, NodeId, Ticks};
 
-/// How many events pass between two looks at the caller's wish to stop.
-const EVENTS_BETWEEN_LOOKS: u64 = 1 << 16;
+/// Events between two calls of [`Progress::should_stop`].
+const EVENTS_BETWEEN_CHECKS: u64 = 1 << 16;
 
-/// What the second pass needs of the first one.
-#[derive(Debug, Default)]
-pub(crate) struct Known {
-    /// Nodes.
-    pub(crate) backtraces: Backtraces,
-    /// The time that times count from.
-    pub(crate) initial_us: u64,
-}
-
-/// The first pass; `None` if the caller wants to stop.
-pub(crate) fn survey(
+/// Runs the metadata pass; `None` if the caller asked to stop.
+pub(crate) fn read_metadata(
     input: &mut Input,
     progress: &mut dyn Progress,
-) -> io::Result<Option<(Surveyed, Known)>> {
+) -> io::Result<Option<(SourceMetadata, Backtraces)>> {
     let mut events = Events::new(input);
-    let mut surveyor = Surveyor::default();
-    let mut seen = 0_u64;
+    let mut builder = MetadataBuilder::default();
+    let mut events_read = 0_u64;
     while let Some(event) = events.next()? {
-        surveyor.see(event)?;
-        seen += 1;
-        if seen.is_multiple_of(EVENTS_BETWEEN_LOOKS) && progress.should_stop() {
+        builder.add(event)?;
+        events_read += 1;
+        if events_read.is_multiple_of(EVENTS_BETWEEN_CHECKS) && progress.should_stop() {
             return Ok(None);
         }
     }
     let is_torn = events.chunks.input.is_torn();
-    Ok(Some(surveyor.finish(is_torn)))
+    Ok(Some(builder.finish(is_torn)))
 }
 
-/// What an executable's headers say.
+/// The headers of an executable.
 #[derive(Clone, Debug, Default)]
 struct Image {
-    /// Of those with code: offset in the file, address, length.
+    /// Segments with code: offset in the file, address, length.
     segments: Vec<(u64, u64, u64)>,
     build_id: Vec<u8>,
 }
@@ -69,7 +60,8 @@ impl Image {
         let endian = header.endian().ok()?;
         let mut image = Self::default();
         for segment in header.program_headers(endian, contents).ok()? {
-            // The one before it may end in the same page of the file, at another address.
+            // Only segments with code: the one before may end in the same page of the file, at
+            // another address.
             let is_code = segment.p_flags(endian).0 & PF_X.0 != 0;
             if segment.p_type(endian) == PT_LOAD && is_code {
                 let (offset, address) = (segment.p_offset(endian), segment.p_vaddr(endian));
@@ -85,10 +77,10 @@ impl Image {
         Some(image)
     }
 
-    /// The address that the file gives to what stands at this offset.
+    /// The link-time address of an offset in the file.
     fn address(&self, offset: u64) -> u64 {
         let holds = |segment: &&(u64, u64, u64)| {
-            // Mappings begin at pages, segments anywhere in their first one.
+            // A mapping starts at a page, a segment anywhere in its first page.
             segment.0 & !0xfff <= offset && offset < segment.0.saturating_add(segment.2)
         };
         let found = self.segments.iter().find(holds);
@@ -97,37 +89,37 @@ impl Image {
 }
 
 #[derive(Default)]
-struct Surveyor {
-    survey: Survey,
+struct MetadataBuilder {
+    metadata: RecordingMetadata,
     header: Header,
-    known: Known,
+    backtraces: Backtraces,
     threads: Threads,
     modules: Modules,
-    /// By path and first address: the module's number.
-    numbers: HashMap<(Vec<u8>, u64), u32>,
-    /// By number: where in its file it begins.
+    /// Module ids by path and first address.
+    module_ids: HashMap<(Vec<u8>, u64), u32>,
+    /// By module id: offset of the mapping in the file.
     offsets: Vec<u64>,
-    /// Which modules are loaded: number and first address.
+    /// Loaded modules: id and first address.
     loaded: Vec<(u32, u64)>,
     images: HashMap<Vec<u8>, Image>,
     locations: HashMap<Location, LocationId, FastHash>,
     nodes: HashMap<(NodeId, LocationId), NodeId, FastHash>,
     /// By thread: its last backtrace, innermost first.
-    last: HashMap<u32, Vec<u64>>,
-    left_out: u64,
-    is_decoded: bool,
+    last_backtraces: HashMap<u32, Vec<u64>>,
+    stripped_blocks: u64,
+    is_postprocessed: bool,
     last_us: u64,
 }
 
-impl Surveyor {
-    fn see(&mut self, event: Event) -> io::Result<()> {
+impl MetadataBuilder {
+    fn add(&mut self, event: Event) -> io::Result<()> {
         match event {
             Event::Header(header) => {
-                self.known.initial_us = header.initial_us;
+                self.backtraces.initial_us = header.initial_us;
                 self.header = header;
             }
             Event::File { path, contents } if path == b"/proc/self/maps" => {
-                self.see_maps(&contents);
+                self.apply_maps(&contents);
             }
             Event::File { path, contents } => {
                 if let Some(image) = Image::read(&contents) {
@@ -138,29 +130,31 @@ impl Surveyor {
             Event::Unmapped { address } => self.unload(|(_, start)| *start == address),
             Event::Backtrace { id, thread, skipped, mut addresses } => {
                 if let Some(thread) = thread {
-                    let last = self.last.entry(thread).or_default();
+                    let last = self.last_backtraces.entry(thread).or_default();
                     if let Some(skipped) = skipped {
                         addresses.extend(last.iter().skip(skipped as usize));
                     }
                     last.clone_from(&addresses);
                 }
                 let node = self.node(&addresses)?;
-                self.known.backtraces.insert(id, node);
+                self.backtraces.nodes.insert(id, node);
             }
-            Event::LeftOut { blocks } => self.left_out = self.left_out.saturating_add(blocks),
-            Event::Decoded => self.is_decoded = true,
+            Event::Stripped { blocks } => {
+                self.stripped_blocks = self.stripped_blocks.saturating_add(blocks);
+            }
+            Event::Postprocessed => self.is_postprocessed = true,
             other => {
-                if let Some((at_us, thread, _)) = happening(&other) {
+                if let Some((at_us, thread, _)) = block_event(&other) {
                     self.last_us = self.last_us.max(at_us);
                     if let (number, true) = self.threads.number(thread) {
                         let os_id = u64::from(thread);
                         let named = NamedThread { os_id, name: String::new() };
-                        self.survey.threads.insert(number, named);
+                        self.metadata.threads.insert(number, named);
                     }
                 }
             }
         }
-        if self.is_decoded {
+        if self.is_postprocessed {
             return Err(io::Error::other(
                 "it was postprocessed, and has names instead of addresses: import the original",
             ));
@@ -168,8 +162,8 @@ impl Surveyor {
         Ok(())
     }
 
-    /// A whole list of mappings: what is not in it is gone.
-    fn see_maps(&mut self, contents: &[u8]) {
+    /// Applies a list of all mappings: modules that are not in it were unloaded.
+    fn apply_maps(&mut self, contents: &[u8]) {
         let mappings: Vec<_> = contents.split(|byte| *byte == b'\n').filter_map(mapping).collect();
         self.unload(|(_, start)| mappings.iter().all(|mapping| mapping.start != *start));
         mappings.into_iter().for_each(|mapping| self.load(mapping));
@@ -179,15 +173,15 @@ impl Surveyor {
         if !mapping.is_executable || !mapping.path.starts_with(b"/") {
             return;
         }
-        let next = self.numbers.len() as u32;
+        let next = self.module_ids.len() as u32;
         let Mapping { start, end, file_offset, path, .. } = mapping;
-        let id = *self.numbers.entry((path.clone(), start)).or_insert(next);
+        let id = *self.module_ids.entry((path.clone(), start)).or_insert(next);
         if id == next {
             self.offsets.push(file_offset);
         }
         self.loaded.retain(|(_, other)| *other != start);
         self.loaded.push((id, start));
-        self.modules.see(&ModuleDef {
+        self.modules.apply(&ModuleDef {
             status: ModuleStatus::Loaded,
             id: ModuleId(id),
             at: Ticks(0),
@@ -200,13 +194,13 @@ impl Surveyor {
         });
     }
 
-    fn unload(&mut self, is_gone: impl Fn(&(u32, u64)) -> bool) {
-        let (gone, stay) = self.loaded.iter().partition(|loaded| is_gone(loaded));
-        self.loaded = stay;
-        let at = self.last_us.saturating_sub(self.known.initial_us).saturating_mul(NS_A_US);
-        let gone: Vec<(u32, u64)> = gone;
-        for (id, _) in gone {
-            self.modules.see(&ModuleDef {
+    fn unload(&mut self, is_unloaded: impl Fn(&(u32, u64)) -> bool) {
+        let (unloaded, still_loaded) = self.loaded.iter().partition(|loaded| is_unloaded(loaded));
+        self.loaded = still_loaded;
+        let at = self.last_us.saturating_sub(self.backtraces.initial_us).saturating_mul(NS_PER_US);
+        let unloaded: Vec<(u32, u64)> = unloaded;
+        for (id, _) in unloaded {
+            self.modules.apply(&ModuleDef {
                 status: ModuleStatus::Unloaded,
                 id: ModuleId(id),
                 at: Ticks(at),
@@ -220,15 +214,17 @@ impl Surveyor {
         }
     }
 
-    /// A backtrace's node. bytehound's own innermost frames are left out.
+    /// The node of a backtrace, without bytehound's own innermost frames.
     fn node(&mut self, addresses: &[u64]) -> io::Result<NodeId> {
         let mut node = NodeId::ROOT;
-        let own = addresses.iter().take_while(|address| self.is_recorder(**address)).count();
-        let shown = addresses.get(own..).filter(|rest| !rest.is_empty()).unwrap_or(addresses);
+        let recorder_frames =
+            addresses.iter().take_while(|address| self.is_recorder(**address)).count();
+        let shown =
+            addresses.get(recorder_frames..).filter(|rest| !rest.is_empty()).unwrap_or(addresses);
         for address in shown.iter().rev() {
-            let module = self.modules.holding(Address(*address));
+            let module = self.modules.containing(Address(*address));
             let location = Location { module, address: *address };
-            let locations = &mut self.survey.locations;
+            let locations = &mut self.metadata.locations;
             let location = *self.locations.entry(location).or_insert_with(|| {
                 locations.push(location);
                 LocationId(locations.len() as u32 - 1)
@@ -239,7 +235,7 @@ impl Surveyor {
                     let next = u32::try_from(self.nodes.len()).ok();
                     let next = next.and_then(|next| next.checked_add(NodeId::FIRST.0));
                     let id = NodeId(next.ok_or_else(|| io::Error::other("too many backtraces"))?);
-                    self.survey.nodes.push(Node { id, parent: node, location });
+                    self.metadata.nodes.push(Node { id, parent: node, location });
                     self.nodes.insert((node, location), id);
                     id
                 }
@@ -249,7 +245,7 @@ impl Surveyor {
     }
 
     fn is_recorder(&self, address: u64) -> bool {
-        let module = self.modules.holding(Address(address));
+        let module = self.modules.containing(Address(address));
         module.is_some_and(|index| {
             self.modules.path(index).is_some_and(|path| {
                 let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
@@ -260,58 +256,68 @@ impl Surveyor {
         })
     }
 
-    fn finish(self, is_torn: bool) -> (Surveyed, Known) {
-        let facts = self.facts();
-        let Self { mut survey, modules, images, offsets, known, left_out, last_us, .. } = self;
-        let end = last_us.saturating_sub(known.initial_us).saturating_mul(NS_A_US).max(NS_A_US);
-        survey.clock_pairs.push(ClockPair { ticks: Ticks(end), monotonic_ns: end, unix_ns: 0 });
-        survey.modules = modules.into_list();
-        for module in &mut survey.modules {
+    fn finish(self, is_torn: bool) -> (SourceMetadata, Backtraces) {
+        let meta_rows = self.meta_rows();
+        let Self {
+            mut metadata,
+            modules,
+            images,
+            offsets,
+            backtraces,
+            stripped_blocks,
+            last_us,
+            ..
+        } = self;
+        let end =
+            last_us.saturating_sub(backtraces.initial_us).saturating_mul(NS_PER_US).max(NS_PER_US);
+        metadata.clock_pairs.push(ClockPair { ticks: Ticks(end), monotonic_ns: end, unix_ns: 0 });
+        metadata.modules = modules.into_list();
+        for module in &mut metadata.modules {
             let offset = offsets.get(module.id.0 as usize).copied().unwrap_or(0);
             let image = images.get(&module.path).cloned().unwrap_or_default();
             module.bias = module.start.wrapping_sub(image.address(offset));
             module.build_id = image.build_id;
         }
-        let mut gaps = vec![
+        let mut not_recorded = vec![
             ("not_recorded_times", "bytehound records times in microseconds"),
             ("not_recorded_thread_names", "bytehound does not record names of threads"),
         ];
-        if left_out > 0 {
-            gaps.push((
+        if stripped_blocks > 0 {
+            not_recorded.push((
                 "not_recorded_short_lived",
                 "the recording was made smaller: short-lived blocks were left out of it",
             ));
         }
-        survey.foreign = Some(Foreign {
-            facts,
+        metadata.import = Some(ImportInfo {
+            meta_rows,
             ending: if is_torn { Ending::CutOff } else { Ending::Sealed },
-            lacks: MissingColumns::default(),
-            gaps,
+            missing_columns: MissingColumns::default(),
+            not_recorded,
             unreadable: (0, "Lines that were left out, as they are damaged."),
         });
-        (Surveyed { survey, names: None }, known)
+        (SourceMetadata { metadata, symbols: None }, backtraces)
     }
 
-    fn facts(&self) -> Vec<(&'static str, Value)> {
+    fn meta_rows(&self) -> Vec<(&'static str, Value)> {
         let Header { initial_us, at_us, wall_ns, pid, command, .. } = &self.header;
-        let since = at_us.saturating_sub(*initial_us).saturating_mul(NS_A_US);
+        let since = at_us.saturating_sub(*initial_us).saturating_mul(NS_PER_US);
         let words = command.split(|byte| *byte == 0).map(String::from_utf8_lossy);
         let command = words.collect::<Vec<_>>().join(" ");
-        let mut facts = vec![
+        let mut meta_rows = vec![
             ("imported_from", Value::Text(String::from("bytehound"))),
             ("pid", Value::Integer(i64::from(*pid))),
             ("started_unix_ns", Value::Integer(integer(wall_ns.saturating_sub(since)))),
             ("command", Value::Text(sanitize::text(command.trim_end()))),
             ("clock", Value::Text(String::from("us"))),
         ];
-        if self.left_out > 0 {
-            facts.push(("left_out_blocks", Value::Integer(integer(self.left_out))));
+        if self.stripped_blocks > 0 {
+            meta_rows.push(("left_out_blocks", Value::Integer(integer(self.stripped_blocks))));
         }
-        facts
+        meta_rows
     }
 }
 
-/// A line of `/proc/self/maps`: `start-end perms offset device inode path`.
+/// Parses a line of `/proc/self/maps`: `start-end perms offset device inode path`.
 fn mapping(line: &[u8]) -> Option<Mapping> {
     let line = std::str::from_utf8(line).ok()?;
     let mut words = line.splitn(6, ' ');

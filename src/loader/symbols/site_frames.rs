@@ -1,9 +1,7 @@
-//! Every site's frames, numbered for the database.
+//! The frames of every site, numbered as rows of `frames`.
 //!
-//! Reads: the sites' stacks of calls and the calls' symbols. Writes: [`Names`].
-//!
-//! Invariants: frames are numbered from 1 in the order in which sites show them, so that the
-//! same program gives the same numbers; no site begins with frames of the recorder.
+//! Invariants: frames are numbered from 1 by first appearance in the sites, so that equal input
+//! gives equal numbers; the recorder's frames at the inner end of a stack are removed.
 
 use std::collections::HashMap;
 
@@ -13,23 +11,23 @@ use crate::loader::symbols::{Frame, FrameId, Kind, Symbols, innermost_foreign};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct FrameRow(pub(crate) u32);
 
-/// All sites' frames.
+/// The frames of all sites.
 #[derive(Debug, Default)]
-pub(crate) struct Names {
-    /// The frames in use; the first one is row 1.
+pub(crate) struct SiteFrames {
+    /// By row, from 1: the frame.
     order: Vec<FrameId>,
     /// By [`FrameId`]: its row, or 0.
     rows: Vec<u32>,
-    /// All sites' frames, one site behind the other, innermost first.
+    /// The frames of all sites in one list, each site's innermost first.
     flat: Vec<FrameRow>,
-    /// By site, from 0: where its frames end in `flat`.
+    /// By site, from 0: the end of its frames in `flat`.
     ends: Vec<usize>,
-    /// By site, from 0: the first own frame, else the innermost.
+    /// By site, from 0: index and row of the first own frame, else of the innermost frame.
     own: Vec<Option<(usize, FrameRow)>>,
 }
 
-impl Names {
-    /// Adds the next site, given its calls from the innermost outwards.
+impl SiteFrames {
+    /// Adds the next site, with its calls, innermost first.
     pub(crate) fn push(&mut self, calls: impl Iterator<Item = usize>, symbols: &Symbols) {
         let frames: Vec<FrameId> =
             calls.flat_map(|call| symbols.by_call[call].iter().copied()).collect();
@@ -37,7 +35,7 @@ impl Names {
         let shown = &frames[trimmed..];
         let from = self.flat.len();
         for id in shown {
-            let row = self.number(*id);
+            let row = self.row_of(*id);
             self.flat.push(row);
         }
         let kind = |id: &FrameId| symbols.frames[id.0 as usize].kind;
@@ -47,7 +45,7 @@ impl Names {
         self.ends.push(self.flat.len());
     }
 
-    fn number(&mut self, id: FrameId) -> FrameRow {
+    fn row_of(&mut self, id: FrameId) -> FrameRow {
         let index = id.0 as usize;
         if self.rows.len() <= index {
             self.rows.resize(index + 1, 0);
@@ -59,23 +57,23 @@ impl Names {
         FrameRow(self.rows[index])
     }
 
-    /// How many sites there are.
+    /// Number of sites.
     pub(crate) fn sites(&self) -> usize {
         self.ends.len()
     }
 
-    /// A site's frames, innermost first; sites count from 0 here.
+    /// The frames of a site, innermost first; sites count from 0 here.
     pub(crate) fn frames(&self, site: usize) -> &[FrameRow] {
         let from = site.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.flat[from..self.ends[site]]
     }
 
-    /// A site's first own frame, else its innermost, and its place.
+    /// Index and row of a site's first own frame, else of its innermost frame.
     pub(crate) fn own(&self, site: usize) -> Option<(usize, FrameRow)> {
         self.own[site]
     }
 
-    /// All rows of `frames` with what they stand for.
+    /// All rows of `frames`, each with its frame and the address of its first call.
     pub(crate) fn rows<'a>(
         &'a self,
         symbols: &'a Symbols,
@@ -87,13 +85,13 @@ impl Names {
         })
     }
 
-    /// By row of `frames`: the first row that is the same function, whatever the line.
+    /// By row of `frames`: the first row of the same function, on any line.
     pub(crate) fn functions(&self, symbols: &Symbols) -> Vec<FrameRow> {
         let mut known: HashMap<&str, FrameRow> = HashMap::new();
         self.rows(symbols).map(|(row, frame, _)| *known.entry(&frame.sym).or_insert(row)).collect()
     }
 
-    /// What a row of `frames` stands for.
+    /// The frame of a row.
     pub(crate) fn frame<'a>(&self, row: FrameRow, symbols: &'a Symbols) -> &'a Frame {
         let id = self.order[row.0 as usize - 1];
         &symbols.frames[id.0 as usize]

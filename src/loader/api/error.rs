@@ -1,4 +1,4 @@
-//! Why a load gave nothing: one sentence that says what, where, and what to do.
+//! The error of a load: one sentence with the problem, the file and a remedy.
 
 use std::fmt;
 use std::fs::FileType;
@@ -8,21 +8,21 @@ use std::path::Path;
 
 use crate::recording::FormatError;
 
-/// What kind of thing went wrong; the command line makes exit codes of it.
+/// The kind of an error; the command line maps it to an exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LoadErrorKind {
-    /// The recording can't be read, or is none.
+    /// The recording can't be read, or is not a recording.
     Recording,
-    /// The output can't be written, or is not ours to replace.
+    /// The output can't be written, or must not be replaced.
     Output,
-    /// A database that was given is none of ours or can't be changed.
+    /// The database to be changed can't be changed, or is not a rheaper database.
     Database,
-    /// [`Progress::should_stop`](crate::loader::Progress::should_stop) said so.
+    /// [`Progress::should_stop`](crate::loader::Progress::should_stop) returned true.
     Interrupted,
 }
 
-/// Why a load gave nothing. Its text is one sentence, ready to be shown.
+/// The error of a load. Its text is one sentence for the user.
 #[derive(Debug)]
 pub struct LoadError {
     kind: LoadErrorKind,
@@ -31,7 +31,7 @@ pub struct LoadError {
 }
 
 impl LoadError {
-    /// What kind of thing went wrong.
+    /// The kind of the error.
     pub fn kind(&self) -> LoadErrorKind {
         self.kind
     }
@@ -76,7 +76,7 @@ impl LoadError {
         Self::new(LoadErrorKind::Recording, sentence)
     }
 
-    /// The recording has no bytes at all.
+    /// The recording is empty.
     pub(crate) fn empty(path: &Path) -> Self {
         Self::new(
             LoadErrorKind::Recording,
@@ -128,7 +128,7 @@ impl LoadError {
         )
     }
 
-    /// The output is there and must not be replaced.
+    /// The output exists and must not be replaced.
     pub(crate) fn not_ours(path: &Path, what: &str) -> Self {
         Self::new(
             LoadErrorKind::Output,
@@ -136,7 +136,7 @@ impl LoadError {
         )
     }
 
-    /// The caller wanted to stop.
+    /// The caller asked to stop.
     pub(crate) fn interrupted() -> Self {
         Self::new(LoadErrorKind::Interrupted, "interrupted; nothing was written")
     }
@@ -150,7 +150,7 @@ impl LoadError {
         Self::new(LoadErrorKind::Database, sentence).with_source(error)
     }
 
-    /// A file that names came from is gone, so resolving again would only lose them.
+    /// A symbol file of the last resolution is missing, so that its names would be lost.
     pub(crate) fn would_lose_names(path: &Path, module: &str) -> Self {
         Self::new(
             LoadErrorKind::Database,
@@ -162,7 +162,7 @@ impl LoadError {
         )
     }
 
-    /// A database whose names came with the recording, which has no addresses in files.
+    /// The database's names were recorded, and it has no file offsets to resolve.
     pub(crate) fn names_were_recorded(path: &Path) -> Self {
         Self::new(
             LoadErrorKind::Database,
@@ -174,12 +174,12 @@ impl LoadError {
         )
     }
 
-    /// A recording of another profiler that can't be decoded.
-    pub(crate) fn foreign(path: &Path, sentence: &str) -> Self {
+    /// The file is not a recording that can be imported.
+    pub(crate) fn not_importable(path: &Path, sentence: &str) -> Self {
         Self::new(LoadErrorKind::Recording, format!("{} {sentence}", path.display()))
     }
 
-    /// A recording of another profiler whose bytes can't be unpacked or decoded.
+    /// Another profiler's recording can't be decompressed or decoded.
     pub(crate) fn damaged(path: &Path, error: &io::Error) -> Self {
         let sentence = format!(
             "{} is damaged and can't be read to its end ({error}): get another copy of it",
@@ -188,7 +188,7 @@ impl LoadError {
         Self::new(LoadErrorKind::Recording, sentence)
     }
 
-    /// A database that some other program made, or none at all.
+    /// The file is not a rheaper database.
     pub(crate) fn not_a_database(path: &Path) -> Self {
         Self::new(
             LoadErrorKind::Database,

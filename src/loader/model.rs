@@ -1,6 +1,4 @@
-//! The plain types that the loader's stages hand on to one another.
-//!
-//! Invariant: nothing in here knows where it came from or where it goes.
+//! Ids, times and rows that the loader's stages pass to one another.
 
 use crate::recording::ScopeId;
 
@@ -8,77 +6,77 @@ use crate::recording::ScopeId;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Nanos(pub(crate) u64);
 
-/// A distinct backtrace, numbered from 1 by first appearance; 0 is "not probed".
+/// A distinct backtrace, numbered from 1 by first appearance; 0: no backtrace was captured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Site(pub(crate) u32);
 
 impl Site {
-    /// No backtrace was probed.
+    /// The site of blocks whose backtrace was not captured.
     pub(crate) const NONE: Self = Self(0);
 }
 
-/// A stack without duplicates: an index into [`Stacks`](crate::loader::passes::stacks::Stacks).
+/// An interned stack: an index into [`StackTable`](crate::loader::passes::stacks::StackTable).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct StackId(pub(crate) u32);
 
-/// A distinct return address in a module: an index into the survey's locations.
+/// A distinct return address in a module: an index into the metadata's `locations`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct LocationId(pub(crate) u32);
 
-/// A thread of the database: numbered by first appearance.
+/// The row of a thread in `threads`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Thread(pub(crate) u32);
 
 /// One row of `allocations`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Row {
-    /// When it was made.
-    pub(crate) made: Nanos,
-    /// When it ended; `None`: alive at the end.
+pub(crate) struct AllocationRow {
+    /// Time of the allocation.
+    pub(crate) allocated: Nanos,
+    /// Time of the free; `None`: live at the end.
     pub(crate) freed: Option<Nanos>,
-    /// From where.
+    /// Backtrace of the allocation.
     pub(crate) site: Site,
-    /// By whom.
-    pub(crate) thread: Thread,
-    /// Who freed it; `None` with a time of `freed`: its free was not recorded.
-    pub(crate) freed_by: Option<Thread>,
-    /// Bytes.
+    /// Thread that allocated the block.
+    pub(crate) alloc_thread: Thread,
+    /// Thread that freed the block; `None` although `freed` is set: the free was not recorded.
+    pub(crate) free_thread: Option<Thread>,
+    /// Requested bytes.
     pub(crate) size: u64,
-    /// Where.
+    /// Address of the block.
     pub(crate) address: u64,
-    /// In which scope.
+    /// Innermost scope of the allocating thread.
     pub(crate) scope: ScopeId,
 }
 
 /// One row of `reallocs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Link {
-    /// The row that the realloc ended.
+pub(crate) struct ReallocRow {
+    /// The row of the block that the realloc ended.
     pub(crate) old_row: u64,
-    /// The row that it began.
+    /// The row of the block that it began.
     pub(crate) new_row: u64,
     /// Whether the address changed.
     pub(crate) moved: bool,
 }
 
-/// One row of `failures`.
+/// One row of `failures`: a request that the allocator refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
-    /// When.
+pub(crate) struct FailedAlloc {
+    /// Time of the request.
     pub(crate) at: Nanos,
-    /// From where.
+    /// Backtrace of the request.
     pub(crate) site: Site,
-    /// Bytes asked for.
+    /// Requested bytes.
     pub(crate) size: u64,
-    /// By whom.
+    /// Thread that asked.
     pub(crate) thread: Thread,
 }
 
-/// What a source can't know: columns that are NULL.
+/// Columns that stay NULL because the source does not record them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct MissingColumns {
-    /// Who did it.
+    /// Allocating and freeing threads.
     pub(crate) threads: bool,
-    /// Where a block was.
+    /// Addresses of blocks.
     pub(crate) addresses: bool,
 }

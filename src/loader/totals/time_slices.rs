@@ -1,60 +1,59 @@
-//! The run cut into equal slices, while it is not yet known how long it is.
+//! Divides the recording into equal time slices, while its length is still unknown, and keeps the
+//! global curve and a curve per site.
 //!
-//! Reads: what happened when. Writes: the global curve, and one for each site.
+//! The slice width starts at the expected length of the recording / [`SLICES_MAX`]. When time
+//! passes the last slice, neighbours are merged and the width doubles. When the sites' curves
+//! together have too many points, only they are merged, to groups of `2^n` slices.
 //!
-//! The slice width begins with what the recording's clock pairs promise. When time goes beyond
-//! the last slice, neighbours are merged and the width doubles. When the sites' curves become
-//! too many entries, they (and only they) are kept for groups of `2^n` slices.
-//!
-//! Invariants: sums over slices are exact, whatever was merged; a curve's entries are sorted.
+//! Invariants: sums over all slices are exact, whatever was merged; the points of a curve are
+//! sorted.
 
-use crate::loader::rows::Nanos;
+use crate::loader::model::Nanos;
 use crate::loader::totals::sample_weights::Weight;
 
-/// Slices at most.
+/// Maximum number of slices: more than a chart in a terminal has columns.
 pub(crate) const SLICES_MAX: usize = 512;
 
-/// The sites' curves together may always have this many entries …
-const ENTRIES_MIN: u64 = 1 << 16;
-/// … and never more than this …
-const ENTRIES_MAX: u64 = 1 << 20;
-/// … nor more than one for so many allocations.
-const ALLOCATIONS_AN_ENTRY: u64 = 8;
-/// Sites' curves keep at least `SLICES_MAX >> GROUP_SHIFT_MAX` points.
+/// Limit of the points of all sites' curves: one per [`ALLOCATIONS_PER_POINT`] allocations, within
+/// these bounds. They keep the table `site_timeline` small beside `allocations`.
+const POINTS_MIN: u64 = 1 << 16;
+const POINTS_MAX: u64 = 1 << 20;
+const ALLOCATIONS_PER_POINT: u64 = 8;
+/// The limit never reduces a site's curve to fewer than `SLICES_MAX >> GROUP_SHIFT_MAX` points.
 const GROUP_SHIFT_MAX: u32 = 5;
 
-/// What happened in a slice, or in a group of them.
+/// Sums over the events of a slice, or of a group of slices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Slice {
-    /// Blocks made.
+pub(crate) struct TimeSlice {
+    /// Allocated blocks.
     pub(crate) allocations: u64,
-    /// Bytes of them.
+    /// Bytes of the allocated blocks.
     pub(crate) allocated_bytes: u64,
-    /// Blocks freed.
+    /// Freed blocks.
     pub(crate) frees: u64,
-    /// Bytes of them.
+    /// Bytes of the freed blocks.
     pub(crate) freed_bytes: u64,
-    /// Most bytes alive after any event in it; 0 if there was none. Global curve only.
+    /// Maximum of the live bytes after each event; 0 without events. Global curve only.
     pub(crate) peak_bytes: u64,
-    /// Bytes made in it that are alive at the end. Global curve only.
-    pub(crate) staying_bytes: u64,
+    /// Allocated bytes that are live at the end of the recording. Global curve only.
+    pub(crate) surviving_bytes: u64,
 }
 
-impl Slice {
+impl TimeSlice {
     fn merge(&mut self, other: &Self) {
         self.allocations += other.allocations;
         self.allocated_bytes = self.allocated_bytes.saturating_add(other.allocated_bytes);
         self.frees += other.frees;
         self.freed_bytes = self.freed_bytes.saturating_add(other.freed_bytes);
         self.peak_bytes = self.peak_bytes.max(other.peak_bytes);
-        self.staying_bytes = self.staying_bytes.saturating_add(other.staying_bytes);
+        self.surviving_bytes = self.surviving_bytes.saturating_add(other.surviving_bytes);
     }
 }
 
-/// One point of a site's curve.
+/// One point of a site's curve: the sums over a group of slices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Point {
-    /// Number of the group of slices.
+    /// Index of the group.
     group: u32,
     allocations: u32,
     frees: u32,
@@ -62,11 +61,11 @@ struct Point {
     freed_bytes: u64,
 }
 
-/// The group of a point that is none.
+/// The group of an unused point.
 const NO_GROUP: u32 = u32::MAX;
 
 impl Point {
-    const fn of(group: u32) -> Self {
+    const fn new(group: u32) -> Self {
         Self { group, allocations: 0, frees: 0, allocated_bytes: 0, freed_bytes: 0 }
     }
 
@@ -78,14 +77,14 @@ impl Point {
     }
 
     #[inline]
-    fn change(&mut self, what: Change, weight: Weight) {
+    fn add(&mut self, change: Change, weight: Weight) {
         let blocks = weight.blocks as u32;
-        match what {
-            Change::Made => {
+        match change {
+            Change::Alloc => {
                 self.allocations = self.allocations.saturating_add(blocks);
                 self.allocated_bytes = self.allocated_bytes.saturating_add(weight.bytes);
             }
-            Change::Freed => {
+            Change::Free => {
                 self.frees = self.frees.saturating_add(blocks);
                 self.freed_bytes = self.freed_bytes.saturating_add(weight.bytes);
             }
@@ -93,124 +92,125 @@ impl Point {
     }
 }
 
-/// A site's curve. Its last point stands apart, so that a change usually finds it beside the
-/// site's sums.
+/// A site's curve. The last point is stored inline, so that an event usually finds it in the cache
+/// line of the site's sums.
 #[derive(Clone, Debug)]
 pub(crate) struct Curve {
     last: Point,
-    before: Vec<Point>,
+    earlier: Vec<Point>,
 }
 
 impl Default for Curve {
     fn default() -> Self {
-        Self { last: Point::of(NO_GROUP), before: Vec::new() }
+        Self { last: Point::new(NO_GROUP), earlier: Vec::new() }
     }
 }
 
-/// Points that a curve makes room for at once: many curves are kept, most are short.
+/// Points reserved at once: there are many curves, and most are short.
 const POINTS_AT_ONCE: usize = 4;
 
 impl Curve {
-    /// The point of a group; says whether it is a new one.
+    /// The point of a group, and whether it is new.
     #[inline]
     fn point(&mut self, group: u32) -> (&mut Point, bool) {
         if self.last.group == group {
             return (&mut self.last, false);
         }
-        self.other_point(group)
+        self.point_slow(group)
     }
 
-    fn other_point(&mut self, group: u32) -> (&mut Point, bool) {
+    fn point_slow(&mut self, group: u32) -> (&mut Point, bool) {
         if self.last.group == NO_GROUP || self.last.group < group {
-            self.settle();
-            self.last = Point::of(group);
+            self.flush_last();
+            self.last = Point::new(group);
             return (&mut self.last, true);
         }
-        // Something came late.
-        let place = self.before.partition_point(|point| point.group < group);
-        let is_new = self.before.get(place).is_none_or(|point| point.group != group);
+        // A late event.
+        let index = self.earlier.partition_point(|point| point.group < group);
+        let is_new = self.earlier.get(index).is_none_or(|point| point.group != group);
         if is_new {
-            self.before.insert(place, Point::of(group));
+            self.earlier.insert(index, Point::new(group));
         }
-        (&mut self.before[place], is_new)
+        (&mut self.earlier[index], is_new)
     }
 
-    /// Puts the last point behind the others.
-    fn settle(&mut self) {
+    /// Appends the last point to the earlier ones.
+    fn flush_last(&mut self) {
         if self.last.group == NO_GROUP {
             return;
         }
-        if self.before.len() == self.before.capacity() {
-            self.before.reserve_exact(POINTS_AT_ONCE.max(self.before.len() / 4));
+        if self.earlier.len() == self.earlier.capacity() {
+            self.earlier.reserve_exact(POINTS_AT_ONCE.max(self.earlier.len() / 4));
         }
-        self.before.push(self.last);
-        self.last = Point::of(NO_GROUP);
+        self.earlier.push(self.last);
+        self.last = Point::new(NO_GROUP);
     }
 
-    /// Merges pairs of neighbours; says how many points are left.
+    /// Merges pairs of groups; returns the number of points that are left.
     fn halve(&mut self) -> u64 {
-        self.settle();
-        for point in &mut self.before {
+        self.flush_last();
+        for point in &mut self.earlier {
             point.group /= 2;
         }
-        self.before.dedup_by(|later, earlier| {
+        self.earlier.dedup_by(|later, earlier| {
             let same = later.group == earlier.group;
             if same {
                 earlier.merge(later);
             }
             same
         });
-        let count = self.before.len() as u64;
-        if let Some(last) = self.before.pop() {
+        let count = self.earlier.len() as u64;
+        if let Some(last) = self.earlier.pop() {
             self.last = last;
         }
-        self.before.shrink_to_fit();
+        self.earlier.shrink_to_fit();
         count
     }
 
     fn points(&self) -> impl Iterator<Item = &Point> {
         let last = Some(&self.last).filter(|point| point.group != NO_GROUP);
-        self.before.iter().chain(last)
+        self.earlier.iter().chain(last)
     }
 }
 
-/// Something that happened to a block.
+/// What an event did to a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// It was made.
-    Made,
-    /// It was freed.
-    Freed,
+    /// Allocated it.
+    Alloc,
+    /// Freed it.
+    Free,
 }
 
-/// The slices.
+/// The global curve, and the parameters of the sites' curves.
 #[derive(Debug)]
-pub(crate) struct Slices {
+pub(crate) struct TimeSlices {
     width_ns: u64,
-    list: Vec<Slice>,
-    /// Sites' curves hold groups of `1 << group_shift` slices.
+    list: Vec<TimeSlice>,
+    /// A point of a site's curve covers `1 << group_shift` slices.
     group_shift: u32,
-    entries: u64,
+    /// Points of all sites' curves.
+    points: u64,
     allocations: u64,
-    /// The slice that was used last, and when it begins and ends.
+    /// The slice of the last event: index, start and end. Saves a division per event.
     recent: (usize, u64, u64),
 }
 
-impl Slices {
-    /// For a run that is probably this long.
+impl TimeSlices {
+    /// Slices for a recording of this expected length.
     pub(crate) fn new(duration: Nanos) -> Self {
         let width_ns = duration.0 / SLICES_MAX as u64 + 1;
         Self {
             width_ns,
-            list: vec![Slice::default(); SLICES_MAX],
+            list: vec![TimeSlice::default(); SLICES_MAX],
             group_shift: 0,
-            entries: 0,
+            points: 0,
             allocations: 0,
             recent: (0, 0, width_ns),
         }
     }
 
-    /// Where a moment is, if no doubling is needed for it.
+    /// The index of the slice that contains a time. [`TimeSlices::is_beyond`] must be false.
     #[inline]
     fn index(&mut self, at: Nanos) -> usize {
         let (index, from, to) = self.recent;
@@ -223,53 +223,53 @@ impl Slices {
         index
     }
 
-    /// Whether the slices are too narrow for a moment; then [`Slices::double`].
+    /// Whether a time lies behind the last slice, so that [`TimeSlices::double`] is needed.
     #[inline]
     pub(crate) fn is_beyond(&self, at: Nanos) -> bool {
         at.0 >= self.recent.2 && at.0 / self.width_ns >= SLICES_MAX as u64
     }
 
-    /// Doubles the width.
+    /// Doubles the width of the slices.
     pub(crate) fn double<'a>(&mut self, curves: impl Iterator<Item = &'a mut Curve>) {
         for index in 0..SLICES_MAX / 2 {
             let mut slice = self.list[index * 2];
             slice.merge(&self.list[index * 2 + 1]);
             self.list[index] = slice;
         }
-        self.list[SLICES_MAX / 2..].fill(Slice::default());
+        self.list[SLICES_MAX / 2..].fill(TimeSlice::default());
         self.width_ns = self.width_ns.saturating_mul(2);
         self.recent = (0, 0, self.width_ns);
         if self.group_shift > 0 {
-            // Twice as wide and half as many: the groups stay what they are.
+            // Half as many slices of twice the width per group: the groups do not change.
             self.group_shift -= 1;
         } else {
             self.halve(curves);
         }
     }
 
-    /// Whether the curves have grown too many points; then [`Slices::coarsen`].
+    /// Whether the curves have too many points, so that [`TimeSlices::coarsen`] is needed.
     #[inline]
-    pub(crate) fn is_crowded(&self) -> bool {
-        self.entries > ENTRIES_MIN
-            && self.entries > (self.allocations / ALLOCATIONS_AN_ENTRY).min(ENTRIES_MAX)
+    pub(crate) fn has_too_many_points(&self) -> bool {
+        self.points > POINTS_MIN
+            && self.points > (self.allocations / ALLOCATIONS_PER_POINT).min(POINTS_MAX)
             && self.group_shift < GROUP_SHIFT_MAX
     }
 
-    /// Makes the curves keep twice as many slices in a point.
+    /// Doubles the slices per point of all curves.
     pub(crate) fn coarsen<'a>(&mut self, curves: impl Iterator<Item = &'a mut Curve>) {
         self.group_shift += 1;
         self.halve(curves);
     }
 
     fn halve<'a>(&mut self, curves: impl Iterator<Item = &'a mut Curve>) {
-        self.entries = curves.map(Curve::halve).sum();
+        self.points = curves.map(Curve::halve).sum();
     }
 
-    /// Takes in a change, and what was alive after it.
+    /// Adds an event to the global curve and to its site's; `live_bytes` are those after it.
     #[inline]
-    pub(crate) fn change(
+    pub(crate) fn add(
         &mut self,
-        what: Change,
+        change: Change,
         weight: Weight,
         at: Nanos,
         live_bytes: u64,
@@ -280,23 +280,23 @@ impl Slices {
         let slice = &mut self.list[index];
         slice.peak_bytes = slice.peak_bytes.max(live_bytes);
         let (point, is_new) = curve.point(group);
-        point.change(what, weight);
-        self.entries += u64::from(is_new);
-        match what {
-            Change::Made => {
+        point.add(change, weight);
+        self.points += u64::from(is_new);
+        match change {
+            Change::Alloc => {
                 self.allocations += 1;
                 slice.allocations += weight.blocks;
                 slice.allocated_bytes = slice.allocated_bytes.saturating_add(weight.bytes);
             }
-            Change::Freed => {
+            Change::Free => {
                 slice.frees += weight.blocks;
                 slice.freed_bytes = slice.freed_bytes.saturating_add(weight.bytes);
             }
         }
     }
 
-    /// Blocks came and went somewhere between two moments: evenly, as far as is known.
-    pub(crate) fn aggregate(
+    /// Adds aggregated blocks, spread evenly over a time span: single times are not recorded.
+    pub(crate) fn add_aggregated(
         &mut self,
         (from, to): (Nanos, Nanos),
         blocks: u64,
@@ -325,49 +325,49 @@ impl Slices {
             point.frees = point.frees.saturating_add(count);
             point.allocated_bytes = point.allocated_bytes.saturating_add(bytes);
             point.freed_bytes = point.freed_bytes.saturating_add(bytes);
-            self.entries += u64::from(is_new);
+            self.points += u64::from(is_new);
         }
         self.allocations = self.allocations.saturating_add(blocks);
     }
 
-    /// A block made at this moment is alive at the end.
-    pub(crate) fn stays(&mut self, size: u64, made: Nanos) {
-        let index = self.index(made);
+    /// A block that was allocated at this time is live at the end.
+    pub(crate) fn on_survivor(&mut self, size: u64, allocated: Nanos) {
+        let index = self.index(allocated);
         let slice = &mut self.list[index];
-        slice.staying_bytes = slice.staying_bytes.saturating_add(size);
+        slice.surviving_bytes = slice.surviving_bytes.saturating_add(size);
     }
 
-    /// The slices of a run that was this long after all.
-    pub(crate) fn finish(&self, duration: Nanos) -> &[Slice] {
+    /// The slices up to the end of the recording.
+    pub(crate) fn used(&self, duration: Nanos) -> &[TimeSlice] {
         let used = (duration.0 / self.width_ns + 1).min(SLICES_MAX as u64);
         &self.list[..used as usize]
     }
 
-    /// Width of a slice.
+    /// Width of a slice in nanoseconds.
     pub(crate) fn width_ns(&self) -> u64 {
         self.width_ns
     }
 
-    /// How many slices a point of a site's curve covers.
-    pub(crate) fn slices_a_point(&self) -> u64 {
+    /// Slices per point of a site's curve.
+    pub(crate) fn slices_per_point(&self) -> u64 {
         1 << self.group_shift
     }
 
-    /// A site's curve, each point at the last slice that it covers.
+    /// The points of a site's curve, each with the index of the last slice that it covers.
     pub(crate) fn points<'a>(
         &self,
         curve: &'a Curve,
         slices: usize,
-    ) -> impl Iterator<Item = (usize, Slice)> + use<'a> {
+    ) -> impl Iterator<Item = (usize, TimeSlice)> + use<'a> {
         let shift = self.group_shift;
         curve.points().map(move |point| {
             let last = ((point.group as usize + 1) << shift) - 1;
-            let slice = Slice {
+            let slice = TimeSlice {
                 allocations: u64::from(point.allocations),
                 allocated_bytes: point.allocated_bytes,
                 frees: u64::from(point.frees),
                 freed_bytes: point.freed_bytes,
-                ..Slice::default()
+                ..TimeSlice::default()
             };
             (last.min(slices - 1), slice)
         })
