@@ -56,7 +56,7 @@ pub struct Options {
     /// Zero: nothing is aggregated.
     pub(crate) aggregate_shorter_than: Duration,
     /// Zero: no quota.
-    pub(crate) bytes_max: u64,
+    pub(crate) quota_bytes: u64,
     /// Zero: everything is recorded.
     pub(crate) sample_bytes: u64,
 }
@@ -67,7 +67,7 @@ pub(crate) const QUOTA_BYTES_MIN: u64 = 1 << 20;
 impl Options {
     /// As [`enable_tracking`](crate::enable_tracking) would record.
     pub fn new(config: TrackerConfig) -> Self {
-        Self { config, aggregate_shorter_than: Duration::ZERO, bytes_max: 0, sample_bytes: 0 }
+        Self { config, aggregate_shorter_than: Duration::ZERO, quota_bytes: 0, sample_bytes: 0 }
     }
 
     /// Does not write blocks that are freed within `limit` one by one, but adds them to the sums
@@ -85,7 +85,7 @@ impl Options {
     /// too. Where blocks are sampled it only ends.
     #[must_use]
     pub fn max_bytes(mut self, bytes: u64) -> Self {
-        self.bytes_max = bytes;
+        self.quota_bytes = bytes;
         self
     }
 

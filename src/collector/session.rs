@@ -7,7 +7,7 @@
 //!   only enabling and disabling do.
 //! - Disabling ends the session first, then waits until no thread is inside the recorder, then
 //!   lets the flusher write the rest: what was recorded before the call is in the file.
-//! - A forked child records nothing: it has no flusher.
+//! - A after_fork_in_parent child records nothing: it has no flusher.
 
 use std::cell::UnsafeCell;
 use std::ffi::c_void;
@@ -20,18 +20,18 @@ use std::time::Duration;
 
 use crate::collector::error::Error;
 use crate::collector::event_path::recorder_pool;
-use crate::collector::event_path::session_config::{self, Limits};
+use crate::collector::event_path::session_config::{self, SessionConfig};
 use crate::collector::event_path::thread_guard::{self, SuppressGuard};
 use crate::collector::event_path::thread_recorder::{HAS_BARRIER, SAMPLED, SESSION, SESSION_MASK};
 use crate::collector::event_path::{marks, sampling, scope_table};
 use crate::collector::options::{Options, QUOTA_BYTES_MIN, TrackerConfig};
-use crate::collector::platform::clock::{self, ClockFacts};
+use crate::collector::platform::clock::{self, ClockInfo};
 use crate::collector::platform::event_count;
-use crate::collector::platform::sys::{self, OwnThread};
+use crate::collector::platform::sys::{self, RecorderThread};
 use crate::collector::unwind::module_registry::{self, KnownGuard};
 use crate::collector::unwind::{modules, stack_table};
 use crate::collector::writer::create;
-use crate::collector::writer::flusher::{Ended, Flusher, STOP};
+use crate::collector::writer::flusher::{Flusher, STOP, SessionSummary};
 use crate::recording::{ClockPair, Counter, Header};
 use crate::safeguards;
 
@@ -45,7 +45,7 @@ const CALIBRATION_PAIRS_MAX: u32 = 10_000;
 
 /// What runs while recording.
 struct Running {
-    flusher: OwnThread,
+    flusher: RecorderThread,
     process: u32,
     session: u32,
 }
@@ -53,7 +53,7 @@ struct Running {
 static RUNNING: Mutex<Option<Running>> = Mutex::new(None);
 static SESSIONS: AtomicU32 = AtomicU32::new(0);
 static HAS_HANDLERS: AtomicBool = AtomicBool::new(false);
-/// The process that the handlers were made in; a forked child is another one.
+/// The process that the handlers were made in; a after_fork_in_parent child is another one.
 static OWNER: AtomicU32 = AtomicU32::new(0);
 /// The process whose `exit` has begun: no control starts a recording any more.
 static EXITING: AtomicU32 = AtomicU32::new(0);
@@ -122,8 +122,8 @@ enum StartedBy {
     Control,
 }
 
-fn enable(options: Options, starter: StartedBy) -> Result<(u32, PathBuf), Error> {
-    if options.bytes_max != 0 && options.bytes_max < QUOTA_BYTES_MIN {
+fn enable(options: Options, started_by: StartedBy) -> Result<(u32, PathBuf), Error> {
+    if options.quota_bytes != 0 && options.quota_bytes < QUOTA_BYTES_MIN {
         return Err(Error::Options("a quota below 1 MiB has no room for a program's stacks"));
     }
     if options.sample_bytes != 0 && !options.aggregate_shorter_than.is_zero() {
@@ -132,35 +132,35 @@ fn enable(options: Options, starter: StartedBy) -> Result<(u32, PathBuf), Error>
         ));
     }
     let mut running = running();
-    // A forked child inherits the parent's state, but not its flusher.
+    // A after_fork_in_parent child inherits the parent's state, but not its flusher.
     if running.as_ref().is_some_and(|running| {
         running.process == sys::process_id() || safeguards::without("pid check")
     }) {
         return Err(Error::AlreadyEnabled);
     }
-    if starter == StartedBy::Control && EXITING.load(Ordering::SeqCst) == sys::process_id() {
+    if started_by == StartedBy::Control && EXITING.load(Ordering::SeqCst) == sys::process_id() {
         return Err(Error::Resources(io::Error::other("the process is ending")));
     }
     // Everything that was made on the way is dropped in there: the first free that is recorded
     // is the program's.
-    let Begun { path, flusher, session } = begin(options, starter)?;
+    let Started { path, flusher, session } = start(options, started_by)?;
     *running = Some(Running { flusher, process: sys::process_id(), session });
     SESSION.store(session, Ordering::SeqCst);
     Ok((session, path))
 }
 
-struct Begun {
+struct Started {
     path: PathBuf,
-    flusher: OwnThread,
+    flusher: RecorderThread,
     session: u32,
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is to be dropped in here")]
-fn begin(options: Options, starter: StartedBy) -> Result<Begun, Error> {
+fn start(options: Options, started_by: StartedBy) -> Result<Started, Error> {
     let config = &options.config;
-    let ignored = SuppressGuard::new();
+    let suppressed = SuppressGuard::new();
     prepare()?;
-    let limits = Limits::new(
+    let limits = SessionConfig::new(
         config.max_stack_depth,
         config.max_trackers,
         config.tracker_event_buffer_size,
@@ -168,7 +168,7 @@ fn begin(options: Options, starter: StartedBy) -> Result<Begun, Error> {
     );
     session_config::set(limits);
     let is_sampling = options.sample_bytes != 0;
-    let aggregates = !options.aggregate_shorter_than.is_zero() || options.bytes_max != 0;
+    let aggregates = !options.aggregate_shorter_than.is_zero() || options.quota_bytes != 0;
     session_config::set_aggregation(aggregates && !is_sampling);
     let session = next_session() | if is_sampling { SAMPLED } else { 0 };
     sampling::prepare(session, options.sample_bytes);
@@ -182,17 +182,17 @@ fn begin(options: Options, starter: StartedBy) -> Result<Begun, Error> {
     let (path, mut file) = create::create(&config.profile_dir, start.unix_ns / 1_000_000_000)
         .map_err(|source| Error::File { path: config.profile_dir.clone(), source })?;
     let header = header(&options, limits, facts, start);
-    let begun = sys::without_size_signal(|| file.write_all(&header.to_bytes()))
+    let begun = sys::with_sigxfsz_blocked(|| file.write_all(&header.to_bytes()))
         .map_err(|source| Error::File { path: path.clone(), source })
         .and_then(|()| start_flusher(file, session, &header));
     match begun {
         Ok(flusher) => {
-            drop(ignored);
-            if starter == StartedBy::Program {
-                // If there is no memory for the first tracker, this thread's events are counted.
+            drop(suppressed);
+            if started_by == StartedBy::Program {
+                // If there is no memory for the first thread recorder, this thread's events are counted.
                 let _ = thread_guard::register_thread(session);
             }
-            Ok(Begun { path, flusher, session })
+            Ok(Started { path, flusher, session })
         }
         Err(error) => {
             let _ = std::fs::remove_file(&path);
@@ -205,14 +205,14 @@ fn begin(options: Options, starter: StartedBy) -> Result<Begun, Error> {
 /// Does nothing when none is under way. What was recorded before the call is in the file when it
 /// returns.
 pub fn disable_tracking() {
-    say(stop(running()));
+    report_end(stop(running()));
 }
 
 /// The same for one session only: another one may have begun since.
 pub(crate) fn disable_for_control(session: u32) {
     let running = running();
     let is_it = running.as_ref().is_some_and(|running| running.session == session);
-    say(if is_it { stop(running) } else { None });
+    report_end(if is_it { stop(running) } else { None });
 }
 
 /// How a session is doing.
@@ -220,9 +220,9 @@ pub(crate) fn disable_for_control(session: u32) {
 pub(crate) enum State {
     /// It records.
     Recording,
-    /// Its file can't be written any more, and nobody has ended it.
+    /// Its file can't be written any more, and nobody has summary it.
     Failed,
-    /// It was ended.
+    /// It was summary.
     Over,
 }
 
@@ -235,8 +235,8 @@ pub(crate) fn state_of(session: u32) -> State {
     if SESSION.load(Ordering::SeqCst) == session { State::Recording } else { State::Failed }
 }
 
-fn say(ended: Option<Ended>) {
-    if let Some(Ended { counters, failure }) = ended {
+fn report_end(summary: Option<SessionSummary>) {
+    if let Some(SessionSummary { counters, failure }) = summary {
         let kinds = [Counter::Allocations, Counter::Frees, Counter::Reallocations];
         let events: u64 = kinds.into_iter().map(|kind| counters.get(kind)).sum();
         let line = match failure.map(io::Error::from_raw_os_error) {
@@ -248,24 +248,24 @@ fn say(ended: Option<Ended>) {
     }
 }
 
-fn stop(mut running: MutexGuard<'_, Option<Running>>) -> Option<Ended> {
+fn stop(mut running: MutexGuard<'_, Option<Running>>) -> Option<SessionSummary> {
     let Running { flusher, process, session: _ } = running.take()?;
     SESSION.store(0, Ordering::SeqCst);
     if process != sys::process_id() {
         return None;
     }
-    let _ignored = SuppressGuard::new();
+    let _suppressed = SuppressGuard::new();
     quiesce();
     STOP.store(true, Ordering::Release);
     event_count::wake_flusher();
-    let ended = flusher.join().filter(|ended| !ended.is_null())?;
+    let summary = flusher.join().filter(|summary| !summary.is_null())?;
     // SAFETY: `run_flusher` answers a leaked box, for us alone.
-    let ended = unsafe { Box::from_raw(ended.cast::<Ended>()) };
-    for tracker in recorder_pool::all() {
-        tracker.discard();
+    let summary = unsafe { Box::from_raw(summary.cast::<SessionSummary>()) };
+    for recorder in recorder_pool::all() {
+        recorder.discard();
     }
     sampling::discard();
-    Some(*ended)
+    Some(*summary)
 }
 
 /// Waits until no thread is inside the recorder.
@@ -274,8 +274,8 @@ fn quiesce() {
         sys::memory_barrier();
     }
     let began = sys::monotonic_ns();
-    for tracker in recorder_pool::all() {
-        while tracker.is_busy()
+    for recorder in recorder_pool::all() {
+        while recorder.is_busy()
             && u128::from(sys::monotonic_ns().saturating_sub(began)) < QUIESCE_MAX.as_nanos()
         {
             std::thread::sleep(Duration::from_micros(50));
@@ -285,7 +285,7 @@ fn quiesce() {
 
 /// What is made once in a process.
 fn prepare() -> Result<(), Error> {
-    if !stack_table::prepare() || !thread_guard::prepare_exit() {
+    if !stack_table::prepare() || !thread_guard::create_exit_key() {
         return Err(Error::Resources(io::Error::last_os_error()));
     }
     modules::prepare();
@@ -295,28 +295,32 @@ fn prepare() -> Result<(), Error> {
         // SAFETY: the first three take and give back two locks, and put what other threads had in
         // hand in order; the last does what ends a recording.
         unsafe {
-            libc::pthread_atfork(Some(forking), Some(forked), Some(forked_child));
+            libc::pthread_atfork(
+                Some(before_fork),
+                Some(after_fork_in_parent),
+                Some(after_fork_in_child),
+            );
             libc::atexit(at_exit);
         }
     }
     thread_guard::reset_threads();
-    marks::forget();
+    marks::clear();
     scope_table::OVERFLOWS.store(0, Ordering::Relaxed);
     STOP.store(false, Ordering::Release);
     Ok(())
 }
 
 /// The locks that a fork holds, so that no other thread has them in the child, for ever.
-struct AcrossFork(UnsafeCell<Option<Held>>);
+struct AcrossFork(UnsafeCell<Option<ForkLocks>>);
 
 /// The session's, unless who had it was slow, and the list of modules'.
-struct Held {
+struct ForkLocks {
     _running: Option<MutexGuard<'static, Option<Running>>>,
     _known: KnownGuard,
 }
 
 // SAFETY: only the handlers below touch it, and libc runs them one fork at a time, all on the
-// forking thread, which is also the child's only one.
+// before_fork thread, which is also the child's only one.
 unsafe impl Sync for AcrossFork {}
 
 static ACROSS_FORK: AcrossFork = AcrossFork(UnsafeCell::new(None));
@@ -325,7 +329,7 @@ static ACROSS_FORK: AcrossFork = AcrossFork(UnsafeCell::new(None));
 /// disk holds it for long, and a fork is not to wait for that.
 const FORK_TRIES: u32 = 20;
 
-unsafe extern "C" fn forking() {
+unsafe extern "C" fn before_fork() {
     let mut running = RUNNING.try_lock();
     for _ in 1..FORK_TRIES {
         if running.is_ok() {
@@ -334,21 +338,21 @@ unsafe extern "C" fn forking() {
         std::thread::sleep(Duration::from_millis(1));
         running = RUNNING.try_lock();
     }
-    let held = Held { _running: running.ok(), _known: module_registry::hold() };
+    let locks = ForkLocks { _running: running.ok(), _known: module_registry::hold() };
     // SAFETY: as said at `AcrossFork`.
-    unsafe { *ACROSS_FORK.0.get() = Some(held) };
+    unsafe { *ACROSS_FORK.0.get() = Some(locks) };
 }
 
-unsafe extern "C" fn forked() {
+unsafe extern "C" fn after_fork_in_parent() {
     // SAFETY: as said at `AcrossFork`.
     drop(unsafe { (*ACROSS_FORK.0.get()).take() });
 }
 
-unsafe extern "C" fn forked_child() {
+unsafe extern "C" fn after_fork_in_child() {
     SESSION.store(0, Ordering::Relaxed);
-    thread_guard::forked();
-    marks::forked();
-    scope_table::forked();
+    thread_guard::reset_after_fork();
+    marks::reset_after_fork();
+    scope_table::reset_after_fork();
     #[cfg(walks_with_framehop)]
     crate::collector::unwind::dlopen::forked();
     #[cfg(walks_with_framehop)]
@@ -362,7 +366,7 @@ extern "C" fn at_exit() {
     let process = sys::process_id();
     EXITING.store(process, Ordering::SeqCst);
     // Whoever holds the lock is beginning or ending a recording, or is what was interrupted by
-    // `exit`, and then will never let it go. So will nobody in a forked child.
+    // `exit`, and then will never let it go. So will nobody in a after_fork_in_parent child.
     let began = sys::monotonic_ns();
     let is_late = || u128::from(sys::monotonic_ns().saturating_sub(began)) > QUIESCE_MAX.as_nanos();
     loop {
@@ -378,13 +382,13 @@ extern "C" fn at_exit() {
 }
 
 fn next_session() -> u32 {
-    // The highest bits are the trackers'.
+    // The highest bits are the thread recorders'.
     let session =
         SESSIONS.fetch_add(1, Ordering::Relaxed).wrapping_add(1) & SESSION_MASK & !SAMPLED;
     if session == 0 { next_session() } else { session }
 }
 
-fn header(options: &Options, limits: Limits, facts: ClockFacts, start: ClockPair) -> Header {
+fn header(options: &Options, limits: SessionConfig, facts: ClockInfo, start: ClockPair) -> Header {
     let mut second = clock::pair();
     // A test's clock may stand still.
     for _ in 0..CALIBRATION_PAIRS_MAX {
@@ -410,16 +414,16 @@ fn header(options: &Options, limits: Limits, facts: ClockFacts, start: ClockPair
         ticks_per_second: clock::rate(facts, start, second),
         sample_rate: sample_rate.clamp(0.0, 1.0),
         trackers_max: limits.trackers_max as u32,
-        region_bytes: limits.ring_bytes as u32,
+        ring_bytes: limits.ring_bytes as u32,
         aggregate_below_ns: u64::try_from(options.aggregate_shorter_than.as_nanos())
             .unwrap_or(u64::MAX),
-        bytes_max: options.bytes_max,
+        quota_bytes: options.quota_bytes,
         sample_bytes: options.sample_bytes,
     }
 }
 
 /// Starts the flusher, on a thread of its own.
-fn start_flusher(file: File, session: u32, header: &Header) -> Result<OwnThread, Error> {
+fn start_flusher(file: File, session: u32, header: &Header) -> Result<RecorderThread, Error> {
     let flusher = Flusher::new(file, session, header)
         .ok_or_else(|| Error::Resources(io::Error::from_raw_os_error(libc::ENOMEM)))?;
     let flusher = Box::into_raw(Box::new(flusher));
@@ -431,7 +435,7 @@ fn start_flusher(file: File, session: u32, header: &Header) -> Result<OwnThread,
 }
 
 extern "C" fn run_flusher(flusher: *mut c_void) -> *mut c_void {
-    let _ignored = SuppressGuard::own_thread();
+    let _suppressed = SuppressGuard::own_thread();
     sys::name_this_thread(c"rheaper");
     // SAFETY: `start_flusher` passes a leaked box, for us alone.
     let flusher = unsafe { Box::from_raw(flusher.cast::<Flusher>()) };

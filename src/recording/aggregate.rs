@@ -2,7 +2,7 @@
 //! steps by which aggregation became coarser.
 //!
 //! A `Aggregated` payload covers a stretch of time and is a run of records; blocks are counted in the
-//! payload in whose stretch they were freed. A `Note` payload is one step.
+//! payload in whose stretch they were freed. A `AggregationStep` payload is one step.
 //!
 //! Invariant: sums of all payloads are the sums of all aggregated blocks, each counted once.
 
@@ -10,7 +10,7 @@ use crate::recording::bytes::{ByteReader, ByteWriter};
 use crate::recording::error::FormatError;
 use crate::recording::ids::{NodeId, ThreadId, Ticks};
 use crate::recording::size_classes::{
-    DURATION_CLASS_BITS, FIRST_WIDE_CLASS, SIZE_CLASSES, largest_of_size_class, size_power,
+    DURATION_CLASS_BITS, FIRST_WIDE_CLASS, SIZE_CLASSES, size_class_max, size_power,
 };
 
 const TAG_SITE: u8 = 1;
@@ -82,11 +82,11 @@ pub struct AggregatedSite {
     /// Of these, the ones that changed their place.
     pub reallocs_moved: u64,
     /// When the first was made.
-    pub first_made: Ticks,
+    pub first_alloc: Ticks,
     /// When the last was made.
-    pub last_made: Ticks,
+    pub last_alloc: Ticks,
     /// When the last was freed.
-    pub last_freed: Ticks,
+    pub last_free: Ticks,
     /// Bit n: thread n made some. Threads from 64 on are not told.
     pub threads: u64,
 }
@@ -99,7 +99,7 @@ impl AggregatedSite {
         head: &AggregatedHead,
         out: &mut ByteWriter<'_>,
         lifetimes: impl ExactSizeIterator<Item = (u32, u64)>,
-        powers: impl ExactSizeIterator<Item = AggregatedPower>,
+        powers: impl ExactSizeIterator<Item = SizePower>,
     ) {
         out.u8(TAG_SITE);
         out.varint(u64::from(self.node.0));
@@ -120,7 +120,7 @@ impl AggregatedSite {
         ] {
             out.varint(value);
         }
-        for at in [self.first_made, self.last_made, self.last_freed] {
+        for at in [self.first_alloc, self.last_alloc, self.last_free] {
             out.zigzag(at.0.wrapping_sub(head.from.0).cast_signed());
         }
         out.varint(self.threads);
@@ -174,9 +174,9 @@ impl AggregatedSite {
             cross_thread_frees: input.varint()?,
             reallocs: input.varint()?,
             reallocs_moved: input.varint()?,
-            first_made: moment(input)?,
-            last_made: moment(input)?,
-            last_freed: moment(input)?,
+            first_alloc: moment(input)?,
+            last_alloc: moment(input)?,
+            last_free: moment(input)?,
             threads: input.varint()?,
         })
     }
@@ -186,7 +186,7 @@ impl AggregatedSite {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AggregatedPair {
     /// Who made them.
-    pub made_by: ThreadId,
+    pub allocated_by: ThreadId,
     /// Who freed them.
     pub freed_by: ThreadId,
     /// Blocks.
@@ -194,24 +194,24 @@ pub struct AggregatedPair {
     /// Bytes of them.
     pub bytes: u64,
     /// When the first was made.
-    pub first_made: Ticks,
+    pub first_alloc: Ticks,
     /// When the last was made.
-    pub last_made: Ticks,
+    pub last_alloc: Ticks,
     /// When the first was freed.
     pub first_freed: Ticks,
     /// When the last was freed.
-    pub last_freed: Ticks,
+    pub last_free: Ticks,
 }
 
 impl AggregatedPair {
     /// Appends a record.
     pub fn write(&self, head: &AggregatedHead, out: &mut ByteWriter<'_>) {
         out.u8(TAG_PAIR);
-        out.varint(u64::from(self.made_by.0));
+        out.varint(u64::from(self.allocated_by.0));
         out.varint(u64::from(self.freed_by.0));
         out.varint(self.blocks);
         out.varint(self.bytes);
-        for at in [self.first_made, self.last_made, self.first_freed, self.last_freed] {
+        for at in [self.first_alloc, self.last_alloc, self.first_freed, self.last_free] {
             out.zigzag(at.0.wrapping_sub(head.from.0).cast_signed());
         }
     }
@@ -222,14 +222,14 @@ impl AggregatedPair {
         };
         let moment = |value: i64| Ticks(head.from.0.wrapping_add(value.cast_unsigned()));
         Ok(Self {
-            made_by: thread(input.varint()?)?,
+            allocated_by: thread(input.varint()?)?,
             freed_by: thread(input.varint()?)?,
             blocks: input.varint()?,
             bytes: input.varint()?,
-            first_made: moment(input.zigzag()?),
-            last_made: moment(input.zigzag()?),
+            first_alloc: moment(input.zigzag()?),
+            last_alloc: moment(input.zigzag()?),
             first_freed: moment(input.zigzag()?),
-            last_freed: moment(input.zigzag()?),
+            last_free: moment(input.zigzag()?),
         })
     }
 }
@@ -265,7 +265,7 @@ impl AggregatedSize {
         let bytes = if class >= FIRST_WIDE_CLASS {
             input.varint()?
         } else {
-            blocks.saturating_mul(largest_of_size_class(class))
+            blocks.saturating_mul(size_class_max(class))
         };
         Ok(Self { class, blocks, bytes })
     }
@@ -275,7 +275,7 @@ impl AggregatedSize {
 #[derive(Clone, Debug)]
 pub enum Aggregated<'a> {
     /// A site's sums.
-    Site(AggregatedSite, Lifetimes<'a>, Powers<'a>),
+    Site(AggregatedSite, Lifetimes<'a>, SizePowers<'a>),
     /// A pair of threads.
     Pair(AggregatedPair),
     /// A class of sizes.
@@ -312,7 +312,7 @@ impl Iterator for Lifetimes<'_> {
 
 /// An aggregated site's blocks of one power of two of sizes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AggregatedPower {
+pub struct SizePower {
     /// The power.
     pub power: u8,
     /// Blocks.
@@ -323,23 +323,23 @@ pub struct AggregatedPower {
 
 /// An aggregated site's blocks by powers of two of their sizes.
 #[derive(Clone, Debug)]
-pub struct Powers<'a> {
+pub struct SizePowers<'a> {
     input: ByteReader<'a>,
     left: u64,
 }
 
-impl Powers<'_> {
-    fn read(&mut self) -> Result<AggregatedPower, FormatError> {
+impl SizePowers<'_> {
+    fn read(&mut self) -> Result<SizePower, FormatError> {
         let power = self.input.u8()?;
         if power > size_power(u64::MAX) {
             return Err(FormatError::Invalid("a power of sizes"));
         }
-        Ok(AggregatedPower { power, blocks: self.input.varint()?, bytes: self.input.varint()? })
+        Ok(SizePower { power, blocks: self.input.varint()?, bytes: self.input.varint()? })
     }
 }
 
-impl Iterator for Powers<'_> {
-    type Item = AggregatedPower;
+impl Iterator for SizePowers<'_> {
+    type Item = SizePower;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
@@ -389,7 +389,7 @@ impl<'a> AggregatedRecords<'a> {
                     passed.read()?;
                 }
                 let left = passed.input.varint()?;
-                let powers = Powers { input: passed.input, left };
+                let powers = SizePowers { input: passed.input, left };
                 let mut passed = powers.clone();
                 for _ in 0..left {
                     passed.read()?;
@@ -416,7 +416,7 @@ pub enum StepReason {
 
 /// From this moment on blocks that live shorter than `aggregate_below_ns` are aggregated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Note {
+pub struct AggregationStep {
     /// When.
     pub at: Ticks,
     /// The limit.
@@ -427,7 +427,7 @@ pub struct Note {
     pub reason: StepReason,
 }
 
-impl Note {
+impl AggregationStep {
     /// Appends the note.
     pub fn write(&self, out: &mut ByteWriter<'_>) {
         out.u64(self.at.0);
@@ -439,7 +439,7 @@ impl Note {
         });
     }
 
-    /// Reads a `Note` payload.
+    /// Reads a `AggregationStep` payload.
     pub fn read(payload: &[u8]) -> Result<Self, FormatError> {
         let mut input = ByteReader::new(payload, "a note");
         Ok(Self {

@@ -8,7 +8,7 @@ use crate::recording::ids::{Bytes, ScopeId, ThreadId, Ticks};
 
 /// What the process needed at one moment. One entry of a `Samples` payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SampleDef {
+pub struct MemoryReadingDef {
     /// When.
     pub at: Ticks,
     /// Resident memory of the process.
@@ -22,7 +22,7 @@ pub struct SampleDef {
 /// On disk: the value is not known.
 const UNKNOWN: u64 = u64::MAX;
 
-impl SampleDef {
+impl MemoryReadingDef {
     /// Bytes of an entry.
     pub const BYTES: usize = 32;
 

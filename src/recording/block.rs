@@ -39,10 +39,10 @@ pub enum BlockKind {
     /// Sums of blocks that lived too short to be written:
     /// [`AggregatedRecords`](crate::recording::AggregatedRecords).
     Aggregated,
-    /// A step of aggregation: [`Note`](crate::recording::Note).
-    Note,
-    /// Memory of the process now and then: [`SampleDef`](crate::recording::SampleDef)s.
-    Samples,
+    /// A step of aggregation: [`AggregationStep`](crate::recording::AggregationStep).
+    AggregationStep,
+    /// Memory of the process now and then: [`MemoryReadingDef`](crate::recording::MemoryReadingDef)s.
+    MemoryReadings,
     /// What the program said: [`MarkDef`](crate::recording::MarkDef)s.
     Marks,
     /// Scopes that the program named: [`ScopeDef`](crate::recording::ScopeDef)s.
@@ -62,8 +62,8 @@ impl BlockKind {
             Self::Counters => 6,
             Self::Seal => 7,
             Self::Aggregated => 8,
-            Self::Note => 9,
-            Self::Samples => 10,
+            Self::AggregationStep => 9,
+            Self::MemoryReadings => 10,
             Self::Marks => 11,
             Self::Scopes => 12,
             Self::Unknown(code) => code,
@@ -80,8 +80,8 @@ impl BlockKind {
             6 => Self::Counters,
             7 => Self::Seal,
             8 => Self::Aggregated,
-            9 => Self::Note,
-            10 => Self::Samples,
+            9 => Self::AggregationStep,
+            10 => Self::MemoryReadings,
             11 => Self::Marks,
             12 => Self::Scopes,
             other => Self::Unknown(other),
@@ -141,7 +141,7 @@ impl BlockHeader {
     }
 
     /// Whether `payload` is the one that this header was written for.
-    pub fn agrees_with(&self, payload: &[u8]) -> bool {
+    pub fn matches(&self, payload: &[u8]) -> bool {
         payload.len() == self.payload_bytes as usize
             && (self.checksum_of(payload, &[]) == self.checksum
                 || safeguards::without("block checksum"))
@@ -184,7 +184,7 @@ impl<'a> Block<'a> {
         let end = BLOCK_HEADER_BYTES + header.payload_bytes as usize;
         let payload =
             bytes.get(BLOCK_HEADER_BYTES..end).ok_or(FormatError::Truncated("a block"))?;
-        if !header.agrees_with(payload) {
+        if !header.matches(payload) {
             return Err(FormatError::Invalid("a block's checksum"));
         }
         Ok(Some((Self { kind: header.kind, payload }, end)))

@@ -66,21 +66,21 @@ counters! {
     /// Backtraces that could not be unwound to their end.
     FailedWalks = 34, "backtraces_failed";
     /// Backtraces that fell to the `other` node because the node table was full.
-    NodeTableFull = 35, "backtraces_other";
+    StackTableFull = 35, "backtraces_other";
     /// Walks answered wholly by the kept stack.
     WalkHits = 48, "walk_hits";
     /// Walks answered by a recent stack's innermost frames and the kept stack below them.
-    WalkRecalls = 52, "walk_recalls";
+    WalkSuffixHits = 52, "walk_recalls";
     /// Walks that unwound at least one fresh frame.
     WalkMisses = 49, "walk_misses";
     /// Fresh frames unwound.
-    FreshFrames = 50, "walk_fresh_frames";
+    NewFrames = 50, "walk_fresh_frames";
     /// Unwind rules derived because no table had them.
     RulesDerived = 51, "walk_rules_derived";
     /// Blocks aggregated: freed so soon that only their sums were written.
     Aggregated = 40, "aggregated_blocks";
     /// Events written before it was known whether they could be aggregated, for lack of memory.
-    HeldShort = 41, "held_short";
+    EvictedEarly = 41, "held_short";
     /// Bytes of events that aggregation could not decode, a mistake of the recorder.
     Undecoded = 42, "undecoded_bytes";
     /// Marks that were lost because too many waited to be written.

@@ -10,8 +10,8 @@ use crate::recording::bytes::{ByteReader, unzigzag};
 use crate::recording::error::FormatError;
 use crate::recording::events::{
     ADDRESS_FAR, ADDRESS_LONG_FORM, Event, FLAG_LINKED, FLAG_MOVED, FLAG_ZEROED, Model, OP_ALLOC,
-    OP_CONTINUED, OP_FAILED, OP_FREE, OP_KEYFRAME, OP_REALLOC, OP_REGROWN, OP_SCOPE, OP_SKIP,
-    OP_THREAD, OP_UNWRITTEN, TIME_ESCAPE,
+    OP_FAILED, OP_FREE, OP_KEYFRAME, OP_REALLOC, OP_REALLOC_BEGIN, OP_REALLOC_END, OP_SCOPE,
+    OP_SKIP, OP_SKIPPED_ALLOCS, OP_THREAD, TIME_ESCAPE,
 };
 use crate::recording::ids::{Address, Bytes, NodeId, ScopeId, ThreadId, Ticks};
 
@@ -161,8 +161,8 @@ impl Decoder {
             0 => self.model.predicted_size(node),
             _ => ((rest >> (8 * node_len)) & BYTES[size_len]) as u32,
         };
-        self.model.see_size(node, size);
-        self.model.see_node(node);
+        self.model.observe_size(node, size);
+        self.model.observe_node(node);
         self.arrive(ticks, address, code);
         let (at, address) = (Ticks(ticks), Address(address));
         let short =
@@ -228,8 +228,8 @@ impl Decoder {
             2 => u32::from(input.u16()?),
             _ => input.u32()?,
         };
-        self.model.see_size(node, size);
-        self.model.see_node(node);
+        self.model.observe_size(node, size);
+        self.model.observe_node(node);
         Ok(Event::Alloc {
             at,
             address: Address(address),
@@ -278,14 +278,16 @@ impl Decoder {
                 self.model.jump(address);
                 Ok(Some(Event::Free { at, address: Address(address) }))
             }
-            OP_REGROWN => {
+            OP_REALLOC_END => {
                 let address = self.model.near.wrapping_add(input.zigzag()?.cast_unsigned());
                 self.model.jump(address);
                 Ok(Some(Event::ReallocEnd { at, address: Address(address) }))
             }
             OP_REALLOC => self.long_realloc(at, input).map(Some),
-            OP_CONTINUED => self.long_continued(at, input).map(Some),
-            OP_UNWRITTEN => Ok(Some(Event::SkippedAllocs { at, allocations: input.varint()? })),
+            OP_REALLOC_BEGIN => self.long_continued(at, input).map(Some),
+            OP_SKIPPED_ALLOCS => {
+                Ok(Some(Event::SkippedAllocs { at, allocations: input.varint()? }))
+            }
             OP_FAILED => {
                 let node = node_id(input.varint()?)?;
                 Ok(Some(Event::Failed { at, size: Bytes(input.varint()?), node }))
@@ -321,7 +323,7 @@ impl Decoder {
         self.model.jump(address);
         let node = node_id(input.varint()?)?;
         let size = Bytes(input.varint()?);
-        self.see_long(node, size);
+        self.observe_block(node, size);
         Ok((Address(address), node, size))
     }
 
@@ -337,7 +339,7 @@ impl Decoder {
         self.model.near = new;
         let node = node_id(input.varint()?)?;
         let size = Bytes(input.varint()?);
-        self.see_long(node, size);
+        self.observe_block(node, size);
         Ok(Event::Realloc {
             began: Ticks(at.0.saturating_sub(took)),
             at,
@@ -349,9 +351,9 @@ impl Decoder {
         })
     }
 
-    fn see_long(&mut self, node: NodeId, size: Bytes) {
-        self.model.see_size(node.0, size.0 as u32);
-        self.model.see_node(node.0);
+    fn observe_block(&mut self, node: NodeId, size: Bytes) {
+        self.model.observe_size(node.0, size.0 as u32);
+        self.model.observe_node(node.0);
     }
 
     #[inline(always)]

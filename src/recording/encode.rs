@@ -11,8 +11,8 @@
 use crate::recording::bytes::{ByteWriter, zigzag};
 use crate::recording::events::{
     ADDRESS_FAR, ADDRESS_LONG_FORM, FLAG_LINKED, FLAG_MOVED, FLAG_ZEROED, Model, OP_ALLOC,
-    OP_CONTINUED, OP_FAILED, OP_FREE, OP_KEYFRAME, OP_REALLOC, OP_REGROWN, OP_SCOPE, OP_SKIP,
-    OP_THREAD, OP_UNWRITTEN, TIME_ESCAPE,
+    OP_FAILED, OP_FREE, OP_KEYFRAME, OP_REALLOC, OP_REALLOC_BEGIN, OP_REALLOC_END, OP_SCOPE,
+    OP_SKIP, OP_SKIPPED_ALLOCS, OP_THREAD, TIME_ESCAPE,
 };
 use crate::recording::ids::{Address, Bytes, NodeId, ScopeId, ThreadId, Ticks};
 
@@ -105,7 +105,7 @@ impl Encoder {
             return None;
         }
         self.model.ticks += delta;
-        self.see_address(address, place);
+        self.observe_address(address, place);
 
         let size = size.0 as u32;
         let predicted = self.model.predicted_size(node.0);
@@ -116,7 +116,7 @@ impl Encoder {
             1 + u32::from(size > 0xff) + u32::from(size > 0xffff)
         };
         let size_len = (1_u32 << size_code) >> 1;
-        self.model.see_size(node.0, size);
+        self.model.observe_size(node.0, size);
         if node.0 == self.model.predicted_node() {
             self.model.node = node.0;
             let (head, head_len) = head_word(delta, place.code, 0, Some(u64::from(size_code << 2)));
@@ -125,7 +125,7 @@ impl Encoder {
             return Some((len + size_len) as usize);
         }
         let (node_code, node_low, node_rest, node_len) = self.short_node(node.0);
-        self.model.see_node(node.0);
+        self.model.observe_node(node.0);
         let second = u64::from(node_code | (size_code << 2) | (node_low << 4));
         let (head, head_len) = head_word(delta, place.code, 0, Some(second));
         let len = store_head(out, head, head_len, place);
@@ -171,7 +171,7 @@ impl Encoder {
             return None;
         }
         self.model.ticks += delta;
-        self.see_address(address, place);
+        self.observe_address(address, place);
         let (head, head_len) = head_word(delta, place.code, 1, None);
         Some(store_head(out, head, head_len, place) as usize)
     }
@@ -205,7 +205,7 @@ impl Encoder {
         let took = self.model.ticks - began;
         let near = self.model.near;
         self.model.near = new.0;
-        self.see_long(node, size);
+        self.observe_block(node, size);
         long_form(out, delta, OP_REALLOC, |out| {
             out.varint(took);
             out.u8(align_log2);
@@ -217,7 +217,7 @@ impl Encoder {
     }
 
     /// A block ended because it grew or shrank.
-    pub fn regrown(
+    pub fn realloc_end(
         &mut self,
         out: &mut [u8; EVENT_BYTES_MAX],
         at: Ticks,
@@ -226,14 +226,14 @@ impl Encoder {
         let delta = self.delta(at);
         let near = self.model.near;
         self.model.jump(address.0);
-        long_form(out, delta, OP_REGROWN, |out| {
+        long_form(out, delta, OP_REALLOC_END, |out| {
             out.zigzag(address.0.wrapping_sub(near).cast_signed());
         })
     }
 
     /// A block was made by growing or shrinking another one.
     #[expect(clippy::too_many_arguments, reason = "an event's fields, as in `Event::Continued`")]
-    pub fn continued(
+    pub fn realloc_begin(
         &mut self,
         out: &mut [u8; EVENT_BYTES_MAX],
         at: Ticks,
@@ -247,18 +247,18 @@ impl Encoder {
         let moved = if moved { FLAG_MOVED } else { 0 };
         let linked = if linked { FLAG_LINKED } else { 0 };
         let flags = moved | linked | (u64::from(align_log2) << 2);
-        self.long_block(out, OP_CONTINUED, flags, (at, address, size, node))
+        self.long_block(out, OP_REALLOC_BEGIN, flags, (at, address, size, node))
     }
 
     /// The thread made so many blocks since its last event that were aggregated away.
-    pub fn unwritten(
+    pub fn skipped_allocs(
         &mut self,
         out: &mut [u8; EVENT_BYTES_MAX],
         at: Ticks,
         allocations: u64,
     ) -> usize {
         let delta = self.delta(at);
-        long_form(out, delta, OP_UNWRITTEN, |out| out.varint(allocations))
+        long_form(out, delta, OP_SKIPPED_ALLOCS, |out| out.varint(allocations))
     }
 
     /// The inner allocator answered null.
@@ -287,7 +287,7 @@ impl Encoder {
         let delta = self.delta(at);
         let near = self.model.near;
         self.model.jump(address.0);
-        self.see_long(node, size);
+        self.observe_block(node, size);
         long_form(out, delta, operation, |out| {
             out.varint(flags);
             out.zigzag(address.0.wrapping_sub(near).cast_signed());
@@ -303,9 +303,9 @@ impl Encoder {
         delta
     }
 
-    fn see_long(&mut self, node: NodeId, size: Bytes) {
-        self.model.see_size(node.0, size.0 as u32);
-        self.model.see_node(node.0);
+    fn observe_block(&mut self, node: NodeId, size: Bytes) {
+        self.model.observe_size(node.0, size.0 as u32);
+        self.model.observe_node(node.0);
     }
 
     /// How to say `address` in at most four bytes, if that can be done.
@@ -330,7 +330,7 @@ impl Encoder {
     }
 
     #[inline(always)]
-    fn see_address(&mut self, address: Address, place: ShortAddress) {
+    fn observe_address(&mut self, address: Address, place: ShortAddress) {
         if place.code == ADDRESS_FAR {
             self.model.jump(address.0);
         } else {

@@ -28,9 +28,9 @@ pub(crate) const OP_FREE: u8 = 4;
 pub(crate) const OP_REALLOC: u8 = 5;
 pub(crate) const OP_FAILED: u8 = 6;
 pub(crate) const OP_SCOPE: u8 = 7;
-pub(crate) const OP_UNWRITTEN: u8 = 8;
-pub(crate) const OP_CONTINUED: u8 = 9;
-pub(crate) const OP_REGROWN: u8 = 10;
+pub(crate) const OP_SKIPPED_ALLOCS: u8 = 8;
+pub(crate) const OP_REALLOC_BEGIN: u8 = 9;
+pub(crate) const OP_REALLOC_END: u8 = 10;
 
 pub(crate) const FLAG_ZEROED: u64 = 1;
 pub(crate) const FLAG_MOVED: u64 = 1;
@@ -166,7 +166,7 @@ impl Model {
     }
 
     #[inline(always)]
-    pub(crate) fn see_node(&mut self, node: u32) {
+    pub(crate) fn observe_node(&mut self, node: u32) {
         self.successors[usize::from(self.node as u8)] = node;
         self.node = node;
     }
@@ -177,7 +177,7 @@ impl Model {
     }
 
     #[inline(always)]
-    pub(crate) fn see_size(&mut self, node: u32, size: u32) {
+    pub(crate) fn observe_size(&mut self, node: u32, size: u32) {
         self.sizes[usize::from(node as u8)] = size;
     }
 

@@ -70,11 +70,11 @@ pub struct Header {
     /// How many threads could be recorded at once.
     pub trackers_max: u32,
     /// Size of a tracker's buffer.
-    pub region_bytes: u32,
+    pub ring_bytes: u32,
     /// Blocks that live shorter are aggregated, in nanoseconds; 0: none is. Notes say what changed.
     pub aggregate_below_ns: u64,
     /// The recording's quota in bytes; 0: none.
-    pub bytes_max: u64,
+    pub quota_bytes: u64,
     /// One byte of so many is sampled, on average; 0: every allocation is recorded.
     pub sample_bytes: u64,
 }
@@ -100,9 +100,9 @@ impl Header {
         out.u64(self.ticks_per_second.to_bits());
         out.u64(self.sample_rate.to_bits());
         out.u32(self.trackers_max);
-        out.u32(self.region_bytes);
+        out.u32(self.ring_bytes);
         out.u64(self.aggregate_below_ns);
-        out.u64(self.bytes_max);
+        out.u64(self.quota_bytes);
         out.u64(self.sample_bytes);
         let checksum = crc32fast::hash(&bytes[..CHECKSUM_OFFSET]);
         bytes[CHECKSUM_OFFSET..].copy_from_slice(&checksum.to_le_bytes());
@@ -161,9 +161,9 @@ impl Header {
             ticks_per_second: f64::from_bits(input.u64()?),
             sample_rate: f64::from_bits(input.u64()?),
             trackers_max: input.u32()?,
-            region_bytes: input.u32()?,
+            ring_bytes: input.u32()?,
             aggregate_below_ns: input.u64()?,
-            bytes_max: input.u64()?,
+            quota_bytes: input.u64()?,
             sample_bytes: input.u64()?,
         };
         if !(header.ticks_per_second.is_finite() && header.ticks_per_second >= 0.0) {

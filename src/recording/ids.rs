@@ -28,7 +28,7 @@ pub struct StreamId(pub u32);
 impl StreamId {
     /// The stream of what the recorder wrote late: events of all threads that were held back
     /// until it was known that they can't be aggregated. Right in its order within each thread.
-    pub const HELD: Self = Self(u32::MAX);
+    pub const DEFERRED: Self = Self(u32::MAX);
 }
 
 /// A loaded object (executable or shared library), numbered by first appearance.
@@ -62,7 +62,7 @@ impl NodeId {
     /// Below this the stack could not be unwound any further.
     pub const FAILED: Self = Self(3);
     /// The node table was full: the stack is unknown, the loss is counted.
-    pub const OTHER: Self = Self(4);
+    pub const OVERFLOW: Self = Self(4);
     /// The first id that a file defines.
     pub const FIRST: Self = Self(8);
 

@@ -26,13 +26,13 @@ mod size_classes;
 
 pub use crate::recording::aggregate::{
     AGGREGATED_ENTRY_BYTES_MAX, AGGREGATED_SITE_BYTES_MAX, AGGREGATED_SMALL_BYTES_MAX, Aggregated,
-    AggregatedHead, AggregatedPair, AggregatedPower, AggregatedRecords, AggregatedSite,
-    AggregatedSize, Lifetimes, Note, Powers, StepReason,
+    AggregatedHead, AggregatedPair, AggregatedRecords, AggregatedSite, AggregatedSize,
+    AggregationStep, Lifetimes, SizePower, SizePowers, StepReason,
 };
-pub use crate::recording::annotations::{MarkDef, SampleDef, ScopeDef};
+pub use crate::recording::annotations::{MarkDef, MemoryReadingDef, ScopeDef};
 pub use crate::recording::size_classes::{
-    DURATION_CLASS_BITS, FIRST_WIDE_CLASS, SIZE_CLASSES, duration_class, largest_of_size_class,
-    largest_of_size_power, middle_of_duration_class, size_class, size_power,
+    DURATION_CLASS_BITS, FIRST_WIDE_CLASS, SIZE_CLASSES, duration_class, duration_class_midpoint,
+    size_class, size_class_max, size_power, size_power_max,
 };
 pub use block::{BLOCK_HEADER_BYTES, Block, BlockHeader, BlockKind, PAYLOAD_BYTES_MAX, SYNC};
 pub use bytes::{ByteReader, ByteWriter};

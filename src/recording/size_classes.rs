@@ -44,7 +44,7 @@ const fn wide_class(size: u64) -> usize {
 }
 
 /// The largest size of a class below [`SIZE_CLASSES`].
-pub const fn largest_of_size_class(class: usize) -> u64 {
+pub const fn size_class_max(class: usize) -> u64 {
     let Some(wide) = class.checked_sub(FIRST_WIDE_CLASS) else {
         return class as u64;
     };
@@ -62,7 +62,7 @@ pub const fn size_power(size: u64) -> u8 {
 }
 
 /// The largest size that is counted in a power of two.
-pub const fn largest_of_size_power(power: u8) -> u64 {
+pub const fn size_power_max(power: u8) -> u64 {
     1 << if power < POWER_MAX { power } else { POWER_MAX }
 }
 
@@ -78,7 +78,7 @@ pub const fn duration_class(value: u64) -> u32 {
 }
 
 /// The middle of a class of durations; the largest number for a class that there is not.
-pub const fn middle_of_duration_class(class: u32) -> u64 {
+pub const fn duration_class_midpoint(class: u32) -> u64 {
     if class < 1 << SUB_BITS {
         return class as u64;
     }
@@ -94,33 +94,33 @@ pub const fn middle_of_duration_class(class: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use crate::recording::size_classes::{
-        EXACT_SIZE_MAX, SIZE_CLASSES, SIZE_MAX, duration_class, largest_of_size_class,
-        middle_of_duration_class, size_class,
+        EXACT_SIZE_MAX, SIZE_CLASSES, SIZE_MAX, duration_class, duration_class_midpoint,
+        size_class, size_class_max,
     };
 
     #[test]
     fn classes_of_sizes_are_whole_ascending_and_within_powers_of_two() {
         for class in 0..SIZE_CLASSES {
-            let largest = largest_of_size_class(class);
+            let largest = size_class_max(class);
             assert_eq!(size_class(largest), class, "{largest}");
             if largest < SIZE_MAX {
                 assert_eq!(size_class(largest + 1), class + 1, "{largest}");
             }
             if class > 0 {
-                let smallest = largest_of_size_class(class - 1) + 1;
+                let smallest = size_class_max(class - 1) + 1;
                 let is_exact = largest <= EXACT_SIZE_MAX;
                 assert!(smallest <= largest && is_exact == (class as u64 <= EXACT_SIZE_MAX));
                 assert_eq!(smallest.next_power_of_two(), largest.next_power_of_two());
             }
         }
-        assert_eq!(largest_of_size_class(SIZE_CLASSES - 1), SIZE_MAX);
+        assert_eq!(size_class_max(SIZE_CLASSES - 1), SIZE_MAX);
         assert_eq!(size_class(u64::MAX), SIZE_CLASSES - 1);
     }
 
     #[test]
     fn the_middle_of_a_class_of_durations_is_in_it() {
         for class in 0..976 {
-            assert_eq!(duration_class(middle_of_duration_class(class)), class);
+            assert_eq!(duration_class(duration_class_midpoint(class)), class);
         }
         assert_eq!(duration_class(u64::MAX), 975);
     }

@@ -5,7 +5,7 @@
 //! Invariant: a sum is the same in whatever order its blocks are added.
 
 use crate::collector::aggregate::hold_queue::{Held, Kind};
-use crate::collector::platform::mmap_vec::Zeroed;
+use crate::collector::platform::mmap_vec::Zeroable;
 use crate::recording::{
     AggregatedPair, AggregatedSite, DURATION_CLASS_BITS, NodeId, ThreadId, Ticks, duration_class,
     size_power,
@@ -25,9 +25,9 @@ pub(crate) struct Site {
     lifetime_sum: u64,
     lifetime_min: u64,
     lifetime_max: u64,
-    first_made: u64,
-    last_made: u64,
-    last_freed: u64,
+    first_alloc: u64,
+    last_alloc: u64,
+    last_free: u64,
     threads: u64,
     temporary: u64,
     temporary_bytes: u64,
@@ -37,7 +37,7 @@ pub(crate) struct Site {
 }
 
 // SAFETY: numbers.
-unsafe impl Zeroed for Site {}
+unsafe impl Zeroable for Site {}
 
 /// A pair of threads.
 #[derive(Clone, Copy, Default)]
@@ -48,14 +48,14 @@ pub(crate) struct Pair {
     /// 0: nobody's place.
     pub(crate) blocks: u64,
     bytes: u64,
-    first_made: u64,
-    last_made: u64,
+    first_alloc: u64,
+    last_alloc: u64,
     first_freed: u64,
-    last_freed: u64,
+    last_free: u64,
 }
 
 // SAFETY: numbers.
-unsafe impl Zeroed for Pair {}
+unsafe impl Zeroable for Pair {}
 
 /// A site's blocks of one class of lifetimes and one power of two of sizes.
 #[derive(Clone, Copy, Default)]
@@ -68,7 +68,7 @@ pub(crate) struct Group {
 }
 
 // SAFETY: numbers.
-unsafe impl Zeroed for Group {}
+unsafe impl Zeroable for Group {}
 
 /// Bits that a power needs.
 const POWER_BITS: u32 = 6;
@@ -138,7 +138,7 @@ pub(crate) struct Block {
 }
 
 // SAFETY: numbers.
-unsafe impl Zeroed for Block {}
+unsafe impl Zeroable for Block {}
 
 /// What else is counted of a block.
 const TEMPORARY: u32 = 1;
@@ -179,14 +179,14 @@ impl Block {
 impl Site {
     /// One that has no block yet.
     pub(crate) fn new(key: u64) -> Self {
-        let (size_min, lifetime_min, first_made) = (u64::MAX, u64::MAX, u64::MAX);
-        Self { key, size_min, lifetime_min, first_made, ..Self::default() }
+        let (size_min, lifetime_min, first_alloc) = (u64::MAX, u64::MAX, u64::MAX);
+        Self { key, size_min, lifetime_min, first_alloc, ..Self::default() }
     }
 
     /// A field of its second half.
     #[inline(always)]
     pub(crate) fn rest(&self) -> &u64 {
-        &self.last_freed
+        &self.last_free
     }
 
     #[inline(always)]
@@ -202,11 +202,11 @@ impl Site {
             self.lifetime_min = self.lifetime_min.min(life);
             self.lifetime_max = self.lifetime_max.max(life);
         }
-        if block.at < self.first_made {
-            self.first_made = block.at;
+        if block.at < self.first_alloc {
+            self.first_alloc = block.at;
         }
-        self.last_made = self.last_made.max(block.at);
-        self.last_freed = self.last_freed.max(block.freed_at);
+        self.last_alloc = self.last_alloc.max(block.at);
+        self.last_free = self.last_free.max(block.freed_at);
         self.threads |= 1_u64.checked_shl(block.threads as u32).unwrap_or(0);
         if block.traits & TEMPORARY != 0 {
             self.temporary = self.temporary.wrapping_add(1);
@@ -246,9 +246,9 @@ impl Site {
             cross_thread_frees: self.cross_thread_frees,
             reallocs: self.reallocs,
             reallocs_moved: self.reallocs_moved,
-            first_made: Ticks(self.first_made),
-            last_made: Ticks(self.last_made),
-            last_freed: Ticks(self.last_freed),
+            first_alloc: Ticks(self.first_alloc),
+            last_alloc: Ticks(self.last_alloc),
+            last_free: Ticks(self.last_free),
             threads: self.threads,
         }
     }
@@ -257,7 +257,7 @@ impl Site {
 impl Pair {
     /// One that has no block yet.
     pub(crate) fn new(threads: u64) -> Self {
-        Self { threads, first_made: u64::MAX, first_freed: u64::MAX, ..Self::default() }
+        Self { threads, first_alloc: u64::MAX, first_freed: u64::MAX, ..Self::default() }
     }
 
     #[inline(always)]
@@ -266,24 +266,24 @@ impl Pair {
         sum.blocks = sum.blocks.wrapping_add(blocks.len() as u64);
         for block in blocks {
             sum.bytes = sum.bytes.wrapping_add(block.size);
-            sum.first_made = sum.first_made.min(block.at);
-            sum.last_made = sum.last_made.max(block.at);
+            sum.first_alloc = sum.first_alloc.min(block.at);
+            sum.last_alloc = sum.last_alloc.max(block.at);
             sum.first_freed = sum.first_freed.min(block.freed_at);
-            sum.last_freed = sum.last_freed.max(block.freed_at);
+            sum.last_free = sum.last_free.max(block.freed_at);
         }
         *self = sum;
     }
 
     pub(crate) fn aggregated(&self) -> AggregatedPair {
         AggregatedPair {
-            made_by: ThreadId(self.threads as u32),
+            allocated_by: ThreadId(self.threads as u32),
             freed_by: ThreadId((self.threads >> 32) as u32),
             blocks: self.blocks,
             bytes: self.bytes,
-            first_made: Ticks(self.first_made),
-            last_made: Ticks(self.last_made),
+            first_alloc: Ticks(self.first_alloc),
+            last_alloc: Ticks(self.last_alloc),
             first_freed: Ticks(self.first_freed),
-            last_freed: Ticks(self.last_freed),
+            last_free: Ticks(self.last_free),
         }
     }
 }

@@ -11,7 +11,7 @@
 //! of the choices that are in use. So a search reads few lines, nearly always one, whether it finds
 //! or not, and removing moves nothing.
 
-use crate::collector::platform::mmap_vec::{Table, fetch};
+use crate::collector::platform::mmap_vec::{MmapTable, prefetch};
 
 /// Blocks that may be known at once.
 pub(crate) const KNOWN_MAX: usize = 1 << 18;
@@ -93,7 +93,7 @@ impl HashedAddress {
 
 /// All places.
 pub(crate) struct AddressIndex {
-    table: Table<u32, PLACES>,
+    table: MmapTable<u32, PLACES>,
     /// Parts whose memory was had: see [`AddressIndex::open`].
     open: u64,
     /// Blocks that are elsewhere than in their own places.
@@ -104,7 +104,7 @@ pub(crate) struct AddressIndex {
 
 impl AddressIndex {
     pub(crate) fn new() -> Option<Self> {
-        Some(Self { table: Table::new()?, open: 0, displaced: 0, choices: 1 })
+        Some(Self { table: MmapTable::new()?, open: 0, displaced: 0, choices: 1 })
     }
 
     /// Has the memory of these parts: a page that is read before it is written is mapped twice, and
@@ -127,7 +127,7 @@ impl AddressIndex {
     /// Fetches what [`AddressIndex::find`] reads.
     #[inline(always)]
     pub(crate) fn fetch(&self, spot: &HashedAddress) {
-        fetch(self.own(spot));
+        prefetch(self.own(spot));
     }
 
     /// A slot that may be the block's: nearly always the one that [`AddressIndex::find`] finds.

@@ -1,10 +1,10 @@
 //! Held events as bytes: the stream of all that turned out not to be aggregated.
 //!
-//! Reads: held events in the order of time. Writes: `Events` payloads of [`StreamId::HELD`], each
+//! Reads: held events in the order of time. Writes: `Events` payloads of [`StreamId::DEFERRED`], each
 //! of which begins with a keyframe, so that a damaged one costs only itself.
 
 use crate::collector::aggregate::hold_queue::{Held, Kind};
-use crate::collector::platform::mmap_vec::Pages;
+use crate::collector::platform::mmap_vec::MmapVec;
 use crate::recording::{
     Address, Bytes, EVENT_BYTES_MAX, Encoder, EventsHead, NodeId, ScopeId, StreamId, ThreadId,
     Ticks,
@@ -18,7 +18,7 @@ const ROOM_BYTES: usize = 4 * EVENT_BYTES_MAX;
 
 /// The stream under construction.
 pub(crate) struct Output {
-    buffer: Pages<u8>,
+    buffer: MmapVec<u8>,
     used: usize,
     /// Bytes written before these.
     offset: u64,
@@ -31,7 +31,7 @@ pub(crate) struct Output {
 impl Output {
     pub(crate) fn new() -> Option<Self> {
         Some(Self {
-            buffer: Pages::new(OUTPUT_BYTES)?,
+            buffer: MmapVec::new(OUTPUT_BYTES)?,
             used: 0,
             offset: 0,
             encoder: Encoder::new(),
@@ -59,7 +59,7 @@ impl Output {
         }
         self.thread = thread;
         if unwritten > 0 {
-            self.put(|encoder, slot| encoder.unwritten(slot, at, u64::from(unwritten)));
+            self.put(|encoder, slot| encoder.skipped_allocs(slot, at, u64::from(unwritten)));
         }
         let scope = ScopeId(held.scope);
         if held.is_block() && scope != self.scope {
@@ -72,7 +72,8 @@ impl Output {
 
     /// The bytes, with their head; empty if there are none. [`Output::taken`] begins anew.
     pub(crate) fn payload(&self) -> (EventsHead, &[u8]) {
-        let head = EventsHead { stream: StreamId::HELD, offset: self.offset, keyframe: Some(0) };
+        let head =
+            EventsHead { stream: StreamId::DEFERRED, offset: self.offset, keyframe: Some(0) };
         (head, self.buffer.as_slice().get(..self.used).unwrap_or_default())
     }
 
@@ -105,9 +106,9 @@ fn encode(encoder: &mut Encoder, slot: &mut [u8; EVENT_BYTES_MAX], held: &Held) 
         Kind::Alloc => encoder.alloc_long(slot, at, address, size, node, align, false),
         Kind::Zeroed => encoder.alloc_long(slot, at, address, size, node, align, true),
         Kind::Realloc => {
-            encoder.continued(slot, at, address, size, node, align, held.moved, held.linked)
+            encoder.realloc_begin(slot, at, address, size, node, align, held.moved, held.linked)
         }
-        Kind::ReallocEnd => encoder.regrown(slot, at, address),
+        Kind::ReallocEnd => encoder.realloc_end(slot, at, address),
         Kind::Free => encoder.free(slot, at, address),
         Kind::Failed => encoder.failed(slot, at, size, node),
     }

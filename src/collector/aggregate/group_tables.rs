@@ -7,7 +7,7 @@
 
 use crate::collector::aggregate::accumulators::{Block, Group, Pair, SITE_BITS, Site};
 use crate::collector::aggregate::hash_table::{Entry, HashTable, Shift, scatter};
-use crate::collector::platform::mmap_vec::{Pages, Table, Zeroed, fetch};
+use crate::collector::platform::mmap_vec::{MmapTable, MmapVec, Zeroable, prefetch};
 use crate::recording::{AggregatedSize, FIRST_WIDE_CLASS, SIZE_CLASSES, size_class};
 
 const SITES: usize = 1 << SITE_BITS;
@@ -21,7 +21,7 @@ const NEIGHBOURS: usize = 4;
 /// Sums of sites, in the order in which they came.
 pub(crate) struct Sites {
     index: HashTable<Indexed, { 1 << INDEX_BITS }>,
-    table: Table<Site, SITES>,
+    table: MmapTable<Site, SITES>,
 }
 
 /// A site's number, by its key.
@@ -34,7 +34,7 @@ struct Indexed {
 }
 
 // SAFETY: numbers.
-unsafe impl Zeroed for Indexed {}
+unsafe impl Zeroable for Indexed {}
 
 impl Entry for Indexed {
     fn is_vacant(&self) -> bool {
@@ -54,7 +54,7 @@ fn site_home(key: u64, shift: Shift) -> usize {
 
 impl Sites {
     pub(crate) fn new() -> Option<Self> {
-        Some(Self { index: HashTable::new()?, table: Table::new()? })
+        Some(Self { index: HashTable::new()?, table: MmapTable::new()? })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -74,15 +74,15 @@ impl Sites {
     /// Fetches where the search for a site begins.
     #[inline(always)]
     pub(crate) fn fetch(&self, key: u64) {
-        fetch(self.index.at(site_home(key, self.index.shift)));
+        prefetch(self.index.at(site_home(key, self.index.shift)));
     }
 
     /// Fetches a site.
     #[inline(always)]
     pub(crate) fn fetch_site(&self, number: usize) {
         let site = self.table.at(number);
-        fetch(site);
-        fetch(site.rest());
+        prefetch(site);
+        prefetch(site.rest());
     }
 
     /// The number of a site, which is begun if there is none.
@@ -175,7 +175,7 @@ impl Groups {
     #[inline(always)]
     pub(crate) fn fetch(&self, key: u32) -> usize {
         let place = group_home(key, self.0.shift);
-        fetch(self.0.at(place));
+        prefetch(self.0.at(place));
         place
     }
 
@@ -312,15 +312,15 @@ impl Pairs {
 
 /// Counts of sizes.
 pub(crate) struct Sizes {
-    blocks: Pages<u64>,
+    blocks: MmapVec<u64>,
     /// Bytes of the classes that are not exact.
-    wide_bytes: Pages<u64>,
+    wide_bytes: MmapVec<u64>,
 }
 
 impl Sizes {
     pub(crate) fn new() -> Option<Self> {
         let wide = SIZE_CLASSES.checked_sub(FIRST_WIDE_CLASS)?;
-        Some(Self { blocks: Pages::new(SIZE_CLASSES)?, wide_bytes: Pages::new(wide)? })
+        Some(Self { blocks: MmapVec::new(SIZE_CLASSES)?, wide_bytes: MmapVec::new(wide)? })
     }
 
     #[inline(always)]

@@ -5,7 +5,7 @@
 //!
 //! Invariant: an entry is found where it was put until the table grows or is gathered.
 
-use crate::collector::platform::mmap_vec::{Pages, Table, Zeroed};
+use crate::collector::platform::mmap_vec::{MmapTable, MmapVec, Zeroable};
 
 /// Tables begin with two to the power of so many places.
 const LEAST_BITS: u32 = 10;
@@ -32,7 +32,7 @@ impl Shift {
 }
 
 /// What a growing table holds.
-pub(crate) trait Entry: Zeroed + Default {
+pub(crate) trait Entry: Zeroable + Default {
     fn is_vacant(&self) -> bool;
 
     /// Where it is looked for first.
@@ -41,7 +41,7 @@ pub(crate) trait Entry: Zeroed + Default {
 
 /// A hash table that is searched in line, of at most `MOST` places.
 pub(crate) struct HashTable<T, const MOST: usize> {
-    table: Table<T, MOST>,
+    table: MmapTable<T, MOST>,
     /// Places in use, less one.
     mask: usize,
     pub(crate) shift: Shift,
@@ -52,7 +52,7 @@ pub(crate) struct HashTable<T, const MOST: usize> {
 impl<T: Entry, const MOST: usize> HashTable<T, MOST> {
     pub(crate) fn new() -> Option<Self> {
         let (mask, shift) = ((1 << LEAST_BITS) - 1, Shift::to(LEAST_BITS));
-        let new = Self { table: Table::new()?, mask, shift, len: 0 };
+        let new = Self { table: MmapTable::new()?, mask, shift, len: 0 };
         new.table.populate(0, new.capacity());
         Some(new)
     }
@@ -81,7 +81,7 @@ impl<T: Entry, const MOST: usize> HashTable<T, MOST> {
         if self.capacity() >= MOST {
             return;
         }
-        let Some(mut kept) = Pages::<T>::new(self.len.max(1)) else { return };
+        let Some(mut kept) = MmapVec::<T>::new(self.len.max(1)) else { return };
         self.gather();
         let len = self.len;
         for (to, from) in kept.as_mut_slice().iter_mut().zip(self.gathered()) {

@@ -11,7 +11,7 @@ use crate::collector::aggregate::address_index::{
     AddressIndex, HashedAddress, KNOWN_MAX, SLOTS_MAX,
 };
 use crate::collector::aggregate::slot_bitmap::{self, Rows};
-use crate::collector::platform::mmap_vec::{Pages, Table, Zeroed, fetch};
+use crate::collector::platform::mmap_vec::{MmapTable, MmapVec, Zeroable, prefetch};
 
 const SLOTS: usize = KNOWN_MAX;
 const _: () = assert!(SLOTS <= SLOTS_MAX && SLOTS <= slot_bitmap::SLOTS_MAX);
@@ -71,7 +71,7 @@ pub(crate) struct Held {
 }
 
 // SAFETY: numbers, bools, and an enum of bytes whose first is zero.
-unsafe impl Zeroed for Held {}
+unsafe impl Zeroable for Held {}
 
 impl Held {
     /// Whether it is a block's beginning.
@@ -106,7 +106,7 @@ pub(crate) struct Slot(u32);
 
 /// All held events.
 pub(crate) struct Pending {
-    slots: Table<Held, SLOTS>,
+    slots: MmapTable<Held, SLOTS>,
     places: AddressIndex,
     free: Rows,
     /// Slots from here on were never used.
@@ -114,7 +114,7 @@ pub(crate) struct Pending {
     held: usize,
     pushed: u64,
     /// See [`Pending::pick_until`].
-    picked: Pages<Picked>,
+    picked: MmapVec<Picked>,
     /// The most that were picked at once.
     picked_max: usize,
     /// The row of what was picked last.
@@ -131,18 +131,18 @@ struct Picked {
 }
 
 // SAFETY: numbers.
-unsafe impl Zeroed for Picked {}
+unsafe impl Zeroable for Picked {}
 
 impl Pending {
     pub(crate) fn new() -> Option<Self> {
         Some(Self {
-            slots: Table::new()?,
+            slots: MmapTable::new()?,
             places: AddressIndex::new()?,
             free: Rows::new(SLOTS)?,
             end: 0,
             held: 0,
             pushed: 0,
-            picked: Pages::new(SLOTS)?,
+            picked: MmapVec::new(SLOTS)?,
             picked_max: 0,
             first_row: 0,
         })
@@ -202,7 +202,7 @@ impl Pending {
     #[inline(always)]
     pub(crate) fn fetch_slot(&self, spot: &HashedAddress) {
         if let Some(slot) = self.places.guess(spot) {
-            fetch(self.slots.at(slot));
+            prefetch(self.slots.at(slot));
         }
     }
 

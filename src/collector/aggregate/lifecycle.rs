@@ -1,7 +1,7 @@
 //! What events do, once they are in their order: they begin and end blocks, which are summed up,
 //! held, or written.
 //!
-//! Reads: decoded events. Writes: `Aggregated` and `Events` payloads through a [`Target`].
+//! Reads: decoded events. Writes: `Aggregated` and `Events` payloads through a [`PayloadSink`].
 //!
 //! Invariant: an event is in the sums, held, written, or part of a block that is.
 
@@ -10,9 +10,9 @@ use crate::collector::aggregate::address_index::HashedAddress;
 use crate::collector::aggregate::deferred_events::Output;
 use crate::collector::aggregate::hold_queue::{self, Held, Kind, Pending, Slot};
 use crate::collector::aggregate::merge::{By, Decoded, Form, Stream};
-use crate::collector::aggregate::sink::{Counted, Target};
+use crate::collector::aggregate::sink::{Counted, PayloadSink};
 use crate::collector::aggregate::totals::Sums;
-use crate::collector::platform::mmap_vec::{Pages, Zeroed};
+use crate::collector::platform::mmap_vec::{MmapVec, Zeroable};
 use crate::recording::{
     AggregatedHead, BlockKind, ByteWriter, Event, EventsHead, PAYLOAD_BYTES_MAX, Ticks,
 };
@@ -31,7 +31,7 @@ pub(crate) struct Heap {
     /// Blocks made before this are not aggregated.
     pub(crate) ignore_before: u64,
     /// By stream: of which thread something was written last, and how many it had made by then.
-    written: Pages<Written>,
+    written: MmapVec<Written>,
     evicted_early: u64,
     /// Bytes that could not be decoded.
     pub(crate) undecoded_bytes: u64,
@@ -46,7 +46,7 @@ struct Written {
 }
 
 // SAFETY: numbers.
-unsafe impl Zeroed for Written {}
+unsafe impl Zeroable for Written {}
 
 impl Heap {
     /// For so many trackers; `None`: no memory.
@@ -57,7 +57,7 @@ impl Heap {
             output: Output::new()?,
             limit: 0,
             ignore_before: 0,
-            written: Pages::new(trackers_max)?,
+            written: MmapVec::new(trackers_max)?,
             evicted_early: 0,
             undecoded_bytes: 0,
         })
@@ -83,10 +83,10 @@ impl Heap {
         stream: &mut Stream,
         by: &By,
         bound: u64,
-        target: &mut dyn Target,
+        sink: &mut dyn PayloadSink,
     ) {
         let Some(first) = stream.waiting().first() else { return };
-        self.prepare(first.at, target);
+        self.prepare(first.at, sink);
         while let Some(event) = stream.waiting().first()
             && event.at.0 <= bound
         {
@@ -138,12 +138,12 @@ impl Heap {
 
     /// Makes sure that there is room for whatever the decoded events of a stream bring.
     #[inline(always)]
-    fn prepare(&mut self, at: Ticks, target: &mut dyn Target) {
+    fn prepare(&mut self, at: Ticks, sink: &mut dyn PayloadSink) {
         if self.sums.exceeds_load_factor() {
-            self.write_sums(at, target);
+            self.write_sums(at, sink);
         }
         if !self.pending.has_room(hold_queue::AT_ONCE) {
-            self.make_room(target);
+            self.make_room(sink);
         }
     }
 
@@ -209,31 +209,31 @@ impl Heap {
     }
 
     /// Writes events that were not made after `until`, in their order.
-    pub(crate) fn write_due(&mut self, until: u64, target: &mut dyn Target) {
+    pub(crate) fn write_due(&mut self, until: u64, sink: &mut dyn PayloadSink) {
         let len = self.pending.pick_until(until);
-        self.write_picked(len, target);
+        self.write_picked(len, sink);
     }
 
     /// More is held than there is room for: the older half is written before its time.
     #[cold]
-    fn make_room(&mut self, target: &mut dyn Target) {
+    fn make_room(&mut self, sink: &mut dyn PayloadSink) {
         let len = self.pending.select_oldest_half();
-        self.write_picked(len, target);
+        self.write_picked(len, sink);
         self.evicted_early = self.evicted_early.wrapping_add(len as u64);
     }
 
-    fn write_picked(&mut self, len: usize, target: &mut dyn Target) {
+    fn write_picked(&mut self, len: usize, sink: &mut dyn PayloadSink) {
         for at in 0..len {
             if let Some(slot) = self.pending.picked(at) {
-                self.write(slot, target);
+                self.write(slot, sink);
             }
         }
     }
 
-    fn write(&mut self, slot: Slot, target: &mut dyn Target) {
+    fn write(&mut self, slot: Slot, sink: &mut dyn PayloadSink) {
         let held = self.pending.remove(slot);
         if self.output.is_full() {
-            self.write_output(target);
+            self.write_output(sink);
         }
         let thread = held.thread.wrapping_add(1);
         let unwritten = match self.written.get_mut(usize::from(held.stream)) {
@@ -248,14 +248,14 @@ impl Heap {
         self.output.push(&held, unwritten);
     }
 
-    pub(crate) fn write_output(&mut self, target: &mut dyn Target) {
+    pub(crate) fn write_output(&mut self, sink: &mut dyn PayloadSink) {
         let counted = self.counted();
         let (head, bytes) = self.output.payload();
         if bytes.is_empty() {
             return;
         }
-        target.note(counted);
-        target.payload(
+        sink.note(counted);
+        sink.payload(
             BlockKind::Events,
             EventsHead::BYTES.saturating_add(bytes.len()),
             &mut |out: &mut ByteWriter<'_>| {
@@ -266,11 +266,11 @@ impl Heap {
         self.output.taken();
     }
 
-    pub(crate) fn write_sums(&mut self, to: Ticks, target: &mut dyn Target) {
-        target.note(self.counted());
+    pub(crate) fn write_sums(&mut self, to: Ticks, sink: &mut dyn PayloadSink) {
+        sink.note(self.counted());
         self.sums.write(to, SUMS_PAYLOAD_BYTES, &mut |write| {
             let bytes = SUMS_PAYLOAD_BYTES.saturating_add(AggregatedHead::BYTES);
-            target.payload(BlockKind::Aggregated, bytes, write);
+            sink.payload(BlockKind::Aggregated, bytes, write);
         });
     }
 }

@@ -8,8 +8,8 @@ use std::ptr::NonNull;
 
 use crate::collector::aggregate::address_index::HashedAddress;
 use crate::collector::aggregate::hold_queue::{Held, Kind};
-use crate::collector::event_path::ring::Shared;
-use crate::collector::platform::mmap_vec::{Pages, fetch};
+use crate::collector::event_path::ring::RingShared;
+use crate::collector::platform::mmap_vec::{MmapVec, prefetch};
 use crate::collector::platform::sys;
 use crate::recording::{Address, CompactEvent, Decoder, Event, ScopeId, ThreadId, Ticks};
 
@@ -133,17 +133,17 @@ impl Stream {
     /// Decodes the next events before the position `end`, all of one thread and scope, once all
     /// others are handed out. Afterwards there is none only if there are no more.
     #[inline(never)]
-    pub(crate) fn fill(&mut self, shared: &Shared, end: u64, undecoded: &mut u64) {
+    pub(crate) fn fill(&mut self, shared: &RingShared, end: u64, undecoded: &mut u64) {
         (self.next, self.len, self.parts) = (0, 0, 0);
         self.meet();
         while self.at < end && self.len < BATCH {
-            let (mut bytes, room) = shared.piece(self.at, end);
+            let (mut bytes, room) = shared.contiguous(self.at, end);
             let all = bytes.len();
             if all == 0 {
                 return;
             }
             // They come from another core's cache: the next ones are asked for while these are read.
-            bytes.iter().skip(FETCH_FROM).step_by(LINE).take(FETCH_LINES).for_each(fetch);
+            bytes.iter().skip(FETCH_FROM).step_by(LINE).take(FETCH_LINES).for_each(prefetch);
             // Events begin in the room; the last one may end in the slack behind it.
             while self.len < BATCH && !bytes.is_empty() && all.wrapping_sub(bytes.len()) < room {
                 if let Some((short, len)) = self.decoder.step_short(bytes) {
@@ -258,13 +258,13 @@ impl By {
 /// All streams, by number.
 pub(crate) struct Streams {
     /// Addresses; 0: not aggregated yet.
-    table: Pages<u64>,
+    table: MmapVec<u64>,
     made: u64,
 }
 
 impl Streams {
     pub(crate) fn new(streams_max: usize) -> Option<Self> {
-        Some(Self { table: Pages::new(streams_max)?, made: 0 })
+        Some(Self { table: MmapVec::new(streams_max)?, made: 0 })
     }
 
     #[inline]

@@ -1,7 +1,7 @@
 //! Aggregation: blocks that are freed soon after they were made are summed up and not written.
 //!
 //! Reads: the trackers' regions, which are decoded here. Writes: `Aggregated` and `Events` payloads
-//! through a [`Target`]. All of it runs on the flusher's thread: the recording path is the same
+//! through a [`PayloadSink`]. All of it runs on the flusher's thread: the recording path is the same
 //! as without aggregation.
 //!
 //! # Why the sums are exact
@@ -37,11 +37,11 @@ pub(crate) mod sink;
 
 use crate::collector::aggregate::lifecycle::Heap;
 use crate::collector::aggregate::merge::Streams;
-use crate::collector::event_path::ring::Shared;
+use crate::collector::event_path::ring::RingShared;
 use crate::collector::platform::event_count;
 use crate::recording::Ticks;
 
-pub(crate) use crate::collector::aggregate::sink::{Counted, Target};
+pub(crate) use crate::collector::aggregate::sink::{Counted, PayloadSink};
 
 /// Sums are written when so much of the time that has passed is in them: the file then has few
 /// of them, and a killed process loses little.
@@ -52,7 +52,7 @@ const SUMS_SECONDS: u64 = 2;
 
 /// A stream of a pass: what is taken from it.
 struct Source {
-    shared: &'static Shared,
+    shared: &'static RingShared,
     index: usize,
     /// Position behind what was committed when the pass began.
     end: u64,
@@ -75,7 +75,7 @@ pub(crate) struct Unfolded {
     /// Up to this position its region is to be written as it is.
     pub(crate) until: u64,
     /// It has no keyframe yet from which it could be aggregated.
-    pub(crate) wants_keyframe: bool,
+    pub(crate) keyframe_due: bool,
 }
 
 /// The state of aggregation.
@@ -135,22 +135,22 @@ impl Aggregator {
 
     /// Adds a tracker to the coming pass; what it committed before `end` is taken from the first
     /// keyframe on. What stands before that can't be decoded.
-    pub(crate) fn add(&mut self, index: usize, shared: &'static Shared, end: u64) -> Unfolded {
+    pub(crate) fn add(&mut self, index: usize, shared: &'static RingShared, end: u64) -> Unfolded {
         if self.streams.get(index).is_none() {
             match shared.keyframe_before(end) {
                 Some(keyframe) if self.streams.begin(index, keyframe) => {}
-                _ => return Unfolded { until: end, wants_keyframe: true },
+                _ => return Unfolded { until: end, keyframe_due: true },
             }
         }
         let Some(stream) = self.streams.get(index) else {
-            return Unfolded { until: end, wants_keyframe: true };
+            return Unfolded { until: end, keyframe_due: true };
         };
         let until = stream.at;
         if self.sources.len() < self.sources.capacity() {
             // The pass finds out when its next event happened.
             self.sources.push(Source { shared, index, end, released: until, next: 0 });
         }
-        Unfolded { until, wants_keyframe: false }
+        Unfolded { until, keyframe_due: false }
     }
 
     /// Events up to `now` went by unseen, as they could not be decoded: what is alive may have been
@@ -161,34 +161,34 @@ impl Aggregator {
 
     /// Takes all events of the added trackers up to the watermark, which is `now` or, at the end,
     /// all there are; and writes what is due.
-    pub(crate) fn pass(&mut self, now: Ticks, watermark: Ticks, target: &mut dyn Target) {
+    pub(crate) fn pass(&mut self, now: Ticks, watermark: Ticks, sink: &mut dyn PayloadSink) {
         while let Some((first, bound)) = earliest(&self.sources) {
-            if self.take_from(first, bound.min(watermark.0), watermark, target) {
+            if self.take_from(first, bound.min(watermark.0), watermark, sink) {
                 self.sources.swap_remove(first);
             }
         }
         let held_for = self.heap.limit.saturating_add(self.second / SLACK_SHARE);
         if now.0.saturating_sub(self.picked_at) >= held_for / PICK_SHARE {
             self.picked_at = now.0;
-            self.heap.write_due(now.0.saturating_sub(held_for), target);
+            self.heap.write_due(now.0.saturating_sub(held_for), sink);
         }
         let output_every = (self.heap.limit / OUTPUT_SHARE).min(self.second / OUTPUT_SHARE);
         if now.0.saturating_sub(self.written_at) >= output_every {
             self.written_at = now.0;
-            self.heap.write_output(target);
+            self.heap.write_output(sink);
         }
         let passed = now.0.saturating_sub(self.started.0);
         let sums_every = (passed / SUMS_SHARE).max(self.second.saturating_mul(SUMS_SECONDS));
         if now.0.saturating_sub(self.heap.sums.from().0) >= sums_every {
-            self.heap.write_sums(now, target);
+            self.heap.write_sums(now, sink);
         }
     }
 
     /// Writes everything: the recording ends.
-    pub(crate) fn finish(&mut self, now: Ticks, target: &mut dyn Target) {
-        self.heap.write_due(u64::MAX, target);
-        self.heap.write_output(target);
-        self.heap.write_sums(now, target);
+    pub(crate) fn finish(&mut self, now: Ticks, sink: &mut dyn PayloadSink) {
+        self.heap.write_due(u64::MAX, sink);
+        self.heap.write_output(sink);
+        self.heap.write_sums(now, sink);
     }
 
     /// Takes the events of a source that are not later than `bound`. Answers whether the source
@@ -198,16 +198,16 @@ impl Aggregator {
         source: usize,
         bound: u64,
         watermark: Ticks,
-        target: &mut dyn Target,
+        sink: &mut dyn PayloadSink,
     ) -> bool {
         let Some(source) = self.sources.get_mut(source) else { return true };
         let Some(stream) = self.streams.get(source.index) else { return true };
         loop {
             let by = stream.by(source.index);
-            self.heap.take_waiting(stream, &by, bound, target);
+            self.heap.take_waiting(stream, &by, bound, sink);
             if let Some(next) = stream.waiting().first() {
                 // What is decoded is not read again.
-                source.shared.release_until(stream.at);
+                source.shared.release_to(stream.at);
                 source.next = next.at.0;
                 return next.at > watermark;
             }
@@ -215,7 +215,7 @@ impl Aggregator {
             let is_done = stream.waiting().is_empty();
             if is_done || stream.at.wrapping_sub(source.released) >= RELEASE_EVERY {
                 source.released = stream.at;
-                source.shared.release_until(stream.at);
+                source.shared.release_to(stream.at);
                 event_count::notify_space();
             }
             if is_done {

@@ -14,7 +14,7 @@ pub(crate) struct Counted {
 }
 
 /// Where payloads go.
-pub(crate) trait Target {
+pub(crate) trait PayloadSink {
     /// Takes note of what was counted before the next payload.
     fn note(&mut self, counted: Counted);
 

@@ -6,7 +6,7 @@
 //! Invariant: a row's bit in the upper level is set exactly if the row has a free slot and is not the
 //! present one.
 
-use crate::collector::platform::mmap_vec::Pages;
+use crate::collector::platform::mmap_vec::MmapVec;
 
 /// Slots in a row.
 pub(crate) const ROW: usize = u64::BITS as usize;
@@ -17,7 +17,7 @@ pub(crate) const SLOTS_MAX: usize = ROW * ROW * ROW;
 /// The free slots.
 pub(crate) struct Rows {
     /// Of each row but the present one, its free slots.
-    rows: Pages<u64>,
+    rows: MmapVec<u64>,
     upper: [u64; ROW],
     present: usize,
     /// The present row's free slots.
@@ -27,7 +27,7 @@ pub(crate) struct Rows {
 impl Rows {
     /// So many slots, a whole number of rows, all free; `None`: no memory.
     pub(crate) fn new(slots: usize) -> Option<Self> {
-        let mut rows = Pages::new(slots / ROW)?;
+        let mut rows = MmapVec::new(slots / ROW)?;
         rows.as_mut_slice().fill(u64::MAX);
         let mut new = Self { rows, upper: [0; ROW], present: 0, bits: u64::MAX };
         (1..slots / ROW).for_each(|row| new.note(row));

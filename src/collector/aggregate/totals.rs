@@ -8,10 +8,10 @@
 use crate::collector::aggregate::accumulators::{Block, End, Group, group_key};
 use crate::collector::aggregate::group_tables::{Groups, Pairs, Sites, Sizes};
 use crate::collector::aggregate::hold_queue::Held;
-use crate::collector::platform::mmap_vec::{Pages, Zeroed};
+use crate::collector::platform::mmap_vec::{MmapVec, Zeroable};
 use crate::recording::{
     AGGREGATED_ENTRY_BYTES_MAX, AGGREGATED_SITE_BYTES_MAX, AGGREGATED_SMALL_BYTES_MAX,
-    AggregatedHead, AggregatedPower, ByteWriter, DURATION_CLASS_BITS, Ticks,
+    AggregatedHead, ByteWriter, DURATION_CLASS_BITS, SizePower, Ticks,
 };
 
 /// Blocks that are added together: what the sums of one need is fetched while another is added.
@@ -25,7 +25,7 @@ const POWERS: usize = 64;
 
 /// All sums.
 pub(crate) struct Sums {
-    waiting: Pages<Block>,
+    waiting: MmapVec<Block>,
     waiting_len: usize,
     exceeds_load_factor: bool,
     sites: Sites,
@@ -33,7 +33,7 @@ pub(crate) struct Sums {
     pairs: Pairs,
     sizes: Sizes,
     /// What a site has of each class of lifetimes, while it is written.
-    lives: Pages<Life>,
+    lives: MmapVec<Life>,
     from: Ticks,
     blocks: u64,
     /// How many were aggregated when the sums were last written.
@@ -49,19 +49,19 @@ struct Life {
 }
 
 // SAFETY: numbers.
-unsafe impl Zeroed for Life {}
+unsafe impl Zeroable for Life {}
 
 impl Sums {
     pub(crate) fn new(from: Ticks) -> Option<Self> {
         Some(Self {
-            waiting: Pages::new(BATCH)?,
+            waiting: MmapVec::new(BATCH)?,
             waiting_len: 0,
             exceeds_load_factor: false,
             sites: Sites::new()?,
             groups: Groups::new()?,
             pairs: Pairs::new()?,
             sizes: Sizes::new()?,
-            lives: Pages::new(1 << DURATION_CLASS_BITS)?,
+            lives: MmapVec::new(1 << DURATION_CLASS_BITS)?,
             from,
             blocks: 0,
             written_blocks: 0,
@@ -223,7 +223,7 @@ impl Sums {
         let number = rest.first().map_or(0, Group::site);
         let len = rest.iter().take_while(|group| group.site() == number).count();
         let groups = rest.get(..len).unwrap_or_default();
-        let mut powers = [AggregatedPower { power: 0, blocks: 0, bytes: 0 }; POWERS];
+        let mut powers = [SizePower { power: 0, blocks: 0, bytes: 0 }; POWERS];
         let (mut blocks, mut bytes) = (0_u64, 0_u64);
         let mut lives_len = 0_usize;
         for alike in groups.chunk_by(|one, next| one.class() == next.class()) {

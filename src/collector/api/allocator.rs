@@ -8,7 +8,7 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::sync::atomic::Ordering;
 
 use crate::collector::event_path::hooks::{self, Contents};
-use crate::collector::event_path::sampling::{self, Left};
+use crate::collector::event_path::sampling::{self, Remaining};
 use crate::collector::event_path::thread_recorder::{SAMPLED, SESSION};
 use crate::safeguards;
 
@@ -54,7 +54,7 @@ impl<A: GlobalAlloc> Allocator<A> {
     unsafe fn alloc_recorded(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller owes `alloc`'s contract.
         let block = unsafe { self.inner.alloc(layout) };
-        hooks::allocated(block.addr(), layout.size(), layout.align(), Contents::Any);
+        hooks::record_alloc(block.addr(), layout.size(), layout.align(), Contents::Any);
         block
     }
 
@@ -62,7 +62,7 @@ impl<A: GlobalAlloc> Allocator<A> {
     unsafe fn alloc_zeroed_recorded(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller owes `alloc_zeroed`'s contract.
         let block = unsafe { self.inner.alloc_zeroed(layout) };
-        hooks::allocated(block.addr(), layout.size(), layout.align(), Contents::Zeroed);
+        hooks::record_alloc(block.addr(), layout.size(), layout.align(), Contents::Zeroed);
         block
     }
 
@@ -81,22 +81,22 @@ impl<A: GlobalAlloc> Allocator<A> {
     unsafe fn dealloc_slow(&self, block: *mut u8, layout: Layout) {
         let is_early = !safeguards::without("free stamped first");
         if is_early {
-            hooks::freeing(block.addr());
+            hooks::record_free(block.addr());
         }
         // SAFETY: the caller owes `dealloc`'s contract.
         unsafe { self.inner.dealloc(block, layout) }
         if !is_early {
-            hooks::freeing(block.addr());
+            hooks::record_free(block.addr());
         }
     }
 
     #[inline(never)]
     unsafe fn realloc_recorded(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        let began = hooks::reallocating();
+        let began = hooks::begin_realloc();
         let old = block.addr();
         // SAFETY: the caller owes `realloc`'s contract.
         let new = unsafe { self.inner.realloc(block, layout, new_size) };
-        hooks::reallocated(began, old, new.addr(), new_size, layout.align());
+        hooks::record_realloc(began, old, new.addr(), new_size, layout.align());
         new
     }
 }
@@ -108,22 +108,22 @@ impl<A: GlobalAlloc> Allocator<A> {
     unsafe fn alloc_sampled(&self, layout: Layout, session: u32) -> *mut u8 {
         if let Some(left) = sampling::count(layout.size(), session) {
             // SAFETY: the caller owes `alloc`'s contract.
-            return unsafe { self.alloc_chosen(layout, left) };
+            return unsafe { self.alloc_and_record(layout, left) };
         }
         // SAFETY: as above.
         let block = unsafe { self.inner.alloc(layout) };
         if block.is_null() {
-            sampling::refused(layout.size());
+            sampling::record_failure(layout.size());
         }
         block
     }
 
     #[cold]
     #[inline(never)]
-    unsafe fn alloc_chosen(&self, layout: Layout, left: Left) -> *mut u8 {
+    unsafe fn alloc_and_record(&self, layout: Layout, left: Remaining) -> *mut u8 {
         // SAFETY: the caller owes `alloc`'s contract.
         let block = unsafe { self.inner.alloc(layout) };
-        sampling::allocated(left, block.addr(), layout.size(), layout.align(), Contents::Any);
+        sampling::record_alloc(left, block.addr(), layout.size(), layout.align(), Contents::Any);
         block
     }
 
@@ -131,30 +131,30 @@ impl<A: GlobalAlloc> Allocator<A> {
     unsafe fn alloc_zeroed_sampled(&self, layout: Layout, session: u32) -> *mut u8 {
         if let Some(left) = sampling::count(layout.size(), session) {
             // SAFETY: the caller owes `alloc_zeroed`'s contract.
-            return unsafe { self.alloc_zeroed_chosen(layout, left) };
+            return unsafe { self.alloc_zeroed_and_record(layout, left) };
         }
         // SAFETY: as above.
         let block = unsafe { self.inner.alloc_zeroed(layout) };
         if block.is_null() {
-            sampling::refused(layout.size());
+            sampling::record_failure(layout.size());
         }
         block
     }
 
     #[cold]
     #[inline(never)]
-    unsafe fn alloc_zeroed_chosen(&self, layout: Layout, left: Left) -> *mut u8 {
+    unsafe fn alloc_zeroed_and_record(&self, layout: Layout, left: Remaining) -> *mut u8 {
         // SAFETY: the caller owes `alloc_zeroed`'s contract.
         let block = unsafe { self.inner.alloc_zeroed(layout) };
-        sampling::allocated(left, block.addr(), layout.size(), layout.align(), Contents::Zeroed);
+        sampling::record_alloc(left, block.addr(), layout.size(), layout.align(), Contents::Zeroed);
         block
     }
 
     #[inline(always)]
     unsafe fn dealloc_sampled(&self, block: *mut u8, layout: Layout) {
-        if sampling::may_be_recorded(block.addr()) {
+        if sampling::may_be_sampled(block.addr()) {
             // SAFETY: the caller owes `dealloc`'s contract.
-            return unsafe { self.dealloc_known(block, layout) };
+            return unsafe { self.dealloc_and_record(block, layout) };
         }
         // SAFETY: as above.
         unsafe { self.inner.dealloc(block, layout) }
@@ -162,8 +162,8 @@ impl<A: GlobalAlloc> Allocator<A> {
 
     #[cold]
     #[inline(never)]
-    unsafe fn dealloc_known(&self, block: *mut u8, layout: Layout) {
-        sampling::freeing(block.addr());
+    unsafe fn dealloc_and_record(&self, block: *mut u8, layout: Layout) {
+        sampling::record_free(block.addr());
         // SAFETY: the caller owes `dealloc`'s contract.
         unsafe { self.inner.dealloc(block, layout) }
     }
@@ -172,17 +172,17 @@ impl<A: GlobalAlloc> Allocator<A> {
     unsafe fn realloc_sampled(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         let old = block.addr();
         let moving =
-            if sampling::may_be_recorded(old) { sampling::reallocating(old) } else { None };
+            if sampling::may_be_sampled(old) { sampling::begin_realloc(old) } else { None };
         // SAFETY: the caller owes `realloc`'s contract.
         let new = unsafe { self.inner.realloc(block, layout, new_size) };
         let (new_address, align) = (new.addr(), layout.align());
         if let Some(moving) = moving {
-            sampling::moved(moving, old, new_address, new_size, align);
+            sampling::record_realloc(moving, old, new_address, new_size, align);
         } else if let Some(left) = sampling::count(new_size, session()) {
             // What comes of it is a block like any other.
-            sampling::allocated(left, new_address, new_size, align, Contents::Any);
+            sampling::record_alloc(left, new_address, new_size, align, Contents::Any);
         } else if new.is_null() {
-            sampling::refused(new_size);
+            sampling::record_failure(new_size);
         }
         new
     }

@@ -7,7 +7,7 @@
 
 use std::marker::PhantomData;
 
-use crate::collector::event_path::scope_table::{self, Place};
+use crate::collector::event_path::scope_table::{self, ScopePosition};
 use crate::collector::event_path::thread_guard;
 use crate::recording::ScopeId;
 
@@ -29,15 +29,15 @@ use crate::recording::ScopeId;
 /// # assert_eq!(users.len(), 100);
 /// ```
 pub fn scope(name: &str) -> Scope {
-    let before = scope_table::here();
-    enter(scope_table::inside(before.scope, name), before)
+    let before = scope_table::current();
+    enter(scope_table::intern(before.scope, name), before)
 }
 
 /// Ends what [`scope`] began when it is dropped.
 #[derive(Debug)]
 #[must_use = "the scope ends when this is dropped: bind it to a name"]
 pub struct Scope {
-    before: Place,
+    before: ScopePosition,
     /// It is this thread's.
     not_send: PhantomData<*const ()>,
 }
@@ -45,22 +45,22 @@ pub struct Scope {
 impl Drop for Scope {
     fn drop(&mut self) {
         // It may have been left already, by leaving one that is further out.
-        if scope_table::here().depth > self.before.depth {
-            go(self.before);
+        if scope_table::current().depth > self.before.depth {
+            set_current(self.before);
         }
     }
 }
 
 /// Enters a scope that has a number.
-pub(crate) fn enter(scope: ScopeId, before: Place) -> Scope {
-    go(Place { scope, depth: before.depth.wrapping_add(1) });
+pub(crate) fn enter(scope: ScopeId, before: ScopePosition) -> Scope {
+    set_current(ScopePosition { scope, depth: before.depth.wrapping_add(1) });
     Scope { before, not_send: PhantomData }
 }
 
 /// Moves this thread, and lets its stream tell so before the next event.
-pub(crate) fn go(place: Place) {
-    let before = scope_table::here();
-    scope_table::go(place);
+pub(crate) fn set_current(place: ScopePosition) {
+    let before = scope_table::current();
+    scope_table::set_current(place);
     if before.scope != place.scope {
         thread_guard::scope_changed();
     }

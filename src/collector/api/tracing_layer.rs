@@ -15,7 +15,7 @@ use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::collector::api::scope;
-use crate::collector::event_path::scope_table::{self, Place};
+use crate::collector::event_path::scope_table::{self, ScopePosition};
 use crate::recording::ScopeId;
 
 /// Spans that a thread may be in at once; those further in belong to the innermost of these.
@@ -23,17 +23,17 @@ const ENTERED_MAX: usize = 64;
 
 /// A span that this thread is in, and where the thread was before.
 #[derive(Clone, Copy)]
-struct RecorderGuard {
+struct EnteredSpan {
     span: u64,
-    before: Place,
+    before: ScopePosition,
 }
 
-const NOWHERE: RecorderGuard =
-    RecorderGuard { span: 0, before: Place { scope: ScopeId::NONE, depth: 0 } };
+const NO_SPAN: EnteredSpan =
+    EnteredSpan { span: 0, before: ScopePosition { scope: ScopeId::NONE, depth: 0 } };
 
 thread_local! {
     // Constant and without a destructor, so that it is usable at any moment of a thread's life.
-    static ENTERED: [Cell<RecorderGuard>; ENTERED_MAX] = const { [const { Cell::new(NOWHERE) }; ENTERED_MAX] };
+    static ENTERED: [Cell<EnteredSpan>; ENTERED_MAX] = const { [const { Cell::new(NO_SPAN) }; ENTERED_MAX] };
     static COUNT: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -86,7 +86,7 @@ where
         });
         let metadata = attributes.metadata();
         let is_chosen = *metadata.level() <= self.level;
-        let scope = if is_chosen { scope_table::inside(around, metadata.name()) } else { around };
+        let scope = if is_chosen { scope_table::intern(around, metadata.name()) } else { around };
         span.extensions_mut().replace(SpanScope(scope));
     }
 
@@ -95,13 +95,13 @@ where
         let scope = span.extensions().get::<SpanScope>().map(|SpanScope(scope)| *scope);
         let Some(scope) = scope else { return };
         let count = COUNT.get();
-        let before = scope_table::here();
-        let entered = RecorderGuard { span: id.into_u64(), before };
+        let before = scope_table::current();
+        let entered = EnteredSpan { span: id.into_u64(), before };
         ENTERED.with(|places| {
             if let Some(place) = places.get(count) {
                 place.set(entered);
                 COUNT.set(count.saturating_add(1));
-                scope::go(Place { scope, depth: before.depth });
+                scope::set_current(ScopePosition { scope, depth: before.depth });
             }
         });
     }
@@ -123,12 +123,12 @@ where
             for next in since {
                 let moved = next.get();
                 let before = first.take().unwrap_or(moved.before);
-                place.set(RecorderGuard { span: moved.span, before });
+                place.set(EnteredSpan { span: moved.span, before });
                 place = next;
             }
             COUNT.set(count.saturating_sub(1));
             if since.is_empty() {
-                scope::go(before);
+                scope::set_current(before);
             }
         });
     }
@@ -137,7 +137,7 @@ where
 /// The scope that the program itself named, outside of all spans of this thread.
 fn outside_of_spans() -> ScopeId {
     if COUNT.get() == 0 {
-        return scope_table::here().scope;
+        return scope_table::current().scope;
     }
     ENTERED.with(|places| places.first().map_or(ScopeId::NONE, |place| place.get().before.scope))
 }

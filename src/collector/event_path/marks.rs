@@ -11,7 +11,7 @@ use crate::collector::event_path::thread_guard;
 use crate::collector::event_path::thread_recorder::SESSION;
 use crate::collector::platform::clock;
 use crate::collector::platform::event_count;
-use crate::collector::platform::inline_str::Label;
+use crate::collector::platform::inline_str::InlineStr;
 use crate::collector::platform::queue::Queue;
 use crate::collector::platform::spin_lock::SpinLock;
 use crate::collector::platform::sys::PreservedErrno;
@@ -26,7 +26,7 @@ pub(crate) struct Mark {
     pub(crate) at: Ticks,
     pub(crate) thread: ThreadId,
     pub(crate) value: i64,
-    pub(crate) name: Label,
+    pub(crate) name: InlineStr,
 }
 
 static QUEUE: SpinLock<Queue<Mark, WAITING_MAX>> = SpinLock::new(Queue::new());
@@ -49,12 +49,12 @@ pub fn mark(name: &str, value: i64) {
         return;
     }
     let _errno = PreservedErrno::new();
-    let Some(entered) = thread_guard::enter_any() else {
+    let Some(guard) = thread_guard::enter_any() else {
         DROPPED.fetch_add(1, Ordering::Relaxed);
         return;
     };
-    let thread = ThreadId(entered.tracker().thread.load(Ordering::Relaxed));
-    let mark = Mark { at: clock::now(), thread, value, name: Label::new(name) };
+    let thread = ThreadId(guard.recorder().thread.load(Ordering::Relaxed));
+    let mark = Mark { at: clock::now(), thread, value, name: InlineStr::new(name) };
     if !push(mark) {
         DROPPED.fetch_add(1, Ordering::Relaxed);
     }
@@ -79,7 +79,7 @@ pub(crate) fn take(into: &mut [Option<Mark>]) -> usize {
 }
 
 /// Forgets what waits. Called before a session begins.
-pub(crate) fn forget() {
+pub(crate) fn clear() {
     DROPPED.store(0, Ordering::Relaxed);
     if let Some(mut queue) = QUEUE.lock() {
         queue.clear();
@@ -87,7 +87,7 @@ pub(crate) fn forget() {
 }
 
 /// In a forked child: who held the lock is not here.
-pub(crate) fn forked() {
+pub(crate) fn reset_after_fork() {
     // SAFETY: the child has one thread, which forked and so does not hold the lock.
-    unsafe { QUEUE.forked() };
+    unsafe { QUEUE.reset_after_fork() };
 }

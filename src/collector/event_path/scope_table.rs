@@ -11,7 +11,7 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use crate::collector::platform::inline_str::{Label, SharedLabel};
+use crate::collector::platform::inline_str::{InlineStr, SharedInlineStr};
 use crate::collector::platform::spin_lock::SpinLock;
 use crate::recording::ScopeId;
 
@@ -19,27 +19,27 @@ use crate::recording::ScopeId;
 pub(crate) const SCOPES_MAX: usize = 1 << 14;
 
 /// Places of the hash index: a power of two, at most half of them taken.
-const PLACES: usize = SCOPES_MAX * 2;
+const INDEX_SLOTS: usize = SCOPES_MAX * 2;
 
 struct Entry {
-    name: SharedLabel,
+    name: SharedInlineStr,
     parent: AtomicU32,
 }
 
 /// Scope n is entry n − 1.
 static ENTRIES: [Entry; SCOPES_MAX] =
-    [const { Entry { name: SharedLabel::new(), parent: AtomicU32::new(0) } }; SCOPES_MAX];
+    [const { Entry { name: SharedInlineStr::new(), parent: AtomicU32::new(0) } }; SCOPES_MAX];
 /// Numbers of scopes by the hash of parent and name; 0: free.
-static INDEX: [AtomicU32; PLACES] = [const { AtomicU32::new(0) }; PLACES];
+static INDEX: [AtomicU32; INDEX_SLOTS] = [const { AtomicU32::new(0) }; INDEX_SLOTS];
 static COUNT: AtomicU32 = AtomicU32::new(0);
-static GROWING: SpinLock<()> = SpinLock::new(());
+static INSERT_LOCK: SpinLock<()> = SpinLock::new(());
 
 /// Scopes that were entered and had no place in the table, in this session.
 pub(crate) static OVERFLOWS: AtomicU64 = AtomicU64::new(0);
 
 /// Where a thread is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct ScopePosition {
     pub(crate) scope: ScopeId,
     /// Scopes that were entered and not left.
     pub(crate) depth: u32,
@@ -47,17 +47,17 @@ pub(crate) struct Place {
 
 thread_local! {
     // Constant and without a destructor, so that it is usable at any moment of a thread's life.
-    static HERE: Cell<Place> = const { Cell::new(Place { scope: ScopeId::NONE, depth: 0 }) };
+    static CURRENT: Cell<ScopePosition> = const { Cell::new(ScopePosition { scope: ScopeId::NONE, depth: 0 }) };
 }
 
 /// Where this thread is.
-pub(crate) fn here() -> Place {
-    HERE.get()
+pub(crate) fn current() -> ScopePosition {
+    CURRENT.get()
 }
 
 /// Moves this thread.
-pub(crate) fn go(place: Place) {
-    HERE.set(place);
+pub(crate) fn set_current(place: ScopePosition) {
+    CURRENT.set(place);
 }
 
 /// Scopes that have a number: 1 to this.
@@ -66,15 +66,15 @@ pub(crate) fn count() -> u32 {
 }
 
 /// The scope around one, and its name.
-pub(crate) fn definition(scope: ScopeId) -> Option<(ScopeId, Label)> {
+pub(crate) fn definition(scope: ScopeId) -> Option<(ScopeId, InlineStr)> {
     let entry = entry(scope)?;
     Some((ScopeId(entry.parent.load(Ordering::Relaxed)), entry.name.load()))
 }
 
 /// The scope of this name inside `parent`; `parent` itself where it has this name, so that a
 /// recursion is one scope, and where the table is full.
-pub(crate) fn inside(parent: ScopeId, name: &str) -> ScopeId {
-    let label = Label::new(name);
+pub(crate) fn intern(parent: ScopeId, name: &str) -> ScopeId {
+    let label = InlineStr::new(name);
     if entry(parent).is_some_and(|entry| entry.name.is(&label)) {
         return parent;
     }
@@ -92,10 +92,10 @@ fn entry(scope: ScopeId) -> Option<&'static Entry> {
 }
 
 /// The scope's number, or the free place where it would stand.
-fn find(parent: ScopeId, label: &Label) -> Result<ScopeId, usize> {
-    let mut place = label.hash(parent.0) as usize & (PLACES - 1);
+fn find(parent: ScopeId, label: &InlineStr) -> Result<ScopeId, usize> {
+    let mut place = label.hash(parent.0) as usize & (INDEX_SLOTS - 1);
     // Half of the places are free, so this ends; the bound says so to the compiler as well.
-    for _ in 0..PLACES {
+    for _ in 0..INDEX_SLOTS {
         let scope = INDEX.get(place).map_or(0, |place| place.load(Ordering::Acquire));
         let Some(entry) = entry(ScopeId(scope)) else {
             return Err(place);
@@ -103,14 +103,14 @@ fn find(parent: ScopeId, label: &Label) -> Result<ScopeId, usize> {
         if entry.parent.load(Ordering::Relaxed) == parent.0 && entry.name.is(label) {
             return Ok(ScopeId(scope));
         }
-        place = place.wrapping_add(1) & (PLACES - 1);
+        place = place.wrapping_add(1) & (INDEX_SLOTS - 1);
     }
-    Err(PLACES)
+    Err(INDEX_SLOTS)
 }
 
 #[cold]
-fn add(parent: ScopeId, label: Label) -> Option<ScopeId> {
-    let _growing = GROWING.lock()?;
+fn add(parent: ScopeId, label: InlineStr) -> Option<ScopeId> {
+    let _growing = INSERT_LOCK.lock()?;
     // Another thread may have been faster.
     let place = match find(parent, &label) {
         Ok(scope) => return Some(scope),
@@ -126,7 +126,7 @@ fn add(parent: ScopeId, label: Label) -> Option<ScopeId> {
 }
 
 /// In a forked child: who held the lock is not here.
-pub(crate) fn forked() {
+pub(crate) fn reset_after_fork() {
     // SAFETY: the child has one thread, which forked and so does not hold the lock.
-    unsafe { GROWING.forked() };
+    unsafe { INSERT_LOCK.reset_after_fork() };
 }

@@ -1,4 +1,4 @@
-//! The numbers that bound a recording session, where trackers can read them without a lock.
+//! The numbers that bound a recording session, where thread recorders can read them without a lock.
 //!
 //! Invariant: they change only while nothing is recorded.
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::collector::event_path::ring::{RING_BYTES_MAX, RING_BYTES_MIN};
 use crate::collector::unwind::walker::DEPTH_MAX;
 
-/// Trackers at most, whatever the configuration says: the size of a static table.
+/// Thread recorders at most, whatever the configuration says: the size of a static table.
 pub(crate) const TRACKERS_MAX: usize = 1 << 14;
 
 /// A thread whose region is full waits this long for the flusher, once, then drops events until
@@ -32,7 +32,7 @@ static SAMPLE: AtomicU64 = AtomicU64::new(u64::MAX);
 
 /// A session's limits.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
+pub(crate) struct SessionConfig {
     /// Frames of a backtrace; 0: none is probed.
     pub(crate) depth_max: usize,
     pub(crate) trackers_max: usize,
@@ -41,11 +41,11 @@ pub(crate) struct Limits {
     pub(crate) sample_below: u64,
 }
 
-impl Limits {
+impl SessionConfig {
     /// What the configuration asks for, brought within what is possible.
     pub(crate) fn new(
         depth: usize,
-        trackers: usize,
+        recorders: usize,
         buffered_events: usize,
         sample_rate: f64,
     ) -> Self {
@@ -53,7 +53,7 @@ impl Limits {
         let rate = if sample_rate.is_nan() { 1.0 } else { sample_rate.clamp(0.0, 1.0) };
         Self {
             depth_max: depth.min(DEPTH_MAX),
-            trackers_max: trackers.clamp(1, TRACKERS_MAX),
+            trackers_max: recorders.clamp(1, TRACKERS_MAX),
             ring_bytes: bytes.next_power_of_two().clamp(RING_BYTES_MIN, RING_BYTES_MAX),
             sample_below: if rate >= 1.0 { u64::MAX } else { (rate * u64::MAX as f64) as u64 },
         }
@@ -61,7 +61,7 @@ impl Limits {
 }
 
 /// Sets the limits of the next session.
-pub(crate) fn set(limits: Limits) {
+pub(crate) fn set(limits: SessionConfig) {
     DEPTH.store(limits.depth_max, Ordering::Relaxed);
     TRACKERS.store(limits.trackers_max, Ordering::Relaxed);
     RING.store(limits.ring_bytes, Ordering::Relaxed);
@@ -80,8 +80,8 @@ pub(crate) fn wait_max_ns() -> u64 {
 }
 
 /// The limits of this session.
-pub(crate) fn get() -> Limits {
-    Limits {
+pub(crate) fn get() -> SessionConfig {
+    SessionConfig {
         sample_below: SAMPLE.load(Ordering::Acquire),
         depth_max: DEPTH.load(Ordering::Relaxed),
         trackers_max: TRACKERS.load(Ordering::Relaxed),

@@ -33,7 +33,7 @@ static WAITING: SpinLock<Waiting> =
     SpinLock::new(Waiting { next_thread: 0, pending: Queue::new() });
 
 /// Numbers threads from 0 again. Called before a session begins.
-pub(crate) fn forget() {
+pub(crate) fn clear() {
     if let Some(mut waiting) = WAITING.lock() {
         waiting.next_thread = 0;
         waiting.pending.clear();
@@ -44,9 +44,9 @@ pub(crate) fn forget() {
 ///
 /// # Safety
 /// The child has one thread, which forked and so does not hold the lock.
-pub(crate) unsafe fn forked() {
+pub(crate) unsafe fn reset_after_fork() {
     // SAFETY: the caller's promise.
-    unsafe { WAITING.forked() };
+    unsafe { WAITING.reset_after_fork() };
 }
 
 /// Threads that were defined in this session.
@@ -63,7 +63,7 @@ pub(crate) fn define(
 ) -> ThreadId {
     let mut chosen = known;
     for _ in 0..64 {
-        let ticket = event_count::room_ticket();
+        let ticket = event_count::space_ticket();
         let Some(mut waiting) = WAITING.lock() else { break };
         let id = *chosen.get_or_insert_with(|| {
             let id = ThreadId(waiting.next_thread);
@@ -76,7 +76,7 @@ pub(crate) fn define(
         // A storm of short threads: the flusher has to write definitions first.
         drop(waiting);
         event_count::wake_flusher();
-        event_count::wait_for_room(ticket, session_config::WAIT_STEP);
+        event_count::wait_for_space(ticket, session_config::WAIT_STEP);
     }
     chosen.unwrap_or_default()
 }

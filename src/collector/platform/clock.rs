@@ -34,21 +34,21 @@ static TEST_CLOCK: AtomicU64 = AtomicU64::new(0);
 
 /// What a recording must say about its clock.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct ClockFacts {
+pub(crate) struct ClockInfo {
     pub(crate) kind: ClockKind,
     pub(crate) tick_shift: u8,
 }
 
 /// Chooses the clock. Called before recording begins.
-pub(crate) fn choose() -> ClockFacts {
+pub(crate) fn choose() -> ClockInfo {
     let (kind, facts) = if TEST_CLOCK.load(Ordering::Relaxed) != 0 {
-        (KIND_TEST, ClockFacts { kind: ClockKind::Tsc, tick_shift: 0 })
-    } else if tsc_is_trustworthy() {
-        (KIND_TSC, ClockFacts { kind: ClockKind::Tsc, tick_shift: TSC_SHIFT })
-    } else if monotonic_moves() {
-        (KIND_MONOTONIC, ClockFacts { kind: ClockKind::Monotonic, tick_shift: MONOTONIC_SHIFT })
+        (KIND_TEST, ClockInfo { kind: ClockKind::Tsc, tick_shift: 0 })
+    } else if is_tsc_reliable() {
+        (KIND_TSC, ClockInfo { kind: ClockKind::Tsc, tick_shift: TSC_SHIFT })
+    } else if monotonic_advances() {
+        (KIND_MONOTONIC, ClockInfo { kind: ClockKind::Monotonic, tick_shift: MONOTONIC_SHIFT })
     } else {
-        (KIND_COUNTER, ClockFacts { kind: ClockKind::Counter, tick_shift: 0 })
+        (KIND_COUNTER, ClockInfo { kind: ClockKind::Counter, tick_shift: 0 })
     };
     KIND.store(kind, Ordering::Release);
     facts
@@ -60,28 +60,28 @@ pub(crate) fn set_test_clock(clock: Option<fn() -> u64>) {
     TEST_CLOCK.store(clock.map_or(0, |clock| clock as usize as u64), Ordering::Release);
 }
 
-/// Whether the recording's clock is the one that [`usual_now`] reads.
-pub(crate) fn is_usual() -> bool {
+/// Whether the recording's clock is the one that [`tsc_now`] reads.
+pub(crate) fn is_tsc() -> bool {
     cfg!(target_arch = "x86_64") && KIND.load(Ordering::Relaxed) == KIND_TSC
 }
 
-/// Now, by the processor's counter; only where [`is_usual`] says so. Before a call it is not after
+/// Now, by the processor's counter; only where [`is_tsc`] says so. Before a call it is not after
 /// any store of that call; behind one it is within what the processor runs ahead.
 #[inline(always)]
-pub(crate) fn usual_now() -> Ticks {
+pub(crate) fn tsc_now() -> Ticks {
     #[cfg(target_arch = "x86_64")]
     {
         // SAFETY: every x86-64 processor has the instruction; it touches no memory.
         Ticks(unsafe { std::arch::x86_64::_rdtsc() } >> TSC_SHIFT)
     }
     #[cfg(not(target_arch = "x86_64"))]
-    other_now()
+    now_slow()
 }
 
 /// Now, by whatever clock there is.
 #[inline]
 pub(crate) fn now() -> Ticks {
-    if is_usual() { usual_now() } else { other_now() }
+    if is_tsc() { tsc_now() } else { now_slow() }
 }
 
 /// One moment on all clocks; the reading is repeated until the pair is tight.
@@ -109,7 +109,7 @@ pub(crate) fn pair() -> ClockPair {
 }
 
 /// Ticks a second as far as two pairs can tell; 0 for a clock that tells no time.
-pub(crate) fn rate(facts: ClockFacts, first: ClockPair, second: ClockPair) -> f64 {
+pub(crate) fn rate(facts: ClockInfo, first: ClockPair, second: ClockPair) -> f64 {
     match facts.kind {
         ClockKind::Counter => 0.0,
         ClockKind::Monotonic => 1e9 / f64::from(1_u32 << facts.tick_shift.min(31)),
@@ -122,7 +122,7 @@ pub(crate) fn rate(facts: ClockFacts, first: ClockPair, second: ClockPair) -> f6
 }
 
 #[cold]
-fn other_now() -> Ticks {
+fn now_slow() -> Ticks {
     match KIND.load(Ordering::Relaxed) {
         KIND_COUNTER => Ticks(COUNTER.fetch_add(1, Ordering::Relaxed)),
         KIND_TEST => test_now(),
@@ -143,7 +143,7 @@ fn test_now() -> Ticks {
 /// Whether the counter runs at one rate on all cores: the processor says so, and the kernel,
 /// which watches it, has not turned away from it.
 #[cfg(target_arch = "x86_64")]
-fn tsc_is_trustworthy() -> bool {
+fn is_tsc_reliable() -> bool {
     use std::arch::x86_64::__cpuid;
     let highest = __cpuid(0x8000_0000).eax;
     let invariant = highest >= 0x8000_0007 && __cpuid(0x8000_0007).edx & (1 << 8) != 0;
@@ -156,11 +156,11 @@ fn tsc_is_trustworthy() -> bool {
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn tsc_is_trustworthy() -> bool {
+fn is_tsc_reliable() -> bool {
     false
 }
 
-fn monotonic_moves() -> bool {
+fn monotonic_advances() -> bool {
     let first = sys::monotonic_ns();
     (0..1_000_000).any(|_| sys::monotonic_ns() > first)
 }

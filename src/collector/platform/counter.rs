@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A count with one writer.
 #[derive(Debug, Default)]
-pub(crate) struct Tally(AtomicU64);
+pub(crate) struct SoloCounter(AtomicU64);
 
-impl Tally {
+impl SoloCounter {
     #[inline(always)]
     pub(crate) fn add(&self, count: u64) {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
@@ -25,13 +25,13 @@ impl Tally {
 
 /// Counts of one thread's walks.
 #[derive(Debug, Default)]
-pub(crate) struct WalkTallies {
-    pub(crate) hits: Tally,
-    pub(crate) recalled: Tally,
-    pub(crate) misses: Tally,
-    pub(crate) fresh: Tally,
-    pub(crate) derived: Tally,
-    pub(crate) truncated: Tally,
-    pub(crate) failed: Tally,
-    pub(crate) other: Tally,
+pub(crate) struct WalkCounters {
+    pub(crate) hits: SoloCounter,
+    pub(crate) suffix_hits: SoloCounter,
+    pub(crate) misses: SoloCounter,
+    pub(crate) new_frames: SoloCounter,
+    pub(crate) rules_derived: SoloCounter,
+    pub(crate) truncated: SoloCounter,
+    pub(crate) failed: SoloCounter,
+    pub(crate) overflow: SoloCounter,
 }

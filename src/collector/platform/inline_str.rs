@@ -5,20 +5,20 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes that are kept of a name.
-pub(crate) const LABEL_BYTES_MAX: usize = 64;
+pub(crate) const INLINE_STR_BYTES_MAX: usize = 64;
 
-const WORDS: usize = LABEL_BYTES_MAX / 8;
+const WORDS: usize = INLINE_STR_BYTES_MAX / 8;
 
 /// A name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Label {
+pub(crate) struct InlineStr {
     words: [u64; WORDS],
 }
 
-impl Label {
+impl InlineStr {
     /// As much of a name as fits.
     pub(crate) fn new(name: &str) -> Self {
-        let mut len = name.len().min(LABEL_BYTES_MAX);
+        let mut len = name.len().min(INLINE_STR_BYTES_MAX);
         while !name.is_char_boundary(len) {
             len = len.saturating_sub(1);
         }
@@ -35,11 +35,11 @@ impl Label {
     }
 
     /// The bytes of the name, up to the first zero, into `out`.
-    pub(crate) fn bytes(self, out: &mut [u8; LABEL_BYTES_MAX]) -> &[u8] {
+    pub(crate) fn bytes(self, out: &mut [u8; INLINE_STR_BYTES_MAX]) -> &[u8] {
         for (to, word) in out.chunks_mut(8).zip(self.words) {
             to.copy_from_slice(&word.to_le_bytes());
         }
-        let len = out.iter().position(|byte| *byte == 0).unwrap_or(LABEL_BYTES_MAX);
+        let len = out.iter().position(|byte| *byte == 0).unwrap_or(INLINE_STR_BYTES_MAX);
         out.get(..len).unwrap_or_default()
     }
 
@@ -55,26 +55,26 @@ impl Label {
 
 /// A name that is written once, and read by others behind an acquiring load of something else.
 #[derive(Debug)]
-pub(crate) struct SharedLabel {
+pub(crate) struct SharedInlineStr {
     words: [AtomicU64; WORDS],
 }
 
-impl SharedLabel {
+impl SharedInlineStr {
     /// Without a name.
     pub(crate) const fn new() -> Self {
         Self { words: [const { AtomicU64::new(0) }; WORDS] }
     }
 
     /// Sets it.
-    pub(crate) fn store(&self, label: Label) {
+    pub(crate) fn store(&self, label: InlineStr) {
         for (to, word) in self.words.iter().zip(label.words) {
             to.store(word, Ordering::Relaxed);
         }
     }
 
     /// Reads it.
-    pub(crate) fn load(&self) -> Label {
-        let mut label = Label::default();
+    pub(crate) fn load(&self) -> InlineStr {
+        let mut label = InlineStr::default();
         for (to, from) in label.words.iter_mut().zip(&self.words) {
             *to = from.load(Ordering::Relaxed);
         }
@@ -82,7 +82,7 @@ impl SharedLabel {
     }
 
     /// Whether it is this name.
-    pub(crate) fn is(&self, label: &Label) -> bool {
+    pub(crate) fn is(&self, label: &InlineStr) -> bool {
         let mut pairs = self.words.iter().zip(&label.words);
         pairs.all(|(ours, theirs)| ours.load(Ordering::Relaxed) == *theirs)
     }

@@ -11,25 +11,25 @@ use crate::collector::platform::sys;
 ///
 /// # Safety
 /// Both hold of the type.
-pub(crate) unsafe trait Zeroed: Copy {}
+pub(crate) unsafe trait Zeroable: Copy {}
 
 // SAFETY: any bytes are a number.
-unsafe impl Zeroed for u32 {}
+unsafe impl Zeroable for u32 {}
 // SAFETY: as above.
-unsafe impl Zeroed for u64 {}
+unsafe impl Zeroable for u64 {}
 // SAFETY: as above.
-unsafe impl Zeroed for u8 {}
+unsafe impl Zeroable for u8 {}
 
 /// An array of a fixed length.
-pub(crate) struct Pages<T> {
+pub(crate) struct MmapVec<T> {
     at: NonNull<T>,
     len: usize,
 }
 
 // SAFETY: it owns its memory, and the elements are plain data.
-unsafe impl<T: Zeroed + Send> Send for Pages<T> {}
+unsafe impl<T: Zeroable + Send> Send for MmapVec<T> {}
 
-impl<T: Zeroed> Pages<T> {
+impl<T: Zeroable> MmapVec<T> {
     /// `len` zeroes, or `None` if the system refuses.
     pub(crate) fn new(len: usize) -> Option<Self> {
         let bytes = len.checked_mul(size_of::<T>()).filter(|bytes| *bytes > 0)?;
@@ -62,15 +62,15 @@ impl<T: Zeroed> Pages<T> {
 
 /// An array of a power of two of elements, for searches that go round: places are taken modulo
 /// its length, so that none is out of it.
-pub(crate) struct Table<T, const LEN: usize>(Pages<T>);
+pub(crate) struct MmapTable<T, const LEN: usize>(MmapVec<T>);
 
-impl<T: Zeroed, const LEN: usize> Table<T, LEN> {
+impl<T: Zeroable, const LEN: usize> MmapTable<T, LEN> {
     /// Below the length, whatever it is.
     const MASK: usize = (1 << LEN.ilog2()) - 1;
 
     /// Zeroes, or `None` if the system refuses.
     pub(crate) fn new() -> Option<Self> {
-        Pages::new(LEN).map(Self)
+        MmapVec::new(LEN).map(Self)
     }
 
     #[inline(always)]
@@ -104,7 +104,7 @@ impl<T: Zeroed, const LEN: usize> Table<T, LEN> {
 
 /// Has the processor fetch what will be read soon.
 #[inline(always)]
-pub(crate) fn fetch<T>(place: &T) {
+pub(crate) fn prefetch<T>(place: &T) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
@@ -115,7 +115,7 @@ pub(crate) fn fetch<T>(place: &T) {
     let _ = place;
 }
 
-impl<T> Drop for Pages<T> {
+impl<T> Drop for MmapVec<T> {
     fn drop(&mut self) {
         // SAFETY: our own mapping of this size; nobody has a reference into it any more.
         unsafe { sys::unmap_pages(self.at.cast(), self.len.saturating_mul(size_of::<T>())) };

@@ -46,7 +46,7 @@ impl<T> SpinLock<T> {
     ///
     /// # Safety
     /// There is one thread, and it does not hold the lock.
-    pub(crate) unsafe fn forked(&self) {
+    pub(crate) unsafe fn reset_after_fork(&self) {
         self.taken.store(false, Ordering::Relaxed);
     }
 

@@ -221,7 +221,7 @@ pub(crate) fn stack_bounds() -> Option<(u64, u64)> {
     let start = start as u64;
     let end = start.checked_add(bytes as u64)?;
     let (start, end) = if cfg!(target_env = "musl") && thread_id() == u64::from(process_id()) {
-        first_stack(start, end)
+        main_stack_bounds(start, end)
     } else {
         (start, end)
     };
@@ -230,7 +230,7 @@ pub(crate) fn stack_bounds() -> Option<(u64, u64)> {
 
 /// The first thread's stack, of which musl knows what is mapped now, up to the end of the page
 /// in which the program's arguments and environment begin. What may become of it, up to those.
-fn first_stack(mapped: u64, end: u64) -> (u64, u64) {
+fn main_stack_bounds(mapped: u64, end: u64) -> (u64, u64) {
     /// What the kernel leaves free at least below a stack without a limit.
     const GAP_BYTES: u64 = 128 << 20;
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
@@ -238,12 +238,12 @@ fn first_stack(mapped: u64, end: u64) -> (u64, u64) {
     let refused = unsafe { libc::getrlimit(libc::RLIMIT_STACK, &raw mut limit) };
     let bytes = if limit.rlim_cur == libc::RLIM_INFINITY { GAP_BYTES } else { limit.rlim_cur };
     let start = if refused == 0 { mapped.min(end.saturating_sub(bytes)) } else { mapped };
-    let begun = first_stack_pointer().filter(|begun| mapped < *begun && *begun <= end);
+    let begun = main_stack_pointer().filter(|begun| mapped < *begun && *begun <= end);
     (start, begun.unwrap_or(end))
 }
 
 /// The stack pointer that the program began with: the 28th field of its `stat`, by proc(5).
-fn first_stack_pointer() -> Option<u64> {
+fn main_stack_pointer() -> Option<u64> {
     // SAFETY: a terminated path.
     let file = unsafe { libc::open(c"/proc/self/stat".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
     if file < 0 {
@@ -285,7 +285,7 @@ pub(crate) fn read_memory(address: u64, into: &mut [u8]) -> usize {
 
 /// Does what may write beyond the process's limit of file sizes: that is then an error, and not a
 /// signal that ends the program.
-pub(crate) fn without_size_signal<T>(write: impl FnOnce() -> T) -> T {
+pub(crate) fn with_sigxfsz_blocked<T>(write: impl FnOnce() -> T) -> T {
     if safeguards::without("size signal") {
         return write();
     }
@@ -345,12 +345,12 @@ fn clock_ns(clock: libc::clockid_t) -> u64 {
 /// A thread of the recorder's own that was not joined yet. For the C library it is a number or a
 /// pointer.
 #[derive(Debug)]
-pub(crate) struct OwnThread(libc::pthread_t);
+pub(crate) struct RecorderThread(libc::pthread_t);
 
 // SAFETY: any thread may join it, and joining takes it.
-unsafe impl Send for OwnThread {}
+unsafe impl Send for RecorderThread {}
 
-impl OwnThread {
+impl RecorderThread {
     /// Waits for its end, and hands out what it answered; `None` if it can't be joined.
     pub(crate) fn join(self) -> Option<*mut libc::c_void> {
         let mut answer = ptr::null_mut();
@@ -365,7 +365,7 @@ impl OwnThread {
 pub(crate) fn spawn(
     start: extern "C" fn(*mut libc::c_void) -> *mut libc::c_void,
     argument: *mut libc::c_void,
-) -> Result<OwnThread, i32> {
+) -> Result<RecorderThread, i32> {
     let mut all = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
     let mut before = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
     let mut thread = std::mem::MaybeUninit::<libc::pthread_t>::uninit();
@@ -383,7 +383,7 @@ pub(crate) fn spawn(
         return Err(refused);
     }
     // SAFETY: the thread was made, so this is written.
-    Ok(OwnThread(unsafe { thread.assume_init() }))
+    Ok(RecorderThread(unsafe { thread.assume_init() }))
 }
 
 /// Names this thread; at most 15 bytes.

@@ -33,7 +33,7 @@ pub(crate) fn run(work: &mut dyn FnMut()) {
 /// In a forked child: who stood on the stack is not here.
 pub(crate) fn forked() {
     // SAFETY: the child has one thread, which forked and so does not stand there.
-    unsafe { STACK.forked() };
+    unsafe { STACK.reset_after_fork() };
 }
 
 /// Three times the most that was measured, and a page below that nobody may touch.

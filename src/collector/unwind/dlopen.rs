@@ -33,7 +33,7 @@ pub(crate) fn make_known(identity: &Identity) -> bool {
             return false;
         }
         event_count::wake_flusher();
-        ANSWERS.sleep(answers, Duration::from_millis(10));
+        ANSWERS.wait(answers, Duration::from_millis(10));
     }
     rules::knows(identity)
 }
@@ -58,12 +58,12 @@ pub(crate) fn take() -> Option<LateModule> {
 
 /// Tells the waiting threads to look again.
 pub(crate) fn answered() {
-    ANSWERS.ring();
+    ANSWERS.notify();
 }
 
 /// In a forked child: who left the request is not here.
 pub(crate) fn forked() {
     // SAFETY: the child has one thread, which forked and so was not in here.
-    unsafe { REQUEST.forked() };
+    unsafe { REQUEST.reset_after_fork() };
     let _ = take();
 }

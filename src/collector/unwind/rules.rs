@@ -304,7 +304,7 @@ pub(crate) fn is_covered(address: u64) -> bool {
 /// In a forked child: who was deriving is not here.
 pub(crate) fn forked() {
     // SAFETY: the child has one thread, which forked and so does not hold the lock.
-    unsafe { DERIVER.forked() };
+    unsafe { DERIVER.reset_after_fork() };
     alt_stack::forked();
 }
 

@@ -10,7 +10,7 @@
 //!   loser's entry stays as a second definition of the same stack, which the format allows.
 //! - A parent's id is smaller than its child's.
 //! - An id that [`intern`] returned is published before anybody else can see it.
-//! - Memory is bounded: [`NODES_MAX`] entries, then [`NodeId::OTHER`], which is counted.
+//! - Memory is bounded: [`NODES_MAX`] entries, then [`NodeId::OVERFLOW`], which is counted.
 //!
 //! Nodes live as long as the process: a later recording writes all of them again and goes on.
 
@@ -64,16 +64,16 @@ fn map_once<T>(place: &AtomicPtr<T>, bytes: usize) -> bool {
     true
 }
 
-/// The id of `address` on top of `parent`'s stack; [`NodeId::OTHER`] when the table is full.
+/// The id of `address` on top of `parent`'s stack; [`NodeId::OVERFLOW`] when the table is full.
 #[inline]
 pub(crate) fn intern(parent: NodeId, address: Address) -> NodeId {
-    if parent == NodeId::OTHER {
-        return NodeId::OTHER;
+    if parent == NodeId::OVERFLOW {
+        return NodeId::OVERFLOW;
     }
     let mut at = slot_of(parent, address);
     for _ in 0..PROBES_MAX {
         let Some(slot) = slot(at) else {
-            return NodeId::OTHER;
+            return NodeId::OVERFLOW;
         };
         let found = slot.load(Ordering::Acquire);
         if found == 0 {
@@ -84,18 +84,18 @@ pub(crate) fn intern(parent: NodeId, address: Address) -> NodeId {
         }
         at = at.wrapping_add(1) & (SLOTS - 1);
     }
-    NodeId::OTHER
+    NodeId::OVERFLOW
 }
 
 #[cold]
 fn insert(mut slot: &AtomicU32, mut at: usize, parent: NodeId, address: Address) -> NodeId {
     // Checked first, so that a full table doesn't count on for ever.
     if NEXT.load(Ordering::Relaxed) >= NODES_MAX {
-        return NodeId::OTHER;
+        return NodeId::OVERFLOW;
     }
     let id = NodeId(NEXT.fetch_add(1, Ordering::Relaxed));
     let Some(entry) = entry(id) else {
-        return NodeId::OTHER;
+        return NodeId::OVERFLOW;
     };
     entry.parent.store(parent.0, Ordering::Relaxed);
     entry.address.store(address.0, Ordering::Release);

@@ -3,7 +3,7 @@
 //! Reads: nothing. Writes: the file, a buffer at a time; after a failed write its last bytes.
 //!
 //! Invariants:
-//! - What is in the file up to [`Output::written`] is whole blocks.
+//! - What is in the file up to [`BlockFile::written`] is whole blocks.
 //! - A block is in the buffer whole or not at all.
 
 use std::fs::File;
@@ -19,7 +19,7 @@ pub(crate) const BUFFER_BYTES: usize = 2 << 20;
 const REASON_BYTES: u64 = 1024;
 
 /// A recording's file with the blocks that are not in it yet.
-pub(crate) struct Output {
+pub(crate) struct BlockFile {
     file: File,
     buffer: Vec<u8>,
     used: usize,
@@ -30,7 +30,7 @@ pub(crate) struct Output {
     reason_at: Option<(u64, usize)>,
 }
 
-impl Output {
+impl BlockFile {
     /// For a file that has its header. The buffer is allocated here.
     pub(crate) fn new(file: File) -> Self {
         Self {

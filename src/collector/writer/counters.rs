@@ -1,6 +1,6 @@
 //! What is counted in a recording, put together from where it is counted.
 //!
-//! Reads: the counters of trackers, tables and aggregation. Writes: nothing.
+//! Reads: the counters of thread recorders, tables and aggregation. Writes: nothing.
 
 use std::sync::atomic::Ordering;
 
@@ -17,7 +17,7 @@ use crate::recording::{Counter, Counters, NodeId};
 
 /// What the flusher itself counts in one session.
 #[derive(Debug, Default)]
-pub(crate) struct Counts {
+pub(crate) struct FlusherCounters {
     pub(crate) lost_bytes: u64,
     pub(crate) gap_max_ns: u64,
     pub(crate) refreshes: u64,
@@ -25,15 +25,15 @@ pub(crate) struct Counts {
     aggregated: Counted,
 }
 
-impl Counts {
+impl FlusherCounters {
     /// Takes in what aggregation has counted by now.
-    pub(crate) fn see_aggregation(&mut self, counted: Counted) {
+    pub(crate) fn update_aggregation(&mut self, counted: Counted) {
         self.aggregated = counted;
     }
 
     /// All counters of a session by now, of a recording of so many bytes. `lost_as` says why bytes
     /// were lost, if any were. Without `aggregate` aggregation has what it was last seen to count.
-    pub(crate) fn gather(
+    pub(crate) fn collect(
         &mut self,
         session: u32,
         length: u64,
@@ -41,12 +41,19 @@ impl Counts {
         aggregate: Option<&Aggregator>,
     ) -> Counters {
         let mut counters = Counters::new();
-        for tracker in recorder_pool::all().filter(|tracker| tracker.is_in(session)) {
-            tracker.count_into(&mut counters);
+        for recorder in recorder_pool::all().filter(|recorder| recorder.records_in(session)) {
+            recorder.count_into(&mut counters);
         }
-        counters.set(Counter::DroppedNoTracker, thread_guard::UNTRACKED.load(Ordering::Relaxed));
-        counters.set(Counter::DroppedNoMemory, thread_guard::NO_MEMORY.load(Ordering::Relaxed));
-        counters.add(Counter::DroppedReentrant, thread_guard::DURING_START.load(Ordering::Relaxed));
+        counters.set(
+            Counter::DroppedNoTracker,
+            thread_guard::DROPPED_NO_RECORDER.load(Ordering::Relaxed),
+        );
+        counters
+            .set(Counter::DroppedNoMemory, thread_guard::DROPPED_NO_MEMORY.load(Ordering::Relaxed));
+        counters.add(
+            Counter::DroppedReentrant,
+            thread_guard::DROPPED_DURING_START.load(Ordering::Relaxed),
+        );
         counters.set(Counter::DroppedMarks, marks::DROPPED.load(Ordering::Relaxed));
         counters.set(Counter::DroppedScopes, scope_table::OVERFLOWS.load(Ordering::Relaxed));
         counters.set(Counter::DroppedSamples, sampling::DROPPED.load(Ordering::Relaxed));
@@ -54,10 +61,10 @@ impl Counts {
         counters.set(lost_as, self.lost_bytes);
         counters.set(Counter::BytesWritten, length);
         if let Some(aggregate) = aggregate {
-            self.see_aggregation(aggregate.counted());
+            self.update_aggregation(aggregate.counted());
         }
         counters.set(Counter::Aggregated, self.aggregated.blocks);
-        counters.set(Counter::HeldShort, self.aggregated.evicted_early);
+        counters.set(Counter::EvictedEarly, self.aggregated.evicted_early);
         counters.set(Counter::Undecoded, self.aggregated.undecoded_bytes);
         counters.set(Counter::Threads, threads::defined());
         counters

@@ -1,16 +1,16 @@
 //! What events refer to: modules, threads, nodes, scopes and marks, as far as they are not written.
 //!
 //! Reads: the node table, the registry of modules, threads that wait to be defined, scopes, marks.
-//! Writes: blocks of definitions through a [`Sink`].
+//! Writes: blocks of definitions through a [`QuotaSink`].
 //!
 //! Invariant: each definition is written once, and before any event that refers to it if
 //! [`Definitions::write`] comes after the regions' committed lengths were read.
 
-use crate::collector::aggregate::Target;
+use crate::collector::aggregate::PayloadSink;
 use crate::collector::event_path::marks;
 use crate::collector::event_path::scope_table;
 use crate::collector::event_path::threads::{self, PENDING_MAX, PendingThread};
-use crate::collector::platform::inline_str::LABEL_BYTES_MAX;
+use crate::collector::platform::inline_str::INLINE_STR_BYTES_MAX;
 use crate::collector::unwind::module_registry;
 use crate::collector::unwind::stack_table;
 use crate::recording::{
@@ -29,7 +29,7 @@ const MARKS_A_BLOCK: usize = 128;
 const HOLES_MAX: usize = 256;
 
 /// Where definitions go.
-pub(crate) trait Sink: Target {
+pub(crate) trait QuotaSink: PayloadSink {
     /// Whether a payload may still be written, the recording's end not counted.
     fn has_quota_for(&mut self, bytes: usize) -> bool;
 }
@@ -59,7 +59,7 @@ impl Definitions {
     }
 
     /// Writes what is not defined yet.
-    pub(crate) fn write(&mut self, out: &mut impl Sink) {
+    pub(crate) fn write(&mut self, out: &mut impl QuotaSink) {
         self.modules(out);
         self.threads(out);
         self.nodes(out);
@@ -68,7 +68,7 @@ impl Definitions {
     }
 
     /// Threads that began or were renamed.
-    pub(crate) fn threads(&mut self, out: &mut impl Sink) {
+    pub(crate) fn threads(&mut self, out: &mut impl QuotaSink) {
         loop {
             let len = threads::take_pending(&mut self.pending);
             if len == 0 {
@@ -86,7 +86,7 @@ impl Definitions {
         }
     }
 
-    fn modules(&mut self, out: &mut impl Sink) {
+    fn modules(&mut self, out: &mut impl QuotaSink) {
         while let Some(bytes) = module_registry::definition_bytes(self.modules_done) {
             let index = self.modules_done;
             out.payload(BlockKind::Modules, bytes, &mut |out| {
@@ -98,7 +98,7 @@ impl Definitions {
 
     /// Nodes from the last one written upwards; the ones that their owner is still writing are
     /// remembered and written later, before any event can refer to them.
-    fn nodes(&mut self, out: &mut impl Sink) {
+    fn nodes(&mut self, out: &mut impl QuotaSink) {
         let end = stack_table::end();
         self.fill_holes(out);
         while self.nodes_done < end {
@@ -120,7 +120,7 @@ impl Definitions {
         }
     }
 
-    fn fill_holes(&mut self, out: &mut impl Sink) {
+    fn fill_holes(&mut self, out: &mut impl QuotaSink) {
         let mut at = 0;
         while let Some(hole) = self.holes.get(at).copied().filter(|_| at < self.holes_len) {
             if stack_table::definition(hole).is_none() {
@@ -134,17 +134,17 @@ impl Definitions {
     }
 
     /// Scopes from the last one written upwards.
-    fn scopes(&mut self, out: &mut impl Sink) {
+    fn scopes(&mut self, out: &mut impl QuotaSink) {
         let end = scope_table::count();
         while self.scopes_done < end {
             let first = self.scopes_done.saturating_add(1);
             let last = end.min(self.scopes_done.saturating_add(SCOPES_A_BLOCK));
-            let bytes = ScopeDef::HEAD_BYTES.saturating_add(LABEL_BYTES_MAX);
+            let bytes = ScopeDef::HEAD_BYTES.saturating_add(INLINE_STR_BYTES_MAX);
             let bytes = (SCOPES_A_BLOCK as usize).saturating_mul(bytes);
             out.payload(BlockKind::Scopes, bytes, &mut |out| {
                 for id in (first..=last).map(ScopeId) {
                     if let Some((parent, label)) = scope_table::definition(id) {
-                        let name = &mut [0; LABEL_BYTES_MAX];
+                        let name = &mut [0; INLINE_STR_BYTES_MAX];
                         ScopeDef { id, parent, name: label.bytes(name) }.write(out);
                     }
                 }
@@ -154,17 +154,17 @@ impl Definitions {
     }
 }
 
-fn marks(out: &mut impl Sink) {
+fn marks(out: &mut impl QuotaSink) {
     let mut waiting = [const { None }; MARKS_A_BLOCK];
     loop {
         let len = marks::take(&mut waiting);
         if len == 0 {
             return;
         }
-        let bytes = MarkDef::HEAD_BYTES.saturating_add(LABEL_BYTES_MAX);
+        let bytes = MarkDef::HEAD_BYTES.saturating_add(INLINE_STR_BYTES_MAX);
         out.payload(BlockKind::Marks, len.saturating_mul(bytes), &mut |out| {
             for mark in waiting.iter().take(len).flatten() {
-                let name = &mut [0; LABEL_BYTES_MAX];
+                let name = &mut [0; INLINE_STR_BYTES_MAX];
                 let (at, thread, value) = (mark.at, mark.thread, mark.value);
                 MarkDef { at, thread, value, name: mark.name.bytes(name) }.write(out);
             }
@@ -172,7 +172,7 @@ fn marks(out: &mut impl Sink) {
     }
 }
 
-fn node_block(out: &mut impl Sink, first: NodeId, count: u32) {
+fn node_block(out: &mut impl QuotaSink, first: NodeId, count: u32) {
     if count == 0 {
         return;
     }

@@ -1,4 +1,4 @@
-//! The thread that writes: what trackers have committed becomes blocks in the file.
+//! The thread that writes: what thread recorders have committed becomes blocks in the file.
 //!
 //! Reads: regions, the node table, thread definitions, module requests. Writes: the file.
 //!
@@ -18,7 +18,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::collector::aggregate::{Aggregator, Counted, Target};
+use crate::collector::aggregate::{Aggregator, Counted, PayloadSink};
 use crate::collector::event_path::recorder_pool;
 use crate::collector::event_path::session_config;
 use crate::collector::event_path::thread_recorder::{SESSION, ThreadRecorder};
@@ -29,14 +29,14 @@ use crate::collector::platform::sys::{self, ThreadName};
 use crate::collector::unwind::dlopen;
 #[cfg(walks_with_framehop)]
 use crate::collector::unwind::module_registry;
-use crate::collector::writer::block_file::Output;
-use crate::collector::writer::counters::Counts;
-use crate::collector::writer::definitions::{Definitions, Sink};
-use crate::collector::writer::process_memory::Gauges;
+use crate::collector::writer::block_file::BlockFile;
+use crate::collector::writer::counters::FlusherCounters;
+use crate::collector::writer::definitions::{Definitions, QuotaSink};
+use crate::collector::writer::process_memory::MemoryReader;
 use crate::collector::writer::quota::Quota;
 use crate::recording::{
-    BlockKind, ByteWriter, Bytes, ClockKind, Counter, Counters, EventsHead, Header, Note,
-    SampleDef, Seal, SealReason, StepReason, Ticks,
+    AggregationStep, BlockKind, ByteWriter, Bytes, ClockKind, Counter, Counters, EventsHead,
+    Header, MemoryReadingDef, Seal, SealReason, StepReason, Ticks,
 };
 use crate::safeguards;
 
@@ -51,13 +51,13 @@ const WRITE_BYTES: usize = 512 << 10;
 /// How often counters and names are looked at, and a second in any case.
 const SECOND_NS: u64 = 1_000_000_000;
 
-/// Room for the last blocks: counters, clock pair, seal.
+/// Space for the last blocks: counters, clock pair, seal.
 const END_BYTES: u64 = 8 << 10;
 
 /// Passes between the quota and the end of the recording.
 const FULL_PASSES: u32 = 2;
 
-/// Room for any block that is not asked room for on its own: counters, a clock pair, a seal.
+/// Space for any block that is not asked room for on its own: counters, a clock pair, a seal.
 const SMALL_BLOCK_BYTES: usize = 4096;
 
 /// Set by who ends the recording.
@@ -65,34 +65,34 @@ pub(crate) static STOP: AtomicBool = AtomicBool::new(false);
 
 /// What the flusher is given, and gives back when it ends.
 pub(crate) struct Flusher {
-    output: Output,
+    output: BlockFile,
     session: u32,
     definitions: Definitions,
-    counts: Counts,
+    counts: FlusherCounters,
     failure: Option<i32>,
-    surveyed_ns: u64,
-    passed_ns: u64,
+    stats_written_ns: u64,
+    pass_started_ns: u64,
     /// When a clock pair was last written.
-    paired_ns: u64,
+    clock_written_ns: u64,
     /// When the pass began at whose end, or in which, the buffer was last written.
     written_ns: u64,
     committed: Vec<u64>,
-    gauges: Gauges,
+    gauges: MemoryReader,
     /// Present where the session may aggregate.
     aggregate: Option<Box<Aggregator>>,
     quota: Quota,
     /// The next block would go beyond the quota: how long ago, in passes.
-    full_since: Option<u32>,
+    passes_since_full: Option<u32>,
     /// What must stay free below the quota for the end.
-    reserve: u64,
+    reserved_bytes: u64,
     /// The seal is written: nothing stands behind it.
-    is_closed: bool,
+    is_sealed: bool,
     /// In ticks.
     second: u64,
 }
 
 /// How a recording ended.
-pub(crate) struct Ended {
+pub(crate) struct SessionSummary {
     pub(crate) counters: Counters,
     /// The `errno` of the write that ended it early.
     pub(crate) failure: Option<i32>,
@@ -109,39 +109,39 @@ impl Flusher {
             _ => header.ticks_per_second as u64,
         };
         let quota = if header.sample_bytes == 0 {
-            Quota::new(header.bytes_max, header.aggregate_below_ns)
+            Quota::new(header.quota_bytes, header.aggregate_below_ns)
         } else {
-            Quota::without_steps(header.bytes_max)
+            Quota::without_steps(header.quota_bytes)
         };
         let aggregate = if quota.may_aggregate() {
-            let trackers = session_config::get().trackers_max;
-            Some(Box::new(Aggregator::new(trackers, header.started_ticks, second)?))
+            let recorders = session_config::get().trackers_max;
+            Some(Box::new(Aggregator::new(recorders, header.started_ticks, second)?))
         } else {
             None
         };
         Some(Self {
-            output: Output::new(file),
+            output: BlockFile::new(file),
             session,
             definitions: Definitions::new(),
-            counts: Counts::default(),
+            counts: FlusherCounters::default(),
             failure: None,
-            surveyed_ns: 0,
-            passed_ns: sys::monotonic_ns(),
-            paired_ns: 0,
+            stats_written_ns: 0,
+            pass_started_ns: sys::monotonic_ns(),
+            clock_written_ns: 0,
             written_ns: 0,
             committed: vec![0; session_config::TRACKERS_MAX],
-            gauges: Gauges::open(),
+            gauges: MemoryReader::open(),
             aggregate,
             quota,
-            full_since: None,
-            reserve: 0,
-            is_closed: false,
+            passes_since_full: None,
+            reserved_bytes: 0,
+            is_sealed: false,
             second,
         })
     }
 
     /// Writes until the recording is ended, then the rest and the seal.
-    pub(crate) fn run(mut self) -> Ended {
+    pub(crate) fn run(mut self) -> SessionSummary {
         self.begin_aggregation();
         loop {
             let ticket = event_count::wake_ticket();
@@ -150,26 +150,26 @@ impl Flusher {
             self.answer_late_modules();
             self.pass(is_last);
             let now = sys::monotonic_ns();
-            if is_last || now.saturating_sub(self.surveyed_ns) >= SECOND_NS {
-                self.surveyed_ns = now;
-                self.survey();
+            if is_last || now.saturating_sub(self.stats_written_ns) >= SECOND_NS {
+                self.stats_written_ns = now;
+                self.write_stats();
             }
             if is_last {
                 break;
             }
             self.end_at_quota();
             let age = Duration::from_nanos(now.saturating_sub(self.written_ns));
-            event_count::sleep(ticket, PASS_EVERY.saturating_sub(age));
+            event_count::wait_for_wake(ticket, PASS_EVERY.saturating_sub(age));
         }
         let counters = self.counters();
-        if self.failure.is_none() && !self.is_closed {
+        if self.failure.is_none() && !self.is_sealed {
             self.seal();
             self.write_out();
         }
         if self.failure.is_some() {
             self.write_failure_trailer();
         }
-        Ended { counters, failure: self.failure }
+        SessionSummary { counters, failure: self.failure }
     }
 
     fn begin_aggregation(&mut self) {
@@ -186,57 +186,58 @@ impl Flusher {
         }
         let written_bytes = self.output.length();
         let at = clock::now();
-        let note = Note { at, aggregate_below_ns, written_bytes, reason };
-        self.block(BlockKind::Note, |out| note.write(out));
+        let note = AggregationStep { at, aggregate_below_ns, written_bytes, reason };
+        self.block(BlockKind::AggregationStep, |out| note.write(out));
     }
 
     fn pass(&mut self, is_last: bool) {
         let now = sys::monotonic_ns();
-        self.counts.gap_max_ns = self.counts.gap_max_ns.max(now.saturating_sub(self.passed_ns));
-        self.passed_ns = now;
+        self.counts.gap_max_ns =
+            self.counts.gap_max_ns.max(now.saturating_sub(self.pass_started_ns));
+        self.pass_started_ns = now;
         // Stands before the pass's events: no event stamped earlier than this is committed
         // later, but for a thread that was interrupted between its stamp and its commit.
         let pair = clock::pair();
-        let mut trackers = 0_usize;
-        for (tracker, committed) in recorder_pool::all().zip(self.committed.iter_mut()) {
-            *committed = tracker.shared.committed();
-            trackers = trackers.saturating_add(1);
+        let mut recorders = 0_usize;
+        for (recorder, committed) in recorder_pool::all().zip(self.committed.iter_mut()) {
+            *committed = recorder.shared.committed();
+            recorders = recorders.saturating_add(1);
         }
         if let Some(limit) = self.quota.step(self.output.length()) {
             self.aggregate_shorter(limit, StepReason::Quota);
         }
         // What is aggregated is written so seldom that a pair for each pass would be most of it.
         let aggregates = self.quota.aggregate_below_ns() != 0;
-        if !aggregates || is_last || now.saturating_sub(self.paired_ns) >= PASS_EVERY_NS {
-            self.paired_ns = now;
+        if !aggregates || is_last || now.saturating_sub(self.clock_written_ns) >= PASS_EVERY_NS {
+            self.clock_written_ns = now;
             self.block(BlockKind::Clock, |out| pair.write(out));
         }
         self.define(Definitions::write);
         // Taken out, so that it can write through this.
         let mut aggregate = self.aggregate.take();
-        let mut aggregation = aggregate.as_mut().filter(|_| aggregates && !self.is_closed);
+        let mut aggregation = aggregate.as_mut().filter(|_| aggregates && !self.is_sealed);
         if let Some(aggregate) = &aggregation {
-            self.reserve = aggregate.sums_bytes_max() as u64;
+            self.reserved_bytes = aggregate.sums_bytes_max() as u64;
         }
-        for (index, tracker) in recorder_pool::all().take(trackers).enumerate() {
+        for (index, recorder) in recorder_pool::all().take(recorders).enumerate() {
             let end = self.committed.get(index).copied().unwrap_or(0);
-            if !tracker.is_in(self.session) {
+            if !recorder.records_in(self.session) {
                 continue;
             }
             let raw_until = match &mut aggregation {
                 Some(aggregate) => {
-                    let unfolded = aggregate.add(index, &tracker.shared, end);
-                    if unfolded.wants_keyframe {
-                        tracker.request_keyframe(self.session);
+                    let progress = aggregate.add(index, &recorder.shared, end);
+                    if progress.keyframe_due {
+                        recorder.request_keyframe(self.session);
                     }
-                    if tracker.shared.tail() < unfolded.until {
+                    if recorder.shared.tail() < progress.until {
                         aggregate.missed_events(clock::now());
                     }
-                    unfolded.until
+                    progress.until
                 }
                 None => end,
             };
-            self.events(tracker, raw_until);
+            self.events(recorder, raw_until);
         }
         if let Some(aggregate) = aggregation {
             // Nothing is committed any more: what a faster clock stamped is in the past too.
@@ -248,7 +249,7 @@ impl Flusher {
         }
         self.aggregate = aggregate;
         event_count::notify_space();
-        let age_ns = self.passed_ns.saturating_sub(self.written_ns);
+        let age_ns = self.pass_started_ns.saturating_sub(self.written_ns);
         if is_last || self.output.used() >= WRITE_BYTES || age_ns >= PASS_EVERY_NS {
             self.write_out();
         }
@@ -261,15 +262,18 @@ impl Flusher {
         self.definitions = definitions;
     }
 
-    /// What a tracker committed, as it is.
-    fn events(&mut self, tracker: &ThreadRecorder, end: u64) {
-        let Some(read) = tracker.shared.read(end) else {
+    /// What a thread recorder committed, as it is.
+    fn events(&mut self, recorder: &ThreadRecorder, end: u64) {
+        let Some(read) = recorder.shared.read(end) else {
             return;
         };
         let len = read.first.len().saturating_add(read.second.len());
         if self.has_quota_for(len.saturating_add(EventsHead::BYTES)) {
-            let head =
-                EventsHead { stream: tracker.stream, offset: read.offset, keyframe: read.keyframe };
+            let head = EventsHead {
+                stream: recorder.stream,
+                offset: read.offset,
+                keyframe: read.keyframe,
+            };
             self.make_room(len.saturating_add(EventsHead::BYTES));
             self.block(BlockKind::Events, |out| {
                 head.write(out);
@@ -279,25 +283,25 @@ impl Flusher {
         } else {
             self.counts.lost_bytes = self.counts.lost_bytes.saturating_add(len as u64);
         }
-        tracker.shared.release(&read);
+        recorder.shared.release(&read);
     }
 
     /// Seals a recording that has reached its quota, whatever becomes of the process. Threads
     /// that were inside the recorder have had time to leave it and be counted.
     fn end_at_quota(&mut self) {
-        let Some(passes) = self.full_since else { return };
-        self.full_since = Some(passes.saturating_add(1));
-        if passes != FULL_PASSES || self.is_closed {
+        let Some(passes) = self.passes_since_full else { return };
+        self.passes_since_full = Some(passes.saturating_add(1));
+        if passes != FULL_PASSES || self.is_sealed {
             return;
         }
         if let Some(mut aggregate) = self.aggregate.take() {
             aggregate.finish(clock::now(), self);
             self.aggregate = Some(aggregate);
         }
-        self.survey();
+        self.write_stats();
         self.seal();
         self.write_out();
-        self.is_closed = true;
+        self.is_sealed = true;
     }
 
     /// Where the system's own unwinder walks, it finds late modules itself.
@@ -314,45 +318,45 @@ impl Flusher {
     }
 
     /// What changes slowly: memory, counters, and names that threads were given since.
-    fn survey(&mut self) {
-        for tracker in recorder_pool::all() {
-            let os_thread = tracker.os_thread.load(Ordering::Relaxed);
-            if os_thread == 0 || !tracker.is_in(self.session) {
+    fn write_stats(&mut self) {
+        for recorder in recorder_pool::all() {
+            let os_thread = recorder.os_thread.load(Ordering::Relaxed);
+            if os_thread == 0 || !recorder.records_in(self.session) {
                 continue;
             }
             if let Some(name) = ThreadName::of_thread(os_thread) {
-                tracker.refresh_name(os_thread, name);
+                recorder.refresh_name(os_thread, name);
             }
         }
         self.define(Definitions::threads);
-        self.sample();
+        self.write_memory_reading();
         let counters = self.counters();
         self.block(BlockKind::Counters, |out| counters.write(out));
         self.write_out();
     }
 
     /// The memory of the process, at the start, now and then, and at the end.
-    fn sample(&mut self) {
-        let sample = SampleDef {
+    fn write_memory_reading(&mut self) {
+        let sample = MemoryReadingDef {
             at: clock::now(),
             rss: self.gauges.rss().map(Bytes),
             cgroup: self.gauges.cgroup().map(Bytes),
             cgroup_limit: self.gauges.cgroup_limit().map(Bytes),
         };
-        self.block(BlockKind::Samples, |out| sample.write(out));
+        self.block(BlockKind::MemoryReadings, |out| sample.write(out));
     }
 
     fn counters(&mut self) -> Counters {
         let lost_as =
             if self.failure.is_some() { Counter::DroppedWrite } else { Counter::DroppedQuota };
         let length = self.output.length();
-        self.counts.gather(self.session, length, lost_as, self.aggregate.as_deref())
+        self.counts.collect(self.session, length, lost_as, self.aggregate.as_deref())
     }
 
     fn seal(&mut self) {
         let pair = clock::pair();
         self.block(BlockKind::Clock, |out| pair.write(out));
-        let reason = match (self.failure, self.full_since) {
+        let reason = match (self.failure, self.passes_since_full) {
             (Some(_), _) => SealReason::WriteFailed,
             (None, Some(_)) => SealReason::Quota,
             (None, None) => SealReason::Disabled,
@@ -378,8 +382,8 @@ impl Flusher {
     fn write_out(&mut self) {
         #[cfg(rheaper_testing)]
         std::thread::sleep(crate::collector::testing::write_delay());
-        self.written_ns = self.passed_ns;
-        if self.failure.is_some() || self.is_closed {
+        self.written_ns = self.pass_started_ns;
+        if self.failure.is_some() || self.is_sealed {
             self.output.discard();
             return;
         }
@@ -404,7 +408,7 @@ impl Flusher {
 
     /// Ends the file with its counters and the reason.
     fn write_failure_trailer(&mut self) {
-        if self.is_closed || safeguards::without("reason") {
+        if self.is_sealed || safeguards::without("reason") {
             return;
         }
         self.output.discard();
@@ -415,9 +419,9 @@ impl Flusher {
     }
 }
 
-impl Target for Flusher {
+impl PayloadSink for Flusher {
     fn note(&mut self, counted: Counted) {
-        self.counts.see_aggregation(counted);
+        self.counts.update_aggregation(counted);
     }
 
     fn payload(
@@ -426,7 +430,7 @@ impl Target for Flusher {
         bytes: usize,
         write: &mut dyn FnMut(&mut ByteWriter<'_>),
     ) {
-        // Room for sums was kept free.
+        // Space for sums was kept free.
         if kind == BlockKind::Events && !self.has_quota_for(bytes) {
             self.counts.lost_bytes = self.counts.lost_bytes.saturating_add(bytes as u64);
             return;
@@ -436,14 +440,14 @@ impl Target for Flusher {
     }
 }
 
-impl Sink for Flusher {
+impl QuotaSink for Flusher {
     fn has_quota_for(&mut self, bytes: usize) -> bool {
-        if self.failure.is_some() || self.full_since.is_some() {
+        if self.failure.is_some() || self.passes_since_full.is_some() {
             return false;
         }
-        let more = (bytes as u64).saturating_add(self.reserve).saturating_add(END_BYTES);
+        let more = (bytes as u64).saturating_add(self.reserved_bytes).saturating_add(END_BYTES);
         if !self.quota.has_quota_for(self.output.length(), more) {
-            self.full_since = Some(0);
+            self.passes_since_full = Some(0);
             self.stop_recording();
             return false;
         }

@@ -18,12 +18,12 @@ use crate::collector::writer::create;
 /// Groups around one that are looked at for a limit.
 const GROUPS_MAX: usize = 32;
 
-/// Limits from here on mean that there is none; version 1 says so with a huge number.
+/// SessionConfig from here on mean that there is none; version 1 says so with a huge number.
 const NO_LIMIT_BYTES: u64 = 1 << 60;
 
 /// Where the numbers come from.
 #[derive(Debug)]
-pub(crate) struct Gauges {
+pub(crate) struct MemoryReader {
     statm: Option<File>,
     group: Option<File>,
     /// Of the group and those around it.
@@ -31,7 +31,7 @@ pub(crate) struct Gauges {
     page_bytes: u64,
 }
 
-impl Gauges {
+impl MemoryReader {
     /// Opens what there is.
     pub(crate) fn open() -> Self {
         // SAFETY: plain numbers.
@@ -47,7 +47,7 @@ impl Gauges {
 
     /// Resident bytes of the process.
     pub(crate) fn rss(&self) -> Option<u64> {
-        // Pages: all, resident, …
+        // MmapVec: all, resident, …
         let pages = read_number(self.statm.as_ref()?, 1)?;
         pages.checked_mul(self.page_bytes)
     }

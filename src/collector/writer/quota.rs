@@ -22,7 +22,7 @@ struct Step {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Quota {
     /// Bytes; 0: none.
-    bytes_max: u64,
+    quota_bytes: u64,
     aggregate_below_ns: u64,
     has_steps: bool,
 }
@@ -30,18 +30,18 @@ pub(crate) struct Quota {
 impl Quota {
     /// For a recording that aggregates from its beginning what lives shorter than `aggregate_below_ns`,
     /// or nothing if that is 0.
-    pub(crate) const fn new(bytes_max: u64, aggregate_below_ns: u64) -> Self {
-        Self { bytes_max, aggregate_below_ns, has_steps: true }
+    pub(crate) const fn new(quota_bytes: u64, aggregate_below_ns: u64) -> Self {
+        Self { quota_bytes, aggregate_below_ns, has_steps: true }
     }
 
     /// For a recording that never aggregates.
-    pub(crate) const fn without_steps(bytes_max: u64) -> Self {
-        Self { bytes_max, aggregate_below_ns: 0, has_steps: false }
+    pub(crate) const fn without_steps(quota_bytes: u64) -> Self {
+        Self { quota_bytes, aggregate_below_ns: 0, has_steps: false }
     }
 
     /// Whether anything may be aggregated at any time.
     pub(crate) const fn may_aggregate(self) -> bool {
-        (self.has_steps && self.bytes_max != 0) || self.aggregate_below_ns != 0
+        (self.has_steps && self.quota_bytes != 0) || self.aggregate_below_ns != 0
     }
 
     /// What lives shorter than this is aggregated now; 0: nothing is.
@@ -51,10 +51,10 @@ impl Quota {
 
     /// The limit's next value, if the length asks for a coarser one.
     pub(crate) fn step(&mut self, written: u64) -> Option<u64> {
-        if self.bytes_max == 0 || !self.has_steps {
+        if self.quota_bytes == 0 || !self.has_steps {
             return None;
         }
-        let passed = |step: &&Step| written >= (self.bytes_max / 8).saturating_mul(step.eighths);
+        let passed = |step: &&Step| written >= (self.quota_bytes / 8).saturating_mul(step.eighths);
         let limit = STEPS.iter().filter(passed).map(|step| step.aggregate_below_ns).max()?;
         if limit <= self.aggregate_below_ns {
             return None;
@@ -65,8 +65,8 @@ impl Quota {
 
     /// Whether so many bytes more may be written.
     pub(crate) fn has_quota_for(self, written: u64, more: u64) -> bool {
-        self.bytes_max == 0
+        self.quota_bytes == 0
             || safeguards::without("quota")
-            || written.saturating_add(more) <= self.bytes_max
+            || written.saturating_add(more) <= self.quota_bytes
     }
 }

@@ -24,7 +24,7 @@ use crate::loader::rows::{Failure, Nanos, Thread};
 use crate::loader::totals::sample_weights::Sampling;
 use crate::loader::totals::{AggregatedTotals, Totals};
 use crate::recording::{
-    Aggregated, AggregatedRecords, FormatError, Header, Ticks, middle_of_duration_class,
+    Aggregated, AggregatedRecords, FormatError, Header, Ticks, duration_class_midpoint,
 };
 
 /// Failures that are kept one by one; further ones are only counted.
@@ -194,16 +194,16 @@ impl Replay {
                     let sums = AggregatedTotals::of(&sums, head.to, &mut self.clock);
                     self.totals.aggregated(site, (from, to), &sums, powers);
                     for (class, count) in lifetimes {
-                        let life = self.clock.length(middle_of_duration_class(class), head.to);
+                        let life = self.clock.length(duration_class_midpoint(class), head.to);
                         let life = u64::try_from(life).unwrap_or(u64::MAX);
                         self.totals.lifetimes.add_many(site, life, count);
                     }
                 }
                 Aggregated::Pair(pair) => {
                     let mut at = |ticks| self.clock.nanos(ticks);
-                    let made = (Thread(pair.made_by.0), at(pair.first_made), at(pair.last_made));
-                    let freed =
-                        (Thread(pair.freed_by.0), at(pair.first_freed), at(pair.last_freed));
+                    let made =
+                        (Thread(pair.allocated_by.0), at(pair.first_alloc), at(pair.last_alloc));
+                    let freed = (Thread(pair.freed_by.0), at(pair.first_freed), at(pair.last_free));
                     self.totals.aggregated_by(made, freed, pair.blocks, pair.bytes);
                 }
                 Aggregated::Size(size) => self.totals.sizes.aggregated(size),

@@ -7,7 +7,7 @@
 
 use crate::loader::read::clock::Clock;
 use crate::loader::rows::Nanos;
-use crate::recording::SampleDef;
+use crate::recording::MemoryReadingDef;
 
 /// One moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub(crate) struct Samples {
 
 impl Samples {
     /// Those of a survey.
-    pub(crate) fn new(defined: &[SampleDef], clock: &mut Clock) -> Self {
+    pub(crate) fn new(defined: &[MemoryReadingDef], clock: &mut Clock) -> Self {
         let mut list: Vec<_> = defined
             .iter()
             .map(|sample| Sample {

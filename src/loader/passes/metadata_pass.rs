@@ -21,9 +21,9 @@ use crate::loader::rows::{LocationId, MissingColumns};
 use crate::loader::sanitize;
 use crate::loader::summary::Ending;
 use crate::recording::{
-    Address, AggregatedRecords, Block, BlockKind, ByteReader, ClockPair, Counters, EventsHead,
-    FormatError, MarkDef, ModuleDef, ModuleId, NodeDefs, NodeId, Note, SampleDef, ScopeDef,
-    ScopeId, Seal, ThreadDef, Ticks,
+    Address, AggregatedRecords, AggregationStep, Block, BlockKind, ByteReader, ClockPair, Counters,
+    EventsHead, FormatError, MarkDef, MemoryReadingDef, ModuleDef, ModuleId, NodeDefs, NodeId,
+    ScopeDef, ScopeId, Seal, ThreadDef, Ticks,
 };
 
 /// How many blocks pass between two looks at the caller's wish to stop.
@@ -121,7 +121,7 @@ pub(crate) struct Survey {
     /// By their numbers.
     pub(crate) threads: BTreeMap<u32, NamedThread>,
     /// In the order of the file.
-    pub(crate) samples: Vec<SampleDef>,
+    pub(crate) samples: Vec<MemoryReadingDef>,
     /// In the order of the file.
     pub(crate) marks: Vec<NamedMark>,
     /// By their numbers.
@@ -135,7 +135,7 @@ pub(crate) struct Survey {
     /// The last ones in the file.
     pub(crate) counters: Option<Counters>,
     /// The steps of aggregation, in the order of the file.
-    pub(crate) notes: Vec<Note>,
+    pub(crate) notes: Vec<AggregationStep>,
     /// The last one in the file.
     pub(crate) seal: Option<Seal>,
     /// By the kind's number and name.
@@ -218,15 +218,15 @@ impl Surveyor {
                 while records.take()?.is_some() {}
                 Ok(())
             }
-            BlockKind::Note => {
-                self.survey.notes.push(Note::read(payload)?);
+            BlockKind::AggregationStep => {
+                self.survey.notes.push(AggregationStep::read(payload)?);
                 Ok(())
             }
             BlockKind::Seal => {
                 self.survey.seal = Some(Seal::read(payload)?);
                 Ok(())
             }
-            BlockKind::Samples => self.see_samples(payload),
+            BlockKind::MemoryReadings => self.see_samples(payload),
             BlockKind::Marks => self.see_marks(payload),
             BlockKind::Scopes => self.see_scopes(payload),
             _ => Ok(()),
@@ -235,7 +235,7 @@ impl Surveyor {
 
     fn see_samples(&mut self, payload: &[u8]) -> Result<(), FormatError> {
         let mut input = ByteReader::new(payload, "a block of samples");
-        while let Some(sample) = SampleDef::read(&mut input)? {
+        while let Some(sample) = MemoryReadingDef::read(&mut input)? {
             self.survey.samples.push(sample);
         }
         Ok(())
@@ -332,8 +332,8 @@ fn name(kind: BlockKind) -> (u8, &'static str) {
         BlockKind::Counters => (6, "counters"),
         BlockKind::Seal => (7, "seal"),
         BlockKind::Aggregated => (8, "aggregated sums"),
-        BlockKind::Note => (9, "notes"),
-        BlockKind::Samples => (10, "memory_readings"),
+        BlockKind::AggregationStep => (9, "notes"),
+        BlockKind::MemoryReadings => (10, "memory_readings"),
         BlockKind::Marks => (11, "marks"),
         BlockKind::Scopes => (12, "scopes"),
         _ => (u8::MAX, "unknown"),

@@ -50,7 +50,7 @@ impl StackCompleteness {
         match id {
             NodeId::ROOT => Self::Whole,
             NodeId::TRUNCATED => Self::Truncated,
-            NodeId::OTHER => Self::Other,
+            NodeId::OVERFLOW => Self::Other,
             _ => Self::Failed,
         }
     }

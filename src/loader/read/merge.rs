@@ -50,7 +50,7 @@ pub(crate) struct Merge {
 impl Merge {
     /// For a recording with this header.
     pub(crate) fn new(header: &Header) -> Self {
-        let regions = u64::from(header.trackers_max) * u64::from(header.region_bytes);
+        let regions = u64::from(header.trackers_max) * u64::from(header.ring_bytes);
         Self::keeping(regions.saturating_mul(2).clamp(KEPT_BYTES_MIN, KEPT_BYTES_MAX))
     }
 

@@ -291,7 +291,7 @@ impl Stream {
     /// events of all threads.
     #[inline]
     fn stream_of(&self, thread: ThreadId) -> StreamId {
-        if self.id == StreamId::HELD { StreamId(thread.0 | HELD_THREADS) } else { self.id }
+        if self.id == StreamId::DEFERRED { StreamId(thread.0 | HELD_THREADS) } else { self.id }
     }
 
     /// The stamp, or the stream's last one if that is later.

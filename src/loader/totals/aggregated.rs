@@ -24,9 +24,9 @@ pub(crate) struct AggregatedTotals {
     pub(crate) cross_thread_frees: u64,
     pub(crate) reallocs: u64,
     pub(crate) reallocs_moved: u64,
-    pub(crate) first_made: Nanos,
-    pub(crate) last_made: Nanos,
-    pub(crate) last_freed: Nanos,
+    pub(crate) first_alloc: Nanos,
+    pub(crate) last_alloc: Nanos,
+    pub(crate) last_free: Nanos,
     pub(crate) threads: u64,
 }
 
@@ -50,9 +50,9 @@ impl AggregatedTotals {
             cross_thread_frees: sums.cross_thread_frees,
             reallocs: sums.reallocs,
             reallocs_moved: sums.reallocs_moved,
-            first_made: clock.nanos(sums.first_made),
-            last_made: clock.nanos(sums.last_made),
-            last_freed: clock.nanos(sums.last_freed),
+            first_alloc: clock.nanos(sums.first_alloc),
+            last_alloc: clock.nanos(sums.last_alloc),
+            last_free: clock.nanos(sums.last_free),
             threads: sums.threads,
         }
     }

@@ -6,7 +6,7 @@
 //! Invariant: entries are sorted by bucket, each bucket has at most one.
 
 use crate::loader::rows::Site;
-use crate::recording::{DURATION_CLASS_BITS, duration_class, middle_of_duration_class};
+use crate::recording::{DURATION_CLASS_BITS, duration_class, duration_class_midpoint};
 
 /// Bits that a bucket's number needs.
 const BUCKET_BITS: u32 = DURATION_CLASS_BITS;
@@ -153,7 +153,7 @@ impl Histogram {
         self.each(|bucket, count| {
             seen += u128::from(count);
             while let Some((index, _)) = wanted.next_if(|(_, rank)| *rank <= seen) {
-                answers[index] = middle_of_duration_class(bucket);
+                answers[index] = duration_class_midpoint(bucket);
             }
         });
         answers

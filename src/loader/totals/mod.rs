@@ -38,7 +38,7 @@ use crate::loader::totals::sample_weights::{Sampling, Weight};
 use crate::loader::totals::sizes::Sizes;
 use crate::loader::totals::threads::{PairTotals, Threads};
 use crate::loader::totals::time_buckets::{Change, Curve, Slices};
-use crate::recording::{Powers as AggregatedPowers, size_power};
+use crate::recording::{SizePowers as AggregatedPowers, size_power};
 
 /// A block that lived at least 1/50 of the run and was freed in the last 1/50 of it was "freed at
 /// the end".
@@ -362,17 +362,17 @@ impl Totals {
     /// The same blocks, by who made and who freed them, and when first and last.
     pub(crate) fn aggregated_by(
         &mut self,
-        (maker, first_made, last_made): (Thread, Nanos, Nanos),
-        (freer, first_freed, last_freed): (Thread, Nanos, Nanos),
+        (maker, first_alloc, last_alloc): (Thread, Nanos, Nanos),
+        (freer, first_freed, last_free): (Thread, Nanos, Nanos),
         blocks: u64,
         bytes: u64,
     ) {
-        self.seen(maker, first_made);
-        let of_maker = self.seen(maker, last_made);
+        self.seen(maker, first_alloc);
+        let of_maker = self.seen(maker, last_alloc);
         of_maker.allocations = of_maker.allocations.saturating_add(blocks);
         of_maker.bytes = of_maker.bytes.saturating_add(bytes);
         self.seen(freer, first_freed);
-        let of_freer = self.seen(freer, last_freed);
+        let of_freer = self.seen(freer, last_free);
         of_freer.frees = of_freer.frees.saturating_add(blocks);
         let pair = if maker == freer {
             &mut of_freer.own_frees

@@ -10,7 +10,7 @@ use crate::loader::totals::aggregated::AggregatedTotals;
 use crate::loader::totals::size_histogram::Powers;
 use crate::loader::totals::sizes::SizeTotals;
 use crate::loader::totals::time_buckets::Curve;
-use crate::recording::{Powers as AggregatedPowers, largest_of_size_power, size_power};
+use crate::recording::{SizePowers as AggregatedPowers, size_power, size_power_max};
 
 /// Everything that is summed for a site. Names and meanings are those of the table `sites`.
 ///
@@ -66,16 +66,14 @@ impl SiteTotals {
             live_blocks: self.live_blocks,
             live_bytes: self.live_bytes,
         };
-        self.powers
-            .with_home(self.home, all)
-            .map(|(power, sums)| (largest_of_size_power(power), sums))
+        self.powers.with_home(self.home, all).map(|(power, sums)| (size_power_max(power), sums))
     }
 
     /// Blocks that have no rows are part of the sums as well.
     pub(crate) fn aggregated(&mut self, sums: &AggregatedTotals, powers: AggregatedPowers<'_>) {
         if self.allocations == 0 {
             self.home = size_power(sums.size_min);
-            (self.first_ns, self.last_ns) = (sums.first_made, sums.last_made);
+            (self.first_ns, self.last_ns) = (sums.first_alloc, sums.last_alloc);
             self.size_min = sums.size_min;
         }
         if self.frees == 0 {
@@ -86,9 +84,9 @@ impl SiteTotals {
         self.frees = self.frees.saturating_add(sums.blocks);
         self.size_min = self.size_min.min(sums.size_min);
         self.size_max = self.size_max.max(sums.size_max);
-        self.first_ns = self.first_ns.min(sums.first_made);
-        self.last_ns = self.last_ns.max(sums.last_made);
-        self.last_free_ns = self.last_free_ns.max(Some(sums.last_freed));
+        self.first_ns = self.first_ns.min(sums.first_alloc);
+        self.last_ns = self.last_ns.max(sums.last_alloc);
+        self.last_free_ns = self.last_free_ns.max(Some(sums.last_free));
         self.lifetime_min = self.lifetime_min.min(sums.lifetime_min);
         self.lifetime_max = self.lifetime_max.max(sums.lifetime_max);
         self.lifetime_sum = self.lifetime_sum.saturating_add(sums.lifetime_sum);
@@ -107,7 +105,7 @@ impl SiteTotals {
         }
         // Nobody knows how many were alive at once; one was.
         if sums.size_max > self.peak_bytes {
-            (self.peak_bytes, self.peak_ns) = (sums.size_max, sums.last_made);
+            (self.peak_bytes, self.peak_ns) = (sums.size_max, sums.last_alloc);
         }
     }
 

@@ -52,7 +52,7 @@ impl Powers {
 mod tests {
     use crate::loader::totals::size_histogram::Powers;
     use crate::loader::totals::sizes::SizeTotals;
-    use crate::recording::{largest_of_size_power as largest_of, size_power as power_of};
+    use crate::recording::{size_power as power_of, size_power_max as largest_of};
 
     #[test]
     fn powers_are_the_next_ones() {

@@ -9,7 +9,7 @@
 //! by powers of two is exact too.
 
 use crate::loader::totals::sample_weights::Weight;
-use crate::recording::{AggregatedSize, SIZE_CLASSES, largest_of_size_class, size_class};
+use crate::recording::{AggregatedSize, SIZE_CLASSES, size_class, size_class_max};
 
 /// Everything that is summed for a size. Names and meanings are those of the table `sizes`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,6 +86,6 @@ impl Sizes {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &SizeTotals)> {
         let all = self.totals.iter().enumerate();
         all.filter(|(_, totals)| totals.allocations > 0)
-            .map(|(class, totals)| (largest_of_size_class(class), totals))
+            .map(|(class, totals)| (size_class_max(class), totals))
     }
 }

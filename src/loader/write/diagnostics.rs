@@ -25,7 +25,7 @@ const RECORDER: [Counter; 14] = [
     Counter::NotSampled,
     Counter::Truncated,
     Counter::FailedWalks,
-    Counter::NodeTableFull,
+    Counter::StackTableFull,
 ];
 
 /// The losses that the recorder counted.

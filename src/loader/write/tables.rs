@@ -20,7 +20,7 @@ use crate::loader::totals::sizes::SizeTotals;
 use crate::loader::totals::{END_SHARE, SiteTotals, ThreadTotals, Totals};
 use crate::loader::write::row_writer::integer;
 use crate::loader::write::zone_map::Zone;
-use crate::recording::{Note, StepReason};
+use crate::recording::{AggregationStep, StepReason};
 
 /// Inserts all rows into a table with so many columns.
 pub(crate) fn fill<P: Params>(
@@ -417,7 +417,10 @@ pub(crate) fn write_zones(connection: &Connection, zones: &[Zone]) -> Result<()>
 }
 
 /// `aggregation_steps`: the steps by which it became coarser.
-pub(crate) fn write_aggregation(connection: &Connection, notes: &[(Nanos, Note)]) -> Result<()> {
+pub(crate) fn write_aggregation(
+    connection: &Connection,
+    notes: &[(Nanos, AggregationStep)],
+) -> Result<()> {
     let rows = notes.iter().map(|(at, note)| {
         let reason = match note.reason {
             StepReason::Asked => "asked",

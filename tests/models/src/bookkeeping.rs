@@ -80,7 +80,7 @@ pub(crate) mod recent_stacks;
 mod regions {
     use std::thread;
 
-    use crate::collector::ring::{RING_BYTES_MIN, Region, Shared};
+    use crate::collector::ring::{RING_BYTES_MIN, RingProducer, RingShared};
 
     /// Rounds the ring goes.
     const EVENTS: u64 = 2_000;
@@ -88,9 +88,9 @@ mod regions {
     /// What is read is what was appended, in its order, while the owner goes round.
     #[test]
     fn what_is_read_is_what_was_appended() {
-        let shared = Shared::default();
-        let mut region = Region::new(RING_BYTES_MIN, &shared).expect("memory");
-        region.begin(&shared);
+        let shared = RingShared::default();
+        let mut ring = RingProducer::new(RING_BYTES_MIN, &shared).expect("memory");
+        ring.begin(&shared);
         thread::scope(|scope| {
             scope.spawn(|| {
                 let mut seen = 0;
@@ -107,11 +107,11 @@ mod regions {
                 }
             });
             for event in 0..EVENTS {
-                while region.needs_slow_path() && !region.look(&shared).fits {
+                while ring.needs_slow_path() && !ring.check_space(&shared).fits {
                     thread::yield_now();
                 }
-                region.slot()[..60].fill(event as u8);
-                region.commit(&shared, 60);
+                ring.slot()[..60].fill(event as u8);
+                ring.commit(&shared, 60);
             }
         });
     }
@@ -225,27 +225,27 @@ mod samples {
                 scope.spawn(|| {
                     for round in 0..40 {
                         let mut address = take();
-                        assert!(!TABLE.has(address) && TABLE.insert(address));
+                        assert!(!TABLE.contains(address) && TABLE.insert(address));
                         if round % 2 == 0 {
-                            let held = TABLE.hold(address).expect("it is in");
+                            let locked = TABLE.lock_slot(address).expect("it is in");
                             give(address);
                             address = take();
                             assert!(TABLE.insert(address));
-                            TABLE.release(held);
+                            TABLE.remove_locked(locked);
                         } else {
-                            TABLE.restore(TABLE.hold(address).expect("it is in"));
+                            TABLE.unlock(TABLE.lock_slot(address).expect("it is in"));
                         }
-                        assert!(TABLE.has(address) && TABLE.remove(address));
+                        assert!(TABLE.contains(address) && TABLE.remove(address));
                         give(address);
                     }
                 });
             }
         });
         let free = free.into_inner().expect("whole");
-        assert!(free.iter().all(|address| !TABLE.may_have(*address)));
+        assert!(free.iter().all(|address| !TABLE.may_contain(*address)));
         assert!(TABLE.insert(free[0]));
         TABLE.begin(2);
-        assert!(!TABLE.has(free[0]) && TABLE.used_bytes() > 0);
+        assert!(!TABLE.contains(free[0]) && TABLE.used_bytes() > 0);
     }
 }
 
@@ -253,8 +253,8 @@ mod samples {
 mod aggregation {
     use std::collections::HashSet;
 
-    use crate::collector::aggregate::{Counted, Aggregator, Target};
-    use crate::collector::ring::{RING_BYTES_MIN, Region, Shared};
+    use crate::collector::aggregate::{Counted, Aggregator, PayloadSink};
+    use crate::collector::ring::{RING_BYTES_MIN, RingProducer, RingShared};
     use crate::recording::{
         Address, BlockKind, ByteWriter, Bytes, Decoder, EVENT_BYTES_MAX, Encoder, Event,
         EventsHead, Aggregated, AggregatedRecords, NodeId, ThreadId, Ticks,
@@ -263,7 +263,7 @@ mod aggregation {
     #[derive(Default)]
     struct Payloads(Vec<(BlockKind, Vec<u8>)>);
 
-    impl Target for Payloads {
+    impl PayloadSink for Payloads {
         fn note(&mut self, _: Counted) {}
 
         fn payload(
@@ -282,30 +282,30 @@ mod aggregation {
     }
 
     struct Stream {
-        shared: &'static Shared,
-        region: Region,
+        shared: &'static RingShared,
+        ring: RingProducer,
         encoder: Encoder,
         thread: ThreadId,
     }
 
     impl Stream {
         fn new(thread: u32) -> Self {
-            let shared: &'static Shared = Box::leak(Box::default());
-            let mut region = Region::new(RING_BYTES_MIN, shared).expect("memory");
-            region.begin(shared);
+            let shared: &'static RingShared = Box::leak(Box::default());
+            let mut ring = RingProducer::new(RING_BYTES_MIN, shared).expect("memory");
+            ring.begin(shared);
             let mut stream =
-                Self { shared, region, encoder: Encoder::new(), thread: ThreadId(thread) };
-            assert!(stream.region.look(shared).fits);
-            stream.region.note_keyframe(shared);
+                Self { shared, ring, encoder: Encoder::new(), thread: ThreadId(thread) };
+            assert!(stream.ring.check_space(shared).fits);
+            stream.ring.mark_keyframe(shared);
             let thread = stream.thread;
             stream.put(|encoder, out| encoder.keyframe(out, Ticks(1), thread));
             stream
         }
 
         fn put(&mut self, write: impl FnOnce(&mut Encoder, &mut [u8; EVENT_BYTES_MAX]) -> usize) {
-            assert!(!self.region.needs_slow_path() || self.region.look(self.shared).fits);
-            let len = write(&mut self.encoder, self.region.slot());
-            self.region.commit(self.shared, len);
+            assert!(!self.ring.needs_slow_path() || self.ring.check_space(self.shared).fits);
+            let len = write(&mut self.encoder, self.ring.slot());
+            self.ring.commit(self.shared, len);
         }
     }
 

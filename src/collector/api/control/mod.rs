@@ -20,12 +20,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::collector::api::control::triggers::{Command, read_environment, take_signal};
+use crate::collector::api::control::triggers::{Command, install_signal_handler, read_environment};
 use crate::collector::api::control::watch::Watch;
 use crate::collector::event_path::thread_guard::SuppressGuard;
 use crate::collector::options::Options;
 use crate::collector::platform::event_count::FutexEvent;
-use crate::collector::platform::sys::{self, OwnThread};
+use crate::collector::platform::sys::{self, RecorderThread};
 
 /// How often triggers are looked at unless the program says otherwise.
 const POLL_EVERY: Duration = Duration::from_millis(150);
@@ -38,19 +38,19 @@ const POLL_MAX: Duration = Duration::from_secs(3600);
 static WAKE: FutexEvent = FutexEvent::new();
 
 /// What [`Control`] asked for last: one of the numbers below.
-static ASKED: AtomicU32 = AtomicU32::new(ASKED_NOTHING);
-const ASKED_NOTHING: u32 = 0;
-const ASKED_START: u32 = 1;
-const ASKED_STOP: u32 = 2;
-const ASKED_END: u32 = 3;
+static REQUEST: AtomicU32 = AtomicU32::new(REQUEST_NONE);
+const REQUEST_NONE: u32 = 0;
+const REQUEST_START: u32 = 1;
+const REQUEST_STOP: u32 = 2;
+const REQUEST_END: u32 = 3;
 
 /// What came of it so far. Written by the control thread.
 static STATUS: Mutex<ControlStatus> = Mutex::new(ControlStatus::new());
 
 /// The control thread, and the process that it is in.
-static THREAD: Mutex<Option<(OwnThread, u32)>> = Mutex::new(None);
+static THREAD: Mutex<Option<(RecorderThread, u32)>> = Mutex::new(None);
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -170,7 +170,7 @@ impl ControlBuilder {
     /// [`ControlError::Signal`] when the signal can't be had; [`ControlError::Thread`] when the
     /// system refuses a thread. Nothing is watched then.
     pub fn start(self) -> Result<Control, ControlError> {
-        let mut thread = locked(&THREAD);
+        let mut thread = lock(&THREAD);
         let process = sys::process_id();
         // A forked child inherits the parent's state, but not its thread.
         if thread.as_ref().is_some_and(|(_, owner)| *owner == process) {
@@ -178,12 +178,13 @@ impl ControlBuilder {
         }
         let _ignored = SuppressGuard::new();
         if let Some(signal) = self.signal {
-            take_signal(signal).map_err(|source| ControlError::Signal { signal, source })?;
+            install_signal_handler(signal)
+                .map_err(|source| ControlError::Signal { signal, source })?;
         }
-        let at_once = self.environment.as_deref().map_or(Ok(None), read_environment);
-        ASKED.store(ASKED_NOTHING, Ordering::Relaxed);
-        *locked(&STATUS) = ControlStatus::new();
-        let watch = Box::into_raw(Box::new(Watch::new(self, at_once)));
+        let initial = self.environment.as_deref().map_or(Ok(None), read_environment);
+        REQUEST.store(REQUEST_NONE, Ordering::Relaxed);
+        *lock(&STATUS) = ControlStatus::new();
+        let watch = Box::into_raw(Box::new(Watch::new(self, initial)));
         match sys::spawn(run_watch, watch.cast()) {
             Ok(id) => {
                 *thread = Some((id, process));
@@ -216,18 +217,18 @@ pub struct Control {
 impl Control {
     /// What came of it so far.
     pub fn status(&self) -> ControlStatus {
-        locked(&STATUS).clone()
+        lock(&STATUS).clone()
     }
 
     /// Asks for a recording, as any trigger does. It begins within milliseconds, on the control
     /// thread; [`status`](Self::status) says when, and where.
     pub fn start_recording(&self) {
-        self.ask(ASKED_START);
+        self.ask(REQUEST_START);
     }
 
     /// Asks for the end of the recording that is under way, if the control began it.
     pub fn stop_recording(&self) {
-        self.ask(ASKED_STOP);
+        self.ask(REQUEST_STOP);
     }
 
     /// Ends the recording that the control began, if one is under way, and the control.
@@ -236,19 +237,19 @@ impl Control {
         if self.process != sys::process_id() {
             return;
         }
-        let Some((thread, _)) = locked(&THREAD).take() else {
+        let Some((thread, _)) = lock(&THREAD).take() else {
             return;
         };
-        self.ask(ASKED_END);
+        self.ask(REQUEST_END);
         let _ = thread.join();
     }
 
     #[expect(clippy::unused_self, reason = "only who holds a control may ask it")]
     fn ask(&self, what: u32) {
         // Nothing is asked of a control that is ending.
-        let ask = |asked| (asked != ASKED_END).then_some(what);
-        let _ = ASKED.fetch_update(Ordering::AcqRel, Ordering::Acquire, ask);
-        WAKE.ring();
+        let ask = |asked| (asked != REQUEST_END).then_some(what);
+        let _ = REQUEST.fetch_update(Ordering::AcqRel, Ordering::Acquire, ask);
+        WAKE.notify();
     }
 }
 
@@ -262,7 +263,7 @@ pub struct ControlStatus {
     pub last: Option<PathBuf>,
     /// What began `recording`, else `last`.
     pub trigger: Option<Trigger>,
-    /// Recordings begun.
+    /// Recordings active.
     pub started: u64,
     /// Of these, ended.
     pub ended: u64,
@@ -342,10 +343,10 @@ impl std::error::Error for ControlError {
 
 /// What was asked since the last look.
 fn take_request() -> Option<Command> {
-    let take = |asked| (asked != ASKED_END).then_some(ASKED_NOTHING);
-    match ASKED.fetch_update(Ordering::AcqRel, Ordering::Acquire, take) {
-        Ok(ASKED_START) => Some(Command::Start(Trigger::Request, None)),
-        Ok(ASKED_STOP) => Some(Command::Stop),
+    let take = |asked| (asked != REQUEST_END).then_some(REQUEST_NONE);
+    match REQUEST.fetch_update(Ordering::AcqRel, Ordering::Acquire, take) {
+        Ok(REQUEST_START) => Some(Command::Start(Trigger::Request, None)),
+        Ok(REQUEST_STOP) => Some(Command::Stop),
         Ok(_) => None,
         Err(_) => Some(Command::End),
     }

@@ -1,6 +1,6 @@
 //! What may start or stop a recording: each trigger remembers what it saw, and says what changed.
 //!
-//! Reads: the signal's flag, the control file, the environment, a measure. Writes: wishes.
+//! Reads: the signal's flag, the control file, the environment, a measure. Writes: commands.
 //!
 //! Invariant: a trigger speaks when something changed, not while it stays: a recording that ended
 //! on its own does not begin again because a file is still there.
@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::collector::api::control::{Measure, Trigger};
-use crate::collector::writer::process_memory::Gauges;
+use crate::collector::writer::process_memory::MemoryReader;
 use crate::safeguards;
 
 /// What a trigger wants.
@@ -42,7 +42,7 @@ extern "C" fn signalled(_signal: libc::c_int) {
 }
 
 /// Installs the handler, unless somebody else has one.
-pub(crate) fn take_signal(signal: i32) -> io::Result<()> {
+pub(crate) fn install_signal_handler(signal: i32) -> io::Result<()> {
     SIGNALLED.store(false, Ordering::Relaxed);
     let ours = signalled as extern "C" fn(libc::c_int) as usize;
     // SAFETY: zero is a valid value of every field.
@@ -65,7 +65,7 @@ pub(crate) fn take_signal(signal: i32) -> io::Result<()> {
 }
 
 /// Whether the signal came since the last call.
-pub(crate) fn take_signalled() -> Option<Command> {
+pub(crate) fn take_signal() -> Option<Command> {
     SIGNALLED.swap(false, Ordering::Relaxed).then_some(Command::Toggle(Trigger::Signal))
 }
 
@@ -80,8 +80,8 @@ pub(crate) fn read_environment(name: &OsStr) -> Result<Option<Command>, String> 
         return Ok(None);
     };
     match value.to_str().and_then(parse) {
-        Some(Said::Start(limit)) => Ok(Some(Command::Start(Trigger::Environment, limit))),
-        Some(Said::Stop) => Ok(None),
+        Some(Directive::Start(limit)) => Ok(Some(Command::Start(Trigger::Environment, limit))),
+        Some(Directive::Stop) => Ok(None),
         None => Err(format!("the variable {} should be {EXPECTED}", name.to_string_lossy())),
     }
 }
@@ -89,16 +89,16 @@ pub(crate) fn read_environment(name: &OsStr) -> Result<Option<Command>, String> 
 const EXPECTED: &str = "`start`, `stop`, or how long, such as `90s`, `10m` or `2h`";
 
 /// What a word says.
-enum Said {
+enum Directive {
     Start(Option<Duration>),
     Stop,
 }
 
-fn parse(text: &str) -> Option<Said> {
+fn parse(text: &str) -> Option<Directive> {
     let text = text.trim().to_ascii_lowercase();
     match text.as_str() {
-        "1" | "on" | "start" | "true" | "yes" => return Some(Said::Start(None)),
-        "" | "0" | "off" | "stop" | "false" | "no" => return Some(Said::Stop),
+        "1" | "on" | "start" | "true" | "yes" => return Some(Directive::Start(None)),
+        "" | "0" | "off" | "stop" | "false" | "no" => return Some(Directive::Stop),
         _ => {}
     }
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -110,7 +110,7 @@ fn parse(text: &str) -> Option<Said> {
         "h" => Duration::from_secs(number.checked_mul(3600)?),
         _ => return None,
     };
-    Some(Said::Start(Some(limit)))
+    Some(Directive::Start(Some(limit)))
 }
 
 /// More of a control file is not read.
@@ -120,21 +120,21 @@ const FILE_BYTES_MAX: usize = 64;
 #[derive(Debug)]
 pub(crate) struct FileTrigger {
     path: PathBuf,
-    seen: Option<Seen>,
+    seen: Option<FileState>,
     /// It was seen to be empty, once: whoever writes to a file empties it first.
-    is_waiting: bool,
+    is_write_pending: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Seen {
+struct FileState {
     /// Whether a recording was wished for.
-    starts: bool,
-    writing: Writing,
+    wants_recording: bool,
+    writing: FileVersion,
 }
 
 /// What tells one writing of a file from another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Writing {
+struct FileVersion {
     inode: u64,
     modified: (i64, i64),
     bytes: u64,
@@ -142,39 +142,40 @@ struct Writing {
 
 impl FileTrigger {
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path, seen: None, is_waiting: false }
+        Self { path, seen: None, is_write_pending: false }
     }
 
     /// What changed since the last look.
-    pub(crate) fn look(&mut self) -> Option<Command> {
+    pub(crate) fn poll(&mut self) -> Option<Command> {
         let Ok((mut seen, text)) = self.read() else {
-            self.is_waiting = false;
+            self.is_write_pending = false;
             let was_there = self.seen.take();
-            return was_there.filter(|seen| seen.starts).map(|_| Command::Stop);
+            return was_there.filter(|seen| seen.wants_recording).map(|_| Command::Stop);
         };
         let is_empty = text.trim().is_empty();
-        let said = if is_empty { Some(Said::Start(None)) } else { parse(&text) };
+        let said = if is_empty { Some(Directive::Start(None)) } else { parse(&text) };
         let before = self.seen.unwrap_or_default();
-        let is_known = before.writing == seen.writing && !std::mem::take(&mut self.is_waiting);
-        self.is_waiting = is_empty && before.writing != seen.writing;
-        seen.starts = match said {
-            _ if self.is_waiting => before.starts,
-            Some(Said::Start(_)) => true,
+        let is_unchanged =
+            before.writing == seen.writing && !std::mem::take(&mut self.is_write_pending);
+        self.is_write_pending = is_empty && before.writing != seen.writing;
+        seen.wants_recording = match said {
+            _ if self.is_write_pending => before.wants_recording,
+            Some(Directive::Start(_)) => true,
             _ => false,
         };
         self.seen = Some(seen);
-        if is_known || self.is_waiting {
+        if is_unchanged || self.is_write_pending {
             return None;
         }
         match said {
-            Some(Said::Start(limit)) => Some(Command::Start(Trigger::File, limit)),
-            Some(Said::Stop) => Some(Command::Stop),
+            Some(Directive::Start(limit)) => Some(Command::Start(Trigger::File, limit)),
+            Some(Directive::Stop) => Some(Command::Stop),
             // What it says is not repeated: it may be a link to somebody's secret.
             None => Some(Command::Refuse(format!("the control file should say {EXPECTED}"))),
         }
     }
 
-    fn read(&self) -> io::Result<(Seen, String)> {
+    fn read(&self) -> io::Result<(FileState, String)> {
         let flags = libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY;
         let mut file = OpenOptions::new().read(true).custom_flags(flags).open(&self.path)?;
         let metadata = file.metadata()?;
@@ -184,13 +185,13 @@ impl FileTrigger {
         // At one go: if it is written meanwhile, the end of one text must not stand behind another.
         let mut bytes = [0; FILE_BYTES_MAX];
         let len = file.read(&mut bytes)?;
-        let writing = Writing {
+        let writing = FileVersion {
             inode: metadata.ino(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             bytes: metadata.len(),
         };
         let text = String::from_utf8_lossy(bytes.get(..len).unwrap_or_default()).into_owned();
-        Ok((Seen { starts: false, writing }, text))
+        Ok((FileState { wants_recording: false, writing }, text))
     }
 }
 
@@ -200,22 +201,22 @@ pub(crate) struct Threshold {
     measure: Measure,
     above: u64,
     /// None where the program measures.
-    gauges: Option<Gauges>,
+    gauges: Option<MemoryReader>,
     /// The measure has passed the threshold and has not fallen since.
     in_episode: bool,
 }
 
 impl Threshold {
     pub(crate) fn new(measure: Measure, above: u64) -> Self {
-        let gauges = (!matches!(measure, Measure::Gauge(_))).then(Gauges::open);
+        let gauges = (!matches!(measure, Measure::Gauge(_))).then(MemoryReader::open);
         Self { measure, above, gauges, in_episode: false }
     }
 
     /// What changed since the last look.
-    pub(crate) fn look(&mut self) -> Option<Command> {
+    pub(crate) fn poll(&mut self) -> Option<Command> {
         let value = match self.measure {
-            Measure::Rss => self.gauges.as_ref().and_then(Gauges::rss),
-            Measure::Cgroup => self.gauges.as_ref().and_then(Gauges::cgroup),
+            Measure::Rss => self.gauges.as_ref().and_then(MemoryReader::rss),
+            Measure::Cgroup => self.gauges.as_ref().and_then(MemoryReader::cgroup),
             // The program's own code: what it does wrong must not end the process from here.
             Measure::Gauge(gauge) => catch_unwind(AssertUnwindSafe(gauge)).ok(),
         }?;
@@ -252,7 +253,7 @@ mod tests {
                 Some(text) => fs::write(&path, text).unwrap(),
                 None => fs::remove_file(&path).unwrap(),
             }
-            trigger.look()
+            trigger.poll()
         };
         assert_eq!(says(Some("")), None);
         assert_eq!(says(Some("10m")), start(Some(Duration::from_secs(600))));
@@ -264,11 +265,11 @@ mod tests {
         assert_eq!(says(Some("")), None);
         assert_eq!(says(None), Some(Command::Stop));
         fs::write(&path, "").unwrap();
-        assert_eq!(trigger.look(), None);
-        assert_eq!(trigger.look(), start(None));
-        assert_eq!(trigger.look(), None);
+        assert_eq!(trigger.poll(), None);
+        assert_eq!(trigger.poll(), start(None));
+        assert_eq!(trigger.poll(), None);
         fs::remove_file(&path).unwrap();
-        assert_eq!(trigger.look(), Some(Command::Stop));
+        assert_eq!(trigger.poll(), Some(Command::Stop));
         fs::remove_dir_all(directory).unwrap();
     }
 }

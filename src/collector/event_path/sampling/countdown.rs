@@ -2,7 +2,7 @@
 //!
 //! Reads: the session's number. Writes: the thread's own cells.
 //!
-//! Invariants: usable at any moment of a thread's life, before it has a tracker and while its
+//! Invariants: usable at any moment of a thread's life, before it has a thread recorder and while its
 //! thread-local values are destroyed; a countdown of another recording, whose mean may differ, is
 //! never used.
 
@@ -38,7 +38,7 @@ pub(crate) fn prepare(sample_bytes: u64, seed: u64) {
 }
 
 /// Takes a block off the thread's countdown in a session. Above 0: it is not chosen; else
-/// [`chooses`] says whether it is.
+/// [`is_chosen`] says whether it is.
 #[inline(always)]
 pub(crate) fn take(size: usize, session: u32) -> i64 {
     COUNTDOWN.with(|countdown| {
@@ -47,14 +47,14 @@ pub(crate) fn take(size: usize, session: u32) -> i64 {
 }
 
 /// Undoes [`take`], which answered `left`: the block was not had.
-pub(crate) fn give_back(size: usize, left: i64) {
+pub(crate) fn undo(size: usize, left: i64) {
     if left != STALE {
-        COUNTDOWN.with(|countdown| countdown.sampler.give_back(size));
+        COUNTDOWN.with(|countdown| countdown.sampler.undo(size));
     }
 }
 
 /// Whether a block is chosen of which [`take`] answered `left`.
-pub(crate) fn chooses(size: usize, left: i64) -> bool {
+pub(crate) fn is_chosen(size: usize, left: i64) -> bool {
     let session = SESSION.load(Ordering::Acquire);
     if session & SAMPLED == 0 {
         return false;
@@ -66,6 +66,6 @@ pub(crate) fn chooses(size: usize, left: i64) -> bool {
             countdown.sampler.seed(mix(SEED.load(Ordering::Relaxed).wrapping_add(mix(stream))));
             countdown.session.set(session);
         }
-        countdown.sampler.chooses(size, left, MEAN.load(Ordering::Relaxed) as f64)
+        countdown.sampler.is_chosen(size, left, MEAN.load(Ordering::Relaxed) as f64)
     })
 }

@@ -37,7 +37,7 @@ impl Sampler {
     }
 
     /// Takes a block off the countdown and answers what is left of it. Above 0 the block is not
-    /// chosen; else [`Sampler::chooses`] says whether it is.
+    /// chosen; else [`Sampler::is_chosen`] says whether it is.
     #[inline(always)]
     pub(crate) fn take(&self, size: usize) -> i64 {
         let left = self.left.get().wrapping_sub(size as i64);
@@ -46,13 +46,13 @@ impl Sampler {
     }
 
     /// Undoes a [`Sampler::take`], for a block that was not had after all.
-    pub(crate) fn give_back(&self, size: usize) {
+    pub(crate) fn undo(&self, size: usize) {
         self.left.set(self.left.get().wrapping_add(size as i64));
     }
 
     /// Whether a block is chosen that [`Sampler::take`] left so little of, or that found no
     /// countdown ([`STALE`]). The next countdown begins behind it.
-    pub(crate) fn chooses(&self, size: usize, left: i64, mean: f64) -> bool {
+    pub(crate) fn is_chosen(&self, size: usize, left: i64, mean: f64) -> bool {
         let before = if left == STALE { 0 } else { left.wrapping_add(size as i64) };
         // Not drawn yet, or run out inside a block that a signal handler has interrupted.
         let left = if before <= 0 { self.draw(mean).wrapping_sub(size as i64) } else { left };

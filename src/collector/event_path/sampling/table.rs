@@ -18,28 +18,28 @@ use std::sync::atomic::{AtomicPtr, AtomicU16, AtomicU64, Ordering};
 use crate::collector::platform::sys;
 use crate::safeguards;
 
-/// Pages of addresses that the filter tells apart: neighbours share a cache line, and what lies
+/// MmapVec of addresses that the filter tells apart: neighbours share a cache line, and what lies
 /// 256 MiB apart shares a place.
 const FILTER_PLACES: usize = 1 << 16;
 const FILTER_SHIFT: u32 = 12;
 
-const SLOTS_A_BUCKET: usize = 8;
+const SLOTS_PER_BUCKET: usize = 8;
 
 /// One cache line.
 #[repr(align(64))]
-struct Bucket([AtomicU64; SLOTS_A_BUCKET]);
+struct Bucket([AtomicU64; SLOTS_PER_BUCKET]);
 
 /// Base-2 logarithms of the levels' buckets: 256 KiB, 1, 4 and 16 MiB; 2.8 million blocks.
 const LEVELS: [u32; 4] = [12, 14, 16, 18];
 
 /// A slot: an address's low 48 bits, 15 bits of epoch, and whether the block is being moved.
 const EPOCH_MASK: u64 = 0xfffe;
-const HELD: u64 = 1;
+const LOCKED: u64 = 1;
 const EPOCHS: u64 = (1 << 15) - 1;
 
-/// [`HELD`], but in a test of the tests.
-fn held_bit() -> u64 {
-    if safeguards::without("held while moved") { 0 } else { HELD }
+/// [`LOCKED`], but in a test of the tests.
+fn locked_bit() -> u64 {
+    if safeguards::without("held while moved") { 0 } else { LOCKED }
 }
 
 /// What a table is asked by its recordings.
@@ -56,7 +56,7 @@ pub(crate) static TABLE: Table = Table::new();
 /// A block that is being moved: its address may be anybody's until this is used.
 #[derive(Debug)]
 #[must_use = "its slot is taken until then"]
-pub(crate) struct Held {
+pub(crate) struct LockedSlot {
     slot: &'static AtomicU64,
     entry: u64,
 }
@@ -106,7 +106,7 @@ impl Table {
 
     /// Whether the block at an address may be in the table. No is certain.
     #[inline(always)]
-    pub(crate) fn may_have(&self, address: usize) -> bool {
+    pub(crate) fn may_contain(&self, address: usize) -> bool {
         self.filter_place(address).load(Ordering::Relaxed) != 0
     }
 
@@ -118,15 +118,15 @@ impl Table {
     }
 
     /// Whether the block at an address is in the table.
-    pub(crate) fn has(&'static self, address: usize) -> bool {
-        self.may_have(address) && self.find(self.entry(address)).is_some()
+    pub(crate) fn contains(&'static self, address: usize) -> bool {
+        self.may_contain(address) && self.find(self.entry(address)).is_some()
     }
 
     /// Enters a block; `false`: there is no place. One that is there already is a block whose
     /// free was not seen.
     pub(crate) fn insert(&'static self, address: usize) -> bool {
         let entry = self.entry(address);
-        if self.has(address) {
+        if self.contains(address) {
             return true;
         }
         if !self.raise(address) {
@@ -151,23 +151,23 @@ impl Table {
 
     /// Makes a block that is about to be moved unknown to others, who may get its address;
     /// `None`: it is not in the table.
-    pub(crate) fn hold(&'static self, address: usize) -> Option<Held> {
+    pub(crate) fn lock_slot(&'static self, address: usize) -> Option<LockedSlot> {
         let entry = self.entry(address);
         let slot = self.find(entry)?;
-        swap(slot, entry, entry | held_bit()).then_some(Held { slot, entry })
+        swap(slot, entry, entry | locked_bit()).then_some(LockedSlot { slot, entry })
     }
 
     /// The block has not moved.
     #[expect(clippy::needless_pass_by_value, reason = "it is used up")]
-    pub(crate) fn restore(&self, held: Held) {
-        swap(held.slot, held.entry | held_bit(), held.entry);
+    pub(crate) fn unlock(&self, locked: LockedSlot) {
+        swap(locked.slot, locked.entry | locked_bit(), locked.entry);
     }
 
     /// The block has moved, or has ended.
     #[expect(clippy::needless_pass_by_value, reason = "it is used up")]
-    pub(crate) fn release(&self, held: Held) {
-        if swap(held.slot, held.entry | held_bit(), 0) {
-            self.lower((held.entry >> 16) as usize);
+    pub(crate) fn remove_locked(&self, locked: LockedSlot) {
+        if swap(locked.slot, locked.entry | locked_bit(), 0) {
+            self.lower((locked.entry >> 16) as usize);
         }
     }
 

@@ -41,7 +41,7 @@ pub(crate) mod step;
 
 use std::ptr::NonNull;
 
-use crate::collector::platform::counter::WalkTallies;
+use crate::collector::platform::counter::WalkCounters;
 use crate::collector::platform::sys;
 use crate::collector::unwind::recent_stacks::RecentStacks;
 use crate::collector::unwind::rules::{Registers, Rule};
@@ -155,9 +155,9 @@ impl Walker {
 
     /// The stack that begins with the caller of the function that `start` was captured in.
     #[inline(always)]
-    pub(crate) fn walk(&mut self, start: Registers, tallies: &WalkTallies) -> NodeId {
+    pub(crate) fn walk(&mut self, start: Registers, counters: &WalkCounters) -> NodeId {
         if start.sp < self.stack.0 || start.sp >= self.stack.1 {
-            return self.walk_foreign(start, tallies);
+            return self.walk_foreign(start, counters);
         }
         #[cfg(rheaper_testing)]
         if crate::collector::testing::is_naive() {
@@ -169,9 +169,9 @@ impl Walker {
             && self.kept.first_changed(self.kept.frame(top).words).is_none()
             && self.kept.depth_fits(self.kept.len(), 0)
         {
-            tallies.hits.add(1);
+            counters.hits.add(1);
             self.kept.update_fast_entry();
-            return self.finish(self.kept.frame(top).node, tallies);
+            return self.finish(self.kept.frame(top).node, counters);
         }
         let stack_end = self.stack.1;
         if let Some(node) = crate::collector::unwind::walker::suffix_lookup::recall(
@@ -180,36 +180,37 @@ impl Walker {
             &start,
             stack_end,
         ) {
-            tallies.recalled.add(1);
-            return self.finish(node, tallies);
+            counters.suffix_hits.add(1);
+            return self.finish(node, counters);
         }
-        let node = self.walk_fresh(start, tallies);
+        let node = self.walk_fresh(start, counters);
         self.kept.update_fast_entry();
-        self.finish(node, tallies)
+        self.finish(node, counters)
     }
 
-    fn finish(&self, node: NodeId, tallies: &WalkTallies) -> NodeId {
+    fn finish(&self, node: NodeId, counters: &WalkCounters) -> NodeId {
         let root = self.kept.root();
-        if root != NodeId::ROOT || node == NodeId::OTHER {
+        if root != NodeId::ROOT || node == NodeId::OVERFLOW {
             match (node, root) {
-                (NodeId::OTHER, _) => tallies.other.add(1),
-                (_, NodeId::TRUNCATED) => tallies.truncated.add(1),
-                _ => tallies.failed.add(1),
+                (NodeId::OVERFLOW, _) => counters.overflow.add(1),
+                (_, NodeId::TRUNCATED) => counters.truncated.add(1),
+                _ => counters.failed.add(1),
             }
         }
         node
     }
 
-    fn walk_fresh(&mut self, start: Registers, tallies: &WalkTallies) -> NodeId {
-        tallies.misses.add(1);
-        let (mut outcome, mut fresh_len) = self.unwind(start, self.kept.frames_kept_max(), tallies);
+    fn walk_fresh(&mut self, start: Registers, counters: &WalkCounters) -> NodeId {
+        counters.misses.add(1);
+        let (mut outcome, mut fresh_len) =
+            self.unwind(start, self.kept.frames_kept_max(), counters);
         if let Outcome::Met(at) = outcome
             && !self.kept.depth_fits(at.wrapping_add(1), fresh_len)
         {
             self.kept.clear();
-            (outcome, fresh_len) = self.unwind(start, self.kept.frames_walked_max(), tallies);
+            (outcome, fresh_len) = self.unwind(start, self.kept.frames_walked_max(), counters);
         }
-        tallies.fresh.add(fresh_len as u64);
+        counters.new_frames.add(fresh_len as u64);
         let node = self.kept.keep(&outcome, &self.fresh, fresh_len);
         if let Outcome::Met(base) = outcome {
             let first = self.fresh.get(0);
@@ -229,7 +230,7 @@ impl Walker {
         &mut self,
         start: Registers,
         frames_max: usize,
-        tallies: &WalkTallies,
+        counters: &WalkCounters,
     ) -> (Outcome, usize) {
         let mut registers = start;
         let mut pc = Pc::First;
@@ -260,7 +261,7 @@ impl Walker {
                 return (Outcome::Root(NodeId::TRUNCATED), fresh_len);
             }
             let readable = (start.sp, self.stack.1);
-            let (fresh, left) = self.rules.leave(registers, pc, readable, &tallies.derived);
+            let (fresh, left) = self.rules.leave(registers, pc, readable, &counters.rules_derived);
             self.fresh.set(fresh_len, fresh);
             fresh_len = fresh_len.wrapping_add(1);
             match left {
@@ -273,17 +274,17 @@ impl Walker {
 
     /// A stack that is not this thread's own: a coroutine's, or a signal's. It is not kept.
     #[cold]
-    fn walk_foreign(&mut self, start: Registers, tallies: &WalkTallies) -> NodeId {
-        tallies.misses.add(1);
+    fn walk_foreign(&mut self, start: Registers, counters: &WalkCounters) -> NodeId {
+        counters.misses.add(1);
         let frames_max = self.kept.frames_walked_max();
         let (root, fresh_len) = crate::collector::unwind::walker::foreign_stack::unwind(
             start,
             frames_max,
             &mut self.fresh,
         );
-        tallies.fresh.add(fresh_len as u64);
+        counters.new_frames.add(fresh_len as u64);
         let node = self.kept.keep(&Outcome::Root(root), &self.fresh, fresh_len);
         self.kept.clear();
-        self.finish(node, tallies)
+        self.finish(node, counters)
     }
 }

@@ -11,7 +11,7 @@
 
 use std::ptr::NonNull;
 
-use crate::collector::platform::counter::Tally;
+use crate::collector::platform::counter::SoloCounter;
 use crate::collector::unwind::dlopen;
 use crate::collector::unwind::rules::{self, LateStep, Registers, Rule, RuleKind, Step};
 use crate::recording::NodeId;
@@ -118,7 +118,7 @@ impl Rules {
         registers: Registers,
         pc: Pc,
         stack: (u64, u64),
-        derived: &Tally,
+        derived: &SoloCounter,
     ) -> (Fresh, Left) {
         let is_return_address = pc == Pc::ReturnAddress;
         let key = registers.pc.wrapping_sub(u64::from(is_return_address));

@@ -20,7 +20,7 @@ use crate::loader::summary::Ending;
 use crate::loader::symbols::{Call, GivenFrame, Symbols};
 use crate::loader::write::row_writer::integer;
 use crate::recording::{
-    Address, Bytes, ClockPair, ModuleDef, ModuleId, ModuleStatus, SampleDef, Ticks,
+    Address, Bytes, ClockPair, MemoryReadingDef, ModuleDef, ModuleId, ModuleStatus, Ticks,
 };
 
 /// How many lines pass between two looks at the caller's wish to stop.
@@ -130,7 +130,7 @@ struct Resident {
 }
 
 impl Resident {
-    fn see(&mut self, at: Ticks, bytes: u64, samples: &mut Vec<SampleDef>) {
+    fn see(&mut self, at: Ticks, bytes: u64, samples: &mut Vec<MemoryReadingDef>) {
         let is_due = self.kept.is_none_or(|(kept, _)| at.0 - kept.0 >= SAMPLES_EVERY_NS);
         // A hundredth more: slow growth is not worth a sample each 10 ms.
         let is_higher = bytes > self.max.saturating_add(self.max / 100);
@@ -140,11 +140,16 @@ impl Resident {
         }
     }
 
-    fn keep(&mut self, samples: &mut Vec<SampleDef>) {
+    fn keep(&mut self, samples: &mut Vec<MemoryReadingDef>) {
         let Some((at, bytes)) = self.last.filter(|last| Some(*last) != self.kept) else { return };
         self.kept = self.last;
         self.max = self.max.max(bytes);
-        samples.push(SampleDef { at, rss: Some(Bytes(bytes)), cgroup: None, cgroup_limit: None });
+        samples.push(MemoryReadingDef {
+            at,
+            rss: Some(Bytes(bytes)),
+            cgroup: None,
+            cgroup_limit: None,
+        });
     }
 }
 
