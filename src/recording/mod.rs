@@ -1,13 +1,12 @@
-//! Contract 1: what a recording file holds, byte by byte.
+//! The recording file format: encoding, decoding and validation of every byte.
 //!
-//! Reads and writes: slices only. There is no I/O, no thread and no allocation in here, so
-//! that the collector may call all of it from inside an allocator, and the loader may call
-//! all of it on bytes that nobody vouches for.
+//! Works on slices only, without I/O, threads or allocation: the collector calls it from inside an
+//! allocator, and the loader calls it on untrusted bytes.
 //!
 //! Invariants:
-//! - Every decoder answers any bytes with a value or a [`FormatError`], never a panic, and
-//!   reserves no memory on the word of a length field.
-//! - What an encoder wrote, the decoder of the same version gives back (property tests).
+//! - Every decoder returns a value or a [`FormatError`] for any input. It never panics, and it
+//!   reserves no memory because of an unchecked length field.
+//! - A decoder returns what the encoder of the same version wrote (property tests).
 #![doc = include_str!("../../docs/FORMAT.md")]
 
 mod header;

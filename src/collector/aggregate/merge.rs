@@ -146,7 +146,7 @@ impl Stream {
             bytes.iter().skip(FETCH_FROM).step_by(LINE).take(FETCH_LINES).for_each(prefetch);
             // Events begin in the room; the last one may end in the slack behind it.
             while self.len < BATCH && !bytes.is_empty() && all.wrapping_sub(bytes.len()) < room {
-                if let Some((short, len)) = self.decoder.step_short(bytes) {
+                if let Some((short, len)) = self.decoder.step_compact(bytes) {
                     bytes = bytes.get(len..).unwrap_or_default();
                     self.append_short(&short);
                     continue;

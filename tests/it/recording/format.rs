@@ -88,7 +88,7 @@ fn decode_all(decoder: &mut Decoder, mut bytes: &[u8]) -> Result<Vec<Event>, For
 fn decode_quickly(decoder: &mut Decoder, mut bytes: &[u8]) -> Result<Vec<Event>, FormatError> {
     let mut events = Vec::new();
     while !bytes.is_empty() {
-        if let Some((short, len)) = decoder.step_short(bytes) {
+        if let Some((short, len)) = decoder.step_compact(bytes) {
             events.push(short.event());
             bytes = &bytes[len..];
         } else if let Some(event) = decoder.step(&mut bytes)? {
