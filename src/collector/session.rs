@@ -1,13 +1,12 @@
-//! A recording session: what happens between `enable_tracking` and `disable_tracking`.
+//! A recording session, from `enable_tracking` to `disable_tracking`.
 //!
-//! Reads: a [`TrackerConfig`]. Writes: the file's header; everything else is the flusher's.
+//! Writes the file's header; the flusher writes everything else.
 //!
 //! Invariants:
-//! - One session at a time, guarded by a lock that application threads never take on their own:
-//!   only enabling and disabling do.
-//! - Disabling ends the session first, then waits until no thread is inside the recorder, then
-//!   lets the flusher write the rest: what was recorded before the call is in the file.
-//! - A after_fork_in_parent child records nothing: it has no flusher.
+//! - At most one session at a time. Its lock is taken to enable and to disable, never to record.
+//! - Disabling ends the session first, then waits until no thread is inside the recorder, then lets
+//!   the flusher write the rest: everything recorded before the call is in the file.
+//! - A forked child records nothing because it has no flusher.
 
 use std::cell::UnsafeCell;
 use std::ffi::c_void;
@@ -35,15 +34,15 @@ use crate::collector::writer::flusher::{Flusher, STOP, SessionSummary};
 use crate::recording::{ClockPair, Counter, Header};
 use crate::safeguards;
 
-/// A thread that was stopped inside the recorder (a debugger, a descheduled core) is waited for
-/// this long when a recording ends; then its last event is given up.
+/// Maximum wait, at the end of a recording, for a thread that was stopped inside the recorder (by a
+/// debugger, or descheduled). After that its last event is lost.
 const QUIESCE_MAX: Duration = Duration::from_secs(1);
 
-/// The clock is watched at least this long to learn its rate.
+/// Minimum time over which the rate of the clock is measured.
 const CALIBRATION_NS: u64 = 1_000_000;
 const CALIBRATION_PAIRS_MAX: u32 = 10_000;
 
-/// What runs while recording.
+/// The running session.
 struct Running {
     flusher: RecorderThread,
     process: u32,
@@ -53,20 +52,19 @@ struct Running {
 static RUNNING: Mutex<Option<Running>> = Mutex::new(None);
 static SESSIONS: AtomicU32 = AtomicU32::new(0);
 static HAS_HANDLERS: AtomicBool = AtomicBool::new(false);
-/// The process that the handlers were made in; a after_fork_in_parent child is another one.
+/// The process that registered the handlers; a forked child is another one.
 static OWNER: AtomicU32 = AtomicU32::new(0);
-/// The process whose `exit` has begun: no control starts a recording any more.
+/// The process whose `exit` has begun; no control may start a recording in it.
 static EXITING: AtomicU32 = AtomicU32::new(0);
 
 fn running() -> MutexGuard<'static, Option<Running>> {
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Begins to record every allocation and free of the process, and answers the path of the
-/// recording: one new file in `config.profile_dir`.
+/// Starts to record every allocation and free of the process, and returns the path of the
+/// recording, a new file in `config.profile_dir`.
 ///
-/// The file can be loaded at any time, also while it is written; `rheaper <recording> <db>`
-/// does.
+/// `rheaper <recording> <db>` loads the file at any time, also while it is written.
 ///
 /// ```standalone_crate
 /// #[global_allocator]
@@ -78,44 +76,44 @@ fn running() -> MutexGuard<'static, Option<Running>> {
 ///     let config = rheaper::TrackerConfig {
 ///         max_stack_depth: 50,
 ///         max_trackers: 50,
-///         tracker_event_buffer_size: 8196,
+///         tracker_event_buffer_size: 8192,
 ///         sample_rate: 1.0,
 ///         profile_dir: directory,
 ///     };
 ///     let recording = rheaper::enable_tracking(config)?;
-///     let kept: Vec<String> = (0..10).map(|number| number.to_string()).collect();
+///     let numbers: Vec<String> = (0..10).map(|number| number.to_string()).collect();
 ///     rheaper::disable_tracking();
 ///     assert!(std::fs::metadata(&recording).is_ok_and(|file| file.len() > 0));
-/// #   assert_eq!(kept.len(), 10);
+/// #   assert_eq!(numbers.len(), 10);
 /// #   std::fs::remove_file(recording).unwrap();
 ///     Ok(())
 /// }
 /// ```
 ///
 /// # Errors
-/// [`Error::AlreadyEnabled`] while another recording is under way; [`Error::File`] when the file
-/// can't be made; [`Error::Resources`] when the system refuses memory or a thread.
+/// [`Error::AlreadyEnabled`] while another recording is running; [`Error::File`] when the file
+/// cannot be created; [`Error::Resources`] when the system refuses memory or a thread.
 pub fn enable_tracking(config: TrackerConfig) -> Result<PathBuf, Error> {
     Options::new(config).enable()
 }
 
 impl Options {
-    /// Begins to record, as [`enable_tracking`] does.
+    /// Starts to record, as [`enable_tracking`] does.
     ///
     /// # Errors
-    /// As [`enable_tracking`], and [`Error::Options`] for options that can't be had together.
+    /// As [`enable_tracking`], and [`Error::Options`] for options that exclude each other.
     pub fn enable(self) -> Result<PathBuf, Error> {
         enable(self, StartedBy::Program).map(|(_, path)| path)
     }
 }
 
-/// The same for the control thread, whose own allocations are nobody's business: thread 0 is then
-/// the first that allocates. Answers the session, too.
+/// Like [`Options::enable`], but for the control thread, whose own allocations are not recorded:
+/// thread 0 is then the first thread that allocates. Also returns the session.
 pub(crate) fn enable_for_control(options: Options) -> Result<(u32, PathBuf), Error> {
     enable(options, StartedBy::Control)
 }
 
-/// Who begins a recording.
+/// Who starts a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum StartedBy {
     Program,
@@ -128,11 +126,11 @@ fn enable(options: Options, started_by: StartedBy) -> Result<(u32, PathBuf), Err
     }
     if options.sample_bytes != 0 && !options.aggregate_shorter_than.is_zero() {
         return Err(Error::Options(
-            "of a sample nothing is aggregated: ask for sample_bytes or for aggregate_shorter_than",
+            "sampled blocks are not aggregated: use either sample_bytes or aggregate_shorter_than",
         ));
     }
     let mut running = running();
-    // A after_fork_in_parent child inherits the parent's state, but not its flusher.
+    // A forked child inherits this state from its parent, but not the flusher.
     if running.as_ref().is_some_and(|running| {
         running.process == sys::process_id() || safeguards::without("pid check")
     }) {
@@ -141,8 +139,7 @@ fn enable(options: Options, started_by: StartedBy) -> Result<(u32, PathBuf), Err
     if started_by == StartedBy::Control && EXITING.load(Ordering::SeqCst) == sys::process_id() {
         return Err(Error::Resources(io::Error::other("the process is ending")));
     }
-    // Everything that was made on the way is dropped in there: the first free that is recorded
-    // is the program's.
+    // `start` drops all its temporaries, so that the first recorded free is one of the program.
     let Started { path, flusher, session } = start(options, started_by)?;
     *running = Some(Running { flusher, process: sys::process_id(), session });
     SESSION.store(session, Ordering::SeqCst);
@@ -155,7 +152,7 @@ struct Started {
     session: u32,
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is to be dropped in here")]
+#[expect(clippy::needless_pass_by_value, reason = "dropped here, before recording starts")]
 fn start(options: Options, started_by: StartedBy) -> Result<Started, Error> {
     let config = &options.config;
     let suppressed = SuppressGuard::new();
@@ -172,7 +169,7 @@ fn start(options: Options, started_by: StartedBy) -> Result<Started, Error> {
     session_config::set_aggregation(aggregates && !is_sampling);
     let session = next_session() | if is_sampling { SAMPLED } else { 0 };
     sampling::prepare(session, options.sample_bytes);
-    let facts = clock::choose();
+    let clock_info = clock::choose();
     let start = clock::pair();
     let loaded = module_registry::refresh(start.ticks);
     #[cfg(walks_with_framehop)]
@@ -181,7 +178,7 @@ fn start(options: Options, started_by: StartedBy) -> Result<Started, Error> {
 
     let (path, mut file) = create::create(&config.profile_dir, start.unix_ns / 1_000_000_000)
         .map_err(|source| Error::File { path: config.profile_dir.clone(), source })?;
-    let header = header(&options, limits, facts, start);
+    let header = header(&options, limits, clock_info, start);
     let begun = sys::with_sigxfsz_blocked(|| file.write_all(&header.to_bytes()))
         .map_err(|source| Error::File { path: path.clone(), source })
         .and_then(|()| start_flusher(file, session, &header));
@@ -189,7 +186,8 @@ fn start(options: Options, started_by: StartedBy) -> Result<Started, Error> {
         Ok(flusher) => {
             drop(suppressed);
             if started_by == StartedBy::Program {
-                // If there is no memory for the first thread recorder, this thread's events are counted.
+                // Without memory for the first thread recorder, the events of this thread are
+                // counted as lost.
                 let _ = thread_guard::register_thread(session);
             }
             Ok(Started { path, flusher, session })
@@ -201,32 +199,32 @@ fn start(options: Options, started_by: StartedBy) -> Result<Started, Error> {
     }
 }
 
-/// Ends the recording and says on stderr how many events it has, and why it ends early if it does.
-/// Does nothing when none is under way. What was recorded before the call is in the file when it
-/// returns.
+/// Ends the recording and prints on stderr the number of its events, and the reason if it ended
+/// early. Does nothing when no recording is running. Everything recorded before the call is in the
+/// file when it returns.
 pub fn disable_tracking() {
     report_end(stop(running()));
 }
 
-/// The same for one session only: another one may have begun since.
+/// Ends this session only: another one may have started since.
 pub(crate) fn disable_for_control(session: u32) {
     let running = running();
-    let is_it = running.as_ref().is_some_and(|running| running.session == session);
-    report_end(if is_it { stop(running) } else { None });
+    let is_current = running.as_ref().is_some_and(|running| running.session == session);
+    report_end(if is_current { stop(running) } else { None });
 }
 
-/// How a session is doing.
+/// State of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// It records.
+    /// Recording.
     Recording,
-    /// Its file can't be written any more, and nobody has summary it.
+    /// Its file cannot be written any more, but it was not ended.
     Failed,
-    /// It was summary.
+    /// Ended, or replaced by another session.
     Over,
 }
 
-/// How a session is doing.
+/// The state of a session.
 pub(crate) fn state_of(session: u32) -> State {
     let running = running();
     if running.as_ref().is_none_or(|running| running.session != session) {
@@ -243,7 +241,7 @@ fn report_end(summary: Option<SessionSummary>) {
             None => format!("recorded {events} allocation events\n"),
             Some(error) => format!("recorded {events} allocation events, not all: {error}\n"),
         };
-        // The program may have closed its stderr: then nobody wants to know.
+        // The program may have closed its stderr; the message is then dropped.
         let _ = io::stderr().write_all(line.as_bytes());
     }
 }
@@ -259,7 +257,7 @@ fn stop(mut running: MutexGuard<'_, Option<Running>>) -> Option<SessionSummary> 
     STOP.store(true, Ordering::Release);
     event_count::wake_flusher();
     let summary = flusher.join().filter(|summary| !summary.is_null())?;
-    // SAFETY: `run_flusher` answers a leaked box, for us alone.
+    // SAFETY: `run_flusher` returns a leaked `Box<SessionSummary>`, and only this join receives it.
     let summary = unsafe { Box::from_raw(summary.cast::<SessionSummary>()) };
     for recorder in recorder_pool::all() {
         recorder.discard();
@@ -268,22 +266,22 @@ fn stop(mut running: MutexGuard<'_, Option<Running>>) -> Option<SessionSummary> 
     Some(*summary)
 }
 
-/// Waits until no thread is inside the recorder.
+/// Waits until no thread is inside the recorder, at most [`QUIESCE_MAX`].
 fn quiesce() {
     if HAS_BARRIER.load(Ordering::Relaxed) {
         sys::memory_barrier();
     }
-    let began = sys::monotonic_ns();
+    let started_ns = sys::monotonic_ns();
     for recorder in recorder_pool::all() {
         while recorder.is_busy()
-            && u128::from(sys::monotonic_ns().saturating_sub(began)) < QUIESCE_MAX.as_nanos()
+            && u128::from(sys::monotonic_ns().saturating_sub(started_ns)) < QUIESCE_MAX.as_nanos()
         {
             std::thread::sleep(Duration::from_micros(50));
         }
     }
 }
 
-/// What is made once in a process.
+/// Prepares the tables and handlers that exist once per process, and resets the counters.
 fn prepare() -> Result<(), Error> {
     if !stack_table::prepare() || !thread_guard::create_exit_key() {
         return Err(Error::Resources(io::Error::last_os_error()));
@@ -292,8 +290,8 @@ fn prepare() -> Result<(), Error> {
     OWNER.store(sys::process_id(), Ordering::SeqCst);
     HAS_BARRIER.store(sys::register_memory_barrier(), Ordering::Relaxed);
     if !HAS_HANDLERS.swap(true, Ordering::Relaxed) {
-        // SAFETY: the first three take and give back two locks, and put what other threads had in
-        // hand in order; the last does what ends a recording.
+        // SAFETY: all handlers are `extern "C"` functions without arguments that live as long as
+        // the process, and none of them unwinds.
         unsafe {
             libc::pthread_atfork(
                 Some(before_fork),
@@ -310,23 +308,24 @@ fn prepare() -> Result<(), Error> {
     Ok(())
 }
 
-/// The locks that a fork holds, so that no other thread has them in the child, for ever.
+/// The locks held across a `fork`, so that no other thread holds them in the child, where it would
+/// never release them.
 struct AcrossFork(UnsafeCell<Option<ForkLocks>>);
 
-/// The session's, unless who had it was slow, and the list of modules'.
+/// Guards of the session lock, if it was acquired in time, and of the module list.
 struct ForkLocks {
     _running: Option<MutexGuard<'static, Option<Running>>>,
     _known: KnownGuard,
 }
 
-// SAFETY: only the handlers below touch it, and libc runs them one fork at a time, all on the
-// before_fork thread, which is also the child's only one.
+// SAFETY: only the fork handlers below access it, and libc runs them for one fork at a time, on the
+// forking thread, which is the only thread of the child.
 unsafe impl Sync for AcrossFork {}
 
 static ACROSS_FORK: AcrossFork = AcrossFork(UnsafeCell::new(None));
 
-/// Tries for the session's lock so often, a millisecond apart: who ends a recording on a slow
-/// disk holds it for long, and a fork is not to wait for that.
+/// Number of attempts, a millisecond apart, to get the session lock: a thread that ends a recording
+/// on a slow disk holds it for long, and a fork must not wait for that.
 const FORK_TRIES: u32 = 20;
 
 unsafe extern "C" fn before_fork() {
@@ -339,12 +338,14 @@ unsafe extern "C" fn before_fork() {
         running = RUNNING.try_lock();
     }
     let locks = ForkLocks { _running: running.ok(), _known: module_registry::hold() };
-    // SAFETY: as said at `AcrossFork`.
+    // SAFETY: libc runs the fork handlers one at a time, so that this is the only reference to the
+    // value.
     unsafe { *ACROSS_FORK.0.get() = Some(locks) };
 }
 
 unsafe extern "C" fn after_fork_in_parent() {
-    // SAFETY: as said at `AcrossFork`.
+    // SAFETY: libc runs the fork handlers one at a time, so that this is the only reference to the
+    // value.
     drop(unsafe { (*ACROSS_FORK.0.get()).take() });
 }
 
@@ -357,18 +358,20 @@ unsafe extern "C" fn after_fork_in_child() {
     crate::collector::unwind::dlopen::forked();
     #[cfg(walks_with_framehop)]
     crate::collector::unwind::rules::forked();
-    // SAFETY: as said at `AcrossFork`.
+    // SAFETY: libc runs the fork handlers one at a time, so that this is the only reference to the
+    // value.
     drop(unsafe { (*ACROSS_FORK.0.get()).take() });
 }
 
-/// A program that ends without a word has its recording written to the end all the same.
+/// `atexit` handler: finishes the recording if the program did not call [`disable_tracking`].
 extern "C" fn at_exit() {
     let process = sys::process_id();
     EXITING.store(process, Ordering::SeqCst);
-    // Whoever holds the lock is beginning or ending a recording, or is what was interrupted by
-    // `exit`, and then will never let it go. So will nobody in a after_fork_in_parent child.
-    let began = sys::monotonic_ns();
-    let is_late = || u128::from(sys::monotonic_ns().saturating_sub(began)) > QUIESCE_MAX.as_nanos();
+    // The holder of the lock either starts or ends a recording, or was interrupted by `exit` and
+    // will never release it. In a forked child the holder may not exist.
+    let started_ns = sys::monotonic_ns();
+    let is_late =
+        || u128::from(sys::monotonic_ns().saturating_sub(started_ns)) > QUIESCE_MAX.as_nanos();
     loop {
         if let Ok(running) = RUNNING.try_lock() {
             let _ = stop(running);
@@ -388,9 +391,14 @@ fn next_session() -> u32 {
     if session == 0 { next_session() } else { session }
 }
 
-fn header(options: &Options, limits: SessionConfig, facts: ClockInfo, start: ClockPair) -> Header {
+fn header(
+    options: &Options,
+    limits: SessionConfig,
+    clock_info: ClockInfo,
+    start: ClockPair,
+) -> Header {
     let mut second = clock::pair();
-    // A test's clock may stand still.
+    // A test clock may not advance.
     for _ in 0..CALIBRATION_PAIRS_MAX {
         if second.monotonic_ns.saturating_sub(start.monotonic_ns) >= CALIBRATION_NS {
             break;
@@ -398,20 +406,20 @@ fn header(options: &Options, limits: SessionConfig, facts: ClockInfo, start: Clo
         second = clock::pair();
     }
     let mut recording_id = [0; 16];
-    // SAFETY: writes at most 16 bytes into the array; without randomness the id is zero.
+    // SAFETY: writes at most 16 bytes into the array. If it fails, the id stays zero.
     unsafe { libc::getrandom(recording_id.as_mut_ptr().cast(), recording_id.len(), 0) };
     let config = &options.config;
     let sample_rate = if config.sample_rate.is_nan() { 1.0 } else { config.sample_rate };
     Header {
-        clock: facts.kind,
-        tick_shift: facts.tick_shift,
+        clock: clock_info.kind,
+        tick_shift: clock_info.tick_shift,
         recording_id,
         pid: sys::process_id(),
         max_stack_depth: limits.depth_max as u32,
         started_unix_ns: start.unix_ns,
         started_ticks: start.ticks,
         started_monotonic_ns: start.monotonic_ns,
-        ticks_per_second: clock::rate(facts, start, second),
+        ticks_per_second: clock::rate(clock_info, start, second),
         sample_rate: sample_rate.clamp(0.0, 1.0),
         trackers_max: limits.trackers_max as u32,
         ring_bytes: limits.ring_bytes as u32,
@@ -422,13 +430,13 @@ fn header(options: &Options, limits: SessionConfig, facts: ClockInfo, start: Clo
     }
 }
 
-/// Starts the flusher, on a thread of its own.
+/// Starts the flusher on its own thread.
 fn start_flusher(file: File, session: u32, header: &Header) -> Result<RecorderThread, Error> {
     let flusher = Flusher::new(file, session, header)
         .ok_or_else(|| Error::Resources(io::Error::from_raw_os_error(libc::ENOMEM)))?;
     let flusher = Box::into_raw(Box::new(flusher));
     sys::spawn(run_flusher, flusher.cast()).map_err(|refused| {
-        // SAFETY: the thread was not made, so the box is still ours.
+        // SAFETY: no thread was created, so that this function still owns the box.
         drop(unsafe { Box::from_raw(flusher) });
         Error::Resources(io::Error::from_raw_os_error(refused))
     })
@@ -437,7 +445,7 @@ fn start_flusher(file: File, session: u32, header: &Header) -> Result<RecorderTh
 extern "C" fn run_flusher(flusher: *mut c_void) -> *mut c_void {
     let _suppressed = SuppressGuard::own_thread();
     sys::name_this_thread(c"rheaper");
-    // SAFETY: `start_flusher` passes a leaked box, for us alone.
+    // SAFETY: `start_flusher` passes a leaked box, and this thread is its only owner.
     let flusher = unsafe { Box::from_raw(flusher.cast::<Flusher>()) };
     Box::into_raw(Box::new(flusher.run())).cast()
 }

@@ -1,8 +1,8 @@
-//! The front that programs use: a `GlobalAlloc` around another one.
+//! The allocator wrapper: a `GlobalAlloc` that records the calls of another one.
 //!
-//! Invariant: the inner allocator sees exactly the calls that the program makes, in the order in
-//! which it makes them, and its answers go back unchanged. Recording only stands before or
-//! behind a call, and is skipped by one relaxed load and a branch when off.
+//! Invariant: the inner allocator receives exactly the program's calls in the program's order, and
+//! its results are returned unchanged. When recording is off, a call costs one relaxed load and a
+//! branch more.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::sync::atomic::Ordering;
@@ -14,9 +14,9 @@ use crate::safeguards;
 
 /// Wraps an allocator `A` so that its calls can be recorded.
 ///
-/// Nothing is recorded before [`enable_tracking`](crate::enable_tracking) and after
-/// [`disable_tracking`](crate::disable_tracking); each call then costs one load and a branch
-/// more than `A`'s own.
+/// Outside of a recording (from [`enable_tracking`](crate::enable_tracking) to
+/// [`disable_tracking`](crate::disable_tracking)) a call costs one load and a branch more than a
+/// direct call of `A`.
 ///
 /// ```
 /// #[global_allocator]
@@ -36,7 +36,7 @@ impl<A> Allocator<A> {
     }
 }
 
-/// The session, which is asked for once a call: 0 where nothing is recorded.
+/// The session word, loaded once per call: 0 when nothing is recorded.
 #[inline(always)]
 fn session() -> u32 {
     SESSION.load(Ordering::Relaxed)
@@ -47,8 +47,8 @@ fn samples(session: u32) -> bool {
     session & SAMPLED != 0
 }
 
-/// The calls while recording. They stand apart so that, when off, a call is one load, one branch
-/// and a jump to the inner allocator, with no register saved for what would come after it.
+/// The calls while recording. They are not inlined, so that when recording is off a call is one
+/// load, one branch and a jump to the inner allocator, and saves no registers.
 impl<A: GlobalAlloc> Allocator<A> {
     #[inline(never)]
     unsafe fn alloc_recorded(&self, layout: Layout) -> *mut u8 {
@@ -72,11 +72,11 @@ impl<A: GlobalAlloc> Allocator<A> {
             // SAFETY: the caller owes `dealloc`'s contract.
             return unsafe { self.inner.dealloc(block, layout) };
         }
-        // SAFETY: as above.
+        // SAFETY: the caller owes `dealloc`'s contract.
         unsafe { self.dealloc_slow(block, layout) }
     }
 
-    /// Stands apart so that the usual case keeps no register for a call.
+    /// Not inlined, so that the fast path saves no registers for a call.
     #[inline(never)]
     unsafe fn dealloc_slow(&self, block: *mut u8, layout: Layout) {
         let is_early = !safeguards::without("free stamped first");
@@ -101,16 +101,17 @@ impl<A: GlobalAlloc> Allocator<A> {
     }
 }
 
-/// The calls while a sample is recorded.
+/// The calls while sampling.
 impl<A: GlobalAlloc> Allocator<A> {
-    /// Counts before it asks: so the usual case keeps one register, and what is chosen stands apart.
+    /// Takes the size off the countdown before it calls the inner allocator: the common case then
+    /// keeps one register live, and a chosen block is handled out of line.
     #[inline(never)]
     unsafe fn alloc_sampled(&self, layout: Layout, session: u32) -> *mut u8 {
         if let Some(left) = sampling::count(layout.size(), session) {
             // SAFETY: the caller owes `alloc`'s contract.
             return unsafe { self.alloc_and_record(layout, left) };
         }
-        // SAFETY: as above.
+        // SAFETY: the caller owes `alloc`'s contract.
         let block = unsafe { self.inner.alloc(layout) };
         if block.is_null() {
             sampling::record_failure(layout.size());
@@ -133,7 +134,7 @@ impl<A: GlobalAlloc> Allocator<A> {
             // SAFETY: the caller owes `alloc_zeroed`'s contract.
             return unsafe { self.alloc_zeroed_and_record(layout, left) };
         }
-        // SAFETY: as above.
+        // SAFETY: the caller owes `alloc_zeroed`'s contract.
         let block = unsafe { self.inner.alloc_zeroed(layout) };
         if block.is_null() {
             sampling::record_failure(layout.size());
@@ -156,7 +157,7 @@ impl<A: GlobalAlloc> Allocator<A> {
             // SAFETY: the caller owes `dealloc`'s contract.
             return unsafe { self.dealloc_and_record(block, layout) };
         }
-        // SAFETY: as above.
+        // SAFETY: the caller owes `dealloc`'s contract.
         unsafe { self.inner.dealloc(block, layout) }
     }
 
@@ -179,7 +180,7 @@ impl<A: GlobalAlloc> Allocator<A> {
         if let Some(moving) = moving {
             sampling::record_realloc(moving, old, new_address, new_size, align);
         } else if let Some(left) = sampling::count(new_size, session()) {
-            // What comes of it is a block like any other.
+            // The new block is sampled like any other allocation.
             sampling::record_alloc(left, new_address, new_size, align, Contents::Any);
         } else if new.is_null() {
             sampling::record_failure(new_size);
@@ -188,9 +189,9 @@ impl<A: GlobalAlloc> Allocator<A> {
     }
 }
 
-// SAFETY: every method hands its arguments to the inner allocator's method of the same name and
-// returns its answer unchanged, so `A`'s keeping of the contract is ours. Recording in between
-// does not unwind, does not allocate, and does not touch the blocks.
+// SAFETY: every method passes its arguments to the inner allocator's method of the same name and
+// returns its result unchanged, so that the contract of `A` is kept. The recording code does not
+// unwind, does not allocate and does not access the blocks.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for Allocator<A> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -200,10 +201,10 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Allocator<A> {
                 // SAFETY: the caller owes `alloc`'s contract.
                 return unsafe { self.alloc_sampled(layout, session) };
             }
-            // SAFETY: as above.
+            // SAFETY: the caller owes `alloc`'s contract.
             return unsafe { self.alloc_recorded(layout) };
         }
-        // SAFETY: as above.
+        // SAFETY: the caller owes `alloc`'s contract.
         unsafe { self.inner.alloc(layout) }
     }
 
@@ -215,10 +216,10 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Allocator<A> {
                 // SAFETY: the caller owes `alloc_zeroed`'s contract.
                 return unsafe { self.alloc_zeroed_sampled(layout, session) };
             }
-            // SAFETY: as above.
+            // SAFETY: the caller owes `alloc_zeroed`'s contract.
             return unsafe { self.alloc_zeroed_recorded(layout) };
         }
-        // SAFETY: as above.
+        // SAFETY: the caller owes `alloc_zeroed`'s contract.
         unsafe { self.inner.alloc_zeroed(layout) }
     }
 
@@ -227,14 +228,14 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Allocator<A> {
         let session = session();
         if session != 0 {
             if samples(session) {
-                // SAFETY: the caller owes `dealloc`'s contract; the block is one that we handed out
-                // unchanged.
+                // SAFETY: the caller owes `dealloc`'s contract; the inner allocator returned the
+                // block.
                 return unsafe { self.dealloc_sampled(block, layout) };
             }
-            // SAFETY: as above.
+            // SAFETY: the caller owes `dealloc`'s contract.
             return unsafe { self.dealloc_recorded(block, layout) };
         }
-        // SAFETY: as above.
+        // SAFETY: the caller owes `dealloc`'s contract.
         unsafe { self.inner.dealloc(block, layout) }
     }
 
@@ -243,14 +244,14 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Allocator<A> {
         let session = session();
         if session != 0 {
             if samples(session) {
-                // SAFETY: the caller owes `realloc`'s contract; the block is one that we handed out
-                // unchanged.
+                // SAFETY: the caller owes `realloc`'s contract; the inner allocator returned the
+                // block.
                 return unsafe { self.realloc_sampled(block, layout, new_size) };
             }
-            // SAFETY: as above.
+            // SAFETY: the caller owes `realloc`'s contract.
             return unsafe { self.realloc_recorded(block, layout, new_size) };
         }
-        // SAFETY: as above.
+        // SAFETY: the caller owes `realloc`'s contract.
         unsafe { self.inner.realloc(block, layout, new_size) }
     }
 }

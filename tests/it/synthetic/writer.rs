@@ -44,7 +44,7 @@ pub fn plain_header() -> Header {
         ticks_per_second: 1e9,
         sample_rate: 1.0,
         trackers_max: 50,
-        ring_bytes: 8196,
+        ring_bytes: 8192,
         ..Header::default()
     }
 }

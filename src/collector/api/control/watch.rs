@@ -1,9 +1,7 @@
-//! The control thread: looks at the triggers, starts and stops, and says what came of it.
+//! The control thread: polls the triggers, starts and stops recordings, and updates the status.
 //!
-//! Reads: commands. Writes: recordings, the status.
-//!
-//! Invariants: at most one recording of this thread's is under way; a recording of the program's
-//! own is neither active over nor ended here.
+//! Invariants: at most one recording of this thread is running; a recording that the program itself
+//! enabled is never ended or replaced here.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,17 +13,17 @@ use crate::collector::options::Options;
 use crate::collector::platform::sys;
 use crate::collector::session;
 
-/// A recording that began here.
+/// A recording that this thread started.
 #[derive(Debug)]
 struct ActiveRecording {
     session: u32,
     path: PathBuf,
     trigger: Trigger,
-    /// When it is to end, on `CLOCK_MONOTONIC`.
+    /// Time of its end on `CLOCK_MONOTONIC`; `None`: no limit.
     deadline_ns: Option<u64>,
 }
 
-/// What the control thread knows.
+/// State of the control thread.
 #[derive(Debug)]
 pub(crate) struct Watch {
     options: Options,
@@ -39,7 +37,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// For what the program wants watched; `initial` is what the environment says.
+    /// Takes the settings of the program; `initial` is the command of the environment variable.
     pub(crate) fn new(settings: ControlBuilder, initial: Result<Option<Command>, String>) -> Self {
         Self {
             options: settings.options,
@@ -53,7 +51,7 @@ impl Watch {
         }
     }
 
-    /// Watches until the control ends.
+    /// Polls until the control ends.
     pub(crate) fn run(mut self) {
         loop {
             let ticket = WAKE.ticket();
@@ -120,15 +118,15 @@ impl Watch {
         }
     }
 
-    /// The program may have ended the recording itself; or it can't be written any more, and then
-    /// it is ended here.
+    /// Handles a recording that the program ended itself, and ends one whose file cannot be
+    /// written.
     fn detect_end(&mut self) {
         let Some(active) = &self.active else { return };
         match session::state_of(active.session) {
             session::State::Recording => {}
             session::State::Failed => {
                 record_refusal(format!(
-                    "the recording {} can't be written any more",
+                    "the recording {} cannot be written any more",
                     active.path.display()
                 ));
                 self.stop();
@@ -146,12 +144,12 @@ impl Watch {
         (sys::monotonic_ns() >= deadline_ns).then_some(Command::Stop)
     }
 
-    /// How long there is nothing to do.
+    /// Time until the next poll.
     fn sleep_time(&self) -> Duration {
         let deadline_ns = self.active.as_ref().and_then(|active| active.deadline_ns);
-        let left_ns = deadline_ns.map(|until| until.saturating_sub(sys::monotonic_ns()));
-        let left = left_ns.map_or(Duration::MAX, Duration::from_nanos);
-        left.min(self.poll_every).max(Duration::from_micros(100))
+        let remaining_ns = deadline_ns.map(|until| until.saturating_sub(sys::monotonic_ns()));
+        let remaining = remaining_ns.map_or(Duration::MAX, Duration::from_nanos);
+        remaining.min(self.poll_every).max(Duration::from_micros(100))
     }
 }
 
