@@ -249,16 +249,16 @@ impl ThreadRecorder {
 
 impl Local {
     fn new(shared: &RingShared) -> Option<Self> {
-        let limits = session_config::get();
-        let pages = sys::map_pages(Walker::bytes(limits.depth_max))?;
+        let config = session_config::get();
+        let pages = sys::map_pages(Walker::bytes(config.depth_max))?;
         Some(Self {
             // SAFETY: fresh zeroed pages of the size that it asked for.
-            walker: unsafe { Walker::new(pages, limits.depth_max) },
+            walker: unsafe { Walker::new(pages, config.depth_max) },
             encoder: Encoder::new(),
-            ring: RingProducer::new(limits.ring_bytes, shared)?,
-            sample_below: limits.sample_below,
+            ring: RingProducer::new(config.ring_bytes, shared)?,
+            sample_below: config.sample_below,
             random: 1,
-            depth_max: limits.depth_max,
+            depth_max: config.depth_max,
             exit_rounds: 0,
             dropping_events: false,
             attached_at: Ticks(0),
@@ -272,22 +272,22 @@ impl Local {
     /// Takes on the limits of a new session; memory of another size replaces the old, which
     /// stays mapped but is given back to the system.
     pub(crate) fn apply_config(&mut self, shared: &RingShared) -> bool {
-        let limits = session_config::get();
-        self.sample_below = limits.sample_below;
-        self.walker.commit_fast_entry(limits.sample_below == u64::MAX);
-        if self.depth_max != limits.depth_max {
-            let Some(pages) = sys::map_pages(Walker::bytes(limits.depth_max)) else {
+        let config = session_config::get();
+        self.sample_below = config.sample_below;
+        self.walker.commit_fast_entry(config.sample_below == u64::MAX);
+        if self.depth_max != config.depth_max {
+            let Some(pages) = sys::map_pages(Walker::bytes(config.depth_max)) else {
                 return false;
             };
             self.walker.discard(self.depth_max);
             // SAFETY: fresh zeroed pages of the size that it asked for.
-            self.walker = unsafe { Walker::new(pages, limits.depth_max) };
-            self.walker.commit_fast_entry(limits.sample_below == u64::MAX);
-            self.depth_max = limits.depth_max;
+            self.walker = unsafe { Walker::new(pages, config.depth_max) };
+            self.walker.commit_fast_entry(config.sample_below == u64::MAX);
+            self.depth_max = config.depth_max;
         }
-        if self.ring.ring_bytes() != limits.ring_bytes {
+        if self.ring.ring_bytes() != config.ring_bytes {
             self.ring.discard();
-            let Some(ring) = RingProducer::new(limits.ring_bytes, shared) else {
+            let Some(ring) = RingProducer::new(config.ring_bytes, shared) else {
                 return false;
             };
             self.ring = ring;
