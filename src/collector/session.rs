@@ -20,8 +20,8 @@ use std::time::Duration;
 use crate::collector::error::Error;
 use crate::collector::event_path::recorder_pool;
 use crate::collector::event_path::session_config::{self, SessionConfig};
+use crate::collector::event_path::session_word::{HAS_BARRIER, SESSION, SessionWord};
 use crate::collector::event_path::thread_guard::{self, SuppressGuard};
-use crate::collector::event_path::thread_recorder::{HAS_BARRIER, SAMPLED, SESSION, SESSION_MASK};
 use crate::collector::event_path::{marks, sampling, scope_table};
 use crate::collector::options::{Options, QUOTA_BYTES_MIN, TrackerConfig};
 use crate::collector::platform::clock::{self, ClockInfo};
@@ -46,7 +46,7 @@ const CALIBRATION_PAIRS_MAX: u32 = 10_000;
 struct Running {
     flusher: RecorderThread,
     process: u32,
-    session: u32,
+    session: SessionWord,
 }
 
 static RUNNING: Mutex<Option<Running>> = Mutex::new(None);
@@ -109,7 +109,7 @@ impl Options {
 
 /// Like [`Options::enable`], but for the control thread, whose own allocations are not recorded:
 /// thread 0 is then the first thread that allocates. Also returns the session.
-pub(crate) fn enable_for_control(options: Options) -> Result<(u32, PathBuf), Error> {
+pub(crate) fn enable_for_control(options: Options) -> Result<(SessionWord, PathBuf), Error> {
     enable(options, StartedBy::Control)
 }
 
@@ -120,7 +120,7 @@ enum StartedBy {
     Control,
 }
 
-fn enable(options: Options, started_by: StartedBy) -> Result<(u32, PathBuf), Error> {
+fn enable(options: Options, started_by: StartedBy) -> Result<(SessionWord, PathBuf), Error> {
     if options.quota_bytes != 0 && options.quota_bytes < QUOTA_BYTES_MIN {
         return Err(Error::Options("a quota below 1 MiB has no room for a program's stacks"));
     }
@@ -149,7 +149,7 @@ fn enable(options: Options, started_by: StartedBy) -> Result<(u32, PathBuf), Err
 struct Started {
     path: PathBuf,
     flusher: RecorderThread,
-    session: u32,
+    session: SessionWord,
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "dropped here, before recording starts")]
@@ -167,7 +167,7 @@ fn start(options: Options, started_by: StartedBy) -> Result<Started, Error> {
     let is_sampling = options.sample_bytes != 0;
     let aggregates = !options.aggregate_shorter_than.is_zero() || options.quota_bytes != 0;
     session_config::set_aggregation(aggregates && !is_sampling);
-    let session = next_session() | if is_sampling { SAMPLED } else { 0 };
+    let session = next_session(is_sampling);
     sampling::prepare(session, options.sample_bytes);
     let clock_info = clock::choose();
     let start = clock::pair();
@@ -207,7 +207,7 @@ pub fn disable_tracking() {
 }
 
 /// Ends this session only: another one may have started since.
-pub(crate) fn disable_for_control(session: u32) {
+pub(crate) fn disable_for_control(session: SessionWord) {
     let running = running();
     let is_current = running.as_ref().is_some_and(|running| running.session == session);
     report_end(if is_current { stop(running) } else { None });
@@ -225,7 +225,7 @@ pub(crate) enum State {
 }
 
 /// The state of a session.
-pub(crate) fn state_of(session: u32) -> State {
+pub(crate) fn state_of(session: SessionWord) -> State {
     let running = running();
     if running.as_ref().is_none_or(|running| running.session != session) {
         return State::Over;
@@ -248,7 +248,7 @@ fn report_end(summary: Option<SessionSummary>) {
 
 fn stop(mut running: MutexGuard<'_, Option<Running>>) -> Option<SessionSummary> {
     let Running { flusher, process, session: _ } = running.take()?;
-    SESSION.store(0, Ordering::SeqCst);
+    SESSION.store(SessionWord::NONE, Ordering::SeqCst);
     if process != sys::process_id() {
         return None;
     }
@@ -350,7 +350,7 @@ unsafe extern "C" fn after_fork_in_parent() {
 }
 
 unsafe extern "C" fn after_fork_in_child() {
-    SESSION.store(0, Ordering::Relaxed);
+    SESSION.store(SessionWord::NONE, Ordering::Relaxed);
     thread_guard::reset_after_fork();
     marks::reset_after_fork();
     scope_table::reset_after_fork();
@@ -384,11 +384,13 @@ extern "C" fn at_exit() {
     }
 }
 
-fn next_session() -> u32 {
-    // The highest bits are the thread recorders'.
-    let session =
-        SESSIONS.fetch_add(1, Ordering::Relaxed).wrapping_add(1) & SESSION_MASK & !SAMPLED;
-    if session == 0 { next_session() } else { session }
+fn next_session(is_sampled: bool) -> SessionWord {
+    loop {
+        let number = SESSIONS.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        if let Some(session) = SessionWord::new(number, is_sampled) {
+            return session;
+        }
+    }
 }
 
 fn header(
@@ -431,7 +433,11 @@ fn header(
 }
 
 /// Starts the flusher on its own thread.
-fn start_flusher(file: File, session: u32, header: &Header) -> Result<RecorderThread, Error> {
+fn start_flusher(
+    file: File,
+    session: SessionWord,
+    header: &Header,
+) -> Result<RecorderThread, Error> {
     let flusher = Flusher::new(file, session, header)
         .ok_or_else(|| Error::Resources(io::Error::from_raw_os_error(libc::ENOMEM)))?;
     let flusher = Box::into_raw(Box::new(flusher));

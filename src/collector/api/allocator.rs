@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use crate::collector::event_path::hooks::{self, Contents};
 use crate::collector::event_path::sampling::{self, Remaining};
-use crate::collector::event_path::thread_recorder::{SAMPLED, SESSION};
+use crate::collector::event_path::session_word::{SESSION, SessionWord};
 use crate::safeguards;
 
 /// Wraps an allocator `A` so that its calls can be recorded.
@@ -38,13 +38,8 @@ impl<A> Allocator<A> {
 
 /// The session word, loaded once per call: 0 when nothing is recorded.
 #[inline(always)]
-fn session() -> u32 {
+fn session() -> SessionWord {
     SESSION.load(Ordering::Relaxed)
-}
-
-#[inline(always)]
-fn samples(session: u32) -> bool {
-    session & SAMPLED != 0
 }
 
 /// The calls while recording. They are not inlined, so that when recording is off a call is one
@@ -106,7 +101,7 @@ impl<A: GlobalAlloc> Allocator<A> {
     /// Takes the size off the countdown before it calls the inner allocator: the common case then
     /// keeps one register live, and a chosen block is handled out of line.
     #[inline(never)]
-    unsafe fn alloc_sampled(&self, layout: Layout, session: u32) -> *mut u8 {
+    unsafe fn alloc_sampled(&self, layout: Layout, session: SessionWord) -> *mut u8 {
         if let Some(left) = sampling::count(layout.size(), session) {
             // SAFETY: the caller owes `alloc`'s contract.
             return unsafe { self.alloc_and_record(layout, left) };
@@ -129,7 +124,7 @@ impl<A: GlobalAlloc> Allocator<A> {
     }
 
     #[inline(never)]
-    unsafe fn alloc_zeroed_sampled(&self, layout: Layout, session: u32) -> *mut u8 {
+    unsafe fn alloc_zeroed_sampled(&self, layout: Layout, session: SessionWord) -> *mut u8 {
         if let Some(left) = sampling::count(layout.size(), session) {
             // SAFETY: the caller owes `alloc_zeroed`'s contract.
             return unsafe { self.alloc_zeroed_and_record(layout, left) };
@@ -196,8 +191,8 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Allocator<A> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let session = session();
-        if session != 0 {
-            if samples(session) {
+        if !session.is_none() {
+            if session.is_sampled() {
                 // SAFETY: the caller owes `alloc`'s contract.
                 return unsafe { self.alloc_sampled(layout, session) };
             }
@@ -211,8 +206,8 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Allocator<A> {
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         let session = session();
-        if session != 0 {
-            if samples(session) {
+        if !session.is_none() {
+            if session.is_sampled() {
                 // SAFETY: the caller owes `alloc_zeroed`'s contract.
                 return unsafe { self.alloc_zeroed_sampled(layout, session) };
             }
@@ -226,8 +221,8 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Allocator<A> {
     #[inline]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         let session = session();
-        if session != 0 {
-            if samples(session) {
+        if !session.is_none() {
+            if session.is_sampled() {
                 // SAFETY: the caller owes `dealloc`'s contract; the inner allocator returned the
                 // block.
                 return unsafe { self.dealloc_sampled(block, layout) };
@@ -242,8 +237,8 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Allocator<A> {
     #[inline]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         let session = session();
-        if session != 0 {
-            if samples(session) {
+        if !session.is_none() {
+            if session.is_sampled() {
                 // SAFETY: the caller owes `realloc`'s contract; the inner allocator returned the
                 // block.
                 return unsafe { self.realloc_sampled(block, layout, new_size) };

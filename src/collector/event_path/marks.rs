@@ -6,8 +6,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::collector::event_path::session_word::SESSION;
 use crate::collector::event_path::thread_guard;
-use crate::collector::event_path::thread_recorder::SESSION;
 use crate::collector::platform::clock;
 use crate::collector::platform::event_count;
 use crate::collector::platform::inline_str::InlineStr;
@@ -44,7 +44,7 @@ pub(crate) static DROPPED: AtomicU64 = AtomicU64::new(0);
 /// rheaper::mark("cache warm", 1);
 /// ```
 pub fn mark(name: &str, value: i64) {
-    if SESSION.load(Ordering::Relaxed) == 0 {
+    if SESSION.load(Ordering::Relaxed).is_none() {
         return;
     }
     let _errno = PreservedErrno::new();

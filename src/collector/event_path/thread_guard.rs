@@ -13,9 +13,8 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
 
 use crate::collector::event_path::recorder_pool;
-use crate::collector::event_path::thread_recorder::{
-    HAS_BARRIER, KEYFRAME, Local, SAMPLED, SESSION, SLOW_PATH, ThreadRecorder,
-};
+use crate::collector::event_path::session_word::{HAS_BARRIER, SESSION, SessionWord};
+use crate::collector::event_path::thread_recorder::{Local, ThreadRecorder};
 use crate::collector::event_path::threads;
 use crate::collector::platform::clock;
 use crate::collector::platform::sys::{self, PreservedErrno, ThreadName};
@@ -42,7 +41,7 @@ thread_local! {
     // Constant and without a destructor, so that it is usable at any moment of a thread's life.
     static SLOT: Cell<*mut ThreadRecorder> = const { Cell::new(ptr::null_mut()) };
     /// The session in which this thread found no thread recorder.
-    static SLOT_DISABLED: Cell<u32> = const { Cell::new(0) };
+    static SLOT_DISABLED: Cell<SessionWord> = const { Cell::new(SessionWord::NONE) };
 }
 
 /// The right to record on this thread, until dropped.
@@ -130,7 +129,7 @@ pub(crate) fn try_enter_fast() -> Option<RecorderGuard> {
 #[cold]
 pub(crate) fn enter_sampled() -> Option<RecorderGuard> {
     let (slot, session) = (SLOT.get(), SESSION.load(Ordering::Relaxed));
-    if session & SAMPLED == 0 {
+    if !session.is_sampled() {
         return None;
     }
     if slot.addr() <= THREAD_ENDED.addr() {
@@ -152,21 +151,21 @@ pub(crate) fn enter_sampled() -> Option<RecorderGuard> {
 
 /// The right to record in whatever session there is.
 pub(crate) fn enter_any() -> Option<RecorderGuard> {
-    if SESSION.load(Ordering::Relaxed) & SAMPLED == 0 { enter() } else { enter_sampled() }
+    if SESSION.load(Ordering::Relaxed).is_sampled() { enter_sampled() } else { enter() }
 }
 
 #[cold]
 fn enter_slow(slot: *mut ThreadRecorder) -> Option<RecorderGuard> {
     let session = SESSION.load(Ordering::Relaxed);
-    if session & SAMPLED == 0 { enter_unregistered(slot, session) } else { None }
+    if session.is_sampled() { None } else { enter_unregistered(slot, session) }
 }
 
-fn enter_unregistered(slot: *mut ThreadRecorder, session: u32) -> Option<RecorderGuard> {
+fn enter_unregistered(slot: *mut ThreadRecorder, session: SessionWord) -> Option<RecorderGuard> {
     if slot == SUPPRESSED {
-        DROPPED_DURING_START.fetch_add(u64::from(session != 0), Ordering::Relaxed);
+        DROPPED_DURING_START.fetch_add(u64::from(!session.is_none()), Ordering::Relaxed);
         return None;
     }
-    if session == 0 || slot == RECORDER_THREAD {
+    if session.is_none() || slot == RECORDER_THREAD {
         return None;
     }
     if slot == THREAD_ENDED || SLOT_DISABLED.get() == session {
@@ -189,7 +188,7 @@ fn enter_unregistered(slot: *mut ThreadRecorder, session: u32) -> Option<Recorde
 }
 
 /// Makes a thread recorder out of the pool this thread's.
-fn assign_thread(recorder: &'static ThreadRecorder, session: u32) -> Option<RecorderGuard> {
+fn assign_thread(recorder: &'static ThreadRecorder, session: SessionWord) -> Option<RecorderGuard> {
     recorder.busy.store(true, Ordering::Relaxed);
     // As in `enter_tracker`; here a fence costs nothing that matters.
     fence(Ordering::SeqCst);
@@ -205,7 +204,7 @@ fn assign_thread(recorder: &'static ThreadRecorder, session: u32) -> Option<Reco
 }
 
 /// Gives this thread a thread recorder in a session that is about to begin, so that it is thread 0.
-pub(crate) fn register_thread(session: u32) -> bool {
+pub(crate) fn register_thread(session: SessionWord) -> bool {
     let slot = SLOT.get();
     let recorder = if slot.addr() > THREAD_ENDED.addr() {
         // SAFETY: thread recorders are never freed.
@@ -228,7 +227,7 @@ pub(crate) fn scope_changed() {
     let slot = SLOT.get();
     let session = SESSION.load(Ordering::Relaxed);
     // Where blocks are sampled each event looks for itself.
-    if session == 0 || session & SAMPLED != 0 || slot.addr() <= THREAD_ENDED.addr() {
+    if session.is_none() || session.is_sampled() || slot.addr() <= THREAD_ENDED.addr() {
         return;
     }
     // SAFETY: thread recorders are never freed.
@@ -270,19 +269,19 @@ impl Drop for SuppressGuard {
 impl RecorderGuard {
     /// Makes the thread recorder part of a session that records every event.
     #[cold]
-    fn join_unsampled(&mut self, session: u32) -> bool {
-        session & SAMPLED == 0 && self.join(session)
+    fn join_unsampled(&mut self, session: SessionWord) -> bool {
+        !session.is_sampled() && self.join(session)
     }
 
     /// Makes the thread recorder part of `session`. `false`: there is none, or no memory for it.
     #[cold]
-    fn join(&mut self, session: u32) -> bool {
-        if session == 0 {
+    fn join(&mut self, session: SessionWord) -> bool {
+        if session.is_none() {
             return false;
         }
         if self.recorder.records_in(session) {
-            if self.recorder.session.load(Ordering::Relaxed) & KEYFRAME != 0 {
-                self.recorder.session.fetch_and(!KEYFRAME, Ordering::Relaxed);
+            if self.recorder.session.load(Ordering::Relaxed).wants_keyframe() {
+                self.recorder.session.clear_keyframe();
                 let local = self.local();
                 local.keyframe_due = true;
                 local.ring.force_slow_path();
@@ -301,10 +300,10 @@ impl RecorderGuard {
         recorder.counters.reset();
         local.ring.begin(&recorder.shared);
         self.start_thread();
-        let is_usual =
-            HAS_BARRIER.load(Ordering::Relaxed) && clock::is_tsc() && session & SAMPLED == 0;
-        let marked = if is_usual { session } else { session | SLOW_PATH };
-        recorder.session.store(marked, Ordering::Release);
+        let is_fast =
+            HAS_BARRIER.load(Ordering::Relaxed) && clock::is_tsc() && !session.is_sampled();
+        let word = if is_fast { session } else { session.with_slow_path() };
+        recorder.session.store(word, Ordering::Release);
         true
     }
 
@@ -397,7 +396,7 @@ unsafe extern "C" fn on_thread_exit(value: *mut libc::c_void) {
         return;
     }
     let session = SESSION.load(Ordering::Relaxed);
-    if session != 0 && recorder.records_in(session) {
+    if !session.is_none() && recorder.records_in(session) {
         let os_thread = recorder.os_thread.load(Ordering::Relaxed);
         recorder.refresh_name(os_thread, ThreadName::of_this_thread());
     }

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::collector::event_path::ring::{RingProducer, RingShared};
 use crate::collector::event_path::scope_table;
 use crate::collector::event_path::session_config;
+use crate::collector::event_path::session_word::{AtomicSessionWord, SESSION, SessionWord};
 use crate::collector::event_path::threads;
 use crate::collector::platform::clock;
 use crate::collector::platform::counter::{SoloCounter, WalkCounters};
@@ -20,26 +21,6 @@ use crate::collector::platform::event_count;
 use crate::collector::platform::sys::{self, PreservedErrno, ThreadName};
 use crate::collector::unwind::walker::{Start, Walker};
 use crate::recording::{Counter, Counters, Encoder, NodeId, ScopeId, StreamId, ThreadId, Ticks};
-
-/// The session that is recording, or 0. The only thing that is read when recording is off.
-pub(crate) static SESSION: AtomicU32 = AtomicU32::new(0);
-
-/// Whether [`sys::memory_barrier`] works; else each event has a fence of its own.
-pub(crate) static HAS_BARRIER: AtomicBool = AtomicBool::new(false);
-
-/// Set in a thread recorder's session where events need what the usual path does not give: a fence each,
-/// another clock, or a look whether they are sampled.
-pub(crate) const SLOW_PATH: u32 = 1 << 30;
-
-/// Set in a thread recorder's session where the flusher wants a keyframe before the next event.
-pub(crate) const KEYFRAME: u32 = 1 << 29;
-
-/// Part of a session's number where blocks are sampled: its events come through
-/// a path of their own. The sign, so that off, all and sampled are told apart by one comparison.
-pub(crate) const SAMPLED: u32 = 1 << 31;
-
-/// What is left for sessions' numbers.
-pub(crate) const SESSION_MASK: u32 = !(SLOW_PATH | KEYFRAME);
 
 /// What a thread counts.
 #[derive(Debug, Default)]
@@ -89,7 +70,7 @@ impl ThreadCounters {
 /// A thread's recorder.
 pub(crate) struct ThreadRecorder {
     pub(crate) busy: AtomicBool,
-    pub(crate) session: AtomicU32,
+    pub(crate) session: AtomicSessionWord,
     pub(crate) stream: StreamId,
     pub(crate) shared: RingShared,
     pub(crate) counters: ThreadCounters,
@@ -135,18 +116,16 @@ impl ThreadRecorder {
     }
 
     /// Whether it has recorded anything in `session`.
-    pub(crate) fn records_in(&self, session: u32) -> bool {
-        self.session.load(Ordering::Acquire) & SESSION_MASK == session
+    pub(crate) fn records_in(&self, session: SessionWord) -> bool {
+        self.session.load(Ordering::Acquire).session() == session
     }
 
     /// Has the thread recorder write a keyframe before its next event, if it records in `session`.
-    pub(crate) fn request_keyframe(&self, session: u32) {
-        let marked = self.session.load(Ordering::Relaxed);
-        if marked & SESSION_MASK == session {
-            // If it joins another session meanwhile, that one begins with a keyframe.
-            let wanted = marked | KEYFRAME;
-            let (set, fail) = (Ordering::Relaxed, Ordering::Relaxed);
-            let _ = self.session.compare_exchange(marked, wanted, set, fail);
+    pub(crate) fn request_keyframe(&self, session: SessionWord) {
+        let word = self.session.load(Ordering::Relaxed);
+        if word.session() == session {
+            // Fails if the thread joins another session in the meantime, which starts with a keyframe.
+            self.session.replace(word, word.with_keyframe(), Ordering::Relaxed);
         }
     }
 
@@ -214,7 +193,7 @@ impl ThreadRecorder {
     /// Gives the memory of what was recorded back to the system. Nothing is recorded now.
     pub(crate) fn discard(&self) {
         self.busy.store(true, Ordering::SeqCst);
-        if SESSION.load(Ordering::SeqCst) == 0 {
+        if SESSION.load(Ordering::SeqCst).is_none() {
             // SAFETY: `busy` is set, and no thread records.
             unsafe { (*self.local.get()).ring.discard() };
         }
@@ -229,8 +208,7 @@ impl ThreadRecorder {
         let recorder = Self {
             // The pool's until it is handed out.
             busy: AtomicBool::new(false),
-            // In no session, not even in the one that is none.
-            session: AtomicU32::new(SLOW_PATH),
+            session: AtomicSessionWord::new(SessionWord::NOT_JOINED),
             stream,
             shared,
             counters: ThreadCounters::default(),

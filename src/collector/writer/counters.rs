@@ -9,6 +9,7 @@ use crate::collector::event_path::marks;
 use crate::collector::event_path::recorder_pool;
 use crate::collector::event_path::sampling;
 use crate::collector::event_path::scope_table;
+use crate::collector::event_path::session_word::SessionWord;
 use crate::collector::event_path::thread_guard;
 use crate::collector::event_path::threads;
 use crate::collector::unwind::stack_table;
@@ -35,7 +36,7 @@ impl FlusherCounters {
     /// were lost, if any were. Without `aggregate` aggregation has what it was last seen to count.
     pub(crate) fn collect(
         &mut self,
-        session: u32,
+        session: SessionWord,
         length: u64,
         lost_as: Counter,
         aggregate: Option<&Aggregator>,

@@ -21,7 +21,8 @@ use std::time::Duration;
 use crate::collector::aggregate::{Aggregator, Counted, PayloadSink};
 use crate::collector::event_path::recorder_pool;
 use crate::collector::event_path::session_config;
-use crate::collector::event_path::thread_recorder::{SESSION, ThreadRecorder};
+use crate::collector::event_path::session_word::{SESSION, SessionWord};
+use crate::collector::event_path::thread_recorder::ThreadRecorder;
 use crate::collector::platform::clock;
 use crate::collector::platform::event_count;
 use crate::collector::platform::sys::{self, ThreadName};
@@ -66,7 +67,7 @@ pub(crate) static STOP: AtomicBool = AtomicBool::new(false);
 /// What the flusher is given, and gives back when it ends.
 pub(crate) struct Flusher {
     output: BlockFile,
-    session: u32,
+    session: SessionWord,
     definitions: Definitions,
     counts: FlusherCounters,
     failure: Option<i32>,
@@ -101,7 +102,7 @@ pub(crate) struct SessionSummary {
 impl Flusher {
     /// A flusher for a file that has its header. Everything it needs is allocated here.
     /// `None`: no memory for what the session asks for.
-    pub(crate) fn new(file: File, session: u32, header: &Header) -> Option<Self> {
+    pub(crate) fn new(file: File, session: SessionWord, header: &Header) -> Option<Self> {
         let second = match header.clock {
             // It tells no time, so nothing is ever short.
             ClockKind::Counter => 0,
@@ -403,7 +404,7 @@ impl Flusher {
 
     fn stop_recording(&self) {
         // Only this session: the program may have ended it and begun another meanwhile.
-        let _ = SESSION.compare_exchange(self.session, 0, Ordering::SeqCst, Ordering::Relaxed);
+        SESSION.replace(self.session, SessionWord::NONE, Ordering::SeqCst);
     }
 
     /// Ends the file with its counters and the reason.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::collector::api::control::triggers::{Command, FileTrigger, Threshold, take_signal};
 use crate::collector::api::control::{ControlBuilder, ControlStatus, STATUS, Trigger, WAKE};
 use crate::collector::api::control::{lock, take_request};
+use crate::collector::event_path::session_word::SessionWord;
 use crate::collector::options::Options;
 use crate::collector::platform::sys;
 use crate::collector::session;
@@ -16,7 +17,7 @@ use crate::collector::session;
 /// A recording that this thread started.
 #[derive(Debug)]
 struct ActiveRecording {
-    session: u32,
+    session: SessionWord,
     path: PathBuf,
     trigger: Trigger,
     /// Time of its end on `CLOCK_MONOTONIC`; `None`: no limit.

@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::collector::event_path::sampling::sampler::{STALE, Sampler, mix};
-use crate::collector::event_path::thread_recorder::{SAMPLED, SESSION};
+use crate::collector::event_path::session_word::{SESSION, SessionWord};
 
 /// Bytes between two chosen ones, on average. Changes only while nothing is recorded.
 static MEAN: AtomicU64 = AtomicU64::new(u64::MAX);
@@ -20,14 +20,14 @@ static SEED: AtomicU64 = AtomicU64::new(0);
 static STREAMS: AtomicU64 = AtomicU64::new(0);
 
 struct Countdown {
-    session: Cell<u32>,
+    session: Cell<SessionWord>,
     sampler: Sampler,
 }
 
 thread_local! {
     // Constant and without a destructor, so that it is usable at any moment of a thread's life.
     static COUNTDOWN: Countdown =
-        const { Countdown { session: Cell::new(0), sampler: Sampler::new() } };
+        const { Countdown { session: Cell::new(SessionWord::NONE), sampler: Sampler::new() } };
 }
 
 /// Sets what the next recording samples.
@@ -40,7 +40,7 @@ pub(crate) fn prepare(sample_bytes: u64, seed: u64) {
 /// Takes a block off the thread's countdown in a session. Above 0: it is not chosen; else
 /// [`is_chosen`] says whether it is.
 #[inline(always)]
-pub(crate) fn take(size: usize, session: u32) -> i64 {
+pub(crate) fn take(size: usize, session: SessionWord) -> i64 {
     COUNTDOWN.with(|countdown| {
         if countdown.session.get() == session { countdown.sampler.take(size) } else { STALE }
     })
@@ -56,7 +56,7 @@ pub(crate) fn undo(size: usize, left: i64) {
 /// Whether a block is chosen of which [`take`] answered `left`.
 pub(crate) fn is_chosen(size: usize, left: i64) -> bool {
     let session = SESSION.load(Ordering::Acquire);
-    if session & SAMPLED == 0 {
+    if !session.is_sampled() {
         return false;
     }
     COUNTDOWN.with(|countdown| {

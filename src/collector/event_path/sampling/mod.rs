@@ -22,8 +22,8 @@ use crate::collector::event_path::hooks::{
     Contents, Request, align_log2, capture_registers, capture_stack,
 };
 use crate::collector::event_path::sampling::table::{LockedSlot, TABLE};
+use crate::collector::event_path::session_word::{SESSION, SessionWord};
 use crate::collector::event_path::thread_guard::{self, RecorderGuard};
-use crate::collector::event_path::thread_recorder::{SAMPLED, SESSION};
 use crate::collector::platform::clock;
 use crate::collector::unwind::walker::Start;
 use crate::recording::{Address, Bytes, NodeId, Ticks};
@@ -32,13 +32,13 @@ use crate::recording::{Address, Bytes, NodeId, Ticks};
 pub(crate) static DROPPED: AtomicU64 = AtomicU64::new(0);
 
 /// Prepares a recording of one byte in `sample_bytes`; 0: of everything. Nothing is recorded now.
-pub(crate) fn prepare(session: u32, sample_bytes: u64) {
+pub(crate) fn prepare(session: SessionWord, sample_bytes: u64) {
     DROPPED.store(0, Ordering::Relaxed);
     if sample_bytes == 0 {
         return;
     }
     countdown::prepare(sample_bytes, seed());
-    TABLE.begin(session);
+    TABLE.begin(session.bits());
 }
 
 /// Gives the memory of what was sampled back to the system. Nothing is recorded now.
@@ -47,8 +47,8 @@ pub(crate) fn discard() {
 }
 
 /// Memory that a session needs for sampling, in bytes.
-pub(crate) fn used_bytes(session: u32) -> u64 {
-    if session & SAMPLED == 0 { 0 } else { TABLE.used_bytes() }
+pub(crate) fn used_bytes(session: SessionWord) -> u64 {
+    if session.is_sampled() { TABLE.used_bytes() } else { 0 }
 }
 
 fn seed() -> u64 {
@@ -69,7 +69,7 @@ pub(crate) struct Remaining(i64);
 /// Counts a block of `size` bytes, which the inner allocator is about to be asked for, or has just
 /// moved; `None`: it is not chosen, and nothing is to be done unless the inner allocator refuses.
 #[inline(always)]
-pub(crate) fn count(size: usize, session: u32) -> Option<Remaining> {
+pub(crate) fn count(size: usize, session: SessionWord) -> Option<Remaining> {
     let left = countdown::take(size, session);
     (left <= 0).then_some(Remaining(left))
 }
