@@ -1,13 +1,11 @@
-//! What happens at an event: enter, stamp, walk, encode, leave.
-//!
-//! Reads: an operation's facts (addresses, size, alignment) from a front such as
-//! [`Allocator`](crate::collector::Allocator). Writes: the thread's region.
+//! The hooks of the event path: enter the recorder, take a timestamp, capture the stack, encode,
+//! leave.
 //!
 //! Invariants:
-//! - A free is stamped before the inner allocator gets the block back, an allocation after the
-//!   inner allocator handed it out, a reallocation at both ends: the loader's rule that an
-//!   address alternates between allocated and freed then holds.
-//! - Nothing here allocates, locks, unwinds or touches `errno` on the usual path.
+//! - The time of a free is taken before the inner allocator gets the block, that of an allocation
+//!   after the inner allocator returned it, and those of a reallocation at both ends. The loader
+//!   relies on the resulting order: an address alternates between allocated and freed.
+//! - On the fast path nothing allocates, locks, unwinds or changes `errno`.
 
 use crate::collector::event_path::thread_guard::{self, RecorderGuard};
 use crate::collector::platform::clock;
@@ -15,15 +13,16 @@ use crate::recording::{Address, Bytes, NodeId, Ticks};
 
 use crate::collector::unwind::walker::Start;
 
-/// Alignments up to this are every allocator's own; larger ones are recorded.
+/// Alignment that every allocator guarantees; larger alignments are recorded.
 const ALIGN_NATURAL: usize = 16;
 
-/// The place that a walk starts from: this function's own pc, sp and fp.
+/// The registers from which a stack walk starts: pc, sp and fp of the calling function.
 #[cfg(walks_with_framehop)]
 macro_rules! capture_registers {
     () => {{
         let (pc, sp, fp): (u64, u64, u64);
-        // SAFETY: reads three registers and changes nothing.
+        // SAFETY: the instructions only read registers; `nomem`, `nostack` and `preserves_flags`
+        // hold.
         unsafe {
             std::arch::asm!(
                 "lea {pc}, [rip]",
@@ -48,14 +47,14 @@ macro_rules! capture_registers {
 
 pub(crate) use capture_registers;
 
-/// What memory was asked for.
+/// The requested contents of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Contents {
     Any,
     Zeroed,
 }
 
-/// The inner allocator has answered a request for `size` bytes with `address`, 0 for failure.
+/// Records that the inner allocator returned `address` for a request of `size` bytes; 0: it failed.
 #[inline(always)]
 pub(crate) fn record_alloc(address: usize, size: usize, align: usize, contents: Contents) {
     let start = capture_registers!();
@@ -69,8 +68,8 @@ pub(crate) fn record_alloc(address: usize, size: usize, align: usize, contents: 
     }
 }
 
-/// Records an allocation from where a recent one came; `false`: nothing was done, for it is not.
-/// Where the last one came from there, no call is made.
+/// Records an allocation with a recently used call path; `false`: nothing was recorded. If the call
+/// path is the last one, no function is called.
 #[inline(always)]
 fn try_record_alloc_fast(
     guard: &mut RecorderGuard,
@@ -103,10 +102,10 @@ fn try_record_alloc_fast(
     true
 }
 
-/// What was asked for and what came of it.
+/// A request and its result.
 #[derive(Clone, Copy)]
 pub(crate) struct Request {
-    /// 0: the inner allocator refused.
+    /// 0: the inner allocator failed.
     pub(crate) address: usize,
     pub(crate) size: usize,
     pub(crate) align: usize,
@@ -146,8 +145,8 @@ fn record_alloc_full(mut guard: RecorderGuard, start: Start, at: Ticks, request:
     recorder.counters.full_path_allocations.add(1);
 }
 
-/// The block at `address` is about to be given back to the inner allocator. `false`: nothing was
-/// done, and [`record_free`] records it. No call is in here.
+/// Records that the block at `address` is about to be freed. `false`: nothing was recorded, and
+/// [`record_free`] has to do it. No function is called.
 #[inline(always)]
 pub(crate) fn try_record_free_fast(address: usize) -> bool {
     let Some(mut guard) = thread_guard::try_enter_fast() else { return false };
@@ -166,7 +165,7 @@ pub(crate) fn try_record_free_fast(address: usize) -> bool {
     true
 }
 
-/// The block at `address` is about to be given back to the inner allocator.
+/// Records that the block at `address` is about to be freed.
 #[inline(never)]
 pub(crate) fn record_free(address: usize) {
     let Some(mut guard) = thread_guard::enter() else {
@@ -184,13 +183,14 @@ pub(crate) fn record_free(address: usize) {
     recorder.counters.frees.add(1);
 }
 
-/// The moment before the inner allocator's `realloc`.
+/// Returns the time before the inner allocator's `realloc`.
 #[inline]
 pub(crate) fn begin_realloc() -> Ticks {
     clock::now()
 }
 
-/// The inner allocator has moved the block at `old` to `new`, 0 for failure, since `began`.
+/// Records that the inner allocator reallocated the block at `old` to `new` since `began`; 0: it
+/// failed.
 #[inline(always)]
 pub(crate) fn record_realloc(began: Ticks, old: usize, new: usize, size: usize, align: usize) {
     let start = capture_registers!();
@@ -229,13 +229,13 @@ fn record_failure(guard: &mut RecorderGuard, at: Ticks, size: Bytes, node: NodeI
     recorder.counters.failed.add(1);
 }
 
-/// The node of the present stack.
+/// Captures the current stack as a node of the stack table.
 #[inline(never)]
 pub(crate) fn capture_stack(guard: &mut RecorderGuard, start: Start) -> NodeId {
     capture_stack_inline(guard, start)
 }
 
-/// The same without a call, for where most walks begin.
+/// [`capture_stack`], inlined into the callers that most walks come from.
 #[inline(always)]
 fn capture_stack_inline(guard: &mut RecorderGuard, start: Start) -> NodeId {
     let counters = &guard.recorder().counters;

@@ -1,12 +1,11 @@
-//! The right of a thread to record: found at each event, given at its first, handed back at its end.
-//!
-//! Reads: the session. Writes: which thread recorder is whose, and each thread recorder's `busy` flag.
+//! Entry to the recorder: finds the thread's recorder at each event, assigns one at the first, and
+//! returns it to the pool when the thread ends.
 //!
 //! Invariants:
-//! - A thread is inside the recorder at most once: a signal handler that comes in between is
-//!   counted and not recorded.
-//! - When a thread ends its thread recorder goes back to the pool, after all other thread-local
-//!   destructors that allocate have had their turn.
+//! - A thread is inside the recorder at most once: the events of a signal handler that interrupts
+//!   the recorder are counted and not recorded.
+//! - The recorder of an ending thread returns to the pool after all other thread-local destructors,
+//!   which may allocate.
 
 use std::cell::Cell;
 use std::ptr::{self, NonNull};
@@ -20,31 +19,32 @@ use crate::collector::platform::clock;
 use crate::collector::platform::sys::{self, PreservedErrno, ThreadName};
 use crate::safeguards;
 
-/// Events of threads that have no thread recorder.
+/// Events of threads without a thread recorder.
 pub(crate) static DROPPED_NO_RECORDER: AtomicU64 = AtomicU64::new(0);
-/// Events that came while their thread was being given a thread recorder.
+/// Events while their thread was being assigned a thread recorder.
 pub(crate) static DROPPED_DURING_START: AtomicU64 = AtomicU64::new(0);
-/// Events of threads for whose thread recorder the system had no memory.
+/// Events of threads for whose recorder the system had no memory.
 pub(crate) static DROPPED_NO_MEMORY: AtomicU64 = AtomicU64::new(0);
 
-/// The pthread key whose destructor returns thread recorders, plus one; 0 before the first recording.
+/// The pthread key whose destructor returns the thread recorder, plus one; 0 before the first
+/// recording.
 static EXIT_KEY: AtomicU32 = AtomicU32::new(0);
 
-/// A thread that nothing is recorded of, for now: it is inside the recorder.
+/// A thread whose events are not recorded at the moment, because it is inside the recorder.
 const SUPPRESSED: *mut ThreadRecorder = ptr::without_provenance_mut(1);
-/// A thread of the recorder itself: what it allocates is no loss.
+/// A thread of the recorder itself: its allocations are not losses.
 const RECORDER_THREAD: *mut ThreadRecorder = ptr::without_provenance_mut(2);
-/// A thread whose end has been handled. The largest of these: whatever is above is a thread recorder.
+/// A thread that has ended. The largest of these constants: greater values are pointers.
 const THREAD_ENDED: *mut ThreadRecorder = ptr::without_provenance_mut(3);
 
 thread_local! {
     // Constant and without a destructor, so that it is usable at any moment of a thread's life.
     static SLOT: Cell<*mut ThreadRecorder> = const { Cell::new(ptr::null_mut()) };
-    /// The session in which this thread found no thread recorder.
+    /// The session in which this thread found no free thread recorder.
     static SLOT_DISABLED: Cell<SessionWord> = const { Cell::new(SessionWord::NONE) };
 }
 
-/// The right to record on this thread, until dropped.
+/// Exclusive access to this thread's recorder, until dropped.
 pub(crate) struct RecorderGuard {
     recorder: &'static ThreadRecorder,
 }
@@ -57,7 +57,8 @@ impl RecorderGuard {
 
     #[inline(always)]
     pub(crate) fn local(&mut self) -> &mut Local {
-        // SAFETY: `busy` is set, and this value is the one that set it.
+        // SAFETY: this guard set `busy`, so that no other reference to the state exists until it is
+        // dropped.
         unsafe { &mut *self.recorder.local() }
     }
 }
@@ -69,28 +70,30 @@ impl Drop for RecorderGuard {
     }
 }
 
-/// Begins an event: `None` if this thread does not record now.
+/// Enters the recorder; `None` if this thread does not record now.
 #[inline(always)]
 pub(crate) fn enter() -> Option<RecorderGuard> {
     let slot = SLOT.get();
     if slot.addr() <= THREAD_ENDED.addr() {
         return enter_slow(slot);
     }
-    // SAFETY: thread recorders are never freed.
+    // SAFETY: a slot above `THREAD_ENDED` is a pointer to a thread recorder, which is never freed.
     let recorder: &'static ThreadRecorder = unsafe { &*slot };
-    enter_tracker(recorder)
+    enter_recorder(recorder)
 }
 
 #[inline(always)]
-fn enter_tracker(recorder: &'static ThreadRecorder) -> Option<RecorderGuard> {
+fn enter_recorder(recorder: &'static ThreadRecorder) -> Option<RecorderGuard> {
     if recorder.busy.load(Ordering::Relaxed) && !safeguards::without("busy flag") {
-        // A signal handler, or the recorder itself.
+        // A signal handler interrupted the recorder, or the recorder itself allocated.
         recorder.counters.reentrant.add(1);
         return None;
     }
     recorder.busy.store(true, Ordering::Relaxed);
-    // Whoever stops the recording clears SESSION, makes every core pass a barrier and then
-    // looks at `busy`: so either it sees `busy`, or this sees the cleared SESSION.
+    // Asymmetric fence with `quiesce`: the stopping thread clears `SESSION`, issues a barrier on
+    // all cores (membarrier) and then reads `busy`. So either it sees `busy` set, or this thread
+    // sees the cleared `SESSION`, and a compiler fence suffices here. Without membarrier,
+    // `SLOW_PATH` leads to a real fence.
     compiler_fence(Ordering::SeqCst);
     let session = SESSION.load(Ordering::Relaxed);
     let mut guard = RecorderGuard { recorder };
@@ -101,22 +104,22 @@ fn enter_tracker(recorder: &'static ThreadRecorder) -> Option<RecorderGuard> {
     }
 }
 
-/// Begins an event where nothing is out of the ordinary: the thread has a thread recorder in this session,
-/// is not inside of it, its clock is the processor's counter, and all blocks are recorded. Else
-/// `None`, and [`enter`] says more. No call is in here.
+/// Enters the recorder on the fast path: the thread has a recorder in this session and is not
+/// inside it, the clock is the time stamp counter, and blocks are not sampled. Otherwise `None`;
+/// use [`enter`]. Contains no call.
 #[inline(always)]
 pub(crate) fn try_enter_fast() -> Option<RecorderGuard> {
     let slot = SLOT.get();
     if slot.addr() <= THREAD_ENDED.addr() {
         return None;
     }
-    // SAFETY: thread recorders are never freed.
+    // SAFETY: a slot above `THREAD_ENDED` is a pointer to a thread recorder, which is never freed.
     let recorder: &'static ThreadRecorder = unsafe { &*slot };
     if recorder.busy.load(Ordering::Relaxed) && !safeguards::without("busy flag") {
         return None;
     }
     recorder.busy.store(true, Ordering::Relaxed);
-    // As in `enter_tracker`.
+    // Pairs with the barrier in `quiesce`: `busy` is set before `SESSION` is read.
     compiler_fence(Ordering::SeqCst);
     let guard = RecorderGuard { recorder };
     let is_same_session =
@@ -124,8 +127,8 @@ pub(crate) fn try_enter_fast() -> Option<RecorderGuard> {
     is_same_session.then_some(guard)
 }
 
-/// The same in a session that samples, and in no other: a thread recorder's session is never equal to
-/// such a one, so that [`enter`] refuses what began before it without asking at each event.
+/// Enters the recorder in a sampled session, and in no other. The word of a sampled session never
+/// equals a recorder's word, so that [`enter`] rejects its events without another branch.
 #[cold]
 pub(crate) fn enter_sampled() -> Option<RecorderGuard> {
     let (slot, session) = (SLOT.get(), SESSION.load(Ordering::Relaxed));
@@ -135,21 +138,21 @@ pub(crate) fn enter_sampled() -> Option<RecorderGuard> {
     if slot.addr() <= THREAD_ENDED.addr() {
         return enter_unregistered(slot, session);
     }
-    // SAFETY: thread recorders are never freed.
+    // SAFETY: a slot above `THREAD_ENDED` is a pointer to a thread recorder, which is never freed.
     let recorder: &'static ThreadRecorder = unsafe { &*slot };
     if recorder.busy.load(Ordering::Relaxed) {
         recorder.counters.reentrant.add(1);
         return None;
     }
     recorder.busy.store(true, Ordering::Relaxed);
-    // As in `enter_tracker`.
+    // Pairs with the barrier in `quiesce`: `busy` is set before `SESSION` is read.
     compiler_fence(Ordering::SeqCst);
     let mut guard = RecorderGuard { recorder };
     let is_on = SESSION.load(Ordering::Relaxed) == session && guard.join(session);
     is_on.then_some(guard)
 }
 
-/// The right to record in whatever session there is.
+/// Enters the recorder in any session.
 pub(crate) fn enter_any() -> Option<RecorderGuard> {
     if SESSION.load(Ordering::Relaxed).is_sampled() { enter_sampled() } else { enter() }
 }
@@ -187,10 +190,10 @@ fn enter_unregistered(slot: *mut ThreadRecorder, session: SessionWord) -> Option
     guard
 }
 
-/// Makes a thread recorder out of the pool this thread's.
+/// Assigns a thread recorder from the pool to this thread.
 fn assign_thread(recorder: &'static ThreadRecorder, session: SessionWord) -> Option<RecorderGuard> {
     recorder.busy.store(true, Ordering::Relaxed);
-    // As in `enter_tracker`; here a fence costs nothing that matters.
+    // Pairs with the barrier in `quiesce`. Once per thread, so that a real fence costs nothing.
     fence(Ordering::SeqCst);
     let mut guard = RecorderGuard { recorder };
     if SESSION.load(Ordering::Relaxed) != session {
@@ -203,11 +206,12 @@ fn assign_thread(recorder: &'static ThreadRecorder, session: SessionWord) -> Opt
     guard.join(session).then_some(guard)
 }
 
-/// Gives this thread a thread recorder in a session that is about to begin, so that it is thread 0.
+/// Assigns a recorder to this thread in a session that is about to start, so that it is thread 0.
 pub(crate) fn register_thread(session: SessionWord) -> bool {
     let slot = SLOT.get();
     let recorder = if slot.addr() > THREAD_ENDED.addr() {
-        // SAFETY: thread recorders are never freed.
+        // SAFETY: a slot above `THREAD_ENDED` is a pointer to a thread recorder, which is never
+        // freed.
         unsafe { &*slot }
     } else {
         let Some(recorder) = recorder_pool::take() else {
@@ -221,29 +225,29 @@ pub(crate) fn register_thread(session: SessionWord) -> bool {
     RecorderGuard { recorder }.join(session)
 }
 
-/// This thread is in another scope: its stream tells so before the next event. A thread that has
-/// no thread recorder yet tells it behind its first keyframe.
+/// Schedules a scope event before the next event of this thread. A thread without a recorder writes
+/// its scope after its first keyframe.
 pub(crate) fn scope_changed() {
     let slot = SLOT.get();
     let session = SESSION.load(Ordering::Relaxed);
-    // Where blocks are sampled each event looks for itself.
+    // In a sampled session each event checks the scope itself.
     if session.is_none() || session.is_sampled() || slot.addr() <= THREAD_ENDED.addr() {
         return;
     }
-    // SAFETY: thread recorders are never freed.
+    // SAFETY: a slot above `THREAD_ENDED` is a pointer to a thread recorder, which is never freed.
     let recorder: &'static ThreadRecorder = unsafe { &*slot };
-    // In a signal handler that interrupted the recorder: it leaves its scopes before it returns.
+    // A signal handler interrupted the recorder; it leaves its scopes before it returns.
     if recorder.busy.load(Ordering::Relaxed) {
         return;
     }
-    if let Some(mut guard) = enter_tracker(recorder) {
+    if let Some(mut guard) = enter_recorder(recorder) {
         let local = guard.local();
         local.scope_due = true;
         local.ring.force_slow_path();
     }
 }
 
-/// Keeps the calling thread out of the recording until dropped.
+/// Excludes the calling thread from the recording until dropped.
 pub(crate) struct SuppressGuard(*mut ThreadRecorder);
 
 impl SuppressGuard {
@@ -251,7 +255,7 @@ impl SuppressGuard {
         Self(SLOT.replace(SUPPRESSED))
     }
 
-    /// The same for a thread of the recorder itself, for good.
+    /// Excludes a thread of the recorder itself for good.
     pub(crate) fn own_thread() -> Self {
         Self(SLOT.replace(RECORDER_THREAD))
     }
@@ -259,7 +263,7 @@ impl SuppressGuard {
 
 impl Drop for SuppressGuard {
     fn drop(&mut self) {
-        // Unless the thread was given a thread recorder meanwhile.
+        // Not if the thread was assigned a recorder in the meantime.
         if matches!(SLOT.get(), SUPPRESSED | RECORDER_THREAD) {
             SLOT.set(self.0);
         }
@@ -267,13 +271,13 @@ impl Drop for SuppressGuard {
 }
 
 impl RecorderGuard {
-    /// Makes the thread recorder part of a session that records every event.
+    /// Joins a session that is not sampled.
     #[cold]
     fn join_unsampled(&mut self, session: SessionWord) -> bool {
         !session.is_sampled() && self.join(session)
     }
 
-    /// Makes the thread recorder part of `session`. `false`: there is none, or no memory for it.
+    /// Joins `session`. `false`: there is none, or no memory for it.
     #[cold]
     fn join(&mut self, session: SessionWord) -> bool {
         if session.is_none() {
@@ -286,7 +290,8 @@ impl RecorderGuard {
                 local.keyframe_due = true;
                 local.ring.force_slow_path();
             }
-            // Where nothing is usual, every event passes here.
+            // Every event passes here if this recorder has the slow-path flag. Pairs with the
+            // barrier in `quiesce`.
             fence(Ordering::SeqCst);
             return SESSION.load(Ordering::Relaxed) == session;
         }
@@ -307,7 +312,7 @@ impl RecorderGuard {
         true
     }
 
-    /// Defines this thread in the recording and starts its events with a keyframe.
+    /// Defines this thread in the recording, and requests a keyframe before its first event.
     fn start_thread(&mut self) {
         let recorder = self.recorder;
         let name = ThreadName::of_this_thread();
@@ -321,16 +326,16 @@ impl RecorderGuard {
         local.exit_rounds = 0;
         local.dropping_events = false;
         local.random = now.0 | 1;
-        // Without its bounds no stack can be read: every walk is then the slow, checked one.
+        // Without stack bounds every walk takes the slow path, which checks each read.
         local.walker.adopt(sys::stack_bounds().unwrap_or((0, 0)));
-        // Says whose the events are: before it none is written.
+        // The keyframe carries the thread id and must precede the first event.
         local.keyframe_due = true;
         local.attached_at = now;
         local.ring.force_slow_path();
     }
 }
 
-/// Numbers threads from 0 again, and counts losses anew. Called before a session begins.
+/// Restarts thread ids at 0 and resets the loss counters. Called before a session starts.
 pub(crate) fn reset_threads() {
     for lost in [&DROPPED_NO_RECORDER, &DROPPED_DURING_START, &DROPPED_NO_MEMORY] {
         lost.store(0, Ordering::Relaxed);
@@ -338,10 +343,10 @@ pub(crate) fn reset_threads() {
     threads::clear();
 }
 
-/// In a forked child: the threads that were recording are not here, so nobody waits for them or
-/// asks for their names. Their thread recorders stay taken.
+/// Resets the state in a forked child, where the other threads do not exist, so that nothing waits
+/// for them or reads their names. Their recorders stay assigned.
 pub(crate) fn reset_after_fork() {
-    // SAFETY: the child has one thread, which forked and so holds neither lock.
+    // SAFETY: the child has one thread, which called `fork` and so holds neither lock.
     unsafe {
         recorder_pool::reset_after_fork();
         threads::reset_after_fork();
@@ -353,13 +358,14 @@ pub(crate) fn reset_after_fork() {
     }
 }
 
-/// Makes the key whose destructor runs when a thread ends. Called while enabling.
+/// Creates the key whose destructor runs when a thread ends. Called while enabling.
 pub(crate) fn create_exit_key() -> bool {
     if EXIT_KEY.load(Ordering::Acquire) != 0 {
         return true;
     }
     let mut key = 0;
-    // SAFETY: `on_thread_exit` has the right type and takes what `register_exit_hook` stores.
+    // SAFETY: `on_thread_exit` has the required type and accepts the values that
+    // `register_exit_hook` stores.
     if unsafe { libc::pthread_key_create(&raw mut key, Some(on_thread_exit)) } != 0 {
         return false;
     }
@@ -369,24 +375,24 @@ pub(crate) fn create_exit_key() -> bool {
 
 fn register_exit_hook(recorder: &'static ThreadRecorder) {
     if let Some(key) = EXIT_KEY.load(Ordering::Acquire).checked_sub(1) {
-        // SAFETY: the key exists; the value is a thread recorder, which lives as long as the process.
+        // SAFETY: the key exists, and the value points to a thread recorder, which is never freed.
         unsafe { libc::pthread_setspecific(key, ptr::from_ref(recorder).cast()) };
     }
 }
 
-/// glibc and musl run destructors up to four times over while new values are set.
+/// glibc and musl repeat the destructors up to four times while new values are set; the recorder
+/// waits for the last round but one.
 const EXIT_ROUNDS: u32 = 3;
 
 unsafe extern "C" fn on_thread_exit(value: *mut libc::c_void) {
     let Some(recorder) = NonNull::new(value.cast::<ThreadRecorder>()) else {
         return;
     };
-    // SAFETY: `register_exit_hook` stored a thread recorder, which lives as long as the process.
+    // SAFETY: `register_exit_hook` stored a pointer to a thread recorder, which is never freed.
     let recorder: &'static ThreadRecorder = unsafe { recorder.as_ref() };
-    // SAFETY: `busy` is not set: a destructor does not run inside the recorder, and a signal
-    // handler on this thread sees the slot as ignored from here on.
     SLOT.set(SUPPRESSED);
-    // SAFETY: as above.
+    // SAFETY: no other reference to the state exists: a destructor does not run inside the recorder, and
+    // signal handlers on this thread find the slot suppressed.
     let local = unsafe { &mut *recorder.local() };
     // Other destructors may still allocate: stay until the last round.
     if local.exit_rounds < EXIT_ROUNDS && !safeguards::without("exit rounds") {

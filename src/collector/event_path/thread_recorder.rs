@@ -1,10 +1,8 @@
-//! One thread's recorder: its walker, its encoder, its region.
-//!
-//! Reads: the session's limits. Writes: its region, and thread definitions for the flusher.
+//! The recorder of one thread: stack walker, encoder, ring buffer and counters.
 //!
 //! Invariants:
-//! - A thread recorder's [`Local`] is touched only by who set its `busy` flag: its thread outside of
-//!   signal handlers that interrupted it, or the pool while it has no thread.
+//! - Only the thread that set `busy` accesses [`Local`]: the owner outside of signal handlers that
+//!   interrupt it, or the pool while there is no owner.
 //! - Thread recorders are never freed.
 
 use std::cell::UnsafeCell;
@@ -22,14 +20,14 @@ use crate::collector::platform::sys::{self, PreservedErrno, ThreadName};
 use crate::collector::unwind::walker::{Start, Walker};
 use crate::recording::{Counter, Counters, Encoder, NodeId, ScopeId, StreamId, ThreadId, Ticks};
 
-/// What a thread counts.
+/// Event counters of one thread.
 #[derive(Debug, Default)]
 pub(crate) struct ThreadCounters {
-    /// Allocations whose stack was the last one, and nothing else about them unusual.
+    /// Allocations on the fast path with the same stack as the one before.
     pub(crate) same_stack_allocations: SoloCounter,
-    /// The same, whose stack was a recent one.
+    /// Allocations on the fast path with a recent stack.
     pub(crate) recent_stack_allocations: SoloCounter,
-    /// All others.
+    /// All other allocations.
     pub(crate) full_path_allocations: SoloCounter,
     pub(crate) frees: SoloCounter,
     pub(crate) reallocations: SoloCounter,
@@ -67,60 +65,61 @@ impl ThreadCounters {
     }
 }
 
-/// A thread's recorder.
+/// The recorder of one thread.
 pub(crate) struct ThreadRecorder {
     pub(crate) busy: AtomicBool,
     pub(crate) session: AtomicSessionWord,
     pub(crate) stream: StreamId,
     pub(crate) shared: RingShared,
     pub(crate) counters: ThreadCounters,
-    /// The thread's id for the kernel; 0 while the thread recorder is in the pool.
+    /// The kernel's thread id; 0 while the recorder is in the pool.
     pub(crate) os_thread: AtomicU64,
     pub(crate) thread: AtomicU32,
-    /// The thread's name as it was defined last, in two halves.
+    /// The last defined name of the thread, in two halves.
     name: (AtomicU64, AtomicU64),
     local: UnsafeCell<Local>,
 }
 
-/// What only the holder of `busy` touches.
+/// The state that only the holder of `busy` accesses.
 pub(crate) struct Local {
     pub(crate) walker: Walker,
     pub(crate) encoder: Encoder,
     pub(crate) ring: RingProducer,
-    /// An allocation's backtrace is probed when a random number is below this.
+    /// A backtrace is captured if a random number is below this.
     sample_below: u64,
     pub(crate) random: u64,
     depth_max: usize,
-    /// Rounds of thread-local destructors that this thread has been through.
+    /// Rounds of thread-local destructors so far.
     pub(crate) exit_rounds: u32,
-    /// Waited in vain: until there is room again, events are dropped at once.
+    /// A wait for space timed out: events are dropped until there is space again.
     pub(crate) dropping_events: bool,
-    /// When the present thread was given this thread recorder.
+    /// Time at which the current thread was assigned.
     pub(crate) attached_at: Ticks,
-    /// A new thread's keyframe has not been written yet.
+    /// A keyframe has to be written before the next event.
     pub(crate) keyframe_due: bool,
-    /// The thread may be in another scope than its stream says.
+    /// The current scope may differ from `scope_written`.
     pub(crate) scope_due: bool,
+    /// The scope that the stream is in.
     scope_written: ScopeId,
-    /// Next in the pool, by index plus one.
+    /// Next entry of the pool's free list: index plus one, 0: end.
     next_free: u32,
 }
 
-// SAFETY: `local` is guarded by `busy` as said above; everything else is atomic.
+// SAFETY: only the thread that set `busy` accesses `local`; everything else is atomic.
 unsafe impl Sync for ThreadRecorder {}
 
 impl ThreadRecorder {
-    /// Whether somebody is recording with it right now.
+    /// Whether its thread is inside the recorder.
     pub(crate) fn is_busy(&self) -> bool {
         self.busy.load(Ordering::Acquire)
     }
 
-    /// Whether it has recorded anything in `session`.
+    /// Whether it has joined `session`.
     pub(crate) fn records_in(&self, session: SessionWord) -> bool {
         self.session.load(Ordering::Acquire).session() == session
     }
 
-    /// Has the thread recorder write a keyframe before its next event, if it records in `session`.
+    /// Requests a keyframe before the next event, if this recorder has joined `session`.
     pub(crate) fn request_keyframe(&self, session: SessionWord) {
         let word = self.session.load(Ordering::Relaxed);
         if word.session() == session {
@@ -129,7 +128,7 @@ impl ThreadRecorder {
         }
     }
 
-    /// Adds what this thread recorder counted.
+    /// Adds the counters of this thread recorder.
     pub(crate) fn count_into(&self, counters: &mut Counters) {
         let own = &self.counters;
         let walk = &own.walk;
@@ -159,8 +158,8 @@ impl ThreadRecorder {
         }
     }
 
-    /// Defines the thread anew if `name` is not what it was called last. Called by the flusher, and
-    /// by the thread when it ends.
+    /// Defines the thread again if its name has changed. Called by the flusher, and by the thread
+    /// when it ends.
     pub(crate) fn refresh_name(&self, os_thread: u64, name: ThreadName) {
         let (front, back) = name.halves();
         let known = (self.name.0.load(Ordering::Relaxed), self.name.1.load(Ordering::Relaxed));
@@ -177,24 +176,24 @@ impl ThreadRecorder {
         self.name.1.store(back, Ordering::Relaxed);
     }
 
-    /// What only the holder of `busy` touches.
+    /// The state that only the holder of `busy` may access.
     #[inline(always)]
     pub(crate) fn local(&self) -> *mut Local {
         self.local.get()
     }
 
-    /// Where the pool keeps its list. Whoever has the pool's lock, and a thread recorder without a thread
-    /// here, may use it.
+    /// The link of the pool's free list. The caller holds the pool's lock, and the recorder has no
+    /// thread.
     pub(crate) fn next_free(&self) -> *mut u32 {
-        // SAFETY: the place is there as long as the thread recorder is.
+        // SAFETY: the field lives as long as the thread recorder, and only its address is taken.
         unsafe { &raw mut (*self.local.get()).next_free }
     }
 
-    /// Gives the memory of what was recorded back to the system. Nothing is recorded now.
+    /// Returns the ring's memory to the system. Nothing is recorded now.
     pub(crate) fn discard(&self) {
         self.busy.store(true, Ordering::SeqCst);
         if SESSION.load(Ordering::SeqCst).is_none() {
-            // SAFETY: `busy` is set, and no thread records.
+            // SAFETY: this thread set `busy`, and no session is running.
             unsafe { (*self.local.get()).ring.discard() };
         }
         self.busy.store(false, Ordering::Release);
@@ -206,7 +205,7 @@ impl ThreadRecorder {
         let shared = RingShared::default();
         let local = Local::new(&shared)?;
         let recorder = Self {
-            // The pool's until it is handed out.
+            // Owned by the pool until it is assigned.
             busy: AtomicBool::new(false),
             session: AtomicSessionWord::new(SessionWord::NOT_JOINED),
             stream,
@@ -217,7 +216,7 @@ impl ThreadRecorder {
             name: (AtomicU64::new(0), AtomicU64::new(0)),
             local: UnsafeCell::new(local),
         };
-        // SAFETY: fresh pages, large enough and page-aligned.
+        // SAFETY: the mapping is new, large enough and page-aligned.
         unsafe {
             pages.write(recorder);
             Some(pages.as_ref())
@@ -230,7 +229,7 @@ impl Local {
         let config = session_config::get();
         let pages = sys::map_pages(Walker::bytes(config.depth_max))?;
         Some(Self {
-            // SAFETY: fresh zeroed pages of the size that it asked for.
+            // SAFETY: the mapping is new, zeroed, and of the size that the walker requires.
             walker: unsafe { Walker::new(pages, config.depth_max) },
             encoder: Encoder::new(),
             ring: RingProducer::new(config.ring_bytes, shared)?,
@@ -247,8 +246,8 @@ impl Local {
         })
     }
 
-    /// Takes on the limits of a new session; memory of another size replaces the old, which
-    /// stays mapped but is given back to the system.
+    /// Applies the configuration of a new session. A buffer of another size replaces the old one,
+    /// which stays mapped while its memory is returned to the system.
     pub(crate) fn apply_config(&mut self, shared: &RingShared) -> bool {
         let config = session_config::get();
         self.sample_below = config.sample_below;
@@ -258,7 +257,7 @@ impl Local {
                 return false;
             };
             self.walker.discard(self.depth_max);
-            // SAFETY: fresh zeroed pages of the size that it asked for.
+            // SAFETY: the mapping is new, zeroed, and of the size that the walker requires.
             self.walker = unsafe { Walker::new(pages, config.depth_max) };
             self.walker.commit_fast_entry(config.sample_below == u64::MAX);
             self.depth_max = config.depth_max;
@@ -273,7 +272,8 @@ impl Local {
         true
     }
 
-    /// The last stack, if it is the present one and every backtrace is to be probed.
+    /// The node of the last stack, if the current stack is the same and every backtrace is
+    /// captured.
     #[inline(always)]
     pub(crate) fn same_stack(&self, start: &Start) -> Option<NodeId> {
         #[cfg(rheaper_testing)]
@@ -283,8 +283,8 @@ impl Local {
         self.walker.same(start)
     }
 
-    /// A recent stack, if it is the present one and every backtrace is to be probed; else
-    /// [`NodeId::NONE`].
+    /// The node of a recent stack, if the current stack is the same and every backtrace is
+    /// captured; else [`NodeId::NONE`].
     #[inline(always)]
     pub(crate) fn recent_stack(&self, start: &Start) -> NodeId {
         #[cfg(rheaper_testing)]
@@ -299,13 +299,13 @@ impl Local {
         self.depth_max
     }
 
-    /// Whether this allocation's backtrace is to be probed.
+    /// Whether to capture the backtrace of this allocation.
     #[inline(always)]
     pub(crate) fn is_sampled(&mut self) -> bool {
         self.sample_below == u64::MAX || self.draw() < self.sample_below
     }
 
-    /// xorshift64 (Marsaglia 2003): good enough to choose, and three instructions.
+    /// xorshift64 (Marsaglia 2003): six instructions, and random enough for sampling.
     fn draw(&mut self) -> u64 {
         let mut value = self.random;
         value ^= value << 13;
@@ -315,8 +315,8 @@ impl Local {
         value
     }
 
-    /// Makes sure that an event fits; answers whether it does. Waits for the flusher for a
-    /// bounded time.
+    /// Ensures space for an event, and returns whether it fits. Waits for the flusher for a bounded
+    /// time.
     #[cold]
     pub(crate) fn ensure_space(&mut self, recorder: &ThreadRecorder) -> bool {
         let _errno = PreservedErrno::new();
@@ -325,7 +325,7 @@ impl Local {
             event_count::wake_flusher();
         }
         if !space.fits && !self.dropping_events {
-            let began = sys::monotonic_ns();
+            let started_ns = sys::monotonic_ns();
             let mut waited_ns = 0;
             let wait_max_ns = session_config::wait_max_ns();
             while !space.fits && waited_ns < wait_max_ns {
@@ -334,13 +334,14 @@ impl Local {
                 if !space.fits {
                     event_count::wait_for_space(ticket, session_config::WAIT_STEP);
                 }
-                waited_ns = sys::monotonic_ns().saturating_sub(began);
+                waited_ns = sys::monotonic_ns().saturating_sub(started_ns);
             }
             recorder.counters.waited_ns.add(waited_ns);
         }
         self.dropping_events = !space.fits;
         if space.fits && (space.keyframe_due || self.keyframe_due) {
-            // Not a reading of the clock: what a keyframe costs must not show in the times.
+            // Not the current time: the cost of writing a keyframe must not change the times of
+            // events.
             let now = self.encoder.now().max(self.attached_at);
             self.keyframe(recorder, now);
         }
@@ -350,7 +351,7 @@ impl Local {
         space.fits
     }
 
-    /// Makes the stream tell its scope before the next event, where it has not been told so.
+    /// Schedules a scope event if the current scope differs from the stream's.
     pub(crate) fn check_scope(&mut self) {
         if scope_table::current().scope != self.scope_written {
             self.scope_due = true;
@@ -364,14 +365,14 @@ impl Local {
         self.ring.mark_keyframe(&recorder.shared);
         let len = self.encoder.keyframe(self.ring.slot(), now, thread);
         self.ring.commit(&recorder.shared, len);
-        // The limits depend on where the last keyframe is.
+        // The limit of the ring depends on the last keyframe.
         self.ring.check_space(&recorder.shared);
         self.scope_written = ScopeId::NONE;
         self.scope_due = true;
     }
 
-    /// Says in which scope the next events happen. The room for it is that of a keyframe, which
-    /// is kept beside that of every event.
+    /// Writes the current scope. Its space is that of a keyframe, which is reserved with every
+    /// event.
     fn emit_scope(&mut self, recorder: &ThreadRecorder) {
         self.scope_due = false;
         let scope = scope_table::current().scope;

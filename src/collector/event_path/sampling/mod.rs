@@ -1,16 +1,14 @@
-//! What happens at an event where only some blocks are recorded: chosen by their bytes, see
-//! [`sampler`], and remembered by their addresses, see [`table`].
-//!
-//! Reads: an operation's facts, as [`record`](crate::collector::event_path::hooks) does. Writes: the
-//! thread's region.
+//! The event path of a sampled session: blocks are chosen by their size ([`sampler`]) and
+//! remembered by their address ([`table`]).
 //!
 //! Invariants:
-//! - What is not recorded costs no reading of the clock, no walk, no thread recorder: a countdown of the
-//!   thread's own before it begins, one look at a small filter where it ends.
-//! - A recorded end belongs to a recorded beginning. A block leaves the table when its end is
-//!   written, before the inner allocator gets it back: where the end can't be written, it stays.
-//! - While the inner allocator may move a block it is locked: its address is anybody's meanwhile.
-//! - Stamps are those of [`record`](crate::collector::event_path::hooks).
+//! - An unsampled block costs no clock reading, no stack walk and no thread recorder: one
+//!   thread-local countdown when it is allocated, one look-up in a small filter when it is freed.
+//! - Every recorded end belongs to a recorded allocation. A block leaves the table when its end is
+//!   written, before the inner allocator gets it back; if the end cannot be written, the block
+//!   stays.
+//! - While the inner allocator may move a block, its slot is locked: its old address may be reused.
+//! - Timestamps are taken as in [`hooks`](crate::collector::event_path::hooks).
 
 pub(crate) mod countdown;
 pub(crate) mod table;
@@ -28,10 +26,11 @@ use crate::collector::platform::clock;
 use crate::collector::unwind::walker::Start;
 use crate::recording::{Address, Bytes, NodeId, Ticks};
 
-/// Blocks that were chosen and had no place in the table, in this session.
+/// Chosen blocks that did not fit the table, in this session.
 pub(crate) static DROPPED: AtomicU64 = AtomicU64::new(0);
 
-/// Prepares a recording of one byte in `sample_bytes`; 0: of everything. Nothing is recorded now.
+/// Prepares a session with a mean distance of `sample_bytes`; 0: no sampling. Nothing is recorded
+/// now.
 pub(crate) fn prepare(session: SessionWord, sample_bytes: u64) {
     DROPPED.store(0, Ordering::Relaxed);
     if sample_bytes == 0 {
@@ -41,12 +40,12 @@ pub(crate) fn prepare(session: SessionWord, sample_bytes: u64) {
     TABLE.begin(session.bits());
 }
 
-/// Gives the memory of what was sampled back to the system. Nothing is recorded now.
+/// Returns the table's memory to the system. Nothing is recorded now.
 pub(crate) fn discard() {
     TABLE.discard();
 }
 
-/// Memory that a session needs for sampling, in bytes.
+/// Memory of a session for sampling, in bytes.
 pub(crate) fn used_bytes(session: SessionWord) -> u64 {
     if session.is_sampled() { TABLE.used_bytes() } else { 0 }
 }
@@ -57,24 +56,25 @@ fn seed() -> u64 {
         return seed;
     }
     let mut seed = clock::now().0.to_ne_bytes();
-    // SAFETY: writes at most 8 bytes into the array; without randomness the time is the seed.
+    // SAFETY: writes at most 8 bytes into the array. If it fails, the time is the seed.
     unsafe { libc::getrandom(seed.as_mut_ptr().cast(), seed.len(), libc::GRND_NONBLOCK) };
     u64::from_ne_bytes(seed)
 }
 
-/// What a countdown says of a block.
+/// The state of the thread's countdown after a block that may be chosen.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Remaining(i64);
 
-/// Counts a block of `size` bytes, which the inner allocator is about to be asked for, or has just
-/// moved; `None`: it is not chosen, and nothing is to be done unless the inner allocator refuses.
+/// Takes a block of `size` bytes off the countdown; the inner allocator is about to allocate it, or
+/// has just reallocated it. `None`: not chosen, and nothing is to be recorded unless the inner
+/// allocator fails.
 #[inline(always)]
 pub(crate) fn count(size: usize, session: SessionWord) -> Option<Remaining> {
     let left = countdown::take(size, session);
     (left <= 0).then_some(Remaining(left))
 }
 
-/// The inner allocator has answered a request, of which [`count`] said `left`.
+/// Records the result of a request for which [`count`] returned `left`, if the block is chosen.
 #[inline(always)]
 pub(crate) fn record_alloc(
     left: Remaining,
@@ -97,7 +97,7 @@ fn record_alloc_slow(start: Start, Remaining(left): Remaining, request: Request)
     }
 }
 
-/// The inner allocator has refused a block of `size` bytes that [`count`] did not choose.
+/// Records a failed request of `size` bytes that [`count`] did not choose.
 #[cold]
 #[inline(never)]
 pub(crate) fn record_failure(size: usize) {
@@ -105,7 +105,7 @@ pub(crate) fn record_failure(size: usize) {
     write_failure(capture_registers!(), size);
 }
 
-/// A block that was chosen begins.
+/// Records the allocation of a chosen block.
 fn write_chosen(start: Start, request: Request) {
     let Some(mut guard) = thread_guard::enter_sampled() else { return };
     let at = clock::now();
@@ -120,13 +120,13 @@ fn write_chosen(start: Start, request: Request) {
     write_alloc(&mut guard, at, node, request);
 }
 
-/// Whether the block at `address` may be one whose end is to be recorded. No is certain.
+/// Whether the block at `address` may be in the sample. `false` is certain.
 #[inline(always)]
 pub(crate) fn may_be_sampled(address: usize) -> bool {
     TABLE.may_contain(address)
 }
 
-/// A block that may be a recorded one is about to be given back to the inner allocator.
+/// Records the free of a block if it is in the sample.
 pub(crate) fn record_free(address: usize) {
     if !TABLE.contains(address) {
         return;
@@ -137,15 +137,15 @@ pub(crate) fn record_free(address: usize) {
     }
 }
 
-/// A recorded block that the inner allocator is to grow or shrink, and when it ended if so.
+/// A sampled block that is being reallocated, and the time at which the call started.
 #[derive(Debug)]
-#[must_use = "the block is held until it is known what became of it"]
+#[must_use = "the slot stays locked until the result is recorded"]
 pub(crate) struct PendingRealloc {
     locked: LockedSlot,
     began: Ticks,
 }
 
-/// A block that may be a recorded one is about to be grown or shrunk. `None`: it is not one.
+/// Starts the reallocation of a block; `None`: it is not in the sample.
 pub(crate) fn begin_realloc(address: usize) -> Option<PendingRealloc> {
     if !TABLE.contains(address) {
         return None;
@@ -155,7 +155,7 @@ pub(crate) fn begin_realloc(address: usize) -> Option<PendingRealloc> {
     Some(PendingRealloc { locked, began: clock::now() })
 }
 
-/// The inner allocator has moved the recorded block at `old` to `new`, 0 for failure.
+/// Records that the inner allocator reallocated a sampled block; `new` is 0 if it failed.
 #[inline(always)]
 pub(crate) fn record_realloc(
     pending: PendingRealloc,
@@ -206,7 +206,7 @@ fn record_realloc_slow(start: Start, pending: PendingRealloc, old: usize, reques
     write_realloc(&mut guard, (began, at), old, node, request);
 }
 
-/// The inner allocator has refused: that is rare, and always recorded.
+/// Records a failed request. Failures are rare and always recorded.
 fn write_failure(start: Start, size: usize) {
     let Some(mut guard) = thread_guard::enter_sampled() else { return };
     let at = clock::now();
@@ -222,7 +222,8 @@ fn write_failure(start: Start, size: usize) {
     recorder.counters.failed.add(1);
 }
 
-/// Makes sure that an event fits, and that its thread's scope is told before it; else counts it.
+/// Ensures space for an event and schedules a change of scope; counts the event as lost without
+/// space.
 fn has_room(guard: &mut RecorderGuard) -> bool {
     let recorder = guard.recorder();
     let local = guard.local();
