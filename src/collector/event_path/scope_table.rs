@@ -76,7 +76,7 @@ pub(crate) fn definition(scope: ScopeId) -> Option<(ScopeId, InlineStr)> {
 /// recursion is one scope, and if the table is full.
 pub(crate) fn intern(parent: ScopeId, name: &str) -> ScopeId {
     let name = InlineStr::new(name);
-    if entry(parent).is_some_and(|entry| entry.name.is(&name)) {
+    if entry(parent).is_some_and(|entry| entry.name.equals(&name)) {
         return parent;
     }
     match find(parent, &name) {
@@ -101,7 +101,7 @@ fn find(parent: ScopeId, name: &InlineStr) -> Result<ScopeId, usize> {
         let Some(entry) = entry(ScopeId(scope)) else {
             return Err(slot);
         };
-        if entry.parent.load(Ordering::Relaxed) == parent.0 && entry.name.is(name) {
+        if entry.parent.load(Ordering::Relaxed) == parent.0 && entry.name.equals(name) {
             return Ok(ScopeId(scope));
         }
         slot = slot.wrapping_add(1) & (INDEX_SLOTS - 1);

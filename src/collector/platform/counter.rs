@@ -1,10 +1,11 @@
-//! Counts that one thread writes and the flusher reads.
+//! Counters with a single writer, which other threads may read.
 //!
-//! Invariant: an addition is a plain load and store, no locked instruction: only the owner adds.
+//! Invariant: only the owner adds, so that an addition is a plain load and store without a locked
+//! instruction.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A count with one writer.
+/// A counter with a single writer.
 #[derive(Debug, Default)]
 pub(crate) struct SoloCounter(AtomicU64);
 
@@ -23,7 +24,7 @@ impl SoloCounter {
     }
 }
 
-/// Counts of one thread's walks.
+/// Counters of one thread's stack walks.
 #[derive(Debug, Default)]
 pub(crate) struct WalkCounters {
     pub(crate) hits: SoloCounter,
