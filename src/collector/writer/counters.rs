@@ -1,6 +1,4 @@
-//! What is counted in a recording, put together from where it is counted.
-//!
-//! Reads: the counters of thread recorders, tables and aggregation. Writes: nothing.
+//! Collects the counters of a recording from thread recorders, tables and aggregation.
 
 use std::sync::atomic::Ordering;
 
@@ -16,7 +14,7 @@ use crate::collector::unwind::stack_table;
 use crate::collector::writer::block_file::BUFFER_BYTES;
 use crate::recording::{Counter, Counters, NodeId};
 
-/// What the flusher itself counts in one session.
+/// Counters of the flusher in one session.
 #[derive(Debug, Default)]
 pub(crate) struct FlusherCounters {
     pub(crate) lost_bytes: u64,
@@ -27,13 +25,14 @@ pub(crate) struct FlusherCounters {
 }
 
 impl FlusherCounters {
-    /// Takes in what aggregation has counted by now.
+    /// Updates the counters of aggregation.
     pub(crate) fn update_aggregation(&mut self, counted: Counted) {
         self.aggregated = counted;
     }
 
-    /// All counters of a session by now, of a recording of so many bytes. `lost_as` says why bytes
-    /// were lost, if any were. Without `aggregate` aggregation has what it was last seen to count.
+    /// Returns all counters of a session whose recording has `length` bytes. `lost_as` is the
+    /// reason of lost bytes, if there are any. Without `aggregate`, the last known counters of
+    /// aggregation are used.
     pub(crate) fn collect(
         &mut self,
         session: SessionWord,
@@ -58,7 +57,7 @@ impl FlusherCounters {
         counters.set(Counter::DroppedMarks, marks::DROPPED.load(Ordering::Relaxed));
         counters.set(Counter::DroppedScopes, scope_table::OVERFLOWS.load(Ordering::Relaxed));
         counters.set(Counter::DroppedSamples, sampling::DROPPED.load(Ordering::Relaxed));
-        // The shortest event has one byte: an upper bound of what was lost.
+        // The shortest event has one byte, so that this is an upper bound of the lost events.
         counters.set(lost_as, self.lost_bytes);
         counters.set(Counter::BytesWritten, length);
         if let Some(aggregate) = aggregate {

@@ -1,17 +1,15 @@
-//! The thread that writes: what thread recorders have committed becomes blocks in the file.
-//!
-//! Reads: regions, the node table, thread definitions, module requests. Writes: the file.
+//! The flusher: the thread that writes committed events, definitions and counters to the file.
 //!
 //! Invariants:
-//! - All signals are blocked, so that the program's handlers never run here, and a write past a
+//! - All signals are blocked, so that the program's handlers never run here and a write beyond a
 //!   size limit is an error and not a signal.
-//! - Nothing that the program allocates through is used after the start, but for making a late
-//!   module known.
-//! - In a pass committed lengths are read first, then definitions are written, then events: what
-//!   an event refers to was published before the event was committed.
-//! - After a failed write, or at the quota, no event is written any more, the session is switched
-//!   off, and regions are still drained so that no thread waits. The file ends with the reason:
-//!   behind its last whole block, or in place of the last ones where not a byte more can be had.
+//! - After the start this thread does not allocate through the program's allocator, except to
+//!   register a module that was loaded late.
+//! - A pass reads the committed lengths, then writes definitions, then events: whatever an event
+//!   refers to was published before the event was committed.
+//! - After a failed write, or at the quota, no event is written and the session is switched off,
+//!   but the rings are still drained so that no thread waits. The file ends with the reason: after
+//!   its last complete block, or in place of the last blocks if the disk has no more space.
 
 use std::fs::File;
 use std::io;
@@ -41,30 +39,30 @@ use crate::recording::{
 };
 use crate::safeguards;
 
-/// How often what is committed is written: what is lost at most when the process is killed.
+/// Interval of the passes: events of this time are lost at most if the process is killed.
 const PASS_EVERY: Duration = Duration::from_nanos(PASS_EVERY_NS);
 const PASS_EVERY_NS: u64 = 25_000_000;
 
-/// What is gathered before it is written, if that takes less time: the kernel takes a byte of a
-/// small piece for nearly twice the time of one of these.
+/// Buffered bytes that cause a write before the interval is over: the kernel needs nearly twice the
+/// time per byte for small writes.
 const WRITE_BYTES: usize = 512 << 10;
 
-/// How often counters and names are looked at, and a second in any case.
+/// Interval of the statistics (counters and thread names).
 const SECOND_NS: u64 = 1_000_000_000;
 
 /// Space for the last blocks: counters, clock pair, seal.
 const END_BYTES: u64 = 8 << 10;
 
-/// Passes between the quota and the end of the recording.
+/// Passes between reaching the quota and the end of the recording.
 const FULL_PASSES: u32 = 2;
 
-/// Space for any block that is not asked room for on its own: counters, a clock pair, a seal.
+/// Space for small blocks: counters, a clock pair, a seal.
 const SMALL_BLOCK_BYTES: usize = 4096;
 
-/// Set by who ends the recording.
+/// Set by the thread that ends the recording.
 pub(crate) static STOP: AtomicBool = AtomicBool::new(false);
 
-/// What the flusher is given, and gives back when it ends.
+/// The state of the flusher.
 pub(crate) struct Flusher {
     output: BlockFile,
     session: SessionWord,
@@ -73,38 +71,38 @@ pub(crate) struct Flusher {
     failure: Option<i32>,
     stats_written_ns: u64,
     pass_started_ns: u64,
-    /// When a clock pair was last written.
+    /// Time of the last clock pair.
     clock_written_ns: u64,
-    /// When the pass began at whose end, or in which, the buffer was last written.
+    /// Start of the pass in which the buffer was last written.
     written_ns: u64,
     committed: Vec<u64>,
     gauges: MemoryReader,
     /// Present where the session may aggregate.
     aggregate: Option<Box<Aggregator>>,
     quota: Quota,
-    /// The next block would go beyond the quota: how long ago, in passes.
+    /// The quota is reached: number of passes since.
     passes_since_full: Option<u32>,
-    /// What must stay free below the quota for the end.
+    /// Bytes reserved below the quota for the totals of aggregation.
     reserved_bytes: u64,
-    /// The seal is written: nothing stands behind it.
+    /// The seal is written; nothing may follow it.
     is_sealed: bool,
-    /// In ticks.
+    /// Ticks per second.
     second: u64,
 }
 
-/// How a recording ended.
+/// Result of a session.
 pub(crate) struct SessionSummary {
     pub(crate) counters: Counters,
-    /// The `errno` of the write that ended it early.
+    /// `errno` of the write that failed; `None`: no failure.
     pub(crate) failure: Option<i32>,
 }
 
 impl Flusher {
-    /// A flusher for a file that has its header. Everything it needs is allocated here.
-    /// `None`: no memory for what the session asks for.
+    /// A flusher for a file that has its header. Allocates all needed memory; `None` if the system
+    /// refuses it.
     pub(crate) fn new(file: File, session: SessionWord, header: &Header) -> Option<Self> {
         let second = match header.clock {
-            // It tells no time, so nothing is ever short.
+            // An event counter has no durations, so that no block counts as short-lived.
             ClockKind::Counter => 0,
             _ if header.ticks_per_second < 1.0 => SECOND_NS,
             _ => header.ticks_per_second as u64,
@@ -146,9 +144,9 @@ impl Flusher {
         self.begin_aggregation();
         loop {
             let ticket = event_count::wake_ticket();
-            // Read before the pass: what was committed before the stop is in it.
+            // Read before the pass, so that the pass includes everything committed before the stop.
             let is_last = STOP.load(Ordering::Acquire);
-            self.answer_late_modules();
+            self.register_late_modules();
             self.pass(is_last);
             let now = sys::monotonic_ns();
             if is_last || now.saturating_sub(self.stats_written_ns) >= SECOND_NS {
@@ -196,8 +194,8 @@ impl Flusher {
         self.counts.gap_max_ns =
             self.counts.gap_max_ns.max(now.saturating_sub(self.pass_started_ns));
         self.pass_started_ns = now;
-        // Stands before the pass's events: no event stamped earlier than this is committed
-        // later, but for a thread that was interrupted between its stamp and its commit.
+        // Precedes the events of the pass: later commits have no earlier timestamp, except for a
+        // thread that was interrupted between its timestamp and its commit.
         let pair = clock::pair();
         let mut recorders = 0_usize;
         for (recorder, committed) in recorder_pool::all().zip(self.committed.iter_mut()) {
@@ -207,14 +205,15 @@ impl Flusher {
         if let Some(limit) = self.quota.step(self.output.length()) {
             self.aggregate_shorter(limit, StepReason::Quota);
         }
-        // What is aggregated is written so seldom that a pair for each pass would be most of it.
+        // Aggregated events are written so rarely that a clock pair per pass would be most of the
+        // file.
         let aggregates = self.quota.aggregate_below_ns() != 0;
         if !aggregates || is_last || now.saturating_sub(self.clock_written_ns) >= PASS_EVERY_NS {
             self.clock_written_ns = now;
             self.block(BlockKind::Clock, |out| pair.write(out));
         }
         self.define(Definitions::write);
-        // Taken out, so that it can write through this.
+        // Moved out, so that it can borrow the flusher as its sink.
         let mut aggregate = self.aggregate.take();
         let mut aggregation = aggregate.as_mut().filter(|_| aggregates && !self.is_sealed);
         if let Some(aggregate) = &aggregation {
@@ -241,7 +240,7 @@ impl Flusher {
             self.events(recorder, raw_until);
         }
         if let Some(aggregate) = aggregation {
-            // Nothing is committed any more: what a faster clock stamped is in the past too.
+            // The last pass: also includes events whose timestamps are ahead of this core's clock.
             let until = if is_last { Ticks(u64::MAX) } else { pair.ticks };
             aggregate.pass(pair.ticks, until, self);
             if is_last {
@@ -256,14 +255,14 @@ impl Flusher {
         }
     }
 
-    /// Writes definitions. They are taken out, so that they can write through this.
+    /// Writes definitions. They are moved out, so that they can borrow the flusher as their sink.
     fn define(&mut self, write: impl FnOnce(&mut Definitions, &mut Self)) {
         let mut definitions = std::mem::take(&mut self.definitions);
         write(&mut definitions, self);
         self.definitions = definitions;
     }
 
-    /// What a thread recorder committed, as it is.
+    /// Writes the committed events of a thread recorder unchanged.
     fn events(&mut self, recorder: &ThreadRecorder, end: u64) {
         let Some(read) = recorder.shared.read(end) else {
             return;
@@ -287,8 +286,8 @@ impl Flusher {
         recorder.shared.release(&read);
     }
 
-    /// Seals a recording that has reached its quota, whatever becomes of the process. Threads
-    /// that were inside the recorder have had time to leave it and be counted.
+    /// Seals a recording that has reached its quota, whatever happens to the process later. Threads
+    /// inside the recorder have had time to leave it and to be counted.
     fn end_at_quota(&mut self) {
         let Some(passes) = self.passes_since_full else { return };
         self.passes_since_full = Some(passes.saturating_add(1));
@@ -305,12 +304,12 @@ impl Flusher {
         self.is_sealed = true;
     }
 
-    /// Where the system's own unwinder walks, it finds late modules itself.
+    /// The fallback unwinder finds late modules itself.
     #[cfg(not(walks_with_framehop))]
-    fn answer_late_modules(&mut self) {}
+    fn register_late_modules(&mut self) {}
 
     #[cfg(walks_with_framehop)]
-    fn answer_late_modules(&mut self) {
+    fn register_late_modules(&mut self) {
         while let Some(module) = dlopen::take() {
             module_registry::add_late(&module);
             self.counts.refreshes = self.counts.refreshes.saturating_add(1);
@@ -318,7 +317,7 @@ impl Flusher {
         }
     }
 
-    /// What changes slowly: memory, counters, and names that threads were given since.
+    /// Writes values that change slowly: thread names, memory, counters.
     fn write_stats(&mut self) {
         for recorder in recorder_pool::all() {
             let os_thread = recorder.os_thread.load(Ordering::Relaxed);
@@ -336,7 +335,7 @@ impl Flusher {
         self.write_out();
     }
 
-    /// The memory of the process, at the start, now and then, and at the end.
+    /// Writes a memory reading.
     fn write_memory_reading(&mut self) {
         let sample = MemoryReadingDef {
             at: clock::now(),
@@ -366,14 +365,14 @@ impl Flusher {
         self.block(BlockKind::Seal, |out| seal.write(out));
     }
 
-    /// Appends a block to the buffer. What does not fit is a mistake in the sizes above, and is
-    /// left out whole.
+    /// Appends a block to the buffer. A block that does not fit would be a defect in the sizes
+    /// above, and is dropped.
     fn block(&mut self, kind: BlockKind, payload: impl FnOnce(&mut ByteWriter<'_>)) {
         self.make_room(SMALL_BLOCK_BYTES);
         self.output.append(kind, payload);
     }
 
-    /// Writes the buffer out if a payload of `bytes` would not fit behind it.
+    /// Writes the buffer if a payload of `bytes` does not fit behind it.
     fn make_room(&mut self, bytes: usize) {
         if !self.output.has_room(bytes) {
             self.write_out();
@@ -394,7 +393,7 @@ impl Flusher {
         }
     }
 
-    /// The file can't be written: stop recording, and say why.
+    /// Stops recording after a failed write and writes the reason.
     fn fail(&mut self, error: &io::Error, unwritten: usize) {
         self.failure = Some(error.raw_os_error().unwrap_or(libc::EIO));
         self.counts.lost_bytes = self.counts.lost_bytes.saturating_add(unwritten as u64);
@@ -403,11 +402,11 @@ impl Flusher {
     }
 
     fn stop_recording(&self) {
-        // Only this session: the program may have ended it and begun another meanwhile.
+        // Only this session: the program may have ended it and started another one.
         SESSION.replace(self.session, SessionWord::NONE, Ordering::SeqCst);
     }
 
-    /// Ends the file with its counters and the reason.
+    /// Ends the file with the counters and the reason of the failure.
     fn write_failure_trailer(&mut self) {
         if self.is_sealed || safeguards::without("reason") {
             return;
@@ -431,7 +430,7 @@ impl PayloadSink for Flusher {
         bytes: usize,
         write: &mut dyn FnMut(&mut ByteWriter<'_>),
     ) {
-        // Space for sums was kept free.
+        // Space for totals is reserved.
         if kind == BlockKind::Events && !self.has_quota_for(bytes) {
             self.counts.lost_bytes = self.counts.lost_bytes.saturating_add(bytes as u64);
             return;
