@@ -32,7 +32,7 @@ use crate::collector::unwind::{modules, stack_table};
 use crate::collector::writer::create;
 use crate::collector::writer::flusher::{Flusher, STOP, SessionSummary};
 use crate::recording::{ClockPair, Counter, Header};
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
 /// Maximum wait, at the end of a recording, for a thread that was stopped inside the recorder (by a
 /// debugger, or descheduled). After that its last event is lost.
@@ -132,7 +132,7 @@ fn enable(options: Options, started_by: StartedBy) -> Result<(SessionWord, PathB
     let mut running = running();
     // A forked child inherits this state from its parent, but not the flusher.
     if running.as_ref().is_some_and(|running| {
-        running.process == sys::process_id() || safeguards::without("pid check")
+        running.process == sys::process_id() || safeguards::is_disabled(Safeguard::PidCheck)
     }) {
         return Err(Error::AlreadyEnabled);
     }
@@ -337,7 +337,7 @@ unsafe extern "C" fn before_fork() {
         std::thread::sleep(Duration::from_millis(1));
         running = RUNNING.try_lock();
     }
-    let locks = ForkLocks { _running: running.ok(), _known: module_registry::hold() };
+    let locks = ForkLocks { _running: running.ok(), _known: module_registry::lock() };
     // SAFETY: libc runs the fork handlers one at a time, so that this is the only reference to the
     // value.
     unsafe { *ACROSS_FORK.0.get() = Some(locks) };

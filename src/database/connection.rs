@@ -22,7 +22,7 @@ use crate::database::cancel::{STEPS, Watch};
 use crate::database::error::{OpenError, OpenProblem};
 use crate::database::schema::{APPLICATION_ID, SCHEMA_VERSION};
 use crate::database::sql::functions;
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
 /// The schema's own number, as the header has it.
 const KNOWN: u32 = SCHEMA_VERSION.cast_unsigned();
@@ -167,11 +167,14 @@ fn open(path: &Path, options: &OpenOptions) -> Result<Database, OpenProblem> {
     check_tables(&connection)?;
     let heed = watch.clone();
     connection
-        .progress_handler(STEPS, Some(move || heed.asked() && !safeguards::without("deadline")))
+        .progress_handler(
+            STEPS,
+            Some(move || heed.asked() && !safeguards::is_disabled(Safeguard::Deadline)),
+        )
         .map_err(|error| damaged(&error))?;
     connection
         .authorizer(Some(|context: AuthContext<'_>| {
-            if allows(&context.action) || safeguards::without("authorizer") {
+            if allows(&context.action) || safeguards::is_disabled(Safeguard::Authorizer) {
                 Authorization::Allow
             } else {
                 Authorization::Deny
@@ -190,7 +193,7 @@ fn configure(connection: &Connection, options: &OpenOptions) -> rusqlite::Result
     // A mistyped "name" would silently be a string, as it still is in sqlite3 before 3.41.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
     connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
-    if !safeguards::without("length limit") {
+    if !safeguards::is_disabled(Safeguard::LengthLimit) {
         connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, VALUE_MAX_BYTES)?;
     }
     connection.set_limit(Limit::SQLITE_LIMIT_SQL_LENGTH, SQL_MAX_BYTES)?;
@@ -205,7 +208,8 @@ fn configure(connection: &Connection, options: &OpenOptions) -> rusqlite::Result
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     // Never mapped: a file that is truncated while we read it would raise SIGBUS.
     connection.pragma_update(None, "mmap_size", 0)?;
-    let heap_max_bytes = options.heap_max_bytes.filter(|_| !safeguards::without("heap limit"));
+    let heap_max_bytes =
+        options.heap_max_bytes.filter(|_| !safeguards::is_disabled(Safeguard::HeapLimit));
     if let Some(bytes) = heap_max_bytes {
         connection.pragma_update(
             None,

@@ -16,7 +16,7 @@
 
 use crate::recording::bytes::{ByteReader, ByteWriter};
 use crate::recording::error::FormatError;
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
 /// The first bytes of every block; a reader searches for them after damage.
 pub const SYNC: [u8; 4] = *b"\x8eBLK";
@@ -154,7 +154,7 @@ impl BlockHeader {
     pub fn matches(&self, payload: &[u8]) -> bool {
         payload.len() == self.payload_bytes as usize
             && (self.checksum_of(payload, &[]) == self.checksum
-                || safeguards::without("block checksum"))
+                || safeguards::is_disabled(Safeguard::BlockChecksum))
     }
 
     fn prefix(&self) -> [u8; 8] {

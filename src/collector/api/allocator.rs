@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use crate::collector::event_path::hooks::{self, Contents};
 use crate::collector::event_path::sampling::{self, Remaining};
 use crate::collector::event_path::session_word::{SESSION, SessionWord};
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
 /// Wraps an allocator `A` so that its calls can be recorded.
 ///
@@ -63,7 +63,9 @@ impl<A: GlobalAlloc> Allocator<A> {
 
     #[inline(never)]
     unsafe fn dealloc_recorded(&self, block: *mut u8, layout: Layout) {
-        if !safeguards::without("free stamped first") && hooks::try_record_free_fast(block.addr()) {
+        if !safeguards::is_disabled(Safeguard::StampBeforeFree)
+            && hooks::try_record_free_fast(block.addr())
+        {
             // SAFETY: the caller owes `dealloc`'s contract.
             return unsafe { self.inner.dealloc(block, layout) };
         }
@@ -74,7 +76,7 @@ impl<A: GlobalAlloc> Allocator<A> {
     /// Not inlined, so that the fast path saves no registers for a call.
     #[inline(never)]
     unsafe fn dealloc_slow(&self, block: *mut u8, layout: Layout) {
-        let is_early = !safeguards::without("free stamped first");
+        let is_early = !safeguards::is_disabled(Safeguard::StampBeforeFree);
         if is_early {
             hooks::record_free(block.addr());
         }

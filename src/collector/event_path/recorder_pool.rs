@@ -10,7 +10,7 @@ use crate::collector::event_path::session_config::{self, TRACKERS_MAX};
 use crate::collector::event_path::thread_recorder::ThreadRecorder;
 use crate::collector::platform::spin_lock::SpinLock;
 use crate::collector::unwind::walker::Walker;
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
 static RECORDERS: [AtomicPtr<ThreadRecorder>; TRACKERS_MAX] =
     [const { AtomicPtr::new(ptr::null_mut()) }; TRACKERS_MAX];
@@ -50,7 +50,9 @@ pub(crate) fn take() -> Option<&'static ThreadRecorder> {
         return Some(recorder);
     }
     let created = CREATED.load(Ordering::Relaxed);
-    if created >= session_config::get().trackers_max && !safeguards::without("trackers at most") {
+    if created >= session_config::get().trackers_max
+        && !safeguards::is_disabled(Safeguard::ThreadRecorderLimit)
+    {
         return None;
     }
     let recorder = ThreadRecorder::create(created)?;

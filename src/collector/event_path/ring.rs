@@ -31,7 +31,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::collector::platform::sys;
 use crate::recording::EVENT_BYTES_MAX;
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
 /// Limits of the ring size. The largest ring fits the flusher's buffer twice.
 pub(crate) const RING_BYTES_MIN: usize = 16 << 10;
@@ -221,7 +221,7 @@ impl RingProducer {
     /// Starts the stream of a new recording at the current position.
     pub(crate) fn begin(&mut self, shared: &RingShared) {
         // A forked child inherits bytes that belong to the recording of its parent.
-        if !safeguards::without("own bytes") {
+        if !safeguards::is_disabled(Safeguard::ForkedRingTail) {
             shared.consumer.0.tail.store(shared.head(), Ordering::Release);
         }
         shared.consumer.0.base.store(shared.head(), Ordering::Relaxed);

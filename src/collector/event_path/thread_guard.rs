@@ -17,7 +17,7 @@ use crate::collector::event_path::thread_recorder::{Local, ThreadRecorder};
 use crate::collector::event_path::threads;
 use crate::collector::platform::clock;
 use crate::collector::platform::sys::{self, PreservedErrno, ThreadName};
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
 /// Events of threads without a thread recorder.
 pub(crate) static DROPPED_NO_RECORDER: AtomicU64 = AtomicU64::new(0);
@@ -84,7 +84,7 @@ pub(crate) fn enter() -> Option<RecorderGuard> {
 
 #[inline(always)]
 fn enter_recorder(recorder: &'static ThreadRecorder) -> Option<RecorderGuard> {
-    if recorder.busy.load(Ordering::Relaxed) && !safeguards::without("busy flag") {
+    if recorder.busy.load(Ordering::Relaxed) && !safeguards::is_disabled(Safeguard::BusyFlag) {
         // A signal handler interrupted the recorder, or the recorder itself allocated.
         recorder.counters.reentrant.add(1);
         return None;
@@ -115,7 +115,7 @@ pub(crate) fn try_enter_fast() -> Option<RecorderGuard> {
     }
     // SAFETY: a slot above `THREAD_ENDED` is a pointer to a thread recorder, which is never freed.
     let recorder: &'static ThreadRecorder = unsafe { &*slot };
-    if recorder.busy.load(Ordering::Relaxed) && !safeguards::without("busy flag") {
+    if recorder.busy.load(Ordering::Relaxed) && !safeguards::is_disabled(Safeguard::BusyFlag) {
         return None;
     }
     recorder.busy.store(true, Ordering::Relaxed);
@@ -395,7 +395,7 @@ unsafe extern "C" fn on_thread_exit(value: *mut libc::c_void) {
     // signal handlers on this thread find the slot suppressed.
     let local = unsafe { &mut *recorder.local() };
     // Other destructors may still allocate: stay until the last round.
-    if local.exit_rounds < EXIT_ROUNDS && !safeguards::without("exit rounds") {
+    if local.exit_rounds < EXIT_ROUNDS && !safeguards::is_disabled(Safeguard::ExitRounds) {
         local.exit_rounds = local.exit_rounds.wrapping_add(1);
         register_exit_hook(recorder);
         SLOT.set(ptr::from_ref(recorder).cast_mut());

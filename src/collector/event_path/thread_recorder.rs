@@ -251,7 +251,7 @@ impl Local {
     pub(crate) fn apply_config(&mut self, shared: &RingShared) -> bool {
         let config = session_config::get();
         self.sample_below = config.sample_below;
-        self.walker.commit_fast_entry(config.sample_below == u64::MAX);
+        self.walker.enable_fast_entry(config.sample_below == u64::MAX);
         if self.depth_max != config.depth_max {
             let Some(pages) = sys::map_pages(Walker::bytes(config.depth_max)) else {
                 return false;
@@ -259,7 +259,7 @@ impl Local {
             self.walker.discard(self.depth_max);
             // SAFETY: the mapping is new, zeroed, and of the size that the walker requires.
             self.walker = unsafe { Walker::new(pages, config.depth_max) };
-            self.walker.commit_fast_entry(config.sample_below == u64::MAX);
+            self.walker.enable_fast_entry(config.sample_below == u64::MAX);
             self.depth_max = config.depth_max;
         }
         if self.ring.ring_bytes() != config.ring_bytes {
@@ -280,7 +280,7 @@ impl Local {
         if crate::collector::testing::is_naive() {
             return None;
         }
-        self.walker.same(start)
+        self.walker.find_last(start)
     }
 
     /// The node of a recent stack, if the current stack is the same and every backtrace is
@@ -291,7 +291,7 @@ impl Local {
         if crate::collector::testing::is_naive() {
             return NodeId::NONE;
         }
-        self.walker.recalled(start)
+        self.walker.find_recent(start)
     }
 
     #[cfg(rheaper_testing)]

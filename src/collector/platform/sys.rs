@@ -7,7 +7,7 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
 /// Restores `errno` when dropped, for code that runs inside the program's calls of `malloc`.
 pub(crate) struct PreservedErrno(i32);
@@ -20,7 +20,7 @@ impl PreservedErrno {
 
 impl Drop for PreservedErrno {
     fn drop(&mut self) {
-        if safeguards::without("errno") {
+        if safeguards::is_disabled(Safeguard::PreserveErrno) {
             return;
         }
         // SAFETY: libc returns a valid pointer to this thread's `errno`.
@@ -287,7 +287,7 @@ pub(crate) fn read_memory(address: u64, into: &mut [u8]) -> usize {
 /// Runs `write` with `SIGXFSZ` blocked, so that a write beyond the file size limit of the process
 /// is an error and not a signal that ends the program.
 pub(crate) fn with_sigxfsz_blocked<T>(write: impl FnOnce() -> T) -> T {
-    if safeguards::without("size signal") {
+    if safeguards::is_disabled(Safeguard::BlockSizeSignal) {
         return write();
     }
     let mut only = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
@@ -373,7 +373,7 @@ pub(crate) fn spawn(
     // SAFETY: the calls write both sets before they are read; the new thread inherits the full
     // mask.
     let refused = unsafe {
-        if !safeguards::without("signals blocked") {
+        if !safeguards::is_disabled(Safeguard::BlockSignals) {
             libc::sigfillset(all.as_mut_ptr());
         }
         libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::collector::aggregate::{Aggregator, Counted};
+use crate::collector::aggregate::{AggregationCounters, Aggregator};
 use crate::collector::event_path::marks;
 use crate::collector::event_path::recorder_pool;
 use crate::collector::event_path::sampling;
@@ -21,13 +21,13 @@ pub(crate) struct FlusherCounters {
     pub(crate) gap_max_ns: u64,
     pub(crate) refreshes: u64,
     recorder_bytes_max: u64,
-    aggregated: Counted,
+    aggregated: AggregationCounters,
 }
 
 impl FlusherCounters {
     /// Updates the counters of aggregation.
-    pub(crate) fn update_aggregation(&mut self, counted: Counted) {
-        self.aggregated = counted;
+    pub(crate) fn update_aggregation(&mut self, counters: AggregationCounters) {
+        self.aggregated = counters;
     }
 
     /// Returns all counters of a session whose recording has `length` bytes. `lost_as` is the
@@ -61,7 +61,7 @@ impl FlusherCounters {
         counters.set(lost_as, self.lost_bytes);
         counters.set(Counter::BytesWritten, length);
         if let Some(aggregate) = aggregate {
-            self.update_aggregation(aggregate.counted());
+            self.update_aggregation(aggregate.counters());
         }
         counters.set(Counter::Aggregated, self.aggregated.blocks);
         counters.set(Counter::EvictedEarly, self.aggregated.evicted_early);

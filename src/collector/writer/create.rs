@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
 /// Maximum number of names tried per second of time.
 const NAMES_MAX: u32 = 10_000;
@@ -26,10 +26,10 @@ pub(crate) fn create(directory: &Path, unix_s: u64) -> io::Result<(PathBuf, File
             if number == 1 { format!("rip-{unix_s}") } else { format!("rip-{unix_s}-{number}") };
         let path = directory.join(name);
         let mut options = OpenOptions::new();
-        let mode = if safeguards::without("file mode") { 0o644 } else { 0o600 };
+        let mode = if safeguards::is_disabled(Safeguard::FileMode) { 0o644 } else { 0o600 };
         options.write(true).create_new(true).mode(mode);
         options.custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC);
-        if safeguards::without("exclusive creation") {
+        if safeguards::is_disabled(Safeguard::ExclusiveCreate) {
             options.create_new(false).create(true).custom_flags(libc::O_CLOEXEC);
         }
         match options.open(&path) {
@@ -43,7 +43,8 @@ pub(crate) fn create(directory: &Path, unix_s: u64) -> io::Result<(PathBuf, File
 
 /// Duplicates the file to a descriptor above the standard streams, if needed.
 pub(crate) fn above_standard_streams(file: File) -> io::Result<File> {
-    if file.as_raw_fd() > libc::STDERR_FILENO || safeguards::without("high descriptor") {
+    if file.as_raw_fd() > libc::STDERR_FILENO || safeguards::is_disabled(Safeguard::HighDescriptor)
+    {
         return Ok(file);
     }
     let low = file.into_raw_fd();

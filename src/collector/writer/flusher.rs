@@ -16,7 +16,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::collector::aggregate::{Aggregator, Counted, PayloadSink};
+use crate::collector::aggregate::{AggregationCounters, Aggregator, PayloadSink};
 use crate::collector::event_path::recorder_pool;
 use crate::collector::event_path::session_config;
 use crate::collector::event_path::session_word::{SESSION, SessionWord};
@@ -37,7 +37,7 @@ use crate::recording::{
     AggregationStep, BlockKind, ByteWriter, Bytes, ClockKind, Counter, Counters, EventsHead,
     Header, MemoryReadingDef, Seal, SealReason, StepReason, Ticks,
 };
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
 /// Interval of the passes: events of this time are lost at most if the process is killed.
 const PASS_EVERY: Duration = Duration::from_nanos(PASS_EVERY_NS);
@@ -217,7 +217,7 @@ impl Flusher {
         let mut aggregate = self.aggregate.take();
         let mut aggregation = aggregate.as_mut().filter(|_| aggregates && !self.is_sealed);
         if let Some(aggregate) = &aggregation {
-            self.reserved_bytes = aggregate.sums_bytes_max() as u64;
+            self.reserved_bytes = aggregate.totals_bytes_max() as u64;
         }
         for (index, recorder) in recorder_pool::all().take(recorders).enumerate() {
             let end = self.committed.get(index).copied().unwrap_or(0);
@@ -227,13 +227,13 @@ impl Flusher {
             let raw_until = match &mut aggregation {
                 Some(aggregate) => {
                     let progress = aggregate.add(index, &recorder.shared, end);
-                    if progress.keyframe_due {
+                    if progress.needs_keyframe {
                         recorder.request_keyframe(self.session);
                     }
-                    if recorder.shared.tail() < progress.until {
+                    if recorder.shared.tail() < progress.raw_until {
                         aggregate.missed_events(clock::now());
                     }
-                    progress.until
+                    progress.raw_until
                 }
                 None => end,
             };
@@ -408,7 +408,7 @@ impl Flusher {
 
     /// Ends the file with the counters and the reason of the failure.
     fn write_failure_trailer(&mut self) {
-        if self.is_sealed || safeguards::without("reason") {
+        if self.is_sealed || safeguards::is_disabled(Safeguard::FailureTrailer) {
             return;
         }
         self.output.discard();
@@ -420,8 +420,8 @@ impl Flusher {
 }
 
 impl PayloadSink for Flusher {
-    fn note(&mut self, counted: Counted) {
-        self.counts.update_aggregation(counted);
+    fn note(&mut self, counters: AggregationCounters) {
+        self.counts.update_aggregation(counters);
     }
 
     fn payload(

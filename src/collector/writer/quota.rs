@@ -1,7 +1,7 @@
 //! The quota of a recording: aggregation becomes coarser in steps, and at the quota the recording
 //! ends.
 
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
 /// The aggregation threshold by used eighths of the quota.
 const STEPS: [Step; 5] = [
@@ -67,7 +67,7 @@ impl Quota {
     /// Whether `more` bytes fit in the quota.
     pub(crate) fn has_quota_for(self, written: u64, more: u64) -> bool {
         self.quota_bytes == 0
-            || safeguards::without("quota")
+            || safeguards::is_disabled(Safeguard::Quota)
             || written.saturating_add(more) <= self.quota_bytes
     }
 }

@@ -8,7 +8,7 @@
 
 use std::borrow::Cow;
 
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
 /// The text with every unsafe character, line ends included, shown as a visible stand-in.
 pub fn line(text: &str) -> Cow<'_, str> {
@@ -55,7 +55,7 @@ pub fn is_unsafe(c: char) -> bool {
 }
 
 fn replace(text: &str, bad: impl Fn(char) -> bool) -> Cow<'_, str> {
-    if !text.chars().any(&bad) || safeguards::without("cleaner") {
+    if !text.chars().any(&bad) || safeguards::is_disabled(Safeguard::Sanitizer) {
         return Cow::Borrowed(text);
     }
     Cow::Owned(text.chars().map(|c| if bad(c) { stand_in(c) } else { c }).collect())

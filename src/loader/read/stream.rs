@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use crate::recording::{Decoder, Event, EventsHead, NodeId, ScopeId, StreamId, ThreadId, Ticks};
 
 /// Streams' numbers from here on are threads' in the stream that holds events of all threads.
-const HELD_THREADS: u32 = 1 << 31;
+const DEFERRED_THREADS: u32 = 1 << 31;
 
 /// One thing that happened to one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -291,7 +291,7 @@ impl Stream {
     /// events of all threads.
     #[inline]
     fn stream_of(&self, thread: ThreadId) -> StreamId {
-        if self.id == StreamId::DEFERRED { StreamId(thread.0 | HELD_THREADS) } else { self.id }
+        if self.id == StreamId::DEFERRED { StreamId(thread.0 | DEFERRED_THREADS) } else { self.id }
     }
 
     /// The stamp, or the stream's last one if that is later.

@@ -21,7 +21,7 @@ use object::{Object, ObjectSection, ObjectSymbol};
 use crate::loader::read::modules::Module;
 use crate::loader::sanitize::hex;
 use crate::loader::symbols::{ModuleSymbols, SymbolState};
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
 /// Where distributions put debug files.
 const DEBUG_DIRECTORY: &str = "/usr/lib/debug";
@@ -157,7 +157,7 @@ impl Finder {
             .into_iter()
             .filter_map(|path| Some((Contents::of(&path)?, path)))
             .filter(|(contents, _)| {
-                contents.build_id == module.build_id || safeguards::without("build id")
+                contents.build_id == module.build_id || safeguards::is_disabled(Safeguard::BuildId)
             })
             .collect();
         let best = fitting

@@ -22,7 +22,7 @@ use crate::loader::error::LoadError;
 use crate::loader::rows::MissingColumns;
 use crate::loader::write::row_writer::Tables;
 use crate::loader::write::sqlite_pages::{PageFile, TableBuilder};
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
 /// The first bytes of every SQLite file.
 const SQLITE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -226,7 +226,7 @@ fn check_replaceable(path: &Path, recording_id: &str, force: bool) -> Result<(),
         return Err(LoadError::not_ours(path, "not a regular file"));
     }
     let is_ours = is_rheaper_database(path).map_err(|error| LoadError::writing(path, error))?;
-    if !is_ours && !safeguards::without("foreign output") {
+    if !is_ours && !safeguards::is_disabled(Safeguard::ForeignOutput) {
         return Err(LoadError::not_ours(path, "not a rheaper database"));
     }
     if !force && recording_of(path).is_none_or(|id| id != recording_id) {

@@ -48,7 +48,7 @@ fn every_promise_has_tests_that_exist() {
         let name = line.trim_end_matches("` |").rsplit('`').next().unwrap();
         assert!(tests.contains(name), "a figure of {name}, which is no test: {line}");
     }
-    for (guard, test) in crate::tidy::safeguards::GUARDS {
-        assert!(tests.contains(test), "guard {guard}: there is no test {test}");
+    for (safeguard, test) in crate::tidy::safeguards::SAFEGUARDS {
+        assert!(tests.contains(test), "{safeguard:?}: there is no test {test}");
     }
 }

@@ -41,7 +41,7 @@ pub(crate) mod event_count {
     pub(crate) fn notify_space() {}
 }
 
-/// What the tails take from the unwinder.
+/// The unwinder's registers, for the recent stacks.
 pub(crate) mod rules {
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub(crate) struct Registers {
@@ -56,7 +56,7 @@ pub(crate) mod platform {
 }
 
 pub(crate) mod unwind {
-    pub(crate) use crate::collector::rules;
+    pub(crate) use crate::collector::{rules, stack_word};
 }
 
 pub(crate) mod event_path {
@@ -73,6 +73,8 @@ pub(crate) mod mmap_vec;
 pub(crate) mod ring;
 #[path = "../../../src/collector/platform/spin_lock.rs"]
 pub(crate) mod spin_lock;
+#[path = "../../../src/collector/unwind/stack_word.rs"]
+pub(crate) mod stack_word;
 #[path = "../../../src/collector/unwind/recent_stacks.rs"]
 pub(crate) mod recent_stacks;
 
@@ -153,36 +155,36 @@ mod stacks {
         assert!(stack_table::used_bytes() > 0);
     }
 
-    /// A tail holds while its words are on the stack, and not when one has changed.
+    /// A suffix matches while its words are on the stack, and not when one has changed.
     #[test]
-    fn tails_hold_while_their_words_do() {
+    fn a_suffix_matches_while_its_words_are_unchanged() {
         let pages = crate::collector::sys::map_pages(RecentStacks::BYTES).expect("memory");
         // SAFETY: zeroed memory of that size, for ever.
-        let mut tails = unsafe { RecentStacks::new(pages) };
+        let mut recent = unsafe { RecentStacks::new(pages) };
         let mut stack = [0_u64; 64];
         stack.iter_mut().enumerate().for_each(|(at, word)| *word = at as u64 * 3 + 1);
         let sp = (&raw mut stack).expose_provenance() as u64;
         let end = sp + size_of_val(&stack) as u64;
-        let found = |tails: &RecentStacks, start: &Registers| {
-            let tails = tails.candidates(tails.set_of(start, end));
-            tails.iter().any(|tail| tail.begins_at(start) && tail.holds())
+        let found = |recent: &RecentStacks, start: &Registers| {
+            let suffixes = recent.candidates(recent.set_of(start, end));
+            suffixes.iter().any(|suffix| suffix.starts_at(start) && suffix.matches_stack())
         };
         for pc in 0..40 {
             let start = Registers { pc: 0x5000 + pc, sp, fp: 0 };
             let words: Vec<_> = (0..1 + pc as usize % 16).rev().collect();
             let values = words.iter().map(|at| (*at as u32 * 8, stack[*at]));
-            tails.place(&start, 17 * 8, end).set_words(values, u16::MAX);
-            assert!(found(&tails, &start));
+            recent.insert(&start, 17 * 8, end).set_words(values, u16::MAX);
+            assert!(found(&recent, &start));
             let changed = words[words.len() / 2];
             stack[changed] ^= 1;
             let _ = (&raw mut stack).expose_provenance();
-            assert!(!found(&tails, &start));
+            assert!(!found(&recent, &start));
             stack[changed] ^= 1;
             let _ = (&raw mut stack).expose_provenance();
-            assert!(found(&tails, &start));
+            assert!(found(&recent, &start));
         }
-        tails.clear();
-        assert!(!found(&tails, &Registers { pc: 0x5000, sp, fp: 0 }));
+        recent.clear();
+        assert!(!found(&recent, &Registers { pc: 0x5000, sp, fp: 0 }));
     }
 
     /// The lock lets one in at a time.
@@ -253,7 +255,7 @@ mod samples {
 mod aggregation {
     use std::collections::HashSet;
 
-    use crate::collector::aggregate::{Counted, Aggregator, PayloadSink};
+    use crate::collector::aggregate::{AggregationCounters, Aggregator, PayloadSink};
     use crate::collector::ring::{RING_BYTES_MIN, RingProducer, RingShared};
     use crate::recording::{
         Address, BlockKind, ByteWriter, Bytes, Decoder, EVENT_BYTES_MAX, Encoder, Event,
@@ -264,7 +266,7 @@ mod aggregation {
     struct Payloads(Vec<(BlockKind, Vec<u8>)>);
 
     impl PayloadSink for Payloads {
-        fn note(&mut self, _: Counted) {}
+        fn note(&mut self, _: AggregationCounters) {}
 
         fn payload(
             &mut self,
@@ -309,7 +311,7 @@ mod aggregation {
         }
     }
 
-    /// Whatever lives shorter than the limit is in the sums, everything else is written, once.
+    /// Blocks with a lifetime below the limit are in the totals; all others are written, once.
     #[test]
     fn every_block_is_aggregated_or_written() {
         const LIMIT: u64 = 1_000;
@@ -346,7 +348,7 @@ mod aggregation {
             }
         }
         aggregate.finish(Ticks(now), &mut payloads);
-        assert_eq!(aggregate.counted().undecoded_bytes, 0);
+        assert_eq!(aggregate.counters().undecoded_bytes, 0);
         let (mut aggregated, mut written) = (0, Vec::new());
         for (kind, payload) in &payloads.0 {
             match kind {
@@ -372,7 +374,7 @@ mod aggregation {
             }
         }
         let short = lives.iter().filter(|(_, life)| *life < LIMIT).count() as u64;
-        assert_eq!((aggregated, aggregate.counted().blocks), (short, short));
+        assert_eq!((aggregated, aggregate.counters().blocks), (short, short));
         let long = lives.iter().filter(|(_, life)| *life >= LIMIT).map(|(address, _)| *address);
         let expected: HashSet<u64> = long.chain(live.iter().map(|(address, _)| *address)).collect();
         assert_eq!(written.len(), expected.len());

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::collector::api::control::{Measure, Trigger};
 use crate::collector::writer::process_memory::MemoryReader;
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
 /// A command for the control thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ pub(crate) fn take_signal() -> Option<Command> {
 pub(crate) fn read_environment(name: &OsStr) -> Result<Option<Command>, String> {
     // SAFETY: `getauxval` takes a number and accesses no memory of the caller.
     let is_privileged = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
-    if is_privileged && !safeguards::without("privileged environment") {
+    if is_privileged && !safeguards::is_disabled(Safeguard::PrivilegedEnvironment) {
         return Ok(None);
     }
     let Some(value) = std::env::var_os(name) else {

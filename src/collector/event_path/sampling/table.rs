@@ -16,7 +16,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU16, AtomicU64, Ordering};
 
 use crate::collector::platform::sys;
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
 /// Number of filter counters, one per 4 KiB page of the address modulo 256 MiB; the counters of
 /// adjacent pages share a cache line.
@@ -41,7 +41,7 @@ const EPOCHS: u64 = (1 << 15) - 1;
 
 /// [`LOCKED`], unless a mutation test disables it.
 fn locked_bit() -> u64 {
-    if safeguards::without("held while moved") { 0 } else { LOCKED }
+    if safeguards::is_disabled(Safeguard::LockDuringRealloc) { 0 } else { LOCKED }
 }
 
 /// A set of sampled blocks.
@@ -76,7 +76,7 @@ impl Table {
     /// session that is still in progress does no harm.
     pub(crate) fn begin(&self, session: u32) {
         self.discard();
-        let session = if safeguards::without("own samples") { 0 } else { session };
+        let session = if safeguards::is_disabled(Safeguard::SampleEpochs) { 0 } else { session };
         let epoch = (u64::from(session) % EPOCHS).wrapping_add(1);
         self.epoch.store(epoch << 1, Ordering::Relaxed);
     }
@@ -84,7 +84,7 @@ impl Table {
     /// Returns the table's memory to the system.
     pub(crate) fn discard(&self) {
         let is_used = self.epoch.load(Ordering::Relaxed) != 0;
-        if !is_used || safeguards::without("own samples") {
+        if !is_used || safeguards::is_disabled(Safeguard::SampleEpochs) {
             return;
         }
         for place in self.filter.iter().filter(|place| place.load(Ordering::Relaxed) != 0) {
