@@ -189,8 +189,11 @@ impl Rules {
             let readable = at & 7 == 0
                 && lowest <= at
                 && at.checked_add(8).is_some_and(|behind| behind <= end);
+            if !readable {
+                return Err(());
+            }
             // SAFETY: aligned and inside this thread's stack, above its current sp.
-            if readable { Ok(unsafe { read_stack_word(at) }) } else { Err(()) }
+            Ok(unsafe { read_stack_word(at) })
         };
         let step = if kind == RuleKind::Late {
             let (tag, step) = unwind_late(&frame.registers, is_return_address, &mut read);
