@@ -355,9 +355,9 @@ unsafe extern "C" fn after_fork_in_child() {
     marks::reset_after_fork();
     scope_table::reset_after_fork();
     #[cfg(walks_with_framehop)]
-    crate::collector::unwind::dlopen::forked();
+    crate::collector::unwind::dlopen::reset_after_fork();
     #[cfg(walks_with_framehop)]
-    crate::collector::unwind::rules::forked();
+    crate::collector::unwind::rules::reset_after_fork();
     // SAFETY: libc runs the fork handlers one at a time, so that this is the only reference to the
     // value.
     drop(unsafe { (*ACROSS_FORK.0.get()).take() });

@@ -66,13 +66,11 @@ impl<T: Zeroable> MmapVec<T> {
 pub(crate) struct MmapTable<T, const LEN: usize>(MmapVec<T>);
 
 impl<T: Zeroable, const LEN: usize> MmapTable<T, LEN> {
-    const MASK: usize = const {
-        assert!(LEN.is_power_of_two());
-        LEN - 1
-    };
+    const MASK: usize = LEN - 1;
 
     /// A zeroed array; `None` if the system refuses the memory.
     pub(crate) fn new() -> Option<Self> {
+        const { assert!(LEN.is_power_of_two()) };
         MmapVec::new(LEN).map(Self)
     }
 

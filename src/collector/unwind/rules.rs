@@ -178,7 +178,7 @@ pub(crate) fn add_late(module: &LateModule, id: ModuleId) {
     drop(before);
 }
 
-/// Whether the deriver can unwind this module.
+/// Whether the deriver has this module.
 pub(crate) fn knows(identity: &Identity) -> bool {
     let known = DERIVER.lock().and_then(|place| place.as_ref()?.late_module(identity));
     known.is_some()
@@ -213,13 +213,13 @@ pub(crate) fn derive(pc: u64, is_return_address: bool) -> Rule {
     }
 }
 
-/// What became of a frame whose module may be unloaded.
+/// Result of unwinding a frame whose module may be unloaded.
 pub(crate) enum LateStep {
-    /// Its module is this one, and the frame was unwound.
+    /// The frame's module, and its caller.
     Stepped(ModuleId, Step),
-    /// Its module has to be made known first.
+    /// The deriver does not have the module yet.
     Unknown(Identity),
-    /// No module holds it: generated code, or a wild address.
+    /// The pc is in no module: generated code, or an invalid address.
     Nowhere,
 }
 
@@ -304,10 +304,10 @@ pub(crate) fn is_covered(address: u64) -> bool {
 }
 
 /// After `fork`, in the child: releases the lock that another thread of the parent may have held.
-pub(crate) fn forked() {
-    // SAFETY: the child has one thread, which forked and so does not hold the lock.
+pub(crate) fn reset_after_fork() {
+    // SAFETY: the child has one thread, which called `fork` and so does not hold the lock.
     unsafe { DERIVER.reset_after_fork() };
-    alt_stack::forked();
+    alt_stack::reset_after_fork();
 }
 
 impl RuleDeriver {

@@ -127,8 +127,8 @@ pub(crate) fn definition(id: NodeId) -> Option<(NodeId, Address)> {
     (address != 0).then(|| (NodeId(entry.parent.load(Ordering::Relaxed)), Address(address)))
 }
 
-/// Memory that the tables really use, in bytes: entries as a heap of pages, slots as if each
-/// had touched a page of its own.
+/// Estimate of the resident memory of the tables, in bytes: the published nodes, and one page per node of
+/// the table of slots, whose hash scatters them.
 pub(crate) fn used_bytes() -> u64 {
     let nodes = u64::from(end().0);
     let slot_pages = nodes.min((SLOTS as u64).wrapping_mul(4) / 4096);

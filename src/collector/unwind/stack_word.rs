@@ -2,7 +2,7 @@
 
 /// Reads the word at an address of the calling thread's stack.
 ///
-/// The words belong to frames of other functions: to the compiler they are locals that nobody else
+/// The words belong to frames of other functions: to the compiler they are locals that no other code
 /// accesses, and one function's reads say nothing about the value at the next walk. So every read of
 /// the stack is volatile, in a walk and in a comparison alike: it happens once, at its place, and
 /// nothing is concluded from its value.

@@ -195,8 +195,8 @@ impl CachedStack {
         if is_complete { self.frame(base).version } else { 0 }
     }
 
-    /// Whether a stack of so many cached and new frames, the recorder's own one included, may be
-    /// cached: within the capacity, and at least as deep as the limit if it was truncated.
+    /// Whether a stack of `cached` and `new` frames, the recorder's own one included, may be cached:
+    /// within the capacity, and at least as deep as the limit if it was truncated.
     #[inline]
     pub(crate) fn depth_fits(&self, cached: usize, new: usize) -> bool {
         let depth = cached.wrapping_add(new).wrapping_sub(1);

@@ -1,19 +1,19 @@
-//! A stack that is not the thread's own: a coroutine's, or a signal's.
+//! Unwinds a stack that is not the thread's own: a coroutine's, or an alternate signal stack.
 //!
-//! Reads: memory through the kernel, for nobody vouches for such a stack's bounds. Writes: the
-//! fresh frames of one walk.
+//! Reads: memory through a system call, because the bounds of such a stack are unknown. Writes: the
+//! new frames of one walk.
 //!
 //! Invariants:
-//! - No address is read but by the kernel, which answers for what is not mapped.
-//! - Every frame is a barrier: none is ever met.
+//! - Every word is read by the kernel, which returns an error for unmapped addresses.
+//! - Every frame is a barrier: none is reused by a later walk.
 
 use crate::collector::platform::sys;
 use crate::collector::unwind::rules::{self, Registers, RuleKind, Step};
 use crate::collector::unwind::walker::step::{NewFrame, NewFrames, PcKind, unwind_late};
 use crate::recording::NodeId;
 
-/// Unwinds a stack to its end, or until more than `frames_max` frames were left: how it ends, and
-/// how many fresh frames it has.
+/// Unwinds a stack to its end, or until it has more than `frames_max` frames. Returns its root and the
+/// number of new frames.
 pub(crate) fn unwind(
     start: Registers,
     frames_max: usize,
@@ -44,7 +44,7 @@ pub(crate) fn unwind(
             Step::Caller(caller) if caller.sp > registers.sp => {
                 (registers, pc) = (caller, PcKind::ReturnAddress);
             }
-            // From a signal's stack to the one that it interrupted, wherever that is.
+            // The interrupted frame may be on another stack, with any sp.
             Step::Interrupted(frame) => (registers, pc) = (frame, PcKind::Interrupted),
             Step::End => break NodeId::ROOT,
             _ => break NodeId::FAILED,
@@ -67,7 +67,7 @@ fn leave_foreign(
     }
 }
 
-/// A piece of some stack, copied by the kernel.
+/// A copy of a part of the stack, made by the kernel.
 struct Window {
     start: u64,
     len: usize,
@@ -87,7 +87,7 @@ impl Window {
             self.start = at;
             self.len = sys::read_memory(at, &mut self.bytes);
             if self.len == 0 {
-                // The window may reach into an unmapped page: the word itself may not.
+                // The window extends into an unmapped page; the word itself may be mapped.
                 self.len = self.bytes.get_mut(..8).map_or(0, |word| sys::read_memory(at, word));
             }
             covered(self)
