@@ -11,10 +11,10 @@
 -- column allocations : count  blocks
 -- column bytes : bytes  bytes of them
 -- view   table
-SELECT layouts.bt AS bt, frames.function AS site, layouts.zeroed AS zeroed, layouts.align AS align,
-    layouts.allocations AS allocations, layouts.bytes AS bytes
+SELECT unusual_layouts.bt AS bt, frames.function AS site, unusual_layouts.zeroed AS zeroed, unusual_layouts.align AS align,
+    unusual_layouts.allocations AS allocations, unusual_layouts.bytes AS bytes
 FROM unusual_layouts
-LEFT JOIN sites ON sites.bt = layouts.bt
+LEFT JOIN sites ON sites.bt = unusual_layouts.bt
 LEFT JOIN frames ON frames.id = sites.frame
-ORDER BY layouts.bytes DESC, layouts.bt, layouts.zeroed, layouts.align
+ORDER BY unusual_layouts.bytes DESC, unusual_layouts.bt, unusual_layouts.zeroed, unusual_layouts.align
 LIMIT :limit;

@@ -1,20 +1,20 @@
 //! rheaper: ask your heap.
 #![doc = include_str!("../README.md")]
 
-pub mod recording;
 #[cfg(feature = "collector")]
 mod collector;
 #[cfg(feature = "cli")]
-pub mod loader;
+pub mod cli;
 #[cfg(feature = "cli")]
-pub mod database;
+pub mod loader;
+pub mod recording;
 #[cfg(feature = "cli")]
 pub mod tui;
 #[cfg(feature = "cli")]
-pub mod cli;
-mod safeguards;
-#[cfg(feature = "cli")]
 mod present;
+#[cfg(feature = "cli")]
+pub mod database;
+mod safeguards;
 
 #[cfg(feature = "collector")]
 pub use collector::{

@@ -6,17 +6,17 @@
 //! - Exit codes are those of `failure`; clap's own for wrong usage is the same 2.
 //! - A reader that closes the pipe ends the program silently.
 
+#[cfg(all(feature = "cli", feature = "collector"))]
+pub(crate) mod demo;
+mod commands;
 mod args;
 #[cfg(feature = "cli")]
 pub(crate) mod repl;
-#[cfg(all(feature = "cli", feature = "collector"))]
-pub(crate) mod demo;
-#[cfg(feature = "cli")]
-pub(crate) mod interrupt;
-mod commands;
 pub(crate) mod run_query;
 pub(crate) mod progress;
 pub(crate) mod exit;
+#[cfg(feature = "cli")]
+pub(crate) mod interrupt;
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;

@@ -9,19 +9,19 @@
 
 pub mod compare;
 pub mod page;
+pub mod completion;
+pub mod builtin;
+pub mod caveats;
 pub mod query;
 pub mod connection;
 pub mod estimate;
 pub mod cancel;
 pub mod error;
-pub mod table;
-pub mod completion;
-pub mod builtin;
-pub mod caveats;
 pub mod mark_ref;
 pub mod schema;
 pub mod sql;
 pub mod text;
+pub mod table;
 
 pub use crate::database::builtin::{Canned, Catalog};
 pub use crate::database::cancel::CancelToken;

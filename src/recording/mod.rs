@@ -16,11 +16,11 @@ mod counters;
 mod decode;
 mod encode;
 mod events;
+mod annotations;
+mod aggregate;
 mod bytes;
 mod ids;
 mod error;
-mod annotations;
-mod aggregate;
 mod size_classes;
 
 pub use crate::recording::aggregate::{

@@ -12,11 +12,11 @@
 //! - The terminal is given back in every exit that can be caught.
 
 pub mod view;
-pub mod flame;
 pub mod app;
 pub mod data;
 pub mod input;
 pub mod terminal;
+pub mod flame;
 
 use std::collections::VecDeque;
 use std::fmt;

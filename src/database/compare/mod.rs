@@ -11,8 +11,8 @@
 //!   the sides exchanged, in the same order.
 //! - Memory grows with distinct stacks, never with blocks: no answer is kept.
 
-pub mod comparison;
 pub mod side;
+pub mod comparison;
 pub mod stacks;
 pub mod window;
 pub mod figures;

@@ -12,8 +12,8 @@ mod recorded;
 mod batch;
 mod find;
 mod lookup;
-mod name;
 mod kind;
+mod name;
 pub(crate) mod frame_names;
 
 use std::collections::HashMap;
@@ -133,7 +133,7 @@ pub(crate) struct Symbols {
 }
 
 impl Symbols {
-    /// Looks all `return_addresses` up; `None` if the caller wants to stop.
+    /// Looks all `calls` up; `None` if the caller wants to stop.
     pub(crate) fn resolve(
         calls: &[Call],
         modules: &[Module],

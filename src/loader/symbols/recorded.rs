@@ -21,7 +21,7 @@ pub(crate) struct GivenFrame {
 }
 
 impl Symbols {
-    /// For each of `return_addresses` its frames, innermost first, all but the last of them inlined.
+    /// For each of `calls` its frames, innermost first, all but the last of them inlined.
     pub(crate) fn recorded(
         calls: &[Call],
         given: Vec<Vec<GivenFrame>>,

@@ -91,7 +91,7 @@ pub(crate) fn write(
         let about = &stacks.weights.kinds[*kind];
         let thread = Thread {
             name: about.name.clone(),
-            weight_type: if about.unit == ColumnUnit::Bytes { "bytes" } else { "memory_readings" },
+            weight_type: if about.unit == ColumnUnit::Bytes { "bytes" } else { "samples" },
             samples: samples(stacks, database, request, &facts, &ids, *kind)?,
         };
         write_thread(&thread, number, &facts, out)?;

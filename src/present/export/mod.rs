@@ -8,27 +8,27 @@
 //!   something else there.
 //! - What is left out of an export is counted and said.
 
-pub(crate) mod folded;
-pub(crate) mod svg;
 pub(crate) mod pprof;
 pub(crate) mod speedscope;
 pub(crate) mod firefox;
 pub(crate) mod dhat;
 #[cfg(feature = "parquet")]
 pub(crate) mod parquet;
-pub(crate) mod tables;
 pub(crate) mod trie;
-pub(crate) mod stacks;
-pub(crate) mod weights;
-pub(crate) mod request;
 pub(crate) mod json;
-pub(crate) mod names;
-pub(crate) mod error;
 pub(crate) mod external_stacks;
+pub(crate) mod folded;
+pub(crate) mod svg;
+pub(crate) mod names;
 pub(crate) mod csv;
 pub(crate) mod target;
 pub(crate) mod omissions;
+pub(crate) mod tables;
+pub(crate) mod stacks;
+pub(crate) mod weights;
 pub(crate) mod metadata;
+pub(crate) mod request;
+pub(crate) mod error;
 
 use std::io::Write;
 

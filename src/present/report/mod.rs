@@ -6,8 +6,8 @@
 //! - Every figure names its unit, and what was lost stands on the page.
 //! - A table or a fact that is missing leaves its line out; it does not fail the page.
 
-pub(crate) mod text;
 pub(crate) mod markdown;
+pub(crate) mod text;
 pub(crate) mod json;
 pub(crate) mod data;
 

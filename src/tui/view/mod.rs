@@ -6,12 +6,9 @@
 //! [`text::clean`] on its way to the buffer.
 
 pub mod screen;
-pub mod header;
-pub mod tabs;
-pub mod filters;
+pub mod bars;
 pub mod suspects;
 pub mod compare;
-pub mod detail;
 pub mod flame;
 pub mod tree;
 pub mod time;
@@ -19,6 +16,6 @@ pub mod histograms;
 pub mod table;
 pub mod sql;
 pub mod popup;
-pub mod status;
+pub mod detail;
 pub mod freshness;
 pub mod text;

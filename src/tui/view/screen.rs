@@ -8,9 +8,9 @@ use ratatui::widgets::{Clear, Widget};
 use crate::tui::app::layout::areas::{self, COLUMNS_MIN, ROWS_MIN};
 use crate::tui::app::state::{App, Pane, ViewKind};
 use crate::tui::terminal::theme::{Focus, Theme};
+use crate::tui::view::bars::{filters, header, status, tabs};
 use crate::tui::view::{
-    compare, detail, filters, flame, header, histograms, popup, sql, status, suspects, table, tabs,
-    text, time, tree,
+    compare, detail, flame, histograms, popup, sql, suspects, table, text, time, tree,
 };
 
 /// Draws everything.

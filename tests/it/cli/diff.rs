@@ -184,7 +184,7 @@ fn marks_bound_a_window_and_divide() {
 #[test]
 fn a_database_does_not_differ_from_itself() {
     let place = Place::new(5);
-    for format in ["text", "markdown", "aggregated"] {
+    for format in ["text", "markdown", "folded"] {
         let ran = place.run(&["diff", "heap.db", "heap.db", "--format", format]);
         assert_eq!((ran.code, ran.out.as_str()), (0, ""), "{format}: {}", ran.err);
         assert!(ran.err.contains("no difference in live bytes"), "{}", ran.err);
@@ -229,8 +229,8 @@ fn the_fixed_site_of_the_leaky_server_is_named_first() {
     let ran = place.run(&["diff", "leaky.db", "fixed.db", "--fail-if-grown", "10K"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
 
-    let aggregated = ["diff", "leaky.db", "fixed.db", "--format", "aggregated", "--min", "10K"];
-    let ran = place.run(&aggregated);
+    let folded = ["diff", "leaky.db", "fixed.db", "--format", "folded", "--min", "10K"];
+    let ran = place.run(&folded);
     let line = ran.out.lines().next().unwrap();
     let (stack, after) = line.rsplit_once(' ').unwrap();
     let (stack, before) = stack.rsplit_once(' ').unwrap();
@@ -277,7 +277,7 @@ fn names_can_not_end_a_line_a_cell_or_a_frame() {
             .execute("UPDATE frames SET function = ?1 || id, sym = ?1 || id, file = ?1", [evil])
             .unwrap();
     }
-    for format in ["text", "markdown", "json", "aggregated"] {
+    for format in ["text", "markdown", "json", "folded"] {
         let ran = place.run(&["diff", "heap.db", "other.db", "--format", format]);
         assert!(ran.code == 0 && !ran.out.is_empty(), "{}", ran.err);
         let bad = ran
@@ -286,8 +286,8 @@ fn names_can_not_end_a_line_a_cell_or_a_frame() {
             .find(|c| *c != '\n' && rheaper::database::text::sanitize::is_unsafe(*c));
         assert_eq!(bad, None, "{format}: {:?}", ran.out);
     }
-    let aggregated = place.run(&["diff", "heap.db", "other.db", "--format", "aggregated"]).out;
-    for line in aggregated.lines() {
+    let folded = place.run(&["diff", "heap.db", "other.db", "--format", "folded"]).out;
+    for line in folded.lines() {
         let mut words = line.rsplitn(3, ' ');
         let numbers = [words.next().unwrap(), words.next().unwrap()];
         assert!(numbers.iter().all(|number| number.parse::<i64>().is_ok()), "{line:?}");

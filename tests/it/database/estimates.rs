@@ -50,7 +50,7 @@ fn every_command_says_that_its_figures_are_estimates() {
         (&["query", &database, "suspects"], NOTE),
         (&["sql", &database, "-c", "SELECT 1"], NOTE),
         (&["check", &database, "--query", "failures"], NOTE),
-        (&["export", &database, "-f", "aggregated"], NOTE),
+        (&["export", &database, "-f", "folded"], NOTE),
         (&["export", &database, "-f", "csv", "--table", "sites"], "sample_weights says"),
         (
             &["diff", &database, &exact],
@@ -148,7 +148,7 @@ fn exports_weigh_blocks() {
     let database = place.database.to_str().unwrap();
     let weigh = |window: &[&str]| -> i64 {
         let arguments =
-            [&["export", database, "-f", "aggregated", "-m", "allocated"][..], window].concat();
+            [&["export", database, "-f", "folded", "-m", "allocated"][..], window].concat();
         let (out, _) = run(&place, &arguments);
         out.lines().map(|line| line.rsplit(' ').next().unwrap().parse::<i64>().unwrap()).sum()
     };
@@ -219,7 +219,7 @@ fn the_explorer_says_so_at_every_size() {
         println!("{}", driver.text());
         driver.press("4");
         println!("{}", driver.text());
-        assert!(driver.text().contains("memory_readings") || size.0 < 80, "{}", driver.text());
+        assert!(driver.text().contains("samples") || size.0 < 80, "{}", driver.text());
         driver.press("6");
         println!("{}", driver.text());
         driver.press("1<Enter>");

@@ -256,7 +256,7 @@ fn completion_knows_tables_columns_and_aliases() {
         ("SELECT * FROM alloc|", "allocations"),
         ("SELECT siz| FROM allocations", "size"),
         ("SELECT s.live_by| FROM sites s", "live_bytes"),
-        ("SELECT sites.peak_a| FROM sites", "peak_ns"),
+        ("SELECT sites.peak_n| FROM sites", "peak_ns"),
         ("SELECT x.al| FROM threads AS x JOIN sites", "allocations"),
         ("WITH recent AS (SELECT 1) SELECT * FROM rec|", "recent"),
         ("SELECT human_b|", "human_bytes"),

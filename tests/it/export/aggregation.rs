@@ -61,7 +61,7 @@ fn sums_are_whole_and_what_has_no_rows_is_said() {
     let (database, _) = record(20_000, 2, 60, 4);
     let meta =
         |key: &str| number(&database, &format!("SELECT value FROM meta WHERE key = '{key}'"));
-    let gone = meta("folded_blocks");
+    let gone = meta("aggregated_blocks");
     assert!(gone > 100.0 && meta("rows") > 100.0, "{gone}");
     for (measure, blocks, bytes) in [
         ("allocated", "allocations", "bytes"),

@@ -296,7 +296,7 @@ fn every_command_sends_a_foreign_recording_to_import() {
         &["sql", "theirs.zst", "-c", "SELECT 1"],
         &["report", "theirs.zst"],
         &["query", "theirs.zst", "overview"],
-        &["export", "theirs.zst", "-f", "aggregated"],
+        &["export", "theirs.zst", "-f", "folded"],
         &["diff", "heap.db", "theirs.zst"],
         &["theirs.zst", "new.db"],
     ] {

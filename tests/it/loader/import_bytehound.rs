@@ -247,7 +247,7 @@ fn names_come_from_the_executables_that_were_taken_along() {
     events.backtrace(1, &[frame]).alloc(1, 0x10, 8, 1, 1);
     let (_directory, database, _) = imported(&events.packed(400_000));
     let sym: String = one(&database, "SELECT sym FROM frames");
-    assert_eq!(sym, "it::import_bytehound::events_become_rows");
+    assert_eq!(sym, "it::loader::import_bytehound::events_become_rows");
     let found: Option<String> = one(&database, "SELECT build_id FROM modules");
     assert_eq!(found, build_id);
 }

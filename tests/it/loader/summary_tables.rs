@@ -178,7 +178,7 @@ const PAIRS: &[(&str, &str, &str)] = &[
         "SELECT row, alloc_after FROM zone_outliers ORDER BY row",
         "SELECT a.rowid, a.alloc_after
          FROM zone_map JOIN allocations AS a ON a.rowid BETWEEN first_row AND last_row
-         WHERE a.alloc_after < zones.alloc_from ORDER BY a.rowid",
+         WHERE a.alloc_after < zone_map.alloc_from ORDER BY a.rowid",
     ),
     (
         "rows in zones",

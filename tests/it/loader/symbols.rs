@@ -120,9 +120,9 @@ impl Named {
     /// The places of every call, innermost first.
     fn places(&self) -> BTreeMap<u64, Vec<Place>> {
         let connection = Connection::open(&self.database).unwrap();
-        let sql = "SELECT calls.offset, backtraces.sym, backtraces.file, backtraces.line
+        let sql = "SELECT return_addresses.offset, backtraces.sym, backtraces.file, backtraces.line
                    FROM backtraces JOIN backtrace_stacks ON bt = backtraces.id
-                   JOIN stacks ON stacks.id = stack JOIN return_addresses ON calls.id = stacks.call
+                   JOIN stacks ON stacks.id = stack JOIN return_addresses ON return_addresses.id = stacks.call
                    ORDER BY backtraces.id, frame_no";
         let mut places: BTreeMap<u64, Vec<Place>> = BTreeMap::new();
         let mut query = connection.prepare(sql).unwrap();

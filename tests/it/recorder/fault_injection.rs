@@ -14,6 +14,7 @@ use rheaper::loader::{Ending, LoadOptions, Summary, load};
 use rusqlite::Connection;
 
 use crate::support::programs::{RELEASE, Variant, build, figure, finish, lines, scaled};
+use crate::support::tools;
 
 /// For the longest scene at full scale.
 const DEADLINE: Duration = Duration::from_secs(900);
@@ -559,13 +560,16 @@ fn growth_in_place_moved_and_refused_is_told_apart() {
 
 #[test]
 fn sizes_and_alignments_are_passed_on_and_told_as_asked() {
-    let (scene, loaded) = contract(&["unusual_layouts"]);
+    let (scene, loaded) = contract(&["layouts"]);
     let told = loaded.one("SELECT sum(size) FROM allocations WHERE size >= 1000000");
     assert_eq!(told, scene.numbers(1)[0]);
 }
 
 #[test]
 fn errno_is_left_alone() {
+    if !tools::has(&["strace"]) {
+        return;
+    }
     let count = times(20_000);
     contract(&["errno", &count]);
     let directory = tempfile::tempdir().unwrap();

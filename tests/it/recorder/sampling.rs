@@ -23,7 +23,7 @@ const TESTING: Variant = Variant {
     folder: "release",
 };
 
-/// As in the program `memory_readings`.
+/// As in the program `samples`.
 const CLASSES: [(u64, u64); 8] = [
     (24, 900),
     (200, 300),
@@ -44,7 +44,7 @@ fn p(size: u64, sample_bytes: u64) -> f64 {
 
 fn play(words: &[&str]) -> (Vec<PathBuf>, Vec<String>, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();
-    let told = lines(&run(&build("programs", "memory_readings", TESTING), words, directory.path()));
+    let told = lines(&run(&build("programs", "samples", TESTING), words, directory.path()));
     let is_path = |line: &&String| line.starts_with('/');
     let paths = told.iter().filter(is_path).map(PathBuf::from).collect();
     let rest = told.iter().filter(|line| !is_path(line)).cloned().collect();

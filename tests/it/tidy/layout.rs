@@ -1,20 +1,7 @@
-//! The shape of the tree: which folder may import which, file heads, argued `unsafe`, sizes.
-//!
-//! Reads lines, not syntax: a path through a re-export is not ranked, so inside a folder files
-//! name files.
+//! The shape of the files: heads, argued `unsafe`, sizes, words that the collector must not contain.
 
 use std::fs;
 use std::path::Path;
-
-/// Which folder may import which. Data flows left to right; nothing looks back.
-const MAY_IMPORT: &[(&str, &[&str])] = &[
-    ("recording", &[]),
-    ("collector", &["recording"]),
-    ("database", &[]),
-    ("loader", &["recording", "database"]),
-    ("tui", &["database"]),
-    ("export", &["database"]),
-];
 
 /// Lines of a file, tests in it not counted: habitually 500, never more than this.
 const LINES_MAX: usize = 900;
@@ -53,75 +40,9 @@ fn files(folder: &str) -> Vec<String> {
     found
 }
 
-/// The `a::b` of each `crate::a::b` in code lines.
-fn crate_paths(text: &str) -> Vec<Vec<String>> {
-    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
-    code.flat_map(|line| line.split("crate::").skip(1))
-        .map(|rest| {
-            let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'));
-            rest[..end.unwrap_or(rest.len())].split("::").map(str::to_owned).collect()
-        })
-        .collect()
-}
-
-fn declared_modules(path: &str) -> Vec<String> {
-    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
-    text.lines()
-        .filter_map(|line| {
-            let line = line.trim_start_matches("pub ");
-            let line = line.strip_prefix("pub(crate) ").unwrap_or(line);
-            Some(line.strip_prefix("mod ")?.strip_suffix(';')?.to_owned())
-        })
-        .collect()
-}
-
-fn none(errors: &[String]) {
+/// Fails with all errors, one per line.
+pub(crate) fn none(errors: &[String]) {
     assert!(errors.is_empty(), "\n{}", errors.join("\n"));
-}
-
-#[test]
-fn folders_import_only_downstream_contracts() {
-    let mut errors = Vec::new();
-    for &(folder, allowed) in MAY_IMPORT {
-        for (path, text) in sources(&format!("src/{folder}")) {
-            for other in crate_paths(&text).into_iter().map(|mut path| path.swap_remove(0)) {
-                let is_folder = MAY_IMPORT.iter().any(|&(name, _)| name == other);
-                if is_folder && other != folder && !allowed.contains(&other.as_str()) {
-                    errors.push(format!("{path}: {folder} must not import {other}"));
-                }
-            }
-        }
-    }
-    none(&errors);
-}
-
-#[test]
-fn files_import_only_siblings_declared_below_them() {
-    // Where tests reach into everything.
-    const EXCEPTIONS: &[&str] = &["src/collector/testing.rs"];
-    let mut errors = Vec::new();
-    for &(folder, _) in MAY_IMPORT {
-        let directory = format!("src/{folder}");
-        let order = declared_modules(&format!("{directory}/mod.rs"));
-        let rank = |name: &str| order.iter().position(|module| module == name);
-        for (path, text) in sources(&directory) {
-            let inner = path[directory.len() + 1..].split('/').next().unwrap();
-            let Some(own) = rank(inner.trim_end_matches(".rs")) else { continue };
-            if EXCEPTIONS.contains(&path.as_str()) {
-                continue;
-            }
-            for used in crate_paths(&text) {
-                let is_back = used.len() > 1
-                    && used[0] == folder
-                    && used[1] != "testing"
-                    && rank(&used[1]).is_some_and(|other| other < own);
-                if is_back {
-                    errors.push(format!("{path}: looks back at {folder}::{}", used[1]));
-                }
-            }
-        }
-    }
-    none(&errors);
 }
 
 #[test]
@@ -138,6 +59,9 @@ fn every_file_says_what_it_is_and_paths_are_whole() {
             let lines = text.split("#[cfg(test)]").next().unwrap_or_default().lines().count();
             if lines > LINES_MAX {
                 errors.push(format!("{path}: {lines} lines are too many to read"));
+            }
+            if text.contains("pub(in crate") && folder == "src" {
+                errors.push(format!("{path}: `pub(in …)` where `pub(crate)` or nothing is enough"));
             }
             for mark in ["FIX\u{4d}E", "X\u{58}X:"] {
                 if text.contains(mark) {

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 
 use rheaper::database::page::Comparison;
 use rheaper::database::{Unit, Value};
-use rheaper::tui::app::update::column_filter::parse;
 use rheaper::tui::app::update::command;
 use rheaper::tui::app::update::popup::help;
+use rheaper::tui::data::column_filter::parse;
 use rheaper::tui::data::filter::{Filter, parse_filter};
 use rheaper::tui::input::key::Key;
 use rheaper::tui::input::keylog;

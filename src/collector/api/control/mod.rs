@@ -8,8 +8,8 @@
 //! - The signal handler only sets a flag. There is no port, no socket and no child process.
 //! - Nothing here panics or prints; an error is reported in [`ControlStatus`].
 
-pub(crate) mod triggers;
 pub(crate) mod watch;
+pub(crate) mod triggers;
 
 use std::ffi::{OsString, c_void};
 use std::fmt;

@@ -7,8 +7,8 @@
 //! out of order; they are put in the order of their times before they are paired.
 
 mod chunks;
-mod event;
 mod survey;
+mod event;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};

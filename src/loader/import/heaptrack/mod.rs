@@ -7,8 +7,8 @@
 //! of one stack and size are alike to every sum, so that the youngest is taken: that is what
 //! `malloc` and `free` do most of the time.
 
-mod line;
 mod survey;
+mod line;
 
 use std::io::{self, BufRead};
 

@@ -7,21 +7,20 @@
 //! - After every message all selections are in range.
 
 pub mod mouse;
-pub mod popup;
+pub mod histograms;
+pub mod command;
+pub mod responses;
 pub mod sql;
+pub mod popup;
 pub mod tree;
 pub mod flame;
 pub mod time;
-pub mod histograms;
 pub mod table;
-pub mod command;
 pub mod export;
 pub mod suspects;
-pub mod detail;
 pub mod load;
-pub mod responses;
-pub mod column_filter;
 pub mod compare;
+pub mod detail;
 
 use crate::tui::app::message::{Effect, Message, Query, RequestQueue};
 use crate::tui::app::state::popup::{Popup, Purpose as PromptPurpose};

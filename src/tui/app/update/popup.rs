@@ -7,9 +7,8 @@ use crate::tui::app::state::popup::{Choice, Field, Item, Picker, Popup, Prompt, 
 use crate::tui::app::state::table::Origin;
 use crate::tui::app::state::text_input::Line;
 use crate::tui::app::state::{App, ViewKind};
-use crate::tui::app::update::{
-    column_filter, compare, detail, export, load, suspects, table, time, tree,
-};
+use crate::tui::app::update::{compare, detail, export, load, suspects, table, time, tree};
+use crate::tui::data::column_filter;
 use crate::tui::data::filter::{Filter, parse_filter};
 use crate::tui::input::keymap::{self, Action, Context};
 

@@ -310,7 +310,7 @@ fn main() {
         "reuse" => reuse(number, None),
         "regrow" => reuse(number, words.get(2).and_then(|size| size.parse().ok())),
         "growth" => growth(number),
-        "unusual_layouts" => layouts(),
+        "layouts" => layouts(),
         "errno" => errno(number),
         "unknown" => unknown(),
         _ => panic!("no such scene"),
