@@ -1,7 +1,7 @@
-//! Names the way in which stacks are walked on this target, so that the code asks one `cfg`.
+//! Selects the stack walker of the target as one `cfg`, `walks_with_framehop`.
 //!
-//! `RUSTFLAGS="--cfg rheaper_portable_walk"` forces the portable way, for tests, and with
-//! `RHEAPER_TEST_GUARDS` safeguards can be disabled at run time, for the mutation tests.
+//! `RUSTFLAGS="--cfg rheaper_portable_walk"` forces the portable walker, for tests. With
+//! `RHEAPER_TEST_GUARDS` set, safeguards can be disabled at run time, for mutation tests.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

@@ -10,7 +10,7 @@ use crate::collector::aggregate::accumulators::{
     FreedBlock, GroupTotals, SITE_BITS, SiteTotals, ThreadPairTotals,
 };
 use crate::collector::aggregate::hash_table::{Entry, HashShift, HashTable, hash};
-use crate::collector::platform::mmap_vec::{Pages, Table, Zeroed, fetch};
+use crate::collector::platform::mmap_vec::{MmapTable, MmapVec, Zeroable, prefetch};
 use crate::recording::{AggregatedSize, FIRST_WIDE_CLASS, SIZE_CLASSES, size_class};
 
 /// Maximum number of each. The index of sites has two positions per site; 2¹⁸ groups are 4 MiB, 2¹³
@@ -27,7 +27,7 @@ const NEIGHBOURS: usize = 4;
 /// Totals of sites, numbered in the order of their first blocks.
 pub(crate) struct SiteTable {
     index: HashTable<SiteIndexEntry, { 1 << INDEX_BITS }>,
-    table: Table<SiteTotals, SITES>,
+    table: MmapTable<SiteTotals, SITES>,
 }
 
 /// Maps a site's key to its number.
@@ -40,7 +40,7 @@ struct SiteIndexEntry {
 }
 
 // SAFETY: integers: all-zero is a valid value.
-unsafe impl Zeroed for SiteIndexEntry {}
+unsafe impl Zeroable for SiteIndexEntry {}
 
 impl Entry for SiteIndexEntry {
     fn is_vacant(&self) -> bool {
@@ -60,7 +60,7 @@ fn site_position(key: u64, shift: HashShift) -> usize {
 
 impl SiteTable {
     pub(crate) fn new() -> Option<Self> {
-        Some(Self { index: HashTable::new()?, table: Table::new()? })
+        Some(Self { index: HashTable::new()?, table: MmapTable::new()? })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -80,15 +80,15 @@ impl SiteTable {
     /// Prefetches the position at which the search for a site starts.
     #[inline(always)]
     pub(crate) fn prefetch(&self, key: u64) {
-        fetch(self.index.at(site_position(key, self.index.shift)));
+        prefetch(self.index.at(site_position(key, self.index.shift)));
     }
 
     /// Prefetches a site's two cache lines.
     #[inline(always)]
     pub(crate) fn prefetch_site(&self, number: usize) {
         let site = self.table.at(number);
-        fetch(site);
-        fetch(site.second_line());
+        prefetch(site);
+        prefetch(site.second_line());
     }
 
     /// The number of a site; a new site gets the next one.
@@ -182,7 +182,7 @@ impl GroupTable {
     #[inline(always)]
     pub(crate) fn prefetch(&self, key: u32) -> usize {
         let position = group_position(key, self.0.shift);
-        fetch(self.0.at(position));
+        prefetch(self.0.at(position));
         position
     }
 
@@ -320,15 +320,15 @@ impl ThreadPairTable {
 
 /// Totals of size classes.
 pub(crate) struct SizeTable {
-    blocks: Pages<u64>,
+    blocks: MmapVec<u64>,
     /// Bytes of the classes that cover more than one size.
-    wide_bytes: Pages<u64>,
+    wide_bytes: MmapVec<u64>,
 }
 
 impl SizeTable {
     pub(crate) fn new() -> Option<Self> {
         let wide = SIZE_CLASSES.checked_sub(FIRST_WIDE_CLASS)?;
-        Some(Self { blocks: Pages::new(SIZE_CLASSES)?, wide_bytes: Pages::new(wide)? })
+        Some(Self { blocks: MmapVec::new(SIZE_CLASSES)?, wide_bytes: MmapVec::new(wide)? })
     }
 
     #[inline(always)]

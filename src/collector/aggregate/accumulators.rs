@@ -6,7 +6,7 @@
 //! Invariant: an accumulator does not depend on the order in which blocks are added.
 
 use crate::collector::aggregate::hold_queue::{DeferredEvent, DeferredKind};
-use crate::collector::platform::mmap_vec::Zeroed;
+use crate::collector::platform::mmap_vec::Zeroable;
 use crate::recording::{
     AggregatedPair, AggregatedSite, DURATION_CLASS_BITS, NodeId, ThreadId, Ticks, duration_class,
     size_power,
@@ -38,7 +38,7 @@ pub(crate) struct SiteTotals {
 }
 
 // SAFETY: integers: all-zero is a valid value.
-unsafe impl Zeroed for SiteTotals {}
+unsafe impl Zeroable for SiteTotals {}
 
 /// The totals of the blocks that one thread allocated and one freed.
 #[derive(Clone, Copy, Default)]
@@ -56,7 +56,7 @@ pub(crate) struct ThreadPairTotals {
 }
 
 // SAFETY: integers: all-zero is a valid value.
-unsafe impl Zeroed for ThreadPairTotals {}
+unsafe impl Zeroable for ThreadPairTotals {}
 
 /// The totals of a site's blocks of one lifetime class and one power of two of sizes.
 #[derive(Clone, Copy, Default)]
@@ -69,7 +69,7 @@ pub(crate) struct GroupTotals {
 }
 
 // SAFETY: integers: all-zero is a valid value.
-unsafe impl Zeroed for GroupTotals {}
+unsafe impl Zeroable for GroupTotals {}
 
 /// Bits of the size's power of two in a group's key.
 const POWER_BITS: u32 = 6;
@@ -141,7 +141,7 @@ pub(crate) struct FreedBlock {
 }
 
 // SAFETY: integers: all-zero is a valid value.
-unsafe impl Zeroed for FreedBlock {}
+unsafe impl Zeroable for FreedBlock {}
 
 /// Freed by its thread before that thread's next allocation.
 const TEMPORARY: u32 = 1;
@@ -250,9 +250,9 @@ impl SiteTotals {
             cross_thread_frees: self.cross_thread_frees,
             reallocs: self.reallocs,
             reallocs_moved: self.reallocs_moved,
-            first_made: Ticks(self.first_alloc),
-            last_made: Ticks(self.last_alloc),
-            last_freed: Ticks(self.last_free),
+            first_alloc: Ticks(self.first_alloc),
+            last_alloc: Ticks(self.last_alloc),
+            last_free: Ticks(self.last_free),
             threads: self.threads,
         }
     }
@@ -280,14 +280,14 @@ impl ThreadPairTotals {
 
     pub(crate) fn record(&self) -> AggregatedPair {
         AggregatedPair {
-            made_by: ThreadId(self.threads as u32),
+            allocated_by: ThreadId(self.threads as u32),
             freed_by: ThreadId((self.threads >> 32) as u32),
             blocks: self.blocks,
             bytes: self.bytes,
-            first_made: Ticks(self.first_alloc),
-            last_made: Ticks(self.last_alloc),
+            first_alloc: Ticks(self.first_alloc),
+            last_alloc: Ticks(self.last_alloc),
             first_freed: Ticks(self.first_free),
-            last_freed: Ticks(self.last_free),
+            last_free: Ticks(self.last_free),
         }
     }
 }

@@ -19,7 +19,7 @@
 //! or not, and removal moves no entry.
 
 use crate::collector::aggregate::hash_table::hash;
-use crate::collector::platform::mmap_vec::{Table, fetch};
+use crate::collector::platform::mmap_vec::{MmapTable, prefetch};
 
 /// Maximum number of indexed addresses.
 pub(crate) const ADDRESSES_MAX: usize = 1 << 18;
@@ -102,7 +102,7 @@ impl HashedAddress {
 
 /// The index.
 pub(crate) struct AddressIndex {
-    table: Table<u32, ENTRIES>,
+    table: MmapTable<u32, ENTRIES>,
     /// Chunks that are pre-faulted: see [`AddressIndex::prefault`].
     prefaulted: u64,
     /// Addresses that are not in their primary entries.
@@ -113,7 +113,7 @@ pub(crate) struct AddressIndex {
 
 impl AddressIndex {
     pub(crate) fn new() -> Option<Self> {
-        Some(Self { table: Table::new()?, prefaulted: 0, overflowed: 0, probe_lines: 1 })
+        Some(Self { table: MmapTable::new()?, prefaulted: 0, overflowed: 0, probe_lines: 1 })
     }
 
     /// Pre-faults a set of chunks for writing. A read fault would map the shared zero page, and the
@@ -138,7 +138,7 @@ impl AddressIndex {
     /// Prefetches the line that [`AddressIndex::find`] reads first.
     #[inline(always)]
     pub(crate) fn prefetch(&self, address: &HashedAddress) {
-        fetch(self.primary_entry(address));
+        prefetch(self.primary_entry(address));
     }
 
     /// The slot that [`AddressIndex::find`] will probably return, for prefetching.

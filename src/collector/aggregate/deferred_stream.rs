@@ -4,7 +4,7 @@
 //! Each begins with a keyframe, so that a damaged payload costs only itself.
 
 use crate::collector::aggregate::hold_queue::{DeferredEvent, DeferredKind};
-use crate::collector::platform::mmap_vec::Pages;
+use crate::collector::platform::mmap_vec::MmapVec;
 use crate::recording::{
     Address, Bytes, EVENT_BYTES_MAX, Encoder, EventsHead, NodeId, ScopeId, StreamId, ThreadId,
     Ticks,
@@ -20,7 +20,7 @@ const PUSH_BYTES_MAX: usize = 4 * EVENT_BYTES_MAX;
 
 /// The payload under construction.
 pub(crate) struct DeferredStream {
-    buffer: Pages<u8>,
+    buffer: MmapVec<u8>,
     used: usize,
     /// Bytes of the stream in earlier payloads.
     offset: u64,
@@ -33,7 +33,7 @@ pub(crate) struct DeferredStream {
 impl DeferredStream {
     pub(crate) fn new() -> Option<Self> {
         Some(Self {
-            buffer: Pages::new(BUFFER_BYTES)?,
+            buffer: MmapVec::new(BUFFER_BYTES)?,
             used: 0,
             offset: 0,
             encoder: Encoder::new(),
@@ -60,7 +60,7 @@ impl DeferredStream {
         }
         self.thread = thread;
         if skipped_allocs > 0 {
-            self.put(|encoder, slot| encoder.unwritten(slot, at, u64::from(skipped_allocs)));
+            self.put(|encoder, slot| encoder.skipped_allocs(slot, at, u64::from(skipped_allocs)));
         }
         let scope = ScopeId(event.scope);
         if event.is_alloc() && scope != self.scope {
@@ -105,9 +105,9 @@ fn encode(encoder: &mut Encoder, slot: &mut [u8; EVENT_BYTES_MAX], event: &Defer
         DeferredKind::Alloc => encoder.alloc_long(slot, at, address, size, node, align, false),
         DeferredKind::Zeroed => encoder.alloc_long(slot, at, address, size, node, align, true),
         DeferredKind::Realloc => {
-            encoder.continued(slot, at, address, size, node, align, event.moved, event.linked)
+            encoder.realloc_begin(slot, at, address, size, node, align, event.moved, event.linked)
         }
-        DeferredKind::ReallocEnd => encoder.regrown(slot, at, address),
+        DeferredKind::ReallocEnd => encoder.realloc_end(slot, at, address),
         DeferredKind::Free => encoder.free(slot, at, address),
         DeferredKind::Failed => encoder.failed(slot, at, size, node),
     }

@@ -13,7 +13,7 @@
 //!
 //! Invariant: an entry stays at its position until the table grows or is compacted.
 
-use crate::collector::platform::mmap_vec::{Pages, Table, Zeroed};
+use crate::collector::platform::mmap_vec::{MmapTable, MmapVec, Zeroable};
 
 /// Base-2 logarithm of a new table's capacity.
 const INITIAL_BITS: u32 = 10;
@@ -44,7 +44,7 @@ impl HashShift {
 }
 
 /// An entry of a [`HashTable`]; the default value is a vacant one.
-pub(crate) trait Entry: Zeroed + Default {
+pub(crate) trait Entry: Zeroable + Default {
     fn is_vacant(&self) -> bool;
 
     /// The position at which a search for this entry starts.
@@ -53,7 +53,7 @@ pub(crate) trait Entry: Zeroed + Default {
 
 /// A hash table of at most `CAPACITY_MAX` positions.
 pub(crate) struct HashTable<T, const CAPACITY_MAX: usize> {
-    table: Table<T, CAPACITY_MAX>,
+    table: MmapTable<T, CAPACITY_MAX>,
     /// Capacity minus one.
     mask: usize,
     pub(crate) shift: HashShift,
@@ -64,7 +64,7 @@ pub(crate) struct HashTable<T, const CAPACITY_MAX: usize> {
 impl<T: Entry, const CAPACITY_MAX: usize> HashTable<T, CAPACITY_MAX> {
     pub(crate) fn new() -> Option<Self> {
         let (mask, shift) = ((1 << INITIAL_BITS) - 1, HashShift::for_bits(INITIAL_BITS));
-        let new = Self { table: Table::new()?, mask, shift, len: 0 };
+        let new = Self { table: MmapTable::new()?, mask, shift, len: 0 };
         new.table.populate(0, new.capacity());
         Some(new)
     }
@@ -94,7 +94,7 @@ impl<T: Entry, const CAPACITY_MAX: usize> HashTable<T, CAPACITY_MAX> {
         if self.capacity() >= CAPACITY_MAX {
             return;
         }
-        let Some(mut copy) = Pages::<T>::new(self.len.max(1)) else { return };
+        let Some(mut copy) = MmapVec::<T>::new(self.len.max(1)) else { return };
         self.compact();
         let len = self.len;
         for (to, from) in copy.as_mut_slice().iter_mut().zip(self.compacted()) {

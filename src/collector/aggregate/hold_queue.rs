@@ -12,7 +12,7 @@ use crate::collector::aggregate::address_index::{
     ADDRESSES_MAX, AddressIndex, HashedAddress, SLOTS_MAX,
 };
 use crate::collector::aggregate::slot_bitmap::{self, SlotBitmap, WORD_SLOTS};
-use crate::collector::platform::mmap_vec::{Pages, Table, Zeroed, fetch};
+use crate::collector::platform::mmap_vec::{MmapTable, MmapVec, Zeroable, prefetch};
 
 const SLOTS: usize = ADDRESSES_MAX;
 const _: () = assert!(SLOTS <= SLOTS_MAX && SLOTS <= slot_bitmap::SLOTS_MAX);
@@ -73,7 +73,7 @@ pub(crate) struct DeferredEvent {
 }
 
 // SAFETY: all-zero is a valid value: integers, bools that are false, and a kind of `Vacant`.
-unsafe impl Zeroed for DeferredEvent {}
+unsafe impl Zeroable for DeferredEvent {}
 
 impl DeferredEvent {
     /// Whether it allocates a block.
@@ -108,7 +108,7 @@ pub(crate) struct Slot(u32);
 
 /// All deferred events.
 pub(crate) struct HoldQueue {
-    slots: Table<DeferredEvent, SLOTS>,
+    slots: MmapTable<DeferredEvent, SLOTS>,
     index: AddressIndex,
     free: SlotBitmap,
     /// Slots from here on were never used.
@@ -117,7 +117,7 @@ pub(crate) struct HoldQueue {
     /// Events pushed so far.
     pushed: u64,
     /// The last selection: see [`HoldQueue::select_until`].
-    selected: Pages<SelectedEvent>,
+    selected: MmapVec<SelectedEvent>,
     /// Length of the longest selection so far.
     selected_max: usize,
     /// The bitmap word of the last selected event.
@@ -134,18 +134,18 @@ struct SelectedEvent {
 }
 
 // SAFETY: integers: all-zero is a valid value.
-unsafe impl Zeroed for SelectedEvent {}
+unsafe impl Zeroable for SelectedEvent {}
 
 impl HoldQueue {
     pub(crate) fn new() -> Option<Self> {
         Some(Self {
-            slots: Table::new()?,
+            slots: MmapTable::new()?,
             index: AddressIndex::new()?,
             free: SlotBitmap::new(SLOTS)?,
             end: 0,
             len: 0,
             pushed: 0,
-            selected: Pages::new(SLOTS)?,
+            selected: MmapVec::new(SLOTS)?,
             selected_max: 0,
             last_word: 0,
         })
@@ -205,7 +205,7 @@ impl HoldQueue {
     #[inline(always)]
     pub(crate) fn prefetch_slot(&self, address: &HashedAddress) {
         if let Some(slot) = self.index.probable_slot(address) {
-            fetch(self.slots.at(slot));
+            prefetch(self.slots.at(slot));
         }
     }
 

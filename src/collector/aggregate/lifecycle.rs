@@ -15,7 +15,7 @@ use crate::collector::aggregate::stream_decoder::{
     DecodedEvent, EventContext, EventShape, StreamDecoder,
 };
 use crate::collector::aggregate::totals::Totals;
-use crate::collector::platform::mmap_vec::{Pages, Zeroed};
+use crate::collector::platform::mmap_vec::{MmapVec, Zeroable};
 use crate::recording::{
     AggregatedHead, BlockKind, ByteWriter, Event, EventsHead, PAYLOAD_BYTES_MAX, Ticks,
 };
@@ -34,7 +34,7 @@ pub(crate) struct Lifecycle {
     /// Blocks that were allocated before this stamp are not aggregated.
     pub(crate) ignore_before: u64,
     /// Per source stream, the last event that was written.
-    last_written: Pages<LastWritten>,
+    last_written: MmapVec<LastWritten>,
     evicted_early: u64,
     /// Bytes that could not be decoded.
     pub(crate) undecoded_bytes: u64,
@@ -51,7 +51,7 @@ struct LastWritten {
 }
 
 // SAFETY: two integers: all-zero is a valid value.
-unsafe impl Zeroed for LastWritten {}
+unsafe impl Zeroable for LastWritten {}
 
 impl Lifecycle {
     /// For `recorders_max` source streams; `None` if memory is refused.
@@ -62,7 +62,7 @@ impl Lifecycle {
             deferred: DeferredStream::new()?,
             limit: 0,
             ignore_before: 0,
-            last_written: Pages::new(recorders_max)?,
+            last_written: MmapVec::new(recorders_max)?,
             evicted_early: 0,
             undecoded_bytes: 0,
         })

@@ -27,17 +27,17 @@ pub(crate) mod lifecycle;
 pub(crate) mod deferred_stream;
 pub(crate) mod totals;
 pub(crate) mod accumulator_tables;
+pub(crate) mod address_index;
 pub(crate) mod hash_table;
 pub(crate) mod accumulators;
 pub(crate) mod stream_decoder;
 pub(crate) mod hold_queue;
-pub(crate) mod address_index;
 pub(crate) mod slot_bitmap;
 pub(crate) mod sink;
 
 use crate::collector::aggregate::lifecycle::Lifecycle;
 use crate::collector::aggregate::stream_decoder::StreamDecoders;
-use crate::collector::event_path::ring::Shared;
+use crate::collector::event_path::ring::RingShared;
 use crate::collector::platform::event_count;
 use crate::recording::Ticks;
 
@@ -52,7 +52,7 @@ const TOTALS_SECONDS: u64 = 2;
 
 /// A stream of the current pass.
 struct Source {
-    shared: &'static Shared,
+    shared: &'static RingShared,
     index: usize,
     /// Position behind the last byte that was committed when the pass began.
     end: u64,
@@ -138,7 +138,12 @@ impl Aggregator {
 
     /// Adds a ring to the coming pass, which processes the events that were committed before `end`.
     /// Decoding starts at the first keyframe; earlier bytes can't be decoded.
-    pub(crate) fn add(&mut self, index: usize, shared: &'static Shared, end: u64) -> StreamStatus {
+    pub(crate) fn add(
+        &mut self,
+        index: usize,
+        shared: &'static RingShared,
+        end: u64,
+    ) -> StreamStatus {
         if self.decoders.get(index).is_none() {
             match shared.keyframe_before(end) {
                 Some(keyframe) if self.decoders.start(index, keyframe) => {}
@@ -211,7 +216,7 @@ impl Aggregator {
             self.lifecycle.process_events(decoder, &context, bound, sink);
             if let Some(next) = decoder.pending().first() {
                 // The decoder has copies of the pending events and does not read their bytes again.
-                source.shared.release_until(decoder.position);
+                source.shared.release_to(decoder.position);
                 source.next = next.at.0;
                 return next.at > watermark;
             }
@@ -219,7 +224,7 @@ impl Aggregator {
             let is_done = decoder.pending().is_empty();
             if is_done || decoder.position.wrapping_sub(source.released) >= RELEASE_EVERY {
                 source.released = decoder.position;
-                source.shared.release_until(decoder.position);
+                source.shared.release_to(decoder.position);
                 event_count::notify_space();
             }
             if is_done {

@@ -6,7 +6,7 @@
 //! Invariant: a word's bit in the summary is set exactly if the word has a free slot and is not the
 //! current one.
 
-use crate::collector::platform::mmap_vec::Pages;
+use crate::collector::platform::mmap_vec::MmapVec;
 
 /// Slots per word.
 pub(crate) const WORD_SLOTS: usize = u64::BITS as usize;
@@ -17,7 +17,7 @@ pub(crate) const SLOTS_MAX: usize = WORD_SLOTS * WORD_SLOTS * WORD_SLOTS;
 /// The free slots.
 pub(crate) struct SlotBitmap {
     /// Per word, its free slots; out of date for the current word.
-    words: Pages<u64>,
+    words: MmapVec<u64>,
     summary: [u64; WORD_SLOTS],
     current: usize,
     /// The free slots of the current word.
@@ -27,7 +27,7 @@ pub(crate) struct SlotBitmap {
 impl SlotBitmap {
     /// `slots` free slots, a multiple of [`WORD_SLOTS`]; `None` if memory is refused.
     pub(crate) fn new(slots: usize) -> Option<Self> {
-        let mut words = Pages::new(slots / WORD_SLOTS)?;
+        let mut words = MmapVec::new(slots / WORD_SLOTS)?;
         words.as_mut_slice().fill(u64::MAX);
         let mut new = Self { words, summary: [0; WORD_SLOTS], current: 0, bits: u64::MAX };
         (1..slots / WORD_SLOTS).for_each(|word| new.set_summary(word));

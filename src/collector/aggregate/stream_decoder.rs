@@ -9,8 +9,8 @@ use std::ptr::NonNull;
 
 use crate::collector::aggregate::address_index::HashedAddress;
 use crate::collector::aggregate::hold_queue::{DeferredEvent, DeferredKind};
-use crate::collector::event_path::ring::Shared;
-use crate::collector::platform::mmap_vec::{Pages, fetch};
+use crate::collector::event_path::ring::RingShared;
+use crate::collector::platform::mmap_vec::{MmapVec, prefetch};
 use crate::collector::platform::sys;
 use crate::recording::{Address, CompactEvent, Decoder, Event, ScopeId, ThreadId, Ticks};
 
@@ -136,21 +136,21 @@ impl StreamDecoder {
     /// Decodes the next batch before the position `end`; all of its events have the same thread and
     /// scope. Requires that no event is pending. None is pending afterwards only if the stream has none.
     #[inline(never)]
-    pub(crate) fn fill(&mut self, shared: &Shared, end: u64, undecoded: &mut u64) {
+    pub(crate) fn fill(&mut self, shared: &RingShared, end: u64, undecoded: &mut u64) {
         (self.next, self.len, self.chunks) = (0, 0, 0);
         self.sync_thread();
         while self.position < end && self.len < BATCH {
-            let (mut bytes, room) = shared.piece(self.position, end);
+            let (mut bytes, room) = shared.contiguous(self.position, end);
             let all = bytes.len();
             if all == 0 {
                 return;
             }
             // The bytes are in the cache of the core that recorded them.
             let ahead = bytes.iter().skip(PREFETCH_FROM).step_by(LINE).take(PREFETCH_LINES);
-            ahead.for_each(fetch);
+            ahead.for_each(prefetch);
             // Events start inside `room`; the last one may extend into the slack behind it.
             while self.len < BATCH && !bytes.is_empty() && all.wrapping_sub(bytes.len()) < room {
-                if let Some((compact, len)) = self.decoder.step_short(bytes) {
+                if let Some((compact, len)) = self.decoder.step_compact(bytes) {
                     bytes = bytes.get(len..).unwrap_or_default();
                     self.append_compact(&compact);
                     continue;
@@ -274,13 +274,13 @@ impl EventContext {
 /// The decoders of all streams, by stream index.
 pub(crate) struct StreamDecoders {
     /// Addresses of [`StreamDecoder`]s; 0: the stream is not decoded yet.
-    table: Pages<u64>,
+    table: MmapVec<u64>,
     started: u64,
 }
 
 impl StreamDecoders {
     pub(crate) fn new(streams_max: usize) -> Option<Self> {
-        Some(Self { table: Pages::new(streams_max)?, started: 0 })
+        Some(Self { table: MmapVec::new(streams_max)?, started: 0 })
     }
 
     #[inline]

@@ -10,10 +10,10 @@ use crate::collector::aggregate::accumulator_tables::{
 };
 use crate::collector::aggregate::accumulators::{FreeInfo, FreedBlock, GroupTotals, group_key};
 use crate::collector::aggregate::hold_queue::DeferredEvent;
-use crate::collector::platform::mmap_vec::{Pages, Zeroed};
+use crate::collector::platform::mmap_vec::{MmapVec, Zeroable};
 use crate::recording::{
     AGGREGATED_ENTRY_BYTES_MAX, AGGREGATED_SITE_BYTES_MAX, AGGREGATED_SMALL_BYTES_MAX,
-    AggregatedHead, AggregatedPower, ByteWriter, DURATION_CLASS_BITS, Ticks,
+    AggregatedHead, ByteWriter, DURATION_CLASS_BITS, SizePower, Ticks,
 };
 
 /// Blocks per batch: the accumulators of a whole batch are prefetched before its first block is added.
@@ -27,7 +27,7 @@ const POWERS: usize = 64;
 
 /// All totals.
 pub(crate) struct Totals {
-    batch: Pages<FreedBlock>,
+    batch: MmapVec<FreedBlock>,
     batch_len: usize,
     exceeds_load_factor: bool,
     sites: SiteTable,
@@ -35,7 +35,7 @@ pub(crate) struct Totals {
     pairs: ThreadPairTable,
     sizes: SizeTable,
     /// The lifetime classes of the site that is being written.
-    lifetimes: Pages<LifetimeCount>,
+    lifetimes: MmapVec<LifetimeCount>,
     /// When the totals were last written.
     from: Ticks,
     /// Blocks since the start of the recording.
@@ -53,19 +53,19 @@ struct LifetimeCount {
 }
 
 // SAFETY: integers: all-zero is a valid value.
-unsafe impl Zeroed for LifetimeCount {}
+unsafe impl Zeroable for LifetimeCount {}
 
 impl Totals {
     pub(crate) fn new(from: Ticks) -> Option<Self> {
         Some(Self {
-            batch: Pages::new(BATCH)?,
+            batch: MmapVec::new(BATCH)?,
             batch_len: 0,
             exceeds_load_factor: false,
             sites: SiteTable::new()?,
             groups: GroupTable::new()?,
             pairs: ThreadPairTable::new()?,
             sizes: SizeTable::new()?,
-            lifetimes: Pages::new(1 << DURATION_CLASS_BITS)?,
+            lifetimes: MmapVec::new(1 << DURATION_CLASS_BITS)?,
             from,
             blocks: 0,
             written_blocks: 0,
@@ -230,7 +230,7 @@ impl Totals {
         let number = remaining.first().map_or(0, GroupTotals::site);
         let len = remaining.iter().take_while(|group| group.site() == number).count();
         let groups = remaining.get(..len).unwrap_or_default();
-        let mut powers = [AggregatedPower { power: 0, blocks: 0, bytes: 0 }; POWERS];
+        let mut powers = [SizePower { power: 0, blocks: 0, bytes: 0 }; POWERS];
         let (mut blocks, mut bytes) = (0_u64, 0_u64);
         let mut lifetimes_len = 0_usize;
         for same_class in groups.chunk_by(|one, next| one.class() == next.class()) {

@@ -32,9 +32,9 @@ pub(crate) fn run(work: &mut dyn FnMut()) {
 }
 
 /// After `fork`, in the child: releases the lock that another thread of the parent may have held.
-pub(crate) fn forked() {
+pub(crate) fn reset_after_fork() {
     // SAFETY: the child has one thread, which called `fork` and so does not hold the lock.
-    unsafe { STACK.forked() };
+    unsafe { STACK.reset_after_fork() };
 }
 
 /// Three times the largest measured use, with an inaccessible guard page at the low end.

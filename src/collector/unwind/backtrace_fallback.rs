@@ -8,7 +8,7 @@
 
 use std::ptr::NonNull;
 
-use crate::collector::platform::counter::WalkTallies;
+use crate::collector::platform::counter::WalkCounters;
 use crate::collector::platform::sys;
 use crate::collector::unwind::stack_table;
 use crate::recording::{Address, NodeId};
@@ -67,8 +67,8 @@ impl Walker {
     }
 
     /// The node of the caller's stack. The recorder's frames are included, and readers remove them by name.
-    pub(crate) fn walk(&mut self, _start: Start, tallies: &WalkTallies) -> NodeId {
-        tallies.misses.add(1);
+    pub(crate) fn walk(&mut self, _start: Start, counters: &WalkCounters) -> NodeId {
+        counters.misses.add(1);
         let limit = self.depth_max.saturating_add(OWN_FRAMES);
         let (frames, mut len, mut root) = (self.frames, 0, NodeId::ROOT);
         let visit = |frame: &backtrace::Frame| {
@@ -84,15 +84,15 @@ impl Walker {
         // SAFETY: the crate requires synchronisation for unwinders that are not thread-safe (dbghelp);
         // the unwinder of Unix systems is.
         unsafe { backtrace::trace_unsynchronized(visit) };
-        tallies.fresh.add(len as u64);
+        counters.new_frames.add(len as u64);
         let node = (0..len).rev().fold(root, |parent, at| {
             // SAFETY: `at` is below `len`, and `visit` wrote those addresses.
             let address = unsafe { self.frames.add(at).read() };
             if address == 0 { parent } else { stack_table::intern(parent, Address(address)) }
         });
         match (node, root) {
-            (NodeId::OVERFLOW, _) => tallies.other.add(1),
-            (_, NodeId::TRUNCATED) => tallies.truncated.add(1),
+            (NodeId::OVERFLOW, _) => counters.overflow.add(1),
+            (_, NodeId::TRUNCATED) => counters.truncated.add(1),
             _ => {}
         }
         node

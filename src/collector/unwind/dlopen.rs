@@ -33,7 +33,7 @@ pub(crate) fn make_known(identity: &Identity) -> bool {
             return false;
         }
         event_count::wake_flusher();
-        ANSWERS.sleep(answers, Duration::from_millis(10));
+        ANSWERS.wait(answers, Duration::from_millis(10));
     }
     rules::knows(identity)
 }
@@ -58,12 +58,12 @@ pub(crate) fn take() -> Option<LateModule> {
 
 /// Wakes the waiting threads after a request was answered.
 pub(crate) fn answered() {
-    ANSWERS.ring();
+    ANSWERS.notify();
 }
 
 /// After `fork`, in the child: drops a request of another thread of the parent.
-pub(crate) fn forked() {
+pub(crate) fn reset_after_fork() {
     // SAFETY: the child has one thread, which called `fork` and so does not hold the lock.
-    unsafe { REQUEST.forked() };
+    unsafe { REQUEST.reset_after_fork() };
     let _ = take();
 }

@@ -172,10 +172,14 @@ impl RecentStacks {
     pub(crate) fn set_of(&self, start: &Registers, stack_end: u64) -> Set {
         let return_at = start.sp.wrapping_add(self.hot_caller.return_distance);
         let is_hot = self.hot_caller.pc == start.pc && return_at < stack_end;
-        // SAFETY: the return address of the function in which the walk starts: every call of it has the
-        // same frame size, so the word is mapped on whatever stack it runs, and it is aligned because
-        // sp is at this pc and `return_distance` is a multiple of 8.
-        let caller = if is_hot { unsafe { read_stack_word(return_at) } } else { 0 };
+        let caller = if is_hot {
+            // SAFETY: the return address of the function in which the walk starts: every call of it has
+            // the same frame size, so the word is mapped on whatever stack it runs, and it is aligned
+            // because sp is at this pc and `return_distance` is a multiple of 8.
+            unsafe { read_stack_word(return_at) }
+        } else {
+            0
+        };
         // Fibonacci hashing: stack pointers differ in few bits, and not always in the low ones.
         let key = (start.sp >> 3).wrapping_add(start.pc).wrapping_add(caller);
         let mixed = key.wrapping_mul(0x9e37_79b9_7f4a_7c15);

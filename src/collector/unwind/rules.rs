@@ -304,10 +304,10 @@ pub(crate) fn is_covered(address: u64) -> bool {
 }
 
 /// After `fork`, in the child: releases the lock that another thread of the parent may have held.
-pub(crate) fn forked() {
+pub(crate) fn reset_after_fork() {
     // SAFETY: the child has one thread, which called `fork` and so does not hold the lock.
-    unsafe { DERIVER.forked() };
-    alt_stack::forked();
+    unsafe { DERIVER.reset_after_fork() };
+    alt_stack::reset_after_fork();
 }
 
 impl RuleDeriver {

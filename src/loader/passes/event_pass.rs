@@ -22,7 +22,7 @@ use crate::loader::read::stream::{EventKind, TimedEvent};
 use crate::loader::totals::sample_weights::SampleWeights;
 use crate::loader::totals::{AggregatedTotals, Totals};
 use crate::recording::{
-    Aggregated, AggregatedRecords, FormatError, Header, Ticks, middle_of_duration_class,
+    Aggregated, AggregatedRecords, FormatError, Header, Ticks, duration_class_midpoint,
 };
 
 /// Rows of `failures`; further failures are only counted.
@@ -230,7 +230,7 @@ impl EventPass {
                     let sums = AggregatedTotals::of(&sums, head.to, &mut self.clock);
                     self.totals.add_aggregated_site(site, (from, to), &sums, powers);
                     for (class, count) in lifetimes {
-                        let ticks = middle_of_duration_class(class);
+                        let ticks = duration_class_midpoint(class);
                         let lifetime = self.clock.duration_ns(ticks, head.to);
                         let lifetime = u64::try_from(lifetime).unwrap_or(u64::MAX);
                         self.totals.lifetimes.add_many(site, lifetime, count);
@@ -239,9 +239,8 @@ impl EventPass {
                 Aggregated::Pair(pair) => {
                     let mut at = |ticks| self.clock.nanos(ticks);
                     let allocated =
-                        (Thread(pair.made_by.0), at(pair.first_made), at(pair.last_made));
-                    let freed =
-                        (Thread(pair.freed_by.0), at(pair.first_freed), at(pair.last_freed));
+                        (Thread(pair.allocated_by.0), at(pair.first_alloc), at(pair.last_alloc));
+                    let freed = (Thread(pair.freed_by.0), at(pair.first_freed), at(pair.last_free));
                     self.totals.add_aggregated_pair(allocated, freed, pair.blocks, pair.bytes);
                 }
                 Aggregated::Size(size) => self.totals.sizes.add_aggregated(size),

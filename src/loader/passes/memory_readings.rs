@@ -5,7 +5,7 @@
 
 use crate::loader::model::Nanos;
 use crate::loader::read::clock::Clock;
-use crate::recording::SampleDef;
+use crate::recording::MemoryReadingDef;
 
 /// Memory of the process at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub(crate) struct MemoryReadings {
 
 impl MemoryReadings {
     /// Converts and sorts the readings of the metadata pass.
-    pub(crate) fn new(defined: &[SampleDef], clock: &mut Clock) -> Self {
+    pub(crate) fn new(defined: &[MemoryReadingDef], clock: &mut Clock) -> Self {
         let mut list: Vec<_> = defined
             .iter()
             .map(|sample| MemoryReading {

@@ -19,9 +19,9 @@ use crate::loader::read::modules::{Module, Modules};
 use crate::loader::read::reader::{Blocks, Damage};
 use crate::loader::sanitize;
 use crate::recording::{
-    Address, AggregatedRecords, Block, BlockKind, ByteReader, ClockPair, Counters, EventsHead,
-    FormatError, MarkDef, ModuleDef, ModuleId, NodeDefs, NodeId, Note, SampleDef, ScopeDef,
-    ScopeId, Seal, ThreadDef, Ticks,
+    Address, AggregatedRecords, AggregationStep, Block, BlockKind, ByteReader, ClockPair, Counters,
+    EventsHead, FormatError, MarkDef, MemoryReadingDef, ModuleDef, ModuleId, NodeDefs, NodeId,
+    ScopeDef, ScopeId, Seal, ThreadDef, Ticks,
 };
 
 /// Blocks between two calls of [`Progress::should_stop`].
@@ -120,7 +120,7 @@ pub(crate) struct RecordingMetadata {
     /// By thread id.
     pub(crate) threads: BTreeMap<u32, NamedThread>,
     /// Readings of resident memory.
-    pub(crate) memory_readings: Vec<SampleDef>,
+    pub(crate) memory_readings: Vec<MemoryReadingDef>,
     /// Marks that the program set.
     pub(crate) marks: Vec<NamedMark>,
     /// By scope id.
@@ -134,7 +134,7 @@ pub(crate) struct RecordingMetadata {
     /// The recorder's last counters.
     pub(crate) counters: Option<Counters>,
     /// Changes of the lifetime below which blocks are aggregated.
-    pub(crate) aggregation_steps: Vec<Note>,
+    pub(crate) aggregation_steps: Vec<AggregationStep>,
     /// The seal, which the recorder writes last; `None`: the recording was cut off.
     pub(crate) seal: Option<Seal>,
     /// By the number and name of the kind.
@@ -217,15 +217,15 @@ impl MetadataBuilder {
                 while records.take()?.is_some() {}
                 Ok(())
             }
-            BlockKind::Note => {
-                self.metadata.aggregation_steps.push(Note::read(payload)?);
+            BlockKind::AggregationStep => {
+                self.metadata.aggregation_steps.push(AggregationStep::read(payload)?);
                 Ok(())
             }
             BlockKind::Seal => {
                 self.metadata.seal = Some(Seal::read(payload)?);
                 Ok(())
             }
-            BlockKind::Samples => self.add_memory_readings(payload),
+            BlockKind::MemoryReadings => self.add_memory_readings(payload),
             BlockKind::Marks => self.add_marks(payload),
             BlockKind::Scopes => self.add_scopes(payload),
             _ => Ok(()),
@@ -234,7 +234,7 @@ impl MetadataBuilder {
 
     fn add_memory_readings(&mut self, payload: &[u8]) -> Result<(), FormatError> {
         let mut input = ByteReader::new(payload, "a block of samples");
-        while let Some(sample) = SampleDef::read(&mut input)? {
+        while let Some(sample) = MemoryReadingDef::read(&mut input)? {
             self.metadata.memory_readings.push(sample);
         }
         Ok(())
@@ -333,8 +333,8 @@ fn kind_name(kind: BlockKind) -> (u8, &'static str) {
         BlockKind::Counters => (6, "counters"),
         BlockKind::Seal => (7, "seal"),
         BlockKind::Aggregated => (8, "aggregated sums"),
-        BlockKind::Note => (9, "notes"),
-        BlockKind::Samples => (10, "memory_readings"),
+        BlockKind::AggregationStep => (9, "notes"),
+        BlockKind::MemoryReadings => (10, "memory_readings"),
         BlockKind::Marks => (11, "marks"),
         BlockKind::Scopes => (12, "scopes"),
         _ => (u8::MAX, "unknown"),

@@ -49,7 +49,7 @@ pub(crate) struct Merge {
 impl Merge {
     /// For a recording with this header.
     pub(crate) fn new(header: &Header) -> Self {
-        let rings = u64::from(header.trackers_max) * u64::from(header.region_bytes);
+        let rings = u64::from(header.trackers_max) * u64::from(header.ring_bytes);
         Self::with_buffer(rings.saturating_mul(2).clamp(BUFFERED_BYTES_MIN, BUFFERED_BYTES_MAX))
     }
 

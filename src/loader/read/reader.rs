@@ -155,7 +155,7 @@ impl<R: Read> Blocks<R> {
             self.fill(len)?;
             let payload = self.front + BLOCK_HEADER_BYTES..self.front + len;
             let is_valid =
-                self.buffer.get(payload.clone()).is_some_and(|payload| header.agrees_with(payload));
+                self.buffer.get(payload.clone()).is_some_and(|payload| header.matches(payload));
             if !is_valid {
                 self.skip_damage();
                 continue;

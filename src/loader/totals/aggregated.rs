@@ -49,9 +49,9 @@ impl AggregatedTotals {
             cross_thread_frees: sums.cross_thread_frees,
             reallocs: sums.reallocs,
             reallocs_moved: sums.reallocs_moved,
-            first_alloc: clock.nanos(sums.first_made),
-            last_alloc: clock.nanos(sums.last_made),
-            last_free: clock.nanos(sums.last_freed),
+            first_alloc: clock.nanos(sums.first_alloc),
+            last_alloc: clock.nanos(sums.last_alloc),
+            last_free: clock.nanos(sums.last_free),
             threads: sums.threads,
         }
     }

@@ -6,7 +6,7 @@
 //! Invariant: entries are sorted by bucket, with at most one per bucket.
 
 use crate::loader::model::Site;
-use crate::recording::{DURATION_CLASS_BITS, duration_class, middle_of_duration_class};
+use crate::recording::{DURATION_CLASS_BITS, duration_class, duration_class_midpoint};
 
 /// Bits of a bucket's index.
 const BUCKET_BITS: u32 = DURATION_CLASS_BITS;
@@ -153,7 +153,7 @@ impl LifetimeHistogram {
         self.for_each(|bucket, count| {
             rank_reached += u128::from(count);
             while let Some((index, _)) = ranks.next_if(|(_, rank)| *rank <= rank_reached) {
-                quantiles[index] = middle_of_duration_class(bucket);
+                quantiles[index] = duration_class_midpoint(bucket);
             }
         });
         quantiles

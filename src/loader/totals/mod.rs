@@ -37,7 +37,7 @@ use crate::loader::totals::sample_weights::{SampleWeights, Weight};
 use crate::loader::totals::sizes::SizeTotals;
 use crate::loader::totals::threads::{PairTotals, ThreadTable};
 use crate::loader::totals::time_slices::{Change, Curve, TimeSlices};
-use crate::recording::{Powers as AggregatedPowers, size_power};
+use crate::recording::{SizePowers as AggregatedPowers, size_power};
 
 /// A block counts as "freed at the end" if it lived at least 1/50 of the recording and was freed in
 /// the last 1/50.

@@ -8,7 +8,7 @@ use crate::loader::totals::aggregated::AggregatedTotals;
 use crate::loader::totals::block_sums::BlockSums;
 use crate::loader::totals::size_histogram::SizeHistogram;
 use crate::loader::totals::time_slices::Curve;
-use crate::recording::{Powers as AggregatedPowers, largest_of_size_power, size_power};
+use crate::recording::{SizePowers as AggregatedPowers, size_power, size_power_max};
 
 /// A row of `sites`; fields have the names of its columns.
 ///
@@ -67,7 +67,7 @@ impl SiteTotals {
         };
         self.sizes
             .with_primary(self.primary_power, all)
-            .map(|(power, sums)| (largest_of_size_power(power), sums))
+            .map(|(power, sums)| (size_power_max(power), sums))
     }
 
     /// Adds aggregated blocks, which have no rows.

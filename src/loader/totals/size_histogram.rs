@@ -50,7 +50,7 @@ impl SizeHistogram {
 mod tests {
     use crate::loader::totals::block_sums::BlockSums;
     use crate::loader::totals::size_histogram::SizeHistogram;
-    use crate::recording::{largest_of_size_power as largest_of, size_power as power_of};
+    use crate::recording::{size_power as power_of, size_power_max as largest_of};
 
     #[test]
     fn a_size_counts_as_the_next_power_of_two() {

@@ -8,7 +8,7 @@
 
 use crate::loader::totals::block_sums::BlockSums;
 use crate::loader::totals::sample_weights::Weight;
-use crate::recording::{AggregatedSize, SIZE_CLASSES, largest_of_size_class, size_class};
+use crate::recording::{AggregatedSize, SIZE_CLASSES, size_class, size_class_max};
 
 /// The rows of `sizes`.
 #[derive(Debug)]
@@ -48,6 +48,6 @@ impl SizeTotals {
         let classes = self.sums.iter().enumerate();
         classes
             .filter(|(_, sums)| sums.allocations > 0)
-            .map(|(class, sums)| (largest_of_size_class(class), sums))
+            .map(|(class, sums)| (size_class_max(class), sums))
     }
 }

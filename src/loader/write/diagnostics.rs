@@ -23,7 +23,7 @@ const RECORDER: [Counter; 14] = [
     Counter::NotSampled,
     Counter::Truncated,
     Counter::FailedWalks,
-    Counter::NodeTableFull,
+    Counter::StackTableFull,
 ];
 
 /// Losses that the recorder counted.

@@ -20,7 +20,7 @@ const RECORDER: [Counter; 11] = [
     Counter::Failed,
     Counter::WalkHits,
     Counter::WalkMisses,
-    Counter::FreshFrames,
+    Counter::NewFrames,
     Counter::WaitedNs,
     Counter::BytesWritten,
     Counter::RecorderBytes,
@@ -77,8 +77,8 @@ pub(crate) fn meta_rows(
     if header.sample_bytes > 0 {
         rows.push(("sample_bytes", number(header.sample_bytes)));
     }
-    if header.bytes_max > 0 {
-        rows.push(("bytes_max", number(header.bytes_max)));
+    if header.quota_bytes > 0 {
+        rows.push(("bytes_max", number(header.quota_bytes)));
     }
     if let Ending::WriteFailed(error) = ending {
         rows.push(("write_errno", Value::Integer(i64::from(error))));

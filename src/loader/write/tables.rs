@@ -13,7 +13,7 @@ use crate::loader::totals::{END_SHARE, ThreadTotals, Totals};
 use crate::loader::write::insert::insert;
 use crate::loader::write::row_writer::integer;
 use crate::loader::write::zone_map::Zone;
-use crate::recording::{Note, StepReason};
+use crate::recording::{AggregationStep, StepReason};
 
 /// Recomputes `freed_at_end_*` from the rows. The event pass needs the end of the recording to
 /// compute them; the metadata of a recording that was cut off names an earlier one.
@@ -291,7 +291,7 @@ pub(crate) fn write_zone_map(connection: &Connection, zones: &[Zone]) -> Result<
 /// Writes `aggregation_steps`.
 pub(crate) fn write_aggregation_steps(
     connection: &Connection,
-    steps: &[(Nanos, Note)],
+    steps: &[(Nanos, AggregationStep)],
 ) -> Result<()> {
     insert!(connection, "aggregation_steps", steps, |(at, step)| {
         at_ns: integer(at.0),

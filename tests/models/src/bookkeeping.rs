@@ -1,5 +1,5 @@
-//! The recorder's tables, the product's own files, with what they find beside them: for Miri, which
-//! can't do their system calls and sees each access to their memory.
+//! The recorder's tables (the product's own files) with substitutes for the modules that they use,
+//! for Miri, which cannot run their system calls and checks each access to their memory.
 
 pub(crate) mod sys {
     use std::alloc::{Layout, alloc_zeroed, dealloc};
@@ -18,7 +18,8 @@ pub(crate) mod sys {
     }
 
     pub(crate) fn map_pages(bytes: usize) -> Option<NonNull<u8>> {
-        // SAFETY: no table is of size zero. Exposed, as tables keep addresses of other pages.
+        // SAFETY: no table has size zero. The provenance is exposed because tables store addresses
+        // of other pages.
         let pages = unsafe { alloc_zeroed(layout(bytes)) };
         let _ = pages.expose_provenance();
         NonNull::new(pages)
@@ -29,7 +30,7 @@ pub(crate) mod sys {
     pub(crate) unsafe fn populate_pages(_: *const u8, _: usize) {}
 
     pub(crate) unsafe fn unmap_pages(at: NonNull<u8>, bytes: usize) {
-        // SAFETY: what `map_pages` gave, with its size.
+        // SAFETY: `map_pages` returned this block, with this size.
         unsafe { dealloc(at.as_ptr(), layout(bytes)) }
     }
 }
@@ -79,20 +80,21 @@ pub(crate) mod stack_word;
 pub(crate) mod recent_stacks;
 
 #[cfg(test)]
-mod regions {
+mod rings {
     use std::thread;
 
-    use crate::collector::ring::{RING_BYTES_MIN, Region, Shared};
+    use crate::collector::ring::{RING_BYTES_MIN, RingProducer, RingShared};
 
-    /// Rounds the ring goes.
+    /// Number of appended events; the ring wraps many times.
     const EVENTS: u64 = 2_000;
 
-    /// What is read is what was appended, in its order, while the owner goes round.
+    /// The flusher reads exactly the appended bytes, in order, while the owner wraps around the
+    /// ring.
     #[test]
-    fn what_is_read_is_what_was_appended() {
-        let shared = Shared::default();
-        let mut region = Region::new(RING_BYTES_MIN, &shared).expect("memory");
-        region.begin(&shared);
+    fn bytes_read_are_the_bytes_appended() {
+        let shared = RingShared::default();
+        let mut ring = RingProducer::new(RING_BYTES_MIN, &shared).expect("memory");
+        ring.begin(&shared);
         thread::scope(|scope| {
             scope.spawn(|| {
                 let mut seen = 0;
@@ -109,11 +111,11 @@ mod regions {
                 }
             });
             for event in 0..EVENTS {
-                while region.needs_slow_path() && !region.look(&shared).fits {
+                while ring.needs_slow_path() && !ring.check_space(&shared).fits {
                     thread::yield_now();
                 }
-                region.slot()[..60].fill(event as u8);
-                region.commit(&shared, 60);
+                ring.slot()[..60].fill(event as u8);
+                ring.commit(&shared, 60);
             }
         });
     }
@@ -127,9 +129,9 @@ mod stacks {
     use crate::collector::rules::Registers;
     use crate::recording::{Address, NodeId};
 
-    /// Two threads intern the same stacks: each id is what it was asked for, to both.
+    /// Two threads intern the same call paths and get the same ids, which are defined as requested.
     #[test]
-    fn ids_are_what_they_were_asked_for() {
+    fn interned_ids_are_defined_as_requested() {
         assert!(stack_table::prepare());
         let intern = || {
             let mut ids = Vec::new();
@@ -159,7 +161,7 @@ mod stacks {
     #[test]
     fn a_suffix_matches_while_its_words_are_unchanged() {
         let pages = crate::collector::sys::map_pages(RecentStacks::BYTES).expect("memory");
-        // SAFETY: zeroed memory of that size, for ever.
+        // SAFETY: the memory is zeroed, of the required size, and never freed.
         let mut recent = unsafe { RecentStacks::new(pages) };
         let mut stack = [0_u64; 64];
         stack.iter_mut().enumerate().for_each(|(at, word)| *word = at as u64 * 3 + 1);
@@ -187,9 +189,9 @@ mod stacks {
         assert!(!found(&recent, &Registers { pc: 0x5000, sp, fp: 0 }));
     }
 
-    /// The lock lets one in at a time.
+    /// The lock admits one thread at a time.
     #[test]
-    fn one_at_a_time() {
+    fn lock_admits_one_thread_at_a_time() {
         static LOCK: SpinLock<(u64, u64)> = SpinLock::new((0, 0));
         std::thread::scope(|scope| {
             for _ in 0..3 {
@@ -215,9 +217,9 @@ mod samples {
 
     use crate::collector::table::TABLE;
 
-    /// Two threads enter, hold and take out addresses that share places, and hand them on.
+    /// Two threads insert, lock and remove addresses that share slots, and pass them on.
     #[test]
-    fn who_owns_a_block_owns_its_entry() {
+    fn owner_of_a_block_owns_its_entry() {
         TABLE.begin(1);
         let free: Mutex<Vec<usize>> = Mutex::new((1..20).map(|at| at * 0x1_0000).collect());
         let take = || free.lock().expect("whole").remove(0);
@@ -227,27 +229,27 @@ mod samples {
                 scope.spawn(|| {
                     for round in 0..40 {
                         let mut address = take();
-                        assert!(!TABLE.has(address) && TABLE.insert(address));
+                        assert!(!TABLE.contains(address) && TABLE.insert(address));
                         if round % 2 == 0 {
-                            let held = TABLE.hold(address).expect("it is in");
+                            let locked = TABLE.lock_slot(address).expect("it is in");
                             give(address);
                             address = take();
                             assert!(TABLE.insert(address));
-                            TABLE.release(held);
+                            TABLE.remove_locked(locked);
                         } else {
-                            TABLE.restore(TABLE.hold(address).expect("it is in"));
+                            TABLE.unlock(TABLE.lock_slot(address).expect("it is in"));
                         }
-                        assert!(TABLE.has(address) && TABLE.remove(address));
+                        assert!(TABLE.contains(address) && TABLE.remove(address));
                         give(address);
                     }
                 });
             }
         });
         let free = free.into_inner().expect("whole");
-        assert!(free.iter().all(|address| !TABLE.may_have(*address)));
+        assert!(free.iter().all(|address| !TABLE.may_contain(*address)));
         assert!(TABLE.insert(free[0]));
         TABLE.begin(2);
-        assert!(!TABLE.has(free[0]) && TABLE.used_bytes() > 0);
+        assert!(!TABLE.contains(free[0]) && TABLE.used_bytes() > 0);
     }
 }
 
@@ -256,7 +258,7 @@ mod aggregation {
     use std::collections::HashSet;
 
     use crate::collector::aggregate::{AggregationCounters, Aggregator, PayloadSink};
-    use crate::collector::ring::{RING_BYTES_MIN, Region, Shared};
+    use crate::collector::ring::{RING_BYTES_MIN, RingProducer, RingShared};
     use crate::recording::{
         Address, BlockKind, ByteWriter, Bytes, Decoder, EVENT_BYTES_MAX, Encoder, Event,
         EventsHead, Aggregated, AggregatedRecords, NodeId, ThreadId, Ticks,
@@ -284,30 +286,30 @@ mod aggregation {
     }
 
     struct Stream {
-        shared: &'static Shared,
-        region: Region,
+        shared: &'static RingShared,
+        ring: RingProducer,
         encoder: Encoder,
         thread: ThreadId,
     }
 
     impl Stream {
         fn new(thread: u32) -> Self {
-            let shared: &'static Shared = Box::leak(Box::default());
-            let mut region = Region::new(RING_BYTES_MIN, shared).expect("memory");
-            region.begin(shared);
+            let shared: &'static RingShared = Box::leak(Box::default());
+            let mut ring = RingProducer::new(RING_BYTES_MIN, shared).expect("memory");
+            ring.begin(shared);
             let mut stream =
-                Self { shared, region, encoder: Encoder::new(), thread: ThreadId(thread) };
-            assert!(stream.region.look(shared).fits);
-            stream.region.note_keyframe(shared);
+                Self { shared, ring, encoder: Encoder::new(), thread: ThreadId(thread) };
+            assert!(stream.ring.check_space(shared).fits);
+            stream.ring.mark_keyframe(shared);
             let thread = stream.thread;
             stream.put(|encoder, out| encoder.keyframe(out, Ticks(1), thread));
             stream
         }
 
         fn put(&mut self, write: impl FnOnce(&mut Encoder, &mut [u8; EVENT_BYTES_MAX]) -> usize) {
-            assert!(!self.region.needs_slow_path() || self.region.look(self.shared).fits);
-            let len = write(&mut self.encoder, self.region.slot());
-            self.region.commit(self.shared, len);
+            assert!(!self.ring.needs_slow_path() || self.ring.check_space(self.shared).fits);
+            let len = write(&mut self.encoder, self.ring.slot());
+            self.ring.commit(self.shared, len);
         }
     }
 

@@ -41,7 +41,7 @@ pub(crate) mod step;
 
 use std::ptr::NonNull;
 
-use crate::collector::platform::counter::WalkTallies;
+use crate::collector::platform::counter::WalkCounters;
 use crate::collector::platform::sys;
 use crate::collector::unwind::recent_stacks::RecentStacks;
 use crate::collector::unwind::rules::{Registers, Rule};
@@ -158,9 +158,9 @@ impl Walker {
 
     /// The node of the stack whose innermost frame is the caller of the function that captured `start`.
     #[inline(always)]
-    pub(crate) fn walk(&mut self, start: Registers, tallies: &WalkTallies) -> NodeId {
+    pub(crate) fn walk(&mut self, start: Registers, counters: &WalkCounters) -> NodeId {
         if start.sp < self.stack.0 || start.sp >= self.stack.1 {
-            return self.walk_foreign(start, tallies);
+            return self.walk_foreign(start, counters);
         }
         #[cfg(rheaper_testing)]
         if crate::collector::testing::is_naive() {
@@ -172,9 +172,9 @@ impl Walker {
             && self.cached.first_changed(self.cached.frame(top).words).is_none()
             && self.cached.depth_fits(self.cached.len(), 0)
         {
-            tallies.hits.add(1);
+            counters.hits.add(1);
             self.cached.update_fast_entry();
-            return self.finish(self.cached.frame(top).node, tallies);
+            return self.finish(self.cached.frame(top).node, counters);
         }
         let stack_end = self.stack.1;
         if let Some(node) = crate::collector::unwind::walker::suffix_lookup::find(
@@ -183,36 +183,36 @@ impl Walker {
             &start,
             stack_end,
         ) {
-            tallies.recalled.add(1);
-            return self.finish(node, tallies);
+            counters.suffix_hits.add(1);
+            return self.finish(node, counters);
         }
-        let node = self.walk_new_frames(start, tallies);
+        let node = self.walk_new_frames(start, counters);
         self.cached.update_fast_entry();
-        self.finish(node, tallies)
+        self.finish(node, counters)
     }
 
-    fn finish(&self, node: NodeId, tallies: &WalkTallies) -> NodeId {
+    fn finish(&self, node: NodeId, counters: &WalkCounters) -> NodeId {
         let root = self.cached.root();
         if root != NodeId::ROOT || node == NodeId::OVERFLOW {
             match (node, root) {
-                (NodeId::OVERFLOW, _) => tallies.other.add(1),
-                (_, NodeId::TRUNCATED) => tallies.truncated.add(1),
-                _ => tallies.failed.add(1),
+                (NodeId::OVERFLOW, _) => counters.overflow.add(1),
+                (_, NodeId::TRUNCATED) => counters.truncated.add(1),
+                _ => counters.failed.add(1),
             }
         }
         node
     }
 
-    fn walk_new_frames(&mut self, start: Registers, tallies: &WalkTallies) -> NodeId {
-        tallies.misses.add(1);
-        let (mut end, mut new_len) = self.unwind(start, self.cached.depth_cached_max(), tallies);
+    fn walk_new_frames(&mut self, start: Registers, counters: &WalkCounters) -> NodeId {
+        counters.misses.add(1);
+        let (mut end, mut new_len) = self.unwind(start, self.cached.depth_cached_max(), counters);
         if let WalkEnd::Cached(at) = end
             && !self.cached.depth_fits(at.wrapping_add(1), new_len)
         {
             self.cached.clear();
-            (end, new_len) = self.unwind(start, self.cached.depth_walked_max(), tallies);
+            (end, new_len) = self.unwind(start, self.cached.depth_walked_max(), counters);
         }
-        tallies.fresh.add(new_len as u64);
+        counters.new_frames.add(new_len as u64);
         let node = self.cached.push_frames(&end, &self.new_frames, new_len);
         if let WalkEnd::Cached(base) = end {
             let first = self.new_frames.get(0);
@@ -232,7 +232,7 @@ impl Walker {
         &mut self,
         start: Registers,
         frames_max: usize,
-        tallies: &WalkTallies,
+        counters: &WalkCounters,
     ) -> (WalkEnd, usize) {
         let mut registers = start;
         let mut pc = PcKind::First;
@@ -264,7 +264,7 @@ impl Walker {
             }
             let readable = (start.sp, self.stack.1);
             let (frame, outcome) =
-                self.rules.unwind_frame(registers, pc, readable, &tallies.derived);
+                self.rules.unwind_frame(registers, pc, readable, &counters.rules_derived);
             self.new_frames.set(new_len, frame);
             new_len = new_len.wrapping_add(1);
             match outcome {
@@ -280,17 +280,17 @@ impl Walker {
     /// Walks a stack that is not the thread's own (a coroutine's, or an alternate signal stack). It is not
     /// cached.
     #[cold]
-    fn walk_foreign(&mut self, start: Registers, tallies: &WalkTallies) -> NodeId {
-        tallies.misses.add(1);
+    fn walk_foreign(&mut self, start: Registers, counters: &WalkCounters) -> NodeId {
+        counters.misses.add(1);
         let frames_max = self.cached.depth_walked_max();
         let (root, new_len) = crate::collector::unwind::walker::foreign_stack::unwind(
             start,
             frames_max,
             &mut self.new_frames,
         );
-        tallies.fresh.add(new_len as u64);
+        counters.new_frames.add(new_len as u64);
         let node = self.cached.push_frames(&WalkEnd::Root(root), &self.new_frames, new_len);
         self.cached.clear();
-        self.finish(node, tallies)
+        self.finish(node, counters)
     }
 }

@@ -10,7 +10,7 @@
 
 use std::ptr::NonNull;
 
-use crate::collector::platform::counter::Tally;
+use crate::collector::platform::counter::SoloCounter;
 use crate::collector::unwind::dlopen;
 use crate::collector::unwind::rules::{self, LateStep, Registers, Rule, RuleKind, Step};
 use crate::collector::unwind::stack_word::read_stack_word;
@@ -120,7 +120,7 @@ impl Rules {
         registers: Registers,
         pc: PcKind,
         stack: (u64, u64),
-        derived: &Tally,
+        derived: &SoloCounter,
     ) -> (NewFrame, UnwindOutcome) {
         let is_return_address = pc == PcKind::ReturnAddress;
         let key = registers.pc.wrapping_sub(u64::from(is_return_address));
@@ -189,8 +189,11 @@ impl Rules {
             let readable = at & 7 == 0
                 && lowest <= at
                 && at.checked_add(8).is_some_and(|behind| behind <= end);
+            if !readable {
+                return Err(());
+            }
             // SAFETY: aligned and inside this thread's stack, above its current sp.
-            if readable { Ok(unsafe { read_stack_word(at) }) } else { Err(()) }
+            Ok(unsafe { read_stack_word(at) })
         };
         let step = if kind == RuleKind::Late {
             let (tag, step) = unwind_late(&frame.registers, is_return_address, &mut read);

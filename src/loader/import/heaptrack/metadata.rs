@@ -19,7 +19,7 @@ use crate::loader::source::SourceMetadata;
 use crate::loader::symbols::{Call, RecordedFrame, Symbols};
 use crate::loader::write::row_writer::integer;
 use crate::recording::{
-    Address, Bytes, ClockPair, ModuleDef, ModuleId, ModuleStatus, SampleDef, Ticks,
+    Address, Bytes, ClockPair, MemoryReadingDef, ModuleDef, ModuleId, ModuleStatus, Ticks,
 };
 
 /// Lines between two calls of [`Progress::should_stop`].
@@ -129,7 +129,7 @@ struct Resident {
 }
 
 impl Resident {
-    fn add(&mut self, at: Ticks, bytes: u64, samples: &mut Vec<SampleDef>) {
+    fn add(&mut self, at: Ticks, bytes: u64, samples: &mut Vec<MemoryReadingDef>) {
         let is_due = self.kept.is_none_or(|(kept, _)| at.0 - kept.0 >= SAMPLES_EVERY_NS);
         // At least 1 % more: slow growth needs no reading every 10 ms.
         let is_higher = bytes > self.max.saturating_add(self.max / 100);
@@ -139,11 +139,16 @@ impl Resident {
         }
     }
 
-    fn keep(&mut self, samples: &mut Vec<SampleDef>) {
+    fn keep(&mut self, samples: &mut Vec<MemoryReadingDef>) {
         let Some((at, bytes)) = self.last.filter(|last| Some(*last) != self.kept) else { return };
         self.kept = self.last;
         self.max = self.max.max(bytes);
-        samples.push(SampleDef { at, rss: Some(Bytes(bytes)), cgroup: None, cgroup_limit: None });
+        samples.push(MemoryReadingDef {
+            at,
+            rss: Some(Bytes(bytes)),
+            cgroup: None,
+            cgroup_limit: None,
+        });
     }
 }
 
