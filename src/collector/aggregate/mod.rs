@@ -27,11 +27,11 @@ pub(crate) mod lifecycle;
 pub(crate) mod deferred_stream;
 pub(crate) mod totals;
 pub(crate) mod accumulator_tables;
-pub(crate) mod address_index;
-pub(crate) mod hash_table;
 pub(crate) mod accumulators;
 pub(crate) mod stream_decoder;
 pub(crate) mod hold_queue;
+pub(crate) mod address_index;
+pub(crate) mod hash_table;
 pub(crate) mod slot_bitmap;
 pub(crate) mod sink;
 
