@@ -20,7 +20,7 @@ pub(crate) struct Failure {
 
 impl Failure {
     /// The question failed.
-    pub(crate) fn question(message: impl Into<String>) -> Self {
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
         Self { code: 1, message: message.into() }
     }
 
@@ -45,7 +45,7 @@ impl Failure {
     }
 
     /// Whether another question could still succeed.
-    pub(crate) fn is_of_question(&self) -> bool {
+    pub(crate) fn is_query_failure(&self) -> bool {
         self.code == 1
     }
 

@@ -141,7 +141,7 @@ fn tui(args: &TuiArgs, cancel: &CancelToken) -> Result<(), Failure> {
     let compare = other;
     let options =
         TuiOptions { compare, keys, record_keys, wanted, exporter, ..TuiOptions::default() };
-    crate::tui::run(&database, &options).map_err(|error| Failure::question(error.to_string()))
+    crate::tui::run(&database, &options).map_err(|error| Failure::failed(error.to_string()))
 }
 
 fn print_report(args: &ReportArgs, cancel: &CancelToken) -> Result<(), Failure> {

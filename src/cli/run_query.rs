@@ -6,31 +6,31 @@ use std::io::{self, IsTerminal, Write};
 use std::ops::ControlFlow;
 
 use crate::cli::exit::Failure;
-use crate::database::{Canned, Column, Database, Limits, Params, QueryError, Value};
+use crate::database::{BuiltinQuery, Column, Database, Limits, Params, QueryError, Value};
 use crate::present::table_printer::caret;
 use crate::present::table_printer::{Format, Printer, Style};
 
 /// A statement with its parameters and, if it is a canned one, what its header says.
-pub(crate) struct Question<'a> {
+pub(crate) struct Statement<'a> {
     pub(crate) sql: &'a str,
     pub(crate) params: &'a Params,
-    pub(crate) canned: Option<&'a Canned>,
+    pub(crate) query: Option<&'a BuiltinQuery>,
 }
 
 /// The rows printed, or why not all of them.
-pub(crate) fn ask(
+pub(crate) fn run(
     database: &Database,
-    question: &Question<'_>,
+    statement: &Statement<'_>,
     style: &Style,
     limits: &Limits,
     out: &mut dyn Write,
 ) -> Result<u64, Failure> {
-    let failed = |error: QueryError| Failure::query(&error, caret::explain(&error, question.sql));
-    let columns = labelled(database.columns(question.sql).map_err(failed)?, question.canned);
+    let failed = |error: QueryError| Failure::query(&error, caret::explain(&error, statement.sql));
+    let columns = labelled(database.columns(statement.sql).map_err(failed)?, statement.query);
     let mut printer = Printer::new(out, style, &columns);
     let mut written: io::Result<()> = Ok(());
     let mut rows = 0u64;
-    let asked = database.stream(question.sql, question.params, limits, |row: &[Value]| {
+    let asked = database.stream(statement.sql, statement.params, limits, |row: &[Value]| {
         written = printer.row(row);
         rows += 1;
         if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
@@ -42,9 +42,9 @@ pub(crate) fn ask(
     Ok(rows)
 }
 
-fn labelled(mut columns: Vec<Column>, canned: Option<&Canned>) -> Vec<Column> {
-    if let Some(canned) = canned {
-        canned.label(&mut columns);
+fn labelled(mut columns: Vec<Column>, query: Option<&BuiltinQuery>) -> Vec<Column> {
+    if let Some(query) = query {
+        query.label(&mut columns);
     }
     columns
 }

@@ -99,7 +99,7 @@ impl Names {
                 last.columns.push(column.clone());
             }
         }
-        Ok(Self { tables, queries: catalog.iter().map(|canned| canned.name.clone()).collect() })
+        Ok(Self { tables, queries: catalog.iter().map(|query| query.name.clone()).collect() })
     }
 
     /// The table or view of a name.

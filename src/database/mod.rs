@@ -23,7 +23,7 @@ pub mod sql;
 pub mod text;
 pub mod table;
 
-pub use crate::database::builtin::{Canned, Catalog};
+pub use crate::database::builtin::{BuiltinQuery, Catalog};
 pub use crate::database::cancel::CancelToken;
 pub use crate::database::connection::{Database, OpenOptions};
 pub use crate::database::error::{OpenError, OpenProblem, QueryError, QueryErrorKind};

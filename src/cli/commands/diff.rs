@@ -73,7 +73,7 @@ pub(crate) fn diff(args: &DiffArgs, cancel: &CancelToken) -> Result<(), Failure>
     diff::write(&shown, args.format, &mut out)?;
     out.flush()?;
     match (failed, most) {
-        (1.., Some(most)) => Err(Failure::question(format!(
+        (1.., Some(most)) => Err(Failure::failed(format!(
             "grown: {} by more than {}{}",
             if failed == 1 { "1 site".to_owned() } else { format!("{failed} sites") },
             measure.show(most),

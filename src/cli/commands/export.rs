@@ -17,7 +17,7 @@ use crate::database::text::units;
 use crate::database::{CancelToken, Database, Params};
 use crate::present::export;
 use crate::present::export::Summary;
-use crate::present::export::request::{Label, Measure, Question, Request, Unit, Window};
+use crate::present::export::request::{Label, Measure, Request, Selection, Unit, Window};
 use crate::present::export::target::{Replace, Target};
 use crate::present::table_printer::caret;
 
@@ -25,11 +25,11 @@ use crate::present::table_printer::caret;
 pub(crate) fn export(args: &ExportArgs, cancel: &CancelToken) -> Result<(), Failure> {
     let request = request(args, cancel)?;
     let database = open::database(&args.database)?;
-    if let Some(question) = &request.question {
+    if let Some(selection) = &request.selection {
         // An error in the user's own words shows where, before anything is written.
         database
-            .columns(&question.sql)
-            .map_err(|error| Failure::query(&error, caret::explain(&error, &question.sql)))?;
+            .columns(&selection.sql)
+            .map_err(|error| Failure::query(&error, caret::explain(&error, &selection.sql)))?;
     }
     let file = args.output.as_deref().filter(|path| *path != Path::new("-"));
     if file.is_none() && request.format.is_binary() && io::stdout().is_terminal() {
@@ -134,8 +134,8 @@ fn say_left_out(summary: &Summary) {
 
 fn request<'a>(args: &ExportArgs, cancel: &'a CancelToken) -> Result<Request<'a>, Failure> {
     check_options(args)?;
-    let question = question(args)?;
-    if args.weight.is_some() && question.is_none() {
+    let selection = selection(args)?;
+    if args.weight.is_some() && selection.is_none() {
         return Err(Failure::usage("--weight names a column of --query or --sql, and needs one"));
     }
     Ok(Request {
@@ -143,7 +143,7 @@ fn request<'a>(args: &ExportArgs, cancel: &'a CancelToken) -> Result<Request<'a>
         measure: args.measure,
         unit: if args.blocks { Unit::Blocks } else { Unit::Bytes },
         window: window(args)?,
-        question,
+        selection,
         weight: args.weight.clone(),
         tables: args.table.clone(),
         labels: labels(args)?,
@@ -211,17 +211,17 @@ fn window(args: &ExportArgs) -> Result<Window, Failure> {
     }
 }
 
-fn question(args: &ExportArgs) -> Result<Option<Question>, Failure> {
+fn selection(args: &ExportArgs) -> Result<Option<Selection>, Failure> {
     if let Some(name) = &args.query {
         let catalog = query::catalog();
-        let canned = query::find(&catalog, name)?;
-        let params = check::params(canned, &args.param)?;
-        return Ok(Some(Question { title: name.clone(), sql: canned.sql.clone(), params }));
+        let query = query::find(&catalog, name)?;
+        let params = check::params(query, &args.param)?;
+        return Ok(Some(Selection { title: name.clone(), sql: query.sql.clone(), params }));
     }
-    let question = |sql: &String| Question {
+    let selection = |sql: &String| Selection {
         title: "the SQL".to_owned(),
         sql: sql.clone(),
         params: Params::none(),
     };
-    Ok(args.sql.as_ref().map(question))
+    Ok(args.sql.as_ref().map(selection))
 }

@@ -14,7 +14,7 @@ use crate::database::{CancelToken, Database, Limits, Value};
 use crate::present::diff::{self, Diff, DiffFormat};
 use crate::present::export::error::ExportError;
 use crate::present::export::external_stacks::{self, Caption, Each};
-use crate::present::export::request::{Format as Stacks, Measure, Question, Request, Window};
+use crate::present::export::request::{Format as Stacks, Measure, Request, Selection, Window};
 use crate::present::export::target::{Replace, Target};
 use crate::present::export::{self, Summary};
 use crate::present::table_printer::{Format as Output, Printer, Style};
@@ -74,7 +74,7 @@ fn content(
     let file = database.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
     match &export.what {
         What::Rows(rows) if export.format.is_of_stacks() => {
-            let question = Question {
+            let selection = Selection {
                 title: export.title.clone(),
                 sql: rows.sql.clone(),
                 params: rows.params.clone(),
@@ -84,7 +84,7 @@ fn content(
                 measure: Measure::default(),
                 unit: Default::default(),
                 window: Window::default(),
-                question: Some(question),
+                selection: Some(selection),
                 weight: None,
                 tables: Vec::new(),
                 labels: Vec::new(),

@@ -12,7 +12,7 @@ use crate::cli::exit::Failure;
 use crate::cli::interrupt;
 use crate::cli::progress;
 use crate::cli::repl;
-use crate::cli::run_query::{self, Question};
+use crate::cli::run_query::{self, Statement};
 use crate::database::sql::lexer;
 use crate::database::{CancelToken, Database, Limits, Params};
 use crate::present::table_printer::{Headers, Style};
@@ -71,13 +71,13 @@ fn run(
     let mut failed = None;
     for statement in lexer::statements(script) {
         let sql = &script[statement.range];
-        let question = Question { sql, params: &Params::none(), canned: None };
-        match run_query::ask(database, &question, style, &limits, &mut out) {
+        let statement = Statement { sql, params: &Params::none(), query: None };
+        match run_query::run(database, &statement, style, &limits, &mut out) {
             Ok(_) => {}
-            Err(failure) if args.keep_going && failure.is_of_question() => {
+            Err(failure) if args.keep_going && failure.is_query_failure() => {
                 out.flush()?;
                 progress::error(&failure.message);
-                failed = Some(Failure::question(String::new()));
+                failed = Some(Failure::failed(String::new()));
             }
             Err(failure) => {
                 out.flush()?;

@@ -12,7 +12,7 @@ use clap::ValueEnum;
 use crate::cli;
 use crate::cli::exit::Failure;
 use crate::cli::repl::session::{Next, Session, Timer};
-use crate::cli::run_query::Question;
+use crate::cli::run_query::Statement;
 use crate::database::caveats::Notes;
 use crate::database::text::sanitize;
 use crate::database::{Limits, Params, page};
@@ -101,8 +101,8 @@ fn queries(session: &mut Session<'_>, arguments: &[String]) -> Result<Next, Fail
     match arguments.first() {
         None => session.show(|out| cli::list(catalog, out)),
         Some(name) => {
-            let canned = cli::find(catalog, name)?;
-            session.show(|out| cli::describe(canned, out))
+            let query = cli::find(catalog, name)?;
+            session.show(|out| cli::describe(query, out))
         }
     }
 }
@@ -111,11 +111,11 @@ fn run_query(session: &mut Session<'_>, arguments: &[String]) -> Result<Next, Fa
     let Some((name, rest)) = arguments.split_first() else {
         return Err(Failure::usage(".run needs the name of a canned query; .queries lists them"));
     };
-    let canned = cli::find(session.catalog, name)?;
-    let params = cli::bind_words(canned, rest)?;
+    let query = cli::find(session.catalog, name)?;
+    let params = cli::bind_words(query, rest)?;
     let notes = Notes::read(session.database, &Limits::default()).unwrap_or_default();
-    let sql = canned.sql_for(&notes);
-    session.ask(&Question { sql: &sql, params: &params, canned: Some(canned) })
+    let sql = query.sql_for(&notes);
+    session.ask(&Statement { sql: &sql, params: &params, query: Some(query) })
 }
 
 fn tables(session: &mut Session<'_>, _: &[String]) -> Result<Next, Failure> {
@@ -137,7 +137,7 @@ fn schema(session: &mut Session<'_>, arguments: &[String]) -> Result<Next, Failu
     params.set("name", name);
     let found = session.database.query(sql, &params, &Limits::default())?;
     if let (0, Some(name)) = (found.rows.len(), arguments.first()) {
-        return Err(Failure::question(format!("no table is called {}", page::quote(name))));
+        return Err(Failure::failed(format!("no table is called {}", page::quote(name))));
     }
     session.show(|out| {
         for row in &found.rows {
@@ -192,7 +192,7 @@ fn output(session: &mut Session<'_>, arguments: &[String]) -> Result<Next, Failu
     let options =
         if overwrite { options.create(true).truncate(true) } else { options.create_new(true) };
     let file = options.open(name).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => Failure::question(format!(
+        io::ErrorKind::AlreadyExists => Failure::failed(format!(
             "{name}: is there already; `.output --overwrite {name}` replaces it"
         )),
         _ => Failure::file(format!("{name}: {error}")),

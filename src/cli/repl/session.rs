@@ -13,7 +13,7 @@ use crate::cli::exit::Failure;
 use crate::cli::progress;
 use crate::cli::repl::commands;
 use crate::cli::repl::pager::Pager;
-use crate::cli::run_query::{self, Question};
+use crate::cli::run_query::{self, Statement};
 use crate::database::sql::lexer;
 use crate::database::text::units;
 use crate::database::{CancelToken, Catalog, Database, Limits, Params};
@@ -76,7 +76,7 @@ impl<'a> Session<'a> {
     /// Runs statements and, on lines of their own between them, commands.
     pub(super) fn script(&mut self, script: &str) -> Result<Next, Failure> {
         if self.depth >= SCRIPT_DEPTH_MAX {
-            return Err(Failure::question("files that read each other without end"));
+            return Err(Failure::failed("files that read each other without end"));
         }
         self.depth += 1;
         let done = self.pieces(script);
@@ -103,14 +103,14 @@ impl<'a> Session<'a> {
                 return Ok(Next::Stay);
             };
             let sql = &rest[statement.range.clone()];
-            self.ask(&Question { sql, params: &Params::none(), canned: None })?;
+            self.ask(&Statement { sql, params: &Params::none(), query: None })?;
             rest = rest[statement.range.end..].trim_start();
             rest = rest.strip_prefix(';').unwrap_or(rest);
         }
     }
 
-    /// Answers a question where answers go.
-    pub(super) fn ask(&mut self, question: &Question<'_>) -> Result<Next, Failure> {
+    /// Answers a statement where answers go.
+    pub(super) fn ask(&mut self, statement: &Statement<'_>) -> Result<Next, Failure> {
         let start = Instant::now();
         let limits = Limits::none().cancelled_by(self.cancel);
         let (database, mut style) = (self.database, self.style.clone());
@@ -119,7 +119,7 @@ impl<'a> Session<'a> {
         }
         let mut rows = 0;
         self.print(|out| {
-            rows = run_query::ask(database, question, &style, &limits, out)?;
+            rows = run_query::run(database, statement, &style, &limits, out)?;
             Ok(())
         })?;
         if self.timer == Timer::On {

@@ -1,6 +1,6 @@
 //! The header of a canned query.
 //!
-//! Reads: the comment lines that a file begins with. Writes: a [`Canned`].
+//! Reads: the comment lines that a file begins with. Writes: a [`BuiltinQuery`].
 //!
 //! ```sql
 //! -- # Never freed, older than an age
@@ -19,7 +19,7 @@
 use std::fmt;
 
 use crate::database::builtin::parameter::{Parameter, ParameterKind};
-use crate::database::builtin::{Canned, CannedColumn, CannedView, Origin};
+use crate::database::builtin::{BuiltinQuery, Origin, QueryColumn, QueryView};
 use crate::database::table::Unit;
 
 /// What is wrong with a header.
@@ -40,52 +40,52 @@ impl fmt::Display for HeaderError {
 impl std::error::Error for HeaderError {}
 
 /// Parses the header; what follows it is left to SQLite.
-pub(super) fn parse(name: &str, text: &str, origin: Origin) -> Result<Canned, HeaderError> {
-    let mut canned = Canned {
+pub(super) fn parse(name: &str, text: &str, origin: Origin) -> Result<BuiltinQuery, HeaderError> {
+    let mut query = BuiltinQuery {
         name: name.to_owned(),
         title: name.replace('_', " "),
-        question: String::new(),
+        description: String::new(),
         group: "own".to_owned(),
         parameters: Vec::new(),
         columns: Vec::new(),
-        view: CannedView::default(),
+        view: QueryView::default(),
         sql: text.to_owned(),
         origin,
     };
-    let mut in_question = false;
+    let mut in_description = false;
     for (i, line) in text.lines().enumerate() {
         let Some(line) = line.trim().strip_prefix("--") else {
             break;
         };
         let line = line.trim();
         if let Some(title) = line.strip_prefix("# ") {
-            title.trim().clone_into(&mut canned.title);
-            in_question = true;
+            title.trim().clone_into(&mut query.title);
+            in_description = true;
         } else if line.is_empty() {
-            in_question = false;
-        } else if in_question {
-            if !canned.question.is_empty() {
-                canned.question.push(' ');
+            in_description = false;
+        } else if in_description {
+            if !query.description.is_empty() {
+                query.description.push(' ');
             }
-            canned.question.push_str(line);
+            query.description.push_str(line);
         } else {
-            field(&mut canned, line).map_err(|message| HeaderError { line: i + 1, message })?;
+            field(&mut query, line).map_err(|message| HeaderError { line: i + 1, message })?;
         }
     }
-    Ok(canned)
+    Ok(query)
 }
 
 /// A line such as `param …`; a comment of any other kind is no concern of ours.
-fn field(canned: &mut Canned, line: &str) -> Result<(), String> {
+fn field(query: &mut BuiltinQuery, line: &str) -> Result<(), String> {
     let (key, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
     let rest = rest.trim();
     match key {
-        "group" => rest.clone_into(&mut canned.group),
-        "param" => canned.parameters.push(parameter(rest)?),
-        "column" => canned.columns.push(column(rest)?),
+        "group" => rest.clone_into(&mut query.group),
+        "param" => query.parameters.push(parameter(rest)?),
+        "column" => query.columns.push(column(rest)?),
         "view" => {
-            let found = CannedView::WORDS.iter().find(|(word, _)| *word == rest);
-            canned.view = found
+            let found = QueryView::WORDS.iter().find(|(word, _)| *word == rest);
+            query.view = found
                 .map(|(_, view)| *view)
                 .ok_or_else(|| format!("no view is called `{rest}`"))?;
         }
@@ -116,7 +116,7 @@ fn parameter(line: &str) -> Result<Parameter, String> {
     Ok(Parameter { name: name.trim().to_owned(), kind, default, help: help.trim().to_owned() })
 }
 
-fn column(line: &str) -> Result<CannedColumn, String> {
+fn column(line: &str) -> Result<QueryColumn, String> {
     let (declared, help) = line.split_once("  ").unwrap_or((line, ""));
     let (name, unit) = match declared.split_once(':') {
         Some((name, unit)) => {
@@ -128,5 +128,5 @@ fn column(line: &str) -> Result<CannedColumn, String> {
         }
         None => (declared.trim(), Unit::of_column(declared.trim())),
     };
-    Ok(CannedColumn { name: name.to_owned(), unit, help: help.trim().to_owned() })
+    Ok(QueryColumn { name: name.to_owned(), unit, help: help.trim().to_owned() })
 }

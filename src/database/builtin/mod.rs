@@ -31,21 +31,21 @@ const USER_FILE_MAX_BYTES: u64 = 1 << 20;
 
 /// One analysis.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Canned {
+pub struct BuiltinQuery {
     /// The file's name without `.sql`; what the user types.
     pub name: String,
     /// A few words.
     pub title: String,
-    /// The question that it answers, and what to know when reading the answer.
-    pub question: String,
+    /// What it shows, and how to read the result.
+    pub description: String,
     /// What it belongs to in lists.
     pub group: String,
     /// What it asks for.
     pub parameters: Vec<Parameter>,
     /// What it answers with.
-    pub columns: Vec<CannedColumn>,
+    pub columns: Vec<QueryColumn>,
     /// How the answer is best seen.
-    pub view: CannedView,
+    pub view: QueryView,
     /// The whole file.
     pub sql: String,
     /// Where it comes from.
@@ -54,7 +54,7 @@ pub struct Canned {
 
 /// A column as the header declares it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CannedColumn {
+pub struct QueryColumn {
     /// Its name in the result.
     pub name: String,
     /// What its numbers count.
@@ -65,7 +65,7 @@ pub struct CannedColumn {
 
 /// How an answer is best seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum CannedView {
+pub enum QueryView {
     /// Rows and columns.
     #[default]
     Table,
@@ -79,9 +79,9 @@ pub enum CannedView {
     Facts,
 }
 
-impl CannedView {
+impl QueryView {
     /// The words of headers.
-    pub const WORDS: &'static [(&'static str, CannedView)] = &[
+    pub const WORDS: &'static [(&'static str, QueryView)] = &[
         ("table", Self::Table),
         ("flame", Self::Flame),
         ("time", Self::Time),
@@ -104,21 +104,21 @@ pub enum Origin {
     User(PathBuf),
 }
 
-impl Canned {
+impl BuiltinQuery {
     /// Parses a file. A file without a header is a query as well; its undeclared parameters are
     /// text.
     ///
     /// # Errors
     /// If the header has a line that it can't have.
     pub fn parse(name: &str, text: &str, origin: Origin) -> Result<Self, HeaderError> {
-        let mut canned = crate::database::builtin::header::parse(name, text, origin)?;
+        let mut query = crate::database::builtin::header::parse(name, text, origin)?;
         for found in lexer::parameters(text) {
             let found = &found[1..];
-            if !canned.parameters.iter().any(|parameter| parameter.name == found) {
-                canned.parameters.push(Parameter::undeclared(found));
+            if !query.parameters.iter().any(|parameter| parameter.name == found) {
+                query.parameters.push(Parameter::undeclared(found));
             }
         }
-        Ok(canned)
+        Ok(query)
     }
 
     /// The parameter of a name.
@@ -224,13 +224,14 @@ fn without_weights(sql: &str) -> String {
 /// All analyses, in the order of their groups.
 #[derive(Clone, Debug)]
 pub struct Catalog {
-    entries: Vec<Canned>,
+    entries: Vec<BuiltinQuery>,
 }
 
 impl Catalog {
     /// Those of this binary.
     pub fn built_in() -> Self {
-        let parse = |(name, text): &(&str, &str)| Canned::parse(name, text, Origin::BuiltIn).ok();
+        let parse =
+            |(name, text): &(&str, &str)| BuiltinQuery::parse(name, text, Origin::BuiltIn).ok();
         Self {
             entries: crate::database::builtin::embedded::QUERIES.iter().filter_map(parse).collect(),
         }
@@ -243,10 +244,10 @@ impl Catalog {
         let mut problems = Vec::new();
         for path in directory.map(sql_files).unwrap_or_default() {
             match read(&path) {
-                Ok(canned) => {
-                    match catalog.entries.iter_mut().find(|known| known.name == canned.name) {
-                        Some(known) => *known = canned,
-                        None => catalog.entries.push(canned),
+                Ok(query) => {
+                    match catalog.entries.iter_mut().find(|known| known.name == query.name) {
+                        Some(known) => *known = query,
+                        None => catalog.entries.push(query),
                     }
                 }
                 Err(message) => problems.push(CatalogProblem { path, message }),
@@ -256,19 +257,19 @@ impl Catalog {
     }
 
     /// The analysis of a name; `-` and `_` are the same, and so are cases.
-    pub fn get(&self, name: &str) -> Option<&Canned> {
+    pub fn get(&self, name: &str) -> Option<&BuiltinQuery> {
         let plain = |name: &str| name.to_ascii_lowercase().replace('-', "_");
         let name = plain(name);
-        self.entries.iter().find(|canned| plain(&canned.name) == name)
+        self.entries.iter().find(|query| plain(&query.name) == name)
     }
 
     /// The name that was perhaps meant.
     pub fn nearest(&self, name: &str) -> Option<&str> {
-        nearest(name, self.entries.iter().map(|canned| canned.name.as_str()))
+        nearest(name, self.entries.iter().map(|query| query.name.as_str()))
     }
 
     /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = &Canned> {
+    pub fn iter(&self) -> impl Iterator<Item = &BuiltinQuery> {
         self.entries.iter()
     }
 }
@@ -333,12 +334,13 @@ fn sql_files(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
-fn read(path: &Path) -> Result<Canned, String> {
+fn read(path: &Path) -> Result<BuiltinQuery, String> {
     let metadata = std::fs::metadata(path).map_err(|error| error.to_string())?;
     if !metadata.is_file() || metadata.len() > USER_FILE_MAX_BYTES {
         return Err("not a file of at most 1 MiB".to_owned());
     }
     let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    Canned::parse(&name, &text, Origin::User(path.to_owned())).map_err(|error| error.to_string())
+    BuiltinQuery::parse(&name, &text, Origin::User(path.to_owned()))
+        .map_err(|error| error.to_string())
 }

@@ -47,7 +47,7 @@ pub(crate) fn of_tables(
     database: &Database,
     request: &Request<'_>,
 ) -> Result<Option<String>, ExportError> {
-    let is_by_rows = match request.question {
+    let is_by_rows = match request.selection {
         Some(_) => reads_blocks(database, request)?,
         None => tables.iter().any(|table| OF_BLOCKS.contains(&table.name.as_str())),
     };
@@ -75,16 +75,16 @@ fn sentence(
     )))
 }
 
-/// Whether the request's question reads rows of blocks, or an index of them: what SQLite would
+/// Whether the request's selection reads rows of blocks, or an index of them: what SQLite would
 /// open to run it.
 fn reads_blocks(database: &Database, request: &Request<'_>) -> Result<bool, ExportError> {
-    let Some(question) = &request.question else { return Ok(false) };
+    let Some(selection) = &request.selection else { return Ok(false) };
     let names = OF_BLOCKS.map(|name| format!("'{name}'")).join(", ");
     let sql = format!("SELECT rootpage FROM sqlite_schema WHERE tbl_name IN ({names})");
     let pages = database.query(&sql, &Params::none(), &request.limits())?;
     // What is an EXPLAIN itself runs nothing.
-    let sql = format!("EXPLAIN {}", question.sql);
-    let Ok(plan) = database.query(&sql, &question.params, &request.limits()) else {
+    let sql = format!("EXPLAIN {}", selection.sql);
+    let Ok(plan) = database.query(&sql, &selection.params, &request.limits()) else {
         return Ok(false);
     };
     Ok((0..plan.rows.len()).any(|row| {

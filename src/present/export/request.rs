@@ -118,7 +118,7 @@ impl Window {
 
 /// A statement whose rows an export is about.
 #[derive(Clone, Debug)]
-pub(crate) struct Question {
+pub(crate) struct Selection {
     /// What it is called.
     pub title: String,
     /// The statement.
@@ -148,7 +148,7 @@ pub(crate) struct Request<'a> {
     /// Only blocks made in it.
     pub window: Window,
     /// Only what these rows name.
-    pub question: Option<Question>,
+    pub selection: Option<Selection>,
     /// The column of the rows that has the weights.
     pub weight: Option<String>,
     /// Which tables; none: the usual ones.
@@ -165,8 +165,8 @@ impl Request<'_> {
         Limits::none().cancelled_by(self.cancel)
     }
 
-    /// Parameters of the question, or none.
+    /// Parameters of the selection, or none.
     pub(crate) fn params(&self) -> Params {
-        self.question.as_ref().map(|question| question.params.clone()).unwrap_or_default()
+        self.selection.as_ref().map(|selection| selection.params.clone()).unwrap_or_default()
     }
 }

@@ -170,8 +170,8 @@ fn options(title: &str, about: &str, total: i64, unit: Unit) -> Options<'static>
 /// What the picture is about, in words.
 fn about(request: &Request<'_>, measure: &str) -> String {
     let mut words = measure.to_owned();
-    if let Some(question) = &request.question {
-        words = format!("{words} of {}", question.title);
+    if let Some(selection) = &request.selection {
+        words = format!("{words} of {}", selection.title);
     }
     let moment = |ns: i64| units::duration(ns as f64);
     match (request.window.from, request.window.to) {

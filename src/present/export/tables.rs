@@ -52,16 +52,16 @@ pub(crate) struct Table {
     has_key: bool,
 }
 
-/// What a request asks for: the rows of its question, else tables.
+/// What a request asks for: the rows of its selection, else tables.
 pub(crate) fn choose(
     database: &Database,
     request: &Request<'_>,
 ) -> Result<Vec<Table>, ExportError> {
-    let mut tables = match &request.question {
-        Some(question) => {
-            let sql = question.sql.clone();
-            let fields = sniff(database, request, &sql, &question.params)?;
-            let params = question.params.clone();
+    let mut tables = match &request.selection {
+        Some(selection) => {
+            let sql = selection.sql.clone();
+            let fields = sniff(database, request, &sql, &selection.params)?;
+            let params = selection.params.clone();
             let labels = Vec::new();
             vec![Table { name: "result".into(), fields, labels, sql, params, has_key: false }]
         }

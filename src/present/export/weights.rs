@@ -15,7 +15,7 @@ use crate::database::table::{Column, Unit as ColumnUnit};
 use crate::database::{Database, Value};
 use crate::present::export::error::ExportError;
 use crate::present::export::metadata::Facts;
-use crate::present::export::request::{Measure, Question, Request, Unit, Window};
+use crate::present::export::request::{Measure, Request, Selection, Unit, Window};
 
 /// One number that every backtrace has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,20 +76,20 @@ pub(crate) fn weigh(
     database: &Database,
     request: &Request<'_>,
 ) -> Result<(Weights, bool), ExportError> {
-    let columns = match &request.question {
-        Some(question) => {
-            let columns = database.columns(&question.sql)?;
-            check_bt(&columns, question)?;
+    let columns = match &request.selection {
+        Some(selection) => {
+            let columns = database.columns(&selection.sql)?;
+            check_bt(&columns, selection)?;
             Some(columns)
         }
         None => None,
     };
-    if let (Some(question), Some(columns)) = (&request.question, &columns) {
+    if let (Some(selection), Some(columns)) = (&request.selection, &columns) {
         if let Some(weight) = &request.weight {
-            return Ok((of_column(database, request, question, columns, weight)?, false));
+            return Ok((of_column(database, request, selection, columns, weight)?, false));
         }
         if BLOCK_COLUMNS.iter().all(|name| find(columns, name).is_some()) {
-            return Ok((of_blocks(database, request, &question.sql)?, false));
+            return Ok((of_blocks(database, request, &selection.sql)?, false));
         }
     }
     if !request.window.is_everything() {
@@ -105,14 +105,14 @@ fn find<'a>(columns: &'a [Column], name: &str) -> Option<&'a Column> {
     columns.iter().find(|column| column.name.eq_ignore_ascii_case(name))
 }
 
-fn check_bt(columns: &[Column], question: &Question) -> Result<(), ExportError> {
+fn check_bt(columns: &[Column], selection: &Selection) -> Result<(), ExportError> {
     if find(columns, "bt").is_some() {
         return Ok(());
     }
     let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
     Err(ExportError::Request(format!(
         "{}: its rows name no backtraces: a column `bt` is needed, there are: {}",
-        question.title,
+        selection.title,
         names.join(", ")
     )))
 }
@@ -132,8 +132,8 @@ fn measured(measures: &[Measure]) -> Vec<Kind> {
 
 /// The sums that the database has: without a window, what is leaked is what is live.
 fn of_sites(database: &Database, request: &Request<'_>) -> Result<Weights, ExportError> {
-    let only = match &request.question {
-        Some(question) => format!("WHERE bt IN (SELECT bt FROM ({}))", statement(&question.sql)),
+    let only = match &request.selection {
+        Some(selection) => format!("WHERE bt IN (SELECT bt FROM ({}))", statement(&selection.sql)),
         None => String::new(),
     };
     let sql = format!(
@@ -141,7 +141,7 @@ fn of_sites(database: &Database, request: &Request<'_>) -> Result<Weights, Expor
          at_peak_blocks, at_peak_bytes FROM sites {only}"
     );
     let mut rows = Vec::new();
-    let mut left = if request.question.is_none() { totals(database, request)? } else { [0; 8] };
+    let mut left = if request.selection.is_none() { totals(database, request)? } else { [0; 8] };
     database.stream(&sql, &request.params(), &request.limits(), |row| {
         let numbers: Vec<i64> = row[1..].iter().map(|it| it.as_i64().unwrap_or(0)).collect();
         for (left, number) in left.iter_mut().zip(&numbers) {
@@ -151,7 +151,7 @@ fn of_sites(database: &Database, request: &Request<'_>) -> Result<Weights, Expor
         ControlFlow::Continue(())
     })?;
     // What is in no site had its backtrace not probed.
-    if request.question.is_none() && left.iter().any(|number| *number > 0) {
+    if request.selection.is_none() && left.iter().any(|number| *number > 0) {
         rows.push((None, left.iter().map(|number| (*number).max(0)).collect()));
     }
     Ok(Weights::new(measured(&Measure::ALL), rows))
@@ -226,9 +226,9 @@ fn blocks_sql(request: &Request<'_>, blocks: &str) -> String {
     let mut conditions = Vec::new();
     conditions.extend(from.map(|from| format!("alloc_after >= {from}")));
     conditions.extend(to.map(|to| format!("alloc_after <= {to}")));
-    let is_result = request.question.as_ref().is_some_and(|it| it.sql == blocks);
-    if let Some(question) = request.question.as_ref().filter(|_| !is_result) {
-        conditions.push(format!("bt IN (SELECT bt FROM ({}))", statement(&question.sql)));
+    let is_result = request.selection.as_ref().is_some_and(|it| it.sql == blocks);
+    if let Some(selection) = request.selection.as_ref().filter(|_| !is_result) {
+        conditions.push(format!("bt IN (SELECT bt FROM ({}))", statement(&selection.sql)));
     }
     if conditions.is_empty() {
         conditions.push("1".to_owned());
@@ -242,7 +242,7 @@ fn blocks_sql(request: &Request<'_>, blocks: &str) -> String {
 fn of_column(
     database: &Database,
     request: &Request<'_>,
-    question: &Question,
+    selection: &Selection,
     columns: &[Column],
     weight: &str,
 ) -> Result<Weights, ExportError> {
@@ -256,14 +256,14 @@ fn of_column(
     let Some(column) = find(columns, weight) else {
         let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
         let names = names.join(", ");
-        let title = &question.title;
+        let title = &selection.title;
         return Err(ExportError::Request(format!(
             "{title}: there is no column `{weight}`, only: {names}"
         )));
     };
     let kind = Kind { name: column.name.clone(), unit: column.unit, source: Source::Column };
     let quoted = format!("\"{}\"", column.name.replace('"', "\"\""));
-    let sql = format!("SELECT bt, {quoted} FROM ({})", statement(&question.sql));
+    let sql = format!("SELECT bt, {quoted} FROM ({})", statement(&selection.sql));
     let mut sums: HashMap<Option<i64>, f64> = HashMap::new();
     let mut wholes: HashMap<Option<i64>, i64> = HashMap::new();
     let mut text = false;
@@ -286,7 +286,7 @@ fn of_column(
     if text {
         return Err(ExportError::Request(format!(
             "{}: column `{weight}` has text, and a weight is a number",
-            question.title
+            selection.title
         )));
     }
     for (bt, sum) in sums {

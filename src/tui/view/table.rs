@@ -90,7 +90,7 @@ fn title(app: &App, table: &TableState) -> String {
     if app.facts.axis.rows == Rows::Samples {
         title.push_str(match table.origin {
             Origin::Allocations | Origin::Groups { .. } => " · samples",
-            Origin::Canned(_) => " · estimates",
+            Origin::BuiltinQuery(_) => " · estimates",
             Origin::Statement => "",
         });
     }

@@ -102,7 +102,7 @@ fn close(one: Option<f64>, other: Option<f64>) -> bool {
 }
 
 #[test]
-fn canned_answers_have_the_error_beside_the_estimate() {
+fn builtin_query_results_have_the_error_beside_the_estimate() {
     let place = place();
     let database = place.database.to_str().unwrap();
     let rows = |name: &str, database: &str| -> Vec<serde_json::Value> {

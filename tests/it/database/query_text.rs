@@ -1,7 +1,7 @@
 //! SQL as text, numbers as people type them, and pages of results.
 
 use proptest::prelude::*;
-use rheaper::database::builtin::{Canned, CannedView, Catalog, Origin};
+use rheaper::database::builtin::{BuiltinQuery, Catalog, Origin, QueryView};
 use rheaper::database::completion::{Names, complete};
 use rheaper::database::sql::lexer::{self, Ending, TokenKind};
 use rheaper::database::text::{sanitize, units};
@@ -350,22 +350,22 @@ fn headers_are_parsed() {
     let text = "-- # A title\n-- A question,\n-- in two lines.\n--\n-- group  own group\n\
         -- param  age : duration = 10m   how old\n-- param  to : time =    until\n-- param  who : thread\n\
         -- column live_bytes : bytes  held\n-- column site  where\n-- view   flame\nSELECT :age, :to, :who, :more;";
-    let canned = Canned::parse("name", text, Origin::BuiltIn).unwrap();
+    let query = BuiltinQuery::parse("name", text, Origin::BuiltIn).unwrap();
     assert_eq!(
-        (canned.title.as_str(), canned.question.as_str()),
+        (query.title.as_str(), query.description.as_str()),
         ("A title", "A question, in two lines.")
     );
-    assert_eq!((canned.group.as_str(), canned.view), ("own group", CannedView::Flame));
+    assert_eq!((query.group.as_str(), query.view), ("own group", QueryView::Flame));
     let defaults: Vec<_> =
-        canned.parameters.iter().map(|p| (p.name.as_str(), p.default.as_deref())).collect();
+        query.parameters.iter().map(|p| (p.name.as_str(), p.default.as_deref())).collect();
     assert_eq!(defaults, [("age", Some("10m")), ("to", Some("")), ("who", None), ("more", None)]);
-    assert_eq!(canned.columns[0].unit, Unit::Bytes);
-    let params = canned.bind(&[("who", "3"), ("more", "5")]).unwrap();
+    assert_eq!(query.columns[0].unit, Unit::Bytes);
+    let params = query.bind(&[("who", "3"), ("more", "5")]).unwrap();
     assert_eq!(params.get("age"), Some(&Value::Integer(600_000_000_000)));
     assert_eq!(params.get("to"), Some(&Value::Null));
     assert_eq!(params.get("who"), Some(&Value::Integer(3)));
     assert_eq!(params.get("more"), Some(&"5".into()), "undeclared parameters are text");
-    assert!(canned.bind(&[("more", "5")]).is_err());
+    assert!(query.bind(&[("more", "5")]).is_err());
     for (bad, message) in [
         ("-- # T\n--\n-- param a : colour\n", "line 3: no type is called `colour`"),
         ("-- # T\n--\n-- param a\n", "line 3: expected `param NAME : TYPE`"),
@@ -373,7 +373,7 @@ fn headers_are_parsed() {
         ("-- # T\n--\n-- column a : furlongs  x\n", "line 3: no unit is called `furlongs`"),
         ("-- # T\n--\n-- view sideways\n", "line 3: no view is called `sideways`"),
     ] {
-        let error = Canned::parse("name", bad, Origin::BuiltIn).unwrap_err().to_string();
+        let error = BuiltinQuery::parse("name", bad, Origin::BuiltIn).unwrap_err().to_string();
         assert!(error.starts_with(message), "{error}");
     }
 }

@@ -19,7 +19,7 @@ pub mod requests;
 pub mod text_input;
 pub mod cursor;
 
-use crate::database::builtin::Canned;
+use crate::database::builtin::BuiltinQuery;
 use crate::database::caveats::{Notes, between, plus_minus};
 use crate::tui::app::export::Writer;
 use crate::tui::app::message::{Now, Query};
@@ -201,7 +201,7 @@ pub struct App {
     /// What writes exports.
     pub exporter: Option<Writer>,
     /// Canned questions.
-    pub catalog: Vec<Canned>,
+    pub catalog: Vec<BuiltinQuery>,
     /// The filter set that the suspects were asked for.
     pub suspects_for: Option<FilterSet>,
     /// The filter set that the rows were asked for.

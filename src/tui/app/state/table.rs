@@ -62,7 +62,7 @@ pub enum Origin {
     /// The filter set's allocations.
     Allocations,
     /// A canned question's answer; what it is called.
-    Canned(String),
+    BuiltinQuery(String),
     /// Values of a column with their rows; the table that was grouped and its column.
     Groups {
         /// The statement that was grouped.

@@ -99,7 +99,7 @@ pub fn open_questions(app: &mut App) -> Vec<Effect> {
         choice: Choice::Ask(it.name.clone()),
         group: it.group.clone(),
         title: it.title.clone(),
-        help: it.question.clone(),
+        help: it.description.clone(),
     });
     let picker = Picker {
         title: "questions".into(),
@@ -127,7 +127,7 @@ pub fn open_palette(app: &mut App) -> Vec<Effect> {
         choice: Choice::Ask(it.name.clone()),
         group: "question".into(),
         title: it.title.clone(),
-        help: it.question.clone(),
+        help: it.description.clone(),
     }));
     app.popups.push(Popup::Picker(Picker {
         title: "everything that can be done here".into(),
@@ -196,13 +196,13 @@ fn choose(app: &mut App) -> Vec<Effect> {
 
 /// Asks a canned question, after its parameters, if it has any.
 fn ask(app: &mut App, name: &str) -> Vec<Effect> {
-    let Some(canned) = app.catalog.iter().find(|it| it.name == name) else {
+    let Some(builtin) = app.catalog.iter().find(|it| it.name == name) else {
         return Vec::new();
     };
-    if canned.parameters.is_empty() {
+    if builtin.parameters.is_empty() {
         return run(app, name, &[]);
     }
-    let fields = canned.parameters.iter().map(|parameter| Field {
+    let fields = builtin.parameters.iter().map(|parameter| Field {
         label: parameter.name.clone(),
         help: format!("{}: {}", parameter.kind.word(), parameter.help),
         line: Line::offering(parameter.default.clone().unwrap_or_default()),
@@ -210,7 +210,7 @@ fn ask(app: &mut App, name: &str) -> Vec<Effect> {
         parameter: Some(parameter.clone()),
     });
     let prompt = Prompt {
-        title: canned.title.clone(),
+        title: builtin.title.clone(),
         purpose: Purpose::Ask(name.to_owned()),
         fields: fields.collect(),
         at: 0,
@@ -220,10 +220,10 @@ fn ask(app: &mut App, name: &str) -> Vec<Effect> {
 }
 
 fn run(app: &mut App, name: &str, given: &[(&str, &str)]) -> Vec<Effect> {
-    let Some(canned) = app.catalog.iter().find(|it| it.name == name).cloned() else {
+    let Some(builtin) = app.catalog.iter().find(|it| it.name == name).cloned() else {
         return Vec::new();
     };
-    let params = match canned.bind(given) {
+    let params = match builtin.bind(given) {
         Ok(params) => params,
         Err(error) => {
             app.show_error(error.to_string());
@@ -233,12 +233,12 @@ fn run(app: &mut App, name: &str, given: &[(&str, &str)]) -> Vec<Effect> {
     let said: Vec<String> =
         given.iter().filter(|(name, _)| *name != "limit").map(|(_, it)| (*it).to_owned()).collect();
     let title = match said.is_empty() {
-        true => canned.title.clone(),
-        false => format!("{} ({})", canned.title, said.join(", ")),
+        true => builtin.title.clone(),
+        false => format!("{} ({})", builtin.title, said.join(", ")),
     };
-    let query = Query { sql: canned.sql_for(&app.facts.notes), params };
-    let mut answer = app.new_table(title, Origin::Canned(name.to_owned()), query);
-    answer.units = canned.columns.iter().map(|it| (it.name.clone(), it.unit)).collect();
+    let query = Query { sql: builtin.sql_for(&app.facts.notes), params };
+    let mut answer = app.new_table(title, Origin::BuiltinQuery(name.to_owned()), query);
+    answer.units = builtin.columns.iter().map(|it| (it.name.clone(), it.unit)).collect();
     app.rows.truncate(1);
     table::push(app, answer)
 }

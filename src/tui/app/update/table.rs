@@ -212,7 +212,7 @@ fn ungroup(app: &mut App) -> Vec<Effect> {
     };
     let mut view = view;
     view.filters.push(crate::database::page::Filter { column, comparison });
-    let mut rows = app.new_table(title, Origin::Canned(String::new()), of);
+    let mut rows = app.new_table(title, Origin::BuiltinQuery(String::new()), of);
     rows.view = view;
     push(app, rows)
 }
