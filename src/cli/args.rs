@@ -4,11 +4,24 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
+use crate::database::Measure;
 use crate::present::diff::DiffFormat;
-use crate::present::export::request::{Format as ExportFormat, Measure};
+use crate::present::export::request::Format as ExportFormat;
 use crate::present::table_printer::Format;
+
+/// A parser of the names of an enumeration, which are (value, name, help).
+fn names<T: Clone + Send + Sync + 'static>(
+    all: &'static [(T, &'static str, &'static str)],
+) -> impl TypedValueParser<Value = T> {
+    let values = all.iter().map(|(_, name, help)| PossibleValue::new(*name).help(*help));
+    PossibleValuesParser::new(values).try_map(|typed| {
+        let found = all.iter().find(|(_, name, _)| *name == typed);
+        found.map(|(value, ..)| value.clone()).ok_or("no such name")
+    })
+}
 
 /// Ask your heap: what was allocated, where, when, and why is it still there?
 #[derive(Debug, Parser)]
@@ -319,8 +332,8 @@ pub(crate) struct DiffArgs {
     #[arg(long, value_name = "UNIT")]
     pub per: Option<String>,
     /// What is compared
-    #[arg(long, value_enum, default_value_t, value_name = "MEASURE")]
-    pub measure: DiffMeasure,
+    #[arg(long, value_parser = names(COMPARED), default_value = "live-bytes", value_name = "MEASURE")]
+    pub measure: Measure,
     /// Leave out differences below this
     #[arg(long, value_name = "AMOUNT")]
     pub min: Option<String>,
@@ -328,7 +341,7 @@ pub(crate) struct DiffArgs {
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
     /// How the answer looks
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    #[arg(long, value_parser = names(DiffFormat::NAMES), default_value = "text", value_name = "FORMAT")]
     pub format: DiffFormat,
     /// What is the same as well: for a flamegraph in proportion
     #[arg(long)]
@@ -348,7 +361,7 @@ impl DiffArgs {
             from: None,
             to: None,
             per: None,
-            measure: DiffMeasure::default(),
+            measure: Measure::default(),
             min: None,
             limit: None,
             format: DiffFormat::default(),
@@ -358,18 +371,39 @@ impl DiffArgs {
     }
 }
 
-/// What `rheaper diff` compares.
+/// The names of the measures that `rheaper diff` compares.
+const COMPARED: &[(Measure, &str, &str)] = &[
+    (Measure::LiveBytes, "live-bytes", "Bytes live at the end"),
+    (Measure::LiveBlocks, "live-blocks", "Blocks live at the end"),
+    (Measure::AllocatedBytes, "bytes", "Bytes of all allocations"),
+    (Measure::Allocations, "allocations", "Number of allocations"),
+];
+
+/// The blocks that `rheaper export` counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum DiffMeasure {
-    /// Bytes alive at the end
+pub(crate) enum ExportMeasure {
+    /// Live at --to, or at the end of the recording
     #[default]
-    LiveBytes,
-    /// Blocks alive at the end
-    LiveBlocks,
-    /// Bytes of all blocks
-    Bytes,
-    /// Blocks made
-    Allocations,
+    Live,
+    /// Never freed
+    Leaked,
+    /// All allocations, freed or not
+    Allocated,
+    /// Live when the recording had most live bytes
+    Peak,
+}
+
+impl ExportMeasure {
+    /// The measure in bytes, or in blocks.
+    pub(crate) fn with_unit(self, blocks: bool) -> Measure {
+        let bytes = match self {
+            Self::Live => Measure::LiveBytes,
+            Self::Leaked => Measure::LeakedBytes,
+            Self::Allocated => Measure::AllocatedBytes,
+            Self::Peak => Measure::PeakBytes,
+        };
+        if blocks { bytes.counterpart() } else { bytes }
+    }
 }
 
 /// `rheaper info`
@@ -398,7 +432,7 @@ pub(crate) struct ExportArgs {
     /// The database
     pub database: PathBuf,
     /// What to write
-    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    #[arg(short, long, value_parser = names(ExportFormat::NAMES), value_name = "FORMAT")]
     pub format: ExportFormat,
     /// The file to write, of several tables the directory; `-`, or without it, stdout
     #[arg(short, long, value_name = "FILE|DIR")]
@@ -408,7 +442,7 @@ pub(crate) struct ExportArgs {
     pub force: bool,
     /// Which blocks count; where a format holds all measures, which one is shown first
     #[arg(short, long, value_enum, default_value_t, value_name = "MEASURE")]
-    pub measure: Measure,
+    pub measure: ExportMeasure,
     /// Count blocks instead of their bytes
     #[arg(long)]
     pub blocks: bool,
@@ -475,6 +509,6 @@ pub(crate) struct ManArgs {
 #[derive(Args, Debug)]
 pub(crate) struct OutputArgs {
     /// The format of answers
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    #[arg(long, value_parser = names(Format::NAMES), default_value = "table", value_name = "FORMAT")]
     pub format: Format,
 }

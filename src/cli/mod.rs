@@ -52,7 +52,7 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if !failure.message.is_empty() {
-                crate::cli::progress::error(&failure.message);
+                crate::cli::progress::print_error(&failure.message);
             }
             failure.exit_code()
         }
@@ -96,7 +96,7 @@ fn demo(args: &DemoArgs, cancel: &CancelToken) -> Result<(), Failure> {
     let length = units::parse_duration(&args.length)
         .map_err(|error| Failure::usage(format!("--length: {error}")))?;
     let length = std::time::Duration::from_nanos(length.unsigned_abs());
-    crate::cli::progress::say(&format!(
+    crate::cli::progress::print_line(&format!(
         "recording a small leaky service for {:.1} s",
         length.as_secs_f64()
     ));

@@ -1,4 +1,4 @@
-//! What is said beside the answer, on stderr: progress, errors, notes.
+//! What is said beside the answer, on stderr: progress, errors, caveats.
 //!
 //! Reads: what the loader reports. Writes: stderr, cleaned. A closed stderr is no error.
 
@@ -6,37 +6,40 @@ use std::io::{self, IsTerminal, Write};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::database::caveats::Notes;
+use crate::database::caveats::Caveats;
 use crate::database::text::sanitize;
 use crate::database::{CancelToken, Database, Limits};
 use crate::loader::{Phase, Progress};
 
 /// Says a line.
-pub(crate) fn say(line: &str) {
+pub(crate) fn print_line(line: &str) {
     let _ = writeln!(io::stderr(), "{}", sanitize::block(line));
 }
 
 /// Says what the figures of a database leave open.
-pub(crate) fn notes(database: &Database) -> Notes {
+pub(crate) fn print_caveats(database: &Database) -> Caveats {
     // What can't be read is said by whatever is asked next.
-    let notes = Notes::read(database, &Limits::default()).unwrap_or_default();
-    for sentence in notes.sentences() {
-        say(&format!("note: {sentence}"));
+    let caveats = Caveats::read(database, &Limits::default()).unwrap_or_default();
+    for sentence in caveats.sentences() {
+        print_line(&format!("note: {sentence}"));
     }
-    notes
+    caveats
 }
 
 /// Says that rows are samples, and sums estimates.
-pub(crate) fn samples(database: &Database) {
-    let notes = Notes::read(database, &Limits::default()).unwrap_or_default();
-    if let Some(sampled) = notes.sampled {
-        say(&format!("note: {}; sample_weights says what a row stands for", sampled.sentence()));
+pub(crate) fn print_sampling_caveat(database: &Database) {
+    let caveats = Caveats::read(database, &Limits::default()).unwrap_or_default();
+    if let Some(sampled) = caveats.sampled {
+        print_line(&format!(
+            "note: {}; sample_weights says what a row stands for",
+            sampled.sentence()
+        ));
     }
 }
 
 /// Says that something failed.
-pub(crate) fn error(message: &str) {
-    say(&format!("error: {message}"));
+pub(crate) fn print_error(message: &str) {
+    print_line(&format!("error: {message}"));
 }
 
 /// Shows how far the loader is: a bar on a terminal, in any case each phase and its count.
@@ -60,7 +63,7 @@ impl Progress for ProgressReporter {
     fn begin(&mut self, phase: Phase) {
         self.phase = phase;
         if phase != Phase::Totals {
-            say(phase.label());
+            print_line(phase.label());
         }
         if io::stderr().is_terminal() {
             let bar = ProgressBar::new(PARTS);
@@ -85,7 +88,7 @@ impl Progress for ProgressReporter {
             bar.finish_and_clear();
         }
         if self.phase != Phase::Totals {
-            say(&count.to_string());
+            print_line(&count.to_string());
         }
     }
 

@@ -7,14 +7,14 @@
 
 use crate::database::connection::Database;
 use crate::database::error::{QueryError, QueryErrorKind};
-use crate::database::estimate::{Interval, Rate};
+use crate::database::estimate::{Interval, SamplingRate};
 use crate::database::query::{Limits, Params};
 use crate::database::table::{Table, Value};
 use crate::database::text::units;
 
 /// What is to be said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Notes {
+pub struct Caveats {
     /// Only samples were recorded.
     pub sampled: Option<Sampled>,
     /// Some blocks were only summed.
@@ -47,8 +47,8 @@ pub struct Aggregated {
     pub shorter_than_ns: u64,
 }
 
-/// What [`Notes::of`] reads: one row. A database of an older version may lack a table.
-pub const NOTES: &str = "\
+/// What [`Caveats::of`] reads: one row. A database of an older version may lack a table.
+pub const CAVEATS_SQL: &str = "\
 SELECT (SELECT value FROM meta WHERE key = 'sample_bytes') AS sample_bytes,
   (SELECT value FROM meta WHERE key = 'bytes') AS bytes,
   (SELECT value FROM meta WHERE key = 'live_bytes') AS live_bytes,
@@ -59,20 +59,20 @@ SELECT (SELECT value FROM meta WHERE key = 'sample_bytes') AS sample_bytes,
   max(live_bytes_low) AS live_bytes_low, max(live_bytes_high) AS live_bytes_high
 FROM estimates WHERE of = 'total'";
 
-impl Notes {
+impl Caveats {
     /// Reads them. What a database of an older version lacks is nothing to be said.
     ///
     /// # Errors
     /// If the database is damaged, or the limits are reached.
     pub fn read(database: &Database, limits: &Limits) -> Result<Self, QueryError> {
-        match database.query(NOTES, &Params::none(), limits) {
+        match database.query(CAVEATS_SQL, &Params::none(), limits) {
             Err(error) if error.kind == QueryErrorKind::Sql => Ok(Self::default()),
-            other => other.map(|table| Self::of(&table)),
+            other => other.map(|table| Self::from_row(&table)),
         }
     }
 
-    /// From the row that [`NOTES`] gives.
-    pub fn of(row: &Table) -> Self {
+    /// From the row that [`CAVEATS_SQL`] gives.
+    pub fn from_row(row: &Table) -> Self {
         let number = |name: &str| {
             let value = row.get(0, name).and_then(Value::as_i64).unwrap_or(0);
             value.max(0).unsigned_abs()
@@ -116,8 +116,8 @@ impl Notes {
     }
 
     /// How samples were taken, if only these were recorded.
-    pub fn rate(&self) -> Option<Rate> {
-        self.sampled.and_then(|sampled| Rate::new(sampled.sample_bytes))
+    pub fn rate(&self) -> Option<SamplingRate> {
+        self.sampled.and_then(|sampled| SamplingRate::new(sampled.sample_bytes))
     }
 }
 
@@ -133,8 +133,8 @@ impl Sampled {
             "sampled, one block in {} was recorded: sums are estimates; in 95 % of all cases live \
              bytes at the end are {}, and allocated ones {}",
             units::bytes(self.sample_bytes as f64),
-            between(self.live_interval),
-            between(self.bytes_interval),
+            interval_text(self.live_interval),
+            interval_text(self.bytes_interval),
         )
     }
 }
@@ -159,12 +159,12 @@ impl Aggregated {
 }
 
 /// "11.2 MiB to 12.9 MiB"
-pub fn between(interval: Interval) -> String {
+pub fn interval_text(interval: Interval) -> String {
     format!("{} to {}", units::bytes(interval.low as f64), units::bytes(interval.high as f64))
 }
 
 /// "±12 %", of an interval around an estimate; nothing if that is nothing.
-pub fn plus_minus(relative_error: Option<f64>) -> String {
+pub fn relative_error_text(relative_error: Option<f64>) -> String {
     match relative_error {
         None => String::new(),
         // Nobody reads more than that it is worth nothing.

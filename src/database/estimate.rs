@@ -23,9 +23,9 @@ const STEPS_MAX: usize = 200;
 
 /// How often samples are taken: once in so many bytes, on average.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rate(f64);
+pub struct SamplingRate(f64);
 
-impl Rate {
+impl SamplingRate {
     /// One sample in so many bytes; `None` for 0, which is no sampling.
     pub fn new(sample_bytes: u64) -> Option<Self> {
         (sample_bytes > 0).then_some(Self(sample_bytes as f64))
@@ -72,7 +72,7 @@ pub struct SampleSum {
 
 impl SampleSum {
     /// One more block.
-    pub fn add(&mut self, rate: Rate, size: u64) {
+    pub fn add(&mut self, rate: SamplingRate, size: u64) {
         self.blocks += 1;
         self.bytes = self.bytes.saturating_add(size);
         self.variance += rate.variance(size);
@@ -91,7 +91,7 @@ impl SampleSum {
     /// What was not seen is taken as gamma-distributed, with the estimate's mean and variance; for
     /// the upper bound with one more small block that was just missed (Fay and Feuer, 1997, for
     /// weighted sums of Poisson counts; the same for what is left of a binomial one).
-    pub fn interval(&self, estimate: u64, rate: Rate) -> Interval {
+    pub fn interval(&self, estimate: u64, rate: SamplingRate) -> Interval {
         let unseen = estimate.saturating_sub(self.bytes) as f64;
         let (next, tail) = (rate.sample_bytes(), (1.0 - CONFIDENCE) / 2.0);
         let low = gamma_quantile(unseen, self.variance, tail);
@@ -162,7 +162,7 @@ fn standard_quantile(shape: f64, share: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use crate::database::estimate::{Rate, SampleSum, gamma_quantile, standard_quantile};
+    use crate::database::estimate::{SampleSum, SamplingRate, gamma_quantile, standard_quantile};
 
     #[test]
     fn quantiles_are_those_of_the_tables() {
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn what_is_certain_is_exact() {
-        let rate = Rate::new(1).unwrap();
+        let rate = SamplingRate::new(1).unwrap();
         let mut seen = SampleSum::default();
         seen.add(rate, 1 << 30);
         assert_eq!((rate.bytes(1 << 30), rate.blocks(1 << 30)), (1 << 30, 1.0));
@@ -198,7 +198,7 @@ mod tests {
         assert_eq!(interval.low, 1 << 30);
         assert!(interval.high <= (1 << 30) + 4);
         // Nothing seen: below 3.7 times the rate, as for no event of a Poisson process.
-        let rate = Rate::new(1 << 19).unwrap();
+        let rate = SamplingRate::new(1 << 19).unwrap();
         let interval = SampleSum::default().interval(0, rate);
         let high = interval.high as f64 / f64::from(1 << 19);
         assert!(interval.low == 0 && (high - 3.688_88).abs() < 1e-4, "{high}");

@@ -29,7 +29,7 @@ pub(crate) fn check(args: &CheckArgs, cancel: &CancelToken) -> Result<(), Failur
     let rows_max = args.max_rows.or(if bytes_max.is_none() { Some(0) } else { None });
 
     let database = open::database(&args.database)?;
-    progress::notes(&database);
+    progress::print_caveats(&database);
     let limits = Limits { rows_max: usize::MAX, ..Limits::none() }.cancelled_by(cancel);
     let table = query.run(&database, &params, &limits)?;
 
@@ -46,7 +46,7 @@ pub(crate) fn check(args: &CheckArgs, cancel: &CancelToken) -> Result<(), Failur
         }
     }
     if faults.is_empty() {
-        progress::say(&format!("ok: {}: {rows} rows", query.name));
+        progress::print_line(&format!("ok: {}: {rows} rows", query.name));
         return Ok(());
     }
     print(args, &table)?;

@@ -6,7 +6,7 @@
 
 use std::io::{self, BufWriter, Write};
 
-use crate::cli::args::{DiffArgs, DiffMeasure};
+use crate::cli::args::DiffArgs;
 use crate::cli::commands::open;
 use crate::cli::exit::Failure;
 use crate::cli::progress;
@@ -22,7 +22,7 @@ const ROWS_SHOWN: usize = 30;
 
 /// `rheaper diff`
 pub(crate) fn diff(args: &DiffArgs, cancel: &CancelToken) -> Result<(), Failure> {
-    let measure = measure(args.measure);
+    let measure = args.measure;
     let per = args.per.as_deref().map(Normalization::parse).transpose();
     let per = per.map_err(|error| usage("--per", &error))?.unwrap_or_default();
     let least = args.min.as_deref().map(|text| amount(text, measure)).transpose();
@@ -40,8 +40,8 @@ pub(crate) fn diff(args: &DiffArgs, cancel: &CancelToken) -> Result<(), Failure>
         &per,
         cancel,
     )?;
-    if let Some(caution) = comparison.caution() {
-        progress::say(&format!("note: {caution}"));
+    if let Some(warning) = comparison.warning() {
+        progress::print_line(&format!("note: {warning}"));
     }
     let mut rows = comparison.changed(measure, least);
     let offending = |row: &&Row| most.is_some_and(|most| row.difference(measure) > most);
@@ -50,7 +50,7 @@ pub(crate) fn diff(args: &DiffArgs, cancel: &CancelToken) -> Result<(), Failure>
         rows.retain(|row| offending(&row));
     }
     if rows.is_empty() {
-        progress::say(&format!(
+        progress::print_line(&format!(
             "no difference in {}{}",
             measure.title(),
             if least > 1 { " as large as --min" } else { "" }
@@ -76,19 +76,10 @@ pub(crate) fn diff(args: &DiffArgs, cancel: &CancelToken) -> Result<(), Failure>
         (1.., Some(most)) => Err(Failure::failed(format!(
             "grown: {} by more than {}{}",
             if failed == 1 { "1 site".to_owned() } else { format!("{failed} sites") },
-            measure.show(most),
-            per.words(),
+            measure.format(most),
+            per.label(),
         ))),
         _ => Ok(()),
-    }
-}
-
-fn measure(measure: DiffMeasure) -> Measure {
-    match measure {
-        DiffMeasure::LiveBytes => Measure::LiveBytes,
-        DiffMeasure::LiveBlocks => Measure::LiveBlocks,
-        DiffMeasure::Bytes => Measure::Bytes,
-        DiffMeasure::Allocations => Measure::Allocations,
     }
 }
 

@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::cli::args::ExportArgs;
+use crate::cli::args::{ExportArgs, ExportMeasure};
 use crate::cli::commands::check;
 use crate::cli::commands::load;
 use crate::cli::commands::open;
@@ -17,8 +17,8 @@ use crate::database::text::units;
 use crate::database::{CancelToken, Database, Params};
 use crate::present::export;
 use crate::present::export::Summary;
-use crate::present::export::request::{Label, Measure, Request, Selection, Unit, Window};
-use crate::present::export::target::{Replace, Target};
+use crate::present::export::request::{Label, Request, Selection, Window};
+use crate::present::export::target::{Overwrite, Target};
 use crate::present::table_printer::caret;
 
 /// `rheaper export`
@@ -35,10 +35,10 @@ pub(crate) fn export(args: &ExportArgs, cancel: &CancelToken) -> Result<(), Fail
     if file.is_none() && request.format.is_binary() && io::stdout().is_terminal() {
         return Err(Failure::usage(format!(
             "{} is binary and not for a terminal: give -o FILE, or redirect stdout",
-            request.format.word()
+            request.format.name()
         )));
     }
-    if request.format.is_of_tables() {
+    if request.format.is_tabular() {
         return tables(args, file, &database, &request);
     }
     let Some(path) = file else {
@@ -56,7 +56,7 @@ pub(crate) fn export(args: &ExportArgs, cancel: &CancelToken) -> Result<(), Fail
 }
 
 fn begin(args: &ExportArgs, path: &Path) -> Result<Target, Failure> {
-    let replace = if args.force { Replace::Allowed } else { Replace::Never };
+    let replace = if args.force { Overwrite::Allowed } else { Overwrite::Never };
     Ok(Target::begin(path, replace, load::is_recording)?)
 }
 
@@ -68,7 +68,7 @@ fn tables(
     request: &Request<'_>,
 ) -> Result<(), Failure> {
     let tables = export::tables(database, request)?;
-    let word = request.format.word();
+    let word = request.format.name();
     let Some(path) = file else {
         let [table] = tables.as_slice() else {
             return Err(Failure::usage(format!(
@@ -110,26 +110,29 @@ fn say_absent(
     database: &Database,
     request: &Request<'_>,
 ) -> Result<(), Failure> {
-    let absent = export::omissions::of_tables(tables, database, request)?;
-    progress::samples(database);
-    absent.iter().for_each(|sentence| progress::say(sentence));
+    let omission = export::omissions::of_tables(tables, database, request)?;
+    progress::print_sampling_caveat(database);
+    omission.iter().for_each(|sentence| progress::print_line(sentence));
     Ok(())
 }
 
-fn say_written(path: &Path, bytes: u64, Summary { of, count, .. }: &Summary) {
+fn say_written(path: &Path, bytes: u64, Summary { noun, count, .. }: &Summary) {
     let (count, bytes) = (units::count(count.cast_signed()), units::bytes(bytes as f64));
-    progress::say(&format!("{}: {count} {of}, {bytes}", path.display()));
+    progress::print_line(&format!("{}: {count} {noun}, {bytes}", path.display()));
 }
 
 fn say_left_out(summary: &Summary) {
-    if summary.negative > 0 {
-        progress::say(&format!(
-            "left out: {} backtraces whose weight is negative",
-            summary.negative
+    if summary.negative_weights > 0 {
+        progress::print_line(&format!(
+            "left out: {} backtraces whose weight is negative_weights",
+            summary.negative_weights
         ));
     }
-    summary.absent.iter().for_each(|sentence| progress::say(sentence));
-    summary.estimated.iter().for_each(|sentence| progress::say(&format!("note: {sentence}")));
+    summary.omission.iter().for_each(|sentence| progress::print_line(sentence));
+    summary
+        .sampling_caveat
+        .iter()
+        .for_each(|sentence| progress::print_line(&format!("note: {sentence}")));
 }
 
 fn request<'a>(args: &ExportArgs, cancel: &'a CancelToken) -> Result<Request<'a>, Failure> {
@@ -140,8 +143,7 @@ fn request<'a>(args: &ExportArgs, cancel: &'a CancelToken) -> Result<Request<'a>
     }
     Ok(Request {
         format: args.format,
-        measure: args.measure,
-        unit: if args.blocks { Unit::Blocks } else { Unit::Bytes },
+        measure: args.measure.with_unit(args.blocks),
         window: window(args)?,
         selection,
         weight: args.weight.clone(),
@@ -153,17 +155,17 @@ fn request<'a>(args: &ExportArgs, cancel: &'a CancelToken) -> Result<Request<'a>
 
 /// What is an option of the other formats only is refused, not passed over.
 fn check_options(args: &ExportArgs) -> Result<(), Failure> {
-    let word = args.format.word();
+    let word = args.format.name();
     let given = |options: &[(&'static str, bool)]| {
         options.iter().find(|(_, given)| *given).map(|(option, _)| *option)
     };
-    if args.format.is_of_tables() {
+    if args.format.is_tabular() {
         let option = given(&[
             ("--weight", args.weight.is_some()),
             ("--from", args.from.is_some()),
             ("--to", args.to.is_some()),
             ("--blocks", args.blocks),
-            ("--measure", args.measure != Measure::default()),
+            ("--measure", args.measure != ExportMeasure::default()),
         ]);
         return match option {
             Some(option) => Err(Failure::usage(format!(

@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use crate::cli::commands::load;
 use crate::database::table::Unit;
 use crate::database::text::{sanitize, units};
-use crate::database::{CancelToken, Database, Limits, Value};
+use crate::database::{CancelToken, Database, Limits, Measure, Value};
 use crate::present::diff::{self, Diff, DiffFormat};
 use crate::present::export::error::ExportError;
-use crate::present::export::external_stacks::{self, Caption, Each};
-use crate::present::export::request::{Format as Stacks, Measure, Request, Selection, Window};
-use crate::present::export::target::{Replace, Target};
+use crate::present::export::external_stacks::{self, Caption, StackSink};
+use crate::present::export::request::{Format as Stacks, Request, Selection, Window};
+use crate::present::export::target::{Overwrite, Target};
 use crate::present::export::{self, Summary};
 use crate::present::table_printer::{Format as Output, Printer, Style};
 use crate::tui::app::export::{Export, Format, Rows, What};
@@ -35,21 +35,23 @@ pub fn write_view(
     let path = whole(&export.path);
     let cleaned = |error: ExportError| sanitize::line(&error.to_string()).into_owned();
     let mut target =
-        Target::begin(&path, Replace::NeverPrivate, load::is_recording).map_err(cleaned)?;
+        Target::begin(&path, Overwrite::NeverPrivate, load::is_recording).map_err(cleaned)?;
     let written = content(database, export, cancel, &mut target).map_err(cleaned)?;
     let bytes = target.finish().map_err(cleaned)?;
     let shown = path.to_string_lossy();
     let count = units::count(written.count.cast_signed());
     let bytes = units::bytes(bytes as f64);
-    let mut said = format!("wrote {}: {count} {}, {bytes}", sanitize::line(&shown), written.of);
-    if written.negative > 0 {
-        let negative = written.negative;
-        said.push_str(&format!("; left out: {negative} backtraces whose weight is negative"));
+    let mut said = format!("wrote {}: {count} {}, {bytes}", sanitize::line(&shown), written.noun);
+    if written.negative_weights > 0 {
+        let negative_weights = written.negative_weights;
+        said.push_str(&format!(
+            "; left out: {negative_weights} backtraces whose weight is negative_weights"
+        ));
     }
-    if let Some(absent) = &written.absent {
-        said.push_str(&format!("; {absent}"));
+    if let Some(omission) = &written.omission {
+        said.push_str(&format!("; {omission}"));
     }
-    if written.estimated.is_some() {
+    if written.sampling_caveat.is_some() {
         said.push_str("; estimates");
     }
     Ok(said)
@@ -82,7 +84,6 @@ fn content(
             let request = Request {
                 format: if export.format == Format::Svg { Stacks::Svg } else { Stacks::Folded },
                 measure: Measure::default(),
-                unit: Default::default(),
                 window: Window::default(),
                 selection: Some(selection),
                 weight: None,
@@ -95,8 +96,8 @@ fn content(
         What::Rows(rows) => print(database, rows, export.format, cancel, target),
         What::Stacks(shown, top) => {
             let unit = shown.shape().measure.unit();
-            let caption = Caption { title: file, about: export.title.clone(), unit };
-            let each = |each: &mut Each<'_>| stacks(shown, *top, each);
+            let caption = Caption { title: file, subtitle: export.title.clone(), unit };
+            let each = |each: &mut StackSink<'_>| stacks(shown, *top, each);
             match export.format {
                 Format::Svg => external_stacks::svg(each, &caption, target.out()),
                 _ => external_stacks::folded(each, target.out()),
@@ -118,9 +119,9 @@ fn content(
                         names.reverse();
                         stacks.push((names, row.difference(*measure)));
                     }
-                    let about = export.title.clone();
-                    let caption = Caption { title: file, about, unit: measure.unit() };
-                    return external_stacks::changes(stacks, &caption, target.out());
+                    let subtitle = export.title.clone();
+                    let caption = Caption { title: file, subtitle, unit: measure.unit() };
+                    return external_stacks::difference_svg(stacks, &caption, target.out());
                 }
             };
             let diff = Diff {
@@ -132,7 +133,7 @@ fn content(
                 width: None,
             };
             diff::write(&diff, format, target.out())?;
-            Ok(Summary { of: "sites", count: rows.len() as u64, ..Summary::default() })
+            Ok(Summary { noun: "sites", count: rows.len() as u64, ..Summary::default() })
         }
     }
 }
@@ -177,7 +178,7 @@ fn print(
     })?;
     written?;
     printer.finish()?;
-    Ok(Summary { of: "rows", count, ..Summary::default() })
+    Ok(Summary { noun: "rows", count, ..Summary::default() })
 }
 
 /// What differs as rows, one a site.
@@ -207,11 +208,11 @@ fn changes(export: &Export, target: &mut Target) -> Result<Summary, ExportError>
         ])?;
     }
     printer.finish()?;
-    Ok(Summary { of: "sites", count: rows.len() as u64, ..Summary::default() })
+    Ok(Summary { noun: "sites", count: rows.len() as u64, ..Summary::default() })
 }
 
-/// Each shown node with a weight of its own, and the names that lead to it from the top.
-fn stacks(shown: &Shown, top: Top, each: &mut Each<'_>) -> Result<(), ExportError> {
+/// StackSink shown node with a weight of its own, and the names that lead to it from the top.
+fn stacks(shown: &Shown, top: Top, each: &mut StackSink<'_>) -> Result<(), ExportError> {
     let mut path: Vec<String> = Vec::new();
     let mut open: Vec<(ShownId, usize)> = vec![(top.node, 0)];
     while let Some((node, depth)) = open.pop() {

@@ -55,7 +55,7 @@ pub(crate) fn database_of(file: &Path, cancel: &CancelToken) -> Result<PathBuf, 
     if !is_writable(&output) {
         let name = output.file_name().unwrap_or_default().to_owned();
         output = std::env::temp_dir().join(name);
-        progress::say(&format!(
+        progress::print_line(&format!(
             "the recording's directory can't be written: loading into {}",
             output.display()
         ));
@@ -127,7 +127,7 @@ fn tell(summary: &Summary, output: &Path) {
     let bytes = |bytes: u64| units::bytes(bytes as f64);
     let count = |count: u64| units::count(i64::try_from(count).unwrap_or(i64::MAX));
     let about = if summary.sample_bytes > 0 { "about " } else { "" };
-    progress::say(&format!(
+    progress::print_line(&format!(
         "{about}{} allocations of {} from {} backtraces in {}; peak {}, at the end {} in {} blocks",
         count(summary.allocations),
         bytes(summary.bytes),
@@ -138,24 +138,29 @@ fn tell(summary: &Summary, output: &Path) {
         count(summary.live_blocks),
     ));
     if summary.ending.is_partial() {
-        progress::say(&format!(
+        progress::print_line(&format!(
             "the recording is not whole ({}): what is there was loaded",
             summary.ending.label()
         ));
     }
     for sentence in &summary.not_recorded {
-        progress::say(&format!("not recorded: {sentence}"));
+        progress::print_line(&format!("not recorded: {sentence}"));
     }
     if let Ok(database) = Database::open(output) {
-        progress::notes(&database);
+        progress::print_caveats(&database);
     }
     for loss in &summary.losses {
-        progress::say(&format!("lost: {} {}: {}", count(loss.count), loss.name, loss.meaning));
+        progress::print_line(&format!(
+            "lost: {} {}: {}",
+            count(loss.count),
+            loss.name,
+            loss.meaning
+        ));
     }
     for note in &summary.symbols.notes {
-        progress::say(&format!("symbols: {note}"));
+        progress::print_line(&format!("symbols: {note}"));
     }
-    progress::say(&format!(
+    progress::print_line(&format!(
         "wrote {} ({}) in {:.1} s; next: rheaper tui {}",
         output.display(),
         bytes(summary.database_bytes),

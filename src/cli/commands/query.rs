@@ -7,8 +7,6 @@
 
 use std::io::{self, BufWriter, Write};
 
-use clap::ValueEnum;
-
 use crate::cli::args::QueryArgs;
 use crate::cli::commands::open;
 use crate::cli::exit::Failure;
@@ -37,7 +35,7 @@ pub(crate) fn query(args: &QueryArgs, cancel: &CancelToken) -> Result<(), Failur
     }
     let database = open::database(&args.database)?;
     let params = typed.bind(query)?;
-    let sql = query.sql_for(&progress::notes(&database));
+    let sql = query.sql_for(&progress::print_caveats(&database));
     let statement = Statement { sql: &sql, params: &params, query: Some(query) };
     let limits = Limits::none().cancelled_by(cancel);
     run_query::run(&database, &statement, &run_query::style_of(typed.format), &limits, &mut out)?;
@@ -53,7 +51,7 @@ pub(crate) fn bind_words(query: &BuiltinQuery, words: &[String]) -> Result<Param
 pub(crate) fn catalog() -> Catalog {
     let (catalog, problems) = Catalog::with_user(builtin::user_directory().as_deref());
     for problem in problems {
-        progress::say(&format!("ignored {problem}"));
+        progress::print_line(&format!("ignored {problem}"));
     }
     catalog
 }
@@ -158,7 +156,7 @@ impl Typed {
                     let value =
                         value.ok_or_else(|| Failure::usage(format!("--{name} needs a value")))?;
                     if name == "format" && query.parameter("format").is_none() {
-                        typed.format = Format::from_str(&value, true).map_err(Failure::usage)?;
+                        typed.format = Format::parse(&value).map_err(Failure::usage)?;
                     } else {
                         typed.params.push((declared, value));
                     }

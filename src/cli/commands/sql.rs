@@ -23,7 +23,7 @@ const SCRIPT_MAX_BYTES: u64 = 64 << 20;
 /// `rheaper sql`
 pub(crate) fn sql(args: &SqlArgs, cancel: &CancelToken) -> Result<(), Failure> {
     let database = open::database(&args.database)?;
-    progress::notes(&database);
+    progress::print_caveats(&database);
     let mut style = run_query::style_of(args.output.format);
     style.headers = if args.no_headers { Headers::Hidden } else { Headers::Shown };
     if !args.command.is_empty() {
@@ -76,7 +76,7 @@ fn run(
             Ok(_) => {}
             Err(failure) if args.keep_going && failure.is_query_failure() => {
                 out.flush()?;
-                progress::error(&failure.message);
+                progress::print_error(&failure.message);
                 failed = Some(Failure::failed(String::new()));
             }
             Err(failure) => {

@@ -26,16 +26,16 @@ pub(crate) fn symbolize(args: &SymbolizeArgs, cancel: &CancelToken) -> Result<()
 
 fn tell(summary: &SymbolSummary) {
     let count = |count: u64| units::count(i64::try_from(count).unwrap_or(i64::MAX));
-    progress::say(&format!(
+    progress::print_line(&format!(
         "{} of {} addresses have names, {} have lines",
         count(summary.named),
         count(summary.addresses),
         count(summary.with_lines),
     ));
     for file in &summary.files {
-        progress::say(&format!("names from {}", file.display()));
+        progress::print_line(&format!("names from {}", file.display()));
     }
     for note in &summary.notes {
-        progress::say(&format!("symbols: {note}"));
+        progress::print_line(&format!("symbols: {note}"));
     }
 }

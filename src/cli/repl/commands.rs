@@ -7,13 +7,11 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use clap::ValueEnum;
-
 use crate::cli;
 use crate::cli::exit::Failure;
 use crate::cli::repl::session::{Next, Session, Timer};
 use crate::cli::run_query::Statement;
-use crate::database::caveats::Notes;
+use crate::database::caveats::Caveats;
 use crate::database::text::sanitize;
 use crate::database::{Limits, Params, page};
 use crate::present::table_printer::{Format, Headers};
@@ -113,8 +111,8 @@ fn run_query(session: &mut Session<'_>, arguments: &[String]) -> Result<Next, Fa
     };
     let query = cli::find(session.catalog, name)?;
     let params = cli::bind_words(query, rest)?;
-    let notes = Notes::read(session.database, &Limits::default()).unwrap_or_default();
-    let sql = query.sql_for(&notes);
+    let caveats = Caveats::read(session.database, &Limits::default()).unwrap_or_default();
+    let sql = query.sql_for(&caveats);
     session.ask(&Statement { sql: &sql, params: &params, query: Some(query) })
 }
 
@@ -149,9 +147,8 @@ fn schema(session: &mut Session<'_>, arguments: &[String]) -> Result<Next, Failu
 
 fn mode(session: &mut Session<'_>, arguments: &[String]) -> Result<Next, Failure> {
     let name = arguments.first().map_or("", String::as_str);
-    session.style.format = Format::from_str(name, true).map_err(|_| {
-        Failure::usage(".mode needs one of table, csv, tsv, json, jsonl, markdown, line")
-    })?;
+    session.style.format =
+        Format::parse(name).map_err(|message| Failure::usage(format!(".mode: {message}")))?;
     Ok(Next::Stay)
 }
 

@@ -52,12 +52,9 @@ impl Helper {
         match kind {
             ArgumentKind::None | ArgumentKind::File | ArgumentKind::Numbers => Vec::new(),
             ArgumentKind::Switch => words(&["on", "off"]),
-            ArgumentKind::Format => <Format as clap::ValueEnum>::value_variants()
-                .iter()
-                .filter_map(|format| {
-                    Some(clap::ValueEnum::to_possible_value(format)?.get_name().to_owned())
-                })
-                .collect(),
+            ArgumentKind::Format => {
+                Format::NAMES.iter().map(|(_, name, _)| (*name).to_owned()).collect()
+            }
             ArgumentKind::Table => {
                 self.names.tables.iter().map(|table| table.name.clone()).collect()
             }

@@ -42,7 +42,9 @@ pub(crate) fn run(database: &Database, style: Style, cancel: &CancelToken) -> Re
         // The first time there is none.
         let _ = editor.load_history(path);
     }
-    progress::say("Ends a statement: `;`   help: .help   canned queries: .queries   leave: Ctrl-D");
+    progress::print_line(
+        "Ends a statement: `;`   help: .help   canned queries: .queries   leave: Ctrl-D",
+    );
     let mut session = Session::new(database, &catalog, style, cancel);
     loop {
         let input = match editor.readline("rheaper> ") {

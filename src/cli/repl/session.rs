@@ -66,7 +66,7 @@ impl<'a> Session<'a> {
             Ok(next) => next,
             Err(failure) => {
                 if !failure.message.is_empty() {
-                    progress::error(&failure.message);
+                    progress::print_error(&failure.message);
                 }
                 Next::Stay
             }
@@ -126,7 +126,7 @@ impl<'a> Session<'a> {
             let plural = if rows == 1 { "" } else { "s" };
             let took = units::duration(start.elapsed().as_nanos() as f64);
             let count = units::count(i64::try_from(rows).unwrap_or(i64::MAX));
-            progress::say(&format!("{count} row{plural} in {took}"));
+            progress::print_line(&format!("{count} row{plural} in {took}"));
         }
         Ok(Next::Stay)
     }

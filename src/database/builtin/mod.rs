@@ -15,7 +15,7 @@ pub(crate) mod parameter;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::database::caveats::Notes;
+use crate::database::caveats::Caveats;
 use crate::database::connection::Database;
 use crate::database::error::QueryError;
 use crate::database::query::{Limits, Params};
@@ -140,8 +140,8 @@ impl BuiltinQuery {
     /// third of such a query. Of a sampled recording it says beside the estimates how far these may
     /// be off, in columns at the end whose names end in `_error`. Where an answer has a part of what
     /// a call site or a suspect made, that is not known, and NULL.
-    pub fn sql_for(&self, notes: &Notes) -> String {
-        match notes.sampled {
+    pub fn sql_for(&self, caveats: &Caveats) -> String {
+        match caveats.sampled {
             None => without_weights(&self.sql),
             Some(_) => self.with_errors(),
         }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use rusqlite::Connection;
 
-use crate::database::estimate::Rate;
+use crate::database::estimate::SamplingRate;
 use crate::loader::analyze::estimates::{self, Estimated, Of};
 use crate::loader::analyze::site_summary::{Run, SiteSummary};
 use crate::loader::fast_hash::FastHash;
@@ -190,7 +190,7 @@ impl Tree {
         &self,
         connection: &Connection,
         of: Of,
-        rate: Rate,
+        rate: SamplingRate,
     ) -> rusqlite::Result<()> {
         let nodes = (1..).zip(self.nodes.iter().zip(&self.samples));
         let rows = nodes.map(|(id, (node, sampled))| Estimated {

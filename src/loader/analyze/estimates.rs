@@ -6,7 +6,7 @@
 
 use rusqlite::{Connection, Result};
 
-use crate::database::estimate::{Rate, SampleSum};
+use crate::database::estimate::{SampleSum, SamplingRate};
 use crate::loader::analyze::site_summary::SiteSummary;
 use crate::loader::totals::Global;
 use crate::loader::totals::sample_weights::{Sampled, Sampling};
@@ -85,7 +85,7 @@ pub(crate) fn write(
 pub(crate) fn rows(
     connection: &Connection,
     of: Of,
-    rate: Rate,
+    rate: SamplingRate,
     all: impl Iterator<Item = Estimated>,
 ) -> Result<()> {
     let sums = |seen: &SampleSum, estimate: u64| {

@@ -7,7 +7,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use crate::database::estimate::{Rate, SampleSum};
+use crate::database::estimate::{SampleSum, SamplingRate};
 use crate::loader::rows::{Nanos, Site};
 use crate::loader::totals::Totals;
 use crate::loader::totals::sample_weights::{Sampled, Sampling};
@@ -50,7 +50,7 @@ pub(crate) struct Run {
     /// Bytes alive at the end, of sites with and without a backtrace.
     pub(crate) live_bytes: u64,
     /// How samples were taken; `None`: every block was recorded.
-    pub(crate) rate: Option<Rate>,
+    pub(crate) rate: Option<SamplingRate>,
 }
 
 impl Run {
@@ -80,7 +80,7 @@ impl Run {
             slice_ns: get("slice_ns")?.max(1),
             slices_a_point: get("slices_a_point")?.max(1) as usize,
             live_bytes: get("live_bytes")?,
-            rate: Rate::new(known("sample_bytes")?.unwrap_or(0)),
+            rate: SamplingRate::new(known("sample_bytes")?.unwrap_or(0)),
         })
     }
 

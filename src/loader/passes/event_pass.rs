@@ -9,7 +9,7 @@
 use std::io::{self, Read};
 use std::thread;
 
-use crate::database::estimate::Rate;
+use crate::database::estimate::SamplingRate;
 use crate::loader::passes::memory_readings::Samples;
 use crate::loader::passes::metadata_pass::Survey;
 use crate::loader::passes::pairing::{EventOrigin, Pairing, Sink};
@@ -89,7 +89,7 @@ impl Replay {
         let nodes = std::mem::take(&mut survey.nodes);
         let samples = Samples::new(&survey.samples, &mut clock);
         let mut totals = Totals::new(duration);
-        totals.sampling = Rate::new(header.sample_bytes).map(Sampling::new);
+        totals.sampling = SamplingRate::new(header.sample_bytes).map(Sampling::new);
         Self {
             clock,
             merge: Merge::new(header),

@@ -13,7 +13,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::database::estimate::{Rate, SampleSum};
+use crate::database::estimate::{SampleSum, SamplingRate};
 use crate::loader::rows::Site;
 
 /// What a block counts in sums.
@@ -61,7 +61,7 @@ struct SampledSite {
 /// The blocks of a sampled recording.
 #[derive(Debug)]
 pub(crate) struct Sampling {
-    rate: Rate,
+    rate: SamplingRate,
     /// By site; the first is for blocks whose backtrace was not probed.
     sites: Vec<SampledSite>,
     sizes: BTreeSet<u64>,
@@ -69,12 +69,12 @@ pub(crate) struct Sampling {
 
 impl Sampling {
     /// For a recording that takes a sample every so many bytes.
-    pub(crate) fn new(rate: Rate) -> Self {
+    pub(crate) fn new(rate: SamplingRate) -> Self {
         Self { rate, sites: Vec::new(), sizes: BTreeSet::new() }
     }
 
     /// One sample in so many bytes.
-    pub(crate) fn rate(&self) -> Rate {
+    pub(crate) fn rate(&self) -> SamplingRate {
         self.rate
     }
 
@@ -144,13 +144,13 @@ fn unit(number: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use crate::database::estimate::Rate;
+    use crate::database::estimate::SamplingRate;
     use crate::loader::rows::Site;
     use crate::loader::totals::sample_weights::Sampling;
 
     #[test]
     fn a_site_is_never_off_by_a_block() {
-        let rate = Rate::new(4096).unwrap();
+        let rate = SamplingRate::new(4096).unwrap();
         let mut sampling = Sampling::new(rate);
         let (mut exact, mut whole) = ([0.0; 5], [0_u64; 5]);
         for index in 0..10_000_u64 {

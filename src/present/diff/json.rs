@@ -17,8 +17,8 @@ pub(super) fn write(diff: &Diff<'_>, out: &mut dyn Write) -> io::Result<()> {
     let object = json!({
         "before": of_side(&comparison.before),
         "after": of_side(&comparison.after),
-        "per": comparison.per.word(),
-        "measure": diff.measure.word(),
+        "per": comparison.per.to_argument(),
+        "measure": diff.measure.name(),
         "growth": growth,
         "shrinkage": shrinkage,
         "changed_sites": diff.rows.len(),
@@ -34,12 +34,12 @@ fn of_side(total: &Total) -> Value {
         "from_ns": total.span.from_ns.max(0),
         "to_ns": total.span.to_ns,
         "sites": total.sites,
-        "sample_bytes": total.notes.sampled.map(|sampled| sampled.sample_bytes),
-        "aggregated_blocks": total.notes.aggregated.map_or(0, |aggregated| aggregated.blocks),
-        "live_bytes": total.figures.live_bytes,
-        "live_blocks": total.figures.live_blocks,
-        "bytes": total.figures.bytes,
-        "allocations": total.figures.allocations,
+        "sample_bytes": total.caveats.sampled.map(|sampled| sampled.sample_bytes),
+        "aggregated_blocks": total.caveats.aggregated.map_or(0, |aggregated| aggregated.blocks),
+        "live_bytes": total.metrics.live_bytes,
+        "live_blocks": total.metrics.live_blocks,
+        "bytes": total.metrics.bytes,
+        "allocations": total.metrics.allocations,
     })
 }
 
@@ -47,7 +47,7 @@ fn of_row(diff: &Diff<'_>, row: &Row) -> Value {
     let comparison = diff.comparison;
     let inner = comparison.frames(row).next();
     let stack: Vec<&str> = comparison.frames(row).map(|name| name.sym.as_str()).collect();
-    let differences = Measure::ALL.map(|measure| (measure.word(), row.difference(measure)));
+    let differences = Measure::COMPARED.map(|measure| (measure.name(), row.difference(measure)));
     json!({
         "state": row.state(diff.measure).word(),
         "function": comparison.function(row),
@@ -63,8 +63,8 @@ fn of_row(diff: &Diff<'_>, row: &Row) -> Value {
 
 /// A site's figures on one side; rates are of the figures as they were, before any division.
 fn figures(figures: &Metrics, total: &Total, bt: Option<i64>) -> Value {
-    let undone = total.rate.of as f64 / total.rate.times.max(1) as f64;
-    let seconds = total.span.length_ns().max(1) as f64 / 1e9;
+    let undone = total.ratio.denominator as f64 / total.ratio.numerator.max(1) as f64;
+    let seconds = total.span.duration_ns().max(1) as f64 / 1e9;
     let rate = |value: i64| value as f64 * undone / seconds;
     json!({
         "bt": bt,

@@ -15,18 +15,32 @@ use std::io::{self, Write};
 
 use crate::database::compare::{Comparison, Measure, Row};
 
-/// How a difference is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+/// The output format.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum DiffFormat {
-    /// For a terminal.
+    /// Aligned tables.
     #[default]
     Text,
-    /// For an issue.
+    /// Markdown tables.
     Markdown,
-    /// For a program: one object, all digits.
+    /// One JSON object.
     Json,
-    /// A stack a line, outermost first, with both figures: for difference flamegraphs.
+    /// Folded stacks with the values of both sides.
     Folded,
+}
+
+impl DiffFormat {
+    /// All formats with their names and descriptions in the help.
+    pub(crate) const NAMES: &[(Self, &str, &str)] = &[
+        (Self::Text, "text", "For a terminal"),
+        (Self::Markdown, "markdown", "For an issue"),
+        (Self::Json, "json", "For a program: one object, all digits"),
+        (
+            Self::Folded,
+            "folded",
+            "One stack per line, outermost first, with both values: for difference flamegraphs",
+        ),
+    ];
 }
 
 /// What is to be written.

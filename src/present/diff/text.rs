@@ -39,11 +39,11 @@ fn sides(comparison: &Comparison) -> String {
             ..0 => time(total.span.to_ns),
             from => format!("{} to {}", time(from), time(total.span.to_ns)),
         };
-        let tag = total.notes.tag();
+        let tag = total.caveats.tag();
         let comma = if tag.is_empty() { "" } else { "; " };
         format!("{} ({length}{comma}{tag})", sanitize::line(&total.file))
     };
-    let per = sanitize::line(&comparison.per.words()).into_owned();
+    let per = sanitize::line(&comparison.per.label()).into_owned();
     let (before, after) = (side(&comparison.before), side(&comparison.after));
     let comma = if per.is_empty() { "" } else { "," };
     format!("{before} → {after}{comma}{per}")
@@ -65,10 +65,10 @@ fn summary(diff: &Diff<'_>) -> String {
     format!(
         "{}{}: {} more at {}, {} less at {}; {same} the same",
         diff.measure.title(),
-        sanitize::line(&comparison.per.words()),
-        diff.measure.show(growth),
+        sanitize::line(&comparison.per.label()),
+        diff.measure.format(growth),
         sites(grown),
-        diff.measure.show(shrinkage),
+        diff.measure.format(shrinkage),
         sites(shrunk),
     )
 }
@@ -87,26 +87,21 @@ fn totals(comparison: &Comparison) -> Rows {
         column("difference", Unit::Bytes),
     ];
     let row = |measure: Measure| {
-        let of = |total: &Total| total.rate.of(total.figures.get(measure));
+        let of = |total: &Total| total.ratio.apply(total.metrics.get(measure));
         let (before, after) = (of(&comparison.before), of(&comparison.after));
         vec![
             Value::Text(measure.title().to_owned()),
-            Value::Text(measure.show(before)),
-            Value::Text(measure.show(after)),
-            Value::Text(measure.show_difference(after.saturating_sub(before))),
+            Value::Text(measure.format(before)),
+            Value::Text(measure.format(after)),
+            Value::Text(measure.format_difference(after.saturating_sub(before))),
         ]
     };
-    (columns, Measure::ALL.into_iter().map(row).collect())
+    (columns, Measure::COMPARED.into_iter().map(row).collect())
 }
 
 fn rows(diff: &Diff<'_>) -> Rows {
     // Beside the measure itself, its other half: blocks of bytes, bytes of blocks.
-    let other = match diff.measure {
-        Measure::LiveBytes => Measure::LiveBlocks,
-        Measure::LiveBlocks => Measure::LiveBytes,
-        Measure::Bytes => Measure::Allocations,
-        Measure::Allocations => Measure::Bytes,
-    };
+    let other = diff.measure.counterpart();
     let columns = vec![
         column("difference", Unit::Bytes),
         column("before", Unit::Bytes),
@@ -119,10 +114,10 @@ fn rows(diff: &Diff<'_>) -> Rows {
     let row = |row: &Row| {
         let measure = diff.measure;
         vec![
-            Value::Text(measure.show_difference(row.difference(measure))),
-            Value::Text(measure.show(row.before.get(measure))),
-            Value::Text(measure.show(row.after.get(measure))),
-            Value::Text(other.show_difference(row.difference(other))),
+            Value::Text(measure.format_difference(row.difference(measure))),
+            Value::Text(measure.format(row.before.get(measure))),
+            Value::Text(measure.format(row.after.get(measure))),
+            Value::Text(other.format_difference(row.difference(other))),
             Value::Text(row.state(measure).word().to_owned()),
             Value::Text(site(diff.comparison, row)),
             Value::Text(place(diff.comparison, row)),

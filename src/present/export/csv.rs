@@ -25,7 +25,7 @@ pub(crate) fn write(
     let labels = table.labels.iter().map(|label| &label.name);
     writer.write_record(names.chain(labels).map(|name| cell(name).into_owned())).map_err(failed)?;
     let mut count = 0;
-    table.each(database, request, |row| {
+    table.for_each(database, request, |row| {
         for value in row {
             match value {
                 Value::Text(text) => writer.write_field(cell(text).as_bytes()),
@@ -40,7 +40,7 @@ pub(crate) fn write(
         writer.write_record(None::<&[u8]>).map_err(failed)
     })?;
     writer.flush()?;
-    Ok(Summary { of: "rows", count, ..Summary::default() })
+    Ok(Summary { noun: "rows", count, ..Summary::default() })
 }
 
 /// Text with a `'` in front where a spreadsheet would run it.

@@ -10,13 +10,13 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::ops::ControlFlow;
 
-use crate::database::caveats::Notes;
-use crate::database::{Database, Params};
+use crate::database::caveats::Caveats;
+use crate::database::{Database, Measure, Params};
 use crate::present::export::Summary;
 use crate::present::export::error::ExportError;
 use crate::present::export::json::{self, List};
-use crate::present::export::metadata::Facts;
-use crate::present::export::request::{Measure, Request, Unit};
+use crate::present::export::metadata::Metadata;
+use crate::present::export::request::Request;
 use crate::present::export::stacks::{Frame, Stacks};
 use crate::present::export::trie::{StackId, Trie};
 
@@ -51,25 +51,26 @@ pub(crate) fn write(
     stacks: &Stacks<'_>,
     database: &Database,
     request: &Request<'_>,
-    notes: &Notes,
+    caveats: &Caveats,
     out: &mut dyn Write,
 ) -> Result<Summary, ExportError> {
-    if !request.window.is_everything() || !stacks.is_of_sites {
+    if !request.window.is_whole() || !stacks.from_sites {
         return Err(ExportError::Request(
             "dhat holds lifetimes and peaks, which are known of whole sites only: \
              leave out --from, --to and --weight, and choose sites, not blocks"
                 .to_owned(),
         ));
     }
-    let facts = Facts::read(database, request)?;
-    let sites = sites(database, request, &facts)?;
+    let metadata = Metadata::read(database, request)?;
+    let sites = sites(database, request, &metadata)?;
     let mut trie = Trie::default();
     let mut points: HashMap<StackId, Point> = HashMap::new();
-    let kind = |measure, unit| stacks.weights.kind(measure, unit).unwrap_or(0);
-    let both = |measure| (kind(measure, Unit::Bytes), kind(measure, Unit::Blocks));
-    let (made, live, peak) = (both(Measure::Allocated), both(Measure::Live), both(Measure::Peak));
+    let kind = |measure| stacks.weights.kind(measure).unwrap_or(0);
+    let both = |bytes: Measure| (kind(bytes), kind(bytes.counterpart()));
+    let allocated = both(Measure::AllocatedBytes);
+    let (live, peak) = (both(Measure::LiveBytes), both(Measure::PeakBytes));
     let mut order = Vec::new();
-    stacks.each(|stack| {
+    stacks.for_each(|stack| {
         let Some(id) = trie.number(stack.frames.iter().rev().copied())? else { return Ok(()) };
         let weight = |kind: usize| stack.weights[kind];
         // Blocks without a backtrace: their own peak is in no table, but it was at least this.
@@ -84,8 +85,8 @@ pub(crate) fn write(
             Point::default()
         });
         for (sum, more) in [
-            (&mut point.tb, weight(made.0)),
-            (&mut point.tbk, weight(made.1)),
+            (&mut point.tb, weight(allocated.0)),
+            (&mut point.tbk, weight(allocated.1)),
             (&mut point.tl_ns, site.lifetimes_ns),
             (&mut point.mb, site.peak_bytes),
             (&mut point.mbk, site.peak_blocks),
@@ -98,7 +99,7 @@ pub(crate) fn write(
         }
         Ok(())
     })?;
-    head(database, request, &facts, notes, out)?;
+    head(database, request, &metadata, caveats, out)?;
     let mut list = List::begin(out)?;
     for id in &order {
         list.item(out)?;
@@ -112,24 +113,24 @@ pub(crate) fn write(
     let frames = stacks.frames.iter().map(|it| json::string(&frame(it, &modules)));
     json::array(out, std::iter::once("\"[root]\"".to_owned()).chain(frames))?;
     out.write_all(b"}\n")?;
-    Ok(Summary { of: "program points", count: order.len() as u64, ..Summary::default() })
+    Ok(Summary { noun: "program points", count: order.len() as u64, ..Summary::default() })
 }
 
 fn head(
     database: &Database,
     request: &Request<'_>,
-    facts: &Facts,
-    notes: &Notes,
+    metadata: &Metadata,
+    caveats: &Caveats,
     out: &mut dyn Write,
 ) -> Result<(), ExportError> {
     let main = "SELECT path FROM modules WHERE main = 1 ORDER BY id LIMIT 1";
     let main = database.query(main, &Params::none(), &request.limits())?;
     let command = main.rows.first().and_then(|row| row[0].as_str()).unwrap_or("unknown");
-    let command = match notes.sampled {
+    let command = match caveats.sampled {
         Some(sampled) => format!("{command} ({})", sampled.tag()),
         None => command.to_owned(),
     };
-    let microseconds = |name: &str| facts.number(name) / 1000;
+    let microseconds = |name: &str| metadata.number(name) / 1000;
     writeln!(
         out,
         "{{\"dhatFileVersion\":2,\"mode\":\"rust-heap\",\"verb\":\"Allocated\",\n\
@@ -137,7 +138,7 @@ fn head(
          \"tu\":\"µs\",\"Mtu\":\"s\",\"tuth\":{SHORT_LIVED_US},\n\
          \"cmd\":{},\"pid\":{},\n\"tg\":{},\"te\":{},\n\"pps\":",
         json::string(&command),
-        facts.number("pid"),
+        metadata.number("pid"),
         microseconds("peak_ns"),
         microseconds("duration_ns"),
     )?;
@@ -200,7 +201,7 @@ fn modules(
 fn sites(
     database: &Database,
     request: &Request<'_>,
-    facts: &Facts,
+    metadata: &Metadata,
 ) -> Result<HashMap<i64, Site>, ExportError> {
     let limits = request.limits();
     let sql = "SELECT bt, peak_bytes, peak_ns, frees, coalesce(lifetime_avg_ns, 0) FROM sites";
@@ -213,7 +214,7 @@ fn sites(
         sites.insert(number(0), site);
         ControlFlow::Continue(())
     })?;
-    let (end_ns, rate) = (facts.number("duration_ns"), facts.rate());
+    let (end_ns, rate) = (metadata.number("duration_ns"), metadata.rate());
     let sql = "SELECT bt, alloc_after, dealloc_after, size FROM allocations WHERE bt IS NOT NULL";
     let mut peak_blocks: HashMap<i64, f64> = HashMap::new();
     database.stream(sql, &Params::none(), &limits, |row| {

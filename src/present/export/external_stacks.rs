@@ -12,7 +12,7 @@ use crate::present::export::{Summary, folded, svg};
 pub(crate) use crate::present::export::svg::Caption;
 
 /// Takes a stack and its weight.
-pub(crate) type Each<'a> = dyn FnMut(&[String], i64) -> Result<(), ExportError> + 'a;
+pub(crate) type StackSink<'a> = dyn FnMut(&[String], i64) -> Result<(), ExportError> + 'a;
 
 /// What stands for a stack without names.
 const NO_FRAMES: &str = "[no frames]";
@@ -22,7 +22,7 @@ const NO_FRAMES: &str = "[no frames]";
 /// # Errors
 /// If the stacks can't be made, or the writer fails.
 pub(crate) fn folded(
-    stacks: impl FnOnce(&mut Each<'_>) -> Result<(), ExportError>,
+    stacks: impl FnOnce(&mut StackSink<'_>) -> Result<(), ExportError>,
     out: &mut dyn Write,
 ) -> Result<Summary, ExportError> {
     let mut count = 0;
@@ -31,7 +31,7 @@ pub(crate) fn folded(
         let names = names.iter().map(String::as_str);
         Ok(writeln!(out, "{} {weight}", folded::line(names, NO_FRAMES))?)
     })?;
-    Ok(Summary { of: "stacks", count, ..Summary::default() })
+    Ok(Summary { noun: "stacks", count, ..Summary::default() })
 }
 
 /// A picture.
@@ -39,7 +39,7 @@ pub(crate) fn folded(
 /// # Errors
 /// As [`folded`], and if there is nothing to draw.
 pub(crate) fn svg(
-    stacks: impl FnOnce(&mut Each<'_>) -> Result<(), ExportError>,
+    stacks: impl FnOnce(&mut StackSink<'_>) -> Result<(), ExportError>,
     caption: &Caption,
     out: &mut dyn Write,
 ) -> Result<Summary, ExportError> {
@@ -55,7 +55,7 @@ pub(crate) fn svg(
         Ok(())
     })?;
     svg::draw(&tree, caption, out)?;
-    Ok(Summary { of: "stacks", count, ..Summary::default() })
+    Ok(Summary { noun: "stacks", count, ..Summary::default() })
 }
 
 /// A picture of growth and shrinkage: as wide as both together; the functions that allocate are
@@ -63,7 +63,7 @@ pub(crate) fn svg(
 ///
 /// # Errors
 /// If nothing differs, or the writer fails.
-pub(crate) fn changes(
+pub(crate) fn difference_svg(
     mut stacks: Vec<(Vec<String>, i64)>,
     caption: &Caption,
     out: &mut dyn Write,
@@ -81,6 +81,6 @@ pub(crate) fn changes(
             format!("{} {before} {width}", svg::plain(&names))
         })
         .collect();
-    svg::draw_changes(&lines, caption, out)?;
-    Ok(Summary { of: "sites", count, ..Summary::default() })
+    svg::draw_difference(&lines, caption, out)?;
+    Ok(Summary { noun: "sites", count, ..Summary::default() })
 }

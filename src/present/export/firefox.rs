@@ -15,13 +15,13 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::ops::ControlFlow;
 
-use crate::database::table::Unit as ColumnUnit;
-use crate::database::{Database, Params};
+use crate::database::table::Unit;
+use crate::database::{Database, Measure, Params};
 use crate::present::export::Summary;
 use crate::present::export::error::ExportError;
 use crate::present::export::json::{self, List};
-use crate::present::export::metadata::Facts;
-use crate::present::export::request::{Measure, Request, Unit};
+use crate::present::export::metadata::Metadata;
+use crate::present::export::request::Request;
 use crate::present::export::stacks::Stacks;
 use crate::present::export::trie::{StackId, Trie};
 use crate::present::export::weights::Source;
@@ -70,18 +70,18 @@ pub(crate) fn write(
     title: &str,
     out: &mut dyn Write,
 ) -> Result<Summary, ExportError> {
-    let facts = Facts::read(database, request)?;
+    let metadata = Metadata::read(database, request)?;
     let mut trie = Trie::default();
     let mut ids: Vec<StackId> = Vec::with_capacity(stacks.weights.bts.len());
-    stacks.each(|stack| {
+    stacks.for_each(|stack| {
         ids.extend(trie.number(stack.frames.iter().rev().copied())?);
         Ok(())
     })?;
     let kinds = stacks.kinds();
     let shown = kinds.iter().position(|kind| *kind == stacks.chosen()).unwrap_or(0);
-    meta(&facts, title, shown, kinds.len(), out)?;
+    meta(&metadata, title, shown, kinds.len(), out)?;
     let libs = libs(database, request, out)?;
-    counter(database, request, &facts, out)?;
+    counter(database, request, &metadata, out)?;
     shared(stacks, &trie, &libs, out)?;
     drop(trie);
     out.write_all(b",\n\"threads\":")?;
@@ -91,18 +91,18 @@ pub(crate) fn write(
         let about = &stacks.weights.kinds[*kind];
         let thread = Thread {
             name: about.name.clone(),
-            weight_type: if about.unit == ColumnUnit::Bytes { "bytes" } else { "samples" },
-            samples: samples(stacks, database, request, &facts, &ids, *kind)?,
+            weight_type: if about.unit == Unit::Bytes { "bytes" } else { "samples" },
+            samples: samples(stacks, database, request, &metadata, &ids, *kind)?,
         };
-        write_thread(&thread, number, &facts, out)?;
+        write_thread(&thread, number, &metadata, out)?;
     }
     List::end(out)?;
     out.write_all(b"}\n")?;
-    Ok(Summary { of: "backtraces", count: ids.len() as u64, ..Summary::default() })
+    Ok(Summary { noun: "backtraces", count: ids.len() as u64, ..Summary::default() })
 }
 
 fn meta(
-    facts: &Facts,
+    metadata: &Metadata,
     title: &str,
     shown: usize,
     threads: usize,
@@ -115,8 +115,8 @@ fn meta(
          \"symbolicated\":true,\"importedFrom\":\"rheaper {}\",\"usesOnlyOneStackType\":true,\
          \"sourceCodeIsNotOnSearchfox\":true,\"keepProfileThreadOrder\":true,\
          \"initialSelectedThreads\":[{shown}],\"markerSchema\":[],\"initialVisibleThreads\":",
-        milliseconds(facts.number("slice_ns").max(1)),
-        milliseconds(facts.number("started_unix_ns")),
+        milliseconds(metadata.number("slice_ns").max(1)),
+        milliseconds(metadata.number("started_unix_ns")),
         json::string(title),
         env!("CARGO_PKG_VERSION"),
     )?;
@@ -172,7 +172,7 @@ fn libs(
 fn counter(
     database: &Database,
     request: &Request<'_>,
-    facts: &Facts,
+    metadata: &Metadata,
     out: &mut dyn Write,
 ) -> Result<(), ExportError> {
     let (mut times, mut changes) = (vec![milliseconds(0)], vec!["0".to_owned()]);
@@ -189,7 +189,7 @@ fn counter(
         out,
         ",\n\"counters\":[{{\"name\":\"malloc\",\"category\":\"Memory\",\
          \"description\":\"Live bytes\",\"pid\":\"{}\",\"mainThreadIndex\":0,\"samples\":{{\"time\":",
-        facts.number("pid")
+        metadata.number("pid")
     )?;
     let length = times.len();
     json::array(out, times)?;
@@ -340,22 +340,21 @@ fn samples(
     stacks: &Stacks<'_>,
     database: &Database,
     request: &Request<'_>,
-    facts: &Facts,
+    metadata: &Metadata,
     ids: &[StackId],
     kind: usize,
 ) -> Result<Samples, ExportError> {
     let mut samples = Samples::default();
     let by_slice = match stacks.weights.kinds[kind].source {
-        Source::Measure(Measure::Allocated, Unit::Bytes) => Some("allocated_bytes"),
-        Source::Measure(Measure::Allocated, Unit::Blocks) => Some("allocations"),
-        Source::Measure(Measure::Live, Unit::Bytes) => Some("allocated_bytes - freed_bytes"),
-        Source::Measure(Measure::Live, Unit::Blocks) => Some("allocations - frees"),
+        Source::Measure(Measure::AllocatedBytes) => Some("allocated_bytes"),
+        Source::Measure(Measure::Allocations) => Some("allocations"),
+        Source::Measure(Measure::LiveBytes) => Some("allocated_bytes - freed_bytes"),
+        Source::Measure(Measure::LiveBlocks) => Some("allocations - frees"),
         _ => None,
     };
     let mut left: Vec<i64> =
         (0..ids.len()).map(|position| stacks.weights.at(position)[kind]).collect();
-    if let Some(weight) = by_slice.filter(|_| stacks.is_of_sites && request.window.is_everything())
-    {
+    if let Some(weight) = by_slice.filter(|_| stacks.from_sites && request.window.is_whole()) {
         let bts = &stacks.weights.bts;
         let sql = format!(
             "SELECT site_timeline.bt, timeline.from_ns, {} FROM site_timeline \
@@ -377,8 +376,8 @@ fn samples(
     }
     // What no slice has: peaks at their moment, the rest at the end of what was looked at.
     let at = match stacks.weights.kinds[kind].source {
-        Source::Measure(Measure::Peak, _) => facts.number("peak_ns"),
-        _ => request.window.to.unwrap_or_else(|| facts.number("duration_ns")),
+        Source::Measure(Measure::PeakBytes | Measure::PeakBlocks) => metadata.number("peak_ns"),
+        _ => request.window.to.unwrap_or_else(|| metadata.number("duration_ns")),
     };
     for (id, weight) in ids.iter().zip(left) {
         samples.push(*id, at, weight);
@@ -394,7 +393,7 @@ fn qualified(weight: &str) -> String {
 fn write_thread(
     thread: &Thread,
     number: usize,
-    facts: &Facts,
+    metadata: &Metadata,
     out: &mut dyn Write,
 ) -> Result<(), ExportError> {
     let Samples { stacks, times_ns, weights } = &thread.samples;
@@ -407,7 +406,7 @@ fn write_thread(
          \"category\":[],\"length\":0}},\n\"samples\":{{\"weightType\":\"{}\",\"stack\":",
         json::string(&thread.name),
         number == 0,
-        facts.number("pid"),
+        metadata.number("pid"),
         thread.weight_type
     )?;
     json::array(out, stacks.iter().map(ToString::to_string))?;

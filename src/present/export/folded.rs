@@ -21,12 +21,12 @@ pub(crate) fn line<'a>(names: impl Iterator<Item = &'a str>, empty: &str) -> Str
 pub(crate) fn write(stacks: &Stacks<'_>, out: &mut dyn Write) -> Result<Summary, ExportError> {
     let chosen = stacks.chosen();
     let names: Vec<String> = stacks.frames.iter().map(|it| names::folded(&it.sym)).collect();
-    let mut summary = Summary { of: "backtraces", ..Summary::default() };
+    let mut summary = Summary { noun: "backtraces", ..Summary::default() };
     let mut line = String::new();
-    stacks.each(|stack| {
+    stacks.for_each(|stack| {
         let weight = stack.weights[chosen];
         if weight <= 0 {
-            summary.negative += u64::from(weight < 0);
+            summary.negative_weights += u64::from(weight < 0);
             return Ok(());
         }
         line.clear();

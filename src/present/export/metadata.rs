@@ -2,7 +2,7 @@
 //!
 //! Reads: `meta`. Writes: nothing.
 
-use crate::database::estimate::Rate;
+use crate::database::estimate::SamplingRate;
 use crate::database::text::units;
 use crate::database::{Database, Params, Table};
 use crate::present::export::error::ExportError;
@@ -10,9 +10,9 @@ use crate::present::export::request::Request;
 
 /// Names and values.
 #[derive(Debug)]
-pub(crate) struct Facts(Table);
+pub(crate) struct Metadata(Table);
 
-impl Facts {
+impl Metadata {
     /// Reads them.
     pub(crate) fn read(database: &Database, request: &Request<'_>) -> Result<Self, ExportError> {
         let sql = "SELECT key, value FROM meta";
@@ -26,8 +26,8 @@ impl Facts {
     }
 
     /// How samples were taken, if only these were recorded.
-    pub(crate) fn rate(&self) -> Option<Rate> {
-        Rate::new(self.number("sample_bytes").max(0).unsigned_abs())
+    pub(crate) fn rate(&self) -> Option<SamplingRate> {
+        SamplingRate::new(self.number("sample_bytes").max(0).unsigned_abs())
     }
 
     /// A text; empty where it is missing.

@@ -33,7 +33,7 @@ pub(crate) mod error;
 use std::io::Write;
 
 use crate::database::Database;
-use crate::database::caveats::Notes;
+use crate::database::caveats::Caveats;
 use crate::present::export::error::ExportError;
 use crate::present::export::request::{Format, Request};
 use crate::present::export::stacks::Stacks;
@@ -44,15 +44,15 @@ pub(crate) use crate::present::export::tables::Table;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Summary {
     /// What `count` counts.
-    pub of: &'static str,
+    pub noun: &'static str,
     /// How many of them were written.
     pub count: u64,
     /// Backtraces that were left out, as a format has no negative weights.
-    pub negative: u64,
+    pub negative_weights: u64,
     /// What is not in it since the recording kept no rows of it, as a sentence.
-    pub absent: Option<String>,
+    pub omission: Option<String>,
     /// That its weights are estimates, as a sentence.
-    pub estimated: Option<String>,
+    pub sampling_caveat: Option<String>,
 }
 
 /// Writes one format of backtraces and weights.
@@ -64,31 +64,31 @@ pub(crate) fn export(
     request: &Request<'_>,
     out: &mut dyn Write,
 ) -> Result<Summary, ExportError> {
-    let stacks = Stacks::gather(database, request)?;
-    let notes = Notes::read(database, &request.limits())?;
-    let title = title(database, &notes);
+    let stacks = Stacks::read(database, request)?;
+    let caveats = Caveats::read(database, &request.limits())?;
+    let title = title(database, &caveats);
     let summary = match request.format {
         Format::Folded => crate::present::export::folded::write(&stacks, out),
         Format::Svg => crate::present::export::svg::write(&stacks, request, &title, out),
         Format::Pprof => {
-            crate::present::export::pprof::write(&stacks, database, request, &notes, out)
+            crate::present::export::pprof::write(&stacks, database, request, &caveats, out)
         }
         Format::Speedscope => crate::present::export::speedscope::write(&stacks, &title, out),
         Format::Firefox => {
             crate::present::export::firefox::write(&stacks, database, request, &title, out)
         }
         Format::Dhat => {
-            crate::present::export::dhat::write(&stacks, database, request, &notes, out)
+            crate::present::export::dhat::write(&stacks, database, request, &caveats, out)
         }
         Format::Csv | Format::Parquet => Err(ExportError::Request(format!(
             "{} holds tables, not backtraces",
-            request.format.word()
+            request.format.name()
         ))),
     }?;
-    let estimated = notes.sampled.map(|sampled| sampled.sentence());
+    let sampling_caveat = caveats.sampled.map(|sampled| sampled.sentence());
     Ok(Summary {
-        absent: crate::present::export::omissions::of_stacks(&stacks, database, request)?,
-        estimated,
+        omission: crate::present::export::omissions::of_stacks(&stacks, database, request)?,
+        sampling_caveat,
         ..summary
     })
 }
@@ -107,7 +107,7 @@ pub(crate) fn tables(
                 .to_owned(),
         ));
     }
-    crate::present::export::tables::choose(database, request)
+    crate::present::export::tables::select(database, request)
 }
 
 /// Writes one table.
@@ -128,9 +128,9 @@ pub(crate) fn export_table(
 }
 
 /// What an export is called where it has a title: the database's file name, and what that is worth.
-fn title(database: &Database, notes: &Notes) -> String {
+fn title(database: &Database, caveats: &Caveats) -> String {
     let name = database.path().file_name().unwrap_or_default().to_string_lossy();
-    match notes.sampled {
+    match caveats.sampled {
         Some(sampled) => format!("{name} ({})", sampled.tag()),
         None => name.into_owned(),
     }

@@ -5,10 +5,10 @@
 //! Invariant: an export that counts every block is said to, by silence.
 
 use crate::database::text::units;
-use crate::database::{Database, Params, Value};
+use crate::database::{Database, Measure, Params, Value};
 use crate::present::export::error::ExportError;
-use crate::present::export::metadata::Facts;
-use crate::present::export::request::{Format, Measure, Request};
+use crate::present::export::metadata::Metadata;
+use crate::present::export::request::{Format, Request};
 use crate::present::export::stacks::Stacks;
 use crate::present::export::tables::Table;
 
@@ -22,16 +22,18 @@ pub(crate) fn of_stacks(
     request: &Request<'_>,
 ) -> Result<Option<String>, ExportError> {
     let is_one = matches!(request.format, Format::Folded | Format::Svg);
-    let shows = |measure| !is_one || request.measure == measure;
+    let shows = |bytes: Measure| {
+        !is_one || request.measure == bytes || request.measure == bytes.counterpart()
+    };
     // Aggregated blocks are freed ones: what is never freed all has rows.
     let by_rows = if request.weight.is_some() {
         reads_blocks(database, request)?
     } else {
         let is_earlier = request.window.to.is_some();
-        let counts = shows(Measure::Allocated) || shows(Measure::Live) && is_earlier;
-        !stacks.is_of_sites && counts
+        let counts = shows(Measure::AllocatedBytes) || shows(Measure::LiveBytes) && is_earlier;
+        !stacks.from_sites && counts
     };
-    match (by_rows, request.weight.is_none() && shows(Measure::Peak)) {
+    match (by_rows, request.weight.is_none() && shows(Measure::PeakBytes)) {
         (true, _) => sentence(database, request, "counted here"),
         (false, true) => sentence(database, request, "in the peak"),
         (false, false) => Ok(None),
@@ -59,8 +61,8 @@ fn sentence(
     request: &Request<'_>,
     place: &str,
 ) -> Result<Option<String>, ExportError> {
-    let facts = Facts::read(database, request)?;
-    let blocks = facts.number("aggregated_blocks");
+    let metadata = Metadata::read(database, request)?;
+    let blocks = metadata.number("aggregated_blocks");
     if blocks == 0 {
         return Ok(None);
     }
@@ -70,7 +72,7 @@ fn sentence(
     Ok(Some(format!(
         "not {place}: {} aggregated blocks of {}, which have no rows; they lived shorter than {}",
         units::count(blocks),
-        units::bytes(facts.number("aggregated_bytes") as f64),
+        units::bytes(metadata.number("aggregated_bytes") as f64),
         units::duration(limit as f64),
     )))
 }

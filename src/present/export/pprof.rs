@@ -1,6 +1,6 @@
 //! A pprof profile: gzipped protobuf, as `proto/profile.proto` of google/pprof defines it.
 //!
-//! Reads: stacks, modules, facts. Writes: messages as they come. The fields of `Profile` are all
+//! Reads: stacks, modules, metadata. Writes: messages as they come. The fields of `Profile` are all
 //! repeated, so that they may follow each other in any order: a sample is written at once, behind
 //! the locations, functions and strings that it is the first to name.
 //!
@@ -17,16 +17,16 @@ use flate2::write::GzEncoder;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
 
-use crate::database::caveats::Notes;
-use crate::database::table::Unit as ColumnUnit;
-use crate::database::{Database, Params};
+use crate::database::caveats::Caveats;
+use crate::database::table::Unit;
+use crate::database::{Database, Measure, Params};
 use crate::present::export::Summary;
 use crate::present::export::error::ExportError;
-use crate::present::export::metadata::Facts;
+use crate::present::export::metadata::Metadata;
 use crate::present::export::names;
-use crate::present::export::request::{Measure, Request, Unit};
+use crate::present::export::request::Request;
 use crate::present::export::stacks::{Frame, Stacks};
-use crate::present::export::weights::{Kind, Source};
+use crate::present::export::weights::{Source, WeightKind};
 
 /// Numbers of the fields of `Profile`.
 mod field {
@@ -125,7 +125,7 @@ pub(crate) fn write(
     stacks: &Stacks<'_>,
     database: &Database,
     request: &Request<'_>,
-    notes: &Notes,
+    caveats: &Caveats,
     out: &mut dyn Write,
 ) -> Result<Summary, ExportError> {
     let mut profile = Profile::begin(out)?;
@@ -138,11 +138,11 @@ pub(crate) fn write(
     let (shown, _) = sample_type(&stacks.weights.kinds[stacks.chosen()]);
     let shown = profile.string(&shown)?;
     profile.number(field::DEFAULT_SAMPLE_TYPE, shown)?;
-    profile.facts(database, request, notes)?;
+    profile.facts(database, request, caveats)?;
     profile.modules(database, request)?;
-    let mut summary = Summary { of: "backtraces", ..Summary::default() };
+    let mut summary = Summary { noun: "backtraces", ..Summary::default() };
     let mut sample = Sample::default();
-    stacks.each(|stack| {
+    stacks.for_each(|stack| {
         sample.value.clear();
         sample.value.extend(kinds.iter().map(|kind| stack.weights[*kind]));
         if sample.value.iter().all(|weight| *weight == 0) {
@@ -161,25 +161,26 @@ pub(crate) fn write(
 }
 
 /// The name and unit that Go's heap profiles and their tools use, where they have one.
-fn sample_type(kind: &Kind) -> (String, &'static str) {
-    let Source::Measure(measure, unit) = kind.source else {
+fn sample_type(kind: &WeightKind) -> (String, &'static str) {
+    let Source::Measure(measure) = kind.source else {
         let unit = match kind.unit {
-            ColumnUnit::Bytes => "bytes",
-            ColumnUnit::Duration | ColumnUnit::Moment => "nanoseconds",
+            Unit::Bytes => "bytes",
+            Unit::Duration | Unit::Moment => "nanoseconds",
             _ => "count",
         };
         return (names::plain(&kind.name).into_owned(), unit);
     };
-    let prefix = match measure {
-        Measure::Allocated => "alloc",
-        Measure::Live => "inuse",
-        Measure::Leaked => "leaked",
-        Measure::Peak => "peak",
+    let name = match measure {
+        Measure::AllocatedBytes => "alloc_space",
+        Measure::Allocations => "alloc_objects",
+        Measure::LiveBytes => "inuse_space",
+        Measure::LiveBlocks => "inuse_objects",
+        Measure::LeakedBytes => "leaked_space",
+        Measure::LeakedBlocks => "leaked_objects",
+        Measure::PeakBytes => "peak_space",
+        Measure::PeakBlocks => "peak_objects",
     };
-    match unit {
-        Unit::Blocks => (format!("{prefix}_objects"), "count"),
-        Unit::Bytes => (format!("{prefix}_space"), "bytes"),
-    }
+    (name.to_owned(), if measure.unit() == Unit::Bytes { "bytes" } else { "count" })
 }
 
 /// A profile that is being written.
@@ -248,20 +249,20 @@ impl<W: Write> Profile<W> {
         &mut self,
         database: &Database,
         request: &Request<'_>,
-        notes: &Notes,
+        caveats: &Caveats,
     ) -> Result<(), ExportError> {
-        let facts = Facts::read(database, request)?;
-        self.number(field::TIME_NANOS, facts.number("started_unix_ns"))?;
-        self.number(field::DURATION_NANOS, facts.number("duration_ns"))?;
+        let metadata = Metadata::read(database, request)?;
+        self.number(field::TIME_NANOS, metadata.number("started_unix_ns"))?;
+        self.number(field::DURATION_NANOS, metadata.number("duration_ns"))?;
         // Where nothing is sampled every byte is there. Weights are scaled up already.
-        let sample_bytes = notes.sampled.map_or(1, |sampled| sampled.sample_bytes);
+        let sample_bytes = caveats.sampled.map_or(1, |sampled| sampled.sample_bytes);
         let period = ValueType { kind: self.string("space")?, unit: self.string("bytes")? };
         self.message(field::PERIOD_TYPE, &period)?;
         self.number(field::PERIOD, sample_bytes.cast_signed())?;
         let made_by = concat!("made by rheaper ", env!("CARGO_PKG_VERSION"));
         let comment = self.string(made_by)?;
         self.number(field::COMMENT, comment)?;
-        if let Some(sampled) = notes.sampled {
+        if let Some(sampled) = caveats.sampled {
             let comment = self.string(&sampled.sentence())?;
             self.number(field::COMMENT, comment)?;
         }

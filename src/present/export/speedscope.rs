@@ -29,11 +29,11 @@ pub(crate) fn write(
     )?;
     json::array(out, stacks.frames.iter().map(frame))?;
     out.write_all(b"},\n\"profiles\":")?;
-    let mut summary = Summary { of: "backtraces", ..Summary::default() };
+    let mut summary = Summary { noun: "backtraces", ..Summary::default() };
     let mut list = List::begin(out)?;
     for kind in kinds {
         list.item(out)?;
-        let count = profile(stacks, kind, &mut summary.negative, out)?;
+        let count = profile(stacks, kind, &mut summary.negative_weights, out)?;
         summary.count = summary.count.max(count);
     }
     List::end(out)?;
@@ -57,7 +57,7 @@ fn frame(frame: &Frame) -> String {
 fn profile(
     stacks: &Stacks<'_>,
     kind: usize,
-    negative: &mut u64,
+    negative_weights: &mut u64,
     out: &mut dyn Write,
 ) -> Result<u64, ExportError> {
     let about = &stacks.weights.kinds[kind];
@@ -73,10 +73,10 @@ fn profile(
     )?;
     let mut weights: Vec<i64> = Vec::new();
     let mut list = List::begin(out)?;
-    stacks.each(|stack| {
+    stacks.for_each(|stack| {
         let weight = stack.weights[kind];
         if weight <= 0 {
-            *negative += u64::from(weight < 0);
+            *negative_weights += u64::from(weight < 0);
             return Ok(());
         }
         weights.push(weight);

@@ -9,9 +9,9 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use crate::database::{Database, Params, Value};
+use crate::database::{Database, Measure, Params, Value};
 use crate::present::export::error::ExportError;
-use crate::present::export::request::{Request, Unit};
+use crate::present::export::request::Request;
 use crate::present::export::weights::{self, Weights};
 
 /// What stands for the backtrace of blocks that have none.
@@ -60,16 +60,16 @@ pub(crate) struct Stacks<'a> {
     /// What each backtrace weighs.
     pub weights: Weights,
     /// Whether the weights are those of whole sites.
-    pub is_of_sites: bool,
+    pub from_sites: bool,
 }
 
 impl<'a> Stacks<'a> {
     /// Weighs backtraces and reads frames.
-    pub(crate) fn gather(
+    pub(crate) fn read(
         database: &'a Database,
         request: &'a Request<'a>,
     ) -> Result<Self, ExportError> {
-        let (weights, is_of_sites) = weights::weigh(database, request)?;
+        let (weights, from_sites) = weights::compute(database, request)?;
         let (mut frames, mut positions) = (Vec::new(), HashMap::new());
         let sql = "SELECT id, sym, file, line, kind, inlined, module, offset FROM frames";
         database.stream(sql, &Params::none(), &request.limits(), |row| {
@@ -82,26 +82,26 @@ impl<'a> Stacks<'a> {
         for made_up in [NO_FRAMES, NO_BACKTRACE] {
             frames.push(Frame { sym: made_up.into(), kind: "unknown".into(), ..Frame::default() });
         }
-        Ok(Self { database, request, frames, positions, weights, is_of_sites })
+        Ok(Self { database, request, frames, positions, weights, from_sites })
     }
 
     /// The position of the kind that the request names: it is shown first, or alone.
     pub(crate) fn chosen(&self) -> usize {
-        self.weights.kind(self.request.measure, self.request.unit).unwrap_or(0)
+        self.weights.kind(self.request.measure).unwrap_or(0)
     }
 
-    /// The positions of all kinds worth writing where a format holds several: what is leaked
-    /// differs from what is live only where a window ends early.
+    /// The positions of all kinds to write where a format holds several. Without a window's end,
+    /// leaked blocks are the live ones, and are left out unless they were requested.
     pub(crate) fn kinds(&self) -> Vec<usize> {
-        use crate::present::export::request::Measure::Leaked;
-        let twins = [Unit::Blocks, Unit::Bytes].map(|unit| self.weights.kind(Leaked, unit));
-        let is_twin = |kind: &usize| twins.contains(&Some(*kind));
-        let shown = self.request.window.to.is_some() || self.request.measure == Leaked;
-        (0..self.weights.kinds.len()).filter(|kind| shown || !is_twin(kind)).collect()
+        const LEAKED: [Measure; 2] = [Measure::LeakedBlocks, Measure::LeakedBytes];
+        let positions = LEAKED.map(|measure| self.weights.kind(measure));
+        let is_leaked = |kind: &usize| positions.contains(&Some(*kind));
+        let shown = self.request.window.to.is_some() || LEAKED.contains(&self.request.measure);
+        (0..self.weights.kinds.len()).filter(|kind| shown || !is_leaked(kind)).collect()
     }
 
     /// Hands on each backtrace.
-    pub(crate) fn each(
+    pub(crate) fn for_each(
         &self,
         mut each: impl FnMut(Stack<'_>) -> Result<(), ExportError>,
     ) -> Result<(), ExportError> {

@@ -38,7 +38,7 @@ pub(crate) struct Caption {
     /// Whose memory it is.
     pub title: String,
     /// Which of it.
-    pub about: String,
+    pub subtitle: String,
     /// What weights count.
     pub unit: Unit,
 }
@@ -95,7 +95,7 @@ pub(crate) fn write(
     title: &str,
     out: &mut dyn Write,
 ) -> Result<Summary, ExportError> {
-    let mut summary = Summary { of: "backtraces", ..Summary::default() };
+    let mut summary = Summary { noun: "backtraces", ..Summary::default() };
     let tree = merge(stacks, &mut summary)?;
     let kind = &stacks.weights.kinds[stacks.chosen()];
     if tree.nodes[0].total == 0 {
@@ -106,7 +106,7 @@ pub(crate) fn write(
     if kind.unit != Unit::Bytes {
         options.count_name = names::folded_xml(kind.name.rsplit(' ').next().unwrap_or("blocks"));
     }
-    put(&tree, options, out)?;
+    render(&tree, options, out)?;
     Ok(summary)
 }
 
@@ -114,14 +114,14 @@ pub(crate) fn write(
 pub(crate) fn draw(tree: &Tree, caption: &Caption, out: &mut dyn Write) -> Result<(), ExportError> {
     let total = tree.nodes[0].total;
     if total == 0 {
-        let words = format!("there is nothing to draw: no {}", caption.about);
+        let words = format!("there is nothing to draw: no {}", caption.subtitle);
         return Err(ExportError::Request(words));
     }
-    put(tree, options(&caption.title, &caption.about, total, caption.unit), out)
+    render(tree, options(&caption.title, &caption.subtitle, total, caption.unit), out)
 }
 
 /// Draws lines with two figures each, sorted: the width, and what of it is more than before.
-pub(crate) fn draw_changes(
+pub(crate) fn draw_difference(
     lines: &[String],
     caption: &Caption,
     out: &mut dyn Write,
@@ -131,7 +131,7 @@ pub(crate) fn draw_changes(
     }
     let width = |line: &String| line.rsplit(' ').next()?.parse::<i64>().ok();
     let total = lines.iter().filter_map(width).fold(0_i64, i64::saturating_add);
-    let mut options = options(&caption.title, &caption.about, total, caption.unit);
+    let mut options = options(&caption.title, &caption.subtitle, total, caption.unit);
     options.min_width = SHARE_MIN * 100.0;
     from_lines(&mut options, lines.iter().rev().map(String::as_str), out)?;
     Ok(())
@@ -142,7 +142,7 @@ pub(crate) fn plain(text: &str) -> String {
     names::xml(text)
 }
 
-fn put(tree: &Tree, mut options: Options<'_>, out: &mut dyn Write) -> Result<(), ExportError> {
+fn render(tree: &Tree, mut options: Options<'_>, out: &mut dyn Write) -> Result<(), ExportError> {
     let least = (tree.nodes[0].total as f64 * SHARE_MIN).ceil() as i64;
     let lines = lines(&tree.names, &tree.nodes, least);
     from_lines(&mut options, lines.iter().rev().map(String::as_str), out)?;
@@ -187,10 +187,10 @@ fn merge(stacks: &Stacks<'_>, summary: &mut Summary) -> Result<Tree, ExportError
     let mut tree = Tree::default();
     let name_of: Vec<usize> = stacks.frames.iter().map(|frame| tree.name(&frame.sym)).collect();
     let chosen = stacks.chosen();
-    stacks.each(|stack| {
+    stacks.for_each(|stack| {
         let weight = stack.weights[chosen];
         if weight <= 0 {
-            summary.negative += u64::from(weight < 0);
+            summary.negative_weights += u64::from(weight < 0);
             return Ok(());
         }
         summary.count += 1;

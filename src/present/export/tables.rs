@@ -11,15 +11,15 @@ use std::ops::ControlFlow;
 
 use crate::database::{Database, Params, Value};
 use crate::present::export::error::ExportError;
-use crate::present::export::metadata::Facts;
+use crate::present::export::metadata::Metadata;
 use crate::present::export::request::{Label, Request};
 
 /// What is written if nothing else is asked for.
-const USUAL: [&str; 4] = ["allocations", "backtraces", "sites", "timeline"];
+const DEFAULT_TABLES: [&str; 4] = ["allocations", "backtraces", "sites", "timeline"];
 
 /// What a column holds, beside NULL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ColumnType {
     /// Whole numbers.
     Int,
     /// Any numbers.
@@ -34,7 +34,7 @@ pub(crate) struct Field {
     /// Its name.
     pub name: String,
     /// What it holds.
-    pub kind: Kind,
+    pub column_type: ColumnType,
 }
 
 /// A table to be written.
@@ -53,23 +53,24 @@ pub(crate) struct Table {
 }
 
 /// What a request asks for: the rows of its selection, else tables.
-pub(crate) fn choose(
+pub(crate) fn select(
     database: &Database,
     request: &Request<'_>,
 ) -> Result<Vec<Table>, ExportError> {
     let mut tables = match &request.selection {
         Some(selection) => {
             let sql = selection.sql.clone();
-            let fields = sniff(database, request, &sql, &selection.params)?;
+            let fields = infer_types(database, request, &sql, &selection.params)?;
             let params = selection.params.clone();
             let labels = Vec::new();
             vec![Table { name: "result".into(), fields, labels, sql, params, has_key: false }]
         }
-        None if request.tables.is_empty() => {
-            USUAL.iter().map(|name| known(database, request, name)).collect::<Result<_, _>>()?
-        }
+        None if request.tables.is_empty() => DEFAULT_TABLES
+            .iter()
+            .map(|name| table_by_name(database, request, name))
+            .collect::<Result<_, _>>()?,
         None => {
-            let named = request.tables.iter().map(|name| known(database, request, name));
+            let named = request.tables.iter().map(|name| table_by_name(database, request, name));
             named.collect::<Result<_, _>>()?
         }
     };
@@ -90,7 +91,7 @@ fn labels(
         return Ok(labels);
     }
     if !labels.iter().any(|label| label.name == "recording") {
-        let value = Facts::read(database, request)?.text("recording_id");
+        let value = Metadata::read(database, request)?.text("recording_id");
         labels.push(Label { name: "recording".into(), value });
     }
     let is_taken = |label: &&Label| {
@@ -105,7 +106,11 @@ fn labels(
     }
 }
 
-fn known(database: &Database, request: &Request<'_>, name: &str) -> Result<Table, ExportError> {
+fn table_by_name(
+    database: &Database,
+    request: &Request<'_>,
+    name: &str,
+) -> Result<Table, ExportError> {
     let limits = request.limits();
     let sql = "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') \
                AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name";
@@ -134,54 +139,56 @@ fn known(database: &Database, request: &Request<'_>, name: &str) -> Result<Table
         let text = |column: &str| {
             declared.get(row, column).and_then(Value::as_str).unwrap_or_default().to_owned()
         };
-        let kind = match text("type").as_str() {
-            "INTEGER" => Kind::Int,
-            "REAL" => Kind::Real,
-            "TEXT" => Kind::Text,
+        let column_type = match text("type").as_str() {
+            "INTEGER" => ColumnType::Int,
+            "REAL" => ColumnType::Real,
+            "TEXT" => ColumnType::Text,
             // A view, or a column of any type: its values say it.
             _ => {
-                fields = sniff(database, request, &sql, &Params::none())?;
+                fields = infer_types(database, request, &sql, &Params::none())?;
                 break;
             }
         };
-        fields.push(Field { name: text("name"), kind });
+        fields.push(Field { name: text("name"), column_type });
     }
     if has_key {
         let more = [
-            ("sym", Kind::Text),
-            ("file", Kind::Text),
-            ("line", Kind::Int),
-            ("site_key", Kind::Text),
+            ("sym", ColumnType::Text),
+            ("file", ColumnType::Text),
+            ("line", ColumnType::Int),
+            ("site_key", ColumnType::Text),
         ];
-        fields.extend(more.map(|(name, kind)| Field { name: name.into(), kind }));
+        fields.extend(more.map(|(name, column_type)| Field { name: name.into(), column_type }));
     }
     let labels = Vec::new();
     Ok(Table { name: name.into(), fields, labels, sql, params: Params::none(), has_key })
 }
 
 /// The types of a result's columns, by a look at all of its values.
-fn sniff(
+fn infer_types(
     database: &Database,
     request: &Request<'_>,
     sql: &str,
     params: &Params,
 ) -> Result<Vec<Field>, ExportError> {
     let columns = database.columns(sql)?;
-    let mut kinds: Vec<Option<Kind>> = vec![None; columns.len()];
+    let mut types: Vec<Option<ColumnType>> = vec![None; columns.len()];
     database.stream(sql, params, &request.limits(), |row| {
-        for (kind, value) in kinds.iter_mut().zip(row) {
-            *kind = match (*kind, value) {
-                (kind, Value::Null) => kind,
-                (None | Some(Kind::Int), Value::Integer(_)) => Some(Kind::Int),
-                (Some(Kind::Real), Value::Integer(_))
-                | (None | Some(Kind::Int | Kind::Real), Value::Real(_)) => Some(Kind::Real),
-                _ => Some(Kind::Text),
+        for (column_type, value) in types.iter_mut().zip(row) {
+            *column_type = match (*column_type, value) {
+                (column_type, Value::Null) => column_type,
+                (None | Some(ColumnType::Int), Value::Integer(_)) => Some(ColumnType::Int),
+                (Some(ColumnType::Real), Value::Integer(_))
+                | (None | Some(ColumnType::Int | ColumnType::Real), Value::Real(_)) => {
+                    Some(ColumnType::Real)
+                }
+                _ => Some(ColumnType::Text),
             };
         }
         ControlFlow::Continue(())
     })?;
     let mut fields: Vec<Field> = Vec::new();
-    for (column, kind) in columns.iter().zip(kinds) {
+    for (column, column_type) in columns.iter().zip(types) {
         // Two columns of one name would be one to most readers.
         let mut name = column.name.clone();
         let mut count = 1;
@@ -189,14 +196,14 @@ fn sniff(
             count += 1;
             name = format!("{}_{count}", column.name);
         }
-        fields.push(Field { name, kind: kind.unwrap_or(Kind::Text) });
+        fields.push(Field { name, column_type: column_type.unwrap_or(ColumnType::Text) });
     }
     Ok(fields)
 }
 
 impl Table {
     /// Hands on each row, as many values as there are fields.
-    pub(crate) fn each(
+    pub(crate) fn for_each(
         &self,
         database: &Database,
         request: &Request<'_>,
@@ -222,11 +229,11 @@ impl Table {
 
     /// That a value is not what its column holds.
     #[cfg(feature = "parquet")]
-    pub(crate) fn misfit(&self, field: &Field) -> ExportError {
-        let what = match field.kind {
-            Kind::Int => "whole numbers",
-            Kind::Real => "numbers",
-            Kind::Text => "text",
+    pub(crate) fn type_mismatch(&self, field: &Field) -> ExportError {
+        let what = match field.column_type {
+            ColumnType::Int => "whole numbers",
+            ColumnType::Real => "numbers",
+            ColumnType::Text => "text",
         };
         ExportError::Request(format!(
             "{}: column `{}` holds {what}, and a row has something else: CAST it",
@@ -245,7 +252,7 @@ fn keys(database: &Database, request: &Request<'_>) -> Result<HashMap<i64, u64>,
         all: u64,
     }
     let mut hashes: HashMap<i64, Hashes> = HashMap::new();
-    let sql = "SELECT bt, sym, kind FROM backtrace_frames JOIN frames ON frames.id = frame \
+    let sql = "SELECT bt, sym, column_type FROM backtrace_frames JOIN frames ON frames.id = frame \
                ORDER BY bt, frame_no";
     database.stream(sql, &Params::none(), &request.limits(), |row| {
         let (Some(bt), Some(sym)) = (row[0].as_i64(), row[1].as_str()) else {

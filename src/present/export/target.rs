@@ -18,7 +18,7 @@ use crate::present::export::error::ExportError;
 
 /// Whether a file that is there may be replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Replace {
+pub(crate) enum Overwrite {
     /// No.
     Never,
     /// No; and only the user may read the new file.
@@ -30,7 +30,7 @@ pub(crate) enum Replace {
 /// Tells a recording, whose format is not this folder's business.
 pub(crate) type IsRecording = fn(&Path) -> bool;
 
-impl Replace {
+impl Overwrite {
     /// What is said where a file is in the way.
     fn exists(self) -> &'static str {
         match self {
@@ -46,7 +46,7 @@ pub(crate) struct Target {
     path: PathBuf,
     /// `None`: a pipe or a device, which is written as it is.
     temporary: Option<PathBuf>,
-    replace: Replace,
+    replace: Overwrite,
     is_recording: IsRecording,
     out: BufWriter<File>,
 }
@@ -67,7 +67,7 @@ impl Target {
     /// If what stands there must stay, or nothing can be written beside it.
     pub(crate) fn begin(
         path: &Path,
-        replace: Replace,
+        replace: Overwrite,
         is_recording: IsRecording,
     ) -> Result<Self, ExportError> {
         let failed = |error: io::Error| refused(path, &format!("can't be written: {error}"));
@@ -83,7 +83,7 @@ impl Target {
         hidden.push(name);
         hidden.push(format!(".{}.exporting", std::process::id()));
         let temporary = path.with_file_name(hidden);
-        let mode = if replace == Replace::NeverPrivate { 0o600 } else { 0o666 };
+        let mode = if replace == Overwrite::NeverPrivate { 0o600 } else { 0o666 };
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -112,7 +112,7 @@ impl Target {
             return Ok(bytes);
         };
         let failed = |error: io::Error| refused(&self.path, &format!("can't be written: {error}"));
-        if self.replace != Replace::Allowed {
+        if self.replace != Overwrite::Allowed {
             match fs::hard_link(temporary, &self.path) {
                 Ok(()) => return Ok(bytes),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -139,7 +139,7 @@ fn is_pipe_or_device(path: &Path) -> bool {
     })
 }
 
-fn check(path: &Path, replace: Replace, is_recording: IsRecording) -> Result<(), ExportError> {
+fn check(path: &Path, replace: Overwrite, is_recording: IsRecording) -> Result<(), ExportError> {
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -158,8 +158,8 @@ fn check(path: &Path, replace: Replace, is_recording: IsRecording) -> Result<(),
         return Err(refused(path, &format!("not overwritten: it is {what}")));
     }
     match replace {
-        Replace::Never | Replace::NeverPrivate => Err(refused(path, replace.exists())),
-        Replace::Allowed => Ok(()),
+        Overwrite::Never | Overwrite::NeverPrivate => Err(refused(path, replace.exists())),
+        Overwrite::Allowed => Ok(()),
     }
 }
 

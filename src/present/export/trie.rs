@@ -32,8 +32,8 @@ impl Trie {
     ) -> Result<Option<StackId>, ExportError> {
         let mut at = None;
         for frame in frames {
-            let next = narrow(self.frame.len())?;
-            let frame = narrow(frame)?;
+            let next = to_u32(self.frame.len())?;
+            let frame = to_u32(frame)?;
             let id = *self.ids.entry((at, frame)).or_insert(next);
             if id == next {
                 self.below.push(at);
@@ -45,7 +45,7 @@ impl Trie {
     }
 }
 
-fn narrow(number: usize) -> Result<u32, ExportError> {
+fn to_u32(number: usize) -> Result<u32, ExportError> {
     u32::try_from(number).map_err(|_| {
         ExportError::Request("more than four billion stacks: choose fewer backtraces".to_owned())
     })

@@ -11,19 +11,19 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use crate::database::table::{Column, Unit as ColumnUnit};
-use crate::database::{Database, Value};
+use crate::database::table::{Column, Unit};
+use crate::database::{Database, Measure, Value};
 use crate::present::export::error::ExportError;
-use crate::present::export::metadata::Facts;
-use crate::present::export::request::{Measure, Request, Selection, Unit, Window};
+use crate::present::export::metadata::Metadata;
+use crate::present::export::request::{Request, Selection, Window};
 
 /// One number that every backtrace has.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Kind {
+pub(crate) struct WeightKind {
     /// "live bytes", or the column's name.
     pub name: String,
     /// What it counts.
-    pub unit: ColumnUnit,
+    pub unit: Unit,
     /// Where it comes from.
     pub source: Source,
 }
@@ -32,7 +32,7 @@ pub(crate) struct Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     /// A measure of ours.
-    Measure(Measure, Unit),
+    Measure(Measure),
     /// A column of the result.
     Column,
 }
@@ -41,7 +41,7 @@ pub(crate) enum Source {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Weights {
     /// What the numbers are.
-    pub kinds: Vec<Kind>,
+    pub kinds: Vec<WeightKind>,
     /// Backtraces in ascending order; the missing one, `None`, is the last.
     pub bts: Vec<Option<i64>>,
     /// As many numbers a backtrace as there are kinds.
@@ -56,11 +56,11 @@ impl Weights {
     }
 
     /// The position of a kind.
-    pub(crate) fn kind(&self, measure: Measure, unit: Unit) -> Option<usize> {
-        self.kinds.iter().position(|kind| kind.source == Source::Measure(measure, unit))
+    pub(crate) fn kind(&self, measure: Measure) -> Option<usize> {
+        self.kinds.iter().position(|kind| kind.source == Source::Measure(measure))
     }
 
-    fn new(kinds: Vec<Kind>, mut rows: Vec<(Option<i64>, Vec<i64>)>) -> Self {
+    fn new(kinds: Vec<WeightKind>, mut rows: Vec<(Option<i64>, Vec<i64>)>) -> Self {
         rows.sort_by_key(|(bt, _)| (bt.is_none(), *bt));
         let mut weights = Self { kinds, ..Self::default() };
         for (bt, numbers) in rows {
@@ -72,7 +72,7 @@ impl Weights {
 }
 
 /// Weighs what the request is about; says whether it did so by whole sites.
-pub(crate) fn weigh(
+pub(crate) fn compute(
     database: &Database,
     request: &Request<'_>,
 ) -> Result<(Weights, bool), ExportError> {
@@ -86,16 +86,16 @@ pub(crate) fn weigh(
     };
     if let (Some(selection), Some(columns)) = (&request.selection, &columns) {
         if let Some(weight) = &request.weight {
-            return Ok((of_column(database, request, selection, columns, weight)?, false));
+            return Ok((from_column(database, request, selection, columns, weight)?, false));
         }
         if BLOCK_COLUMNS.iter().all(|name| find(columns, name).is_some()) {
-            return Ok((of_blocks(database, request, &selection.sql)?, false));
+            return Ok((from_blocks(database, request, &selection.sql)?, false));
         }
     }
-    if !request.window.is_everything() {
-        return Ok((of_blocks(database, request, "SELECT * FROM allocations")?, false));
+    if !request.window.is_whole() {
+        return Ok((from_blocks(database, request, "SELECT * FROM allocations")?, false));
     }
-    Ok((of_sites(database, request)?, true))
+    Ok((from_sites(database, request)?, true))
 }
 
 /// What rows need to be rows of blocks.
@@ -117,21 +117,29 @@ fn check_bt(columns: &[Column], selection: &Selection) -> Result<(), ExportError
     )))
 }
 
-fn measured(measures: &[Measure]) -> Vec<Kind> {
-    let kind = |measure: Measure, unit: Unit| Kind {
-        name: format!("{} {}", measure.word(), unit.word()),
-        unit: match unit {
-            Unit::Bytes => ColumnUnit::Bytes,
-            Unit::Blocks => ColumnUnit::Count,
-        },
-        source: Source::Measure(measure, unit),
+/// The measures of sites and blocks, in the order of the numbers of a backtrace.
+const MEASURES: [Measure; 8] = [
+    Measure::Allocations,
+    Measure::AllocatedBytes,
+    Measure::LiveBlocks,
+    Measure::LiveBytes,
+    Measure::LeakedBlocks,
+    Measure::LeakedBytes,
+    Measure::PeakBlocks,
+    Measure::PeakBytes,
+];
+
+fn measure_kinds() -> Vec<WeightKind> {
+    let kind = |measure: Measure| WeightKind {
+        name: measure.title().to_owned(),
+        unit: measure.unit(),
+        source: Source::Measure(measure),
     };
-    let both = |measure: &Measure| [kind(*measure, Unit::Blocks), kind(*measure, Unit::Bytes)];
-    measures.iter().flat_map(both).collect()
+    MEASURES.map(kind).to_vec()
 }
 
 /// The sums that the database has: without a window, what is leaked is what is live.
-fn of_sites(database: &Database, request: &Request<'_>) -> Result<Weights, ExportError> {
+fn from_sites(database: &Database, request: &Request<'_>) -> Result<Weights, ExportError> {
     let only = match &request.selection {
         Some(selection) => format!("WHERE bt IN (SELECT bt FROM ({}))", statement(&selection.sql)),
         None => String::new(),
@@ -154,12 +162,12 @@ fn of_sites(database: &Database, request: &Request<'_>) -> Result<Weights, Expor
     if request.selection.is_none() && left.iter().any(|number| *number > 0) {
         rows.push((None, left.iter().map(|number| (*number).max(0)).collect()));
     }
-    Ok(Weights::new(measured(&Measure::ALL), rows))
+    Ok(Weights::new(measure_kinds(), rows))
 }
 
 /// The recording's totals, in the order of the measures.
 fn totals(database: &Database, request: &Request<'_>) -> Result<[i64; 8], ExportError> {
-    let facts = Facts::read(database, request)?;
+    let metadata = Metadata::read(database, request)?;
     Ok([
         "allocations",
         "bytes",
@@ -170,20 +178,20 @@ fn totals(database: &Database, request: &Request<'_>) -> Result<[i64; 8], Export
         "peak_blocks",
         "peak_bytes",
     ]
-    .map(|name| facts.number(name)))
+    .map(|name| metadata.number(name)))
 }
 
 /// Fine enough for any weight, and far from the largest number.
 const PARTS_OF_A_BLOCK: i64 = 1 << 12;
 
 /// Sums over blocks, one by one: those of a window, or the rows of a result.
-fn of_blocks(
+fn from_blocks(
     database: &Database,
     request: &Request<'_>,
     blocks: &str,
 ) -> Result<Weights, ExportError> {
-    let facts = Facts::read(database, request)?;
-    let (peak, rate) = (facts.number("peak_ns"), facts.rate());
+    let metadata = Metadata::read(database, request)?;
+    let (peak, rate) = (metadata.number("peak_ns"), metadata.rate());
     let sql = blocks_sql(request, blocks);
     let mut sums: HashMap<Option<i64>, [i64; 8]> = HashMap::new();
     // What a sample stands for is no whole number of blocks: so many parts of one are counted.
@@ -218,7 +226,7 @@ fn of_blocks(
         }
     }
     let rows = sums.into_iter().map(|(bt, numbers)| (bt, numbers.to_vec())).collect();
-    Ok(Weights::new(measured(&Measure::ALL), rows))
+    Ok(Weights::new(measure_kinds(), rows))
 }
 
 fn blocks_sql(request: &Request<'_>, blocks: &str) -> String {
@@ -239,14 +247,14 @@ fn blocks_sql(request: &Request<'_>, blocks: &str) -> String {
 }
 
 /// Sums of a column of the result.
-fn of_column(
+fn from_column(
     database: &Database,
     request: &Request<'_>,
     selection: &Selection,
     columns: &[Column],
     weight: &str,
 ) -> Result<Weights, ExportError> {
-    if !request.window.is_everything() {
+    if !request.window.is_whole() {
         return Err(ExportError::Request(
             "--from and --to choose blocks, and can't be used with --weight: \
              the weights are those of the rows"
@@ -261,7 +269,7 @@ fn of_column(
             "{title}: there is no column `{weight}`, only: {names}"
         )));
     };
-    let kind = Kind { name: column.name.clone(), unit: column.unit, source: Source::Column };
+    let kind = WeightKind { name: column.name.clone(), unit: column.unit, source: Source::Column };
     let quoted = format!("\"{}\"", column.name.replace('"', "\"\""));
     let sql = format!("SELECT bt, {quoted} FROM ({})", statement(&selection.sql));
     let mut sums: HashMap<Option<i64>, f64> = HashMap::new();

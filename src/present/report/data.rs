@@ -1,6 +1,6 @@
 //! Reads the figures of the page.
 
-use crate::database::caveats::Notes;
+use crate::database::caveats::Caveats;
 use crate::database::estimate::Interval;
 use crate::database::{
     CancelToken, Database, Limits, Params, QueryError, QueryErrorKind, Table, Value,
@@ -70,9 +70,9 @@ fn totals(reader: &Reader<'_>, report: &mut Report) -> Result<(), QueryError> {
         row[1].as_str().filter(|_| is_gap).map(str::to_owned)
     };
     report.not_recorded = meta.rows.iter().filter_map(sentence).collect();
-    let notes = Notes::read(reader.database, &reader.limits)?;
-    report.not_recorded.extend(notes.aggregated.map(|aggregated| aggregated.sentence()));
-    report.sampled = notes.sampled;
+    let caveats = Caveats::read(reader.database, &reader.limits)?;
+    report.not_recorded.extend(caveats.aggregated.map(|aggregated| aggregated.sentence()));
+    report.sampled = caveats.sampled;
     let sums = reader.rows(
         "SELECT sum(allocations) AS allocations, sum(allocated_bytes) AS bytes, sum(frees) AS frees, \
          max(peak_bytes) AS peak FROM timeline",

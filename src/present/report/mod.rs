@@ -13,7 +13,7 @@ pub(crate) mod data;
 
 use std::io::{self, Write};
 
-use crate::database::caveats::{Sampled, between, plus_minus};
+use crate::database::caveats::{Sampled, interval_text, relative_error_text};
 use crate::database::estimate::Interval;
 use crate::database::{CancelToken, Database, QueryError};
 
@@ -136,8 +136,9 @@ impl Suspect {
         match self.live_interval {
             None => self.sentence.clone(),
             Some(interval) => {
-                let error = plus_minus(interval.relative_error(self.live_bytes.unsigned_abs()));
-                format!("{} {error}: {}.", self.sentence, between(interval))
+                let error =
+                    relative_error_text(interval.relative_error(self.live_bytes.unsigned_abs()));
+                format!("{} {error}: {}.", self.sentence, interval_text(interval))
             }
         }
     }

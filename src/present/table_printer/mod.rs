@@ -17,24 +17,50 @@ use crate::database::table::{Column, Value};
 
 pub(crate) use crate::present::table_printer::aligned::cut;
 
-/// How rows are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+/// The output format.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Format {
-    /// Aligned columns, with units.
+    /// Aligned columns.
     #[default]
     Table,
-    /// Comma-separated, quoted where needed; text that a spreadsheet would run gets a `'`.
+    /// Comma-separated values.
     Csv,
-    /// Tab-separated; tabs, line ends and backslashes in cells are written \t, \n, \\.
+    /// Tab-separated values.
     Tsv,
     /// One array of objects.
     Json,
-    /// One object a line.
+    /// One object per line.
     Jsonl,
-    /// A table for an issue or a document, with units.
+    /// A Markdown table.
     Markdown,
-    /// One value a line, with units; for rows that are too wide.
+    /// One value per line.
     Line,
+}
+
+impl Format {
+    /// All formats with their names and descriptions in the help.
+    #[rustfmt::skip]
+    pub(crate) const NAMES: &[(Self, &str, &str)] = &[
+        (Self::Table, "table", "Aligned columns, with units"),
+        (Self::Csv, "csv", "Comma-separated, quoted where needed; a `'` precedes text that a spreadsheet would evaluate"),
+        (Self::Tsv, "tsv", "Tab-separated; tabs, line ends and backslashes in cells become \\t, \\n, \\\\"),
+        (Self::Json, "json", "One array of objects"),
+        (Self::Jsonl, "jsonl", "One object per line"),
+        (Self::Markdown, "markdown", "A table for an issue or a document, with units"),
+        (Self::Line, "line", "One value per line, with units; for rows that are too wide"),
+    ];
+
+    /// The format of a name, ignoring case.
+    ///
+    /// # Errors
+    /// A sentence that lists the names.
+    pub(crate) fn parse(typed: &str) -> Result<Self, String> {
+        let found = Self::NAMES.iter().find(|(_, name, _)| name.eq_ignore_ascii_case(typed));
+        found.map(|(format, ..)| *format).ok_or_else(|| {
+            let names: Vec<&str> = Self::NAMES.iter().map(|(_, name, _)| *name).collect();
+            format!("no format is called `{typed}`; there are {}", names.join(", "))
+        })
+    }
 }
 
 /// Where rows go, and how they look there.

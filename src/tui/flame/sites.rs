@@ -1,6 +1,6 @@
 //! What is known of a backtrace beside its weight: how it grew, and how old its blocks are.
 
-use crate::database::estimate::{Interval, Rate, SampleSum};
+use crate::database::estimate::{Interval, SampleSum, SamplingRate};
 use crate::tui::flame::measure::Measure;
 
 /// Values in a trend.
@@ -28,7 +28,7 @@ impl SiteFacts {
     }
 
     /// The bounds of what they sum up to by a measure, if these are known.
-    pub fn interval(&self, measure: Measure, value: u64, rate: Rate) -> Option<Interval> {
+    pub fn interval(&self, measure: Measure, value: u64, rate: SamplingRate) -> Option<Interval> {
         match measure {
             Measure::LiveAtEnd => Some(self.live.interval(value, rate)),
             Measure::Allocated => Some(self.made.interval(value, rate)),

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use rheaper::database::builtin::Origin;
-use rheaper::database::caveats::Notes;
+use rheaper::database::caveats::Caveats;
 use rheaper::database::sql::lexer::{self, TokenKind};
 use rheaper::database::{BuiltinQuery, Catalog, Database, Limits, Value};
 
@@ -127,7 +127,7 @@ fn check(query: &BuiltinQuery, database: &Database, twin: &Twin, seed: u64) {
         query.name, table.rows, twin.rows
     );
     // What is asked of a database that is known to have no samples, or some.
-    let notes = Notes::read(database, &Limits::default()).unwrap();
+    let notes = Caveats::read(database, &Limits::default()).unwrap();
     let sql = query.sql_for(&notes);
     assert!(notes.sampled.is_some() || !sql.contains("FROM sample_weights"), "{sql}");
     if sql != query.sql {

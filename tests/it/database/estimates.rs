@@ -54,11 +54,11 @@ fn every_command_says_that_its_figures_are_estimates() {
         (&["export", &database, "-f", "csv", "--table", "sites"], "sample_weights says"),
         (
             &["diff", &database, &exact],
-            "is sampled, one in 4.00 KiB: estimates; rip-2.db has every block",
+            "is sampled, one in 4.00 KiB: estimates; rip-2.db is not sampled",
         ),
         (
             &["diff", &database, &database],
-            "a difference within the error of an estimate says nothing",
+            "a difference within the error of an estimate is not significant",
         ),
     ] {
         let (_, said) = run(&place, arguments);

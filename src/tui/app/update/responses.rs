@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::database::caveats::Notes;
+use crate::database::caveats::Caveats;
 use crate::database::error::{QueryError, QueryErrorKind};
 use crate::database::table::{Table, Value};
 use crate::tui::app::layout::geometry;
@@ -37,7 +37,7 @@ pub fn answered(app: &mut App, answer: Answer) -> Vec<Effect> {
 fn taken(app: &mut App, purpose: Purpose, reply: Reply) -> Vec<Effect> {
     match (purpose, reply) {
         (Purpose::Facts, Reply::Table(table)) => return facts(app, &table),
-        (Purpose::Notes, Reply::Table(table)) => app.facts.notes = Notes::of(&table),
+        (Purpose::Notes, Reply::Table(table)) => app.facts.notes = Caveats::from_row(&table),
         (Purpose::Slices, Reply::Table(table)) => return slices(app, &table),
         (Purpose::Threads, Reply::Table(table)) => threads(app, &table),
         (Purpose::Suspects, Reply::Table(table)) => {
@@ -73,7 +73,7 @@ fn taken(app: &mut App, purpose: Purpose, reply: Reply) -> Vec<Effect> {
             }
         }
         (Purpose::Compared, Reply::Compared(comparison)) => {
-            comparison.caution().into_iter().for_each(|caution| app.say(caution));
+            comparison.warning().into_iter().for_each(|warning| app.say(warning));
             app.compare.comparison = Some(comparison);
             return compare::shape(app);
         }
