@@ -302,7 +302,7 @@ fn located(mut error: QueryError, sql: &str) -> QueryError {
 }
 
 fn denied() -> QueryError {
-    let message = "refused: the database is read-only, nothing can be changed or created";
+    let message = "refused: the database is only read, nothing can be changed or created";
     QueryError::new(QueryErrorKind::Denied, message)
 }
 

@@ -124,7 +124,7 @@ fn say_written(path: &Path, bytes: u64, Summary { noun, count, .. }: &Summary) {
 fn say_left_out(summary: &Summary) {
     if summary.negative_weights > 0 {
         progress::print_line(&format!(
-            "left out: {} backtraces whose weight is negative_weights",
+            "left out: {} backtraces whose weight is negative",
             summary.negative_weights
         ));
     }

@@ -43,9 +43,9 @@ pub fn write_view(
     let bytes = units::bytes(bytes as f64);
     let mut said = format!("wrote {}: {count} {}, {bytes}", sanitize::line(&shown), written.noun);
     if written.negative_weights > 0 {
-        let negative_weights = written.negative_weights;
+        let count = written.negative_weights;
         said.push_str(&format!(
-            "; left out: {negative_weights} backtraces whose weight is negative_weights"
+            "; left out: {count} backtraces whose weight is negative"
         ));
     }
     if let Some(omission) = &written.omission {

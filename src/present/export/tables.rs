@@ -252,7 +252,7 @@ fn keys(database: &Database, request: &Request<'_>) -> Result<HashMap<i64, u64>,
         all: u64,
     }
     let mut hashes: HashMap<i64, Hashes> = HashMap::new();
-    let sql = "SELECT bt, sym, column_type FROM backtrace_frames JOIN frames ON frames.id = frame \
+    let sql = "SELECT bt, sym, kind FROM backtrace_frames JOIN frames ON frames.id = frame \
                ORDER BY bt, frame_no";
     database.stream(sql, &Params::none(), &request.limits(), |row| {
         let (Some(bt), Some(sym)) = (row[0].as_i64(), row[1].as_str()) else {
