@@ -12,7 +12,7 @@
 -- column peak_ns : moment  when that was
 -- column threads : count  threads; none where they are not known
 -- column sites : count  distinct backtraces
--- view   facts
+-- view   key_values
 SELECT (SELECT value FROM meta WHERE key = 'duration_ns') AS duration_ns,
     sum(allocations) AS allocations, sum(allocated_bytes) AS bytes, sum(frees) AS frees,
     (SELECT live_blocks FROM timeline ORDER BY slice DESC LIMIT 1) AS live_blocks,

@@ -310,18 +310,18 @@ Examples:
   rheaper diff before.db after.db
   rheaper diff before.db after.db --per hour
   rheaper diff before.db after.db --fail-if-grown 64K
-  rheaper diff heap.db --moments 5m..end
-  rheaper diff before.db after.db --format folded --unchanged | inferno-flamegraph > diff.svg"
+  rheaper diff heap.db --between 5m..end
+  rheaper diff before.db after.db --format folded --include-unchanged | inferno-flamegraph > diff.svg"
 )]
 pub(crate) struct DiffArgs {
     /// The database to compare with
     pub before: PathBuf,
     /// The database that is compared
-    #[arg(required_unless_present = "moments")]
+    #[arg(required_unless_present = "between")]
     pub after: Option<PathBuf>,
     /// Compare one recording at two moments
     #[arg(long, value_name = "MOMENT..MOMENT", conflicts_with_all = ["after", "from", "to"])]
-    pub moments: Option<String>,
+    pub between: Option<String>,
     /// Only what was allocated after this moment of each recording
     #[arg(long, value_name = "MOMENT")]
     pub from: Option<String>,
@@ -345,9 +345,9 @@ pub(crate) struct DiffArgs {
     pub format: DiffFormat,
     /// What is the same as well: for a flamegraph in proportion
     #[arg(long)]
-    pub unchanged: bool,
+    pub include_unchanged: bool,
     /// Print only sites that grew by more than this, and exit with 1 if there are any
-    #[arg(long, value_name = "BYTES", conflicts_with = "unchanged")]
+    #[arg(long, value_name = "BYTES", conflicts_with = "include_unchanged")]
     pub fail_if_grown: Option<String>,
 }
 
@@ -357,7 +357,7 @@ impl DiffArgs {
         Self {
             before,
             after: Some(after),
-            moments: None,
+            between: None,
             from: None,
             to: None,
             per: None,
@@ -365,7 +365,7 @@ impl DiffArgs {
             min: None,
             limit: None,
             format: DiffFormat::default(),
-            unchanged: false,
+            include_unchanged: false,
             fail_if_grown: None,
         }
     }
@@ -482,7 +482,7 @@ Example:
 pub(crate) struct DemoArgs {
     /// How long to record
     #[arg(long, default_value = "3s", value_name = "DURATION")]
-    pub length: String,
+    pub duration: String,
 }
 
 /// `rheaper completions`

@@ -93,8 +93,8 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
 
 #[cfg(feature = "collector")]
 fn demo(args: &DemoArgs, cancel: &CancelToken) -> Result<(), Failure> {
-    let length = units::parse_duration(&args.length)
-        .map_err(|error| Failure::usage(format!("--length: {error}")))?;
+    let length = units::parse_duration(&args.duration)
+        .map_err(|error| Failure::usage(format!("--duration: {error}")))?;
     let length = std::time::Duration::from_nanos(length.unsigned_abs());
     crate::cli::progress::print_line(&format!(
         "recording a small leaky service for {:.1} s",

@@ -66,7 +66,7 @@ pub(crate) fn diff(args: &DiffArgs, cancel: &CancelToken) -> Result<(), Failure>
         rows: &rows,
         limit,
         measure,
-        unchanged: args.unchanged,
+        include_unchanged: args.include_unchanged,
         width: run_query::terminal_width(),
     };
     let mut out = BufWriter::new(io::stdout().lock());
@@ -96,12 +96,12 @@ fn windows(args: &DiffArgs) -> Result<[Window; 2], Failure> {
     let moment = |option: &str, text: &str| {
         Moment::parse(text).map(Some).map_err(|error| usage(option, &error))
     };
-    if let Some(moments) = &args.moments {
-        let (first, second) = moments
+    if let Some(between) = &args.between {
+        let (first, second) = between
             .split_once("..")
-            .ok_or_else(|| usage("--moments", "expected two moments such as 5m..end"))?;
+            .ok_or_else(|| usage("--between", "expected two moments such as 5m..end"))?;
         let at = |moment| Window { from: None, to: moment };
-        return Ok([at(moment("--moments", first)?), at(moment("--moments", second)?)]);
+        return Ok([at(moment("--between", first)?), at(moment("--between", second)?)]);
     }
     let asked = |option: &str, text: &Option<String>| match text {
         Some(text) => moment(option, text),

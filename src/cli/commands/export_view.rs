@@ -129,7 +129,7 @@ fn content(
                 rows,
                 limit: usize::MAX,
                 measure: *measure,
-                unchanged: false,
+                include_unchanged: false,
                 width: None,
             };
             diff::write(&diff, format, target.out())?;

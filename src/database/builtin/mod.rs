@@ -76,7 +76,7 @@ pub enum QueryView {
     /// Bars.
     Histogram,
     /// A few facts, one a line.
-    Facts,
+    KeyValues,
 }
 
 impl QueryView {
@@ -86,7 +86,7 @@ impl QueryView {
         ("flame", Self::Flame),
         ("time", Self::Time),
         ("histogram", Self::Histogram),
-        ("facts", Self::Facts),
+        ("key_values", Self::KeyValues),
     ];
 
     /// The word of headers.

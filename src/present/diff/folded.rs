@@ -9,7 +9,7 @@ use crate::database::text::sanitize;
 use crate::present::diff::Diff;
 
 pub(super) fn write(diff: &Diff<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let unchanged = if diff.unchanged { diff.comparison.unchanged.as_slice() } else { &[] };
+    let unchanged = if diff.include_unchanged { diff.comparison.unchanged.as_slice() } else { &[] };
     for row in diff.shown().chain(unchanged) {
         line(diff, row, out)?;
     }

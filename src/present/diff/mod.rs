@@ -52,7 +52,7 @@ pub(crate) struct Diff<'a> {
     pub(crate) limit: usize,
     pub(crate) measure: Measure,
     /// Whether what is the same is written too, where the format has a place for it.
-    pub(crate) unchanged: bool,
+    pub(crate) include_unchanged: bool,
     /// Columns of the terminal, if it is one.
     pub(crate) width: Option<usize>,
 }

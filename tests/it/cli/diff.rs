@@ -236,7 +236,7 @@ fn the_fixed_site_of_the_leaky_server_is_named_first() {
     let (stack, before) = stack.rsplit_once(' ').unwrap();
     assert!(stack.ends_with("note"), "{line}");
     assert!(after.parse::<i64>().unwrap() < before.parse::<i64>().unwrap(), "{line}");
-    let moments = place.run(&["diff", "leaky.db", "--moments", "100ms..end", "--limit", "0"]);
+    let moments = place.run(&["diff", "leaky.db", "--between", "100ms..end", "--limit", "0"]);
     let grown = |line: &str| line.contains("note <") && line.contains('+');
     assert!(moments.out.lines().any(grown), "{}", moments.out);
 }
@@ -256,7 +256,7 @@ fn wrong_usage_gets_a_sentence() {
     }
     let ran = place.run(&["diff", "heap.db"]);
     assert_eq!(ran.code, 2, "{}", ran.err);
-    let ran = place.run(&["diff", "heap.db", "--moments", "5m"]);
+    let ran = place.run(&["diff", "heap.db", "--between", "5m"]);
     assert!(ran.code == 2 && ran.err.contains("expected two moments"), "{}", ran.err);
     let ran = place.run(&["diff", "heap.db", "none.db"]);
     assert_eq!(ran.code, 3, "{}", ran.err);

@@ -119,7 +119,7 @@ fn every_builtin_query_runs_on_what_the_loader_writes() {
 #[test]
 fn the_demo_finds_its_own_leak() {
     let place = place();
-    let ran = place.run(&["demo", "--length", "1s"]);
+    let ran = place.run(&["demo", "--duration", "1s"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(ran.err.contains("analyzing events:"), "{}", ran.err);
     let suspects = ran.out.split("Suspects").nth(1).unwrap();

@@ -193,7 +193,7 @@ fn the_command_line_says_what_is_shown() {
     let divided = format!("rheaper diff {before} {after} --per second --measure live-blocks");
     assert_eq!(line(&driver), divided);
     driver.press("C<^U>1m .. end<Enter>");
-    assert!(line(&driver).contains("--moments '1m 00s..end'"), "{}", line(&driver));
+    assert!(line(&driver).contains("--between '1m 00s..end'"), "{}", line(&driver));
     driver.press("2");
     assert_eq!(line(&driver), format!("rheaper export {after} --format folded"));
     driver.press("1!");

@@ -51,7 +51,7 @@ fn difference(app: &App, database: &str) -> String {
             };
             let [first, second] = &sides.windows;
             let moments = format!("{}..{}", moment(first), moment(second));
-            format!("rheaper diff {database} --moments {}", quoted(&moments))
+            format!("rheaper diff {database} --between {}", quoted(&moments))
         }
     };
     if let Some(per) = app.compare.per.to_argument() {
