@@ -44,9 +44,7 @@ pub fn write_view(
     let mut said = format!("wrote {}: {count} {}, {bytes}", sanitize::line(&shown), written.noun);
     if written.negative_weights > 0 {
         let count = written.negative_weights;
-        said.push_str(&format!(
-            "; left out: {count} backtraces whose weight is negative"
-        ));
+        said.push_str(&format!("; left out: {count} backtraces whose weight is negative"));
     }
     if let Some(omission) = &written.omission {
         said.push_str(&format!("; {omission}"));

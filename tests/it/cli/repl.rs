@@ -166,9 +166,9 @@ fn dot_commands_do_what_hands_expect() {
         (".read script.sql", "1,2"),
         (".read absent.sql", "absent.sql"),
         (".nonsense", "no command is called `.nonsense`"),
-        (".output there.txt", "is there already"),
+        (".output there.txt", "exists; "),
         (".output heap.db", "the database itself"),
-        (".mode what", ".mode needs one of"),
+        (".mode what", "no format is called"),
     ] {
         terminal.line(typed);
         terminal
