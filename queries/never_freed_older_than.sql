@@ -11,18 +11,17 @@
 -- column live_blocks : count  how many
 -- column oldest_ns : ns  age of the oldest
 -- view   flame
--- What a row counts: of a sampled recording what a block of its size stands for, else itself.
--- Rows stand in the order in which their blocks ended, those that are alive last: the others need no look.
+-- Rows are in the order in which their blocks ended, live ones last: the scan begins at the first live one.
 WITH live(ended) AS (
     SELECT coalesce((SELECT value FROM meta WHERE key = 'ended_rows'), 0)
 ),
 run(duration_ns) AS (SELECT value FROM meta WHERE key = 'duration_ns'),
 old(bt, bytes, blocks, first_ns) AS (
-    SELECT bt, sum(iif((SELECT 1 FROM sample_weights), (SELECT bytes FROM sample_weights AS w WHERE w.size = allocations.size), allocations.size)),
-        CAST(round(sum(iif((SELECT 1 FROM sample_weights), (SELECT blocks FROM sample_weights AS w WHERE w.size = allocations.size), 1))) AS INTEGER),
+    SELECT bt, sum(bytes),
+        CAST(round(sum(blocks)) AS INTEGER),
         min(alloc_after)
-    FROM allocations
-    WHERE rowid > (SELECT ended FROM live) AND dealloc_after IS NULL AND alloc_after <= (SELECT duration_ns FROM run) - :age
+    FROM weighted_allocations
+    WHERE row > (SELECT ended FROM live) AND dealloc_after IS NULL AND alloc_after <= (SELECT duration_ns FROM run) - :age
     GROUP BY bt
 )
 SELECT old.bt AS bt, frames.function AS site, old.bytes AS live_bytes, old.blocks AS live_blocks,

@@ -12,7 +12,7 @@
 -- column live_bytes : bytes  its live bytes in them
 -- column live_blocks : count  its live blocks in them
 -- view   table
--- Rows stand in the order in which their blocks ended, those that are alive last: the others need no look.
+-- Rows are in the order in which their blocks ended, live ones last: the scan begins at the first live one.
 WITH alive(ended) AS (
     SELECT coalesce((SELECT value FROM meta WHERE key = 'ended_rows'), 0)
 ),

@@ -14,8 +14,7 @@
 -- column survivor_share : share  of them, alive at the end
 -- column survivor_bytes : bytes  bytes of the survivors
 -- view   table
--- What a row counts: of a sampled recording what a block of its size stands for, else itself.
--- Rows stand in the order in which their blocks ended, those that are alive last: the others need no look.
+-- Rows are in the order in which their blocks ended, live ones last: the scan begins at the first live one.
 WITH live(ended) AS (
     SELECT coalesce((SELECT value FROM meta WHERE key = 'ended_rows'), 0)
 ),
@@ -30,10 +29,10 @@ made(bt, blocks) AS (
     SELECT bt, sum(allocations) FROM site_timeline WHERE slice <= (SELECT slice FROM cut) GROUP BY bt
 ),
 kept(bt, blocks, bytes) AS (
-    SELECT bt, CAST(round(sum(iif((SELECT 1 FROM sample_weights), (SELECT blocks FROM sample_weights AS w WHERE w.size = allocations.size), 1))) AS INTEGER),
-        sum(iif((SELECT 1 FROM sample_weights), (SELECT bytes FROM sample_weights AS w WHERE w.size = allocations.size), allocations.size))
-    FROM allocations
-    WHERE rowid > (SELECT ended FROM live) AND dealloc_after IS NULL AND (alloc_after < (SELECT after FROM cut)
+    SELECT bt, CAST(round(sum(blocks)) AS INTEGER),
+        sum(bytes)
+    FROM weighted_allocations
+    WHERE row > (SELECT ended FROM live) AND dealloc_after IS NULL AND (alloc_after < (SELECT after FROM cut)
         OR (SELECT slice FROM cut) = (SELECT max(slice) FROM timeline))
     GROUP BY bt
 )

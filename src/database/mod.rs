@@ -1,11 +1,10 @@
-//! Contract 2: what is in a rheaper database, and how to ask it.
+//! Contract 2: the schema of a database, and read-only queries on it.
 //!
-//! [`Database::open`] opens a file for reading only; [`Database::query`] asks it,
-//! [`Database::page`] asks for a screenful of any query. The canned analyses of `queries/` are in
-//! [`canned`], what they and every other answer are made of in [`table`]; [`compare`] tells two
-//! databases apart.
+//! [`Database::open`] opens a file for reading; [`Database::query`] runs a statement and
+//! [`Database::page`] fetches a page of its rows. [`builtin`] has the queries of `queries/`,
+//! [`compare`] the differences of two databases.
 //!
-//! Invariant: no SQL given to a [`Database`] can write anywhere.
+//! Invariant: no SQL that is run through a [`Database`] can write anywhere.
 
 pub mod compare;
 pub mod page;

@@ -351,6 +351,24 @@ CREATE TABLE sample_weights (
     bytes  INTEGER NOT NULL     -- bytes of them
 );
 
+-- The rows of `allocations` with what each stands for: sum these columns instead of `size` and of rows, and the result holds for sampled and for complete recordings. Costs about 5 % more than `allocations`.
+CREATE VIEW weighted_allocations (
+    row,            -- rowid in allocations
+    alloc_after,    -- as in allocations
+    dealloc_after,  -- as in allocations
+    bt,             -- as in allocations
+    size,           -- as in allocations
+    addr,           -- as in allocations
+    alloc_thread,   -- as in allocations
+    dealloc_thread, -- as in allocations
+    blocks,         -- blocks that the row stands for; 1 in a complete recording
+    bytes           -- bytes of those blocks; the size in a complete recording
+) AS
+SELECT rowid, alloc_after, dealloc_after, bt, size, addr, alloc_thread, dealloc_thread,
+    iif((SELECT 1 FROM sample_weights), (SELECT w.blocks FROM sample_weights AS w WHERE w.size = allocations.size), 1),
+    iif((SELECT 1 FROM sample_weights), (SELECT w.bytes FROM sample_weights AS w WHERE w.size = allocations.size), size)
+FROM allocations;
+
 -- How far the sums of a sampled recording may be off; docs/SAMPLING.md says how that is known. No row: nothing is an estimate.
 CREATE TABLE estimates (
     of                  TEXT NOT NULL,    -- whose sums: total (`meta`), site, suspect, tree, tree_inverted

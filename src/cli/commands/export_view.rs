@@ -198,7 +198,7 @@ fn changes(export: &Export, target: &mut Target) -> Result<Summary, ExportError>
     for row in rows {
         printer.row(&[
             Value::Text(comparison.function(row).to_owned()),
-            Value::Text(row.state(*measure).word().to_owned()),
+            Value::Text(row.state(*measure).name().to_owned()),
             Value::Integer(row.before.get(*measure)),
             Value::Integer(row.after.get(*measure)),
             Value::Integer(row.difference(*measure)),

@@ -99,7 +99,7 @@ pub(crate) fn describe(query: &BuiltinQuery, out: &mut dyn Write) -> io::Result<
             Some("") => "any if not given".to_owned(),
             Some(default) => format!("{default} if not given"),
         };
-        let kind = parameter.kind.word();
+        let kind = parameter.kind.name();
         writeln!(
             out,
             "  --{} {kind}  {} ({default})",
@@ -115,7 +115,7 @@ pub(crate) fn describe(query: &BuiltinQuery, out: &mut dyn Write) -> io::Result<
             out,
             "  {} ({})  {}",
             sanitize::line(&column.name),
-            column.unit.word(),
+            column.unit.name(),
             sanitize::line(&column.help)
         )?;
     }

@@ -1,20 +1,18 @@
-//! The header of a canned query.
-//!
-//! Reads: the comment lines that a file begins with. Writes: a [`BuiltinQuery`].
+//! Parses the header of a built-in query: the comment lines at the beginning of its file.
 //!
 //! ```sql
 //! -- # Never freed, older than an age
-//! -- Which blocks that are at least so old has nobody freed? More lines may follow.
+//! -- Live blocks older than a given age. The description may have several lines.
 //! --
 //! -- group  leaks
-//! -- param  age : duration = 10m   how old a block must be at least
-//! -- column live_bytes : bytes   what of it is alive
+//! -- param  age : duration = 10m   the least age of a block
+//! -- column live_bytes : bytes   live bytes of the site
 //! -- view   flame
 //! SELECT …
 //! ```
 //!
-//! A default or a name ends at two blanks, help follows. A parameter without `=` must be given;
-//! with nothing behind the `=` it is NULL unless given.
+//! A default or a name ends at two blanks; its description follows. A parameter without `=` is
+//! required; an empty default is NULL.
 
 use std::fmt;
 
@@ -22,12 +20,12 @@ use crate::database::builtin::parameter::{Parameter, ParameterKind};
 use crate::database::builtin::{BuiltinQuery, Origin, QueryColumn, QueryView};
 use crate::database::table::Unit;
 
-/// What is wrong with a header.
+/// A line of a header is invalid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderError {
-    /// The line, from 1.
+    /// The line number, from 1.
     pub line: usize,
-    /// What is wrong with it.
+    /// The reason.
     pub message: String,
 }
 
@@ -39,7 +37,7 @@ impl fmt::Display for HeaderError {
 
 impl std::error::Error for HeaderError {}
 
-/// Parses the header; what follows it is left to SQLite.
+/// Parses the header; SQLite parses the rest.
 pub(super) fn parse(name: &str, text: &str, origin: Origin) -> Result<BuiltinQuery, HeaderError> {
     let mut query = BuiltinQuery {
         name: name.to_owned(),
@@ -75,7 +73,7 @@ pub(super) fn parse(name: &str, text: &str, origin: Origin) -> Result<BuiltinQue
     Ok(query)
 }
 
-/// A line such as `param …`; a comment of any other kind is no concern of ours.
+/// Parses a line such as `param …`; other comments are ignored.
 fn field(query: &mut BuiltinQuery, line: &str) -> Result<(), String> {
     let (key, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
     let rest = rest.trim();
@@ -84,7 +82,7 @@ fn field(query: &mut BuiltinQuery, line: &str) -> Result<(), String> {
         "param" => query.parameters.push(parameter(rest)?),
         "column" => query.columns.push(column(rest)?),
         "view" => {
-            let found = QueryView::WORDS.iter().find(|(word, _)| *word == rest);
+            let found = QueryView::NAMES.iter().find(|(name, _)| *name == rest);
             query.view = found
                 .map(|(_, view)| *view)
                 .ok_or_else(|| format!("no view is called `{rest}`"))?;
@@ -99,7 +97,7 @@ fn parameter(line: &str) -> Result<Parameter, String> {
     let rest = rest.trim();
     let (kind, rest) =
         rest.split_at(rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len()));
-    let known = ParameterKind::WORDS.iter().find(|(word, _)| *word == kind);
+    let known = ParameterKind::NAMES.iter().find(|(name, _)| *name == kind);
     let kind = known.map(|(_, kind)| *kind).ok_or_else(|| format!("no type is called `{kind}`"))?;
     let (default, help) = match rest.trim_start().strip_prefix('=') {
         Some(rest) => {
@@ -123,7 +121,7 @@ fn column(line: &str) -> Result<QueryColumn, String> {
             let unit = unit.trim();
             (
                 name.trim(),
-                Unit::from_word(unit).ok_or_else(|| format!("no unit is called `{unit}`"))?,
+                Unit::from_name(unit).ok_or_else(|| format!("no unit is called `{unit}`"))?,
             )
         }
         None => (declared.trim(), Unit::of_column(declared.trim())),

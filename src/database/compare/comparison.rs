@@ -32,7 +32,7 @@ impl State {
     pub const CHANGES: [Self; 4] = [Self::New, Self::Grown, Self::Shrunk, Self::Gone];
 
     /// The name in tables and JSON.
-    pub fn word(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::New => "new",
             Self::Grown => "grown",

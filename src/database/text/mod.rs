@@ -1,4 +1,4 @@
-//! Text for people: units, control characters.
+//! Formatting and parsing of units; sanitizing of untrusted text.
 
 pub mod units;
 pub mod sanitize;

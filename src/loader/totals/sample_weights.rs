@@ -45,8 +45,8 @@ pub(crate) struct Sampled {
 impl Sampled {
     /// Takes in those of other sites.
     pub(crate) fn join(&mut self, other: &Self) {
-        self.made.join(&other.made);
-        self.live.join(&other.live);
+        self.made.merge(&other.made);
+        self.live.merge(&other.live);
     }
 }
 

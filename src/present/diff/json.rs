@@ -49,7 +49,7 @@ fn of_row(diff: &Diff<'_>, row: &Row) -> Value {
     let stack: Vec<&str> = comparison.frames(row).map(|name| name.sym.as_str()).collect();
     let differences = Measure::COMPARED.map(|measure| (measure.name(), row.difference(measure)));
     json!({
-        "state": row.state(diff.measure).word(),
+        "state": row.state(diff.measure).name(),
         "function": comparison.function(row),
         "file": inner.and_then(|name| name.file.as_deref()),
         "line": inner.and_then(|name| name.line),

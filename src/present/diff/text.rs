@@ -118,7 +118,7 @@ fn rows(diff: &Diff<'_>) -> Rows {
             Value::Text(measure.format(row.before.get(measure))),
             Value::Text(measure.format(row.after.get(measure))),
             Value::Text(other.format_difference(row.difference(other))),
-            Value::Text(row.state(measure).word().to_owned()),
+            Value::Text(row.state(measure).name().to_owned()),
             Value::Text(site(diff.comparison, row)),
             Value::Text(place(diff.comparison, row)),
         ]

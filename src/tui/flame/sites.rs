@@ -43,7 +43,7 @@ impl SiteFacts {
         }
         self.age_sum_ns += other.age_sum_ns;
         self.live_blocks += other.live_blocks;
-        self.made.join(&other.made);
-        self.live.join(&other.live);
+        self.made.merge(&other.made);
+        self.live.merge(&other.live);
     }
 }

@@ -67,7 +67,7 @@ fn title(app: &App) -> String {
     }
     title.push_str(&format!(" · {}{}", compare.wish.measure.title(), compare.per.label()));
     if let Some(only) = compare.wish.only {
-        title.push_str(&format!(" · only {}", only.word()));
+        title.push_str(&format!(" · only {}", only.name()));
     }
     if !compare.wish.pattern.is_empty() {
         title.push_str(&format!(" · ~{}", text::clean(&compare.wish.pattern)));
@@ -191,7 +191,7 @@ fn list(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: 
             &measure.format(row.before.get(measure)),
             &measure.format(row.after.get(measure)),
             &measure.counterpart().format_difference(row.difference(measure.counterpart())),
-            row.state(measure).word(),
+            row.state(measure).name(),
             &glyph.repeat(bar.min(columns.bar)),
         ]);
         let style = theme.change(of(difference));

@@ -279,7 +279,7 @@ fn the_document_is_in_step_with_the_headers() {
             text.push_str(&format!(
                 "\n* `--{}` ({}, {default}): {}",
                 parameter.name,
-                parameter.kind.word(),
+                parameter.kind.name(),
                 parameter.help
             ));
         }
@@ -288,7 +288,7 @@ fn the_document_is_in_step_with_the_headers() {
             text.push_str(&format!(
                 "| `{}` | {} | {} |\n",
                 column.name,
-                column.unit.word(),
+                column.unit.name(),
                 column.help
             ));
         }

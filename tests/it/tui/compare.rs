@@ -114,7 +114,7 @@ fn the_states_are_filtered_and_their_rows_are_all() {
         assert_eq!(driver.app.compare.wish.only, Some(state));
         assert!(shown.rows.iter().all(|row| row.state(Measure::LiveBytes) == state));
         assert!(!shown.rows.is_empty(), "{state:?}");
-        assert!(driver.text().contains(&format!("only {}", state.word())), "{}", driver.text());
+        assert!(driver.text().contains(&format!("only {}", state.name())), "{}", driver.text());
         sum += shown.rows.len();
     }
     assert_eq!(sum, all);

@@ -299,7 +299,7 @@ fn details(app: &App) -> Option<(String, String)> {
     let comparison = &app.compare.shown.as_ref()?.comparison;
     let mut body = format!(
         "{}{}\n\n{:17}{:>12}{:>12}{:>13}\n",
-        app.compare.state(row).word(),
+        app.compare.state(row).name(),
         comparison.per.label(),
         "",
         "before",

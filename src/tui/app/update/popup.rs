@@ -204,7 +204,7 @@ fn ask(app: &mut App, name: &str) -> Vec<Effect> {
     }
     let fields = builtin.parameters.iter().map(|parameter| Field {
         label: parameter.name.clone(),
-        help: format!("{}: {}", parameter.kind.word(), parameter.help),
+        help: format!("{}: {}", parameter.kind.name(), parameter.help),
         line: Line::offering(parameter.default.clone().unwrap_or_default()),
         error: None,
         parameter: Some(parameter.clone()),
