@@ -30,18 +30,18 @@ pub enum OpenProblem {
     NotSqlite,
     /// A SQLite database of another program.
     Foreign,
-    /// It was written by a newer rheaper: its schema and the newest one that this one knows.
+    /// Written by a newer rheaper, with another schema version.
     Newer {
-        /// The file's.
+        /// The schema version of the file.
         found: u32,
-        /// Ours.
+        /// The schema version that this rheaper reads.
         known: u32,
     },
-    /// It was written by an older rheaper whose schema is no longer read.
+    /// Written by an older rheaper, with another schema version.
     Older {
-        /// The file's.
+        /// The schema version of the file.
         found: u32,
-        /// Ours.
+        /// The schema version that this rheaper reads.
         known: u32,
     },
     /// In write-ahead-log mode, in which reading writes side files.
@@ -69,11 +69,11 @@ impl fmt::Display for OpenError {
             }
             OpenProblem::Newer { found, known } => write!(
                 f,
-                "{path}: made by a newer rheaper (schema {found}; this one reads up to {known}): update rheaper"
+                "{path}: written by a newer rheaper with schema version {found}, and this one reads version {known}: update rheaper, or load the recording again"
             ),
             OpenProblem::Older { found, known } => write!(
                 f,
-                "{path}: made by an older rheaper (schema {found}, this one reads {known}): load the recording again"
+                "{path}: written by an older rheaper with schema version {found}, and this one reads version {known}: load the recording again"
             ),
             OpenProblem::WriteAheadLog => write!(
                 f,

@@ -10,4 +10,4 @@ pub const INDICES: &str = include_str!("indices.sql");
 pub const APPLICATION_ID: i32 = 0x7268_6561;
 
 /// `PRAGMA user_version` of the schema that this version writes and reads.
-pub const SCHEMA_VERSION: i32 = 1;
+pub const SCHEMA_VERSION: i32 = 2;
