@@ -11,7 +11,7 @@
 -- column live_blocks : count  alive then
 -- column at_ns : moment  the end of the slice: the answer is for this moment
 -- view   flame
-WITH width(n) AS (SELECT coalesce((SELECT value FROM meta WHERE key = 'slices_a_point'), 1)),
+WITH width(n) AS (SELECT coalesce((SELECT value FROM meta WHERE key = 'slices_per_point'), 1)),
 chosen(slice, at_ns) AS (
     SELECT slice, to_ns FROM timeline, width
     WHERE slice >= (SELECT min(slice) FROM timeline WHERE to_ns > :at) / n * n + n - 1

@@ -13,7 +13,7 @@
 -- column from_bytes : bytes  alive at the first
 -- column to_bytes : bytes  alive at the second
 -- view   flame
-WITH width(n) AS (SELECT coalesce((SELECT value FROM meta WHERE key = 'slices_a_point'), 1)),
+WITH width(n) AS (SELECT coalesce((SELECT value FROM meta WHERE key = 'slices_per_point'), 1)),
 ends(a, b) AS (
     SELECT coalesce((SELECT min(slice) FROM timeline WHERE to_ns > :from), max(slice)),
         CASE WHEN :to IS NULL THEN max(slice)

@@ -15,7 +15,7 @@
 -- Rows stand in the order in which their blocks ended, those that are alive last. Of the others only
 -- the zones that reach over C are read, and the zone_outliers of those behind it.
 WITH live(ended) AS (
-    SELECT coalesce((SELECT value FROM meta WHERE key = 'ended_rows'), 0)
+    SELECT coalesce((SELECT value FROM meta WHERE key = 'freed_rows'), 0)
 ),
 kept(bt, bytes, blocks) AS (
     SELECT bt, bytes, blocks FROM weighted_allocations

@@ -13,7 +13,7 @@
 -- column window_peak_bytes : bytes  most bytes alive at once in the window
 -- column peak_slice_ns : moment  beginning of the slice in which that was
 -- view   flame
-WITH width(n) AS (SELECT coalesce((SELECT value FROM meta WHERE key = 'slices_a_point'), 1)),
+WITH width(n) AS (SELECT coalesce((SELECT value FROM meta WHERE key = 'slices_per_point'), 1)),
 top(slice, peak_bytes, from_ns) AS (
     SELECT slice, peak_bytes, from_ns FROM timeline
     WHERE to_ns > :from AND (:to IS NULL OR from_ns <= :to)

@@ -13,7 +13,7 @@
 -- view   table
 -- Rows are in the order in which their blocks ended, live ones last: the scan begins at the first live one.
 WITH live(ended) AS (
-    SELECT coalesce((SELECT value FROM meta WHERE key = 'ended_rows'), 0)
+    SELECT coalesce((SELECT value FROM meta WHERE key = 'freed_rows'), 0)
 ),
 counted(bt, size, bytes, blocks) AS (
     SELECT bt, size, bytes, blocks

@@ -14,7 +14,7 @@
 -- view   table
 -- Rows are in the order in which their blocks ended, live ones last: the scan begins at the first live one.
 WITH alive(ended) AS (
-    SELECT coalesce((SELECT value FROM meta WHERE key = 'ended_rows'), 0)
+    SELECT coalesce((SELECT value FROM meta WHERE key = 'freed_rows'), 0)
 ),
 live(page, bt, size) AS MATERIALIZED (
     SELECT addr / 4096, bt, size FROM allocations WHERE rowid > (SELECT ended FROM alive) AND dealloc_after IS NULL AND size < 4096

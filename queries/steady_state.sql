@@ -10,7 +10,7 @@
 -- column allocations : count  made since then
 -- column allocated_bytes : bytes  bytes of them
 -- view   flame
-WITH width(n) AS (SELECT coalesce((SELECT value FROM meta WHERE key = 'slices_a_point'), 1))
+WITH width(n) AS (SELECT coalesce((SELECT value FROM meta WHERE key = 'slices_per_point'), 1))
 SELECT site_timeline.bt AS bt, frames.function AS site, sum(site_timeline.allocations) AS allocations,
     sum(site_timeline.allocated_bytes) AS allocated_bytes
 FROM site_timeline

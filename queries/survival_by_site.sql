@@ -16,9 +16,9 @@
 -- view   table
 -- Rows are in the order in which their blocks ended, live ones last: the scan begins at the first live one.
 WITH live(ended) AS (
-    SELECT coalesce((SELECT value FROM meta WHERE key = 'ended_rows'), 0)
+    SELECT coalesce((SELECT value FROM meta WHERE key = 'freed_rows'), 0)
 ),
-width(n) AS (SELECT coalesce((SELECT value FROM meta WHERE key = 'slices_a_point'), 1)),
+width(n) AS (SELECT coalesce((SELECT value FROM meta WHERE key = 'slices_per_point'), 1)),
 -- The last slice that is old enough, and with which a row of site_timeline ends.
 cut(slice, after) AS (
     SELECT max(slice), max(to_ns) FROM timeline, width

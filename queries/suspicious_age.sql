@@ -14,7 +14,7 @@
 -- view   flame
 -- Rows are in the order in which their blocks ended, live ones last: the scan begins at the first live one.
 WITH live(ended) AS (
-    SELECT coalesce((SELECT value FROM meta WHERE key = 'ended_rows'), 0)
+    SELECT coalesce((SELECT value FROM meta WHERE key = 'freed_rows'), 0)
 ),
 run(duration_ns) AS (SELECT value FROM meta WHERE key = 'duration_ns')
 SELECT sites.bt AS bt, frames.function AS site,

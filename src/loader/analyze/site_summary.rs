@@ -46,7 +46,7 @@ pub(crate) struct Run {
     /// Width of one.
     pub(crate) slice_ns: u64,
     /// Slices in a point of a site's curve.
-    pub(crate) slices_a_point: usize,
+    pub(crate) slices_per_point: usize,
     /// Bytes alive at the end, of sites with and without a backtrace.
     pub(crate) live_bytes: u64,
     /// How samples were taken; `None`: every block was recorded.
@@ -60,7 +60,7 @@ impl Run {
             duration_ns: duration.0,
             slices: totals.slices.finish(duration).len(),
             slice_ns: totals.slices.width_ns(),
-            slices_a_point: totals.slices.slices_a_point() as usize,
+            slices_per_point: totals.slices.slices_per_point() as usize,
             live_bytes: totals.global.live_bytes,
             rate: totals.sampling.as_ref().map(Sampling::rate),
         }
@@ -78,7 +78,7 @@ impl Run {
             duration_ns: get("duration_ns")?,
             slices: get("slices")?.max(1) as usize,
             slice_ns: get("slice_ns")?.max(1),
-            slices_a_point: get("slices_a_point")?.max(1) as usize,
+            slices_per_point: get("slices_per_point")?.max(1) as usize,
             live_bytes: get("live_bytes")?,
             rate: SamplingRate::new(known("sample_bytes")?.unwrap_or(0)),
         })
@@ -87,7 +87,7 @@ impl Run {
     /// The last slice of the first half, if the first half has one: where a point of the sites'
     /// curves ends.
     pub(crate) fn half_slice(&self) -> Option<usize> {
-        let half = self.slices / 2 / self.slices_a_point * self.slices_a_point;
+        let half = self.slices / 2 / self.slices_per_point * self.slices_per_point;
         half.checked_sub(1)
     }
 }

@@ -234,7 +234,7 @@ fn steadiness(curve: &[f64], first_ns: u64, run: &Run) -> f64 {
     let mut last = before;
     let mut points = 0.0;
     // A point of a site's curve may cover several slices: only its end says something.
-    let step = run.slices_a_point;
+    let step = run.slices_per_point;
     let ends: Vec<_> = curve[first..].chunks(step).filter_map(|chunk| chunk.last()).collect();
     for live in &ends {
         points += if **live > last {

@@ -104,7 +104,7 @@ pub(crate) struct Pairing {
     /// By stream: the row that its realloc has just ended.
     regrown: HashMap<StreamId, u64, FastHash>,
     rows: u64,
-    ended_rows: u64,
+    freed_rows: u64,
     losses: PairingLosses,
 }
 
@@ -222,8 +222,8 @@ impl Pairing {
     }
 
     /// Rows of blocks that ended; known after [`Pairing::finish`].
-    pub(crate) fn ended_rows(&self) -> u64 {
-        self.ended_rows
+    pub(crate) fn freed_rows(&self) -> u64 {
+        self.freed_rows
     }
 
     /// What could not be paired.
@@ -240,7 +240,7 @@ impl Pairing {
         while let Some((_, address)) = self.timeouts.pop_front() {
             self.settle(address, sink);
         }
-        self.ended_rows = self.rows;
+        self.freed_rows = self.rows;
         for (address, block) in std::mem::take(&mut self.live).into_oldest_first() {
             totals.stays::<SAMPLED>(&block);
             self.emit(address, &block, None, sink);

@@ -349,7 +349,7 @@ impl Slices {
     }
 
     /// How many slices a point of a site's curve covers.
-    pub(crate) fn slices_a_point(&self) -> u64 {
+    pub(crate) fn slices_per_point(&self) -> u64 {
         1 << self.group_shift
     }
 

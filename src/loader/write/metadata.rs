@@ -115,7 +115,7 @@ fn counts(replay: &Replay) -> Vec<(&'static str, Value)> {
         ("duration_ns", replay.duration.0),
         ("events", replay.events()),
         ("rows", replay.pairing.rows()),
-        ("ended_rows", replay.pairing.ended_rows()),
+        ("freed_rows", replay.pairing.freed_rows()),
         ("allocations", global.allocations),
         ("bytes", global.bytes),
         ("frees", global.frees),
@@ -134,7 +134,7 @@ fn counts(replay: &Replay) -> Vec<(&'static str, Value)> {
         ("sites", sites.filter(|site| site.allocations > 0).count() as u64),
         ("slices", slices.finish(replay.duration).len() as u64),
         ("slice_ns", slices.width_ns()),
-        ("slices_a_point", slices.slices_a_point()),
+        ("slices_per_point", slices.slices_per_point()),
     ]
     .map(|(key, value)| (key, Value::Integer(integer(value))))
     .into()

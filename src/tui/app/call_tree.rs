@@ -42,7 +42,7 @@ const CURVES: &str = "SELECT bt, slice, live_bytes FROM site_timeline ORDER BY b
 const LIVE: &str = "\
 SELECT bt, alloc_after FROM allocations
 WHERE dealloc_after IS NULL AND rowid > coalesce(
-  (SELECT value FROM meta WHERE key = 'ended_rows'), 0)";
+  (SELECT value FROM meta WHERE key = 'freed_rows'), 0)";
 
 const LIVE_SAMPLES: &str = "\
 SELECT bt, alloc_after, blocks FROM allocations JOIN sample_weights USING (size)

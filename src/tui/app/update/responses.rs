@@ -218,7 +218,7 @@ fn slices(app: &mut App, table: &Table) -> Vec<Effect> {
         .collect();
     let level = |slice: &Slice| u64::try_from(slice.live_bytes).unwrap_or(0);
     app.facts.curve = slices.iter().map(level).collect();
-    let a_point = table.get(0, "slices_a_point").and_then(number);
+    let a_point = table.get(0, "slices_per_point").and_then(number);
     let a_point = a_point.and_then(|it| usize::try_from(it).ok()).unwrap_or(1);
     let (end, peak) = (app.facts.axis.end_ns, app.facts.axis.peak_ns);
     app.facts.axis = Axis::new(slices, a_point, end, peak);
