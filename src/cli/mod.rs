@@ -9,6 +9,7 @@
 mod repl;
 mod commands;
 mod args;
+mod choices;
 mod run_query;
 mod progress;
 mod exit;

@@ -6,7 +6,8 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::cli::args::{ExportArgs, ExportMeasure};
+use crate::cli::args::ExportArgs;
+use crate::cli::choices::ExportMeasure;
 use crate::cli::commands::check;
 use crate::cli::commands::load;
 use crate::cli::commands::open;

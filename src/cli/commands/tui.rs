@@ -4,7 +4,8 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
-use crate::cli::args::{DiffArgs, ReportArgs, ThemeName, TuiArgs};
+use crate::cli::args::{DiffArgs, ReportArgs, TuiArgs};
+use crate::cli::choices::ThemeName;
 use crate::cli::commands::{diff, export_view, load, open, report};
 use crate::cli::exit::Failure;
 use crate::database::CancelToken;

@@ -1,14 +1,12 @@
-//! A table as CSV: names first, quoted where needed, NULL as nothing.
+//! Exports a table as CSV: column names first, then each row as it is read.
 //!
-//! Reads: rows. Writes: each as it comes.
-//!
-//! Invariant: no cell begins a formula, and none acts on a terminal.
+//! Invariant: no cell begins a formula or contains a character that acts on a terminal.
 
-use std::borrow::Cow;
 use std::io::Write;
 
-use crate::database::text::{sanitize, units};
+use crate::database::text::sanitize;
 use crate::database::{Database, Value};
+use crate::present::csv::CsvWriter;
 use crate::present::export::Summary;
 use crate::present::export::error::ExportError;
 use crate::present::export::request::Request;
@@ -20,38 +18,28 @@ pub(crate) fn write(
     request: &Request<'_>,
     out: &mut dyn Write,
 ) -> Result<Summary, ExportError> {
-    let mut writer = csv::Writer::from_writer(out);
-    let names = table.fields.iter().map(|field| &field.name);
-    let labels = table.labels.iter().map(|label| &label.name);
-    writer.write_record(names.chain(labels).map(|name| cell(name).into_owned())).map_err(failed)?;
+    let mut writer = CsvWriter::new(out);
+    for field in &table.fields {
+        writer.text(&sanitize::block(&field.name))?;
+    }
+    for label in &table.labels {
+        writer.text(&sanitize::block(&label.name))?;
+    }
+    writer.end_record()?;
     let mut count = 0;
     table.for_each(database, request, |row| {
         for value in row {
             match value {
-                Value::Text(text) => writer.write_field(cell(text).as_bytes()),
-                other => writer.write_field(units::raw(other)),
+                Value::Text(text) => writer.text(&sanitize::block(text))?,
+                other => writer.value(other)?,
             }
-            .map_err(failed)?;
         }
         for label in &table.labels {
-            writer.write_field(cell(&label.value).as_bytes()).map_err(failed)?;
+            writer.text(&sanitize::block(&label.value))?;
         }
         count += 1;
-        writer.write_record(None::<&[u8]>).map_err(failed)
+        Ok(writer.end_record()?)
     })?;
     writer.flush()?;
     Ok(Summary { noun: "rows", count, ..Summary::default() })
-}
-
-/// Text with a `'` in front where a spreadsheet would run it.
-fn cell(text: &str) -> Cow<'_, str> {
-    let text = sanitize::block(text);
-    if text.starts_with(['=', '+', '-', '@', '\t']) { format!("'{text}").into() } else { text }
-}
-
-fn failed(error: csv::Error) -> ExportError {
-    match error.into_kind() {
-        csv::ErrorKind::Io(error) => ExportError::Io(error),
-        other => ExportError::Io(std::io::Error::other(format!("{other:?}"))),
-    }
 }

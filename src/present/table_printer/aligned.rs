@@ -24,7 +24,7 @@ const CELL_MIN: usize = 16;
 /// Between two columns.
 const GAP: usize = 2;
 
-pub(super) struct Aligned {
+pub(crate) struct Aligned {
     style: Style,
     columns: Vec<Column>,
     window: Vec<Vec<String>>,
