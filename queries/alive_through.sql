@@ -1,18 +1,18 @@
--- # Alive all through a window
--- What was made before a window and not freed in it? Two moments far apart, so that caches have
--- turned over: what is left is held for good.
+-- # Live throughout a window
+-- Blocks that were allocated before a window and not freed in it. If the moments are far apart, so
+-- that caches have been replaced in between, these blocks are held permanently.
 --
 -- group  leaks
 -- param  from : time = 1m   beginning of the window
--- param  to : time =    end of the window; the end of the recording if not given
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
+-- param  to : time =    end of the window [default: end of the recording]
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
 -- column alive_bytes : bytes  bytes of these blocks
--- column alive_blocks : count  how many
+-- column alive_blocks : count  number of these blocks
 -- view   flame
--- Rows stand in the order in which their blocks ended, those that are alive last. Of the others only
--- the zones that reach over the whole window are read, and the zone_outliers of those behind it.
+-- Rows are in the order in which their blocks ended, live ones last. Of the freed ones only
+-- the ranges of zone_map that span the whole window are read, and the zone_outliers after them.
 WITH live(ended) AS (
     SELECT coalesce((SELECT value FROM meta WHERE key = 'freed_rows'), 0)
 ),

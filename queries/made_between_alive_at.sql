@@ -1,19 +1,20 @@
--- # Made between two moments, alive at a third
--- What was made between a moment A and a moment B and still alive at a moment C? Give marks to name
--- them: `--from @begin --to @end --alive-at @settled` is what one step of the program left behind.
+-- # Allocated between two moments, live at a third
+-- Blocks that were allocated between moments A and B and were live at moment C. With marks,
+-- `--from @begin --to @end --alive-at @settled` lists the blocks that a step of the program left
+-- behind.
 --
 -- group  leaks
--- param  from : time = 0   A: made then or later
--- param  to : time =    B: made then or earlier; the end of the recording if not given
--- param  alive_at : time =    C: alive then; the end of the recording if not given
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
+-- param  from : time = 0   A: allocated at or after this moment
+-- param  to : time =    B: allocated at or before this moment [default: end of the recording]
+-- param  alive_at : time =    C: live at this moment [default: end of the recording]
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
 -- column alive_bytes : bytes  bytes of these blocks
--- column alive_blocks : count  how many
+-- column alive_blocks : count  number of these blocks
 -- view   flame
--- Rows stand in the order in which their blocks ended, those that are alive last. Of the others only
--- the zones that reach over C are read, and the zone_outliers of those behind it.
+-- Rows are in the order in which their blocks ended, live ones last. Of the freed ones only
+-- the ranges of zone_map that span C are read, and the zone_outliers after them.
 WITH live(ended) AS (
     SELECT coalesce((SELECT value FROM meta WHERE key = 'freed_rows'), 0)
 ),

@@ -1,15 +1,15 @@
 -- # Never freed, older than an age
--- Which call sites hold blocks that are at least so old and that nobody has freed? Blocks that are
--- alive at the end of the recording are not all leaked: the older, the more suspicious.
+-- Live blocks older than a given age, by site. Not every live block is leaked: the older, the more
+-- suspicious.
 --
 -- group  leaks
--- param  age : duration = 10m   how old a block must be at the end of the recording
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
+-- param  age : duration = 10m   minimum age at the end of the recording
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
 -- column live_bytes : bytes  bytes of these blocks
--- column live_blocks : count  how many
--- column oldest_ns : ns  age of the oldest
+-- column live_blocks : count  number of these blocks
+-- column oldest_ns : ns  age of the oldest block
 -- view   flame
 -- Rows are in the order in which their blocks ended, live ones last: the scan begins at the first live one.
 WITH live(ended) AS (

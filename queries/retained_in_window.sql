@@ -1,18 +1,18 @@
 -- # Retained in a window
--- What was made in a window of the run and is not freed at its end? With a window around one burst
--- of load, this is what the burst left behind.
+-- Blocks that were allocated in a time window and not freed by its end. With a window around a
+-- burst of load, these are the blocks that the burst left behind.
 --
 -- group  leaks
 -- param  from : time = 0   beginning of the window
--- param  to : time =    end of the window; the end of the recording if not given
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
+-- param  to : time =    end of the window [default: end of the recording]
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
 -- column retained_bytes : bytes  bytes of these blocks
--- column retained_blocks : count  how many
+-- column retained_blocks : count  number of these blocks
 -- view   flame
--- Rows stand in the order in which their blocks ended, those that are alive last. Of the others only
--- the zones that reach over the end of the window are read, and the zone_outliers of those behind it.
+-- Rows are in the order in which their blocks ended, live ones last. Of the freed ones only
+-- the ranges of zone_map that span the end of the window are read, and the zone_outliers after them.
 WITH live(ended) AS (
     SELECT coalesce((SELECT value FROM meta WHERE key = 'freed_rows'), 0)
 ),

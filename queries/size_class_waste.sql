@@ -1,15 +1,15 @@
 -- # Lost to size classes
--- How much memory do live blocks lose because the allocator rounds sizes up? For jemalloc's
--- classes, which others resemble.
+-- Memory that live blocks lose because the allocator rounds sizes up, for jemalloc's size classes,
+-- which are similar to those of other allocators.
 --
 -- group  containers
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
--- column waste_bytes : bytes  reserved but not asked for
--- column waste_share : share  of what is reserved
--- column live_bytes : bytes  asked for and alive at the end
--- column live_blocks : count  alive at the end
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
+-- column waste_bytes : bytes  reserved minus requested bytes
+-- column waste_share : share  share of the reserved bytes
+-- column live_bytes : bytes  requested bytes live at the end
+-- column live_blocks : count  blocks live at the end
 -- view   table
 -- Rows are in the order in which their blocks ended, live ones last: the scan begins at the first live one.
 WITH live(ended) AS (

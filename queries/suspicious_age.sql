@@ -1,16 +1,16 @@
 -- # Suspiciously old
--- Which blocks that are alive are older than almost every block of the same call site that was
--- freed? Only sites that do free can have them.
+-- Live blocks that are older than the 99th percentile of the lifetimes of the site's freed blocks.
+-- Only sites with frees can have such blocks.
 --
 -- group  leaks
--- param  blocks : int = 1   at least so many such blocks
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
--- column old_blocks : count  alive, and older than 99 of 100 freed blocks lived
--- column old_bytes : bytes  bytes of them
--- column usual_ns : ns  how long 99 of 100 freed blocks lived at most
--- column oldest_ns : ns  age of the oldest
+-- param  blocks : int = 1   minimum number of such blocks
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
+-- column old_blocks : count  live blocks older than usual_ns
+-- column old_bytes : bytes  their bytes
+-- column usual_ns : ns  99th percentile of the lifetimes of freed blocks
+-- column oldest_ns : ns  age of the oldest block
 -- view   flame
 -- Rows are in the order in which their blocks ended, live ones last: the scan begins at the first live one.
 WITH live(ended) AS (

@@ -1,4 +1,4 @@
-//! Every canned query equals its brute-force twin, and the plain `sqlite3` shell where it can.
+//! Every built-in query equals its brute-force twin, and the plain `sqlite3` shell where it can.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -255,10 +255,10 @@ fn rounded(line: &str) -> String {
 #[test]
 fn the_document_is_in_step_with_the_headers() {
     let mut text = String::from(
-        "# Canned queries\n\nMade from the headers of `queries/*.sql`; run the tests with `RHEAPER_BLESS=1` to make it again.\n\n\
-         Run one with `rheaper query DB NAME [--PARAM VALUE]...`, at the prompt with `.run NAME`, or pick it in the explorer.\n\
-         Durations are typed as 10m or 1h30m, sizes as 4K or 1.5MiB, moments as durations or as marks (`@name`, `@name#2`). In plain `sqlite3`, set parameters with\n\
-         `.parameter set :age 600000000000` (nanoseconds, bytes) and `.read` the file.\n",
+        "# Built-in queries\n\nGenerated from the headers of `queries/*.sql`; run the tests with `RHEAPER_BLESS=1` to generate it again.\n\n\
+         Run a query with `rheaper query DB NAME [--PARAM VALUE]...`, at the prompt with `.run NAME`, or choose it in the explorer.\n\
+         Durations are 10m or 1h30m, sizes 4K or 1.5MiB, moments durations since the start or marks (`@name`, `@name#2`). In plain `sqlite3`,\n\
+         set parameters with `.parameter set :age 600000000000` (nanoseconds, bytes) and `.read` the file.\n",
     );
     let mut group = String::new();
     for query in Catalog::built_in().iter() {
@@ -272,7 +272,7 @@ fn the_document_is_in_step_with_the_headers() {
         ));
         for parameter in &query.parameters {
             let default = match parameter.default.as_deref() {
-                None => "must be given".to_owned(),
+                None => "required".to_owned(),
                 Some("") => "any".to_owned(),
                 Some(default) => format!("`{default}`"),
             };
