@@ -1,6 +1,4 @@
-//! What is said beside the answer, on stderr: progress, errors, caveats.
-//!
-//! Reads: what the loader reports. Writes: stderr, cleaned. A closed stderr is no error.
+//! Prints progress, errors and caveats to stderr. A closed stderr is no error.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -11,14 +9,14 @@ use crate::database::text::sanitize;
 use crate::database::{CancelToken, Database, Limits};
 use crate::loader::{Phase, Progress};
 
-/// Says a line.
+/// Prints a sanitized line.
 pub(crate) fn print_line(line: &str) {
     let _ = writeln!(io::stderr(), "{}", sanitize::block(line));
 }
 
-/// Says what the figures of a database leave open.
+/// Prints the caveats of a database.
 pub(crate) fn print_caveats(database: &Database) -> Caveats {
-    // What can't be read is said by whatever is asked next.
+    // If the database is damaged, the next query reports it.
     let caveats = Caveats::read(database, &Limits::default()).unwrap_or_default();
     for sentence in caveats.sentences() {
         print_line(&format!("note: {sentence}"));
@@ -26,23 +24,23 @@ pub(crate) fn print_caveats(database: &Database) -> Caveats {
     caveats
 }
 
-/// Says that rows are samples, and sums estimates.
+/// Prints that rows are samples and totals are estimates.
 pub(crate) fn print_sampling_caveat(database: &Database) {
     let caveats = Caveats::read(database, &Limits::default()).unwrap_or_default();
     if let Some(sampled) = caveats.sampled {
         print_line(&format!(
-            "note: {}; sample_weights says what a row stands for",
+            "note: {}; sample_weights has the weights of rows",
             sampled.sentence()
         ));
     }
 }
 
-/// Says that something failed.
+/// Prints an error message.
 pub(crate) fn print_error(message: &str) {
     print_line(&format!("error: {message}"));
 }
 
-/// Shows how far the loader is: a bar on a terminal, in any case each phase and its count.
+/// Prints the progress of a load: each phase with its count, and a progress bar on a terminal.
 pub(crate) struct ProgressReporter {
     cancel: CancelToken,
     bar: Option<ProgressBar>,
@@ -50,13 +48,13 @@ pub(crate) struct ProgressReporter {
 }
 
 impl ProgressReporter {
-    /// Says nothing yet; the load ends when `cancel` is used.
+    /// A reporter that has printed nothing yet; `cancel` cancels the load.
     pub(crate) fn new(cancel: CancelToken) -> Self {
         Self { cancel, bar: None, phase: Phase::Events }
     }
 }
 
-/// A bar is a share of this many parts.
+/// Length of the progress bar in its own units.
 const PARTS: u64 = 1000;
 
 impl Progress for ProgressReporter {

@@ -1,8 +1,6 @@
-//! `rheaper check`: a canned query as a gate for CI.
+//! `rheaper check`: a built-in query as a check for CI.
 //!
-//! Reads: a database. Writes: the offending rows to stdout, the verdict to stderr.
-//!
-//! Invariant: it passes only if the query ran to its end and stayed within every limit given.
+//! Invariant: it passes only if the query completes and its rows are within all given limits.
 
 use std::io::{self, BufWriter};
 
@@ -16,7 +14,7 @@ use crate::database::text::units;
 use crate::database::{BuiltinQuery, CancelToken, Limits, Params, Table, Unit, Value};
 use crate::present::table_printer::Printer;
 
-/// Rows that are kept to be shown. More of them fail all the same.
+/// Limit on printed rows.
 const SHOWN_MAX: usize = 10_000;
 
 /// `rheaper check`
@@ -53,7 +51,7 @@ pub(crate) fn check(args: &CheckArgs, cancel: &CancelToken) -> Result<(), Failur
     Err(Failure::failed(format!("check failed: {}: {}", query.name, faults.join("; "))))
 }
 
-/// The values of `NAME=VALUE` words, and the defaults of the others.
+/// Parses `NAME=VALUE` words into parameters.
 pub(crate) fn params(query: &BuiltinQuery, typed: &[String]) -> Result<Params, Failure> {
     let mut given = Vec::new();
     for pair in typed {

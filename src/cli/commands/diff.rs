@@ -1,8 +1,6 @@
-//! `rheaper diff`: two databases, or two moments of one, and what differs; a gate for CI as well.
+//! `rheaper diff`: compares two databases, or two moments of one; also a check for CI.
 //!
-//! Reads: databases. Writes: what differs to stdout, the verdict to stderr.
-//!
-//! Invariant: where nothing differs stdout stays empty, in every format but JSON.
+//! Invariant: without differences stdout is empty, in every format but JSON.
 
 use std::io::{self, BufWriter, Write};
 
@@ -17,7 +15,7 @@ use crate::database::table::Unit;
 use crate::database::text::units;
 use crate::present::diff::{self, Diff, DiffFormat};
 
-/// Rows for people, where none were asked for.
+/// Default limit on rows in the formats for people.
 const ROWS_SHOWN: usize = 30;
 
 /// `rheaper diff`
@@ -91,7 +89,7 @@ fn amount(text: &str, measure: Measure) -> Result<i64, String> {
     parsed.map_err(|error| error.to_string())
 }
 
-/// What is looked at on each side.
+/// The window of each side.
 fn windows(args: &DiffArgs) -> Result<[Window; 2], Failure> {
     let moment = |option: &str, text: &str| {
         Moment::parse(text).map(Some).map_err(|error| usage(option, &error))

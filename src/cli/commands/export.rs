@@ -1,6 +1,4 @@
-//! `rheaper export`: what a database knows, in another tool's format.
-//!
-//! Reads: a database. Writes: the export to stdout or a file, what it was to stderr.
+//! `rheaper export`: writes backtraces or tables in the format of another tool.
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -27,7 +25,7 @@ pub(crate) fn export(args: &ExportArgs, cancel: &CancelToken) -> Result<(), Fail
     let request = request(args, cancel)?;
     let database = open::database(&args.database)?;
     if let Some(selection) = &request.selection {
-        // An error in the user's own words shows where, before anything is written.
+        // Prepared first, so that an SQL error shows its position before anything is written.
         database
             .columns(&selection.sql)
             .map_err(|error| Failure::query(&error, caret::explain(&error, &selection.sql)))?;
@@ -46,13 +44,13 @@ pub(crate) fn export(args: &ExportArgs, cancel: &CancelToken) -> Result<(), Fail
         let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
         let summary = export::export(&database, &request, &mut out)?;
         out.flush()?;
-        say_left_out(&summary);
+        print_omissions(&summary);
         return Ok(());
     };
     let mut target = begin(args, path)?;
     let summary = export::export(&database, &request, target.out())?;
-    say_written(path, target.finish()?, &summary);
-    say_left_out(&summary);
+    print_written(path, target.finish()?, &summary);
+    print_omissions(&summary);
     Ok(())
 }
 
@@ -61,7 +59,7 @@ fn begin(args: &ExportArgs, path: &Path) -> Result<Target, Failure> {
     Ok(Target::begin(path, replace, load::is_recording)?)
 }
 
-/// Each table into a file of its own in a directory, or the only one to a file or stdout.
+/// Writes each table to a file in a directory, or a single table to a file or stdout.
 fn tables(
     args: &ExportArgs,
     file: Option<&Path>,
@@ -80,16 +78,16 @@ fn tables(
         let mut out = BufWriter::with_capacity(1 << 16, io::stdout());
         export::export_table(table, database, request, &mut out)?;
         out.flush()?;
-        return say_absent(&tables, database, request);
+        return print_table_omissions(&tables, database, request);
     };
     let is_directory =
         tables.len() > 1 || path.is_dir() || path.as_os_str().as_bytes().ends_with(b"/");
     if is_directory && !path.is_dir() {
         std::fs::create_dir(path).map_err(|error| {
-            Failure::file(format!("{}: no directory can be made: {error}", path.display()))
+            Failure::file(format!("{}: can't create the directory: {error}", path.display()))
         })?;
     }
-    // All of them are begun before one is written: a file in the way is found at once.
+    // All files are created before one is written, so that an existing file is found at once.
     let mut targets = Vec::new();
     for table in &tables {
         let path = if is_directory {
@@ -101,12 +99,12 @@ fn tables(
     }
     for (mut target, path, table) in targets {
         let summary = export::export_table(table, database, request, target.out())?;
-        say_written(&path, target.finish()?, &summary);
+        print_written(&path, target.finish()?, &summary);
     }
-    say_absent(&tables, database, request)
+    print_table_omissions(&tables, database, request)
 }
 
-fn say_absent(
+fn print_table_omissions(
     tables: &[export::Table],
     database: &Database,
     request: &Request<'_>,
@@ -117,12 +115,12 @@ fn say_absent(
     Ok(())
 }
 
-fn say_written(path: &Path, bytes: u64, Summary { noun, count, .. }: &Summary) {
+fn print_written(path: &Path, bytes: u64, Summary { noun, count, .. }: &Summary) {
     let (count, bytes) = (units::count(count.cast_signed()), units::bytes(bytes as f64));
     progress::print_line(&format!("{}: {count} {noun}, {bytes}", path.display()));
 }
 
-fn say_left_out(summary: &Summary) {
+fn print_omissions(summary: &Summary) {
     if summary.negative_weights > 0 {
         progress::print_line(&format!(
             "left out: {} backtraces whose weight is negative",
@@ -154,7 +152,7 @@ fn request<'a>(args: &ExportArgs, cancel: &'a CancelToken) -> Result<Request<'a>
     })
 }
 
-/// What is an option of the other formats only is refused, not passed over.
+/// Rejects options that only other formats support.
 fn check_options(args: &ExportArgs) -> Result<(), Failure> {
     let word = args.format.name();
     let given = |options: &[(&'static str, bool)]| {

@@ -1,8 +1,6 @@
-//! Writes what the explorer shows to a file, in the formats of the other commands.
+//! Exports the current view of the explorer to a new file that only the user may read.
 //!
-//! Reads: the database, or what the explorer holds. Writes: a new file that only the user may read.
-//!
-//! Invariant: nothing is overwritten, and a file is there only when all of it is.
+//! Invariant: no file is overwritten, and a file exists only when it is complete.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -22,41 +20,41 @@ use crate::tui::app::export::{Export, Format, Rows, What};
 use crate::tui::flame::cells::Top;
 use crate::tui::flame::shape::{Key, Shown, ShownId};
 
-/// Writes it; says where and how much.
+/// Writes the file; returns a sentence with its path and size.
 ///
 /// # Errors
-/// A sentence, if something stands there already, the file can't be written, or the database has
-/// no answer.
+/// A sentence, if the file exists or can't be written, or a query fails.
 pub fn write_view(
     database: &Database,
     export: &Export,
     cancel: &CancelToken,
 ) -> Result<String, String> {
-    let path = whole(&export.path);
-    let cleaned = |error: ExportError| sanitize::line(&error.to_string()).into_owned();
+    let path = expand(&export.path);
+    let sanitized = |error: ExportError| sanitize::line(&error.to_string()).into_owned();
     let mut target =
-        Target::begin(&path, Overwrite::NeverPrivate, load::is_recording).map_err(cleaned)?;
-    let written = content(database, export, cancel, &mut target).map_err(cleaned)?;
-    let bytes = target.finish().map_err(cleaned)?;
+        Target::begin(&path, Overwrite::NeverPrivate, load::is_recording).map_err(sanitized)?;
+    let written = content(database, export, cancel, &mut target).map_err(sanitized)?;
+    let bytes = target.finish().map_err(sanitized)?;
     let shown = path.to_string_lossy();
     let count = units::count(written.count.cast_signed());
     let bytes = units::bytes(bytes as f64);
-    let mut said = format!("wrote {}: {count} {}, {bytes}", sanitize::line(&shown), written.noun);
+    let mut message =
+        format!("wrote {}: {count} {}, {bytes}", sanitize::line(&shown), written.noun);
     if written.negative_weights > 0 {
         let count = written.negative_weights;
-        said.push_str(&format!("; left out: {count} backtraces whose weight is negative"));
+        message.push_str(&format!("; left out: {count} backtraces whose weight is negative"));
     }
     if let Some(omission) = &written.omission {
-        said.push_str(&format!("; {omission}"));
+        message.push_str(&format!("; {omission}"));
     }
     if written.sampling_caveat.is_some() {
-        said.push_str("; estimates");
+        message.push_str("; estimates");
     }
-    Ok(said)
+    Ok(message)
 }
 
-/// The path from the root, `~/` as a shell has it.
-fn whole(path: &Path) -> PathBuf {
+/// The absolute path, with `~/` expanded as by a shell.
+fn expand(path: &Path) -> PathBuf {
     let home = std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
     let path = match (path.strip_prefix("~"), home) {
         (Ok(rest), Some(home)) => home.join(rest),
@@ -145,7 +143,7 @@ fn style(format: Format) -> Style {
     Style { format, ..Style::default() }
 }
 
-/// All rows of the statement, not only those that were looked at.
+/// Prints all rows of the statement, not only those that were shown.
 fn print(
     database: &Database,
     rows: &Rows,
@@ -179,7 +177,7 @@ fn print(
     Ok(Summary { noun: "rows", count, ..Summary::default() })
 }
 
-/// What differs as rows, one a site.
+/// Prints differences as CSV, one row per site.
 fn changes(export: &Export, target: &mut Target) -> Result<Summary, ExportError> {
     let What::Changes(comparison, rows, measure) = &export.what else {
         return Ok(Summary::default());

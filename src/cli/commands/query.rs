@@ -1,9 +1,7 @@
-//! `rheaper query`: lists, describes and runs canned queries.
+//! `rheaper query`: lists, describes and runs built-in queries.
 //!
-//! Reads: the catalog and a database. Writes: answers to stdout.
-//!
-//! The parameters are the query's own, so that clap can't know them: what follows the name is
-//! read here.
+//! Each query has its own parameters, which clap can't know: the arguments after the name are parsed
+//! here.
 
 use std::io::{self, BufWriter, Write};
 
@@ -21,17 +19,17 @@ use crate::present::table_printer::Format;
 pub(crate) fn query(args: &QueryArgs, cancel: &CancelToken) -> Result<(), Failure> {
     let catalog = catalog();
     let mut out = BufWriter::new(io::stdout().lock());
-    // `rheaper query heap.db --help`-like words stand where the name would.
+    // Flags such as `--help` can take the position of the name.
     let Some(name) = args.name.as_deref().filter(|name| !name.starts_with('-')) else {
         open::database(&args.database)?;
         return Ok(list(&catalog, &mut out)?);
     };
     let query = find(&catalog, name)?;
-    let typed = Typed::parse(query, &args.rest)?;
-    match typed.wish {
-        Wish::Describe => return Ok(describe(query, &mut out)?),
-        Wish::Sql => return Ok(writeln!(out, "{}", sanitize::block(query.sql.trim_end()))?),
-        Wish::Run => {}
+    let typed = Arguments::parse(query, &args.rest)?;
+    match typed.action {
+        Action::Describe => return Ok(describe(query, &mut out)?),
+        Action::Sql => return Ok(writeln!(out, "{}", sanitize::block(query.sql.trim_end()))?),
+        Action::Run => {}
     }
     let database = open::database(&args.database)?;
     let params = typed.bind(query)?;
@@ -42,12 +40,12 @@ pub(crate) fn query(args: &QueryArgs, cancel: &CancelToken) -> Result<(), Failur
     Ok(())
 }
 
-/// The values of `--PARAM VALUE` words, and the defaults of the others.
+/// Parses `--PARAM VALUE` words into parameters.
 pub(crate) fn bind_words(query: &BuiltinQuery, words: &[String]) -> Result<Params, Failure> {
-    Typed::parse(query, words)?.bind(query)
+    Arguments::parse(query, words)?.bind(query)
 }
 
-/// Ours and the user's. What is wrong with the user's files is said, and no reason to stop.
+/// The built-in queries and the user's; problems of the user's files are printed.
 pub(crate) fn catalog() -> Catalog {
     let (catalog, problems) = Catalog::with_user(builtin::user_directory().as_deref());
     for problem in problems {
@@ -56,7 +54,7 @@ pub(crate) fn catalog() -> Catalog {
     catalog
 }
 
-/// The query of a name, or what was perhaps meant.
+/// The query of a name; the error suggests a similar name.
 pub(crate) fn find<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a BuiltinQuery, Failure> {
     catalog.get(name).ok_or_else(|| {
         let meant = catalog.nearest(name).map(|nearest| format!("; did you mean `{nearest}`?"));
@@ -64,7 +62,7 @@ pub(crate) fn find<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a BuiltinQu
     })
 }
 
-/// Every query, by group: its name and title.
+/// Prints names and titles of all queries by group.
 pub(crate) fn list(catalog: &Catalog, out: &mut dyn Write) -> io::Result<()> {
     let width = catalog.iter().map(|query| query.name.len()).max().unwrap_or(0);
     let mut group = "";
@@ -84,7 +82,7 @@ pub(crate) fn list(catalog: &Catalog, out: &mut dyn Write) -> io::Result<()> {
     out.flush()
 }
 
-/// What it answers, asks for and gives.
+/// Prints the description, parameters and columns of a query.
 pub(crate) fn describe(query: &BuiltinQuery, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{}: {}", sanitize::line(&query.name), sanitize::line(&query.title))?;
     if !query.description.is_empty() {
@@ -95,9 +93,9 @@ pub(crate) fn describe(query: &BuiltinQuery, out: &mut dyn Write) -> io::Result<
             writeln!(out, "\nParameters:")?;
         }
         let default = match parameter.default.as_deref() {
-            None => "must be given".to_owned(),
-            Some("") => "any if not given".to_owned(),
-            Some(default) => format!("{default} if not given"),
+            None => "required".to_owned(),
+            Some("") => "default: any".to_owned(),
+            Some(default) => format!("default: {default}"),
         };
         let kind = parameter.kind.name();
         writeln!(
@@ -122,22 +120,22 @@ pub(crate) fn describe(query: &BuiltinQuery, out: &mut dyn Write) -> io::Result<
     out.flush()
 }
 
-/// What followed the name.
-struct Typed {
-    wish: Wish,
+/// The arguments after the name.
+struct Arguments {
+    action: Action,
     format: Format,
     params: Vec<(String, String)>,
 }
 
-enum Wish {
+enum Action {
     Run,
     Describe,
     Sql,
 }
 
-impl Typed {
+impl Arguments {
     fn parse(query: &BuiltinQuery, words: &[String]) -> Result<Self, Failure> {
-        let mut typed = Self { wish: Wish::Run, format: Format::default(), params: Vec::new() };
+        let mut typed = Self { action: Action::Run, format: Format::default(), params: Vec::new() };
         let mut words = words.iter();
         while let Some(word) = words.next() {
             let Some(name) = word.strip_prefix("--") else {
@@ -149,8 +147,8 @@ impl Typed {
             };
             let declared = name.replace('-', "_");
             match name {
-                "describe" | "help" => typed.wish = Wish::Describe,
-                "sql" if query.parameter("sql").is_none() => typed.wish = Wish::Sql,
+                "describe" | "help" => typed.action = Action::Describe,
+                "sql" if query.parameter("sql").is_none() => typed.action = Action::Sql,
                 _ => {
                     let value = value.or_else(|| words.next().cloned());
                     let value =

@@ -1,6 +1,6 @@
-//! Folded stacks with two figures: what `inferno-diff-folded` writes and flamegraph tools read.
+//! A comparison as folded stacks with two values, the format of `inferno-diff-folded`.
 //!
-//! Invariant: one stack a line; no name holds what separates frames or lines.
+//! Invariant: one stack per line; no name contains a separator of frames or lines.
 
 use std::io::{self, Write};
 

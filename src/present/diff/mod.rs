@@ -1,11 +1,8 @@
-//! Writes what differs between two recordings: for people, for an issue, for programs, for a
-//! flamegraph.
-//!
-//! Reads: a [`Comparison`]. Writes: text, to any writer.
+//! Prints a [`Comparison`] as text, Markdown, JSON or folded stacks.
 //!
 //! Invariants:
-//! - No byte of a recording moves a cursor, ends a cell, or separates what it names.
-//! - Without rows nothing is written, except by JSON, which says what was compared.
+//! - No byte of a recording acts on a terminal, ends a cell, or separates frames.
+//! - Without rows only JSON writes anything.
 
 pub(crate) mod folded;
 pub(crate) mod json;
@@ -43,17 +40,17 @@ impl DiffFormat {
     ];
 }
 
-/// What is to be written.
+/// The rows to print and the options.
 pub(crate) struct Diff<'a> {
     pub(crate) comparison: &'a Comparison,
-    /// What differs, in the order in which it is shown.
+    /// The rows in the order of the output.
     pub(crate) rows: &'a [Row],
-    /// The most rows.
+    /// Maximum number of rows.
     pub(crate) limit: usize,
     pub(crate) measure: Measure,
-    /// Whether what is the same is written too, where the format has a place for it.
+    /// Whether folded stacks include unchanged sites.
     pub(crate) include_unchanged: bool,
-    /// Columns of the terminal, if it is one.
+    /// Width of the terminal, if there is one.
     pub(crate) width: Option<usize>,
 }
 
@@ -63,7 +60,7 @@ impl Diff<'_> {
     }
 }
 
-/// Writes it.
+/// Prints the comparison.
 ///
 /// # Errors
 /// If the writer fails.

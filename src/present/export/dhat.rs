@@ -1,10 +1,8 @@
-//! DHAT's format, version 2, as `valgrind` and the crate `dhat` write it, for `dh_view.html`.
-//!
-//! Reads: stacks, `sites`, one pass over `allocations`. Writes: JSON as it comes.
+//! Exports DHAT's format, version 2, as `valgrind` and the crate `dhat` write it, for `dh_view.html`.
 //!
 //! Invariants:
-//! - No two program points have the same frames: dh_view refuses a file that repeats one.
-//! - What is known of sites only is not made up: a window of time or a weight is refused.
+//! - No two program points have the same frames, because dh_view rejects duplicates.
+//! - Lifetimes and peaks are known for whole sites only; a time window or a weight is an error.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -20,11 +18,11 @@ use crate::present::export::request::Request;
 use crate::present::export::stacks::{Frame, Stacks};
 use crate::present::export::trie::{StackId, Trie};
 
-/// Blocks that live shorter than so many microseconds are "short-lived" to dh_view.
+/// Lifetime in µs below which dh_view calls a block short-lived.
 const SHORT_LIVED_US: u32 = 500;
 
-/// A program point, in DHAT's words: t are totals, g is at the global maximum, e at the end, m at
-/// the maximum of its own; b are bytes, bk are blocks, l is lifetime.
+/// A program point with DHAT's field names: t is total, g at the global maximum, e at the end, m the
+/// point's own maximum; b is bytes, bk blocks, l lifetime.
 #[derive(Clone, Debug, Default)]
 struct Point {
     tb: i64,
@@ -38,7 +36,7 @@ struct Point {
     ebk: i64,
 }
 
-/// What `sites` has beside the weights.
+/// The columns of `sites` that are no weights.
 #[derive(Clone, Copy, Debug, Default)]
 struct Site {
     peak_bytes: i64,
@@ -56,8 +54,8 @@ pub(crate) fn write(
 ) -> Result<Summary, ExportError> {
     if !request.window.is_whole() || !stacks.from_sites {
         return Err(ExportError::Request(
-            "dhat holds lifetimes and peaks, which are known of whole sites only: \
-             leave out --from, --to and --weight, and choose sites, not blocks"
+            "dhat has lifetimes and peaks, which are known for whole sites only: \
+             omit --from, --to and --weight, and select sites, not blocks"
                 .to_owned(),
         ));
     }
@@ -73,7 +71,7 @@ pub(crate) fn write(
     stacks.for_each(|stack| {
         let Some(id) = trie.number(stack.frames.iter().rev().copied())? else { return Ok(()) };
         let weight = |kind: usize| stack.weights[kind];
-        // Blocks without a backtrace: their own peak is in no table, but it was at least this.
+        // The own peak of blocks without a backtrace is unknown, but at least this.
         let none = Site {
             peak_bytes: weight(peak.0).max(weight(live.0)),
             peak_blocks: weight(peak.1).max(weight(live.1)),
@@ -156,7 +154,7 @@ fn point(point: &Point, out: &mut dyn Write) -> Result<(), ExportError> {
     Ok(())
 }
 
-/// The frames of a stack, from its top to its bottom.
+/// The frames of a stack, innermost first.
 fn path(trie: &Trie, id: StackId) -> Vec<u32> {
     let mut path = Vec::new();
     let mut at = Some(id);
@@ -167,7 +165,7 @@ fn path(trie: &Trie, id: StackId) -> Vec<u32> {
     path
 }
 
-/// `0x1234: function (file:line)`, which other readers take apart again.
+/// `0x1234: function (file:line)`, the form that readers of the format parse.
 fn frame(frame: &Frame, modules: &HashMap<i64, String>) -> String {
     let name = &frame.sym;
     let place = match (&frame.file, frame.line) {
@@ -196,8 +194,8 @@ fn modules(
     Ok(modules)
 }
 
-/// Peaks and lifetimes. Blocks at a site's own peak are in no table: they are counted in one pass
-/// over all blocks.
+/// Reads peaks and lifetimes. The number of blocks at a site's own peak is in no table, and is
+/// counted in one scan of all blocks.
 fn sites(
     database: &Database,
     request: &Request<'_>,
@@ -236,7 +234,7 @@ fn sites(
     })?;
     for (bt, site) in &mut sites {
         site.peak_blocks = peak_blocks.get(bt).map_or(0, |blocks| blocks.round() as i64);
-        // A peak that began and ended within one nanosecond.
+        // A peak within one nanosecond matches no block.
         site.peak_blocks = site.peak_blocks.max(i64::from(site.peak_bytes > 0));
     }
     Ok(sites)

@@ -1,8 +1,6 @@
-//! Stacks that somebody else has made, as folded stacks or as a flamegraph.
+//! Writes stacks of the caller as folded stacks or as a flamegraph.
 //!
-//! Reads: names, outermost first, with weights. Writes: one format to any writer.
-//!
-//! Invariant: names are escaped as those of a database are.
+//! Invariant: names are escaped like those of a database.
 
 use std::io::Write;
 
@@ -11,16 +9,16 @@ use crate::present::export::{Summary, folded, svg};
 
 pub(crate) use crate::present::export::svg::Caption;
 
-/// Takes a stack and its weight.
+/// Receives the names of a stack, outermost first, and its weight.
 pub(crate) type StackSink<'a> = dyn FnMut(&[String], i64) -> Result<(), ExportError> + 'a;
 
-/// What stands for a stack without names.
+/// The name of an empty stack.
 const NO_FRAMES: &str = "[no frames]";
 
-/// A line a stack.
+/// Writes folded stacks, one per line.
 ///
 /// # Errors
-/// If the stacks can't be made, or the writer fails.
+/// If `stacks` or the writer fails.
 pub(crate) fn folded(
     stacks: impl FnOnce(&mut StackSink<'_>) -> Result<(), ExportError>,
     out: &mut dyn Write,
@@ -34,10 +32,10 @@ pub(crate) fn folded(
     Ok(Summary { noun: "stacks", count, ..Summary::default() })
 }
 
-/// A picture.
+/// Writes a flamegraph.
 ///
 /// # Errors
-/// As [`folded`], and if there is nothing to draw.
+/// As [`folded`], and if all weights are zero.
 pub(crate) fn svg(
     stacks: impl FnOnce(&mut StackSink<'_>) -> Result<(), ExportError>,
     caption: &Caption,
@@ -58,11 +56,11 @@ pub(crate) fn svg(
     Ok(Summary { noun: "stacks", count, ..Summary::default() })
 }
 
-/// A picture of growth and shrinkage: as wide as both together; the functions that allocate are
-/// red where there is more, blue where there is less, as usual in difference flamegraphs.
+/// Writes a difference flamegraph of the changes: widths are the sizes of changes; allocating
+/// functions are red for growth and blue for shrinkage.
 ///
 /// # Errors
-/// If nothing differs, or the writer fails.
+/// If there are no changes, or the writer fails.
 pub(crate) fn difference_svg(
     mut stacks: Vec<(Vec<String>, i64)>,
     caption: &Caption,
@@ -75,7 +73,7 @@ pub(crate) fn difference_svg(
         .iter()
         .map(|(names, change)| {
             let width = change.unsigned_abs();
-            // Two figures a line: the second is the width, what it has more than the first the colour.
+            // inferno takes two values per line: the second is the width, the difference the colour.
             let before = if *change < 0 { width.saturating_mul(2) } else { 0 };
             let names = folded::line(names.iter().map(String::as_str), NO_FRAMES);
             format!("{} {before} {width}", svg::plain(&names))

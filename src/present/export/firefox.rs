@@ -1,15 +1,12 @@
-//! The Firefox Profiler's processed format, version 61, which later ones upgrade when they load it.
+//! Exports the Firefox Profiler's processed format, version 61, which newer profilers upgrade.
 //!
-//! Reads: stacks, `site_timeline`, `timeline`, modules. Writes: JSON.
-//!
-//! A measure is a thread of the profile. What is known slice by slice stands at its time, so that
-//! a range that is selected shows what was made, and what grew, in that range. The crate
-//! `fxprof-processed-profile` has weights of 32 bits, too few for bytes.
+//! Each measure is a thread of the profile. Weights that are known by time slice are samples at the
+//! slice's time, so that a selected range shows the allocations and the growth in that range. The
+//! crate `fxprof-processed-profile` has 32-bit weights, too few for bytes.
 //!
 //! Invariants:
-//! - The weights of a thread add up to its measure's sum.
-//! - A column of a table has as many values as the table's length; a stack's prefix stands before
-//!   it.
+//! - The weights of a thread add up to the total of its measure.
+//! - All columns of a table have the table's length; a stack's prefix precedes it.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -26,10 +23,10 @@ use crate::present::export::stacks::Stacks;
 use crate::present::export::trie::{StackId, Trie};
 use crate::present::export::weights::Source;
 
-/// The version of the format.
+/// Version of the processed format.
 const VERSION: u32 = 61;
 
-/// Kinds of frames with their colours; the first one is the default category.
+/// Kinds of frames with names and colours; the first one is the default category.
 const CATEGORIES: [(&str, &str, &str); 5] = [
     ("unknown", "Unknown", "grey"),
     ("own", "Own code", "green"),
@@ -38,14 +35,14 @@ const CATEGORIES: [(&str, &str, &str); 5] = [
     ("foreign", "Foreign", "orange"),
 ];
 
-/// A thread of the profile.
+/// A thread of the profile, which is a measure.
 struct Thread {
     name: String,
     weight_type: &'static str,
     samples: Samples,
 }
 
-/// Its samples, in the order of time.
+/// Samples in the order of time.
 #[derive(Default)]
 struct Samples {
     stacks: Vec<StackId>,
@@ -132,12 +129,12 @@ fn meta(
     Ok(())
 }
 
-/// A time as JSON, in milliseconds with every digit.
+/// A time in milliseconds, with all digits.
 fn milliseconds(ns: i64) -> String {
     format!("{}{}.{:06}", if ns < 0 { "-" } else { "" }, ns.abs() / 1_000_000, ns.abs() % 1_000_000)
 }
 
-/// Writes the objects; answers their positions and names by number.
+/// Writes the modules; returns their positions and names by id.
 fn libs(
     database: &Database,
     request: &Request<'_>,
@@ -168,7 +165,7 @@ fn libs(
     Ok(libs)
 }
 
-/// The live curve, as a memory track.
+/// Writes the live curve as a memory track.
 fn counter(
     database: &Database,
     request: &Request<'_>,
@@ -199,7 +196,7 @@ fn counter(
     Ok(())
 }
 
-/// Strings numbered by first use.
+/// Interned strings.
 #[derive(Default)]
 struct Strings {
     ids: HashMap<String, usize>,
@@ -207,7 +204,7 @@ struct Strings {
 }
 
 impl Strings {
-    fn number(&mut self, text: &str) -> usize {
+    fn intern(&mut self, text: &str) -> usize {
         if let Some(known) = self.ids.get(text) {
             return *known;
         }
@@ -218,7 +215,7 @@ impl Strings {
     }
 }
 
-/// The tables that all threads share: stacks, frames, functions, sources, strings.
+/// Writes the tables that all threads share: stacks, frames, functions, sources, strings.
 fn shared(
     stacks: &Stacks<'_>,
     trie: &Trie,
@@ -228,15 +225,15 @@ fn shared(
     let mut strings = Strings::default();
     let mut sources: Vec<usize> = Vec::new();
     let mut source_of: HashMap<&str, usize> = HashMap::new();
-    // A function is a name in a source and an object.
+    // A function is identified by name, source file and module.
     let mut functions: Vec<(usize, Option<usize>, Option<usize>)> = Vec::new();
     let mut function_of = HashMap::new();
     let mut frame_function = Vec::with_capacity(stacks.frames.len());
     for frame in &stacks.frames {
-        let name = strings.number(&frame.sym);
+        let name = strings.intern(&frame.sym);
         let source = frame.file.as_deref().map(|file| {
             *source_of.entry(file).or_insert_with(|| {
-                sources.push(strings.number(file));
+                sources.push(strings.intern(file));
                 sources.len() - 1
             })
         });
@@ -248,7 +245,7 @@ fn shared(
         frame_function.push(function);
     }
     let mut resources: Vec<(usize, usize)> =
-        libs.values().map(|(at, name)| (*at, strings.number(name))).collect();
+        libs.values().map(|(at, name)| (*at, strings.intern(name))).collect();
     resources.sort_unstable();
 
     out.write_all(b",\n\"shared\":{\"stackTable\":{\"frame\":")?;
@@ -329,13 +326,14 @@ fn func_table(
     Ok(())
 }
 
-/// A column with the same value in every row.
+/// Writes a column with the same value in every row.
 fn column(out: &mut dyn Write, name: &str, value: &str, length: usize) -> Result<(), ExportError> {
     write!(out, ",\"{name}\":")?;
     Ok(json::array(out, (0..length).map(|_| value))?)
 }
 
-/// What a thread shows: slice by slice where that is known and means something, else at once.
+/// The samples of a thread: by time slice for allocated and live measures of whole recordings, else
+/// at one time.
 fn samples(
     stacks: &Stacks<'_>,
     database: &Database,
@@ -352,7 +350,7 @@ fn samples(
         Source::Measure(Measure::LiveBlocks) => Some("allocations - frees"),
         _ => None,
     };
-    let mut left: Vec<i64> =
+    let mut rest: Vec<i64> =
         (0..ids.len()).map(|position| stacks.weights.at(position)[kind]).collect();
     if let Some(weight) = by_slice.filter(|_| stacks.from_sites && request.window.is_whole()) {
         let bts = &stacks.weights.bts;
@@ -368,18 +366,18 @@ fn samples(
                 bts.binary_search_by_key(&(bt.is_none(), bt), |bt| (bt.is_none(), *bt))
             {
                 let weight = row[2].as_i64().unwrap_or(0);
-                left[position] -= weight;
+                rest[position] -= weight;
                 samples.push(ids[position], row[1].as_i64().unwrap_or(0), weight);
             }
             ControlFlow::Continue(())
         })?;
     }
-    // What no slice has: peaks at their moment, the rest at the end of what was looked at.
+    // Weights that are in no slice: peaks at their time, others at the end of the window.
     let at = match stacks.weights.kinds[kind].source {
         Source::Measure(Measure::PeakBytes | Measure::PeakBlocks) => metadata.number("peak_ns"),
         _ => request.window.to.unwrap_or_else(|| metadata.number("duration_ns")),
     };
-    for (id, weight) in ids.iter().zip(left) {
+    for (id, weight) in ids.iter().zip(rest) {
         samples.push(*id, at, weight);
     }
     Ok(samples)

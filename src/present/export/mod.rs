@@ -1,12 +1,9 @@
-//! Exports: what a database knows, in the formats of other tools.
-//!
-//! Reads: a database. Writes: one format to any writer, or a table each into a directory.
+//! Exports backtraces with weights, or tables, in the formats of other tools.
 //!
 //! Invariants:
-//! - Memory grows with distinct backtraces and frames, never with allocations.
-//! - Names reach every format by its own rules of escaping; no byte of a recording can begin
-//!   something else there.
-//! - What is left out of an export is counted and said.
+//! - Memory grows with distinct backtraces and frames, not with allocations.
+//! - Names are escaped by the rules of each format.
+//! - Omitted backtraces and blocks are counted and reported.
 
 pub(crate) mod pprof;
 pub(crate) mod speedscope;
@@ -40,25 +37,25 @@ use crate::present::export::stacks::Stacks;
 
 pub(crate) use crate::present::export::tables::Table;
 
-/// What was written.
+/// The result of an export.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Summary {
-    /// What `count` counts.
+    /// The plural noun for `count`.
     pub noun: &'static str,
-    /// How many of them were written.
+    /// Number of written items.
     pub count: u64,
-    /// Backtraces that were left out, as a format has no negative weights.
+    /// Backtraces that were omitted because the format has no negative weights.
     pub negative_weights: u64,
-    /// What is not in it since the recording kept no rows of it, as a sentence.
+    /// A sentence about excluded aggregated blocks.
     pub omission: Option<String>,
-    /// That its weights are estimates, as a sentence.
+    /// A sentence if the weights are estimates.
     pub sampling_caveat: Option<String>,
 }
 
-/// Writes one format of backtraces and weights.
+/// Exports backtraces with weights.
 ///
 /// # Errors
-/// If the question fails, the request makes no sense for this database, or the writer fails.
+/// If a query fails, the request is invalid for this database, or the writer fails.
 pub(crate) fn export(
     database: &Database,
     request: &Request<'_>,
@@ -93,10 +90,10 @@ pub(crate) fn export(
     })
 }
 
-/// The tables that a request asks for.
+/// The tables of a request.
 ///
 /// # Errors
-/// If there is no such table, or its rows can't be read.
+/// If a table does not exist, or its rows can't be read.
 pub(crate) fn tables(
     database: &Database,
     request: &Request<'_>,
@@ -110,10 +107,10 @@ pub(crate) fn tables(
     crate::present::export::tables::select(database, request)
 }
 
-/// Writes one table.
+/// Exports one table.
 ///
 /// # Errors
-/// If the question fails, a value does not fit its column, or the writer fails.
+/// If a query fails, a value does not have its column's type, or the writer fails.
 pub(crate) fn export_table(
     table: &Table,
     database: &Database,
@@ -127,7 +124,7 @@ pub(crate) fn export_table(
     }
 }
 
-/// What an export is called where it has a title: the database's file name, and what that is worth.
+/// The title of an export: the database's file name, and a tag if it is sampled.
 fn title(database: &Database, caveats: &Caveats) -> String {
     let name = database.path().file_name().unwrap_or_default().to_string_lossy();
     match caveats.sampled {

@@ -1,8 +1,6 @@
-//! What an export can't count, since the recording added it to sums and kept no rows of it.
+//! Caveats of an export that excludes aggregated blocks, which have no rows.
 //!
-//! Reads: `meta`, `aggregation_steps`, and how a statement would run. Writes: nothing.
-//!
-//! Invariant: an export that counts every block is said to, by silence.
+//! Invariant: returns `None` if the export covers every block.
 
 use crate::database::text::units;
 use crate::database::{Database, Measure, Params, Value};
@@ -12,10 +10,10 @@ use crate::present::export::request::{Format, Request};
 use crate::present::export::stacks::Stacks;
 use crate::present::export::tables::Table;
 
-/// The tables that have no rows of aggregated blocks.
+/// The tables without rows of aggregated blocks.
 const OF_BLOCKS: [&str; 3] = ["allocations", "reallocs", "allocation_scopes"];
 
-/// What an export of backtraces leaves out, as a sentence.
+/// The caveat of an export of backtraces.
 pub(crate) fn of_stacks(
     stacks: &Stacks<'_>,
     database: &Database,
@@ -25,7 +23,7 @@ pub(crate) fn of_stacks(
     let shows = |bytes: Measure| {
         !is_one || request.measure == bytes || request.measure == bytes.counterpart()
     };
-    // Aggregated blocks are freed ones: what is never freed all has rows.
+    // Aggregated blocks are freed, so live and leaked blocks at the end are complete.
     let by_rows = if request.weight.is_some() {
         reads_blocks(database, request)?
     } else {
@@ -40,7 +38,7 @@ pub(crate) fn of_stacks(
     }
 }
 
-/// What exports of tables leave out, as a sentence.
+/// The caveat of an export of tables.
 ///
 /// # Errors
 /// If the database can't be read.
@@ -77,14 +75,13 @@ fn sentence(
     )))
 }
 
-/// Whether the request's selection reads rows of blocks, or an index of them: what SQLite would
-/// open to run it.
+/// Whether the selection reads tables or indices of blocks, according to SQLite's bytecode.
 fn reads_blocks(database: &Database, request: &Request<'_>) -> Result<bool, ExportError> {
     let Some(selection) = &request.selection else { return Ok(false) };
     let names = OF_BLOCKS.map(|name| format!("'{name}'")).join(", ");
     let sql = format!("SELECT rootpage FROM sqlite_schema WHERE tbl_name IN ({names})");
     let pages = database.query(&sql, &Params::none(), &request.limits())?;
-    // What is an EXPLAIN itself runs nothing.
+    // A statement that is an EXPLAIN itself fails here and reads no blocks.
     let sql = format!("EXPLAIN {}", selection.sql);
     let Ok(plan) = database.query(&sql, &selection.params, &request.limits()) else {
         return Ok(false);

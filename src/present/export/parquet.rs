@@ -1,9 +1,7 @@
-//! A table as Parquet: snappy, dictionaries, every column optional.
-//!
-//! Reads: rows. Writes: row groups as they fill.
+//! Exports a table as Parquet, with snappy compression, dictionaries and optional columns.
 //!
 //! Invariants:
-//! - A row group at a time is held, limited in rows and in bytes of text.
+//! - Memory holds one row group, which is limited in rows and in bytes of text.
 //! - Text and numbers are exactly those of the database.
 
 use std::io::Write;
@@ -26,12 +24,12 @@ use crate::present::export::metadata::Metadata;
 use crate::present::export::request::Request;
 use crate::present::export::tables::{ColumnType, Field, Table};
 
-/// The most rows of a row group: what readers like to hand to one thread.
+/// Limit on the rows of a row group, the default of DuckDB, which reads a group per thread.
 const GROUP_ROWS_MAX: usize = 122_880;
-/// The most bytes of text in it.
+/// Limit on the bytes of text in a row group.
 const GROUP_TEXT_MAX: usize = 16 << 20;
 
-/// The values of a column that are not NULL, and which rows have one.
+/// The values of a column that are not NULL, and the definition levels of all rows.
 enum Buffer {
     Int(Vec<i64>, Vec<i16>),
     Real(Vec<f64>, Vec<i16>),
@@ -101,7 +99,7 @@ fn properties(table: &Table, recording: &str) -> WriterProperties {
         .set_compression(Compression::SNAPPY)
         .set_created_by(concat!("rheaper ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_key_value_metadata(Some(metadata.to_vec()));
-    // Moments and addresses repeat rarely, but follow each other closely.
+    // Times and addresses are mostly distinct, with small differences between rows.
     for field in &table.fields {
         let name = field.name.as_str();
         if field.column_type == ColumnType::Int && (name.ends_with("_after") || name == "addr") {
@@ -114,7 +112,7 @@ fn properties(table: &Table, recording: &str) -> WriterProperties {
     properties.build()
 }
 
-/// A value that is not what its column holds.
+/// A value does not have its column's type.
 struct TypeMismatch;
 
 impl Buffer {
@@ -126,7 +124,7 @@ impl Buffer {
         }
     }
 
-    /// Takes a value; says how many bytes of text it has.
+    /// Adds a value; returns its bytes of text.
     fn push(&mut self, value: &Value) -> Result<usize, TypeMismatch> {
         let levels = match self {
             Self::Int(_, levels) | Self::Real(_, levels) | Self::Text(_, levels) => levels,
@@ -151,7 +149,7 @@ impl Buffer {
 
 type Writer<'a> = SerializedFileWriter<&'a mut (dyn Write + Send)>;
 
-/// Writes what the buffers hold, and empties them.
+/// Writes the buffers as a row group and clears them.
 fn group(
     writer: &mut Writer<'_>,
     buffers: &mut [Buffer],
@@ -195,7 +193,7 @@ fn put<T: DataType>(
     Ok(())
 }
 
-/// A full disk arrives wrapped, and is said as what it is.
+/// Unwraps I/O errors, such as a full disk.
 fn failed(error: ParquetError) -> ExportError {
     match error {
         ParquetError::External(inner) => match inner.downcast::<std::io::Error>() {

@@ -1,11 +1,10 @@
-//! A pprof profile: gzipped protobuf, as `proto/profile.proto` of google/pprof defines it.
+//! Exports a pprof profile: gzipped protobuf, as `proto/profile.proto` of google/pprof defines it.
 //!
-//! Reads: stacks, modules, metadata. Writes: messages as they come. The fields of `Profile` are all
-//! repeated, so that they may follow each other in any order: a sample is written at once, behind
-//! the locations, functions and strings that it is the first to name.
+//! The fields of `Profile` are repeated and may be in any order: each sample is written at once, after
+//! the locations, functions and strings that it is the first to reference.
 //!
 //! Invariants:
-//! - Memory grows with distinct places, functions and strings only.
+//! - Memory grows with distinct locations, functions and strings only.
 //! - Ids are positive and defined once; string 0 is the empty one.
 
 use std::collections::HashMap;
@@ -28,7 +27,7 @@ use crate::present::export::request::Request;
 use crate::present::export::stacks::{Frame, Stacks};
 use crate::present::export::weights::{Source, WeightKind};
 
-/// Numbers of the fields of `Profile`.
+/// Field numbers of `Profile`.
 mod field {
     pub(super) const SAMPLE_TYPE: u32 = 1;
     pub(super) const SAMPLE: u32 = 2;
@@ -75,7 +74,7 @@ struct Mapping {
     filename: i64,
     #[prost(int64, tag = "6")]
     build_id: i64,
-    /// This and the next three: there is nothing left for a reader to look up.
+    /// This and the next three tell readers that the profile is symbolized.
     #[prost(bool, tag = "7")]
     has_functions: bool,
     #[prost(bool, tag = "8")]
@@ -94,7 +93,7 @@ struct Location {
     mapping_id: u64,
     #[prost(uint64, tag = "3")]
     address: u64,
-    /// Inlined functions first, the one that they are inlined into last.
+    /// Inlined functions first, the function that they are inlined into last.
     #[prost(message, repeated, tag = "4")]
     line: Vec<Line>,
 }
@@ -113,8 +112,8 @@ struct Function {
     id: u64,
     #[prost(int64, tag = "2")]
     name: i64,
-    /// Empty: pprof takes a name that equals its system name for C++, and cuts what looks like
-    /// template arguments, `<Vec<T> as Clone>::clone` to `::clone`.
+    /// Empty, because pprof treats a name that equals its system name as C++ and removes template
+    /// arguments: `<Vec<T> as Clone>::clone` becomes `::clone`.
     #[prost(int64, tag = "3")]
     system_name: i64,
     #[prost(int64, tag = "4")]
@@ -138,7 +137,7 @@ pub(crate) fn write(
     let (shown, _) = sample_type(&stacks.weights.kinds[stacks.chosen()]);
     let shown = profile.string(&shown)?;
     profile.number(field::DEFAULT_SAMPLE_TYPE, shown)?;
-    profile.facts(database, request, caveats)?;
+    profile.metadata(database, request, caveats)?;
     profile.modules(database, request)?;
     let mut summary = Summary { noun: "backtraces", ..Summary::default() };
     let mut sample = Sample::default();
@@ -149,7 +148,7 @@ pub(crate) fn write(
             return Ok(());
         }
         sample.location_id.clear();
-        // What is inlined belongs to the place of the frame that it is inlined into.
+        // Inlined frames belong to the location of the frame that they are inlined into.
         for place in stack.frames.split_inclusive(|frame| !stacks.frames[*frame].inlined) {
             sample.location_id.push(profile.location(&stacks.frames, place)?);
         }
@@ -160,7 +159,7 @@ pub(crate) fn write(
     Ok(summary)
 }
 
-/// The name and unit that Go's heap profiles and their tools use, where they have one.
+/// The name and unit of Go's heap profiles, where they have the measure.
 fn sample_type(kind: &WeightKind) -> (String, &'static str) {
     let Source::Measure(measure) = kind.source else {
         let unit = match kind.unit {
@@ -192,7 +191,7 @@ struct Profile<W: Write> {
     functions: HashMap<(i64, i64), u64>,
     /// By frames, innermost first.
     locations: HashMap<Box<[usize]>, u64>,
-    /// By number in the database: its id here and what to add to an address in its file.
+    /// By module id of the database: the mapping id, and the bias of addresses.
     mappings: HashMap<i64, (u64, i64)>,
 }
 
@@ -234,7 +233,7 @@ impl<W: Write> Profile<W> {
         Ok(self.out.write_all(&self.buffer)?)
     }
 
-    /// The position of a string, which is written if it is new.
+    /// The index of a string, which is written if it is new.
     fn string(&mut self, text: &str) -> Result<i64, ExportError> {
         if let Some(known) = self.strings.get(text) {
             return Ok(*known);
@@ -245,7 +244,7 @@ impl<W: Write> Profile<W> {
         Ok(next)
     }
 
-    fn facts(
+    fn metadata(
         &mut self,
         database: &Database,
         request: &Request<'_>,
@@ -254,13 +253,13 @@ impl<W: Write> Profile<W> {
         let metadata = Metadata::read(database, request)?;
         self.number(field::TIME_NANOS, metadata.number("started_unix_ns"))?;
         self.number(field::DURATION_NANOS, metadata.number("duration_ns"))?;
-        // Where nothing is sampled every byte is there. Weights are scaled up already.
+        // Weights of samples are scaled already; the period is informative.
         let sample_bytes = caveats.sampled.map_or(1, |sampled| sampled.sample_bytes);
         let period = ValueType { kind: self.string("space")?, unit: self.string("bytes")? };
         self.message(field::PERIOD_TYPE, &period)?;
         self.number(field::PERIOD, sample_bytes.cast_signed())?;
-        let made_by = concat!("made by rheaper ", env!("CARGO_PKG_VERSION"));
-        let comment = self.string(made_by)?;
+        let comment = concat!("written by rheaper ", env!("CARGO_PKG_VERSION"));
+        let comment = self.string(comment)?;
         self.number(field::COMMENT, comment)?;
         if let Some(sampled) = caveats.sampled {
             let comment = self.string(&sampled.sentence())?;
@@ -305,7 +304,7 @@ impl<W: Write> Profile<W> {
         Ok(())
     }
 
-    /// The id of a place: a frame, behind the ones that are inlined into it.
+    /// The location id of a frame and the frames that are inlined into it.
     fn location(&mut self, frames: &[Frame], place: &[usize]) -> Result<u64, ExportError> {
         if let Some(known) = self.locations.get(place) {
             return Ok(*known);

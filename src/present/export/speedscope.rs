@@ -1,8 +1,6 @@
-//! speedscope's own format: one profile a measure, all over the same frames.
+//! Exports speedscope's format: one profile per measure, with shared frames.
 //!
-//! Reads: stacks, once a measure. Writes: JSON as it comes.
-//!
-//! Invariant: a profile's weights are its samples', and add up to its end.
+//! Invariant: a profile has one weight per sample, and they add up to its end value.
 
 use std::io::Write;
 
@@ -53,7 +51,7 @@ fn frame(frame: &Frame) -> String {
     text
 }
 
-/// Writes the profile of a kind; says how many backtraces it has.
+/// Writes the profile of a kind; returns its number of backtraces.
 fn profile(
     stacks: &Stacks<'_>,
     kind: usize,

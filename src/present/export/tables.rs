@@ -1,10 +1,8 @@
-//! Tables to be written whole: which rows, which columns, of which types.
-//!
-//! Reads: the schema as the database has it, and the rows. Writes: nothing.
+//! Selects the tables of an export, their columns and types, and streams their rows.
 //!
 //! Invariants:
-//! - A column has one type; a value of another one is an error, not a guess.
-//! - Rows are streamed; of `sites`, a key of eight bytes each is held.
+//! - A column has one type; a value of another type is an error.
+//! - Rows are streamed; memory holds a key of eight bytes per site.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -14,15 +12,15 @@ use crate::present::export::error::ExportError;
 use crate::present::export::metadata::Metadata;
 use crate::present::export::request::{Label, Request};
 
-/// What is written if nothing else is asked for.
+/// The tables that are exported by default.
 const DEFAULT_TABLES: [&str; 4] = ["allocations", "backtraces", "sites", "timeline"];
 
-/// What a column holds, beside NULL.
+/// The type of a column's values that are not NULL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ColumnType {
-    /// Whole numbers.
+    /// Integers.
     Int,
-    /// Any numbers.
+    /// Floating-point numbers.
     Real,
     /// Text.
     Text,
@@ -33,26 +31,26 @@ pub(crate) enum ColumnType {
 pub(crate) struct Field {
     /// Its name.
     pub name: String,
-    /// What it holds.
+    /// The type of its values.
     pub column_type: ColumnType,
 }
 
-/// A table to be written.
+/// A table to export.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
-    /// Its name; that of its file.
+    /// The name, also of the file.
     pub name: String,
-    /// Its columns, those of labels left out.
+    /// The columns without labels.
     pub fields: Vec<Field>,
-    /// What every row has behind them.
+    /// Constant columns after the others.
     pub labels: Vec<Label>,
     sql: String,
     params: Params,
-    /// Whether the last column is the key of the site that the first one names.
+    /// Whether the last column is the key of the site in the first column.
     has_key: bool,
 }
 
-/// What a request asks for: the rows of its selection, else tables.
+/// The tables of a request: the result of its selection, else named or default tables.
 pub(crate) fn select(
     database: &Database,
     request: &Request<'_>,
@@ -80,7 +78,7 @@ pub(crate) fn select(
     Ok(tables)
 }
 
-/// The labels, and behind them which recording it was: ids of rows mean something only within it.
+/// The labels and the id of the recording, which makes ids of rows unique.
 fn labels(
     database: &Database,
     request: &Request<'_>,
@@ -143,7 +141,7 @@ fn table_by_name(
             "INTEGER" => ColumnType::Int,
             "REAL" => ColumnType::Real,
             "TEXT" => ColumnType::Text,
-            // A view, or a column of any type: its values say it.
+            // The columns of views have no declared type.
             _ => {
                 fields = infer_types(database, request, &sql, &Params::none())?;
                 break;
@@ -164,7 +162,7 @@ fn table_by_name(
     Ok(Table { name: name.into(), fields, labels, sql, params: Params::none(), has_key })
 }
 
-/// The types of a result's columns, by a look at all of its values.
+/// Infers the types of the columns from all values of the result.
 fn infer_types(
     database: &Database,
     request: &Request<'_>,
@@ -189,7 +187,7 @@ fn infer_types(
     })?;
     let mut fields: Vec<Field> = Vec::new();
     for (column, column_type) in columns.iter().zip(types) {
-        // Two columns of one name would be one to most readers.
+        // Most readers require unique column names.
         let mut name = column.name.clone();
         let mut count = 1;
         while fields.iter().any(|field| field.name.eq_ignore_ascii_case(&name)) {
@@ -202,7 +200,7 @@ fn infer_types(
 }
 
 impl Table {
-    /// Hands on each row, as many values as there are fields.
+    /// Passes each row to `each`, with one value per field.
     pub(crate) fn for_each(
         &self,
         database: &Database,
@@ -227,7 +225,7 @@ impl Table {
         failed
     }
 
-    /// That a value is not what its column holds.
+    /// The error for a value that does not have its column's type.
     #[cfg(feature = "parquet")]
     pub(crate) fn type_mismatch(&self, field: &Field) -> ExportError {
         let what = match field.column_type {
@@ -242,9 +240,9 @@ impl Table {
     }
 }
 
-/// What names a site in every recording of a program: FNV-1a, 64 bits, over the names of its own
-/// frames from the innermost outwards, each ended by a line feed; over all frames where none is
-/// own. Lines and addresses are left out: they change with every build.
+/// Keys that identify sites across recordings of a program: 64-bit FNV-1a over the names of the own
+/// frames, innermost first, each followed by a line feed; over all frames if none is own. Lines and
+/// addresses are excluded because they change with every build.
 fn keys(database: &Database, request: &Request<'_>) -> Result<HashMap<i64, u64>, ExportError> {
     #[derive(Clone, Copy)]
     struct Hashes {

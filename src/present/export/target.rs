@@ -1,12 +1,10 @@
-//! The file that an export goes to.
-//!
-//! Reads: what stands at its path. Writes: a temporary file beside it, then that file in its place.
+//! The output file of an export, written to a temporary file that replaces it at the end.
 //!
 //! Invariants:
-//! - A file that is there stays, unless the caller may replace it; a database or a recording of
-//!   ours, a link and a directory always stay.
-//! - The path changes once, by a link or a rename, when all is written. Until then a failure leaves
-//!   nothing behind.
+//! - An existing file is replaced only if the caller allows it; databases, recordings, symbolic links
+//!   and directories never are.
+//! - The path changes once, by a link or a rename, after all is written. A failure before leaves no
+//!   file behind.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -16,22 +14,22 @@ use std::path::{Path, PathBuf};
 
 use crate::present::export::error::ExportError;
 
-/// Whether a file that is there may be replaced.
+/// Whether an existing file may be replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Overwrite {
-    /// No.
+    /// Never.
     Never,
-    /// No; and only the user may read the new file.
+    /// Never, and only the user may read the new file.
     NeverPrivate,
-    /// A regular file that is not one of our own, yes.
+    /// A regular file that is no database and no recording may be.
     Allowed,
 }
 
-/// Tells a recording, whose format is not this folder's business.
+/// Detects a recording, whose format this folder does not import.
 pub(crate) type IsRecording = fn(&Path) -> bool;
 
 impl Overwrite {
-    /// What is said where a file is in the way.
+    /// The error message for an existing file.
     fn exists(self) -> &'static str {
         match self {
             Self::NeverPrivate => "not overwritten: it exists; choose another name",
@@ -40,11 +38,11 @@ impl Overwrite {
     }
 }
 
-/// A file under construction.
+/// An unfinished file.
 #[derive(Debug)]
 pub(crate) struct Target {
     path: PathBuf,
-    /// `None`: a pipe or a device, which is written as it is.
+    /// `None`: a pipe or a device, which is written directly.
     temporary: Option<PathBuf>,
     replace: Overwrite,
     is_recording: IsRecording,
@@ -54,17 +52,17 @@ pub(crate) struct Target {
 impl Drop for Target {
     fn drop(&mut self) {
         if let Some(temporary) = &self.temporary {
-            // It may be gone already, and there is nobody to tell.
+            // It may have been renamed already; errors can't be reported here.
             let _ = fs::remove_file(temporary);
         }
     }
 }
 
 impl Target {
-    /// Begins a file for `path`.
+    /// Creates the temporary file for `path`.
     ///
     /// # Errors
-    /// If what stands there must stay, or nothing can be written beside it.
+    /// If the path exists and may not be replaced, or its directory is not writable.
     pub(crate) fn begin(
         path: &Path,
         replace: Overwrite,
@@ -96,15 +94,15 @@ impl Target {
         Ok(Self { path, temporary: Some(temporary), replace, is_recording, out })
     }
 
-    /// Where to write.
+    /// The writer.
     pub(crate) fn out(&mut self) -> &mut (dyn Write + Send) {
         &mut self.out
     }
 
-    /// Puts the finished file in its place; says how many bytes it has.
+    /// Moves the finished file to its path; returns its size in bytes.
     ///
     /// # Errors
-    /// If the rest can't be written, or something else has come to stand there.
+    /// If the rest can't be written, or another file was created at the path.
     pub(crate) fn finish(mut self) -> Result<u64, ExportError> {
         self.out.flush()?;
         let bytes = self.out.get_ref().metadata()?.len();
@@ -118,7 +116,7 @@ impl Target {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     return Err(refused(&self.path, self.replace.exists()));
                 }
-                // A file system without links: the check below is all there is.
+                // The file system has no hard links: only the check below protects an existing file.
                 Err(_) => {}
             }
         }
@@ -154,7 +152,7 @@ fn check(path: &Path, replace: Overwrite, is_recording: IsRecording) -> Result<(
     if !found.is_file() {
         return Err(refused(path, "not overwritten: it is not a regular file"));
     }
-    if let Some(what) = ours(path, is_recording) {
+    if let Some(what) = protected_kind(path, is_recording) {
         return Err(refused(path, &format!("not overwritten: it is {what}")));
     }
     match replace {
@@ -163,8 +161,8 @@ fn check(path: &Path, replace: Overwrite, is_recording: IsRecording) -> Result<(
     }
 }
 
-/// What a file of ours is that no export may take the place of.
-fn ours(path: &Path, is_recording: IsRecording) -> Option<&'static str> {
+/// The kind of a rheaper file that no export may replace.
+fn protected_kind(path: &Path, is_recording: IsRecording) -> Option<&'static str> {
     if is_recording(path) {
         return Some("a recording");
     }

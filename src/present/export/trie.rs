@@ -1,31 +1,29 @@
-//! Stacks numbered as a tree: a stack is a frame on top of another stack.
+//! Interns stacks as nodes of a tree: a stack is a frame on top of another stack.
 //!
-//! Reads and writes nothing.
-//!
-//! Invariant: a stack's number is greater than that of the stack below it.
+//! Invariant: the id of a stack is greater than that of its parent.
 
 use std::collections::HashMap;
 
 use crate::present::export::error::ExportError;
 
-/// Number of a stack.
+/// Id of a stack.
 pub(crate) type StackId = u32;
 
-/// All stacks that were seen.
+/// The interned stacks.
 #[derive(Debug, Default)]
 pub(crate) struct Trie {
     ids: HashMap<(Option<StackId>, u32), StackId>,
-    /// Of each stack, the one below it.
+    /// The parent of each stack.
     pub below: Vec<Option<StackId>>,
-    /// Of each stack, its top frame.
+    /// The innermost frame of each stack.
     pub frame: Vec<u32>,
 }
 
 impl Trie {
-    /// The number of a stack, the frames from its bottom to its top; `None` for no frames.
+    /// Interns a stack, outermost frame first; `None` without frames.
     ///
     /// # Errors
-    /// If there are more stacks than numbers.
+    /// If there are more stacks than ids.
     pub(crate) fn number(
         &mut self,
         frames: impl Iterator<Item = usize>,

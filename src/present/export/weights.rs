@@ -1,11 +1,8 @@
-//! What each backtrace weighs: from the sums by site, from a scan of blocks, or from a column of
-//! any result.
-//!
-//! Reads: `sites` and `meta`; `allocations` only for a window or for rows of blocks. Writes:
-//! nothing.
+//! Computes the weights of backtraces: from the totals of sites, from a scan of blocks, or from a
+//! column of a query result.
 //!
 //! Invariants:
-//! - The weights of all backtraces, the missing one included, add up to the recording's totals.
+//! - The weights of all backtraces, including blocks without one, add up to the recording's totals.
 //! - Memory grows with backtraces only.
 
 use std::collections::HashMap;
@@ -17,45 +14,45 @@ use crate::present::export::error::ExportError;
 use crate::present::export::metadata::Metadata;
 use crate::present::export::request::{Request, Selection, Window};
 
-/// One number that every backtrace has.
+/// A kind of weight, of which each backtrace has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct WeightKind {
-    /// "live bytes", or the column's name.
+    /// The title of the measure, or the name of the column.
     pub name: String,
-    /// What it counts.
+    /// The unit.
     pub unit: Unit,
-    /// Where it comes from.
+    /// The source of the numbers.
     pub source: Source,
 }
 
-/// Where a weight comes from.
+/// The source of a weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
-    /// A measure of ours.
+    /// A measure.
     Measure(Measure),
-    /// A column of the result.
+    /// A column of the selection.
     Column,
 }
 
 /// The weights of every backtrace.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Weights {
-    /// What the numbers are.
+    /// The kinds of weights.
     pub kinds: Vec<WeightKind>,
-    /// Backtraces in ascending order; the missing one, `None`, is the last.
+    /// Backtraces in ascending order; `None`, for blocks without one, is the last.
     pub bts: Vec<Option<i64>>,
-    /// As many numbers a backtrace as there are kinds.
+    /// One number per backtrace and kind, by backtrace.
     numbers: Vec<i64>,
 }
 
 impl Weights {
-    /// The numbers of the backtrace at a position.
+    /// The weights of the backtrace at a position.
     pub(crate) fn at(&self, position: usize) -> &[i64] {
         let width = self.kinds.len();
         &self.numbers[position * width..(position + 1) * width]
     }
 
-    /// The position of a kind.
+    /// The position of a measure in `kinds`.
     pub(crate) fn kind(&self, measure: Measure) -> Option<usize> {
         self.kinds.iter().position(|kind| kind.source == Source::Measure(measure))
     }
@@ -71,7 +68,7 @@ impl Weights {
     }
 }
 
-/// Weighs what the request is about; says whether it did so by whole sites.
+/// Computes the weights of a request; also returns whether they are the totals of whole sites.
 pub(crate) fn compute(
     database: &Database,
     request: &Request<'_>,
@@ -98,7 +95,7 @@ pub(crate) fn compute(
     Ok((from_sites(database, request)?, true))
 }
 
-/// What rows need to be rows of blocks.
+/// The columns by which rows of a selection are recognized as blocks.
 const BLOCK_COLUMNS: [&str; 4] = ["bt", "size", "alloc_after", "dealloc_after"];
 
 fn find<'a>(columns: &'a [Column], name: &str) -> Option<&'a Column> {
@@ -138,7 +135,7 @@ fn measure_kinds() -> Vec<WeightKind> {
     MEASURES.map(kind).to_vec()
 }
 
-/// The sums that the database has: without a window, what is leaked is what is live.
+/// The totals of sites. Without a window, leaked blocks are the live ones.
 fn from_sites(database: &Database, request: &Request<'_>) -> Result<Weights, ExportError> {
     let only = match &request.selection {
         Some(selection) => format!("WHERE bt IN (SELECT bt FROM ({}))", statement(&selection.sql)),
@@ -149,23 +146,23 @@ fn from_sites(database: &Database, request: &Request<'_>) -> Result<Weights, Exp
          at_peak_blocks, at_peak_bytes FROM sites {only}"
     );
     let mut rows = Vec::new();
-    let mut left = if request.selection.is_none() { totals(database, request)? } else { [0; 8] };
+    let mut rest = if request.selection.is_none() { totals(database, request)? } else { [0; 8] };
     database.stream(&sql, &request.params(), &request.limits(), |row| {
         let numbers: Vec<i64> = row[1..].iter().map(|it| it.as_i64().unwrap_or(0)).collect();
-        for (left, number) in left.iter_mut().zip(&numbers) {
-            *left = left.saturating_sub(*number);
+        for (rest, number) in rest.iter_mut().zip(&numbers) {
+            *rest = rest.saturating_sub(*number);
         }
         rows.push((row[0].as_i64(), numbers));
         ControlFlow::Continue(())
     })?;
-    // What is in no site had its backtrace not probed.
-    if request.selection.is_none() && left.iter().any(|number| *number > 0) {
-        rows.push((None, left.iter().map(|number| (*number).max(0)).collect()));
+    // Blocks that belong to no site have no recorded backtrace.
+    if request.selection.is_none() && rest.iter().any(|number| *number > 0) {
+        rows.push((None, rest.iter().map(|number| (*number).max(0)).collect()));
     }
     Ok(Weights::new(measure_kinds(), rows))
 }
 
-/// The recording's totals, in the order of the measures.
+/// The totals of the recording in the order of [`MEASURES`].
 fn totals(database: &Database, request: &Request<'_>) -> Result<[i64; 8], ExportError> {
     let metadata = Metadata::read(database, request)?;
     Ok([
@@ -181,10 +178,10 @@ fn totals(database: &Database, request: &Request<'_>) -> Result<[i64; 8], Export
     .map(|name| metadata.number(name)))
 }
 
-/// Fine enough for any weight, and far from the largest number.
+/// Resolution of fractional blocks in sums of samples: far below rounding and overflow.
 const PARTS_OF_A_BLOCK: i64 = 1 << 12;
 
-/// Sums over blocks, one by one: those of a window, or the rows of a result.
+/// Sums over the blocks of a window, or of the selection.
 fn from_blocks(
     database: &Database,
     request: &Request<'_>,
@@ -194,7 +191,7 @@ fn from_blocks(
     let (peak, rate) = (metadata.number("peak_ns"), metadata.rate());
     let sql = blocks_sql(request, blocks);
     let mut sums: HashMap<Option<i64>, [i64; 8]> = HashMap::new();
-    // What a sample stands for is no whole number of blocks: so many parts of one are counted.
+    // A sample stands for a fractional number of blocks, which is summed in fixed point.
     let parts = if rate.is_some() { PARTS_OF_A_BLOCK } else { 1 };
     let to = request.window.to.unwrap_or(i64::MAX);
     database.stream(&sql, &request.params(), &request.limits(), |row| {
@@ -246,7 +243,7 @@ fn blocks_sql(request: &Request<'_>, blocks: &str) -> String {
     format!("SELECT bt, size, alloc_after, dealloc_after FROM ({blocks}) WHERE {conditions}")
 }
 
-/// Sums of a column of the result.
+/// Sums of a column of the selection.
 fn from_column(
     database: &Database,
     request: &Request<'_>,
@@ -305,7 +302,8 @@ fn from_column(
     Ok(Weights::new(vec![kind], rows))
 }
 
-/// A statement as a subquery: without the `;` that may end it, and safe from a comment at its end.
+/// A statement as a subquery: without a trailing `;`, and on lines of its own, because it may end in
+/// a comment.
 fn statement(sql: &str) -> String {
     format!("\n{}\n", sql.trim_end().trim_end_matches(';'))
 }

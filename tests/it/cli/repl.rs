@@ -160,7 +160,7 @@ fn dot_commands_do_what_hands_expect() {
         (".tables", "site_timeline"),
         (".schema threads", "CREATE TABLE threads"),
         (".queries", "Refused requests"),
-        (".queries never_freed_older_than", "10m if not given"),
+        (".queries never_freed_older_than", "default: 10m"),
         (".run never_freed_older_than --age 0", "oldest_ns"),
         (".run never_freed_older_than --age ten", "with its unit"),
         (".read script.sql", "1,2"),
