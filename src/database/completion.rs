@@ -334,8 +334,14 @@ fn rank(candidates: &mut Vec<Candidate>, typed: &str) {
             _ => None,
         }
     };
+    // A complete word is only extended: `allocations` must not become `weighted_allocations`.
+    let is_complete = candidates.iter().any(|c| c.text.eq_ignore_ascii_case(&typed));
     let mut seen = std::collections::HashSet::new();
-    candidates.retain(|c| place(&c.text).is_some() && seen.insert(c.text.to_ascii_lowercase()));
+    candidates.retain(|c| {
+        let matches =
+            if is_complete { place(&c.text) == Some(0) } else { place(&c.text).is_some() };
+        matches && seen.insert(c.text.to_ascii_lowercase())
+    });
     // A complete word is not offered, because Tab would replace it by itself.
     candidates.retain(|c| c.text.to_ascii_lowercase() != typed);
     candidates.sort_by_key(|c| (place(&c.text), c.kind));

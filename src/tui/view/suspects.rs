@@ -90,7 +90,7 @@ fn empty(app: &App) -> Option<String> {
     match &app.suspects.all {
         None => Some("reading…".into()),
         Some(all) if all.is_empty() && app.filters.now().is_everything() => Some(
-            "Nothing is suspicious: no site holds memory at the end. Press 2 for where memory went, c to ask questions.".into(),
+            "Nothing is suspicious: no site holds memory at the end. Press 2 for where memory went, c for queries.".into(),
         ),
         Some(all) if all.is_empty() => {
             Some("No suspect matches the filters. Press x to remove the last filter, u to undo.".into())

@@ -123,5 +123,9 @@ fn the_demo_finds_its_own_leak() {
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(ran.err.contains("analyzing events:"), "{}", ran.err);
     let suspects = ran.out.split("Suspects").nth(1).unwrap();
-    assert!(suspects.contains("append") && suspects.contains("src/cli/commands/demo.rs"), "{}", ran.out);
+    assert!(
+        suspects.contains("append") && suspects.contains("src/cli/commands/demo.rs"),
+        "{}",
+        ran.out
+    );
 }

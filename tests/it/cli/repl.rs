@@ -159,7 +159,7 @@ fn dot_commands_do_what_hands_expect() {
         (".help", ".queries [NAME]"),
         (".tables", "site_timeline"),
         (".schema threads", "CREATE TABLE threads"),
-        (".queries", "Refused requests"),
+        (".queries", "Failed allocations"),
         (".queries never_freed_older_than", "default: 10m"),
         (".run never_freed_older_than --age 0", "oldest_ns"),
         (".run never_freed_older_than --age ten", "with its unit"),
@@ -167,7 +167,7 @@ fn dot_commands_do_what_hands_expect() {
         (".read absent.sql", "absent.sql"),
         (".nonsense", "no command is called `.nonsense`"),
         (".output there.txt", "exists; "),
-        (".output heap.db", "the database itself"),
+        (".output heap.db", "is the open database"),
         (".mode what", "no format is called"),
     ] {
         terminal.line(typed);

@@ -51,7 +51,7 @@ pub enum ViewKind {
     Flame,
     /// The same, line by line.
     Tree,
-    /// Blocks, or rows of a canned question, one a row.
+    /// Blocks, or the rows of a built-in query.
     Rows,
     /// The run's course.
     Time,
@@ -200,7 +200,7 @@ pub struct App {
     pub mouse: Mouse,
     /// What writes exports.
     pub exporter: Option<Writer>,
-    /// Canned questions.
+    /// The built-in queries.
     pub catalog: Vec<BuiltinQuery>,
     /// The filter set that the suspects were asked for.
     pub suspects_for: Option<FilterSet>,

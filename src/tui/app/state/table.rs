@@ -61,7 +61,7 @@ pub enum Total {
 pub enum Origin {
     /// The filter set's allocations.
     Allocations,
-    /// A canned question's answer; what it is called.
+    /// The result of a built-in query; its name.
     BuiltinQuery(String),
     /// Values of a column with their rows; the table that was grouped and its column.
     Groups {
@@ -107,7 +107,7 @@ pub struct TableState {
     pub elapsed: Option<Duration>,
     /// When that was.
     pub ran_at: Now,
-    /// Units that the canned question declares.
+    /// Units that the built-in query declares.
     pub units: Vec<(String, Unit)>,
     pages: BTreeMap<u64, Vec<Vec<Value>>>,
 }

@@ -93,8 +93,8 @@ pub fn filter_prompt() -> Prompt {
     Prompt::one("add a filter", Purpose::AddFilter, help, "")
 }
 
-/// Opens the list of canned questions.
-pub fn open_questions(app: &mut App) -> Vec<Effect> {
+/// Opens the list of built-in queries.
+pub fn open_queries(app: &mut App) -> Vec<Effect> {
     let items = app.catalog.iter().map(|it| Item {
         choice: Choice::Ask(it.name.clone()),
         group: it.group.clone(),
@@ -102,7 +102,7 @@ pub fn open_questions(app: &mut App) -> Vec<Effect> {
         help: it.description.clone(),
     });
     let picker = Picker {
-        title: "questions".into(),
+        title: "queries".into(),
         items: items.collect(),
         typed: Line::default(),
         cursor: Default::default(),
@@ -111,7 +111,7 @@ pub fn open_questions(app: &mut App) -> Vec<Effect> {
     Vec::new()
 }
 
-/// Opens the list of everything that can be done here, and of all questions.
+/// Opens the list of all actions in the current place, and of all built-in queries.
 pub fn open_palette(app: &mut App) -> Vec<Effect> {
     let contexts = app.contexts();
     let here = keymap::bindings(contexts).filter(|it| it.context != Context::Motion);
@@ -125,7 +125,7 @@ pub fn open_palette(app: &mut App) -> Vec<Effect> {
         .collect();
     items.extend(app.catalog.iter().map(|it| Item {
         choice: Choice::Ask(it.name.clone()),
-        group: "question".into(),
+        group: "query".into(),
         title: it.title.clone(),
         help: it.description.clone(),
     }));
@@ -194,7 +194,7 @@ fn choose(app: &mut App) -> Vec<Effect> {
     }
 }
 
-/// Asks a canned question, after its parameters, if it has any.
+/// Runs a built-in query, after a form for its parameters, if it has any.
 fn ask(app: &mut App, name: &str) -> Vec<Effect> {
     let Some(builtin) = app.catalog.iter().find(|it| it.name == name) else {
         return Vec::new();
@@ -274,7 +274,7 @@ fn submit(app: &mut App) -> Vec<Effect> {
             app.popups.pop();
             Ok(suspects::accept(app, &pattern, &text))
         }
-        Purpose::Ask(name) => Ok(submit_question(app, &name)),
+        Purpose::Ask(name) => Ok(submit_query(app, &name)),
         Purpose::Export => export::submit(app, &text),
         Purpose::Moments => compare::moments(app, &text),
         Purpose::CompareOnly => compare::find(app, &text),
@@ -325,7 +325,7 @@ fn filter_column(app: &mut App, column: usize, text: &str) -> Result<Vec<Effect>
 }
 
 /// Checks every field; the first that is wrong gets the keys and a sentence.
-fn submit_question(app: &mut App, name: &str) -> Vec<Effect> {
+fn submit_query(app: &mut App, name: &str) -> Vec<Effect> {
     let Some(Popup::Prompt(prompt)) = app.popups.last_mut() else {
         return Vec::new();
     };
