@@ -94,7 +94,7 @@ pub(crate) enum Printer<'a> {
     /// tsv, json, jsonl.
     Machine(&'a mut dyn Write, Machine),
     /// csv, with the names until they are written.
-    Csv(CsvWriter<'a>, Option<Vec<String>>),
+    Csv(Box<CsvWriter<'a>>, Option<Vec<String>>),
 }
 
 impl<'a> Printer<'a> {
@@ -109,7 +109,10 @@ impl<'a> Printer<'a> {
             }
             Format::Csv => {
                 let shown = style.headers == Headers::Shown;
-                Self::Csv(CsvWriter::new(out), shown.then(|| machine::unique_names(columns)))
+                Self::Csv(
+                    Box::new(CsvWriter::new(out)),
+                    shown.then(|| machine::unique_names(columns)),
+                )
             }
         }
     }
