@@ -17,7 +17,6 @@ pub mod estimate;
 pub mod measure;
 pub mod cancel;
 pub mod error;
-pub mod mark_ref;
 pub mod schema;
 pub mod sql;
 pub mod text;

@@ -13,9 +13,9 @@ use rusqlite::{Error, ErrorCode, Rows, Statement, ToSql};
 use crate::database::cancel::{CancelToken, InterruptReason};
 use crate::database::connection::Database;
 use crate::database::error::{QueryError, QueryErrorKind};
-use crate::database::mark_ref::MarkName;
 use crate::database::sql::lexer;
 use crate::database::table::{Column, Completeness, Table, Value};
+use crate::database::text::mark_ref::MarkName;
 
 /// Limits of a query.
 #[derive(Clone, Debug)]

@@ -6,9 +6,9 @@
 use std::fmt;
 
 use crate::database::builtin::nearest;
-use crate::database::mark_ref::MarkName;
 use crate::database::query::Params;
 use crate::database::table::Value;
+use crate::database::text::mark_ref::MarkName;
 use crate::database::text::units;
 
 /// A parameter of a built-in query.

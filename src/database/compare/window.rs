@@ -5,9 +5,9 @@ use std::ops::ControlFlow;
 
 use crate::database::connection::Database;
 use crate::database::error::{QueryError, QueryErrorKind};
-use crate::database::mark_ref::MarkName;
 use crate::database::query::{Limits, Params};
 use crate::database::table::Value;
+use crate::database::text::mark_ref::MarkName;
 use crate::database::text::units;
 
 /// Mark names that an error message lists.

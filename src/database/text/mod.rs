@@ -1,4 +1,5 @@
-//! Formatting and parsing of units; sanitizing of untrusted text.
+//! Text: units, references to marks, sanitizing of untrusted text.
 
+pub mod mark_ref;
 pub mod units;
 pub mod sanitize;

@@ -5,25 +5,16 @@
 //! - Names are escaped by the rules of each format.
 //! - Omitted backtraces and blocks are counted and reported.
 
-pub(crate) mod pprof;
-pub(crate) mod speedscope;
-pub(crate) mod firefox;
-pub(crate) mod dhat;
-#[cfg(feature = "parquet")]
-pub(crate) mod parquet;
-pub(crate) mod trie;
-pub(crate) mod json;
-pub(crate) mod external_stacks;
-pub(crate) mod folded;
-pub(crate) mod svg;
-pub(crate) mod names;
-pub(crate) mod csv;
-pub(crate) mod target;
+mod formats;
 pub(crate) mod omissions;
 pub(crate) mod tables;
-pub(crate) mod stacks;
-pub(crate) mod weights;
-pub(crate) mod metadata;
+mod trie;
+mod stacks;
+mod weights;
+mod json;
+mod names;
+mod metadata;
+pub(crate) mod target;
 pub(crate) mod request;
 pub(crate) mod error;
 
@@ -35,6 +26,7 @@ use crate::present::export::error::ExportError;
 use crate::present::export::request::{Format, Request};
 use crate::present::export::stacks::Stacks;
 
+pub(crate) use crate::present::export::formats::external_stacks;
 pub(crate) use crate::present::export::tables::Table;
 
 /// The result of an export.
@@ -65,17 +57,19 @@ pub(crate) fn export(
     let caveats = Caveats::read(database, &request.limits())?;
     let title = title(database, &caveats);
     let summary = match request.format {
-        Format::Folded => crate::present::export::folded::write(&stacks, out),
-        Format::Svg => crate::present::export::svg::write(&stacks, request, &title, out),
+        Format::Folded => crate::present::export::formats::folded::write(&stacks, out),
+        Format::Svg => crate::present::export::formats::svg::write(&stacks, request, &title, out),
         Format::Pprof => {
-            crate::present::export::pprof::write(&stacks, database, request, &caveats, out)
+            crate::present::export::formats::pprof::write(&stacks, database, request, &caveats, out)
         }
-        Format::Speedscope => crate::present::export::speedscope::write(&stacks, &title, out),
+        Format::Speedscope => {
+            crate::present::export::formats::speedscope::write(&stacks, &title, out)
+        }
         Format::Firefox => {
-            crate::present::export::firefox::write(&stacks, database, request, &title, out)
+            crate::present::export::formats::firefox::write(&stacks, database, request, &title, out)
         }
         Format::Dhat => {
-            crate::present::export::dhat::write(&stacks, database, request, &caveats, out)
+            crate::present::export::formats::dhat::write(&stacks, database, request, &caveats, out)
         }
         Format::Csv | Format::Parquet => Err(ExportError::Request(format!(
             "{} holds tables, not backtraces",
@@ -119,8 +113,10 @@ pub(crate) fn export_table(
 ) -> Result<Summary, ExportError> {
     match request.format {
         #[cfg(feature = "parquet")]
-        Format::Parquet => crate::present::export::parquet::write(table, database, request, out),
-        _ => crate::present::export::csv::write(table, database, request, out),
+        Format::Parquet => {
+            crate::present::export::formats::parquet::write(table, database, request, out)
+        }
+        _ => crate::present::export::formats::csv::write(table, database, request, out),
     }
 }
 

@@ -4,10 +4,11 @@
 
 use std::io::Write;
 
+use crate::present::export::Summary;
 use crate::present::export::error::ExportError;
-use crate::present::export::{Summary, folded, svg};
+use crate::present::export::formats::{folded, svg};
 
-pub(crate) use crate::present::export::svg::Caption;
+pub(crate) use crate::present::export::formats::svg::Caption;
 
 /// Receives the names of a stack, outermost first, and its weight.
 pub(crate) type StackSink<'a> = dyn FnMut(&[String], i64) -> Result<(), ExportError> + 'a;
