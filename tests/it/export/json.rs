@@ -326,6 +326,6 @@ fn dhat_counts_blocks_and_lives_of_a_site() {
         all.extend(args);
         let ran = place.run(&all);
         assert_eq!(ran.code, 2, "{args:?}: {}", ran.err);
-        assert!(ran.err.contains("known of whole sites only"), "{}", ran.err);
+        assert!(ran.err.contains("known for whole sites only"), "{}", ran.err);
     }
 }
