@@ -56,7 +56,7 @@ const TICK_IDLE: Duration = Duration::from_millis(1000);
 /// What may differ from one start to another.
 #[derive(Clone, Debug, Default)]
 pub struct TuiOptions {
-    /// Canned questions; the built-in ones and the user's if it is not given.
+    /// The queries; `None`: the built-in ones and the user's.
     pub catalog: Option<Catalog>,
     /// Whether the mouse is asked for.
     pub mouse: Mouse,

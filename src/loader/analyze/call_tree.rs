@@ -8,7 +8,7 @@ use std::ops::AddAssign;
 
 use rusqlite::Connection;
 
-use crate::database::estimate::Rate;
+use crate::database::estimate::SamplingRate;
 use crate::loader::analyze::estimates::{self, Estimate, EstimateTarget};
 use crate::loader::analyze::site_summary::{Run, SiteSummary};
 use crate::loader::fast_hash::FastHash;
@@ -192,7 +192,7 @@ impl Tree {
         &self,
         connection: &Connection,
         target: EstimateTarget,
-        rate: Rate,
+        rate: SamplingRate,
     ) -> rusqlite::Result<()> {
         let nodes = (1..).zip(self.nodes.iter().zip(&self.samples));
         let rows = nodes.map(|(id, (node, samples))| Estimate {

@@ -4,7 +4,7 @@
 
 use rusqlite::{Connection, Result};
 
-use crate::database::estimate::{Interval, Rate, SampleSum};
+use crate::database::estimate::{Interval, SampleSum, SamplingRate};
 use crate::loader::analyze::site_summary::SiteSummary;
 use crate::loader::totals::GlobalTotals;
 use crate::loader::totals::sample_weights::{SampleSums, SampleWeights};
@@ -86,7 +86,7 @@ pub(crate) fn write(
 pub(crate) fn write_rows(
     connection: &Connection,
     target: EstimateTarget,
-    rate: Rate,
+    rate: SamplingRate,
     rows: impl Iterator<Item = Estimate>,
 ) -> Result<()> {
     let rows = rows.map(|row| {
@@ -121,7 +121,7 @@ struct Columns {
 }
 
 impl Columns {
-    fn new(samples: &SampleSum, estimate: u64, rate: Rate) -> Self {
+    fn new(samples: &SampleSum, estimate: u64, rate: SamplingRate) -> Self {
         let interval = samples.interval(estimate, rate);
         Self { samples: *samples, interval, error: interval.relative_error(estimate) }
     }

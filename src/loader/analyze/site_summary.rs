@@ -8,7 +8,7 @@ use std::ops::AddAssign;
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use crate::database::estimate::{Rate, SampleSum};
+use crate::database::estimate::{SampleSum, SamplingRate};
 use crate::loader::model::{Nanos, Site};
 use crate::loader::totals::Totals;
 use crate::loader::totals::sample_weights::{SampleSums, SampleWeights};
@@ -51,7 +51,7 @@ pub(crate) struct Run {
     /// Live bytes at the end, with and without a backtrace.
     pub(crate) live_bytes: u64,
     /// The sampling rate; `None`: every block was recorded.
-    pub(crate) rate: Option<Rate>,
+    pub(crate) rate: Option<SamplingRate>,
 }
 
 impl Run {
@@ -79,9 +79,9 @@ impl Run {
             duration_ns: get("duration_ns")?,
             slices: get("slices")?.max(1) as usize,
             slice_ns: get("slice_ns")?.max(1),
-            slices_per_point: get("slices_a_point")?.max(1) as usize,
+            slices_per_point: get("slices_per_point")?.max(1) as usize,
             live_bytes: get("live_bytes")?,
-            rate: Rate::new(known("sample_bytes")?.unwrap_or(0)),
+            rate: SamplingRate::new(known("sample_bytes")?.unwrap_or(0)),
         })
     }
 

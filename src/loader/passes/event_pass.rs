@@ -7,7 +7,7 @@
 use std::io::{self, Read};
 use std::thread;
 
-use crate::database::estimate::Rate;
+use crate::database::estimate::SamplingRate;
 use crate::loader::api::progress::Progress;
 use crate::loader::model::{FailedAlloc, Nanos, Thread};
 use crate::loader::passes::memory_readings::MemoryReadings;
@@ -91,7 +91,7 @@ impl EventPass {
         let nodes = std::mem::take(&mut metadata.nodes);
         let memory_readings = MemoryReadings::new(&metadata.memory_readings, &mut clock);
         let mut totals = Totals::new(duration);
-        totals.sampling = Rate::new(header.sample_bytes).map(SampleWeights::new);
+        totals.sampling = SamplingRate::new(header.sample_bytes).map(SampleWeights::new);
         Self {
             clock,
             merge: Merge::new(header),

@@ -11,7 +11,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::database::estimate::{Rate, SampleSum};
+use crate::database::estimate::{SampleSum, SamplingRate};
 use crate::loader::model::Site;
 
 /// The blocks and bytes that one recorded block adds to a sum.
@@ -43,8 +43,8 @@ pub(crate) struct SampleSums {
 impl SampleSums {
     /// Adds the samples of a disjoint set.
     pub(crate) fn join(&mut self, other: &Self) {
-        self.allocated.join(&other.allocated);
-        self.live.join(&other.live);
+        self.allocated.merge(&other.allocated);
+        self.live.merge(&other.live);
     }
 }
 
@@ -59,7 +59,7 @@ struct SampledSite {
 /// The samples of a recording.
 #[derive(Debug)]
 pub(crate) struct SampleWeights {
-    rate: Rate,
+    rate: SamplingRate,
     /// By site; the first is for blocks without a captured backtrace.
     sites: Vec<SampledSite>,
     /// Distinct sizes of samples.
@@ -68,12 +68,12 @@ pub(crate) struct SampleWeights {
 
 impl SampleWeights {
     /// No samples yet.
-    pub(crate) fn new(rate: Rate) -> Self {
+    pub(crate) fn new(rate: SamplingRate) -> Self {
         Self { rate, sites: Vec::new(), sizes: BTreeSet::new() }
     }
 
     /// The sampling rate.
-    pub(crate) fn rate(&self) -> Rate {
+    pub(crate) fn rate(&self) -> SamplingRate {
         self.rate
     }
 
@@ -142,13 +142,13 @@ fn unit(number: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use crate::database::estimate::Rate;
+    use crate::database::estimate::SamplingRate;
     use crate::loader::model::Site;
     use crate::loader::totals::sample_weights::SampleWeights;
 
     #[test]
     fn a_site_is_never_off_by_a_block() {
-        let rate = Rate::new(4096).unwrap();
+        let rate = SamplingRate::new(4096).unwrap();
         let mut sampling = SampleWeights::new(rate);
         let (mut exact, mut whole) = ([0.0; 5], [0_u64; 5]);
         for index in 0..10_000_u64 {

@@ -116,7 +116,7 @@ fn counts(pass: &EventPass) -> Vec<(&'static str, Value)> {
         ("duration_ns", pass.duration.0),
         ("events", pass.events()),
         ("rows", pass.pairing.rows()),
-        ("ended_rows", pass.pairing.freed_rows()),
+        ("freed_rows", pass.pairing.freed_rows()),
         ("allocations", global.allocations),
         ("bytes", global.bytes),
         ("frees", global.frees),
@@ -135,7 +135,7 @@ fn counts(pass: &EventPass) -> Vec<(&'static str, Value)> {
         ("sites", sites.filter(|site| site.allocations > 0).count() as u64),
         ("slices", slices.used(pass.duration).len() as u64),
         ("slice_ns", slices.width_ns()),
-        ("slices_a_point", slices.slices_per_point()),
+        ("slices_per_point", slices.slices_per_point()),
     ]
     .map(|(key, value)| (key, Value::Integer(integer(value))))
     .into()

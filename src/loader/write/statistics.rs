@@ -34,8 +34,8 @@ pub(crate) fn write(connection: &Connection) -> Result<()> {
              SELECT 'allocations', NULL, value || '' FROM meta WHERE key = 'rows';
          INSERT INTO sqlite_stat1
              SELECT 'allocations', 'allocations_live', max(max(iif(key = 'rows', value, 0))
-                 - max(iif(key = 'ended_rows', value, 0)), 1) || ' 1'
-             FROM meta WHERE key IN ('rows', 'ended_rows');
+                 - max(iif(key = 'freed_rows', value, 0)), 1) || ' 1'
+             FROM meta WHERE key IN ('rows', 'freed_rows');
          INSERT INTO sqlite_stat1
              SELECT 'reallocs', NULL, ifnull(max(new_row), 0) || '' FROM reallocs;",
     )

@@ -1,12 +1,10 @@
-//! The file that an export goes to.
-//!
-//! Reads: what stands at its path. Writes: a temporary file beside it, then that file in its place.
+//! The output file of an export, written to a temporary file that replaces it at the end.
 //!
 //! Invariants:
-//! - A file that is there stays, unless the caller may replace it; a database or a recording of
-//!   ours, a link and a directory always stay.
-//! - The path changes once, by a link or a rename, when all is written. Until then a failure leaves
-//!   nothing behind.
+//! - An existing file is replaced only if the caller allows it; databases, recordings, symbolic links
+//!   and directories never are.
+//! - The path changes once, by a link or a rename, after all is written. A failure before leaves no
+//!   file behind.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
@@ -16,22 +14,22 @@ use std::path::{Path, PathBuf};
 use crate::atomic_file::{AtomicFile, Existing, SQLITE_MAGIC};
 use crate::present::export::error::ExportError;
 
-/// Whether a file that is there may be replaced.
+/// Whether an existing file may be replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Replace {
-    /// No.
+pub(crate) enum Overwrite {
+    /// Never.
     Never,
-    /// No; and only the user may read the new file.
+    /// Never, and only the user may read the new file.
     NeverPrivate,
-    /// A regular file that is not one of our own, yes.
+    /// A regular file that is no database and no recording may be.
     Allowed,
 }
 
-/// Tells a recording, whose format is not this folder's business.
+/// Detects a recording, whose format this folder does not import.
 pub(crate) type IsRecording = fn(&Path) -> bool;
 
-impl Replace {
-    /// What is said where a file is in the way.
+impl Overwrite {
+    /// The error message for an existing file.
     fn exists(self) -> &'static str {
         match self {
             Self::NeverPrivate => "not overwritten: it exists; choose another name",
@@ -40,25 +38,25 @@ impl Replace {
     }
 }
 
-/// A file under construction.
+/// An unfinished file.
 #[derive(Debug)]
 pub(crate) struct Target {
     path: PathBuf,
     /// `None`: a pipe or a device, which is written directly.
     file: Option<AtomicFile>,
-    replace: Replace,
+    replace: Overwrite,
     is_recording: IsRecording,
     out: BufWriter<File>,
 }
 
 impl Target {
-    /// Begins a file for `path`.
+    /// Creates the temporary file for `path`.
     ///
     /// # Errors
-    /// If what stands there must stay, or nothing can be written beside it.
+    /// If the path exists and may not be replaced, or its directory is not writable.
     pub(crate) fn begin(
         path: &Path,
-        replace: Replace,
+        replace: Overwrite,
         is_recording: IsRecording,
     ) -> Result<Self, ExportError> {
         let failed = |error: io::Error| refused(path, &format!("can't be written: {error}"));
@@ -72,22 +70,22 @@ impl Target {
         if path.file_name().is_none() {
             return Err(refused(path, "no name of a file"));
         }
-        let mode = if replace == Replace::NeverPrivate { 0o600 } else { 0o666 };
+        let mode = if replace == Overwrite::NeverPrivate { 0o600 } else { 0o666 };
         let (atomic, file) = AtomicFile::create(path, "exporting", mode).map_err(failed)?;
         let out = BufWriter::with_capacity(1 << 16, file);
         let path = path.to_owned();
         Ok(Self { path, file: Some(atomic), replace, is_recording, out })
     }
 
-    /// Where to write.
+    /// The writer.
     pub(crate) fn out(&mut self) -> &mut (dyn Write + Send) {
         &mut self.out
     }
 
-    /// Puts the finished file in its place; says how many bytes it has.
+    /// Moves the finished file to its path; returns its size in bytes.
     ///
     /// # Errors
-    /// If the rest can't be written, or something else has come to stand there.
+    /// If the rest can't be written, or another file was created at the path.
     pub(crate) fn finish(mut self) -> Result<u64, ExportError> {
         self.out.flush()?;
         let bytes = self.out.get_ref().metadata()?.len();
@@ -95,13 +93,13 @@ impl Target {
             return Ok(bytes);
         };
         let failed = |error: io::Error| refused(&self.path, &format!("can't be written: {error}"));
-        if self.replace != Replace::Allowed {
+        if self.replace != Overwrite::Allowed {
             match file.link() {
                 Ok(()) => return Ok(bytes),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     return Err(refused(&self.path, self.replace.exists()));
                 }
-                // A file system without links: the check below is all there is.
+                // The file system has no hard links: only the check below protects an existing file.
                 Err(_) => {}
             }
         }
@@ -122,7 +120,7 @@ fn is_pipe_or_device(path: &Path) -> bool {
     })
 }
 
-fn check(path: &Path, replace: Replace, is_recording: IsRecording) -> Result<(), ExportError> {
+fn check(path: &Path, replace: Overwrite, is_recording: IsRecording) -> Result<(), ExportError> {
     let existing = Existing::at(path);
     match existing.map_err(|error| refused(path, &format!("can't be written: {error}")))? {
         Existing::Nothing => return Ok(()),
@@ -131,17 +129,17 @@ fn check(path: &Path, replace: Replace, is_recording: IsRecording) -> Result<(),
         }
         Existing::File => {}
     }
-    if let Some(what) = ours(path, is_recording) {
+    if let Some(what) = protected_kind(path, is_recording) {
         return Err(refused(path, &format!("not overwritten: it is {what}")));
     }
     match replace {
-        Replace::Never | Replace::NeverPrivate => Err(refused(path, replace.exists())),
-        Replace::Allowed => Ok(()),
+        Overwrite::Never | Overwrite::NeverPrivate => Err(refused(path, replace.exists())),
+        Overwrite::Allowed => Ok(()),
     }
 }
 
-/// What a file of ours is that no export may take the place of.
-fn ours(path: &Path, is_recording: IsRecording) -> Option<&'static str> {
+/// The kind of a rheaper file that no export may replace.
+fn protected_kind(path: &Path, is_recording: IsRecording) -> Option<&'static str> {
     if is_recording(path) {
         return Some("a recording");
     }

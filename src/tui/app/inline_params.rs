@@ -1,9 +1,9 @@
 //! SQL text with the values of its parameters written into it, to be run in any SQLite shell.
 
-use crate::database::mark_ref::MarkName;
 use crate::database::query::Params;
 use crate::database::sql::lexer::{self, TokenKind};
 use crate::database::table::Value;
+use crate::database::text::mark_ref::MarkName;
 use crate::tui::data::filter::quote;
 
 /// The statement with its parameters' values in their places, so that it can be run anywhere.

@@ -105,8 +105,8 @@ pub struct Axis {
 }
 
 impl Axis {
-    /// From the slices, of which each point of a site's curve covers `slices_a_point`.
-    pub fn new(slices: Vec<Slice>, slices_a_point: usize, end_ns: i64, peak_ns: i64) -> Self {
+    /// From the slices, of which each point of a site's curve covers `slices_per_point`.
+    pub fn new(slices: Vec<Slice>, slices_per_point: usize, end_ns: i64, peak_ns: i64) -> Self {
         let mut axis = Self { end_ns, peak_ns, edges: vec![0], ..Self::default() };
         axis.last_slices.push(0);
         axis.ended.push(0);
@@ -114,7 +114,7 @@ impl Axis {
         for (at, slice) in slices.iter().enumerate() {
             frees += slice.frees;
             let is_last = at + 1 == slices.len();
-            if (at + 1) % slices_a_point.max(1) != 0 && !is_last {
+            if (at + 1) % slices_per_point.max(1) != 0 && !is_last {
                 continue;
             }
             let behind = if is_last { slice.to_ns.max(end_ns + 1) } else { slice.to_ns };

@@ -15,7 +15,7 @@ const UNDO_MAX: usize = 100;
 
 /// Rows stand in the order in which their blocks ended: those alive are the last ones.
 const LIVE: &str = "dealloc_after IS NULL AND rowid > coalesce(
-    (SELECT value FROM meta WHERE key = 'ended_rows'), 0)";
+    (SELECT value FROM meta WHERE key = 'freed_rows'), 0)";
 
 /// One condition, shown as a chip.
 #[derive(Clone, Debug, PartialEq)]

@@ -15,7 +15,7 @@ use crate::tui::flame::measure::Measure;
 /// The slices of the run, with how many of them a point of a site's curve covers.
 pub const SLICES: &str = "\
 SELECT from_ns, to_ns, live_bytes, live_blocks, allocations, allocated_bytes, frees, freed_bytes,
-  never_freed_bytes, coalesce((SELECT value FROM meta WHERE key = 'slices_a_point'), 1) AS slices_a_point,
+  never_freed_bytes, coalesce((SELECT value FROM meta WHERE key = 'slices_per_point'), 1) AS slices_per_point,
   (SELECT sum(count) FROM losses
     WHERE name IN ('missed_frees', 'reordered_pairs', 'late_events')) AS late,
   (SELECT value FROM meta WHERE key = 'aggregated_blocks') AS aggregated,
@@ -25,7 +25,7 @@ FROM timeline ORDER BY slice";
 
 /// Rows of `allocations` from which on blocks are alive at the end.
 const LIVE_ROWS: &str = "rowid > coalesce(
-    (SELECT value FROM meta WHERE key = 'ended_rows'), 0) AND dealloc_after IS NULL";
+    (SELECT value FROM meta WHERE key = 'freed_rows'), 0) AND dealloc_after IS NULL";
 
 /// So many sites are asked one by one: 2 to 3 µs each, where a pass over all curves is 50 ms for ten
 /// million allocations.

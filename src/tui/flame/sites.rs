@@ -1,6 +1,6 @@
 //! What is known of a backtrace beside its weight: how it grew, and how old its blocks are.
 
-use crate::database::estimate::{Interval, Rate, SampleSum};
+use crate::database::estimate::{Interval, SampleSum, SamplingRate};
 use crate::tui::flame::measure::Measure;
 
 /// Values in a trend.
@@ -28,7 +28,7 @@ impl SiteFacts {
     }
 
     /// The bounds of what they sum up to by a measure, if these are known.
-    pub fn interval(&self, measure: Measure, value: u64, rate: Rate) -> Option<Interval> {
+    pub fn interval(&self, measure: Measure, value: u64, rate: SamplingRate) -> Option<Interval> {
         match measure {
             Measure::LiveAtEnd => Some(self.live.interval(value, rate)),
             Measure::Allocated => Some(self.made.interval(value, rate)),
@@ -43,7 +43,7 @@ impl SiteFacts {
         }
         self.age_sum_ns += other.age_sum_ns;
         self.live_blocks += other.live_blocks;
-        self.made.join(&other.made);
-        self.live.join(&other.live);
+        self.made.merge(&other.made);
+        self.live.merge(&other.live);
     }
 }

@@ -380,7 +380,7 @@ bindings! {
     Editor Footer Format [plain(KeyCode::F(4)), ctrl('l')] "format" "lay the SQL out";
     Editor Footer ExternalEditor [ctrl('o'), plain(KeyCode::F(3))] "$EDITOR" "edit the SQL in $EDITOR";
     Editor Help Export [ctrl('s')] "export" "write the result to a file: csv, json, md, folded, svg";
-    Editor Help Ask [ctrl('t')] "questions" "choose a canned question";
+    Editor Help Ask [ctrl('t')] "queries" "choose a built-in query";
     Editor Help Help [plain(KeyCode::F(1))] "help" "this page";
 
     Source First Open [k('o')] "editor" "open the line in $EDITOR";
@@ -412,7 +412,7 @@ bindings! {
     Motion Help HalfUp [ctrl('u')] "half up" "half a page up";
     Motion Help HalfDown [ctrl('d')] "half down" "half a page down";
 
-    Global First Ask [k('c')] "questions" "choose a canned question, such as: never freed, older than …";
+    Global First Ask [k('c')] "queries" "choose a built-in query, such as: never freed, older than …";
     Global Footer AddFilter [k('+')] "filter" "narrow all views: age, size, thread, crate, pattern …";
     Global Footer Undo [k('u')] "undo" "undo the last change of the filters";
     Global Help Redo [k('U'), ctrl('r')] "redo" "take an undo back";

@@ -61,13 +61,13 @@ fn title(app: &App) -> String {
     if let Some(comparison) = &compare.comparison {
         let (before, after) = sides(comparison);
         title.push_str(&format!(": {before} → {after}"));
-        if comparison.caution().is_some() {
+        if comparison.warning().is_some() {
             title.push_str(" · estimates");
         }
     }
-    title.push_str(&format!(" · {}{}", compare.wish.measure.title(), compare.per.words()));
+    title.push_str(&format!(" · {}{}", compare.wish.measure.title(), compare.per.label()));
     if let Some(only) = compare.wish.only {
-        title.push_str(&format!(" · only {}", only.word()));
+        title.push_str(&format!(" · only {}", only.name()));
     }
     if !compare.wish.pattern.is_empty() {
         title.push_str(&format!(" · ~{}", text::clean(&compare.wish.pattern)));
@@ -166,22 +166,17 @@ impl Columns {
     }
 }
 
-/// Bytes beside blocks, and the other way round.
-fn other(measure: Measure) -> Measure {
-    match measure {
-        Measure::LiveBytes => Measure::LiveBlocks,
-        Measure::LiveBlocks => Measure::LiveBytes,
-        Measure::Bytes => Measure::Allocations,
-        Measure::Allocations => Measure::Bytes,
-    }
-}
-
 fn list(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: Theme) {
     let measure = shown.wish.measure;
     let columns = Columns::of(area.width);
-    let head =
-        columns.cells(["difference", "before", "after", other(measure).title(), "state", ""])
-            + "site";
+    let head = columns.cells([
+        "difference",
+        "before",
+        "after",
+        measure.counterpart().title(),
+        "state",
+        "",
+    ]) + "site";
     text::put(buffer, theme, text::line(area, 0), 0, &head, theme.title());
     let largest = shown.rows.first().map_or(1, |row| row.difference(measure).unsigned_abs()).max(1);
     for at in 0..geometry::compare_window(app) {
@@ -192,11 +187,11 @@ fn list(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: 
         let bar = share.div_ceil(u128::from(largest)) as usize;
         let glyph = theme.change_glyph(of(difference));
         let cells = columns.cells([
-            &measure.show_difference(difference),
-            &measure.show(row.before.get(measure)),
-            &measure.show(row.after.get(measure)),
-            &other(measure).show_difference(row.difference(other(measure))),
-            row.state(measure).word(),
+            &measure.format_difference(difference),
+            &measure.format(row.before.get(measure)),
+            &measure.format(row.after.get(measure)),
+            &measure.counterpart().format_difference(row.difference(measure.counterpart())),
+            row.state(measure).name(),
             &glyph.repeat(bar.min(columns.bar)),
         ]);
         let style = theme.change(of(difference));
@@ -231,13 +226,13 @@ fn about_site(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, t
     lines.push((name, theme.key()));
     let measure = shown.wish.measure;
     let figures = |measure: Measure| {
-        let of = |figures: &Metrics| measure.show(figures.get(measure));
+        let of = |figures: &Metrics| measure.format(figures.get(measure));
         format!(
             "{} {} → {} ({})",
             measure.title(),
             of(&row.before),
             of(&row.after),
-            measure.show_difference(row.difference(measure))
+            measure.format_difference(row.difference(measure))
         )
     };
     if area.height < 3 {
@@ -245,7 +240,7 @@ fn about_site(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, t
     } else {
         let from = if callers.is_empty() { String::new() } else { "called by ".to_owned() };
         lines.push((from + &callers.join(" < "), theme.dim()));
-        lines.extend(Measure::ALL.map(|measure| (figures(measure), theme.number())));
+        lines.extend(Measure::COMPARED.map(|measure| (figures(measure), theme.number())));
     }
     for (at, (words, style)) in lines.iter().enumerate() {
         text::put(buffer, theme, text::line(area, at as u16), 1, words, *style);
@@ -331,16 +326,16 @@ fn tree(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: 
         let line = text::line(area, 1 + at as u16);
         let amount = |value: u64| match value {
             0 => "-".to_owned(),
-            value => measure.show(i64::try_from(value).unwrap_or(i64::MAX)),
+            value => measure.format(i64::try_from(value).unwrap_or(i64::MAX)),
         };
-        let mut cells = format!("  {:>10} ", measure.show_difference(node.net()));
+        let mut cells = format!("  {:>10} ", measure.format_difference(node.net()));
         if wide {
             cells.push_str(&format!(
                 "{:>9} {:>9} {:>9} {:>9} ",
                 amount(node.up),
                 amount(node.down),
-                measure.show(node.before),
-                measure.show(node.after)
+                measure.format(node.before),
+                measure.format(node.after)
             ));
         }
         let style = theme.change(change(node.up, node.down));
@@ -385,16 +380,16 @@ fn about_node(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, t
 }
 
 fn about(node: &Node, measure: Measure, top: &Node) -> String {
-    let show = |value: u64| measure.show(i64::try_from(value).unwrap_or(i64::MAX));
+    let show = |value: u64| measure.format(i64::try_from(value).unwrap_or(i64::MAX));
     let moved = node.up.saturating_add(node.down) as f64;
     let all = top.up.saturating_add(top.down).max(1) as f64;
     format!(
         "{} more, {} less: {} · {} of all changes · {} → {}",
         show(node.up),
         show(node.down),
-        measure.show_difference(node.net()),
+        measure.format_difference(node.net()),
         units::share(moved / all),
-        measure.show(node.before),
-        measure.show(node.after),
+        measure.format(node.before),
+        measure.format(node.after),
     )
 }

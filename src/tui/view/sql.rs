@@ -76,7 +76,7 @@ fn hints(buffer: &mut Buffer, area: Rect, theme: Theme) {
         "  SELECT bt, count(*), sum(size) FROM allocations",
         "  WHERE dealloc_after IS NULL GROUP BY bt ORDER BY 3 DESC;",
         "",
-        "Tab completes, Ctrl-T has ready-made questions, Esc leaves.",
+        "Tab completes, Ctrl-T lists built-in queries, Esc leaves.",
         "Enter on a row with a bt opens its backtrace, f its flamegraph.",
     ];
     for (at, line) in lines.iter().enumerate() {

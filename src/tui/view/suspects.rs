@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use unicode_width::UnicodeWidthStr;
 
-use crate::database::caveats::plus_minus;
+use crate::database::caveats::relative_error_text;
 use crate::database::text::units;
 use crate::tui::app::layout::geometry;
 use crate::tui::app::state::App;
@@ -90,7 +90,7 @@ fn empty(app: &App) -> Option<String> {
     match &app.suspects.all {
         None => Some("reading…".into()),
         Some(all) if all.is_empty() && app.filters.now().is_everything() => Some(
-            "Nothing is suspicious: no site holds memory at the end. Press 2 for where memory went, c to ask questions.".into(),
+            "Nothing is suspicious: no site holds memory at the end. Press 2 for where memory went, c for queries.".into(),
         ),
         Some(all) if all.is_empty() => {
             Some("No suspect matches the filters. Press x to remove the last filter, u to undo.".into())
@@ -176,7 +176,7 @@ impl Columns {
         };
         let texts = [
             units::bytes(suspect.filtered_bytes as f64),
-            plus_minus(suspect.live_error),
+            relative_error_text(suspect.live_error),
             units::share(suspect.live_share),
             units::count_short(suspect.filtered_blocks as f64),
             theme.spark(&curve, max),

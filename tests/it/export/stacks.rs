@@ -127,7 +127,7 @@ fn any_column_of_any_result_can_be_the_weight() {
 }
 
 #[test]
-fn canned_queries_scope_an_export() {
+fn builtin_queries_scope_an_export() {
     let place = Place::new(3);
     let args = ["export", "heap.db", "-f", "folded", "--query", "never_freed", "-p", "limit=1"];
     let one = folded(&place.run(&args).out);

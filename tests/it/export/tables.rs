@@ -108,7 +108,7 @@ fn results_of_any_query_can_be_tables() {
     assert_eq!((ran.code, parsed(&ran.out).len()), (0, 2), "{}", ran.err);
     for (args, code, says) in [
         (vec![], 2, "4 tables: give -o DIR for all of them, or choose one with --table"),
-        (vec!["--table", "nope"], 2, "no table is called `nope`, only: alloc"),
+        (vec!["--table", "nope"], 2, "no table is called `nope`, only: aggregation_steps"),
         (vec!["--table", "sqlite_schema"], 2, "no table is called `sqlite_schema`"),
         (vec!["--table", "sites", "--label", "host"], 2, "expected NAME=VALUE"),
         (vec!["--table", "sites", "--label", "a b=c"], 2, "of letters, digits and _"),

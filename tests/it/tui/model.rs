@@ -270,7 +270,7 @@ fn exactly(driver: &Driver) -> u64 {
 }
 
 #[test]
-fn chips_typed_sql_and_the_canned_question_agree() {
+fn chips_typed_sql_and_the_builtin_query_agree() {
     let script = leaky_server();
     let (_directory, path) = database(&script);
     let old = |it: &&fixture::Block| it.dealloc.is_none() && END_NS - it.alloc >= 600_000_000_000;
@@ -284,14 +284,14 @@ fn chips_typed_sql_and_the_canned_question_agree() {
     typed.press("7SELECT * FROM allocations WHERE dealloc_after IS NULL AND NOT alloc_after > 720000000000 - 600000000000<F5>");
     assert_eq!(exactly(&typed), truth);
 
-    let mut canned = Driver::new(&path, (100, 30));
-    canned.press("cnever freed older than<Enter>10m<Enter>");
-    let table = canned.app.table().unwrap();
+    let mut builtin = Driver::new(&path, (100, 30));
+    builtin.press("cnever freed older than<Enter>10m<Enter>");
+    let table = builtin.app.table().unwrap();
     let blocks = table.columns.iter().position(|it| it.name == "live_blocks").unwrap();
     let sum: i64 = (0..table.len()).filter_map(|row| table.row(row)?[blocks].as_i64()).sum();
     assert_eq!(sum as u64, truth);
 
-    for driver in [&mut chips, &mut typed, &mut canned] {
+    for driver in [&mut chips, &mut typed, &mut builtin] {
         driver.press("<Enter>");
         let frames = driver.app.detail.frames.as_ref().unwrap();
         assert!(!frames.is_empty(), "a row opens its backtrace");

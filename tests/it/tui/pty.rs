@@ -73,11 +73,11 @@ fn never_freed_older_than_is_asked_with_a_typed_duration() {
     let place = place();
     let mut terminal = explore(&place, (100, 30));
     terminal.press("c");
-    terminal.see("questions");
+    terminal.see("queries");
     terminal.press("never freed older than");
     terminal.see("1 of ");
     terminal.press(ENTER);
-    terminal.see("how old a block must be");
+    terminal.see("minimum age at the end");
     terminal.press("soon");
     terminal.press(ENTER);
     terminal.see("expected a duration");

@@ -19,8 +19,8 @@ pub mod requests;
 pub mod text_input;
 pub mod cursor;
 
-use crate::database::builtin::Canned;
-use crate::database::caveats::{Notes, between, plus_minus};
+use crate::database::builtin::BuiltinQuery;
+use crate::database::caveats::{Caveats, interval_text, relative_error_text};
 use crate::tui::app::export::Writer;
 use crate::tui::app::message::{Now, Query};
 use crate::tui::app::state::compare::CompareState;
@@ -51,7 +51,7 @@ pub enum ViewKind {
     Flame,
     /// The same, line by line.
     Tree,
-    /// Blocks, or rows of a canned question, one a row.
+    /// Blocks, or the rows of a built-in query.
     Rows,
     /// The run's course.
     Time,
@@ -126,7 +126,7 @@ pub struct Facts {
     /// The profiler that recorded it, where that was not rheaper.
     pub imported_from: Option<String>,
     /// What is to be said of all figures: that they are estimates, or what is missing in some.
-    pub notes: Notes,
+    pub notes: Caveats,
     /// Live bytes over time.
     pub curve: Vec<u64>,
     /// When is what known.
@@ -200,8 +200,8 @@ pub struct App {
     pub mouse: Mouse,
     /// What writes exports.
     pub exporter: Option<Writer>,
-    /// Canned questions.
-    pub catalog: Vec<Canned>,
+    /// The built-in queries.
+    pub catalog: Vec<BuiltinQuery>,
     /// The filter set that the suspects were asked for.
     pub suspects_for: Option<FilterSet>,
     /// The filter set that the rows were asked for.
@@ -221,8 +221,8 @@ impl App {
         let known = known.filter(|_| is_of_whole && self.flame.over.is_none());
         let interval = known.and_then(|(facts, rate)| facts.interval(measure, value, rate));
         interval.map_or_else(String::new, |interval| {
-            let error = plus_minus(interval.relative_error(value));
-            format!(" ({error} {})", between(interval))
+            let error = relative_error_text(interval.relative_error(value));
+            format!(" ({error} {})", interval_text(interval))
         })
     }
 

@@ -50,7 +50,7 @@ pub struct SourcePopup {
 /// What choosing a line does.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Choice {
-    /// Asks the canned question of this name.
+    /// Runs the built-in query of this name.
     Ask(String),
     /// Does what a key would do.
     Do(Action),
@@ -107,7 +107,7 @@ pub enum Purpose {
     FilterColumn(usize),
     /// A pattern to search for in the flamegraph.
     Search,
-    /// The parameters of a canned question.
+    /// The parameters of a built-in query.
     Ask(String),
     /// The name of a file to export to.
     Export,

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::database::error::QueryError;
-use crate::database::page::{Comparison, Filter, Order, Sort, View};
+use crate::database::page::{Condition, Filter, Order, RowView, Sort};
 use crate::database::table::{Column, Completeness, Table, Unit, Value};
 use crate::tui::app::message::{Now, Query};
 use crate::tui::app::state::cursor::Cursor;
@@ -61,14 +61,14 @@ pub enum Total {
 pub enum Origin {
     /// The filter set's allocations.
     Allocations,
-    /// A canned question's answer; what it is called.
-    Canned(String),
+    /// The result of a built-in query; its name.
+    BuiltinQuery(String),
     /// Values of a column with their rows; the table that was grouped and its column.
     Groups {
         /// The statement that was grouped.
         of: Query,
         /// The filters it was seen through.
-        view: View,
+        view: RowView,
         /// Title of the table that was grouped.
         title: String,
         /// The column.
@@ -90,7 +90,7 @@ pub struct TableState {
     /// The statement.
     pub query: Query,
     /// Its filters and order.
-    pub view: View,
+    pub view: RowView,
     /// Its columns; empty before the first page.
     pub columns: Vec<Column>,
     /// How they are drawn.
@@ -107,7 +107,7 @@ pub struct TableState {
     pub elapsed: Option<Duration>,
     /// When that was.
     pub ran_at: Now,
-    /// Units that the canned question declares.
+    /// Units that the built-in query declares.
     pub units: Vec<(String, Unit)>,
     pages: BTreeMap<u64, Vec<Vec<Value>>>,
 }
@@ -120,7 +120,7 @@ impl TableState {
             title,
             origin,
             query,
-            view: View::default(),
+            view: RowView::default(),
             columns: Vec::new(),
             looks: Vec::new(),
             cursor: Cursor::default(),
@@ -272,13 +272,13 @@ impl TableState {
     }
 
     /// Sets the filter of a column, or drops it.
-    pub fn filter(&mut self, column: usize, comparison: Option<Comparison>) {
+    pub fn filter(&mut self, column: usize, condition: Option<Condition>) {
         let Some(column) = self.columns.get(column).map(|it| it.name.clone()) else {
             return;
         };
         self.view.filters.retain(|filter| filter.column != column);
-        if let Some(comparison) = comparison {
-            self.view.filters.push(Filter { column, comparison });
+        if let Some(condition) = condition {
+            self.view.filters.push(Filter { column, condition });
         }
         self.reset();
     }

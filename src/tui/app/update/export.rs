@@ -76,7 +76,7 @@ fn content(app: &App, format: Format) -> Result<(String, What), String> {
             let measure = app.compare.wish.measure;
             let changes = What::Changes(shown.comparison.clone(), shown.rows.clone(), measure);
             Ok((
-                format!("growth and shrinkage of {}{}", measure.title(), app.compare.per.words()),
+                format!("growth and shrinkage of {}{}", measure.title(), app.compare.per.label()),
                 changes,
             ))
         }

@@ -33,7 +33,7 @@ pub fn header(app: &mut App) -> Vec<Effect> {
     for (table, purpose, sql) in [
         ("memory_readings", Purpose::Rss, time_sql::RSS),
         ("marks", Purpose::Marks, time_sql::MARKS),
-        ("estimates", Purpose::Notes, caveats::NOTES),
+        ("estimates", Purpose::Notes, caveats::CAVEATS_SQL),
     ] {
         if app.sql.names.table(table).is_some() {
             effects.extend(ask_rows(app, purpose, sql.into()));

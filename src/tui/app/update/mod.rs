@@ -240,7 +240,7 @@ fn global(app: &mut App, action: Action) -> Option<Vec<Effect>> {
         Action::CommandLine => crate::tui::app::update::command::show(app),
         Action::Export => crate::tui::app::update::export::ask(app),
         Action::Moments => crate::tui::app::update::compare::ask_moments(app),
-        Action::Ask => crate::tui::app::update::popup::open_questions(app),
+        Action::Ask => crate::tui::app::update::popup::open_queries(app),
         Action::Palette => crate::tui::app::update::popup::open_palette(app),
         Action::Help => crate::tui::app::update::popup::open_help(app),
         Action::ShowSql => show_sql(app),

@@ -93,16 +93,16 @@ pub fn filter_prompt() -> Prompt {
     Prompt::one("add a filter", Purpose::AddFilter, help, "")
 }
 
-/// Opens the list of canned questions.
-pub fn open_questions(app: &mut App) -> Vec<Effect> {
+/// Opens the list of built-in queries.
+pub fn open_queries(app: &mut App) -> Vec<Effect> {
     let items = app.catalog.iter().map(|it| Item {
         choice: Choice::Ask(it.name.clone()),
         group: it.group.clone(),
         title: it.title.clone(),
-        help: it.question.clone(),
+        help: it.description.clone(),
     });
     let picker = Picker {
-        title: "questions".into(),
+        title: "queries".into(),
         items: items.collect(),
         typed: Line::default(),
         cursor: Default::default(),
@@ -111,7 +111,7 @@ pub fn open_questions(app: &mut App) -> Vec<Effect> {
     Vec::new()
 }
 
-/// Opens the list of everything that can be done here, and of all questions.
+/// Opens the list of all actions in the current place, and of all built-in queries.
 pub fn open_palette(app: &mut App) -> Vec<Effect> {
     let contexts = app.contexts();
     let here = keymap::bindings(contexts).filter(|it| it.context != Context::Motion);
@@ -125,9 +125,9 @@ pub fn open_palette(app: &mut App) -> Vec<Effect> {
         .collect();
     items.extend(app.catalog.iter().map(|it| Item {
         choice: Choice::Ask(it.name.clone()),
-        group: "question".into(),
+        group: "query".into(),
         title: it.title.clone(),
-        help: it.question.clone(),
+        help: it.description.clone(),
     }));
     app.popups.push(Popup::Picker(Picker {
         title: "everything that can be done here".into(),
@@ -194,23 +194,23 @@ fn choose(app: &mut App) -> Vec<Effect> {
     }
 }
 
-/// Asks a canned question, after its parameters, if it has any.
+/// Runs a built-in query, after a form for its parameters, if it has any.
 fn ask(app: &mut App, name: &str) -> Vec<Effect> {
-    let Some(canned) = app.catalog.iter().find(|it| it.name == name) else {
+    let Some(builtin) = app.catalog.iter().find(|it| it.name == name) else {
         return Vec::new();
     };
-    if canned.parameters.is_empty() {
+    if builtin.parameters.is_empty() {
         return run(app, name, &[]);
     }
-    let fields = canned.parameters.iter().map(|parameter| Field {
+    let fields = builtin.parameters.iter().map(|parameter| Field {
         label: parameter.name.clone(),
-        help: format!("{}: {}", parameter.kind.word(), parameter.help),
+        help: format!("{}: {}", parameter.kind.name(), parameter.help),
         line: Line::offering(parameter.default.clone().unwrap_or_default()),
         error: None,
         parameter: Some(parameter.clone()),
     });
     let prompt = Prompt {
-        title: canned.title.clone(),
+        title: builtin.title.clone(),
         purpose: Purpose::Ask(name.to_owned()),
         fields: fields.collect(),
         at: 0,
@@ -220,10 +220,10 @@ fn ask(app: &mut App, name: &str) -> Vec<Effect> {
 }
 
 fn run(app: &mut App, name: &str, given: &[(&str, &str)]) -> Vec<Effect> {
-    let Some(canned) = app.catalog.iter().find(|it| it.name == name).cloned() else {
+    let Some(builtin) = app.catalog.iter().find(|it| it.name == name).cloned() else {
         return Vec::new();
     };
-    let params = match canned.bind(given) {
+    let params = match builtin.bind(given) {
         Ok(params) => params,
         Err(error) => {
             app.show_error(error.to_string());
@@ -233,12 +233,12 @@ fn run(app: &mut App, name: &str, given: &[(&str, &str)]) -> Vec<Effect> {
     let said: Vec<String> =
         given.iter().filter(|(name, _)| *name != "limit").map(|(_, it)| (*it).to_owned()).collect();
     let title = match said.is_empty() {
-        true => canned.title.clone(),
-        false => format!("{} ({})", canned.title, said.join(", ")),
+        true => builtin.title.clone(),
+        false => format!("{} ({})", builtin.title, said.join(", ")),
     };
-    let query = Query { sql: canned.sql_for(&app.facts.notes), params };
-    let mut answer = app.new_table(title, Origin::Canned(name.to_owned()), query);
-    answer.units = canned.columns.iter().map(|it| (it.name.clone(), it.unit)).collect();
+    let query = Query { sql: builtin.sql_for(&app.facts.notes), params };
+    let mut answer = app.new_table(title, Origin::BuiltinQuery(name.to_owned()), query);
+    answer.units = builtin.columns.iter().map(|it| (it.name.clone(), it.unit)).collect();
     app.rows.truncate(1);
     table::push(app, answer)
 }
@@ -274,7 +274,7 @@ fn submit(app: &mut App) -> Vec<Effect> {
             app.popups.pop();
             Ok(suspects::accept(app, &pattern, &text))
         }
-        Purpose::Ask(name) => Ok(submit_question(app, &name)),
+        Purpose::Ask(name) => Ok(submit_query(app, &name)),
         Purpose::Export => export::submit(app, &text),
         Purpose::Moments => compare::moments(app, &text),
         Purpose::CompareOnly => compare::find(app, &text),
@@ -325,7 +325,7 @@ fn filter_column(app: &mut App, column: usize, text: &str) -> Result<Vec<Effect>
 }
 
 /// Checks every field; the first that is wrong gets the keys and a sentence.
-fn submit_question(app: &mut App, name: &str) -> Vec<Effect> {
+fn submit_query(app: &mut App, name: &str) -> Vec<Effect> {
     let Some(Popup::Prompt(prompt)) = app.popups.last_mut() else {
         return Vec::new();
     };

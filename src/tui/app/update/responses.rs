@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::database::caveats::Notes;
+use crate::database::caveats::Caveats;
 use crate::database::error::{QueryError, QueryErrorKind};
 use crate::database::table::{Table, Value};
 use crate::tui::app::layout::geometry;
@@ -37,7 +37,7 @@ pub fn answered(app: &mut App, answer: Answer) -> Vec<Effect> {
 fn taken(app: &mut App, purpose: Purpose, reply: Reply) -> Vec<Effect> {
     match (purpose, reply) {
         (Purpose::Facts, Reply::Table(table)) => return facts(app, &table),
-        (Purpose::Notes, Reply::Table(table)) => app.facts.notes = Notes::of(&table),
+        (Purpose::Notes, Reply::Table(table)) => app.facts.notes = Caveats::from_row(&table),
         (Purpose::Slices, Reply::Table(table)) => return slices(app, &table),
         (Purpose::Threads, Reply::Table(table)) => threads(app, &table),
         (Purpose::Suspects, Reply::Table(table)) => {
@@ -73,7 +73,7 @@ fn taken(app: &mut App, purpose: Purpose, reply: Reply) -> Vec<Effect> {
             }
         }
         (Purpose::Compared, Reply::Compared(comparison)) => {
-            comparison.caution().into_iter().for_each(|caution| app.say(caution));
+            comparison.warning().into_iter().for_each(|warning| app.say(warning));
             app.compare.comparison = Some(comparison);
             return compare::shape(app);
         }
@@ -218,7 +218,7 @@ fn slices(app: &mut App, table: &Table) -> Vec<Effect> {
         .collect();
     let level = |slice: &Slice| u64::try_from(slice.live_bytes).unwrap_or(0);
     app.facts.curve = slices.iter().map(level).collect();
-    let a_point = table.get(0, "slices_a_point").and_then(number);
+    let a_point = table.get(0, "slices_per_point").and_then(number);
     let a_point = a_point.and_then(|it| usize::try_from(it).ok()).unwrap_or(1);
     let (end, peak) = (app.facts.axis.end_ns, app.facts.axis.peak_ns);
     app.facts.axis = Axis::new(slices, a_point, end, peak);

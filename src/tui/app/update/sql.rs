@@ -34,7 +34,7 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
         Action::ExternalEditor => return vec![Effect::EditSql(app.sql.text())],
         Action::HistoryBack => app.sql.step_history(-1),
         Action::HistoryForward => app.sql.step_history(1),
-        Action::Ask => return popup::open_questions(app),
+        Action::Ask => return popup::open_queries(app),
         Action::Help => return popup::open_help(app),
         _ => {}
     }
@@ -106,7 +106,7 @@ fn run(app: &mut App, statements: Vec<(usize, String)>) -> Vec<Effect> {
     app.sql.completions = None;
     app.sql.caret = None;
     if statements.is_empty() {
-        app.say("there is no statement to run; c or Ctrl-T has questions to begin with");
+        app.say("there is no statement to run; c or Ctrl-T lists built-in queries");
         return Vec::new();
     }
     let mut effects = Vec::new();

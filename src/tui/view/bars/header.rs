@@ -5,7 +5,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use crate::database::caveats::plus_minus;
+use crate::database::caveats::relative_error_text;
 use crate::database::text::units;
 use crate::tui::app::state::App;
 use crate::tui::terminal::theme::Theme;
@@ -50,7 +50,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         None => bytes(facts.live_bytes),
         Some(it) => {
             let error = it.live_interval.relative_error(it.live_bytes);
-            format!("{} {}", bytes(facts.live_bytes), plus_minus(error))
+            format!("{} {}", bytes(facts.live_bytes), relative_error_text(error))
         }
     };
     let parts = [

@@ -1,28 +1,27 @@
-//! Stacks that somebody else has made, as folded stacks or as a flamegraph.
+//! Writes stacks of the caller as folded stacks or as a flamegraph.
 //!
-//! Reads: names, outermost first, with weights. Writes: one format to any writer.
-//!
-//! Invariant: names are escaped as those of a database are.
+//! Invariant: names are escaped like those of a database.
 
 use std::io::Write;
 
+use crate::present::export::Summary;
 use crate::present::export::error::ExportError;
-use crate::present::export::{Summary, folded, svg};
+use crate::present::export::formats::{folded, svg};
 
-pub(crate) use crate::present::export::svg::Caption;
+pub(crate) use crate::present::export::formats::svg::Caption;
 
-/// Takes a stack and its weight.
-pub(crate) type Each<'a> = dyn FnMut(&[String], i64) -> Result<(), ExportError> + 'a;
+/// Receives the names of a stack, outermost first, and its weight.
+pub(crate) type StackSink<'a> = dyn FnMut(&[String], i64) -> Result<(), ExportError> + 'a;
 
-/// What stands for a stack without names.
+/// The name of an empty stack.
 const NO_FRAMES: &str = "[no frames]";
 
-/// A line a stack.
+/// Writes folded stacks, one per line.
 ///
 /// # Errors
-/// If the stacks can't be made, or the writer fails.
+/// If `stacks` or the writer fails.
 pub(crate) fn folded(
-    stacks: impl FnOnce(&mut Each<'_>) -> Result<(), ExportError>,
+    stacks: impl FnOnce(&mut StackSink<'_>) -> Result<(), ExportError>,
     out: &mut dyn Write,
 ) -> Result<Summary, ExportError> {
     let mut count = 0;
@@ -31,15 +30,15 @@ pub(crate) fn folded(
         let names = names.iter().map(String::as_str);
         Ok(writeln!(out, "{} {weight}", folded::line(names, NO_FRAMES))?)
     })?;
-    Ok(Summary { of: "stacks", count, ..Summary::default() })
+    Ok(Summary { noun: "stacks", count, ..Summary::default() })
 }
 
-/// A picture.
+/// Writes a flamegraph.
 ///
 /// # Errors
-/// As [`folded`], and if there is nothing to draw.
+/// As [`folded`], and if all weights are zero.
 pub(crate) fn svg(
-    stacks: impl FnOnce(&mut Each<'_>) -> Result<(), ExportError>,
+    stacks: impl FnOnce(&mut StackSink<'_>) -> Result<(), ExportError>,
     caption: &Caption,
     out: &mut dyn Write,
 ) -> Result<Summary, ExportError> {
@@ -55,15 +54,15 @@ pub(crate) fn svg(
         Ok(())
     })?;
     svg::draw(&tree, caption, out)?;
-    Ok(Summary { of: "stacks", count, ..Summary::default() })
+    Ok(Summary { noun: "stacks", count, ..Summary::default() })
 }
 
-/// A picture of growth and shrinkage: as wide as both together; the functions that allocate are
-/// red where there is more, blue where there is less, as usual in difference flamegraphs.
+/// Writes a difference flamegraph of the changes: widths are the sizes of changes; allocating
+/// functions are red for growth and blue for shrinkage.
 ///
 /// # Errors
-/// If nothing differs, or the writer fails.
-pub(crate) fn changes(
+/// If there are no changes, or the writer fails.
+pub(crate) fn difference_svg(
     mut stacks: Vec<(Vec<String>, i64)>,
     caption: &Caption,
     out: &mut dyn Write,
@@ -75,12 +74,12 @@ pub(crate) fn changes(
         .iter()
         .map(|(names, change)| {
             let width = change.unsigned_abs();
-            // Two figures a line: the second is the width, what it has more than the first the colour.
+            // inferno takes two values per line: the second is the width, the difference the colour.
             let before = if *change < 0 { width.saturating_mul(2) } else { 0 };
             let names = folded::line(names.iter().map(String::as_str), NO_FRAMES);
             format!("{} {before} {width}", svg::plain(&names))
         })
         .collect();
-    svg::draw_changes(&lines, caption, out)?;
-    Ok(Summary { of: "sites", count, ..Summary::default() })
+    svg::draw_difference(&lines, caption, out)?;
+    Ok(Summary { noun: "sites", count, ..Summary::default() })
 }

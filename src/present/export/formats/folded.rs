@@ -1,9 +1,7 @@
-//! Folded stacks: `outermost;…;innermost weight`, one line a backtrace.
+//! Exports folded stacks: `outermost;…;innermost weight`, one line per backtrace.
 //!
-//! Reads: stacks. Writes: lines as they come.
-//!
-//! Invariant: the numbers at the ends of the lines add up to the measure's sum, negative weights
-//! left out and counted.
+//! Invariant: the weights add up to the total of the measure; negative weights are omitted and
+//! counted.
 
 use std::io::Write;
 
@@ -12,7 +10,7 @@ use crate::present::export::error::ExportError;
 use crate::present::export::names;
 use crate::present::export::stacks::Stacks;
 
-/// Names as the beginning of a line.
+/// The names of a line, without its weight.
 pub(crate) fn line<'a>(names: impl Iterator<Item = &'a str>, empty: &str) -> String {
     let line = names.map(names::folded).collect::<Vec<_>>().join(";");
     if line.is_empty() { empty.to_owned() } else { line }
@@ -21,12 +19,12 @@ pub(crate) fn line<'a>(names: impl Iterator<Item = &'a str>, empty: &str) -> Str
 pub(crate) fn write(stacks: &Stacks<'_>, out: &mut dyn Write) -> Result<Summary, ExportError> {
     let chosen = stacks.chosen();
     let names: Vec<String> = stacks.frames.iter().map(|it| names::folded(&it.sym)).collect();
-    let mut summary = Summary { of: "backtraces", ..Summary::default() };
+    let mut summary = Summary { noun: "backtraces", ..Summary::default() };
     let mut line = String::new();
-    stacks.each(|stack| {
+    stacks.for_each(|stack| {
         let weight = stack.weights[chosen];
         if weight <= 0 {
-            summary.negative += u64::from(weight < 0);
+            summary.negative_weights += u64::from(weight < 0);
             return Ok(());
         }
         line.clear();

@@ -1,30 +1,28 @@
-//! DHAT's format, version 2, as `valgrind` and the crate `dhat` write it, for `dh_view.html`.
-//!
-//! Reads: stacks, `sites`, one pass over `allocations`. Writes: JSON as it comes.
+//! Exports DHAT's format, version 2, as `valgrind` and the crate `dhat` write it, for `dh_view.html`.
 //!
 //! Invariants:
-//! - No two program points have the same frames: dh_view refuses a file that repeats one.
-//! - What is known of sites only is not made up: a window of time or a weight is refused.
+//! - No two program points have the same frames, because dh_view rejects duplicates.
+//! - Lifetimes and peaks are known for whole sites only; a time window or a weight is an error.
 
 use std::collections::HashMap;
 use std::io::Write;
 use std::ops::ControlFlow;
 
-use crate::database::caveats::Notes;
-use crate::database::{Database, Params};
+use crate::database::caveats::Caveats;
+use crate::database::{Database, Measure, Params};
 use crate::present::export::Summary;
 use crate::present::export::error::ExportError;
 use crate::present::export::json::{self, List};
-use crate::present::export::metadata::Facts;
-use crate::present::export::request::{Measure, Request, Unit};
+use crate::present::export::metadata::Metadata;
+use crate::present::export::request::Request;
 use crate::present::export::stacks::{Frame, Stacks};
 use crate::present::export::trie::{StackId, Trie};
 
-/// Blocks that live shorter than so many microseconds are "short-lived" to dh_view.
+/// Lifetime in µs below which dh_view calls a block short-lived.
 const SHORT_LIVED_US: u32 = 500;
 
-/// A program point, in DHAT's words: t are totals, g is at the global maximum, e at the end, m at
-/// the maximum of its own; b are bytes, bk are blocks, l is lifetime.
+/// A program point with DHAT's field names: t is total, g at the global maximum, e at the end, m the
+/// point's own maximum; b is bytes, bk blocks, l lifetime.
 #[derive(Clone, Debug, Default)]
 struct Point {
     tb: i64,
@@ -38,7 +36,7 @@ struct Point {
     ebk: i64,
 }
 
-/// What `sites` has beside the weights.
+/// The columns of `sites` that are no weights.
 #[derive(Clone, Copy, Debug, Default)]
 struct Site {
     peak_bytes: i64,
@@ -51,28 +49,29 @@ pub(crate) fn write(
     stacks: &Stacks<'_>,
     database: &Database,
     request: &Request<'_>,
-    notes: &Notes,
+    caveats: &Caveats,
     out: &mut dyn Write,
 ) -> Result<Summary, ExportError> {
-    if !request.window.is_everything() || !stacks.is_of_sites {
+    if !request.window.is_whole() || !stacks.from_sites {
         return Err(ExportError::Request(
-            "dhat holds lifetimes and peaks, which are known of whole sites only: \
-             leave out --from, --to and --weight, and choose sites, not blocks"
+            "dhat has lifetimes and peaks, which are known for whole sites only: \
+             omit --from, --to and --weight, and select sites, not blocks"
                 .to_owned(),
         ));
     }
-    let facts = Facts::read(database, request)?;
-    let sites = sites(database, request, &facts)?;
+    let metadata = Metadata::read(database, request)?;
+    let sites = sites(database, request, &metadata)?;
     let mut trie = Trie::default();
     let mut points: HashMap<StackId, Point> = HashMap::new();
-    let kind = |measure, unit| stacks.weights.kind(measure, unit).unwrap_or(0);
-    let both = |measure| (kind(measure, Unit::Bytes), kind(measure, Unit::Blocks));
-    let (made, live, peak) = (both(Measure::Allocated), both(Measure::Live), both(Measure::Peak));
+    let kind = |measure| stacks.weights.kind(measure).unwrap_or(0);
+    let both = |bytes: Measure| (kind(bytes), kind(bytes.counterpart()));
+    let allocated = both(Measure::AllocatedBytes);
+    let (live, peak) = (both(Measure::LiveBytes), both(Measure::PeakBytes));
     let mut order = Vec::new();
-    stacks.each(|stack| {
+    stacks.for_each(|stack| {
         let Some(id) = trie.number(stack.frames.iter().rev().copied())? else { return Ok(()) };
         let weight = |kind: usize| stack.weights[kind];
-        // Blocks without a backtrace: their own peak is in no table, but it was at least this.
+        // The own peak of blocks without a backtrace is unknown, but at least this.
         let none = Site {
             peak_bytes: weight(peak.0).max(weight(live.0)),
             peak_blocks: weight(peak.1).max(weight(live.1)),
@@ -84,8 +83,8 @@ pub(crate) fn write(
             Point::default()
         });
         for (sum, more) in [
-            (&mut point.tb, weight(made.0)),
-            (&mut point.tbk, weight(made.1)),
+            (&mut point.tb, weight(allocated.0)),
+            (&mut point.tbk, weight(allocated.1)),
             (&mut point.tl_ns, site.lifetimes_ns),
             (&mut point.mb, site.peak_bytes),
             (&mut point.mbk, site.peak_blocks),
@@ -98,7 +97,7 @@ pub(crate) fn write(
         }
         Ok(())
     })?;
-    head(database, request, &facts, notes, out)?;
+    head(database, request, &metadata, caveats, out)?;
     let mut list = List::begin(out)?;
     for id in &order {
         list.item(out)?;
@@ -112,24 +111,24 @@ pub(crate) fn write(
     let frames = stacks.frames.iter().map(|it| json::string(&frame(it, &modules)));
     json::array(out, std::iter::once("\"[root]\"".to_owned()).chain(frames))?;
     out.write_all(b"}\n")?;
-    Ok(Summary { of: "program points", count: order.len() as u64, ..Summary::default() })
+    Ok(Summary { noun: "program points", count: order.len() as u64, ..Summary::default() })
 }
 
 fn head(
     database: &Database,
     request: &Request<'_>,
-    facts: &Facts,
-    notes: &Notes,
+    metadata: &Metadata,
+    caveats: &Caveats,
     out: &mut dyn Write,
 ) -> Result<(), ExportError> {
     let main = "SELECT path FROM modules WHERE main = 1 ORDER BY id LIMIT 1";
     let main = database.query(main, &Params::none(), &request.limits())?;
     let command = main.rows.first().and_then(|row| row[0].as_str()).unwrap_or("unknown");
-    let command = match notes.sampled {
+    let command = match caveats.sampled {
         Some(sampled) => format!("{command} ({})", sampled.tag()),
         None => command.to_owned(),
     };
-    let microseconds = |name: &str| facts.number(name) / 1000;
+    let microseconds = |name: &str| metadata.number(name) / 1000;
     writeln!(
         out,
         "{{\"dhatFileVersion\":2,\"mode\":\"rust-heap\",\"verb\":\"Allocated\",\n\
@@ -137,7 +136,7 @@ fn head(
          \"tu\":\"µs\",\"Mtu\":\"s\",\"tuth\":{SHORT_LIVED_US},\n\
          \"cmd\":{},\"pid\":{},\n\"tg\":{},\"te\":{},\n\"pps\":",
         json::string(&command),
-        facts.number("pid"),
+        metadata.number("pid"),
         microseconds("peak_ns"),
         microseconds("duration_ns"),
     )?;
@@ -155,7 +154,7 @@ fn point(point: &Point, out: &mut dyn Write) -> Result<(), ExportError> {
     Ok(())
 }
 
-/// The frames of a stack, from its top to its bottom.
+/// The frames of a stack, innermost first.
 fn path(trie: &Trie, id: StackId) -> Vec<u32> {
     let mut path = Vec::new();
     let mut at = Some(id);
@@ -166,7 +165,7 @@ fn path(trie: &Trie, id: StackId) -> Vec<u32> {
     path
 }
 
-/// `0x1234: function (file:line)`, which other readers take apart again.
+/// `0x1234: function (file:line)`, the form that readers of the format parse.
 fn frame(frame: &Frame, modules: &HashMap<i64, String>) -> String {
     let name = &frame.sym;
     let place = match (&frame.file, frame.line) {
@@ -195,12 +194,12 @@ fn modules(
     Ok(modules)
 }
 
-/// Peaks and lifetimes. Blocks at a site's own peak are in no table: they are counted in one pass
-/// over all blocks.
+/// Reads peaks and lifetimes. The number of blocks at a site's own peak is in no table, and is
+/// counted in one scan of all blocks.
 fn sites(
     database: &Database,
     request: &Request<'_>,
-    facts: &Facts,
+    metadata: &Metadata,
 ) -> Result<HashMap<i64, Site>, ExportError> {
     let limits = request.limits();
     let sql = "SELECT bt, peak_bytes, peak_ns, frees, coalesce(lifetime_avg_ns, 0) FROM sites";
@@ -213,7 +212,7 @@ fn sites(
         sites.insert(number(0), site);
         ControlFlow::Continue(())
     })?;
-    let (end_ns, rate) = (facts.number("duration_ns"), facts.rate());
+    let (end_ns, rate) = (metadata.number("duration_ns"), metadata.rate());
     let sql = "SELECT bt, alloc_after, dealloc_after, size FROM allocations WHERE bt IS NOT NULL";
     let mut peak_blocks: HashMap<i64, f64> = HashMap::new();
     database.stream(sql, &Params::none(), &limits, |row| {
@@ -235,7 +234,7 @@ fn sites(
     })?;
     for (bt, site) in &mut sites {
         site.peak_blocks = peak_blocks.get(bt).map_or(0, |blocks| blocks.round() as i64);
-        // A peak that began and ended within one nanosecond.
+        // A peak within one nanosecond matches no block.
         site.peak_blocks = site.peak_blocks.max(i64::from(site.peak_bytes > 0));
     }
     Ok(sites)

@@ -1,10 +1,8 @@
-//! `rheaper demo`: records a small leaky service inside this very binary, so that a newcomer has
-//! something to look at within seconds.
+//! `rheaper demo`: records a small leaky service inside this binary, loads the recording and opens
+//! the explorer.
 //!
-//! Reads: nothing. Writes: a directory of its own, with a recording in it.
-//!
-//! Invariant: the service does the same things each time it runs; only how many depends on the
-//! machine.
+//! Invariant: the service always performs the same sequence of requests; the machine determines only
+//! how many.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -16,19 +14,40 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::cli::args::{DemoArgs, TuiArgs};
+use crate::cli::commands::tui;
+use crate::cli::exit::Failure;
+use crate::cli::progress;
 use crate::database::CancelToken;
+use crate::database::text::units;
 
-/// Between two requests.
+/// Pause between two requests.
 const PAUSE: Duration = Duration::from_micros(250);
-/// Pages that the cache keeps: it fills, then stays as it is.
+/// Limit of the cache, which is full after the first second.
 const PAGES_MAX: usize = 200;
-/// Directories of this name that may be there already.
+/// Attempts to find an unused directory name.
 const DIRECTORIES_MAX: u32 = 1000;
 
-/// Why there is no recording.
+/// `rheaper demo`
+pub(crate) fn demo(args: &DemoArgs, cancel: &CancelToken) -> Result<(), Failure> {
+    let duration = units::parse_duration(&args.duration)
+        .map_err(|error| Failure::usage(format!("--duration: {error}")))?;
+    let duration = Duration::from_nanos(duration.unsigned_abs());
+    progress::print_line(&format!(
+        "recording a small leaky service for {:.1} s",
+        duration.as_secs_f64()
+    ));
+    let recording = record(duration, cancel).map_err(|error| Failure::file(error.to_string()))?;
+    if cancel.is_cancelled() {
+        return Err(Failure::interrupted());
+    }
+    tui::tui(&TuiArgs { file: Some(recording), ..TuiArgs::default() }, cancel)
+}
+
+/// The recording could not be started.
 #[derive(Debug)]
-pub(crate) enum DemoError {
-    /// The directory can't be made.
+enum DemoError {
+    /// The directory for the recording can't be created.
     Directory(io::Error),
     /// Tracking can't be enabled.
     Tracking(crate::Error),
@@ -43,8 +62,8 @@ impl fmt::Display for DemoError {
     }
 }
 
-/// Runs the service under observation for so long; gives the recording.
-pub(crate) fn record(length: Duration, cancel: &CancelToken) -> Result<PathBuf, DemoError> {
+/// Runs the service with tracking enabled; returns the path of the recording.
+fn record(duration: Duration, cancel: &CancelToken) -> Result<PathBuf, DemoError> {
     let profile_dir = directory().map_err(DemoError::Directory)?;
     let recording = crate::enable_tracking(crate::TrackerConfig {
         max_stack_depth: 64,
@@ -54,11 +73,11 @@ pub(crate) fn record(length: Duration, cancel: &CancelToken) -> Result<PathBuf, 
         profile_dir,
     })
     .map_err(DemoError::Tracking)?;
-    serve(length, cancel);
+    serve(duration, cancel);
     Ok(recording)
 }
 
-/// A new directory that only its owner may enter.
+/// Creates a directory that only its owner may enter.
 fn directory() -> io::Result<PathBuf> {
     let mut number = 0;
     loop {
@@ -70,41 +89,41 @@ fn directory() -> io::Result<PathBuf> {
             {
                 number += 1;
             }
-            made => return made.map(|()| directory),
+            created => return created.map(|()| directory),
         }
     }
 }
 
-/// Requests on one thread, their answers written by another. Tracking ends while the service still
-/// holds all that it holds, as it would in a service that is observed from outside.
-fn serve(length: Duration, cancel: &CancelToken) {
-    let (answers, outbox) = sync_channel(64);
+/// Handles requests on this thread; a second thread writes the responses. Tracking is disabled before
+/// the service is dropped, so that its memory is live at the end of the recording.
+fn serve(duration: Duration, cancel: &CancelToken) {
+    let (responses, outbox) = sync_channel(64);
     let writer =
-        thread::Builder::new().name("writer".to_owned()).spawn(move || write_answers(&outbox));
+        thread::Builder::new().name("writer".to_owned()).spawn(move || write_responses(&outbox));
     let mut service = Service::default();
-    let begun = Instant::now();
+    let start = Instant::now();
     let mut number = 0_u64;
-    while begun.elapsed() < length && !cancel.is_cancelled() {
-        let answer = service.handle(number);
-        if answers.send(answer).is_err() {
+    while start.elapsed() < duration && !cancel.is_cancelled() {
+        let response = service.handle(number);
+        if responses.send(response).is_err() {
             break;
         }
         number += 1;
         thread::sleep(PAUSE);
     }
     crate::disable_tracking();
-    drop(answers);
+    drop(responses);
     if let Ok(writer) = writer {
-        // It has nothing to say that we would need.
+        // The thread returns nothing, and a panic in it does not affect the recording.
         let _ = writer.join();
     }
 }
 
-/// The answers are made by one thread and freed by another.
+/// Frees strings that the other thread allocated.
 #[inline(never)]
-fn write_answers(outbox: &Receiver<String>) {
-    while let Ok(answer) = outbox.recv() {
-        std::hint::black_box(&answer);
+fn write_responses(outbox: &Receiver<String>) {
+    while let Ok(response) = outbox.recv() {
+        std::hint::black_box(&response);
     }
 }
 
@@ -120,13 +139,13 @@ impl Service {
         let path = format!("/page/{}", number * 7919 % 500);
         let bytes = self.cache.page(&path);
         if number.is_multiple_of(10) {
-            self.audit.note(number, &path);
+            self.audit.append(number, &path);
         }
         format!("200 OK, {bytes} bytes")
     }
 }
 
-/// Bounded: no leak, though it holds most.
+/// Holds most of the memory, but is bounded: not a leak.
 #[derive(Default)]
 struct PageCache {
     pages: HashMap<String, Vec<u8>>,
@@ -152,7 +171,7 @@ impl PageCache {
     }
 }
 
-/// The leak: every tenth request is remembered, and never looked at again.
+/// The leak: grows by an entry every tenth request and is never read.
 #[derive(Default)]
 struct AuditLog {
     entries: Vec<(u64, String)>,
@@ -160,10 +179,10 @@ struct AuditLog {
 
 impl AuditLog {
     #[inline(never)]
-    fn note(&mut self, number: u64, path: &str) {
-        let mut what = String::with_capacity(480);
-        what.push_str("GET ");
-        what.push_str(path);
-        self.entries.push((number, what));
+    fn append(&mut self, number: u64, path: &str) {
+        let mut entry = String::with_capacity(480);
+        entry.push_str("GET ");
+        entry.push_str(path);
+        self.entries.push((number, entry));
     }
 }

@@ -1,11 +1,9 @@
-//! A flamegraph as SVG, drawn by `inferno`.
-//!
-//! Reads: stacks, merged by function into a tree. Writes: the picture.
+//! Exports a flamegraph as SVG, drawn by `inferno`.
 //!
 //! Invariants:
-//! - What is too narrow to be drawn is merged into its caller before it becomes text, so that
-//!   memory is that of the tree and of what can be seen.
-//! - The same database gives the same bytes: colours come from names.
+//! - Frames that are too narrow to draw are merged into their callers, so that the text is bounded by
+//!   the visible frames.
+//! - The output is deterministic: colours are derived from names.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -21,7 +19,7 @@ use crate::present::export::names;
 use crate::present::export::request::Request;
 use crate::present::export::stacks::Stacks;
 
-/// A frame narrower than this share of the picture is not drawn: half a pixel of 2,000.
+/// Least share of the width at which a frame is drawn: half a pixel of 2,000.
 const SHARE_MIN: f64 = 0.000_25;
 
 #[derive(Debug, Default)]
@@ -32,18 +30,18 @@ struct Node {
     children: Vec<usize>,
 }
 
-/// What a picture says about itself.
+/// Title and unit of a flamegraph.
 #[derive(Clone, Debug)]
 pub(crate) struct Caption {
-    /// Whose memory it is.
+    /// The title.
     pub title: String,
-    /// Which of it.
-    pub about: String,
-    /// What weights count.
+    /// The subtitle: the measure and its selection.
+    pub subtitle: String,
+    /// The unit of the weights.
     pub unit: Unit,
 }
 
-/// Functions below those that call them; node 0 is the root.
+/// A call tree merged by function; node 0 is the root.
 #[derive(Debug)]
 pub(crate) struct Tree {
     names: Vec<String>,
@@ -60,7 +58,7 @@ impl Default for Tree {
 }
 
 impl Tree {
-    /// The number of a name. Frames that differ in their line only have one.
+    /// Interns a name. Frames that differ only in their line share it.
     pub(crate) fn name(&mut self, sym: &str) -> usize {
         let name = names::folded_xml(sym);
         if let Some(at) = self.by_name.get(&name) {
@@ -95,7 +93,7 @@ pub(crate) fn write(
     title: &str,
     out: &mut dyn Write,
 ) -> Result<Summary, ExportError> {
-    let mut summary = Summary { of: "backtraces", ..Summary::default() };
+    let mut summary = Summary { noun: "backtraces", ..Summary::default() };
     let tree = merge(stacks, &mut summary)?;
     let kind = &stacks.weights.kinds[stacks.chosen()];
     if tree.nodes[0].total == 0 {
@@ -106,22 +104,23 @@ pub(crate) fn write(
     if kind.unit != Unit::Bytes {
         options.count_name = names::folded_xml(kind.name.rsplit(' ').next().unwrap_or("blocks"));
     }
-    put(&tree, options, out)?;
+    render(&tree, options, out)?;
     Ok(summary)
 }
 
-/// Draws a tree that was made elsewhere.
+/// Draws a tree of the caller.
 pub(crate) fn draw(tree: &Tree, caption: &Caption, out: &mut dyn Write) -> Result<(), ExportError> {
     let total = tree.nodes[0].total;
     if total == 0 {
-        let words = format!("there is nothing to draw: no {}", caption.about);
+        let words = format!("there is nothing to draw: no {}", caption.subtitle);
         return Err(ExportError::Request(words));
     }
-    put(tree, options(&caption.title, &caption.about, total, caption.unit), out)
+    render(tree, options(&caption.title, &caption.subtitle, total, caption.unit), out)
 }
 
-/// Draws lines with two figures each, sorted: the width, and what of it is more than before.
-pub(crate) fn draw_changes(
+/// Draws sorted lines with two values each: the value before, which determines the colour, and the
+/// width.
+pub(crate) fn draw_difference(
     lines: &[String],
     caption: &Caption,
     out: &mut dyn Write,
@@ -131,18 +130,18 @@ pub(crate) fn draw_changes(
     }
     let width = |line: &String| line.rsplit(' ').next()?.parse::<i64>().ok();
     let total = lines.iter().filter_map(width).fold(0_i64, i64::saturating_add);
-    let mut options = options(&caption.title, &caption.about, total, caption.unit);
+    let mut options = options(&caption.title, &caption.subtitle, total, caption.unit);
     options.min_width = SHARE_MIN * 100.0;
     from_lines(&mut options, lines.iter().rev().map(String::as_str), out)?;
     Ok(())
 }
 
-/// Text without what XML can't hold.
+/// Text without characters that are invalid in XML.
 pub(crate) fn plain(text: &str) -> String {
     names::xml(text)
 }
 
-fn put(tree: &Tree, mut options: Options<'_>, out: &mut dyn Write) -> Result<(), ExportError> {
+fn render(tree: &Tree, mut options: Options<'_>, out: &mut dyn Write) -> Result<(), ExportError> {
     let least = (tree.nodes[0].total as f64 * SHARE_MIN).ceil() as i64;
     let lines = lines(&tree.names, &tree.nodes, least);
     from_lines(&mut options, lines.iter().rev().map(String::as_str), out)?;
@@ -161,36 +160,36 @@ fn options(title: &str, about: &str, total: i64, unit: Unit) -> Options<'static>
     options.colors = Palette::Basic(BasicPalette::Mem);
     options.deterministic = true;
     options.min_width = 0.0;
-    // Sorted as text, siblings `a` and `a b` would interleave and `a` be drawn in two pieces. The
-    // tree's order is right already: this takes lines as they come, last one first.
+    // Sorting lines as text would interleave siblings `a` and `a b`, and draw `a` in two pieces. A
+    // flame chart keeps the order of lines, the last one first.
     options.flame_chart = true;
     options
 }
 
-/// What the picture is about, in words.
+/// The subtitle: measure, selection and window.
 fn about(request: &Request<'_>, measure: &str) -> String {
     let mut words = measure.to_owned();
-    if let Some(question) = &request.question {
-        words = format!("{words} of {}", question.title);
+    if let Some(selection) = &request.selection {
+        words = format!("{words} of {}", selection.title);
     }
     let moment = |ns: i64| units::duration(ns as f64);
     match (request.window.from, request.window.to) {
         (None, None) => words,
-        (Some(from), None) => format!("{words}, made from {}", moment(from)),
-        (None, Some(to)) => format!("{words}, made until {}", moment(to)),
-        (Some(from), Some(to)) => format!("{words}, made {} to {}", moment(from), moment(to)),
+        (Some(from), None) => format!("{words}, allocated from {}", moment(from)),
+        (None, Some(to)) => format!("{words}, allocated until {}", moment(to)),
+        (Some(from), Some(to)) => format!("{words}, allocated {} to {}", moment(from), moment(to)),
     }
 }
 
-/// The tree of functions, outermost first.
+/// Merges the stacks into a call tree.
 fn merge(stacks: &Stacks<'_>, summary: &mut Summary) -> Result<Tree, ExportError> {
     let mut tree = Tree::default();
     let name_of: Vec<usize> = stacks.frames.iter().map(|frame| tree.name(&frame.sym)).collect();
     let chosen = stacks.chosen();
-    stacks.each(|stack| {
+    stacks.for_each(|stack| {
         let weight = stack.weights[chosen];
         if weight <= 0 {
-            summary.negative += u64::from(weight < 0);
+            summary.negative_weights += u64::from(weight < 0);
             return Ok(());
         }
         summary.count += 1;
@@ -200,12 +199,12 @@ fn merge(stacks: &Stacks<'_>, summary: &mut Summary) -> Result<Tree, ExportError
     Ok(tree)
 }
 
-/// The tree as folded lines, each node that can be seen once. Siblings stand in the order of their
-/// names, which is all that drawing needs: frames of one parent side by side.
+/// The tree as folded lines, one per visible node. Siblings are sorted by name, so that each is drawn
+/// in one piece.
 fn lines(names: &[String], nodes: &[Node], least: i64) -> Vec<String> {
     let mut lines = Vec::new();
     let mut path = String::new();
-    // A node, and the length of the path that leads to it.
+    // Nodes to visit, with the length of the path to each.
     let mut open: Vec<(usize, usize)> = vec![(0, 0)];
     while let Some((at, length)) = open.pop() {
         path.truncate(length);

@@ -1,11 +1,10 @@
-//! A pprof profile: gzipped protobuf, as `proto/profile.proto` of google/pprof defines it.
+//! Exports a pprof profile: gzipped protobuf, as `proto/profile.proto` of google/pprof defines it.
 //!
-//! Reads: stacks, modules, facts. Writes: messages as they come. The fields of `Profile` are all
-//! repeated, so that they may follow each other in any order: a sample is written at once, behind
-//! the locations, functions and strings that it is the first to name.
+//! The fields of `Profile` are repeated and may be in any order: each sample is written at once, after
+//! the locations, functions and strings that it is the first to reference.
 //!
 //! Invariants:
-//! - Memory grows with distinct places, functions and strings only.
+//! - Memory grows with distinct locations, functions and strings only.
 //! - Ids are positive and defined once; string 0 is the empty one.
 
 use std::collections::HashMap;
@@ -17,18 +16,18 @@ use flate2::write::GzEncoder;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
 
-use crate::database::caveats::Notes;
-use crate::database::table::Unit as ColumnUnit;
-use crate::database::{Database, Params};
+use crate::database::caveats::Caveats;
+use crate::database::table::Unit;
+use crate::database::{Database, Measure, Params};
 use crate::present::export::Summary;
 use crate::present::export::error::ExportError;
-use crate::present::export::metadata::Facts;
+use crate::present::export::metadata::Metadata;
 use crate::present::export::names;
-use crate::present::export::request::{Measure, Request, Unit};
+use crate::present::export::request::Request;
 use crate::present::export::stacks::{Frame, Stacks};
-use crate::present::export::weights::{Kind, Source};
+use crate::present::export::weights::{Source, WeightKind};
 
-/// Numbers of the fields of `Profile`.
+/// Field numbers of `Profile`.
 mod field {
     pub(super) const SAMPLE_TYPE: u32 = 1;
     pub(super) const SAMPLE: u32 = 2;
@@ -75,7 +74,7 @@ struct Mapping {
     filename: i64,
     #[prost(int64, tag = "6")]
     build_id: i64,
-    /// This and the next three: there is nothing left for a reader to look up.
+    /// This and the next three tell readers that the profile is symbolized.
     #[prost(bool, tag = "7")]
     has_functions: bool,
     #[prost(bool, tag = "8")]
@@ -94,7 +93,7 @@ struct Location {
     mapping_id: u64,
     #[prost(uint64, tag = "3")]
     address: u64,
-    /// Inlined functions first, the one that they are inlined into last.
+    /// Inlined functions first, the function that they are inlined into last.
     #[prost(message, repeated, tag = "4")]
     line: Vec<Line>,
 }
@@ -113,8 +112,8 @@ struct Function {
     id: u64,
     #[prost(int64, tag = "2")]
     name: i64,
-    /// Empty: pprof takes a name that equals its system name for C++, and cuts what looks like
-    /// template arguments, `<Vec<T> as Clone>::clone` to `::clone`.
+    /// Empty, because pprof treats a name that equals its system name as C++ and removes template
+    /// arguments: `<Vec<T> as Clone>::clone` becomes `::clone`.
     #[prost(int64, tag = "3")]
     system_name: i64,
     #[prost(int64, tag = "4")]
@@ -125,7 +124,7 @@ pub(crate) fn write(
     stacks: &Stacks<'_>,
     database: &Database,
     request: &Request<'_>,
-    notes: &Notes,
+    caveats: &Caveats,
     out: &mut dyn Write,
 ) -> Result<Summary, ExportError> {
     let mut profile = Profile::begin(out)?;
@@ -138,18 +137,18 @@ pub(crate) fn write(
     let (shown, _) = sample_type(&stacks.weights.kinds[stacks.chosen()]);
     let shown = profile.string(&shown)?;
     profile.number(field::DEFAULT_SAMPLE_TYPE, shown)?;
-    profile.facts(database, request, notes)?;
+    profile.metadata(database, request, caveats)?;
     profile.modules(database, request)?;
-    let mut summary = Summary { of: "backtraces", ..Summary::default() };
+    let mut summary = Summary { noun: "backtraces", ..Summary::default() };
     let mut sample = Sample::default();
-    stacks.each(|stack| {
+    stacks.for_each(|stack| {
         sample.value.clear();
         sample.value.extend(kinds.iter().map(|kind| stack.weights[*kind]));
         if sample.value.iter().all(|weight| *weight == 0) {
             return Ok(());
         }
         sample.location_id.clear();
-        // What is inlined belongs to the place of the frame that it is inlined into.
+        // Inlined frames belong to the location of the frame that they are inlined into.
         for place in stack.frames.split_inclusive(|frame| !stacks.frames[*frame].inlined) {
             sample.location_id.push(profile.location(&stacks.frames, place)?);
         }
@@ -160,26 +159,27 @@ pub(crate) fn write(
     Ok(summary)
 }
 
-/// The name and unit that Go's heap profiles and their tools use, where they have one.
-fn sample_type(kind: &Kind) -> (String, &'static str) {
-    let Source::Measure(measure, unit) = kind.source else {
+/// The name and unit of Go's heap profiles, where they have the measure.
+fn sample_type(kind: &WeightKind) -> (String, &'static str) {
+    let Source::Measure(measure) = kind.source else {
         let unit = match kind.unit {
-            ColumnUnit::Bytes => "bytes",
-            ColumnUnit::Duration | ColumnUnit::Moment => "nanoseconds",
+            Unit::Bytes => "bytes",
+            Unit::Duration | Unit::Moment => "nanoseconds",
             _ => "count",
         };
         return (names::plain(&kind.name).into_owned(), unit);
     };
-    let prefix = match measure {
-        Measure::Allocated => "alloc",
-        Measure::Live => "inuse",
-        Measure::Leaked => "leaked",
-        Measure::Peak => "peak",
+    let name = match measure {
+        Measure::AllocatedBytes => "alloc_space",
+        Measure::Allocations => "alloc_objects",
+        Measure::LiveBytes => "inuse_space",
+        Measure::LiveBlocks => "inuse_objects",
+        Measure::LeakedBytes => "leaked_space",
+        Measure::LeakedBlocks => "leaked_objects",
+        Measure::PeakBytes => "peak_space",
+        Measure::PeakBlocks => "peak_objects",
     };
-    match unit {
-        Unit::Blocks => (format!("{prefix}_objects"), "count"),
-        Unit::Bytes => (format!("{prefix}_space"), "bytes"),
-    }
+    (name.to_owned(), if measure.unit() == Unit::Bytes { "bytes" } else { "count" })
 }
 
 /// A profile that is being written.
@@ -191,7 +191,7 @@ struct Profile<W: Write> {
     functions: HashMap<(i64, i64), u64>,
     /// By frames, innermost first.
     locations: HashMap<Box<[usize]>, u64>,
-    /// By number in the database: its id here and what to add to an address in its file.
+    /// By module id of the database: the mapping id, and the bias of addresses.
     mappings: HashMap<i64, (u64, i64)>,
 }
 
@@ -233,7 +233,7 @@ impl<W: Write> Profile<W> {
         Ok(self.out.write_all(&self.buffer)?)
     }
 
-    /// The position of a string, which is written if it is new.
+    /// The index of a string, which is written if it is new.
     fn string(&mut self, text: &str) -> Result<i64, ExportError> {
         if let Some(known) = self.strings.get(text) {
             return Ok(*known);
@@ -244,24 +244,24 @@ impl<W: Write> Profile<W> {
         Ok(next)
     }
 
-    fn facts(
+    fn metadata(
         &mut self,
         database: &Database,
         request: &Request<'_>,
-        notes: &Notes,
+        caveats: &Caveats,
     ) -> Result<(), ExportError> {
-        let facts = Facts::read(database, request)?;
-        self.number(field::TIME_NANOS, facts.number("started_unix_ns"))?;
-        self.number(field::DURATION_NANOS, facts.number("duration_ns"))?;
-        // Where nothing is sampled every byte is there. Weights are scaled up already.
-        let sample_bytes = notes.sampled.map_or(1, |sampled| sampled.sample_bytes);
+        let metadata = Metadata::read(database, request)?;
+        self.number(field::TIME_NANOS, metadata.number("started_unix_ns"))?;
+        self.number(field::DURATION_NANOS, metadata.number("duration_ns"))?;
+        // Weights of samples are scaled already; the period is informative.
+        let sample_bytes = caveats.sampled.map_or(1, |sampled| sampled.sample_bytes);
         let period = ValueType { kind: self.string("space")?, unit: self.string("bytes")? };
         self.message(field::PERIOD_TYPE, &period)?;
         self.number(field::PERIOD, sample_bytes.cast_signed())?;
-        let made_by = concat!("made by rheaper ", env!("CARGO_PKG_VERSION"));
-        let comment = self.string(made_by)?;
+        let comment = concat!("written by rheaper ", env!("CARGO_PKG_VERSION"));
+        let comment = self.string(comment)?;
         self.number(field::COMMENT, comment)?;
-        if let Some(sampled) = notes.sampled {
+        if let Some(sampled) = caveats.sampled {
             let comment = self.string(&sampled.sentence())?;
             self.number(field::COMMENT, comment)?;
         }
@@ -304,7 +304,7 @@ impl<W: Write> Profile<W> {
         Ok(())
     }
 
-    /// The id of a place: a frame, behind the ones that are inlined into it.
+    /// The location id of a frame and the frames that are inlined into it.
     fn location(&mut self, frames: &[Frame], place: &[usize]) -> Result<u64, ExportError> {
         if let Some(known) = self.locations.get(place) {
             return Ok(*known);

@@ -1,9 +1,7 @@
-//! A table as Parquet: snappy, dictionaries, every column optional.
-//!
-//! Reads: rows. Writes: row groups as they fill.
+//! Exports a table as Parquet, with snappy compression, dictionaries and optional columns.
 //!
 //! Invariants:
-//! - A row group at a time is held, limited in rows and in bytes of text.
+//! - Memory holds one row group, which is limited in rows and in bytes of text.
 //! - Text and numbers are exactly those of the database.
 
 use std::io::Write;
@@ -22,16 +20,16 @@ use crate::database::text::units;
 use crate::database::{Database, Value};
 use crate::present::export::Summary;
 use crate::present::export::error::ExportError;
-use crate::present::export::metadata::Facts;
+use crate::present::export::metadata::Metadata;
 use crate::present::export::request::Request;
-use crate::present::export::tables::{Field, Kind, Table};
+use crate::present::export::tables::{ColumnType, Field, Table};
 
-/// The most rows of a row group: what readers like to hand to one thread.
+/// Limit on the rows of a row group, the default of DuckDB, which reads a group per thread.
 const GROUP_ROWS_MAX: usize = 122_880;
-/// The most bytes of text in it.
+/// Limit on the bytes of text in a row group.
 const GROUP_TEXT_MAX: usize = 16 << 20;
 
-/// The values of a column that are not NULL, and which rows have one.
+/// The values of a column that are not NULL, and the definition levels of all rows.
 enum Buffer {
     Int(Vec<i64>, Vec<i16>),
     Real(Vec<f64>, Vec<i16>),
@@ -44,15 +42,15 @@ pub(crate) fn write(
     request: &Request<'_>,
     out: &mut (dyn Write + Send),
 ) -> Result<Summary, ExportError> {
-    let facts = Facts::read(database, request)?;
+    let metadata = Metadata::read(database, request)?;
     let schema = schema(table).map_err(failed)?;
-    let properties = Arc::new(properties(table, &facts.text("recording_id")));
+    let properties = Arc::new(properties(table, &metadata.text("recording_id")));
     let mut writer = SerializedFileWriter::new(out, schema, properties).map_err(failed)?;
     let mut buffers: Vec<Buffer> = table.fields.iter().map(Buffer::of).collect();
     let (mut count, mut rows, mut text) = (0_u64, 0, 0);
-    table.each(database, request, |row| {
+    table.for_each(database, request, |row| {
         for ((buffer, value), field) in buffers.iter_mut().zip(row).zip(&table.fields) {
-            text += buffer.push(value).map_err(|Misfit| table.misfit(field))?;
+            text += buffer.push(value).map_err(|TypeMismatch| table.type_mismatch(field))?;
         }
         count += 1;
         rows += 1;
@@ -66,21 +64,23 @@ pub(crate) fn write(
         group(&mut writer, &mut buffers, table, rows).map_err(failed)?;
     }
     writer.close().map_err(failed)?;
-    Ok(Summary { of: "rows", count, ..Summary::default() })
+    Ok(Summary { noun: "rows", count, ..Summary::default() })
 }
 
 fn schema(table: &Table) -> Result<Arc<SchemaType>, ParquetError> {
-    let labels =
-        table.labels.iter().map(|label| Field { name: label.name.clone(), kind: Kind::Text });
+    let labels = table
+        .labels
+        .iter()
+        .map(|label| Field { name: label.name.clone(), column_type: ColumnType::Text });
     let column = |field: Field| {
-        let kind = match field.kind {
-            Kind::Int => Type::INT64,
-            Kind::Real => Type::DOUBLE,
-            Kind::Text => Type::BYTE_ARRAY,
+        let column_type = match field.column_type {
+            ColumnType::Int => Type::INT64,
+            ColumnType::Real => Type::DOUBLE,
+            ColumnType::Text => Type::BYTE_ARRAY,
         };
-        let mut column = SchemaType::primitive_type_builder(&field.name, kind)
+        let mut column = SchemaType::primitive_type_builder(&field.name, column_type)
             .with_repetition(Repetition::OPTIONAL);
-        if field.kind == Kind::Text {
+        if field.column_type == ColumnType::Text {
             column = column
                 .with_converted_type(ConvertedType::UTF8)
                 .with_logical_type(Some(LogicalType::String));
@@ -93,16 +93,16 @@ fn schema(table: &Table) -> Result<Arc<SchemaType>, ParquetError> {
 }
 
 fn properties(table: &Table, recording: &str) -> WriterProperties {
-    let facts = [("rheaper.table", table.name.as_str()), ("rheaper.recording", recording)];
-    let facts = facts.map(|(key, value)| KeyValue::new(key.to_owned(), value.to_owned()));
+    let metadata = [("rheaper.table", table.name.as_str()), ("rheaper.recording", recording)];
+    let metadata = metadata.map(|(key, value)| KeyValue::new(key.to_owned(), value.to_owned()));
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::SNAPPY)
         .set_created_by(concat!("rheaper ", env!("CARGO_PKG_VERSION")).to_owned())
-        .set_key_value_metadata(Some(facts.to_vec()));
-    // Moments and addresses repeat rarely, but follow each other closely.
+        .set_key_value_metadata(Some(metadata.to_vec()));
+    // Times and addresses are mostly distinct, with small differences between rows.
     for field in &table.fields {
         let name = field.name.as_str();
-        if field.kind == Kind::Int && (name.ends_with("_after") || name == "addr") {
+        if field.column_type == ColumnType::Int && (name.ends_with("_after") || name == "addr") {
             let column = ColumnPath::from(name);
             properties = properties
                 .set_column_dictionary_enabled(column.clone(), false)
@@ -112,20 +112,20 @@ fn properties(table: &Table, recording: &str) -> WriterProperties {
     properties.build()
 }
 
-/// A value that is not what its column holds.
-struct Misfit;
+/// A value does not have its column's type.
+struct TypeMismatch;
 
 impl Buffer {
     fn of(field: &Field) -> Self {
-        match field.kind {
-            Kind::Int => Self::Int(Vec::new(), Vec::new()),
-            Kind::Real => Self::Real(Vec::new(), Vec::new()),
-            Kind::Text => Self::Text(Vec::new(), Vec::new()),
+        match field.column_type {
+            ColumnType::Int => Self::Int(Vec::new(), Vec::new()),
+            ColumnType::Real => Self::Real(Vec::new(), Vec::new()),
+            ColumnType::Text => Self::Text(Vec::new(), Vec::new()),
         }
     }
 
-    /// Takes a value; says how many bytes of text it has.
-    fn push(&mut self, value: &Value) -> Result<usize, Misfit> {
+    /// Adds a value; returns its bytes of text.
+    fn push(&mut self, value: &Value) -> Result<usize, TypeMismatch> {
         let levels = match self {
             Self::Int(_, levels) | Self::Real(_, levels) | Self::Text(_, levels) => levels,
         };
@@ -141,7 +141,7 @@ impl Buffer {
                 values.push(ByteArray::from(text.into_bytes()));
                 return Ok(bytes);
             }
-            _ => return Err(Misfit),
+            _ => return Err(TypeMismatch),
         }
         Ok(0)
     }
@@ -149,7 +149,7 @@ impl Buffer {
 
 type Writer<'a> = SerializedFileWriter<&'a mut (dyn Write + Send)>;
 
-/// Writes what the buffers hold, and empties them.
+/// Writes the buffers as a row group and clears them.
 fn group(
     writer: &mut Writer<'_>,
     buffers: &mut [Buffer],
@@ -193,7 +193,7 @@ fn put<T: DataType>(
     Ok(())
 }
 
-/// A full disk arrives wrapped, and is said as what it is.
+/// Unwraps I/O errors, such as a full disk.
 fn failed(error: ParquetError) -> ExportError {
     match error {
         ParquetError::External(inner) => match inner.downcast::<std::io::Error>() {

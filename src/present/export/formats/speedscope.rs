@@ -1,8 +1,6 @@
-//! speedscope's own format: one profile a measure, all over the same frames.
+//! Exports speedscope's format: one profile per measure, with shared frames.
 //!
-//! Reads: stacks, once a measure. Writes: JSON as it comes.
-//!
-//! Invariant: a profile's weights are its samples', and add up to its end.
+//! Invariant: a profile has one weight per sample, and they add up to its end value.
 
 use std::io::Write;
 
@@ -29,11 +27,11 @@ pub(crate) fn write(
     )?;
     json::array(out, stacks.frames.iter().map(frame))?;
     out.write_all(b"},\n\"profiles\":")?;
-    let mut summary = Summary { of: "backtraces", ..Summary::default() };
+    let mut summary = Summary { noun: "backtraces", ..Summary::default() };
     let mut list = List::begin(out)?;
     for kind in kinds {
         list.item(out)?;
-        let count = profile(stacks, kind, &mut summary.negative, out)?;
+        let count = profile(stacks, kind, &mut summary.negative_weights, out)?;
         summary.count = summary.count.max(count);
     }
     List::end(out)?;
@@ -53,11 +51,11 @@ fn frame(frame: &Frame) -> String {
     text
 }
 
-/// Writes the profile of a kind; says how many backtraces it has.
+/// Writes the profile of a kind; returns its number of backtraces.
 fn profile(
     stacks: &Stacks<'_>,
     kind: usize,
-    negative: &mut u64,
+    negative_weights: &mut u64,
     out: &mut dyn Write,
 ) -> Result<u64, ExportError> {
     let about = &stacks.weights.kinds[kind];
@@ -73,10 +71,10 @@ fn profile(
     )?;
     let mut weights: Vec<i64> = Vec::new();
     let mut list = List::begin(out)?;
-    stacks.each(|stack| {
+    stacks.for_each(|stack| {
         let weight = stack.weights[kind];
         if weight <= 0 {
-            *negative += u64::from(weight < 0);
+            *negative_weights += u64::from(weight < 0);
             return Ok(());
         }
         weights.push(weight);

@@ -1,22 +1,20 @@
-//! A moment that is named by a mark: `@deploy`, `@deploy#2`.
+//! A reference to a mark: `@deploy`, `@deploy#2`.
 //!
-//! Reads: what is typed. Writes: SQL that finds it.
-//!
-//! Invariant: the SQL is one value, whatever the name has in it.
+//! Invariant: the SQL is one scalar expression, whatever characters the name contains.
 
 use std::fmt;
 
-/// One of the marks of a name.
+/// A mark of a given name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MarkName {
     /// The name.
     pub name: String,
-    /// Which of that name, from 1; `None`: the last one.
+    /// Its number among the marks of that name, from 1; `None`: the last one.
     pub nth: Option<u32>,
 }
 
 impl MarkName {
-    /// What `@name` or `@name#2` says; `None` if it does not begin with `@`, or has no name.
+    /// Parses `@name` or `@name#2`; `None` without `@` or without a name.
     pub fn parse(typed: &str) -> Option<Self> {
         let name = typed.trim().strip_prefix('@')?;
         let numbered = name.rsplit_once('#').and_then(|(name, nth)| {
@@ -27,7 +25,7 @@ impl MarkName {
         (!mark.name.is_empty()).then_some(mark)
     }
 
-    /// A value in SQL: the moment, or NULL if there is no such mark.
+    /// A scalar SQL expression: the time of the mark, or NULL if there is none.
     pub fn sql(&self) -> String {
         let name = self.name.replace('\'', "''");
         let order = match self.nth {

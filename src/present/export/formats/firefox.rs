@@ -1,35 +1,32 @@
-//! The Firefox Profiler's processed format, version 61, which later ones upgrade when they load it.
+//! Exports the Firefox Profiler's processed format, version 61, which newer profilers upgrade.
 //!
-//! Reads: stacks, `site_timeline`, `timeline`, modules. Writes: JSON.
-//!
-//! A measure is a thread of the profile. What is known slice by slice stands at its time, so that
-//! a range that is selected shows what was made, and what grew, in that range. The crate
-//! `fxprof-processed-profile` has weights of 32 bits, too few for bytes.
+//! Each measure is a thread of the profile. Weights that are known by time slice are samples at the
+//! slice's time, so that a selected range shows the allocations and the growth in that range. The
+//! crate `fxprof-processed-profile` has 32-bit weights, too few for bytes.
 //!
 //! Invariants:
-//! - The weights of a thread add up to its measure's sum.
-//! - A column of a table has as many values as the table's length; a stack's prefix stands before
-//!   it.
+//! - The weights of a thread add up to the total of its measure.
+//! - All columns of a table have the table's length; a stack's prefix precedes it.
 
 use std::collections::HashMap;
 use std::io::Write;
 use std::ops::ControlFlow;
 
-use crate::database::table::Unit as ColumnUnit;
-use crate::database::{Database, Params};
+use crate::database::table::Unit;
+use crate::database::{Database, Measure, Params};
 use crate::present::export::Summary;
 use crate::present::export::error::ExportError;
 use crate::present::export::json::{self, List};
-use crate::present::export::metadata::Facts;
-use crate::present::export::request::{Measure, Request, Unit};
+use crate::present::export::metadata::Metadata;
+use crate::present::export::request::Request;
 use crate::present::export::stacks::Stacks;
 use crate::present::export::trie::{StackId, Trie};
 use crate::present::export::weights::Source;
 
-/// The version of the format.
+/// Version of the processed format.
 const VERSION: u32 = 61;
 
-/// Kinds of frames with their colours; the first one is the default category.
+/// Kinds of frames with names and colours; the first one is the default category.
 const CATEGORIES: [(&str, &str, &str); 5] = [
     ("unknown", "Unknown", "grey"),
     ("own", "Own code", "green"),
@@ -38,14 +35,14 @@ const CATEGORIES: [(&str, &str, &str); 5] = [
     ("foreign", "Foreign", "orange"),
 ];
 
-/// A thread of the profile.
+/// A thread of the profile, which is a measure.
 struct Thread {
     name: String,
     weight_type: &'static str,
     samples: Samples,
 }
 
-/// Its samples, in the order of time.
+/// Samples in the order of time.
 #[derive(Default)]
 struct Samples {
     stacks: Vec<StackId>,
@@ -70,18 +67,18 @@ pub(crate) fn write(
     title: &str,
     out: &mut dyn Write,
 ) -> Result<Summary, ExportError> {
-    let facts = Facts::read(database, request)?;
+    let metadata = Metadata::read(database, request)?;
     let mut trie = Trie::default();
     let mut ids: Vec<StackId> = Vec::with_capacity(stacks.weights.bts.len());
-    stacks.each(|stack| {
+    stacks.for_each(|stack| {
         ids.extend(trie.number(stack.frames.iter().rev().copied())?);
         Ok(())
     })?;
     let kinds = stacks.kinds();
     let shown = kinds.iter().position(|kind| *kind == stacks.chosen()).unwrap_or(0);
-    meta(&facts, title, shown, kinds.len(), out)?;
+    meta(&metadata, title, shown, kinds.len(), out)?;
     let libs = libs(database, request, out)?;
-    counter(database, request, &facts, out)?;
+    counter(database, request, &metadata, out)?;
     shared(stacks, &trie, &libs, out)?;
     drop(trie);
     out.write_all(b",\n\"threads\":")?;
@@ -91,18 +88,18 @@ pub(crate) fn write(
         let about = &stacks.weights.kinds[*kind];
         let thread = Thread {
             name: about.name.clone(),
-            weight_type: if about.unit == ColumnUnit::Bytes { "bytes" } else { "samples" },
-            samples: samples(stacks, database, request, &facts, &ids, *kind)?,
+            weight_type: if about.unit == Unit::Bytes { "bytes" } else { "samples" },
+            samples: samples(stacks, database, request, &metadata, &ids, *kind)?,
         };
-        write_thread(&thread, number, &facts, out)?;
+        write_thread(&thread, number, &metadata, out)?;
     }
     List::end(out)?;
     out.write_all(b"}\n")?;
-    Ok(Summary { of: "backtraces", count: ids.len() as u64, ..Summary::default() })
+    Ok(Summary { noun: "backtraces", count: ids.len() as u64, ..Summary::default() })
 }
 
 fn meta(
-    facts: &Facts,
+    metadata: &Metadata,
     title: &str,
     shown: usize,
     threads: usize,
@@ -115,8 +112,8 @@ fn meta(
          \"symbolicated\":true,\"importedFrom\":\"rheaper {}\",\"usesOnlyOneStackType\":true,\
          \"sourceCodeIsNotOnSearchfox\":true,\"keepProfileThreadOrder\":true,\
          \"initialSelectedThreads\":[{shown}],\"markerSchema\":[],\"initialVisibleThreads\":",
-        milliseconds(facts.number("slice_ns").max(1)),
-        milliseconds(facts.number("started_unix_ns")),
+        milliseconds(metadata.number("slice_ns").max(1)),
+        milliseconds(metadata.number("started_unix_ns")),
         json::string(title),
         env!("CARGO_PKG_VERSION"),
     )?;
@@ -132,12 +129,12 @@ fn meta(
     Ok(())
 }
 
-/// A time as JSON, in milliseconds with every digit.
+/// A time in milliseconds, with all digits.
 fn milliseconds(ns: i64) -> String {
     format!("{}{}.{:06}", if ns < 0 { "-" } else { "" }, ns.abs() / 1_000_000, ns.abs() % 1_000_000)
 }
 
-/// Writes the objects; answers their positions and names by number.
+/// Writes the modules; returns their positions and names by id.
 fn libs(
     database: &Database,
     request: &Request<'_>,
@@ -168,11 +165,11 @@ fn libs(
     Ok(libs)
 }
 
-/// The live curve, as a memory track.
+/// Writes the live curve as a memory track.
 fn counter(
     database: &Database,
     request: &Request<'_>,
-    facts: &Facts,
+    metadata: &Metadata,
     out: &mut dyn Write,
 ) -> Result<(), ExportError> {
     let (mut times, mut changes) = (vec![milliseconds(0)], vec!["0".to_owned()]);
@@ -189,7 +186,7 @@ fn counter(
         out,
         ",\n\"counters\":[{{\"name\":\"malloc\",\"category\":\"Memory\",\
          \"description\":\"Live bytes\",\"pid\":\"{}\",\"mainThreadIndex\":0,\"samples\":{{\"time\":",
-        facts.number("pid")
+        metadata.number("pid")
     )?;
     let length = times.len();
     json::array(out, times)?;
@@ -199,7 +196,7 @@ fn counter(
     Ok(())
 }
 
-/// Strings numbered by first use.
+/// Interned strings.
 #[derive(Default)]
 struct Strings {
     ids: HashMap<String, usize>,
@@ -207,7 +204,7 @@ struct Strings {
 }
 
 impl Strings {
-    fn number(&mut self, text: &str) -> usize {
+    fn intern(&mut self, text: &str) -> usize {
         if let Some(known) = self.ids.get(text) {
             return *known;
         }
@@ -218,7 +215,7 @@ impl Strings {
     }
 }
 
-/// The tables that all threads share: stacks, frames, functions, sources, strings.
+/// Writes the tables that all threads share: stacks, frames, functions, sources, strings.
 fn shared(
     stacks: &Stacks<'_>,
     trie: &Trie,
@@ -228,15 +225,15 @@ fn shared(
     let mut strings = Strings::default();
     let mut sources: Vec<usize> = Vec::new();
     let mut source_of: HashMap<&str, usize> = HashMap::new();
-    // A function is a name in a source and an object.
+    // A function is identified by name, source file and module.
     let mut functions: Vec<(usize, Option<usize>, Option<usize>)> = Vec::new();
     let mut function_of = HashMap::new();
     let mut frame_function = Vec::with_capacity(stacks.frames.len());
     for frame in &stacks.frames {
-        let name = strings.number(&frame.sym);
+        let name = strings.intern(&frame.sym);
         let source = frame.file.as_deref().map(|file| {
             *source_of.entry(file).or_insert_with(|| {
-                sources.push(strings.number(file));
+                sources.push(strings.intern(file));
                 sources.len() - 1
             })
         });
@@ -248,7 +245,7 @@ fn shared(
         frame_function.push(function);
     }
     let mut resources: Vec<(usize, usize)> =
-        libs.values().map(|(at, name)| (*at, strings.number(name))).collect();
+        libs.values().map(|(at, name)| (*at, strings.intern(name))).collect();
     resources.sort_unstable();
 
     out.write_all(b",\n\"shared\":{\"stackTable\":{\"frame\":")?;
@@ -329,33 +326,33 @@ fn func_table(
     Ok(())
 }
 
-/// A column with the same value in every row.
+/// Writes a column with the same value in every row.
 fn column(out: &mut dyn Write, name: &str, value: &str, length: usize) -> Result<(), ExportError> {
     write!(out, ",\"{name}\":")?;
     Ok(json::array(out, (0..length).map(|_| value))?)
 }
 
-/// What a thread shows: slice by slice where that is known and means something, else at once.
+/// The samples of a thread: by time slice for allocated and live measures of whole recordings, else
+/// at one time.
 fn samples(
     stacks: &Stacks<'_>,
     database: &Database,
     request: &Request<'_>,
-    facts: &Facts,
+    metadata: &Metadata,
     ids: &[StackId],
     kind: usize,
 ) -> Result<Samples, ExportError> {
     let mut samples = Samples::default();
     let by_slice = match stacks.weights.kinds[kind].source {
-        Source::Measure(Measure::Allocated, Unit::Bytes) => Some("allocated_bytes"),
-        Source::Measure(Measure::Allocated, Unit::Blocks) => Some("allocations"),
-        Source::Measure(Measure::Live, Unit::Bytes) => Some("allocated_bytes - freed_bytes"),
-        Source::Measure(Measure::Live, Unit::Blocks) => Some("allocations - frees"),
+        Source::Measure(Measure::AllocatedBytes) => Some("allocated_bytes"),
+        Source::Measure(Measure::Allocations) => Some("allocations"),
+        Source::Measure(Measure::LiveBytes) => Some("allocated_bytes - freed_bytes"),
+        Source::Measure(Measure::LiveBlocks) => Some("allocations - frees"),
         _ => None,
     };
-    let mut left: Vec<i64> =
+    let mut rest: Vec<i64> =
         (0..ids.len()).map(|position| stacks.weights.at(position)[kind]).collect();
-    if let Some(weight) = by_slice.filter(|_| stacks.is_of_sites && request.window.is_everything())
-    {
+    if let Some(weight) = by_slice.filter(|_| stacks.from_sites && request.window.is_whole()) {
         let bts = &stacks.weights.bts;
         let sql = format!(
             "SELECT site_timeline.bt, timeline.from_ns, {} FROM site_timeline \
@@ -369,18 +366,18 @@ fn samples(
                 bts.binary_search_by_key(&(bt.is_none(), bt), |bt| (bt.is_none(), *bt))
             {
                 let weight = row[2].as_i64().unwrap_or(0);
-                left[position] -= weight;
+                rest[position] -= weight;
                 samples.push(ids[position], row[1].as_i64().unwrap_or(0), weight);
             }
             ControlFlow::Continue(())
         })?;
     }
-    // What no slice has: peaks at their moment, the rest at the end of what was looked at.
+    // Weights that are in no slice: peaks at their time, others at the end of the window.
     let at = match stacks.weights.kinds[kind].source {
-        Source::Measure(Measure::Peak, _) => facts.number("peak_ns"),
-        _ => request.window.to.unwrap_or_else(|| facts.number("duration_ns")),
+        Source::Measure(Measure::PeakBytes | Measure::PeakBlocks) => metadata.number("peak_ns"),
+        _ => request.window.to.unwrap_or_else(|| metadata.number("duration_ns")),
     };
-    for (id, weight) in ids.iter().zip(left) {
+    for (id, weight) in ids.iter().zip(rest) {
         samples.push(*id, at, weight);
     }
     Ok(samples)
@@ -394,7 +391,7 @@ fn qualified(weight: &str) -> String {
 fn write_thread(
     thread: &Thread,
     number: usize,
-    facts: &Facts,
+    metadata: &Metadata,
     out: &mut dyn Write,
 ) -> Result<(), ExportError> {
     let Samples { stacks, times_ns, weights } = &thread.samples;
@@ -407,7 +404,7 @@ fn write_thread(
          \"category\":[],\"length\":0}},\n\"samples\":{{\"weightType\":\"{}\",\"stack\":",
         json::string(&thread.name),
         number == 0,
-        facts.number("pid"),
+        metadata.number("pid"),
         thread.weight_type
     )?;
     json::array(out, stacks.iter().map(ToString::to_string))?;
