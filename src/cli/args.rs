@@ -368,7 +368,7 @@ pub(crate) struct InfoArgs {
   rheaper export heap.db --format csv --table timeline       one table to stdout
   rheaper export heap.db --format parquet --label host=web-1 --label version=1.4 -o web-1/
 
-docs/EXPORT.md describes the formats and the tools that open them.")]
+docs/guide/EXPORT.md describes the formats and the tools that open them.")]
 pub(crate) struct ExportArgs {
     /// The database
     pub database: PathBuf,

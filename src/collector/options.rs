@@ -93,7 +93,7 @@ impl Options {
     /// Records a random sample: on average one of `bytes` allocated bytes is chosen, and its block
     /// is recorded. A block of `size` bytes is recorded with the probability 1 − exp(−`size` /
     /// `bytes`), so that large blocks are almost certainly recorded and totals can be estimated
-    /// without bias. An unrecorded block costs almost nothing, see `docs/OVERHEAD.md`. 512 KiB is a
+    /// without bias. An unrecorded block costs almost nothing, see `docs/internals/OVERHEAD.md`. 512 KiB is a
     /// good choice for a server; 0 records every block.
     ///
     /// Sampled blocks are not aggregated: together with

@@ -1,4 +1,4 @@
-//! Estimates of sums from a sampled recording, and their confidence intervals. docs/SAMPLING.md
+//! Estimates of sums from a sampled recording, and their confidence intervals. docs/guide/SAMPLING.md
 //! derives the formulas.
 //!
 //! Invariants:

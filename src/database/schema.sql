@@ -1,4 +1,4 @@
--- Contract 2: the schema of a rheaper database. docs/SCHEMA.md is generated from the comments, one per column.
+-- Contract 2: the schema of a rheaper database. docs/reference/SCHEMA.md is generated from the comments, one per column.
 --
 -- Columns that end in `_ns` are nanoseconds: moments since tracking was enabled, or durations. The published columns
 -- `alloc_after` and `dealloc_after` are such moments as well. Sizes are the requested bytes.
@@ -370,7 +370,7 @@ SELECT rowid, alloc_after, dealloc_after, bt, size, addr, alloc_thread, dealloc_
     iif((SELECT 1 FROM sample_weights), (SELECT w.bytes FROM sample_weights AS w WHERE w.size = allocations.size), size)
 FROM allocations;
 
--- Confidence intervals of the totals of a sampled recording; see docs/SAMPLING.md. Empty: the recording is not sampled.
+-- Confidence intervals of the totals of a sampled recording; see docs/guide/SAMPLING.md. Empty: the recording is not sampled.
 CREATE TABLE estimates (
     of                  TEXT NOT NULL,    -- the kind of totals: total (`meta`), site, suspect, tree, tree_inverted
     id                  INTEGER NOT NULL, -- `sites.bt`, `suspects.id`, `tree.id`, `tree_inverted.id`; 0 for total
@@ -396,7 +396,7 @@ CREATE TABLE losses (
     meaning TEXT NOT NULL     -- explanation in one sentence
 ) WITHOUT ROWID;
 
--- Metadata and totals of the recording as keys and values. docs/SCHEMA.md lists the keys.
+-- Metadata and totals of the recording as keys and values. docs/reference/SCHEMA.md lists the keys.
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY, -- key
     value                   -- number or text

@@ -1,7 +1,7 @@
 //! The encoder of one event stream; an allocation or free takes 1 to 16 bytes.
 //!
 //! Writes the short form (two little-endian words) for plain allocations and frees, and the long
-//! form (varints) for everything else. docs/FORMAT.md shows the layout.
+//! form (varints) for everything else. docs/reference/FORMAT.md shows the layout.
 //!
 //! Invariants:
 //! - The encoder updates its [`Model`] exactly as the decoder will.

@@ -1,6 +1,6 @@
 //! Events, and the prediction model that encoder and decoder share.
 //!
-//! docs/FORMAT.md shows the layout.
+//! docs/reference/FORMAT.md shows the layout.
 //!
 //! Invariants:
 //! - Encoder and decoder hold the same [`Model`] and change it only through its methods, so that

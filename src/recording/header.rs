@@ -42,7 +42,7 @@ impl ClockKind {
     }
 }
 
-/// The header. docs/FORMAT.md lists the byte offsets.
+/// The header. docs/reference/FORMAT.md lists the byte offsets.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Header {
     /// The clock of the timestamps.

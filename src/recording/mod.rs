@@ -7,7 +7,7 @@
 //! - Every decoder returns a value or a [`FormatError`] for any input. It never panics, and it
 //!   reserves no memory because of an unchecked length field.
 //! - A decoder returns what the encoder of the same version wrote (property tests).
-#![doc = include_str!("../../docs/FORMAT.md")]
+#![doc = include_str!("../../docs/reference/FORMAT.md")]
 
 mod header;
 mod block;

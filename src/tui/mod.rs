@@ -121,7 +121,7 @@ pub fn run(database: &Path, options: &TuiOptions) -> Result<(), TuiError> {
     let (sender, events) = channel();
     let of_signals = sender.clone();
     crate::tui::terminal::signals::watch(move |signal| {
-        drop(of_signals.send(InputEvent::Signal(signal)))
+        drop(of_signals.send(InputEvent::Signal(signal)));
     })?;
     let mut app = first_state(database, &first, options);
     if let Some(problem) = problems.first() {

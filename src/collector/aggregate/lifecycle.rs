@@ -77,7 +77,7 @@ impl Lifecycle {
     }
 
     /// Prefetches the cache lines that these events will need. The whole batch is prefetched before
-    /// its first event is processed; see docs/OVERHEAD.md, "Aggregation and a quota".
+    /// its first event is processed; see docs/internals/OVERHEAD.md, "Aggregation and a quota".
     pub(crate) fn prefetch(&self, events: &[DecodedEvent]) {
         if self.hold_queue.exceeds_cache() {
             events.iter().for_each(|event| self.hold_queue.prefetch_index(&event.address));

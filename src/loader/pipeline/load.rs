@@ -256,7 +256,7 @@ impl<'a, R: Source> Pipeline<'a, R> {
 
 /// Returns the freed memory of the event pass to the system: the live blocks and the buffers of three
 /// threads. glibc would keep it, and the tables would add to a load's peak memory: 441 MiB instead of
-/// 396 MiB for 100 million events (docs/PERFORMANCE.md).
+/// 396 MiB for 100 million events (docs/internals/PERFORMANCE.md).
 fn release_freed_memory() {
     #[cfg(target_env = "gnu")]
     // SAFETY: `malloc_trim` frees only memory that glibc's allocator holds in its free lists, and

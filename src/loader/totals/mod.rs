@@ -52,7 +52,7 @@ type CacheLine = [u64; 8];
 
 /// Sums over all blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names of `meta`, documented in docs/SCHEMA.md")]
+#[allow(missing_docs, reason = "the names of `meta`, documented in docs/reference/SCHEMA.md")]
 pub(crate) struct GlobalTotals {
     pub(crate) allocations: u64,
     pub(crate) bytes: u64,

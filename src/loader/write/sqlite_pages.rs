@@ -2,7 +2,7 @@
 //!
 //! Rows come by ascending rowid; pages are appended to a database file that SQLite has created and
 //! closed. Inserts through SQLite reached 1.4 M rows/s and were the bottleneck of a load; this
-//! writer keeps up with the event pass (docs/PERFORMANCE.md). The format is that of
+//! writer keeps up with the event pass (docs/internals/PERFORMANCE.md). The format is that of
 //! <https://sqlite.org/fileformat2.html>, sections 1.5 and 2; tests compare the result with
 //! SQLite's own inserts and run `integrity_check`.
 //!

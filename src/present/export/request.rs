@@ -34,7 +34,7 @@ impl Format {
         (Self::Firefox, "firefox", "The Firefox Profiler's format: the live curve, and the growth in any range of it"),
         (Self::Dhat, "dhat", "The format of valgrind's DHAT: sites with sizes and lifetimes"),
         (Self::Csv, "csv", "Tables for spreadsheets"),
-        (Self::Parquet, "parquet", "Tables for DuckDB, ClickHouse, Spark, pandas: see docs/FLEET.md"),
+        (Self::Parquet, "parquet", "Tables for DuckDB, ClickHouse, Spark, pandas: see docs/guide/FLEET.md"),
     ];
 
     /// The name on the command line.

@@ -294,10 +294,13 @@ fn the_document_is_in_step_with_the_headers() {
         }
     }
     let text = text.replace("\n\n\n", "\n\n");
-    let path = Path::new("docs/QUERIES.md");
+    let path = Path::new("docs/reference/QUERIES.md");
     if std::env::var_os("RHEAPER_BLESS").is_some() {
         std::fs::write(path, &text).unwrap();
     }
     let found = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(found == text, "docs/QUERIES.md differs from the headers: run with RHEAPER_BLESS=1");
+    assert!(
+        found == text,
+        "docs/reference/QUERIES.md differs from the headers: run with RHEAPER_BLESS=1"
+    );
 }

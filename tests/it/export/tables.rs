@@ -64,7 +64,7 @@ fn csv_has_every_row_of_the_usual_tables() {
     }
 }
 
-/// The key of a site's own frames, as docs/EXPORT.md defines it.
+/// The key of a site's own frames, as docs/guide/EXPORT.md defines it.
 fn key(names: &[String]) -> String {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for byte in names.iter().flat_map(|name| name.bytes().chain([b'\n'])) {

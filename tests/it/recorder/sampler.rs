@@ -36,7 +36,7 @@ pub(crate) mod sys {
 }
 
 #[path = "../../../src/collector/event_path/sampling/sampler.rs"]
-mod sampler;
+mod product_sampler;
 #[allow(dead_code, reason = "the recorder uses the rest")]
 #[path = "../../../src/collector/event_path/sampling/table.rs"]
 mod table;
@@ -44,7 +44,7 @@ mod table;
 use std::collections::HashSet;
 use std::sync::Mutex;
 
-use crate::recorder::sampler::sampler::{STALE, Sampler, distance, minus_ln, mix};
+use crate::recorder::sampler::product_sampler::{STALE, Sampler, distance, minus_ln, mix};
 use crate::recorder::sampler::table::Table;
 use crate::support::programs::scaled;
 

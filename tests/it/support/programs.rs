@@ -121,13 +121,13 @@ fn stacks(process: u32) -> String {
 }
 
 /// A count of the usual tests, times what `RELIABILITY_SCALE` says: 1 at each commit, 100 for
-/// the full figures of docs/RELIABILITY.md.
+/// the full figures of docs/internals/RELIABILITY.md.
 pub(crate) fn scaled(count: u64) -> u64 {
     let scale = std::env::var("RELIABILITY_SCALE").ok().and_then(|scale| scale.parse::<u64>().ok());
     count * scale.unwrap_or(1)
 }
 
-/// Says what came of a count, for the table of docs/RELIABILITY.md. `RELIABILITY_FIGURES` names a
+/// Says what came of a count, for the table of docs/internals/RELIABILITY.md. `RELIABILITY_FIGURES` names a
 /// file that is added to.
 pub(crate) fn figure(what: &str, result: &str) {
     println!("{what}: {result}");

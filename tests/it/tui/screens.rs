@@ -162,7 +162,7 @@ fn help() {
 /// what is then drawn. `RHEAPER_BLESS=1` writes it.
 #[test]
 fn the_documents_show_what_is_drawn() {
-    check_document("docs/EXPLORER.md");
+    check_document("docs/guide/EXPLORER.md");
     check_document("README.md");
 }
 

@@ -137,7 +137,7 @@ fn typed(app: &mut App, event: KeyEvent) {
             picker.cursor.at = if changed { 0 } else { picker.cursor.at };
         }
         None if (app.view, app.pane) == (ViewKind::Sql, Pane::Main) => {
-            crate::tui::app::update::sql::typed(app, event)
+            crate::tui::app::update::sql::typed(app, event);
         }
         Some(Popup::Text(_) | Popup::Source(_)) | None => {}
     }
@@ -154,7 +154,7 @@ fn pasted(app: &mut App, text: &str) -> Vec<Effect> {
         Some(Popup::Picker(picker)) => picker.typed.insert(text),
         Some(Popup::Text(_) | Popup::Source(_)) => {}
         None if (app.view, app.pane) == (ViewKind::Sql, Pane::Main) => {
-            crate::tui::app::update::sql::pasted(app, text)
+            crate::tui::app::update::sql::pasted(app, text);
         }
         None => app.say("pasting: go to the SQL view (7) first"),
     }

@@ -119,7 +119,7 @@ fn meaning(label: &str) -> &'static str {
         "bounded" => "grew at first and is flat since, as caches and pools are; likely no leak",
         "burst" => "came all at once and stayed",
         "quiet" => "holds little or has stopped",
-        _ => "see docs/EXPLORER.md",
+        _ => "see docs/guide/EXPLORER.md",
     }
 }
 
