@@ -9,7 +9,7 @@
 #[allow(dead_code, reason = "builds with fewer features have fewer safeguards")]
 pub(crate) enum Safeguard {
     /// A free is stamped before the allocator may hand out the address again.
-    StampBeforeFree,
+    TimestampBeforeFree,
     /// A signal handler does not record while its thread records.
     BusyFlag,
     /// A forked child does not write to its parent's recording.
@@ -69,7 +69,7 @@ impl Safeguard {
     #[allow(dead_code, reason = "for the mutation test and its build")]
     pub(crate) const fn name(self) -> &'static str {
         match self {
-            Self::StampBeforeFree => "stamp-before-free",
+            Self::TimestampBeforeFree => "timestamp-before-free",
             Self::BusyFlag => "busy-flag",
             Self::PidCheck => "pid-check",
             Self::PreserveErrno => "preserve-errno",

@@ -449,7 +449,7 @@ fn start_flusher(
 }
 
 extern "C" fn run_flusher(flusher: *mut c_void) -> *mut c_void {
-    let _suppressed = SuppressGuard::own_thread();
+    let _suppressed = SuppressGuard::for_recorder_thread();
     sys::name_this_thread(c"rheaper");
     // SAFETY: `start_flusher` passes a leaked box, and this thread is its only owner.
     let flusher = unsafe { Box::from_raw(flusher.cast::<Flusher>()) };

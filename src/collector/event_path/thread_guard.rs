@@ -256,7 +256,7 @@ impl SuppressGuard {
     }
 
     /// Excludes a thread of the recorder itself for good.
-    pub(crate) fn own_thread() -> Self {
+    pub(crate) fn for_recorder_thread() -> Self {
         Self(SLOT.replace(RECORDER_THREAD))
     }
 }

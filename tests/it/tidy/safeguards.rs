@@ -13,7 +13,7 @@ pub(crate) use crate::tidy::safeguards::product::{Safeguard, is_disabled};
 /// The safeguards, each with a test that fails without it.
 pub(crate) const SAFEGUARDS: [(Safeguard, &str); 27] = [
     (
-        Safeguard::StampBeforeFree,
+        Safeguard::TimestampBeforeFree,
         "recorder::fault_injection::a_block_that_is_reused_while_it_is_freed_is_paired",
     ),
     (Safeguard::BusyFlag, "recorder::fault_injection::handlers_may_allocate_at_any_instruction"),

@@ -20,7 +20,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::collector::api::control::triggers::{Command, install_signal_handler, read_environment};
-use crate::collector::api::control::watch::Watch;
+use crate::collector::api::control::watch::ControlThread;
 use crate::collector::event_path::thread_guard::SuppressGuard;
 use crate::collector::options::Options;
 use crate::collector::platform::event_count::FutexEvent;
@@ -68,7 +68,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// #     sample_rate: 1.0, profile_dir: std::env::temp_dir(),
 /// # };
 /// let control = rheaper::control(config)
-///     .signal(12) // SIGUSR2: the first starts, the next stops
+///     .signal(12) // SIGUSR2 starts a recording, or stops it
 ///     .file("/run/heap/record") // exists: record; removed, or contains `stop`: stop
 ///     .env("RHEAPER_RECORD") // `1`, or a duration: `10m`
 ///     .when_above(rheaper::Measure::Rss, 2 << 30)
@@ -127,8 +127,8 @@ impl ControlBuilder {
         self
     }
 
-    /// Records while this file exists, unless it contains `stop`. It may be empty (which counts
-    /// when two polls see it), contain `start`, or a duration: `90s`, `10m`, `2h`. After a
+    /// Records while this file exists, unless it contains `stop`. An empty file counts
+    /// once two polls in a row have seen it; it may contain `start` or a duration: `90s`, `10m`. After a
     /// recording that ended on its own, another one starts when the file is written again.
     pub fn file(mut self, path: impl Into<PathBuf>) -> Self {
         self.file = Some(path.into());
@@ -143,8 +143,8 @@ impl ControlBuilder {
         self
     }
 
-    /// Starts a recording when a measure exceeds `bytes`, once per episode. The episode, and a
-    /// recording that started with it, end when the measure falls below 90 % of `bytes`.
+    /// Starts a recording when a measure exceeds `bytes`, and ends it when the
+    /// measure falls below 90 % of `bytes`; until then no other recording is started by this trigger.
     pub fn when_above(mut self, measure: Measure, bytes: u64) -> Self {
         self.threshold = Some((measure, bytes));
         self
@@ -175,7 +175,7 @@ impl ControlBuilder {
         if thread.as_ref().is_some_and(|(_, owner)| *owner == process) {
             return Err(ControlError::AlreadyControlled);
         }
-        let _ignored = SuppressGuard::new();
+        let _suppressed = SuppressGuard::new();
         if let Some(signal) = self.signal {
             install_signal_handler(signal)
                 .map_err(|source| ControlError::Signal { signal, source })?;
@@ -183,26 +183,26 @@ impl ControlBuilder {
         let initial = self.environment.as_deref().map_or(Ok(None), read_environment);
         REQUEST.store(REQUEST_NONE, Ordering::Relaxed);
         *lock(&STATUS) = ControlStatus::new();
-        let watch = Box::into_raw(Box::new(Watch::new(self, initial)));
-        match sys::spawn(run_watch, watch.cast()) {
+        let control_thread = Box::into_raw(Box::new(ControlThread::new(self, initial)));
+        match sys::spawn(run_control_thread, control_thread.cast()) {
             Ok(id) => {
                 *thread = Some((id, process));
                 Ok(Control { process })
             }
             Err(error) => {
                 // SAFETY: no thread was created, so that this function still owns the box.
-                drop(unsafe { Box::from_raw(watch) });
+                drop(unsafe { Box::from_raw(control_thread) });
                 Err(ControlError::Thread(io::Error::from_raw_os_error(error)))
             }
         }
     }
 }
 
-extern "C" fn run_watch(watch: *mut c_void) -> *mut c_void {
-    let _ignored = SuppressGuard::own_thread();
+extern "C" fn run_control_thread(state: *mut c_void) -> *mut c_void {
+    let _suppressed = SuppressGuard::for_recorder_thread();
     sys::name_this_thread(c"rheaper-control");
     // SAFETY: `start` passes a leaked box, and this thread is its only owner.
-    unsafe { Box::from_raw(watch.cast::<Watch>()) }.run();
+    unsafe { Box::from_raw(state.cast::<ControlThread>()) }.run();
     std::ptr::null_mut()
 }
 
@@ -246,8 +246,8 @@ impl Control {
     #[expect(clippy::unused_self, reason = "only the owner of a control may send requests")]
     fn request(&self, request: u32) {
         // A request to end is never replaced.
-        let replace = |pending| (pending != REQUEST_END).then_some(request);
-        let _ = REQUEST.fetch_update(Ordering::AcqRel, Ordering::Acquire, replace);
+        let next = |pending| (pending != REQUEST_END).then_some(request);
+        let _ = REQUEST.fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
         WAKE.notify();
     }
 }
@@ -259,29 +259,29 @@ pub struct ControlStatus {
     /// The running recording, if the control started it.
     pub recording: Option<PathBuf>,
     /// The recording that ended last.
-    pub last: Option<PathBuf>,
-    /// The trigger of `recording`, or of `last` if none is running.
+    pub last_recording: Option<PathBuf>,
+    /// The trigger of `recording`, or of `last_recording` if none is running.
     pub trigger: Option<Trigger>,
     /// Number of recordings started.
     pub started: u64,
     /// Number of them that ended.
     pub ended: u64,
     /// Number of commands that failed.
-    pub refused: u64,
+    pub failed_commands: u64,
     /// Reason of the last failure.
-    pub refusal: Option<String>,
+    pub last_error: Option<String>,
 }
 
 impl ControlStatus {
     const fn new() -> Self {
         Self {
             recording: None,
-            last: None,
+            last_recording: None,
             trigger: None,
             started: 0,
             ended: 0,
-            refused: 0,
-            refusal: None,
+            failed_commands: 0,
+            last_error: None,
         }
     }
 }
@@ -342,8 +342,8 @@ impl std::error::Error for ControlError {
 
 /// Takes the request made since the last poll.
 fn take_request() -> Option<Command> {
-    let take = |pending| (pending != REQUEST_END).then_some(REQUEST_NONE);
-    match REQUEST.fetch_update(Ordering::AcqRel, Ordering::Acquire, take) {
+    let cleared = |pending| (pending != REQUEST_END).then_some(REQUEST_NONE);
+    match REQUEST.fetch_update(Ordering::AcqRel, Ordering::Acquire, cleared) {
         Ok(REQUEST_START) => Some(Command::Start(Trigger::Request, None)),
         Ok(REQUEST_STOP) => Some(Command::Stop),
         Ok(_) => None,

@@ -26,7 +26,7 @@ struct ActiveRecording {
 
 /// State of the control thread.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct ControlThread {
     options: Options,
     file: Option<FileTrigger>,
     threshold: Option<Threshold>,
@@ -37,7 +37,7 @@ pub(crate) struct Watch {
     active: Option<ActiveRecording>,
 }
 
-impl Watch {
+impl ControlThread {
     /// Takes the settings of the program; `initial` is the command of the environment variable.
     pub(crate) fn new(settings: ControlBuilder, initial: Result<Option<Command>, String>) -> Self {
         Self {
@@ -87,7 +87,7 @@ impl Watch {
                     self.stop();
                 }
             }
-            Command::Refuse(refusal) => record_refusal(refusal),
+            Command::Refuse(refusal) => record_error(refusal),
         }
     }
 
@@ -108,7 +108,7 @@ impl Watch {
                 });
                 self.active = Some(ActiveRecording { session, path, trigger, deadline_ns });
             }
-            Err(error) => record_refusal(error.to_string()),
+            Err(error) => record_error(error.to_string()),
         }
     }
 
@@ -126,7 +126,7 @@ impl Watch {
         match session::state_of(active.session) {
             session::State::Recording => {}
             session::State::Failed => {
-                record_refusal(format!(
+                record_error(format!(
                     "the recording {} cannot be written any more",
                     active.path.display()
                 ));
@@ -158,17 +158,17 @@ fn update(change: impl FnOnce(&mut ControlStatus)) {
     change(&mut lock(&STATUS));
 }
 
-fn record_refusal(refusal: String) {
+fn record_error(error: String) {
     update(|status| {
-        status.refused = status.refused.saturating_add(1);
-        status.refusal = Some(refusal);
+        status.failed_commands = status.failed_commands.saturating_add(1);
+        status.last_error = Some(error);
     });
 }
 
 fn record_end(active: ActiveRecording) {
     update(|status| {
         status.recording = None;
-        status.last = Some(active.path);
+        status.last_recording = Some(active.path);
         status.ended = status.ended.saturating_add(1);
     });
 }

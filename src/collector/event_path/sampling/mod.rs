@@ -69,7 +69,7 @@ pub(crate) struct Remaining(i64);
 /// has just reallocated it. `None`: not chosen, and nothing is to be recorded unless the inner
 /// allocator fails.
 #[inline(always)]
-pub(crate) fn count(size: usize, session: SessionWord) -> Option<Remaining> {
+pub(crate) fn count_down(size: usize, session: SessionWord) -> Option<Remaining> {
     let left = countdown::take(size, session);
     (left <= 0).then_some(Remaining(left))
 }

@@ -91,8 +91,8 @@ fn begun(control: &Control, rounds: u64) {
 fn ended(control: &Control, rounds: u64) {
     wait("the recording ends", || control.status().ended == rounds);
     let status = control.status();
-    assert_eq!((status.started, status.refused), (rounds, 0), "{status:?}");
-    report(&status.last.expect("it is over"));
+    assert_eq!((status.started, status.failed_commands), (rounds, 0), "{status:?}");
+    report(&status.last_recording.expect("it is over"));
 }
 
 /// Prints the path of a recording, and waits until the reader keeps up.
@@ -229,16 +229,16 @@ fn refusals() {
     let file = directory().join("record");
     let control = builder().file(&file).env("RECORD_NOW").start().expect("it begins");
     println!("{}", builder().start().expect_err("one at a time"));
-    wait("the variable is refused", || control.status().refused == 1);
-    println!("{}", control.status().refusal.expect("why"));
+    wait("the variable is refused", || control.status().failed_commands == 1);
+    println!("{}", control.status().last_error.expect("why"));
     std::fs::write(&file, "sTaRt the engine").expect("written");
-    wait("the file is refused", || control.status().refused == 2);
-    println!("{}", control.status().refusal.expect("why"));
+    wait("the file is refused", || control.status().failed_commands == 2);
+    println!("{}", control.status().last_error.expect("why"));
     // The program's own recording is not affected.
     let own = recorded_programs::record_quietly(16);
     control.start_recording();
-    wait("a second recording is refused", || control.status().refused == 3);
-    println!("{}", control.status().refusal.expect("why"));
+    wait("a second recording is refused", || control.status().failed_commands == 3);
+    println!("{}", control.status().last_error.expect("why"));
     control.stop_recording();
     std::thread::sleep(Duration::from_millis(20));
     drop(black_box(Box::new([7_u8; 778])));
@@ -261,7 +261,7 @@ fn environment() {
     let control = builder().file(&file).env("RECORD_NOW").start().expect("it begins");
     // The triggers are polled in order: after the file, the variable was read.
     std::fs::write(&file, "nonsense").expect("written");
-    wait("the file is refused", || control.status().refused == 1);
+    wait("the file is refused", || control.status().failed_commands == 1);
     let started = control.status().started;
     control.end();
     // SAFETY: a plain number.
