@@ -3,7 +3,7 @@
 
 #[cfg(feature = "collector")]
 mod collector;
-// What the binary, the tests and the benches use; no part of the public interface.
+// Modules for the binary, the tests and the benches; not part of the public interface.
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;

@@ -113,7 +113,7 @@ pub(crate) fn enable_for_control(options: Options) -> Result<(SessionWord, PathB
     enable(options, StartedBy::Control)
 }
 
-/// Who starts a recording.
+/// The caller that starts a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum StartedBy {
     Program,

@@ -1,4 +1,4 @@
-//! What a query answers with: columns with units, rows of values, and whether that is all.
+//! A query result: columns with units, rows of values, and whether the rows are complete.
 //!
 //! Reads and writes nothing; plain types that the prompt, the reports and the explorer share.
 //!

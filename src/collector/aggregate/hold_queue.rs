@@ -27,7 +27,7 @@ pub(crate) const EVENTS_MAX: usize = SLOTS - PUSH_BATCH_MAX;
 /// 64 slots of a cache line each are 4 KiB, which stay in the L1 cache without prefetching.
 const CACHED_SLOTS_MAX: usize = 1 << 6;
 
-/// What a deferred event is.
+/// The kind of a deferred event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum DeferredKind {

@@ -308,7 +308,7 @@ fn deferred_alloc(context: &EventContext, event: &DecodedEvent) -> DeferredEvent
     DeferredEvent { size: u64::from(event.size), node: event.node, ..alloc }
 }
 
-/// What became of the allocation of a block that is freed.
+/// The state of the allocation of a block that is freed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum PreviousBlock {
     Aggregated,

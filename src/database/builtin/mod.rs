@@ -36,7 +36,7 @@ pub struct BuiltinQuery {
     pub name: String,
     /// The title in lists.
     pub title: String,
-    /// What it shows, and how to read the result.
+    /// The description of the result and of how to read it.
     pub description: String,
     /// The heading in lists.
     pub group: String,

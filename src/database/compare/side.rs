@@ -182,7 +182,7 @@ struct Frame {
     owner: FrameOwner,
 }
 
-/// Whose code a frame is, as far as it matters for matching.
+/// The owner of a frame's code, as far as it matters for matching.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FrameOwner {
     Own,

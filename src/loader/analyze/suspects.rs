@@ -27,14 +27,14 @@ const START_SHARE: f64 = 0.05;
 /// A steady leak keeps at least this share of its blocks; a partial one at least the other.
 const STEADY_KEPT: f64 = 0.9;
 const PARTIAL_KEPT: f64 = 0.05;
-/// Something rises if this share of what it holds at the end came in the second half.
+/// A suspect rises if at least this share of its live bytes at the end came in the second half …
 const RISING_GROWTH: f64 = 0.05;
-/// … and it holds nearly as much as it ever did.
+/// … and its live bytes at the end are at least this share of its peak.
 const RISING_OF_PEAK: f64 = 0.9;
 /// Below `PARTIAL_KEPT`, only a straight line is a leak.
 const STRAIGHT_FIT: f64 = 0.9;
 
-/// What kind of thing a suspect is.
+/// The kind of a suspect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Label {
     StartUpConstant,
@@ -61,7 +61,7 @@ impl Label {
         }
     }
 
-    /// What the kind does to the score.
+    /// The factor of this kind in the score.
     const fn weight(self) -> f64 {
         match self {
             Self::SteadyLeak | Self::GrowingContainer | Self::PartialLeak | Self::Burst => 1.0,
@@ -81,7 +81,7 @@ pub(crate) struct Suspect {
     /// The members; the first one has the most live bytes.
     pub(crate) sites: Vec<Site>,
     pub(crate) sums: SiteSummary,
-    /// What the sums stand on, where they are estimates.
+    /// The samples on which the sums of a sampled recording are based.
     pub(crate) sampled: SampleSums,
     pub(crate) live_share: f64,
     pub(crate) steadiness: f64,
@@ -195,7 +195,7 @@ fn curve(group: &[&SiteSummary], slices: usize) -> Vec<f64> {
         .collect()
 }
 
-/// Slope in bytes a second and R² of a straight line through the second half.
+/// Slope in bytes per second and R² of a straight line through the second half.
 fn line(curve: &[f64], run: &Run) -> (f64, f64) {
     let half = &curve[curve.len() / 2..];
     let count = half.len() as f64;
@@ -274,7 +274,7 @@ fn label(sums: &SiteSummary, curve: &[f64], run: &Run, fit: f64) -> Label {
     }
 }
 
-/// `about` stands before what is only estimated.
+/// Estimates are prefixed with `about`.
 fn sentence(
     label: Label,
     name: &str,

@@ -16,7 +16,7 @@ pub(crate) struct LiveBlock {
     pub(crate) thread: Thread,
     /// Innermost scope of the allocating thread.
     pub(crate) scope: ScopeId,
-    /// What the totals need at the free.
+    /// Data of the allocation that the totals need at the free.
     pub(crate) tag: BlockTag,
     /// The block that this one replaced in a realloc.
     pub(crate) origin: ReallocOrigin,

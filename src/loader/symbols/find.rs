@@ -24,9 +24,9 @@ use crate::safeguards::{self, Safeguard};
 /// Where distributions put debug files.
 const DEBUG_DIRECTORY: &str = "/usr/lib/debug";
 
-/// A directory given by the user is searched this deep …
+/// Maximum depth of the search below a directory given by the user.
 const DEPTH_MAX: usize = 8;
-/// … and for so many files.
+/// Maximum number of files in such a search.
 const FILES_MAX: usize = 100_000;
 
 /// Looks for symbol files.
@@ -36,7 +36,7 @@ pub(crate) struct Finder {
     given: HashMap<Vec<u8>, Vec<PathBuf>>,
 }
 
-/// What an object file says of itself.
+/// The properties of an object file that matter for symbols.
 #[derive(Clone, Debug, Default)]
 struct Contents {
     build_id: Vec<u8>,
@@ -48,7 +48,7 @@ struct Contents {
     supplement: Option<Vec<u8>>,
 }
 
-/// What was found for a module.
+/// The symbol file found for a module, if any.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
     state: SymbolState,
@@ -72,7 +72,7 @@ impl Found {
         ModuleSymbols { state: self.state, file: self.file.clone() }
     }
 
-    /// What to tell the user, if anything is missing.
+    /// A message for the user, if symbols are missing.
     pub(crate) fn note(&self, module: &Module, calls: u64) -> Option<String> {
         let shown = &module.shown;
         let wanted = match hex(&module.build_id) {

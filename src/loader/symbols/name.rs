@@ -17,7 +17,7 @@ pub(crate) struct Name {
 }
 
 impl Name {
-    /// What a symbol means.
+    /// Demangles and shortens the name of a symbol.
     pub(crate) fn of(symbol: &str) -> Self {
         // Versions of glibc symbols (`malloc@@GLIBC_2.2.5`) are no part of the name.
         let plain = symbol.split_once('@').map_or(symbol, |(name, _)| name);

@@ -173,7 +173,7 @@ impl Curve {
     }
 }
 
-/// What an event did to a block.
+/// The effect of an event on a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     /// Allocated it.

@@ -42,7 +42,7 @@ fn every_promise_has_tests_that_exist() {
         }
     }
     assert_eq!(promises, PROMISES);
-    let figures = text.split("## Figures").nth(1).unwrap();
+    let figures = text.split("## Correctness of the numbers").nth(1).unwrap();
     let figures = figures.lines().filter(|line| line.starts_with("| ") && line.contains('`'));
     for line in figures {
         let name = line.trim_end_matches("` |").rsplit('`').next().unwrap();

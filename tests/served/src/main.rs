@@ -15,7 +15,7 @@ use tracing_subscriber::layer::SubscriberExt;
 static GLOBAL: rheaper::Allocator<std::alloc::System> =
     rheaper::Allocator::from_allocator(std::alloc::System);
 
-/// Sessions that nobody removes.
+/// Sessions that are never removed.
 static SESSIONS: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 
 fn keep(bytes: usize) {

@@ -46,7 +46,7 @@ pub(crate) enum UnwindOutcome {
     Root(NodeId),
 }
 
-/// What a frame's pc is.
+/// The meaning of a frame's pc.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PcKind {
     /// The pc at which the walk started.
