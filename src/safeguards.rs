@@ -2,9 +2,9 @@
 //!
 //! A build with `RHEAPER_TEST_GUARDS` in its environment reads `RHEAPER_TEST_WITHOUT` once: the
 //! [name](Safeguard::name) of the safeguard to disable. In every other build [`is_disabled`] is a
-//! constant, and nothing of this is in the program.
+//! constant, and the compiler removes the branch.
 
-/// A safeguard, named for what it does.
+/// A safeguard, named by its purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(dead_code, reason = "builds with fewer features have fewer safeguards")]
 pub(crate) enum Safeguard {

@@ -4,7 +4,7 @@
 //!
 //! Invariants:
 //! - Every row of a [`Table`] has as many values as the table has columns.
-//! - `complete` is true only if the statement itself said that there is no further row.
+//! - `complete` is true only if the statement reported that there is no further row.
 
 use std::time::Duration;
 

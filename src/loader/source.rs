@@ -1,4 +1,4 @@
-//! The trait of recordings that a load can read: ours, or another profiler's.
+//! The trait of recordings that a load can read: those of rheaper and of other profilers.
 //!
 //! Invariant: nodes, locations and modules of the events are those of the metadata pass.
 

@@ -22,7 +22,7 @@ use crate::loader::totals::sample_weights::SampleSums;
 use crate::loader::model::Site;
 use crate::loader::symbols::site_frames::{FrameRow, SiteFrames};
 
-/// All of a start-up constant is made in this share of the run.
+/// All allocations of a start-up constant are in this share of the recording.
 const START_SHARE: f64 = 0.05;
 /// A steady leak keeps at least this share of its blocks; a partial one at least the other.
 const STEADY_KEPT: f64 = 0.9;
@@ -249,7 +249,7 @@ fn label(sums: &SiteSummary, curve: &[f64], run: &Run, fit: f64) -> Label {
     let half = curve[curve.len() / 2];
     let rising = end > 0.0 && end - half >= end * RISING_GROWTH && end >= peak * RISING_OF_PEAK;
     let at_start = sums.last_ns as f64 <= duration * START_SHARE;
-    // One block at a time that is mostly made from its smaller self.
+    // A few live blocks at a time, mostly allocated by `realloc` of a smaller one.
     let container = sums.reallocs * 2 >= sums.allocations
         && sums.size_max / 4 > sums.size_min
         && sums.live_blocks > 0

@@ -29,7 +29,7 @@ const CHUNK_BYTES: usize = 1 << 16;
 /// Decompressed bytes from which the profiler is recognized.
 const SNIFFED_BYTES: u64 = 64;
 
-/// The profiler that made a recording.
+/// The profiler that wrote a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Heaptrack,
@@ -108,8 +108,8 @@ fn detect_kind(path: &Path, file_bytes: u64) -> Result<Kind, LoadError> {
     ))
 }
 
-/// A recording id: the same for each copy of a file. The format has none, so length and checksums
-/// stand in.
+/// A recording id: the same for each copy of a file. The format has no id, so it is computed
+/// from length and checksums.
 fn content_id(mut file: File, file_bytes: u64) -> io::Result<[u8; 16]> {
     let (mut even, mut odd) = (crc32fast::Hasher::new(), crc32fast::Hasher::new());
     let mut buffer = vec![0; CHUNK_BYTES];

@@ -145,7 +145,7 @@ pub(crate) struct RecordingMetadata {
     pub(crate) damage: Damage,
     /// Blocks with a valid checksum whose payload violates the format.
     pub(crate) invalid_blocks: u64,
-    /// Set if another profiler made the recording.
+    /// Set if another profiler wrote the recording.
     pub(crate) import: Option<ImportInfo>,
 }
 

@@ -32,7 +32,7 @@ const FILES_MAX: usize = 100_000;
 /// Looks for symbol files.
 #[derive(Debug, Default)]
 pub(crate) struct Finder {
-    /// Files that the user gave or that stand in directories given, by build id.
+    /// Files given by the user, directly or in a directory, by build id.
     given: HashMap<Vec<u8>, Vec<PathBuf>>,
 }
 
@@ -145,7 +145,7 @@ impl Finder {
             self.given.get(&module.build_id).cloned().unwrap_or_default();
         candidates.push(own.clone());
         candidates.extend(by_build_id(&module.build_id));
-        // Debug files are linked from the stripped file, wherever that one stands.
+        // Debug files are linked from the stripped file, wherever it was found.
         for path in candidates.clone() {
             if let Some((link, _)) = Contents::of(&path).and_then(|contents| contents.debug_link) {
                 candidates.extend(linked(&path, &link));

@@ -91,8 +91,8 @@ fn crate_of_file(file: &str) -> Option<String> {
 /// How many of a backtrace's innermost frames belong to the recorder and to the shims between it
 /// and the code that allocates.
 ///
-/// `frames` are innermost first. What is trimmed is a run of such frames; a shim that stands
-/// behind frames of the language's own (as inlining may leave it) is trimmed with all before it.
+/// `frames` are innermost first. A run of such frames is trimmed; a shim outside of frames of the
+/// standard library (as inlining may leave it) is trimmed with all frames inside it.
 pub(crate) fn innermost_foreign(frames: &[FrameId], known: &[Frame]) -> usize {
     /// No recorder has more frames than this.
     const LOOK_AT: usize = 32;
@@ -102,7 +102,7 @@ pub(crate) fn innermost_foreign(frames: &[FrameId], known: &[Frame]) -> usize {
     let inner =
         (0..considered).take_while(|index| passable(frame(*index)) || is_shim(&frame(*index).sym));
     let shim = inner.clone().find(|index| is_shim(&frame(*index).sym));
-    // Where stacks are walked by a library, its frames stand before the recorder's.
+    // If a library unwinds stacks, its frames are inside the recorder's.
     let last = shim.or_else(|| inner.filter(|index| is_recorder(frame(*index))).last());
     let from = last.map_or(0, |index| index + 1);
     let run = (from..considered)

@@ -60,7 +60,7 @@ fn without_generics(name: &str) -> String {
         let hidden = open.iter().any(|hidden| *hidden);
         match c {
             '<' => {
-                // An argument list follows a name; `<T as Trait>` stands at the beginning of a
+                // An argument list follows a name; `<T as Trait>` is at the beginning of a
                 // path.
                 let is_list = previous.is_alphanumeric() || matches!(previous, '_' | ':' | '}');
                 open.push(is_list);
@@ -86,7 +86,7 @@ fn without_generics(name: &str) -> String {
 }
 
 /// `<alloc::vec::Vec as core::clone::Clone>::clone` → `Vec::clone`, `a::b::c::d` → `c::d`; a
-/// closure keeps the function that it stands in.
+/// closure keeps the name of its function.
 fn shorten(stripped: &str) -> String {
     let (owner, path) = match stripped.strip_prefix('<').and_then(closing) {
         Some((inside, rest)) => {
