@@ -175,10 +175,13 @@ fn dump(database: &Path) -> Vec<String> {
              OR key LIKE 'path%' OR key LIKE 'source%' OR key LIKE 'waited%'
              OR key LIKE '%ticks%' OR key LIKE 'duration%' OR key LIKE 'file%'
              OR key LIKE 'rss%' OR key LIKE 'cgroup%';
-         DELETE FROM memory_readings; DELETE FROM sqlite_stat1 WHERE tbl = 'samples';
+         DELETE FROM memory_readings; DELETE FROM sqlite_stat1 WHERE tbl = 'memory_readings';
          UPDATE threads SET os_id = 0; UPDATE modules SET loaded_ns = 0;",
     );
-    sqlite3(&copy, ".dump")
+    let tables =
+        sqlite3(&copy, "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name");
+    let rows = |table: &String| sqlite3(&copy, &format!("SELECT '{table}', * FROM {table}"));
+    tables.iter().flat_map(rows).collect()
 }
 
 #[test]

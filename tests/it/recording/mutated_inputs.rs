@@ -29,7 +29,12 @@ fn check(door: Door, count: u64) {
     let trying = directory.path().join("input");
     let mut child = Command::new(std::env::current_exe().unwrap());
     child
-        .args(["--exact", "mutants::a_child_brings_inputs_in", "--ignored", "--nocapture"])
+        .args([
+            "--exact",
+            "recording::mutated_inputs::a_child_brings_inputs_in",
+            "--ignored",
+            "--nocapture",
+        ])
         .env("MUTANTS_DOOR", door.name())
         .env("MUTANTS_COUNT", count.to_string())
         .env("MUTANTS_TRYING", &trying)
