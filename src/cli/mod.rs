@@ -33,7 +33,7 @@ use crate::database::CancelToken;
 use crate::database::text::units;
 use crate::present::report::{self, ReportFormat};
 use crate::tui::TuiOptions;
-use crate::tui::terminal::theme::{Background, Wanted};
+use crate::tui::terminal::theme::{Background, BackgroundChoice};
 
 pub use crate::cli::commands::export_view::write_view;
 pub(crate) use crate::cli::commands::query::{bind_words, catalog, describe, find, list};
@@ -132,15 +132,15 @@ fn tui(args: &TuiArgs, cancel: &CancelToken) -> Result<(), Failure> {
     crate::cli::commands::open::database(&database)?;
     other.as_deref().map(crate::cli::commands::open::database).transpose()?;
     let record_keys = args.record_keys.clone();
-    let wanted = args.theme.map(|theme| match theme {
-        ThemeName::Auto => Wanted::Auto,
-        ThemeName::Dark => Wanted::Is(Background::Dark),
-        ThemeName::Light => Wanted::Is(Background::Light),
+    let background = args.theme.map(|theme| match theme {
+        ThemeName::Auto => BackgroundChoice::Auto,
+        ThemeName::Dark => BackgroundChoice::Fixed(Background::Dark),
+        ThemeName::Light => BackgroundChoice::Fixed(Background::Light),
     });
     let exporter: Option<crate::tui::app::export::Writer> = Some(write_view);
     let compare = other;
     let options =
-        TuiOptions { compare, keys, record_keys, wanted, exporter, ..TuiOptions::default() };
+        TuiOptions { compare, keys, record_keys, background, exporter, ..TuiOptions::default() };
     crate::tui::run(&database, &options).map_err(|error| Failure::question(error.to_string()))
 }
 

@@ -18,8 +18,8 @@ use crate::present::export::request::{Format as Stacks, Measure, Question, Reque
 use crate::present::export::target::{Replace, Target};
 use crate::present::export::{self, Summary};
 use crate::present::table_printer::{Format as Output, Printer, Style};
-use crate::tui::app::export::{Export, Format, Rows, What};
-use crate::tui::flame::cells::Top;
+use crate::tui::app::export::{Content, Export, Format, Rows};
+use crate::tui::flame::cell_layout::Top;
 use crate::tui::flame::shape::{Key, Shown, ShownId};
 
 /// Writes it; says where and how much.
@@ -72,8 +72,8 @@ fn content(
     target: &mut Target,
 ) -> Result<Summary, ExportError> {
     let file = database.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
-    match &export.what {
-        What::Rows(rows) if export.format.is_of_stacks() => {
+    match &export.content {
+        Content::Rows(rows) if export.format.needs_stacks() => {
             let question = Question {
                 title: export.title.clone(),
                 sql: rows.sql.clone(),
@@ -92,8 +92,8 @@ fn content(
             };
             export::export(database, &request, target.out())
         }
-        What::Rows(rows) => print(database, rows, export.format, cancel, target),
-        What::Stacks(shown, top) => {
+        Content::Rows(rows) => print(database, rows, export.format, cancel, target),
+        Content::Stacks(shown, top) => {
             let unit = shown.shape().measure.unit();
             let caption = Caption { title: file, about: export.title.clone(), unit };
             let each = |each: &mut Each<'_>| stacks(shown, *top, each);
@@ -102,7 +102,7 @@ fn content(
                 _ => external_stacks::folded(each, target.out()),
             }
         }
-        What::Changes(comparison, rows, measure) => {
+        Content::Changes(comparison, rows, measure) => {
             let format = match export.format {
                 Format::Json => DiffFormat::Json,
                 Format::Markdown => DiffFormat::Markdown,
@@ -180,9 +180,9 @@ fn print(
     Ok(Summary { of: "rows", count, ..Summary::default() })
 }
 
-/// What differs as rows, one a site.
+/// Content differs as rows, one a site.
 fn changes(export: &Export, target: &mut Target) -> Result<Summary, ExportError> {
-    let What::Changes(comparison, rows, measure) = &export.what else {
+    let Content::Changes(comparison, rows, measure) = &export.content else {
         return Ok(Summary::default());
     };
     let column = |name: &str, unit: Unit| crate::database::Column { name: name.to_owned(), unit };
@@ -218,7 +218,7 @@ fn stacks(shown: &Shown, top: Top, each: &mut Each<'_>) -> Result<(), ExportErro
         path.truncate(depth);
         match shown.key(node) {
             Key::All => {}
-            Key::Noise => path.push("[library and runtime]".to_owned()),
+            Key::Library => path.push("[library and runtime]".to_owned()),
             Key::Symbol(_) => {
                 path.push(shown.symbol(node).map_or(String::new(), |it| it.sym.clone()));
             }

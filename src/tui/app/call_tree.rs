@@ -20,7 +20,7 @@ use crate::database::query::{Limits, Params};
 use crate::database::table::Value;
 use crate::tui::app::message::TreeSource;
 use crate::tui::flame::measure::{MEASURES, Weights};
-use crate::tui::flame::sites::{SiteFacts, TREND};
+use crate::tui::flame::site_stats::{SiteStats, TREND};
 use crate::tui::flame::tree::{
     CallTree, FrameId, FrameKind, NodeId, ROOT, Symbol, SymbolId, Symbols, TreeBuilder,
 };
@@ -48,12 +48,12 @@ const LIVE_SAMPLES: &str = "\
 SELECT bt, alloc_after, blocks FROM allocations JOIN sample_weights USING (size)
 WHERE dealloc_after IS NULL";
 
-const SEEN: &str = "\
+const SAMPLE_SUMS: &str = "\
 SELECT id, sampled_bytes, bytes_variance, live_sampled_bytes, live_bytes_variance
 FROM estimates WHERE of = 'site'";
 
 /// What blocks without a backtrace hang below.
-const UNPROBED: FrameId = FrameId(i64::MIN);
+const NO_BACKTRACE: FrameId = FrameId(i64::MIN);
 
 /// Reads a tree.
 ///
@@ -71,7 +71,8 @@ pub fn read(
         TreeSource::Weights(query) => {
             let mut weights: HashMap<Option<i64>, Weights> = HashMap::new();
             database.stream(&query.sql, &query.params, &limits, |row| {
-                *weights.entry(row.first().and_then(whole)).or_default() += measures(row.get(1..));
+                *weights.entry(row.first().and_then(integer)).or_default() +=
+                    measures(row.get(1..));
                 ControlFlow::Continue(())
             })?;
             stacks(database, &limits, &symbols, &weights)
@@ -87,21 +88,22 @@ pub fn sites(
     database: &Database,
     end_ns: i64,
     token: &CancelToken,
-) -> Result<HashMap<i64, SiteFacts>, QueryError> {
+) -> Result<HashMap<i64, SiteStats>, QueryError> {
     let limits = Limits::none().cancelled_by(token);
     let mut slices = 0;
     database.stream("SELECT count(*) FROM timeline", &Params::none(), &limits, |row| {
-        slices = row.first().and_then(whole).unwrap_or(0);
+        slices = row.first().and_then(integer).unwrap_or(0);
         ControlFlow::Continue(())
     })?;
-    let mut sites: HashMap<i64, SiteFacts> = HashMap::new();
+    let mut sites: HashMap<i64, SiteStats> = HashMap::new();
     database.stream(CURVES, &Params::none(), &limits, |row| {
-        if let [Some(bt), Some(slice), Some(live)] = [0, 1, 2].map(|at| row.get(at).and_then(whole))
+        if let [Some(bt), Some(slice), Some(live)] =
+            [0, 1, 2].map(|at| row.get(at).and_then(integer))
         {
-            let facts = sites.entry(bt).or_default();
+            let stats = sites.entry(bt).or_default();
             // The share that ends at or behind this slice's end, and all later ones.
             let share = (slice * TREND as i64 / slices.max(1)).clamp(0, TREND as i64 - 1);
-            if let Some(rest) = facts.trend.get_mut(share as usize..) {
+            if let Some(rest) = stats.trend.get_mut(share as usize..) {
                 rest.fill(u64::try_from(live).unwrap_or(0));
             }
         }
@@ -109,24 +111,24 @@ pub fn sites(
     })?;
     let is_sampled = Notes::read(database, &limits)?.sampled.is_some();
     if is_sampled {
-        database.stream(SEEN, &Params::none(), &limits, |row| {
-            let seen = |at: usize| SampleSum {
+        database.stream(SAMPLE_SUMS, &Params::none(), &limits, |row| {
+            let sample_sum = |at: usize| SampleSum {
                 blocks: 0,
-                bytes: row.get(at).and_then(whole).unwrap_or(0).max(0).unsigned_abs(),
+                bytes: row.get(at).and_then(integer).unwrap_or(0).max(0).unsigned_abs(),
                 variance: row.get(at + 1).and_then(Value::as_f64).unwrap_or(0.0),
             };
-            let facts = sites.entry(row.first().and_then(whole).unwrap_or(0)).or_default();
-            (facts.made, facts.live) = (seen(1), seen(3));
+            let stats = sites.entry(row.first().and_then(integer).unwrap_or(0)).or_default();
+            (stats.allocated, stats.live) = (sample_sum(1), sample_sum(3));
             ControlFlow::Continue(())
         })?;
     }
     let live = if is_sampled { LIVE_SAMPLES } else { LIVE };
     database.stream(live, &Params::none(), &limits, |row| {
-        if let [Some(bt), Some(made)] = [0, 1].map(|at| row.get(at).and_then(whole)) {
-            let facts = sites.entry(bt).or_default();
+        if let [Some(bt), Some(allocated_at)] = [0, 1].map(|at| row.get(at).and_then(integer)) {
+            let stats = sites.entry(bt).or_default();
             let blocks = row.get(2).and_then(Value::as_f64).unwrap_or(1.0);
-            facts.age_sum_ns += (end_ns - made) as f64 * blocks;
-            facts.live_blocks += blocks;
+            stats.age_sum_ns += (end_ns - allocated_at) as f64 * blocks;
+            stats.live_blocks += blocks;
         }
         ControlFlow::Continue(())
     })?;
@@ -137,7 +139,7 @@ fn symbols(database: &Database, limits: &Limits) -> Result<Symbols, QueryError> 
     let mut symbols = Symbols::default();
     database.stream(FRAMES, &Params::none(), limits, |row| {
         let text = |at: usize| row.get(at).and_then(Value::as_str).unwrap_or("").to_owned();
-        let frame = FrameId(row.first().and_then(whole).unwrap_or(0));
+        let frame = FrameId(row.first().and_then(integer).unwrap_or(0));
         symbols.insert(
             frame,
             Symbol {
@@ -146,13 +148,13 @@ fn symbols(database: &Database, limits: &Limits) -> Result<Symbols, QueryError> 
                 krate: text(3),
                 kind: FrameKind::parse(&text(4)),
                 file: row.get(5).and_then(Value::as_str).map(str::to_owned),
-                line: row.get(6).and_then(whole).and_then(|it| u32::try_from(it).ok()),
+                line: row.get(6).and_then(integer).and_then(|it| u32::try_from(it).ok()),
             },
         );
         ControlFlow::Continue(())
     })?;
     symbols.insert(
-        UNPROBED,
+        NO_BACKTRACE,
         Symbol {
             sym: "(no backtrace)".into(),
             function: "(no backtrace)".into(),
@@ -172,7 +174,7 @@ fn prepared(
     // Rows of one function called from one place, on several lines, are one node.
     let mut nodes: HashMap<i64, NodeId> = HashMap::new();
     database.stream(PREPARED, &Params::none(), limits, |row| {
-        let number = |at: usize| row.get(at).and_then(whole);
+        let number = |at: usize| row.get(at).and_then(integer);
         let parent = number(1).and_then(|it| nodes.get(&it)).copied().unwrap_or(ROOT);
         let symbol = number(2).and_then(|it| symbols.of(FrameId(it)));
         let node = match symbol {
@@ -190,7 +192,7 @@ fn prepared(
         ControlFlow::Continue(())
     })?;
     database.stream(SITES, &Params::none(), limits, |row| {
-        let number = |at: usize| row.get(at).and_then(whole);
+        let number = |at: usize| row.get(at).and_then(integer);
         if let (Some(bt), Some(node)) = (number(0), number(1).and_then(|it| nodes.get(&it))) {
             builder.site(bt, *node);
         }
@@ -206,8 +208,8 @@ fn stacks(
     weights: &HashMap<Option<i64>, Weights>,
 ) -> Result<CallTree, QueryError> {
     let mut builder = TreeBuilder::new(Arc::clone(symbols));
-    if let Some(unprobed) = weights.get(&None) {
-        builder.stack(symbols.of(UNPROBED).into_iter(), *unprobed);
+    if let Some(without_backtrace) = weights.get(&None) {
+        builder.stack(symbols.of(NO_BACKTRACE).into_iter(), *without_backtrace);
     }
     let mut bts: Vec<i64> = weights.keys().copied().flatten().collect();
     bts.sort_unstable();
@@ -225,7 +227,7 @@ fn stacks(
             }
         };
         database.stream(&sql, &Params::none(), limits, |row| {
-            let number = |at: usize| row.get(at).and_then(whole);
+            let number = |at: usize| row.get(at).and_then(integer);
             let bt = number(0).unwrap_or(i64::MIN);
             if bt != stack.0 {
                 finish(&mut stack);
@@ -242,12 +244,12 @@ fn stacks(
 fn measures(values: Option<&[Value]>) -> Weights {
     let mut weights = [0; MEASURES];
     for (weight, value) in weights.iter_mut().zip(values.unwrap_or_default()) {
-        *weight = whole(value).unwrap_or(0);
+        *weight = integer(value).unwrap_or(0);
     }
     Weights(weights)
 }
 
-fn whole(value: &Value) -> Option<i64> {
+fn integer(value: &Value) -> Option<i64> {
     match value {
         Value::Integer(number) => Some(*number),
         Value::Real(number) => Some(*number as i64),

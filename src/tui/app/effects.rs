@@ -14,8 +14,8 @@ use std::process::Command;
 use crate::tui::app::message::{Effect, Message};
 use crate::tui::app::source;
 use crate::tui::app::worker::Workers;
-use crate::tui::input::events::Input;
-use crate::tui::terminal::screen::{Guard, Mouse, Screen, give_back};
+use crate::tui::input::event_thread::EventThread;
+use crate::tui::terminal::screen::{Guard, Mouse, Screen, restore};
 use crate::tui::terminal::{signals, user_files};
 
 /// Bytes that a terminal may be sent for its clipboard.
@@ -23,20 +23,20 @@ const COPY_MAX: usize = 100_000;
 
 /// Everything outside the state.
 #[derive(Debug)]
-pub(crate) struct EffectContext {
+pub(crate) struct EffectRunner {
     database: PathBuf,
     guard: Guard,
-    input: Input,
+    input: EventThread,
     workers: Workers,
     mouse: Mouse,
 }
 
-impl EffectContext {
+impl EffectRunner {
     /// Takes them together.
     pub(crate) fn new(
         database: &Path,
         guard: Guard,
-        input: Input,
+        input: EventThread,
         workers: Workers,
         mouse: Mouse,
     ) -> Self {
@@ -52,10 +52,10 @@ impl EffectContext {
     ///
     /// # Errors
     /// When the terminal can't be used any more.
-    pub(crate) fn perform(&mut self, effect: Effect) -> io::Result<Option<Message>> {
+    pub(crate) fn run(&mut self, effect: Effect) -> io::Result<Option<Message>> {
         Ok(match effect {
-            Effect::Ask(request) => {
-                self.workers.ask(request);
+            Effect::Send(request) => {
+                self.workers.submit(request);
                 None
             }
             Effect::Cancel(id) => {
@@ -65,15 +65,15 @@ impl EffectContext {
             Effect::Copy(text) => self.copy(&text)?,
             Effect::OpenSource(file, line) => self.open(&file, line)?,
             Effect::EditSql(text) => self.edit(&text)?,
-            Effect::Accept(line) => told(user_files::accept(&line)),
-            Effect::Remember(statement) => told(user_files::remember(&statement)),
+            Effect::Accept(line) => error_notice(user_files::append_suppression(&line)),
+            Effect::Remember(statement) => error_notice(user_files::append_history(&statement)),
             Effect::SetMouse(mouse) => {
                 self.mouse = mouse;
                 self.guard.set_mouse(mouse)?;
                 None
             }
             Effect::Suspend => {
-                self.with_terminal_suspended(signals::stop)?;
+                self.with_terminal_suspended(signals::stop_group)?;
                 None
             }
             Effect::Quit => None,
@@ -99,8 +99,8 @@ impl EffectContext {
         };
         let mut command = editor();
         let name = command.get_program().to_string_lossy().into_owned();
-        arguments(&mut command, &name, &path, line);
-        Ok(self.call(command)?.err())
+        add_position_arguments(&mut command, &name, &path, line);
+        Ok(self.run_program(command)?.err())
     }
 
     fn edit(&mut self, text: &str) -> io::Result<Option<Message>> {
@@ -110,9 +110,9 @@ impl EffectContext {
         };
         let mut command = editor();
         command.arg(&path);
-        let called = self.call(command)?;
+        let result = self.run_program(command)?;
         let edited = user_files::take_scratch(&path);
-        Ok(Some(match (called, edited) {
+        Ok(Some(match (result, edited) {
             (Err(message), _) => message,
             (Ok(()), Ok(text)) => Message::Edited(text),
             (Ok(()), Err(error)) => Message::Notice(error.to_string()),
@@ -120,16 +120,16 @@ impl EffectContext {
     }
 
     /// Lends the terminal to a program until it ends.
-    fn call(&mut self, mut command: Command) -> io::Result<Result<(), Message>> {
+    fn run_program(&mut self, mut command: Command) -> io::Result<Result<(), Message>> {
         let name = command.get_program().to_string_lossy().into_owned();
-        let ended = self.with_terminal_suspended(|| {
-            signals::lent(|| {
-                let child = signals::unmasked(|| command.spawn());
+        let status = self.with_terminal_suspended(|| {
+            signals::while_lent(|| {
+                let child = signals::with_signals_unblocked(|| command.spawn());
                 child.and_then(|mut child| child.wait())
             })
         })?;
         let name = crate::database::text::sanitize::line(&name).into_owned();
-        Ok(match ended {
+        Ok(match status {
             Ok(status) if status.success() => Ok(()),
             Ok(status) => Err(Message::Notice(format!("{name} ended with {status}"))),
             Err(error) => {
@@ -138,13 +138,13 @@ impl EffectContext {
         })
     }
 
-    fn with_terminal_suspended<T>(&mut self, to: impl FnOnce() -> T) -> io::Result<T> {
+    fn with_terminal_suspended<T>(&mut self, run: impl FnOnce() -> T) -> io::Result<T> {
         let result = {
             let _pause = self.input.pause();
-            give_back();
-            to()
+            restore();
+            run()
         };
-        self.guard.retake(self.mouse)?;
+        self.guard.reacquire(self.mouse)?;
         Ok(result)
     }
 }
@@ -158,14 +158,14 @@ pub(crate) fn osc52(text: &str, tmux: bool) -> String {
     }
 }
 
-fn told(done: io::Result<()>) -> Option<Message> {
+fn error_notice(done: io::Result<()>) -> Option<Message> {
     done.err().map(|error| Message::Notice(error.to_string()))
 }
 
 /// `$VISUAL`, `$EDITOR` or vi, with the arguments that are in the variable.
 fn editor() -> Command {
-    let set = |name: &str| env::var(name).ok().filter(|it| !it.trim().is_empty());
-    let line = set("VISUAL").or_else(|| set("EDITOR")).unwrap_or_else(|| "vi".into());
+    let variable = |name: &str| env::var(name).ok().filter(|it| !it.trim().is_empty());
+    let line = variable("VISUAL").or_else(|| variable("EDITOR")).unwrap_or_else(|| "vi".into());
     let mut words = line.split_whitespace();
     let mut command = Command::new(words.next().unwrap_or("vi"));
     command.args(words);
@@ -173,7 +173,7 @@ fn editor() -> Command {
 }
 
 /// How editors are told a line.
-fn arguments(command: &mut Command, name: &str, path: &Path, line: u32) {
+fn add_position_arguments(command: &mut Command, name: &str, path: &Path, line: u32) {
     let name = name.rsplit('/').next().unwrap_or(name);
     match name {
         "code" | "codium" | "cursor" => {

@@ -1,4 +1,4 @@
-//! What is shown, ready to be written to a file by whoever knows the formats.
+//! Content is shown, ready to be written to a file by whoever knows the formats.
 //!
 //! Reads and writes nothing: the writer is handed in, as this folder knows no formats.
 //!
@@ -12,7 +12,7 @@ use crate::database::compare::{Comparison, Measure, Row};
 use crate::database::connection::Database;
 use crate::database::query::Params;
 use crate::database::table::Unit;
-use crate::tui::flame::cells::Top;
+use crate::tui::flame::cell_layout::Top;
 use crate::tui::flame::shape::Shown;
 
 /// Writes an export; what it says is shown, whether it worked or not.
@@ -34,7 +34,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// What the file's name ends in, which chooses the format.
+    /// Content the file's name ends in, which chooses the format.
     pub const ALL: [(Self, &str); 5] = [
         (Self::Csv, "csv"),
         (Self::Json, "json"),
@@ -50,32 +50,32 @@ impl Format {
     }
 
     /// Whether it holds stacks, not rows.
-    pub fn is_of_stacks(self) -> bool {
+    pub fn needs_stacks(self) -> bool {
         matches!(self, Self::Folded | Self::Svg)
     }
 }
 
-/// What is to be written.
+/// Content is to be written.
 #[derive(Clone, Debug)]
 pub struct Export {
     /// The file, which must not be there yet.
     pub path: PathBuf,
     /// How.
     pub format: Format,
-    /// What is shown, in words.
+    /// Content is shown, in words.
     pub title: String,
     /// The content.
-    pub what: What,
+    pub content: Content,
 }
 
 /// The content of an export.
 #[derive(Clone, Debug)]
-pub enum What {
+pub enum Content {
     /// Rows of a statement.
     Rows(Rows),
     /// A flamegraph, from a node on.
     Stacks(Arc<Shown>, Top),
-    /// What differs.
+    /// Content differs.
     Changes(Arc<Comparison>, Vec<Row>, Measure),
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! - A [`Message`] carries everything that [`update`](mod@crate::tui::app::update) needs; it looks at no clock.
-//! - Every [`Effect::Ask`] is answered once, by [`Message::Answer`] with the same [`RequestId`].
+//! - Every [`Effect::Send`] is answered once, by [`Message::Response`] with the same [`RequestId`].
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -18,9 +18,9 @@ use crate::database::query::Params;
 use crate::database::table::{Completeness, Table};
 use crate::tui::app::export::{Export, Writer};
 use crate::tui::data::histogram::Histograms;
-use crate::tui::flame::difference::{Differences, Wish};
+use crate::tui::flame::difference_tree::{DifferenceOptions, Differences};
 use crate::tui::flame::shape::{Shape, Shown};
-use crate::tui::flame::sites::SiteFacts;
+use crate::tui::flame::site_stats::SiteStats;
 use crate::tui::flame::tree::CallTree;
 use crate::tui::terminal::screen::Mouse;
 
@@ -45,7 +45,7 @@ pub enum Message {
     /// Time has passed.
     Tick(Now),
     /// A question was answered.
-    Answer(Answer),
+    Response(Response),
     /// The process is to stop, as by Ctrl-Z.
     Stop,
     /// An external editor has returned this text.
@@ -58,7 +58,7 @@ pub enum Message {
 #[derive(Clone, Debug)]
 pub enum Effect {
     /// Ask the database or the file system.
-    Ask(Request),
+    Send(Request),
     /// Stop asking.
     Cancel(RequestId),
     /// Put text on the clipboard.
@@ -81,7 +81,7 @@ pub enum Effect {
 
 /// Which queue a question waits in. Each has a thread and a connection of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RequestQueue {
+pub enum Queue {
     /// What a view needs to be drawn.
     View,
     /// What the user wrote.
@@ -90,7 +90,7 @@ pub enum RequestQueue {
     Count,
 }
 
-impl RequestQueue {
+impl Queue {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::View, Self::Sql, Self::Count];
 }
@@ -101,9 +101,9 @@ pub struct Request {
     /// Its name.
     pub id: RequestId,
     /// Its queue.
-    pub lane: RequestQueue,
+    pub queue: Queue,
     /// What is asked.
-    pub ask: Ask,
+    pub body: RequestBody,
 }
 
 /// Rows of a statement.
@@ -124,7 +124,7 @@ impl Query {
 
 /// What can be asked.
 #[derive(Clone, Debug)]
-pub enum Ask {
+pub enum RequestBody {
     /// Rows, at most so many.
     Rows {
         /// The statement.
@@ -166,7 +166,7 @@ pub enum Ask {
     /// What differs between two sides, divided so.
     Compare(Sides, Normalization),
     /// The same as it is to be shown.
-    Differences(Arc<Comparison>, Wish),
+    Differences(Arc<Comparison>, DifferenceOptions),
     /// What is shown, to be written to a file.
     Export(Box<Export>, Writer),
     /// The lines of a source file around one.
@@ -198,18 +198,18 @@ pub enum TreeSource {
 
 /// What became of a question.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct Response {
     /// Its name.
     pub id: RequestId,
     /// How long it took.
     pub elapsed: Duration,
     /// What came out.
-    pub outcome: Result<Reply, QueryError>,
+    pub result: Result<ResponseBody, QueryError>,
 }
 
-/// What comes out of an [`Ask`].
+/// What comes out of an [`RequestBody`].
 #[derive(Clone, Debug)]
-pub enum Reply {
+pub enum ResponseBody {
     /// Rows.
     Table(Table),
     /// How many rows there are, or at least so many.
@@ -218,8 +218,8 @@ pub enum Reply {
     Tree(Arc<CallTree>),
     /// A call tree as shown, one for each shape.
     Shown(Vec<Arc<Shown>>),
-    /// Facts by backtrace.
-    Sites(Arc<HashMap<i64, SiteFacts>>),
+    /// Overview by backtrace.
+    Sites(Arc<HashMap<i64, SiteStats>>),
     /// Sizes, lives and ages.
     Histograms(Arc<Histograms>),
     /// What differs.

@@ -1,9 +1,9 @@
-//! Answers questions off the drawing thread: one thread and one connection a lane.
+//! Answers questions off the drawing thread: one thread and one connection a queue.
 //!
-//! Reads: the database, read-only, and source files. Writes: an [`Answer`] a question.
+//! Reads: the database, read-only, and source files. Writes: an [`Response`] a question.
 //!
 //! Invariants:
-//! - Every question is answered once, also a cancelled one, also if answering it panics.
+//! - Every question is result once, also a cancelled one, also if answering it panics.
 //! - A cancelled question that has not begun is never begun.
 
 use std::collections::HashMap;
@@ -19,18 +19,18 @@ use crate::database::compare::{Side, compare};
 use crate::database::connection::{Database, OpenOptions};
 use crate::database::error::{OpenError, QueryError, QueryErrorKind};
 use crate::database::query::Limits;
-use crate::tui::app::message::{Answer, Ask, Reply, Request, RequestId, RequestQueue};
+use crate::tui::app::message::{Queue, Request, RequestBody, RequestId, Response, ResponseBody};
 use crate::tui::app::{call_tree, source};
 use crate::tui::data::histogram;
-use crate::tui::flame::difference::Differences;
+use crate::tui::flame::difference_tree::Differences;
 use crate::tui::flame::shape::Shown;
 
-/// The most memory that SQLite may use for all lanes together, so that the whole explorer stays
+/// The most memory that SQLite may use for all queues together, so that the whole explorer stays
 /// below 200 MiB whatever is asked.
 const SQLITE_MAX_BYTES: u64 = 96 << 20;
 
 /// Bytes of values that one answer may have.
-const ANSWER_MAX_BYTES: usize = 16 << 20;
+const RESPONSE_MAX_BYTES: usize = 16 << 20;
 
 /// Rows that are counted; beyond, "more than" is said.
 const COUNT_MAX: u64 = 1 << 40;
@@ -40,7 +40,7 @@ type Tokens = Arc<Mutex<HashMap<RequestId, CancelToken>>>;
 /// The threads that answer.
 #[derive(Debug)]
 pub struct Workers {
-    lanes: HashMap<RequestQueue, Sender<(Request, CancelToken)>>,
+    queues: HashMap<Queue, Sender<(Request, CancelToken)>>,
     tokens: Tokens,
 }
 
@@ -52,12 +52,12 @@ impl Workers {
     pub fn start(
         database: &Path,
         first: Database,
-        notify: impl Fn(Answer) + Clone + Send + 'static,
+        notify: impl Fn(Response) + Clone + Send + 'static,
     ) -> Result<Self, OpenError> {
         let tokens = Tokens::default();
-        let mut lanes = HashMap::new();
+        let mut queues = HashMap::new();
         let mut first = Some(first);
-        for lane in RequestQueue::ALL {
+        for queue in Queue::ALL {
             let connection = match first.take() {
                 Some(first) => Some(first),
                 None => Some(open(database)?),
@@ -70,21 +70,21 @@ impl Workers {
             };
             let notify = notify.clone();
             let thread = thread::Builder::new().name("rheaper-query".into());
-            // Without its thread a lane is never answered; the system has none left, so say so.
+            // Without its thread a queue is never result; the system has none left, so say so.
             if thread.spawn(move || worker.run(&receiver, notify)).is_ok() {
-                lanes.insert(lane, sender);
+                queues.insert(queue, sender);
             }
         }
-        Ok(Self { lanes, tokens })
+        Ok(Self { queues, tokens })
     }
 
     /// Asks.
-    pub fn ask(&self, request: Request) {
+    pub fn submit(&self, request: Request) {
         let token = CancelToken::new();
         lock(&self.tokens).insert(request.id, token.clone());
-        if let Some(lane) = self.lanes.get(&request.lane) {
+        if let Some(queue) = self.queues.get(&request.queue) {
             // The other end lives as long as its thread, which ends with this sender.
-            let _ = lane.send((request, token));
+            let _ = queue.send((request, token));
         }
     }
 
@@ -120,28 +120,32 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(mut self, requests: &Receiver<(Request, CancelToken)>, notify: impl Fn(Answer)) {
+    fn run(mut self, requests: &Receiver<(Request, CancelToken)>, notify: impl Fn(Response)) {
         while let Ok((request, token)) = requests.recv() {
             let start = Instant::now();
             let id = request.id;
-            let outcome = match token.is_cancelled() {
+            let result = match token.is_cancelled() {
                 true => Err(QueryError::new(QueryErrorKind::Cancelled, "stopped")),
-                false => self.guarded(request.ask, &token),
+                false => self.run_caught(request.body, &token),
             };
             lock(&self.tokens).remove(&id);
-            notify(Answer { id, elapsed: start.elapsed(), outcome });
+            notify(Response { id, elapsed: start.elapsed(), result });
         }
     }
 
     /// A panic is an answer as well, and costs the connection, whose state is then unknown.
-    fn guarded(&mut self, ask: Ask, token: &CancelToken) -> Result<Reply, QueryError> {
+    fn run_caught(
+        &mut self,
+        body: RequestBody,
+        token: &CancelToken,
+    ) -> Result<ResponseBody, QueryError> {
         let Some(database) = &self.database else {
             self.database = open(&self.path).ok();
             let text = "the database had to be opened again: ask once more";
             return Err(QueryError::new(QueryErrorKind::Damaged, text));
         };
-        let answered = catch_unwind(AssertUnwindSafe(|| answer(database, &self.path, ask, token)));
-        answered.unwrap_or_else(|_| {
+        let result = catch_unwind(AssertUnwindSafe(|| execute(database, &self.path, body, token)));
+        result.unwrap_or_else(|_| {
             self.database = None;
             let text = "answering this failed inside rheaper: please report what you asked";
             Err(QueryError::new(QueryErrorKind::Damaged, text))
@@ -153,62 +157,68 @@ impl Worker {
 ///
 /// # Errors
 /// When the database has no answer.
-pub fn answer(
+pub fn execute(
     database: &Database,
     path: &Path,
-    ask: Ask,
+    body: RequestBody,
     token: &CancelToken,
-) -> Result<Reply, QueryError> {
+) -> Result<ResponseBody, QueryError> {
     let limits = |rows: usize| Limits {
-        bytes_max: ANSWER_MAX_BYTES,
+        bytes_max: RESPONSE_MAX_BYTES,
         ..Limits::rows(rows).cancelled_by(token)
     };
-    Ok(match ask {
-        Ask::Rows { query, limit } => {
-            Reply::Table(database.query(&query.sql, &query.params, &limits(limit))?)
+    Ok(match body {
+        RequestBody::Rows { query, limit } => {
+            ResponseBody::Table(database.query(&query.sql, &query.params, &limits(limit))?)
         }
-        Ask::Page { query, view, offset, limit } => {
+        RequestBody::Page { query, view, offset, limit } => {
             let limits = limits(limit);
             let is_plain = offset == 0 && view.filters.is_empty() && view.sort.is_empty();
-            Reply::Table(match is_plain && !can_be_wrapped(&query.sql) {
+            ResponseBody::Table(match is_plain && !is_wrappable(&query.sql) {
                 true => database.query(&query.sql, &query.params, &limits)?,
                 false => database.page(&query.sql, &query.params, &view, offset, &limits)?,
             })
         }
-        Ask::Count { query, view } => {
+        RequestBody::Count { query, view } => {
             let limits = limits(1);
             let (rows, complete) =
                 database.count(&query.sql, &query.params, &view, COUNT_MAX, &limits)?;
-            Reply::Count(rows, complete)
+            ResponseBody::Count(rows, complete)
         }
-        Ask::Tree(source) => Reply::Tree(Arc::new(call_tree::read(database, &source, token)?)),
-        Ask::Shape(tree, shapes) => {
+        RequestBody::Tree(source) => {
+            ResponseBody::Tree(Arc::new(call_tree::read(database, &source, token)?))
+        }
+        RequestBody::Shape(tree, shapes) => {
             let shown = shapes.into_iter().map(|it| Arc::new(Shown::new(&tree, it)));
-            Reply::Shown(shown.collect())
+            ResponseBody::Shown(shown.collect())
         }
-        Ask::Sites(end_ns) => Reply::Sites(Arc::new(call_tree::sites(database, end_ns, token)?)),
-        Ask::Histograms { sql, end_ns } => {
-            Reply::Histograms(Arc::new(histogram::read(database, &sql, end_ns, token)?))
+        RequestBody::Sites(end_ns) => {
+            ResponseBody::Sites(Arc::new(call_tree::sites(database, end_ns, token)?))
         }
-        Ask::Compare(sides, per) => {
+        RequestBody::Histograms { sql, end_ns } => {
+            ResponseBody::Histograms(Arc::new(histogram::read(database, &sql, end_ns, token)?))
+        }
+        RequestBody::Compare(sides, per) => {
             let first = sides.before.as_deref().map(open).transpose();
             let first = first
                 .map_err(|error| QueryError::new(QueryErrorKind::Damaged, error.to_string()))?;
             let [before, after] = sides.windows;
             let before = Side { database: first.as_ref().unwrap_or(database), window: before };
             let after = Side { database, window: after };
-            Reply::Compared(Arc::new(compare(&before, &after, &per, token)?))
+            ResponseBody::Compared(Arc::new(compare(&before, &after, &per, token)?))
         }
-        Ask::Differences(comparison, wish) => {
-            Reply::Differences(Arc::new(Differences::new(comparison, wish)))
+        RequestBody::Differences(comparison, options) => {
+            ResponseBody::Differences(Arc::new(Differences::new(comparison, options)))
         }
-        Ask::Export(export, write) => Reply::Exported(write(database, &export, token)),
-        Ask::Source { file, line } => Reply::Source(source::read(&file, line, path)),
+        RequestBody::Export(export, write) => {
+            ResponseBody::Exported(write(database, &export, token))
+        }
+        RequestBody::Source { file, line } => ResponseBody::Source(source::read(&file, line, path)),
     })
 }
 
 /// `EXPLAIN` and pragmas can't stand inside another statement.
-fn can_be_wrapped(sql: &str) -> bool {
+fn is_wrappable(sql: &str) -> bool {
     use crate::database::sql::lexer::tokens;
     let first = tokens(sql).into_iter().find(|token| !token.is_blank());
     let word = first.map(|token| token.text(sql).to_ascii_uppercase());

@@ -8,12 +8,12 @@
 //! - Undo brings back exactly the filter set that was.
 
 use crate::database::text::units;
-use crate::tui::data::axis::Axis;
+use crate::tui::data::time_axis::Axis;
 
 /// Filter sets that undo can bring back.
 const UNDO_MAX: usize = 100;
 
-/// Rows stand in the order in which their blocks ended: those alive are the last ones.
+/// Rows stand in the order in which their blocks freed: those alive are the last ones.
 const LIVE: &str = "dealloc_after IS NULL AND rowid > coalesce(
     (SELECT value FROM meta WHERE key = 'ended_rows'), 0)";
 
@@ -29,9 +29,9 @@ pub enum Filter {
     /// Made by this thread; its name.
     Thread(i64, String),
     /// Made from `.0` on and before `.1`, in ns.
-    Made(i64, i64),
+    AllocatedIn(i64, i64),
     /// The same, and alive at the end.
-    Kept(i64, i64),
+    SurvivingFrom(i64, i64),
     /// Alive at this moment, in ns: what happened at it has happened.
     AliveAt(i64),
     /// Alive at both moments and so in between, in ns.
@@ -39,7 +39,7 @@ pub enum Filter {
     /// Alive when most was.
     AtPeak,
     /// Freed after a life of `.0` to `.1` ns, both included.
-    Life(i64, i64),
+    Lifetime(i64, i64),
     /// Never freed, and `.0` to `.1` ns old at the end, both included.
     Age(i64, i64),
     /// Some frame is of this crate.
@@ -78,12 +78,12 @@ impl Filter {
             Self::Size(low, high) => {
                 format!("size {}..{}", units::bytes(*low as f64), units::bytes(*high as f64))
             }
-            Self::Made(from, to) => format!("made {}", span(*from, *to)),
-            Self::Kept(from, to) => format!("made {}, kept to the end", span(*from, *to)),
+            Self::AllocatedIn(from, to) => format!("made {}", span(*from, *to)),
+            Self::SurvivingFrom(from, to) => format!("made {}, kept to the end", span(*from, *to)),
             Self::AliveAt(at) => format!("alive at {}", units::duration(*at as f64)),
             Self::AliveThrough(from, to) => format!("alive all through {}", span(*from, *to)),
             Self::AtPeak => "alive at the peak".into(),
-            Self::Life(low, high) => format!("freed after {}", span(*low, *high)),
+            Self::Lifetime(low, high) => format!("freed after {}", span(*low, *high)),
             Self::Age(low, high) => format!("never freed, age {}", span(*low, *high)),
             Self::Thread(id, name) if name.is_empty() => format!("thread {id}"),
             Self::Thread(_, name) => format!("thread {name}"),
@@ -100,24 +100,24 @@ impl Filter {
     }
 
     /// Whether the site alone decides; then the precomputed tables are enough.
-    pub fn is_of_site(&self) -> bool {
+    pub fn is_site_filter(&self) -> bool {
         !matches!(
             self,
             Self::NeverFreed
                 | Self::AgeAtLeast(_)
                 | Self::Size(..)
                 | Self::Thread(..)
-                | Self::Life(..)
+                | Self::Lifetime(..)
                 | Self::Age(..)
-        ) && !self.is_of_time()
+        ) && !self.is_time_filter()
     }
 
     /// Whether it says when a block was made or alive.
-    pub fn is_of_time(&self) -> bool {
+    pub fn is_time_filter(&self) -> bool {
         matches!(
             self,
-            Self::Made(..)
-                | Self::Kept(..)
+            Self::AllocatedIn(..)
+                | Self::SurvivingFrom(..)
                 | Self::AliveAt(_)
                 | Self::AliveThrough(..)
                 | Self::AtPeak
@@ -125,7 +125,7 @@ impl Filter {
     }
 
     /// Whether it only changes how flamegraphs are drawn.
-    pub fn is_of_flame(&self) -> bool {
+    pub fn is_flame_filter(&self) -> bool {
         matches!(self, Self::Hide(_) | Self::From(_))
     }
 
@@ -147,14 +147,14 @@ impl Filter {
             Self::Size(0, high) => format!("size <= {high}"),
             Self::Size(low, high) => format!("size BETWEEN {low} AND {high}"),
             Self::Thread(id, _) => format!("alloc_thread = {id}"),
-            Self::Made(from, to) => format!("alloc_after >= {from} AND alloc_after < {to}"),
-            Self::Kept(from, to) => {
+            Self::AllocatedIn(from, to) => format!("alloc_after >= {from} AND alloc_after < {to}"),
+            Self::SurvivingFrom(from, to) => {
                 format!("{LIVE}\n  AND alloc_after >= {from} AND alloc_after < {to}")
             }
             Self::AliveAt(at) => alive(*at, *at, axis),
             Self::AliveThrough(from, to) => alive(*from, *to, axis),
             Self::AtPeak => alive(axis.peak_ns, axis.peak_ns, axis),
-            Self::Life(low, high) => {
+            Self::Lifetime(low, high) => {
                 format!("dealloc_after - alloc_after BETWEEN {low} AND {high}")
             }
             Self::Age(low, high) => {
@@ -191,13 +191,13 @@ impl FilterSet {
     }
 
     /// Whether everything is looked at, drawing apart.
-    pub fn is_everything(&self) -> bool {
-        self.filters.iter().all(Filter::is_of_flame)
+    pub fn is_unfiltered(&self) -> bool {
+        self.filters.iter().all(Filter::is_flame_filter)
     }
 
     /// Whether the site alone decides.
-    pub fn is_of_sites(&self) -> bool {
-        self.filters.iter().all(Filter::is_of_site)
+    pub fn is_site_only(&self) -> bool {
+        self.filters.iter().all(Filter::is_site_filter)
     }
 
     /// Whether it is of sites and, of blocks, at most "never freed".
@@ -206,73 +206,76 @@ impl FilterSet {
             && self
                 .filters
                 .iter()
-                .all(|filter| filter.is_of_site() || *filter == Filter::NeverFreed)
+                .all(|filter| filter.is_site_filter() || *filter == Filter::NeverFreed)
     }
 
     /// The filter that says when a block was made or alive, and whether it must live at the end,
     /// if nothing but these and filters on sites are asked: then sums by slice are enough.
-    pub fn of_time(&self) -> Option<(&Filter, EndFilter)> {
-        let time = self.filters.iter().find(|it| it.is_of_time())?;
-        let mut ended = match time {
-            Filter::Kept(..) => EndFilter::Never,
-            _ => EndFilter::Whenever,
+    pub fn time_filter(&self) -> Option<(&Filter, FreedFilter)> {
+        let time = self.filters.iter().find(|it| it.is_time_filter())?;
+        let mut freed = match time {
+            Filter::SurvivingFrom(..) => FreedFilter::LiveOnly,
+            _ => FreedFilter::Any,
         };
         for filter in &self.filters {
             match filter {
-                Filter::NeverFreed => ended = EndFilter::Never,
-                filter if filter == time || filter.is_of_site() => {}
+                Filter::NeverFreed => freed = FreedFilter::LiveOnly,
+                filter if filter == time || filter.is_site_filter() => {}
                 _ => return None,
             }
         }
-        Some((time, ended))
+        Some((time, freed))
     }
 
     /// Everything that must hold of a row of `allocations`, or `None`.
-    pub fn of_rows(&self, axis: &Axis) -> Option<String> {
+    pub fn row_condition(&self, axis: &Axis) -> Option<String> {
         join(self.filters.iter().filter_map(|it| it.condition(axis)))
     }
 
     /// What must hold of a site, leaving out what is asked of single blocks.
-    pub fn of_sites(&self) -> Option<String> {
-        let of_sites = self.filters.iter().filter(|filter| filter.is_of_site());
+    pub fn site_condition(&self) -> Option<String> {
+        let of_sites = self.filters.iter().filter(|filter| filter.is_site_filter());
         join(of_sites.filter_map(|it| it.condition(&Axis::default())))
     }
 }
 
 /// Whether blocks that were freed are meant as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EndFilter {
+pub enum FreedFilter {
     /// They are.
-    Whenever,
+    Any,
     /// Only those alive at the end.
-    Never,
+    LiveOnly,
 }
 
 /// The filter set and those before and after it.
 #[derive(Clone, Debug, Default)]
 pub struct FilterHistory {
-    now: FilterSet,
+    current: FilterSet,
     before: Vec<FilterSet>,
     after: Vec<FilterSet>,
 }
 
 impl FilterHistory {
     /// The filter set.
-    pub fn now(&self) -> &FilterSet {
-        &self.now
+    pub fn current(&self) -> &FilterSet {
+        &self.current
     }
 
     /// Adds a condition; one of a kind that can't be met twice replaces the earlier one.
     pub fn add(&mut self, filter: Filter) {
-        let mut next = self.now.clone();
+        let mut next = self.current.clone();
         let replaces = |old: &Filter| {
             *old == filter
-                || old.is_of_time() && filter.is_of_time()
+                || old.is_time_filter() && filter.is_time_filter()
                 || matches!(
                     (old, &filter),
                     (Filter::AgeAtLeast(_), Filter::AgeAtLeast(_))
                         | (Filter::Size(..), Filter::Size(..))
-                        | (Filter::Life(..) | Filter::Age(..), Filter::Life(..) | Filter::Age(..))
+                        | (
+                            Filter::Lifetime(..) | Filter::Age(..),
+                            Filter::Lifetime(..) | Filter::Age(..)
+                        )
                         | (Filter::Thread(..), Filter::Thread(..))
                         | (Filter::Suspect(..), Filter::Suspect(..))
                         | (Filter::Backtrace(_), Filter::Backtrace(_))
@@ -287,14 +290,14 @@ impl FilterHistory {
 
     /// Drops the conditions that `which` says yes to.
     pub fn drop_matching(&mut self, which: impl Fn(&Filter) -> bool) {
-        let mut next = self.now.clone();
+        let mut next = self.current.clone();
         next.filters.retain(|filter| !which(filter));
         self.set(next);
     }
 
     /// Drops the condition added last.
     pub fn drop_last(&mut self) {
-        let mut next = self.now.clone();
+        let mut next = self.current.clone();
         if next.filters.pop().is_some() {
             self.set(next);
         }
@@ -315,7 +318,7 @@ impl FilterHistory {
         let Some(filters) = self.before.pop() else {
             return false;
         };
-        self.after.push(std::mem::replace(&mut self.now, filters));
+        self.after.push(std::mem::replace(&mut self.current, filters));
         true
     }
 
@@ -324,13 +327,13 @@ impl FilterHistory {
         let Some(filters) = self.after.pop() else {
             return false;
         };
-        self.before.push(std::mem::replace(&mut self.now, filters));
+        self.before.push(std::mem::replace(&mut self.current, filters));
         true
     }
 
     fn set(&mut self, filters: FilterSet) {
-        if filters != self.now {
-            self.before.push(std::mem::replace(&mut self.now, filters));
+        if filters != self.current {
+            self.before.push(std::mem::replace(&mut self.current, filters));
             self.after.clear();
             if self.before.len() > UNDO_MAX {
                 self.before.remove(0);
@@ -367,8 +370,8 @@ pub fn parse_filter(text: &str) -> Result<Filter, String> {
                 Err("thread: its number, as the thread column shows it, or its whole name".into())
             }
         },
-        "made" => parse_span(rest).map(|(from, to)| Filter::Made(from, to)),
-        "kept" => parse_span(rest).map(|(from, to)| Filter::Kept(from, to)),
+        "made" => parse_span(rest).map(|(from, to)| Filter::AllocatedIn(from, to)),
+        "kept" => parse_span(rest).map(|(from, to)| Filter::SurvivingFrom(from, to)),
         "at" if rest == "peak" => Ok(Filter::AtPeak),
         "at" | "alive" if rest.contains("..") => {
             parse_span(rest).map(|(from, to)| Filter::AliveThrough(from, to))
@@ -377,7 +380,7 @@ pub fn parse_filter(text: &str) -> Result<Filter, String> {
             let moment = units::parse_duration(&needed("5m")?);
             moment.map(Filter::AliveAt).map_err(|error| error.to_string())
         }
-        "life" => parse_span(rest).map(|(low, high)| Filter::Life(low, high)),
+        "life" => parse_span(rest).map(|(low, high)| Filter::Lifetime(low, high)),
         "peak" => Ok(Filter::AtPeak),
         "crate" => Ok(Filter::Crate(needed("serde_json")?)),
         "fn" | "file" | "match" => checked_regex(needed("cache.*insert")?.trim_start_matches('~')),
@@ -396,16 +399,16 @@ pub fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// Blocks made by `from` and not freed by `to`. Those that ended earlier stand before them.
+/// Blocks made by `from` and not freed by `to`. Those that freed earlier stand before them.
 fn alive(from: i64, to: i64, axis: &Axis) -> String {
     let mut condition =
         format!("alloc_after <= {from} AND (dealloc_after IS NULL OR dealloc_after > {to})");
-    let edge = axis.exactly(to.saturating_add(1)).or_else(|| {
+    let edge = axis.edge_at(to.saturating_add(1)).or_else(|| {
         let near = axis.nearest(to);
         if axis.edge(near) <= to { Some(near) } else { near.checked_sub(1) }
     });
-    if let Some(ended) = edge.map(|edge| axis.surely_ended(edge)).filter(|ended| *ended > 0) {
-        condition.push_str(&format!(" AND rowid > {ended}"));
+    if let Some(freed) = edge.map(|edge| axis.min_ended_before(edge)).filter(|freed| *freed > 0) {
+        condition.push_str(&format!(" AND rowid > {freed}"));
     }
     condition
 }

@@ -3,7 +3,7 @@
 //! Reads: one row a block, once for all three. Writes: [`Histograms`].
 //!
 //! Invariants:
-//! - Every block of the filter set is in one bin of the sizes, and in one of either lives (it was freed)
+//! - Every block of the filter set is in one bin of the sizes, and in one of either lives (it was freed_at)
 //!   or ages (it was not): the sums are the filter set's.
 //! - A bin's bounds are included; bins don't overlap and leave nothing out.
 
@@ -15,14 +15,14 @@ use crate::database::connection::Database;
 use crate::database::error::QueryError;
 use crate::database::query::{Limits, Params};
 use crate::database::table::Value;
-use crate::tui::data::axis::{Axis, Rows};
 use crate::tui::data::filter::FilterSet;
+use crate::tui::data::time_axis::{Axis, RowKind};
 
 /// Sites that are kept of a bin.
 pub const SITES_MAX: usize = 20;
 
 /// Backtraces that are told apart; the others are counted, but not listed.
-const PAIRS_MAX: usize = 1 << 20;
+const SITE_BINS_MAX: usize = 1 << 20;
 
 /// What blocks are sorted into bins by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -30,15 +30,15 @@ pub enum Kind {
     /// Bytes asked for.
     #[default]
     Sizes,
-    /// From being made to being freed.
-    Lives,
-    /// From being made to the end of the recording, which they saw.
+    /// From being allocated_at to being freed_at.
+    Lifetimes,
+    /// From being allocated_at to the end of the recording, which they saw.
     Ages,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Sizes, Self::Lives, Self::Ages];
+    pub const ALL: [Self; 3] = [Self::Sizes, Self::Lifetimes, Self::Ages];
 
     /// The next one, round and round.
     pub fn next(self) -> Self {
@@ -50,7 +50,7 @@ impl Kind {
         match self {
             Self::Sizes if value <= 1 => 0,
             Self::Sizes => (64 - (value - 1).leading_zeros()) as usize,
-            Self::Lives | Self::Ages => TIMES.partition_point(|bound| *bound < value),
+            Self::Lifetimes | Self::Ages => TIMES.partition_point(|bound| *bound < value),
         }
     }
 
@@ -59,7 +59,7 @@ impl Kind {
         match self {
             Self::Sizes if bin >= 63 => i64::MAX,
             Self::Sizes => 1 << bin,
-            Self::Lives | Self::Ages => TIMES.get(bin).copied().unwrap_or(i64::MAX),
+            Self::Lifetimes | Self::Ages => TIMES.get(bin).copied().unwrap_or(i64::MAX),
         }
     }
 }
@@ -80,7 +80,7 @@ const TIMES: [i64; 24] = {
 };
 
 /// A site, if the blocks have one, with its share of a bin.
-pub type OfSite = (Option<i64>, Sum);
+pub type SiteShare = (Option<i64>, Sum);
 
 /// Blocks and bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -108,7 +108,7 @@ pub struct Bin {
     /// What is in it.
     pub sum: Sum,
     /// Backtraces with the most bytes in it, and these; none: without a backtrace.
-    pub sites: Vec<OfSite>,
+    pub sites: Vec<SiteShare>,
 }
 
 /// All three.
@@ -136,22 +136,23 @@ impl Histograms {
 
 /// The blocks of a filter set, one a row: what [`read`] reads.
 pub fn blocks(filters: &FilterSet, axis: &Axis) -> String {
-    let condition = filters.of_rows(axis).map(|it| format!("\nWHERE {it}")).unwrap_or_default();
+    let condition =
+        filters.row_condition(axis).map(|it| format!("\nWHERE {it}")).unwrap_or_default();
     let more = axis.rows.columns("allocations");
     format!("SELECT bt, size, alloc_after, dealloc_after{more} FROM allocations{condition}")
 }
 
 /// The same as a table for people: what [`read`] counts, of one kind.
-pub fn behind(filters: &FilterSet, axis: &Axis, kind: Kind) -> String {
+pub fn query(filters: &FilterSet, axis: &Axis, kind: Kind) -> String {
     let blocks = blocks(filters, axis);
     let end = axis.end_ns;
     let sums = match axis.rows {
-        Rows::Blocks => "count(*) AS blocks, sum(size) AS bytes",
-        Rows::Samples => "CAST(round(sum(blocks)) AS INTEGER) AS blocks, sum(bytes) AS bytes",
+        RowKind::Blocks => "count(*) AS blocks, sum(size) AS bytes",
+        RowKind::Samples => "CAST(round(sum(blocks)) AS INTEGER) AS blocks, sum(bytes) AS bytes",
     };
     let (value, which) = match kind {
         Kind::Sizes => ("size".into(), ""),
-        Kind::Lives => ("dealloc_after - alloc_after".into(), "\nWHERE dealloc_after NOT NULL"),
+        Kind::Lifetimes => ("dealloc_after - alloc_after".into(), "\nWHERE dealloc_after NOT NULL"),
         Kind::Ages => (format!("{end} - alloc_after"), "\nWHERE dealloc_after IS NULL"),
     };
     format!(
@@ -169,49 +170,51 @@ pub fn read(
     end_ns: i64,
     token: &CancelToken,
 ) -> Result<Histograms, QueryError> {
-    let mut counting = Counting::default();
+    let mut builder = HistogramBuilder::default();
     let limits = Limits::none().cancelled_by(token);
     database.stream(sql, &Params::none(), &limits, |row| {
-        if let [bt, size, made, freed, weight @ ..] = row {
+        if let [bt, size, allocated_at, freed_at, weight @ ..] = row {
             let whole = |value: &Value| value.as_i64();
-            let (size, made) = (whole(size).unwrap_or(0), whole(made).unwrap_or(0));
+            let (size, allocated_at) = (whole(size).unwrap_or(0), whole(allocated_at).unwrap_or(0));
             let sum = match weight {
                 [blocks, bytes] => {
-                    counting.parts = PARTS_OF_A_BLOCK;
-                    let blocks = blocks.as_f64().unwrap_or(0.0) * PARTS_OF_A_BLOCK as f64;
+                    builder.parts = PARTS_PER_BLOCK;
+                    let blocks = blocks.as_f64().unwrap_or(0.0) * PARTS_PER_BLOCK as f64;
                     let bytes = u64::try_from(whole(bytes).unwrap_or(0)).unwrap_or(0);
                     Sum { blocks: blocks.round() as u64, bytes }
                 }
                 _ => Sum { blocks: 1, bytes: u64::try_from(size).unwrap_or(0) },
             };
-            counting.add(whole(bt), Kind::Sizes, size, sum);
-            match whole(freed) {
-                Some(freed) => counting.add(whole(bt), Kind::Lives, freed - made, sum),
-                None => counting.add(whole(bt), Kind::Ages, end_ns - made, sum),
+            builder.add(whole(bt), Kind::Sizes, size, sum);
+            match whole(freed_at) {
+                Some(freed_at) => {
+                    builder.add(whole(bt), Kind::Lifetimes, freed_at - allocated_at, sum)
+                }
+                None => builder.add(whole(bt), Kind::Ages, end_ns - allocated_at, sum),
             }
         }
         ControlFlow::Continue(())
     })?;
-    Ok(counting.finish())
+    Ok(builder.finish())
 }
 
 /// What a sample stands for is no whole number of blocks: so many parts of one are counted.
-const PARTS_OF_A_BLOCK: u64 = 1 << 12;
+const PARTS_PER_BLOCK: u64 = 1 << 12;
 
-struct Counting {
+struct HistogramBuilder {
     /// Parts that a block is counted in.
     parts: u64,
     sums: [Vec<Sum>; 3],
     sites: HashMap<(Option<i64>, Kind, usize), Sum>,
 }
 
-impl Default for Counting {
+impl Default for HistogramBuilder {
     fn default() -> Self {
         Self { parts: 1, sums: Default::default(), sites: HashMap::new() }
     }
 }
 
-impl Counting {
+impl HistogramBuilder {
     fn add(&mut self, bt: Option<i64>, kind: Kind, value: i64, more: Sum) {
         let bin = kind.bin(value);
         let sums = &mut self.sums[kind as usize];
@@ -222,7 +225,7 @@ impl Counting {
             sum.add(more);
         }
         let key = (bt, kind, bin);
-        let has_room = self.sites.len() < PAIRS_MAX;
+        let has_room = self.sites.len() < SITE_BINS_MAX;
         match self.sites.get_mut(&key) {
             Some(sum) => sum.add(more),
             None if has_room => {
@@ -237,7 +240,7 @@ impl Counting {
         let whole = |sum: &mut Sum| sum.blocks = (sum.blocks + parts / 2) / parts;
         self.sums.iter_mut().flatten().for_each(whole);
         self.sites.values_mut().for_each(whole);
-        let mut by_bin: HashMap<(Kind, usize), Vec<OfSite>> = HashMap::new();
+        let mut by_bin: HashMap<(Kind, usize), Vec<SiteShare>> = HashMap::new();
         for ((bt, kind, bin), sum) in self.sites {
             by_bin.entry((kind, bin)).or_default().push((bt, sum));
         }

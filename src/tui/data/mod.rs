@@ -4,4 +4,4 @@ pub mod column_filter;
 pub mod histogram;
 pub mod time_sql;
 pub mod filter;
-pub mod axis;
+pub mod time_axis;

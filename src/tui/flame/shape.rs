@@ -53,7 +53,7 @@ pub enum Collapse {
 
 impl Collapse {
     /// The other one.
-    pub fn flipped(self) -> Self {
+    pub fn toggled(self) -> Self {
         match self {
             Self::Collapsed => Self::Expanded,
             Self::Expanded => Self::Collapsed,
@@ -69,7 +69,7 @@ pub struct Shape {
     /// From where it is looked at.
     pub direction: Direction,
     /// Standard library and runtime frames.
-    pub noise: Collapse,
+    pub library: Collapse,
     /// Functions that call themselves, directly or not.
     pub recursion: Collapse,
     /// Functions that are left out, their callees moving up.
@@ -86,7 +86,7 @@ pub enum Key {
     /// A function.
     Symbol(SymbolId),
     /// A run of standard library and runtime frames.
-    Noise,
+    Library,
 }
 
 #[derive(Clone, Debug)]
@@ -206,7 +206,7 @@ impl Shown {
     pub fn symbol(&self, id: ShownId) -> Option<&Symbol> {
         match self.key(id) {
             Key::Symbol(symbol) => self.symbols.get(symbol),
-            Key::All | Key::Noise => None,
+            Key::All | Key::Library => None,
         }
     }
 
@@ -287,13 +287,13 @@ impl<'a> Shaper<'a> {
         self.shown.shape.hidden.contains(&symbol)
     }
 
-    fn is_noise(&self, symbol: SymbolId) -> bool {
-        self.shown.shape.noise == Collapse::Collapsed
-            && self.tree.symbols().get(symbol).is_some_and(|symbol| symbol.kind.is_noise())
+    fn is_library(&self, symbol: SymbolId) -> bool {
+        self.shown.shape.library == Collapse::Collapsed
+            && self.tree.symbols().get(symbol).is_some_and(|symbol| symbol.kind.is_library())
     }
 
     fn child(&mut self, parent: ShownId, key: Key) -> ShownId {
-        if self.shown.shape.recursion == Collapse::Collapsed && key != Key::Noise {
+        if self.shown.shape.recursion == Collapse::Collapsed && key != Key::Library {
             let mut above = parent;
             while above != TOP {
                 if self.shown.key(above) == key {
@@ -348,10 +348,10 @@ impl<'a> Shaper<'a> {
     fn below(&mut self, above: ShownId, symbol: SymbolId) -> ShownId {
         if self.is_hidden(symbol) {
             above
-        } else if self.is_noise(symbol) {
+        } else if self.is_library(symbol) {
             match self.shown.key(above) {
-                Key::Noise => above,
-                _ => self.child(above, Key::Noise),
+                Key::Library => above,
+                _ => self.child(above, Key::Library),
             }
         } else {
             self.child(above, Key::Symbol(symbol))
@@ -386,7 +386,7 @@ impl<'a> Shaper<'a> {
     }
 
     /// Adds the stack from `node` outwards, with the weight of another one, and says where it ends.
-    /// Noise is left out altogether: from the inside out nearly every stack begins with the same
+    /// Library is left out altogether: from the inside out nearly every stack begins with the same
     /// library frames.
     fn upwards(&mut self, node: NodeId, weight: &Node) -> Option<ShownId> {
         let from = self.shown.shape.from;
@@ -409,7 +409,7 @@ impl<'a> Shaper<'a> {
         for (depth, symbol) in stack.into_iter().enumerate() {
             let is_focus = callers_of && depth == 0;
             if depth >= INVERTED_DEPTH_MAX
-                || !is_focus && (self.is_hidden(symbol) || self.is_noise(symbol))
+                || !is_focus && (self.is_hidden(symbol) || self.is_library(symbol))
             {
                 continue;
             }

@@ -60,7 +60,7 @@ impl FrameKind {
     }
 
     /// Whether the frame is folded away unless asked for.
-    pub fn is_noise(self) -> bool {
+    pub fn is_library(self) -> bool {
         matches!(self, Self::Std | Self::Runtime)
     }
 }

@@ -47,7 +47,7 @@ pub fn parse(text: &str) -> Result<Vec<KeyEvent>, String> {
 /// A key as a log has it.
 pub fn spelled(event: KeyEvent) -> String {
     let key = Key::of(event);
-    match (key.code, key.held.is_empty()) {
+    match (key.code, key.modifiers.is_empty()) {
         (KeyCode::Char('<'), true) => "<lt>".to_owned(),
         (KeyCode::Char(c), true) if c != ' ' && c != '#' => c.to_string(),
         _ => format!("<{}>", key.spelling()),

@@ -13,25 +13,25 @@ use crate::tui::input::key::Key;
 pub use crate::tui::input::keytable::{Action, BINDINGS, Binding, Context, Rank};
 
 /// The table with the user's own keys, if there are any.
-static OWN: OnceLock<Vec<Binding>> = OnceLock::new();
+static USER_TABLE: OnceLock<Vec<Binding>> = OnceLock::new();
 
 /// All lines.
 pub fn table() -> &'static [Binding] {
-    OWN.get().map_or(BINDINGS, Vec::as_slice)
+    USER_TABLE.get().map_or(BINDINGS, Vec::as_slice)
 }
 
 /// Takes the user's own keys, once for the whole process; says what is wrong with them.
 pub fn configure(text: &str) -> Vec<String> {
-    let (table, problems) = configured(text);
+    let (table, problems) = parse_table(text);
     // Whoever came first has decided: keys don't change while they are pressed.
-    let _ = OWN.set(table);
+    let _ = USER_TABLE.set(table);
     problems
 }
 
 /// The table with these keys, and a sentence for each line that means nothing, which is left out.
 ///
 /// A line is a place, an action, and its keys: `Flame Measure M ^N`. `#` begins a comment.
-pub fn configured(text: &str) -> (Vec<Binding>, Vec<String>) {
+pub fn parse_table(text: &str) -> (Vec<Binding>, Vec<String>) {
     let mut table = BINDINGS.to_vec();
     let mut problems = Vec::new();
     for (number, line) in text.lines().enumerate() {

@@ -1,6 +1,6 @@
 //! What the terminal says about its background, told apart from what is typed.
 //!
-//! Reads: keys, as they come. Writes: nothing; [`QUESTION`] is for whoever has the terminal.
+//! Reads: keys, as they come. Writes: nothing; [`QUERY`] is for whoever has the terminal.
 //!
 //! The answer comes among the keys, whenever it comes: over a slow line long after the first
 //! frame, and from some terminals never. So nothing waits for it, and it is picked out here.
@@ -14,13 +14,13 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use crate::tui::terminal::theme::Background;
 
 /// Asks for the background's colour (OSC 11).
-pub const QUESTION: &[u8] = b"\x1b]11;?\x1b\\";
+pub const QUERY: &[u8] = b"\x1b]11;?\x1b\\";
 
 /// How long an answer may take; later, the key it begins with is a key again.
-pub const PATIENCE: Duration = Duration::from_secs(5);
+pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long the first frame waits for it.
-pub const HOLD: Duration = Duration::from_millis(80);
+pub const FIRST_FRAME_DELAY: Duration = Duration::from_millis(80);
 
 /// What every answer begins with, behind the key.
 const PREFIX: &str = "11;rgb";
@@ -30,9 +30,9 @@ const LENGTH_MAX: usize = 32;
 
 /// What became of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Osc11Parser {
+pub enum Osc11Event {
     /// It may be part of the answer, and is kept.
-    Held,
+    Pending,
     /// These are to be pressed.
     Keys(Vec<KeyEvent>),
     /// It was the end of the answer.
@@ -41,72 +41,72 @@ pub enum Osc11Parser {
 
 /// Listens for the answer.
 #[derive(Clone, Debug, Default)]
-pub struct Listener {
-    is_listening: bool,
-    held: Vec<KeyEvent>,
+pub struct Osc11Parser {
+    is_waiting: bool,
+    buffered: Vec<KeyEvent>,
     text: String,
 }
 
-impl Listener {
+impl Osc11Parser {
     /// For when the question was asked.
     pub fn new() -> Self {
-        Self { is_listening: true, ..Self::default() }
+        Self { is_waiting: true, ..Self::default() }
     }
 
     /// Whether the answer may still come.
-    pub fn is_listening(&self) -> bool {
-        self.is_listening
+    pub fn is_waiting(&self) -> bool {
+        self.is_waiting
     }
 
     /// Takes a key.
-    pub fn hear(&mut self, key: KeyEvent) -> Osc11Parser {
-        let is_begin = key.code == KeyCode::Char(']') && key.modifiers == KeyModifiers::ALT;
-        if !self.is_listening || self.held.is_empty() && !is_begin {
-            return Osc11Parser::Keys(vec![key]);
+    pub fn feed(&mut self, key: KeyEvent) -> Osc11Event {
+        let is_introducer = key.code == KeyCode::Char(']') && key.modifiers == KeyModifiers::ALT;
+        if !self.is_waiting || self.buffered.is_empty() && !is_introducer {
+            return Osc11Event::Keys(vec![key]);
         }
-        self.held.push(key);
-        if is_begin && self.held.len() == 1 {
-            return Osc11Parser::Held;
+        self.buffered.push(key);
+        if is_introducer && self.buffered.len() == 1 {
+            return Osc11Event::Pending;
         }
-        if is_end(key) {
+        if is_terminator(key) {
             let answer = background(&self.text);
             if let Some(background) = answer {
-                self.held.clear();
-                self.is_listening = false;
-                return Osc11Parser::Background(background);
+                self.buffered.clear();
+                self.is_waiting = false;
+                return Osc11Event::Background(background);
             }
         } else if let KeyCode::Char(c) = key.code
             && (KeyModifiers::SHIFT.contains(key.modifiers))
         {
             self.text.push(c);
-            if is_beginning(&self.text) {
-                return Osc11Parser::Held;
+            if is_response_prefix(&self.text) {
+                return Osc11Event::Pending;
             }
         }
-        Osc11Parser::Keys(self.give_back())
+        Osc11Event::Keys(self.take_buffered())
     }
 
     /// Listens no longer; what was kept is to be pressed.
-    pub fn end(&mut self) -> Vec<KeyEvent> {
-        self.is_listening = false;
-        self.give_back()
+    pub fn finish(&mut self) -> Vec<KeyEvent> {
+        self.is_waiting = false;
+        self.take_buffered()
     }
 
-    fn give_back(&mut self) -> Vec<KeyEvent> {
+    fn take_buffered(&mut self) -> Vec<KeyEvent> {
         self.text.clear();
-        std::mem::take(&mut self.held)
+        std::mem::take(&mut self.buffered)
     }
 }
 
 /// BEL or ST, as the reader of keys sees them.
-fn is_end(key: KeyEvent) -> bool {
+fn is_terminator(key: KeyEvent) -> bool {
     matches!(
         (key.code, key.modifiers),
         (KeyCode::Char('g'), KeyModifiers::CONTROL) | (KeyCode::Char('\\'), KeyModifiers::ALT)
     )
 }
 
-fn is_beginning(text: &str) -> bool {
+fn is_response_prefix(text: &str) -> bool {
     match text.strip_prefix(PREFIX) {
         Some(rest) => {
             text.len() <= LENGTH_MAX

@@ -1,9 +1,9 @@
-//! The terminal: taken once, given back in every exit that can be caught.
+//! The terminal: result once, given back in every exit that can be caught.
 //!
 //! Reads: nothing. Writes: modes of the terminal (raw, alternate screen, mouse, bracketed paste).
 //!
 //! Invariants:
-//! - [`give_back`] may be called at any time, any number of times, from the panic hook as well.
+//! - [`restore`] may be called at any time, any number of times, from the panic hook as well.
 //! - A panic of the drawing thread gives the terminal back before its message is printed; one of
 //!   another named thread prints nothing, because it is reported on the screen.
 
@@ -21,7 +21,7 @@ use crossterm::terminal::{
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 
-static TAKEN: AtomicBool = AtomicBool::new(false);
+static ACQUIRED: AtomicBool = AtomicBool::new(false);
 
 /// What frames are drawn on.
 pub type Screen = Terminal<CrosstermBackend<Stdout>>;
@@ -38,7 +38,7 @@ pub enum Mouse {
 
 impl Mouse {
     /// The other one.
-    pub fn flipped(self) -> Self {
+    pub fn toggled(self) -> Self {
         match self {
             Self::Captured => Self::Free,
             Self::Free => Self::Captured,
@@ -58,18 +58,18 @@ impl Guard {
     ///
     /// # Errors
     /// When the terminal can't be switched to raw mode or written to.
-    pub fn take(mouse: Mouse) -> io::Result<Self> {
+    pub fn acquire(mouse: Mouse) -> io::Result<Self> {
         hook_panics(thread::current().id());
         enter(mouse)?;
         let screen = Terminal::new(CrosstermBackend::new(stdout()))?;
         Ok(Self { screen })
     }
 
-    /// Takes the terminal again after [`give_back`]; the next frame is drawn whole.
+    /// Takes the terminal again after [`restore`]; the next frame is drawn whole.
     ///
     /// # Errors
-    /// As [`Guard::take`].
-    pub fn retake(&mut self, mouse: Mouse) -> io::Result<()> {
+    /// As [`Guard::acquire`].
+    pub fn reacquire(&mut self, mouse: Mouse) -> io::Result<()> {
         enter(mouse)?;
         crossterm::execute!(stdout(), Clear(ClearType::All))?;
         // A new one, as clearing the old one would ask the terminal where its cursor is, and
@@ -102,13 +102,13 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        give_back();
+        restore();
     }
 }
 
-/// Gives the terminal back, if it was taken.
-pub fn give_back() {
-    if TAKEN.swap(false, Ordering::SeqCst) {
+/// Gives the terminal back, if it was result.
+pub fn restore() {
+    if ACQUIRED.swap(false, Ordering::SeqCst) {
         // Each step by itself: if one fails, the others still help.
         let _ = crossterm::execute!(stdout(), DisableMouseCapture);
         let _ = crossterm::execute!(stdout(), DisableBracketedPaste);
@@ -118,27 +118,27 @@ pub fn give_back() {
 }
 
 fn enter(mouse: Mouse) -> io::Result<()> {
-    TAKEN.store(true, Ordering::SeqCst);
-    let taken = enable_raw_mode().and_then(|()| {
+    ACQUIRED.store(true, Ordering::SeqCst);
+    let result = enable_raw_mode().and_then(|()| {
         crossterm::execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste)?;
         match mouse {
             Mouse::Captured => crossterm::execute!(stdout(), EnableMouseCapture),
             Mouse::Free => Ok(()),
         }
     });
-    if taken.is_err() {
-        give_back();
+    if result.is_err() {
+        restore();
     }
-    taken
+    result
 }
 
 fn hook_panics(drawing: ThreadId) {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         if thread::current().id() == drawing {
-            give_back();
+            restore();
             before(panic);
-        } else if !TAKEN.load(Ordering::SeqCst) {
+        } else if !ACQUIRED.load(Ordering::SeqCst) {
             before(panic);
         }
     }));

@@ -12,14 +12,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// When we last stopped the processes of our group, ourselves among them, and were continued. The
-/// signal that we sent them must not be taken for a second wish to stop, and may be fetched late.
+/// signal that we sent them must not be taken for a second options to stop, and may be fetched late.
 static STOPPED: Mutex<Stopped> = Mutex::new(Stopped::Never);
 
-/// Set while another program has the terminal.
-static LENT: AtomicBool = AtomicBool::new(false);
+/// Set while another run has the terminal.
+static TERMINAL_LENT: AtomicBool = AtomicBool::new(false);
 
 /// For so long after being continued, our own signal may still come.
-const LATE: Duration = Duration::from_millis(500);
+const OWN_STOP_WINDOW: Duration = Duration::from_millis(500);
 
 enum Stopped {
     Never,
@@ -32,11 +32,11 @@ fn stopped() -> MutexGuard<'static, Stopped> {
     STOPPED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn is_our_own() -> bool {
+fn is_own_stop() -> bool {
     match *stopped() {
         Stopped::Never => false,
         Stopped::Now => true,
-        Stopped::Until(continued) => continued.elapsed() < LATE,
+        Stopped::Until(continued) => continued.elapsed() < OWN_STOP_WINDOW,
     }
 }
 
@@ -49,14 +49,14 @@ pub(crate) enum Signal {
     Stop,
 }
 
-const ENDING: [i32; 4] = [libc::SIGTERM, libc::SIGHUP, libc::SIGINT, libc::SIGQUIT];
+const TERMINATING: [i32; 4] = [libc::SIGTERM, libc::SIGHUP, libc::SIGINT, libc::SIGQUIT];
 
 /// Blocks the signals in this thread and all that it starts later, and waits for them in one.
 ///
 /// # Errors
 /// When the waiting thread can't be started.
 pub(crate) fn watch(mut notify: impl FnMut(Signal) + Send + 'static) -> io::Result<()> {
-    mask(libc::SIG_BLOCK);
+    set_mask(libc::SIG_BLOCK);
     let wait = move || {
         let signals = signals();
         loop {
@@ -66,11 +66,11 @@ pub(crate) fn watch(mut notify: impl FnMut(Signal) + Send + 'static) -> io::Resu
                 continue;
             }
             match signal {
-                // The key is meant for the program that has the terminal.
-                libc::SIGINT | libc::SIGQUIT if LENT.load(Ordering::SeqCst) => {}
+                // The key is meant for the run that has the terminal.
+                libc::SIGINT | libc::SIGQUIT if TERMINAL_LENT.load(Ordering::SeqCst) => {}
                 // Its key to stop stops us with it, so that the shell has the terminal again.
-                libc::SIGTSTP if LENT.load(Ordering::SeqCst) => stop_alone(),
-                libc::SIGTSTP if is_our_own() => {}
+                libc::SIGTSTP if TERMINAL_LENT.load(Ordering::SeqCst) => stop_self(),
+                libc::SIGTSTP if is_own_stop() => {}
                 libc::SIGTSTP => notify(Signal::Stop),
                 other => notify(Signal::End(other)),
             }
@@ -81,18 +81,18 @@ pub(crate) fn watch(mut notify: impl FnMut(Signal) + Send + 'static) -> io::Resu
 }
 
 /// Stops this process and its group, as the terminal's own key would; returns when continued.
-pub(crate) fn stop() {
+pub(crate) fn stop_group() {
     *stopped() = Stopped::Now;
     // SAFETY: `kill` has no memory to get wrong. The group gets the signal of the key, so that
     // a wrapper stops too; we block that one, so SIGSTOP, which can't be blocked, stops us.
     unsafe {
         libc::kill(0, libc::SIGTSTP);
     }
-    stop_alone();
+    stop_self();
     *stopped() = Stopped::Until(Instant::now());
 }
 
-fn stop_alone() {
+fn stop_self() {
     // SAFETY: `kill` has no memory to get wrong.
     unsafe {
         libc::kill(libc::getpid(), libc::SIGSTOP);
@@ -100,12 +100,12 @@ fn stop_alone() {
 }
 
 /// Ends the process by the signal that asked for it, so that its parent sees why.
-pub(crate) fn end_by(signal: i32) -> ! {
+pub(crate) fn terminate_by(signal: i32) -> ! {
     // SAFETY: resets the signal to its default and lets it through; no memory is involved.
     unsafe {
         libc::signal(signal, libc::SIG_DFL);
     }
-    mask(libc::SIG_UNBLOCK);
+    set_mask(libc::SIG_UNBLOCK);
     // SAFETY: `raise` has no memory to get wrong.
     unsafe {
         libc::raise(signal);
@@ -113,19 +113,19 @@ pub(crate) fn end_by(signal: i32) -> ! {
     std::process::exit(128 + signal)
 }
 
-/// Runs `program` as the one that has the terminal, and with it the keys that send signals.
-pub(crate) fn lent<T>(program: impl FnOnce() -> T) -> T {
-    LENT.store(true, Ordering::SeqCst);
-    let result = program();
-    LENT.store(false, Ordering::SeqCst);
+/// Runs `run` as the one that has the terminal, and with it the keys that send signals.
+pub(crate) fn while_lent<T>(run: impl FnOnce() -> T) -> T {
+    TERMINAL_LENT.store(true, Ordering::SeqCst);
+    let result = run();
+    TERMINAL_LENT.store(false, Ordering::SeqCst);
     result
 }
 
 /// Runs `start` with the signals let through: a child process inherits the mask.
-pub(crate) fn unmasked<T>(start: impl FnOnce() -> T) -> T {
-    mask(libc::SIG_UNBLOCK);
+pub(crate) fn with_signals_unblocked<T>(start: impl FnOnce() -> T) -> T {
+    set_mask(libc::SIG_UNBLOCK);
     let result = start();
-    mask(libc::SIG_BLOCK);
+    set_mask(libc::SIG_BLOCK);
     result
 }
 
@@ -134,7 +134,7 @@ fn signals() -> libc::sigset_t {
     unsafe {
         let mut set = std::mem::zeroed();
         libc::sigemptyset(&raw mut set);
-        for signal in ENDING {
+        for signal in TERMINATING {
             libc::sigaddset(&raw mut set, signal);
         }
         libc::sigaddset(&raw mut set, libc::SIGTSTP);
@@ -142,7 +142,7 @@ fn signals() -> libc::sigset_t {
     }
 }
 
-fn mask(how: i32) {
+fn set_mask(how: i32) {
     let set = signals();
     // SAFETY: `set` is initialised; the old mask is not asked for.
     unsafe {

@@ -37,39 +37,39 @@ pub enum Background {
 
 /// What the user says about the background.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Wanted {
+pub enum BackgroundChoice {
     /// Nothing: the terminal is asked.
     #[default]
     Auto,
     /// It is this.
-    Is(Background),
+    Fixed(Background),
 }
 
 /// What the file of the theme says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Choice {
+pub struct ThemeSettings {
     /// The background.
-    pub wanted: Option<Wanted>,
+    pub background: Option<BackgroundChoice>,
     /// How many colours.
     pub colors: Option<Colors>,
 }
 
-impl Choice {
+impl ThemeSettings {
     /// Reads words such as `light 256`; a line that begins with `#` is a comment.
     ///
     /// # Errors
     /// A sentence about the first word that means nothing.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let mut choice = Self::default();
+        let mut settings = Self::default();
         let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
         for word in lines.flat_map(str::split_whitespace) {
             match word {
-                "auto" => choice.wanted = Some(Wanted::Auto),
-                "dark" => choice.wanted = Some(Wanted::Is(Background::Dark)),
-                "light" => choice.wanted = Some(Wanted::Is(Background::Light)),
-                "16" => choice.colors = Some(Colors::Sixteen),
-                "256" => choice.colors = Some(Colors::Indexed),
-                "true" => choice.colors = Some(Colors::True),
+                "auto" => settings.background = Some(BackgroundChoice::Auto),
+                "dark" => settings.background = Some(BackgroundChoice::Fixed(Background::Dark)),
+                "light" => settings.background = Some(BackgroundChoice::Fixed(Background::Light)),
+                "16" => settings.colors = Some(Colors::Sixteen),
+                "256" => settings.colors = Some(Colors::Indexed),
+                "true" => settings.colors = Some(Colors::True),
                 other => {
                     return Err(format!(
                         "{other}: expected dark, light or auto, and 16, 256 or true"
@@ -77,7 +77,7 @@ impl Choice {
                 }
             }
         }
-        Ok(choice)
+        Ok(settings)
     }
 }
 
@@ -134,13 +134,13 @@ impl Theme {
         Self { colors, background, glyphs }
     }
 
-    /// What the user has chosen; that there are to be no colours stays so.
+    /// What the user has with_settings; that there are to be no colours stays so.
     #[must_use]
-    pub fn chosen(mut self, choice: Choice) -> Self {
-        if let Some(Wanted::Is(background)) = choice.wanted {
+    pub fn with_settings(mut self, settings: ThemeSettings) -> Self {
+        if let Some(BackgroundChoice::Fixed(background)) = settings.background {
             self.background = background;
         }
-        self.colors = match (self.colors, choice.colors) {
+        self.colors = match (self.colors, settings.colors) {
             (Colors::Off, _) | (_, None) => self.colors,
             (_, Some(colors)) => colors,
         };

@@ -34,7 +34,7 @@ pub(crate) fn history() -> Vec<String> {
 ///
 /// # Errors
 /// When the file can't be written.
-pub(crate) fn remember(statement: &str) -> io::Result<()> {
+pub(crate) fn append_history(statement: &str) -> io::Result<()> {
     match history_path() {
         Some(path) => append(&path, &format!("{statement}{SEPARATOR}")),
         None => Ok(()),
@@ -42,21 +42,21 @@ pub(crate) fn remember(statement: &str) -> io::Result<()> {
 }
 
 /// The patterns of accepted suspects: what follows `leak:` in a line.
-pub(crate) fn accepted() -> Vec<String> {
-    let text = accepted_path().and_then(|path| text(&path).ok()).unwrap_or_default();
+pub(crate) fn suppressions() -> Vec<String> {
+    let text = suppressions_path().and_then(|path| text(&path).ok()).unwrap_or_default();
     let patterns = text.lines().filter_map(|line| line.trim().strip_prefix("leak:"));
     patterns.map(str::trim).filter(|it| !it.is_empty()).map(str::to_owned).collect()
 }
 
 /// The user's own keys, as they are written.
 pub(crate) fn keys() -> String {
-    let path = accepted_path().map(|path| path.with_file_name("keys.txt"));
+    let path = suppressions_path().map(|path| path.with_file_name("keys.txt"));
     path.and_then(|path| text(&path).ok()).unwrap_or_default()
 }
 
 /// The user's own theme, as it is written.
 pub(crate) fn theme() -> String {
-    let path = accepted_path().map(|path| path.with_file_name("theme.txt"));
+    let path = suppressions_path().map(|path| path.with_file_name("theme.txt"));
     path.and_then(|path| text(&path).ok()).unwrap_or_default()
 }
 
@@ -64,8 +64,8 @@ pub(crate) fn theme() -> String {
 ///
 /// # Errors
 /// When there is no home, or the file can't be written.
-pub(crate) fn accept(lines: &str) -> io::Result<()> {
-    match accepted_path() {
+pub(crate) fn append_suppression(lines: &str) -> io::Result<()> {
+    match suppressions_path() {
         Some(path) => append(&path, &format!("{lines}\n")),
         None => {
             Err(io::Error::other("accepted for now only: there is no home directory to keep it in"))
@@ -110,7 +110,7 @@ fn history_path() -> Option<PathBuf> {
     Some(state.join("history.sql"))
 }
 
-fn accepted_path() -> Option<PathBuf> {
+fn suppressions_path() -> Option<PathBuf> {
     if let Some(directory) = std::env::var_os("RHEAPER_CONFIG").filter(|it| !it.is_empty()) {
         return Some(PathBuf::from(directory).join("suppressions.txt"));
     }

@@ -10,9 +10,9 @@ use crate::database::compare::{Comparison, Measure, Metrics, Name, Row, Total, W
 use crate::database::text::units;
 use crate::tui::app::layout::geometry;
 use crate::tui::app::state::App;
-use crate::tui::app::state::compare::Look;
-use crate::tui::flame::cells::{Cell, What, Widths};
-use crate::tui::flame::difference::{Differences, End, Node};
+use crate::tui::app::state::compare::CompareMode;
+use crate::tui::flame::cell_layout::{Cell, CellContent, WeightedTree};
+use crate::tui::flame::difference_tree::{Differences, Node, StackEnd};
 use crate::tui::flame::shape::ShownId;
 use crate::tui::terminal::theme::{Change, Focus, Theme};
 use crate::tui::view::freshness::{self, Freshness};
@@ -25,7 +25,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     if inside.is_empty() {
         return;
     }
-    if let Some((words, style)) = instead(app, theme) {
+    if let Some((words, style)) = placeholder(app, theme) {
         for (at, line) in text::wrap(&words, usize::from(inside.width)).iter().enumerate() {
             text::put(buffer, theme, text::line(inside, at as u16), 1, line, style);
         }
@@ -34,17 +34,19 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let Some(shown) = &app.compare.shown else {
         return;
     };
-    let foot = geometry::compare_foot(app).min(inside.height);
+    let foot = geometry::compare_footer_rows(app).min(inside.height);
     let body = Rect { height: inside.height - foot, ..inside };
     let below = Rect { y: inside.y + body.height, height: foot, ..inside };
-    match app.compare.look {
-        Look::List => list(buffer, body, app, shown, theme),
-        Look::Flame => picture(buffer, body, app, shown, theme),
-        Look::Tree => tree(buffer, body, app, shown, theme),
+    match app.compare.mode {
+        CompareMode::List => draw_list(buffer, body, app, shown, theme),
+        CompareMode::Flame => draw_flame(buffer, body, app, shown, theme),
+        CompareMode::Tree => draw_tree(buffer, body, app, shown, theme),
     }
-    match app.compare.look {
-        Look::List => about_site(buffer, below, app, shown, theme),
-        Look::Flame | Look::Tree => about_node(buffer, below, app, shown, theme),
+    match app.compare.mode {
+        CompareMode::List => draw_site_summary(buffer, below, app, shown, theme),
+        CompareMode::Flame | CompareMode::Tree => {
+            draw_node_summary(buffer, below, app, shown, theme)
+        }
     }
     if freshness::freshness(app) == Freshness::Stale {
         text::tint(buffer, inside, theme.stale());
@@ -53,10 +55,10 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
 
 fn title(app: &App) -> String {
     let compare = &app.compare;
-    let mut title = match compare.look {
-        Look::List => "compare".to_owned(),
-        Look::Flame => "compare, flame".to_owned(),
-        Look::Tree => "compare, tree".to_owned(),
+    let mut title = match compare.mode {
+        CompareMode::List => "compare".to_owned(),
+        CompareMode::Flame => "compare, flame".to_owned(),
+        CompareMode::Tree => "compare, tree".to_owned(),
     };
     if let Some(comparison) = &compare.comparison {
         let (before, after) = sides(comparison);
@@ -65,17 +67,17 @@ fn title(app: &App) -> String {
             title.push_str(" · estimates");
         }
     }
-    title.push_str(&format!(" · {}{}", compare.wish.measure.title(), compare.per.words()));
-    if let Some(only) = compare.wish.only {
+    title.push_str(&format!(" · {}{}", compare.options.measure.title(), compare.per.words()));
+    if let Some(only) = compare.options.only {
         title.push_str(&format!(" · only {}", only.word()));
     }
-    if !compare.wish.pattern.is_empty() {
-        title.push_str(&format!(" · ~{}", text::clean(&compare.wish.pattern)));
+    if !compare.options.pattern.is_empty() {
+        title.push_str(&format!(" · ~{}", text::clean(&compare.options.pattern)));
     }
-    if compare.look != Look::List && compare.wish.from == End::Innermost {
+    if compare.mode != CompareMode::List && compare.options.root == StackEnd::Innermost {
         title.push_str(" · bottom-up");
     }
-    title + freshness::stale_words(app)
+    title + freshness::stale_suffix(app)
 }
 
 /// Files, or moments where the file is the same.
@@ -91,7 +93,7 @@ fn sides(comparison: &Comparison) -> (String, String) {
     (moment(before), moment(after))
 }
 
-fn instead(app: &App, theme: Theme) -> Option<(String, Style)> {
+fn placeholder(app: &App, theme: Theme) -> Option<(String, Style)> {
     let compare = &app.compare;
     if let Some(error) = &compare.error {
         return Some((format!("! {}", text::clean(&error.message)), theme.error()));
@@ -113,7 +115,7 @@ fn instead(app: &App, theme: Theme) -> Option<(String, Style)> {
     }
 }
 
-fn change(up: u64, down: u64) -> Change {
+fn change_sides(up: u64, down: u64) -> Change {
     match (up, down) {
         (0, 0) => Change::None,
         (_, 0) => Change::Grown,
@@ -122,7 +124,7 @@ fn change(up: u64, down: u64) -> Change {
     }
 }
 
-fn of(difference: i64) -> Change {
+fn change_of(difference: i64) -> Change {
     match difference {
         0 => Change::None,
         1.. => Change::Grown,
@@ -167,7 +169,7 @@ impl Columns {
 }
 
 /// Bytes beside blocks, and the other way round.
-fn other(measure: Measure) -> Measure {
+fn paired_measure(measure: Measure) -> Measure {
     match measure {
         Measure::LiveBytes => Measure::LiveBlocks,
         Measure::LiveBlocks => Measure::LiveBytes,
@@ -176,12 +178,17 @@ fn other(measure: Measure) -> Measure {
     }
 }
 
-fn list(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: Theme) {
-    let measure = shown.wish.measure;
+fn draw_list(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: Theme) {
+    let measure = shown.options.measure;
     let columns = Columns::of(area.width);
-    let head =
-        columns.cells(["difference", "before", "after", other(measure).title(), "state", ""])
-            + "site";
+    let head = columns.cells([
+        "difference",
+        "before",
+        "after",
+        paired_measure(measure).title(),
+        "state",
+        "",
+    ]) + "site";
     text::put(buffer, theme, text::line(area, 0), 0, &head, theme.title());
     let largest = shown.rows.first().map_or(1, |row| row.difference(measure).unsigned_abs()).max(1);
     for at in 0..geometry::compare_window(app) {
@@ -190,16 +197,16 @@ fn list(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: 
         let difference = row.difference(measure);
         let share = u128::from(difference.unsigned_abs()) * columns.bar as u128;
         let bar = share.div_ceil(u128::from(largest)) as usize;
-        let glyph = theme.change_glyph(of(difference));
+        let glyph = theme.change_glyph(change_of(difference));
         let cells = columns.cells([
             &measure.show_difference(difference),
             &measure.show(row.before.get(measure)),
             &measure.show(row.after.get(measure)),
-            &other(measure).show_difference(row.difference(other(measure))),
+            &paired_measure(measure).show_difference(row.difference(paired_measure(measure))),
             row.state(measure).word(),
             &glyph.repeat(bar.min(columns.bar)),
         ]);
-        let style = theme.change(of(difference));
+        let style = theme.change(change_of(difference));
         let x = text::put(buffer, theme, line, 0, &cells, style);
         text::put(buffer, theme, line, x, &site(&shown.comparison, row), Style::new());
         if app.compare.list.top + at == app.compare.list.at {
@@ -222,14 +229,20 @@ fn place(name: &Name) -> String {
     }
 }
 
-fn about_site(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: Theme) {
+fn draw_site_summary(
+    buffer: &mut Buffer,
+    area: Rect,
+    app: &App,
+    shown: &Differences,
+    theme: Theme,
+) {
     let Some(row) = app.compare.row() else { return };
     let mut lines = Vec::new();
     let mut frames = shown.comparison.frames(row);
     let name = frames.next().map(place).unwrap_or_default();
     let callers: Vec<&str> = frames.map(|name| name.function.as_str()).collect();
     lines.push((name, theme.key()));
-    let measure = shown.wish.measure;
+    let measure = shown.options.measure;
     let figures = |measure: Measure| {
         let of = |figures: &Metrics| measure.show(figures.get(measure));
         format!(
@@ -252,19 +265,19 @@ fn about_site(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, t
     }
 }
 
-fn picture(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: Theme) {
+fn draw_flame(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: Theme) {
     let top = app.compare.top_row;
     let rows = app.compare.rows(area.width, top + usize::from(area.height));
     for (at, row) in rows.iter().enumerate().skip(top).take(usize::from(area.height)) {
         let line = text::line(area, (at - top) as u16);
         for cell in row {
             let selected = (at, cell.x) == app.compare.selected;
-            draw(buffer, line, cell, shown, theme, selected);
+            draw_cell(buffer, line, cell, shown, theme, selected);
         }
     }
 }
 
-fn draw(
+fn draw_cell(
     buffer: &mut Buffer,
     line: Rect,
     cell: &Cell,
@@ -280,22 +293,24 @@ fn draw(
     if area.is_empty() {
         return;
     }
-    let (label, change) = match cell.what {
-        What::More { parent, skip } => {
-            let all = Widths::children(shown, parent);
+    let (label, change) = match cell.content {
+        CellContent::More { parent, skip } => {
+            let all = WeightedTree::children(shown, parent);
             let count = all.len().saturating_sub(skip);
             (format!("{} more", units::count(count as i64)), Change::None)
         }
-        What::Node(node) => (text::clean(shown.function(node)).into_owned(), changed(shown, node)),
+        CellContent::Node(node) => {
+            (text::clean(shown.function(node)).into_owned(), node_change(shown, node))
+        }
     };
     let mut style = theme.change_cell(change);
     if selected {
         style =
             Style::new().add_modifier(Modifier::REVERSED | Modifier::BOLD | Modifier::UNDERLINED);
     }
-    let edge = match (selected, cell.what) {
+    let edge = match (selected, cell.content) {
         (true, _) if area.width > 2 => theme.glyph("▶", ">"),
-        (_, What::More { .. }) => "…",
+        (_, CellContent::More { .. }) => "…",
         _ => theme.change_glyph(change),
     };
     text::tint(buffer, area, style);
@@ -309,12 +324,12 @@ fn draw(
     }
 }
 
-fn changed(shown: &Differences, node: ShownId) -> Change {
-    shown.node(node).map_or(Change::None, |node| change(node.up, node.down))
+fn node_change(shown: &Differences, node: ShownId) -> Change {
+    shown.node(node).map_or(Change::None, |node| change_sides(node.up, node.down))
 }
 
-fn tree(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: Theme) {
-    let measure = shown.wish.measure;
+fn draw_tree(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: Theme) {
+    let measure = shown.options.measure;
     let wide = area.width >= 76;
     let head = match wide {
         true => format!(
@@ -343,14 +358,16 @@ fn tree(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: 
                 measure.show(node.after)
             ));
         }
-        let style = theme.change(change(node.up, node.down));
+        let style = theme.change(change_sides(node.up, node.down));
         let x = text::put(buffer, theme, line, 0, &cells, style);
-        let mark =
-            match (Widths::children(shown, drawn.node), app.compare.opened.contains(&drawn.node)) {
-                ([], _) => " ",
-                (_, true) => theme.glyph("▾", "-"),
-                (_, false) => theme.glyph("▸", "+"),
-            };
+        let mark = match (
+            WeightedTree::children(shown, drawn.node),
+            app.compare.opened.contains(&drawn.node),
+        ) {
+            ([], _) => " ",
+            (_, true) => theme.glyph("▾", "-"),
+            (_, false) => theme.glyph("▸", "+"),
+        };
         let indent =
             " ".repeat((drawn.depth * 2).min(usize::from(line.width.saturating_sub(x)) / 2));
         let x = x + text::put(buffer, theme, line, x, &format!("{indent}{mark} "), theme.key());
@@ -361,9 +378,15 @@ fn tree(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: 
     }
 }
 
-fn about_node(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: Theme) {
-    let measure = shown.wish.measure;
-    let (width, _) = geometry::compare_picture(app);
+fn draw_node_summary(
+    buffer: &mut Buffer,
+    area: Rect,
+    app: &App,
+    shown: &Differences,
+    theme: Theme,
+) {
+    let measure = shown.options.measure;
+    let (width, _) = geometry::compare_flame_window(app);
     let Some(id) = app.compare.node(width) else {
         let words = "several functions, each too small to draw; Enter opens them";
         text::put(buffer, theme, area, 1, words, theme.dim());
@@ -372,7 +395,7 @@ fn about_node(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, t
     let node = shown.node(id).cloned().unwrap_or_default();
     let name = node.name.and_then(|name| shown.comparison.stacks.get(name));
     let name = name.map_or_else(|| "everything that differs".to_owned(), place);
-    let words = about(&node, measure, &shown.top());
+    let words = change_summary(&node, measure, &shown.top());
     if area.height == 1 {
         let half = usize::from(area.width) / 2;
         let short = text::cut(&name, half, theme).into_owned();
@@ -384,7 +407,7 @@ fn about_node(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, t
     text::put(buffer, theme, text::line(area, 1), 1, &words, theme.number());
 }
 
-fn about(node: &Node, measure: Measure, top: &Node) -> String {
+fn change_summary(node: &Node, measure: Measure, top: &Node) -> String {
     let show = |value: u64| measure.show(i64::try_from(value).unwrap_or(i64::MAX));
     let moved = node.up.saturating_add(node.down) as f64;
     let all = top.up.saturating_add(top.down).max(1) as f64;

@@ -23,7 +23,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: F
         return;
     }
     let inside = text::pane(buffer, theme, area, &title(app), focus);
-    let (frames, source, facts) = geometry::detail_rows(app);
+    let (frames, source, totals_rows) = geometry::detail_rows(app);
     let part = |y: u16, height: u16| Rect {
         y: inside.y + y,
         height: height.min(inside.height.saturating_sub(y)),
@@ -45,8 +45,8 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: F
     if source > 1 {
         excerpt(buffer, part(frames, source), app, theme);
     }
-    if facts > 0 {
-        totals(buffer, part(inside.height.saturating_sub(facts), facts), app, theme);
+    if totals_rows > 0 {
+        totals(buffer, part(inside.height.saturating_sub(totals_rows), totals_rows), app, theme);
     }
 }
 
@@ -213,7 +213,7 @@ fn totals(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
             format!(" ({} {})", plus_minus(error), between(interval))
         })
     };
-    let about = if app.facts.notes.sampled.is_some() { "about " } else { "" };
+    let about = if app.overview.notes.sampled.is_some() { "about " } else { "" };
     let words = format!(
         "{about}{} of {} blocks live, {}{} of {}{}; {lived}; own peak {}; first at {}, last at {}{threads}",
         units::count_short(total("live_blocks") as f64),

@@ -15,7 +15,7 @@ pub enum Freshness {
 /// Whether what the shown view draws is of the present filter set.
 pub fn freshness(app: &App) -> Freshness {
     let view = app.view;
-    let is_waited_for = |purpose: Purpose| match purpose {
+    let is_awaited = |purpose: Purpose| match purpose {
         Purpose::Suspects => view == ViewKind::Suspects,
         Purpose::Tree | Purpose::Shown => matches!(view, ViewKind::Flame | ViewKind::Tree),
         Purpose::Changes => view == ViewKind::Time,
@@ -23,14 +23,14 @@ pub fn freshness(app: &App) -> Freshness {
         Purpose::Compared | Purpose::Differences => view == ViewKind::Compare,
         _ => false,
     };
-    match app.asked.is_open(is_waited_for) {
+    match app.requests.is_pending(is_awaited) {
         true => Freshness::Stale,
         false => Freshness::Fresh,
     }
 }
 
 /// What a title says of that.
-pub fn stale_words(app: &App) -> &'static str {
+pub fn stale_suffix(app: &App) -> &'static str {
     match freshness(app) {
         Freshness::Fresh => "",
         Freshness::Stale => " · STALE, updating…",

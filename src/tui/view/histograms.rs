@@ -8,7 +8,7 @@ use unicode_width::UnicodeWidthStr;
 use crate::database::text::units;
 use crate::tui::app::layout::geometry;
 use crate::tui::app::state::App;
-use crate::tui::app::state::histograms::By;
+use crate::tui::app::state::histograms::BarUnit;
 use crate::tui::app::update::histograms::bounds;
 use crate::tui::data::histogram::{Bin, Kind, Sum};
 use crate::tui::terminal::theme::{Focus, Theme};
@@ -31,7 +31,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     if inside.is_empty() {
         return;
     }
-    if let Some((words, style)) = instead(app, theme) {
+    if let Some((words, style)) = placeholder(app, theme) {
         for (at, line) in text::wrap(&words, usize::from(inside.width)).iter().enumerate() {
             text::put(buffer, theme, text::line(inside, at as u16), 1, line, style);
         }
@@ -52,7 +52,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
 fn title(app: &App) -> String {
     let kind = match app.histograms.kind {
         Kind::Sizes => "sizes",
-        Kind::Lives => "lifetimes of freed blocks",
+        Kind::Lifetimes => "lifetimes of freed blocks",
         Kind::Ages => "ages of blocks alive at the end",
     };
     let mut title = format!("histogram: {kind}");
@@ -61,10 +61,10 @@ fn title(app: &App) -> String {
         let blocks = units::count(i64::try_from(total.blocks).unwrap_or(i64::MAX));
         title.push_str(&format!(" · {} in {blocks} blocks", units::bytes(total.bytes as f64)));
     }
-    title + freshness::stale_words(app)
+    title + freshness::stale_suffix(app)
 }
 
-fn instead(app: &App, theme: Theme) -> Option<(String, Style)> {
+fn placeholder(app: &App, theme: Theme) -> Option<(String, Style)> {
     if let Some(error) = &app.histograms.error {
         return Some((format!("! {}", text::clean(&error.message)), theme.error()));
     }
@@ -76,7 +76,7 @@ fn instead(app: &App, theme: Theme) -> Option<(String, Style)> {
     }
     let words = match app.histograms.kind {
         Kind::Sizes => "No allocation matches the filters. x removes the last filter, u undoes.",
-        Kind::Lives => "No selected allocation was freed. Tab: ages of live allocations.",
+        Kind::Lifetimes => "No selected allocation was freed. Tab: ages of live allocations.",
         Kind::Ages => "No selected allocation is live at the end. Tab: sizes of all.",
     };
     Some((words.into(), theme.dim()))
@@ -91,26 +91,26 @@ fn draw_bars(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         true => bounds(state.kind, 0, bin.high),
         false => bounds(state.kind, bin.low, bin.high),
     };
-    let numbers = |bytes: &str, blocks: &str| match (is_narrow, state.by) {
+    let numbers = |bytes: &str, blocks: &str| match (is_narrow, state.bar_unit) {
         (false, _) => format!("{bytes:>9} {blocks:>7}"),
-        (true, By::Bytes) => format!("{bytes:>9}"),
-        (true, By::Blocks) => format!("{blocks:>7}"),
+        (true, BarUnit::Bytes) => format!("{bytes:>9}"),
+        (true, BarUnit::Blocks) => format!("{blocks:>7}"),
     };
     let label = bins.iter().map(|bin| words(bin).width()).max().unwrap_or(0).max(8);
-    let of = |sum: &Sum| match state.by {
-        By::Bytes => sum.bytes,
-        By::Blocks => sum.blocks,
+    let of = |sum: &Sum| match state.bar_unit {
+        BarUnit::Bytes => sum.bytes,
+        BarUnit::Blocks => sum.blocks,
     };
     let most = bins.iter().map(|bin| of(&bin.sum)).max().unwrap_or(0).max(1);
     let name = match state.kind {
         Kind::Sizes => "size",
-        Kind::Lives => "lived",
+        Kind::Lifetimes => "lived",
         Kind::Ages => "age",
     };
     let head = format!("  {name:>label$} {} ", numbers("bytes", "blocks"));
-    let by = match state.by {
-        By::Bytes => "by bytes (m: by blocks)",
-        By::Blocks => "by blocks (m: by bytes)",
+    let by = match state.bar_unit {
+        BarUnit::Bytes => "by bytes (m: by blocks)",
+        BarUnit::Blocks => "by blocks (m: by bytes)",
     };
     let line = text::line(area, 0);
     let x = text::put(buffer, theme, line, 0, &head, theme.title());

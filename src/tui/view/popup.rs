@@ -6,10 +6,10 @@ use ratatui::style::{Modifier, Style};
 use ratatui::widgets::{Clear, Widget};
 use unicode_width::UnicodeWidthStr;
 
-use crate::tui::app::layout::geometry::picker_foot;
+use crate::tui::app::layout::geometry::picker_footer_rows;
 use crate::tui::app::state::App;
 use crate::tui::app::state::popup::{Picker, Popup, Prompt, SourcePopup, Text};
-use crate::tui::app::state::text_input::Offer;
+use crate::tui::app::state::text_input::Origin;
 use crate::tui::terminal::theme::{Focus, Theme};
 use crate::tui::view::detail;
 use crate::tui::view::text;
@@ -78,7 +78,7 @@ fn draw_picker(buffer: &mut Buffer, area: Rect, picker: &Picker, theme: Theme) {
     let inside = text::pane(buffer, theme, area, &text::clean(&picker.title), Focus::Here);
     let matching = picker.matching();
     let head = text::line(inside, 0);
-    let (before, after) = picker.typed.halves();
+    let (before, after) = picker.typed.split_at_cursor();
     field(buffer, head, theme, "find", before, after);
     let count = format!("{} of {} ", matching.len(), picker.items.len());
     text::put_right(buffer, theme, head, &count, theme.dim());
@@ -95,7 +95,7 @@ fn draw_picker(buffer: &mut Buffer, area: Rect, picker: &Picker, theme: Theme) {
     }
     let groups = matching.iter().map(|it| it.group.width()).max().unwrap_or(0).min(12);
     let titles = matching.iter().map(|it| it.title.width()).max().unwrap_or(0).min(36);
-    let foot = picker_foot(inside.height);
+    let foot = picker_footer_rows(inside.height);
     if let Some(item) = matching.get(picker.cursor.at as usize).filter(|_| foot > 0) {
         let top = inside.height - foot;
         let rule = theme.glyph("─", "-").repeat(usize::from(inside.width));
@@ -141,18 +141,19 @@ fn draw_prompt(buffer: &mut Buffer, area: Rect, prompt: &Prompt, theme: Theme) {
     // In a low terminal the fields before the one with the keys give way.
     let rows = |at: usize| prompt.fields.get(at).map_or(0, |it| 2 + u16::from(!it.help.is_empty()));
     let mut first = 0;
-    while first < prompt.at && (first..=prompt.at).map(rows).sum::<u16>() > inside.height {
+    while first < prompt.focused && (first..=prompt.focused).map(rows).sum::<u16>() > inside.height
+    {
         first += 1;
     }
     let mut y = 0;
     for (at, it) in prompt.fields.iter().enumerate().skip(first) {
         let line = text::line(inside, y);
-        let (before, after) = it.line.halves();
+        let (before, after) = it.input.split_at_cursor();
         let label = if it.label.is_empty() { ">" } else { &it.label };
-        match at == prompt.at {
+        match at == prompt.focused {
             true => {
                 field(buffer, line, theme, label, before, after);
-                if it.line.offer() == Offer::Open {
+                if it.input.origin() == Origin::Default {
                     // An offer looks selected, as typing replaces it.
                     let x = label.width() as u16 + 3;
                     let width = (before.width() as u16).min(line.width.saturating_sub(x));
@@ -162,7 +163,7 @@ fn draw_prompt(buffer: &mut Buffer, area: Rect, prompt: &Prompt, theme: Theme) {
             }
             false => {
                 let x = 1 + text::put(buffer, theme, line, 1, label, theme.dim());
-                text::put(buffer, theme, line, x + 1, it.line.text(), Style::new());
+                text::put(buffer, theme, line, x + 1, it.input.text(), Style::new());
             }
         }
         if !it.help.is_empty() {

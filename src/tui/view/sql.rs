@@ -1,4 +1,4 @@
-//! The editor: text in colours, the caret at a mistake, candidates below the cursor.
+//! The editor: text in colours, the error_offset at a mistake, candidates below the cursor.
 //!
 //! The text area draws in one style; the cells are then coloured by the lexer's tokens.
 
@@ -27,7 +27,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: F
         return;
     }
     if app.sql.editor.is_empty() {
-        hints(buffer, inside, theme);
+        draw_hints(buffer, inside, theme);
     }
     let mut editor = app.sql.editor.clone();
     editor.set_cursor_style(match focus {
@@ -45,21 +45,21 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: F
         }
     }
     let (top, left) = editor.scroll_offset();
-    let view = View { area: inside, top, left };
-    color(buffer, &view, app, theme);
-    caret(buffer, &view, app, theme);
+    let view = TextWindow { area: inside, top, left };
+    colour_tokens(buffer, &view, app, theme);
+    draw_error(buffer, &view, app, theme);
     if focus == Focus::Here {
-        candidates(buffer, &view, app, theme);
+        draw_candidates(buffer, &view, app, theme);
     }
 }
 
-struct View {
+struct TextWindow {
     area: Rect,
     top: u16,
     left: u16,
 }
 
-impl View {
+impl TextWindow {
     /// The cell of a row and a display column of the text, if it is drawn.
     fn cell(&self, row: usize, column: usize) -> Option<Position> {
         let y = row.checked_sub(usize::from(self.top))?;
@@ -69,7 +69,7 @@ impl View {
     }
 }
 
-fn hints(buffer: &mut Buffer, area: Rect, theme: Theme) {
+fn draw_hints(buffer: &mut Buffer, area: Rect, theme: Theme) {
     let lines = [
         "Ask anything; for example:",
         "",
@@ -84,7 +84,7 @@ fn hints(buffer: &mut Buffer, area: Rect, theme: Theme) {
     }
 }
 
-fn color(buffer: &mut Buffer, view: &View, app: &App, theme: Theme) {
+fn colour_tokens(buffer: &mut Buffer, view: &TextWindow, app: &App, theme: Theme) {
     let sql = app.sql.text();
     let mut row = 0;
     let mut column = 0;
@@ -122,8 +122,8 @@ fn color(buffer: &mut Buffer, view: &View, app: &App, theme: Theme) {
 }
 
 /// Underlines where SQLite found a mistake, and says what it is on the pane's lower border.
-fn caret(buffer: &mut Buffer, view: &View, app: &App, theme: Theme) {
-    let Some(offset) = app.sql.caret else { return };
+fn draw_error(buffer: &mut Buffer, view: &TextWindow, app: &App, theme: Theme) {
+    let Some(offset) = app.sql.error_offset else { return };
     let (row, chars) = app.sql.position(offset);
     let line = app.sql.editor.lines().get(row).map_or("", String::as_str);
     let column: usize = line.chars().take(chars).map(|c| c.width().unwrap_or(0)).sum();
@@ -140,7 +140,7 @@ fn caret(buffer: &mut Buffer, view: &View, app: &App, theme: Theme) {
     }
 }
 
-fn candidates(buffer: &mut Buffer, view: &View, app: &App, theme: Theme) {
+fn draw_candidates(buffer: &mut Buffer, view: &TextWindow, app: &App, theme: Theme) {
     let Some(open) = &app.sql.completions else {
         return;
     };

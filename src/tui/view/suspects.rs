@@ -9,7 +9,7 @@ use crate::database::caveats::plus_minus;
 use crate::database::text::units;
 use crate::tui::app::layout::geometry;
 use crate::tui::app::state::App;
-use crate::tui::app::state::suspects::{Accepted, Suspect, squeeze};
+use crate::tui::app::state::suspects::{Accepted, Suspect, downsample_max};
 use crate::tui::app::view_sql::SUSPECTS_MAX;
 use crate::tui::terminal::theme::{Focus, Theme};
 use crate::tui::view::freshness::{self, Freshness};
@@ -28,7 +28,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: F
     if inside.is_empty() {
         return;
     }
-    if let Some(sentence) = empty(app) {
+    if let Some(sentence) = placeholder(app) {
         let error = app.suspects.error.is_some();
         let style = if error { theme.error() } else { theme.dim() };
         for (at, line) in text::wrap(&sentence, usize::from(inside.width)).iter().enumerate() {
@@ -69,7 +69,7 @@ fn title(app: &App) -> String {
         return "suspects".into();
     }
     let bytes: i64 = listed.iter().map(|it| it.filtered_bytes).sum();
-    let (accepted, held) = app.suspects.accepted_total();
+    let (accepted, held_bytes) = app.suspects.accepted_total();
     let all = app.suspects.all.as_ref().map_or(0, Vec::len);
     let which = if all < SUSPECTS_MAX { "suspects:" } else { "suspects: the first" };
     let mut title = format!("{which} {} hold {}", listed.len(), units::bytes(bytes as f64));
@@ -78,18 +78,21 @@ fn title(app: &App) -> String {
             Accepted::Hidden => "hidden",
             Accepted::Listed => "marked",
         };
-        title.push_str(&format!(" · {accepted} accepted {what} ({})", units::bytes(held as f64)));
+        title.push_str(&format!(
+            " · {accepted} accepted {what} ({})",
+            units::bytes(held_bytes as f64)
+        ));
     }
-    title + freshness::stale_words(app)
+    title + freshness::stale_suffix(app)
 }
 
-fn empty(app: &App) -> Option<String> {
+fn placeholder(app: &App) -> Option<String> {
     if let Some(error) = &app.suspects.error {
         return Some(format!("! {}", text::clean(&error.message)));
     }
     match &app.suspects.all {
         None => Some("reading…".into()),
-        Some(all) if all.is_empty() && app.filters.now().is_everything() => Some(
+        Some(all) if all.is_empty() && app.filters.current().is_unfiltered() => Some(
             "Nothing is suspicious: no site holds memory at the end. Press 2 for where memory went, c to ask questions.".into(),
         ),
         Some(all) if all.is_empty() => {
@@ -158,16 +161,25 @@ impl Columns {
 
     fn head(&self, buffer: &mut Buffer, theme: Theme, line: Rect, app: &App) {
         // Blocks of other filter sets may have been freed.
-        let filters = app.filters.now();
-        let held = if filters.is_of_sites() || filters.is_live_only() { "live" } else { "bytes" };
-        let texts =
-            [held, "±", "share", "blocks", "over time", "growth", "kind", "first own function"];
+        let filters = app.filters.current();
+        let held_bytes =
+            if filters.is_site_only() || filters.is_live_only() { "live" } else { "bytes" };
+        let texts = [
+            held_bytes,
+            "±",
+            "share",
+            "blocks",
+            "over time",
+            "growth",
+            "kind",
+            "first own function",
+        ];
         text::put(buffer, theme, line, 0, &self.cells(texts), theme.dim());
     }
 
     fn row(&self, buffer: &mut Buffer, theme: Theme, line: Rect, app: &App, suspect: &Suspect) {
         let curve = app.suspects.trends.get(&suspect.id);
-        let curve = curve.map(|curve| squeeze(curve, TREND)).unwrap_or_default();
+        let curve = curve.map(|curve| downsample_max(curve, TREND)).unwrap_or_default();
         let max = curve.iter().copied().max().unwrap_or(0);
         let sign = if suspect.slope > 0.0 { "+" } else { "" };
         let site = match app.suspects.is_accepted(suspect) {

@@ -18,8 +18,8 @@ use unicode_width::UnicodeWidthStr;
 use crate::database::text::units;
 use crate::tui::app::layout::geometry::{self, TIME_GUTTER};
 use crate::tui::app::state::App;
-use crate::tui::app::state::suspects::squeeze;
-use crate::tui::app::state::time::{Point, Stack};
+use crate::tui::app::state::suspects::downsample_max;
+use crate::tui::app::state::time::{Point, Stacking};
 use crate::tui::terminal::theme::{Focus, Theme};
 use crate::tui::view::freshness::{self, Freshness};
 use crate::tui::view::text;
@@ -51,9 +51,9 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         ..inside
     };
     let max = scale(app);
-    match app.time.stack {
-        Stack::Sum => draw_sum(buffer, chart, app, max, theme),
-        Stack::Sites => draw_sites(buffer, chart, app, max, theme),
+    match app.time.stacking {
+        Stacking::Sum => draw_sum(buffer, chart, app, max, theme),
+        Stacking::Sites => draw_sites(buffer, chart, app, max, theme),
     }
     draw_cursors(buffer, chart, app, theme);
     draw_scale(buffer, inside, rows.chart, max, theme);
@@ -64,7 +64,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         draw_marks(buffer, text::line(inside, y), chart, app, theme);
         y += 1;
     }
-    if app.time.stack == Stack::Sites && !geometry::has_time_legend(app) {
+    if app.time.stacking == Stacking::Sites && !geometry::has_time_legend(app) {
         let area = Rect { y: chart.y + y, height: rows.sparks, ..chart };
         draw_letters(buffer, area, app, theme);
     } else {
@@ -78,7 +78,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         height: inside.height.saturating_sub(y),
         ..inside
     };
-    draw_facts(buffer, foot, app, theme);
+    draw_summary(buffer, foot, app, theme);
     if geometry::has_time_legend(app) {
         let x = chart.x + chart.width + 1;
         let width = (inside.x + inside.width).saturating_sub(x);
@@ -90,23 +90,23 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
 }
 
 fn title(app: &App, theme: Theme) -> String {
-    let what = match app.time.stack {
-        Stack::Sum => format!(
+    let what = match app.time.stacking {
+        Stacking::Sum => format!(
             "live bytes ({} never freed, {} freed later)",
             theme.glyph("█", "#"),
             theme.glyph("▒", ":")
         ),
-        Stack::Sites => "live bytes, a letter a site".into(),
+        Stacking::Sites => "live bytes, a letter a site".into(),
     };
     let mut title = format!("time: {what}");
     if has_rss_over_chart(app) {
         title.push_str(&format!(", {} resident", theme.glyph("•", "o")));
     }
-    let filters = app.filters.now().filters();
-    if filters.iter().any(|it| !it.is_of_site() && !it.is_of_time()) {
+    let filters = app.filters.current().filters();
+    if filters.iter().any(|it| !it.is_site_filter() && !it.is_time_filter()) {
         title.push_str(" · all allocations of the selected sites");
     }
-    title + freshness::stale_words(app)
+    title + freshness::stale_suffix(app)
 }
 
 /// How many rows each part gets.
@@ -150,18 +150,18 @@ fn has_rss_over_chart(app: &App) -> bool {
     let live = app.time.points.iter().map(|it| it.live_bytes).max().unwrap_or(0);
     let live = u64::try_from(live).unwrap_or(0).max(1);
     let is_near = rss_max(app) <= live.saturating_mul(RSS_TIMES);
-    app.time.stack == Stack::Sum && !app.time.rss.is_empty() && is_near
+    app.time.stacking == Stacking::Sum && !app.time.rss.is_empty() && is_near
 }
 
 fn curve(app: &App, width: u16, of: impl Fn(&Point) -> i64) -> Vec<u64> {
     let values = app.time.points.iter().map(|point| u64::try_from(of(point)).unwrap_or(0));
-    squeeze(&values.collect::<Vec<_>>(), usize::from(width))
+    downsample_max(&values.collect::<Vec<_>>(), usize::from(width))
 }
 
 /// Resident memory by column, where there are samples.
 fn rss(app: &App, width: u16) -> Vec<Option<u64>> {
     let mut columns = vec![None; usize::from(width)];
-    let end = app.facts.axis.end_ns.max(1) as u128;
+    let end = app.overview.axis.end_ns.max(1) as u128;
     for (at, bytes) in &app.time.rss {
         let x = u128::try_from(*at).unwrap_or(0) * u128::from(width) / (end + 1);
         if let Some(column) = columns.get_mut(x as usize) {
@@ -226,14 +226,14 @@ fn letter(rank: usize) -> String {
 
 fn draw_sites(buffer: &mut Buffer, chart: Rect, app: &App, max: u64, theme: Theme) {
     let live = app.time.points.iter().map(|it| u64::try_from(it.live_bytes).unwrap_or(0));
-    let total = means(&live.collect::<Vec<_>>(), chart.width);
+    let total = downsample_mean(&live.collect::<Vec<_>>(), chart.width);
     let bands: Vec<Vec<u64>> = app
         .time
         .sites
         .iter()
         .map(|site| {
             let values = site.live_bytes.iter().map(|it| u64::try_from(*it).unwrap_or(0));
-            means(&values.collect::<Vec<_>>(), chart.width)
+            downsample_mean(&values.collect::<Vec<_>>(), chart.width)
         })
         .collect();
     for x in 0..chart.width {
@@ -263,7 +263,7 @@ fn draw_sites(buffer: &mut Buffer, chart: Rect, app: &App, max: u64, theme: Them
 
 /// A curve by column, each the mean of its share, so that bands can be added up and noise is not
 /// drawn.
-fn means(values: &[u64], width: u16) -> Vec<u64> {
+fn downsample_mean(values: &[u64], width: u16) -> Vec<u64> {
     let width = usize::from(width).max(1);
     let mean = |at: usize| {
         let from = at * values.len() / width;
@@ -334,7 +334,7 @@ fn draw_marks(buffer: &mut Buffer, line: Rect, chart: Rect, app: &App, theme: Th
     let gutter = Rect { width: TIME_GUTTER - 1, ..line };
     text::put_right(buffer, theme, gutter, "marks", theme.dim());
     let line = Rect { x: chart.x, width: chart.width, ..line };
-    let column = |at: i64| geometry::time_column(app, app.facts.axis.nearest(at), chart.width);
+    let column = |at: i64| geometry::time_column(app, app.overview.axis.nearest(at), chart.width);
     let mut free = 0;
     for (at, mark) in app.time.marks.iter().enumerate() {
         let x = column(mark.at_ns);
@@ -386,8 +386,8 @@ fn draw_spark(
 }
 
 /// What is at the moving cursor, and what happened between both.
-fn draw_facts(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
-    let axis = &app.facts.axis;
+fn draw_summary(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
+    let axis = &app.overview.axis;
     let time = |edge: usize| match edge {
         0 => "0 s".to_owned(),
         edge => units::duration(axis.edge(edge).min(axis.end_ns) as f64),
@@ -413,13 +413,13 @@ fn draw_facts(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let sum = app.time.between(first, last);
     let seconds = (axis.edge(last).min(axis.end_ns) - axis.edge(first)).max(1) as f64 / 1e9;
     let rate = |count: i64| units::count_short((count as f64 / seconds).round());
-    let grew = now_minus(app, last, first);
-    let sign = if grew < 0 { "" } else { "+" };
+    let growth = live_change(app, last, first);
+    let sign = if growth < 0 { "" } else { "+" };
     let range = format!(
         "range {} .. {}: {sign}{} · made {} in {} blocks ({}/s)",
         time(first),
         time(last),
-        bytes(grew),
+        bytes(growth),
         bytes(sum.allocated_bytes),
         units::count(sum.allocations),
         rate(sum.allocations),
@@ -431,13 +431,13 @@ fn draw_facts(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         units::count(sum.frees),
         rate(sum.frees)
     );
-    if app.filters.now().of_sites().is_none() {
+    if app.filters.current().site_condition().is_none() {
         rest.push_str(&format!(" · kept to the end {}", bytes(sum.never_freed_bytes)));
     }
     text::put(buffer, theme, text::line(area, 2), 1, &rest, theme.number());
 }
 
-fn now_minus(app: &App, last: usize, first: usize) -> i64 {
+fn live_change(app: &App, last: usize, first: usize) -> i64 {
     app.time.alive(last).live_bytes - app.time.alive(first).live_bytes
 }
 

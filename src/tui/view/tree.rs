@@ -9,11 +9,11 @@ use crate::database::table::Unit;
 use crate::database::text::units;
 use crate::tui::app::layout::geometry;
 use crate::tui::app::state::App;
-use crate::tui::app::state::flame::Look;
+use crate::tui::app::state::flame::Orientation;
 use crate::tui::flame::measure::Measure;
-use crate::tui::flame::outline::{Expansion, LINES_MAX, Line};
 use crate::tui::flame::shape::{Collapse, Direction, Key, Shown, ShownId, TOP};
-use crate::tui::flame::sites::{SiteFacts, TREND};
+use crate::tui::flame::site_stats::{SiteStats, TREND};
+use crate::tui::flame::tree_lines::{Expansion, LINES_MAX, Line};
 use crate::tui::terminal::theme::{Focus, Theme};
 use crate::tui::view::freshness::{self, Freshness};
 use crate::tui::view::text;
@@ -28,7 +28,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     if inside.is_empty() {
         return;
     }
-    if let Some((words, style)) = instead(app, theme) {
+    if let Some((words, style)) = placeholder(app, theme) {
         for (at, line) in text::wrap(&words, usize::from(inside.width)).iter().enumerate() {
             text::put(buffer, theme, text::line(inside, at as u16), 1, line, style);
         }
@@ -52,9 +52,9 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
             select_row(buffer, theme, line, Focus::Here);
         }
     }
-    let rows = geometry::tree_foot(inside.height);
+    let rows = geometry::tree_footer_rows(inside.height);
     let foot = Rect { y: inside.y + inside.height - rows, height: rows, ..inside };
-    selected(buffer, foot, app, shown, theme);
+    draw_summary(buffer, foot, app, shown, theme);
     if freshness::freshness(app) == Freshness::Stale {
         text::tint(buffer, inside, theme.stale());
     }
@@ -62,28 +62,28 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
 
 fn title(app: &App) -> String {
     let flame = &app.flame;
-    let look = match &flame.look {
-        Look::TopDown => "who calls what".to_owned(),
-        Look::BottomUp => "who allocates, callers below".to_owned(),
-        Look::Sandwich(sym) => format!("what {} calls", text::clean(sym)),
+    let orientation = match &flame.orientation {
+        Orientation::TopDown => "who calls what".to_owned(),
+        Orientation::BottomUp => "who allocates, callers below".to_owned(),
+        Orientation::Sandwich(sym) => format!("what {} calls", text::clean(sym)),
     };
-    let mut title = format!("tree: {look}");
+    let mut title = format!("tree: {orientation}");
     if let Some(shown) = app.tree.shown() {
         title.push_str(&format!(" · {}", number(shown.shape().measure, shown.value(TOP))));
     }
     if flame.recursion == Collapse::Expanded {
         title.push_str(" · recursion expanded");
     }
-    if flame.noise == Collapse::Expanded {
+    if flame.library == Collapse::Expanded {
         title.push_str(" · library frames expanded");
     }
     if app.tree.lines().len() >= LINES_MAX {
         title.push_str(" · the first 100,000 lines: close some");
     }
-    title + freshness::stale_words(app)
+    title + freshness::stale_suffix(app)
 }
 
-fn instead(app: &App, theme: Theme) -> Option<(String, Style)> {
+fn placeholder(app: &App, theme: Theme) -> Option<(String, Style)> {
     if let Some(error) = &app.flame.error {
         return Some((format!("! {}", text::clean(&error.message)), theme.error()));
     }
@@ -175,14 +175,14 @@ impl Columns {
         let pair = shown.pair(node);
         let total = shown.value(TOP).max(1);
         let own = shown.own(node);
-        let facts = app.tree.facts(drawn);
-        let trend = facts.map(|it| {
+        let stats = app.tree.stats(drawn);
+        let trend = stats.map(|it| {
             let max = it.trend.iter().copied().max().unwrap_or(0);
             if max == 0 { String::new() } else { theme.spark(&it.trend, max) }
         });
-        let age = match facts {
+        let age = match stats {
             None => "…".into(),
-            Some(facts) => facts.age_ns().map(units::duration).unwrap_or_else(|| "-".into()),
+            Some(stats) => stats.age_ns().map(units::duration).unwrap_or_else(|| "-".into()),
         };
         let average = match pair.blocks {
             0 => "-".into(),
@@ -208,14 +208,14 @@ impl Columns {
         let room = usize::from(line.width.saturating_sub(x));
         let is_match = drawn.run.iter().any(|node| app.flame.is_match(shown, *node));
         let style = if is_match { theme.matched() } else { Style::new() };
-        let name = joined(shown, &drawn.run, room, theme);
+        let name = join_names(shown, &drawn.run, room, theme);
         text::put(buffer, theme, line, x, &name, style);
     }
 }
 
 /// A run as one text. Where there is no room for all, what is between is counted, and the function
 /// that matters most is kept: the one that allocates or is next to it.
-fn joined(shown: &Shown, run: &[ShownId], room: usize, theme: Theme) -> String {
+fn join_names(shown: &Shown, run: &[ShownId], room: usize, theme: Theme) -> String {
     let arrow = theme.glyph(" › ", " > ");
     // Library frames say nothing in a run that has others.
     let named = run.iter().filter(|node| shown.symbol(**node).is_some());
@@ -245,14 +245,14 @@ fn joined(shown: &Shown, run: &[ShownId], room: usize, theme: Theme) -> String {
 
 fn name(shown: &Shown, node: ShownId) -> String {
     match (shown.key(node), shown.symbol(node)) {
-        (Key::Noise, _) => "[library]".into(),
+        (Key::Library, _) => "[library]".into(),
         (_, Some(symbol)) => text::clean(&symbol.function).into_owned(),
         _ => "?".into(),
     }
 }
 
 /// Two lines about the selected line: where it is, and what the columns without room would say.
-fn selected(buffer: &mut Buffer, area: Rect, app: &App, shown: &Shown, theme: Theme) {
+fn draw_summary(buffer: &mut Buffer, area: Rect, app: &App, shown: &Shown, theme: Theme) {
     let (Some(line), false) = (app.tree.selected(), area.is_empty()) else {
         return;
     };
@@ -270,7 +270,7 @@ fn selected(buffer: &mut Buffer, area: Rect, app: &App, shown: &Shown, theme: Th
     let mut words = format!(
         "{}{} · {} of all · {} by itself",
         number(measure, shown.value(node)),
-        app.bounds(app.tree.facts(line), measure, shown.value(node)),
+        app.bounds(app.tree.stats(line), measure, shown.value(node)),
         units::share(shown.value(node) as f64 / shown.value(TOP).max(1) as f64),
         number(measure, shown.own(node)),
     );
@@ -280,7 +280,7 @@ fn selected(buffer: &mut Buffer, area: Rect, app: &App, shown: &Shown, theme: Th
         let blocks = units::count(i64::try_from(pair.blocks).unwrap_or(i64::MAX));
         words.push_str(&format!(" · {blocks} blocks of {average} on average"));
     }
-    if let Some(age) = app.tree.facts(line).and_then(SiteFacts::age_ns) {
+    if let Some(age) = app.tree.stats(line).and_then(SiteStats::age_ns) {
         words.push_str(&format!(" · live ones {} old on average", units::duration(age)));
     }
     text::put(buffer, theme, text::line(area, 1), 1, &words, theme.number());

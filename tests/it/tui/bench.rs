@@ -34,7 +34,7 @@ impl Times {
     }
 }
 
-/// Presses and waits for what then is on the screen.
+/// KeyReplay and waits for what then is on the screen.
 fn timed(terminal: &mut Terminal, keys: &str, wanted: &str) -> Duration {
     let start = Instant::now();
     terminal.press(keys);
@@ -228,7 +228,7 @@ fn end_s(path: &Path) -> f64 {
 
 #[test]
 #[ignore = "needs a large database in RHEAPER_BENCH_DB, and a release build to mean anything"]
-fn explorer_scopes_that_say_when() {
+fn explorer_time_filters() {
     let path = std::env::var_os("RHEAPER_BENCH_DB").expect("RHEAPER_BENCH_DB names a database");
     let home = tempfile::tempdir().unwrap();
     println!("| | median | worst | target | n |\n|---|---|---|---|---|");

@@ -20,8 +20,8 @@ fn explorer(path: &Path) -> Driver {
 /// Exports to a new file; gives what is then in it.
 fn export(driver: &mut Driver, file: &Path) -> String {
     driver.press(&format!("<^S><^U>{}<Enter>", file.display()));
-    let note = driver.app.note.clone().map(|note| note.text).unwrap_or_default();
-    assert!(note.starts_with(&format!("wrote {}: ", file.display())), "{note}");
+    let notice = driver.app.notice.clone().map(|notice| notice.text).unwrap_or_default();
+    assert!(notice.starts_with(&format!("wrote {}: ", file.display())), "{notice}");
     let mode = std::fs::metadata(file).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "only the user may read it");
     let text = std::fs::read_to_string(file).unwrap();
@@ -116,7 +116,7 @@ fn every_view_has_rows_and_those_with_stacks_have_stacks() {
 }
 
 #[test]
-fn a_flamegraph_is_written_as_it_is_folded_and_zoomed() {
+fn a_flamegraph_is_written_collapsed_and_zoomed() {
     let (directory, path) = database(&leaky_server());
     let file = directory.path().join("flame.folded");
     let live = number(&path, "SELECT sum(live_bytes) FROM sites");
@@ -184,15 +184,15 @@ fn nothing_is_overwritten_and_no_name_is_guessed() {
     let mut driver = explorer(&path);
     for (name, why) in [(&file, "it exists; choose another name"), (&link, "symbolic link")] {
         driver.press(&format!("<^S><^U>{}<Enter>", name.display()));
-        let note = driver.app.note.clone().unwrap().text;
-        assert!(note.contains("not overwritten") && note.contains(why), "{note}");
+        let notice = driver.app.notice.clone().unwrap().text;
+        assert!(notice.contains("not overwritten") && notice.contains(why), "{notice}");
     }
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine");
     assert!(!directory.path().join("nowhere").exists());
     let gone = directory.path().join("no/such/directory.csv");
     driver.press(&format!("<^S><^U>{}<Enter>", gone.display()));
-    let note = driver.app.note.clone().unwrap().text;
-    assert!(note.contains("can't be written"), "{note}");
+    let notice = driver.app.notice.clone().unwrap().text;
+    assert!(notice.contains("can't be written"), "{notice}");
     for name in ["", "view", "view.xls"] {
         driver.press(&format!("<^S><^U>{name}<Enter>"));
         assert!(driver.text().contains("the name must end in .csv, .json"), "{}", driver.text());

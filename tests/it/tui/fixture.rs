@@ -161,7 +161,7 @@ pub(crate) fn write(script: &Script, path: &Path) {
     write_sites(&tx, script);
     write_timeline(&tx, script);
     write_tree(&tx, script);
-    write_facts(&tx, script);
+    write_meta(&tx, script);
     tx.commit().unwrap();
 }
 
@@ -499,7 +499,7 @@ fn write_nodes(db: &Connection, above: &Totals, parent: Option<i64>, depth: i64,
     }
 }
 
-fn write_facts(db: &Connection, script: &Script) {
+fn write_meta(db: &Connection, script: &Script) {
     let (_, peak_ns) = peak(&all(script));
     for (key, value) in [
         ("duration_ns", END_NS),

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use rheaper::database::page::Comparison;
 use rheaper::database::{Unit, Value};
-use rheaper::tui::app::update::command;
 use rheaper::tui::app::update::popup::help;
+use rheaper::tui::app::update::shell_command;
 use rheaper::tui::data::column_filter::parse;
 use rheaper::tui::data::filter::{Filter, parse_filter};
 use rheaper::tui::input::key::Key;
@@ -160,7 +160,7 @@ fn a_log_of_keys_is_read_as_it_was_written() {
 fn own_keys_replace_those_of_the_table_and_bad_lines_are_named() {
     let text = "# mine\nFlame Measure M ^N\n\nflame zoomreset z\nFlame Dance d\nStage Measure m\n\
                 Flame Measure Entr\nFlame Measure\nFlame Keep Enter\n";
-    let (table, problems) = keymap::configured(text);
+    let (table, problems) = keymap::parse_table(text);
     let of = |context: Context, name: &str| {
         let mut lines = table.iter();
         let line = lines.find(|it| it.context == context && format!("{:?}", it.action) == name);
@@ -179,14 +179,14 @@ fn own_keys_replace_those_of_the_table_and_bad_lines_are_named() {
         assert!(!line.keys.is_empty());
         assert!(line.keys.iter().all(|key| seen.insert((line.context, *key))));
     }
-    assert_eq!(keymap::configured(&keymap::listing()).1, Vec::<String>::new());
+    assert_eq!(keymap::parse_table(&keymap::listing()).1, Vec::<String>::new());
 }
 
 #[test]
 fn the_command_line_says_what_is_shown() {
     let (_directory, after, before) = databases();
     let mut driver = Driver::comparing(&after, &before, (120, 40));
-    let line = |driver: &Driver| command::line(&driver.app);
+    let line = |driver: &Driver| shell_command::command_line(&driver.app);
     let (after, before) = (after.display(), before.display());
     assert_eq!(line(&driver), format!("rheaper diff {before} {after}"));
     driver.press("nm");
@@ -202,6 +202,6 @@ fn the_command_line_says_what_is_shown() {
     let printed = line(&driver).replacen("rheaper sql", "printf '%s|'", 1);
     let ran = std::process::Command::new("sh").args(["-c", &printed]).output().unwrap();
     let words = String::from_utf8(ran.stdout).unwrap();
-    let statement = rheaper::tui::app::update::load::sql_behind(&driver.app).sql;
+    let statement = rheaper::tui::app::update::load::current_query(&driver.app).sql;
     assert_eq!(words.split('|').nth(2), Some(statement.as_str()));
 }

@@ -26,7 +26,7 @@ fn explore(place: &Place, size: (u16, u16)) -> Terminal {
 }
 
 #[test]
-fn a_newcomer_reads_the_first_sentence_and_lands_on_the_line() {
+fn the_first_suspect_leads_to_its_source_line() {
     let place = place();
     let mut terminal = explore(&place, (80, 24));
     terminal.see("#1 steady leak");
@@ -136,7 +136,7 @@ fn inside_tmux_the_clipboard_is_passed_on() {
 }
 
 #[test]
-fn what_is_accepted_and_asked_is_remembered() {
+fn accepted_suspects_and_statements_are_remembered() {
     let place = place();
     let mut terminal = explore(&place, (100, 30));
     terminal.see("#1 steady leak");
@@ -290,7 +290,7 @@ fn keys_are_pressed_from_a_file_and_written_into_one() {
 }
 
 #[test]
-fn own_keys_are_heeded_and_a_bad_line_is_said() {
+fn user_keys_apply_and_a_bad_line_is_reported() {
     let place = place();
     let home = place.directory.path();
     std::fs::write(home.join("keys.txt"), "Global Quit Q\nFlame Dance d\n").unwrap();

@@ -8,8 +8,10 @@ use std::collections::HashMap;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::style::{Color, Modifier};
 use rheaper::tui::flame::tree::FrameKind;
-use rheaper::tui::terminal::osc11::{Listener, Osc11Parser};
-use rheaper::tui::terminal::theme::{Background, Change, Choice, Colors, Glyphs, Theme, Wanted};
+use rheaper::tui::terminal::osc11::{Osc11Event, Osc11Parser};
+use rheaper::tui::terminal::theme::{
+    Background, BackgroundChoice, Change, Colors, Glyphs, Theme, ThemeSettings,
+};
 
 use crate::support::terminal::Terminal;
 use crate::tui::driver::{Driver, styles, text};
@@ -252,14 +254,14 @@ fn the_environment_says_how_many_colours_and_on_what() {
 
 #[test]
 fn the_file_and_the_option_choose_but_no_colours_stay_none() {
-    let choice = Choice::parse("# mine\nlight 256\n").unwrap();
-    assert_eq!(choice.wanted, Some(Wanted::Is(Background::Light)));
-    let theme = of(&[("TERM", "xterm"), ("COLORFGBG", "15;0")]).chosen(choice);
+    let choice = ThemeSettings::parse("# mine\nlight 256\n").unwrap();
+    assert_eq!(choice.background, Some(BackgroundChoice::Fixed(Background::Light)));
+    let theme = of(&[("TERM", "xterm"), ("COLORFGBG", "15;0")]).with_settings(choice);
     assert_eq!((theme.background, theme.colors), (Background::Light, Colors::Indexed));
-    assert_eq!(of(&[("NO_COLOR", "1")]).chosen(choice).colors, Colors::Off);
-    assert_eq!(Choice::parse("auto").unwrap().wanted, Some(Wanted::Auto));
-    assert_eq!(Choice::parse("").unwrap(), Choice::default());
-    assert!(Choice::parse("light mauve").unwrap_err().starts_with("mauve: expected"));
+    assert_eq!(of(&[("NO_COLOR", "1")]).with_settings(choice).colors, Colors::Off);
+    assert_eq!(ThemeSettings::parse("auto").unwrap().background, Some(BackgroundChoice::Auto));
+    assert_eq!(ThemeSettings::parse("").unwrap(), ThemeSettings::default());
+    assert!(ThemeSettings::parse("light mauve").unwrap_err().starts_with("mauve: expected"));
 }
 
 /// What the reader of keys makes of bytes of the terminal.
@@ -278,16 +280,16 @@ fn as_keys(bytes: &str) -> Vec<KeyEvent> {
 }
 
 fn heard(bytes: &str) -> (Vec<KeyEvent>, Option<Background>) {
-    let (mut listener, mut pressed, mut said) = (Listener::new(), Vec::new(), None);
+    let (mut parser, mut pressed, mut reported) = (Osc11Parser::new(), Vec::new(), None);
     for key in as_keys(bytes) {
-        match listener.hear(key) {
-            Osc11Parser::Held => {}
-            Osc11Parser::Keys(keys) => pressed.extend(keys),
-            Osc11Parser::Background(background) => said = Some(background),
+        match parser.feed(key) {
+            Osc11Event::Pending => {}
+            Osc11Event::Keys(keys) => pressed.extend(keys),
+            Osc11Event::Background(background) => reported = Some(background),
         }
     }
-    pressed.extend(listener.end());
-    (pressed, said)
+    pressed.extend(parser.finish());
+    (pressed, reported)
 }
 
 #[test]

@@ -25,14 +25,14 @@ pub const COLUMNS_MIN: u16 = 40;
 /// Fewer rows are too few.
 pub const ROWS_MIN: u16 = 10;
 /// From so many columns on, list and detail stand side by side.
-const WIDE: u16 = 110;
+const SIDE_BY_SIDE_COLUMNS: u16 = 110;
 /// From so many rows of body on, they stand above each other.
-const TALL: u16 = 15;
+const STACKED_ROWS: u16 = 15;
 
 /// The regions. Those without room have no area.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Regions {
-    /// Facts.
+    /// Overview.
     pub header: Rect,
     /// Views and curve.
     pub tabs: Rect,
@@ -60,7 +60,7 @@ pub fn regions(app: &App) -> Regions {
         return Regions::default();
     }
     let row = |y: u16| Rect::new(0, y, width, 1);
-    let has_filter_row = height >= 16 || !app.filters.now().filters().is_empty();
+    let has_filter_row = height >= 16 || !app.filters.current().filters().is_empty();
     let top = 2 + u16::from(has_filter_row);
     let body = Rect::new(0, top, width, height - top - 2);
     let (main, detail) = split(app, body);
@@ -75,8 +75,8 @@ pub fn regions(app: &App) -> Regions {
     }
 }
 
-/// The inside of a pane with a border.
-pub fn inside(pane: Rect) -> Rect {
+/// The inner_area of a pane with a border.
+pub fn inner_area(pane: Rect) -> Rect {
     Rect::new(
         pane.x + pane.width.min(1),
         pane.y + pane.height.min(1),
@@ -100,13 +100,15 @@ fn split(app: &App, body: Rect) -> (Rect, Rect) {
             let lines = app.sql.editor.lines().len().min(1000) as u16 + 2;
             above(lines.clamp(5, body.height / 2))
         }
-        ViewKind::Suspects | ViewKind::Rows if body.width >= WIDE => {
+        ViewKind::Suspects | ViewKind::Rows if body.width >= SIDE_BY_SIDE_COLUMNS => {
             let width = (u32::from(body.width) * 62 / 100) as u16;
             let main = Rect { width, ..body };
             let x = body.x + width;
             (main, Rect { x, width: body.width - width, ..body })
         }
-        ViewKind::Suspects | ViewKind::Rows if body.height >= TALL => above(body.height / 2),
+        ViewKind::Suspects | ViewKind::Rows if body.height >= STACKED_ROWS => {
+            above(body.height / 2)
+        }
         _ => one(app.pane == Pane::Main),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Reads: a comparison and its shape as they arrive. Writes: which ones are wanted.
 //!
-//! Invariant: cursors are in range after [`CompareState::fit`]; what is shown remembers the wish
+//! Invariant: cursors are in range after [`CompareState::fit`]; what is shown remembers the options
 //! that it answers.
 
 use std::collections::HashSet;
@@ -12,8 +12,8 @@ use crate::database::compare::{Comparison, Normalization, Row, State};
 use crate::database::error::QueryError;
 use crate::tui::app::message::Sides;
 use crate::tui::app::state::cursor::Cursor;
-use crate::tui::flame::cells::{self, Cell, Top, What};
-use crate::tui::flame::difference::{self, Differences, OpenLine, Wish};
+use crate::tui::flame::cell_layout::{self, Cell, CellContent, Top};
+use crate::tui::flame::difference_tree::{self, DifferenceOptions, Differences, OpenLine};
 use crate::tui::flame::shape::{ShownId, TOP};
 
 /// Lines of an opened tree at most.
@@ -24,7 +24,7 @@ pub const DEPTH_MAX: usize = 400;
 
 /// How the comparison is looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Look {
+pub enum CompareMode {
     /// Sites, the largest change first.
     #[default]
     List,
@@ -34,7 +34,7 @@ pub enum Look {
     Tree,
 }
 
-impl Look {
+impl CompareMode {
     /// The next one, round and round.
     #[must_use]
     pub fn next(self) -> Self {
@@ -49,19 +49,19 @@ impl Look {
 /// The view.
 #[derive(Clone, Debug, Default)]
 pub struct CompareState {
-    /// What is compared; `None`: nothing yet.
+    /// CellContent is compared; `None`: nothing yet.
     pub sides: Option<Sides>,
-    /// What figures are divided by.
+    /// CellContent figures are divided by.
     pub per: Normalization,
-    /// What of it is shown.
-    pub wish: Wish,
+    /// CellContent of it is shown.
+    pub options: DifferenceOptions,
     /// How.
-    pub look: Look,
+    pub mode: CompareMode,
     /// The answer.
     pub comparison: Option<Arc<Comparison>>,
     /// Its shape.
     pub shown: Option<Arc<Differences>>,
-    /// What went wrong.
+    /// CellContent went wrong.
     pub error: Option<QueryError>,
     /// The selected site.
     pub list: Cursor,
@@ -69,7 +69,7 @@ pub struct CompareState {
     pub lines: Cursor,
     /// Opened nodes of the tree.
     pub opened: HashSet<ShownId>,
-    /// What the picture was zoomed into, the last one at the top.
+    /// CellContent the picture was zoomed into, the last one at the top.
     pub zoom: Vec<Top>,
     /// Row and column of the selected cell.
     pub selected: (usize, u16),
@@ -84,14 +84,17 @@ impl CompareState {
         *self = Self {
             sides: Some(sides),
             per: self.per.clone(),
-            wish: Wish { measure: self.wish.measure, ..Wish::default() },
-            look: self.look,
+            options: DifferenceOptions {
+                measure: self.options.measure,
+                ..DifferenceOptions::default()
+            },
+            mode: self.mode,
             ..Self::default()
         };
     }
 
     /// Takes what is to be shown.
-    pub fn take(&mut self, shown: Arc<Differences>) {
+    pub fn set(&mut self, shown: Arc<Differences>) {
         self.shown = Some(shown);
         self.zoom.clear();
         self.opened.clear();
@@ -108,7 +111,9 @@ impl CompareState {
     /// After something was opened or closed.
     pub fn refresh(&mut self) {
         self.opened_lines = match &self.shown {
-            Some(shown) => difference::lines(shown, |node| self.opened.contains(&node), LINES_MAX),
+            Some(shown) => {
+                difference_tree::lines(shown, |node| self.opened.contains(&node), LINES_MAX)
+            }
             None => Vec::new(),
         };
     }
@@ -125,10 +130,10 @@ impl CompareState {
 
     /// How a site changed in the shown measure.
     pub fn state(&self, row: &Row) -> State {
-        row.state(self.wish.measure)
+        row.state(self.options.measure)
     }
 
-    /// What stands at the top of the picture.
+    /// CellContent stands at the top of the picture.
     pub fn top(&self) -> Top {
         self.zoom.last().copied().unwrap_or(Top { node: TOP, skip: 0 })
     }
@@ -136,7 +141,9 @@ impl CompareState {
     /// The rows of the picture, from its top on.
     pub fn rows(&self, width: u16, depth: usize) -> Vec<Vec<Cell>> {
         match &self.shown {
-            Some(shown) => cells::rows(shown.as_ref(), self.top(), width, depth.min(DEPTH_MAX)),
+            Some(shown) => {
+                cell_layout::rows(shown.as_ref(), self.top(), width, depth.min(DEPTH_MAX))
+            }
             None => Vec::new(),
         }
     }
@@ -150,12 +157,12 @@ impl CompareState {
 
     /// The node that the cursor is on, in the picture or in the tree.
     pub fn node(&self, width: u16) -> Option<ShownId> {
-        match self.look {
-            Look::List => None,
-            Look::Tree => self.line().map(|line| line.node),
-            Look::Flame => match self.cell(width)?.what {
-                What::Node(node) => Some(node),
-                What::More { .. } => None,
+        match self.mode {
+            CompareMode::List => None,
+            CompareMode::Tree => self.line().map(|line| line.node),
+            CompareMode::Flame => match self.cell(width)?.content {
+                CellContent::Node(node) => Some(node),
+                CellContent::More { .. } => None,
             },
         }
     }
@@ -163,9 +170,9 @@ impl CompareState {
     /// Zooms into the selected cell.
     pub fn zoom_in(&mut self, width: u16) {
         let Some(cell) = self.cell(width) else { return };
-        let top = match cell.what {
-            What::Node(node) => Top { node, skip: 0 },
-            What::More { parent, skip } => Top { node: parent, skip },
+        let top = match cell.content {
+            CellContent::Node(node) => Top { node, skip: 0 },
+            CellContent::More { parent, skip } => Top { node: parent, skip },
         };
         if top != self.top() {
             self.zoom.push(top);
@@ -213,7 +220,7 @@ impl CompareState {
         let sites = self.shown.as_ref().map_or(0, |shown| shown.rows.len() as u64);
         self.list.fit(sites, window);
         self.lines.fit(self.opened_lines.len() as u64, window);
-        if self.look != Look::Flame {
+        if self.mode != CompareMode::Flame {
             return;
         }
         let rows = self.rows(width, self.selected.0 + 1);

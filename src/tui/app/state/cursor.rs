@@ -9,7 +9,7 @@ pub enum Step {
     /// Rows down; negative: up.
     Rows(i64),
     /// Windows down, in halves; negative: up.
-    HalfWindows(i64),
+    HalfPages(i64),
     /// To the beginning.
     First,
     /// To the end.
@@ -31,7 +31,7 @@ impl Cursor {
         let by = |rows: i64, at: u64| at.saturating_add_signed(rows);
         self.at = match step {
             Step::Rows(rows) => by(rows, self.at),
-            Step::HalfWindows(halves) => {
+            Step::HalfPages(halves) => {
                 let half = (window / 2).max(1) as i64;
                 by(halves.saturating_mul(half), self.at)
             }

@@ -63,7 +63,7 @@ pub struct DetailState {
     /// The selected line.
     pub cursor: Cursor,
     /// Library and runtime frames.
-    pub noise: Collapse,
+    pub library: Collapse,
     /// Source around the selected frame.
     pub excerpt: Option<Source>,
     /// Whose source that is, or will be.
@@ -77,9 +77,9 @@ impl DetailState {
         let mut lines = Vec::new();
         let mut at = 0;
         while at < frames.len() {
-            let noise = |frame: &&Frame| frame.kind.is_noise();
+            let noise = |frame: &&Frame| frame.kind.is_library();
             let run = frames.iter().skip(at).take_while(noise).count();
-            if self.noise == Collapse::Collapsed && run > 0 && run < frames.len() {
+            if self.library == Collapse::Collapsed && run > 0 && run < frames.len() {
                 lines.push(Line::Collapsed(at, run));
                 at += run;
             } else {
@@ -112,11 +112,11 @@ impl DetailState {
 
     /// Begins with another backtrace.
     pub fn begin(&mut self, bt: Option<i64>) {
-        *self = Self { bt, noise: self.noise, ..Self::default() };
+        *self = Self { bt, library: self.library, ..Self::default() };
     }
 
     /// Takes the frames, and selects the first of the program's own.
-    pub fn take(&mut self, table: &Table) {
+    pub fn set(&mut self, table: &Table) {
         self.frames = Some((0..table.rows.len()).map(|row| frame(table, row)).collect());
         let frames = self.frames.as_deref().unwrap_or_default();
         let own = |line: &Line| match line {

@@ -2,7 +2,7 @@
 //!
 //! Reads: shaped trees as they arrive. Writes: which tree and which shape are wanted.
 //!
-//! Invariant: [`FlameState::selected`] is the path of a cell that is drawn; whoever changes the
+//! Invariant: [`FlameState::selected`] is the path of a cell that is drawn_tree; whoever changes the
 //! tree, the zoom or the size calls [`FlameState::fit`].
 
 use std::collections::HashSet;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::database::error::QueryError;
 use crate::tui::app::message::TreeSource;
 use crate::tui::data::filter::{Filter, FilterSet};
-use crate::tui::flame::cells::{self, Cell, Top, What};
+use crate::tui::flame::cell_layout::{self, Cell, CellContent, Top};
 use crate::tui::flame::measure::Measure;
 use crate::tui::flame::shape::{Collapse, Direction, Key, Shape, Shown, ShownId, TOP};
 use crate::tui::flame::tree::{CallTree, SymbolId};
@@ -19,7 +19,7 @@ use crate::tui::flame::tree::{CallTree, SymbolId};
 /// Rows below the top that can be gone down to.
 pub const DEPTH_MAX: usize = 400;
 
-/// Where the roots are drawn.
+/// Where the roots are drawn_tree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Roots {
     /// At the top; growing downwards.
@@ -31,7 +31,7 @@ pub enum Roots {
 
 /// From where the tree is looked at, by names, which outlive a tree.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Look {
+pub enum Orientation {
     /// From the outermost functions inwards.
     #[default]
     TopDown,
@@ -57,46 +57,46 @@ pub struct Search {
 pub struct FlameState {
     /// Instead of the filter set: rows of a result; what it is called and its statement.
     pub over: Option<(String, TreeSource)>,
-    /// What the tree was asked for.
+    /// CellContent the tree was asked for.
     pub source: Option<TreeSource>,
     /// Everything.
     pub tree: Option<Arc<CallTree>>,
-    /// The tree that is drawn: the last one, until its successor has been shaped.
-    pub drawn: Option<Arc<CallTree>>,
-    /// What is drawn; in a sandwich, what the function calls.
+    /// The tree that is drawn_tree: the last one, until its successor has been shaped.
+    pub drawn_tree: Option<Arc<CallTree>>,
+    /// CellContent is drawn_tree; in a sandwich, what the function calls.
     pub shown: Option<Arc<Shown>>,
     /// In a sandwich, who calls the function.
     pub callers: Option<Arc<Shown>>,
-    /// What widths stand for.
+    /// CellContent widths stand for.
     pub measure: Measure,
-    /// What they stood for before the filter set said when, to come back to.
+    /// CellContent they stood for before the filter set said when, to come back to.
     pub measure_before: Option<Measure>,
-    /// What the filter set said about when, the last time that a tree was asked for.
+    /// CellContent the filter set said about when, the last time that a tree was asked for.
     pub time: Option<Filter>,
     /// From where it is looked at.
-    pub look: Look,
+    pub orientation: Orientation,
     /// Library and runtime frames.
-    pub noise: Collapse,
+    pub library: Collapse,
     /// Functions that call themselves.
     pub recursion: Collapse,
-    /// Where the roots are drawn.
+    /// Where the roots are drawn_tree.
     pub roots: Roots,
-    /// What was zoomed into, outermost first.
+    /// CellContent was zoomed into, outermost first.
     pub zoom: Vec<Top>,
     /// Row and column of the selected cell. Row 0 is the top.
     pub selected: (usize, u16),
-    /// The first row that is drawn.
+    /// The first row that is drawn_tree.
     pub top_row: usize,
     /// The search.
     pub search: Option<Search>,
-    /// What went wrong.
+    /// CellContent went wrong.
     pub error: Option<QueryError>,
 }
 
 impl FlameState {
     /// Takes note of a filter set: one that says when is about its own blocks, not about the run's end.
-    pub fn heed(&mut self, filters: &FilterSet) {
-        let time = filters.filters().iter().find(|it| it.is_of_time()).cloned();
+    pub fn on_filters_changed(&mut self, filters: &FilterSet) {
+        let time = filters.filters().iter().find(|it| it.is_time_filter()).cloned();
         match (&self.time, &time) {
             (None, Some(_)) => {
                 self.measure_before = Some(self.measure);
@@ -117,15 +117,15 @@ impl FlameState {
         let shape = |direction| Shape {
             measure: self.measure,
             direction,
-            noise: self.noise,
+            library: self.library,
             recursion: self.recursion,
             hidden: hidden.iter().filter_map(named).collect(),
             from: from.and_then(named),
         };
-        match &self.look {
-            Look::TopDown => vec![shape(Direction::TopDown)],
-            Look::BottomUp => vec![shape(Direction::BottomUp)],
-            Look::Sandwich(sym) => match named(sym) {
+        match &self.orientation {
+            Orientation::TopDown => vec![shape(Direction::TopDown)],
+            Orientation::BottomUp => vec![shape(Direction::BottomUp)],
+            Orientation::Sandwich(sym) => match named(sym) {
                 Some(symbol) => {
                     vec![shape(Direction::Callees(symbol)), shape(Direction::Callers(symbol))]
                 }
@@ -134,16 +134,16 @@ impl FlameState {
         }
     }
 
-    /// Whether it is this tree that is drawn.
-    pub fn is_of(&self, tree: &Arc<CallTree>) -> bool {
-        self.drawn.as_ref().is_some_and(|drawn| Arc::ptr_eq(drawn, tree))
+    /// Whether it is this tree that is drawn_tree.
+    pub fn is_drawn(&self, tree: &Arc<CallTree>) -> bool {
+        self.drawn_tree.as_ref().is_some_and(|drawn_tree| Arc::ptr_eq(drawn_tree, tree))
     }
 
-    /// Takes what is to be drawn.
-    pub fn take(&mut self, mut shown: Vec<Arc<Shown>>) {
+    /// Takes what is to be drawn_tree.
+    pub fn set(&mut self, mut shown: Vec<Arc<Shown>>) {
         self.callers = (shown.len() > 1).then(|| shown.remove(1));
         self.shown = shown.pop();
-        self.drawn = self.tree.clone();
+        self.drawn_tree = self.tree.clone();
         self.zoom.clear();
         self.selected = (0, 0);
         self.top_row = 0;
@@ -152,7 +152,7 @@ impl FlameState {
         }
     }
 
-    /// What stands at the top.
+    /// CellContent stands at the top.
     pub fn top(&self) -> Top {
         // In a sandwich the function itself is the top: what is above are its callers.
         let focus = match (&self.shown, &self.callers) {
@@ -163,10 +163,10 @@ impl FlameState {
         self.zoom.last().copied().unwrap_or(whole)
     }
 
-    /// The rows as they are drawn, from the top on.
+    /// The rows as they are drawn_tree, from the top on.
     pub fn rows(&self, width: u16, depth_max: usize) -> Vec<Vec<Cell>> {
         match &self.shown {
-            Some(shown) => cells::rows(shown.as_ref(), self.top(), width, depth_max),
+            Some(shown) => cell_layout::rows(shown.as_ref(), self.top(), width, depth_max),
             None => Vec::new(),
         }
     }
@@ -180,15 +180,15 @@ impl FlameState {
 
     /// The node of the selected cell; for "… more", the node whose children these are.
     pub fn node(&self, width: u16) -> Option<ShownId> {
-        Some(match self.cell(width)?.what {
-            What::Node(node) => node,
-            What::More { parent, .. } => parent,
+        Some(match self.cell(width)?.content {
+            CellContent::Node(node) => node,
+            CellContent::More { parent, .. } => parent,
         })
     }
 
     /// The function of the selected cell.
     pub fn symbol(&self, width: u16) -> Option<String> {
-        let What::Node(node) = self.cell(width)?.what else {
+        let CellContent::Node(node) = self.cell(width)?.content else {
             return None;
         };
         let shown = self.shown.as_ref()?;
@@ -236,9 +236,9 @@ impl FlameState {
     /// Zooms into the selected cell.
     pub fn zoom_in(&mut self, width: u16) {
         let Some(cell) = self.cell(width) else { return };
-        let top = match cell.what {
-            What::Node(node) => Top { node, skip: 0 },
-            What::More { parent, skip } => Top { node: parent, skip },
+        let top = match cell.content {
+            CellContent::Node(node) => Top { node, skip: 0 },
+            CellContent::More { parent, skip } => Top { node: parent, skip },
         };
         if top != self.top() {
             self.zoom.push(top);
@@ -254,7 +254,7 @@ impl FlameState {
         self.zoom.pop().is_some()
     }
 
-    /// Brings the selection back onto a drawn cell, and the window around it.
+    /// Brings the selection back onto a drawn_tree cell, and the window around it.
     pub fn fit(&mut self, width: u16, height: usize) {
         let rows = self.rows(width, self.selected.0 + 1);
         self.selected.0 = self.selected.0.min(rows.len().saturating_sub(1));
@@ -305,7 +305,7 @@ impl FlameState {
         }
     }
 
-    /// Goes to the next match that is drawn, row by row, in a direction; whether there is one.
+    /// Goes to the next match that is drawn_tree, row by row, in a direction; whether there is one.
     pub fn next_match(&mut self, forward: bool, width: u16, height: usize) -> bool {
         let Some(shown) = self.shown.clone() else {
             return false;
@@ -314,7 +314,7 @@ impl FlameState {
         let mut places: Vec<(usize, u16)> = Vec::new();
         for (at, row) in rows.iter().enumerate() {
             let hits = row.iter().filter(
-                |cell| matches!(cell.what, What::Node(node) if self.is_match(&shown, node)),
+                |cell| matches!(cell.content, CellContent::Node(node) if self.is_match(&shown, node)),
             );
             places.extend(hits.map(|cell| (at, cell.x)));
         }

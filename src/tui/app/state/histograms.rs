@@ -10,7 +10,7 @@ use crate::tui::data::histogram::{Bin, Histograms, Kind};
 
 /// What a bar is as long as.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum By {
+pub enum BarUnit {
     /// Bytes.
     #[default]
     Bytes,
@@ -24,11 +24,11 @@ pub struct HistogramsState {
     /// What was counted.
     pub counted: Option<Arc<Histograms>>,
     /// The filter set that it was asked for.
-    pub counted_for: Option<FilterSet>,
+    pub requested_for: Option<FilterSet>,
     /// Which one is shown.
     pub kind: Kind,
     /// What its bars are as long as.
-    pub by: By,
+    pub bar_unit: BarUnit,
     /// The selected bar.
     pub cursor: Cursor,
     /// What sites are called.

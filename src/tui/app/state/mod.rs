@@ -34,10 +34,10 @@ use crate::tui::app::state::suspects::SuspectsState;
 use crate::tui::app::state::table::{Origin, TableState};
 use crate::tui::app::state::time::TimeState;
 use crate::tui::app::state::tree::TreeState;
-use crate::tui::data::axis::Axis;
 use crate::tui::data::filter::{FilterHistory, FilterSet};
+use crate::tui::data::time_axis::Axis;
 use crate::tui::flame::measure::Measure;
-use crate::tui::flame::sites::SiteFacts;
+use crate::tui::flame::site_stats::SiteStats;
 use crate::tui::input::keymap::Context;
 use crate::tui::terminal::screen::Mouse;
 
@@ -103,7 +103,7 @@ pub enum Pane {
 
 /// What the header says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
+pub struct Overview {
     /// The database's file name.
     pub name: String,
     /// Length of the recording; `None` before the first answer.
@@ -137,22 +137,22 @@ pub struct Facts {
 
 /// A sentence in the status line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Note {
+pub struct Notice {
     /// The sentence.
     pub text: String,
     /// When it was said.
     pub at: Now,
     /// How bad it is.
-    pub tone: Tone,
+    pub severity: Severity,
 }
 
-/// How bad a [`Note`] is.
+/// How bad a [`Notice`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tone {
+pub enum Severity {
     /// Something worked.
-    Plain,
+    Info,
     /// Something did not.
-    Bad,
+    Error,
 }
 
 /// Everything.
@@ -169,33 +169,33 @@ pub struct App {
     /// The database, as it was named at the start.
     pub path: String,
     /// What the header says.
-    pub facts: Facts,
+    pub overview: Overview,
     /// What all views show.
     pub filters: FilterHistory,
-    /// ViewKind 1.
+    /// View 1.
     pub suspects: SuspectsState,
-    /// ViewKind 2.
+    /// View 2.
     pub flame: FlameState,
-    /// ViewKind 3, which shares its tree with view 2.
+    /// View 3, which shares its tree with view 2.
     pub tree: TreeState,
-    /// ViewKind 5.
+    /// View 5.
     pub time: TimeState,
-    /// ViewKind 6.
+    /// View 6.
     pub histograms: HistogramsState,
-    /// ViewKind 4: the filter set's allocations, and what was opened over them.
+    /// View 4: the filter set's allocations, and what was opened over them.
     pub rows: Vec<TableState>,
-    /// ViewKind 7.
+    /// View 7.
     pub sql: SqlState,
-    /// ViewKind 8.
+    /// View 8.
     pub compare: CompareState,
     /// The backtrace beside a list.
     pub detail: DetailState,
     /// What lies over the screen, the last one on top.
     pub popups: Vec<Popup>,
     /// What the status line says.
-    pub note: Option<Note>,
+    pub notice: Option<Notice>,
     /// Open questions.
-    pub asked: PendingRequests,
+    pub requests: PendingRequests,
     /// Whether we have the mouse.
     pub mouse: Mouse,
     /// What writes exports.
@@ -208,18 +208,18 @@ pub struct App {
     pub rows_for: Option<FilterSet>,
     /// When Ctrl-C was pressed with nothing to stop.
     pub interrupted_at: Option<Now>,
-    tables_made: u64,
+    tables_created: u64,
 }
 
 impl App {
     /// " (±12% 8.0 MiB to 10.1 MiB)": how far a value of the call tree may be off, if it is an
     /// estimate and its backtraces are known: parts of them may hold anything.
-    pub fn bounds(&self, facts: Option<&SiteFacts>, measure: Measure, value: u64) -> String {
-        let filters = self.filters.now();
-        let is_of_whole = filters.is_everything() || filters.is_of_sites();
-        let known = facts.zip(self.facts.notes.rate());
-        let known = known.filter(|_| is_of_whole && self.flame.over.is_none());
-        let interval = known.and_then(|(facts, rate)| facts.interval(measure, value, rate));
+    pub fn bounds(&self, stats: Option<&SiteStats>, measure: Measure, value: u64) -> String {
+        let filters = self.filters.current();
+        let covers_whole_sites = filters.is_unfiltered() || filters.is_site_only();
+        let known = stats.zip(self.overview.notes.rate());
+        let known = known.filter(|_| covers_whole_sites && self.flame.over.is_none());
+        let interval = known.and_then(|(stats, rate)| stats.interval(measure, value, rate));
         interval.map_or_else(String::new, |interval| {
             let error = plus_minus(interval.relative_error(value));
             format!(" ({error} {})", between(interval))
@@ -228,7 +228,7 @@ impl App {
 
     /// The end of the recording.
     pub fn end_ns(&self) -> i64 {
-        self.facts.duration_ns.unwrap_or(i64::MAX / 2)
+        self.overview.duration_ns.unwrap_or(i64::MAX / 2)
     }
 
     /// Where keys are looked up, innermost first.
@@ -303,7 +303,7 @@ impl App {
     }
 
     /// A table by its name, shown or not.
-    pub fn table_named(&mut self, id: TableId) -> Option<&mut TableState> {
+    pub fn table_by_id(&mut self, id: TableId) -> Option<&mut TableState> {
         let mut all = self.rows.iter_mut().chain(&mut self.sql.tabs);
         all.find(|table| table.id == id)
     }
@@ -315,22 +315,22 @@ impl App {
 
     /// A name that no table has yet.
     pub fn new_table_id(&mut self) -> TableId {
-        self.tables_made += 1;
-        TableId(self.tables_made)
+        self.tables_created += 1;
+        TableId(self.tables_created)
     }
 
     /// Says something in the status line.
-    pub fn say(&mut self, text: impl Into<String>) {
-        self.tell(text.into(), Tone::Plain);
+    pub fn notify(&mut self, text: impl Into<String>) {
+        self.set_notice(text.into(), Severity::Info);
     }
 
     /// Says in the status line that something did not work.
     pub fn show_error(&mut self, text: impl Into<String>) {
-        self.tell(text.into(), Tone::Bad);
+        self.set_notice(text.into(), Severity::Error);
     }
 
-    fn tell(&mut self, text: String, tone: Tone) {
+    fn set_notice(&mut self, text: String, severity: Severity) {
         let at = self.now;
-        self.note = Some(Note { text, at, tone });
+        self.notice = Some(Notice { text, at, severity });
     }
 }

@@ -5,7 +5,7 @@
 use crate::database::builtin::Parameter;
 use crate::tui::app::message::Source;
 use crate::tui::app::state::cursor::Cursor;
-use crate::tui::app::state::text_input::Line;
+use crate::tui::app::state::text_input::TextInput;
 use crate::tui::input::keymap::Action;
 
 /// A pop-up.
@@ -49,18 +49,18 @@ pub struct SourcePopup {
 
 /// What choosing a line does.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Choice {
+pub enum PickerAction {
     /// Asks the canned question of this name.
-    Ask(String),
+    RunQuery(String),
     /// Does what a key would do.
-    Do(Action),
+    Perform(Action),
 }
 
 /// A line to choose.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Item {
+pub struct PickerItem {
     /// What it does.
-    pub choice: Choice,
+    pub action: PickerAction,
     /// What it belongs to.
     pub group: String,
     /// Its name.
@@ -75,23 +75,23 @@ pub struct Picker {
     /// What is chosen.
     pub title: String,
     /// All of it.
-    pub items: Vec<Item>,
+    pub items: Vec<PickerItem>,
     /// What was typed.
-    pub typed: Line,
+    pub typed: TextInput,
     /// The selection, among those that match.
     pub cursor: Cursor,
 }
 
 impl Picker {
     /// The items that have all typed words in them.
-    pub fn matching(&self) -> Vec<&Item> {
+    pub fn matching(&self) -> Vec<&PickerItem> {
         let typed = self.typed.text().to_lowercase();
         let words: Vec<&str> = typed.split_whitespace().collect();
-        let has_all = |item: &&Item| {
+        let has_all = |item: &&PickerItem| {
             let text = format!("{} {} {}", item.group, item.title, item.help).to_lowercase();
             words.iter().all(|word| text.contains(word))
         };
-        let mut found: Vec<&Item> = self.items.iter().filter(has_all).collect();
+        let mut found: Vec<&PickerItem> = self.items.iter().filter(has_all).collect();
         // Whoever types a whole name means it.
         found.sort_by_key(|item| item.title.to_lowercase() != typed.trim());
         found
@@ -108,7 +108,7 @@ pub enum Purpose {
     /// A pattern to search for in the flamegraph.
     Search,
     /// The parameters of a canned question.
-    Ask(String),
+    QueryParameters(String),
     /// The name of a file to export to.
     Export,
     /// Two moments to compare.
@@ -127,7 +127,7 @@ pub struct Field {
     /// More about it.
     pub help: String,
     /// What was typed.
-    pub line: Line,
+    pub input: TextInput,
     /// What is wrong with it.
     pub error: Option<String>,
     /// The parameter it is for.
@@ -144,7 +144,7 @@ pub struct Prompt {
     /// The fields; at least one.
     pub fields: Vec<Field>,
     /// The one that has the keys.
-    pub at: usize,
+    pub focused: usize,
 }
 
 impl Prompt {
@@ -156,16 +156,16 @@ impl Prompt {
             fields: vec![Field {
                 label: String::new(),
                 help: help.to_owned(),
-                line: Line::with(text),
+                input: TextInput::with(text),
                 error: None,
                 parameter: None,
             }],
-            at: 0,
+            focused: 0,
         }
     }
 
     /// The field that has the keys.
-    pub fn field(&mut self) -> Option<&mut Field> {
-        self.fields.get_mut(self.at)
+    pub fn focused_field(&mut self) -> Option<&mut Field> {
+        self.fields.get_mut(self.focused)
     }
 }

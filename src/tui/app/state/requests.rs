@@ -1,12 +1,12 @@
-//! Which questions are open, and what for.
+//! Which questions are request, and what for.
 //!
 //! Invariants:
-//! - Of each [`Purpose`] at most one question is open; asking again cancels the earlier one.
+//! - Of each [`Purpose`] at most one question is request; asking again cancels the earlier one.
 //! - The answer to a cancelled or replaced question has no purpose any more and changes nothing.
 
 use std::collections::BTreeMap;
 
-use crate::tui::app::message::{Ask, Effect, Now, Request, RequestId, RequestQueue};
+use crate::tui::app::message::{Effect, Now, Queue, Request, RequestBody, RequestId};
 
 /// Names a table, through all its sorts and filters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -15,8 +15,8 @@ pub struct TableId(pub u64);
 /// What an answer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Purpose {
-    /// Facts for the header.
-    Facts,
+    /// Overview for the header.
+    Overview,
     /// The slices of the run.
     Slices,
     /// Names of threads.
@@ -37,7 +37,7 @@ pub enum Purpose {
     Tree,
     /// A call tree as it is to be shown.
     Shown,
-    /// Facts of backtraces beside their weights.
+    /// Overview of backtraces beside their weights.
     Sites,
     /// The course of the filter set's sites.
     Changes,
@@ -65,63 +65,69 @@ pub enum Purpose {
     Count(TableId),
 }
 
-/// An open question.
+/// An request question.
 #[derive(Clone, Copy, Debug)]
-pub struct Open {
+pub struct PendingRequest {
     /// What for.
     pub purpose: Purpose,
     /// Where it waits.
-    pub lane: RequestQueue,
+    pub queue: Queue,
     /// Since when.
     pub since: Now,
 }
 
-/// The open questions.
+/// The request questions.
 #[derive(Clone, Debug, Default)]
 pub struct PendingRequests {
     last: u64,
-    open: BTreeMap<RequestId, Open>,
+    pending: BTreeMap<RequestId, PendingRequest>,
 }
 
 impl PendingRequests {
     /// Asks, taking back what was asked for the same purpose.
-    pub fn ask(&mut self, lane: RequestQueue, purpose: Purpose, ask: Ask, now: Now) -> Vec<Effect> {
-        let mut effects = self.forget(|open| open.purpose == purpose);
+    pub fn send(
+        &mut self,
+        queue: Queue,
+        purpose: Purpose,
+        body: RequestBody,
+        now: Now,
+    ) -> Vec<Effect> {
+        let mut effects = self.cancel(|request| request.purpose == purpose);
         self.last += 1;
         let id = RequestId(self.last);
-        self.open.insert(id, Open { purpose, lane, since: now });
-        effects.push(Effect::Ask(Request { id, lane, ask }));
+        self.pending.insert(id, PendingRequest { purpose, queue, since: now });
+        effects.push(Effect::Send(Request { id, queue, body }));
         effects
     }
 
     /// Takes back whatever `which` says yes to.
-    pub fn forget(&mut self, which: impl Fn(&Open) -> bool) -> Vec<Effect> {
+    pub fn cancel(&mut self, which: impl Fn(&PendingRequest) -> bool) -> Vec<Effect> {
         let ids: Vec<RequestId> =
-            self.open.iter().filter_map(|(id, open)| which(open).then_some(*id)).collect();
+            self.pending.iter().filter_map(|(id, request)| which(request).then_some(*id)).collect();
         for id in &ids {
-            self.open.remove(id);
+            self.pending.remove(id);
         }
         ids.into_iter().map(Effect::Cancel).collect()
     }
 
-    /// What the open questions are for that `which` says yes to.
-    pub fn open(&self, which: impl Fn(&Open) -> bool) -> Vec<Purpose> {
-        let open = self.open.values().filter(|open| which(open));
-        open.map(|open| open.purpose).collect()
+    /// What the request questions are for that `which` says yes to.
+    pub fn purposes(&self, which: impl Fn(&PendingRequest) -> bool) -> Vec<Purpose> {
+        let request = self.pending.values().filter(|request| which(request));
+        request.map(|request| request.purpose).collect()
     }
 
     /// What an answer is for, if anybody still waits for it.
-    pub fn answered(&mut self, id: RequestId) -> Option<Open> {
-        self.open.remove(&id)
+    pub fn complete(&mut self, id: RequestId) -> Option<PendingRequest> {
+        self.pending.remove(&id)
     }
 
     /// Whether an answer is waited for.
-    pub fn is_open(&self, which: impl Fn(Purpose) -> bool) -> bool {
-        self.open.values().any(|open| which(open.purpose))
+    pub fn is_pending(&self, which: impl Fn(Purpose) -> bool) -> bool {
+        self.pending.values().any(|request| which(request.purpose))
     }
 
-    /// The question that has been open longest, counts apart.
-    pub fn oldest(&self) -> Option<&Open> {
-        self.open.values().find(|open| open.lane != RequestQueue::Count)
+    /// The question that has been request longest, counts apart.
+    pub fn oldest(&self) -> Option<&PendingRequest> {
+        self.pending.values().find(|request| request.queue != Queue::Count)
     }
 }

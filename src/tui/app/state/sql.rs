@@ -43,7 +43,7 @@ pub struct SqlState {
     /// The shown one.
     pub tab: usize,
     /// Byte in the text where the last statement went wrong.
-    pub caret: Option<usize>,
+    pub error_offset: Option<usize>,
 }
 
 impl Default for SqlState {
@@ -56,7 +56,7 @@ impl Default for SqlState {
             history_at: None,
             tabs: Vec::new(),
             tab: 0,
-            caret: None,
+            error_offset: None,
         }
     }
 }
@@ -74,12 +74,12 @@ impl SqlState {
         self.editor.insert_str(text);
         self.editor.move_cursor(CursorMove::Top);
         self.editor.move_cursor(CursorMove::Head);
-        self.changed();
+        self.on_text_changed();
     }
 
     /// To be called after every change of the text.
-    pub fn changed(&mut self) {
-        self.caret = None;
+    pub fn on_text_changed(&mut self) {
+        self.error_offset = None;
         self.completions = None;
     }
 
@@ -137,7 +137,7 @@ impl SqlState {
             0 => self.completions = None,
             1 => {
                 self.completions = Some(Completions { completion, at: 0 });
-                self.take_completion();
+                self.accept_completion();
             }
             _ => self.completions = Some(Completions { completion, at: 0 }),
         }
@@ -152,7 +152,7 @@ impl SqlState {
     }
 
     /// Writes the selected candidate in place of the word.
-    pub fn take_completion(&mut self) {
+    pub fn accept_completion(&mut self) {
         let Some(completions) = self.completions.take() else {
             return;
         };
@@ -168,7 +168,7 @@ impl SqlState {
             self.editor.delete_char();
         }
         self.editor.insert_str(&candidate.text);
-        self.changed();
+        self.on_text_changed();
     }
 
     /// Goes through the history, by a number of statements, older ones first.

@@ -115,13 +115,13 @@ impl SuspectsState {
     }
 
     /// Takes the list.
-    pub fn take(&mut self, table: &Table) {
+    pub fn set(&mut self, table: &Table) {
         self.all = Some((0..table.rows.len()).map(|row| suspect(table, row)).collect());
         self.error = None;
     }
 
     /// Takes the curves: rows of suspect, slice and change, in the order of slices.
-    pub fn take_trends(&mut self, table: &Table, slices: usize) {
+    pub fn set_trends(&mut self, table: &Table, slices: usize) {
         self.trends.clear();
         let mut live: HashMap<i64, i64> = HashMap::new();
         let mut last: HashMap<i64, usize> = HashMap::new();
@@ -156,7 +156,7 @@ impl SuspectsState {
 }
 
 /// Squeezes a curve into so many values, each the largest of its share, so that no peak is lost.
-pub fn squeeze(curve: &[u64], width: usize) -> Vec<u64> {
+pub fn downsample_max(curve: &[u64], width: usize) -> Vec<u64> {
     let share = |at: usize| {
         let from = at * curve.len() / width;
         let to = ((at + 1) * curve.len() / width).clamp(from + 1, curve.len());

@@ -28,7 +28,7 @@ pub const SORTED_ROWS_MAX: u64 = 100_000;
 
 /// Whether a column is drawn, and where.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Place {
+pub enum Placement {
     /// With the others.
     #[default]
     Plain,
@@ -40,9 +40,9 @@ pub enum Place {
 
 /// How a column is drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Look {
+pub struct ColumnLayout {
     /// Where.
-    pub place: Place,
+    pub placement: Placement,
     /// Columns that the user asked for, beyond what its values need.
     pub extra_width: i16,
 }
@@ -62,7 +62,7 @@ pub enum Origin {
     /// The filter set's allocations.
     Allocations,
     /// A canned question's answer; what it is called.
-    Canned(String),
+    BuiltIn(String),
     /// Values of a column with their rows; the table that was grouped and its column.
     Groups {
         /// The statement that was grouped.
@@ -94,7 +94,7 @@ pub struct TableState {
     /// Its columns; empty before the first page.
     pub columns: Vec<Column>,
     /// How they are drawn.
-    pub looks: Vec<Look>,
+    pub column_layouts: Vec<ColumnLayout>,
     /// The row, and the first one shown.
     pub cursor: Cursor,
     /// The selected column.
@@ -122,7 +122,7 @@ impl TableState {
             query,
             view: View::default(),
             columns: Vec::new(),
-            looks: Vec::new(),
+            column_layouts: Vec::new(),
             cursor: Cursor::default(),
             column: 0,
             total: Total::AtLeast(0),
@@ -206,12 +206,12 @@ impl TableState {
     }
 
     /// Takes a page.
-    pub fn take_page(&mut self, page: u64, table: Table, now: Now) {
+    pub fn set_page(&mut self, page: u64, table: Table, now: Now) {
         let rows = table.rows.len() as u64;
         let end = page * PAGE_ROWS + rows;
         if self.columns.is_empty() || self.columns.len() != table.columns.len() {
             self.columns = table.columns;
-            self.looks = vec![Look::default(); self.columns.len()];
+            self.column_layouts = vec![ColumnLayout::default(); self.columns.len()];
             self.column = self.column.min(self.columns.len().saturating_sub(1));
             for column in &mut self.columns {
                 let declared = self.units.iter().find(|(name, _)| *name == column.name);
@@ -240,7 +240,7 @@ impl TableState {
     }
 
     /// Takes the number of rows.
-    pub fn take_count(&mut self, rows: u64, complete: Completeness) {
+    pub fn set_count(&mut self, rows: u64, complete: Completeness) {
         if let Total::AtLeast(known) = self.total {
             self.total = match complete {
                 Completeness::All => Total::Exactly(rows),
@@ -285,11 +285,12 @@ impl TableState {
 
     /// The columns as they are drawn: pinned ones first, hidden ones not at all.
     pub fn order(&self) -> Vec<usize> {
-        let of = |place: Place| {
-            let looks = self.looks.iter().enumerate();
-            looks.filter_map(move |(at, look)| (look.place == place).then_some(at))
+        let at = |placement: Placement| {
+            let column_layouts = self.column_layouts.iter().enumerate();
+            column_layouts
+                .filter_map(move |(at, layout)| (layout.placement == placement).then_some(at))
         };
-        of(Place::Pinned).chain(of(Place::Plain)).collect()
+        at(Placement::Pinned).chain(at(Placement::Plain)).collect()
     }
 
     /// Goes to the next drawn column in a direction.

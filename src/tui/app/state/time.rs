@@ -8,8 +8,8 @@
 //! - A curve has a value for each point, which is between two edges.
 
 use crate::database::error::QueryError;
-use crate::tui::data::axis::Axis;
 use crate::tui::data::filter::FilterSet;
+use crate::tui::data::time_axis::Axis;
 
 /// Sites that are stacked beside the rest.
 pub const STACKED: usize = 7;
@@ -52,7 +52,7 @@ pub struct Mark {
 
 /// Whether the curve is cut into its largest sites.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Stack {
+pub enum Stacking {
     /// Only the sum.
     #[default]
     Sum,
@@ -68,13 +68,13 @@ pub struct TimeState {
     /// Which one moves.
     pub active: usize,
     /// How the curve is drawn.
-    pub stack: Stack,
+    pub stacking: Stacking,
     /// The points of the filter set's sites; none before the answer.
     pub points: Vec<Point>,
     /// The largest sites of it, largest first.
     pub sites: Vec<SiteCurve>,
     /// The filter set that both were asked for.
-    pub asked_for: Option<FilterSet>,
+    pub requested_for: Option<FilterSet>,
     /// Resident memory of the process: when, bytes.
     pub rss: Vec<(i64, i64)>,
     /// Marks, in the order of time.
@@ -97,11 +97,11 @@ impl TimeState {
 
     /// Moves the cursor.
     pub fn step(&mut self, by: i64, points: usize) {
-        self.go(self.cursor().saturating_add_signed(by as isize), points);
+        self.move_to(self.cursor().saturating_add_signed(by as isize), points);
     }
 
     /// Puts the cursor at an edge.
-    pub fn go(&mut self, edge: usize, points: usize) {
+    pub fn move_to(&mut self, edge: usize, points: usize) {
         if let Some(cursor) = self.cursors.get_mut(self.active) {
             *cursor = edge.min(points);
         }
@@ -133,12 +133,12 @@ impl TimeState {
     }
 
     /// The whole run, from the slices.
-    pub fn take_all(&mut self, axis: &Axis) {
-        self.points = (0..axis.points()).map(|point| from_slices(axis, point)).collect();
+    pub fn set_whole_run(&mut self, axis: &Axis) {
+        self.points = (0..axis.points()).map(|point| sum_slices(axis, point)).collect();
     }
 
     /// The filter set's sites: rows of slice, made blocks and bytes, freed blocks and bytes.
-    pub fn take_changes(&mut self, axis: &Axis, changes: &[[i64; 5]]) {
+    pub fn set_changes(&mut self, axis: &Axis, changes: &[[i64; 5]]) {
         let mut points = vec![Point::default(); axis.points()];
         for [slice, allocations, allocated, frees, freed] in changes {
             if let Some(point) = usize::try_from(*slice)
@@ -162,7 +162,7 @@ impl TimeState {
     }
 
     /// The largest groups of sites: rows of group, slice and change, and their names by rank.
-    pub fn take_sites(&mut self, axis: &Axis, names: &[(i64, String)], changes: &[[i64; 3]]) {
+    pub fn set_sites(&mut self, axis: &Axis, names: &[(i64, String)], changes: &[[i64; 3]]) {
         self.sites = names
             .iter()
             .map(|(suspect, name)| {
@@ -197,7 +197,7 @@ impl TimeState {
     }
 }
 
-fn from_slices(axis: &Axis, point: usize) -> Point {
+fn sum_slices(axis: &Axis, point: usize) -> Point {
     let from = axis.slice_before(point).map_or(0, |slice| slice + 1);
     let to = axis.slice_before(point + 1).unwrap_or(from);
     let mut sum = Point::default();

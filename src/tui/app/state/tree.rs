@@ -2,15 +2,15 @@
 //!
 //! Reads: the tree that the flamegraph draws. Writes: which lines are in view.
 //!
-//! Invariant: [`TreeState::lines`] are those of the tree that `TreeState::of` says, or none.
+//! Invariant: [`TreeState::lines`] are those of the tree that `TreeState::shown` says, or none.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::tui::app::state::cursor::Cursor;
-use crate::tui::flame::outline::{self, Line, Path};
 use crate::tui::flame::shape::{Shown, ShownId, TOP};
-use crate::tui::flame::sites::SiteFacts;
+use crate::tui::flame::site_stats::SiteStats;
+use crate::tui::flame::tree_lines::{self, Line, Path};
 
 /// The tree.
 #[derive(Clone, Debug, Default)]
@@ -19,11 +19,11 @@ pub struct TreeState {
     pub opened: HashSet<Path>,
     /// The selected line, and the first one shown.
     pub cursor: Cursor,
-    sites: Option<Arc<HashMap<i64, SiteFacts>>>,
+    sites: Option<Arc<HashMap<i64, SiteStats>>>,
     /// The tree that the lines are of.
-    of: Option<Arc<Shown>>,
+    shown: Option<Arc<Shown>>,
     lines: Vec<Line>,
-    facts: HashMap<ShownId, SiteFacts>,
+    stats: HashMap<ShownId, SiteStats>,
 }
 
 impl TreeState {
@@ -34,7 +34,7 @@ impl TreeState {
 
     /// The tree that they are of.
     pub fn shown(&self) -> Option<&Arc<Shown>> {
-        self.of.as_ref()
+        self.shown.as_ref()
     }
 
     /// The selected line.
@@ -43,17 +43,17 @@ impl TreeState {
     }
 
     /// What is known of the backtraces below a line in view.
-    pub fn facts(&self, line: &Line) -> Option<&SiteFacts> {
-        self.facts.get(&line.node())
+    pub fn stats(&self, line: &Line) -> Option<&SiteStats> {
+        self.stats.get(&line.node())
     }
 
     /// Takes a tree: opens it to its first fork, unless lines of it are open already.
-    pub fn take(&mut self, shown: &Arc<Shown>) {
-        self.of = Some(Arc::clone(shown));
-        let known = outline::lines(shown, &HashSet::new());
+    pub fn set(&mut self, shown: &Arc<Shown>) {
+        self.shown = Some(Arc::clone(shown));
+        let known = tree_lines::lines(shown, &HashSet::new());
         if !known.iter().any(|line| self.opened.contains(&line.path)) {
             if let Some(first) = known.first() {
-                self.opened.extend(outline::to_next_fork(shown, first));
+                self.opened.extend(tree_lines::paths_to_next_fork(shown, first));
             }
             self.cursor = Cursor::default();
         }
@@ -61,9 +61,9 @@ impl TreeState {
     }
 
     /// Takes what is known of each backtrace.
-    pub fn take_sites(&mut self, sites: Arc<HashMap<i64, SiteFacts>>) {
+    pub fn set_sites(&mut self, sites: Arc<HashMap<i64, SiteStats>>) {
         self.sites = Some(sites);
-        self.facts.clear();
+        self.stats.clear();
     }
 
     /// Whether that is here.
@@ -74,8 +74,8 @@ impl TreeState {
     /// Lines were opened or closed.
     pub fn refresh(&mut self) {
         let selected = self.selected().map(|line| line.path);
-        self.lines = match &self.of {
-            Some(shown) => outline::lines(shown, &self.opened),
+        self.lines = match &self.shown {
+            Some(shown) => tree_lines::lines(shown, &self.opened),
             None => Vec::new(),
         };
         // The selection stays with its line, wherever that is now.
@@ -83,17 +83,17 @@ impl TreeState {
         if let Some(at) = at {
             self.cursor.at = at as u64;
         }
-        self.facts.clear();
+        self.stats.clear();
     }
 
     /// Sums what is known of the backtraces below the lines in view.
-    pub fn sum_up(&mut self, window: u64) {
-        let (Some(shown), Some(sites)) = (&self.of, &self.sites) else {
+    pub fn sum_visible(&mut self, window: u64) {
+        let (Some(shown), Some(sites)) = (&self.shown, &self.sites) else {
             return;
         };
         let in_view = self.lines.iter().skip(self.cursor.top as usize).take(window as usize);
         let wanted: Vec<ShownId> = in_view.map(Line::node).collect();
-        if wanted.iter().all(|node| self.facts.contains_key(node)) {
+        if wanted.iter().all(|node| self.stats.contains_key(node)) {
             return;
         }
         let mut place = vec![usize::MAX; shown.len()];
@@ -102,33 +102,33 @@ impl TreeState {
                 *place = at;
             }
         }
-        let mut sums = vec![SiteFacts::default(); wanted.len()];
+        let mut sums = vec![SiteStats::default(); wanted.len()];
         for (bt, leaf) in shown.sites() {
-            let Some(facts) = sites.get(bt) else { continue };
+            let Some(stats) = sites.get(bt) else { continue };
             let mut node = *leaf;
             while node != TOP {
                 let at = place.get(node.0 as usize).copied().unwrap_or(usize::MAX);
                 if let Some(sum) = sums.get_mut(at) {
-                    sum.add(facts);
+                    sum.add(stats);
                 }
                 node = shown.parent(node);
             }
         }
-        self.facts = wanted.into_iter().zip(sums).collect();
+        self.stats = wanted.into_iter().zip(sums).collect();
     }
 
     /// What is known of the backtraces below any node of a tree, if they are known.
-    pub fn below(&self, shown: &Shown, node: ShownId) -> Option<SiteFacts> {
+    pub fn stats_below(&self, shown: &Shown, node: ShownId) -> Option<SiteStats> {
         let sites = self.sites.as_ref()?;
-        let mut sum = SiteFacts::default();
+        let mut sum = SiteStats::default();
         for (bt, leaf) in shown.sites() {
-            let Some(facts) = sites.get(bt) else { continue };
+            let Some(stats) = sites.get(bt) else { continue };
             let mut at = *leaf;
             while at != node && at != TOP {
                 at = shown.parent(at);
             }
             if at == node {
-                sum.add(facts);
+                sum.add(stats);
             }
         }
         Some(sum)

@@ -1,7 +1,7 @@
 //! Keys of the backtrace, and what other panes share with it: steps, copying, opening source.
 
 use crate::tui::app::layout::geometry;
-use crate::tui::app::message::{Ask, Effect, RequestQueue};
+use crate::tui::app::message::{Effect, Queue, RequestBody};
 use crate::tui::app::state::cursor::Step;
 use crate::tui::app::state::popup::{Popup, SourcePopup};
 use crate::tui::app::state::requests::Purpose;
@@ -11,7 +11,7 @@ use crate::tui::data::filter::Filter;
 use crate::tui::input::keymap::Action;
 
 /// Does it.
-pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
+pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
     if let Some(step) = step(action) {
         let (len, window) = (app.detail.lines().len() as u64, geometry::detail_window(app));
         app.detail.cursor.step(step, len, window);
@@ -26,11 +26,11 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
             Vec::new()
         }
         Action::CollapseLibrary => {
-            app.detail.noise = app.detail.noise.flipped();
+            app.detail.library = app.detail.library.toggled();
             Vec::new()
         }
         Action::Enter if app.detail.is_on_collapsed() => {
-            app.detail.noise = app.detail.noise.flipped();
+            app.detail.library = app.detail.library.toggled();
             Vec::new()
         }
         Action::CopyMore => {
@@ -82,7 +82,7 @@ pub fn source(app: &mut App, sym: String, file: Option<String>, line: Option<u32
         line,
         ..SourcePopup::default()
     }));
-    app.asked.ask(RequestQueue::View, Purpose::Source, Ask::Source { file, line }, app.now)
+    app.requests.send(Queue::View, Purpose::Source, RequestBody::Source { file, line }, app.now)
 }
 
 /// Opens a source file at a line in the user's editor.
@@ -106,7 +106,7 @@ pub fn through(app: &mut App, sym: String) -> Vec<Effect> {
 
 /// Puts text on the clipboard and says so.
 pub fn copy(app: &mut App, text: String, what: &str) -> Vec<Effect> {
-    app.say(format!("copied the {what}"));
+    app.notify(format!("copied the {what}"));
     vec![Effect::Copy(text)]
 }
 
@@ -128,10 +128,10 @@ pub fn step(action: Action) -> Option<Step> {
     Some(match action {
         Action::Up => Step::Rows(-1),
         Action::Down => Step::Rows(1),
-        Action::PageUp => Step::HalfWindows(-2),
-        Action::PageDown => Step::HalfWindows(2),
-        Action::HalfUp => Step::HalfWindows(-1),
-        Action::HalfDown => Step::HalfWindows(1),
+        Action::PageUp => Step::HalfPages(-2),
+        Action::PageDown => Step::HalfPages(2),
+        Action::HalfUp => Step::HalfPages(-1),
+        Action::HalfDown => Step::HalfPages(1),
         Action::First => Step::First,
         Action::Last => Step::Last,
         _ => return None,

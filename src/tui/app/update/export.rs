@@ -5,18 +5,18 @@
 
 use std::path::Path;
 
-use crate::tui::app::export::{Export, Format, Rows, What};
-use crate::tui::app::message::{Ask, Effect, RequestQueue};
+use crate::tui::app::export::{Content, Export, Format, Rows};
+use crate::tui::app::message::{Effect, Queue, RequestBody};
 use crate::tui::app::state::popup::{Popup, Prompt, Purpose as PromptPurpose};
 use crate::tui::app::state::requests::Purpose;
 use crate::tui::app::state::{App, ViewKind};
 use crate::tui::app::update::load;
-use crate::tui::flame::cells::Top;
+use crate::tui::flame::cell_layout::Top;
 use crate::tui::flame::shape::TOP;
 
 /// Asks for the file's name.
-pub fn ask(app: &mut App) -> Vec<Effect> {
-    let stem = app.facts.name.trim_end_matches(".db");
+pub fn open_prompt(app: &mut App) -> Vec<Effect> {
+    let stem = app.overview.name.trim_end_matches(".db");
     let (_, view) = app.view.title();
     let end = match app.view {
         ViewKind::Flame => "svg",
@@ -44,12 +44,12 @@ pub fn submit(app: &mut App, name: &str) -> Result<Vec<Effect>, String> {
         let ends: Vec<&str> = Format::ALL.iter().map(|(_, end)| *end).collect();
         format!("the name must end in .{}", ends.join(", ."))
     })?;
-    let (title, what) = content(app, format)?;
+    let (title, content) = content(app, format)?;
     app.popups.pop();
-    app.say("writing …");
-    let export = Box::new(Export { path: path.to_owned(), format, title, what });
-    let ask = Ask::Export(export, writer);
-    Ok(app.asked.ask(RequestQueue::Sql, Purpose::Export, ask, app.now))
+    app.notify("writing …");
+    let export = Box::new(Export { path: path.to_owned(), format, title, content });
+    let body = RequestBody::Export(export, writer);
+    Ok(app.requests.send(Queue::Sql, Purpose::Export, body, app.now))
 }
 
 /// Whether a flamegraph can be made of what is shown.
@@ -63,8 +63,8 @@ fn has_stacks(app: &App) -> bool {
     }
 }
 
-fn content(app: &App, format: Format) -> Result<(String, What), String> {
-    if format.is_of_stacks() && !has_stacks(app) {
+fn content(app: &App, format: Format) -> Result<(String, Content), String> {
+    if format.needs_stacks() && !has_stacks(app) {
         let words = "there are no stacks here: .folded and .svg are for Flame, Tree, Compare, and \
                      rows with a column bt";
         return Err(words.to_owned());
@@ -73,14 +73,14 @@ fn content(app: &App, format: Format) -> Result<(String, What), String> {
     match app.view {
         ViewKind::Compare => {
             let shown = app.compare.shown.as_ref().ok_or("nothing is compared yet")?;
-            let measure = app.compare.wish.measure;
-            let changes = What::Changes(shown.comparison.clone(), shown.rows.clone(), measure);
+            let measure = app.compare.options.measure;
+            let changes = Content::Changes(shown.comparison.clone(), shown.rows.clone(), measure);
             Ok((
                 format!("growth and shrinkage of {}{}", measure.title(), app.compare.per.words()),
                 changes,
             ))
         }
-        ViewKind::Flame | ViewKind::Tree if format.is_of_stacks() => {
+        ViewKind::Flame | ViewKind::Tree if format.needs_stacks() => {
             let shown = app.flame.shown.clone().ok_or("the tree is still being read")?;
             let title = match &app.flame.over {
                 Some((of, _)) => format!("{} of {of}", app.flame.measure.title()),
@@ -91,38 +91,38 @@ fn content(app: &App, format: Format) -> Result<(String, What), String> {
                 ViewKind::Flame => app.flame.top(),
                 _ => Top { node: TOP, skip: 0 },
             };
-            Ok((title, What::Stacks(shown, top)))
+            Ok((title, Content::Stacks(shown, top)))
         }
         ViewKind::Rows | ViewKind::Sql => {
             let table = app.table().ok_or("there is no result yet: run a statement")?;
             if let Some(error) = &table.error {
                 return Err(format!("there are no rows: {error}"));
             }
-            let mut rows = behind(app);
+            let mut rows = current_rows(app);
             rows.units = table.units.clone();
             let shown = table.order();
             if shown.iter().copied().ne(0..table.columns.len()) {
                 rows.columns = shown;
             }
-            Ok((table.title.clone(), What::Rows(rows)))
+            Ok((table.title.clone(), Content::Rows(rows)))
         }
         ViewKind::Suspects
         | ViewKind::Flame
         | ViewKind::Tree
         | ViewKind::Time
-        | ViewKind::Histograms => Ok((view.to_owned(), What::Rows(behind(app)))),
+        | ViewKind::Histograms => Ok((view.to_owned(), Content::Rows(current_rows(app)))),
     }
 }
 
-fn behind(app: &App) -> Rows {
-    let query = load::sql_behind(app);
+fn current_rows(app: &App) -> Rows {
+    let query = load::current_query(app);
     Rows { sql: query.sql, params: query.params, ..Rows::default() }
 }
 
 /// Says what became of it.
-pub fn written(app: &mut App, outcome: Result<String, String>) {
+pub fn on_written(app: &mut App, outcome: Result<String, String>) {
     match outcome {
-        Ok(said) => app.say(said),
+        Ok(summary) => app.notify(summary),
         Err(problem) => app.show_error(problem),
     }
 }

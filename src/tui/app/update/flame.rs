@@ -2,19 +2,19 @@
 
 use crate::tui::app::layout::geometry;
 use crate::tui::app::message::Effect;
-use crate::tui::app::state::flame::{Look, Roots};
+use crate::tui::app::state::flame::{Orientation, Roots};
 use crate::tui::app::state::popup::Purpose;
 use crate::tui::app::state::{App, ViewKind};
 use crate::tui::app::update::{detail, load, prompt, switch};
 use crate::tui::data::filter::Filter;
-use crate::tui::flame::cells::What;
+use crate::tui::flame::cell_layout::CellContent;
 use crate::tui::flame::shape::TOP;
 use crate::tui::input::keymap::Action;
 
 /// Does it.
-pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
+pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
     let (width, height) = geometry::flame_window(app);
-    if moved(app, action, width, height) {
+    if handle_movement(app, action, width, height) {
         return Vec::new();
     }
     match action {
@@ -35,7 +35,7 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
         Action::SearchNext | Action::SearchBack => {
             let forward = action == Action::SearchNext;
             if !app.flame.next_match(forward, width, height) {
-                app.say("no match is drawn here; / searches, Backspace zooms out");
+                app.notify("no match is drawn here; / searches, Backspace zooms out");
             }
             Vec::new()
         }
@@ -44,14 +44,14 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
         | Action::BottomUp
         | Action::CollapseLibrary
         | Action::CollapseRecursion => {
-            look(app, action);
-            load::tree(app)
+            change_view_options(app, action);
+            load::request_tree(app)
         }
         _ => on_function(app, action, width),
     }
 }
 
-fn moved(app: &mut App, action: Action, width: u16, height: usize) -> bool {
+fn handle_movement(app: &mut App, action: Action, width: u16, height: usize) -> bool {
     let inwards = match app.flame.roots {
         Roots::Top => 1,
         Roots::Bottom => -1,
@@ -75,20 +75,20 @@ fn back(app: &mut App) -> Vec<Effect> {
     if app.flame.zoom_out() {
         return Vec::new();
     }
-    if matches!(app.flame.look, Look::Sandwich(_)) {
-        app.flame.look = Look::TopDown;
-        return load::shapes(app);
+    if matches!(app.flame.orientation, Orientation::Sandwich(_)) {
+        app.flame.orientation = Orientation::TopDown;
+        return load::request_shapes(app);
     }
     if app.flame.over.take().is_some() {
-        app.say("back to the filters");
-        return load::tree(app);
+        app.notify("back to the filters");
+        return load::request_tree(app);
     }
-    app.say("this is the whole; x removes the last filter, q quits");
+    app.notify("this is the whole; x removes the last filter, q quits");
     Vec::new()
 }
 
 /// Changes how the tree is looked at, here and in the view that has it as lines.
-pub fn look(app: &mut App, action: Action) {
+pub fn change_view_options(app: &mut App, action: Action) {
     let flame = &mut app.flame;
     match action {
         Action::Measure => {
@@ -102,21 +102,22 @@ pub fn look(app: &mut App, action: Action) {
             }
         }
         Action::BottomUp => {
-            flame.look = match flame.look {
-                Look::BottomUp => Look::TopDown,
-                _ => Look::BottomUp,
+            flame.orientation = match flame.orientation {
+                Orientation::BottomUp => Orientation::TopDown,
+                _ => Orientation::BottomUp,
             }
         }
-        Action::CollapseLibrary => flame.noise = flame.noise.flipped(),
-        _ => flame.recursion = flame.recursion.flipped(),
+        Action::CollapseLibrary => flame.library = flame.library.toggled(),
+        _ => flame.recursion = flame.recursion.toggled(),
     }
 }
 
-/// What is done with the function of the selected cell.
+/// CellContent is done with the function of the selected cell.
 fn on_function(app: &mut App, action: Action, width: u16) -> Vec<Effect> {
     let Some(sym) = app.flame.symbol(width) else {
-        let more = app.flame.cell(width).is_some_and(|it| matches!(it.what, What::More { .. }));
-        app.say(match more {
+        let more =
+            app.flame.cell(width).is_some_and(|it| matches!(it.content, CellContent::More { .. }));
+        app.notify(match more {
             true => "these are several functions; Enter opens them",
             false => "select a function first: arrows move, / searches",
         });
@@ -131,17 +132,17 @@ fn on_function(app: &mut App, action: Action, width: u16) -> Vec<Effect> {
     }
 }
 
-/// What is done with a function.
+/// CellContent is done with a function.
 pub fn on_symbol(app: &mut App, action: Action, sym: String) -> Vec<Effect> {
     match action {
         Action::Sandwich => {
-            app.flame.look = Look::Sandwich(sym);
-            load::shapes(app)
+            app.flame.orientation = Orientation::Sandwich(sym);
+            load::request_shapes(app)
         }
-        Action::Keep => load::narrow(app, Filter::Through(sym)),
-        Action::Drop => load::narrow(app, Filter::NotThrough(sym)),
-        Action::Hide => load::narrow(app, Filter::Hide(sym)),
-        Action::From => load::narrow(app, Filter::From(sym)),
+        Action::Keep => load::add_filter(app, Filter::Through(sym)),
+        Action::Drop => load::add_filter(app, Filter::NotThrough(sym)),
+        Action::Hide => load::add_filter(app, Filter::Hide(sym)),
+        Action::From => load::add_filter(app, Filter::From(sym)),
         Action::Blocks => {
             app.filters.add(Filter::Through(sym));
             app.rows.truncate(1);
@@ -149,8 +150,8 @@ pub fn on_symbol(app: &mut App, action: Action, sym: String) -> Vec<Effect> {
         }
         Action::Copy => detail::copy(app, sym, "function's name"),
         Action::Explain | Action::Open => {
-            let place = place(app, &sym);
-            let (file, line) = place.unwrap_or_default();
+            let position = source_position(app, &sym);
+            let (file, line) = position.unwrap_or_default();
             match action {
                 Action::Open => detail::open(app, file, line),
                 _ => detail::source(app, sym, file, line),
@@ -160,7 +161,7 @@ pub fn on_symbol(app: &mut App, action: Action, sym: String) -> Vec<Effect> {
     }
 }
 
-fn place(app: &App, sym: &str) -> Option<(Option<String>, Option<u32>)> {
+fn source_position(app: &App, sym: &str) -> Option<(Option<String>, Option<u32>)> {
     let symbols = app.flame.shown.as_ref()?.symbols();
     let symbol = symbols.get(symbols.named(sym)?)?;
     Some((symbol.file.clone(), symbol.line))

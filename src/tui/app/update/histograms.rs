@@ -4,7 +4,7 @@ use crate::database::text::units;
 use crate::tui::app::layout::geometry;
 use crate::tui::app::message::Effect;
 use crate::tui::app::state::cursor::Cursor;
-use crate::tui::app::state::histograms::By;
+use crate::tui::app::state::histograms::BarUnit;
 use crate::tui::app::state::{App, ViewKind};
 use crate::tui::app::update::{detail, load, switch};
 use crate::tui::data::filter::Filter;
@@ -12,32 +12,32 @@ use crate::tui::data::histogram::Kind;
 use crate::tui::input::keymap::Action;
 
 /// Does it.
-pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
+pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
     if let Some(step) = detail::step(action) {
         let (len, window) = (app.histograms.bins().len() as u64, geometry::bars_window(app));
         app.histograms.cursor.step(step, len, window);
         return Vec::new();
     }
     match action {
-        Action::NextKind | Action::Right => turn(app, 1),
-        Action::Left => turn(app, Kind::ALL.len() - 1),
+        Action::NextKind | Action::Right => cycle_kind(app, 1),
+        Action::Left => cycle_kind(app, Kind::ALL.len() - 1),
         Action::Measure => {
-            app.histograms.by = match app.histograms.by {
-                By::Bytes => By::Blocks,
-                By::Blocks => By::Bytes,
+            app.histograms.bar_unit = match app.histograms.bar_unit {
+                BarUnit::Bytes => BarUnit::Blocks,
+                BarUnit::Blocks => BarUnit::Bytes,
             }
         }
         Action::Copy => {
             let table = as_text(app);
             return detail::copy(app, table, "histogram");
         }
-        Action::Enter | Action::Flame | Action::Blocks => return narrowed(app, action),
+        Action::Enter | Action::Flame | Action::Blocks => return add_bar_filter(app, action),
         _ => {}
     }
     Vec::new()
 }
 
-fn turn(app: &mut App, by: usize) {
+fn cycle_kind(app: &mut App, by: usize) {
     for _ in 0..by {
         app.histograms.kind = app.histograms.kind.next();
     }
@@ -45,17 +45,17 @@ fn turn(app: &mut App, by: usize) {
 }
 
 /// The selected bar's blocks become the filter set.
-fn narrowed(app: &mut App, action: Action) -> Vec<Effect> {
+fn add_bar_filter(app: &mut App, action: Action) -> Vec<Effect> {
     let Some((low, high)) = app.histograms.selected().map(|bin| (bin.low, bin.high)) else {
         return Vec::new();
     };
     let filter = match app.histograms.kind {
         Kind::Sizes => Filter::Size(low, high),
-        Kind::Lives => Filter::Life(low, high),
+        Kind::Lifetimes => Filter::Lifetime(low, high),
         Kind::Ages => Filter::Age(low, high),
     };
     match action {
-        Action::Enter => load::narrow(app, filter),
+        Action::Enter => load::add_filter(app, filter),
         Action::Flame => {
             app.filters.add(filter);
             app.flame.over = None;
@@ -85,7 +85,7 @@ fn as_text(app: &App) -> String {
 pub fn bounds(kind: Kind, low: i64, high: i64) -> String {
     let words = |value: i64| match kind {
         Kind::Sizes => units::bytes(value as f64),
-        Kind::Lives | Kind::Ages => units::duration(value as f64),
+        Kind::Lifetimes | Kind::Ages => units::duration(value as f64),
     };
     match (low, high) {
         (0, i64::MAX) => "more".into(),

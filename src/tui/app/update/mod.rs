@@ -8,7 +8,7 @@
 
 pub mod mouse;
 pub mod histograms;
-pub mod command;
+pub mod shell_command;
 pub mod responses;
 pub mod sql;
 pub mod popup;
@@ -22,9 +22,9 @@ pub mod load;
 pub mod compare;
 pub mod detail;
 
-use crate::tui::app::message::{Effect, Message, Query, RequestQueue};
+use crate::tui::app::message::{Effect, Message, Query, Queue};
 use crate::tui::app::state::popup::{Popup, Purpose as PromptPurpose};
-use crate::tui::app::state::{App, Pane, Tone, ViewKind};
+use crate::tui::app::state::{App, Pane, Severity, ViewKind};
 use crate::tui::data::filter::FilterHistory;
 use crate::tui::input::key::Key;
 use crate::tui::input::keymap::{self, Action};
@@ -32,14 +32,14 @@ use crossterm::event::{KeyEvent, KeyEventKind};
 use std::time::Duration;
 
 /// How long a second Ctrl-C quits.
-const AGAIN: Duration = Duration::from_secs(2);
+const QUIT_WINDOW: Duration = Duration::from_secs(2);
 
 /// How long a sentence stays in the status line.
-const NOTE: Duration = Duration::from_secs(8);
+const NOTICE_DURATION: Duration = Duration::from_secs(8);
 
 /// What is asked before anything was pressed.
 pub fn start(app: &mut App) -> Vec<Effect> {
-    let mut effects = crate::tui::app::update::load::header(app);
+    let mut effects = crate::tui::app::update::load::request_overview(app);
     effects.extend(crate::tui::app::update::load::load_view(app));
     effects
 }
@@ -47,22 +47,22 @@ pub fn start(app: &mut App) -> Vec<Effect> {
 /// Changes the state, and says what is to be done.
 pub fn update(app: &mut App, message: Message) -> Vec<Effect> {
     let mut effects = match message {
-        Message::Key(key) => pressed(app, key),
-        Message::Mouse(event) => crate::tui::app::update::mouse::mouse(app, event),
-        Message::Paste(text) => pasted(app, &text),
+        Message::Key(key) => on_key(app, key),
+        Message::Mouse(event) => crate::tui::app::update::mouse::on_mouse(app, event),
+        Message::Paste(text) => on_paste(app, &text),
         Message::Resize(width, height) => {
             app.size = (width, height);
             Vec::new()
         }
         Message::Tick(now) => {
-            ticked(app, now);
+            on_tick(app, now);
             Vec::new()
         }
-        Message::Answer(answer) => crate::tui::app::update::responses::answered(app, answer),
+        Message::Response(answer) => crate::tui::app::update::responses::on_response(app, answer),
         Message::Stop => vec![Effect::Suspend],
         Message::Edited(text) => {
             app.sql.set_text(&text);
-            app.say("the editor's text is here");
+            app.notify("the editor's text is here");
             Vec::new()
         }
         Message::Notice(text) => {
@@ -70,110 +70,114 @@ pub fn update(app: &mut App, message: Message) -> Vec<Effect> {
             Vec::new()
         }
     };
-    crate::tui::app::layout::geometry::fit(app);
-    effects.extend(crate::tui::app::update::load::missing(app));
+    crate::tui::app::layout::geometry::clamp_selections(app);
+    effects.extend(crate::tui::app::update::load::request_missing(app));
     effects
 }
 
 /// Does what the key table calls by this name, as if its key had been pressed.
-pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
+pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
     if !app.popups.is_empty() {
-        return match always(app, action) {
+        return match handle_always(app, action) {
             Some(effects) => effects,
-            None => crate::tui::app::update::popup::perform(app, action),
+            None => crate::tui::app::update::popup::handle_action(app, action),
         };
     }
-    if let Some(effects) = always(app, action) {
+    if let Some(effects) = handle_always(app, action) {
         return effects;
     }
-    if let Some(effects) = global(app, action) {
+    if let Some(effects) = handle_global(app, action) {
         return effects;
     }
     match (app.view, app.pane) {
-        (ViewKind::Suspects, Pane::Main) => crate::tui::app::update::suspects::perform(app, action),
-        (ViewKind::Suspects | ViewKind::Rows, Pane::Detail) => {
-            crate::tui::app::update::detail::perform(app, action)
+        (ViewKind::Suspects, Pane::Main) => {
+            crate::tui::app::update::suspects::handle_action(app, action)
         }
-        (ViewKind::Flame, _) => crate::tui::app::update::flame::perform(app, action),
-        (ViewKind::Tree, _) => crate::tui::app::update::tree::perform(app, action),
-        (ViewKind::Time, _) => crate::tui::app::update::time::perform(app, action),
-        (ViewKind::Histograms, _) => crate::tui::app::update::histograms::perform(app, action),
-        (ViewKind::Compare, _) => crate::tui::app::update::compare::perform(app, action),
-        (ViewKind::Rows, Pane::Main) => crate::tui::app::update::table::perform(app, action),
-        (ViewKind::Sql, Pane::Main) => crate::tui::app::update::sql::perform(app, action),
+        (ViewKind::Suspects | ViewKind::Rows, Pane::Detail) => {
+            crate::tui::app::update::detail::handle_action(app, action)
+        }
+        (ViewKind::Flame, _) => crate::tui::app::update::flame::handle_action(app, action),
+        (ViewKind::Tree, _) => crate::tui::app::update::tree::handle_action(app, action),
+        (ViewKind::Time, _) => crate::tui::app::update::time::handle_action(app, action),
+        (ViewKind::Histograms, _) => {
+            crate::tui::app::update::histograms::handle_action(app, action)
+        }
+        (ViewKind::Compare, _) => crate::tui::app::update::compare::handle_action(app, action),
+        (ViewKind::Rows, Pane::Main) => crate::tui::app::update::table::handle_action(app, action),
+        (ViewKind::Sql, Pane::Main) => crate::tui::app::update::sql::handle_action(app, action),
         (ViewKind::Sql, Pane::Detail) => {
-            crate::tui::app::update::sql::perform_on_results(app, action)
+            crate::tui::app::update::sql::handle_results_action(app, action)
         }
     }
 }
 
-fn pressed(app: &mut App, event: KeyEvent) -> Vec<Effect> {
+fn on_key(app: &mut App, event: KeyEvent) -> Vec<Effect> {
     if event.kind == KeyEventKind::Release {
         return Vec::new();
     }
     let contexts = app.contexts();
     match keymap::action(contexts, Key::of(event)) {
-        Some(action) => perform(app, action),
+        Some(action) => handle_action(app, action),
         None => {
-            typed(app, event);
+            on_text_key(app, event);
             Vec::new()
         }
     }
 }
 
 /// A key without a meaning of its own is typed, where something is typed.
-fn typed(app: &mut App, event: KeyEvent) {
+fn on_text_key(app: &mut App, event: KeyEvent) {
     match app.popups.last_mut() {
         Some(Popup::Prompt(prompt)) => {
-            if let Some(field) = prompt.field()
-                && field.line.key(event)
+            if let Some(field) = prompt.focused_field()
+                && field.input.key(event)
             {
                 field.error = None;
             }
-            crate::tui::app::update::popup::typed(app);
+            crate::tui::app::update::popup::on_text_changed(app);
         }
         Some(Popup::Picker(picker)) => {
             let changed = picker.typed.key(event);
             picker.cursor.at = if changed { 0 } else { picker.cursor.at };
         }
         None if (app.view, app.pane) == (ViewKind::Sql, Pane::Main) => {
-            crate::tui::app::update::sql::typed(app, event)
+            crate::tui::app::update::sql::on_text_key(app, event)
         }
         Some(Popup::Text(_) | Popup::Source(_)) | None => {}
     }
 }
 
-fn pasted(app: &mut App, text: &str) -> Vec<Effect> {
+fn on_paste(app: &mut App, text: &str) -> Vec<Effect> {
     match app.popups.last_mut() {
         Some(Popup::Prompt(prompt)) => {
-            if let Some(field) = prompt.field() {
-                field.line.insert(text);
+            if let Some(field) = prompt.focused_field() {
+                field.input.insert(text);
             }
-            crate::tui::app::update::popup::typed(app);
+            crate::tui::app::update::popup::on_text_changed(app);
         }
         Some(Popup::Picker(picker)) => picker.typed.insert(text),
         Some(Popup::Text(_) | Popup::Source(_)) => {}
         None if (app.view, app.pane) == (ViewKind::Sql, Pane::Main) => {
-            crate::tui::app::update::sql::pasted(app, text)
+            crate::tui::app::update::sql::on_paste(app, text)
         }
-        None => app.say("pasting: go to the SQL view (7) first"),
+        None => app.notify("pasting: go to the SQL view (7) first"),
     }
     Vec::new()
 }
 
-fn ticked(app: &mut App, now: Duration) {
+fn on_tick(app: &mut App, now: Duration) {
     app.now = now;
-    if app.note.as_ref().is_some_and(|note| now > note.at + NOTE) {
-        app.note = None;
+    if app.notice.as_ref().is_some_and(|notice| now > notice.at + NOTICE_DURATION) {
+        app.notice = None;
     }
 }
 
 /// What works everywhere, also while text is typed.
-fn always(app: &mut App, action: Action) -> Option<Vec<Effect>> {
+fn handle_always(app: &mut App, action: Action) -> Option<Vec<Effect>> {
     Some(match action {
         Action::ToggleMouse => {
-            app.mouse = app.mouse.flipped();
-            app.say(match app.mouse {
+            app.mouse = app.mouse.toggled();
+            app.notify(match app.mouse {
                 crate::tui::terminal::screen::Mouse::Captured => {
                     "the mouse is ours: click and scroll"
                 }
@@ -190,7 +194,7 @@ fn always(app: &mut App, action: Action) -> Option<Vec<Effect>> {
 }
 
 fn interrupt(app: &mut App) -> Vec<Effect> {
-    let stopped = crate::tui::app::update::load::stop(app, |open| open.lane == RequestQueue::Sql);
+    let stopped = crate::tui::app::update::load::stop(app, |request| request.queue == Queue::Sql);
     if !stopped.is_empty() {
         app.show_error("stopped");
         if app.view == ViewKind::Sql {
@@ -199,23 +203,23 @@ fn interrupt(app: &mut App) -> Vec<Effect> {
         return stopped;
     }
     let (slow, now) = (Duration::from_millis(500), app.now);
-    let stopped = crate::tui::app::update::load::stop(app, |open| {
-        open.lane == RequestQueue::View && now > open.since + slow
+    let stopped = crate::tui::app::update::load::stop(app, |request| {
+        request.queue == Queue::View && now > request.since + slow
     });
     if !stopped.is_empty() {
         app.show_error("stopped; Ctrl-C quits now");
         return stopped;
     }
-    if app.interrupted_at.is_some_and(|at| now < at + AGAIN) {
+    if app.interrupted_at.is_some_and(|at| now < at + QUIT_WINDOW) {
         return vec![Effect::Quit];
     }
     app.interrupted_at = Some(now);
-    app.say("nothing is running; press Ctrl-C again to quit");
+    app.notify("nothing is running; press Ctrl-C again to quit");
     Vec::new()
 }
 
 /// What works everywhere but where text is typed.
-fn global(app: &mut App, action: Action) -> Option<Vec<Effect>> {
+fn handle_global(app: &mut App, action: Action) -> Option<Vec<Effect>> {
     Some(match action {
         Action::ViewSuspects => switch(app, ViewKind::Suspects),
         Action::ViewFlame => {
@@ -235,12 +239,12 @@ fn global(app: &mut App, action: Action) -> Option<Vec<Effect>> {
         Action::ViewSql => switch(app, ViewKind::Sql),
         Action::ViewCompare => match app.compare.sides {
             Some(_) => switch(app, ViewKind::Compare),
-            None => crate::tui::app::update::compare::ask_moments(app),
+            None => crate::tui::app::update::compare::prompt_moments(app),
         },
-        Action::CommandLine => crate::tui::app::update::command::show(app),
-        Action::Export => crate::tui::app::update::export::ask(app),
-        Action::Moments => crate::tui::app::update::compare::ask_moments(app),
-        Action::Ask => crate::tui::app::update::popup::open_questions(app),
+        Action::CommandLine => crate::tui::app::update::shell_command::show(app),
+        Action::Export => crate::tui::app::update::export::open_prompt(app),
+        Action::Moments => crate::tui::app::update::compare::prompt_moments(app),
+        Action::Queries => crate::tui::app::update::popup::open_queries(app),
         Action::Palette => crate::tui::app::update::popup::open_palette(app),
         Action::Help => crate::tui::app::update::popup::open_help(app),
         Action::ShowSql => show_sql(app),
@@ -251,9 +255,10 @@ fn global(app: &mut App, action: Action) -> Option<Vec<Effect>> {
             app.popups.push(Popup::Prompt(prompt));
             Vec::new()
         }
-        Action::NeverFreed => {
-            crate::tui::app::update::load::narrow(app, crate::tui::data::filter::Filter::NeverFreed)
-        }
+        Action::NeverFreed => crate::tui::app::update::load::add_filter(
+            app,
+            crate::tui::data::filter::Filter::NeverFreed,
+        ),
         Action::DropFilter => {
             crate::tui::app::update::load::set_filters(app, FilterHistory::drop_last)
         }
@@ -262,13 +267,13 @@ fn global(app: &mut App, action: Action) -> Option<Vec<Effect>> {
         }
         Action::Undo => {
             if !app.filters.undo() {
-                app.say("nothing to undo");
+                app.notify("nothing to undo");
             }
             crate::tui::app::update::load::load_view(app)
         }
         Action::Redo => {
             if !app.filters.redo() {
-                app.say("nothing to redo");
+                app.notify("nothing to redo");
             }
             crate::tui::app::update::load::load_view(app)
         }
@@ -278,9 +283,9 @@ fn global(app: &mut App, action: Action) -> Option<Vec<Effect>> {
 
 /// Goes to a view, and asks for what it lacks.
 pub fn switch(app: &mut App, view: ViewKind) -> Vec<Effect> {
-    let shares = |view: ViewKind| matches!(view, ViewKind::Flame | ViewKind::Tree);
-    let goes_on = app.view == view || shares(app.view) && shares(view);
-    let mut effects = if goes_on {
+    let shows_tree = |view: ViewKind| matches!(view, ViewKind::Flame | ViewKind::Tree);
+    let keeps_requests = app.view == view || shows_tree(app.view) && shows_tree(view);
+    let mut effects = if keeps_requests {
         Vec::new()
     } else {
         crate::tui::app::update::load::cancel_background_requests(app)
@@ -314,12 +319,12 @@ fn show_sql(app: &mut App) -> Vec<Effect> {
     if app.view == ViewKind::Sql {
         return next_pane(app);
     }
-    let Query { sql, params } = crate::tui::app::update::load::sql_behind(app);
+    let Query { sql, params } = crate::tui::app::update::load::current_query(app);
     let sql = crate::tui::app::inline_params::with_values(&sql, &params);
     app.sql.set_text(&sql);
     app.view = ViewKind::Sql;
     app.pane = Pane::Main;
-    app.say("this is the SQL behind it: change it, run it with Ctrl-J or F5");
+    app.notify("this is the SQL behind it: change it, run it with Ctrl-J or F5");
     Vec::new()
 }
 
@@ -337,6 +342,6 @@ pub fn prompt(
 }
 
 /// Whether the last thing said was bad.
-pub fn has_complained(app: &App) -> bool {
-    app.note.as_ref().is_some_and(|note| note.tone == Tone::Bad)
+pub fn has_error_notice(app: &App) -> bool {
+    app.notice.as_ref().is_some_and(|notice| notice.severity == Severity::Error)
 }

@@ -3,9 +3,11 @@
 use crate::tui::app::layout::geometry;
 use crate::tui::app::message::{Effect, Query};
 use crate::tui::app::state::cursor::Step;
-use crate::tui::app::state::popup::{Choice, Field, Item, Picker, Popup, Prompt, Purpose, Text};
+use crate::tui::app::state::popup::{
+    Field, Picker, PickerAction, PickerItem, Popup, Prompt, Purpose, Text,
+};
 use crate::tui::app::state::table::Origin;
-use crate::tui::app::state::text_input::Line;
+use crate::tui::app::state::text_input::TextInput;
 use crate::tui::app::state::{App, ViewKind};
 use crate::tui::app::update::{compare, detail, export, load, suspects, table, time, tree};
 use crate::tui::data::column_filter;
@@ -13,7 +15,7 @@ use crate::tui::data::filter::{Filter, parse_filter};
 use crate::tui::input::keymap::{self, Action, Context};
 
 /// Does it, in the topmost pop-up.
-pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
+pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
     let window = geometry::popup_window(app);
     if action == Action::Back {
         let closed = app.popups.pop();
@@ -36,9 +38,9 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
             Action::Enter => submit(app),
             Action::Up | Action::Down => {
                 let len = prompt.fields.len();
-                prompt.at = match action {
-                    Action::Up => (prompt.at + len - 1) % len,
-                    _ => (prompt.at + 1) % len,
+                prompt.focused = match action {
+                    Action::Up => (prompt.focused + len - 1) % len,
+                    _ => (prompt.focused + 1) % len,
                 };
                 Vec::new()
             }
@@ -80,7 +82,7 @@ fn on_source(app: &mut App, action: Action, window: u64) -> Vec<Effect> {
 fn scroll(at: &mut u64, step: Step, window: u64) {
     *at = match step {
         Step::Rows(rows) => at.saturating_add_signed(rows),
-        Step::HalfWindows(halves) => at.saturating_add_signed(halves * (window as i64 / 2).max(1)),
+        Step::HalfPages(halves) => at.saturating_add_signed(halves * (window as i64 / 2).max(1)),
         Step::First => 0,
         Step::Last => u64::MAX / 2,
     };
@@ -93,10 +95,10 @@ pub fn filter_prompt() -> Prompt {
     Prompt::one("add a filter", Purpose::AddFilter, help, "")
 }
 
-/// Opens the list of canned questions.
-pub fn open_questions(app: &mut App) -> Vec<Effect> {
-    let items = app.catalog.iter().map(|it| Item {
-        choice: Choice::Ask(it.name.clone()),
+/// Opens the list of query questions.
+pub fn open_queries(app: &mut App) -> Vec<Effect> {
+    let items = app.catalog.iter().map(|it| PickerItem {
+        action: PickerAction::RunQuery(it.name.clone()),
         group: it.group.clone(),
         title: it.title.clone(),
         help: it.question.clone(),
@@ -104,7 +106,7 @@ pub fn open_questions(app: &mut App) -> Vec<Effect> {
     let picker = Picker {
         title: "questions".into(),
         items: items.collect(),
-        typed: Line::default(),
+        typed: TextInput::default(),
         cursor: Default::default(),
     };
     app.popups.push(Popup::Picker(picker));
@@ -115,16 +117,16 @@ pub fn open_questions(app: &mut App) -> Vec<Effect> {
 pub fn open_palette(app: &mut App) -> Vec<Effect> {
     let contexts = app.contexts();
     let here = keymap::bindings(contexts).filter(|it| it.context != Context::Motion);
-    let mut items: Vec<Item> = here
-        .map(|it| Item {
-            choice: Choice::Do(it.action),
+    let mut items: Vec<PickerItem> = here
+        .map(|it| PickerItem {
+            action: PickerAction::Perform(it.action),
             group: it.keys.first().map(|key| key.spelling()).unwrap_or_default(),
             title: it.label.to_owned(),
             help: it.help.to_owned(),
         })
         .collect();
-    items.extend(app.catalog.iter().map(|it| Item {
-        choice: Choice::Ask(it.name.clone()),
+    items.extend(app.catalog.iter().map(|it| PickerItem {
+        action: PickerAction::RunQuery(it.name.clone()),
         group: "question".into(),
         title: it.title.clone(),
         help: it.question.clone(),
@@ -132,7 +134,7 @@ pub fn open_palette(app: &mut App) -> Vec<Effect> {
     app.popups.push(Popup::Picker(Picker {
         title: "everything that can be done here".into(),
         items,
-        typed: Line::default(),
+        typed: TextInput::default(),
         cursor: Default::default(),
     }));
     Vec::new()
@@ -168,12 +170,12 @@ pub fn help(contexts: &[Context]) -> String {
 }
 
 /// Something was typed into a prompt: a search shows what it finds while it is typed.
-pub fn typed(app: &mut App) {
+pub fn on_text_changed(app: &mut App) {
     if let Some(Popup::Prompt(prompt)) = app.popups.last()
         && prompt.purpose == Purpose::Search
         && let Some(field) = prompt.fields.first()
     {
-        let pattern = field.line.text().to_owned();
+        let pattern = field.input.text().to_owned();
         app.flame.find(&pattern);
     }
 }
@@ -182,63 +184,66 @@ fn choose(app: &mut App) -> Vec<Effect> {
     let Some(Popup::Picker(picker)) = app.popups.last() else {
         return Vec::new();
     };
-    let chosen = picker.matching().get(picker.cursor.at as usize).map(|it| it.choice.clone());
-    let Some(choice) = chosen else {
-        app.say("nothing matches what was typed");
+    let selected = picker.matching().get(picker.cursor.at as usize).map(|it| it.action.clone());
+    let Some(action) = selected else {
+        app.notify("nothing matches what was typed");
         return Vec::new();
     };
     app.popups.pop();
-    match choice {
-        Choice::Ask(name) => ask(app, &name),
-        Choice::Do(action) => crate::tui::app::update::perform(app, action),
+    match action {
+        PickerAction::RunQuery(name) => ask_parameters(app, &name),
+        PickerAction::Perform(action) => crate::tui::app::update::handle_action(app, action),
     }
 }
 
-/// Asks a canned question, after its parameters, if it has any.
-fn ask(app: &mut App, name: &str) -> Vec<Effect> {
-    let Some(canned) = app.catalog.iter().find(|it| it.name == name) else {
+/// Asks a query question, after its parameters, if it has any.
+fn ask_parameters(app: &mut App, name: &str) -> Vec<Effect> {
+    let Some(query) = app.catalog.iter().find(|it| it.name == name) else {
         return Vec::new();
     };
-    if canned.parameters.is_empty() {
-        return run(app, name, &[]);
+    if query.parameters.is_empty() {
+        return run_query(app, name, &[]);
     }
-    let fields = canned.parameters.iter().map(|parameter| Field {
+    let fields = query.parameters.iter().map(|parameter| Field {
         label: parameter.name.clone(),
         help: format!("{}: {}", parameter.kind.word(), parameter.help),
-        line: Line::offering(parameter.default.clone().unwrap_or_default()),
+        input: TextInput::with_default(parameter.default.clone().unwrap_or_default()),
         error: None,
         parameter: Some(parameter.clone()),
     });
     let prompt = Prompt {
-        title: canned.title.clone(),
-        purpose: Purpose::Ask(name.to_owned()),
+        title: query.title.clone(),
+        purpose: Purpose::QueryParameters(name.to_owned()),
         fields: fields.collect(),
-        at: 0,
+        focused: 0,
     };
     app.popups.push(Popup::Prompt(prompt));
     Vec::new()
 }
 
-fn run(app: &mut App, name: &str, given: &[(&str, &str)]) -> Vec<Effect> {
-    let Some(canned) = app.catalog.iter().find(|it| it.name == name).cloned() else {
+fn run_query(app: &mut App, name: &str, values: &[(&str, &str)]) -> Vec<Effect> {
+    let Some(query) = app.catalog.iter().find(|it| it.name == name).cloned() else {
         return Vec::new();
     };
-    let params = match canned.bind(given) {
+    let params = match query.bind(values) {
         Ok(params) => params,
         Err(error) => {
             app.show_error(error.to_string());
             return Vec::new();
         }
     };
-    let said: Vec<String> =
-        given.iter().filter(|(name, _)| *name != "limit").map(|(_, it)| (*it).to_owned()).collect();
-    let title = match said.is_empty() {
-        true => canned.title.clone(),
-        false => format!("{} ({})", canned.title, said.join(", ")),
+    let shown_values: Vec<String> = values
+        .iter()
+        .filter(|(name, _)| *name != "limit")
+        .map(|(_, it)| (*it).to_owned())
+        .collect();
+    let title = match shown_values.is_empty() {
+        true => query.title.clone(),
+        false => format!("{} ({})", query.title, shown_values.join(", ")),
     };
-    let query = Query { sql: canned.sql_for(&app.facts.notes), params };
-    let mut answer = app.new_table(title, Origin::Canned(name.to_owned()), query);
-    answer.units = canned.columns.iter().map(|it| (it.name.clone(), it.unit)).collect();
+    let statement = Query { sql: query.sql_for(&app.overview.notes), params };
+    let mut answer = app.new_table(title, Origin::BuiltIn(name.to_owned()), statement);
+    answer.units = query.columns.iter().map(|it| (it.name.clone(), it.unit)).collect();
     app.rows.truncate(1);
     table::push(app, answer)
 }
@@ -248,13 +253,13 @@ fn submit(app: &mut App) -> Vec<Effect> {
         return Vec::new();
     };
     let purpose = prompt.purpose.clone();
-    let text = prompt.fields.first().map(|it| it.line.text().to_owned()).unwrap_or_default();
-    let done = match purpose {
-        Purpose::AddFilter => parse_filter(&thread_by_number(app, &text)).map(|filter| {
+    let text = prompt.fields.first().map(|it| it.input.text().to_owned()).unwrap_or_default();
+    let result = match purpose {
+        Purpose::AddFilter => parse_filter(&thread_name_to_id(app, &text)).map(|filter| {
             app.popups.pop();
             let filter = with_thread_name(app, filter);
-            let filter = time::on_axis(app, filter);
-            load::narrow(app, filter)
+            let filter = time::snap_to_axis(app, filter);
+            load::add_filter(app, filter)
         }),
         Purpose::FilterColumn(column) => filter_column(app, column, &text),
         Purpose::Search => {
@@ -274,16 +279,16 @@ fn submit(app: &mut App) -> Vec<Effect> {
             app.popups.pop();
             Ok(suspects::accept(app, &pattern, &text))
         }
-        Purpose::Ask(name) => Ok(submit_question(app, &name)),
+        Purpose::QueryParameters(name) => Ok(submit_parameters(app, &name)),
         Purpose::Export => export::submit(app, &text),
-        Purpose::Moments => compare::moments(app, &text),
-        Purpose::CompareOnly => compare::find(app, &text),
+        Purpose::Moments => compare::begin_moments(app, &text),
+        Purpose::CompareOnly => compare::set_pattern(app, &text),
     };
-    match done {
+    match result {
         Ok(effects) => effects,
         Err(error) => {
             if let Some(Popup::Prompt(prompt)) = app.popups.last_mut()
-                && let Some(field) = prompt.field()
+                && let Some(field) = prompt.focused_field()
             {
                 field.error = Some(error);
             }
@@ -293,9 +298,9 @@ fn submit(app: &mut App) -> Vec<Effect> {
 }
 
 /// `thread worker-1` as `thread 3`, if there is one of that name.
-fn thread_by_number(app: &App, text: &str) -> String {
+fn thread_name_to_id(app: &App, text: &str) -> String {
     let named = text.trim().strip_prefix("thread").map(str::trim);
-    let mut threads = app.facts.threads.iter();
+    let mut threads = app.overview.threads.iter();
     match threads.find(|(_, name)| !name.is_empty() && Some(name.as_str()) == named) {
         Some((id, _)) => format!("thread {id}"),
         None => text.to_owned(),
@@ -305,7 +310,7 @@ fn thread_by_number(app: &App, text: &str) -> String {
 fn with_thread_name(app: &App, filter: Filter) -> Filter {
     match filter {
         Filter::Thread(id, _) => {
-            let known = app.facts.threads.iter().find(|(known, _)| *known == id);
+            let known = app.overview.threads.iter().find(|(known, _)| *known == id);
             Filter::Thread(id, known.map(|(_, name)| name.clone()).unwrap_or_default())
         }
         other => other,
@@ -325,25 +330,25 @@ fn filter_column(app: &mut App, column: usize, text: &str) -> Result<Vec<Effect>
 }
 
 /// Checks every field; the first that is wrong gets the keys and a sentence.
-fn submit_question(app: &mut App, name: &str) -> Vec<Effect> {
+fn submit_parameters(app: &mut App, name: &str) -> Vec<Effect> {
     let Some(Popup::Prompt(prompt)) = app.popups.last_mut() else {
         return Vec::new();
     };
     for (at, field) in prompt.fields.iter_mut().enumerate() {
-        let checked = field.parameter.as_ref().map(|it| it.parse(field.line.text()));
+        let checked = field.parameter.as_ref().map(|it| it.parse(field.input.text()));
         if let Some(Err(error)) = checked {
             field.error = Some(error);
-            prompt.at = at;
+            prompt.focused = at;
             return Vec::new();
         }
     }
-    let given: Vec<(String, String)> = prompt
+    let values: Vec<(String, String)> = prompt
         .fields
         .iter()
-        .map(|field| (field.label.clone(), field.line.text().to_owned()))
+        .map(|field| (field.label.clone(), field.input.text().to_owned()))
         .collect();
     app.popups.pop();
-    let given: Vec<(&str, &str)> =
-        given.iter().map(|(name, it)| (name.as_str(), it.as_str())).collect();
-    run(app, name, &given)
+    let values: Vec<(&str, &str)> =
+        values.iter().map(|(name, it)| (name.as_str(), it.as_str())).collect();
+    run_query(app, name, &values)
 }

@@ -11,7 +11,7 @@ use crate::tui::data::filter::Filter;
 use crate::tui::input::keymap::Action;
 
 /// Does it.
-pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
+pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
     if let Some(step) = detail::step(action) {
         let (len, window) = (app.suspects.listed().len() as u64, geometry::suspects_window(app));
         app.suspects.cursor.step(step, len, window);
@@ -126,7 +126,7 @@ fn meaning(label: &str) -> &'static str {
 /// Takes the reason for accepting a suspect.
 pub fn accept(app: &mut App, pattern: &str, reason: &str) -> Vec<Effect> {
     app.suspects.patterns.push(pattern.to_owned());
-    app.say("accepted; A shows accepted suspects");
+    app.notify("accepted; A shows accepted suspects");
     let mut line = format!("leak:{pattern}");
     if !reason.trim().is_empty() {
         line = format!("# {}\n{line}", reason.trim());

@@ -6,7 +6,7 @@ use crate::database::text::units;
 use crate::tui::app::layout::geometry;
 use crate::tui::app::message::{Effect, Query, TreeSource};
 use crate::tui::app::state::popup::{Popup, Purpose, Text};
-use crate::tui::app::state::table::{Origin, Place, TableState};
+use crate::tui::app::state::table::{Origin, Placement, TableState};
 use crate::tui::app::state::{App, Pane, ViewKind};
 use crate::tui::app::update::{detail, load, prompt, switch};
 use crate::tui::app::{inline_params, view_sql};
@@ -14,7 +14,7 @@ use crate::tui::data::filter::Filter;
 use crate::tui::input::keymap::Action;
 
 /// Does it.
-pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
+pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
     let window = geometry::table_window(app);
     let Some(table) = app.table_mut() else {
         return Vec::new();
@@ -28,10 +28,10 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
         Action::Left => table.step_column(-1),
         Action::Right => table.step_column(1),
         Action::HideColumn | Action::PinColumn | Action::Widen | Action::Narrow => {
-            look(table, action);
+            change_column_layout(table, action);
         }
         Action::Back => return back(app),
-        Action::Enter => return enter(app),
+        Action::Enter => return open_row(app),
         _ => return on_view(app, action),
     }
     Vec::new()
@@ -46,9 +46,9 @@ fn on_view(app: &mut App, action: Action) -> Vec<Effect> {
         Action::SortDown => table.sort(Order::Descending),
         Action::SortUp => table.sort(Order::Ascending),
         Action::ShowColumns => {
-            for look in &mut table.looks {
-                look.place = Place::Plain;
-                look.extra_width = 0;
+            for layout in &mut table.column_layouts {
+                layout.placement = Placement::Plain;
+                layout.extra_width = 0;
             }
             table.view.sort.clear();
             table.view.filters.clear();
@@ -97,7 +97,7 @@ fn on_cell(app: &mut App, action: Action) -> Vec<Effect> {
         Action::UseResult => use_result(app),
         Action::Cell => {
             let title = table.columns.get(table.column).map_or("", |it| &it.name).to_owned();
-            let body = table.cell().map(|value| whole(value, unit(table))).unwrap_or_default();
+            let body = table.cell().map(|value| full_text(value, unit(table))).unwrap_or_default();
             app.popups.push(Popup::Text(Text { title, body, ..Text::default() }));
             Vec::new()
         }
@@ -119,7 +119,7 @@ fn unit(table: &TableState) -> Unit {
 }
 
 /// A cell with nothing left out: as people read it, and every digit.
-fn whole(value: &Value, unit: Unit) -> String {
+fn full_text(value: &Value, unit: Unit) -> String {
     let (shown, raw) = (units::value(value, unit), units::raw(value));
     match value {
         Value::Null => "NULL".into(),
@@ -128,14 +128,14 @@ fn whole(value: &Value, unit: Unit) -> String {
     }
 }
 
-fn look(table: &mut TableState, action: Action) {
+fn change_column_layout(table: &mut TableState, action: Action) {
     let visible = table.order().len();
-    let Some(look) = table.looks.get_mut(table.column) else {
+    let Some(layout) = table.column_layouts.get_mut(table.column) else {
         return;
     };
     match action {
         Action::HideColumn if visible > 1 => {
-            look.place = Place::Hidden;
+            layout.placement = Placement::Hidden;
             if let Some(next) = table.order().into_iter().find(|at| *at > table.column) {
                 table.column = next;
             } else {
@@ -143,13 +143,13 @@ fn look(table: &mut TableState, action: Action) {
             }
         }
         Action::PinColumn => {
-            look.place = match look.place {
-                Place::Pinned => Place::Plain,
-                _ => Place::Pinned,
+            layout.placement = match layout.placement {
+                Placement::Pinned => Placement::Plain,
+                _ => Placement::Pinned,
             }
         }
-        Action::Widen => look.extra_width = (look.extra_width + 4).min(200),
-        Action::Narrow => look.extra_width = (look.extra_width - 4).max(-200),
+        Action::Widen => layout.extra_width = (layout.extra_width + 4).min(200),
+        Action::Narrow => layout.extra_width = (layout.extra_width - 4).max(-200),
         _ => {}
     }
 }
@@ -168,16 +168,16 @@ fn back(app: &mut App) -> Vec<Effect> {
         }
         return load::load_view(app);
     }
-    app.say("these are the selected rows; x removes the last filter, q quits");
+    app.notify("these are the selected rows; x removes the last filter, q quits");
     Vec::new()
 }
 
-fn enter(app: &mut App) -> Vec<Effect> {
+fn open_row(app: &mut App) -> Vec<Effect> {
     let Some(table) = app.table() else {
         return Vec::new();
     };
     if let Origin::Groups { .. } = &table.origin {
-        return ungroup(app);
+        return open_group(app);
     }
     if let Some(bt) = table.backtrace() {
         if app.view == ViewKind::Sql {
@@ -196,7 +196,7 @@ fn enter(app: &mut App) -> Vec<Effect> {
 }
 
 /// The rows of the selected group.
-fn ungroup(app: &mut App) -> Vec<Effect> {
+fn open_group(app: &mut App) -> Vec<Effect> {
     let Some(table) = app.table() else {
         return Vec::new();
     };
@@ -212,7 +212,7 @@ fn ungroup(app: &mut App) -> Vec<Effect> {
     };
     let mut view = view;
     view.filters.push(crate::database::page::Filter { column, comparison });
-    let mut rows = app.new_table(title, Origin::Canned(String::new()), of);
+    let mut rows = app.new_table(title, Origin::BuiltIn(String::new()), of);
     rows.view = view;
     push(app, rows)
 }
@@ -224,7 +224,7 @@ pub fn push(app: &mut App, table: TableState) -> Vec<Effect> {
     app.detail.begin(None);
     app.view = ViewKind::Rows;
     app.pane = Pane::Main;
-    load::ask_page(app, id, 0)
+    load::request_page(app, id, 0)
 }
 
 /// Each value of the selected column, with its rows and, where there are sizes, its bytes.
@@ -269,7 +269,7 @@ fn flame(app: &mut App) -> Vec<Effect> {
         return Vec::new();
     };
     let columns: Vec<String> = table.columns.iter().map(|it| it.name.clone()).collect();
-    let weights = view_sql::weights_of_result(&sql, &columns, &app.facts.axis);
+    let weights = view_sql::weights_of_result(&sql, &columns, &app.overview.axis);
     app.flame.over = Some((title, TreeSource::Weights(Query::plain(weights))));
     switch(app, ViewKind::Flame)
 }
@@ -280,7 +280,7 @@ fn use_result(app: &mut App) -> Vec<Effect> {
     };
     app.rows.truncate(1);
     app.filters.add(Filter::Result { title, sql });
-    app.say("all views now show these backtraces only; u undoes");
+    app.notify("all views now show these backtraces only; u undoes");
     switch(app, ViewKind::Suspects)
 }
 

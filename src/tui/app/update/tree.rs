@@ -2,17 +2,17 @@
 
 use crate::tui::app::layout::geometry;
 use crate::tui::app::message::Effect;
-use crate::tui::app::state::flame::Look;
+use crate::tui::app::state::flame::Orientation;
 use crate::tui::app::state::popup::Purpose;
 use crate::tui::app::state::{App, ViewKind};
 use crate::tui::app::update::{detail, flame, load, prompt, switch};
-use crate::tui::flame::cells::Top;
-use crate::tui::flame::outline::{self, Expansion};
+use crate::tui::flame::cell_layout::Top;
 use crate::tui::flame::shape::{Shown, ShownId, TOP};
+use crate::tui::flame::tree_lines::{self, Expansion};
 use crate::tui::input::keymap::Action;
 
 /// Does it.
-pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
+pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
     if let Some(step) = detail::step(action) {
         let (len, window) = (app.tree.lines().len() as u64, geometry::tree_window(app));
         app.tree.cursor.step(step, len, window);
@@ -20,11 +20,11 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
     }
     match action {
         Action::Enter | Action::Right | Action::Left | Action::Back | Action::CloseAll => {
-            collapse(app, action);
+            toggle_line(app, action);
             Vec::new()
         }
         Action::Fork | Action::Heaviest => {
-            open_down(app, action);
+            open_path(app, action);
             Vec::new()
         }
         Action::Search => {
@@ -34,7 +34,7 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
         }
         Action::SearchNext | Action::SearchBack => {
             if !next_match(app, action == Action::SearchNext) {
-                app.say("no function matches; / searches");
+                app.notify("no function matches; / searches");
             }
             Vec::new()
         }
@@ -42,10 +42,10 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
         | Action::BottomUp
         | Action::CollapseLibrary
         | Action::CollapseRecursion => {
-            flame::look(app, action);
-            load::tree(app)
+            flame::change_view_options(app, action);
+            load::request_tree(app)
         }
-        Action::Flame => in_flame(app),
+        Action::Flame => show_in_flame(app),
         Action::CopyMore => {
             let path = path(app);
             detail::copy(app, path, "path")
@@ -54,7 +54,7 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
     }
 }
 
-fn collapse(app: &mut App, action: Action) {
+fn toggle_line(app: &mut App, action: Action) {
     let Some(line) = app.tree.selected().cloned() else {
         return;
     };
@@ -72,22 +72,22 @@ fn collapse(app: &mut App, action: Action) {
         }
         (Action::Left | Action::Back, _) => match app.tree.parent() {
             Some(parent) => app.tree.cursor.at = parent as u64,
-            None => app.say("this is the outermost; x removes the last filter"),
+            None => app.notify("this is the outermost; x removes the last filter"),
         },
-        (Action::Enter | Action::Right, Expansion::Leaf) => app.say("nothing is below it"),
+        (Action::Enter | Action::Right, Expansion::Leaf) => app.notify("nothing is below it"),
         _ => {}
     }
     app.tree.refresh();
 }
 
-fn open_down(app: &mut App, action: Action) {
+fn open_path(app: &mut App, action: Action) {
     let (Some(line), Some(shown)) = (app.tree.selected().cloned(), app.tree.shown().cloned())
     else {
         return;
     };
     let paths = match action {
-        Action::Fork => outline::to_next_fork(&shown, &line),
-        _ => outline::heaviest(&shown, &line),
+        Action::Fork => tree_lines::paths_to_next_fork(&shown, &line),
+        _ => tree_lines::heaviest_path(&shown, &line),
     };
     let last = paths.last().copied();
     app.tree.opened.extend(paths);
@@ -103,7 +103,7 @@ pub fn next_match(app: &mut App, forward: bool) -> bool {
     else {
         return false;
     };
-    let order = in_order(&shown);
+    let order = preorder(&shown);
     let ends = if forward { line.run.last() } else { line.run.first() };
     let here = order.iter().position(|node| Some(node) == ends).unwrap_or(0);
     let is_match = |node: &&ShownId| app.flame.is_match(&shown, **node);
@@ -116,13 +116,13 @@ pub fn next_match(app: &mut App, forward: bool) -> bool {
     let Some(node) = found.copied() else {
         return false;
     };
-    show(app, &shown, node);
+    reveal(app, &shown, node);
     true
 }
 
 /// Opens what is above a node and selects its line.
-fn show(app: &mut App, shown: &Shown, node: ShownId) {
-    let paths = outline::to_node(shown, node);
+fn reveal(app: &mut App, shown: &Shown, node: ShownId) {
+    let paths = tree_lines::paths_to_node(shown, node);
     if let Some((line, above)) = paths.split_last() {
         app.tree.opened.extend(above);
         app.tree.refresh();
@@ -131,20 +131,20 @@ fn show(app: &mut App, shown: &Shown, node: ShownId) {
 }
 
 /// All nodes with a weight, callers before callees, the heaviest callee first.
-fn in_order(shown: &Shown) -> Vec<ShownId> {
+fn preorder(shown: &Shown) -> Vec<ShownId> {
     let mut order = Vec::with_capacity(shown.len());
-    let mut todo = vec![TOP];
-    while let Some(node) = todo.pop() {
+    let mut pending = vec![TOP];
+    while let Some(node) = pending.pop() {
         if node != TOP {
             order.push(node);
         }
-        todo.extend(shown.children(node).iter().rev());
+        pending.extend(shown.children(node).iter().rev());
     }
     order
 }
 
 /// Zooms the flamegraph to the line.
-fn in_flame(app: &mut App) -> Vec<Effect> {
+fn show_in_flame(app: &mut App) -> Vec<Effect> {
     if let Some(line) = app.tree.selected() {
         let top = Top { node: line.run.first().copied().unwrap_or(TOP), skip: 0 };
         app.flame.zoom = vec![top];
@@ -164,7 +164,7 @@ fn on_function(app: &mut App, action: Action) -> Vec<Effect> {
     match sym {
         Some(sym) => flame::on_symbol(app, action, sym),
         None => {
-            app.say("this line is library and runtime frames; . expands them");
+            app.notify("this line is library and runtime frames; . expands them");
             Vec::new()
         }
     }
@@ -181,7 +181,7 @@ fn path(app: &App) -> String {
         names.push(shown.symbol(node).map_or("[library]", |it| it.sym.as_str()));
         node = shown.parent(node);
     }
-    if app.flame.look == Look::TopDown {
+    if app.flame.orientation == Orientation::TopDown {
         names.reverse();
     }
     names.join(";")

@@ -13,7 +13,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         return;
     }
     let mut x = 1 + text::put(buffer, theme, area, 1, "filter", theme.dim());
-    let filters = app.filters.now().filters();
+    let filters = app.filters.current().filters();
     if app.view == ViewKind::Flame
         && let Some((title, _)) = &app.flame.over
     {

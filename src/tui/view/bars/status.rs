@@ -6,8 +6,8 @@ use ratatui::style::Style;
 use unicode_width::UnicodeWidthStr;
 
 use crate::database::text::units;
-use crate::tui::app::state::compare::Look;
-use crate::tui::app::state::{App, Tone, ViewKind};
+use crate::tui::app::state::compare::CompareMode;
+use crate::tui::app::state::{App, Severity, ViewKind};
 use crate::tui::data::filter::Filter;
 use crate::tui::input::keymap::{self, Rank};
 use crate::tui::terminal::screen::Mouse;
@@ -17,12 +17,14 @@ use crate::tui::view::text::total_text;
 
 /// Draws the status.
 pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
-    let right = place(app);
+    let right = selection_position(app);
     let taken = text::put_right(buffer, theme, area, &format!("{right} "), theme.dim());
     let left = Rect { width: area.width.saturating_sub(taken + 1), ..area };
-    let (words, style) = match (running(app), &app.note) {
-        (_, Some(note)) if note.tone == Tone::Bad => (format!("! {}", note.text), theme.error()),
-        (_, Some(note)) => (note.text.clone(), Style::new()),
+    let (words, style) = match (running_text(app), &app.notice) {
+        (_, Some(notice)) if notice.severity == Severity::Error => {
+            (format!("! {}", notice.text), theme.error())
+        }
+        (_, Some(notice)) => (notice.text.clone(), Style::new()),
         (Some(running), None) => (running, theme.number()),
         (None, None) => (String::new(), Style::new()),
     };
@@ -57,10 +59,10 @@ pub fn render_footer(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
 fn is_useful(app: &App, action: keymap::Action) -> bool {
     use keymap::Action;
     match action {
-        Action::DropFilter => !app.filters.now().filters().is_empty(),
+        Action::DropFilter => !app.filters.current().filters().is_empty(),
         Action::Undo => app.filters.can_undo(),
         Action::NextPane => matches!(app.view, ViewKind::Suspects | ViewKind::Rows | ViewKind::Sql),
-        Action::ClearRange => app.filters.now().filters().iter().any(Filter::is_of_time),
+        Action::ClearRange => app.filters.current().filters().iter().any(Filter::is_time_filter),
         Action::SearchNext if app.view == ViewKind::Time => !app.time.marks.is_empty(),
         Action::Back if app.view == ViewKind::Flame && app.popups.is_empty() => {
             !app.flame.zoom.is_empty() || app.flame.over.is_some() || app.flame.callers.is_some()
@@ -72,9 +74,9 @@ fn is_useful(app: &App, action: keymap::Action) -> bool {
     }
 }
 
-fn running(app: &App) -> Option<String> {
-    let open = app.asked.oldest()?;
-    let since = app.now.saturating_sub(open.since);
+fn running_text(app: &App) -> Option<String> {
+    let request = app.requests.oldest()?;
+    let since = app.now.saturating_sub(request.since);
     // What is over in a moment needs no words.
     if since.as_millis() < 150 {
         return None;
@@ -85,7 +87,7 @@ fn running(app: &App) -> Option<String> {
 }
 
 /// Where the selection is.
-fn place(app: &App) -> String {
+fn selection_position(app: &App) -> String {
     let mouse = match app.mouse {
         Mouse::Captured => "",
         Mouse::Free => " · mouse off (F2)",
@@ -103,14 +105,16 @@ fn place(app: &App) -> String {
             0 => String::new(),
             lines => format!("line {} of {}", app.tree.cursor.at + 1, units::count(lines as i64)),
         },
-        ViewKind::Time => format!("{} moments", units::count(app.facts.axis.points() as i64 + 1)),
+        ViewKind::Time => {
+            format!("{} moments", units::count(app.overview.axis.points() as i64 + 1))
+        }
         ViewKind::Histograms => match app.histograms.bins().len() {
             0 => String::new(),
             bins => format!("bar {} of {bins}", app.histograms.cursor.at + 1),
         },
-        ViewKind::Compare => match (&app.compare.shown, app.compare.look) {
+        ViewKind::Compare => match (&app.compare.shown, app.compare.mode) {
             (None, _) => String::new(),
-            (Some(shown), Look::List) => match shown.rows.len() {
+            (Some(shown), CompareMode::List) => match shown.rows.len() {
                 0 => String::new(),
                 rows => format!("{} of {}", app.compare.list.at + 1, units::count(rows as i64)),
             },

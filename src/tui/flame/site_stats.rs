@@ -6,22 +6,22 @@ use crate::tui::flame::measure::Measure;
 /// Values in a trend.
 pub const TREND: usize = 12;
 
-/// Facts of a backtrace, or sums of them.
+/// Overview of a backtrace, or sums of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct SiteFacts {
+pub struct SiteStats {
     /// Live bytes over the run, each at the end of its share.
     pub trend: [u64; TREND],
     /// Ages at the end of the blocks alive then, summed, in ns.
     pub age_sum_ns: f64,
     /// How many these are; of samples, what they stand for.
     pub live_blocks: f64,
-    /// The samples of what was made, where sums are estimates.
-    pub made: SampleSum,
+    /// The samples of what was allocated, where sums are estimates.
+    pub allocated: SampleSum,
     /// The same of what is alive at the end.
     pub live: SampleSum,
 }
 
-impl SiteFacts {
+impl SiteStats {
     /// Mean age of what is alive at the end.
     pub fn age_ns(&self) -> Option<f64> {
         (self.live_blocks > 0.0).then(|| self.age_sum_ns / self.live_blocks)
@@ -31,7 +31,7 @@ impl SiteFacts {
     pub fn interval(&self, measure: Measure, value: u64, rate: Rate) -> Option<Interval> {
         match measure {
             Measure::LiveAtEnd => Some(self.live.interval(value, rate)),
-            Measure::Allocated => Some(self.made.interval(value, rate)),
+            Measure::Allocated => Some(self.allocated.interval(value, rate)),
             _ => None,
         }
     }
@@ -43,7 +43,7 @@ impl SiteFacts {
         }
         self.age_sum_ns += other.age_sum_ns;
         self.live_blocks += other.live_blocks;
-        self.made.join(&other.made);
+        self.allocated.join(&other.allocated);
         self.live.join(&other.live);
     }
 }

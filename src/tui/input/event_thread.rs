@@ -2,7 +2,7 @@
 //!
 //! Reads: keys, mouse, pastes, resizes. Writes: a call of the given function for each.
 //!
-//! Invariant: while [`Input::pause`]d nothing is read, so that another program can have the keys.
+//! Invariant: while [`EventThread::pause`]d nothing is read, so that another program can have the keys.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,22 +17,22 @@ const POLL: Duration = Duration::from_millis(20);
 
 /// What the reader thread says.
 #[derive(Debug)]
-pub(crate) enum Read {
+pub(crate) enum TerminalEvent {
     /// Something happened at the terminal.
-    Event(Event),
+    Input(Event),
     /// The terminal is gone; there is nothing more to come.
-    Gone,
+    Closed,
 }
 
 /// The reader thread.
 #[derive(Debug)]
-pub(crate) struct Input {
+pub(crate) struct EventThread {
     gate: Arc<Gate>,
 }
 
 #[derive(Debug, Default)]
 struct Gate {
-    wanted: AtomicBool,
+    is_paused: AtomicBool,
     reading: Mutex<()>,
 }
 
@@ -43,31 +43,33 @@ pub(crate) struct Pause<'a> {
     _reading: MutexGuard<'a, ()>,
 }
 
-impl Input {
+impl EventThread {
     /// Starts reading.
     ///
     /// # Errors
     /// When the thread can't be started.
-    pub(crate) fn start(mut notify: impl FnMut(Read) + Send + 'static) -> io::Result<Self> {
+    pub(crate) fn start(
+        mut notify: impl FnMut(TerminalEvent) + Send + 'static,
+    ) -> io::Result<Self> {
         let gate = Arc::new(Gate::default());
-        let ours = Arc::clone(&gate);
+        let thread_gate = Arc::clone(&gate);
         let thread = thread::Builder::new().name("rheaper-input".into());
         thread.spawn(move || {
             loop {
-                if ours.wanted.load(Ordering::SeqCst) {
+                if thread_gate.is_paused.load(Ordering::SeqCst) {
                     thread::sleep(POLL);
                     continue;
                 }
                 let read = {
-                    let _reading = lock(&ours.reading);
+                    let _reading = lock(&thread_gate.reading);
                     next()
                 };
                 match read {
                     Ok(None) => {}
-                    Ok(Some(event)) => notify(Read::Event(event)),
+                    Ok(Some(event)) => notify(TerminalEvent::Input(event)),
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(_) => {
-                        notify(Read::Gone);
+                        notify(TerminalEvent::Closed);
                         return;
                     }
                 }
@@ -78,14 +80,14 @@ impl Input {
 
     /// Stops reading until the result is dropped.
     pub(crate) fn pause(&self) -> Pause<'_> {
-        self.gate.wanted.store(true, Ordering::SeqCst);
+        self.gate.is_paused.store(true, Ordering::SeqCst);
         Pause { gate: &self.gate, _reading: lock(&self.gate.reading) }
     }
 }
 
 impl Drop for Pause<'_> {
     fn drop(&mut self) {
-        self.gate.wanted.store(false, Ordering::SeqCst);
+        self.gate.is_paused.store(false, Ordering::SeqCst);
     }
 }
 

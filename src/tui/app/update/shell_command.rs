@@ -12,20 +12,22 @@ use crate::tui::data::filter::FilterSet;
 
 /// Shows it, to be copied.
 pub fn show(app: &mut App) -> Vec<Effect> {
-    let body = line(app);
+    let body = command_line(app);
     let title = "the same on the command line; y copies it".to_owned();
     app.popups.push(Popup::Text(Text { title, body, ..Text::default() }));
     Vec::new()
 }
 
 /// The command line.
-pub fn line(app: &App) -> String {
+pub fn command_line(app: &App) -> String {
     let database = quoted(&app.path);
     match app.view {
-        ViewKind::Compare => difference(app, &database),
-        ViewKind::Flame if is_whole(app) => format!("rheaper export {database} --format folded"),
+        ViewKind::Compare => diff_command(app, &database),
+        ViewKind::Flame if is_unfiltered(app) => {
+            format!("rheaper export {database} --format folded")
+        }
         _ => {
-            let query = load::sql_behind(app);
+            let query = load::current_query(app);
             let statement = inline_params::with_values(&query.sql, &query.params);
             format!("rheaper sql {database} -c {}", quoted(&statement))
         }
@@ -33,12 +35,12 @@ pub fn line(app: &App) -> String {
 }
 
 /// Whether the flamegraph is of everything, as the loader made it.
-fn is_whole(app: &App) -> bool {
-    app.filters.now() == &FilterSet::default()
+fn is_unfiltered(app: &App) -> bool {
+    app.filters.current() == &FilterSet::default()
         && matches!(app.flame.source, None | Some(TreeSource::Prepared))
 }
 
-fn difference(app: &App, database: &str) -> String {
+fn diff_command(app: &App, database: &str) -> String {
     let Some(sides) = &app.compare.sides else {
         return format!("rheaper diff {database}");
     };
@@ -57,7 +59,7 @@ fn difference(app: &App, database: &str) -> String {
     if let Some(per) = app.compare.per.word() {
         line.push_str(&format!(" --per {}", quoted(&per)));
     }
-    let measure = app.compare.wish.measure.word().replace('_', "-");
+    let measure = app.compare.options.measure.word().replace('_', "-");
     if measure != "live-bytes" {
         line.push_str(&format!(" --measure {measure}"));
     }

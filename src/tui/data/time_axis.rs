@@ -6,7 +6,7 @@
 //! - Edge 0 is the beginning and the last one is behind the end; edges rise.
 //! - Between two edges lies what one point of a site's curve covers, so that sums over
 //!   `site_timeline` from edge to edge are exact.
-//! - Rows of `allocations` stand in the order in which blocks ended: those that ended before an
+//! - RowKind of `allocations` stand in the order in which blocks ended: those that ended before an
 //!   edge are the first [`Axis::ended`] ones, but for as many as [`Axis::late`] says.
 
 /// A slice of the run, as the table has it.
@@ -26,7 +26,7 @@ pub struct Slice {
 
 /// What a row of `allocations` counts in sums.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Rows {
+pub enum RowKind {
     /// One block of its size.
     #[default]
     Blocks,
@@ -34,7 +34,7 @@ pub enum Rows {
     Samples,
 }
 
-impl Rows {
+impl RowKind {
     /// SQL: the bytes of a row of `table`.
     pub fn bytes(self, table: &str) -> String {
         match self {
@@ -96,7 +96,7 @@ pub struct Axis {
     /// How many backtraces made a block.
     pub sites: i64,
     /// What a row of `allocations` counts.
-    pub rows: Rows,
+    pub rows: RowKind,
     /// The slices.
     pub slices: Vec<Slice>,
     edges: Vec<i64>,
@@ -105,8 +105,8 @@ pub struct Axis {
 }
 
 impl Axis {
-    /// From the slices, of which each point of a site's curve covers `slices_a_point`.
-    pub fn new(slices: Vec<Slice>, slices_a_point: usize, end_ns: i64, peak_ns: i64) -> Self {
+    /// From the slices, of which each point of a site's curve covers `slices_per_point`.
+    pub fn new(slices: Vec<Slice>, slices_per_point: usize, end_ns: i64, peak_ns: i64) -> Self {
         let mut axis = Self { end_ns, peak_ns, edges: vec![0], ..Self::default() };
         axis.last_slices.push(0);
         axis.ended.push(0);
@@ -114,7 +114,7 @@ impl Axis {
         for (at, slice) in slices.iter().enumerate() {
             frees += slice.frees;
             let is_last = at + 1 == slices.len();
-            if (at + 1) % slices_a_point.max(1) != 0 && !is_last {
+            if (at + 1) % slices_per_point.max(1) != 0 && !is_last {
                 continue;
             }
             let behind = if is_last { slice.to_ns.max(end_ns + 1) } else { slice.to_ns };
@@ -147,7 +147,7 @@ impl Axis {
     }
 
     /// The number of the edge that is at this moment exactly.
-    pub fn exactly(&self, at_ns: i64) -> Option<usize> {
+    pub fn edge_at(&self, at_ns: i64) -> Option<usize> {
         self.edges.binary_search(&at_ns).ok()
     }
 
@@ -166,13 +166,13 @@ impl Axis {
     }
 
     /// How many blocks had ended before an edge.
-    pub fn ended(&self, number: usize) -> i64 {
+    pub fn ended_before(&self, number: usize) -> i64 {
         self.ended.get(number).copied().unwrap_or(0)
     }
 
     /// So many first rows of `allocations` all ended before an edge.
-    pub fn surely_ended(&self, number: usize) -> i64 {
-        self.ended(number).saturating_sub(self.late).max(0)
+    pub fn min_ended_before(&self, number: usize) -> i64 {
+        self.ended_before(number).saturating_sub(self.late).max(0)
     }
 
     /// How many blocks ended at all.

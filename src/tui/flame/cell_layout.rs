@@ -1,23 +1,23 @@
 //! Deals out the cells of a row so that nothing is lost to rounding.
 //!
-//! Reads: a tree of [`Widths`], what to stand at its top, a width.
+//! Reads: a tree of [`WeightedTree`], what to stand at its top, a width.
 //! Writes: rows of [`Cell`]s.
 //!
 //! Invariants:
 //! - The cells below a cell, with the blank for its own share, are exactly as wide as it is.
-//! - What is too small for a cell of its own is in one "… n more" cell, which can be entered.
+//! - CellContent is too small for a cell of its own is in one "… n more" cell, which can be entered.
 
 use crate::tui::flame::shape::{Shown, ShownId};
 
 /// A tree whose nodes have widths: a node is at least as wide as its children together.
-pub trait Widths {
+pub trait WeightedTree {
     /// How wide a node is.
     fn value(&self, node: ShownId) -> u64;
     /// The nodes below, widest first.
     fn children(&self, node: ShownId) -> &[ShownId];
 }
 
-impl Widths for Shown {
+impl WeightedTree for Shown {
     fn value(&self, node: ShownId) -> u64 {
         Self::value(self, node)
     }
@@ -27,7 +27,7 @@ impl Widths for Shown {
     }
 }
 
-/// What stands at the top: a node, and how many of its largest children are left out.
+/// CellContent stands at the top: a node, and how many of its largest children are remaining out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Top {
     /// The node.
@@ -36,9 +36,9 @@ pub struct Top {
     pub skip: usize,
 }
 
-/// What a cell stands for.
+/// CellContent a cell stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum What {
+pub enum CellContent {
     /// A function.
     Node(ShownId),
     /// The children of a node from the `skip`th on, too small to be drawn.
@@ -53,8 +53,8 @@ pub enum What {
 /// A piece of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cell {
-    /// What it stands for.
-    pub what: What,
+    /// CellContent it stands for.
+    pub content: CellContent,
     /// First column.
     pub x: u16,
     /// Columns, at least one.
@@ -71,14 +71,14 @@ impl Cell {
 }
 
 /// Lays out at most `depth_max` rows below and including `top`.
-pub fn rows(shown: &impl Widths, top: Top, width: u16, depth_max: usize) -> Vec<Vec<Cell>> {
+pub fn rows(shown: &impl WeightedTree, top: Top, width: u16, depth_max: usize) -> Vec<Vec<Cell>> {
     if width == 0 || depth_max == 0 || shown.value(top.node) == 0 {
         return Vec::new();
     }
     let first = Cell {
-        what: match top.skip {
-            0 => What::Node(top.node),
-            skip => What::More { parent: top.node, skip },
+        content: match top.skip {
+            0 => CellContent::Node(top.node),
+            skip => CellContent::More { parent: top.node, skip },
         },
         x: 0,
         width,
@@ -89,13 +89,15 @@ pub fn rows(shown: &impl Widths, top: Top, width: u16, depth_max: usize) -> Vec<
         let Some(above) = rows.last() else { break };
         let mut row = Vec::new();
         for cell in above {
-            match cell.what {
-                What::Node(node) => below(shown, Top { node, skip: 0 }, *cell, &mut row),
-                // Only a "… more" cell at the top shows what is in it: it was entered.
-                What::More { parent, skip } if rows.len() == 1 => {
-                    below(shown, Top { node: parent, skip }, *cell, &mut row);
+            match cell.content {
+                CellContent::Node(node) => {
+                    push_children(shown, Top { node, skip: 0 }, *cell, &mut row)
                 }
-                What::More { .. } => {}
+                // Only a "… more" cell at the top shows what is in it: it was entered.
+                CellContent::More { parent, skip } if rows.len() == 1 => {
+                    push_children(shown, Top { node: parent, skip }, *cell, &mut row);
+                }
+                CellContent::More { .. } => {}
             }
         }
         if row.is_empty() {
@@ -106,8 +108,8 @@ pub fn rows(shown: &impl Widths, top: Top, width: u16, depth_max: usize) -> Vec<
     rows
 }
 
-/// What a node's children from the `skip`th on hold; all of the node for 0.
-fn rest(shown: &impl Widths, node: ShownId, skip: usize) -> u64 {
+/// CellContent a node's children from the `skip`th on hold; all of the node for 0.
+fn rest(shown: &impl WeightedTree, node: ShownId, skip: usize) -> u64 {
     if skip == 0 {
         return shown.value(node);
     }
@@ -115,7 +117,7 @@ fn rest(shown: &impl Widths, node: ShownId, skip: usize) -> u64 {
     children.iter().skip(skip).map(|child| shown.value(*child)).sum()
 }
 
-fn below(shown: &impl Widths, top: Top, parent: Cell, row: &mut Vec<Cell>) {
+fn push_children(shown: &impl WeightedTree, top: Top, parent: Cell, row: &mut Vec<Cell>) {
     let children = shown.children(top.node).get(top.skip..).unwrap_or_default();
     if children.is_empty() {
         return;
@@ -130,32 +132,32 @@ fn below(shown: &impl Widths, top: Top, parent: Cell, row: &mut Vec<Cell>) {
     }
     let (large, small) = children.split_at(large);
     let mut shares: Vec<u64> = large.iter().map(|child| shown.value(*child)).collect();
-    let gathered: u64 = small.iter().map(|child| shown.value(*child)).sum();
-    shares.push(gathered);
-    let dealt: u64 = shares.iter().sum();
-    shares.push(total.saturating_sub(dealt));
-    let mut widths = deal(parent.width, &shares);
-    lift(&mut widths, large.len(), gathered);
+    let small_total: u64 = small.iter().map(|child| shown.value(*child)).sum();
+    shares.push(small_total);
+    let assigned: u64 = shares.iter().sum();
+    shares.push(total.saturating_sub(assigned));
+    let mut widths = apportion(parent.width, &shares);
+    widen_invisible(&mut widths, large.len(), small_total);
     let mut x = parent.x;
     for (at, width) in widths.iter().take(large.len() + 1).enumerate() {
-        let (what, value) = match large.get(at) {
-            Some(child) => (What::Node(*child), shown.value(*child)),
+        let (content, value) = match large.get(at) {
+            Some(child) => (CellContent::Node(*child), shown.value(*child)),
             None => {
                 let (parent, skip) = (top.node, top.skip + large.len());
-                (What::More { parent, skip }, gathered)
+                (CellContent::More { parent, skip }, small_total)
             }
         };
         if *width > 0 {
-            row.push(Cell { what, x, width: *width, value });
+            row.push(Cell { content, x, width: *width, value });
         }
         x += width;
     }
 }
 
 /// Whatever has a value and no cell gets one from the widest, so that it can be seen.
-fn lift(widths: &mut [u16], large: usize, gathered: u64) {
+fn widen_invisible(widths: &mut [u16], large: usize, small_total: u64) {
     for at in 0..=large {
-        let wanted = at < large || gathered > 0;
+        let wanted = at < large || small_total > 0;
         if !wanted || widths.get(at).is_none_or(|width| *width > 0) {
             continue;
         }
@@ -168,22 +170,22 @@ fn lift(widths: &mut [u16], large: usize, gathered: u64) {
 }
 
 /// Divides `width` among `shares` by largest remainder: the result sums to `width` exactly.
-pub fn deal(width: u16, shares: &[u64]) -> Vec<u16> {
+pub fn apportion(width: u16, shares: &[u64]) -> Vec<u16> {
     let total: u128 = shares.iter().map(|share| u128::from(*share)).sum();
     if total == 0 {
         return vec![0; shares.len()];
     }
     let exact = |share: u64| u128::from(share) * u128::from(width);
     let mut widths: Vec<u16> = shares.iter().map(|share| (exact(*share) / total) as u16).collect();
-    let mut left = width - widths.iter().sum::<u16>();
+    let mut remaining = width - widths.iter().sum::<u16>();
     let mut order: Vec<usize> = (0..shares.len()).collect();
     order.sort_by_key(|at| std::cmp::Reverse((exact(shares[*at]) % total, shares[*at])));
     for at in order {
-        if left == 0 {
+        if remaining == 0 {
             break;
         }
         widths[at] += 1;
-        left -= 1;
+        remaining -= 1;
     }
     widths
 }

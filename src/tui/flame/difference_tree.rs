@@ -1,6 +1,6 @@
 //! The tree of what differs between two sides: each node with its growth and its shrinkage.
 //!
-//! Reads: a [`Comparison`] and a [`Wish`]. Writes: [`Differences`], rows and tree alike.
+//! Reads: a [`Comparison`] and a [`DifferenceOptions`]. Writes: [`Differences`], rows and tree alike.
 //!
 //! Invariants:
 //! - A node is as wide as its growth and shrinkage together; what cancels out is seen, not lost.
@@ -11,12 +11,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::database::compare::{Comparison, Measure, NameId, Row, State};
-use crate::tui::flame::cells::Widths;
+use crate::tui::flame::cell_layout::WeightedTree;
 use crate::tui::flame::shape::{ShownId, TOP};
 
 /// What of a comparison is shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wish {
+pub struct DifferenceOptions {
     /// What differs.
     pub measure: Measure,
     /// Only stacks that changed so; `None`: all that changed.
@@ -24,12 +24,12 @@ pub struct Wish {
     /// Only stacks with a function or file that matches; empty: all.
     pub pattern: String,
     /// From where the tree is looked at.
-    pub from: End,
+    pub root: StackEnd,
 }
 
 /// The end of a stack at which a tree begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum End {
+pub enum StackEnd {
     /// Who calls, then what is called.
     #[default]
     Outermost,
@@ -68,13 +68,13 @@ pub struct Differences {
     /// Of what.
     pub comparison: Arc<Comparison>,
     /// How it was asked for.
-    pub wish: Wish,
+    pub options: DifferenceOptions,
     /// The stacks, the largest change first.
     pub rows: Vec<Row>,
     nodes: Vec<Node>,
 }
 
-impl Widths for Differences {
+impl WeightedTree for Differences {
     fn value(&self, node: ShownId) -> u64 {
         self.node(node).map_or(0, |node| node.up.saturating_add(node.down))
     }
@@ -86,21 +86,22 @@ impl Widths for Differences {
 
 impl Differences {
     /// Makes rows and tree.
-    pub fn new(comparison: Arc<Comparison>, wish: Wish) -> Self {
-        let pattern = (!wish.pattern.is_empty()).then(|| pattern(&wish.pattern)).flatten();
-        let mut rows = comparison.changed(wish.measure, 1);
+    pub fn new(comparison: Arc<Comparison>, options: DifferenceOptions) -> Self {
+        let pattern =
+            (!options.pattern.is_empty()).then(|| parse_pattern(&options.pattern)).flatten();
+        let mut rows = comparison.changed(options.measure, 1);
         rows.retain(|row| {
-            let is_meant = wish.only.is_none_or(|only| row.state(wish.measure) == only);
+            let has_state = options.only.is_none_or(|only| row.state(options.measure) == only);
             let is_match = |regex: &regex::Regex| {
                 comparison.frames(row).any(|name| {
                     regex.is_match(&name.sym)
                         || name.file.as_deref().is_some_and(|file| regex.is_match(file))
                 })
             };
-            is_meant && pattern.as_ref().is_none_or(is_match)
+            has_state && pattern.as_ref().is_none_or(is_match)
         });
-        let nodes = tree(&comparison, &rows, &wish);
-        Self { comparison, wish, rows, nodes }
+        let nodes = tree(&comparison, &rows, &options);
+        Self { comparison, options, rows, nodes }
     }
 
     /// A node.
@@ -134,14 +135,14 @@ impl Differences {
 }
 
 /// Small letters match large ones too, large ones only themselves; `None` if it is no pattern.
-pub fn pattern(text: &str) -> Option<regex::Regex> {
+pub fn parse_pattern(text: &str) -> Option<regex::Regex> {
     regex::RegexBuilder::new(text)
         .case_insensitive(!text.chars().any(char::is_uppercase))
         .build()
         .ok()
 }
 
-fn tree(comparison: &Comparison, rows: &[Row], wish: &Wish) -> Vec<Node> {
+fn tree(comparison: &Comparison, rows: &[Row], options: &DifferenceOptions) -> Vec<Node> {
     let mut nodes = vec![Node::default()];
     let mut index: HashMap<(u32, NameId), u32> = HashMap::new();
     let mut path: Vec<NameId> = Vec::new();
@@ -152,11 +153,11 @@ fn tree(comparison: &Comparison, rows: &[Row], wish: &Wish) -> Vec<Node> {
             path.push(name);
             stack = above;
         }
-        if wish.from == End::Outermost {
+        if options.root == StackEnd::Outermost {
             path.reverse();
         }
         let mut at = 0;
-        add(&mut nodes, at, row, wish.measure);
+        add(&mut nodes, at, row, options.measure);
         for name in &path {
             let next = nodes.len() as u32;
             let child = *index.entry((at, *name)).or_insert(next);
@@ -164,7 +165,7 @@ fn tree(comparison: &Comparison, rows: &[Row], wish: &Wish) -> Vec<Node> {
                 nodes.push(Node { name: Some(*name), parent: at, ..Node::default() });
             }
             at = child;
-            add(&mut nodes, at, row, wish.measure);
+            add(&mut nodes, at, row, options.measure);
         }
     }
     for at in 1..nodes.len() {
@@ -212,7 +213,7 @@ pub fn lines(tree: &Differences, is_open: impl Fn(ShownId) -> bool, most: usize)
     let mut lines = Vec::new();
     let mut todo: Vec<OpenLine> = Vec::new();
     let below = |todo: &mut Vec<OpenLine>, node: ShownId, depth: usize| {
-        let children = Widths::children(tree, node).iter().rev();
+        let children = WeightedTree::children(tree, node).iter().rev();
         todo.extend(children.map(|child| OpenLine { node: *child, depth }));
     };
     below(&mut todo, TOP, 0);

@@ -54,9 +54,9 @@ impl Line {
 /// The lines of a tree of which `opened` are open.
 pub fn lines(shown: &Shown, opened: &HashSet<Path>) -> Vec<Line> {
     let mut lines = Vec::new();
-    let mut todo: Vec<(ShownId, Path, usize)> = Vec::new();
-    push_children(shown, TOP, Path::default(), 0, &mut todo);
-    while let Some((first, above, depth)) = todo.pop() {
+    let mut pending: Vec<(ShownId, Path, usize)> = Vec::new();
+    push_children(shown, TOP, Path::default(), 0, &mut pending);
+    while let Some((first, above, depth)) = pending.pop() {
         if lines.len() >= LINES_MAX {
             break;
         }
@@ -68,7 +68,7 @@ pub fn lines(shown: &Shown, opened: &HashSet<Path>) -> Vec<Line> {
             () => Expansion::Closed,
         };
         if expansion == Expansion::Open {
-            push_children(shown, node, path, depth + 1, &mut todo);
+            push_children(shown, node, path, depth + 1, &mut pending);
         }
         lines.push(Line { path, depth, run, expansion });
     }
@@ -77,7 +77,7 @@ pub fn lines(shown: &Shown, opened: &HashSet<Path>) -> Vec<Line> {
 
 /// The paths to open so that everything from a line down to the next fork is seen, that fork's
 /// callees included.
-pub fn to_next_fork(shown: &Shown, line: &Line) -> Vec<Path> {
+pub fn paths_to_next_fork(shown: &Shown, line: &Line) -> Vec<Path> {
     let mut paths = vec![line.path];
     let (mut node, mut path) = (line.node(), line.path);
     while let [only] = shown.children(node) {
@@ -90,7 +90,7 @@ pub fn to_next_fork(shown: &Shown, line: &Line) -> Vec<Path> {
 }
 
 /// The paths to open so that the heaviest callee of each is seen, down to the innermost one.
-pub fn heaviest(shown: &Shown, line: &Line) -> Vec<Path> {
+pub fn heaviest_path(shown: &Shown, line: &Line) -> Vec<Path> {
     let mut paths = vec![line.path];
     let (mut node, mut path) = (line.node(), line.path);
     while let Some(first) = shown.children(node).first() {
@@ -103,7 +103,7 @@ pub fn heaviest(shown: &Shown, line: &Line) -> Vec<Path> {
 }
 
 /// The paths to open so that a node is seen: those of the lines above it.
-pub fn to_node(shown: &Shown, node: ShownId) -> Vec<Path> {
+pub fn paths_to_node(shown: &Shown, node: ShownId) -> Vec<Path> {
     let mut above = Vec::new();
     let mut at = node;
     while at != TOP {
@@ -127,10 +127,10 @@ fn push_children(
     node: ShownId,
     path: Path,
     depth: usize,
-    todo: &mut Vec<(ShownId, Path, usize)>,
+    pending: &mut Vec<(ShownId, Path, usize)>,
 ) {
     // The largest is to be taken first, so it is put last.
-    todo.extend(shown.children(node).iter().rev().map(|child| (*child, path, depth)));
+    pending.extend(shown.children(node).iter().rev().map(|child| (*child, path, depth)));
 }
 
 /// The run that begins with a node, and its path.
@@ -148,7 +148,7 @@ fn run_from(shown: &Shown, first: ShownId, above: Path) -> (Vec<ShownId>, Path) 
     above.0.hash(&mut hasher);
     match (shown.key(first), shown.symbol(first)) {
         (_, Some(symbol)) => symbol.sym.hash(&mut hasher),
-        (key, None) => (key == Key::Noise).hash(&mut hasher),
+        (key, None) => (key == Key::Library).hash(&mut hasher),
     }
     (run, Path(hasher.finish()))
 }
