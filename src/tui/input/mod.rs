@@ -4,4 +4,5 @@ pub(crate) mod event_thread;
 pub mod keylog;
 pub mod keymap;
 pub mod keytable;
+pub mod action;
 pub mod key;

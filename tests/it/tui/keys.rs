@@ -10,7 +10,7 @@ use rheaper::tui::data::column_filter::parse;
 use rheaper::tui::data::filter::{Filter, parse_filter};
 use rheaper::tui::input::key::Key;
 use rheaper::tui::input::keylog;
-use rheaper::tui::input::keymap::{self, BINDINGS, Context, Rank, bindings};
+use rheaper::tui::input::keymap::{self, Action, BINDINGS, Context, Rank, bindings};
 use rheaper::tui::terminal::theme::{Colors, Glyphs, Theme};
 
 use crate::tui::driver::Driver;
@@ -157,20 +157,20 @@ fn a_log_of_keys_is_read_as_it_was_written() {
 }
 
 #[test]
-fn own_keys_replace_those_of_the_table_and_bad_lines_are_named() {
-    let text = "# mine\nFlame Measure M ^N\n\nflame zoomreset z\nFlame Dance d\nStage Measure m\n\
-                Flame Measure Entr\nFlame Measure\nFlame Keep Enter\n";
+fn user_keys_replace_those_of_the_table_and_bad_lines_are_reported() {
+    let text = "# mine\nflame next-measure M ^N\n\nFlame Reset-Zoom z\nflame dance d\nstage next-measure m\n\
+                flame next-measure Entr\nflame next-measure\nflame keep-through Enter\n";
     let (table, problems) = keymap::parse_table(text);
     let of = |context: Context, name: &str| {
         let mut lines = table.iter();
-        let line = lines.find(|it| it.context == context && format!("{:?}", it.action) == name);
+        let line = lines.find(|it| it.context == context && it.action.name() == name);
         line.unwrap().keys.iter().map(|key| key.spelling()).collect::<Vec<_>>()
     };
-    assert_eq!(of(Context::Flame, "Measure"), ["M", "^N"]);
-    assert_eq!(of(Context::Flame, "ZoomReset"), ["z"]);
+    assert_eq!(of(Context::Flame, "next-measure"), ["M", "^N"]);
+    assert_eq!(of(Context::Flame, "reset-zoom"), ["z"]);
     let named: Vec<&str> = problems.iter().map(|it| it.split(':').next().unwrap()).collect();
     assert_eq!(named, ["line 5", "line 6", "line 7", "line 8", "line 9"], "{problems:#?}");
-    assert!(problems[0].contains("has no action Dance"), "{problems:?}");
+    assert!(problems[0].contains("has no action dance"), "{problems:?}");
     assert!(problems[4].contains("is the only key of"), "{problems:?}");
     // Nothing means two things, and everything can still be done.
     assert_eq!(table.len(), BINDINGS.len());
@@ -180,6 +180,40 @@ fn own_keys_replace_those_of_the_table_and_bad_lines_are_named() {
         assert!(line.keys.iter().all(|key| seen.insert((line.context, *key))));
     }
     assert_eq!(keymap::parse_table(&keymap::listing()).1, Vec::<String>::new());
+}
+
+#[test]
+fn contexts_and_actions_have_unique_names_and_the_listing_is_read_back() {
+    fn check(names: impl Iterator<Item = &'static str>) {
+        let mut seen = HashSet::new();
+        for name in names {
+            assert!(!name.is_empty() && seen.insert(name), "{name} twice");
+            assert!(name.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{name}");
+        }
+    }
+    check(Context::ALL.iter().map(|it| it.name()));
+    check(Action::ALL.iter().map(|it| it.name()));
+    let pairs: HashSet<_> = BINDINGS.iter().map(|it| (it.context, it.action)).collect();
+    assert_eq!(pairs.len(), BINDINGS.len(), "one line for each context and action");
+    for action in Action::ALL {
+        assert!(BINDINGS.iter().any(|it| it.action == *action), "{action:?} has no key");
+    }
+    // Every line of the listing names its binding: with another key, that binding changes.
+    let lines: Vec<_> = keymap::listing().lines().map(str::to_owned).collect();
+    let lines: Vec<_> =
+        lines.iter().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    assert_eq!(lines.len(), BINDINGS.len());
+    for (line, binding) in lines.iter().zip(BINDINGS) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let upper = format!("{} {} F24", words[0].to_uppercase(), words[1].to_uppercase());
+        let (table, problems) = keymap::parse_table(&upper);
+        assert!(problems.is_empty(), "{upper}: {problems:?}");
+        let changed: Vec<_> =
+            table.iter().filter(|it| it.keys == [Key::parse("F24").unwrap()]).collect();
+        assert_eq!(changed.len(), 1);
+        let found = (changed[0].context, changed[0].action);
+        assert_eq!(found, (binding.context, binding.action));
+    }
 }
 
 #[test]

@@ -293,9 +293,9 @@ fn keys_are_pressed_from_a_file_and_written_into_one() {
 fn user_keys_apply_and_a_bad_line_is_reported() {
     let place = place();
     let home = place.directory.path();
-    std::fs::write(home.join("keys.txt"), "Global Quit Q\nFlame Dance d\n").unwrap();
+    std::fs::write(home.join("keys.txt"), "global quit Q\nflame dance d\n").unwrap();
     let mut terminal = Terminal::explore_with(&place.path, home, (100, 30), &[], &[]);
-    terminal.see("keys.txt: line 2: Flame has no action Dance");
+    terminal.see("keys.txt: line 2: flame has no action dance");
     terminal.see("Q quit");
     terminal.press("Q");
     assert!(terminal.ended().success());

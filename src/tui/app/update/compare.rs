@@ -103,11 +103,11 @@ pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
             app.compare.mode = app.compare.mode.next();
             Vec::new()
         }
-        Action::Measure => {
+        Action::NextMeasure => {
             app.compare.options.measure = app.compare.options.measure.next();
             shape(app)
         }
-        Action::BottomUp => {
+        Action::ToggleBottomUp => {
             app.compare.options.root = match app.compare.options.root {
                 StackEnd::Outermost => StackEnd::Innermost,
                 StackEnd::Innermost => StackEnd::Outermost,
@@ -117,24 +117,24 @@ pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
             }
             shape(app)
         }
-        Action::OnlyState => {
+        Action::NextState => {
             let only = app.compare.options.only;
             let at = only.and_then(|only| State::CHANGES.iter().position(|it| *it == only));
             app.compare.options.only = State::CHANGES.get(at.map_or(0, |at| at + 1)).copied();
             shape(app)
         }
-        Action::Normalise => normalise(app),
+        Action::NextRate => normalise(app),
         Action::Search => {
             let text = app.compare.options.pattern.clone();
             let help = "a regular expression of functions and files; empty: all";
             prompt(app, "only what matches", PromptPurpose::CompareOnly, help, &text)
         }
-        Action::Rerun => {
+        Action::RunAgain => {
             app.compare.error = None;
             app.compare.comparison = None;
             load(app)
         }
-        Action::Enter | Action::Right | Action::Left | Action::Back => {
+        Action::Activate | Action::Right | Action::Left | Action::Back => {
             handle_navigation(app, action)
         }
         Action::Explain => {
@@ -201,8 +201,8 @@ fn normalise(app: &mut App) -> Vec<Effect> {
 fn handle_navigation(app: &mut App, action: Action) -> Vec<Effect> {
     let (width, _) = geometry::compare_flame_window(app);
     match (app.compare.mode, action) {
-        (CompareMode::List, Action::Enter) => explain(app),
-        (CompareMode::Flame, Action::Enter) => app.compare.zoom_in(width),
+        (CompareMode::List, Action::Activate) => explain(app),
+        (CompareMode::Flame, Action::Activate) => app.compare.zoom_in(width),
         (CompareMode::Flame, Action::Back) if app.compare.zoom_out() => {}
         (CompareMode::Tree, _) if toggle_line(app, action) => {}
         (_, Action::Back) if !app.compare.options.pattern.is_empty() => {
@@ -222,10 +222,10 @@ fn toggle_line(app: &mut App, action: Action) -> bool {
     };
     let is_open = app.compare.opened.contains(&line.node);
     match action {
-        Action::Enter | Action::Right if !is_open => {
+        Action::Activate | Action::Right if !is_open => {
             app.compare.opened.insert(line.node);
         }
-        Action::Enter => {
+        Action::Activate => {
             app.compare.opened.remove(&line.node);
         }
         Action::Left | Action::Back if is_open => {
@@ -259,15 +259,18 @@ fn function(app: &App) -> Option<(String, Option<String>, Option<u32>)> {
 
 fn on_function(app: &mut App, action: Action) -> Vec<Effect> {
     let Some((sym, file, line)) = function(app) else {
-        if matches!(action, Action::Source | Action::Open | Action::Blocks | Action::Copy) {
+        if matches!(
+            action,
+            Action::ShowSource | Action::OpenInEditor | Action::ShowBlocks | Action::Copy
+        ) {
             app.notify("select a function first: arrows move");
         }
         return Vec::new();
     };
     match action {
-        Action::Source => detail::source(app, sym, file, line),
-        Action::Open => detail::open(app, file, line),
-        Action::Blocks => {
+        Action::ShowSource => detail::source(app, sym, file, line),
+        Action::OpenInEditor => detail::open(app, file, line),
+        Action::ShowBlocks => {
             let is_gone = app.compare.row().is_some_and(|row| row.bt_after.is_none());
             if is_gone && app.compare.mode == CompareMode::List {
                 app.notify("it is only in the first recording, whose blocks are not open here");
@@ -278,7 +281,7 @@ fn on_function(app: &mut App, action: Action) -> Vec<Effect> {
             switch(app, ViewKind::Rows)
         }
         Action::Copy => detail::copy(app, sym, "function's name"),
-        Action::CopyMore => match details(app) {
+        Action::CopyAll => match details(app) {
             Some((_, body)) => detail::copy(app, body, "difference"),
             None => Vec::new(),
         },

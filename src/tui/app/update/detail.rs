@@ -25,31 +25,33 @@ pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
             }
             Vec::new()
         }
-        Action::CollapseLibrary => {
+        Action::ToggleLibraryFrames => {
             app.detail.library = app.detail.library.toggled();
             Vec::new()
         }
-        Action::Enter if app.detail.is_on_collapsed() => {
+        Action::Activate if app.detail.is_on_collapsed() => {
             app.detail.library = app.detail.library.toggled();
             Vec::new()
         }
-        Action::CopyMore => {
+        Action::CopyAll => {
             let trace = trace(app);
             copy(app, trace, "backtrace")
         }
-        Action::Flame | Action::Blocks => match app.detail.bt {
+        Action::ShowFlame | Action::ShowBlocks => match app.detail.bt {
             Some(bt) => {
                 app.filters.add(Filter::Backtrace(bt));
                 app.flame.over = None;
                 app.rows.truncate(1);
-                let to = if action == Action::Flame { ViewKind::Flame } else { ViewKind::Rows };
+                let to = if action == Action::ShowFlame { ViewKind::Flame } else { ViewKind::Rows };
                 switch(app, to)
             }
             None => Vec::new(),
         },
-        Action::Enter | Action::Right | Action::Open | Action::Through | Action::Copy => {
-            frame(app, action)
-        }
+        Action::Activate
+        | Action::Right
+        | Action::OpenInEditor
+        | Action::FlameThrough
+        | Action::Copy => frame(app, action),
         _ => Vec::new(),
     }
 }
@@ -60,12 +62,12 @@ fn frame(app: &mut App, action: Action) -> Vec<Effect> {
         return Vec::new();
     };
     match action {
-        Action::Through => through(app, frame.sym),
+        Action::FlameThrough => through(app, frame.sym),
         Action::Copy => {
             let place = place_text(&frame.function, frame.file.as_deref(), frame.line);
             copy(app, place, "place")
         }
-        Action::Open => open(app, frame.file, frame.line),
+        Action::OpenInEditor => open(app, frame.file, frame.line),
         _ => source(app, frame.sym, frame.file, frame.line),
     }
 }
@@ -130,8 +132,8 @@ pub fn step(action: Action) -> Option<Step> {
         Action::Down => Step::Rows(1),
         Action::PageUp => Step::HalfPages(-2),
         Action::PageDown => Step::HalfPages(2),
-        Action::HalfUp => Step::HalfPages(-1),
-        Action::HalfDown => Step::HalfPages(1),
+        Action::HalfPageUp => Step::HalfPages(-1),
+        Action::HalfPageDown => Step::HalfPages(1),
         Action::First => Step::First,
         Action::Last => Step::Last,
         _ => return None,

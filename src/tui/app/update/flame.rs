@@ -18,12 +18,12 @@ pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
         return Vec::new();
     }
     match action {
-        Action::Enter => {
+        Action::Activate => {
             app.flame.zoom_in(width);
             Vec::new()
         }
         Action::Back => back(app),
-        Action::ZoomReset => {
+        Action::ResetZoom => {
             app.flame.zoom.clear();
             Vec::new()
         }
@@ -32,18 +32,18 @@ pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
             let help = "a regular expression; small letters match large ones too; empty: no search";
             prompt(app, "search functions", Purpose::Search, help, &text)
         }
-        Action::SearchNext | Action::SearchBack => {
-            let forward = action == Action::SearchNext;
+        Action::Next | Action::Previous => {
+            let forward = action == Action::Next;
             if !app.flame.next_match(forward, width, height) {
                 app.notify("no match is drawn here; / searches, Backspace zooms out");
             }
             Vec::new()
         }
-        Action::Measure
+        Action::NextMeasure
         | Action::Flip
-        | Action::BottomUp
-        | Action::CollapseLibrary
-        | Action::CollapseRecursion => {
+        | Action::ToggleBottomUp
+        | Action::ToggleLibraryFrames
+        | Action::ToggleRecursion => {
             change_view_options(app, action);
             load::request_tree(app)
         }
@@ -60,8 +60,10 @@ fn handle_movement(app: &mut App, action: Action, width: u16, height: usize) -> 
     match action {
         Action::Up => app.flame.step_row(-inwards, width, height),
         Action::Down => app.flame.step_row(inwards, width, height),
-        Action::PageUp | Action::HalfUp => app.flame.step_row(-inwards * page, width, height),
-        Action::PageDown | Action::HalfDown => app.flame.step_row(inwards * page, width, height),
+        Action::PageUp | Action::HalfPageUp => app.flame.step_row(-inwards * page, width, height),
+        Action::PageDown | Action::HalfPageDown => {
+            app.flame.step_row(inwards * page, width, height)
+        }
         Action::Left => app.flame.step_cell(-1, width, height),
         Action::Right => app.flame.step_cell(1, width, height),
         Action::First => app.flame.step_row(i64::from(i32::MIN), width, height),
@@ -91,7 +93,7 @@ fn back(app: &mut App) -> Vec<Effect> {
 pub fn change_view_options(app: &mut App, action: Action) {
     let flame = &mut app.flame;
     match action {
-        Action::Measure => {
+        Action::NextMeasure => {
             flame.measure = flame.measure.next();
             flame.measure_before = None;
         }
@@ -101,13 +103,13 @@ pub fn change_view_options(app: &mut App, action: Action) {
                 Roots::Bottom => Roots::Top,
             }
         }
-        Action::BottomUp => {
+        Action::ToggleBottomUp => {
             flame.orientation = match flame.orientation {
                 Orientation::BottomUp => Orientation::TopDown,
                 _ => Orientation::BottomUp,
             }
         }
-        Action::CollapseLibrary => flame.library = flame.library.toggled(),
+        Action::ToggleLibraryFrames => flame.library = flame.library.toggled(),
         _ => flame.recursion = flame.recursion.toggled(),
     }
 }
@@ -124,7 +126,7 @@ fn on_function(app: &mut App, action: Action, width: u16) -> Vec<Effect> {
         return Vec::new();
     };
     match action {
-        Action::CopyMore => {
+        Action::CopyAll => {
             let path = path(app, width);
             detail::copy(app, path, "path")
         }
@@ -139,21 +141,21 @@ pub fn on_symbol(app: &mut App, action: Action, sym: String) -> Vec<Effect> {
             app.flame.orientation = Orientation::Sandwich(sym);
             load::request_shapes(app)
         }
-        Action::Keep => load::add_filter(app, Filter::Through(sym)),
-        Action::Drop => load::add_filter(app, Filter::NotThrough(sym)),
-        Action::Hide => load::add_filter(app, Filter::Hide(sym)),
-        Action::From => load::add_filter(app, Filter::From(sym)),
-        Action::Blocks => {
+        Action::KeepThrough => load::add_filter(app, Filter::Through(sym)),
+        Action::ExcludeThrough => load::add_filter(app, Filter::NotThrough(sym)),
+        Action::HideFunction => load::add_filter(app, Filter::Hide(sym)),
+        Action::RootAtFunction => load::add_filter(app, Filter::From(sym)),
+        Action::ShowBlocks => {
             app.filters.add(Filter::Through(sym));
             app.rows.truncate(1);
             switch(app, ViewKind::Rows)
         }
         Action::Copy => detail::copy(app, sym, "function's name"),
-        Action::Explain | Action::Open => {
+        Action::ShowSource | Action::OpenInEditor => {
             let position = source_position(app, &sym);
             let (file, line) = position.unwrap_or_default();
             match action {
-                Action::Open => detail::open(app, file, line),
+                Action::OpenInEditor => detail::open(app, file, line),
                 _ => detail::source(app, sym, file, line),
             }
         }

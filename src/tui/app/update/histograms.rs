@@ -21,7 +21,7 @@ pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
     match action {
         Action::NextKind | Action::Right => cycle_kind(app, 1),
         Action::Left => cycle_kind(app, Kind::ALL.len() - 1),
-        Action::Measure => {
+        Action::NextMeasure => {
             app.histograms.bar_unit = match app.histograms.bar_unit {
                 BarUnit::Bytes => BarUnit::Blocks,
                 BarUnit::Blocks => BarUnit::Bytes,
@@ -31,7 +31,9 @@ pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
             let table = as_text(app);
             return detail::copy(app, table, "histogram");
         }
-        Action::Enter | Action::Flame | Action::Blocks => return add_bar_filter(app, action),
+        Action::Activate | Action::ShowFlame | Action::ShowBlocks => {
+            return add_bar_filter(app, action);
+        }
         _ => {}
     }
     Vec::new()
@@ -55,8 +57,8 @@ fn add_bar_filter(app: &mut App, action: Action) -> Vec<Effect> {
         Kind::Ages => Filter::Age(low, high),
     };
     match action {
-        Action::Enter => load::add_filter(app, filter),
-        Action::Flame => {
+        Action::Activate => load::add_filter(app, filter),
+        Action::ShowFlame => {
             app.filters.add(filter);
             app.flame.over = None;
             switch(app, ViewKind::Flame)

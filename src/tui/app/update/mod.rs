@@ -241,9 +241,9 @@ fn handle_global(app: &mut App, action: Action) -> Option<Vec<Effect>> {
             Some(_) => switch(app, ViewKind::Compare),
             None => crate::tui::app::update::compare::prompt_moments(app),
         },
-        Action::CommandLine => crate::tui::app::update::shell_command::show(app),
+        Action::ShowCommand => crate::tui::app::update::shell_command::show(app),
         Action::Export => crate::tui::app::update::export::open_prompt(app),
-        Action::Moments => crate::tui::app::update::compare::prompt_moments(app),
+        Action::CompareMoments => crate::tui::app::update::compare::prompt_moments(app),
         Action::Queries => crate::tui::app::update::popup::open_queries(app),
         Action::Palette => crate::tui::app::update::popup::open_palette(app),
         Action::Help => crate::tui::app::update::popup::open_help(app),
@@ -255,11 +255,11 @@ fn handle_global(app: &mut App, action: Action) -> Option<Vec<Effect>> {
             app.popups.push(Popup::Prompt(prompt));
             Vec::new()
         }
-        Action::NeverFreed => crate::tui::app::update::load::add_filter(
+        Action::FilterNeverFreed => crate::tui::app::update::load::add_filter(
             app,
             crate::tui::data::filter::Filter::NeverFreed,
         ),
-        Action::DropFilter => {
+        Action::RemoveFilter => {
             crate::tui::app::update::load::set_filters(app, FilterHistory::drop_last)
         }
         Action::ClearFilters => {

@@ -97,7 +97,7 @@ fn on_main_click(app: &mut App, inside: Rect, at: Position) -> Vec<Effect> {
         ViewKind::Suspects if row > 0 && row <= geometry::suspects_window(app) => {
             let to = app.suspects.cursor.top + row - 1;
             if to == app.suspects.cursor.at {
-                return handle_action(app, Action::Enter);
+                return handle_action(app, Action::Activate);
             }
             app.suspects.cursor.at = to;
             Vec::new()
@@ -107,7 +107,7 @@ fn on_main_click(app: &mut App, inside: Rect, at: Position) -> Vec<Effect> {
         ViewKind::Tree if row > 0 && row <= geometry::tree_window(app) => {
             let to = app.tree.cursor.top + row - 1;
             if to == app.tree.cursor.at {
-                return handle_action(app, Action::Enter);
+                return handle_action(app, Action::Activate);
             }
             app.tree.cursor.at = to.min(app.tree.lines().len() as u64);
             Vec::new()
@@ -146,7 +146,7 @@ fn on_compare_click(app: &mut App, row: u64, x: u16) -> Vec<Effect> {
         }
         _ => false,
     };
-    if was_selected { handle_action(app, Action::Enter) } else { Vec::new() }
+    if was_selected { handle_action(app, Action::Activate) } else { Vec::new() }
 }
 
 /// The moving cursor goes to the column.
@@ -168,7 +168,7 @@ fn on_row_click(app: &mut App, row: u64) -> Vec<Effect> {
         return Vec::new();
     }
     if to == table.cursor.at {
-        return handle_action(app, Action::Enter);
+        return handle_action(app, Action::Activate);
     }
     table.cursor.at = to;
     Vec::new()
@@ -195,7 +195,7 @@ fn on_cell_click(app: &mut App, inside: Rect, at: Position) -> Vec<Effect> {
     let is_more =
         matches!(app.flame.cell(width).map(|it| it.content), Some(CellContent::More { .. }));
     if app.flame.selected == before || is_more {
-        return handle_action(app, Action::Enter);
+        return handle_action(app, Action::Activate);
     }
     Vec::new()
 }
@@ -207,7 +207,7 @@ fn on_detail_click(app: &mut App, inside: Rect, at: Position) -> Vec<Effect> {
         ViewKind::Suspects | ViewKind::Rows if row < geometry::detail_window(app) => {
             let to = app.detail.cursor.top + row;
             if to == app.detail.cursor.at {
-                return handle_action(app, Action::Enter);
+                return handle_action(app, Action::Activate);
             }
             app.detail.cursor.at = to;
             Vec::new()
@@ -231,7 +231,7 @@ fn on_popup_click(app: &mut App, at: Position) -> Vec<Effect> {
             return Vec::new();
         }
         if to == picker.cursor.at {
-            return handle_action(app, Action::Enter);
+            return handle_action(app, Action::Activate);
         }
         picker.cursor.at = to;
     }

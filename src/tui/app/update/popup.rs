@@ -31,11 +31,11 @@ pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
                 picker.cursor.step(step, len, window);
                 Vec::new()
             }
-            None if action == Action::Enter => choose(app),
+            None if action == Action::Activate => choose(app),
             None => Vec::new(),
         },
         Some(Popup::Prompt(prompt)) => match action {
-            Action::Enter => submit(app),
+            Action::Activate => submit(app),
             Action::Up | Action::Down => {
                 let len = prompt.fields.len();
                 prompt.focused = match action {
@@ -72,9 +72,9 @@ fn on_source(app: &mut App, action: Action, window: u64) -> Vec<Effect> {
     }
     let (sym, file, line) = (popup.sym.clone(), popup.file.clone(), popup.line);
     match action {
-        Action::Open => detail::open(app, Some(file), Some(line)),
+        Action::OpenInEditor => detail::open(app, Some(file), Some(line)),
         Action::Copy => detail::copy(app, format!("{file}:{line}"), "place"),
-        Action::Through if !sym.is_empty() => detail::through(app, sym),
+        Action::FlameThrough if !sym.is_empty() => detail::through(app, sym),
         _ => Vec::new(),
     }
 }

@@ -17,7 +17,7 @@ const PASTE_MAX: usize = 1 << 20;
 /// Does it, in the editor.
 pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
     match action {
-        Action::Run => {
+        Action::RunStatement => {
             let statements = app.sql.statement().into_iter().collect();
             return run(app, statements);
         }
@@ -26,14 +26,14 @@ pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
             return run(app, statements);
         }
         Action::Complete => complete(app),
-        Action::Accepted => app.sql.accept_completion(),
+        Action::AcceptCompletion => app.sql.accept_completion(),
         Action::Up | Action::Down => step_completion(app, action),
         Action::Back if app.sql.completions.is_some() => app.sql.completions = None,
         Action::Back => leave_editor(app),
-        Action::Format => format_sql(app),
-        Action::ExternalEditor => return vec![Effect::EditSql(app.sql.text())],
-        Action::HistoryBack => app.sql.step_history(-1),
-        Action::HistoryForward => app.sql.step_history(1),
+        Action::FormatSql => format_sql(app),
+        Action::EditInEditor => return vec![Effect::EditSql(app.sql.text())],
+        Action::OlderStatement => app.sql.step_history(-1),
+        Action::NewerStatement => app.sql.step_history(1),
         Action::Queries => return popup::open_queries(app),
         Action::Help => return popup::open_help(app),
         _ => {}
@@ -46,7 +46,7 @@ pub fn handle_results_action(app: &mut App, action: Action) -> Vec<Effect> {
     let tabs = app.sql.tabs.len();
     match action {
         Action::NextTab if tabs > 0 => app.sql.tab = (app.sql.tab + 1) % tabs,
-        Action::PrevTab if tabs > 0 => app.sql.tab = (app.sql.tab + tabs - 1) % tabs,
+        Action::PreviousTab if tabs > 0 => app.sql.tab = (app.sql.tab + tabs - 1) % tabs,
         Action::CloseTab if tabs > 0 => {
             app.sql.tabs.remove(app.sql.tab);
         }

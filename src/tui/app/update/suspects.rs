@@ -17,7 +17,7 @@ pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
         app.suspects.cursor.step(step, len, window);
         return Vec::new();
     }
-    if action == Action::ShowAccepted {
+    if action == Action::ToggleAccepted {
         app.suspects.accepted = match app.suspects.accepted {
             Accepted::Hidden => Accepted::Listed,
             Accepted::Listed => Accepted::Hidden,
@@ -28,16 +28,16 @@ pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
         return Vec::new();
     };
     match action {
-        Action::Enter | Action::Right => {
+        Action::Activate | Action::Right => {
             app.pane = Pane::Detail;
             Vec::new()
         }
-        Action::Flame => {
+        Action::ShowFlame => {
             app.flame.over = None;
             app.filters.add(as_filter(&suspect));
             switch(app, ViewKind::Flame)
         }
-        Action::Blocks => {
+        Action::ShowBlocks => {
             app.filters.add(as_filter(&suspect));
             app.rows.truncate(1);
             switch(app, ViewKind::Rows)
@@ -46,14 +46,14 @@ pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
             app.popups.push(Popup::Text(explain(&suspect)));
             Vec::new()
         }
-        Action::Accept => prompt(
+        Action::AcceptSuspect => prompt(
             app,
             &format!("accept {}", suspect.function),
             Purpose::Accept(suspect.sym.clone()),
             "why it is no leak; it is then hidden in every recording (A shows it)",
             "",
         ),
-        Action::Open => match (suspect.file, suspect.line) {
+        Action::OpenInEditor => match (suspect.file, suspect.line) {
             (Some(file), Some(line)) => vec![Effect::OpenSource(file.into(), line)],
             _ => {
                 app.show_error("its source line is not known");
@@ -61,7 +61,7 @@ pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
             }
         },
         Action::Copy => detail::copy(app, suspect.sentence, "sentence"),
-        Action::CopyMore => {
+        Action::CopyAll => {
             let trace = detail::trace(app);
             detail::copy(app, format!("{}\n{trace}", suspect.sentence), "sentence and backtrace")
         }

@@ -27,11 +27,11 @@ pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
     match action {
         Action::Left => table.step_column(-1),
         Action::Right => table.step_column(1),
-        Action::HideColumn | Action::PinColumn | Action::Widen | Action::Narrow => {
+        Action::HideColumn | Action::PinColumn | Action::WidenColumn | Action::NarrowColumn => {
             change_column_layout(table, action);
         }
         Action::Back => return back(app),
-        Action::Enter => return open_row(app),
+        Action::Activate => return open_row(app),
         _ => return on_view(app, action),
     }
     Vec::new()
@@ -43,9 +43,9 @@ fn on_view(app: &mut App, action: Action) -> Vec<Effect> {
     };
     let id = table.id;
     match action {
-        Action::SortDown => table.sort(Order::Descending),
-        Action::SortUp => table.sort(Order::Ascending),
-        Action::ShowColumns => {
+        Action::SortDescending => table.sort(Order::Descending),
+        Action::SortAscending => table.sort(Order::Ascending),
+        Action::ResetColumns => {
             for layout in &mut table.column_layouts {
                 layout.placement = Placement::Plain;
                 layout.extra_width = 0;
@@ -55,12 +55,12 @@ fn on_view(app: &mut App, action: Action) -> Vec<Effect> {
             table.reset();
         }
         // The same place is looked at again, so that a change is seen.
-        Action::Rerun => {
+        Action::RunAgain => {
             let cursor = table.cursor;
             table.reset();
             table.cursor = cursor;
         }
-        Action::FilterLike => {
+        Action::FilterByCell => {
             let like = table.cell().cloned().map(|value| match value {
                 Value::Null => Comparison::IsNull,
                 value => Comparison::Equal(value),
@@ -92,10 +92,10 @@ fn on_cell(app: &mut App, action: Action) -> Vec<Effect> {
                 "",
             )
         }
-        Action::Flame => flame(app),
-        Action::Group => group(app),
-        Action::UseResult => use_result(app),
-        Action::Cell => {
+        Action::ShowFlame => flame(app),
+        Action::GroupByColumn => group(app),
+        Action::FilterByResult => use_result(app),
+        Action::ShowCell => {
             let title = table.columns.get(table.column).map_or("", |it| &it.name).to_owned();
             let body = table.cell().map(|value| full_text(value, unit(table))).unwrap_or_default();
             app.popups.push(Popup::Text(Text { title, body, ..Text::default() }));
@@ -105,7 +105,7 @@ fn on_cell(app: &mut App, action: Action) -> Vec<Effect> {
             let cell = table.cell().map(units::raw).unwrap_or_default();
             detail::copy(app, cell, "cell")
         }
-        Action::CopyMore => {
+        Action::CopyAll => {
             let row = table.selected().unwrap_or_default();
             let cells: Vec<String> = row.iter().map(units::raw).collect();
             detail::copy(app, cells.join("\t"), "row")
@@ -148,8 +148,8 @@ fn change_column_layout(table: &mut TableState, action: Action) {
                 _ => Placement::Pinned,
             }
         }
-        Action::Widen => layout.extra_width = (layout.extra_width + 4).min(200),
-        Action::Narrow => layout.extra_width = (layout.extra_width - 4).max(-200),
+        Action::WidenColumn => layout.extra_width = (layout.extra_width + 4).min(200),
+        Action::NarrowColumn => layout.extra_width = (layout.extra_width - 4).max(-200),
         _ => {}
     }
 }
@@ -192,7 +192,7 @@ fn open_row(app: &mut App) -> Vec<Effect> {
     if let Some((file, line)) = table.place() {
         return detail::source(app, String::new(), Some(file), Some(line));
     }
-    on_cell(app, Action::Cell)
+    on_cell(app, Action::ShowCell)
 }
 
 /// The rows of the selected group.

@@ -17,13 +17,13 @@ pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
     match action {
         Action::Left => time.step(-1, points),
         Action::Right => time.step(1, points),
-        Action::PageUp | Action::HalfUp | Action::Down => time.step(-PAGE_EDGES, points),
-        Action::PageDown | Action::HalfDown | Action::Up => time.step(PAGE_EDGES, points),
+        Action::PageUp | Action::HalfPageUp | Action::Down => time.step(-PAGE_EDGES, points),
+        Action::PageDown | Action::HalfPageDown | Action::Up => time.step(PAGE_EDGES, points),
         Action::First => time.move_to(0, points),
         Action::Last => time.move_to(points, points),
         Action::OtherCursor => time.active = 1 - time.active.min(1),
-        Action::SearchNext | Action::SearchBack => {
-            match time.next_mark(&app.overview.axis, action == Action::SearchNext) {
+        Action::Next | Action::Previous => {
+            match time.next_mark(&app.overview.axis, action == Action::Next) {
                 Some(edge) => app.time.move_to(edge, points),
                 None if app.time.marks.is_empty() => {
                     app.notify("the recording has no marks; the program makes them");
@@ -31,17 +31,17 @@ pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
                 None => app.notify("no mark in this direction"),
             }
         }
-        Action::Stack => {
+        Action::ToggleStacking => {
             time.stacking = match time.stacking {
                 Stacking::Sum => Stacking::Sites,
                 Stacking::Sites => Stacking::Sum,
             }
         }
-        Action::Flame => {
+        Action::ShowFlame => {
             app.flame.over = None;
             return switch(app, ViewKind::Flame);
         }
-        Action::ClearRange => {
+        Action::ClearTimeFilter => {
             return load::set_filters(app, |filters| filters.drop_matching(Filter::is_time_filter));
         }
         _ => return add_time_filter(app, action),
@@ -60,17 +60,18 @@ fn add_time_filter(app: &mut App, action: Action) -> Vec<Effect> {
     let (from, to) = (axis.edge(first), axis.edge(last));
     // What is alive at an edge is what is alive just before the first event behind it.
     let at = |edge: usize| (axis.edge(edge) - 1).max(0);
-    let needs_range = matches!(action, Action::Enter | Action::AliveBoth | Action::Survivors);
+    let needs_range =
+        matches!(action, Action::Activate | Action::FilterLiveThroughout | Action::FilterSurvivors);
     if needs_range && first == last {
         app.notify("the cursors are at one moment: Space takes the other one, arrows move it");
         return Vec::new();
     }
     let filter = match action {
-        Action::Enter => Filter::AllocatedIn(from, to),
-        Action::Survivors => Filter::SurvivingFrom(from, to),
-        Action::AliveHere => Filter::AliveAt(at(app.time.cursor())),
-        Action::AliveBoth => Filter::AliveThrough(at(first), at(last)),
-        Action::AtPeak => Filter::AtPeak,
+        Action::Activate => Filter::AllocatedIn(from, to),
+        Action::FilterSurvivors => Filter::SurvivingFrom(from, to),
+        Action::FilterLiveAtCursor => Filter::AliveAt(at(app.time.cursor())),
+        Action::FilterLiveThroughout => Filter::AliveThrough(at(first), at(last)),
+        Action::FilterLiveAtPeak => Filter::AtPeak,
         _ => return Vec::new(),
     };
     app.notify("views 1 to 4 and 6 show these blocks; z takes it back");

@@ -19,11 +19,11 @@ pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
         return Vec::new();
     }
     match action {
-        Action::Enter | Action::Right | Action::Left | Action::Back | Action::CloseAll => {
+        Action::Activate | Action::Right | Action::Left | Action::Back | Action::CollapseAll => {
             toggle_line(app, action);
             Vec::new()
         }
-        Action::Fork | Action::Heaviest => {
+        Action::ExpandToFork | Action::ExpandHeaviest => {
             open_path(app, action);
             Vec::new()
         }
@@ -32,21 +32,21 @@ pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
             let help = "a regular expression; small letters match large ones too; empty: no search";
             prompt(app, "search functions", Purpose::Search, help, &text)
         }
-        Action::SearchNext | Action::SearchBack => {
-            if !next_match(app, action == Action::SearchNext) {
+        Action::Next | Action::Previous => {
+            if !next_match(app, action == Action::Next) {
                 app.notify("no function matches; / searches");
             }
             Vec::new()
         }
-        Action::Measure
-        | Action::BottomUp
-        | Action::CollapseLibrary
-        | Action::CollapseRecursion => {
+        Action::NextMeasure
+        | Action::ToggleBottomUp
+        | Action::ToggleLibraryFrames
+        | Action::ToggleRecursion => {
             flame::change_view_options(app, action);
             load::request_tree(app)
         }
-        Action::Flame => show_in_flame(app),
-        Action::CopyMore => {
+        Action::ShowFlame => show_in_flame(app),
+        Action::CopyAll => {
             let path = path(app);
             detail::copy(app, path, "path")
         }
@@ -59,22 +59,22 @@ fn toggle_line(app: &mut App, action: Action) {
         return;
     };
     match (action, line.expansion) {
-        (Action::CloseAll, _) => {
+        (Action::CollapseAll, _) => {
             app.tree.opened.clear();
             app.tree.cursor.at = 0;
         }
         (Action::Right, Expansion::Open) => app.tree.cursor.at += 1,
-        (Action::Enter | Action::Right, Expansion::Closed) => {
+        (Action::Activate | Action::Right, Expansion::Closed) => {
             app.tree.opened.insert(line.path);
         }
-        (Action::Enter | Action::Left | Action::Back, Expansion::Open) => {
+        (Action::Activate | Action::Left | Action::Back, Expansion::Open) => {
             app.tree.opened.remove(&line.path);
         }
         (Action::Left | Action::Back, _) => match app.tree.parent() {
             Some(parent) => app.tree.cursor.at = parent as u64,
             None => app.notify("this is the outermost; x removes the last filter"),
         },
-        (Action::Enter | Action::Right, Expansion::Leaf) => app.notify("nothing is below it"),
+        (Action::Activate | Action::Right, Expansion::Leaf) => app.notify("nothing is below it"),
         _ => {}
     }
     app.tree.refresh();
@@ -86,13 +86,13 @@ fn open_path(app: &mut App, action: Action) {
         return;
     };
     let paths = match action {
-        Action::Fork => tree_lines::paths_to_next_fork(&shown, &line),
+        Action::ExpandToFork => tree_lines::paths_to_next_fork(&shown, &line),
         _ => tree_lines::heaviest_path(&shown, &line),
     };
     let last = paths.last().copied();
     app.tree.opened.extend(paths);
     app.tree.refresh();
-    if let Some(last) = last.filter(|_| action == Action::Heaviest) {
+    if let Some(last) = last.filter(|_| action == Action::ExpandHeaviest) {
         app.tree.go_to(last);
     }
 }

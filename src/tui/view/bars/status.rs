@@ -59,11 +59,13 @@ pub fn render_footer(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
 fn is_useful(app: &App, action: keymap::Action) -> bool {
     use keymap::Action;
     match action {
-        Action::DropFilter => !app.filters.current().filters().is_empty(),
+        Action::RemoveFilter => !app.filters.current().filters().is_empty(),
         Action::Undo => app.filters.can_undo(),
         Action::NextPane => matches!(app.view, ViewKind::Suspects | ViewKind::Rows | ViewKind::Sql),
-        Action::ClearRange => app.filters.current().filters().iter().any(Filter::is_time_filter),
-        Action::SearchNext if app.view == ViewKind::Time => !app.time.marks.is_empty(),
+        Action::ClearTimeFilter => {
+            app.filters.current().filters().iter().any(Filter::is_time_filter)
+        }
+        Action::Next if app.view == ViewKind::Time => !app.time.marks.is_empty(),
         Action::Back if app.view == ViewKind::Flame && app.popups.is_empty() => {
             !app.flame.zoom.is_empty() || app.flame.over.is_some() || app.flame.callers.is_some()
         }
