@@ -89,8 +89,8 @@ impl fmt::Display for TuiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Open(error) => error.fmt(f),
-            Self::Keys(error) => write!(f, "the log of keys can't be written: {error}"),
-            Self::Terminal(error) => write!(f, "the terminal can't be used: {error}"),
+            Self::Keys(error) => write!(f, "can't write the key log: {error}"),
+            Self::Terminal(error) => write!(f, "can't use the terminal: {error}"),
         }
     }
 }
@@ -208,7 +208,7 @@ struct KeyReplay {
     log: Option<Log>,
 }
 
-/// How the loop reason.
+/// How the loop ended.
 enum ExitReason {
     Quit,
     Signal(i32),

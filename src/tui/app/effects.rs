@@ -11,6 +11,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crossterm::Command as _;
+use crossterm::clipboard::CopyToClipboard;
+
 use crate::tui::app::message::{Effect, Message};
 use crate::tui::app::source;
 use crate::tui::app::worker::Workers;
@@ -83,7 +86,7 @@ impl EffectRunner {
     /// Through the terminal itself (OSC 52), which works over ssh; tmux passes it on if asked.
     fn copy(&mut self, text: &str) -> io::Result<Option<Message>> {
         if text.len() > COPY_MAX {
-            let words = "too much for the clipboard: 100 KB at most";
+            let words = "too large for the clipboard (100 KB at most)";
             return Ok(Some(Message::Notice(words.into())));
         }
         let tmux = env::var_os("TMUX").is_some();
@@ -95,7 +98,7 @@ impl EffectRunner {
         let Some(path) = source::find(file, &self.database) else {
             let name = file.to_string_lossy();
             let name = crate::database::text::sanitize::line(&name);
-            return Ok(Some(Message::Notice(format!("{name} is not on this machine"))));
+            return Ok(Some(Message::Notice(format!("{name} does not exist on this machine"))));
         };
         let mut command = editor();
         let name = command.get_program().to_string_lossy().into_owned();
@@ -133,7 +136,7 @@ impl EffectRunner {
             Ok(status) if status.success() => Ok(()),
             Ok(status) => Err(Message::Notice(format!("{name} ended with {status}"))),
             Err(error) => {
-                Err(Message::Notice(format!("{name}: {error}; set EDITOR to another one")))
+                Err(Message::Notice(format!("{name}: {error}; set EDITOR to another editor")))
             }
         })
     }
@@ -149,9 +152,12 @@ impl EffectRunner {
     }
 }
 
-/// The bytes that put text on the clipboard of a terminal.
-pub(crate) fn osc52(text: &str, tmux: bool) -> String {
-    let sequence = format!("\x1b]52;c;{}\x07", base64(text.as_bytes()));
+/// The escape sequence (OSC 52) that copies text to the clipboard of the terminal. Inside tmux it is
+/// wrapped so that tmux passes it on to the outer terminal.
+fn osc52(text: &str, tmux: bool) -> String {
+    let mut sequence = String::new();
+    // Writing to a string does not fail.
+    let _ = CopyToClipboard::to_clipboard_from(text).write_ansi(&mut sequence);
     match tmux {
         true => format!("\x1bPtmux;{}\x1b\\", sequence.replace('\x1b', "\x1b\x1b")),
         false => sequence,
@@ -186,18 +192,4 @@ fn add_position_arguments(command: &mut Command, name: &str, path: &Path, line: 
             command.arg(format!("+{line}")).arg(path);
         }
     }
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const SIGNS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for at in 0..4 {
-            let sign = SIGNS[(bits >> (18 - 6 * at) & 63) as usize];
-            text.push(if at <= chunk.len() { char::from(sign) } else { '=' });
-        }
-    }
-    text
 }

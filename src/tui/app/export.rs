@@ -1,4 +1,4 @@
-//! Content is shown, ready to be written to a file by whoever knows the formats.
+//! What is shown, ready to be written to a file by whoever knows the formats.
 //!
 //! Reads and writes nothing: the writer is handed in, as this folder knows no formats.
 //!
@@ -34,7 +34,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// Content the file's name ends in, which chooses the format.
+    /// What the file's name ends in, which chooses the format.
     pub const ALL: [(Self, &str); 5] = [
         (Self::Csv, "csv"),
         (Self::Json, "json"),
@@ -55,14 +55,14 @@ impl Format {
     }
 }
 
-/// Content is to be written.
+/// What is to be written.
 #[derive(Clone, Debug)]
 pub struct Export {
     /// The file, which must not be there yet.
     pub path: PathBuf,
     /// How.
     pub format: Format,
-    /// Content is shown, in words.
+    /// What is shown, in words.
     pub title: String,
     /// The content.
     pub content: Content,
@@ -75,7 +75,7 @@ pub enum Content {
     Rows(Rows),
     /// A flamegraph, from a node on.
     Stacks(Arc<Shown>, Top),
-    /// Content differs.
+    /// What differs.
     Changes(Arc<Comparison>, Vec<Row>, Measure),
 }
 

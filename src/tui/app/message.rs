@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! - A [`Message`] carries everything that [`update`](mod@crate::tui::app::update) needs; it looks at no clock.
-//! - Every [`Effect::Send`] is answered once, by [`Message::Response`] with the same [`RequestId`].
+//! - Every [`Effect::Ask`] is answered once, by [`Message::Answer`] with the same [`RequestId`].
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -207,7 +207,7 @@ pub struct Response {
     pub result: Result<ResponseBody, QueryError>,
 }
 
-/// What comes out of an [`RequestBody`].
+/// What comes out of an [`Ask`].
 #[derive(Clone, Debug)]
 pub enum ResponseBody {
     /// Rows.
@@ -218,7 +218,7 @@ pub enum ResponseBody {
     Tree(Arc<CallTree>),
     /// A call tree as shown, one for each shape.
     Shown(Vec<Arc<Shown>>),
-    /// Overview by backtrace.
+    /// Facts by backtrace.
     Sites(Arc<HashMap<i64, SiteStats>>),
     /// Sizes, lives and ages.
     Histograms(Arc<Histograms>),

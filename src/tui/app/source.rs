@@ -26,7 +26,7 @@ pub fn read(file: &str, line: u32, database: &Path) -> Source {
     let places = places(file, database);
     let Some(path) = places.iter().find(|path| is_file(path)) else {
         return Source {
-            problem: format!("{} is not on this machine", sanitize::line(file)),
+            problem: format!("{} does not exist on this machine", sanitize::line(file)),
             ..Source::default()
         };
     };
@@ -99,7 +99,7 @@ fn excerpt(path: &Path, text: &str, line: u32) -> Source {
     Source {
         path: Some(path.to_owned()),
         problem: match missing {
-            true => format!("the file has no line {line}: it has changed since"),
+            true => format!("the file has no line {line}: it has changed since the build"),
             false => String::new(),
         },
         first_line: first as u32,

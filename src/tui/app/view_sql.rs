@@ -16,7 +16,7 @@ pub const SUSPECTS_MAX: usize = 1000;
 /// Suspects whose curve is drawn.
 pub const TRENDS_MAX: usize = 100;
 
-/// Overview for the header: one row.
+/// Facts for the header: one row.
 pub const OVERVIEW: &str = "\
 SELECT (SELECT value FROM meta WHERE key = 'duration_ns') AS duration_ns,
   (SELECT value FROM meta WHERE key = 'peak_ns') AS peak_ns,

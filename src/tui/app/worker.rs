@@ -1,9 +1,9 @@
-//! Answers questions off the drawing thread: one thread and one connection a queue.
+//! Answers questions off the drawing thread: one thread and one connection a lane.
 //!
-//! Reads: the database, read-only, and source files. Writes: an [`Response`] a question.
+//! Reads: the database, read-only, and source files. Writes: an [`Answer`] a question.
 //!
 //! Invariants:
-//! - Every question is result once, also a cancelled one, also if answering it panics.
+//! - Every question is answered once, also a cancelled one, also if answering it panics.
 //! - A cancelled question that has not begun is never begun.
 
 use std::collections::HashMap;
@@ -25,7 +25,7 @@ use crate::tui::data::histogram;
 use crate::tui::flame::difference_tree::Differences;
 use crate::tui::flame::shape::Shown;
 
-/// The most memory that SQLite may use for all queues together, so that the whole explorer stays
+/// The most memory that SQLite may use for all lanes together, so that the whole explorer stays
 /// below 200 MiB whatever is asked.
 const SQLITE_MAX_BYTES: u64 = 96 << 20;
 
@@ -70,7 +70,7 @@ impl Workers {
             };
             let notify = notify.clone();
             let thread = thread::Builder::new().name("rheaper-query".into());
-            // Without its thread a queue is never result; the system has none left, so say so.
+            // Without its thread a lane is never answered; the system has none left, so say so.
             if thread.spawn(move || worker.run(&receiver, notify)).is_ok() {
                 queues.insert(queue, sender);
             }
@@ -141,13 +141,13 @@ impl Worker {
     ) -> Result<ResponseBody, QueryError> {
         let Some(database) = &self.database else {
             self.database = open(&self.path).ok();
-            let text = "the database had to be opened again: ask once more";
+            let text = "the database had to be reopened; try again";
             return Err(QueryError::new(QueryErrorKind::Damaged, text));
         };
         let result = catch_unwind(AssertUnwindSafe(|| execute(database, &self.path, body, token)));
         result.unwrap_or_else(|_| {
             self.database = None;
-            let text = "answering this failed inside rheaper: please report what you asked";
+            let text = "internal error in rheaper; please report the query";
             Err(QueryError::new(QueryErrorKind::Damaged, text))
         })
     }

@@ -22,7 +22,7 @@ pub fn parse(text: &str, unit: Unit) -> Result<Option<Comparison>, String> {
                 return match regex::Regex::new(pattern) {
                     Ok(_) => Ok(Some(Comparison::Matches(pattern.to_owned()))),
                     Err(_) => {
-                        Err("this is not a regular expression; escape special signs with \\".into())
+                        Err("invalid regular expression; escape special characters with \\".into())
                     }
                 };
             }

@@ -13,7 +13,7 @@ use crate::tui::data::time_axis::Axis;
 /// Filter sets that undo can bring back.
 const UNDO_MAX: usize = 100;
 
-/// Rows stand in the order in which their blocks freed: those alive are the last ones.
+/// Rows stand in the order in which their blocks ended: those alive are the last ones.
 const LIVE: &str = "dealloc_after IS NULL AND rowid > coalesce(
     (SELECT value FROM meta WHERE key = 'ended_rows'), 0)";
 
@@ -78,11 +78,13 @@ impl Filter {
             Self::Size(low, high) => {
                 format!("size {}..{}", units::bytes(*low as f64), units::bytes(*high as f64))
             }
-            Self::AllocatedIn(from, to) => format!("made {}", span(*from, *to)),
-            Self::SurvivingFrom(from, to) => format!("made {}, kept to the end", span(*from, *to)),
-            Self::AliveAt(at) => format!("alive at {}", units::duration(*at as f64)),
-            Self::AliveThrough(from, to) => format!("alive all through {}", span(*from, *to)),
-            Self::AtPeak => "alive at the peak".into(),
+            Self::AllocatedIn(from, to) => format!("allocated {}", span(*from, *to)),
+            Self::SurvivingFrom(from, to) => {
+                format!("allocated {}, live at the end", span(*from, *to))
+            }
+            Self::AliveAt(at) => format!("live at {}", units::duration(*at as f64)),
+            Self::AliveThrough(from, to) => format!("live throughout {}", span(*from, *to)),
+            Self::AtPeak => "live at the peak".into(),
             Self::Lifetime(low, high) => format!("freed after {}", span(*low, *high)),
             Self::Age(low, high) => format!("never freed, age {}", span(*low, *high)),
             Self::Thread(id, name) if name.is_empty() => format!("thread {id}"),
@@ -354,7 +356,7 @@ pub fn parse_filter(text: &str) -> Result<Filter, String> {
     };
     let rest = rest.trim_start_matches([' ', '≥', '>', '=', ':']).trim();
     let needed = |what: &str| match rest {
-        "" => Err(format!("{word}: which? For example {word} {what}")),
+        "" => Err(format!("{word} needs a value, for example {word} {what}")),
         rest => Ok(rest.to_owned()),
     };
     match word {
@@ -367,7 +369,7 @@ pub fn parse_filter(text: &str) -> Result<Filter, String> {
         "thread" => match needed("0")?.parse() {
             Ok(id) => Ok(Filter::Thread(id, String::new())),
             Err(_) => {
-                Err("thread: its number, as the thread column shows it, or its whole name".into())
+                Err("expected the number of a thread, as in the thread column, or its full name".into())
             }
         },
         "made" => parse_span(rest).map(|(from, to)| Filter::AllocatedIn(from, to)),
@@ -386,10 +388,10 @@ pub fn parse_filter(text: &str) -> Result<Filter, String> {
         "fn" | "file" | "match" => checked_regex(needed("cache.*insert")?.trim_start_matches('~')),
         "bt" | "backtrace" | "site" => match needed("17")?.parse() {
             Ok(id) => Ok(Filter::Backtrace(id)),
-            Err(_) => Err("bt: its number, as the bt column shows it".into()),
+            Err(_) => Err("expected the number of a backtrace, as in the bt column".into()),
         },
         _ => {
-            Err("try: live · age 10m · size 4K..1M · made 1m..2m · kept 1m..2m · at 5m · peak · life 1ms..1s · thread 0 · crate NAME · ~REGEX · bt 17".into())
+            Err("expected: live · age 10m · size 4K..1M · made 1m..2m · kept 1m..2m · at 5m · peak · life 1ms..1s · thread 0 · crate NAME · ~REGEX · bt 17".into())
         }
     }
 }
@@ -399,7 +401,7 @@ pub fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// Blocks made by `from` and not freed by `to`. Those that freed earlier stand before them.
+/// Blocks made by `from` and not freed by `to`. Those that ended earlier stand before them.
 fn alive(from: i64, to: i64, axis: &Axis) -> String {
     let mut condition =
         format!("alloc_after <= {from} AND (dealloc_after IS NULL OR dealloc_after > {to})");
@@ -415,7 +417,7 @@ fn alive(from: i64, to: i64, axis: &Axis) -> String {
 
 /// `1m..5m`, `..5m`, `1m..`; the second one is not the smaller.
 fn parse_span(text: &str) -> Result<(i64, i64), String> {
-    const EXPECTED: &str = "from when to when? For example 1m..5m, ..30s or 10m..";
+    const EXPECTED: &str = "expected a range, for example 1m..5m, ..30s or 10m..";
     let (from, to) = text.split_once("..").ok_or(EXPECTED)?;
     let ns = |text: &str| units::parse_duration(text.trim()).map_err(|error| error.to_string());
     let from = if from.trim().is_empty() { 0 } else { ns(from)? };
@@ -427,7 +429,7 @@ fn parse_span(text: &str) -> Result<(i64, i64), String> {
 fn span(from: i64, to: i64) -> String {
     let time = |ns: i64| units::duration(ns as f64);
     match (from, to) {
-        (from, i64::MAX) => format!("from {} on", time(from)),
+        (from, i64::MAX) => format!("from {}", time(from)),
         (from, to) => format!("{}..{}", time(from), time(to)),
     }
 }
@@ -442,7 +444,7 @@ fn parse_size(text: &str) -> Result<Filter, String> {
         };
         return match low <= high {
             true => Ok(Filter::Size(low, high)),
-            false => Err("size: from small to large, for example 1K..4K".into()),
+            false => Err("expected a range from small to large, for example 1K..4K".into()),
         };
     }
     let (operator, number) =
@@ -459,9 +461,9 @@ fn parse_size(text: &str) -> Result<Filter, String> {
 
 fn checked_regex(pattern: &str) -> Result<Filter, String> {
     match regex::Regex::new(pattern) {
-        Ok(_) if pattern.is_empty() => Err("~: which pattern? For example ~cache.*insert".into()),
+        Ok(_) if pattern.is_empty() => Err("~ needs a pattern, for example ~cache.*insert".into()),
         Ok(_) => Ok(Filter::Matches(pattern.to_owned())),
-        Err(_) => Err("this is not a regular expression; escape special signs with \\".into()),
+        Err(_) => Err("invalid regular expression; escape special characters with \\".into()),
     }
 }
 

@@ -3,7 +3,7 @@
 //! Reads: one row a block, once for all three. Writes: [`Histograms`].
 //!
 //! Invariants:
-//! - Every block of the filter set is in one bin of the sizes, and in one of either lives (it was freed_at)
+//! - Every block of the filter set is in one bin of the sizes, and in one of either lives (it was freed)
 //!   or ages (it was not): the sums are the filter set's.
 //! - A bin's bounds are included; bins don't overlap and leave nothing out.
 
@@ -30,9 +30,9 @@ pub enum Kind {
     /// Bytes asked for.
     #[default]
     Sizes,
-    /// From being allocated_at to being freed_at.
+    /// From being made to being freed.
     Lifetimes,
-    /// From being allocated_at to the end of the recording, which they saw.
+    /// From being made to the end of the recording, which they saw.
     Ages,
 }
 
@@ -156,7 +156,7 @@ pub fn query(filters: &FilterSet, axis: &Axis, kind: Kind) -> String {
         Kind::Ages => (format!("{end} - alloc_after"), "\nWHERE dealloc_after IS NULL"),
     };
     format!(
-        "-- powers of two here; the view has times in half decades\nSELECT hist_bucket({value}) AS up_to, {sums}\nFROM ({blocks}){which}\nGROUP BY 1 ORDER BY 1"
+        "-- powers of two; the view bins times in half decades\nSELECT hist_bucket({value}) AS up_to, {sums}\nFROM ({blocks}){which}\nGROUP BY 1 ORDER BY 1"
     )
 }
 

@@ -6,7 +6,7 @@
 //! - Edge 0 is the beginning and the last one is behind the end; edges rise.
 //! - Between two edges lies what one point of a site's curve covers, so that sums over
 //!   `site_timeline` from edge to edge are exact.
-//! - RowKind of `allocations` stand in the order in which blocks ended: those that ended before an
+//! - Rows of `allocations` stand in the order in which blocks ended: those that ended before an
 //!   edge are the first [`Axis::ended`] ones, but for as many as [`Axis::late`] says.
 
 /// A slice of the run, as the table has it.
@@ -105,7 +105,7 @@ pub struct Axis {
 }
 
 impl Axis {
-    /// From the slices, of which each point of a site's curve covers `slices_per_point`.
+    /// From the slices, of which each point of a site's curve covers `slices_a_point`.
     pub fn new(slices: Vec<Slice>, slices_per_point: usize, end_ns: i64, peak_ns: i64) -> Self {
         let mut axis = Self { end_ns, peak_ns, edges: vec![0], ..Self::default() };
         axis.last_slices.push(0);

@@ -1,11 +1,11 @@
 //! Deals out the cells of a row so that nothing is lost to rounding.
 //!
-//! Reads: a tree of [`WeightedTree`], what to stand at its top, a width.
+//! Reads: a tree of [`Widths`], what to stand at its top, a width.
 //! Writes: rows of [`Cell`]s.
 //!
 //! Invariants:
 //! - The cells below a cell, with the blank for its own share, are exactly as wide as it is.
-//! - CellContent is too small for a cell of its own is in one "… n more" cell, which can be entered.
+//! - What is too small for a cell of its own is in one "… n more" cell, which can be entered.
 
 use crate::tui::flame::shape::{Shown, ShownId};
 
@@ -27,7 +27,7 @@ impl WeightedTree for Shown {
     }
 }
 
-/// CellContent stands at the top: a node, and how many of its largest children are remaining out.
+/// What stands at the top: a node, and how many of its largest children are left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Top {
     /// The node.
@@ -36,7 +36,7 @@ pub struct Top {
     pub skip: usize,
 }
 
-/// CellContent a cell stands for.
+/// What a cell stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CellContent {
     /// A function.
@@ -53,7 +53,7 @@ pub enum CellContent {
 /// A piece of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cell {
-    /// CellContent it stands for.
+    /// What it stands for.
     pub content: CellContent,
     /// First column.
     pub x: u16,
@@ -108,7 +108,7 @@ pub fn rows(shown: &impl WeightedTree, top: Top, width: u16, depth_max: usize) -
     rows
 }
 
-/// CellContent a node's children from the `skip`th on hold; all of the node for 0.
+/// What a node's children from the `skip`th on hold; all of the node for 0.
 fn rest(shown: &impl WeightedTree, node: ShownId, skip: usize) -> u64 {
     if skip == 0 {
         return shown.value(node);

@@ -1,6 +1,6 @@
 //! The tree of what differs between two sides: each node with its growth and its shrinkage.
 //!
-//! Reads: a [`Comparison`] and a [`DifferenceOptions`]. Writes: [`Differences`], rows and tree alike.
+//! Reads: a [`Comparison`] and a [`Wish`]. Writes: [`Differences`], rows and tree alike.
 //!
 //! Invariants:
 //! - A node is as wide as its growth and shrinkage together; what cancels out is seen, not lost.

@@ -62,15 +62,15 @@ impl Measure {
     /// One sentence that says what the number means.
     pub fn definition(self) -> &'static str {
         match self {
-            Self::LiveAtEnd => "bytes of blocks that nobody had freed when the recording ended",
-            Self::LiveAtPeak => "bytes of blocks alive at the moment the whole heap was largest",
-            Self::Allocated => "bytes of all blocks ever made, freed or not",
-            Self::Count => "blocks ever made, freed or not",
+            Self::LiveAtEnd => "bytes of blocks not freed when the recording ended",
+            Self::LiveAtPeak => "bytes of blocks live when the heap was largest",
+            Self::Allocated => "bytes of all blocks ever allocated, freed or not",
+            Self::Count => "blocks ever allocated, freed or not",
             Self::Temporary => "blocks freed by their thread after at most one other allocation",
             Self::Growth => {
-                "live bytes at the end minus at half time; places that shrank count as zero"
+                "live bytes at the end minus at half time; negative growth counts as zero"
             }
-            Self::LiveBlocks => "blocks that nobody had freed when the recording ended",
+            Self::LiveBlocks => "blocks not freed when the recording ended",
         }
     }
 

@@ -1,7 +1,7 @@
 //! The flamegraph without a screen: stacks → call tree → the tree as shown → cells, or lines.
 //!
 //! Reads: weighed stacks or rows of the `tree` table, handed over by the worker.
-//! Writes: [`shape::Shown`], whose widths [`cell_layout`] deals out exactly.
+//! Writes: [`shape::Shown`], whose widths [`cells`] deals out exactly.
 //!
 //! Invariant: pure; nothing here knows SQL, a terminal or a clock.
 

@@ -386,7 +386,7 @@ impl<'a> Shaper<'a> {
     }
 
     /// Adds the stack from `node` outwards, with the weight of another one, and says where it ends.
-    /// Library is left out altogether: from the inside out nearly every stack begins with the same
+    /// Noise is left out altogether: from the inside out nearly every stack begins with the same
     /// library frames.
     fn upwards(&mut self, node: NodeId, weight: &Node) -> Option<ShownId> {
         let from = self.shown.shape.from;

@@ -6,7 +6,7 @@ use crate::tui::flame::measure::Measure;
 /// Values in a trend.
 pub const TREND: usize = 12;
 
-/// Overview of a backtrace, or sums of them.
+/// Facts of a backtrace, or sums of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct SiteStats {
     /// Live bytes over the run, each at the end of its share.
@@ -15,7 +15,7 @@ pub struct SiteStats {
     pub age_sum_ns: f64,
     /// How many these are; of samples, what they stand for.
     pub live_blocks: f64,
-    /// The samples of what was allocated, where sums are estimates.
+    /// The samples of what was made, where sums are estimates.
     pub allocated: SampleSum,
     /// The same of what is alive at the end.
     pub live: SampleSum,

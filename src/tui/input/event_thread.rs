@@ -2,7 +2,7 @@
 //!
 //! Reads: keys, mouse, pastes, resizes. Writes: a call of the given function for each.
 //!
-//! Invariant: while [`EventThread::pause`]d nothing is read, so that another program can have the keys.
+//! Invariant: while [`Input::pause`]d nothing is read, so that another program can have the keys.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};

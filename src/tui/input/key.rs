@@ -24,7 +24,7 @@ const NAMES: &[(&str, KeyCode)] = &[
     ("PgDn", KeyCode::PageDown),
 ];
 
-/// A key with what is modifiers down beside it.
+/// A key with what is held down beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     /// The key.

@@ -32,11 +32,14 @@ pub fn parse(text: &str) -> Result<Vec<KeyEvent>, String> {
             let (name, after) = match rest.strip_prefix('<') {
                 None => rest.split_at(first.len_utf8()),
                 Some(inside) => inside.split_once('>').ok_or_else(|| {
-                    format!("line {}: `<` begins a key's name; write <lt> for itself", number + 1)
+                    format!(
+                        "line {}: `<` begins the name of a key; write <lt> for the character",
+                        number + 1
+                    )
                 })?,
             };
             let key = if name == "lt" { Key::parse("<") } else { Key::parse(name) };
-            let key = key.ok_or_else(|| format!("line {}: <{name}> is no key", number + 1))?;
+            let key = key.ok_or_else(|| format!("line {}: <{name}> is not a key", number + 1))?;
             keys.push(key.event());
             rest = after;
         }

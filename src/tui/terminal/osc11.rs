@@ -1,6 +1,6 @@
 //! What the terminal says about its background, told apart from what is typed.
 //!
-//! Reads: keys, as they come. Writes: nothing; [`QUERY`] is for whoever has the terminal.
+//! Reads: keys, as they come. Writes: nothing; [`QUESTION`] is for whoever has the terminal.
 //!
 //! The answer comes among the keys, whenever it comes: over a slow line long after the first
 //! frame, and from some terminals never. So nothing waits for it, and it is picked out here.

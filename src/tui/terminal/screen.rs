@@ -1,9 +1,9 @@
-//! The terminal: result once, given back in every exit that can be caught.
+//! The terminal: taken once, given back in every exit that can be caught.
 //!
 //! Reads: nothing. Writes: modes of the terminal (raw, alternate screen, mouse, bracketed paste).
 //!
 //! Invariants:
-//! - [`restore`] may be called at any time, any number of times, from the panic hook as well.
+//! - [`give_back`] may be called at any time, any number of times, from the panic hook as well.
 //! - A panic of the drawing thread gives the terminal back before its message is printed; one of
 //!   another named thread prints nothing, because it is reported on the screen.
 
@@ -65,10 +65,10 @@ impl Guard {
         Ok(Self { screen })
     }
 
-    /// Takes the terminal again after [`restore`]; the next frame is drawn whole.
+    /// Takes the terminal again after [`give_back`]; the next frame is drawn whole.
     ///
     /// # Errors
-    /// As [`Guard::acquire`].
+    /// As [`Guard::take`].
     pub fn reacquire(&mut self, mouse: Mouse) -> io::Result<()> {
         enter(mouse)?;
         crossterm::execute!(stdout(), Clear(ClearType::All))?;
@@ -106,7 +106,7 @@ impl Drop for Guard {
     }
 }
 
-/// Gives the terminal back, if it was result.
+/// Gives the terminal back, if it was taken.
 pub fn restore() {
     if ACQUIRED.swap(false, Ordering::SeqCst) {
         // Each step by itself: if one fails, the others still help.

@@ -12,10 +12,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// When we last stopped the processes of our group, ourselves among them, and were continued. The
-/// signal that we sent them must not be taken for a second options to stop, and may be fetched late.
+/// signal that we sent them must not be taken for a second wish to stop, and may be fetched late.
 static STOPPED: Mutex<Stopped> = Mutex::new(Stopped::Never);
 
-/// Set while another run has the terminal.
+/// Set while another program has the terminal.
 static TERMINAL_LENT: AtomicBool = AtomicBool::new(false);
 
 /// For so long after being continued, our own signal may still come.
@@ -66,7 +66,7 @@ pub(crate) fn watch(mut notify: impl FnMut(Signal) + Send + 'static) -> io::Resu
                 continue;
             }
             match signal {
-                // The key is meant for the run that has the terminal.
+                // The key is meant for the program that has the terminal.
                 libc::SIGINT | libc::SIGQUIT if TERMINAL_LENT.load(Ordering::SeqCst) => {}
                 // Its key to stop stops us with it, so that the shell has the terminal again.
                 libc::SIGTSTP if TERMINAL_LENT.load(Ordering::SeqCst) => stop_self(),
@@ -113,7 +113,7 @@ pub(crate) fn terminate_by(signal: i32) -> ! {
     std::process::exit(128 + signal)
 }
 
-/// Runs `run` as the one that has the terminal, and with it the keys that send signals.
+/// Runs `program` as the one that has the terminal, and with it the keys that send signals.
 pub(crate) fn while_lent<T>(run: impl FnOnce() -> T) -> T {
     TERMINAL_LENT.store(true, Ordering::SeqCst);
     let result = run();

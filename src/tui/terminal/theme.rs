@@ -134,7 +134,7 @@ impl Theme {
         Self { colors, background, glyphs }
     }
 
-    /// What the user has with_settings; that there are to be no colours stays so.
+    /// What the user has chosen; that there are to be no colours stays so.
     #[must_use]
     pub fn with_settings(mut self, settings: ThemeSettings) -> Self {
         if let Some(BackgroundChoice::Fixed(background)) = settings.background {

@@ -67,9 +67,9 @@ pub(crate) fn theme() -> String {
 pub(crate) fn append_suppression(lines: &str) -> io::Result<()> {
     match suppressions_path() {
         Some(path) => append(&path, &format!("{lines}\n")),
-        None => {
-            Err(io::Error::other("accepted for now only: there is no home directory to keep it in"))
-        }
+        None => Err(io::Error::other(
+            "accepted for this session only: there is no home directory to save it in",
+        )),
     }
 }
 
@@ -90,7 +90,7 @@ pub(crate) fn scratch(text: &str) -> io::Result<PathBuf> {
             Err(error) => return Err(error),
         }
     }
-    Err(io::Error::other("no name is free for a scratch file"))
+    Err(io::Error::other("can't create a temporary file: all names are taken"))
 }
 
 /// Reads a scratch file and removes it.

@@ -100,15 +100,15 @@ fn placeholder(app: &App, theme: Theme) -> Option<(String, Style)> {
     }
     match &compare.shown {
         None if compare.sides.is_none() => Some((
-            "Nothing to compare with. Start with --compare OTHER.db, or press C for two moments of this recording.".into(),
+            "Nothing to compare with. Start with --compare OTHER.db, or press C to compare two moments of this recording.".into(),
             theme.dim(),
         )),
         None => Some(("reading…".into(), theme.dim())),
         Some(shown) if shown.comparison.rows.is_empty() => {
-            Some(("Nothing differs.".into(), theme.dim()))
+            Some(("No differences.".into(), theme.dim()))
         }
         Some(shown) if shown.is_empty() => Some((
-            "Nothing differs by this measure and filter.\nm: next measure · w: other changes · Backspace: all functions".into(),
+            "No differences in this measure with this filter.\nm: next measure · w: other changes · Backspace: all functions".into(),
             theme.dim(),
         )),
         Some(_) => None,
@@ -266,12 +266,12 @@ fn draw_site_summary(
 }
 
 fn draw_flame(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: Theme) {
-    let top = app.compare.top_row;
+    let top = app.compare.cursor.top_row;
     let rows = app.compare.rows(area.width, top + usize::from(area.height));
     for (at, row) in rows.iter().enumerate().skip(top).take(usize::from(area.height)) {
         let line = text::line(area, (at - top) as u16);
         for cell in row {
-            let selected = (at, cell.x) == app.compare.selected;
+            let selected = (at, cell.x) == app.compare.cursor.selected;
             draw_cell(buffer, line, cell, shown, theme, selected);
         }
     }
@@ -388,13 +388,13 @@ fn draw_node_summary(
     let measure = shown.options.measure;
     let (width, _) = geometry::compare_flame_window(app);
     let Some(id) = app.compare.node(width) else {
-        let words = "several functions, each too small to draw; Enter opens them";
+        let words = "several functions, each too small to draw; Enter: show them";
         text::put(buffer, theme, area, 1, words, theme.dim());
         return;
     };
     let node = shown.node(id).cloned().unwrap_or_default();
     let name = node.name.and_then(|name| shown.comparison.stacks.get(name));
-    let name = name.map_or_else(|| "everything that differs".to_owned(), place);
+    let name = name.map_or_else(|| "all differences".to_owned(), place);
     let words = change_summary(&node, measure, &shown.top());
     if area.height == 1 {
         let half = usize::from(area.width) / 2;
@@ -412,7 +412,7 @@ fn change_summary(node: &Node, measure: Measure, top: &Node) -> String {
     let moved = node.up.saturating_add(node.down) as f64;
     let all = top.up.saturating_add(top.down).max(1) as f64;
     format!(
-        "{} more, {} less: {} · {} of all changes · {} → {}",
+        "+{} -{} = {} · {} of all changes · {} → {}",
         show(node.up),
         show(node.down),
         measure.show_difference(node.net()),

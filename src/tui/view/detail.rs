@@ -31,13 +31,13 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: F
     };
     match &app.detail.frames {
         None if app.detail.bt.is_none() => {
-            text::put(buffer, theme, inside, 1, "no backtrace is selected", theme.dim());
+            text::put(buffer, theme, inside, 1, "no backtrace selected", theme.dim());
         }
         None => {
             text::put(buffer, theme, inside, 1, "reading…", theme.dim());
         }
         Some(list) if list.is_empty() => {
-            let words = "no frames: the stack was not recorded";
+            let words = "no frames: the call stack was not recorded";
             text::put(buffer, theme, inside, 1, words, theme.dim());
         }
         Some(_) => list_frames(buffer, part(0, frames), app, theme, focus),
@@ -183,7 +183,7 @@ fn excerpt(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
             text::put(buffer, theme, below, 1, "reading…", theme.dim());
         }
         _ => {
-            text::put(buffer, theme, below, 1, "no source line is known here", theme.dim());
+            text::put(buffer, theme, below, 1, "source line unknown", theme.dim());
         }
     }
 }
@@ -196,13 +196,13 @@ fn totals(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let time = |ns: i64| units::duration(ns as f64);
     let bytes = |it: i64| units::bytes(it as f64);
     let lived = match app.detail.total("lifetime_p50_ns") {
-        Some(p50) => format!("freed ones lived {} (median)", time(p50)),
-        None => "none was freed".into(),
+        Some(p50) => format!("median lifetime of freed blocks {}", time(p50)),
+        None => "none freed".into(),
     };
     let threads = match app.detail.total("threads") {
         None => String::new(),
-        Some(1) => "; from 1 thread".into(),
-        Some(threads) => format!("; from {threads} threads"),
+        Some(1) => "; 1 thread".into(),
+        Some(threads) => format!("; {threads} threads"),
     };
     let bounds = |name: &str| {
         let bound = |end: &str| app.detail.total(&format!("{name}_{end}"));
@@ -215,7 +215,7 @@ fn totals(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     };
     let about = if app.overview.notes.sampled.is_some() { "about " } else { "" };
     let words = format!(
-        "{about}{} of {} blocks live, {}{} of {}{}; {lived}; own peak {}; first at {}, last at {}{threads}",
+        "{about}{} of {} blocks live, {}{} of {}{}; {lived}; peak of the site {}; first at {}, last at {}{threads}",
         units::count_short(total("live_blocks") as f64),
         units::count_short(total("allocations") as f64),
         bytes(total("live_bytes")),

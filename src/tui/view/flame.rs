@@ -33,7 +33,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         return;
     };
     if shown.is_empty() {
-        let words = "Nothing to show by this measure with these filters.";
+        let words = "Nothing to show for this measure with these filters.";
         text::put(buffer, theme, inside, 1, words, theme.dim());
         let words = "m: next measure · x: remove the last filter · u: undo";
         text::put(buffer, theme, text::line(inside, 1), 1, words, theme.dim());
@@ -50,9 +50,9 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     if let Some(callers) = &flame.callers {
         draw_callers(buffer, above, callers, theme);
     }
-    let rows = flame.rows(width, flame.top_row + usize::from(below.height));
-    for (at, row) in rows.iter().enumerate().skip(flame.top_row) {
-        let line = (at - flame.top_row) as u16;
+    let rows = flame.rows(width, flame.cursor.top_row + usize::from(below.height));
+    for (at, row) in rows.iter().enumerate().skip(flame.cursor.top_row) {
+        let line = (at - flame.cursor.top_row) as u16;
         if line >= below.height {
             break;
         }
@@ -62,7 +62,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         };
         for cell in row {
             let state = CellState {
-                selected: (at, cell.x) == flame.selected,
+                selected: (at, cell.x) == flame.cursor.selected,
                 matched: matches!(cell.content, CellContent::Node(node) if flame.is_match(shown, node)),
             };
             draw_cell(buffer, text::line(below, y), cell, shown, theme, &state);
@@ -83,9 +83,9 @@ struct CellState {
 fn title(app: &App) -> String {
     let flame = &app.flame;
     let orientation = match &flame.orientation {
-        Orientation::TopDown => "who calls what, outermost first".to_owned(),
-        Orientation::BottomUp => "who allocates, callers below".to_owned(),
-        Orientation::Sandwich(sym) => format!("callers above, callees below {}", text::clean(sym)),
+        Orientation::TopDown => "top-down".to_owned(),
+        Orientation::BottomUp => "bottom-up, callers below".to_owned(),
+        Orientation::Sandwich(sym) => format!("callers and callees of {}", text::clean(sym)),
     };
     let mut title = format!("flame: {orientation}");
     if flame.recursion == Collapse::Expanded {
@@ -96,7 +96,7 @@ fn title(app: &App) -> String {
     }
     let cut = flame.shown.as_ref().map_or(0, |it| it.cut());
     if cut + flame.drawn_tree.as_ref().map_or(0, |it| it.cut_stacks()) > 0 {
-        title.push_str(" · too many stacks: the deepest are cut, add a filter");
+        title.push_str(" · too many stacks: the deepest are truncated, add a filter");
     }
     match flame.shown {
         Some(_) => title + freshness::stale_suffix(app),
@@ -196,7 +196,7 @@ fn draw_summary(buffer: &mut Buffer, area: Rect, app: &App, shown: &Shown, theme
         CellContent::More { parent, skip } => {
             let count = shown.children(parent).len().saturating_sub(skip);
             let count = units::count(count as i64);
-            (format!("{count} more functions, each too small to draw; Enter opens them"), None)
+            (format!("{count} more functions, each too small to draw; Enter: show them"), None)
         }
         CellContent::Node(node) => (name_of(shown, node), Some(shown.own(node))),
     };
@@ -230,7 +230,7 @@ fn draw_summary(buffer: &mut Buffer, area: Rect, app: &App, shown: &Shown, theme
         words.push_str(&format!(" · {} of the zoom", share(cell.value, shown.value(top))));
     }
     if let Some(own) = own.filter(|own| *own > 0) {
-        words.push_str(&format!(" · {} by itself", number(own)));
+        words.push_str(&format!(" · {} self", number(own)));
     }
     if let Some(search) = &app.flame.search {
         let found = search.symbols.len();
@@ -247,9 +247,7 @@ fn draw_summary(buffer: &mut Buffer, area: Rect, app: &App, shown: &Shown, theme
 fn name_of(shown: &Shown, node: ShownId) -> String {
     match (shown.key(node), shown.symbol(node)) {
         (Key::All, _) => "all selected allocations".into(),
-        (Key::Library, _) => {
-            "frames of the standard library and of runtimes; . expands them".into()
-        }
+        (Key::Library, _) => "library and runtime frames; .: expand them".into(),
         (_, Some(symbol)) => match (&symbol.file, symbol.line) {
             (Some(file), Some(line)) => format!("{}  ({file}:{line})", symbol.sym),
             _ => symbol.sym.clone(),

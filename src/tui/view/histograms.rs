@@ -53,7 +53,7 @@ fn title(app: &App) -> String {
     let kind = match app.histograms.kind {
         Kind::Sizes => "sizes",
         Kind::Lifetimes => "lifetimes of freed blocks",
-        Kind::Ages => "ages of blocks alive at the end",
+        Kind::Ages => "ages of blocks live at the end",
     };
     let mut title = format!("histogram: {kind}");
     if let Some(counted) = &app.histograms.counted {
@@ -69,13 +69,13 @@ fn placeholder(app: &App, theme: Theme) -> Option<(String, Style)> {
         return Some((format!("! {}", text::clean(&error.message)), theme.error()));
     }
     if app.histograms.counted.is_none() {
-        return Some(("counting every selected allocation…".into(), theme.dim()));
+        return Some(("counting the selected allocations…".into(), theme.dim()));
     }
     if !app.histograms.bins().is_empty() {
         return None;
     }
     let words = match app.histograms.kind {
-        Kind::Sizes => "No allocation matches the filters. x removes the last filter, u undoes.",
+        Kind::Sizes => "No allocation matches the filters. x: remove the last filter, u: undo.",
         Kind::Lifetimes => "No selected allocation was freed. Tab: ages of live allocations.",
         Kind::Ages => "No selected allocation is live at the end. Tab: sizes of all.",
     };
@@ -104,7 +104,7 @@ fn draw_bars(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let most = bins.iter().map(|bin| of(&bin.sum)).max().unwrap_or(0).max(1);
     let name = match state.kind {
         Kind::Sizes => "size",
-        Kind::Lifetimes => "lived",
+        Kind::Lifetimes => "lifetime",
         Kind::Ages => "age",
     };
     let head = format!("  {name:>label$} {} ", numbers("bytes", "blocks"));
@@ -151,7 +151,7 @@ fn draw_sites(buffer: &mut Buffer, area: Rect, app: &App, bin: &Bin, theme: Them
         text::put(buffer, theme, text::line(area, row), 0, edge, theme.dim());
     }
     let area = Rect { x: area.x + 1, width: area.width.saturating_sub(1), ..area };
-    let head = format!(" {:>9} {:>7} sites of this bar", "bytes", "blocks");
+    let head = format!(" {:>9} {:>7} largest sites of this bar", "bytes", "blocks");
     text::put(buffer, theme, text::line(area, 0), 0, &head, theme.title());
     for (at, (bt, sum)) in bin.sites.iter().enumerate().take(usize::from(area.height) - 1) {
         let name = match bt {

@@ -43,7 +43,7 @@ fn draw_text(buffer: &mut Buffer, area: Rect, popup: &Text, theme: Theme) {
     let more = popup.body.lines().count().saturating_sub(top + usize::from(inside.height));
     if more > 0 {
         let foot = Rect { y: area.y + area.height - 1, height: 1, ..area };
-        let words = format!(" {more} more lines below ");
+        let words = format!(" {more} more lines ");
         text::put(buffer, theme, foot, 2, &words, theme.key());
     }
 }
@@ -88,7 +88,7 @@ fn draw_picker(buffer: &mut Buffer, area: Rect, picker: &Picker, theme: Theme) {
             theme,
             text::line(inside, 1),
             2,
-            "nothing matches; Backspace takes letters back",
+            "nothing matches; Backspace: delete",
             theme.dim(),
         );
         return;

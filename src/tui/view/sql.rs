@@ -1,4 +1,4 @@
-//! The editor: text in colours, the error_offset at a mistake, candidates below the cursor.
+//! The editor: text in colours, the caret at a mistake, candidates below the cursor.
 //!
 //! The text area draws in one style; the cells are then coloured by the lexer's tokens.
 
@@ -21,7 +21,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: F
     if area.is_empty() {
         return;
     }
-    let title = "SQL (Ctrl-J or F5 runs the statement at the cursor)";
+    let title = "SQL (Ctrl-J or F5: run the statement at the cursor)";
     let inside = text::pane(buffer, theme, area, title, focus);
     if inside.is_empty() {
         return;
@@ -71,13 +71,13 @@ impl TextWindow {
 
 fn draw_hints(buffer: &mut Buffer, area: Rect, theme: Theme) {
     let lines = [
-        "Ask anything; for example:",
+        "Run any query, for example:",
         "",
         "  SELECT bt, count(*), sum(size) FROM allocations",
         "  WHERE dealloc_after IS NULL GROUP BY bt ORDER BY 3 DESC;",
         "",
-        "Tab completes, Ctrl-T has ready-made questions, Esc leaves.",
-        "Enter on a row with a bt opens its backtrace, f its flamegraph.",
+        "Tab: complete · Ctrl-T: built-in queries · Esc: leave the editor",
+        "On a row with a bt, Enter opens its backtrace and f the flamegraph of all rows.",
     ];
     for (at, line) in lines.iter().enumerate() {
         text::put(buffer, theme, text::line(area, at as u16), 1, line, theme.dim());

@@ -71,7 +71,7 @@ fn title(app: &App) -> String {
     let bytes: i64 = listed.iter().map(|it| it.filtered_bytes).sum();
     let (accepted, held_bytes) = app.suspects.accepted_total();
     let all = app.suspects.all.as_ref().map_or(0, Vec::len);
-    let which = if all < SUSPECTS_MAX { "suspects:" } else { "suspects: the first" };
+    let which = if all < SUSPECTS_MAX { "suspects:" } else { "suspects: first" };
     let mut title = format!("{which} {} hold {}", listed.len(), units::bytes(bytes as f64));
     if accepted > 0 {
         let what = match app.suspects.accepted {
@@ -93,13 +93,14 @@ fn placeholder(app: &App) -> Option<String> {
     match &app.suspects.all {
         None => Some("reading…".into()),
         Some(all) if all.is_empty() && app.filters.current().is_unfiltered() => Some(
-            "Nothing is suspicious: no site holds memory at the end. Press 2 for where memory went, c to ask questions.".into(),
+            "No suspects: no site holds memory at the end. 2: flamegraph, c: built-in queries."
+                .into(),
         ),
         Some(all) if all.is_empty() => {
-            Some("No suspect matches the filters. Press x to remove the last filter, u to undo.".into())
+            Some("No suspect matches the filters. x: remove the last filter, u: undo.".into())
         }
         Some(_) if app.suspects.listed().is_empty() => {
-            Some("All suspects are accepted. Press A to list them.".into())
+            Some("All suspects are accepted. A: list them.".into())
         }
         Some(_) => None,
     }

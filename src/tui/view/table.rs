@@ -95,7 +95,7 @@ fn title(app: &App, table: &TableState) -> String {
         });
     }
     if table.error.is_some() {
-        return format!("{} · no answer", text::clean(&table.title));
+        return format!("{} · failed", text::clean(&table.title));
     }
     if !table.is_loaded() {
         title = format!("{} · running…", text::clean(&table.title));
@@ -117,14 +117,14 @@ fn placeholder(table: &TableState) -> Option<String> {
         return Some(format!("! {}", text::clean(&error.message)));
     }
     if !table.is_loaded() {
-        return Some(" running… Ctrl-C stops it".into());
+        return Some(" running… Ctrl-C: stop".into());
     }
     if !table.is_empty() {
         return None;
     }
     Some(match table.view.filters.is_empty() {
-        true => "\n no rows: nothing in the recording matches, with these filters (x removes the last one)".into(),
-        false => "\n no rows match the column filters; _ drops them".into(),
+        true => "\n no rows match the filters; x: remove the last filter".into(),
+        false => "\n no rows match the column filters; _: remove them".into(),
     })
 }
 

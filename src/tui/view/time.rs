@@ -96,7 +96,7 @@ fn title(app: &App, theme: Theme) -> String {
             theme.glyph("█", "#"),
             theme.glyph("▒", ":")
         ),
-        Stacking::Sites => "live bytes, a letter a site".into(),
+        Stacking::Sites => "live bytes, one letter per site".into(),
     };
     let mut title = format!("time: {what}");
     if has_rss_over_chart(app) {
@@ -358,8 +358,8 @@ fn sparks(app: &App) -> Vec<(&'static str, Vec<u64>)> {
         sparks.push(("rss", rss(app, width).into_iter().map(|it| it.unwrap_or(0)).collect()));
     }
     sparks.push(("blocks", curve(app, width, |it| it.live_blocks)));
-    sparks.push(("made", curve(app, width, |it| it.allocations)));
-    sparks.push(("freed", curve(app, width, |it| it.frees)));
+    sparks.push(("allocs", curve(app, width, |it| it.allocations)));
+    sparks.push(("frees", curve(app, width, |it| it.frees)));
     sparks
 }
 
@@ -396,7 +396,7 @@ fn draw_summary(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let edge = app.time.cursor();
     let now = app.time.alive(edge);
     let mut words = format!(
-        "{}: {} in {} blocks alive",
+        "{}: {} live in {} blocks",
         time(edge),
         bytes(now.live_bytes),
         units::count(now.live_blocks)
@@ -416,7 +416,7 @@ fn draw_summary(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let growth = live_change(app, last, first);
     let sign = if growth < 0 { "" } else { "+" };
     let range = format!(
-        "range {} .. {}: {sign}{} · made {} in {} blocks ({}/s)",
+        "range {} .. {}: {sign}{} · allocated {} in {} blocks ({}/s)",
         time(first),
         time(last),
         bytes(growth),
@@ -432,7 +432,7 @@ fn draw_summary(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         rate(sum.frees)
     );
     if app.filters.current().site_condition().is_none() {
-        rest.push_str(&format!(" · kept to the end {}", bytes(sum.never_freed_bytes)));
+        rest.push_str(&format!(" · {} of them live at the end", bytes(sum.never_freed_bytes)));
     }
     text::put(buffer, theme, text::line(area, 2), 1, &rest, theme.number());
 }
@@ -462,7 +462,7 @@ fn bands(app: &App, theme: Theme) -> Vec<Band> {
         let name = text::clean(&site.name).into_owned();
         bands.push((letter(rank), theme.stacked(rank), bytes, name));
     }
-    bands.push((theme.glyph("·", ".").into(), theme.dim(), rest, "all others".into()));
+    bands.push((theme.glyph("·", ".").into(), theme.dim(), rest, "other sites".into()));
     bands
 }
 

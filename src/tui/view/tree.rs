@@ -63,9 +63,9 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
 fn title(app: &App) -> String {
     let flame = &app.flame;
     let orientation = match &flame.orientation {
-        Orientation::TopDown => "who calls what".to_owned(),
-        Orientation::BottomUp => "who allocates, callers below".to_owned(),
-        Orientation::Sandwich(sym) => format!("what {} calls", text::clean(sym)),
+        Orientation::TopDown => "top-down".to_owned(),
+        Orientation::BottomUp => "bottom-up, callers below".to_owned(),
+        Orientation::Sandwich(sym) => format!("callees of {}", text::clean(sym)),
     };
     let mut title = format!("tree: {orientation}");
     if let Some(shown) = app.tree.shown() {
@@ -78,7 +78,7 @@ fn title(app: &App) -> String {
         title.push_str(" · library frames expanded");
     }
     if app.tree.lines().len() >= LINES_MAX {
-        title.push_str(" · the first 100,000 lines: close some");
+        title.push_str(" · only the first 100,000 lines: collapse some");
     }
     title + freshness::stale_suffix(app)
 }
@@ -90,7 +90,7 @@ fn placeholder(app: &App, theme: Theme) -> Option<(String, Style)> {
     match app.tree.shown() {
         None => Some(("reading…".into(), theme.dim())),
         Some(shown) if shown.is_empty() => Some((
-            "Nothing to show by this measure with these filters.\nm: next measure · x: remove the last filter · u: undo".into(),
+            "Nothing to show for this measure with these filters.\nm: next measure · x: remove the last filter · u: undo".into(),
             theme.dim(),
         )),
         Some(_) => None,
@@ -262,13 +262,13 @@ fn draw_summary(buffer: &mut Buffer, area: Rect, app: &App, shown: &Shown, theme
             (Some(file), Some(at)) => format!("{}  ({file}:{at})", symbol.sym),
             _ => symbol.sym.clone(),
         },
-        None => "library and runtime frames; . expands them".into(),
+        None => "library and runtime frames; .: expand them".into(),
     };
     text::put(buffer, theme, text::line(area, 0), 1, &place, theme.key());
     let measure = shown.shape().measure;
     let node = line.node();
     let mut words = format!(
-        "{}{} · {} of all · {} by itself",
+        "{}{} · {} of all · {} self",
         number(measure, shown.value(node)),
         app.bounds(app.tree.stats(line), measure, shown.value(node)),
         units::share(shown.value(node) as f64 / shown.value(TOP).max(1) as f64),
@@ -278,10 +278,10 @@ fn draw_summary(buffer: &mut Buffer, area: Rect, app: &App, shown: &Shown, theme
     if let (Some(_), blocks) = (measure.blocks(), pair.blocks.max(1)) {
         let average = units::bytes((pair.bytes as f64 / blocks as f64).round());
         let blocks = units::count(i64::try_from(pair.blocks).unwrap_or(i64::MAX));
-        words.push_str(&format!(" · {blocks} blocks of {average} on average"));
+        words.push_str(&format!(" · {blocks} blocks, {average} on average"));
     }
     if let Some(age) = app.tree.stats(line).and_then(SiteStats::age_ns) {
-        words.push_str(&format!(" · live ones {} old on average", units::duration(age)));
+        words.push_str(&format!(" · average age of live blocks {}", units::duration(age)));
     }
     text::put(buffer, theme, text::line(area, 1), 1, &words, theme.number());
 }

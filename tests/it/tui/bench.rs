@@ -34,7 +34,7 @@ impl Times {
     }
 }
 
-/// KeyReplay and waits for what then is on the screen.
+/// Presses and waits for what then is on the screen.
 fn timed(terminal: &mut Terminal, keys: &str, wanted: &str) -> Duration {
     let start = Instant::now();
     terminal.press(keys);
@@ -49,7 +49,7 @@ fn first_frames(path: &Path, home: &Path) -> Times {
         terminal.wait("the first frame", |screen| {
             let text = screen.contents();
             text.contains("allocations")
-                && (text.contains("suspects:") || text.contains("Nothing is"))
+                && (text.contains("suspects:") || text.contains("No suspects"))
         });
         let took = start.elapsed();
         terminal.press("q");
@@ -71,7 +71,7 @@ fn keys_and_cancel(path: &Path, home: &Path) -> [Times; 3] {
     terminal.press("4");
     terminal.see("row 1 of");
     terminal.press("7");
-    terminal.see("Ask anything");
+    terminal.see("Run any query");
     terminal.press(ENDLESS);
     for _ in 0..5 {
         terminal.press("\x05\x1b[15~");

@@ -20,7 +20,7 @@ use rheaper::tui::app::worker;
 use rheaper::tui::terminal::theme::Theme;
 use rheaper::tui::view::screen;
 
-/// The state, its database, and what was asked of the other_effects.
+/// The state, its database, and what was asked of the outside.
 pub(crate) struct Driver {
     pub(crate) app: App,
     pub(crate) other_effects: Vec<Effect>,
@@ -94,12 +94,12 @@ impl Driver {
         }
     }
 
-    /// KeyReplay keys one after the other; `<Enter>` and the like are written so.
+    /// Presses keys one after the other; `<Enter>` and the like are written so.
     pub(crate) fn press(&mut self, keys: &str) {
         self.each_key(keys, Self::answer_all);
     }
 
-    /// KeyReplay keys while nothing is answered.
+    /// Presses keys while nothing is answered.
     pub(crate) fn press_unanswered(&mut self, keys: &str) {
         self.each_key(keys, |_| {});
     }

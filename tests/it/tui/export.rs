@@ -107,7 +107,7 @@ fn every_view_has_rows_and_those_with_stacks_have_stacks() {
                 assert!(!export(&mut driver, &file).is_empty(), "{keys} {end}");
             } else {
                 driver.press(&format!("<^S><^U>{}<Enter>", file.display()));
-                assert!(driver.text().contains("there are no stacks here"), "{}", driver.text());
+                assert!(driver.text().contains("this view has no stacks"), "{}", driver.text());
                 assert!(!file.exists());
                 driver.press("<Esc>");
             }
@@ -210,7 +210,7 @@ fn the_explorer_writes_beside_where_it_was_started() {
     let mut terminal = Terminal::explore(&path, directory.path(), (120, 30), &[]);
     terminal.see("#1 steady leak");
     terminal.press("\x13");
-    terminal.see("export what is shown to a file");
+    terminal.see("export this view to a file");
     terminal.press("\x15top.md\r");
     terminal.see("wrote ");
     let written = std::fs::read_to_string(directory.path().join("top.md")).unwrap();

@@ -61,7 +61,7 @@ fn the_palette_does_what_a_key_does() {
     driver.press("q:cmd<Enter>");
     assert!(driver.text().contains("rheaper sql"), "{}", driver.text());
     driver.press("q:export<Enter>");
-    assert!(driver.text().contains("export what is shown to a file"), "{}", driver.text());
+    assert!(driver.text().contains("export this view to a file"), "{}", driver.text());
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn a_log_of_keys_is_read_as_it_was_written() {
     assert_eq!(keylog::parse(&log).unwrap(), all);
     let typed = keylog::parse("# a comment\n2<Down>\n/a b<lt><Enter><^U>#").unwrap();
     assert_eq!(typed.len(), 10, "{typed:?}");
-    assert!(keylog::parse("ab<Entr>").unwrap_err().contains("line 1: <Entr> is no key"));
+    assert!(keylog::parse("ab<Entr>").unwrap_err().contains("line 1: <Entr> is not a key"));
     assert!(keylog::parse("a<b").unwrap_err().contains("<lt>"));
 }
 

@@ -24,7 +24,7 @@ fn keep_fixture() {
     }
 }
 
-/// CellContent a block weighs by each measure, said once more in the plainest words.
+/// What a block weighs by each measure, said once more in the plainest words.
 fn weights(script: &Script, peak_ns: i64) -> BTreeMap<Vec<String>, [i64; 7]> {
     let mut by_stack: BTreeMap<Vec<String>, [i64; 7]> = BTreeMap::new();
     for block in &script.blocks {

@@ -73,7 +73,7 @@ fn never_freed_older_than_is_asked_with_a_typed_duration() {
     let place = place();
     let mut terminal = explore(&place, (100, 30));
     terminal.press("c");
-    terminal.see("questions");
+    terminal.see("built-in queries");
     terminal.press("never freed older than");
     terminal.see("1 of ");
     terminal.press(ENTER);
@@ -141,7 +141,7 @@ fn accepted_suspects_and_statements_are_remembered() {
     let mut terminal = explore(&place, (100, 30));
     terminal.see("#1 steady leak");
     terminal.press("a");
-    terminal.see("why it is no leak");
+    terminal.see("why this is not a leak");
     terminal.press("kept on purpose\r");
     terminal.see("1 accepted hidden");
     terminal.press("7SELECT 6 * 7\x1b[15~");
@@ -154,7 +154,7 @@ fn accepted_suspects_and_statements_are_remembered() {
     let mut terminal = explore(&place, (100, 30));
     terminal.see("1 accepted hidden");
     terminal.press("7");
-    terminal.see("Ask anything");
+    terminal.see("Run any query");
     terminal.press("\x1b[1;5A"); // Ctrl-Up
     terminal.see("SELECT 6 * 7");
     terminal.press("\x03\x03");
@@ -219,7 +219,7 @@ fn an_endless_query_leaves_the_keys_alive_and_can_be_stopped() {
     let place = place();
     let mut terminal = explore(&place, (100, 30));
     terminal.press("7");
-    terminal.see("Ask anything");
+    terminal.see("Run any query");
     terminal.press(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n",
     );

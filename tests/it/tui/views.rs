@@ -224,7 +224,7 @@ fn moments_between_edges_need_a_look_at_rows() {
     driver.press("+at 5m<Enter>+live<Enter>");
     let filters = driver.app.filters.current().clone();
     assert!(time_sql::by_site(&filters, &axis, Part::All).is_some(), "{filters:?}");
-    assert!(driver.text().contains("[alive at 5m 00s]"), "{}", driver.text());
+    assert!(driver.text().contains("[live at 5m 00s]"), "{}", driver.text());
 }
 
 /// A line's functions from the outermost to its last one, with all that was made through them.
@@ -521,7 +521,7 @@ fn a_measure_of_before_the_range_comes_back_after_it() {
     assert_eq!(driver.app.flame.measure, Measure::LiveAtEnd);
 }
 
-/// While the answer for the new filter set is awaited, the last one never_freed and says what it is.
+/// While the answer for the new filter set is awaited, the last one stays and says what it is.
 #[test]
 fn stale_views_say_so_until_the_response_arrives() {
     let (_directory, path) = database(&leaky_server());
@@ -579,7 +579,7 @@ fn lines_stay_open_and_searches_open_them() {
     driver.press("i");
     assert!(driver.text().contains("callers below"), "{}", driver.text());
     driver.press("f");
-    assert!(driver.text().contains("flame: who allocates"), "{}", driver.text());
+    assert!(driver.text().contains("flame: bottom-up"), "{}", driver.text());
 }
 
 /// The program's marks are on the axis, and resident memory beside what lives.

@@ -32,7 +32,7 @@ const STACKED_ROWS: u16 = 15;
 /// The regions. Those without room have no area.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Regions {
-    /// Overview.
+    /// Facts.
     pub header: Rect,
     /// Views and curve.
     pub tabs: Rect,
@@ -75,7 +75,7 @@ pub fn regions(app: &App) -> Regions {
     }
 }
 
-/// The inner_area of a pane with a border.
+/// The inside of a pane with a border.
 pub fn inner_area(pane: Rect) -> Rect {
     Rect::new(
         pane.x + pane.width.min(1),

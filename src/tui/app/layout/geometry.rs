@@ -185,7 +185,7 @@ pub fn clamp_selections(app: &mut App) {
     }
     if app.view == ViewKind::Flame {
         let (width, height) = flame_window(app);
-        app.flame.fit(width, height);
+        app.flame.clamp(width, height);
     }
     let (lines, window) = (app.tree.lines().len() as u64, tree_window(app));
     app.tree.cursor.fit(lines, window);
@@ -193,7 +193,7 @@ pub fn clamp_selections(app: &mut App) {
         app.tree.sum_visible(window);
     }
     let ((width, height), window) = (compare_flame_window(app), compare_window(app));
-    app.compare.fit(width, height, window);
+    app.compare.clamp(width, height, window);
     app.time.fit(app.overview.axis.points());
     let (bars, window) = (app.histograms.bins().len() as u64, bars_window(app));
     app.histograms.cursor.fit(bars, window);

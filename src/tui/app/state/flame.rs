@@ -2,24 +2,22 @@
 //!
 //! Reads: shaped trees as they arrive. Writes: which tree and which shape are wanted.
 //!
-//! Invariant: [`FlameState::selected`] is the path of a cell that is drawn_tree; whoever changes the
-//! tree, the zoom or the size calls [`FlameState::fit`].
+//! Invariant: [`FlameState::selected`] is the path of a cell that is drawn; whoever changes the
+//! tree, the zoom or the size calls [`FlameState::clamp`].
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::database::error::QueryError;
 use crate::tui::app::message::TreeSource;
+use crate::tui::app::state::flame_cursor::{DEPTH_MAX, FlameCursor, Graph};
 use crate::tui::data::filter::{Filter, FilterSet};
-use crate::tui::flame::cell_layout::{self, Cell, CellContent, Top};
+use crate::tui::flame::cell_layout::{Cell, CellContent, Top};
 use crate::tui::flame::measure::Measure;
 use crate::tui::flame::shape::{Collapse, Direction, Key, Shape, Shown, ShownId, TOP};
 use crate::tui::flame::tree::{CallTree, SymbolId};
 
-/// Rows below the top that can be gone down to.
-pub const DEPTH_MAX: usize = 400;
-
-/// Where the roots are drawn_tree.
+/// Where the roots are drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Roots {
     /// At the top; growing downwards.
@@ -57,21 +55,21 @@ pub struct Search {
 pub struct FlameState {
     /// Instead of the filter set: rows of a result; what it is called and its statement.
     pub over: Option<(String, TreeSource)>,
-    /// CellContent the tree was asked for.
+    /// What the tree was asked for.
     pub source: Option<TreeSource>,
     /// Everything.
     pub tree: Option<Arc<CallTree>>,
-    /// The tree that is drawn_tree: the last one, until its successor has been shaped.
+    /// The tree that is drawn: the last one, until its successor has been shaped.
     pub drawn_tree: Option<Arc<CallTree>>,
-    /// CellContent is drawn_tree; in a sandwich, what the function calls.
+    /// What is drawn; in a sandwich, what the function calls.
     pub shown: Option<Arc<Shown>>,
     /// In a sandwich, who calls the function.
     pub callers: Option<Arc<Shown>>,
-    /// CellContent widths stand for.
+    /// What widths stand for.
     pub measure: Measure,
-    /// CellContent they stood for before the filter set said when, to come back to.
+    /// What they stood for before the filter set said when, to come back to.
     pub measure_before: Option<Measure>,
-    /// CellContent the filter set said about when, the last time that a tree was asked for.
+    /// What the filter set said about when, the last time that a tree was asked for.
     pub time: Option<Filter>,
     /// From where it is looked at.
     pub orientation: Orientation,
@@ -79,17 +77,13 @@ pub struct FlameState {
     pub library: Collapse,
     /// Functions that call themselves.
     pub recursion: Collapse,
-    /// Where the roots are drawn_tree.
+    /// Where the roots are drawn.
     pub roots: Roots,
-    /// CellContent was zoomed into, outermost first.
-    pub zoom: Vec<Top>,
-    /// Row and column of the selected cell. Row 0 is the top.
-    pub selected: (usize, u16),
-    /// The first row that is drawn_tree.
-    pub top_row: usize,
+    /// Selected cell, zoom and scroll position.
+    pub cursor: FlameCursor,
     /// The search.
     pub search: Option<Search>,
-    /// CellContent went wrong.
+    /// What went wrong.
     pub error: Option<QueryError>,
 }
 
@@ -134,48 +128,61 @@ impl FlameState {
         }
     }
 
-    /// Whether it is this tree that is drawn_tree.
+    /// Whether it is this tree that is drawn.
     pub fn is_drawn(&self, tree: &Arc<CallTree>) -> bool {
         self.drawn_tree.as_ref().is_some_and(|drawn_tree| Arc::ptr_eq(drawn_tree, tree))
     }
 
-    /// Takes what is to be drawn_tree.
+    /// Takes what is to be drawn.
     pub fn set(&mut self, mut shown: Vec<Arc<Shown>>) {
         self.callers = (shown.len() > 1).then(|| shown.remove(1));
         self.shown = shown.pop();
         self.drawn_tree = self.tree.clone();
-        self.zoom.clear();
-        self.selected = (0, 0);
-        self.top_row = 0;
+        self.cursor.reset();
         if let Some(pattern) = self.search.as_ref().map(|search| search.pattern.clone()) {
             self.find(&pattern);
         }
     }
 
-    /// CellContent stands at the top.
-    pub fn top(&self) -> Top {
-        // In a sandwich the function itself is the top: what is above are its callers.
+    /// The root of the picture without zoom.
+    fn root(&self) -> Top {
+        // The root of a sandwich is the function itself; its callers are drawn above.
         let focus = match (&self.shown, &self.callers) {
             (Some(shown), Some(_)) => shown.children(TOP).first().copied(),
             _ => None,
         };
-        let whole = Top { node: focus.unwrap_or(TOP), skip: 0 };
-        self.zoom.last().copied().unwrap_or(whole)
+        Top { node: focus.unwrap_or(TOP), skip: 0 }
     }
 
-    /// The rows as they are drawn_tree, from the top on.
+    /// The root of the picture.
+    pub fn top(&self) -> Top {
+        self.cursor.top(self.root())
+    }
+
+    fn graph(&self, width: u16) -> Graph<'_, Shown> {
+        Graph { tree: self.shown.as_deref(), root: self.root(), width }
+    }
+
+    /// Changes the cursor, given the flamegraph as it is drawn.
+    fn with_cursor<T>(
+        &mut self,
+        width: u16,
+        change: impl FnOnce(&mut FlameCursor, &Graph<'_, Shown>) -> T,
+    ) -> T {
+        let mut cursor = std::mem::take(&mut self.cursor);
+        let result = change(&mut cursor, &self.graph(width));
+        self.cursor = cursor;
+        result
+    }
+
+    /// The rows of cells, root first.
     pub fn rows(&self, width: u16, depth_max: usize) -> Vec<Vec<Cell>> {
-        match &self.shown {
-            Some(shown) => cell_layout::rows(shown.as_ref(), self.top(), width, depth_max),
-            None => Vec::new(),
-        }
+        self.cursor.rows(&self.graph(width), depth_max)
     }
 
     /// The selected cell.
     pub fn cell(&self, width: u16) -> Option<Cell> {
-        let rows = self.rows(width, self.selected.0 + 1);
-        let row = rows.get(self.selected.0)?;
-        row.iter().find(|cell| cell.covers(self.selected.1)).copied()
+        self.cursor.cell(&self.graph(width))
     }
 
     /// The node of the selected cell; for "… more", the node whose children these are.
@@ -195,85 +202,35 @@ impl FlameState {
         shown.symbol(node).map(|symbol| symbol.sym.clone())
     }
 
-    /// Moves to a row, keeping the column; then to what is there.
+    /// Moves down by rows and keeps the column; up if negative.
     pub fn step_row(&mut self, by: i64, width: u16, height: usize) {
-        let row = self.selected.0.saturating_add_signed(by as isize).min(DEPTH_MAX);
-        if let Some(cell) = self.cell(width).filter(|_| row > self.selected.0) {
-            // Going in, the first and widest callee is meant, not what is under the middle.
-            self.selected.1 = cell.x;
-        }
-        let rows = self.rows(width, row + 1);
-        self.selected.0 = row.min(rows.len().saturating_sub(1));
-        self.fit(width, height);
+        self.with_cursor(width, |cursor, graph| {
+            cursor.step_row(graph, by);
+            cursor.clamp(graph, height);
+        });
     }
 
-    /// Moves along the row.
+    /// Moves right by cells of the row; left if negative.
     pub fn step_cell(&mut self, by: i64, width: u16, height: usize) {
-        let rows = self.rows(width, self.selected.0 + 1);
-        let Some(row) = rows.get(self.selected.0) else {
-            return;
-        };
-        let at = row.iter().position(|cell| cell.covers(self.selected.1));
-        let last = row.len().saturating_sub(1);
-        let next = at.unwrap_or(0).saturating_add_signed(by as isize).min(last);
-        if let Some(cell) = row.get(next) {
-            self.selected.1 = cell.x;
-        }
-        self.fit(width, height);
+        self.with_cursor(width, |cursor, graph| {
+            cursor.step_cell(graph, by);
+            cursor.clamp(graph, height);
+        });
     }
 
-    /// Selects whatever is at a place, if anything is.
+    /// Selects the cell at a row and column; returns whether there is one.
     pub fn point(&mut self, row: usize, column: u16, width: u16) -> bool {
-        let rows = self.rows(width, row + 1);
-        let hit = rows.get(row).and_then(|row| row.iter().find(|cell| cell.covers(column)));
-        match hit {
-            Some(cell) => self.selected = (row, cell.x),
-            None => return false,
-        }
-        true
+        self.with_cursor(width, |cursor, graph| cursor.point(graph, row, column))
     }
 
     /// Zooms into the selected cell.
     pub fn zoom_in(&mut self, width: u16) {
-        let Some(cell) = self.cell(width) else { return };
-        let top = match cell.content {
-            CellContent::Node(node) => Top { node, skip: 0 },
-            CellContent::More { parent, skip } => Top { node: parent, skip },
-        };
-        if top != self.top() {
-            self.zoom.push(top);
-            self.selected = (0, 0);
-            self.top_row = 0;
-        }
+        self.with_cursor(width, |cursor, graph| cursor.zoom_in(graph));
     }
 
-    /// Zooms out one step; whether there was one.
-    pub fn zoom_out(&mut self) -> bool {
-        self.selected = (0, 0);
-        self.top_row = 0;
-        self.zoom.pop().is_some()
-    }
-
-    /// Brings the selection back onto a drawn_tree cell, and the window around it.
-    pub fn fit(&mut self, width: u16, height: usize) {
-        let rows = self.rows(width, self.selected.0 + 1);
-        self.selected.0 = self.selected.0.min(rows.len().saturating_sub(1));
-        if let Some(row) = rows.get(self.selected.0) {
-            let x = self.selected.1;
-            let nearest = row.iter().min_by_key(|cell| match cell.covers(x) {
-                true => 0,
-                false => 1 + cell.x.abs_diff(x),
-            });
-            self.selected.1 = nearest.map_or(0, |cell| cell.x);
-        } else {
-            self.selected = (0, 0);
-        }
-        let height = height.max(1);
-        if self.selected.0 < self.top_row {
-            self.top_row = self.selected.0;
-        } else if self.selected.0 >= self.top_row + height {
-            self.top_row = self.selected.0 + 1 - height;
-        }
+    /// Moves the cursor to a drawn cell and scrolls to it.
+    pub fn clamp(&mut self, width: u16, height: usize) {
+        self.with_cursor(width, |cursor, graph| cursor.clamp(graph, height));
     }
 
     /// Searches; an empty pattern ends it. False if it is no pattern.
@@ -305,7 +262,7 @@ impl FlameState {
         }
     }
 
-    /// Goes to the next match that is drawn_tree, row by row, in a direction; whether there is one.
+    /// Goes to the next match that is drawn, row by row, in a direction; whether there is one.
     pub fn next_match(&mut self, forward: bool, width: u16, height: usize) -> bool {
         let Some(shown) = self.shown.clone() else {
             return false;
@@ -319,14 +276,14 @@ impl FlameState {
             places.extend(hits.map(|cell| (at, cell.x)));
         }
         let next = match forward {
-            true => places.iter().find(|place| **place > self.selected).or(places.first()),
-            false => places.iter().rfind(|place| **place < self.selected).or(places.last()),
+            true => places.iter().find(|place| **place > self.cursor.selected).or(places.first()),
+            false => places.iter().rfind(|place| **place < self.cursor.selected).or(places.last()),
         };
         let Some(next) = next.copied() else {
             return false;
         };
-        self.selected = next;
-        self.fit(width, height);
+        self.cursor.selected = next;
+        self.clamp(width, height);
         true
     }
 }

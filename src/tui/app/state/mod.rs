@@ -17,6 +17,7 @@ pub mod detail;
 pub mod table;
 pub mod requests;
 pub mod text_input;
+pub mod flame_cursor;
 pub mod cursor;
 
 use crate::database::builtin::Canned;
@@ -146,7 +147,7 @@ pub struct Notice {
     pub severity: Severity,
 }
 
-/// How bad a [`Notice`] is.
+/// How bad a [`Note`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
     /// Something worked.
@@ -172,21 +173,21 @@ pub struct App {
     pub overview: Overview,
     /// What all views show.
     pub filters: FilterHistory,
-    /// View 1.
+    /// ViewKind 1.
     pub suspects: SuspectsState,
-    /// View 2.
+    /// ViewKind 2.
     pub flame: FlameState,
-    /// View 3, which shares its tree with view 2.
+    /// ViewKind 3, which shares its tree with view 2.
     pub tree: TreeState,
-    /// View 5.
+    /// ViewKind 5.
     pub time: TimeState,
-    /// View 6.
+    /// ViewKind 6.
     pub histograms: HistogramsState,
-    /// View 4: the filter set's allocations, and what was opened over them.
+    /// ViewKind 4: the filter set's allocations, and what was opened over them.
     pub rows: Vec<TableState>,
-    /// View 7.
+    /// ViewKind 7.
     pub sql: SqlState,
-    /// View 8.
+    /// ViewKind 8.
     pub compare: CompareState,
     /// The backtrace beside a list.
     pub detail: DetailState,

@@ -1,7 +1,7 @@
-//! Which questions are request, and what for.
+//! Which questions are open, and what for.
 //!
 //! Invariants:
-//! - Of each [`Purpose`] at most one question is request; asking again cancels the earlier one.
+//! - Of each [`Purpose`] at most one question is open; asking again cancels the earlier one.
 //! - The answer to a cancelled or replaced question has no purpose any more and changes nothing.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ pub struct TableId(pub u64);
 /// What an answer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Purpose {
-    /// Overview for the header.
+    /// Facts for the header.
     Overview,
     /// The slices of the run.
     Slices,
@@ -37,7 +37,7 @@ pub enum Purpose {
     Tree,
     /// A call tree as it is to be shown.
     Shown,
-    /// Overview of backtraces beside their weights.
+    /// Facts of backtraces beside their weights.
     Sites,
     /// The course of the filter set's sites.
     Changes,
@@ -65,7 +65,7 @@ pub enum Purpose {
     Count(TableId),
 }
 
-/// An request question.
+/// An open question.
 #[derive(Clone, Copy, Debug)]
 pub struct PendingRequest {
     /// What for.
@@ -76,7 +76,7 @@ pub struct PendingRequest {
     pub since: Now,
 }
 
-/// The request questions.
+/// The open questions.
 #[derive(Clone, Debug, Default)]
 pub struct PendingRequests {
     last: u64,
@@ -110,7 +110,7 @@ impl PendingRequests {
         ids.into_iter().map(Effect::Cancel).collect()
     }
 
-    /// What the request questions are for that `which` says yes to.
+    /// What the open questions are for that `which` says yes to.
     pub fn purposes(&self, which: impl Fn(&PendingRequest) -> bool) -> Vec<Purpose> {
         let request = self.pending.values().filter(|request| which(request));
         request.map(|request| request.purpose).collect()
@@ -126,7 +126,7 @@ impl PendingRequests {
         self.pending.values().any(|request| which(request.purpose))
     }
 
-    /// The question that has been request longest, counts apart.
+    /// The question that has been open longest, counts apart.
     pub fn oldest(&self) -> Option<&PendingRequest> {
         self.pending.values().find(|request| request.queue != Queue::Count)
     }

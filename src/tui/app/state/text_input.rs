@@ -15,7 +15,7 @@ pub struct TextInput {
     origin: Origin,
 }
 
-/// Whether the text is only an origin, which the first character that is typed replaces.
+/// Whether the text is only an offer, which the first character that is typed replaces.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Origin {
     /// It was typed or edited.
@@ -37,7 +37,7 @@ impl TextInput {
         Self { origin: Origin::Default, ..Self::with(text) }
     }
 
-    /// Whether the text is only an origin.
+    /// Whether the text is only an offer.
     pub fn origin(&self) -> Origin {
         self.origin
     }

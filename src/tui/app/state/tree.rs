@@ -2,7 +2,7 @@
 //!
 //! Reads: the tree that the flamegraph draws. Writes: which lines are in view.
 //!
-//! Invariant: [`TreeState::lines`] are those of the tree that `TreeState::shown` says, or none.
+//! Invariant: [`TreeState::lines`] are those of the tree that `TreeState::of` says, or none.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

@@ -59,7 +59,7 @@ pub fn prompt_moments(app: &mut App) -> Vec<Effect> {
         false if 0 < from && from < points => format!("{} .. end", edge(from)),
         false => "peak .. end".to_owned(),
     };
-    let help = "two moments: a time since the start such as 5m, or start, peak, end, @MARK";
+    let help = "two moments: a time since the start (5m), start, peak, end or @MARK";
     prompt(app, "compare two moments of this recording", PromptPurpose::Moments, help, &suggestion)
 }
 
@@ -68,7 +68,8 @@ pub fn prompt_moments(app: &mut App) -> Vec<Effect> {
 /// # Errors
 /// With a sentence, if they are none.
 pub fn begin_moments(app: &mut App, text: &str) -> Result<Vec<Effect>, String> {
-    let (first, second) = text.split_once("..").ok_or("expected two moments, as in 5m .. end")?;
+    let (first, second) =
+        text.split_once("..").ok_or("expected two moments, for example 5m .. end")?;
     let at = |text| Ok::<_, String>(Window { from: None, to: Some(Moment::parse(text)?) });
     let windows = [at(first)?, at(second)?];
     app.popups.pop();
@@ -86,7 +87,7 @@ pub fn begin_moments(app: &mut App, text: &str) -> Result<Vec<Effect>, String> {
 /// With a sentence, if it is no pattern.
 pub fn set_pattern(app: &mut App, text: &str) -> Result<Vec<Effect>, String> {
     if difference_tree::parse_pattern(text).is_none() {
-        return Err("this is not a regular expression; escape special signs with \\".into());
+        return Err("invalid regular expression; escape special characters with \\".into());
     }
     app.popups.pop();
     app.compare.options.pattern = text.to_owned();
@@ -113,7 +114,7 @@ pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
                 StackEnd::Innermost => StackEnd::Outermost,
             };
             if app.compare.mode == CompareMode::List {
-                app.notify("the tree and the flamegraph (Tab) are now the other way round");
+                app.notify("the tree and the flamegraph (Tab) have changed direction");
             }
             shape(app)
         }
@@ -126,8 +127,8 @@ pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
         Action::NextRate => normalise(app),
         Action::Search => {
             let text = app.compare.options.pattern.clone();
-            let help = "a regular expression of functions and files; empty: all";
-            prompt(app, "only what matches", PromptPurpose::CompareOnly, help, &text)
+            let help = "a regular expression for functions and files; empty: show all";
+            prompt(app, "show only matching call paths", PromptPurpose::CompareOnly, help, &text)
         }
         Action::RunAgain => {
             app.compare.error = None;
@@ -167,7 +168,7 @@ fn handle_movement(app: &mut App, action: Action) -> bool {
                 Step::First => -i64::from(i32::MAX),
                 Step::Last => i64::from(i32::MAX),
             };
-            app.compare.step(rows, 0, width);
+            app.compare.with_cursor(width, |cursor, graph| cursor.step_row(graph, rows));
         }
     }
     true
@@ -180,7 +181,7 @@ fn move_in_flame(app: &mut App, action: Action) -> bool {
         _ => return false,
     };
     let (width, _) = geometry::compare_flame_window(app);
-    app.compare.step(0, cells, width);
+    app.compare.with_cursor(width, |cursor, graph| cursor.step_cell(graph, cells));
     true
 }
 
@@ -202,14 +203,18 @@ fn handle_navigation(app: &mut App, action: Action) -> Vec<Effect> {
     let (width, _) = geometry::compare_flame_window(app);
     match (app.compare.mode, action) {
         (CompareMode::List, Action::Activate) => explain(app),
-        (CompareMode::Flame, Action::Activate) => app.compare.zoom_in(width),
-        (CompareMode::Flame, Action::Back) if app.compare.zoom_out() => {}
+        (CompareMode::Flame, Action::Activate) => {
+            app.compare.with_cursor(width, |cursor, graph| cursor.zoom_in(graph))
+        }
+        (CompareMode::Flame, Action::Back) if app.compare.cursor.zoom_out() => {}
         (CompareMode::Tree, _) if toggle_line(app, action) => {}
         (_, Action::Back) if !app.compare.options.pattern.is_empty() => {
             app.compare.options.pattern.clear();
             return shape(app);
         }
-        (_, Action::Back) => app.notify("this is the whole; Tab shows it otherwise, q quits"),
+        (_, Action::Back) => {
+            app.notify("nothing to go back to; Tab: another presentation, q: quit")
+        }
         _ => {}
     }
     Vec::new()
@@ -263,7 +268,7 @@ fn on_function(app: &mut App, action: Action) -> Vec<Effect> {
             action,
             Action::ShowSource | Action::OpenInEditor | Action::ShowBlocks | Action::Copy
         ) {
-            app.notify("select a function first: arrows move");
+            app.notify("select a function first with the arrow keys");
         }
         return Vec::new();
     };
@@ -273,7 +278,9 @@ fn on_function(app: &mut App, action: Action) -> Vec<Effect> {
         Action::ShowBlocks => {
             let is_gone = app.compare.row().is_some_and(|row| row.bt_after.is_none());
             if is_gone && app.compare.mode == CompareMode::List {
-                app.notify("it is only in the first recording, whose blocks are not open here");
+                app.notify(
+                    "this site is only in the other recording, whose blocks are not available here",
+                );
                 return Vec::new();
             }
             app.filters.add(Filter::Through(sym));
@@ -294,7 +301,7 @@ fn explain(app: &mut App) {
         Some((title, body)) => {
             app.popups.push(Popup::Text(Text { title, body, ..Text::default() }));
         }
-        None => app.notify("the list (Tab) has the figures of each site"),
+        None => app.notify("the list (Tab) shows the figures of each site"),
     }
 }
 
@@ -345,10 +352,10 @@ fn details(app: &App) -> Option<(String, String)> {
 }
 
 const RATE_LINES: [(&str, Measure); 2] =
-    [("bytes a second", Measure::Bytes), ("blocks a second", Measure::Allocations)];
+    [("bytes per second", Measure::Bytes), ("blocks per second", Measure::Allocations)];
 
 fn title(row: &Row, comparison: &crate::database::compare::Comparison) -> String {
-    format!("what changed at {}", comparison.function(row))
+    format!("changes at {}", comparison.function(row))
 }
 
 fn place(name: &crate::database::compare::Name) -> String {

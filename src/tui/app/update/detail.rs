@@ -65,7 +65,7 @@ fn frame(app: &mut App, action: Action) -> Vec<Effect> {
         Action::FlameThrough => through(app, frame.sym),
         Action::Copy => {
             let place = place_text(&frame.function, frame.file.as_deref(), frame.line);
-            copy(app, place, "place")
+            copy(app, place, "source location")
         }
         Action::OpenInEditor => open(app, frame.file, frame.line),
         _ => source(app, frame.sym, frame.file, frame.line),
@@ -75,7 +75,7 @@ fn frame(app: &mut App, action: Action) -> Vec<Effect> {
 /// Shows a source file at a line.
 pub fn source(app: &mut App, sym: String, file: Option<String>, line: Option<u32>) -> Vec<Effect> {
     let (Some(file), Some(line)) = (file, line) else {
-        app.show_error("its source line is not known: was the program built with line tables?");
+        app.show_error("source line unknown: was the program built with debug information?");
         return Vec::new();
     };
     app.popups.push(Popup::Source(SourcePopup {
@@ -92,7 +92,7 @@ pub fn open(app: &mut App, file: Option<String>, line: Option<u32>) -> Vec<Effec
     match (file, line) {
         (Some(file), Some(line)) => vec![Effect::OpenSource(file.into(), line)],
         _ => {
-            app.show_error("its source line is not known");
+            app.show_error("source line unknown");
             Vec::new()
         }
     }

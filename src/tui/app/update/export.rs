@@ -25,10 +25,12 @@ pub fn open_prompt(app: &mut App) -> Vec<Effect> {
     };
     let name = format!("{stem}-{}.{end}", view.to_ascii_lowercase());
     let help = match has_stacks(app) {
-        true => ".csv .json .md for rows, .folded .svg for stacks; nothing is overwritten",
-        false => ".csv .json .md; nothing is overwritten",
+        true => {
+            ".csv .json .md for rows, .folded .svg for stacks; existing files are not overwritten"
+        }
+        false => ".csv .json .md; existing files are not overwritten",
     };
-    let prompt = Prompt::one("export what is shown to a file", PromptPurpose::Export, help, &name);
+    let prompt = Prompt::one("export this view to a file", PromptPurpose::Export, help, &name);
     app.popups.push(Popup::Prompt(prompt));
     Vec::new()
 }
@@ -38,7 +40,7 @@ pub fn open_prompt(app: &mut App) -> Vec<Effect> {
 /// # Errors
 /// A sentence, if what is shown can't be written to such a file.
 pub fn submit(app: &mut App, name: &str) -> Result<Vec<Effect>, String> {
-    let writer = app.exporter.ok_or("this explorer was started without exports")?;
+    let writer = app.exporter.ok_or("exports are not available here")?;
     let path = Path::new(name.trim());
     let format = Format::of(path).ok_or_else(|| {
         let ends: Vec<&str> = Format::ALL.iter().map(|(_, end)| *end).collect();
@@ -46,7 +48,7 @@ pub fn submit(app: &mut App, name: &str) -> Result<Vec<Effect>, String> {
     })?;
     let (title, content) = content(app, format)?;
     app.popups.pop();
-    app.notify("writing …");
+    app.notify("writing…");
     let export = Box::new(Export { path: path.to_owned(), format, title, content });
     let body = RequestBody::Export(export, writer);
     Ok(app.requests.send(Queue::Sql, Purpose::Export, body, app.now))
@@ -65,14 +67,14 @@ fn has_stacks(app: &App) -> bool {
 
 fn content(app: &App, format: Format) -> Result<(String, Content), String> {
     if format.needs_stacks() && !has_stacks(app) {
-        let words = "there are no stacks here: .folded and .svg are for Flame, Tree, Compare, and \
-                     rows with a column bt";
+        let words = "this view has no stacks: .folded and .svg need Flame, Tree, Compare or rows \
+                     with a column bt";
         return Err(words.to_owned());
     }
     let (_, view) = app.view.title();
     match app.view {
         ViewKind::Compare => {
-            let shown = app.compare.shown.as_ref().ok_or("nothing is compared yet")?;
+            let shown = app.compare.shown.as_ref().ok_or("there is no comparison yet")?;
             let measure = app.compare.options.measure;
             let changes = Content::Changes(shown.comparison.clone(), shown.rows.clone(), measure);
             Ok((
@@ -81,7 +83,7 @@ fn content(app: &App, format: Format) -> Result<(String, Content), String> {
             ))
         }
         ViewKind::Flame | ViewKind::Tree if format.needs_stacks() => {
-            let shown = app.flame.shown.clone().ok_or("the tree is still being read")?;
+            let shown = app.flame.shown.clone().ok_or("the call tree is still being read")?;
             let title = match &app.flame.over {
                 Some((of, _)) => format!("{} of {of}", app.flame.measure.title()),
                 None => app.flame.measure.title().to_owned(),

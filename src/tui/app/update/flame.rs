@@ -24,18 +24,19 @@ pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
         }
         Action::Back => back(app),
         Action::ResetZoom => {
-            app.flame.zoom.clear();
+            app.flame.cursor.zoom.clear();
             Vec::new()
         }
         Action::Search => {
             let text = app.flame.search.as_ref().map_or("", |it| it.pattern.as_str()).to_owned();
-            let help = "a regular expression; small letters match large ones too; empty: no search";
+            let help =
+                "a regular expression; lower case also matches upper case; empty: end the search";
             prompt(app, "search functions", Purpose::Search, help, &text)
         }
         Action::Next | Action::Previous => {
             let forward = action == Action::Next;
             if !app.flame.next_match(forward, width, height) {
-                app.notify("no match is drawn here; / searches, Backspace zooms out");
+                app.notify("no match in the visible part; /: search, Backspace: zoom out");
             }
             Vec::new()
         }
@@ -74,7 +75,7 @@ fn handle_movement(app: &mut App, action: Action, width: u16, height: usize) -> 
 }
 
 fn back(app: &mut App) -> Vec<Effect> {
-    if app.flame.zoom_out() {
+    if app.flame.cursor.zoom_out() {
         return Vec::new();
     }
     if matches!(app.flame.orientation, Orientation::Sandwich(_)) {
@@ -82,10 +83,10 @@ fn back(app: &mut App) -> Vec<Effect> {
         return load::request_shapes(app);
     }
     if app.flame.over.take().is_some() {
-        app.notify("back to the filters");
+        app.notify("showing the filtered allocations again");
         return load::request_tree(app);
     }
-    app.notify("this is the whole; x removes the last filter, q quits");
+    app.notify("already zoomed out; x: remove the last filter, q: quit");
     Vec::new()
 }
 
@@ -114,27 +115,27 @@ pub fn change_view_options(app: &mut App, action: Action) {
     }
 }
 
-/// CellContent is done with the function of the selected cell.
+/// What is done with the function of the selected cell.
 fn on_function(app: &mut App, action: Action, width: u16) -> Vec<Effect> {
     let Some(sym) = app.flame.symbol(width) else {
         let more =
             app.flame.cell(width).is_some_and(|it| matches!(it.content, CellContent::More { .. }));
         app.notify(match more {
-            true => "these are several functions; Enter opens them",
-            false => "select a function first: arrows move, / searches",
+            true => "several small functions; Enter: show them",
+            false => "select a function first (arrow keys, or / to search)",
         });
         return Vec::new();
     };
     match action {
         Action::CopyAll => {
             let path = path(app, width);
-            detail::copy(app, path, "path")
+            detail::copy(app, path, "call path")
         }
         _ => on_symbol(app, action, sym),
     }
 }
 
-/// CellContent is done with a function.
+/// What is done with a function.
 pub fn on_symbol(app: &mut App, action: Action, sym: String) -> Vec<Effect> {
     match action {
         Action::Sandwich => {

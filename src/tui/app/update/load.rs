@@ -65,7 +65,7 @@ pub fn add_filter(app: &mut App, filter: Filter) -> Vec<Effect> {
         app.rows.truncate(1);
     }
     if app.view == ViewKind::Sql && !filter.is_flame_filter() {
-        app.notify("the filters have changed: views 1 to 6 show the result");
+        app.notify("filter added; views 1 to 6 use it");
     }
     set_filters(app, |filters| filters.add(filter))
 }
@@ -192,7 +192,7 @@ pub fn reload(app: &mut App, id: TableId) -> Vec<Effect> {
 pub fn stop(app: &mut App, which: impl Fn(&PendingRequest) -> bool) -> Vec<Effect> {
     let stopped = app.requests.purposes(&which);
     for purpose in stopped {
-        let error = QueryError::new(QueryErrorKind::Cancelled, "stopped; R runs it again");
+        let error = QueryError::new(QueryErrorKind::Cancelled, "stopped; R: run again");
         match purpose {
             Purpose::Page(id, _) => {
                 if let Some(table) = app.table_by_id(id) {
@@ -364,7 +364,7 @@ fn request_rows(app: &mut App) -> Vec<Effect> {
     let sql = view_sql::rows(&filters, &app.overview.axis);
     let title = match filters.is_unfiltered() {
         true => "all allocations",
-        false => "allocations selected",
+        false => "selected allocations",
     };
     app.rows_for = Some(filters);
     let table = app.new_table(title.into(), Origin::Allocations, Query::plain(sql));

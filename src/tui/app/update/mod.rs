@@ -62,7 +62,7 @@ pub fn update(app: &mut App, message: Message) -> Vec<Effect> {
         Message::Stop => vec![Effect::Suspend],
         Message::Edited(text) => {
             app.sql.set_text(&text);
-            app.notify("the editor's text is here");
+            app.notify("text taken over from the editor");
             Vec::new()
         }
         Message::Notice(text) => {
@@ -160,7 +160,7 @@ fn on_paste(app: &mut App, text: &str) -> Vec<Effect> {
         None if (app.view, app.pane) == (ViewKind::Sql, Pane::Main) => {
             crate::tui::app::update::sql::on_paste(app, text)
         }
-        None => app.notify("pasting: go to the SQL view (7) first"),
+        None => app.notify("to paste, go to the SQL view first (7)"),
     }
     Vec::new()
 }
@@ -178,11 +178,9 @@ fn handle_always(app: &mut App, action: Action) -> Option<Vec<Effect>> {
         Action::ToggleMouse => {
             app.mouse = app.mouse.toggled();
             app.notify(match app.mouse {
-                crate::tui::terminal::screen::Mouse::Captured => {
-                    "the mouse is ours: click and scroll"
-                }
+                crate::tui::terminal::screen::Mouse::Captured => "mouse on: click and scroll",
                 crate::tui::terminal::screen::Mouse::Free => {
-                    "the mouse is the terminal's: select and copy text"
+                    "mouse off: the terminal can select and copy text"
                 }
             });
             vec![Effect::SetMouse(app.mouse)]
@@ -207,7 +205,7 @@ fn interrupt(app: &mut App) -> Vec<Effect> {
         request.queue == Queue::View && now > request.since + slow
     });
     if !stopped.is_empty() {
-        app.show_error("stopped; Ctrl-C quits now");
+        app.show_error("stopped; Ctrl-C again: quit");
         return stopped;
     }
     if app.interrupted_at.is_some_and(|at| now < at + QUIT_WINDOW) {
@@ -324,7 +322,7 @@ fn show_sql(app: &mut App) -> Vec<Effect> {
     app.sql.set_text(&sql);
     app.view = ViewKind::Sql;
     app.pane = Pane::Main;
-    app.notify("this is the SQL behind it: change it, run it with Ctrl-J or F5");
+    app.notify("the SQL of the last view; Ctrl-J or F5: run");
     Vec::new()
 }
 

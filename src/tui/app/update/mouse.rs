@@ -1,4 +1,4 @@
-//! CellContent clicks and the wheel mean.
+//! What clicks and the wheel mean.
 //!
 //! Invariant: the mouse does nothing that no key can do.
 
@@ -132,7 +132,10 @@ fn on_compare_click(app: &mut App, row: u64, x: u16) -> Vec<Effect> {
     let compare = &mut app.compare;
     let was_selected = match compare.mode {
         CompareMode::Flame if row < height as u64 => {
-            compare.point(compare.top_row + row as usize, x, width)
+            let before = compare.cursor.selected;
+            let row = compare.cursor.top_row + row as usize;
+            let is_cell = compare.with_cursor(width, |cursor, graph| cursor.point(graph, row, x));
+            is_cell && compare.cursor.selected == before
         }
         CompareMode::List | CompareMode::Tree if row > 0 && row <= window => {
             let cursor = if compare.mode == CompareMode::List {
@@ -187,14 +190,14 @@ fn on_cell_click(app: &mut App, inside: Rect, at: Position) -> Vec<Effect> {
         Roots::Top => line,
         Roots::Bottom => height - 1 - line,
     };
-    let before = app.flame.selected;
-    let row = app.flame.top_row + line;
+    let before = app.flame.cursor.selected;
+    let row = app.flame.cursor.top_row + line;
     if !app.flame.point(row, at.x.saturating_sub(inside.x), width) {
         return Vec::new();
     }
     let is_more =
         matches!(app.flame.cell(width).map(|it| it.content), Some(CellContent::More { .. }));
-    if app.flame.selected == before || is_more {
+    if app.flame.cursor.selected == before || is_more {
         return handle_action(app, Action::Activate);
     }
     Vec::new()

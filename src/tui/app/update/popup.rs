@@ -73,7 +73,7 @@ fn on_source(app: &mut App, action: Action, window: u64) -> Vec<Effect> {
     let (sym, file, line) = (popup.sym.clone(), popup.file.clone(), popup.line);
     match action {
         Action::OpenInEditor => detail::open(app, Some(file), Some(line)),
-        Action::Copy => detail::copy(app, format!("{file}:{line}"), "place"),
+        Action::Copy => detail::copy(app, format!("{file}:{line}"), "source location"),
         Action::FlameThrough if !sym.is_empty() => detail::through(app, sym),
         _ => Vec::new(),
     }
@@ -95,7 +95,7 @@ pub fn filter_prompt() -> Prompt {
     Prompt::one("add a filter", Purpose::AddFilter, help, "")
 }
 
-/// Opens the list of query questions.
+/// Opens the list of canned questions.
 pub fn open_queries(app: &mut App) -> Vec<Effect> {
     let items = app.catalog.iter().map(|it| PickerItem {
         action: PickerAction::RunQuery(it.name.clone()),
@@ -104,7 +104,7 @@ pub fn open_queries(app: &mut App) -> Vec<Effect> {
         help: it.question.clone(),
     });
     let picker = Picker {
-        title: "questions".into(),
+        title: "built-in queries".into(),
         items: items.collect(),
         typed: TextInput::default(),
         cursor: Default::default(),
@@ -127,12 +127,12 @@ pub fn open_palette(app: &mut App) -> Vec<Effect> {
         .collect();
     items.extend(app.catalog.iter().map(|it| PickerItem {
         action: PickerAction::RunQuery(it.name.clone()),
-        group: "question".into(),
+        group: "query".into(),
         title: it.title.clone(),
         help: it.question.clone(),
     }));
     app.popups.push(Popup::Picker(Picker {
-        title: "everything that can be done here".into(),
+        title: "actions and queries".into(),
         items,
         typed: TextInput::default(),
         cursor: Default::default(),
@@ -186,7 +186,7 @@ fn choose(app: &mut App) -> Vec<Effect> {
     };
     let selected = picker.matching().get(picker.cursor.at as usize).map(|it| it.action.clone());
     let Some(action) = selected else {
-        app.notify("nothing matches what was typed");
+        app.notify("nothing matches");
         return Vec::new();
     };
     app.popups.pop();
@@ -196,7 +196,7 @@ fn choose(app: &mut App) -> Vec<Effect> {
     }
 }
 
-/// Asks a query question, after its parameters, if it has any.
+/// Asks a canned question, after its parameters, if it has any.
 fn ask_parameters(app: &mut App, name: &str) -> Vec<Effect> {
     let Some(query) = app.catalog.iter().find(|it| it.name == name) else {
         return Vec::new();
@@ -272,7 +272,7 @@ fn submit(app: &mut App) -> Vec<Effect> {
                 }
                 Ok(Vec::new())
             } else {
-                Err("this is not a regular expression; escape special signs with \\".into())
+                Err("invalid regular expression; escape special characters with \\".into())
             }
         }
         Purpose::Accept(pattern) => {

@@ -123,7 +123,7 @@ fn pick_measure(app: &mut App) {
     let other = other.or_else(of_filters).filter(|it| *it != app.flame.measure);
     if let Some(measure) = other {
         app.flame.measure = measure;
-        app.notify(format!("nothing to show by the last measure, so this is {}", measure.title()));
+        app.notify(format!("the last measure is zero here; showing {}", measure.title()));
     }
 }
 
@@ -172,8 +172,7 @@ fn on_page_failure(app: &mut App, id: TableId, error: &QueryError) {
     if let Some(table) = app.table_by_id(id) {
         let mut error = error.clone();
         if matches!(table.origin, Origin::Groups { .. }) && error.kind == QueryErrorKind::TooBig {
-            error.message =
-                "too many rows to tally at once: add a filter first (+), Esc goes back".into();
+            error.message = "too many rows to group: add a filter first (+); Esc: back".into();
         }
         table.error = Some(error);
         is_statement = table.origin == Origin::Statement;

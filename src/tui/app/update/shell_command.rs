@@ -13,7 +13,7 @@ use crate::tui::data::filter::FilterSet;
 /// Shows it, to be copied.
 pub fn show(app: &mut App) -> Vec<Effect> {
     let body = command_line(app);
-    let title = "the same on the command line; y copies it".to_owned();
+    let title = "command line for this view; y copies it".to_owned();
     app.popups.push(Popup::Text(Text { title, body, ..Text::default() }));
     Vec::new()
 }

@@ -106,7 +106,7 @@ fn run(app: &mut App, statements: Vec<(usize, String)>) -> Vec<Effect> {
     app.sql.completions = None;
     app.sql.error_offset = None;
     if statements.is_empty() {
-        app.notify("there is no statement to run; c or Ctrl-T has questions to begin with");
+        app.notify("there is no statement to run; Ctrl-T: built-in queries");
         return Vec::new();
     }
     let mut effects = Vec::new();
@@ -162,7 +162,7 @@ fn step_completion(app: &mut App, action: Action) {
 fn leave_editor(app: &mut App) {
     if app.sql.tabs.is_empty() {
         app.view = ViewKind::Suspects;
-        app.notify("7 goes back to the editor");
+        app.notify("7: back to the editor");
         return;
     }
     app.pane = Pane::Detail;
@@ -174,7 +174,7 @@ fn format_sql(app: &mut App) {
         sqlformat::FormatOptions { uppercase: Some(true), ..sqlformat::FormatOptions::default() };
     let formatted = sqlformat::format(&text, &sqlformat::QueryParams::None, &options);
     match formatted == text {
-        true => app.notify("nothing to lay out"),
+        true => app.notify("already formatted"),
         false => app.sql.set_text(&formatted),
     }
 }

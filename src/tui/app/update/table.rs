@@ -168,7 +168,7 @@ fn back(app: &mut App) -> Vec<Effect> {
         }
         return load::load_view(app);
     }
-    app.notify("these are the selected rows; x removes the last filter, q quits");
+    app.notify("nothing to go back to; x: remove the last filter, q: quit");
     Vec::new()
 }
 
@@ -280,7 +280,7 @@ fn use_result(app: &mut App) -> Vec<Effect> {
     };
     app.rows.truncate(1);
     app.filters.add(Filter::Result { title, sql });
-    app.notify("all views now show these backtraces only; u undoes");
+    app.notify("all views now show only these backtraces; u: undo");
     switch(app, ViewKind::Suspects)
 }
 
@@ -291,7 +291,7 @@ fn result_sql(app: &mut App) -> Option<(String, String)> {
         let (sql, params) = table.view.wrap(&table.query.sql, &table.query.params);
         return Some((table.title.clone(), inline_params::with_values(&sql, &params)));
     }
-    app.show_error("this needs a column named bt: the rows' backtraces");
+    app.show_error("this needs a column bt with the backtrace of each row");
     None
 }
 
@@ -300,6 +300,6 @@ fn filter_help(unit: Unit) -> &'static str {
         Unit::Bytes => ">4K  <=1MiB  1K..4K  =512   (empty: no filter)",
         Unit::Duration | Unit::Moment => ">10m  <1s  1m..10m  null   (empty: no filter)",
         unit if unit.is_numeric() => ">100  <=5  1..10  =7  null   (empty: no filter)",
-        _ => "text in it  ~regex  =exactly  >100  null  !null   (empty: no filter)",
+        _ => "text  ~regex  =exactly  >100  null  !null   (empty: no filter)",
     }
 }

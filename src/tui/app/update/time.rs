@@ -26,7 +26,9 @@ pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
             match time.next_mark(&app.overview.axis, action == Action::Next) {
                 Some(edge) => app.time.move_to(edge, points),
                 None if app.time.marks.is_empty() => {
-                    app.notify("the recording has no marks; the program makes them");
+                    app.notify(
+                        "the recording has no marks; the program sets them with rheaper::mark",
+                    );
                 }
                 None => app.notify("no mark in this direction"),
             }
@@ -53,7 +55,7 @@ pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
 fn add_time_filter(app: &mut App, action: Action) -> Vec<Effect> {
     let axis = &app.overview.axis;
     if axis.points() == 0 {
-        app.notify("the course of the run is not here yet");
+        app.notify("the timeline is still being read");
         return Vec::new();
     }
     let (first, last) = app.time.range();
@@ -63,7 +65,7 @@ fn add_time_filter(app: &mut App, action: Action) -> Vec<Effect> {
     let needs_range =
         matches!(action, Action::Activate | Action::FilterLiveThroughout | Action::FilterSurvivors);
     if needs_range && first == last {
-        app.notify("the cursors are at one moment: Space takes the other one, arrows move it");
+        app.notify("both cursors are at the same moment; Space: other cursor, arrow keys: move");
         return Vec::new();
     }
     let filter = match action {
@@ -74,7 +76,7 @@ fn add_time_filter(app: &mut App, action: Action) -> Vec<Effect> {
         Action::FilterLiveAtPeak => Filter::AtPeak,
         _ => return Vec::new(),
     };
-    app.notify("views 1 to 4 and 6 show these blocks; z takes it back");
+    app.notify("filter added to views 1 to 4 and 6; z: remove it");
     load::set_filters(app, |filters| filters.add(filter))
 }
 

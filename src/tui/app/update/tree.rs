@@ -29,12 +29,13 @@ pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
         }
         Action::Search => {
             let text = app.flame.search.as_ref().map_or("", |it| it.pattern.as_str()).to_owned();
-            let help = "a regular expression; small letters match large ones too; empty: no search";
+            let help =
+                "a regular expression; lower case also matches upper case; empty: end the search";
             prompt(app, "search functions", Purpose::Search, help, &text)
         }
         Action::Next | Action::Previous => {
             if !next_match(app, action == Action::Next) {
-                app.notify("no function matches; / searches");
+                app.notify("no function matches; /: search");
             }
             Vec::new()
         }
@@ -48,7 +49,7 @@ pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
         Action::ShowFlame => show_in_flame(app),
         Action::CopyAll => {
             let path = path(app);
-            detail::copy(app, path, "path")
+            detail::copy(app, path, "call path")
         }
         _ => on_function(app, action),
     }
@@ -72,9 +73,11 @@ fn toggle_line(app: &mut App, action: Action) {
         }
         (Action::Left | Action::Back, _) => match app.tree.parent() {
             Some(parent) => app.tree.cursor.at = parent as u64,
-            None => app.notify("this is the outermost; x removes the last filter"),
+            None => app.notify("this is an outermost function; x: remove the last filter"),
         },
-        (Action::Activate | Action::Right, Expansion::Leaf) => app.notify("nothing is below it"),
+        (Action::Activate | Action::Right, Expansion::Leaf) => {
+            app.notify("this line has no callees")
+        }
         _ => {}
     }
     app.tree.refresh();
@@ -147,9 +150,7 @@ fn preorder(shown: &Shown) -> Vec<ShownId> {
 fn show_in_flame(app: &mut App) -> Vec<Effect> {
     if let Some(line) = app.tree.selected() {
         let top = Top { node: line.run.first().copied().unwrap_or(TOP), skip: 0 };
-        app.flame.zoom = vec![top];
-        app.flame.selected = (0, 0);
-        app.flame.top_row = 0;
+        app.flame.cursor.zoom_to(top);
     }
     switch(app, ViewKind::Flame)
 }
@@ -164,7 +165,7 @@ fn on_function(app: &mut App, action: Action) -> Vec<Effect> {
     match sym {
         Some(sym) => flame::on_symbol(app, action, sym),
         None => {
-            app.notify("this line is library and runtime frames; . expands them");
+            app.notify("library and runtime frames; .: expand them");
             Vec::new()
         }
     }

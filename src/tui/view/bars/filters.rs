@@ -39,6 +39,6 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
             text::put_right(buffer, theme, left, &format!("  {title}"), theme.title());
         }
     } else if !filters.is_empty() {
-        text::put_right(buffer, theme, left, "  x removes the last, u undoes", theme.dim());
+        text::put_right(buffer, theme, left, "  x: remove the last, u: undo", theme.dim());
     }
 }

@@ -1,4 +1,4 @@
-//! The first row: which file, sampling long, what lives, what of the process that is, and what lived at the
+//! The first row: which file, how long, what lives, what of the process that is, and what lived at the
 //! peak.
 
 use ratatui::buffer::Buffer;

@@ -67,7 +67,9 @@ fn is_useful(app: &App, action: keymap::Action) -> bool {
         }
         Action::Next if app.view == ViewKind::Time => !app.time.marks.is_empty(),
         Action::Back if app.view == ViewKind::Flame && app.popups.is_empty() => {
-            !app.flame.zoom.is_empty() || app.flame.over.is_some() || app.flame.callers.is_some()
+            !app.flame.cursor.zoom.is_empty()
+                || app.flame.over.is_some()
+                || app.flame.callers.is_some()
         }
         Action::Back if app.view == ViewKind::Rows && app.popups.is_empty() => {
             app.rows.len() > 1 || app.pane == crate::tui::app::state::Pane::Detail
@@ -85,7 +87,7 @@ fn running_text(app: &App) -> Option<String> {
     }
     let spinner = ["|", "/", "-", "\\"][(app.now.as_millis() / 125 % 4) as usize];
     let took = units::duration(since.as_millis() as f64 * 1e6);
-    Some(format!("{spinner} running for {took}; Ctrl-C stops it"))
+    Some(format!("{spinner} running for {took}; Ctrl-C: stop"))
 }
 
 /// Where the selection is.
