@@ -9,7 +9,7 @@
 //!
 //! Invariants:
 //! - The drawing thread never waits for the database or for a file.
-//! - The terminal is given back in every exit that can be caught.
+//! - The terminal is restored on every exit that can be caught.
 
 pub mod view;
 pub mod app;
@@ -43,45 +43,45 @@ use crate::tui::terminal::signals::Signal;
 use crate::tui::terminal::theme::{BackgroundChoice, Colors, Theme, ThemeSettings};
 use crate::tui::view::screen;
 
-/// Between two frames at least, so that a flood of keys is drawn once.
+/// The shortest time between two frames: events that arrive faster are drawn together.
 const MIN_FRAME_TIME: Duration = Duration::from_millis(6);
 
-/// Events that are taken before a frame is drawn again.
+/// Events that are handled before the next frame, so that a flood of events can't stop the drawing.
 const EVENTS_PER_FRAME_MAX: usize = 256;
 
-/// Between two looks at the clock while something runs, and otherwise.
+/// Interval of [`Message::Tick`] while a request runs (the status line shows its time), and otherwise.
 const TICK_BUSY: Duration = Duration::from_millis(125);
 const TICK_IDLE: Duration = Duration::from_millis(1000);
 
-/// What may differ from one start to another.
+/// Options of the explorer.
 #[derive(Clone, Debug, Default)]
 pub struct TuiOptions {
-    /// Canned questions; the built-in ones and the user's if it is not given.
+    /// Built-in queries; `None`: those of rheaper and of the user.
     pub catalog: Option<Catalog>,
-    /// Whether the mouse is asked for.
+    /// Whether mouse events are requested.
     pub mouse: Mouse,
-    /// A database to compare with: the first thing that is shown.
+    /// A database to compare with; the explorer then starts with the comparison.
     pub compare: Option<PathBuf>,
-    /// Keys that are pressed first, each when all questions before it are answered.
+    /// Keys to replay at the start, each after all earlier requests are answered.
     pub keys: Vec<KeyEvent>,
-    /// A new file in which the keys that are pressed are written down.
+    /// A new file to record all keys in.
     pub record_keys: Option<PathBuf>,
-    /// Colours and glyphs; those of the environment if it is not given.
+    /// Colours and glyphs; `None`: as the environment says.
     pub theme: Option<Theme>,
-    /// What the background is like; what the user's file says, or the terminal, if it is not given.
+    /// The terminal's background; `None`: as `theme.txt` or the terminal says.
     pub background: Option<BackgroundChoice>,
-    /// What writes exports; without, there are none.
+    /// Writes exports; `None`: exports are disabled.
     pub exporter: Option<crate::tui::app::export::Writer>,
 }
 
-/// Why the explorer could not begin or go on.
+/// Why the explorer could not start or had to end.
 #[derive(Debug)]
 pub enum TuiError {
-    /// The database can't be asked.
+    /// The database can't be opened.
     Open(OpenError),
     /// The terminal can't be used.
     Terminal(io::Error),
-    /// The log of keys can't be begun or written.
+    /// The key log can't be created or written.
     Keys(io::Error),
 }
 
@@ -144,20 +144,20 @@ pub fn run(database: &Path, options: &TuiOptions) -> Result<(), TuiError> {
     explore(app, effects_runner, &events, &mut replay, &mut appearance)
 }
 
-/// How everything looks, and whether the terminal is still to say something about it.
+/// The theme, and the pending query for the terminal's background.
 struct Appearance {
     theme: Theme,
     osc11: Osc11Parser,
 }
 
 impl Appearance {
-    /// How long the first frame waits for the terminal's answer yet.
+    /// How much longer the first frame waits for the terminal's background.
     fn first_frame_delay(&self, elapsed: Duration) -> Option<Duration> {
         let left = crate::tui::terminal::osc11::FIRST_FRAME_DELAY.checked_sub(elapsed)?;
         self.osc11.is_waiting().then_some(left)
     }
 
-    /// A key, or the terminal's answer, which looks like keys.
+    /// Takes a key, which may be part of the terminal's response.
     fn feed_key(&mut self, key: KeyEvent) -> Vec<Message> {
         match self.osc11.feed(key) {
             Osc11Event::Pending => Vec::new(),
@@ -187,7 +187,7 @@ fn appearance(app: &mut App, options: &TuiOptions) -> Appearance {
         });
     settings.background = options.background.or(settings.background);
     let theme = theme.with_settings(settings);
-    // The console of Linux prints what it does not know.
+    // The Linux console prints escape sequences that it does not know.
     let asks_terminal = settings.background.unwrap_or_default() == BackgroundChoice::Auto
         && theme.colors != Colors::Off
         && variable("TERM").is_some_and(|term| term != "linux");
@@ -195,20 +195,20 @@ fn appearance(app: &mut App, options: &TuiOptions) -> Appearance {
     Appearance { theme, osc11 }
 }
 
-/// Whatever the drawing thread wakes up for.
+/// Everything that wakes up the drawing thread.
 enum InputEvent {
     Terminal(TerminalEvent),
     Signal(Signal),
     Response(Box<Response>),
 }
 
-/// Keys that come from a file, and a file that keys go to.
+/// Keys to replay, and the log of keys.
 struct KeyReplay {
     pending: VecDeque<KeyEvent>,
     log: Option<Log>,
 }
 
-/// How the loop ended.
+/// Why the loop ended.
 enum ExitReason {
     Quit,
     Signal(i32),
@@ -272,7 +272,7 @@ fn explore(
         }
         panic_for_test();
         let drawn = Instant::now();
-        // A written key is pressed on the screen that it was meant for.
+        // A replayed key waits for the screen that it was recorded on.
         if app.requests.oldest().is_none()
             && let Some(key) = replay.pending.pop_front()
         {
@@ -294,7 +294,7 @@ fn explore(
     }
 }
 
-/// Between two looks at the clock.
+/// The interval of ticks.
 fn tick(app: &App) -> Duration {
     match app.requests.oldest() {
         Some(_) => TICK_BUSY,
@@ -302,7 +302,7 @@ fn tick(app: &App) -> Duration {
     }
 }
 
-/// Waits until something happens, then takes whatever else has; gives the end, if that is it.
+/// Waits for an event and collects those that follow; returns the reason if the explorer ends.
 fn wait(
     events: &Receiver<InputEvent>,
     messages: &mut Vec<Message>,
@@ -315,7 +315,7 @@ fn wait(
         Err(RecvTimeoutError::Timeout) => None,
         Err(RecvTimeoutError::Disconnected) => return Some(ExitReason::Quit),
     };
-    // A flood is taken in portions, so that it can't keep the screen from being drawn.
+    // Events are handled in portions, so that a flood of them can't stop the drawing.
     let mut left = EVENTS_PER_FRAME_MAX;
     while let Some(event) = next {
         match event {
@@ -347,7 +347,7 @@ fn message(event: Event) -> Option<Message> {
     }
 }
 
-/// Lets the tests see that a panic gives the terminal back. Nothing of it is in a release.
+/// Panics if a test asks for it, to check that the terminal is restored. Debug builds only.
 fn panic_for_test() {
     #[cfg(debug_assertions)]
     if std::env::var_os("RHEAPER_TEST_PANIC").is_some() {

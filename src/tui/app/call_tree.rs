@@ -1,11 +1,11 @@
 //! Reads a call tree from the database.
 //!
-//! Reads: the `tree` table, or the backtraces of weighed rows. Writes: a [`CallTree`].
+//! Reads: the table `tree`, or the backtraces of weighted rows. Writes: a [`CallTree`].
 //!
 //! Invariants:
-//! - Row by row: what is kept is the tree, never an answer.
-//! - What a node allocated itself is its row minus its children's rows, so that nothing of the
-//!   prepared table is counted twice.
+//! - Rows are streamed: memory holds the tree, never a whole result.
+//! - A node's own weight is its row minus the rows of its children, because rows of `tree` include
+//! their subtrees.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -25,7 +25,7 @@ use crate::tui::flame::tree::{
     CallTree, FrameId, FrameKind, NodeId, ROOT, Symbol, SymbolId, Symbols, TreeBuilder,
 };
 
-/// Stacks are fetched for so many backtraces at a time.
+/// Backtraces per query for stacks; their ids are listed in the statement.
 const BATCH: usize = 400;
 
 const FRAMES: &str = "SELECT id, sym, function, crate, kind, file, line FROM frames";
@@ -52,10 +52,10 @@ const SAMPLE_SUMS: &str = "\
 SELECT id, sampled_bytes, bytes_variance, live_sampled_bytes, live_bytes_variance
 FROM estimates WHERE of = 'site'";
 
-/// What blocks without a backtrace hang below.
+/// The frame of blocks without a backtrace.
 const NO_BACKTRACE: FrameId = FrameId(i64::MIN);
 
-/// Reads a tree.
+/// Reads the call tree of a source.
 ///
 /// # Errors
 /// As [`Database::query`].
@@ -80,7 +80,7 @@ pub fn read(
     }
 }
 
-/// Reads what is known of each backtrace beside its weight.
+/// Reads statistics of each backtrace: trend, ages, sampling error.
 ///
 /// # Errors
 /// As [`Database::query`].
@@ -101,7 +101,7 @@ pub fn sites(
             [0, 1, 2].map(|at| row.get(at).and_then(integer))
         {
             let stats = sites.entry(bt).or_default();
-            // The share that ends at or behind this slice's end, and all later ones.
+            // A value holds from the bucket in which its slice ends.
             let share = (slice * TREND as i64 / slices.max(1)).clamp(0, TREND as i64 - 1);
             if let Some(rest) = stats.trend.get_mut(share as usize..) {
                 rest.fill(u64::try_from(live).unwrap_or(0));
@@ -171,7 +171,7 @@ fn prepared(
     symbols: &Arc<Symbols>,
 ) -> Result<CallTree, QueryError> {
     let mut builder = TreeBuilder::new(Arc::clone(symbols));
-    // Rows of one function called from one place, on several lines, are one node.
+    // Rows of one function with one caller on several lines are one node.
     let mut nodes: HashMap<i64, NodeId> = HashMap::new();
     database.stream(PREPARED, &Params::none(), limits, |row| {
         let number = |at: usize| row.get(at).and_then(integer);

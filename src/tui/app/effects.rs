@@ -1,10 +1,10 @@
-//! Does what the state asked for: the clipboard, editors, files, stopping.
+//! Runs effects: clipboard, editors, files, suspension.
 //!
-//! Reads: [`Effect`]s. Writes: the terminal, the user's own files; answers with messages.
+//! Reads: [`Effect`]s. Writes: the terminal and the user's files; results are messages.
 //!
 //! Invariants:
-//! - Nothing but the user's own state and what the user asked to write is written.
-//! - Another program gets the terminal only after it was given back, and the keys with it.
+//! - Only the user's state files are written, and what the user asked to write.
+//! - Another program runs only after the terminal was restored and the reading of keys paused.
 
 use std::env;
 use std::io;
@@ -21,10 +21,10 @@ use crate::tui::input::event_thread::EventThread;
 use crate::tui::terminal::screen::{Guard, Mouse, Screen, restore};
 use crate::tui::terminal::{signals, user_files};
 
-/// Bytes that a terminal may be sent for its clipboard.
+/// Maximum bytes to copy: terminals ignore longer OSC 52 sequences.
 const COPY_MAX: usize = 100_000;
 
-/// Everything outside the state.
+/// What effects need: terminal, input thread and workers.
 #[derive(Debug)]
 pub(crate) struct EffectRunner {
     database: PathBuf,
@@ -35,7 +35,7 @@ pub(crate) struct EffectRunner {
 }
 
 impl EffectRunner {
-    /// Takes them together.
+    /// Combines them.
     pub(crate) fn new(
         database: &Path,
         guard: Guard,
@@ -46,15 +46,15 @@ impl EffectRunner {
         Self { database: database.to_owned(), guard, input, workers, mouse }
     }
 
-    /// What frames are drawn on.
+    /// The screen to draw on.
     pub(crate) fn screen(&mut self) -> &mut Screen {
         &mut self.guard.screen
     }
 
-    /// Does it; what it has to say comes back.
+    /// Runs an effect; returns the resulting message, if any.
     ///
     /// # Errors
-    /// When the terminal can't be used any more.
+    /// When the terminal can no longer be used.
     pub(crate) fn run(&mut self, effect: Effect) -> io::Result<Option<Message>> {
         Ok(match effect {
             Effect::Send(request) => {
@@ -83,7 +83,7 @@ impl EffectRunner {
         })
     }
 
-    /// Through the terminal itself (OSC 52), which works over ssh; tmux passes it on if asked.
+    /// Copies through the terminal (OSC 52), which works over ssh; tmux passes it on if configured.
     fn copy(&mut self, text: &str) -> io::Result<Option<Message>> {
         if text.len() > COPY_MAX {
             let words = "too large for the clipboard (100 KB at most)";
@@ -122,7 +122,7 @@ impl EffectRunner {
         }))
     }
 
-    /// Lends the terminal to a program until it ends.
+    /// Runs a program with the terminal until it ends.
     fn run_program(&mut self, mut command: Command) -> io::Result<Result<(), Message>> {
         let name = command.get_program().to_string_lossy().into_owned();
         let status = self.with_terminal_suspended(|| {
@@ -168,7 +168,7 @@ fn error_notice(done: io::Result<()>) -> Option<Message> {
     done.err().map(|error| Message::Notice(error.to_string()))
 }
 
-/// `$VISUAL`, `$EDITOR` or vi, with the arguments that are in the variable.
+/// The command of `$VISUAL` or `$EDITOR` with its arguments, or vi.
 fn editor() -> Command {
     let variable = |name: &str| env::var(name).ok().filter(|it| !it.trim().is_empty());
     let line = variable("VISUAL").or_else(|| variable("EDITOR")).unwrap_or_else(|| "vi".into());
@@ -178,7 +178,7 @@ fn editor() -> Command {
     command
 }
 
-/// How editors are told a line.
+/// Adds the arguments that open a file at a line, as the editor expects them.
 fn add_position_arguments(command: &mut Command, name: &str, path: &Path, line: u32) {
     let name = name.rsplit('/').next().unwrap_or(name);
     match name {

@@ -1,8 +1,8 @@
-//! The SQL behind each view, for the database and for the user, who can see and change it.
+//! The SQL of each view; the user can see and change it (`e`).
 //!
 //! Reads: the filter set. Writes: statements.
 //!
-//! Invariant: nothing is shown that these statements, run in the SQL view, would not answer.
+//! Invariant: these statements, run in the SQL view, return what the views show.
 
 use crate::tui::app::message::{Query, TreeSource};
 use crate::tui::data::filter::FilterSet;
@@ -10,13 +10,13 @@ use crate::tui::data::time_axis::{Axis, RowKind};
 use crate::tui::data::time_sql::{self, Part};
 use crate::tui::flame::measure::Measure;
 
-/// Suspects that are listed.
+/// Maximum number of listed suspects.
 pub const SUSPECTS_MAX: usize = 1000;
 
-/// Suspects whose curve is drawn.
+/// Suspects with a curve, by rank.
 pub const TRENDS_MAX: usize = 100;
 
-/// Facts for the header: one row.
+/// The overview in the header: one row.
 pub const OVERVIEW: &str = "\
 SELECT (SELECT value FROM meta WHERE key = 'duration_ns') AS duration_ns,
   (SELECT value FROM meta WHERE key = 'peak_ns') AS peak_ns,
@@ -33,11 +33,11 @@ FROM timeline";
 /// Names of threads.
 pub const THREADS: &str = "SELECT id, name FROM threads ORDER BY id LIMIT 5000";
 
-/// The suspects of a filter set, with what of them is in it.
+/// The suspects of a filter set, with their selected bytes and blocks.
 pub fn suspects(filters: &FilterSet, axis: &Axis) -> String {
     let columns = "suspects.*, frames.sym, frames.function, frames.file, frames.line";
     let frames = "LEFT JOIN frames ON frames.id = suspects.frame";
-    // Of what is only a part of them the error is not known.
+    // With filters, the error of the selected part is unknown.
     let (columns, frames) = match (axis.rows, filters.is_unfiltered()) {
         (RowKind::Samples, true) => (
             format!("{columns}, estimates.live_bytes_error"),
@@ -73,14 +73,14 @@ pub fn suspects(filters: &FilterSet, axis: &Axis) -> String {
     )
 }
 
-/// How the live bytes of the first suspects changed, slice by slice.
+/// Changes of the live bytes of the first suspects per slice.
 pub fn trends() -> String {
     format!(
         "SELECT sites.suspect, site_timeline.slice,\n  sum(site_timeline.allocated_bytes - site_timeline.freed_bytes) AS change\nFROM sites JOIN site_timeline ON site_timeline.bt = sites.bt\nWHERE sites.suspect <= {TRENDS_MAX}\nGROUP BY sites.suspect, site_timeline.slice\nORDER BY site_timeline.slice"
     )
 }
 
-/// The blocks of a filter set, one a row.
+/// The blocks of a filter set, one per row.
 pub fn rows(filters: &FilterSet, axis: &Axis) -> String {
     let mut sql = String::from(
         "SELECT size, alloc_after, dealloc_after, bt,\n  (SELECT function FROM sites JOIN frames ON frames.id = sites.frame\n    WHERE sites.bt = allocations.bt) AS site,\n  alloc_thread, dealloc_thread, addr\nFROM allocations",
@@ -99,7 +99,7 @@ pub fn frames(bt: i64) -> String {
     )
 }
 
-/// What sites are called: the first own function of each.
+/// The names of sites: the first own function of each.
 pub fn names(bts: &[i64]) -> String {
     let bts: Vec<String> = bts.iter().map(i64::to_string).collect();
     format!(
@@ -108,7 +108,7 @@ pub fn names(bts: &[i64]) -> String {
     )
 }
 
-/// The totals of a backtrace, with their bounds where they are estimates.
+/// The totals of a backtrace; with error bounds if they are estimates.
 pub fn site(bt: i64, rows: RowKind) -> String {
     match rows {
         RowKind::Blocks => format!("SELECT * FROM sites WHERE bt = {bt}"),
@@ -118,8 +118,8 @@ pub fn site(bt: i64, rows: RowKind) -> String {
     }
 }
 
-/// Where a filter set's call tree comes from. Where the filter set says when, it has this measure, and those
-/// beside it that cost nothing more.
+/// The source of a filter set's call tree. With a time filter, it has only the given measure and those
+/// that cost nothing more.
 pub fn tree(filters: &FilterSet, axis: &Axis, measure: Measure) -> TreeSource {
     if filters.is_unfiltered() {
         return TreeSource::Prepared;
@@ -139,13 +139,12 @@ pub fn tree(filters: &FilterSet, axis: &Axis, measure: Measure) -> TreeSource {
     TreeSource::Weights(Query::plain(weights_of_blocks(&over, axis)))
 }
 
-/// The measures of single blocks, by backtrace. Whether a block was temporary is known of
-/// sites only, so that one is 0.
+/// The measures of single blocks, by backtrace. `temporary` is 0, because it is known for sites only.
 pub fn weights_of_blocks(blocks: &str, axis: &Axis) -> String {
     let (half, peak) = (axis.end_ns / 2, axis.peak_ns);
     let (size, count) = (axis.rows.bytes("block"), axis.rows.count("block"));
     let live = axis.rows.count_of("block", "dealloc_after IS NULL");
-    // A result is a subquery without a name, which its columns need only where they are looked up.
+    // Samples look up their weight by `block.size`, which needs a name for the subquery.
     let name = match axis.rows {
         RowKind::Blocks => "",
         RowKind::Samples => " AS block",
@@ -155,8 +154,8 @@ pub fn weights_of_blocks(blocks: &str, axis: &Axis) -> String {
     )
 }
 
-/// The measures of any result with a `bt` column: from its own columns where it has some that are
-/// named as ours, else what the sites hold.
+/// The measures of a query result with a column `bt`: from its own columns where their names match,
+/// otherwise from `sites`.
 pub fn weights_of_result(sql: &str, columns: &[String], axis: &Axis) -> String {
     let has = |name: &str| columns.iter().any(|column| column.eq_ignore_ascii_case(name));
     if has("size") && has("alloc_after") && has("dealloc_after") {
@@ -174,7 +173,7 @@ pub fn weights_of_result(sql: &str, columns: &[String], axis: &Axis) -> String {
     format!("{}\nWHERE bt IN (SELECT bt FROM (\n{sql}\n))", weights_of_sites())
 }
 
-/// In the order of the measures: what a column of a result may be called.
+/// Column names of a result that are taken for a measure, in the order of the measures.
 const MEASURE_COLUMNS: [(&str, &[&str]); 7] = [
     ("live_bytes", &["live_bytes"]),
     ("at_peak_bytes", &["at_peak_bytes"]),
@@ -194,7 +193,7 @@ fn weights_of_sites() -> &'static str {
 FROM sites"
 }
 
-/// What a flamegraph shows, as a list: functions with what was allocated through them.
+/// The content of a flamegraph as a list: functions with their weight.
 pub fn flame(source: &TreeSource, measure: Measure) -> String {
     let column = match measure {
         Measure::LiveAtEnd => "live_bytes",

@@ -1,10 +1,10 @@
-//! Answers questions off the drawing thread: one thread and one connection a lane.
+//! Runs requests on their own threads: one thread and one database connection per queue.
 //!
-//! Reads: the database, read-only, and source files. Writes: an [`Answer`] a question.
+//! Reads: the database, read-only, and source files. Writes: one [`Response`] per request.
 //!
 //! Invariants:
-//! - Every question is answered once, also a cancelled one, also if answering it panics.
-//! - A cancelled question that has not begun is never begun.
+//! - Every request gets one response, even if it is cancelled or panics.
+//! - A request that is cancelled before it starts never starts.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,19 +25,19 @@ use crate::tui::data::histogram;
 use crate::tui::flame::difference_tree::Differences;
 use crate::tui::flame::shape::Shown;
 
-/// The most memory that SQLite may use for all lanes together, so that the whole explorer stays
-/// below 200 MiB whatever is asked.
+/// Memory limit of SQLite for all queues together, so that the explorer stays below 200 MiB (target of
+/// docs/PERFORMANCE.md).
 const SQLITE_MAX_BYTES: u64 = 96 << 20;
 
-/// Bytes of values that one answer may have.
+/// Maximum size of a response.
 const RESPONSE_MAX_BYTES: usize = 16 << 20;
 
-/// Rows that are counted; beyond, "more than" is said.
+/// Rows that are counted; more are shown as "more than".
 const COUNT_MAX: u64 = 1 << 40;
 
 type Tokens = Arc<Mutex<HashMap<RequestId, CancelToken>>>;
 
-/// The threads that answer.
+/// The worker threads.
 #[derive(Debug)]
 pub struct Workers {
     queues: HashMap<Queue, Sender<(Request, CancelToken)>>,
@@ -45,7 +45,7 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Starts them. `first` is a connection that is already open, for the view.
+    /// Starts the threads. `first` is an open connection for the first queue.
     ///
     /// # Errors
     /// When the database can't be opened again.
@@ -70,7 +70,7 @@ impl Workers {
             };
             let notify = notify.clone();
             let thread = thread::Builder::new().name("rheaper-query".into());
-            // Without its thread a lane is never answered; the system has none left, so say so.
+            // Requests of a queue whose thread could not be started are never answered.
             if thread.spawn(move || worker.run(&receiver, notify)).is_ok() {
                 queues.insert(queue, sender);
             }
@@ -78,17 +78,17 @@ impl Workers {
         Ok(Self { queues, tokens })
     }
 
-    /// Asks.
+    /// Queues a request.
     pub fn submit(&self, request: Request) {
         let token = CancelToken::new();
         lock(&self.tokens).insert(request.id, token.clone());
         if let Some(queue) = self.queues.get(&request.queue) {
-            // The other end lives as long as its thread, which ends with this sender.
+            // Fails only if the thread has ended, which needs this sender to be dropped.
             let _ = queue.send((request, token));
         }
     }
 
-    /// Stops a question.
+    /// Cancels a request.
     pub fn cancel(&self, id: RequestId) {
         if let Some(token) = lock(&self.tokens).get(&id) {
             token.cancel();
@@ -133,7 +133,7 @@ impl Worker {
         }
     }
 
-    /// A panic is an answer as well, and costs the connection, whose state is then unknown.
+    /// Runs a request. A panic becomes an error, and closes the connection because its state is unknown.
     fn run_caught(
         &mut self,
         body: RequestBody,
@@ -153,10 +153,10 @@ impl Worker {
     }
 }
 
-/// Answers one question, on this thread.
+/// Runs one request on this thread.
 ///
 /// # Errors
-/// When the database has no answer.
+/// When the query fails or is cancelled.
 pub fn execute(
     database: &Database,
     path: &Path,
@@ -217,7 +217,7 @@ pub fn execute(
     })
 }
 
-/// `EXPLAIN` and pragmas can't stand inside another statement.
+/// `EXPLAIN` and pragmas can't be a subquery.
 fn is_wrappable(sql: &str) -> bool {
     use crate::database::sql::lexer::tokens;
     let first = tokens(sql).into_iter().find(|token| !token.is_blank());
@@ -226,6 +226,6 @@ fn is_wrappable(sql: &str) -> bool {
 }
 
 fn lock(tokens: &Tokens) -> std::sync::MutexGuard<'_, HashMap<RequestId, CancelToken>> {
-    // A map of flags is never half done.
+    // Each operation on the map is complete or has no effect.
     tokens.lock().unwrap_or_else(PoisonError::into_inner)
 }

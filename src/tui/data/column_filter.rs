@@ -1,15 +1,15 @@
-//! Reads a column's filter as it is typed.
+//! Parses the filter of a column as the user types it.
 //!
-//! Invariant: numbers are read in the column's unit, so that `>4K` means bytes where sizes are.
+//! Invariant: numbers are parsed in the unit of the column: `>4K` is bytes for sizes.
 
 use crate::database::page::Comparison;
 use crate::database::table::{Unit, Value};
 use crate::database::text::units;
 
-/// What was typed for a column of this unit; nothing typed is no filter.
+/// Parses a filter for a column of this unit; an empty text is no filter.
 ///
 /// # Errors
-/// With a sentence for the user.
+/// A message for the user.
 pub fn parse(text: &str, unit: Unit) -> Result<Option<Comparison>, String> {
     let text = text.trim();
     let number = |text: &str| number(text, unit);
@@ -46,7 +46,7 @@ pub fn parse(text: &str, unit: Unit) -> Result<Option<Comparison>, String> {
 
 type Make = fn(Value) -> Comparison;
 
-/// Longer signs first.
+/// Longer operators first.
 const SIGNS: [(&str, Make); 8] = [
     (">=", Comparison::AtLeast),
     ("≥", Comparison::AtLeast),
@@ -81,7 +81,7 @@ fn number(text: &str, unit: Unit) -> Result<Value, String> {
     parsed.map(Value::Integer).map_err(|error| error.to_string())
 }
 
-/// A number where it looks like one, else text.
+/// A number if the text is one, otherwise text.
 fn plain(text: &str) -> Value {
     if let Ok(whole) = text.parse::<i64>() {
         return Value::Integer(whole);

@@ -1,74 +1,72 @@
-//! The filter set: what all views show, as a list of filters, and its SQL.
-//!
-//! Reads: nothing. Writes: conditions for `allocations` and for sites.
+//! Filters of all views, and their SQL.
 //!
 //! Invariants:
 //! - User text reaches SQL only through [`quote`].
-//! - A filter set without filters on single blocks can be answered from the precomputed tables.
-//! - Undo brings back exactly the filter set that was.
+//! - Without filters on single blocks, the precomputed tables suffice.
+//! - Undo restores exactly the previous filter set.
 
 use crate::database::text::units;
 use crate::tui::data::time_axis::Axis;
 
-/// Filter sets that undo can bring back.
+/// Number of undo steps.
 const UNDO_MAX: usize = 100;
 
-/// Rows stand in the order in which their blocks ended: those alive are the last ones.
+/// Rows are in the order of frees: live blocks are the last ones.
 const LIVE: &str = "dealloc_after IS NULL AND rowid > coalesce(
     (SELECT value FROM meta WHERE key = 'ended_rows'), 0)";
 
-/// One condition, shown as a chip.
+/// A condition for allocations.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Filter {
-    /// Alive at the end.
+    /// Live at the end.
     NeverFreed,
-    /// Lived at least so long, until its end or the recording's, in ns.
+    /// Minimum age in ns, at its free or at the end of the recording.
     AgeAtLeast(i64),
-    /// From `.0` to `.1` bytes, both included.
+    /// Size from `.0` to `.1` bytes, both included.
     Size(i64, i64),
-    /// Made by this thread; its name.
+    /// Allocated by this thread: number and name.
     Thread(i64, String),
-    /// Made from `.0` on and before `.1`, in ns.
+    /// Allocated from `.0` to before `.1`, in ns.
     AllocatedIn(i64, i64),
-    /// The same, and alive at the end.
+    /// Allocated from `.0` to before `.1`, in ns, and live at the end.
     SurvivingFrom(i64, i64),
-    /// Alive at this moment, in ns: what happened at it has happened.
+    /// Live after all events up to this moment, in ns.
     AliveAt(i64),
-    /// Alive at both moments and so in between, in ns.
+    /// Live at both moments, and so in between, in ns.
     AliveThrough(i64, i64),
-    /// Alive when most was.
+    /// Live at the peak.
     AtPeak,
-    /// Freed after a life of `.0` to `.1` ns, both included.
+    /// Freed after `.0` to `.1` ns, both included.
     Lifetime(i64, i64),
     /// Never freed, and `.0` to `.1` ns old at the end, both included.
     Age(i64, i64),
-    /// Some frame is of this crate.
+    /// Some frame belongs to this crate.
     Crate(String),
     /// Some frame's function or file matches this regular expression.
     Matches(String),
-    /// In this group of sites; its name.
+    /// Belongs to this suspect: rank and name.
     Suspect(i64, String),
-    /// This backtrace.
+    /// Has this backtrace.
     Backtrace(i64),
-    /// Goes through this function.
+    /// The call path contains this function.
     Through(String),
-    /// Doesn't.
+    /// The call path does not contain this function.
     NotThrough(String),
-    /// A backtrace of this query's rows; what the query is called.
+    /// The backtrace is in the rows of a query.
     Result {
-        /// A name for the chip.
+        /// The title of the query.
         title: String,
         /// The statement, with a `bt` column.
         sql: String,
     },
-    /// In flamegraphs, this function is left out.
+    /// Flamegraphs hide this function.
     Hide(String),
-    /// In flamegraphs, this function is the outermost.
+    /// Flamegraphs start at this function.
     From(String),
 }
 
 impl Filter {
-    /// The chip's text.
+    /// The label in the filter row.
     pub fn label(&self) -> String {
         match self {
             Self::NeverFreed => "never freed".into(),
@@ -101,7 +99,7 @@ impl Filter {
         }
     }
 
-    /// Whether the site alone decides; then the precomputed tables are enough.
+    /// Whether the filter depends only on the site; then the precomputed tables suffice.
     pub fn is_site_filter(&self) -> bool {
         !matches!(
             self,
@@ -114,7 +112,7 @@ impl Filter {
         ) && !self.is_time_filter()
     }
 
-    /// Whether it says when a block was made or alive.
+    /// Whether the filter depends on the time of allocation or on liveness at a moment.
     pub fn is_time_filter(&self) -> bool {
         matches!(
             self,
@@ -126,12 +124,12 @@ impl Filter {
         )
     }
 
-    /// Whether it only changes how flamegraphs are drawn.
+    /// Whether the filter affects only the drawing of flamegraphs.
     pub fn is_flame_filter(&self) -> bool {
         matches!(self, Self::Hide(_) | Self::From(_))
     }
 
-    /// The condition.
+    /// The SQL condition.
     fn condition(&self, axis: &Axis) -> Option<String> {
         let end_ns = axis.end_ns;
         let through = |sym: &str| {
@@ -180,29 +178,29 @@ impl Filter {
     }
 }
 
-/// What is looked at.
+/// A list of filters, all of which must match.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FilterSet {
     filters: Vec<Filter>,
 }
 
 impl FilterSet {
-    /// The conditions, oldest first.
+    /// The filters, oldest first.
     pub fn filters(&self) -> &[Filter] {
         &self.filters
     }
 
-    /// Whether everything is looked at, drawing apart.
+    /// Whether all allocations are selected.
     pub fn is_unfiltered(&self) -> bool {
         self.filters.iter().all(Filter::is_flame_filter)
     }
 
-    /// Whether the site alone decides.
+    /// Whether all filters depend only on the site.
     pub fn is_site_only(&self) -> bool {
         self.filters.iter().all(Filter::is_site_filter)
     }
 
-    /// Whether it is of sites and, of blocks, at most "never freed".
+    /// Whether it selects live blocks of sites.
     pub fn is_live_only(&self) -> bool {
         self.filters.contains(&Filter::NeverFreed)
             && self
@@ -211,8 +209,8 @@ impl FilterSet {
                 .all(|filter| filter.is_site_filter() || *filter == Filter::NeverFreed)
     }
 
-    /// The filter that says when a block was made or alive, and whether it must live at the end,
-    /// if nothing but these and filters on sites are asked: then sums by slice are enough.
+    /// The time filter and whether blocks must be live at the end, if all other filters depend only on the
+    /// site: then sums by slice suffice.
     pub fn time_filter(&self) -> Option<(&Filter, FreedFilter)> {
         let time = self.filters.iter().find(|it| it.is_time_filter())?;
         let mut freed = match time {
@@ -229,28 +227,28 @@ impl FilterSet {
         Some((time, freed))
     }
 
-    /// Everything that must hold of a row of `allocations`, or `None`.
+    /// The SQL condition for a row of `allocations`; `None`: all rows.
     pub fn row_condition(&self, axis: &Axis) -> Option<String> {
         join(self.filters.iter().filter_map(|it| it.condition(axis)))
     }
 
-    /// What must hold of a site, leaving out what is asked of single blocks.
+    /// The SQL condition for a site, without filters on single blocks; `None`: all sites.
     pub fn site_condition(&self) -> Option<String> {
         let of_sites = self.filters.iter().filter(|filter| filter.is_site_filter());
         join(of_sites.filter_map(|it| it.condition(&Axis::default())))
     }
 }
 
-/// Whether blocks that were freed are meant as well.
+/// Whether freed blocks are included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FreedFilter {
-    /// They are.
+    /// Included.
     Any,
-    /// Only those alive at the end.
+    /// Only blocks live at the end.
     LiveOnly,
 }
 
-/// The filter set and those before and after it.
+/// The current filter set with its undo history.
 #[derive(Clone, Debug, Default)]
 pub struct FilterHistory {
     current: FilterSet,
@@ -259,12 +257,12 @@ pub struct FilterHistory {
 }
 
 impl FilterHistory {
-    /// The filter set.
+    /// The current filter set.
     pub fn current(&self) -> &FilterSet {
         &self.current
     }
 
-    /// Adds a condition; one of a kind that can't be met twice replaces the earlier one.
+    /// Adds a filter; it replaces earlier ones of a kind that can be used only once.
     pub fn add(&mut self, filter: Filter) {
         let mut next = self.current.clone();
         let replaces = |old: &Filter| {
@@ -290,14 +288,14 @@ impl FilterHistory {
         self.set(next);
     }
 
-    /// Drops the conditions that `which` says yes to.
+    /// Removes the filters that `which` selects.
     pub fn drop_matching(&mut self, which: impl Fn(&Filter) -> bool) {
         let mut next = self.current.clone();
         next.filters.retain(|filter| !which(filter));
         self.set(next);
     }
 
-    /// Drops the condition added last.
+    /// Removes the last filter.
     pub fn drop_last(&mut self) {
         let mut next = self.current.clone();
         if next.filters.pop().is_some() {
@@ -305,17 +303,17 @@ impl FilterHistory {
         }
     }
 
-    /// Drops all conditions.
+    /// Removes all filters.
     pub fn clear(&mut self) {
         self.set(FilterSet::default());
     }
 
-    /// Whether there is a step to go back.
+    /// Whether there is a change to undo.
     pub fn can_undo(&self) -> bool {
         !self.before.is_empty()
     }
 
-    /// Goes back one step; whether there was one.
+    /// Undoes a change; returns whether there was one.
     pub fn undo(&mut self) -> bool {
         let Some(filters) = self.before.pop() else {
             return false;
@@ -324,7 +322,7 @@ impl FilterHistory {
         true
     }
 
-    /// Takes back an undo; whether there was one.
+    /// Redoes a change; returns whether there was one.
     pub fn redo(&mut self) -> bool {
         let Some(filters) = self.after.pop() else {
             return false;
@@ -344,10 +342,10 @@ impl FilterHistory {
     }
 }
 
-/// Reads a condition as it is typed, or says what can be typed.
+/// Parses a filter as the user types it.
 ///
 /// # Errors
-/// With a sentence for the user.
+/// A message for the user.
 pub fn parse_filter(text: &str) -> Result<Filter, String> {
     let text = text.trim();
     let (word, rest) = match text.find(|c: char| !c.is_ascii_alphabetic()) {
@@ -396,12 +394,12 @@ pub fn parse_filter(text: &str) -> Result<Filter, String> {
     }
 }
 
-/// A text as an SQL literal.
+/// Text as an SQL literal.
 pub fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// Blocks made by `from` and not freed by `to`. Those that ended earlier stand before them.
+/// Blocks allocated by `from` and not freed by `to`. Rows of earlier frees are skipped by number.
 fn alive(from: i64, to: i64, axis: &Axis) -> String {
     let mut condition =
         format!("alloc_after <= {from} AND (dealloc_after IS NULL OR dealloc_after > {to})");
@@ -415,7 +413,7 @@ fn alive(from: i64, to: i64, axis: &Axis) -> String {
     condition
 }
 
-/// `1m..5m`, `..5m`, `1m..`; the second one is not the smaller.
+/// Parses `1m..5m`, `..5m` or `1m..`.
 fn parse_span(text: &str) -> Result<(i64, i64), String> {
     const EXPECTED: &str = "expected a range, for example 1m..5m, ..30s or 10m..";
     let (from, to) = text.split_once("..").ok_or(EXPECTED)?;
@@ -425,7 +423,7 @@ fn parse_span(text: &str) -> Result<(i64, i64), String> {
     if to < from { Err(EXPECTED.into()) } else { Ok((from, to)) }
 }
 
-/// A span of time in words.
+/// The label of a time range.
 fn span(from: i64, to: i64) -> String {
     let time = |ns: i64| units::duration(ns as f64);
     match (from, to) {
@@ -472,7 +470,7 @@ fn join(conditions: impl Iterator<Item = String>) -> Option<String> {
     (!all.is_empty()).then(|| all.join("\n  AND "))
 }
 
-/// The last two parts of a path, generic arguments cut.
+/// The last two segments of a path, without generic arguments.
 fn last_segments(sym: &str) -> String {
     let plain = sym.split('<').find(|part| !part.is_empty()).unwrap_or(sym);
     let mut parts: Vec<&str> = plain.trim_end_matches(':').rsplit("::").take(2).collect();

@@ -1,11 +1,11 @@
-//! Blocks by size, by life and by age, in bins that grow by a factor.
+//! Histograms of sizes, lifetimes and ages with logarithmic bins.
 //!
-//! Reads: one row a block, once for all three. Writes: [`Histograms`].
+//! Reads: one row per block, in one pass. Writes: [`Histograms`].
 //!
 //! Invariants:
-//! - Every block of the filter set is in one bin of the sizes, and in one of either lives (it was freed)
-//!   or ages (it was not): the sums are the filter set's.
-//! - A bin's bounds are included; bins don't overlap and leave nothing out.
+//! - Every selected block is in one bin of the sizes, and in one bin of the lifetimes (freed) or of the
+//! ages (live).
+//! - The bounds of a bin are included; bins have no gaps and don't overlap.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -18,34 +18,34 @@ use crate::database::table::Value;
 use crate::tui::data::filter::FilterSet;
 use crate::tui::data::time_axis::{Axis, RowKind};
 
-/// Sites that are kept of a bin.
+/// Sites listed per bin.
 pub const SITES_MAX: usize = 20;
 
-/// Backtraces that are told apart; the others are counted, but not listed.
+/// Maximum number of pairs of site and bin; further sites are counted but not listed.
 const SITE_BINS_MAX: usize = 1 << 20;
 
-/// What blocks are sorted into bins by.
+/// The kinds of histograms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// Bytes asked for.
+    /// Requested bytes.
     #[default]
     Sizes,
-    /// From being made to being freed.
+    /// From allocation to free, for freed blocks.
     Lifetimes,
-    /// From being made to the end of the recording, which they saw.
+    /// From allocation to the end of the recording, for live blocks.
     Ages,
 }
 
 impl Kind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 3] = [Self::Sizes, Self::Lifetimes, Self::Ages];
 
-    /// The next one, round and round.
+    /// The next variant; the first follows the last.
     pub fn next(self) -> Self {
         Self::ALL[(self as usize + 1) % Self::ALL.len()]
     }
 
-    /// In which bin a value is.
+    /// The bin of a value.
     fn bin(self, value: i64) -> usize {
         match self {
             Self::Sizes if value <= 1 => 0,
@@ -64,7 +64,7 @@ impl Kind {
     }
 }
 
-/// Times are in half decades from 100 ns to ten months.
+/// Bounds of time bins: half decades from 100 ns to about ten months.
 const TIMES: [i64; 24] = {
     let mut bounds = [0; 24];
     let mut decade = 100;
@@ -75,11 +75,11 @@ const TIMES: [i64; 24] = {
         decade *= 10;
         at += 2;
     }
-    // The last bound is beyond every recording, and no sum of it overflows.
+    // The last bound is beyond every recording and far from overflow.
     bounds
 };
 
-/// A site, if the blocks have one, with its share of a bin.
+/// A backtrace, if the blocks have one, with its part of a bin.
 pub type SiteShare = (Option<i64>, Sum);
 
 /// Blocks and bytes.
@@ -87,7 +87,7 @@ pub type SiteShare = (Option<i64>, Sum);
 pub struct Sum {
     /// Blocks.
     pub blocks: u64,
-    /// Bytes of them.
+    /// Bytes.
     pub bytes: u64,
 }
 
@@ -105,25 +105,25 @@ pub struct Bin {
     pub low: i64,
     /// The largest value.
     pub high: i64,
-    /// What is in it.
+    /// Its blocks and bytes.
     pub sum: Sum,
-    /// Backtraces with the most bytes in it, and these; none: without a backtrace.
+    /// The backtraces with the most bytes in the bin; `None`: blocks without a backtrace.
     pub sites: Vec<SiteShare>,
 }
 
-/// All three.
+/// All histograms.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Histograms {
     kinds: [Vec<Bin>; 3],
 }
 
 impl Histograms {
-    /// The bins of a kind, from the first to the last that is not empty.
+    /// The bins of a kind, without empty ones at the ends.
     pub fn bins(&self, kind: Kind) -> &[Bin] {
         &self.kinds[kind as usize]
     }
 
-    /// All that is in the bins of a kind.
+    /// The total of a kind.
     pub fn total(&self, kind: Kind) -> Sum {
         let mut total = Sum::default();
         for bin in self.bins(kind) {
@@ -134,7 +134,7 @@ impl Histograms {
     }
 }
 
-/// The blocks of a filter set, one a row: what [`read`] reads.
+/// The statement that [`read`] takes: the selected blocks, one per row.
 pub fn blocks(filters: &FilterSet, axis: &Axis) -> String {
     let condition =
         filters.row_condition(axis).map(|it| format!("\nWHERE {it}")).unwrap_or_default();
@@ -142,7 +142,7 @@ pub fn blocks(filters: &FilterSet, axis: &Axis) -> String {
     format!("SELECT bt, size, alloc_after, dealloc_after{more} FROM allocations{condition}")
 }
 
-/// The same as a table for people: what [`read`] counts, of one kind.
+/// The statement of a histogram for the SQL view.
 pub fn query(filters: &FilterSet, axis: &Axis, kind: Kind) -> String {
     let blocks = blocks(filters, axis);
     let end = axis.end_ns;
@@ -160,7 +160,7 @@ pub fn query(filters: &FilterSet, axis: &Axis, kind: Kind) -> String {
     )
 }
 
-/// Counts the blocks of a statement with the columns of [`blocks`].
+/// Reads the histograms of the blocks of a statement with the columns of [`blocks`].
 ///
 /// # Errors
 /// As [`Database::query`].
@@ -198,11 +198,11 @@ pub fn read(
     Ok(builder.finish())
 }
 
-/// What a sample stands for is no whole number of blocks: so many parts of one are counted.
+/// Samples stand for fractional numbers of blocks, which are counted in this fixed-point unit.
 const PARTS_PER_BLOCK: u64 = 1 << 12;
 
 struct HistogramBuilder {
-    /// Parts that a block is counted in.
+    /// Parts per block: 1 without samples.
     parts: u64,
     sums: [Vec<Sum>; 3],
     sites: HashMap<(Option<i64>, Kind, usize), Sum>,

@@ -1,4 +1,4 @@
-//! Time ranges, filters and histograms: the data model of the views.
+//! Time axis, filters and histograms: the data model of the views.
 
 pub mod column_filter;
 pub mod histogram;

@@ -1,18 +1,16 @@
-//! The SQL of filter sets that say when: sums by site, from slices where they are enough.
-//!
-//! Reads: the filter set and the [`Axis`]. Writes: statements.
+//! The SQL of time filters: sums by site, from slices where possible.
 //!
 //! Invariants:
-//! - What comes from slices equals the same sums over `allocations`: where a moment is between two
-//!   edges of the axis, there is no such statement.
-//! - No statement looks at all rows of `allocations`: those of a span of ends are found by their
-//!   numbers, and those alive at the end are the last ones.
+//! - Sums from slices equal those over `allocations`: for a moment between two edges of the axis, there
+//! is no statement.
+//! - No statement scans all of `allocations`: rows of a range of frees are found by number, and live
+//! blocks are the last rows.
 
 use crate::tui::data::filter::{Filter, FilterSet, FreedFilter};
 use crate::tui::data::time_axis::Axis;
 use crate::tui::flame::measure::Measure;
 
-/// The slices of the run, with how many of them a point of a site's curve covers.
+/// The slices of the run, and the number of slices per point of a site's curve.
 pub const SLICES: &str = "\
 SELECT from_ns, to_ns, live_bytes, live_blocks, allocations, allocated_bytes, frees, freed_bytes,
   never_freed_bytes, coalesce((SELECT value FROM meta WHERE key = 'slices_a_point'), 1) AS slices_a_point,
@@ -23,24 +21,24 @@ SELECT from_ns, to_ns, live_bytes, live_blocks, allocations, allocated_bytes, fr
   (SELECT value FROM meta WHERE key = 'sites') AS sites
 FROM timeline ORDER BY slice";
 
-/// Rows of `allocations` from which on blocks are alive at the end.
+/// The condition for rows of live blocks, which are the last ones.
 const LIVE_ROWS: &str = "rowid > coalesce(
     (SELECT value FROM meta WHERE key = 'ended_rows'), 0) AND dealloc_after IS NULL";
 
-/// So many sites are asked one by one: 2 to 3 µs each, where a pass over all curves is 50 ms for ten
-/// million allocations.
+/// Up to this many sites are looked up one by one: 2 to 3 µs each, whereas a pass over all curves takes
+/// 50 ms for ten million allocations.
 const LOOKUP_SITES_MAX: i64 = 20_000;
 
-/// What of a filter set is asked.
+/// A part of a filter set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// All its blocks.
     All,
-    /// Those alive at the end.
+    /// Its blocks live at the end.
     Survivors,
 }
 
-/// `bt`, `bytes` and `blocks` of the sites of a filter set that says when, if slices are enough.
+/// A statement for `bt`, `bytes` and `blocks` of the sites of a time filter, if slices suffice.
 pub fn by_site(filters: &FilterSet, axis: &Axis, part: Part) -> Option<String> {
     let (filter, freed) = filters.time_filter()?;
     let condition = filters.site_condition();
@@ -74,7 +72,7 @@ pub fn by_site(filters: &FilterSet, axis: &Axis, part: Part) -> Option<String> {
     }
 }
 
-/// The course of the filter set's sites: what each slice changed.
+/// The changes per slice of the selected sites.
 pub fn changes(filters: &FilterSet) -> String {
     let condition = filters.site_condition().unwrap_or_else(|| "1".into());
     format!(
@@ -82,7 +80,7 @@ pub fn changes(filters: &FilterSet) -> String {
     )
 }
 
-/// The course of the groups of sites that held most, the largest first.
+/// The changes per slice of the groups of sites with the highest peaks, largest first.
 pub fn largest(filters: &FilterSet, limit: usize) -> String {
     let condition = filters.site_condition().unwrap_or_else(|| "1".into());
     format!(
@@ -90,14 +88,14 @@ pub fn largest(filters: &FilterSet, limit: usize) -> String {
     )
 }
 
-/// What of the system's view of the process there is: when, bytes.
+/// Memory readings: time, resident bytes.
 pub const RSS: &str =
     "SELECT at_ns, rss_bytes FROM memory_readings WHERE rss_bytes NOT NULL ORDER BY at_ns";
 
-/// Moments that the program named.
+/// The marks.
 pub const MARKS: &str = "SELECT at_ns, name, value FROM marks ORDER BY at_ns LIMIT 5000";
 
-/// Which part of a filter set a measure is about, if sums by site are enough for it.
+/// The part of a filter set that a measure needs, if sums by site suffice.
 pub fn part_of(measure: Measure) -> Option<Part> {
     match measure {
         Measure::Allocated | Measure::Count => Some(Part::All),
@@ -106,7 +104,7 @@ pub fn part_of(measure: Measure) -> Option<Part> {
     }
 }
 
-/// The measures of sums by site; those of the other part are 0.
+/// The measures from sums by site; those of the other part are 0.
 pub fn weights(by_site: &str, part: Part) -> String {
     let columns = match part {
         Part::All => {
@@ -119,7 +117,7 @@ pub fn weights(by_site: &str, part: Part) -> String {
     format!("SELECT bt, {columns}\nFROM ({by_site})")
 }
 
-/// An edge by its moment; beyond the end is the end.
+/// The edge at a moment; the last one for moments after the end.
 fn edge_at(axis: &Axis, at: i64) -> Option<usize> {
     match at > axis.end_ns {
         true => Some(axis.points()),
@@ -131,7 +129,7 @@ fn and_condition(condition: Option<&str>) -> String {
     condition.map(|it| format!("\n    AND {it}")).unwrap_or_default()
 }
 
-/// Made from edge to edge.
+/// Sums of blocks allocated from edge to edge.
 fn allocated_between(axis: &Axis, first: usize, last: usize, condition: Option<&str>) -> String {
     let from = axis.slice_before(first).map_or(0, |slice| slice + 1);
     let to = axis.slice_before(last).map_or(-1, |slice| slice as i64);
@@ -141,8 +139,8 @@ fn allocated_between(axis: &Axis, first: usize, last: usize, condition: Option<&
     )
 }
 
-/// Alive at an edge: the last point of each site's curve up to there, which few sites are asked for
-/// one by one, and many in one pass. SQLite gives the other columns of the row with the largest slice.
+/// Blocks live at an edge: the last point of each site's curve up to it. Few sites are looked up one by
+/// one, many in one pass: for max(), SQLite returns the other columns of the row with the maximum.
 fn live_at_edge(axis: &Axis, edge: usize, condition: Option<&str>) -> String {
     if edge == axis.points() {
         return format!(
@@ -163,9 +161,9 @@ fn live_at_edge(axis: &Axis, edge: usize, condition: Option<&str>) -> String {
     )
 }
 
-/// Alive at both edges: either what was alive at the first without what ended in between, or what
-/// ended later without what was made later, whichever are fewer rows. The former needs rows that
-/// stand in the order of ends.
+/// Blocks live at both edges: either those live at the first without those freed in between, or those
+/// freed later without those allocated later, whichever are fewer rows. The former needs rows in the
+/// exact order of frees.
 fn live_at_both_edges(
     axis: &Axis,
     edges: (usize, usize),
@@ -190,7 +188,7 @@ fn live_at_both_edges(
     )
 }
 
-/// Made in a span and alive at the end.
+/// Blocks allocated in a range and live at the end.
 fn survivors(axis: &Axis, from: i64, to: i64, condition: Option<&str>) -> String {
     let (size, count) = (axis.rows.bytes("allocations"), axis.rows.count("allocations"));
     format!(

@@ -1,19 +1,19 @@
-//! Deals out the cells of a row so that nothing is lost to rounding.
+//! Lays out the cells of a flamegraph without rounding losses.
 //!
-//! Reads: a tree of [`Widths`], what to stand at its top, a width.
+//! Reads: a [`WeightedTree`], its root and a width.
 //! Writes: rows of [`Cell`]s.
 //!
 //! Invariants:
-//! - The cells below a cell, with the blank for its own share, are exactly as wide as it is.
-//! - What is too small for a cell of its own is in one "… n more" cell, which can be entered.
+//! - The cells below a cell, with a blank for its own weight, are exactly as wide as the cell.
+//! - Nodes that are too small for a cell share one "… n more" cell, which can be zoomed into.
 
 use crate::tui::flame::shape::{Shown, ShownId};
 
-/// A tree whose nodes have widths: a node is at least as wide as its children together.
+/// A tree with weights: a node weighs at least as much as its children together.
 pub trait WeightedTree {
-    /// How wide a node is.
+    /// The weight of a node.
     fn value(&self, node: ShownId) -> u64;
-    /// The nodes below, widest first.
+    /// The children of a node, heaviest first.
     fn children(&self, node: ShownId) -> &[ShownId];
 }
 
@@ -27,50 +27,50 @@ impl WeightedTree for Shown {
     }
 }
 
-/// What stands at the top: a node, and how many of its largest children are left out.
+/// The root of the picture: a node, and how many of its largest children are skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Top {
     /// The node.
     pub node: ShownId,
-    /// Its largest children that are not shown, because a "… more" cell was entered.
+    /// Number of its largest children that are not drawn, after zooming into a "… more" cell.
     pub skip: usize,
 }
 
-/// What a cell stands for.
+/// The content of a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CellContent {
     /// A function.
     Node(ShownId),
-    /// The children of a node from the `skip`th on, too small to be drawn.
+    /// The children of a node from the `skip`th on, too small to draw.
     More {
-        /// Whose children.
+        /// The node.
         parent: ShownId,
-        /// How many larger ones there are.
+        /// Number of larger children.
         skip: usize,
     },
 }
 
-/// A piece of a row.
+/// A cell of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cell {
-    /// What it stands for.
+    /// Its content.
     pub content: CellContent,
     /// First column.
     pub x: u16,
     /// Columns, at least one.
     pub width: u16,
-    /// How much it stands for.
+    /// Its weight.
     pub value: u64,
 }
 
 impl Cell {
-    /// Whether a column is in this cell.
+    /// Whether the cell covers a column.
     pub fn covers(&self, x: u16) -> bool {
         self.x <= x && x < self.x + self.width
     }
 }
 
-/// Lays out at most `depth_max` rows below and including `top`.
+/// Lays out at most `depth_max` rows from `top` on.
 pub fn rows(shown: &impl WeightedTree, top: Top, width: u16, depth_max: usize) -> Vec<Vec<Cell>> {
     if width == 0 || depth_max == 0 || shown.value(top.node) == 0 {
         return Vec::new();
@@ -93,7 +93,7 @@ pub fn rows(shown: &impl WeightedTree, top: Top, width: u16, depth_max: usize) -
                 CellContent::Node(node) => {
                     push_children(shown, Top { node, skip: 0 }, *cell, &mut row)
                 }
-                // Only a "… more" cell at the top shows what is in it: it was entered.
+                // A "… more" cell shows its content only if it is the root.
                 CellContent::More { parent, skip } if rows.len() == 1 => {
                     push_children(shown, Top { node: parent, skip }, *cell, &mut row);
                 }
@@ -108,7 +108,7 @@ pub fn rows(shown: &impl WeightedTree, top: Top, width: u16, depth_max: usize) -
     rows
 }
 
-/// What a node's children from the `skip`th on hold; all of the node for 0.
+/// The weight of a node's children from the `skip`th on; of the whole node for 0.
 fn rest(shown: &impl WeightedTree, node: ShownId, skip: usize) -> u64 {
     if skip == 0 {
         return shown.value(node);
@@ -124,7 +124,7 @@ fn push_children(shown: &impl WeightedTree, top: Top, parent: Cell, row: &mut Ve
     }
     let total = parent.value.max(1);
     let width = u128::from(parent.width);
-    // Children are sorted, so the first that would get less than a cell begins the small ones.
+    // Children are sorted: all behind the first that would get less than a cell are small.
     let is_small = |child: &ShownId| u128::from(shown.value(*child)) * width < u128::from(total);
     let mut large = children.iter().take_while(|child| !is_small(child)).count();
     if large + 1 == children.len() && large < parent.width as usize {
@@ -154,7 +154,7 @@ fn push_children(shown: &impl WeightedTree, top: Top, parent: Cell, row: &mut Ve
     }
 }
 
-/// Whatever has a value and no cell gets one from the widest, so that it can be seen.
+/// Gives a cell from the widest child to each child that has a weight and no cell.
 fn widen_invisible(widths: &mut [u16], large: usize, small_total: u64) {
     for at in 0..=large {
         let wanted = at < large || small_total > 0;
@@ -169,7 +169,7 @@ fn widen_invisible(widths: &mut [u16], large: usize, small_total: u64) {
     }
 }
 
-/// Divides `width` among `shares` by largest remainder: the result sums to `width` exactly.
+/// Divides `width` among `shares` by the largest remainder method: the result sums to `width`.
 pub fn apportion(width: u16, shares: &[u64]) -> Vec<u16> {
     let total: u128 = shares.iter().map(|share| u128::from(*share)).sum();
     if total == 0 {

@@ -1,11 +1,11 @@
-//! The tree of what differs between two sides: each node with its growth and its shrinkage.
+//! The tree of the differences between two sides: each node has its growth and shrinkage.
 //!
-//! Reads: a [`Comparison`] and a [`Wish`]. Writes: [`Differences`], rows and tree alike.
+//! Reads: a [`Comparison`] and [`DifferenceOptions`]. Writes: [`Differences`], rows and tree.
 //!
 //! Invariants:
-//! - A node is as wide as its growth and shrinkage together; what cancels out is seen, not lost.
-//! - Rows and tree are of the same stacks: their sums are equal.
-//! - Children stand widest first, equal ones by name.
+//! - A node weighs its growth plus its shrinkage, so that changes which cancel out are visible.
+//! - Rows and tree cover the same stacks: their sums are equal.
+//! - Children are sorted by weight, then by name.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,43 +14,43 @@ use crate::database::compare::{Comparison, Measure, NameId, Row, State};
 use crate::tui::flame::cell_layout::WeightedTree;
 use crate::tui::flame::shape::{ShownId, TOP};
 
-/// What of a comparison is shown.
+/// Which differences to show, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DifferenceOptions {
-    /// What differs.
+    /// The measure.
     pub measure: Measure,
-    /// Only stacks that changed so; `None`: all that changed.
+    /// Only stacks with this change; `None`: all that changed.
     pub only: Option<State>,
     /// Only stacks with a function or file that matches; empty: all.
     pub pattern: String,
-    /// From where the tree is looked at.
+    /// The end of the stacks at which the tree starts.
     pub root: StackEnd,
 }
 
-/// The end of a stack at which a tree begins.
+/// An end of a stack.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StackEnd {
-    /// Who calls, then what is called.
+    /// Callers first (top-down).
     #[default]
     Outermost,
-    /// Who allocates, then who calls.
+    /// Allocating functions first (bottom-up).
     Innermost,
 }
 
 /// A node of the tree.
 #[derive(Clone, Debug, Default)]
 pub struct Node {
-    /// The function; `None` for the whole.
+    /// The function; `None`: the root.
     pub name: Option<NameId>,
-    /// The node above; the top is its own.
+    /// The parent; the root is its own.
     pub parent: u32,
-    /// Growth here and below.
+    /// Growth of the subtree.
     pub up: u64,
-    /// Shrinkage here and below.
+    /// Shrinkage of the subtree.
     pub down: u64,
-    /// On the first side.
+    /// Value of the first side.
     pub before: i64,
-    /// On the second side.
+    /// Value of the second side.
     pub after: i64,
     children: Vec<ShownId>,
 }
@@ -62,14 +62,14 @@ impl Node {
     }
 }
 
-/// What differs, as it is shown.
+/// The differences as list and tree.
 #[derive(Clone, Debug)]
 pub struct Differences {
-    /// Of what.
+    /// The comparison.
     pub comparison: Arc<Comparison>,
-    /// How it was asked for.
+    /// The options they were made with.
     pub options: DifferenceOptions,
-    /// The stacks, the largest change first.
+    /// The stacks, largest change first.
     pub rows: Vec<Row>,
     nodes: Vec<Node>,
 }
@@ -85,7 +85,7 @@ impl WeightedTree for Differences {
 }
 
 impl Differences {
-    /// Makes rows and tree.
+    /// Builds rows and tree.
     pub fn new(comparison: Arc<Comparison>, options: DifferenceOptions) -> Self {
         let pattern =
             (!options.pattern.is_empty()).then(|| parse_pattern(&options.pattern)).flatten();
@@ -109,12 +109,12 @@ impl Differences {
         self.nodes.get(id.0 as usize)
     }
 
-    /// The whole.
+    /// The root.
     pub fn top(&self) -> Node {
         self.nodes.first().cloned().unwrap_or_default()
     }
 
-    /// How many nodes there are, the whole included.
+    /// Number of nodes, with the root.
     pub fn len(&self) -> usize {
         self.nodes.len()
     }
@@ -134,7 +134,8 @@ impl Differences {
     }
 }
 
-/// Small letters match large ones too, large ones only themselves; `None` if it is no pattern.
+/// Compiles a pattern with smart case: case-insensitive if it has no upper case letter. `None` if it is
+/// not valid.
 pub fn parse_pattern(text: &str) -> Option<regex::Regex> {
     regex::RegexBuilder::new(text)
         .case_insensitive(!text.chars().any(char::is_uppercase))
@@ -199,16 +200,16 @@ fn add(nodes: &mut [Node], at: u32, row: &Row, measure: Measure) {
     node.after = node.after.saturating_add(row.after.get(measure));
 }
 
-/// A line of the opened tree.
+/// A visible line of the tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenLine {
     /// The node.
     pub node: ShownId,
-    /// How far in it stands.
+    /// Depth below the root.
     pub depth: usize,
 }
 
-/// The tree as lines: below each opened node stand its children.
+/// The visible lines of the tree: the children of each expanded node.
 pub fn lines(tree: &Differences, is_open: impl Fn(ShownId) -> bool, most: usize) -> Vec<OpenLine> {
     let mut lines = Vec::new();
     let mut todo: Vec<OpenLine> = Vec::new();

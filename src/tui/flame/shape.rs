@@ -1,11 +1,11 @@
-//! Turns a call tree into the tree that is shown: direction, folding, hiding, one measure.
+//! Turns a call tree into the shown tree: direction, collapsed frames, hidden functions, one measure.
 //!
 //! Reads: a [`CallTree`] and [`Shape`].
 //! Writes: [`Shown`].
 //!
 //! Invariants:
-//! - A node's value is its own share plus its children's values, exactly.
-//! - Children stand largest first, equal ones by name, so that the same input looks the same.
+//! - A node's value is its own weight plus the values of its children.
+//! - Children are sorted by value, then by name, so that equal input is drawn equally.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,46 +13,46 @@ use std::sync::Arc;
 use crate::tui::flame::measure::Measure;
 use crate::tui::flame::tree::{CallTree, Node, NodeId, ROOT, Symbol, SymbolId, Symbols};
 
-/// Frames of a stack that a view from the inside out follows.
+/// Frames of a stack that bottom-up trees follow.
 pub const INVERTED_DEPTH_MAX: usize = 128;
 
-/// Nodes that are shown at most; stacks beyond end in the deepest node that there is, and are
-/// counted. Half a million is far more than anyone zooms into, and some 50 MiB.
+/// Maximum number of nodes, about 50 MiB. Stacks beyond it end in the deepest existing node and are
+/// counted.
 pub const SHOWN_MAX: usize = 500_000;
 
-/// The node at the top of what is shown.
+/// The root of a shown tree.
 pub const TOP: ShownId = ShownId(0);
 
 /// A node of [`Shown`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ShownId(pub u32);
 
-/// From where the tree is looked at.
+/// Direction of the tree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Direction {
-    /// From the outermost functions to what they call.
+    /// From the outermost functions to their callees.
     #[default]
     TopDown,
-    /// From the functions that allocate to their callers.
+    /// From the allocating functions to their callers.
     BottomUp,
-    /// Who calls one function.
+    /// The callers of one function.
     Callers(SymbolId),
-    /// What one function calls.
+    /// The callees of one function.
     Callees(SymbolId),
 }
 
-/// Whether something repetitive is drawn together.
+/// Whether repetitive frames are drawn as one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Collapse {
     /// As one.
     #[default]
     Collapsed,
-    /// Each by itself.
+    /// Each separately.
     Expanded,
 }
 
 impl Collapse {
-    /// The other one.
+    /// The other variant.
     pub fn toggled(self) -> Self {
         match self {
             Self::Collapsed => Self::Expanded,
@@ -61,31 +61,31 @@ impl Collapse {
     }
 }
 
-/// How a tree is to be shown.
+/// The options of a shown tree.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shape {
-    /// What widths stand for.
+    /// The measure.
     pub measure: Measure,
-    /// From where it is looked at.
+    /// The direction.
     pub direction: Direction,
-    /// Standard library and runtime frames.
+    /// Whether library and runtime frames are collapsed.
     pub library: Collapse,
-    /// Functions that call themselves, directly or not.
+    /// Whether recursive calls, direct or not, are collapsed.
     pub recursion: Collapse,
-    /// Functions that are left out, their callees moving up.
+    /// Functions that are hidden; their callees move up.
     pub hidden: Vec<SymbolId>,
-    /// Only what is below this function, beginning with it.
+    /// Only the subtrees of this function.
     pub from: Option<SymbolId>,
 }
 
-/// What a shown node stands for.
+/// The content of a shown node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Key {
-    /// The whole.
+    /// The root.
     All,
     /// A function.
     Symbol(SymbolId),
-    /// A run of standard library and runtime frames.
+    /// A run of library and runtime frames.
     Library,
 }
 
@@ -99,12 +99,12 @@ struct ShownNode {
     children: Vec<ShownId>,
 }
 
-/// Bytes and blocks that belong to a measure, whichever of the two it counts itself.
+/// Bytes and blocks of the same allocations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pair {
-    /// Bytes of the blocks.
+    /// Bytes.
     pub bytes: u64,
-    /// The blocks.
+    /// Blocks.
     pub blocks: u64,
 }
 
@@ -115,7 +115,7 @@ impl Pair {
     }
 }
 
-/// A tree ready to be drawn.
+/// A shown tree.
 #[derive(Clone, Debug)]
 pub struct Shown {
     nodes: Vec<ShownNode>,
@@ -127,7 +127,7 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// Makes the tree that `shape` asks for.
+    /// Builds the tree for a shape.
     pub fn new(tree: &CallTree, shape: Shape) -> Self {
         let mut shaper = Shaper::new(tree, shape);
         match shaper.shown.shape.direction {
@@ -142,67 +142,67 @@ impl Shown {
         shaper.finish()
     }
 
-    /// How it was made.
+    /// The options it was built with.
     pub fn shape(&self) -> &Shape {
         &self.shape
     }
 
-    /// How many nodes there are, the top included.
+    /// Number of nodes, with the root.
     pub fn len(&self) -> usize {
         self.nodes.len()
     }
 
-    /// How often a function found no room, and its share went to its caller.
+    /// Number of functions beyond [`SHOWN_MAX`], whose weight went to their callers.
     pub fn cut(&self) -> u64 {
         self.cut
     }
 
-    /// How many rows the deepest node with a width needs, the top's included.
+    /// Number of rows, with the root.
     pub fn depth(&self) -> usize {
         self.depth
     }
 
-    /// Whether nothing has any width.
+    /// Whether the total is 0.
     pub fn is_empty(&self) -> bool {
         self.value(TOP) == 0
     }
 
-    /// How much a node stands for, its children's values included.
+    /// The value of a node, with its children.
     pub fn value(&self, id: ShownId) -> u64 {
         self.nodes.get(id.0 as usize).map_or(0, |node| node.value)
     }
 
-    /// How much of it is no child's.
+    /// The own weight of a node, without its children.
     pub fn own(&self, id: ShownId) -> u64 {
         self.nodes.get(id.0 as usize).map_or(0, |node| node.own)
     }
 
-    /// Bytes and blocks of the node, its children's included; 0 where the measure has none.
+    /// Bytes and blocks of a node, with its children; 0 if the measure has none.
     pub fn pair(&self, id: ShownId) -> Pair {
         self.nodes.get(id.0 as usize).map_or(Pair::default(), |node| node.pair)
     }
 
-    /// The nodes at which the weight of each backtrace ends.
+    /// The innermost node of each backtrace.
     pub fn sites(&self) -> &[(i64, ShownId)] {
         &self.sites
     }
 
-    /// What the node stands for.
+    /// The content of a node.
     pub fn key(&self, id: ShownId) -> Key {
         self.nodes.get(id.0 as usize).map_or(Key::All, |node| node.key)
     }
 
-    /// The node above; the top is its own.
+    /// The parent; the root is its own.
     pub fn parent(&self, id: ShownId) -> ShownId {
         self.nodes.get(id.0 as usize).map_or(TOP, |node| node.parent)
     }
 
-    /// The nodes below, largest first.
+    /// The children, largest first.
     pub fn children(&self, id: ShownId) -> &[ShownId] {
         self.nodes.get(id.0 as usize).map_or(&[], |node| node.children.as_slice())
     }
 
-    /// The function that a node stands for, if it is one.
+    /// The function of a node, if it is one.
     pub fn symbol(&self, id: ShownId) -> Option<&Symbol> {
         match self.key(id) {
             Key::Symbol(symbol) => self.symbols.get(symbol),
@@ -215,7 +215,7 @@ impl Shown {
         &self.symbols
     }
 
-    /// How much is in nodes that `is_match` says yes to, none counted twice.
+    /// The value of all subtrees of matching functions, without double counting.
     pub fn matched(&self, is_match: impl Fn(SymbolId) -> bool) -> u64 {
         let mut total = 0;
         let mut inside = vec![false; self.nodes.len()];
@@ -265,7 +265,7 @@ impl<'a> Shaper<'a> {
         node.own.width(self.shown.shape.measure)
     }
 
-    /// Adds what a node of the tree allocated itself to where it is shown.
+    /// Adds the own weight of a call tree node to its shown node.
     fn weigh(&mut self, place: ShownId, node: &Node) {
         let measure = self.shown.shape.measure;
         let of = |measure: Option<Measure>| measure.map_or(0, |it| node.own.width(it));
@@ -277,7 +277,7 @@ impl<'a> Shaper<'a> {
         }
     }
 
-    /// Notes where the backtraces end, once it is known where each node of the tree is shown.
+    /// Maps the backtraces to shown nodes.
     fn note_sites(&mut self, place: impl Fn(NodeId) -> Option<ShownId>) {
         let sites = self.tree.sites().iter();
         self.shown.sites = sites.filter_map(|(bt, node)| Some((*bt, place(*node)?))).collect();
@@ -302,7 +302,7 @@ impl<'a> Shaper<'a> {
                 above = self.shown.parent(above);
             }
         }
-        // The first row goes on when the others are full: it says most.
+        // A quarter of the nodes is reserved for the first row, which matters most.
         let room = if parent == TOP { SHOWN_MAX } else { SHOWN_MAX / 4 * 3 };
         if self.shown.nodes.len() >= room && !self.index.contains_key(&(parent, key)) {
             self.shown.cut += 1;
@@ -324,7 +324,7 @@ impl<'a> Shaper<'a> {
     }
 
     fn top_down(&mut self) {
-        // Where each node of the tree stands in what is shown; nowhere above `from`.
+        // The shown node of each call tree node; `None` above `from`.
         let mut places: Vec<Option<ShownId>> = Vec::with_capacity(self.tree.nodes().len());
         for (at, node) in self.tree.nodes().iter().enumerate() {
             let above = places.get(node.parent.0 as usize).copied().flatten();
@@ -344,7 +344,7 @@ impl<'a> Shaper<'a> {
         self.note_sites(|node| places.get(node.0 as usize).copied().flatten());
     }
 
-    /// Where a function called from `above` stands.
+    /// The shown node of a function called from `above`.
     fn below(&mut self, above: ShownId, symbol: SymbolId) -> ShownId {
         if self.is_hidden(symbol) {
             above
@@ -385,9 +385,8 @@ impl<'a> Shaper<'a> {
         }
     }
 
-    /// Adds the stack from `node` outwards, with the weight of another one, and says where it ends.
-    /// Noise is left out altogether: from the inside out nearly every stack begins with the same
-    /// library frames.
+    /// Adds the stack from `node` to its callers with the weight of `weight`; returns its last node.
+    /// Collapsed library frames are left out: nearly all bottom-up stacks start with the same ones.
     fn upwards(&mut self, node: NodeId, weight: &Node) -> Option<ShownId> {
         let from = self.shown.shape.from;
         let mut stack = Vec::new();
@@ -441,7 +440,7 @@ impl<'a> Shaper<'a> {
             });
             self.shown.nodes[at].children = children;
         }
-        // Parents come before their children, so one pass knows every depth.
+        // Parents come before their children, so that one pass is enough.
         let mut depths: Vec<usize> = Vec::with_capacity(self.shown.nodes.len());
         for (at, node) in self.shown.nodes.iter().enumerate() {
             let above = if at == 0 { 0 } else { depths[node.parent.0 as usize] };

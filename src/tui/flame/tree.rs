@@ -1,22 +1,22 @@
-//! The call tree: functions from the outermost inwards, each with what it allocated itself.
+//! The call tree: functions from the outermost inwards, each with its own weights.
 //!
-//! Reads: frames, then stacks with weights or ready-made nodes, in any order that puts parents first.
-//! Writes: [`CallTree`], shared with the shaper and the screen, never changed after.
+//! Reads: frames, then stacks with weights, or nodes with parents before children.
+//! Writes: an immutable [`CallTree`].
 //!
 //! Invariants:
 //! - A parent's number is smaller than its children's; node 0 is the root and has no function.
-//! - A node holds its own weights only; sums are made by the shaper, so that they can't disagree.
-//! - Two calls of one function from one place are one node, whatever their lines.
+//! - A node has its own weights only; [`shape`](crate::tui::flame::shape) sums them.
+//! - Calls of one function from one node are one node, whatever their lines.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::tui::flame::measure::Weights;
 
-/// Nodes that a tree may have; further stacks end in the deepest node that exists.
+/// Maximum number of nodes; further stacks end in the deepest existing node.
 pub const NODES_MAX: usize = 500_000;
 
-/// The node that everything hangs from.
+/// The root.
 pub const ROOT: NodeId = NodeId(0);
 
 /// A node of a [`CallTree`].
@@ -31,7 +31,7 @@ pub struct SymbolId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FrameId(pub i64);
 
-/// Whose code a function is.
+/// The kind of a function's code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum FrameKind {
     /// The recorded program's, or a library's that is no runtime.
@@ -59,7 +59,7 @@ impl FrameKind {
         }
     }
 
-    /// Whether the frame is folded away unless asked for.
+    /// Whether the frame is collapsed by default.
     pub fn is_library(self) -> bool {
         matches!(self, Self::Std | Self::Runtime)
     }
@@ -68,21 +68,21 @@ impl FrameKind {
 /// A function.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Symbol {
-    /// Whole name.
+    /// Full name.
     pub sym: String,
     /// Short name.
     pub function: String,
-    /// Where it comes from; empty if that is unknown.
+    /// The crate; empty if unknown.
     pub krate: String,
-    /// Whose code it is.
+    /// The kind of its code.
     pub kind: FrameKind,
-    /// One of its places, to open its source.
+    /// One of its source files.
     pub file: Option<String>,
-    /// The line there.
+    /// The line in it.
     pub line: Option<u32>,
 }
 
-/// Functions by number, each once.
+/// Intern table of functions.
 #[derive(Clone, Debug, Default)]
 pub struct Symbols {
     symbols: Vec<Symbol>,
@@ -91,7 +91,7 @@ pub struct Symbols {
 }
 
 impl Symbols {
-    /// Takes up a frame; frames of one function share its number.
+    /// Adds a frame; frames of one function share an id.
     pub fn insert(&mut self, frame: FrameId, symbol: Symbol) -> SymbolId {
         let next = SymbolId(self.symbols.len() as u32);
         let id = *self.by_name.entry(symbol.sym.clone()).or_insert(next);
@@ -107,17 +107,17 @@ impl Symbols {
         self.by_frame.get(&frame).copied()
     }
 
-    /// The function with this whole name.
+    /// The function with this full name.
     pub fn named(&self, sym: &str) -> Option<SymbolId> {
         self.by_name.get(sym).copied()
     }
 
-    /// A function by number.
+    /// A function by id.
     pub fn get(&self, id: SymbolId) -> Option<&Symbol> {
         self.symbols.get(id.0 as usize)
     }
 
-    /// How many functions there are.
+    /// Number of functions.
     pub fn len(&self) -> usize {
         self.symbols.len()
     }
@@ -128,7 +128,7 @@ impl Symbols {
     }
 }
 
-/// A place in the tree.
+/// A node of the call tree.
 #[derive(Clone, Copy, Debug)]
 pub struct Node {
     /// The caller; the root is its own.
@@ -139,7 +139,7 @@ pub struct Node {
     pub own: Weights,
 }
 
-/// Everything that allocated, as a tree.
+/// The call tree.
 #[derive(Clone, Debug)]
 pub struct CallTree {
     nodes: Vec<Node>,
@@ -179,7 +179,7 @@ impl CallTree {
     }
 }
 
-/// Makes a [`CallTree`].
+/// Builds a [`CallTree`].
 #[derive(Debug)]
 pub struct TreeBuilder {
     tree: CallTree,
@@ -196,7 +196,7 @@ impl TreeBuilder {
         }
     }
 
-    /// The child of `parent` for a function, made if it is not there yet.
+    /// The child of `parent` for a function; created if missing.
     pub fn child(&mut self, parent: NodeId, symbol: SymbolId) -> NodeId {
         if let Some(child) = self.children.get(&(parent, symbol)) {
             return *child;
@@ -211,14 +211,14 @@ impl TreeBuilder {
         child
     }
 
-    /// Adds to what a node allocated itself.
+    /// Adds to the own weights of a node.
     pub fn weigh(&mut self, node: NodeId, weights: Weights) {
         if let Some(node) = self.tree.nodes.get_mut(node.0 as usize) {
             node.own += weights;
         }
     }
 
-    /// Adds a whole stack, outermost function first, and gives the node of its innermost one.
+    /// Adds a stack, outermost function first; returns the node of the innermost function.
     pub fn stack(
         &mut self,
         outermost_first: impl Iterator<Item = SymbolId>,
@@ -232,7 +232,7 @@ impl TreeBuilder {
         node
     }
 
-    /// Notes the node at which a backtrace ends.
+    /// Sets the innermost node of a backtrace.
     pub fn site(&mut self, bt: i64, node: NodeId) {
         self.tree.sites.push((bt, node));
     }

@@ -1,31 +1,30 @@
-//! A shown tree as lines of a table that is opened step by step.
+//! The shown tree as lines that can be expanded and collapsed.
 //!
-//! Reads: a [`Shown`] tree, and which lines are open. Writes: the lines in view.
+//! Reads: a [`Shown`] tree and the expanded lines. Writes: the visible lines.
 //!
 //! Invariants:
-//! - A run of functions that only call the next one is one line; whatever has a share of its own or
-//!   more than one callee ends it, so that every line's total is the sum of its own share and the
-//!   lines below it.
-//! - A line is known by the names on its path, so that it stays open when the tree is made anew.
+//! - A run of functions that only call the next one is one line. A function with own weight or more
+//! than one callee ends it, so that the total of a line is its own weight plus the lines below it.
+//! - A line is identified by the names on its path, so that it stays expanded in another tree.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::tui::flame::shape::{Key, Shown, ShownId, TOP};
 
-/// Lines that an outline has at most; more can't be read, and are said to be missing.
+/// Maximum number of lines; the title says if there are more.
 pub const LINES_MAX: usize = 100_000;
 
-/// Names a line by its path.
+/// Identifies a line: a hash of the names on its path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Path(u64);
 
 /// Whether the lines below a line are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expansion {
-    /// They are.
+    /// They are shown.
     Open,
-    /// They are not.
+    /// They are hidden.
     Closed,
     /// There are none.
     Leaf,
@@ -34,24 +33,24 @@ pub enum Expansion {
 /// A line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// Its path.
+    /// Identifies the line.
     pub path: Path,
-    /// How many lines it lies below.
+    /// Depth below the root.
     pub depth: usize,
-    /// The functions that it stands for, the outermost first; at least one.
+    /// Its functions, outermost first; at least one.
     pub run: Vec<ShownId>,
-    /// Whether more is below it.
+    /// Whether it is expanded.
     pub expansion: Expansion,
 }
 
 impl Line {
-    /// The innermost function, whose callees are below.
+    /// The innermost function, whose callees are the lines below.
     pub fn node(&self) -> ShownId {
         self.run.last().copied().unwrap_or(TOP)
     }
 }
 
-/// The lines of a tree of which `opened` are open.
+/// The visible lines of a tree in which `opened` are expanded.
 pub fn lines(shown: &Shown, opened: &HashSet<Path>) -> Vec<Line> {
     let mut lines = Vec::new();
     let mut pending: Vec<(ShownId, Path, usize)> = Vec::new();
@@ -75,8 +74,8 @@ pub fn lines(shown: &Shown, opened: &HashSet<Path>) -> Vec<Line> {
     lines
 }
 
-/// The paths to open so that everything from a line down to the next fork is seen, that fork's
-/// callees included.
+/// The lines to expand so that everything from a line down to the next branch is visible, with the
+/// branch's callees.
 pub fn paths_to_next_fork(shown: &Shown, line: &Line) -> Vec<Path> {
     let mut paths = vec![line.path];
     let (mut node, mut path) = (line.node(), line.path);
@@ -89,7 +88,7 @@ pub fn paths_to_next_fork(shown: &Shown, line: &Line) -> Vec<Path> {
     paths
 }
 
-/// The paths to open so that the heaviest callee of each is seen, down to the innermost one.
+/// The lines to expand so that the heaviest path below a line is visible.
 pub fn heaviest_path(shown: &Shown, line: &Line) -> Vec<Path> {
     let mut paths = vec![line.path];
     let (mut node, mut path) = (line.node(), line.path);
@@ -102,7 +101,7 @@ pub fn heaviest_path(shown: &Shown, line: &Line) -> Vec<Path> {
     paths
 }
 
-/// The paths to open so that a node is seen: those of the lines above it.
+/// The lines to expand so that a node is visible, and the node's own line.
 pub fn paths_to_node(shown: &Shown, node: ShownId) -> Vec<Path> {
     let mut above = Vec::new();
     let mut at = node;
@@ -129,11 +128,11 @@ fn push_children(
     depth: usize,
     pending: &mut Vec<(ShownId, Path, usize)>,
 ) {
-    // The largest is to be taken first, so it is put last.
+    // Reversed, because the stack is popped from its end.
     pending.extend(shown.children(node).iter().rev().map(|child| (*child, path, depth)));
 }
 
-/// The run that begins with a node, and its path.
+/// The run that starts with a node, and its path.
 fn run_from(shown: &Shown, first: ShownId, above: Path) -> (Vec<ShownId>, Path) {
     let mut run = vec![first];
     let mut node = first;

@@ -1,8 +1,8 @@
-//! Reads the terminal's events on a thread of its own.
+//! Reads terminal events on a separate thread.
 //!
-//! Reads: keys, mouse, pastes, resizes. Writes: a call of the given function for each.
+//! Reads: keys, mouse, pastes, resizes. Writes: calls the given function for each.
 //!
-//! Invariant: while [`Input::pause`]d nothing is read, so that another program can have the keys.
+//! Invariant: nothing is read during [`EventThread::pause`], so that another program gets the keys.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,15 +12,15 @@ use std::time::Duration;
 
 use crossterm::event::{self, Event};
 
-/// How long a pause may have to wait for the reader to let go.
+/// Poll interval, which is how long a pause may wait for the reader.
 const POLL: Duration = Duration::from_millis(20);
 
-/// What the reader thread says.
+/// What the thread reports.
 #[derive(Debug)]
 pub(crate) enum TerminalEvent {
-    /// Something happened at the terminal.
+    /// An event.
     Input(Event),
-    /// The terminal is gone; there is nothing more to come.
+    /// The terminal was closed.
     Closed,
 }
 
@@ -36,7 +36,7 @@ struct Gate {
     reading: Mutex<()>,
 }
 
-/// Nothing is read while this lives.
+/// Pauses reading until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Pause<'a> {
     gate: &'a Gate,
@@ -44,7 +44,7 @@ pub(crate) struct Pause<'a> {
 }
 
 impl EventThread {
-    /// Starts reading.
+    /// Starts the thread.
     ///
     /// # Errors
     /// When the thread can't be started.
@@ -78,7 +78,7 @@ impl EventThread {
         Ok(Self { gate })
     }
 
-    /// Stops reading until the result is dropped.
+    /// Pauses reading until the result is dropped.
     pub(crate) fn pause(&self) -> Pause<'_> {
         self.gate.is_paused.store(true, Ordering::SeqCst);
         Pause { gate: &self.gate, _reading: lock(&self.gate.reading) }
@@ -99,6 +99,6 @@ fn next() -> io::Result<Option<Event>> {
 }
 
 fn lock(mutex: &Mutex<()>) -> MutexGuard<'_, ()> {
-    // Nothing is behind the mutex that a panic could have left half done.
+    // The mutex protects no data that a panic could leave inconsistent.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

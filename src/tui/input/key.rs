@@ -1,10 +1,10 @@
-//! A key as the table has it, and how it is spelled.
+//! Keys and their spelling.
 //!
-//! Invariant: what a terminal may tell in two ways (Shift with a character) is one [`Key`].
+//! Invariant: events that terminals report differently (Shift with a character) are one [`Key`].
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-/// Keys with a name of their own.
+/// Names of special keys.
 const NAMES: &[(&str, KeyCode)] = &[
     ("Enter", KeyCode::Enter),
     ("Esc", KeyCode::Esc),
@@ -24,7 +24,7 @@ const NAMES: &[(&str, KeyCode)] = &[
     ("PgDn", KeyCode::PageDown),
 ];
 
-/// A key with what is held down beside it.
+/// A key with modifiers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     /// The key.
@@ -34,7 +34,7 @@ pub struct Key {
 }
 
 impl Key {
-    /// As the terminal told it.
+    /// The key of a terminal event.
     pub fn of(event: KeyEvent) -> Self {
         let (code, modifiers) = match event.code {
             KeyCode::BackTab => (KeyCode::BackTab, event.modifiers - KeyModifiers::SHIFT),
@@ -44,8 +44,7 @@ impl Key {
         Self { code, modifiers }
     }
 
-    /// The key of a spelling, as [`spelling`](Self::spelling) gives it: `m`, `^U`, `Alt-Enter`,
-    /// `F5`, `PgDn`.
+    /// Parses a key as [`spelling`](Self::spelling) writes it: `m`, `^U`, `Alt-Enter`, `F5`, `PgDn`.
     pub fn parse(text: &str) -> Option<Self> {
         let modifiers = |modifiers: KeyModifiers, rest: &str| {
             let key = Self::parse(rest).filter(|key| key.modifiers.is_empty())?;
@@ -77,12 +76,12 @@ impl Key {
             .and_then(|number| plain(KeyCode::F(number)))
     }
 
-    /// The event that a terminal would tell.
+    /// The event of the key.
     pub fn event(self) -> KeyEvent {
         KeyEvent::new(self.code, self.modifiers)
     }
 
-    /// How it is written in the footer and in help.
+    /// The spelling in the footer, in help and in files.
     pub fn spelling(self) -> String {
         let modifiers = match () {
             () if self.modifiers.contains(KeyModifiers::CONTROL) => "^",

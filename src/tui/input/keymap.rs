@@ -1,11 +1,10 @@
-//! The one key table: dispatch, footer and help are all made from it.
+//! Looks up keys; replaces those of the key table by the user's `keys.txt`.
 //!
-//! Reads: the user's own keys, once, before the first key is pressed.
+//! `keys.txt` is read once, before the first key is handled.
 //!
 //! Invariants:
-//! - A key means one thing in a context; [`action`] asks the contexts from the inside out.
-//! - Whatever can be done has a line here, and so stands in help and in the palette, whatever the
-//!   user's own keys are.
+//! - A key has one action per context; [`action`] searches the contexts from the innermost outwards.
+//! - Every action keeps at least one key, whatever is in `keys.txt`.
 
 use std::sync::OnceLock;
 
@@ -13,23 +12,23 @@ pub use crate::tui::input::action::{Action, Context};
 use crate::tui::input::key::Key;
 pub use crate::tui::input::keytable::{BINDINGS, Binding, Rank};
 
-/// The table with the user's own keys, if there are any.
+/// The key table with the user's keys.
 static USER_TABLE: OnceLock<Vec<Binding>> = OnceLock::new();
 
-/// All lines.
+/// The key table.
 pub fn table() -> &'static [Binding] {
     USER_TABLE.get().map_or(BINDINGS, Vec::as_slice)
 }
 
-/// Takes the user's own keys, once for the whole process; says what is wrong with them.
+/// Sets the user's keys, once per process; returns the problems in them.
 pub fn configure(text: &str) -> Vec<String> {
     let (table, problems) = parse_table(text);
-    // Whoever came first has decided: keys don't change while they are pressed.
+    // Later calls have no effect: keys don't change while the explorer runs.
     let _ = USER_TABLE.set(table);
     problems
 }
 
-/// The table with these keys, and a sentence for each line that means nothing, which is left out.
+/// The key table with the user's keys, and a message for each invalid line, which is skipped.
 ///
 /// A line has a context, an action and its keys: `flame next-measure M ^N`. Names are not case
 /// sensitive. A line that begins with `#` is a comment.
@@ -37,7 +36,7 @@ pub fn parse_table(text: &str) -> (Vec<Binding>, Vec<String>) {
     let mut table = BINDINGS.to_vec();
     let mut problems = Vec::new();
     for (number, line) in text.lines().enumerate() {
-        // A comment is a line of its own, as `#` is a key as well.
+        // `#` within a line is a key.
         let words: Vec<&str> = line.split_whitespace().collect();
         if words.first().is_none_or(|word| word.starts_with('#')) {
             continue;
@@ -91,13 +90,13 @@ fn rebind(table: &mut [Binding], words: &[&str]) -> Result<(), String> {
         }
     }
     for (at, keys) in changed {
-        // The table lives as long as the process, and so do its keys.
+        // The keys are leaked because the table lives as long as the process.
         table[at].keys = Vec::leak(keys);
     }
     Ok(())
 }
 
-/// The table as the file of own keys has it, to be copied from.
+/// The key table in the format of `keys.txt`.
 pub fn listing() -> String {
     let mut text = String::from("# context action keys\n");
     let mut context = None;
@@ -114,7 +113,7 @@ pub fn listing() -> String {
     text
 }
 
-/// What a key means, asking `contexts` in turn.
+/// The action of a key in the first context that has one.
 pub fn action(contexts: &[Context], key: Key) -> Option<Action> {
     contexts.iter().find_map(|context| {
         let mut bound = table().iter().filter(|it| it.context == *context);
@@ -122,7 +121,7 @@ pub fn action(contexts: &[Context], key: Key) -> Option<Action> {
     })
 }
 
-/// The lines of the table for these contexts, without the keys that an inner context took.
+/// The bindings of these contexts, without those whose first key an inner context overrides.
 pub fn bindings(contexts: &[Context]) -> impl Iterator<Item = &'static Binding> {
     let contexts = contexts.to_vec();
     let of = move |context: Context| table().iter().filter(move |it| it.context == context);

@@ -1,16 +1,16 @@
-//! Every key, in every context, with its words for the footer and for help.
+//! The key table: every key in every context, with its texts for footer and help.
 //!
-//! Invariant: a line for everything that can be done; nothing is bound anywhere else.
+//! Invariant: every action has a line here; no key is handled anywhere else.
 
 use crossterm::event::{KeyCode, KeyModifiers};
 
 use crate::tui::input::action::{Action, Context};
 use crate::tui::input::key::Key;
 
-/// Who sees a key first when there is no room for all.
+/// Where a binding is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rank {
-    /// In the footer, before the others.
+    /// In the footer, first.
     First,
     /// In the footer if there is room.
     Footer,
@@ -18,20 +18,20 @@ pub enum Rank {
     Help,
 }
 
-/// A line of the table.
+/// A line of the key table.
 #[derive(Clone, Copy, Debug)]
 pub struct Binding {
-    /// Where.
+    /// The context.
     pub context: Context,
     /// The keys, the one to show first.
     pub keys: &'static [Key],
-    /// What they do.
+    /// The action.
     pub action: Action,
-    /// One or two words for the footer.
+    /// Label for the footer.
     pub label: &'static str,
-    /// A sentence for help.
+    /// Text for help.
     pub help: &'static str,
-    /// Whether the footer has it.
+    /// Whether it is in the footer.
     pub rank: Rank,
 }
 
@@ -57,7 +57,7 @@ const fn ctrl_key(code: KeyCode) -> Key {
 
 macro_rules! bindings {
     ($($context:ident $rank:ident $action:ident [$($key:expr),+] $label:literal $help:literal;)+) => {
-        /// The table, the most useful lines of a context first.
+        /// The key table, the most useful bindings of a context first.
         pub static BINDINGS: &[Binding] = &[$(Binding {
             context: Context::$context,
             keys: &[$($key),+],

@@ -1,11 +1,9 @@
-//! What the terminal says about its background, told apart from what is typed.
+//! Asks the terminal for its background colour (OSC 11), and filters the response out of the keys.
 //!
-//! Reads: keys, as they come. Writes: nothing; [`QUESTION`] is for whoever has the terminal.
+//! The response arrives as keys: over a slow line long after the first frame, and from some terminals
+//! never. So nothing waits for it for long, and it is parsed here.
 //!
-//! The answer comes among the keys, whenever it comes: over a slow line long after the first
-//! frame, and from some terminals never. So nothing waits for it, and it is picked out here.
-//!
-//! Invariant: keys that are not the answer come out again, all of them, in their order.
+//! Invariant: keys that are not part of the response are returned, in order.
 
 use std::time::Duration;
 
@@ -13,33 +11,33 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use crate::tui::terminal::theme::Background;
 
-/// Asks for the background's colour (OSC 11).
+/// The query (OSC 11).
 pub const QUERY: &[u8] = b"\x1b]11;?\x1b\\";
 
-/// How long an answer may take; later, the key it begins with is a key again.
+/// How long the response may take. Later, Alt-] is a key again.
 pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the first frame waits for it.
+/// How long the first frame waits for the response.
 pub const FIRST_FRAME_DELAY: Duration = Duration::from_millis(80);
 
-/// What every answer begins with, behind the key.
+/// The beginning of every response, after Alt-].
 const PREFIX: &str = "11;rgb";
 
-/// Characters of the longest answer: `11;rgba:` and four numbers of four digits.
+/// Length of the longest response: `11;rgba:` and four numbers of four digits.
 const LENGTH_MAX: usize = 32;
 
-/// What became of a key.
+/// The result of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Osc11Event {
-    /// It may be part of the answer, and is kept.
+    /// The key is buffered, because it may be part of the response.
     Pending,
-    /// These are to be pressed.
+    /// Keys of the user.
     Keys(Vec<KeyEvent>),
-    /// It was the end of the answer.
+    /// The end of the response.
     Background(Background),
 }
 
-/// Listens for the answer.
+/// Parses the response.
 #[derive(Clone, Debug, Default)]
 pub struct Osc11Parser {
     is_waiting: bool,
@@ -48,12 +46,12 @@ pub struct Osc11Parser {
 }
 
 impl Osc11Parser {
-    /// For when the question was asked.
+    /// A parser that waits for a response.
     pub fn new() -> Self {
         Self { is_waiting: true, ..Self::default() }
     }
 
-    /// Whether the answer may still come.
+    /// Whether the response may still arrive.
     pub fn is_waiting(&self) -> bool {
         self.is_waiting
     }
@@ -86,7 +84,7 @@ impl Osc11Parser {
         Osc11Event::Keys(self.take_buffered())
     }
 
-    /// Listens no longer; what was kept is to be pressed.
+    /// Stops waiting; returns the buffered keys.
     pub fn finish(&mut self) -> Vec<KeyEvent> {
         self.is_waiting = false;
         self.take_buffered()
@@ -98,7 +96,7 @@ impl Osc11Parser {
     }
 }
 
-/// BEL or ST, as the reader of keys sees them.
+/// BEL or ST, as crossterm reports them.
 fn is_terminator(key: KeyEvent) -> bool {
     matches!(
         (key.code, key.modifiers),
@@ -116,7 +114,7 @@ fn is_response_prefix(text: &str) -> bool {
     }
 }
 
-/// The answer's meaning: `11;rgb:ffff/ffff/ffff`, each number of one to four digits.
+/// Parses `11;rgb:ffff/ffff/ffff`; each number has one to four digits.
 fn background(text: &str) -> Option<Background> {
     let (_, numbers) = text.strip_prefix(PREFIX)?.split_once(':')?;
     let mut parts = numbers.split('/').map(|digits| {
@@ -125,7 +123,7 @@ fn background(text: &str) -> Option<Background> {
     });
     let mut next = || parts.next().flatten();
     let (red, green, blue) = (next()?, next()?, next()?);
-    // As bright as it looks, by the weights of the three primaries.
+    // Relative luminance with the coefficients of BT.709.
     Some(match 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.5 {
         true => Background::Light,
         false => Background::Dark,

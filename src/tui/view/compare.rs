@@ -1,6 +1,6 @@
-//! The comparison: what grew and shrank, as a list, a flamegraph or a tree.
+//! Draws the Compare view: growth and shrinkage as a list, a flamegraph or a tree.
 //!
-//! Invariant: the sign of a change is told by a glyph as well as by colour.
+//! Invariant: the direction of a change has a glyph in addition to its colour.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -19,7 +19,7 @@ use crate::tui::view::freshness::{self, Freshness};
 use crate::tui::view::text;
 use crate::tui::view::text::select_row;
 
-/// Draws it.
+/// Draws the view.
 pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let inside = text::pane(buffer, theme, area, &title(app), Focus::Here);
     if inside.is_empty() {
@@ -80,7 +80,7 @@ fn title(app: &App) -> String {
     title + freshness::stale_suffix(app)
 }
 
-/// Files, or moments where the file is the same.
+/// The names of the sides: files, or moments of one file.
 fn sides(comparison: &Comparison) -> (String, String) {
     let (before, after) = (&comparison.before, &comparison.after);
     if before.window == Window::default() && after.window == Window::default() {
@@ -132,7 +132,7 @@ fn change_of(difference: i64) -> Change {
     }
 }
 
-/// Which columns of the list there is room for: difference and site are always there.
+/// The columns that fit; difference and site are always shown.
 struct Columns {
     sides: bool,
     other: bool,
@@ -168,7 +168,7 @@ impl Columns {
     }
 }
 
-/// Bytes beside blocks, and the other way round.
+/// The measure in the additional column: blocks for bytes, bytes for blocks.
 fn paired_measure(measure: Measure) -> Measure {
     match measure {
         Measure::LiveBytes => Measure::LiveBlocks,
@@ -215,7 +215,7 @@ fn draw_list(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, th
     }
 }
 
-/// The innermost own function, and who calls it.
+/// The innermost own function and its callers.
 fn site(comparison: &Comparison, row: &Row) -> String {
     let names: Vec<&str> =
         comparison.frames(row).take(4).map(|name| name.function.as_str()).collect();
@@ -317,7 +317,7 @@ fn draw_cell(
     let blank = " ".repeat(usize::from(area.width));
     buffer.set_stringn(area.x, area.y, &blank, usize::from(area.width), style);
     text::put(buffer, theme, area, 0, edge, style);
-    // The selected cell keeps its sign behind the mark.
+    // The selected cell has its sign after the mark.
     let sign = if selected && area.width > 2 { theme.change_glyph(change) } else { "" };
     if area.width > 3 {
         text::put(buffer, theme, area, 1, &format!("{sign}{label}"), style);

@@ -1,4 +1,4 @@
-//! A backtrace: frames, the source of the selected one, and the site's totals.
+//! Draws the detail pane: frames, source of the selected frame, totals of the site.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -17,7 +17,7 @@ use crate::tui::terminal::theme::{Focus, Theme};
 use crate::tui::view::text;
 use crate::tui::view::text::select_row;
 
-/// Draws it.
+/// Draws the pane.
 pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: Focus) {
     if area.is_empty() {
         return;
@@ -50,7 +50,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: F
     }
 }
 
-/// Draws source lines with a line marked; the marked one is in the middle, or `top` is first.
+/// Draws source lines with one line marked. It is centred, unless `top` is the first line.
 pub fn source(
     buffer: &mut Buffer,
     area: Rect,
@@ -133,7 +133,7 @@ fn frame_line(buffer: &mut Buffer, line: Rect, frame: &Frame, theme: Theme) {
         Inlined::Yes => format!("{} (inlined)", text::clean(&frame.function)),
         Inlined::No => text::clean(&frame.function).into_owned(),
     };
-    // The place gets what the name leaves, but at least two fifths.
+    // The location gets the space that the name leaves, but at least two fifths.
     let for_place = (width.saturating_sub(name.width() + 5)).max(width * 2 / 5).min(place.width());
     let for_name = width.saturating_sub(for_place + 4);
     let name = text::cut_front(&name, for_name, theme);
@@ -142,7 +142,7 @@ fn frame_line(buffer: &mut Buffer, line: Rect, frame: &Frame, theme: Theme) {
     text::put_right(buffer, theme, line, &place, theme.dim());
 }
 
-/// Without what stands before the source directory of a dependency or of the library.
+/// The path relative to the sources of the dependency or of the standard library.
 fn short(file: &str) -> String {
     if let Some((_, rest)) = file.split_once("/library/")
         && file.starts_with("/rustc/")

@@ -1,4 +1,4 @@
-//! The flamegraph: cells with edges, the callers above in a sandwich, and what is selected below.
+//! Draws the flamegraph: cells, the callers of a sandwich above them, the selected cell below.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -16,7 +16,7 @@ use crate::tui::terminal::theme::{Focus, Theme};
 use crate::tui::view::freshness::{self, Freshness};
 use crate::tui::view::text;
 
-/// Draws it.
+/// Draws the view.
 pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let inside = text::pane(buffer, theme, area, &title(app), Focus::Here);
     if inside.is_empty() {
@@ -106,7 +106,7 @@ fn title(app: &App) -> String {
 
 fn draw_callers(buffer: &mut Buffer, area: Rect, callers: &Shown, theme: Theme) {
     let top = Top { node: TOP, skip: 0 };
-    // The first two rows are the whole and the function itself, which is drawn below.
+    // The first two rows are the root and the function itself, which is drawn below.
     let rows = cell_layout::rows(callers, top, area.width, usize::from(area.height) + 2);
     for (at, row) in rows.iter().skip(2).enumerate() {
         let Some(y) = area.height.checked_sub(1 + at as u16) else {
@@ -181,7 +181,7 @@ fn label(cell: &Cell, shown: &Shown, theme: Theme) -> (String, FrameKind) {
     }
 }
 
-/// Two lines about the selected cell: what it is, and how much.
+/// Two lines about the selected cell: function and figures.
 fn draw_summary(buffer: &mut Buffer, area: Rect, app: &App, shown: &Shown, theme: Theme) {
     let Some(cell) = app.flame.cell(geometry::flame_window(app).0) else {
         return;

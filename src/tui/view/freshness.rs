@@ -1,18 +1,18 @@
-//! Whether a view shows the answer to the current filters, or still that to the last ones.
+//! Whether a view shows data of the current filters or of earlier ones.
 
 use crate::tui::app::state::requests::Purpose;
 use crate::tui::app::state::{App, ViewKind};
 
-/// Whether what a view draws is of the present filter set.
+/// Whether the drawn data belongs to the current filters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
-    /// It is.
+    /// It does.
     Fresh,
-    /// It is of the last one; the answer for this one is on its way.
+    /// It belongs to earlier filters; a request is pending.
     Stale,
 }
 
-/// Whether what the shown view draws is of the present filter set.
+/// Whether the data of the current view belongs to the current filters.
 pub fn freshness(app: &App) -> Freshness {
     let view = app.view;
     let is_awaited = |purpose: Purpose| match purpose {
@@ -29,7 +29,7 @@ pub fn freshness(app: &App) -> Freshness {
     }
 }
 
-/// What a title says of that.
+/// The suffix of a title for stale data.
 pub fn stale_suffix(app: &App) -> &'static str {
     match freshness(app) {
         Freshness::Fresh => "",

@@ -1,4 +1,4 @@
-//! A histogram: a bar a bin, and beside it the sites with the most bytes in the selected one.
+//! Draws a histogram: one bar per bin, and the largest sites of the selected bin.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -16,16 +16,16 @@ use crate::tui::view::freshness::{self, Freshness};
 use crate::tui::view::text;
 use crate::tui::view::text::select_row;
 
-/// From so many columns on, the sites of a bar stand beside the bars.
+/// Columns from which the sites of a bar are next to the bars.
 const WIDE: u16 = 90;
 
-/// Below so many columns, bars keep only the bounds and numbers that they can't do without.
+/// Below this width, a bar has only its upper bound and one number.
 const NARROW: u16 = 60;
 
-/// Columns that they get.
+/// Columns of the sites.
 const SITES: u16 = 44;
 
-/// Draws it.
+/// Draws the view.
 pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let inside = text::pane(buffer, theme, area, &title(app), Focus::Here);
     if inside.is_empty() {
@@ -85,7 +85,7 @@ fn placeholder(app: &App, theme: Theme) -> Option<(String, Style)> {
 fn draw_bars(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let state = &app.histograms;
     let bins = state.bins();
-    // Without room for all, a bar is named by its upper bound and has the number it is drawn by.
+    // In a narrow pane, a bar has its upper bound and the number that is its length.
     let is_narrow = area.width < NARROW;
     let words = |bin: &Bin| match is_narrow {
         true => bounds(state.kind, 0, bin.high),
@@ -134,7 +134,7 @@ fn draw_bars(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     }
 }
 
-/// A bar in eighths of a cell; what is not nothing is seen.
+/// A bar in eighths of a cell; at least one for values above 0.
 fn bar(value: u64, most: u64, room: usize, theme: Theme) -> String {
     const PARTS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     let eighths = u128::from(value) * room as u128 * 8 / u128::from(most.max(1));

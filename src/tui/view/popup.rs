@@ -1,4 +1,4 @@
-//! Pop-ups: texts, source, lists, fields.
+//! Draws pop-ups: texts, source, lists and prompts.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -138,7 +138,7 @@ fn draw_picker(buffer: &mut Buffer, area: Rect, picker: &Picker, theme: Theme) {
 
 fn draw_prompt(buffer: &mut Buffer, area: Rect, prompt: &Prompt, theme: Theme) {
     let inside = text::pane(buffer, theme, area, &text::clean(&prompt.title), Focus::Here);
-    // In a low terminal the fields before the one with the keys give way.
+    // In a low terminal, fields before the focused one are not drawn.
     let rows = |at: usize| prompt.fields.get(at).map_or(0, |it| 2 + u16::from(!it.help.is_empty()));
     let mut first = 0;
     while first < prompt.focused && (first..=prompt.focused).map(rows).sum::<u16>() > inside.height
@@ -154,7 +154,7 @@ fn draw_prompt(buffer: &mut Buffer, area: Rect, prompt: &Prompt, theme: Theme) {
             true => {
                 field(buffer, line, theme, label, before, after);
                 if it.input.origin() == Origin::Default {
-                    // An offer looks selected, as typing replaces it.
+                    // A default is drawn as selected, because typing replaces it.
                     let x = label.width() as u16 + 3;
                     let width = (before.width() as u16).min(line.width.saturating_sub(x));
                     let offer = Rect { x: line.x + x, width, ..line };
@@ -185,7 +185,7 @@ fn draw_prompt(buffer: &mut Buffer, area: Rect, prompt: &Prompt, theme: Theme) {
     }
 }
 
-/// A line that is being typed, with its cursor; its beginning gives way.
+/// A text field with its cursor; the beginning is cut if there is no room.
 fn field(buffer: &mut Buffer, line: Rect, theme: Theme, label: &str, before: &str, after: &str) {
     let x = 2 + text::put(buffer, theme, line, 1, label, theme.title());
     let room = usize::from(line.width.saturating_sub(x + 2));

@@ -1,6 +1,6 @@
-//! The editor: text in colours, the caret at a mistake, candidates below the cursor.
+//! Draws the SQL editor: coloured text, the position of an error, completions.
 //!
-//! The text area draws in one style; the cells are then coloured by the lexer's tokens.
+//! The text area draws in one style; the cells are then coloured by token.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
@@ -13,10 +13,10 @@ use crate::tui::app::state::App;
 use crate::tui::terminal::theme::{Focus, Theme};
 use crate::tui::view::text;
 
-/// Candidates that are shown at once.
+/// Candidates shown at once.
 const CANDIDATES: usize = 8;
 
-/// Draws it.
+/// Draws the editor.
 pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: Focus) {
     if area.is_empty() {
         return;
@@ -35,7 +35,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: F
         Focus::Elsewhere => Style::new(),
     });
     if !app.sql.editor.is_empty() || focus == Focus::Here {
-        // Drawn into a buffer of its own, so that hints below an empty editor stay.
+        // Drawn into a separate buffer, so that the hints of an empty editor stay.
         let mut own = Buffer::empty(inside);
         editor.render(inside, &mut own);
         if !app.sql.editor.is_empty() {
@@ -60,7 +60,7 @@ struct TextWindow {
 }
 
 impl TextWindow {
-    /// The cell of a row and a display column of the text, if it is drawn.
+    /// The cell of a row and a display column of the text, if it is visible.
     fn cell(&self, row: usize, column: usize) -> Option<Position> {
         let y = row.checked_sub(usize::from(self.top))?;
         let x = column.checked_sub(usize::from(self.left))?;
@@ -121,7 +121,7 @@ fn colour_tokens(buffer: &mut Buffer, view: &TextWindow, app: &App, theme: Theme
     }
 }
 
-/// Underlines where SQLite found a mistake, and says what it is on the pane's lower border.
+/// Underlines the position of an SQL error and writes its message on the lower border.
 fn draw_error(buffer: &mut Buffer, view: &TextWindow, app: &App, theme: Theme) {
     let Some(offset) = app.sql.error_offset else { return };
     let (row, chars) = app.sql.position(offset);

@@ -1,4 +1,4 @@
-//! The list of suspects, and the sentence of the selected one.
+//! Draws the list of suspects and the description of the selected one.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -16,13 +16,13 @@ use crate::tui::view::freshness::{self, Freshness};
 use crate::tui::view::text;
 use crate::tui::view::text::select_row;
 
-/// Columns of how far live bytes may be off.
+/// Columns of the error of live bytes.
 const ERROR: usize = 6;
 
 /// Columns of the curve.
 const TREND: usize = 12;
 
-/// Draws it.
+/// Draws the view.
 pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: Focus) {
     let inside = text::pane(buffer, theme, area, &title(app), focus);
     if inside.is_empty() {
@@ -119,9 +119,9 @@ impl Columns {
     fn of(width: u16, listed: &[&Suspect]) -> Self {
         let kind = listed.iter().map(|it| it.label.width()).max().unwrap_or(0).clamp(4, 18);
         let width = usize::from(width);
-        // mark, live, blocks, site: always. The others as there is room; the sentence has them all.
+        // Mark, live bytes, blocks and site are always shown, the others if there is room.
         let kind = if width < 60 { 0 } else { kind };
-        // Only of estimates.
+        // Only for estimates.
         let error = width >= 60 && listed.iter().any(|it| it.live_error.is_some());
         let needed = 2 + 10 + 7 + kind + 2 + if error { ERROR + 1 } else { 0 };
         let site = |extra: usize| width.saturating_sub(needed + extra);
@@ -161,7 +161,7 @@ impl Columns {
     }
 
     fn head(&self, buffer: &mut Buffer, theme: Theme, line: Rect, app: &App) {
-        // Blocks of other filter sets may have been freed.
+        // With other filters, the blocks may have been freed.
         let filters = app.filters.current();
         let held_bytes =
             if filters.is_site_only() || filters.is_live_only() { "live" } else { "bytes" };

@@ -1,4 +1,4 @@
-//! A table: column names with their sorting and filters, and the rows in the window.
+//! Draws a table: column names with sorting and filters, and the visible rows.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -17,10 +17,10 @@ use crate::tui::view::text;
 use crate::tui::view::text::select_row;
 use crate::tui::view::text::total_text;
 
-/// The widest that a column gets by itself.
+/// Maximum natural width of a column.
 const WIDTH_MAX: usize = 48;
 
-/// Draws the table that is shown.
+/// Draws the current table.
 pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: Focus) {
     if area.is_empty() {
         return;
@@ -128,7 +128,7 @@ fn placeholder(table: &TableState) -> Option<String> {
     })
 }
 
-/// The columns that fit, from the pinned ones on, scrolled so that the selected one is seen.
+/// The columns that fit, pinned ones first, scrolled to the selected one.
 fn columns(table: &TableState, width: usize, window: u64) -> Vec<VisibleColumn> {
     let order = table.order();
     let mut drawn: Vec<VisibleColumn> =
@@ -184,7 +184,7 @@ fn measure(table: &TableState, at: usize, window: u64) -> VisibleColumn {
     VisibleColumn { at, x: 0, width: (natural + extra).clamp(2, 400) as usize, unit, head }
 }
 
-/// A filter as it would be typed.
+/// A filter as the user types it.
 fn comparison(comparison: &Comparison, unit: Unit) -> String {
     let value = |value: &Value| units::value(value, unit);
     match comparison {

@@ -1,13 +1,13 @@
-//! The run's course: a chart over the axis, cursors and marks below it, rates, and what is at them.
+//! Draws the Time view: chart, cursors, marks, sparklines, and figures at the cursors.
 //!
 //! ```text
 //!  1.3M ┤            ▂▃▅███      live bytes; the darker part is never freed
-//!       │      ▂▄▆▒▒▒▒▒▒▒▒      or, stacked, a letter a site
+//!       │      ▂▄▆▒▒▒▒▒▒▒▒      or, stacked, one letter per site
 //!       └────────[━━━━━━]──      the range between the cursors
-//!  marks         ▲deploy         what the program named
+//!  marks         ▲deploy         marks of the program
 //!  blocks ▁▁▂▂▃▃▄▄▅▅▆▆▇▇██      and rates, where there is room
-//!  5m 00s: 650 KiB in 400 …      the moving cursor
-//!  range 3m..5m: made …          between both
+//!  5m 00s: 650 KiB live in …     the active cursor
+//!  range 3m..5m: allocated …     between both
 //! ```
 
 use ratatui::buffer::Buffer;
@@ -24,10 +24,10 @@ use crate::tui::terminal::theme::{Focus, Theme};
 use crate::tui::view::freshness::{self, Freshness};
 use crate::tui::view::text;
 
-/// Resident memory is drawn over the chart if it is at most so many times what lives.
+/// Resident memory is drawn in the chart if it is at most this multiple of the live bytes.
 const RSS_TIMES: u64 = 4;
 
-/// Draws it.
+/// Draws the view.
 pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let inside = text::pane(buffer, theme, area, &title(app, theme), Focus::Here);
     if inside.is_empty() {
@@ -109,7 +109,7 @@ fn title(app: &App, theme: Theme) -> String {
     title + freshness::stale_suffix(app)
 }
 
-/// How many rows each part gets.
+/// Rows of each part.
 struct Rows {
     chart: u16,
     marks: u16,
@@ -133,7 +133,7 @@ impl Rows {
     }
 }
 
-/// What the top of the chart stands for.
+/// The bytes at the top of the chart.
 fn scale(app: &App) -> u64 {
     let live = app.time.points.iter().map(|it| it.live_bytes).max().unwrap_or(0);
     let live = u64::try_from(live).unwrap_or(0).max(1);
@@ -145,7 +145,7 @@ fn rss_max(app: &App) -> u64 {
     u64::try_from(rss).unwrap_or(0)
 }
 
-/// Whether resident memory is drawn over the curve; where it is far above it, only below.
+/// Whether resident memory is drawn in the chart; if it is far above the curve, it is only a sparkline.
 fn has_rss_over_chart(app: &App) -> bool {
     let live = app.time.points.iter().map(|it| it.live_bytes).max().unwrap_or(0);
     let live = u64::try_from(live).unwrap_or(0).max(1);
@@ -158,7 +158,7 @@ fn curve(app: &App, width: u16, of: impl Fn(&Point) -> i64) -> Vec<u64> {
     downsample_max(&values.collect::<Vec<_>>(), usize::from(width))
 }
 
-/// Resident memory by column, where there are samples.
+/// Resident memory per column; `None` before the first reading.
 fn rss(app: &App, width: u16) -> Vec<Option<u64>> {
     let mut columns = vec![None; usize::from(width)];
     let end = app.overview.axis.end_ns.max(1) as u128;
@@ -169,7 +169,7 @@ fn rss(app: &App, width: u16) -> Vec<Option<u64>> {
             *column = Some(column.unwrap_or(0).max(bytes));
         }
     }
-    // Between two samples the last one holds.
+    // A reading holds until the next one.
     let mut last = None;
     for column in &mut columns {
         last = column.or(last);
@@ -178,7 +178,7 @@ fn rss(app: &App, width: u16) -> Vec<Option<u64>> {
     columns
 }
 
-/// How many eighths of rows a value is high; what is not nothing is seen.
+/// The height of a value in eighths of a row; at least one for values above 0.
 fn eighths(value: u64, max: u64, rows: u16) -> u64 {
     let high = u128::from(value) * u128::from(rows) * 8 / u128::from(max.max(1));
     if value > 0 { (high as u64).max(1) } else { 0 }
@@ -240,7 +240,7 @@ fn draw_sites(buffer: &mut Buffer, chart: Rect, app: &App, max: u64, theme: Them
         let at = |values: &[u64]| values.get(usize::from(x)).copied().unwrap_or(0);
         let high = eighths(at(&total), max, chart.height).div_ceil(8);
         for row in 0..high.min(u64::from(chart.height)) {
-            // The band in which the middle of the cell lies, from the largest site upwards.
+            // The band at the middle of the cell, counted from the largest site.
             let level =
                 (u128::from(max) * u128::from(row * 2 + 1) / (u128::from(chart.height) * 2)) as u64;
             let mut below = 0_u64;
@@ -261,8 +261,7 @@ fn draw_sites(buffer: &mut Buffer, chart: Rect, app: &App, max: u64, theme: Them
     }
 }
 
-/// A curve by column, each the mean of its share, so that bands can be added up and noise is not
-/// drawn.
+/// Reduces a curve to the mean per column, so that bands can be added and noise is smoothed.
 fn downsample_mean(values: &[u64], width: u16) -> Vec<u64> {
     let width = usize::from(width).max(1);
     let mean = |at: usize| {
@@ -275,7 +274,7 @@ fn downsample_mean(values: &[u64], width: u16) -> Vec<u64> {
     (0..width).map(mean).collect()
 }
 
-/// The cursors, in cells that the curve leaves empty.
+/// The cursors: a line in empty cells, highlighted cells elsewhere.
 fn draw_cursors(buffer: &mut Buffer, chart: Rect, app: &App, theme: Theme) {
     for (at, edge) in app.time.cursors.iter().enumerate() {
         let x = geometry::time_column(app, *edge, chart.width);
@@ -307,7 +306,7 @@ fn draw_scale(buffer: &mut Buffer, inside: Rect, rows: u16, max: u64, theme: The
     }
 }
 
-/// The line below the chart: the range between the cursors, and times where there is room.
+/// The line below the chart with the range between the cursors.
 fn draw_axis(buffer: &mut Buffer, line: Rect, chart: Rect, app: &App, theme: Theme) {
     let line = Rect { x: chart.x, width: chart.width, ..line };
     let (first, last) = app.time.range();
@@ -349,7 +348,7 @@ fn draw_marks(buffer: &mut Buffer, line: Rect, chart: Rect, app: &App, theme: Th
     }
 }
 
-/// The small curves, the first ones first when there is no room for all.
+/// The sparklines, most important first.
 fn sparks(app: &App) -> Vec<(&'static str, Vec<u64>)> {
     let width = geometry::time_width(app);
     let mut sparks = Vec::new();
@@ -385,7 +384,7 @@ fn draw_spark(
     );
 }
 
-/// What is at the moving cursor, and what happened between both.
+/// Figures at the active cursor, and of the range.
 fn draw_summary(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let axis = &app.overview.axis;
     let time = |edge: usize| match edge {
@@ -446,10 +445,10 @@ fn rss_at(app: &App, at_ns: i64) -> Option<i64> {
     app.time.rss.get(behind.checked_sub(1)?).map(|it| it.1)
 }
 
-/// A stacked site: its letter and how that looks, what it holds at the cursor, its name.
+/// A stacked site: letter, style, bytes at the cursor, name.
 type Band = (String, Style, i64, String);
 
-/// The stacked sites with what they hold at the cursor, the rest last.
+/// The stacked sites, all others last.
 fn bands(app: &App, theme: Theme) -> Vec<Band> {
     let edge = app.time.cursor();
     let held =
@@ -466,7 +465,7 @@ fn bands(app: &App, theme: Theme) -> Vec<Band> {
     bands
 }
 
-/// The stacked sites beside the chart, one a row.
+/// The legend next to the chart, one site per row.
 fn draw_legend(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     text::put(buffer, theme, area, 0, "at the cursor", theme.title());
     for (at, (mark, style, bytes, name)) in bands(app, theme).iter().enumerate() {
@@ -482,7 +481,7 @@ fn draw_legend(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     }
 }
 
-/// The same below the chart, where there is no room beside it.
+/// The legend below the chart, if there is no room next to it.
 fn draw_letters(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let (mut x, mut row) = (0, 0);
     for (mark, style, bytes, name) in bands(app, theme).iter().filter(|it| it.2 != 0) {

@@ -1,4 +1,4 @@
-//! The tree: a line a function, or a run of functions, with what it holds.
+//! Draws the Tree view: one line per function or run of functions, with its figures.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -19,10 +19,10 @@ use crate::tui::view::freshness::{self, Freshness};
 use crate::tui::view::text;
 use crate::tui::view::text::select_row;
 
-/// Columns that the functions keep, whatever else there is.
+/// Minimum columns of the function names.
 const NAMES_MIN: usize = 32;
 
-/// Draws it.
+/// Draws the view.
 pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let inside = text::pane(buffer, theme, area, &title(app), Focus::Here);
     if inside.is_empty() {
@@ -104,7 +104,7 @@ fn number(measure: Measure, value: u64) -> String {
     }
 }
 
-/// Which columns there is room for. Total and functions are always there.
+/// The columns that fit; total and functions are always shown.
 struct Columns {
     measure: Measure,
     share: bool,
@@ -213,11 +213,11 @@ impl Columns {
     }
 }
 
-/// A run as one text. Where there is no room for all, what is between is counted, and the function
-/// that matters most is kept: the one that allocates or is next to it.
+/// The names of a run. Without room for all, the middle is replaced by its number, and the function
+/// nearest to the allocation is kept.
 fn join_names(shown: &Shown, run: &[ShownId], room: usize, theme: Theme) -> String {
     let arrow = theme.glyph(" › ", " > ");
-    // Library frames say nothing in a run that has others.
+    // Library frames are left out of runs with other functions.
     let named = run.iter().filter(|node| shown.symbol(**node).is_some());
     let mut names: Vec<String> = named.map(|node| name(shown, *node)).collect();
     if names.is_empty() {
@@ -251,7 +251,7 @@ fn name(shown: &Shown, node: ShownId) -> String {
     }
 }
 
-/// Two lines about the selected line: where it is, and what the columns without room would say.
+/// Two lines about the selected line: location, and figures whose columns may not fit.
 fn draw_summary(buffer: &mut Buffer, area: Rect, app: &App, shown: &Shown, theme: Theme) {
     let (Some(line), false) = (app.tree.selected(), area.is_empty()) else {
         return;

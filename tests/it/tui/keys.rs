@@ -58,7 +58,7 @@ fn the_palette_does_what_a_key_does() {
     driver.press(":explain<Enter>");
     assert!(driver.text().contains("steadiness"), "{}", driver.text());
     // A whole name goes before words that only have it in them.
-    driver.press("q:cmd<Enter>");
+    driver.press("q:command<Enter>");
     assert!(driver.text().contains("rheaper sql"), "{}", driver.text());
     driver.press("q:export<Enter>");
     assert!(driver.text().contains("export this view to a file"), "{}", driver.text());

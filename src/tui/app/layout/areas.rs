@@ -1,9 +1,9 @@
-//! Where everything stands, for drawing and for the mouse alike.
+//! The rectangles of the screen, for drawing and for the mouse.
 //!
 //! ```text
 //!  header   file · duration · live · peak · allocations            1 row
 //!  tabs     1 Suspects 2 Flame 3 Tree … 7 SQL      live curve      1 row
-//!  filter set    chips, and what the measure means                      1 row, if there is room
+//!  filters  filters as chips, definition of the measure      1 row, if there is room
 //!  body     the view                                               the rest
 //!    main     │ detail     side by side from 110 columns on,
 //!                          above each other from 20 rows on,
@@ -20,29 +20,29 @@ use ratatui::layout::Rect;
 use crate::tui::app::state::popup::Popup;
 use crate::tui::app::state::{App, Pane, ViewKind};
 
-/// Fewer columns are too few.
+/// Minimum number of columns.
 pub const COLUMNS_MIN: u16 = 40;
-/// Fewer rows are too few.
+/// Minimum number of rows.
 pub const ROWS_MIN: u16 = 10;
-/// From so many columns on, list and detail stand side by side.
+/// Columns from which list and detail are side by side.
 const SIDE_BY_SIDE_COLUMNS: u16 = 110;
-/// From so many rows of body on, they stand above each other.
+/// Rows of the body from which they are above each other.
 const STACKED_ROWS: u16 = 15;
 
-/// The regions. Those without room have no area.
+/// The regions. Regions without room are empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Regions {
-    /// Facts.
+    /// The overview.
     pub header: Rect,
     /// Views and curve.
     pub tabs: Rect,
-    /// Chips.
+    /// The filters.
     pub filters: Rect,
     /// The view's first pane, with its border.
     pub main: Rect,
     /// The second pane: a backtrace, or the results under the editor.
     pub detail: Rect,
-    /// What happened.
+    /// Messages and position.
     pub status: Rect,
     /// Keys.
     pub footer: Rect,
@@ -53,7 +53,7 @@ pub fn is_large_enough(size: (u16, u16)) -> bool {
     size.0 >= COLUMNS_MIN && size.1 >= ROWS_MIN
 }
 
-/// Where everything stands now.
+/// The regions for the current state.
 pub fn regions(app: &App) -> Regions {
     let (width, height) = app.size;
     if !is_large_enough(app.size) {
@@ -126,7 +126,7 @@ fn has_two_panes(app: &App) -> bool {
     }
 }
 
-/// Where the topmost pop-up stands.
+/// The rectangle of the topmost pop-up.
 pub fn popup(app: &App) -> Rect {
     let (width, height) = app.size;
     if !is_large_enough(app.size) {

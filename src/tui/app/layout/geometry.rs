@@ -1,13 +1,13 @@
-//! Brings every selection back into range, after every message.
+//! Sizes of windows inside the regions, and clamping of all selections to them.
 //!
-//! Reads: the regions of the screen. Writes: cursors.
+//! Reads: the regions of the screen. Writes: cursors, after every message.
 
 use crate::tui::app::layout::areas::{inner_area, regions};
 use crate::tui::app::state::compare::CompareMode;
 use crate::tui::app::state::popup::Popup;
 use crate::tui::app::state::{App, Pane, ViewKind};
 
-/// Below so many rows, a pane does without ornaments.
+/// Panes with fewer rows have no rules and no footer.
 pub const COMPACT_ROWS: u16 = 6;
 
 /// Rows of a table that are drawn: the pane without its border, column names and filters.
@@ -20,13 +20,13 @@ pub fn table_window(app: &App) -> u64 {
     u64::from(inner_area(pane).height.saturating_sub(1)).max(1)
 }
 
-/// Suspects that are drawn: two rows are their head and the sentence.
+/// Suspects that are drawn: the pane without column names and description.
 pub fn suspects_window(app: &App) -> u64 {
     let inside = inner_area(regions(app).main);
     u64::from(inside.height.saturating_sub(1 + sentence_rows(app))).max(1)
 }
 
-/// Rows that the sentence of the selected suspect gets, with the rule above it where there is one.
+/// Rows of the description of the selected suspect, with the rule above it.
 pub fn sentence_rows(app: &App) -> u16 {
     let inside = inner_area(regions(app).main);
     let Some(suspect) = app.suspects.selected() else {
@@ -44,7 +44,7 @@ pub fn detail_window(app: &App) -> u64 {
     u64::from(detail_rows(app).0).max(1)
 }
 
-/// How the inside of the detail pane is divided: frames, source, facts.
+/// Rows of the detail pane's parts: frames, source, totals.
 pub fn detail_rows(app: &App) -> (u16, u16, u16) {
     let height = inner_area(regions(app).detail).height;
     let totals = match height {
@@ -64,14 +64,14 @@ pub fn detail_rows(app: &App) -> (u16, u16, u16) {
     (taken, source.min(15), totals)
 }
 
-/// Width of the flamegraph and the rows that it has, those of callers apart.
+/// Columns and rows of the flamegraph, without the callers of a sandwich.
 pub fn flame_window(app: &App) -> (u16, usize) {
     let inside = inner_area(regions(app).main);
     let height = inside.height.saturating_sub(flame_footer_rows(app) + callers_rows(app));
     (inside.width, usize::from(height))
 }
 
-/// Lines of the tree that are drawn: two are its column names and what is said of the selected one.
+/// Lines of the tree that are drawn: the pane without column names and footer.
 pub fn tree_window(app: &App) -> u64 {
     let height = inner_area(regions(app).main).height;
     u64::from(height.saturating_sub(1 + tree_footer_rows(height))).max(1)
@@ -82,13 +82,13 @@ pub fn tree_footer_rows(height: u16) -> u16 {
     if height < COMPACT_ROWS { 0 } else { 2 }
 }
 
-/// Columns before the chart of the run's course.
+/// Columns left of the time chart, for its labels.
 pub const TIME_GUTTER: u16 = 10;
 
-/// Columns of the list of its largest sites, where it stands beside the chart.
+/// Columns of the legend of the largest sites.
 const TIME_LEGEND: u16 = 38;
 
-/// Whether that list is drawn.
+/// Whether the legend is drawn.
 pub fn has_time_legend(app: &App) -> bool {
     inner_area(regions(app).main).width >= 100
 }
@@ -99,7 +99,7 @@ pub fn time_width(app: &App) -> u16 {
     inner_area(regions(app).main).width.saturating_sub(TIME_GUTTER + legend).max(1)
 }
 
-/// The column of the chart in which an edge of the axis is.
+/// The column of the chart for an edge of the axis.
 pub fn time_column(app: &App, edge: usize, width: u16) -> u16 {
     let points = app.overview.axis.points().max(1);
     let x = edge * usize::from(width.saturating_sub(1)) / points;
@@ -131,28 +131,28 @@ pub fn compare_window(app: &App) -> u64 {
     u64::from(height.saturating_sub(1 + compare_footer_rows(app))).max(1)
 }
 
-/// Columns and rows of its flamegraph.
+/// Columns and rows of the comparison's flamegraph.
 pub fn compare_flame_window(app: &App) -> (u16, usize) {
     let inside = inner_area(regions(app).main);
     (inside.width, usize::from(inside.height.saturating_sub(compare_footer_rows(app))))
 }
 
-/// Rows that callers get above a sandwich: what they need, up to half.
+/// Rows of the callers above a sandwich: as many as needed, at most half.
 pub fn callers_rows(app: &App) -> u16 {
     let Some(callers) = &app.flame.callers else {
         return 0;
     };
     let half = inner_area(regions(app).main).height.saturating_sub(flame_footer_rows(app)) / 2;
-    // The first two are the whole and the function itself.
+    // The first two are the root and the function itself.
     (callers.depth() as u16).saturating_sub(2).min(half)
 }
 
-/// Rows at the end of a list for all words of the selected line, if there is room.
+/// Rows below a list for the full text of the selected line.
 pub fn picker_footer_rows(height: u16) -> u16 {
     if height >= 12 { 4 } else { 0 }
 }
 
-/// Lines of a pop-up that are drawn, its border and head apart.
+/// Lines of a pop-up that are drawn, without border and head.
 pub fn popup_window(app: &App) -> u64 {
     let height = inner_area(crate::tui::app::layout::areas::popup(app)).height;
     let foot = match app.popups.last() {
@@ -162,7 +162,7 @@ pub fn popup_window(app: &App) -> u64 {
     u64::from(height.saturating_sub(1 + foot)).max(1)
 }
 
-/// Brings every selection back into range.
+/// Moves every selection into its range.
 pub fn clamp_selections(app: &mut App) {
     let window = suspects_window(app);
     let listed = app.suspects.listed().len() as u64;
@@ -223,7 +223,7 @@ fn clamp_popup(app: &mut App) {
         Some(Popup::Prompt(prompt)) => {
             prompt.focused = prompt.focused.min(prompt.fields.len().saturating_sub(1));
         }
-        // A text has no selection: it is scrolled, up to its last window.
+        // A text has no selection; it is scrolled up to its last page.
         Some(Popup::Text(text)) => {
             let lines = text.body.lines().count() as u64;
             text.cursor.at = text.cursor.at.min(lines.saturating_sub(window));

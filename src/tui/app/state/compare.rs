@@ -1,6 +1,4 @@
-//! The comparison: with what, what of it is shown, and where its cursors are.
-//!
-//! Reads: a comparison and its shape as they arrive. Writes: which ones are wanted.
+//! State of the Compare view: sides, options, result and cursors.
 //!
 //! Invariant: cursors are in range after [`CompareState::clamp`]; what is shown remembers the wish
 //! that it answers.
@@ -17,10 +15,10 @@ use crate::tui::flame::cell_layout::{Cell, CellContent, Top};
 use crate::tui::flame::difference_tree::{self, DifferenceOptions, Differences, OpenLine};
 use crate::tui::flame::shape::{ShownId, TOP};
 
-/// Lines of an opened tree at most.
+/// Maximum lines of the tree.
 pub const LINES_MAX: usize = 100_000;
 
-/// How the comparison is looked at.
+/// Presentations of a comparison.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CompareMode {
     /// Sites, the largest change first.
@@ -28,12 +26,12 @@ pub enum CompareMode {
     List,
     /// A flamegraph of growth and shrinkage.
     Flame,
-    /// The same, line by line.
+    /// A tree of growth and shrinkage, line by line.
     Tree,
 }
 
 impl CompareMode {
-    /// The next one, round and round.
+    /// The next variant; the first follows the last.
     #[must_use]
     pub fn next(self) -> Self {
         match self {
@@ -47,25 +45,25 @@ impl CompareMode {
 /// The view.
 #[derive(Clone, Debug, Default)]
 pub struct CompareState {
-    /// What is compared; `None`: nothing yet.
+    /// The two sides; `None`: nothing to compare.
     pub sides: Option<Sides>,
     /// What figures are divided by.
     pub per: Normalization,
-    /// What of it is shown.
+    /// Measure, filters and direction.
     pub options: DifferenceOptions,
-    /// How.
+    /// The presentation.
     pub mode: CompareMode,
-    /// The answer.
+    /// The comparison, once read.
     pub comparison: Option<Arc<Comparison>>,
-    /// Its shape.
+    /// The comparison as list and tree for the current options.
     pub shown: Option<Arc<Differences>>,
-    /// What went wrong.
+    /// The error of the last request, if it failed.
     pub error: Option<QueryError>,
     /// The selected site.
     pub list: Cursor,
     /// The selected line of the tree.
     pub lines: Cursor,
-    /// Opened nodes of the tree.
+    /// Expanded nodes of the tree.
     pub opened: HashSet<ShownId>,
     /// Selected cell, zoom and scroll position of the flamegraph.
     pub cursor: FlameCursor,
@@ -73,7 +71,7 @@ pub struct CompareState {
 }
 
 impl CompareState {
-    /// Begins another comparison.
+    /// Starts another comparison.
     pub fn begin(&mut self, sides: Sides) {
         *self = Self {
             sides: Some(sides),
@@ -87,7 +85,7 @@ impl CompareState {
         };
     }
 
-    /// Takes what is to be shown.
+    /// Shows another result.
     pub fn set(&mut self, shown: Arc<Differences>) {
         self.shown = Some(shown);
         self.cursor.reset();
@@ -95,12 +93,12 @@ impl CompareState {
         self.refresh();
     }
 
-    /// The lines of the opened tree.
+    /// The visible lines of the tree.
     pub fn opened_lines(&self) -> &[OpenLine] {
         &self.opened_lines
     }
 
-    /// After something was opened or closed.
+    /// Rebuilds the lines after nodes were expanded or collapsed.
     pub fn refresh(&mut self) {
         self.opened_lines = match &self.shown {
             Some(shown) => {
@@ -151,7 +149,7 @@ impl CompareState {
         self.cursor.cell(&self.graph(width))
     }
 
-    /// The node that the cursor is on, in the picture or in the tree.
+    /// The node at the cursor, in the flamegraph or in the tree.
     pub fn node(&self, width: u16) -> Option<ShownId> {
         match self.mode {
             CompareMode::List => None,
@@ -163,7 +161,7 @@ impl CompareState {
         }
     }
 
-    /// Brings all cursors back into range.
+    /// Moves all cursors into range.
     pub fn clamp(&mut self, width: u16, height: usize, window: u64) {
         let sites = self.shown.as_ref().map_or(0, |shown| shown.rows.len() as u64);
         self.list.fit(sites, window);

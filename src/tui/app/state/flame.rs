@@ -1,6 +1,4 @@
-//! The flamegraph's state: what is shown, where the cursor is, what was zoomed into.
-//!
-//! Reads: shaped trees as they arrive. Writes: which tree and which shape are wanted.
+//! State of the flamegraph: trees, cursor, search.
 //!
 //! Invariant: [`FlameState::selected`] is the path of a cell that is drawn; whoever changes the
 //! tree, the zoom or the size calls [`FlameState::clamp`].
@@ -20,62 +18,62 @@ use crate::tui::flame::tree::{CallTree, SymbolId};
 /// Where the roots are drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Roots {
-    /// At the top; growing downwards.
+    /// At the top (icicle graph).
     #[default]
     Top,
-    /// At the bottom; growing upwards, as flames do.
+    /// At the bottom (flame graph).
     Bottom,
 }
 
-/// From where the tree is looked at, by names, which outlive a tree.
+/// The orientation of the tree. Functions are names, because ids don't outlive a tree.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Orientation {
-    /// From the outermost functions inwards.
+    /// From the outermost functions to the allocating ones.
     #[default]
     TopDown,
-    /// From the allocating functions outwards.
+    /// From the allocating functions to the outermost ones.
     BottomUp,
     /// Callers and callees of one function.
     Sandwich(String),
 }
 
-/// A search: the pattern and what it found.
+/// A search with its matches.
 #[derive(Clone, Debug, Default)]
 pub struct Search {
     /// As typed.
     pub pattern: String,
     /// The functions that match.
     pub symbols: HashSet<SymbolId>,
-    /// How much of the whole goes through them.
+    /// The weight of all call paths through them.
     pub value: u64,
 }
 
-/// The flamegraph.
+/// State of the flamegraph.
 #[derive(Clone, Debug, Default)]
 pub struct FlameState {
-    /// Instead of the filter set: rows of a result; what it is called and its statement.
+    /// A query result shown instead of the filtered allocations: title and source.
     pub over: Option<(String, TreeSource)>,
-    /// What the tree was asked for.
+    /// The source that the tree was requested for.
     pub source: Option<TreeSource>,
-    /// Everything.
+    /// The call tree.
     pub tree: Option<Arc<CallTree>>,
-    /// The tree that is drawn: the last one, until its successor has been shaped.
+    /// The call tree that `shown` was made from; the previous one until a new one is shaped.
     pub drawn_tree: Option<Arc<CallTree>>,
-    /// What is drawn; in a sandwich, what the function calls.
+    /// The tree that is drawn; in a sandwich, the callees.
     pub shown: Option<Arc<Shown>>,
-    /// In a sandwich, who calls the function.
+    /// In a sandwich, the callers.
     pub callers: Option<Arc<Shown>>,
-    /// What widths stand for.
+    /// The measure of widths.
     pub measure: Measure,
-    /// What they stood for before the filter set said when, to come back to.
+    /// The measure before a time filter was added, to be restored without it.
     pub measure_before: Option<Measure>,
-    /// What the filter set said about when, the last time that a tree was asked for.
+    /// The time filter of the last requested tree.
     pub time: Option<Filter>,
-    /// From where it is looked at.
+    /// The orientation.
     pub orientation: Orientation,
-    /// Library and runtime frames.
+    /// Whether library and runtime frames are collapsed.
     pub library: Collapse,
-    /// Functions that call themselves.
+    /// Whether recursive calls are collapsed.
     pub recursion: Collapse,
     /// Where the roots are drawn.
     pub roots: Roots,
@@ -83,12 +81,13 @@ pub struct FlameState {
     pub cursor: FlameCursor,
     /// The search.
     pub search: Option<Search>,
-    /// What went wrong.
+    /// The error of the last request, if it failed.
     pub error: Option<QueryError>,
 }
 
 impl FlameState {
-    /// Takes note of a filter set: one that says when is about its own blocks, not about the run's end.
+    /// Switches to allocated bytes when a time filter is added, because most of its blocks may be freed at
+    /// the end of the run; switches back when it is removed.
     pub fn on_filters_changed(&mut self, filters: &FilterSet) {
         let time = filters.filters().iter().find(|it| it.is_time_filter()).cloned();
         match (&self.time, &time) {
@@ -102,7 +101,7 @@ impl FlameState {
         self.time = time;
     }
 
-    /// The shapes to ask for: one, or two in a sandwich.
+    /// The shapes to request: one, or two for a sandwich.
     pub fn shapes(&self, hidden: &[String], from: Option<&String>) -> Vec<Shape> {
         let Some(tree) = &self.tree else {
             return Vec::new();
@@ -128,12 +127,12 @@ impl FlameState {
         }
     }
 
-    /// Whether it is this tree that is drawn.
+    /// Whether this call tree is drawn.
     pub fn is_drawn(&self, tree: &Arc<CallTree>) -> bool {
         self.drawn_tree.as_ref().is_some_and(|drawn_tree| Arc::ptr_eq(drawn_tree, tree))
     }
 
-    /// Takes what is to be drawn.
+    /// Draws another tree.
     pub fn set(&mut self, mut shown: Vec<Arc<Shown>>) {
         self.callers = (shown.len() > 1).then(|| shown.remove(1));
         self.shown = shown.pop();
@@ -185,7 +184,7 @@ impl FlameState {
         self.cursor.cell(&self.graph(width))
     }
 
-    /// The node of the selected cell; for "… more", the node whose children these are.
+    /// The node of the selected cell; for a "… more" cell, its parent.
     pub fn node(&self, width: u16) -> Option<ShownId> {
         Some(match self.cell(width)?.content {
             CellContent::Node(node) => node,
@@ -233,7 +232,7 @@ impl FlameState {
         self.with_cursor(width, |cursor, graph| cursor.clamp(graph, height));
     }
 
-    /// Searches; an empty pattern ends it. False if it is no pattern.
+    /// Searches for a pattern; an empty one ends the search. Returns false if it is not valid.
     pub fn find(&mut self, pattern: &str) -> bool {
         self.search = None;
         let (Some(shown), false) = (&self.shown, pattern.is_empty()) else {
@@ -254,7 +253,7 @@ impl FlameState {
         true
     }
 
-    /// Whether the search found this node.
+    /// Whether the node matches the search.
     pub fn is_match(&self, shown: &Shown, node: ShownId) -> bool {
         match (&self.search, shown.key(node)) {
             (Some(search), Key::Symbol(symbol)) => search.symbols.contains(&symbol),
@@ -262,7 +261,7 @@ impl FlameState {
         }
     }
 
-    /// Goes to the next match that is drawn, row by row, in a direction; whether there is one.
+    /// Selects the next drawn match, row by row; returns whether there is one.
     pub fn next_match(&mut self, forward: bool, width: u16, height: usize) -> bool {
         let Some(shown) = self.shown.clone() else {
             return false;

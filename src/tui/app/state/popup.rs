@@ -1,6 +1,6 @@
-//! What lies over the screen: texts, lists to choose from, fields to fill in.
+//! State of pop-ups: texts, source, lists and prompts.
 //!
-//! Invariant: a pop-up knows what it will do; closing it does nothing.
+//! Invariant: a pop-up holds everything that its action needs; closing it has no effect.
 
 use crate::database::builtin::Parameter;
 use crate::tui::app::message::Source;
@@ -17,18 +17,18 @@ pub enum Popup {
     Source(SourcePopup),
     /// A list.
     Picker(Picker),
-    /// Fields.
+    /// A prompt.
     Prompt(Prompt),
 }
 
 /// A text to read.
 #[derive(Clone, Debug, Default)]
 pub struct Text {
-    /// What it is.
+    /// The title.
     pub title: String,
-    /// The text, with line ends.
+    /// The text.
     pub body: String,
-    /// The first line shown.
+    /// The scroll position.
     pub cursor: Cursor,
 }
 
@@ -41,49 +41,49 @@ pub struct SourcePopup {
     pub file: String,
     /// The line.
     pub line: u32,
-    /// The text, when it is here.
+    /// The text, once read.
     pub source: Option<Source>,
-    /// The first line shown.
+    /// The scroll position.
     pub cursor: Cursor,
 }
 
-/// What choosing a line does.
+/// The effect of choosing an item.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PickerAction {
-    /// Asks the canned question of this name.
+    /// Runs the built-in query of this name.
     RunQuery(String),
-    /// Does what a key would do.
+    /// Performs an action.
     Perform(Action),
 }
 
-/// A line to choose.
+/// An item of a list.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PickerItem {
-    /// What it does.
+    /// The effect of choosing it.
     pub action: PickerAction,
-    /// What it belongs to.
+    /// Group, or the key of an action.
     pub group: String,
     /// Its name.
     pub title: String,
-    /// A sentence about it.
+    /// A description.
     pub help: String,
 }
 
-/// A list, narrowed by what is typed.
+/// A list with incremental search.
 #[derive(Clone, Debug)]
 pub struct Picker {
-    /// What is chosen.
+    /// The title.
     pub title: String,
-    /// All of it.
+    /// All items.
     pub items: Vec<PickerItem>,
-    /// What was typed.
+    /// The text typed by the user.
     pub typed: TextInput,
-    /// The selection, among those that match.
+    /// The selection among the matching items.
     pub cursor: Cursor,
 }
 
 impl Picker {
-    /// The items that have all typed words in them.
+    /// The items that contain all typed words.
     pub fn matching(&self) -> Vec<&PickerItem> {
         let typed = self.typed.text().to_lowercase();
         let words: Vec<&str> = typed.split_whitespace().collect();
@@ -92,58 +92,58 @@ impl Picker {
             words.iter().all(|word| text.contains(word))
         };
         let mut found: Vec<&PickerItem> = self.items.iter().filter(has_all).collect();
-        // Whoever types a whole name means it.
+        // An exact title comes first.
         found.sort_by_key(|item| item.title.to_lowercase() != typed.trim());
         found
     }
 }
 
-/// What the fields are for.
+/// The purpose of a prompt.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Purpose {
     /// A filter for the filter set.
     AddFilter,
     /// A filter for a column of the shown table.
     FilterColumn(usize),
-    /// A pattern to search for in the flamegraph.
+    /// A pattern to search for in the flamegraph or tree.
     Search,
-    /// The parameters of a canned question.
+    /// The parameters of a built-in query; its name.
     QueryParameters(String),
     /// The name of a file to export to.
     Export,
     /// Two moments to compare.
     Moments,
-    /// What a comparison is narrowed to.
+    /// The pattern of a comparison.
     CompareOnly,
-    /// Why a suspect is accepted; its pattern.
+    /// The reason for accepting a suspect; its pattern.
     Accept(String),
 }
 
 /// A field.
 #[derive(Clone, Debug)]
 pub struct Field {
-    /// What to type.
+    /// The name of the field.
     pub label: String,
-    /// More about it.
+    /// A description.
     pub help: String,
-    /// What was typed.
+    /// The text typed by the user.
     pub input: TextInput,
-    /// What is wrong with it.
+    /// The error of the last check.
     pub error: Option<String>,
-    /// The parameter it is for.
+    /// The query parameter that checks the value.
     pub parameter: Option<Parameter>,
 }
 
-/// Fields.
+/// A prompt.
 #[derive(Clone, Debug)]
 pub struct Prompt {
-    /// What it is.
+    /// The title.
     pub title: String,
-    /// What they are for.
+    /// The purpose.
     pub purpose: Purpose,
     /// The fields; at least one.
     pub fields: Vec<Field>,
-    /// The one that has the keys.
+    /// The field with the focus.
     pub focused: usize,
 }
 
@@ -164,7 +164,7 @@ impl Prompt {
         }
     }
 
-    /// The field that has the keys.
+    /// The field with the focus.
     pub fn focused_field(&mut self) -> Option<&mut Field> {
         self.fields.get_mut(self.focused)
     }

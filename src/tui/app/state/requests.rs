@@ -1,29 +1,29 @@
-//! Which questions are open, and what for.
+//! Pending requests and their purposes.
 //!
 //! Invariants:
-//! - Of each [`Purpose`] at most one question is open; asking again cancels the earlier one.
-//! - The answer to a cancelled or replaced question has no purpose any more and changes nothing.
+//! - At most one request per [`Purpose`] is pending; a new one cancels the earlier one.
+//! - The response to a cancelled request has no purpose any more and changes nothing.
 
 use std::collections::BTreeMap;
 
 use crate::tui::app::message::{Effect, Now, Queue, Request, RequestBody, RequestId};
 
-/// Names a table, through all its sorts and filters.
+/// Identifies a table, whatever its sorting and filters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TableId(pub u64);
 
-/// What an answer is for.
+/// The purpose of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Purpose {
-    /// Facts for the header.
+    /// The data of the header.
     Overview,
-    /// The slices of the run.
+    /// The slices of the timeline.
     Slices,
     /// Names of threads.
     Threads,
     /// The list of suspects.
     Suspects,
-    /// Their curves.
+    /// The curves of the suspects.
     Trends,
     /// The frames of a backtrace.
     Frames,
@@ -35,48 +35,48 @@ pub enum Purpose {
     Source,
     /// A call tree.
     Tree,
-    /// A call tree as it is to be shown.
+    /// Shapes of the call tree.
     Shown,
-    /// Facts of backtraces beside their weights.
+    /// Statistics of backtraces.
     Sites,
-    /// The course of the filter set's sites.
+    /// The curve of the selected sites.
     Changes,
-    /// The course of the largest of them.
+    /// The curves of the largest selected sites.
     Largest,
-    /// Samples of resident memory.
+    /// Memory readings.
     Rss,
     /// Marks of the program.
     Marks,
-    /// What is to be said of all figures.
+    /// The caveats.
     Notes,
-    /// Sizes, lives and ages.
+    /// The histograms.
     Histograms,
-    /// Names of the sites in them.
+    /// Names of the sites in the histograms.
     Names,
-    /// What differs between two sides.
+    /// A comparison.
     Compared,
-    /// The same as it is to be shown.
+    /// List and tree of the comparison.
     Differences,
     /// An export.
     Export,
-    /// A page of a table, by its number.
+    /// A page of a table, by number.
     Page(TableId, u64),
-    /// The rows of a table.
+    /// The number of rows of a table.
     Count(TableId),
 }
 
-/// An open question.
+/// A pending request.
 #[derive(Clone, Copy, Debug)]
 pub struct PendingRequest {
-    /// What for.
+    /// Its purpose.
     pub purpose: Purpose,
-    /// Where it waits.
+    /// Its queue.
     pub queue: Queue,
-    /// Since when.
+    /// When it was sent.
     pub since: Now,
 }
 
-/// The open questions.
+/// All pending requests.
 #[derive(Clone, Debug, Default)]
 pub struct PendingRequests {
     last: u64,
@@ -84,7 +84,7 @@ pub struct PendingRequests {
 }
 
 impl PendingRequests {
-    /// Asks, taking back what was asked for the same purpose.
+    /// Sends a request; cancels the pending one of the same purpose.
     pub fn send(
         &mut self,
         queue: Queue,
@@ -100,7 +100,7 @@ impl PendingRequests {
         effects
     }
 
-    /// Takes back whatever `which` says yes to.
+    /// Cancels the requests that `which` selects.
     pub fn cancel(&mut self, which: impl Fn(&PendingRequest) -> bool) -> Vec<Effect> {
         let ids: Vec<RequestId> =
             self.pending.iter().filter_map(|(id, request)| which(request).then_some(*id)).collect();
@@ -110,23 +110,23 @@ impl PendingRequests {
         ids.into_iter().map(Effect::Cancel).collect()
     }
 
-    /// What the open questions are for that `which` says yes to.
+    /// The purposes of the requests that `which` selects.
     pub fn purposes(&self, which: impl Fn(&PendingRequest) -> bool) -> Vec<Purpose> {
         let request = self.pending.values().filter(|request| which(request));
         request.map(|request| request.purpose).collect()
     }
 
-    /// What an answer is for, if anybody still waits for it.
+    /// Removes the request of a response; `None` if it was cancelled.
     pub fn complete(&mut self, id: RequestId) -> Option<PendingRequest> {
         self.pending.remove(&id)
     }
 
-    /// Whether an answer is waited for.
+    /// Whether a request of such a purpose is pending.
     pub fn is_pending(&self, which: impl Fn(Purpose) -> bool) -> bool {
         self.pending.values().any(|request| which(request.purpose))
     }
 
-    /// The question that has been open longest, counts apart.
+    /// The oldest pending request outside of the background queue.
     pub fn oldest(&self) -> Option<&PendingRequest> {
         self.pending.values().find(|request| request.queue != Queue::Count)
     }

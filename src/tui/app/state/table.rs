@@ -1,11 +1,9 @@
-//! A table that is never whole in memory: pages of a statement, seen through sorts and filters.
-//!
-//! Reads: pages as they arrive. Writes: which pages are wanted.
+//! State of a table: pages of a statement's rows, with sorting and column filters.
 //!
 //! Invariants:
-//! - At most [`PAGES_MAX`] pages are kept, those nearest to the window.
-//! - A page belongs to the view that it was asked for: every change of the view drops all pages.
-//! - The number of rows is exact or is said to be a lower bound.
+//! - At most [`PAGES_MAX`] pages are in memory, those nearest to the window.
+//! - Every change of sorting or filters drops all pages.
+//! - The number of rows is exact or marked as a lower bound.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,103 +15,104 @@ use crate::tui::app::message::{Now, Query};
 use crate::tui::app::state::cursor::Cursor;
 use crate::tui::app::state::requests::TableId;
 
-/// Rows in a page.
+/// Rows per page.
 pub const PAGE_ROWS: u64 = 500;
 
-/// Pages that are kept.
+/// Maximum number of pages in memory.
 pub const PAGES_MAX: usize = 8;
 
-/// How deep a sorted table can be scrolled: deeper, each page would sort the table anew.
+/// Rows of a sorted table that can be reached: SQLite sorts again for every page, and keeps all rows up
+/// to it.
 pub const SORTED_ROWS_MAX: u64 = 100_000;
 
-/// Whether a column is drawn, and where.
+/// The placement of a column.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Placement {
-    /// With the others.
+    /// In its order.
     #[default]
     Plain,
-    /// At the left, always.
+    /// At the left edge, always visible.
     Pinned,
-    /// Not at all.
+    /// Not drawn.
     Hidden,
 }
 
-/// How a column is drawn.
+/// The layout of a column.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ColumnLayout {
-    /// Where.
+    /// Its placement.
     pub placement: Placement,
-    /// Columns that the user asked for, beyond what its values need.
+    /// Terminal columns that the user added to its natural width.
     pub extra_width: i16,
 }
 
-/// How many rows there are.
+/// The number of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Total {
-    /// So many.
+    /// The exact number.
     Exactly(u64),
-    /// At least so many.
+    /// A lower bound.
     AtLeast(u64),
 }
 
-/// What kind of rows these are, which decides what Enter does.
+/// The origin of the rows, which decides what Enter does.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Origin {
-    /// The filter set's allocations.
+    /// The selected allocations.
     Allocations,
-    /// A canned question's answer; what it is called.
+    /// The result of a built-in query; its name.
     BuiltIn(String),
-    /// Values of a column with their rows; the table that was grouped and its column.
+    /// Groups of a column's values.
     Groups {
         /// The statement that was grouped.
         of: Query,
-        /// The filters it was seen through.
+        /// The filters and sorting of that table.
         view: View,
         /// Title of the table that was grouped.
         title: String,
-        /// The column.
+        /// The grouped column.
         column: String,
     },
-    /// The user's statement.
+    /// A statement of the user.
     Statement,
 }
 
-/// A table.
+/// State of a table.
 #[derive(Clone, Debug)]
 pub struct TableState {
-    /// Its name.
+    /// Identifies the table.
     pub id: TableId,
-    /// What it is called.
+    /// The title.
     pub title: String,
-    /// Whose rows these are.
+    /// The origin of the rows.
     pub origin: Origin,
     /// The statement.
     pub query: Query,
-    /// Its filters and order.
+    /// Filters and sorting.
     pub view: View,
-    /// Its columns; empty before the first page.
+    /// The columns; empty before the first page.
     pub columns: Vec<Column>,
-    /// How they are drawn.
+    /// Their layouts.
     pub column_layouts: Vec<ColumnLayout>,
-    /// The row, and the first one shown.
+    /// The selected row and the scroll position.
     pub cursor: Cursor,
     /// The selected column.
     pub column: usize,
-    /// How many rows there are.
+    /// The number of rows.
     pub total: Total,
-    /// What went wrong.
+    /// The error of the last request, if it failed.
     pub error: Option<QueryError>,
-    /// How long its first page took.
+    /// Run time of the first page.
     pub elapsed: Option<Duration>,
-    /// When that was.
+    /// When it was read.
     pub ran_at: Now,
-    /// Units that the canned question declares.
+    /// Units that the built-in query declares.
     pub units: Vec<(String, Unit)>,
     pages: BTreeMap<u64, Vec<Vec<Value>>>,
 }
 
 impl TableState {
-    /// A table of which nothing is known yet.
+    /// A table before its first page.
     pub fn new(id: TableId, title: String, origin: Origin, query: Query) -> Self {
         Self {
             id,
@@ -134,7 +133,7 @@ impl TableState {
         }
     }
 
-    /// A row, if its page is here.
+    /// A row, if its page is in memory.
     pub fn row(&self, row: u64) -> Option<&[Value]> {
         let page = self.pages.get(&(row / PAGE_ROWS))?;
         page.get((row % PAGE_ROWS) as usize).map(Vec::as_slice)
@@ -174,12 +173,12 @@ impl TableState {
         Some((file, u32::try_from(line).ok()?))
     }
 
-    /// Whether anything has arrived.
+    /// Whether the first page was read.
     pub fn is_loaded(&self) -> bool {
         !self.columns.is_empty()
     }
 
-    /// How many rows can be scrolled to.
+    /// The number of rows that can be reached.
     pub fn len(&self) -> u64 {
         let known = match self.total {
             Total::Exactly(rows) | Total::AtLeast(rows) => rows,
@@ -190,12 +189,12 @@ impl TableState {
         }
     }
 
-    /// Whether there are no rows, as far as is known.
+    /// Whether no rows are known.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The pages that a window of rows needs and that are not here.
+    /// The missing pages of a window of rows.
     pub fn missing(&self, window: u64) -> Vec<u64> {
         let first = self.cursor.top / PAGE_ROWS;
         let behind = self.cursor.top.saturating_add(window.max(1));
@@ -205,7 +204,7 @@ impl TableState {
             .collect()
     }
 
-    /// Takes a page.
+    /// Stores a page.
     pub fn set_page(&mut self, page: u64, table: Table, now: Now) {
         let rows = table.rows.len() as u64;
         let end = page * PAGE_ROWS + rows;
@@ -239,7 +238,7 @@ impl TableState {
         }
     }
 
-    /// Takes the number of rows.
+    /// Stores the number of rows.
     pub fn set_count(&mut self, rows: u64, complete: Completeness) {
         if let Total::AtLeast(known) = self.total {
             self.total = match complete {
@@ -249,7 +248,7 @@ impl TableState {
         }
     }
 
-    /// Forgets all rows, because the view or the statement changed.
+    /// Drops all rows after a change of the filters, the sorting or the statement.
     pub fn reset(&mut self) {
         self.pages.clear();
         self.total = Total::AtLeast(0);
@@ -258,7 +257,7 @@ impl TableState {
         self.elapsed = None;
     }
 
-    /// Sorts by the selected column, or no longer if it is sorted so.
+    /// Sorts by the selected column, or removes that sorting.
     pub fn sort(&mut self, order: Order) {
         let Some(column) = self.columns.get(self.column) else {
             return;
@@ -271,7 +270,7 @@ impl TableState {
         self.reset();
     }
 
-    /// Sets the filter of a column, or drops it.
+    /// Sets or removes the filter of a column.
     pub fn filter(&mut self, column: usize, comparison: Option<Comparison>) {
         let Some(column) = self.columns.get(column).map(|it| it.name.clone()) else {
             return;
@@ -283,7 +282,7 @@ impl TableState {
         self.reset();
     }
 
-    /// The columns as they are drawn: pinned ones first, hidden ones not at all.
+    /// The columns in drawing order: pinned ones first, without hidden ones.
     pub fn order(&self) -> Vec<usize> {
         let at = |placement: Placement| {
             let column_layouts = self.column_layouts.iter().enumerate();
@@ -293,7 +292,7 @@ impl TableState {
         at(Placement::Pinned).chain(at(Placement::Plain)).collect()
     }
 
-    /// Goes to the next drawn column in a direction.
+    /// Moves right by drawn columns; left if negative.
     pub fn step_column(&mut self, by: i64) {
         let order = self.order();
         let at = order.iter().position(|column| *column == self.column);
@@ -304,7 +303,7 @@ impl TableState {
     }
 }
 
-/// A whole number, also where an old or a hand-made table has it as text.
+/// An integer; text is parsed, because old or hand-written tables may store it so.
 pub fn number(value: &Value) -> Option<i64> {
     match value {
         Value::Text(text) => text.parse().ok(),

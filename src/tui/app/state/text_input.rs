@@ -1,13 +1,13 @@
-//! A line of text that is being typed.
+//! A single-line text field.
 //!
-//! Invariant: the cursor is between two characters of the text, or at an end.
+//! Invariant: the cursor is on a character boundary.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-/// Characters that a line may have.
+/// Maximum number of characters.
 const CHARS_MAX: usize = 2000;
 
-/// The text and the place where the next character goes.
+/// The text and the cursor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TextInput {
     text: String,
@@ -15,29 +15,29 @@ pub struct TextInput {
     origin: Origin,
 }
 
-/// Whether the text is only an offer, which the first character that is typed replaces.
+/// Whether the text is a default, which the first typed character replaces.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Origin {
-    /// It was typed or edited.
+    /// Typed or edited by the user.
     #[default]
     Typed,
-    /// Nobody has touched it.
+    /// A default that was not edited.
     Default,
 }
 
 impl TextInput {
-    /// A line with the cursor at its end.
+    /// A field with the cursor at its end.
     pub fn with(text: impl Into<String>) -> Self {
         let text = text.into();
         Self { cursor: text.len(), text, origin: Origin::Typed }
     }
 
-    /// A line with a text that the first typed character replaces.
+    /// A field with a default that the first typed character replaces.
     pub fn with_default(text: impl Into<String>) -> Self {
         Self { origin: Origin::Default, ..Self::with(text) }
     }
 
-    /// Whether the text is only an offer.
+    /// Whether the text is a default.
     pub fn origin(&self) -> Origin {
         self.origin
     }
@@ -65,7 +65,7 @@ impl TextInput {
         }
     }
 
-    /// Does what a key does in a line; whether it did anything.
+    /// Handles a key; returns whether it changed anything.
     pub fn key(&mut self, key: KeyEvent) -> bool {
         let before = self.clone();
         let modifiers = key.modifiers - KeyModifiers::SHIFT;
@@ -87,7 +87,7 @@ impl TextInput {
                 self.text.drain(start..self.cursor);
                 self.cursor = start;
             }
-            // What some terminals send for Backspace.
+            // Some terminals send Ctrl-H for Backspace.
             KeyCode::Char('h') if modifiers == KeyModifiers::CONTROL => self.delete_before(),
             KeyCode::Char(c) if modifiers.is_empty() => self.insert(c.encode_utf8(&mut [0; 4])),
             KeyCode::Backspace => self.delete_before(),

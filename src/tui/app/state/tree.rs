@@ -1,8 +1,8 @@
-//! The tree's state: which lines are open, which one is selected, what is known of their sites.
+//! State of the Tree view: expanded lines, selection, statistics of lines.
 //!
-//! Reads: the tree that the flamegraph draws. Writes: which lines are in view.
+//! It shows the tree that the flamegraph draws.
 //!
-//! Invariant: [`TreeState::lines`] are those of the tree that `TreeState::of` says, or none.
+//! Invariant: [`TreeState::lines`] belong to the tree of [`TreeState::shown`].
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -12,27 +12,27 @@ use crate::tui::flame::shape::{Shown, ShownId, TOP};
 use crate::tui::flame::site_stats::SiteStats;
 use crate::tui::flame::tree_lines::{self, Line, Path};
 
-/// The tree.
+/// The call tree.
 #[derive(Clone, Debug, Default)]
 pub struct TreeState {
-    /// The lines that are open.
+    /// The expanded lines.
     pub opened: HashSet<Path>,
-    /// The selected line, and the first one shown.
+    /// Selection and scroll position.
     pub cursor: Cursor,
     sites: Option<Arc<HashMap<i64, SiteStats>>>,
-    /// The tree that the lines are of.
+    /// The tree of the lines.
     shown: Option<Arc<Shown>>,
     lines: Vec<Line>,
     stats: HashMap<ShownId, SiteStats>,
 }
 
 impl TreeState {
-    /// The lines in order.
+    /// The visible lines in order.
     pub fn lines(&self) -> &[Line] {
         &self.lines
     }
 
-    /// The tree that they are of.
+    /// The tree of the lines.
     pub fn shown(&self) -> Option<&Arc<Shown>> {
         self.shown.as_ref()
     }
@@ -42,12 +42,12 @@ impl TreeState {
         self.lines.get(self.cursor.at as usize)
     }
 
-    /// What is known of the backtraces below a line in view.
+    /// Statistics of the backtraces below a visible line.
     pub fn stats(&self, line: &Line) -> Option<&SiteStats> {
         self.stats.get(&line.node())
     }
 
-    /// Takes a tree: opens it to its first fork, unless lines of it are open already.
+    /// Shows another tree; expands it to its first branch, unless some of its lines are expanded.
     pub fn set(&mut self, shown: &Arc<Shown>) {
         self.shown = Some(Arc::clone(shown));
         let known = tree_lines::lines(shown, &HashSet::new());
@@ -60,25 +60,25 @@ impl TreeState {
         self.refresh();
     }
 
-    /// Takes what is known of each backtrace.
+    /// Sets the statistics of backtraces.
     pub fn set_sites(&mut self, sites: Arc<HashMap<i64, SiteStats>>) {
         self.sites = Some(sites);
         self.stats.clear();
     }
 
-    /// Whether that is here.
+    /// Whether the statistics were read.
     pub fn has_sites(&self) -> bool {
         self.sites.is_some()
     }
 
-    /// Lines were opened or closed.
+    /// Rebuilds the lines after some were expanded or collapsed.
     pub fn refresh(&mut self) {
         let selected = self.selected().map(|line| line.path);
         self.lines = match &self.shown {
             Some(shown) => tree_lines::lines(shown, &self.opened),
             None => Vec::new(),
         };
-        // The selection stays with its line, wherever that is now.
+        // The selection follows its line.
         let at = selected.and_then(|path| self.lines.iter().position(|line| line.path == path));
         if let Some(at) = at {
             self.cursor.at = at as u64;
@@ -86,7 +86,7 @@ impl TreeState {
         self.stats.clear();
     }
 
-    /// Sums what is known of the backtraces below the lines in view.
+    /// Sums the statistics of the backtraces below the visible lines.
     pub fn sum_visible(&mut self, window: u64) {
         let (Some(shown), Some(sites)) = (&self.shown, &self.sites) else {
             return;
@@ -117,7 +117,7 @@ impl TreeState {
         self.stats = wanted.into_iter().zip(sums).collect();
     }
 
-    /// What is known of the backtraces below any node of a tree, if they are known.
+    /// The summed statistics of the backtraces below a node.
     pub fn stats_below(&self, shown: &Shown, node: ShownId) -> Option<SiteStats> {
         let sites = self.sites.as_ref()?;
         let mut sum = SiteStats::default();
@@ -134,7 +134,7 @@ impl TreeState {
         Some(sum)
     }
 
-    /// Goes to a line by its path, if it is there.
+    /// Selects a line by its path; returns whether it is visible.
     pub fn go_to(&mut self, path: Path) -> bool {
         let at = self.lines.iter().position(|line| line.path == path);
         if let Some(at) = at {
@@ -143,7 +143,7 @@ impl TreeState {
         at.is_some()
     }
 
-    /// The line above the selected one that it lies below.
+    /// The parent of the selected line.
     pub fn parent(&self) -> Option<usize> {
         let depth = self.selected()?.depth;
         let before = self.lines.get(..self.cursor.at as usize)?;

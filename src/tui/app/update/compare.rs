@@ -1,4 +1,4 @@
-//! Keys of the comparison, and what it asks for.
+//! Actions and requests of the comparison.
 
 use crate::database::compare::{Measure, Metrics, Moment, Normalization, Row, State, Window};
 use crate::database::text::units;
@@ -15,10 +15,10 @@ use crate::tui::flame::difference_tree::{self, StackEnd};
 use crate::tui::flame::shape::ShownId;
 use crate::tui::input::keymap::Action;
 
-/// What figures can be divided by at a key.
+/// Rates that one key steps through.
 const RATES: [&str; 3] = ["second", "minute", "hour"];
 
-/// Asks for the comparison, or for another shape of it.
+/// Requests the comparison, or its list and tree for the current options.
 pub fn load(app: &mut App) -> Vec<Effect> {
     let Some(sides) = app.compare.sides.clone() else {
         return Vec::new();
@@ -33,7 +33,7 @@ pub fn load(app: &mut App) -> Vec<Effect> {
     shape(app)
 }
 
-/// Asks for the shape that is wanted, if it is another one.
+/// Requests list and tree for the current options, unless they are shown.
 pub fn shape(app: &mut App) -> Vec<Effect> {
     let Some(comparison) = app.compare.comparison.clone() else {
         return Vec::new();
@@ -49,7 +49,7 @@ pub fn shape(app: &mut App) -> Vec<Effect> {
     app.requests.send(Queue::View, Purpose::Differences, body, app.now)
 }
 
-/// Asks which two moments of the recording are to be compared.
+/// Opens the prompt for two moments.
 pub fn prompt_moments(app: &mut App) -> Vec<Effect> {
     let (from, to) = app.time.range();
     let points = app.overview.axis.points();
@@ -63,10 +63,10 @@ pub fn prompt_moments(app: &mut App) -> Vec<Effect> {
     prompt(app, "compare two moments of this recording", PromptPurpose::Moments, help, &suggestion)
 }
 
-/// Compares two moments.
+/// Starts a comparison of two moments.
 ///
 /// # Errors
-/// With a sentence, if they are none.
+/// A message if the text is not two moments.
 pub fn begin_moments(app: &mut App, text: &str) -> Result<Vec<Effect>, String> {
     let (first, second) =
         text.split_once("..").ok_or("expected two moments, for example 5m .. end")?;
@@ -81,10 +81,10 @@ pub fn begin_moments(app: &mut App, text: &str) -> Result<Vec<Effect>, String> {
     Ok(effects)
 }
 
-/// Shows only what matches.
+/// Shows only call paths that match a pattern.
 ///
 /// # Errors
-/// With a sentence, if it is no pattern.
+/// A message if the pattern is not valid.
 pub fn set_pattern(app: &mut App, text: &str) -> Result<Vec<Effect>, String> {
     if difference_tree::parse_pattern(text).is_none() {
         return Err("invalid regular expression; escape special characters with \\".into());
@@ -94,7 +94,7 @@ pub fn set_pattern(app: &mut App, text: &str) -> Result<Vec<Effect>, String> {
     Ok(shape(app))
 }
 
-/// Does it.
+/// Handles an action.
 pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
     if handle_movement(app, action) {
         return Vec::new();
@@ -220,7 +220,7 @@ fn handle_navigation(app: &mut App, action: Action) -> Vec<Effect> {
     Vec::new()
 }
 
-/// Opens or closes the selected line; whether the key means that here.
+/// Expands or collapses the selected line; returns whether the action applies.
 fn toggle_line(app: &mut App, action: Action) -> bool {
     let Some(line) = app.compare.line() else {
         return false;
@@ -248,7 +248,7 @@ fn toggle_line(app: &mut App, action: Action) -> bool {
     true
 }
 
-/// The function that the cursor is on, and where it is.
+/// The function at the cursor with its source location.
 fn function(app: &App) -> Option<(String, Option<String>, Option<u32>)> {
     let shown = app.compare.shown.as_ref()?;
     let stacks = &shown.comparison.stacks;

@@ -1,4 +1,4 @@
-//! Keys of the backtrace, and what other panes share with it: steps, copying, opening source.
+//! Actions of the backtrace, and those shared with other panes: moving, copying, opening source.
 
 use crate::tui::app::layout::geometry;
 use crate::tui::app::message::{Effect, Queue, RequestBody};
@@ -10,7 +10,7 @@ use crate::tui::app::update::switch;
 use crate::tui::data::filter::Filter;
 use crate::tui::input::keymap::Action;
 
-/// Does it.
+/// Handles an action.
 pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
     if let Some(step) = step(action) {
         let (len, window) = (app.detail.lines().len() as u64, geometry::detail_window(app));
@@ -56,7 +56,7 @@ pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
     }
 }
 
-/// What is done with the selected frame.
+/// Actions on the selected frame.
 fn frame(app: &mut App, action: Action) -> Vec<Effect> {
     let Some(frame) = app.detail.selected().cloned() else {
         return Vec::new();
@@ -98,7 +98,7 @@ pub fn open(app: &mut App, file: Option<String>, line: Option<u32>) -> Vec<Effec
     }
 }
 
-/// Shows everything allocated through a function.
+/// Shows a flamegraph of everything allocated through a function.
 pub fn through(app: &mut App, sym: String) -> Vec<Effect> {
     app.popups.clear();
     app.filters.add(Filter::Through(sym));
@@ -106,13 +106,13 @@ pub fn through(app: &mut App, sym: String) -> Vec<Effect> {
     switch(app, ViewKind::Flame)
 }
 
-/// Puts text on the clipboard and says so.
+/// Copies text to the clipboard and shows a message.
 pub fn copy(app: &mut App, text: String, what: &str) -> Vec<Effect> {
     app.notify(format!("copied the {what}"));
     vec![Effect::Copy(text)]
 }
 
-/// The backtrace as text, one frame a line.
+/// The backtrace as text, one frame per line.
 pub fn trace(app: &App) -> String {
     let frames = app.detail.frames.iter().flatten();
     let lines = frames.map(|frame| {
@@ -125,7 +125,7 @@ pub fn trace(app: &App) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The movement that an action is, if it is one in a list.
+/// The step of an action that moves in a list.
 pub fn step(action: Action) -> Option<Step> {
     Some(match action {
         Action::Up => Step::Rows(-1),

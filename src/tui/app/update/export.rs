@@ -1,7 +1,7 @@
-//! The shown view as a file: asks for its name, then for the file.
+//! Exports the current view: prompts for the file name, then sends the request.
 //!
-//! Invariant: the end of the name chooses the format, and one that does not fit is refused before
-//! anything is written.
+//! Invariant: the file name extension selects the format; one that does not fit the view is rejected
+//! before anything is written.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::tui::app::update::load;
 use crate::tui::flame::cell_layout::Top;
 use crate::tui::flame::shape::TOP;
 
-/// Asks for the file's name.
+/// Opens the prompt for the file name.
 pub fn open_prompt(app: &mut App) -> Vec<Effect> {
     let stem = app.overview.name.trim_end_matches(".db");
     let (_, view) = app.view.title();
@@ -35,10 +35,10 @@ pub fn open_prompt(app: &mut App) -> Vec<Effect> {
     Vec::new()
 }
 
-/// Takes the name.
+/// Sends the export.
 ///
 /// # Errors
-/// A sentence, if what is shown can't be written to such a file.
+/// A message if the view can't be written in this format.
 pub fn submit(app: &mut App, name: &str) -> Result<Vec<Effect>, String> {
     let writer = app.exporter.ok_or("exports are not available here")?;
     let path = Path::new(name.trim());
@@ -54,7 +54,7 @@ pub fn submit(app: &mut App, name: &str) -> Result<Vec<Effect>, String> {
     Ok(app.requests.send(Queue::Sql, Purpose::Export, body, app.now))
 }
 
-/// Whether a flamegraph can be made of what is shown.
+/// Whether the view has call paths.
 fn has_stacks(app: &App) -> bool {
     match app.view {
         ViewKind::Flame | ViewKind::Tree | ViewKind::Compare => true,
@@ -88,7 +88,7 @@ fn content(app: &App, format: Format) -> Result<(String, Content), String> {
                 Some((of, _)) => format!("{} of {of}", app.flame.measure.title()),
                 None => app.flame.measure.title().to_owned(),
             };
-            // The tree has no zoom.
+            // The Tree view has no zoom.
             let top = match app.view {
                 ViewKind::Flame => app.flame.top(),
                 _ => Top { node: TOP, skip: 0 },
@@ -121,7 +121,7 @@ fn current_rows(app: &App) -> Rows {
     Rows { sql: query.sql, params: query.params, ..Rows::default() }
 }
 
-/// Says what became of it.
+/// Shows the result of the export.
 pub fn on_written(app: &mut App, outcome: Result<String, String>) {
     match outcome {
         Ok(summary) => app.notify(summary),

@@ -1,4 +1,4 @@
-//! Keys of the flamegraph.
+//! Actions of the flamegraph.
 
 use crate::tui::app::layout::geometry;
 use crate::tui::app::message::Effect;
@@ -11,7 +11,7 @@ use crate::tui::flame::cell_layout::CellContent;
 use crate::tui::flame::shape::TOP;
 use crate::tui::input::keymap::Action;
 
-/// Does it.
+/// Handles an action.
 pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
     let (width, height) = geometry::flame_window(app);
     if handle_movement(app, action, width, height) {
@@ -90,7 +90,7 @@ fn back(app: &mut App) -> Vec<Effect> {
     Vec::new()
 }
 
-/// Changes how the tree is looked at, here and in the view that has it as lines.
+/// Changes measure, orientation or collapsing, for the Flame and Tree views.
 pub fn change_view_options(app: &mut App, action: Action) {
     let flame = &mut app.flame;
     match action {
@@ -115,7 +115,7 @@ pub fn change_view_options(app: &mut App, action: Action) {
     }
 }
 
-/// What is done with the function of the selected cell.
+/// Actions on the function of the selected cell.
 fn on_function(app: &mut App, action: Action, width: u16) -> Vec<Effect> {
     let Some(sym) = app.flame.symbol(width) else {
         let more =
@@ -135,7 +135,7 @@ fn on_function(app: &mut App, action: Action, width: u16) -> Vec<Effect> {
     }
 }
 
-/// What is done with a function.
+/// Actions on a function.
 pub fn on_symbol(app: &mut App, action: Action, sym: String) -> Vec<Effect> {
     match action {
         Action::Sandwich => {
@@ -170,7 +170,7 @@ fn source_position(app: &App, sym: &str) -> Option<(Option<String>, Option<u32>)
     Some((symbol.file.clone(), symbol.line))
 }
 
-/// From the outermost function to the cell, separated as folded stacks are.
+/// The call path of the cell, outermost first, separated by `;`.
 fn path(app: &App, width: u16) -> String {
     let (Some(shown), Some(mut node)) = (&app.flame.shown, app.flame.node(width)) else {
         return String::new();

@@ -1,4 +1,4 @@
-//! Keys of the histograms.
+//! Actions of the histograms.
 
 use crate::database::text::units;
 use crate::tui::app::layout::geometry;
@@ -11,7 +11,7 @@ use crate::tui::data::filter::Filter;
 use crate::tui::data::histogram::Kind;
 use crate::tui::input::keymap::Action;
 
-/// Does it.
+/// Handles an action.
 pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
     if let Some(step) = detail::step(action) {
         let (len, window) = (app.histograms.bins().len() as u64, geometry::bars_window(app));
@@ -46,7 +46,7 @@ fn cycle_kind(app: &mut App, by: usize) {
     app.histograms.cursor = Cursor::default();
 }
 
-/// The selected bar's blocks become the filter set.
+/// Adds a filter for the blocks of the selected bar.
 fn add_bar_filter(app: &mut App, action: Action) -> Vec<Effect> {
     let Some((low, high)) = app.histograms.selected().map(|bin| (bin.low, bin.high)) else {
         return Vec::new();
@@ -71,7 +71,7 @@ fn add_bar_filter(app: &mut App, action: Action) -> Vec<Effect> {
     }
 }
 
-/// One bar a line, separated by tabs.
+/// The bars as tab-separated text, one per line.
 fn as_text(app: &App) -> String {
     let mut text = String::from("from\tto\tblocks\tbytes\n");
     for bin in app.histograms.bins() {
@@ -83,7 +83,7 @@ fn as_text(app: &App) -> String {
     text
 }
 
-/// The bounds of a bar in words.
+/// The label of a bar: its bounds.
 pub fn bounds(kind: Kind, low: i64, high: i64) -> String {
     let words = |value: i64| match kind {
         Kind::Sizes => units::bytes(value as f64),

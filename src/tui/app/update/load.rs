@@ -1,7 +1,7 @@
-//! Asks for what the shown view lacks.
+//! Requests the data that the current view lacks.
 //!
-//! Invariant: whatever changes the filter set goes through [`set_filters`] or [`narrow`], so that what is
-//! shown is asked anew.
+//! Invariant: every change of the filters goes through [`set_filters`] or [`add_filter`], which request
+//! the view's data again.
 
 use crate::database::caveats;
 use crate::database::error::{QueryError, QueryErrorKind};
@@ -16,10 +16,10 @@ use crate::tui::app::view_sql;
 use crate::tui::data::filter::{Filter, FilterHistory};
 use crate::tui::data::{histogram, time_sql};
 
-/// Rows that a list or a curve may have.
+/// Maximum rows of a result that is kept whole.
 const WHOLE_TABLE_MAX: usize = 50_000;
 
-/// Asks for the facts of the header.
+/// Requests the data of the header.
 pub fn request_overview(app: &mut App) -> Vec<Effect> {
     let mut effects = Vec::new();
     for (purpose, sql) in [
@@ -29,7 +29,7 @@ pub fn request_overview(app: &mut App) -> Vec<Effect> {
     ] {
         effects.extend(request_table(app, purpose, sql.into()));
     }
-    // Older databases have none of them.
+    // Older databases don't have these tables.
     for (table, purpose, sql) in [
         ("memory_readings", Purpose::Rss, time_sql::RSS),
         ("marks", Purpose::Marks, time_sql::MARKS),
@@ -42,10 +42,10 @@ pub fn request_overview(app: &mut App) -> Vec<Effect> {
     effects
 }
 
-/// Asks for rows that are kept whole.
+/// Requests a result that is kept whole.
 pub fn request_table(app: &mut App, purpose: Purpose, sql: String) -> Vec<Effect> {
     let body = RequestBody::Rows { query: Query::plain(sql), limit: WHOLE_TABLE_MAX };
-    // The curves scan the largest precomputed table, and nobody waits for them.
+    // The curves scan the largest precomputed table, and the view is usable without them.
     let queue = match purpose {
         Purpose::Trends => Queue::Count,
         _ => Queue::View,
@@ -53,13 +53,13 @@ pub fn request_table(app: &mut App, purpose: Purpose, sql: String) -> Vec<Effect
     app.requests.send(queue, purpose, body, app.now)
 }
 
-/// Changes the filter set and asks for what is then shown.
+/// Changes the filters and loads the current view.
 pub fn set_filters(app: &mut App, change: impl FnOnce(&mut FilterHistory)) -> Vec<Effect> {
     change(&mut app.filters);
     load_view(app)
 }
 
-/// Adds a filter and asks for what is then shown.
+/// Adds a filter and loads the current view.
 pub fn add_filter(app: &mut App, filter: Filter) -> Vec<Effect> {
     if app.view == ViewKind::Rows {
         app.rows.truncate(1);
@@ -70,13 +70,13 @@ pub fn add_filter(app: &mut App, filter: Filter) -> Vec<Effect> {
     set_filters(app, |filters| filters.add(filter))
 }
 
-/// Asks for what the shown view lacks.
+/// Requests the data that the current view lacks.
 pub fn load_view(app: &mut App) -> Vec<Effect> {
     match app.view {
         ViewKind::Suspects => request_suspects(app),
         ViewKind::Flame => {
             let mut effects = request_tree(app);
-            // How far an estimate may be off is known of backtraces.
+            // Error bounds are computed from statistics of backtraces.
             if app.overview.notes.sampled.is_some() {
                 effects.extend(request_site_stats(app));
             }
@@ -95,7 +95,7 @@ pub fn load_view(app: &mut App) -> Vec<Effect> {
     }
 }
 
-/// Another view is shown: what the last one still waits for gives way, to be asked again there.
+/// Cancels slow requests of the last view; they are sent again when it is shown again.
 pub fn cancel_background_requests(app: &mut App) -> Vec<Effect> {
     let is_slow = |request: &PendingRequest| {
         request.queue == Queue::View
@@ -118,7 +118,7 @@ pub fn cancel_background_requests(app: &mut App) -> Vec<Effect> {
     app.requests.cancel(is_slow)
 }
 
-/// Stops asking for tables that are gone.
+/// Cancels requests of closed tables.
 fn cancel_closed_tables(app: &mut App) -> Vec<Effect> {
     let tables = app.rows.iter().chain(&app.sql.tabs);
     let open: Vec<TableId> = tables.map(|table| table.id).collect();
@@ -127,7 +127,7 @@ fn cancel_closed_tables(app: &mut App) -> Vec<Effect> {
     })
 }
 
-/// Asks for pages and backtraces that came into view.
+/// Requests pages and backtraces that came into view.
 pub fn request_missing(app: &mut App) -> Vec<Effect> {
     let mut effects = cancel_closed_tables(app);
     let window = geometry::table_window(app);
@@ -147,7 +147,7 @@ pub fn request_missing(app: &mut App) -> Vec<Effect> {
     effects
 }
 
-/// Asks for one page of a table.
+/// Requests one page of a table.
 pub fn request_page(app: &mut App, id: TableId, page: u64) -> Vec<Effect> {
     let Some(table) = app.table_by_id(id) else {
         return Vec::new();
@@ -165,7 +165,7 @@ pub fn request_page(app: &mut App, id: TableId, page: u64) -> Vec<Effect> {
     app.requests.send(queue, Purpose::Page(id, page), body, app.now)
 }
 
-/// Asks for the number of rows, if the first page was not all.
+/// Requests the number of rows, if the first page is not complete.
 pub fn request_count(app: &mut App, id: TableId) -> Vec<Effect> {
     let Some(table) = app.table_by_id(id) else {
         return Vec::new();
@@ -179,7 +179,7 @@ pub fn request_count(app: &mut App, id: TableId) -> Vec<Effect> {
     app.requests.send(Queue::Count, Purpose::Count(id), body, app.now)
 }
 
-/// The view or statement of a table changed: all of it is asked anew.
+/// Reloads a table after a change of its filters, sorting or statement.
 pub fn reload(app: &mut App, id: TableId) -> Vec<Effect> {
     let mut effects = app.requests.cancel(
         |request| matches!(request.purpose, Purpose::Page(of, _) | Purpose::Count(of) if of == id),
@@ -188,7 +188,7 @@ pub fn reload(app: &mut App, id: TableId) -> Vec<Effect> {
     effects
 }
 
-/// Stops questions; what waited for them says so instead of asking again.
+/// Cancels requests; their views show an error instead of sending them again.
 pub fn stop(app: &mut App, which: impl Fn(&PendingRequest) -> bool) -> Vec<Effect> {
     let stopped = app.requests.purposes(&which);
     for purpose in stopped {
@@ -219,7 +219,7 @@ pub fn stop(app: &mut App, which: impl Fn(&PendingRequest) -> bool) -> Vec<Effec
     app.requests.cancel(which)
 }
 
-/// The statement behind what is shown.
+/// The statement of the current view.
 pub fn current_query(app: &App) -> Query {
     match app.view {
         ViewKind::Suspects => {
@@ -268,7 +268,7 @@ fn request_suspects(app: &mut App) -> Vec<Effect> {
     request_table(app, Purpose::Suspects, sql)
 }
 
-/// Asks for the call tree, or for another shape of it.
+/// Requests the call tree, or another shape of it.
 pub fn request_tree(app: &mut App) -> Vec<Effect> {
     app.flame.on_filters_changed(app.filters.current());
     let source = match &app.flame.over {
@@ -284,12 +284,12 @@ pub fn request_tree(app: &mut App) -> Vec<Effect> {
     app.requests.send(Queue::View, Purpose::Tree, RequestBody::Tree(source), app.now)
 }
 
-/// Asks for what the tree's last columns need, once.
+/// Requests statistics of backtraces, once.
 fn request_site_stats(app: &mut App) -> Vec<Effect> {
     if app.tree.has_sites() || app.requests.is_pending(|it| it == Purpose::Sites) {
         return Vec::new();
     }
-    // It looks at all curves and all live blocks, and nobody waits for it.
+    // It scans all curves and all live blocks, and the views are usable without it.
     app.requests.send(
         Queue::Count,
         Purpose::Sites,
@@ -298,7 +298,7 @@ fn request_site_stats(app: &mut App) -> Vec<Effect> {
     )
 }
 
-/// Asks for the course of the filter set's sites, if it is another one than that of the whole.
+/// Requests the curves of the selected sites.
 fn request_time_curves(app: &mut App) -> Vec<Effect> {
     let filters = app.filters.current().clone();
     if app.time.requested_for.as_ref() == Some(&filters) {
@@ -317,7 +317,7 @@ fn request_time_curves(app: &mut App) -> Vec<Effect> {
     effects
 }
 
-/// Asks for sizes, lives and ages.
+/// Requests the histograms.
 fn request_histograms(app: &mut App) -> Vec<Effect> {
     let filters = app.filters.current().clone();
     if app.histograms.requested_for.as_ref() == Some(&filters) {
@@ -331,7 +331,7 @@ fn request_histograms(app: &mut App) -> Vec<Effect> {
     app.requests.send(Queue::View, Purpose::Histograms, body, app.now)
 }
 
-/// Asks for the shape that is to be drawn, if it is another one.
+/// Requests the shape to draw, unless it is drawn.
 pub fn request_shapes(app: &mut App) -> Vec<Effect> {
     let mut hidden = Vec::new();
     let mut from = None;
@@ -374,11 +374,11 @@ fn request_rows(app: &mut App) -> Vec<Effect> {
     request_page(app, id, 0)
 }
 
-/// Asks for the backtrace of what is selected, if it is another one.
+/// Requests the backtrace of the selected row, unless it is shown.
 fn request_backtrace(app: &mut App) -> Vec<Effect> {
     let bt = match app.view {
         ViewKind::Suspects => app.suspects.selected().map(|it| it.bt),
-        // Rows have no pane until one is opened; from then on it follows.
+        // The detail pane of Rows follows the selection once it is open.
         ViewKind::Rows if app.detail.bt.is_some() => {
             app.table().and_then(TableState::backtrace).or(app.detail.bt)
         }
@@ -390,7 +390,7 @@ fn request_backtrace(app: &mut App) -> Vec<Effect> {
     }
 }
 
-/// Asks for a backtrace.
+/// Requests a backtrace.
 pub fn open_backtrace(app: &mut App, bt: i64) -> Vec<Effect> {
     app.detail.begin(Some(bt));
     let mut effects = request_table(app, Purpose::Frames, view_sql::frames(bt));
@@ -399,7 +399,7 @@ pub fn open_backtrace(app: &mut App, bt: i64) -> Vec<Effect> {
     effects
 }
 
-/// Asks for the source of the selected frame, if it is another one.
+/// Requests the source of the selected frame, unless it is shown.
 fn request_excerpt(app: &mut App) -> Vec<Effect> {
     let place = app.detail.place();
     if place == app.detail.excerpt_of {

@@ -1,10 +1,10 @@
-//! One function that changes the state: what happened in, what is to be done out.
+//! The update function: takes a message, changes the state, returns effects.
 //!
 //! Reads: a [`Message`] and the state. Writes: the state, and [`Effect`]s.
 //!
 //! Invariants:
-//! - Pure: no terminal, no database, no clock, no file.
-//! - After every message all selections are in range.
+//! - Pure: it uses no terminal, database, clock or file.
+//! - After every message, all selections are in range.
 
 pub mod mouse;
 pub mod histograms;
@@ -31,20 +31,20 @@ use crate::tui::input::keymap::{self, Action};
 use crossterm::event::{KeyEvent, KeyEventKind};
 use std::time::Duration;
 
-/// How long a second Ctrl-C quits.
+/// Time in which a second Ctrl-C quits.
 const QUIT_WINDOW: Duration = Duration::from_secs(2);
 
-/// How long a sentence stays in the status line.
+/// Time that a message stays in the status line.
 const NOTICE_DURATION: Duration = Duration::from_secs(8);
 
-/// What is asked before anything was pressed.
+/// The effects at the start.
 pub fn start(app: &mut App) -> Vec<Effect> {
     let mut effects = crate::tui::app::update::load::request_overview(app);
     effects.extend(crate::tui::app::update::load::load_view(app));
     effects
 }
 
-/// Changes the state, and says what is to be done.
+/// Changes the state and returns the effects to run.
 pub fn update(app: &mut App, message: Message) -> Vec<Effect> {
     let mut effects = match message {
         Message::Key(key) => on_key(app, key),
@@ -75,7 +75,7 @@ pub fn update(app: &mut App, message: Message) -> Vec<Effect> {
     effects
 }
 
-/// Does what the key table calls by this name, as if its key had been pressed.
+/// Handles an action in the current context.
 pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
     if !app.popups.is_empty() {
         return match handle_always(app, action) {
@@ -125,7 +125,7 @@ fn on_key(app: &mut App, event: KeyEvent) -> Vec<Effect> {
     }
 }
 
-/// A key without a meaning of its own is typed, where something is typed.
+/// Passes a key without an action to the text field or editor that has the focus.
 fn on_text_key(app: &mut App, event: KeyEvent) {
     match app.popups.last_mut() {
         Some(Popup::Prompt(prompt)) => {
@@ -172,7 +172,7 @@ fn on_tick(app: &mut App, now: Duration) {
     }
 }
 
-/// What works everywhere, also while text is typed.
+/// Actions that work everywhere, even in text fields.
 fn handle_always(app: &mut App, action: Action) -> Option<Vec<Effect>> {
     Some(match action {
         Action::ToggleMouse => {
@@ -216,7 +216,7 @@ fn interrupt(app: &mut App) -> Vec<Effect> {
     Vec::new()
 }
 
-/// What works everywhere but where text is typed.
+/// Actions that work everywhere except in text fields.
 fn handle_global(app: &mut App, action: Action) -> Option<Vec<Effect>> {
     Some(match action {
         Action::ViewSuspects => switch(app, ViewKind::Suspects),
@@ -279,7 +279,7 @@ fn handle_global(app: &mut App, action: Action) -> Option<Vec<Effect>> {
     })
 }
 
-/// Goes to a view, and asks for what it lacks.
+/// Switches to a view and loads it.
 pub fn switch(app: &mut App, view: ViewKind) -> Vec<Effect> {
     let shows_tree = |view: ViewKind| matches!(view, ViewKind::Flame | ViewKind::Tree);
     let keeps_requests = app.view == view || shows_tree(app.view) && shows_tree(view);
@@ -312,7 +312,7 @@ fn next_pane(app: &mut App) -> Vec<Effect> {
     Vec::new()
 }
 
-/// Puts the SQL behind the shown view into the editor.
+/// Opens the SQL of the current view in the editor.
 fn show_sql(app: &mut App) -> Vec<Effect> {
     if app.view == ViewKind::Sql {
         return next_pane(app);
@@ -326,7 +326,7 @@ fn show_sql(app: &mut App) -> Vec<Effect> {
     Vec::new()
 }
 
-/// Opens a prompt to type a filter of a column or a search.
+/// Opens a prompt with one field.
 pub fn prompt(
     app: &mut App,
     title: &str,
@@ -339,7 +339,7 @@ pub fn prompt(
     Vec::new()
 }
 
-/// Whether the last thing said was bad.
+/// Whether the status line shows an error.
 pub fn has_error_notice(app: &App) -> bool {
     app.notice.as_ref().is_some_and(|notice| notice.severity == Severity::Error)
 }

@@ -1,6 +1,6 @@
-//! What clicks and the wheel mean.
+//! Handles clicks and the wheel.
 //!
-//! Invariant: the mouse does nothing that no key can do.
+//! Invariant: everything the mouse can do has a key.
 
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::{Position, Rect};
@@ -16,10 +16,10 @@ use crate::tui::app::update::{handle_action, switch};
 use crate::tui::flame::cell_layout::CellContent;
 use crate::tui::input::keymap::Action;
 
-/// Lines that one step of the wheel moves.
+/// Lines per step of the wheel.
 const WHEEL_LINES: usize = 3;
 
-/// Does it.
+/// Handles a mouse event.
 pub fn on_mouse(app: &mut App, event: MouseEvent) -> Vec<Effect> {
     let at = Position::new(event.column, event.row);
     match event.kind {
@@ -67,8 +67,8 @@ fn on_click(app: &mut App, at: Position) -> Vec<Effect> {
     Vec::new()
 }
 
-/// Where the tabs stand in their row: first column, columns, view. Without room for all names the
-/// others have their digits only.
+/// The tabs: first column, number of columns, view. Without room for all names, only the current view
+/// has its name.
 pub fn tabs(app: &App) -> impl Iterator<Item = (u16, u16, ViewKind)> {
     let has_sides = app.compare.sides.is_some();
     let views = ViewKind::ALL.into_iter().filter(move |it| *it != ViewKind::Compare || has_sides);
@@ -93,7 +93,7 @@ fn view_at(app: &App, x: u16) -> Option<ViewKind> {
 fn on_main_click(app: &mut App, inside: Rect, at: Position) -> Vec<Effect> {
     let row = u64::from(at.y.saturating_sub(inside.y));
     match app.view {
-        // The first line has the column names.
+        // The first line is the column names.
         ViewKind::Suspects if row > 0 && row <= geometry::suspects_window(app) => {
             let to = app.suspects.cursor.top + row - 1;
             if to == app.suspects.cursor.at {
@@ -125,7 +125,7 @@ fn on_main_click(app: &mut App, inside: Rect, at: Position) -> Vec<Effect> {
     }
 }
 
-/// A line or a cell of the comparison; a second click opens it.
+/// Selects a line or cell of the comparison; a second click opens it.
 fn on_compare_click(app: &mut App, row: u64, x: u16) -> Vec<Effect> {
     let window = geometry::compare_window(app);
     let (width, height) = geometry::compare_flame_window(app);
@@ -152,7 +152,7 @@ fn on_compare_click(app: &mut App, row: u64, x: u16) -> Vec<Effect> {
     if was_selected { handle_action(app, Action::Activate) } else { Vec::new() }
 }
 
-/// The moving cursor goes to the column.
+/// Moves the active cursor to the column.
 fn on_time_click(app: &mut App, x: u16) {
     let Some(column) = x.checked_sub(geometry::TIME_GUTTER) else {
         return;

@@ -1,4 +1,4 @@
-//! Keys of pop-ups, and what opens them.
+//! Opens pop-ups and handles their actions.
 
 use crate::tui::app::layout::geometry;
 use crate::tui::app::message::{Effect, Query};
@@ -14,7 +14,7 @@ use crate::tui::data::column_filter;
 use crate::tui::data::filter::{Filter, parse_filter};
 use crate::tui::input::keymap::{self, Action, Context};
 
-/// Does it, in the topmost pop-up.
+/// Handles an action in the topmost pop-up.
 pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
     let window = geometry::popup_window(app);
     if action == Action::Back {
@@ -88,14 +88,14 @@ fn scroll(at: &mut u64, step: Step, window: u64) {
     };
 }
 
-/// A prompt for a filter of the filter set.
+/// The prompt for a new filter.
 pub fn filter_prompt() -> Prompt {
     let help =
         "live · age 10m · size 4K..1M · made 1m..2m · at 5m · crate tokio · ~cache.*insert · bt 17";
     Prompt::one("add a filter", Purpose::AddFilter, help, "")
 }
 
-/// Opens the list of canned questions.
+/// Opens the list of built-in queries.
 pub fn open_queries(app: &mut App) -> Vec<Effect> {
     let items = app.catalog.iter().map(|it| PickerItem {
         action: PickerAction::RunQuery(it.name.clone()),
@@ -113,7 +113,7 @@ pub fn open_queries(app: &mut App) -> Vec<Effect> {
     Vec::new()
 }
 
-/// Opens the list of everything that can be done here, and of all questions.
+/// Opens the list of all actions of this context and of all built-in queries.
 pub fn open_palette(app: &mut App) -> Vec<Effect> {
     let contexts = app.contexts();
     let here = keymap::bindings(contexts).filter(|it| it.context != Context::Motion);
@@ -140,7 +140,7 @@ pub fn open_palette(app: &mut App) -> Vec<Effect> {
     Vec::new()
 }
 
-/// Opens the page of keys for the shown state.
+/// Opens the help page for the current context.
 pub fn open_help(app: &mut App) -> Vec<Effect> {
     app.popups.push(Popup::Text(Text {
         title: "keys".into(),
@@ -150,7 +150,7 @@ pub fn open_help(app: &mut App) -> Vec<Effect> {
     Vec::new()
 }
 
-/// The key table for these contexts as text.
+/// The help text: the key table of these contexts.
 pub fn help(contexts: &[Context]) -> String {
     let mut body = String::new();
     let mut heading = None;
@@ -169,7 +169,7 @@ pub fn help(contexts: &[Context]) -> String {
     body
 }
 
-/// Something was typed into a prompt: a search shows what it finds while it is typed.
+/// Called after every change of a prompt: a search is incremental.
 pub fn on_text_changed(app: &mut App) {
     if let Some(Popup::Prompt(prompt)) = app.popups.last()
         && prompt.purpose == Purpose::Search
@@ -196,7 +196,7 @@ fn choose(app: &mut App) -> Vec<Effect> {
     }
 }
 
-/// Asks a canned question, after its parameters, if it has any.
+/// Runs a built-in query, after a prompt for its parameters if it has any.
 fn ask_parameters(app: &mut App, name: &str) -> Vec<Effect> {
     let Some(query) = app.catalog.iter().find(|it| it.name == name) else {
         return Vec::new();
@@ -297,7 +297,7 @@ fn submit(app: &mut App) -> Vec<Effect> {
     }
 }
 
-/// `thread worker-1` as `thread 3`, if there is one of that name.
+/// Replaces the name of a thread by its number: `thread worker-1` by `thread 3`.
 fn thread_name_to_id(app: &App, text: &str) -> String {
     let named = text.trim().strip_prefix("thread").map(str::trim);
     let mut threads = app.overview.threads.iter();
@@ -329,7 +329,7 @@ fn filter_column(app: &mut App, column: usize, text: &str) -> Result<Vec<Effect>
     Ok(load::reload(app, id))
 }
 
-/// Checks every field; the first that is wrong gets the keys and a sentence.
+/// Checks all fields; the first invalid one gets the focus and an error.
 fn submit_parameters(app: &mut App, name: &str) -> Vec<Effect> {
     let Some(Popup::Prompt(prompt)) = app.popups.last_mut() else {
         return Vec::new();

@@ -1,6 +1,6 @@
-//! Puts answers where they belong.
+//! Stores responses in the state.
 //!
-//! Invariant: an answer that nobody waits for any more changes nothing.
+//! Invariant: the response to a cancelled request changes nothing.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::tui::data::histogram::{Histograms, Kind};
 use crate::tui::data::time_axis::{Axis, RowKind, Slice};
 use crate::tui::flame::measure::{MEASURES, Measure};
 
-/// Takes an answer.
+/// Handles a response.
 pub fn on_response(app: &mut App, response: Response) -> Vec<Effect> {
     let Some(request) = app.requests.complete(response.id) else {
         return Vec::new();
@@ -109,7 +109,7 @@ fn on_success(app: &mut App, purpose: Purpose, reply: ResponseBody) -> Vec<Effec
     Vec::new()
 }
 
-/// If the measure has nothing to show in this tree, another one may.
+/// Switches to another measure if the current one is zero in this tree.
 fn pick_measure(app: &mut App) {
     let Some(tree) = &app.flame.tree else { return };
     let total = tree.total();
@@ -118,7 +118,7 @@ fn pick_measure(app: &mut App) {
     }
     let later = std::iter::successors(Some(app.flame.measure.next()), |it| Some(it.next()));
     let other = later.take(MEASURES).find(|it| total.width(*it) > 0);
-    // A filter set that says when is read measure by measure: all its blocks may have some.
+    // With a time filter, each measure is read separately: allocated bytes may be there.
     let of_filters = || app.flame.time.is_some().then_some(Measure::Allocated);
     let other = other.or_else(of_filters).filter(|it| *it != app.flame.measure);
     if let Some(measure) = other {
@@ -130,7 +130,7 @@ fn pick_measure(app: &mut App) {
 fn on_failure(app: &mut App, purpose: Purpose, queue: Queue, error: QueryError) {
     match purpose {
         Purpose::Page(id, _) => on_page_failure(app, id, &error),
-        // A count that was stopped or failed leaves "more than …", which stays true.
+        // Without its count, the table shows "more than …", which is still true.
         Purpose::Count(_) => {}
         Purpose::Suspects => {
             app.suspects_for = None;
@@ -225,17 +225,17 @@ fn set_slices(app: &mut App, table: &Table) -> Vec<Effect> {
     app.overview.axis = Axis::new(slices, slices_per_point, end, peak);
     app.overview.axis.sites = table.get(0, "sites").and_then(number).unwrap_or(i64::MAX);
     let integer = |name: &str| table.get(0, name).and_then(number);
-    // Aggregated blocks ended and have no rows.
+    // Aggregated blocks were freed and have no rows.
     app.overview.axis.late =
         integer("late").unwrap_or(0).saturating_add(integer("aggregated").unwrap_or(0));
     if integer("sample_bytes").is_some() {
-        // Rows are samples, and how many blocks had ended is an estimate: no row is passed over.
+        // The number of freed blocks is an estimate here, so that no rows may be skipped by their number.
         app.overview.axis.late = i64::MAX;
         app.overview.axis.rows = RowKind::Samples;
     }
     app.time.cursors = [0, app.overview.axis.points()];
     app.time.active = 1;
-    // Whatever was asked before the course of the run was known is asked again with it.
+    // Requests that were sent before the axis was known are sent again.
     app.time.requested_for = None;
     let is_sampled = app.overview.axis.rows == RowKind::Samples;
     if is_sampled || app.view == ViewKind::Time || !app.filters.current().is_unfiltered() {

@@ -1,6 +1,6 @@
-//! The command line that prints what the screen shows.
+//! Builds the shell command that prints the current view.
 //!
-//! Invariant: what it prints is quoted so that a shell takes it as it is.
+//! Invariant: every word is quoted for a POSIX shell.
 
 use crate::database::compare::Window;
 use crate::tui::app::inline_params;
@@ -10,7 +10,7 @@ use crate::tui::app::state::{App, ViewKind};
 use crate::tui::app::update::load;
 use crate::tui::data::filter::FilterSet;
 
-/// Shows it, to be copied.
+/// Shows the command in a pop-up.
 pub fn show(app: &mut App) -> Vec<Effect> {
     let body = command_line(app);
     let title = "command line for this view; y copies it".to_owned();
@@ -18,7 +18,7 @@ pub fn show(app: &mut App) -> Vec<Effect> {
     Vec::new()
 }
 
-/// The command line.
+/// The command for the current view.
 pub fn command_line(app: &App) -> String {
     let database = quoted(&app.path);
     match app.view {
@@ -34,7 +34,7 @@ pub fn command_line(app: &App) -> String {
     }
 }
 
-/// Whether the flamegraph is of everything, as the loader made it.
+/// Whether the flamegraph covers all allocations.
 fn is_unfiltered(app: &App) -> bool {
     app.filters.current() == &FilterSet::default()
         && matches!(app.flame.source, None | Some(TreeSource::Prepared))
@@ -66,7 +66,7 @@ fn diff_command(app: &App, database: &str) -> String {
     line
 }
 
-/// As one word of a shell.
+/// Quotes a word for a shell.
 fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-/@#:=+%".contains(c);
     match !word.is_empty() && word.chars().all(is_plain) && !word.starts_with('#') {

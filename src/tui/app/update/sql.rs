@@ -1,4 +1,4 @@
-//! Keys of the SQL editor and of its results.
+//! Actions of the SQL editor and of its results.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use tui_textarea::Input;
@@ -11,10 +11,10 @@ use crate::tui::app::state::{App, Pane, ViewKind};
 use crate::tui::app::update::{load, popup, table};
 use crate::tui::input::keymap::Action;
 
-/// Bytes that may be pasted at once.
+/// Maximum size of a paste.
 const PASTE_MAX: usize = 1 << 20;
 
-/// Does it, in the editor.
+/// Handles an action in the editor.
 pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
     match action {
         Action::RunStatement => {
@@ -41,7 +41,7 @@ pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
     Vec::new()
 }
 
-/// Does it, among the results.
+/// Handles an action in the results.
 pub fn handle_results_action(app: &mut App, action: Action) -> Vec<Effect> {
     let tabs = app.sql.tabs.len();
     match action {
@@ -55,7 +55,7 @@ pub fn handle_results_action(app: &mut App, action: Action) -> Vec<Effect> {
     Vec::new()
 }
 
-/// A key that is typed into the editor.
+/// Passes a key to the editor.
 pub fn on_text_key(app: &mut App, event: KeyEvent) {
     let was_open = app.sql.completions.is_some();
     let before = app.sql.editor.lines().to_vec();
@@ -73,7 +73,7 @@ pub fn on_text_key(app: &mut App, event: KeyEvent) {
     }
 }
 
-/// Text that is pasted into the editor.
+/// Inserts pasted text into the editor.
 pub fn on_paste(app: &mut App, text: &str) {
     let mut end = text.len().min(PASTE_MAX);
     while !text.is_char_boundary(end) {
@@ -84,7 +84,7 @@ pub fn on_paste(app: &mut App, text: &str) {
     app.sql.on_text_changed();
 }
 
-/// Puts the caret at the mistake that SQLite found.
+/// Moves the cursor to the error that SQLite reported.
 pub fn point_at_error(app: &mut App, id: TableId, error: &QueryError) {
     if app.view == ViewKind::Sql {
         app.pane = Pane::Main;
@@ -93,7 +93,7 @@ pub fn point_at_error(app: &mut App, id: TableId, error: &QueryError) {
     let Some(statement) = app.table_by_id(id).map(|table| table.query.sql.clone()) else {
         return;
     };
-    // The text may have been edited since; then the caret would point at something else.
+    // If the text was edited since, the position is no longer valid.
     let text = app.sql.text();
     if let Some(start) = text.find(&statement) {
         let at = (start + offset).min(text.len());
@@ -124,7 +124,7 @@ fn run(app: &mut App, statements: Vec<(usize, String)>) -> Vec<Effect> {
     effects
 }
 
-/// A few words of a statement, for its tab.
+/// The beginning of a statement as the title of its tab.
 fn title(sql: &str) -> String {
     let words = sql.lines().filter(|line| !line.trim_start().starts_with("--"));
     let flat: Vec<String> =

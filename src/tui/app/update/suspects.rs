@@ -1,4 +1,4 @@
-//! Keys of the suspects.
+//! Actions of the suspects.
 
 use crate::database::text::units;
 use crate::tui::app::layout::geometry;
@@ -10,7 +10,7 @@ use crate::tui::app::update::{detail, load, prompt, switch};
 use crate::tui::data::filter::Filter;
 use crate::tui::input::keymap::Action;
 
-/// Does it.
+/// Handles an action.
 pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
     if let Some(step) = detail::step(action) {
         let (len, window) = (app.suspects.listed().len() as u64, geometry::suspects_window(app));
@@ -104,7 +104,7 @@ fn explain(suspect: &Suspect) -> Text {
     Text { title: format!("why suspect #{}", suspect.id), body, ..Text::default() }
 }
 
-/// What a label means.
+/// An explanation of a label.
 fn meaning(label: &str) -> &'static str {
     match label {
         "start-up constant" => "allocated at start-up and kept, like lazy statics; not a leak",
@@ -127,7 +127,7 @@ fn meaning(label: &str) -> &'static str {
     }
 }
 
-/// Takes the reason for accepting a suspect.
+/// Accepts a suspect with a reason.
 pub fn accept(app: &mut App, pattern: &str, reason: &str) -> Vec<Effect> {
     app.suspects.patterns.push(pattern.to_owned());
     app.notify("accepted; A shows accepted suspects");

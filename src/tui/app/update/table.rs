@@ -1,4 +1,4 @@
-//! Keys of tables, in the view of rows and under the editor.
+//! Actions of tables, in the Rows view and below the SQL editor.
 
 use crate::database::page::{Comparison, Order};
 use crate::database::table::{Unit, Value};
@@ -13,7 +13,7 @@ use crate::tui::app::{inline_params, view_sql};
 use crate::tui::data::filter::Filter;
 use crate::tui::input::keymap::Action;
 
-/// Does it.
+/// Handles an action.
 pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
     let window = geometry::table_window(app);
     let Some(table) = app.table_mut() else {
@@ -54,7 +54,7 @@ fn on_view(app: &mut App, action: Action) -> Vec<Effect> {
             table.view.filters.clear();
             table.reset();
         }
-        // The same place is looked at again, so that a change is seen.
+        // The cursor stays, so that changes are easy to see.
         Action::RunAgain => {
             let cursor = table.cursor;
             table.reset();
@@ -118,7 +118,7 @@ fn unit(table: &TableState) -> Unit {
     table.columns.get(table.column).map_or(Unit::None, |it| it.unit)
 }
 
-/// A cell with nothing left out: as people read it, and every digit.
+/// The full text of a cell: formatted, and with every digit.
 fn full_text(value: &Value, unit: Unit) -> String {
     let (shown, raw) = (units::value(value, unit), units::raw(value));
     match value {
@@ -195,7 +195,7 @@ fn open_row(app: &mut App) -> Vec<Effect> {
     on_cell(app, Action::ShowCell)
 }
 
-/// The rows of the selected group.
+/// Opens the rows of the selected group.
 fn open_group(app: &mut App) -> Vec<Effect> {
     let Some(table) = app.table() else {
         return Vec::new();
@@ -217,7 +217,7 @@ fn open_group(app: &mut App) -> Vec<Effect> {
     push(app, rows)
 }
 
-/// Shows a table over the others.
+/// Opens a table on top of the current one.
 pub fn push(app: &mut App, table: TableState) -> Vec<Effect> {
     let id = table.id;
     app.rows.push(table);
@@ -227,7 +227,7 @@ pub fn push(app: &mut App, table: TableState) -> Vec<Effect> {
     load::request_page(app, id, 0)
 }
 
-/// Each value of the selected column, with its rows and, where there are sizes, its bytes.
+/// Groups by the selected column: rows and, if there is a column of bytes, bytes per value.
 fn group(app: &mut App) -> Vec<Effect> {
     let Some(table) = app.table() else {
         return Vec::new();
@@ -284,7 +284,7 @@ fn use_result(app: &mut App) -> Vec<Effect> {
     switch(app, ViewKind::Suspects)
 }
 
-/// The shown table's title and statement, if it has backtraces.
+/// Title and statement of the current table, if it has backtraces.
 fn result_sql(app: &mut App) -> Option<(String, String)> {
     let table = app.table()?;
     if table.columns.iter().any(|it| it.name.eq_ignore_ascii_case("bt")) {

@@ -1,4 +1,4 @@
-//! Keys of the run's course: two cursors, and what they make of the filter set.
+//! Actions of the Time view: two cursors and the filters made from them.
 
 use crate::tui::app::message::Effect;
 use crate::tui::app::state::time::Stacking;
@@ -7,10 +7,10 @@ use crate::tui::app::update::{load, switch};
 use crate::tui::data::filter::Filter;
 use crate::tui::input::keymap::Action;
 
-/// Edges that a page is.
+/// Edges per page.
 const PAGE_EDGES: i64 = 20;
 
-/// Does it.
+/// Handles an action.
 pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
     let points = app.overview.axis.points();
     let time = &mut app.time;
@@ -51,7 +51,7 @@ pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
     Vec::new()
 }
 
-/// What is alive at the cursor, made in the range, and so on, becomes the filter set.
+/// Adds a filter for the blocks at the cursor or in the range.
 fn add_time_filter(app: &mut App, action: Action) -> Vec<Effect> {
     let axis = &app.overview.axis;
     if axis.points() == 0 {
@@ -60,7 +60,7 @@ fn add_time_filter(app: &mut App, action: Action) -> Vec<Effect> {
     }
     let (first, last) = app.time.range();
     let (from, to) = (axis.edge(first), axis.edge(last));
-    // What is alive at an edge is what is alive just before the first event behind it.
+    // Live at an edge means before the first event at the edge, hence 1 ns earlier.
     let at = |edge: usize| (axis.edge(edge) - 1).max(0);
     let needs_range =
         matches!(action, Action::Activate | Action::FilterLiveThroughout | Action::FilterSurvivors);
@@ -80,7 +80,7 @@ fn add_time_filter(app: &mut App, action: Action) -> Vec<Effect> {
     load::set_filters(app, |filters| filters.add(filter))
 }
 
-/// Moves a typed moment to where sums are known: the nearest edge of the axis.
+/// Moves the times of a filter to the nearest edges of the axis, where sums are precomputed.
 pub fn snap_to_axis(app: &App, filter: Filter) -> Filter {
     let axis = &app.overview.axis;
     if axis.points() == 0 {
@@ -102,7 +102,7 @@ pub fn snap_to_axis(app: &App, filter: Filter) -> Filter {
     }
 }
 
-/// The nearest edges, not both the same.
+/// The nearest edges of a range that is not empty.
 fn snap_range(app: &App, from: i64, to: i64) -> (i64, i64) {
     let axis = &app.overview.axis;
     let from = axis.nearest(from);

@@ -1,4 +1,4 @@
-//! Keys of the tree.
+//! Actions of the Tree view.
 
 use crate::tui::app::layout::geometry;
 use crate::tui::app::message::Effect;
@@ -11,7 +11,7 @@ use crate::tui::flame::shape::{Shown, ShownId, TOP};
 use crate::tui::flame::tree_lines::{self, Expansion};
 use crate::tui::input::keymap::Action;
 
-/// Does it.
+/// Handles an action.
 pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
     if let Some(step) = detail::step(action) {
         let (len, window) = (app.tree.lines().len() as u64, geometry::tree_window(app));
@@ -100,7 +100,7 @@ fn open_path(app: &mut App, action: Action) {
     }
 }
 
-/// Goes to the next function that the search found, in the order of the opened tree.
+/// Selects the next match of the search in preorder; returns whether there is one.
 pub fn next_match(app: &mut App, forward: bool) -> bool {
     let (Some(shown), Some(line)) = (app.tree.shown().cloned(), app.tree.selected().cloned())
     else {
@@ -123,7 +123,7 @@ pub fn next_match(app: &mut App, forward: bool) -> bool {
     true
 }
 
-/// Opens what is above a node and selects its line.
+/// Expands the ancestors of a node and selects its line.
 fn reveal(app: &mut App, shown: &Shown, node: ShownId) {
     let paths = tree_lines::paths_to_node(shown, node);
     if let Some((line, above)) = paths.split_last() {
@@ -133,7 +133,7 @@ fn reveal(app: &mut App, shown: &Shown, node: ShownId) {
     }
 }
 
-/// All nodes with a weight, callers before callees, the heaviest callee first.
+/// All nodes with a weight in preorder, the heaviest callee first.
 fn preorder(shown: &Shown) -> Vec<ShownId> {
     let mut order = Vec::with_capacity(shown.len());
     let mut pending = vec![TOP];
@@ -146,7 +146,7 @@ fn preorder(shown: &Shown) -> Vec<ShownId> {
     order
 }
 
-/// Zooms the flamegraph to the line.
+/// Shows the line in the flamegraph.
 fn show_in_flame(app: &mut App) -> Vec<Effect> {
     if let Some(line) = app.tree.selected() {
         let top = Top { node: line.run.first().copied().unwrap_or(TOP), skip: 0 };
@@ -155,7 +155,7 @@ fn show_in_flame(app: &mut App) -> Vec<Effect> {
     switch(app, ViewKind::Flame)
 }
 
-/// What is done with the last function of the line that has a name.
+/// Actions on the last named function of the line.
 fn on_function(app: &mut App, action: Action) -> Vec<Effect> {
     let shown = app.tree.shown();
     let sym = shown.zip(app.tree.selected()).and_then(|(shown, line)| {
@@ -171,7 +171,7 @@ fn on_function(app: &mut App, action: Action) -> Vec<Effect> {
     }
 }
 
-/// From the outermost function to the line, separated as folded stacks are.
+/// The call path of the line, outermost first, separated by `;`.
 fn path(app: &App) -> String {
     let (Some(shown), Some(line)) = (app.tree.shown(), app.tree.selected()) else {
         return String::new();

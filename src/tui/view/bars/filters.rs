@@ -1,4 +1,4 @@
-//! The third row: the filters as chips; in the flamegraph, what its measure means.
+//! Draws the third row: the filters; in the flamegraph, the definition of its measure.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -7,7 +7,7 @@ use crate::tui::app::state::{App, ViewKind};
 use crate::tui::terminal::theme::Theme;
 use crate::tui::view::text;
 
-/// Draws it.
+/// Draws the row.
 pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     if area.is_empty() {
         return;

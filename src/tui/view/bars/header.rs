@@ -1,5 +1,4 @@
-//! The first row: which file, how long, what lives, what of the process that is, and what lived at the
-//! peak.
+//! Draws the first row: file, duration, live bytes, resident memory, peak, losses.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -11,10 +10,10 @@ use crate::tui::app::state::App;
 use crate::tui::terminal::theme::Theme;
 use crate::tui::view::text;
 
-/// Columns that live bytes and their error need.
+/// Columns of live bytes with their error.
 const LIVE_ROOM: usize = 24;
 
-/// Draws it.
+/// Draws the row.
 pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let overview = &app.overview;
     let mut x = 1 + text::put(buffer, theme, area, 1, "rheaper", theme.title());
@@ -36,7 +35,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         format!("{} ({share} live)", bytes(rss))
     });
     let sampled = overview.notes.sampled;
-    // As much of it as there is room for, but never nothing.
+    // The longest text that fits; "sampled" is always shown.
     let sampling = sampled.map(|it| {
         let rate = units::bytes(it.sample_bytes as f64);
         let room =

@@ -1,4 +1,4 @@
-//! The last two rows: what happened, and the keys of the current state.
+//! Draws the last two rows: message and position, and the keys of the current context.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -15,7 +15,7 @@ use crate::tui::terminal::theme::Theme;
 use crate::tui::view::text;
 use crate::tui::view::text::total_text;
 
-/// Draws the status.
+/// Draws the status row.
 pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let right = selection_position(app);
     let taken = text::put_right(buffer, theme, area, &format!("{right} "), theme.dim());
@@ -31,7 +31,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     text::put(buffer, theme, left, 1, &words, style);
 }
 
-/// Draws the keys: the most important first, as many as there is room for.
+/// Draws the footer: as many keys as fit, the most important first.
 pub fn render_footer(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let mut shown: Vec<_> = keymap::bindings(app.contexts())
         .filter(|it| it.rank != Rank::Help && is_useful(app, it.action))
@@ -55,7 +55,7 @@ pub fn render_footer(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     }
 }
 
-/// Whether a key would do something now.
+/// Whether a key has an effect now.
 fn is_useful(app: &App, action: keymap::Action) -> bool {
     use keymap::Action;
     match action {
@@ -81,7 +81,7 @@ fn is_useful(app: &App, action: keymap::Action) -> bool {
 fn running_text(app: &App) -> Option<String> {
     let request = app.requests.oldest()?;
     let since = app.now.saturating_sub(request.since);
-    // What is over in a moment needs no words.
+    // Short requests are not shown.
     if since.as_millis() < 150 {
         return None;
     }
@@ -90,7 +90,7 @@ fn running_text(app: &App) -> Option<String> {
     Some(format!("{spinner} running for {took}; Ctrl-C: stop"))
 }
 
-/// Where the selection is.
+/// The position of the selection.
 fn selection_position(app: &App) -> String {
     let mouse = match app.mouse {
         Mouse::Captured => "",

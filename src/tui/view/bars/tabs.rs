@@ -1,4 +1,4 @@
-//! The second row: the views, and how much lived over time.
+//! Draws the second row: the tabs of the views, and live bytes over time.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -9,7 +9,7 @@ use crate::tui::app::update::mouse;
 use crate::tui::terminal::theme::Theme;
 use crate::tui::view::text;
 
-/// Draws it.
+/// Draws the row.
 pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let mut end = 0;
     for (x, width, view) in mouse::tabs(app) {
