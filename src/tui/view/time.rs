@@ -431,7 +431,7 @@ fn draw_summary(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         rate(sum.frees)
     );
     if app.filters.current().site_condition().is_none() {
-        rest.push_str(&format!(" · {} of them live at the end", bytes(sum.never_freed_bytes)));
+        rest.push_str(&format!(" · survivors {}", bytes(sum.never_freed_bytes)));
     }
     text::put(buffer, theme, text::line(area, 2), 1, &rest, theme.number());
 }
