@@ -1,14 +1,16 @@
-//! Names the way in which stacks are walked on this target, so that the code asks one `cfg`.
+//! Selects the stack walker of the target as one `cfg`, `walks_with_framehop`.
 //!
-//! `RUSTFLAGS="--cfg rheaper_portable_walk"` forces the portable way, for tests, and with
-//! `RHEAPER_TEST_GUARDS` guards can be taken out at run time, for the tests of the tests.
+//! `RUSTFLAGS="--cfg rheaper_portable_walk"` forces the portable walker, for tests. With
+//! `RHEAPER_TEST_GUARDS` set, safeguards can be disabled at run time, for mutation tests.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=RHEAPER_TEST_GUARDS");
     println!("cargo::rustc-check-cfg=cfg(rheaper_guards)");
     if std::env::var_os("RHEAPER_TEST_GUARDS").is_some() {
-        println!("cargo::warning=guards can be taken out of this build, which is for tests alone");
+        println!(
+            "cargo::warning=safeguards can be disabled in this build, which is for tests only"
+        );
         println!("cargo::rustc-cfg=rheaper_guards");
     }
     println!("cargo::rustc-check-cfg=cfg(walks_with_framehop)");

@@ -1,13 +1,13 @@
-//! The loader's bench: makes synthetic recordings of any size and loads them.
+//! Benchmark of the loader: generates synthetic recordings of any size and loads them.
 //!
 //! ```text
-//! cargo bench --bench load                                     a small round of everything
+//! cargo bench --bench load                                     one small recording
 //! cargo bench --bench load -- generate FILE [NAME=VALUE]...    events, live, threads, stacks, depth
-//! cargo bench --bench load -- load RECORDING DATABASE          events a second, bytes a row, peak memory
-//! cargo bench --bench load -- rehearse RECORDING               the same without a database
+//! cargo bench --bench load -- load RECORDING DATABASE          events per second, bytes per row, peak memory
+//! cargo bench --bench load -- dry-run RECORDING                the same without a database
 //! ```
-#![allow(clippy::unwrap_used, reason = "a bench that can't go on should stop")]
-#![allow(clippy::print_stdout, reason = "a bench prints")]
+#![allow(clippy::unwrap_used, reason = "a benchmark stops at the first error")]
+#![allow(clippy::print_stdout, reason = "a benchmark prints its results")]
 
 #[path = "../tests/it/synthetic/mod.rs"]
 mod synthetic;
@@ -20,7 +20,7 @@ use rheaper::loader::{LoadOptions, Summary, dry_run, load};
 use crate::synthetic::generate::{Plan, generate_file};
 
 fn main() {
-    // `cargo bench` and `cargo test --benches` add arguments of their own.
+    // `cargo bench` and `cargo test --benches` add options.
     let arguments: Vec<_> =
         std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
@@ -31,11 +31,13 @@ fn main() {
         }
         ["load", recording, database] => {
             let options = LoadOptions { force: true, ..LoadOptions::default() };
-            tell(&load(Path::new(recording), Path::new(database), &options, &mut ()).unwrap());
+            print_summary(
+                &load(Path::new(recording), Path::new(database), &options, &mut ()).unwrap(),
+            );
         }
-        ["rehearse", recording] => tell(&dry_run(Path::new(recording), &mut ()).unwrap()),
-        [] => small_round(),
-        _ => println!("generate FILE …, load RECORDING DATABASE, or rehearse RECORDING"),
+        ["dry-run", recording] => print_summary(&dry_run(Path::new(recording), &mut ()).unwrap()),
+        [] => run_small(),
+        _ => println!("generate FILE …, load RECORDING DATABASE, or dry-run RECORDING"),
     }
 }
 
@@ -44,13 +46,13 @@ fn generate(file: &Path, plan: &Plan) {
     let bytes = generate_file(file, plan);
     let took = started.elapsed().as_secs_f64();
     println!(
-        "generated {} events, {bytes} bytes ({:.2} an event) in {took:.1} s",
+        "generated {} events, {bytes} bytes ({:.2} per event) in {took:.1} s",
         plan.events,
         bytes as f64 / plan.events as f64
     );
 }
 
-fn tell(summary: &Summary) {
+fn print_summary(summary: &Summary) {
     let took = summary.took.as_secs_f64();
     println!(
         "{} events in {took:.2} s: {:.2} M events/s; {} allocations, {:.1} bytes each in the \
@@ -71,13 +73,13 @@ fn tell(summary: &Summary) {
     }
 }
 
-fn small_round() {
+fn run_small() {
     let directory = tempfile::tempdir().unwrap();
     let (recording, database) = (directory.path().join("rip-1"), directory.path().join("db"));
     let plan = Plan { events: 2_000_000, ..Plan::default() };
     generate(&recording, &plan);
-    tell(&dry_run(&recording, &mut ()).unwrap());
-    tell(&load(&recording, &database, &LoadOptions::default(), &mut ()).unwrap());
+    print_summary(&dry_run(&recording, &mut ()).unwrap());
+    print_summary(&load(&recording, &database, &LoadOptions::default(), &mut ()).unwrap());
 }
 
 fn peak_memory_mib() -> u64 {

@@ -1,17 +1,16 @@
--- # Alive at a moment
--- Who held the memory at a moment of the run? The answer is for the end of the slice of the run in
--- which the moment lies.
+-- # Live at a moment
+-- Sites by live bytes at a moment, taken at the end of the time slice that contains the moment.
 --
 -- group  moments
 -- param  at : time = 1m   the moment
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
--- column live_bytes : bytes  alive then
--- column live_blocks : count  alive then
--- column at_ns : moment  the end of the slice: the answer is for this moment
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
+-- column live_bytes : bytes  bytes live at the moment
+-- column live_blocks : count  blocks live at the moment
+-- column at_ns : moment  end of the time slice, for which the result holds
 -- view   flame
-WITH width(n) AS (SELECT coalesce((SELECT value FROM meta WHERE key = 'slices_a_point'), 1)),
+WITH width(n) AS (SELECT coalesce((SELECT value FROM meta WHERE key = 'slices_per_point'), 1)),
 chosen(slice, at_ns) AS (
     SELECT slice, to_ns FROM timeline, width
     WHERE slice >= (SELECT min(slice) FROM timeline WHERE to_ns > :at) / n * n + n - 1

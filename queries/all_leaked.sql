@@ -1,15 +1,15 @@
 -- # Never freed a single block
--- Which call sites have made many blocks and freed none? A leak of everything, or start-up data.
+-- Sites with many allocations and no frees: a complete leak, or start-up data.
 --
 -- group  leaks
--- param  blocks : int = 2   at least so many blocks
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
--- column live_bytes : bytes  alive at the end
--- column live_blocks : count  alive at the end, all that were made
--- column first_ns : moment  first allocation
--- column last_ns : moment  last allocation
+-- param  blocks : int = 2   minimum number of allocations
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
+-- column live_bytes : bytes  bytes live at the end
+-- column live_blocks : count  blocks live at the end, all allocations of the site
+-- column first_ns : moment  time of the first allocation
+-- column last_ns : moment  time of the last allocation
 -- view   flame
 SELECT sites.bt AS bt, frames.function AS site,
     sites.live_bytes AS live_bytes,

@@ -1,16 +1,15 @@
 -- # Bounded, like a cache
--- Which call sites keep memory and go on allocating, but held about as much at half time as at the
--- end?
+-- Sites that hold memory and still allocate, but held about as much at half time as at the end.
 --
 -- group  leaks
--- param  percent : int = 10   by how many percent the two may differ
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
--- column live_bytes : bytes  alive at the end
--- column half_bytes : bytes  alive at half time
--- column growth_bytes : bytes  the difference
--- column last_ns : moment  last allocation
+-- param  percent : int = 10   largest difference in percent
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
+-- column live_bytes : bytes  bytes live at the end
+-- column half_bytes : bytes  bytes live at half time
+-- column growth_bytes : bytes  difference
+-- column last_ns : moment  time of the last allocation
 -- view   flame
 WITH half(bt, live_bytes) AS (
     SELECT bt, live_bytes FROM (

@@ -1,16 +1,15 @@
 -- # Tasks and channels that pile up
--- Are tasks, messages, timers or spans piling up? Live blocks below the known entry points of
--- asynchronous runtimes and channels. To know others, copy this file into your own queries and add
--- a line.
+-- Live tasks, messages, timers and spans: blocks below known entry points of asynchronous runtimes
+-- and channels. To add entry points, copy this file to your own queries and add lines.
 --
 -- group  places
--- param  limit : int = 50   most rows
--- column what  what piles up
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
--- column live_blocks : count  alive at the end
--- column live_bytes : bytes  bytes of them
--- column average_bytes : bytes  a block's size: of a task, how large its future is
+-- param  limit : int = 50   maximum number of rows
+-- column what  kind of object
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
+-- column live_blocks : count  blocks live at the end
+-- column live_bytes : bytes  their bytes
+-- column average_bytes : bytes  average size; for a task, the size of its future
 -- view   flame
 WITH known(what, pattern) AS (VALUES
     ('task', '%tokio::runtime::task::%'),

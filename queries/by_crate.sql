@@ -1,13 +1,13 @@
 -- # By crate
--- Which crate's code holds the memory? A site belongs to the crate of its first own frame.
+-- Memory by crate. A site belongs to the crate of its first own frame.
 --
 -- group  places
--- column crate  the crate, or what kind of code it is
--- column live_bytes : bytes  alive at the end
--- column live_share : share  of all bytes alive at the end
--- column bytes : bytes  bytes ever made
--- column allocations : count  blocks ever made
--- column sites : count  call sites
+-- column crate  crate, or kind of code
+-- column live_bytes : bytes  bytes live at the end
+-- column live_share : share  share of all bytes live at the end
+-- column bytes : bytes  allocated bytes
+-- column allocations : count  number of allocations
+-- column sites : count  number of sites
 -- view   table
 SELECT coalesce(frames.crate, frames.kind, 'unknown') AS crate, sum(sites.live_bytes) AS live_bytes,
     1.0 * sum(sites.live_bytes) / (SELECT nullif(sum(live_bytes), 0) FROM sites) AS live_share,

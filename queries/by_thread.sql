@@ -1,15 +1,15 @@
 -- # By thread
--- Which threads made the memory, and whose is alive?
+-- Allocations, frees and live memory by thread.
 --
 -- group  places
--- column thread : thread  number in the recording
--- column name  its name
--- column live_bytes : bytes  made by it and alive at the end
--- column live_blocks : count  how many
--- column bytes : bytes  bytes it ever made
--- column allocations : count  blocks it ever made
--- column frees : count  blocks it freed, whoever made them
--- column last_ns : moment  its last event
+-- column thread : thread  id of the thread in the recording
+-- column name  name
+-- column live_bytes : bytes  bytes allocated by the thread and live at the end
+-- column live_blocks : count  number of these blocks
+-- column bytes : bytes  bytes allocated by the thread
+-- column allocations : count  allocations of the thread
+-- column frees : count  blocks freed by the thread, whichever thread allocated them
+-- column last_ns : moment  time of its last event
 -- view   table
 SELECT id AS thread, name, live_bytes, live_blocks, bytes, allocations, frees, last_ns
 FROM threads

@@ -1,15 +1,15 @@
 -- # Churn by site
--- Which call sites allocate most a second, while they are busy?
+-- Sites with the highest allocation rates between their first and last allocation.
 --
 -- group  churn
--- param  blocks : int = 10   at least so many blocks
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
--- column allocations_per_s : per second  between its first and last allocation
--- column bytes_per_s : bytes/s  between its first and last allocation
--- column allocations : count  blocks made
--- column busy_ns : ns  from its first to its last allocation
+-- param  blocks : int = 10   minimum number of allocations
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
+-- column allocations_per_s : per second  allocations per second, between the first and last allocation
+-- column bytes_per_s : bytes/s  bytes per second, between the first and last allocation
+-- column allocations : count  number of allocations
+-- column busy_ns : ns  time from the first to the last allocation
 -- view   flame
 SELECT sites.bt AS bt, frames.function AS site,
     sites.allocations * 1e9 / (sites.last_ns - sites.first_ns) AS allocations_per_s,

@@ -1,14 +1,13 @@
 -- # Freed by another thread
--- Which call sites make blocks that other threads free? Such blocks miss the allocator's fast
--- path.
+-- Sites whose blocks are freed by other threads. Such frees miss the fast path of most allocators.
 --
 -- group  places
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
 -- column cross_thread_frees : count  blocks freed by another thread
--- column cross_share : share  of the site's freed blocks
--- column frees : count  blocks freed
+-- column cross_share : share  share of the site's freed blocks
+-- column frees : count  freed blocks
 -- view   flame
 SELECT sites.bt AS bt, frames.function AS site,
     sites.cross_thread_frees AS cross_thread_frees,

@@ -1,13 +1,13 @@
--- # Refused requests
--- Which requests could the allocator not serve, when and from where?
+-- # Failed allocations
+-- Allocations that the allocator could not satisfy.
 --
 -- group  recording
--- param  limit : int = 50   most rows
--- column at_ns : moment  when
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
--- column size : bytes  bytes asked for
--- column thread : thread  by whom
+-- param  limit : int = 50   maximum number of rows
+-- column at_ns : moment  time
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
+-- column size : bytes  requested bytes
+-- column thread : thread  thread
 -- view   table
 SELECT failures.at_ns AS at_ns, failures.bt AS bt, frames.function AS site, failures.size AS size,
     failures.thread AS thread

@@ -1,14 +1,14 @@
 -- # Freed only at shutdown
--- Which call sites freed blocks only in the last 2 % of the run, after a life of at least 2 % of
--- it? Leak checkers see nothing here, and the memory was held all the same.
+-- Sites that freed blocks in the last 2 % of the recording after a lifetime of at least 2 % of it.
+-- Leak checkers do not report this memory, although the program held it until the end.
 --
 -- group  leaks
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
--- column freed_at_end_bytes : bytes  bytes of such blocks
--- column freed_at_end_blocks : count  how many
--- column allocations : count  blocks made here
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
+-- column freed_at_end_bytes : bytes  bytes of these blocks
+-- column freed_at_end_blocks : count  number of these blocks
+-- column allocations : count  number of allocations
 -- view   flame
 SELECT sites.bt AS bt, frames.function AS site,
     sites.freed_at_end_bytes AS freed_at_end_bytes,

@@ -1,19 +1,18 @@
 -- # Grew between two moments
--- What is the difference between what was alive at two moments, by call site? Put them just before
--- and just after a step or a spike of the curve. Both are moved to the end of the slice of the run
--- in which they lie.
+-- Difference of live bytes between two moments by site, for example just before and after a step
+-- of the live curve. Both moments are moved to the end of their time slices.
 --
 -- group  moments
 -- param  from : time = 0   the first moment
--- param  to : time =    the second moment; the end of the recording if not given
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
--- column growth_bytes : bytes  alive at the second moment minus at the first
--- column from_bytes : bytes  alive at the first
--- column to_bytes : bytes  alive at the second
+-- param  to : time =    the second moment [default: end of the recording]
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
+-- column growth_bytes : bytes  live bytes at the second moment minus at the first
+-- column from_bytes : bytes  bytes live at the first moment
+-- column to_bytes : bytes  bytes live at the second moment
 -- view   flame
-WITH width(n) AS (SELECT coalesce((SELECT value FROM meta WHERE key = 'slices_a_point'), 1)),
+WITH width(n) AS (SELECT coalesce((SELECT value FROM meta WHERE key = 'slices_per_point'), 1)),
 ends(a, b) AS (
     SELECT coalesce((SELECT min(slice) FROM timeline WHERE to_ns > :from), max(slice)),
         CASE WHEN :to IS NULL THEN max(slice)

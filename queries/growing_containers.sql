@@ -1,17 +1,17 @@
 -- # Growing containers
--- Which call sites grow blocks that are alive, and much larger than the smallest block that they
--- made? Often one vector, map or string that nobody empties.
+-- Sites with live blocks that are much larger than the smallest block of the site: often one
+-- vector, map or string that is never cleared.
 --
 -- group  containers
--- param  factor : int = 8   the largest block is at least so many times the smallest
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
--- column live_bytes : bytes  alive at the end
--- column live_blocks : count  alive at the end
--- column size_min : bytes  smallest block
--- column size_max : bytes  largest block
--- column reallocs : count  steps of growth
+-- param  factor : int = 8   minimum ratio of the largest to the smallest block
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
+-- column live_bytes : bytes  bytes live at the end
+-- column live_blocks : count  blocks live at the end
+-- column size_min : bytes  size of the smallest block
+-- column size_max : bytes  size of the largest block
+-- column reallocs : count  number of reallocations
 -- view   flame
 SELECT sites.bt AS bt, frames.function AS site,
     sites.live_bytes AS live_bytes,

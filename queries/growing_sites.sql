@@ -1,15 +1,15 @@
 -- # Still growing
--- Which call sites hold more at the end than at half time, and still allocate in the last tenth of
--- the run?
+-- Sites that hold more at the end than at half time and still allocate in the last tenth of the
+-- recording.
 --
 -- group  leaks
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
--- column live_bytes : bytes  alive at the end
--- column half_bytes : bytes  alive at half time
--- column growth_bytes : bytes  the difference
--- column last_ns : moment  last allocation
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
+-- column live_bytes : bytes  bytes live at the end
+-- column half_bytes : bytes  bytes live at half time
+-- column growth_bytes : bytes  difference
+-- column last_ns : moment  time of the last allocation
 -- view   flame
 WITH half(bt, live_bytes) AS (
     SELECT bt, live_bytes FROM (

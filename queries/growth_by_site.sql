@@ -1,18 +1,18 @@
 -- # Growth by site
--- Which call sites grow steadily? A straight line is drawn through the live bytes at the ends of
--- the slices of the run after the warm-up; sites are ranked by slope times R². Only the 250 sites
--- that ever held most are looked at: a line can't rise higher than that.
+-- Sites that grow steadily: a line is fitted to the live bytes at the ends of the time slices
+-- after a warm-up, and sites are ranked by slope times R². Only the 250 sites with the largest
+-- peaks are considered, because the peak limits the slope.
 --
 -- group  leaks
--- param  warmup : int = 25   percent of the run to leave out at its beginning
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
+-- param  warmup : int = 25   percent of the recording to skip at its beginning
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
 -- column slope_bytes_per_s : bytes/s  slope of the line
--- column fit  R² of the line: 1 is perfectly straight
--- column live_bytes : bytes  alive at the end
+-- column fit  R² of the line, 0 to 1
+-- column live_bytes : bytes  bytes live at the end
 -- view   flame
--- A row of site_timeline holds until the site's next one, so that a run of equal slices is one
+-- A row of site_timeline is valid until the next row of the site, so that a run of equal slices is one
 -- term of each sum: of y, of x*y and of y*y over the slices x from the first to the last.
 WITH slices(first, n, seconds) AS (
     SELECT count(*) * :warmup / 100, count(*) - count(*) * :warmup / 100,
@@ -31,7 +31,7 @@ sums(bt, y, xy, yy) AS (
     WHERE b > a
     GROUP BY bt
 ),
--- Over the x alone: mean, and sum of squared distances from it.
+-- Mean of x, and sum of squared distances from it.
 line(bt, sxy, sxx, syy, seconds) AS (
     SELECT bt, xy - y * (first + (n - 1) / 2.0), n * (1.0 * n * n - 1) / 12, yy - y * y / n, seconds
     FROM sums, slices

@@ -1,11 +1,11 @@
 -- # Health of the recording
--- What was lost, cut or could not be paired, and how complete are the backtraces? All zero is the
--- good case. What another profiler's recording does not hold at all has no count.
+-- Loss counters and the completeness of backtraces. A complete recording has only zeros. Data that
+-- an imported recording does not contain at all is not counted.
 --
 -- group  recording
--- column what  name of the loss, or state of backtraces
--- column count : count  how often
--- column meaning  in one sentence
+-- column what  name of the counter, or state of backtraces
+-- column count : count  value
+-- column meaning  explanation
 -- view   table
 SELECT name AS what, count, meaning FROM losses
 UNION ALL

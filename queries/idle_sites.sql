@@ -1,16 +1,16 @@
 -- # Held, but no longer allocating
--- Which call sites hold memory and have not allocated for long? What is left of a burst, or of a
--- start.
+-- Sites that hold memory and have not allocated for a long time, such as the rest of a burst or of
+-- the start-up.
 --
 -- group  leaks
--- param  idle : duration = 1m   at least so long before the end of the recording
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
--- column live_bytes : bytes  alive at the end
--- column live_blocks : count  alive at the end
--- column idle_ns : ns  since the last allocation
--- column last_ns : moment  last allocation
+-- param  idle : duration = 1m   minimum time between the last allocation and the end
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
+-- column live_bytes : bytes  bytes live at the end
+-- column live_blocks : count  blocks live at the end
+-- column idle_ns : ns  time since the last allocation
+-- column last_ns : moment  time of the last allocation
 -- view   flame
 SELECT sites.bt AS bt, frames.function AS site,
     sites.live_bytes AS live_bytes,

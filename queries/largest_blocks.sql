@@ -1,15 +1,15 @@
 -- # Largest blocks
--- Which call sites make the largest single blocks?
+-- Sites with the largest single blocks.
 --
 -- group  volume
--- param  size : bytes = 0   only sites with a block of at least this size
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
--- column size_max : bytes  the largest block
--- column size_min : bytes  the smallest
--- column allocations : count  blocks made
--- column live_bytes : bytes  alive at the end
+-- param  size : bytes = 0   minimum size of the largest block
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
+-- column size_max : bytes  size of the largest block
+-- column size_min : bytes  size of the smallest block
+-- column allocations : count  number of allocations
+-- column live_bytes : bytes  bytes live at the end
 -- view   table
 SELECT sites.bt AS bt, frames.function AS site,
     sites.size_max AS size_max,

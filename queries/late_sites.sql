@@ -1,16 +1,16 @@
 -- # Began late
--- Which call sites made their first block only after a moment? What a change of load, or a slow
--- path, brought.
+-- Sites whose first allocation was after a moment, such as the effect of a change of load or of a
+-- slow path.
 --
 -- group  leaks
--- param  after : time = 10m   only sites that began after this moment
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
--- column first_ns : moment  first allocation
--- column live_bytes : bytes  alive at the end
--- column bytes : bytes  bytes ever made
--- column allocations : count  blocks ever made
+-- param  after : time = 10m   only sites whose first allocation is after this moment
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
+-- column first_ns : moment  time of the first allocation
+-- column live_bytes : bytes  bytes live at the end
+-- column bytes : bytes  allocated bytes
+-- column allocations : count  number of allocations
 -- view   table
 SELECT sites.bt AS bt, frames.function AS site,
     sites.first_ns AS first_ns,

@@ -1,18 +1,17 @@
 -- # Leaks by scope
--- Which scope or span holds the memory that nobody has freed? Each one counts the scopes inside it
--- as well; `own_live_bytes` is what was made in it and in none of those.
+-- Live memory by scope or span, including inner scopes; `own_live_bytes` excludes them.
 --
 -- group  leaks
--- param  limit : int = 50   most rows
--- column scope : count  its number, for `sites_of_scope`
--- column path  its name behind those of the scopes around it
--- column live_bytes : bytes  made in it or further in, and alive at the end
--- column live_blocks : count  how many
--- column own_live_bytes : bytes  of these, made in it directly
--- column live_share : share  of all bytes alive at the end
--- column bytes : bytes  all that was ever made in it or further in
--- column allocations : count  how many
--- column bt : backtrace  the site that holds most of it
+-- param  limit : int = 50   maximum number of rows
+-- column scope : count  id of the scope, for `sites_of_scope`
+-- column path  names from the outermost scope to this one
+-- column live_bytes : bytes  live bytes of the scope and its inner scopes
+-- column live_blocks : count  number of these blocks
+-- column own_live_bytes : bytes  live bytes of the scope without inner scopes
+-- column live_share : share  share of all bytes live at the end
+-- column bytes : bytes  allocated bytes of the scope and its inner scopes
+-- column allocations : count  number of these blocks
+-- column bt : backtrace  site with most live bytes of the scope
 WITH RECURSIVE around(scope, ancestor) AS (
     SELECT DISTINCT scope, scope FROM scope_sites
     UNION ALL

@@ -1,17 +1,17 @@
 -- # Lifetimes
--- How long do the blocks of each call site live? Only freed blocks have a life; those that are
--- alive stand beside it.
+-- Percentiles of block lifetimes by site. Only freed blocks have a lifetime; live blocks are
+-- counted separately.
 --
 -- group  churn
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
--- column frees : count  blocks that were freed
--- column lifetime_p50_ns : ns  half of them lived at most so long
--- column lifetime_p90_ns : ns  nine of ten
--- column lifetime_p99_ns : ns  99 of 100
--- column lifetime_max_ns : ns  the longest life
--- column live_blocks : count  alive at the end
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
+-- column frees : count  freed blocks
+-- column lifetime_p50_ns : ns  median lifetime
+-- column lifetime_p90_ns : ns  90th percentile of the lifetimes
+-- column lifetime_p99_ns : ns  99th percentile of the lifetimes
+-- column lifetime_max_ns : ns  longest lifetime
+-- column live_blocks : count  blocks live at the end
 -- view   table
 SELECT sites.bt AS bt, frames.function AS site,
     sites.frees AS frees,

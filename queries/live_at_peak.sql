@@ -1,13 +1,13 @@
 -- # Live at the peak
--- Who held the memory at the moment when most of it was in use?
+-- Sites by live bytes at the time of most live bytes.
 --
 -- group  moments
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
--- column at_peak_bytes : bytes  alive at the peak
--- column at_peak_blocks : count  alive at the peak
--- column peak_share : share  of all bytes alive at the peak
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
+-- column at_peak_bytes : bytes  bytes live at the peak
+-- column at_peak_blocks : count  blocks live at the peak
+-- column peak_share : share  share of all bytes live at the peak
 -- view   flame
 SELECT sites.bt AS bt, frames.function AS site,
     sites.at_peak_bytes AS at_peak_bytes,

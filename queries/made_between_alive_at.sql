@@ -1,43 +1,43 @@
--- # Made between two moments, alive at a third
--- What was made between a moment A and a moment B and still alive at a moment C? Give marks to name
--- them: `--from @begin --to @end --alive-at @settled` is what one step of the program left behind.
+-- # Allocated between two moments, live at a third
+-- Blocks that were allocated between moments A and B and were live at moment C. With marks,
+-- `--from @begin --to @end --alive-at @settled` lists the blocks that a step of the program left
+-- behind.
 --
 -- group  leaks
--- param  from : time = 0   A: made then or later
--- param  to : time =    B: made then or earlier; the end of the recording if not given
--- param  alive_at : time =    C: alive then; the end of the recording if not given
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
+-- param  from : time = 0   A: allocated at or after this moment
+-- param  to : time =    B: allocated at or before this moment [default: end of the recording]
+-- param  alive_at : time =    C: live at this moment [default: end of the recording]
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
 -- column alive_bytes : bytes  bytes of these blocks
--- column alive_blocks : count  how many
+-- column alive_blocks : count  number of these blocks
 -- view   flame
--- What a row counts: of a sampled recording what a block of its size stands for, else itself.
--- Rows stand in the order in which their blocks ended, those that are alive last. Of the others only
--- the zones that reach over C are read, and the zone_outliers of those behind it.
+-- Rows are in the order in which their blocks ended, live ones last. Of the freed ones only
+-- the ranges of zone_map that span C are read, and the zone_outliers after them.
 WITH live(ended) AS (
-    SELECT coalesce((SELECT value FROM meta WHERE key = 'ended_rows'), 0)
+    SELECT coalesce((SELECT value FROM meta WHERE key = 'freed_rows'), 0)
 ),
-kept(bt, size) AS (
-    SELECT bt, size FROM allocations
-    WHERE rowid > (SELECT ended FROM live) AND dealloc_after IS NULL AND alloc_after >= :from
+kept(bt, bytes, blocks) AS (
+    SELECT bt, bytes, blocks FROM weighted_allocations
+    WHERE row > (SELECT ended FROM live) AND dealloc_after IS NULL AND alloc_after >= :from
         AND (:to IS NULL OR alloc_after <= :to) AND (:alive_at IS NULL OR alloc_after <= :alive_at)
     UNION ALL
-    SELECT bt, size FROM zone_map
-    CROSS JOIN allocations ON allocations.rowid BETWEEN first_row AND last_row
+    SELECT bt, bytes, blocks FROM zone_map
+    CROSS JOIN weighted_allocations AS block ON block.row BETWEEN first_row AND last_row
     WHERE dealloc_to > :alive_at AND alloc_from <= :alive_at
         AND alloc_after >= max(alloc_from, :from) AND (:to IS NULL OR alloc_after <= :to)
         AND alloc_after <= :alive_at AND dealloc_after > :alive_at
     UNION ALL
-    SELECT bt, size FROM zone_outliers
-    CROSS JOIN allocations ON allocations.rowid = zone_outliers.row
+    SELECT bt, bytes, blocks FROM zone_outliers
+    CROSS JOIN weighted_allocations AS block ON block.row = zone_outliers.row
     WHERE zone_outliers.row >= (SELECT min(first_row) FROM zone_map WHERE dealloc_to > :alive_at)
         AND zone_outliers.alloc_after >= :from AND (:to IS NULL OR zone_outliers.alloc_after <= :to)
         AND zone_outliers.alloc_after <= :alive_at AND dealloc_after > :alive_at
 )
 SELECT kept.bt AS bt, frames.function AS site,
-    sum(iif((SELECT 1 FROM sample_weights), (SELECT bytes FROM sample_weights AS w WHERE w.size = kept.size), kept.size)) AS alive_bytes,
-    CAST(round(sum(iif((SELECT 1 FROM sample_weights), (SELECT blocks FROM sample_weights AS w WHERE w.size = kept.size), 1))) AS INTEGER) AS alive_blocks
+    sum(kept.bytes) AS alive_bytes,
+    CAST(round(sum(kept.blocks)) AS INTEGER) AS alive_blocks
 FROM kept
 LEFT JOIN sites ON sites.bt = kept.bt
 LEFT JOIN frames ON frames.id = sites.frame

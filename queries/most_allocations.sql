@@ -1,14 +1,14 @@
 -- # Most allocations
--- Which call sites allocate most often?
+-- Sites with most allocations.
 --
 -- group  volume
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
--- column allocations : count  blocks made
--- column allocation_share : share  of all blocks
--- column bytes : bytes  bytes of them
--- column live_blocks : count  alive at the end
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
+-- column allocations : count  number of allocations
+-- column allocation_share : share  share of all allocations
+-- column bytes : bytes  their bytes
+-- column live_blocks : count  blocks live at the end
 -- view   flame
 SELECT sites.bt AS bt, frames.function AS site,
     sites.allocations AS allocations,

@@ -1,14 +1,14 @@
 -- # Most bytes
--- Which call sites allocate most bytes, freed or not?
+-- Sites with most allocated bytes, freed or not.
 --
 -- group  volume
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
--- column bytes : bytes  bytes made
--- column bytes_share : share  of all bytes made
--- column allocations : count  blocks made
--- column average_bytes : bytes  a block's average size
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
+-- column bytes : bytes  allocated bytes
+-- column bytes_share : share  share of all allocated bytes
+-- column allocations : count  number of allocations
+-- column average_bytes : bytes  average size
 -- view   flame
 SELECT sites.bt AS bt, frames.function AS site,
     sites.bytes AS bytes,

@@ -1,16 +1,16 @@
 -- # Never freed
--- Which call sites hold most memory at the end of the recording?
+-- Sites with most live bytes at the end of the recording.
 --
 -- group  leaks
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
--- column live_bytes : bytes  alive at the end
--- column live_blocks : count  alive at the end
--- column live_share : share  of all bytes alive at the end
--- column allocations : count  blocks ever made here
--- column first_ns : moment  first allocation
--- column last_ns : moment  last allocation
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
+-- column live_bytes : bytes  bytes live at the end
+-- column live_blocks : count  blocks live at the end
+-- column live_share : share  share of all bytes live at the end
+-- column allocations : count  number of allocations
+-- column first_ns : moment  time of the first allocation
+-- column last_ns : moment  time of the last allocation
 -- view   flame
 SELECT sites.bt AS bt, frames.function AS site,
     sites.live_bytes AS live_bytes,

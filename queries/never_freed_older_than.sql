@@ -1,28 +1,27 @@
 -- # Never freed, older than an age
--- Which call sites hold blocks that are at least so old and that nobody has freed? Blocks that are
--- alive at the end of the recording are not all leaked: the older, the more suspicious.
+-- Live blocks older than a given age, by site. Not every live block is leaked: the older, the more
+-- suspicious.
 --
 -- group  leaks
--- param  age : duration = 10m   how old a block must be at the end of the recording
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
+-- param  age : duration = 10m   minimum age at the end of the recording
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
 -- column live_bytes : bytes  bytes of these blocks
--- column live_blocks : count  how many
--- column oldest_ns : ns  age of the oldest
+-- column live_blocks : count  number of these blocks
+-- column oldest_ns : ns  age of the oldest block
 -- view   flame
--- What a row counts: of a sampled recording what a block of its size stands for, else itself.
--- Rows stand in the order in which their blocks ended, those that are alive last: the others need no look.
+-- Rows are in the order in which their blocks ended, live ones last: the scan begins at the first live one.
 WITH live(ended) AS (
-    SELECT coalesce((SELECT value FROM meta WHERE key = 'ended_rows'), 0)
+    SELECT coalesce((SELECT value FROM meta WHERE key = 'freed_rows'), 0)
 ),
 run(duration_ns) AS (SELECT value FROM meta WHERE key = 'duration_ns'),
 old(bt, bytes, blocks, first_ns) AS (
-    SELECT bt, sum(iif((SELECT 1 FROM sample_weights), (SELECT bytes FROM sample_weights AS w WHERE w.size = allocations.size), allocations.size)),
-        CAST(round(sum(iif((SELECT 1 FROM sample_weights), (SELECT blocks FROM sample_weights AS w WHERE w.size = allocations.size), 1))) AS INTEGER),
+    SELECT bt, sum(bytes),
+        CAST(round(sum(blocks)) AS INTEGER),
         min(alloc_after)
-    FROM allocations
-    WHERE rowid > (SELECT ended FROM live) AND dealloc_after IS NULL AND alloc_after <= (SELECT duration_ns FROM run) - :age
+    FROM weighted_allocations
+    WHERE row > (SELECT ended FROM live) AND dealloc_after IS NULL AND alloc_after <= (SELECT duration_ns FROM run) - :age
     GROUP BY bt
 )
 SELECT old.bt AS bt, frames.function AS site, old.bytes AS live_bytes, old.blocks AS live_blocks,

@@ -1,18 +1,18 @@
 -- # Overview
--- What is in this recording? Totals of the whole run.
+-- Totals of the recording.
 --
 -- group  recording
--- column duration_ns : ns  length of the recording
--- column allocations : count  blocks made
--- column bytes : bytes  bytes of them
--- column frees : count  blocks freed
--- column live_blocks : count  alive at the end
--- column live_bytes : bytes  bytes of them
--- column peak_bytes : bytes  most bytes alive at once
--- column peak_ns : moment  when that was
--- column threads : count  threads; none where they are not known
--- column sites : count  distinct backtraces
--- view   facts
+-- column duration_ns : ns  duration of the recording
+-- column allocations : count  number of allocations
+-- column bytes : bytes  their bytes
+-- column frees : count  freed blocks
+-- column live_blocks : count  blocks live at the end
+-- column live_bytes : bytes  their bytes
+-- column peak_bytes : bytes  most live bytes
+-- column peak_ns : moment  time of that peak
+-- column threads : count  number of threads; NULL: unknown
+-- column sites : count  number of distinct backtraces
+-- view   key_values
 SELECT (SELECT value FROM meta WHERE key = 'duration_ns') AS duration_ns,
     sum(allocations) AS allocations, sum(allocated_bytes) AS bytes, sum(frees) AS frees,
     (SELECT live_blocks FROM timeline ORDER BY slice DESC LIMIT 1) AS live_blocks,

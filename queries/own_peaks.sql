@@ -1,14 +1,14 @@
 -- # Each site's own peak
--- What is the most that each call site ever held, and when? These moments differ, so never add the
--- figures.
+-- The largest live bytes of each site, and their time. The times differ, so the peaks must not be
+-- added.
 --
 -- group  moments
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
--- column peak_bytes : bytes  most alive at once
--- column peak_ns : moment  when that was
--- column live_bytes : bytes  alive at the end
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
+-- column peak_bytes : bytes  most live bytes
+-- column peak_ns : moment  time of that peak
+-- column live_bytes : bytes  bytes live at the end
 -- view   table
 SELECT sites.bt AS bt, frames.function AS site,
     sites.peak_bytes AS peak_bytes,

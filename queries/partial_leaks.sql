@@ -1,16 +1,16 @@
 -- # Partial leaks
--- Which call sites free most of their blocks, but keep a share of them? Often a path that forgets,
--- such as an error path. A cache that is still filling looks the same.
+-- Sites that free most of their blocks but keep a share, often because of one path that does not
+-- free, such as an error path. A cache that is still filling looks the same.
 --
 -- group  leaks
--- param  blocks : int = 10   at least so many blocks alive
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
--- column live_bytes : bytes  alive at the end
--- column live_blocks : count  alive at the end
--- column kept_share : share  of the blocks made here, those that are alive
--- column allocations : count  blocks made
+-- param  blocks : int = 10   minimum number of live blocks
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
+-- column live_bytes : bytes  bytes live at the end
+-- column live_blocks : count  blocks live at the end
+-- column kept_share : share  share of the allocations that are live
+-- column allocations : count  number of allocations
 -- view   flame
 SELECT sites.bt AS bt, frames.function AS site,
     sites.live_bytes AS live_bytes,

@@ -1,19 +1,19 @@
 -- # Peak inside a window
--- When was most memory in use in a window of the run, and who held it? The moment is exact to a
--- slice of the run; who held it is told for that slice's end.
+-- Sites by live bytes at the peak of a time window. The peak is exact to a time slice; the sites
+-- are taken at the end of that slice.
 --
 -- group  moments
 -- param  from : time = 0   beginning of the window
--- param  to : time =    end of the window; the end of the recording if not given
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
--- column live_bytes : bytes  alive at the end of that slice
--- column live_blocks : count  alive at the end of that slice
--- column window_peak_bytes : bytes  most bytes alive at once in the window
--- column peak_slice_ns : moment  beginning of the slice in which that was
+-- param  to : time =    end of the window [default: end of the recording]
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
+-- column live_bytes : bytes  bytes live at the end of that slice
+-- column live_blocks : count  blocks live at the end of that slice
+-- column window_peak_bytes : bytes  most live bytes in the window
+-- column peak_slice_ns : moment  beginning of the slice with the peak
 -- view   flame
-WITH width(n) AS (SELECT coalesce((SELECT value FROM meta WHERE key = 'slices_a_point'), 1)),
+WITH width(n) AS (SELECT coalesce((SELECT value FROM meta WHERE key = 'slices_per_point'), 1)),
 top(slice, peak_bytes, from_ns) AS (
     SELECT slice, peak_bytes, from_ns FROM timeline
     WHERE to_ns > :from AND (:to IS NULL OR from_ns <= :to)

@@ -1,15 +1,15 @@
--- # Growing step by step
--- Which call sites grow or shrink blocks most often? Each step that moves copies the whole block:
--- reserve ahead.
+-- # Reallocation by site
+-- Sites with most calls of `realloc`. A call that moves the block copies it: reserve capacity in
+-- advance.
 --
 -- group  containers
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
--- column reallocs : count  steps
--- column reallocs_moved : count  of these, with a copy to another place
--- column moved_share : share  of the steps
--- column bytes : bytes  bytes asked for, in all steps
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
+-- column reallocs : count  number of reallocations
+-- column reallocs_moved : count  reallocations that moved the block
+-- column moved_share : share  share of the reallocations
+-- column bytes : bytes  requested bytes of all reallocations
 -- view   flame
 SELECT sites.bt AS bt, frames.function AS site,
     sites.reallocs AS reallocs,

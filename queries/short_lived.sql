@@ -1,15 +1,15 @@
 -- # Short-lived
--- Which call sites make many blocks of which half do not live longer than a moment?
+-- Sites with many allocations and a short median lifetime.
 --
 -- group  churn
--- param  lifetime : duration = 1ms   half of the freed blocks live at most so long
--- param  permille : int = 5   at least so many thousandths of all blocks
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
--- column allocations : count  blocks made
--- column lifetime_p50_ns : ns  median life of freed blocks
--- column bytes : bytes  bytes made
+-- param  lifetime : duration = 1ms   maximum median lifetime
+-- param  permille : int = 5   minimum thousandths of all allocations
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
+-- column allocations : count  number of allocations
+-- column lifetime_p50_ns : ns  median lifetime of freed blocks
+-- column bytes : bytes  allocated bytes
 -- view   flame
 SELECT sites.bt AS bt, frames.function AS site,
     sites.allocations AS allocations,

@@ -1,15 +1,15 @@
 -- # Sites of a scope
--- Where is the memory made that a scope holds, the scopes inside it included?
+-- Sites of the live memory of a scope, including inner scopes.
 --
 -- group  leaks
--- param  scope : int   its number, as `leaks_by_scope` gives it
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
--- column live_bytes : bytes  made in the scope and alive at the end
--- column live_blocks : count  how many
--- column bytes : bytes  all that was ever made here in the scope
--- column allocations : count  how many
+-- param  scope : int   id of the scope, from `leaks_by_scope`
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
+-- column live_bytes : bytes  live bytes of the site in the scope
+-- column live_blocks : count  number of these blocks
+-- column bytes : bytes  allocated bytes of the site in the scope
+-- column allocations : count  number of these blocks
 -- view   flame
 WITH RECURSIVE inside(scope) AS (
     SELECT id FROM scopes WHERE id = :scope

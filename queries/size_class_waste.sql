@@ -1,27 +1,24 @@
 -- # Lost to size classes
--- How much memory do live blocks lose because the allocator rounds sizes up? For jemalloc's
--- classes, which others resemble.
+-- Memory that live blocks lose because the allocator rounds sizes up, for jemalloc's size classes,
+-- which are similar to those of other allocators.
 --
 -- group  containers
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
--- column waste_bytes : bytes  reserved but not asked for
--- column waste_share : share  of what is reserved
--- column live_bytes : bytes  asked for and alive at the end
--- column live_blocks : count  alive at the end
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
+-- column waste_bytes : bytes  reserved minus requested bytes
+-- column waste_share : share  share of the reserved bytes
+-- column live_bytes : bytes  requested bytes live at the end
+-- column live_blocks : count  blocks live at the end
 -- view   table
--- What a row counts: of a sampled recording what a block of its size stands for, else itself.
--- Rows stand in the order in which their blocks ended, those that are alive last: the others need no look.
+-- Rows are in the order in which their blocks ended, live ones last: the scan begins at the first live one.
 WITH live(ended) AS (
-    SELECT coalesce((SELECT value FROM meta WHERE key = 'ended_rows'), 0)
+    SELECT coalesce((SELECT value FROM meta WHERE key = 'freed_rows'), 0)
 ),
 counted(bt, size, bytes, blocks) AS (
-    SELECT bt, size,
-        iif((SELECT 1 FROM sample_weights), (SELECT bytes FROM sample_weights AS w WHERE w.size = allocations.size), size),
-        iif((SELECT 1 FROM sample_weights), (SELECT blocks FROM sample_weights AS w WHERE w.size = allocations.size), 1)
-    FROM allocations
-    WHERE rowid > (SELECT ended FROM live) AND dealloc_after IS NULL
+    SELECT bt, size, bytes, blocks
+    FROM weighted_allocations
+    WHERE row > (SELECT ended FROM live) AND dealloc_after IS NULL
 )
 SELECT counted.bt AS bt, frames.function AS site,
     CAST(round(sum((size_class(counted.size) - counted.size) * blocks)) AS INTEGER) AS waste_bytes,

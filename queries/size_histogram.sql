@@ -1,16 +1,16 @@
 -- # Sizes
--- How large are the blocks? One row for each power of two.
+-- Allocations by power of two of their size.
 --
 -- group  volume
 -- param  bt : int =    only this backtrace
--- column up_to_bytes : bytes  sizes above half of this, up to this
--- column allocations : count  blocks made
--- column bytes : bytes  bytes of them
--- column live_blocks : count  alive at the end
--- column live_bytes : bytes  bytes of them
+-- column up_to_bytes : bytes  upper bound of the sizes, twice the lower bound
+-- column allocations : count  number of allocations
+-- column bytes : bytes  their bytes
+-- column live_blocks : count  blocks live at the end
+-- column live_bytes : bytes  their bytes
 -- view   histogram
--- Bounds by comparison, as SQLite has no logarithm of its own. A block of 0 bytes is in the first row.
--- No row of `sizes` reaches over a power of two; CROSS JOIN has each power look for its own in order.
+-- The bounds are compared, because SQLite 3.40 may lack log2. Blocks of 0 bytes are in the first row.
+-- No row of `sizes` spans a power of two; CROSS JOIN makes each power search its own range in order.
 WITH RECURSIVE powers(above, p) AS (
     SELECT -1, 1
     UNION ALL

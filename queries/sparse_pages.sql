@@ -1,20 +1,20 @@
--- # Pages held by little
--- Which call sites keep pages of 4 KiB in use that are almost empty? Their blocks are what
--- fragments the heap. A block counts in the page in which it begins. Of a sampled recording all
--- figures are of the samples: what else is in a page is not known.
+-- # Sparse pages
+-- Sites whose live blocks keep almost empty pages of 4 KiB in use, which fragments the heap. A
+-- block counts in the page in which it begins. In a sampled recording all numbers are of the
+-- samples: the other contents of pages are unknown.
 --
 -- group  containers
--- param  percent : int = 10   pages of which at most this much is alive
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
--- column pages : count  such pages that it has blocks in
--- column live_bytes : bytes  its live bytes in them
--- column live_blocks : count  its live blocks in them
+-- param  percent : int = 10   maximum percentage of live bytes in a page
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
+-- column pages : count  such pages with blocks of the site
+-- column live_bytes : bytes  live bytes of the site in them
+-- column live_blocks : count  live blocks of the site in them
 -- view   table
--- Rows stand in the order in which their blocks ended, those that are alive last: the others need no look.
+-- Rows are in the order in which their blocks ended, live ones last: the scan begins at the first live one.
 WITH alive(ended) AS (
-    SELECT coalesce((SELECT value FROM meta WHERE key = 'ended_rows'), 0)
+    SELECT coalesce((SELECT value FROM meta WHERE key = 'freed_rows'), 0)
 ),
 live(page, bt, size) AS MATERIALIZED (
     SELECT addr / 4096, bt, size FROM allocations WHERE rowid > (SELECT ended FROM alive) AND dealloc_after IS NULL AND size < 4096

@@ -1,14 +1,14 @@
 -- # Start-up constants
--- Which memory was made in the first twentieth of the run and never freed? Tables, lazy statics,
--- configuration: large perhaps, but no leak.
+-- Memory that was allocated in the first twentieth of the recording and never freed: tables, lazy
+-- statics, configuration. Not a leak.
 --
 -- group  leaks
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
--- column live_bytes : bytes  alive at the end
--- column live_blocks : count  alive at the end, all that were made
--- column last_ns : moment  last allocation
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
+-- column live_bytes : bytes  bytes live at the end
+-- column live_blocks : count  blocks live at the end, all allocations of the site
+-- column last_ns : moment  time of the last allocation
 -- view   flame
 SELECT sites.bt AS bt, frames.function AS site,
     sites.live_bytes AS live_bytes,

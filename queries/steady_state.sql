@@ -1,16 +1,16 @@
 -- # Allocations in the steady state
--- What still allocates after the warm-up, in code that should not? Counted in whole slices of the
--- run.
+-- Allocations after the warm-up, in whole time slices, to find allocations in code that should not
+-- allocate.
 --
 -- group  churn
--- param  after : time = 1m   end of the warm-up; rounded to a whole slice
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
--- column allocations : count  made since then
--- column allocated_bytes : bytes  bytes of them
+-- param  after : time = 1m   end of the warm-up, rounded to a whole slice
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
+-- column allocations : count  allocations since then
+-- column allocated_bytes : bytes  their bytes
 -- view   flame
-WITH width(n) AS (SELECT coalesce((SELECT value FROM meta WHERE key = 'slices_a_point'), 1))
+WITH width(n) AS (SELECT coalesce((SELECT value FROM meta WHERE key = 'slices_per_point'), 1))
 SELECT site_timeline.bt AS bt, frames.function AS site, sum(site_timeline.allocations) AS allocations,
     sum(site_timeline.allocated_bytes) AS allocated_bytes
 FROM site_timeline

@@ -1,26 +1,25 @@
 -- # Survival by site
--- Of the blocks that a call site made long enough ago, what share is still alive? A leak stays
--- above zero, a cache falls late, temporaries fall at once. Blocks that are alive at the end are
--- not known to be leaked: they were only not freed yet.
+-- Share of the old blocks of each site that are live at the end. It stays above zero for a leak,
+-- falls late for a cache, and at once for temporaries. Blocks that are live at the end are not
+-- necessarily leaked.
 --
 -- group  leaks
--- param  age : duration = 1m   only blocks made at least so long before the end; rounded to whole slices of the run
--- param  blocks : int = 10   at least so many such blocks
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
--- column old_blocks : count  blocks that old, freed or not
--- column survivor_blocks : count  of them, alive at the end
--- column survivor_share : share  of them, alive at the end
--- column survivor_bytes : bytes  bytes of the survivors
+-- param  age : duration = 1m   minimum age of the blocks, rounded to whole time slices
+-- param  blocks : int = 10   minimum number of such blocks
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
+-- column old_blocks : count  blocks of that age, freed or not
+-- column survivor_blocks : count  of these, blocks live at the end
+-- column survivor_share : share  share of these that is live at the end
+-- column survivor_bytes : bytes  bytes of the live ones
 -- view   table
--- What a row counts: of a sampled recording what a block of its size stands for, else itself.
--- Rows stand in the order in which their blocks ended, those that are alive last: the others need no look.
+-- Rows are in the order in which their blocks ended, live ones last: the scan begins at the first live one.
 WITH live(ended) AS (
-    SELECT coalesce((SELECT value FROM meta WHERE key = 'ended_rows'), 0)
+    SELECT coalesce((SELECT value FROM meta WHERE key = 'freed_rows'), 0)
 ),
-width(n) AS (SELECT coalesce((SELECT value FROM meta WHERE key = 'slices_a_point'), 1)),
--- The last slice that is old enough, and with which a row of site_timeline ends.
+width(n) AS (SELECT coalesce((SELECT value FROM meta WHERE key = 'slices_per_point'), 1)),
+-- The last slice that is old enough and ends a row of site_timeline.
 cut(slice, after) AS (
     SELECT max(slice), max(to_ns) FROM timeline, width
     WHERE to_ns <= (SELECT value FROM meta WHERE key = 'duration_ns') - :age
@@ -30,10 +29,10 @@ made(bt, blocks) AS (
     SELECT bt, sum(allocations) FROM site_timeline WHERE slice <= (SELECT slice FROM cut) GROUP BY bt
 ),
 kept(bt, blocks, bytes) AS (
-    SELECT bt, CAST(round(sum(iif((SELECT 1 FROM sample_weights), (SELECT blocks FROM sample_weights AS w WHERE w.size = allocations.size), 1))) AS INTEGER),
-        sum(iif((SELECT 1 FROM sample_weights), (SELECT bytes FROM sample_weights AS w WHERE w.size = allocations.size), allocations.size))
-    FROM allocations
-    WHERE rowid > (SELECT ended FROM live) AND dealloc_after IS NULL AND (alloc_after < (SELECT after FROM cut)
+    SELECT bt, CAST(round(sum(blocks)) AS INTEGER),
+        sum(bytes)
+    FROM weighted_allocations
+    WHERE row > (SELECT ended FROM live) AND dealloc_after IS NULL AND (alloc_after < (SELECT after FROM cut)
         OR (SELECT slice FROM cut) = (SELECT max(slice) FROM timeline))
     GROUP BY bt
 )

@@ -1,15 +1,15 @@
 -- # Temporaries
--- Which call sites make blocks that die at once, freed by their own thread before it has allocated
--- twice more? Reusing a buffer saves these. In a sampled recording that is not known of any.
+-- Sites with blocks that are freed by their own thread after at most one other allocation. Reusing
+-- a buffer avoids them. Unknown for a sampled recording.
 --
 -- group  churn
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
--- column temporary : count  such blocks
--- column temporary_share : share  of the site's blocks
--- column temporary_bytes : bytes  bytes of them
--- column allocations : count  blocks made
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
+-- column temporary : count  temporary blocks
+-- column temporary_share : share  share of the site's allocations
+-- column temporary_bytes : bytes  their bytes
+-- column allocations : count  number of allocations
 -- view   flame
 SELECT sites.bt AS bt, frames.function AS site,
     sites.temporary AS temporary,

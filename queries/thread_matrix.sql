@@ -1,15 +1,15 @@
 -- # Which thread frees whose blocks
--- Who makes, who frees? One row for each pair of threads.
+-- Freed blocks by allocating and freeing thread.
 --
 -- group  places
--- param  thread : thread =    only blocks that this thread made: its number or its name
--- param  limit : int = 50   most rows
--- column alloc_thread : thread  made by
--- column dealloc_thread : thread  freed by
--- column alloc_name  name of the first
--- column dealloc_name  name of the second
--- column blocks : count  blocks
--- column bytes : bytes  bytes of them
+-- param  thread : thread =    only blocks allocated by this thread: id or name
+-- param  limit : int = 50   maximum number of rows
+-- column alloc_thread : thread  allocating thread
+-- column dealloc_thread : thread  freeing thread
+-- column alloc_name  name of the allocating thread
+-- column dealloc_name  name of the freeing thread
+-- column blocks : count  number of blocks
+-- column bytes : bytes  their bytes
 -- view   table
 SELECT pair.alloc_thread AS alloc_thread, pair.dealloc_thread AS dealloc_thread,
     maker.name AS alloc_name, freer.name AS dealloc_name, pair.blocks AS blocks, pair.bytes AS bytes

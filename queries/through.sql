@@ -1,14 +1,14 @@
 -- # Everything through a function
--- What is allocated below any function whose name or file matches?
+-- Allocations below any function whose name or file matches a pattern.
 --
 -- group  places
--- param  pattern : regex   of a function's full name or a file
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
--- column live_bytes : bytes  alive at the end
--- column bytes : bytes  bytes ever made
--- column allocations : count  blocks ever made
+-- param  pattern : regex   regular expression for full function names and files
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
+-- column live_bytes : bytes  bytes live at the end
+-- column bytes : bytes  allocated bytes
+-- column allocations : count  number of allocations
 -- view   flame
 WITH matching(frame) AS MATERIALIZED (
     SELECT id FROM frames WHERE sym REGEXP :pattern OR file REGEXP :pattern

@@ -1,17 +1,17 @@
--- # The run over time
--- How did the heap develop? One row a slice of the run; the second curve, never_freed_bytes, is
--- what of it would still be alive at the end.
+-- # The heap over time
+-- The heap by time slice. never_freed_bytes is the part of the live bytes that is live at the end
+-- of the recording.
 --
 -- group  moments
 -- column from_ns : moment  beginning of the slice
--- column live_bytes : bytes  alive at its end
--- column live_blocks : count  alive at its end
--- column never_freed_bytes : bytes  made up to its end and alive at the end of the recording
--- column change_bytes : bytes  live bytes since the slice before
--- column peak_bytes : bytes  most alive in it
--- column allocations : count  made in it
--- column frees : count  freed in it
--- column allocations_per_s : per second  rate
+-- column live_bytes : bytes  bytes live at its end
+-- column live_blocks : count  blocks live at its end
+-- column never_freed_bytes : bytes  bytes allocated before its end that are live at the end of the recording
+-- column change_bytes : bytes  change of live bytes in the slice
+-- column peak_bytes : bytes  most live bytes in it
+-- column allocations : count  allocations in it
+-- column frees : count  frees in it
+-- column allocations_per_s : per second  allocations per second
 -- view   time
 SELECT from_ns, live_bytes, live_blocks, never_freed_bytes,
     live_bytes - lag(live_bytes, 1, 0) OVER (ORDER BY slice) AS change_bytes,

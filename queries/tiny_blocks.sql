@@ -1,16 +1,16 @@
 -- # Tiny blocks
--- Which call sites make many blocks that are mostly smaller than what the allocator adds to them?
--- Candidates for an arena, inline storage or a bigger unit.
+-- Sites with many small blocks, for which the overhead of the allocator is relatively large:
+-- candidates for an arena, inline storage or larger units.
 --
 -- group  volume
--- param  size : bytes = 16   average at most
--- param  permille : int = 5   at least so many thousandths of all blocks
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
--- column allocations : count  blocks made
--- column average_bytes : bytes  a block's average size
--- column live_blocks : count  alive at the end
+-- param  size : bytes = 16   maximum average size
+-- param  permille : int = 5   minimum thousandths of all allocations
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
+-- column allocations : count  number of allocations
+-- column average_bytes : bytes  average size
+-- column live_blocks : count  blocks live at the end
 -- view   table
 SELECT sites.bt AS bt, frames.function AS site,
     sites.allocations AS allocations,

@@ -1,15 +1,15 @@
 -- # Zeroed and over-aligned
--- Who asks for zeroed memory, or for more than the usual alignment? Both cost, and are not always
--- needed.
+-- Allocations of zeroed memory or with more than the usual alignment. Both cost time and are not
+-- always needed.
 --
 -- group  containers
--- param  limit : int = 50   most rows
--- column bt : backtrace  the site's backtrace
--- column site  its first own function
--- column zeroed  1: zeroed memory
--- column align : bytes  alignment, where above 16
--- column allocations : count  blocks
--- column bytes : bytes  bytes of them
+-- param  limit : int = 50   maximum number of rows
+-- column bt : backtrace  backtrace of the site
+-- column site  first own function of the site
+-- column zeroed  1: zeroed memory was requested
+-- column align : bytes  alignment if above 16, else 0
+-- column allocations : count  number of blocks
+-- column bytes : bytes  their bytes
 -- view   table
 SELECT unusual_layouts.bt AS bt, frames.function AS site, unusual_layouts.zeroed AS zeroed, unusual_layouts.align AS align,
     unusual_layouts.allocations AS allocations, unusual_layouts.bytes AS bytes

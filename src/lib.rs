@@ -3,17 +3,24 @@
 
 #[cfg(feature = "collector")]
 mod collector;
+// What the binary, the tests and the benches use; no part of the public interface.
 #[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod cli;
 #[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod loader;
 pub mod recording;
 #[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod tui;
 #[cfg(feature = "cli")]
 mod present;
 #[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod database;
+#[cfg(feature = "cli")]
+mod atomic_file;
 mod safeguards;
 
 #[cfg(feature = "collector")]

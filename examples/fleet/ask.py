@@ -1,4 +1,4 @@
-"""ask.py DIR [--write]: asks DuckDB every question of docs/FLEET.md, over DIR/fleet.
+"""ask.py DIR [--write]: asks DuckDB every question of docs/guide/FLEET.md, over DIR/fleet.
 
 A question is a ```sql block; its answer is the ```text block behind it, which --write replaces.
 """
@@ -8,7 +8,7 @@ import sys
 
 import duckdb
 
-document = os.path.join(os.path.dirname(__file__), "../../docs/FLEET.md")
+document = os.path.join(os.path.dirname(__file__), "../../docs/guide/FLEET.md")
 text = open(document, encoding="utf-8").read()
 document = os.path.abspath(document)
 os.chdir(sys.argv[1])

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # A fleet in miniature: records `leaky_server` on so many "hosts" in two versions, 1.4 that is fixed and
-# 1.5 that leaks, turns each recording into Parquet, and asks what docs/FLEET.md asks.
+# 1.5 that leaks, turns each recording into Parquet, and asks what docs/guide/FLEET.md asks.
 #
 #   examples/fleet/run.sh DIR [HOSTS] [SECONDS]      60 hosts, 2 s each
 #
 # PYTHON has duckdb (tests/tools/install makes one in target/tools/python); `--write` as WRITE=--write
-# puts the answers into docs/FLEET.md.
+# puts the answers into docs/guide/FLEET.md.
 set -euo pipefail
 directory=$1 hosts=${2:-60} seconds=${3:-2}
 root=$(cd "$(dirname "$0")/../.." && pwd)

@@ -1,13 +1,14 @@
-//! What may be typed on the command line. Help, completions and manual pages are made from this.
-//!
-//! Reads and writes nothing: plain types, parsed by clap.
+//! The command-line arguments, parsed by clap. Help, completions and manual pages are generated from
+//! these types.
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::cli::choices::{COMPARED, ExportMeasure, ThemeName, names};
+use crate::database::Measure;
 use crate::present::diff::DiffFormat;
-use crate::present::export::request::{Format as ExportFormat, Measure};
+use crate::present::export::request::Format as ExportFormat;
 use crate::present::table_printer::Format;
 
 /// Ask your heap: what was allocated, where, when, and why is it still there?
@@ -20,15 +21,15 @@ use crate::present::table_printer::Format;
 )]
 #[command(after_help = "Examples:
   rheaper rip-1767225600 heap.db       turn a recording into a database
-  rheaper tui heap.db                  look at it
-  rheaper report heap.db               one page of text
+  rheaper tui heap.db                  explore it in the terminal
+  rheaper report heap.db               print one page of text
   rheaper query heap.db never_freed_older_than --age 10m
-  rheaper sql heap.db                  ask in SQL
+  rheaper sql heap.db                  open an SQL prompt
 
-Answers go to stdout, everything else to stderr. Exit codes: 0 done, 1 the question failed,
-2 wrong usage, 3 the file can't be read, 130 interrupted.")]
+Results go to stdout, progress and messages to stderr. Exit codes: 0 success, 1 a query or check
+failed, 2 wrong usage, 3 a file can't be read or written, 130 interrupted.")]
 pub(crate) struct Cli {
-    /// What to do.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Option<Command>,
     /// The short form of `load`.
@@ -39,7 +40,7 @@ pub(crate) struct Cli {
 /// `rheaper RECORDING DB`
 #[derive(Args, Debug)]
 pub(crate) struct ShortLoad {
-    /// A recording (`rip-…`), to be turned into a database
+    /// The recording (`rip-…`) to load
     #[arg(value_name = "RECORDING", requires = "database")]
     pub recording: Option<PathBuf>,
     /// The database to write
@@ -47,37 +48,37 @@ pub(crate) struct ShortLoad {
     pub database: Option<PathBuf>,
 }
 
-/// What rheaper can do.
+/// The subcommands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Turn a recording into a database
+    /// Load a recording into a database
     Load(LoadArgs),
-    /// Look names up again, in a database whose binaries were missing when it was made
+    /// Resolve symbols again in a database that was written without the binaries
     Symbolize(SymbolizeArgs),
-    /// Turn a recording of heaptrack or bytehound into a database
+    /// Load a recording of heaptrack or bytehound into a database
     Import(ImportArgs),
-    /// Explore a database, or a recording, on the screen
+    /// Explore a database or a recording in the terminal
     Tui(TuiArgs),
-    /// Ask in SQL: a prompt, or statements from -c, -f or stdin
+    /// Run SQL statements: at a prompt, or from -c, -f or stdin
     Sql(SqlArgs),
-    /// Run a canned query; without a name, list them
+    /// Run a built-in query; without a name, list all queries
     Query(QueryArgs),
-    /// One page: totals, peak, growth, suspects, losses
+    /// Print one page: totals, peak, growth, suspects, losses
     Report(ReportArgs),
-    /// Fail if a canned query finds something: for CI
+    /// Fail if a built-in query finds more than allowed: for CI
     Check(CheckArgs),
-    /// What grew, shrank, is new or gone between two databases
+    /// Compare two databases, or two moments of one
     Diff(DiffArgs),
-    /// What is in a recording, and what was lost
+    /// Print the contents and losses of a recording
     Info(InfoArgs),
-    /// Write a flamegraph, a profile or tables for other tools
+    /// Write a flamegraph, a profile, or tables for other tools
     Export(ExportArgs),
     /// Record a small leaky service in this binary, load it, and explore it
     #[cfg(feature = "collector")]
     Demo(DemoArgs),
     /// Print shell completions
     Completions(CompletionsArgs),
-    /// Print a manual page, or write all of them
+    /// Print the manual page, or write all manual pages
     Man(ManArgs),
 }
 
@@ -95,7 +96,7 @@ pub(crate) struct LoadArgs {
     /// A file with symbols, or a directory to search by build id; may be repeated
     #[arg(long, value_name = "DIR|FILE")]
     pub symbols: Vec<PathBuf>,
-    /// Replace a database that was made from another recording
+    /// Replace a database that was loaded from another recording
     #[arg(long)]
     pub force: bool,
 }
@@ -103,8 +104,8 @@ pub(crate) struct LoadArgs {
 /// `rheaper symbolize`
 #[derive(Args, Debug)]
 #[command(
-    after_help = "The recording is not needed. Names are taken from a file only if its build id is the recorded one;
-what is known stays where nothing better is found.
+    after_help = "The recording is not needed. Symbols are read only from files with the recorded build id; known symbols
+are kept if no better ones are found.
 
 Examples:
   rheaper symbolize heap.db --symbols ./target/release/server
@@ -120,11 +121,13 @@ pub(crate) struct SymbolizeArgs {
 
 /// `rheaper import`
 #[derive(Args, Debug)]
-#[command(after_help = "What the other format does not hold is NULL in the database, and said.
+#[command(
+    after_help = "Data that the other profiler does not record is NULL in the database; the command lists it.
 
 Examples:
   heaptrack ./server; rheaper import heaptrack.server.4711.zst
-  rheaper import memory-profiling_server_4711.dat -o heap.db --symbols ./server")]
+  rheaper import memory-profiling_server_4711.dat -o heap.db --symbols ./server"
+)]
 pub(crate) struct ImportArgs {
     /// The recording: heaptrack's (.zst, .gz or plain; interpreted or raw) or bytehound's (.dat)
     pub recording: PathBuf,
@@ -134,7 +137,7 @@ pub(crate) struct ImportArgs {
     /// A file with symbols, or a directory to search by build id; may be repeated
     #[arg(long, value_name = "DIR|FILE")]
     pub symbols: Vec<PathBuf>,
-    /// Replace a database that was made from another recording
+    /// Replace a database that was loaded from another recording
     #[arg(long)]
     pub force: bool,
 }
@@ -142,7 +145,7 @@ pub(crate) struct ImportArgs {
 /// `rheaper tui`
 #[derive(Args, Debug, Default)]
 #[command(
-    after_help = "A recording is loaded first, into a database beside it. Where stdout is not a terminal, the
+    after_help = "A recording is first loaded into a database in the same directory. If stdout is not a terminal, the
 report is printed instead.
 
 Examples:
@@ -155,60 +158,47 @@ pub(crate) struct TuiArgs {
     /// A database or a recording
     #[arg(required_unless_present = "list_keys")]
     pub file: Option<PathBuf>,
-    /// Another one to compare it with
+    /// The database or recording to compare it with
     #[arg(long, value_name = "FILE")]
     pub compare: Option<PathBuf>,
-    /// What the colours are for; theme.txt in the configuration directory may say it as well
+    /// The colour theme [default: that of theme.txt in the configuration directory, else auto]
     #[arg(long, value_name = "THEME")]
     pub theme: Option<ThemeName>,
-    /// Press the keys that are written in this file first
+    /// First replay the keys in this file
     #[arg(long, value_name = "FILE")]
     pub keys: Option<PathBuf>,
-    /// Write the keys that are pressed into this new file
+    /// Write the pressed keys to this new file
     #[arg(long, value_name = "FILE")]
     pub record_keys: Option<PathBuf>,
-    /// Print all keys, as keys.txt in the configuration directory may have them, and end
+    /// Print all key bindings in the format of keys.txt in the configuration directory, and exit
     #[arg(long)]
     pub list_keys: bool,
 }
 
-/// A background.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum ThemeName {
-    /// Light text on dark
-    Dark,
-    /// Dark text on light
-    Light,
-    /// What the terminal says that it has, or else dark
-    Auto,
-}
-
 /// `rheaper sql`
 #[derive(Args, Debug)]
-#[command(
-    after_help = "The database is only read: nothing can be changed or created, by any statement.
+#[command(after_help = "The database is read-only: no statement can change or create anything.
 
 Examples:
   rheaper sql heap.db
   rheaper sql heap.db -c 'SELECT bt, sum(size) FROM allocations GROUP BY bt' --format csv
-  echo 'SELECT count(*) FROM allocations;' | rheaper sql heap.db"
-)]
+  echo 'SELECT count(*) FROM allocations;' | rheaper sql heap.db")]
 pub(crate) struct SqlArgs {
     /// The database
     pub database: PathBuf,
-    /// Run these statements and end; may be repeated
+    /// Run these statements and exit; may be repeated
     #[arg(short, long, value_name = "SQL", conflicts_with = "file")]
     pub command: Vec<String>,
-    /// Run the statements of this file and end
+    /// Run the statements of this file and exit
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// How answers look
+    /// The output format
     #[command(flatten)]
     pub output: OutputArgs,
-    /// Go on behind a statement that failed
+    /// Continue after a failed statement
     #[arg(long)]
     pub keep_going: bool,
-    /// Print no names of columns
+    /// Omit the column names
     #[arg(long)]
     pub no_headers: bool,
 }
@@ -216,8 +206,8 @@ pub(crate) struct SqlArgs {
 /// `rheaper query`
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Queries of your own join the list: put .sql files into the `queries` directory of rheaper's
-configuration directory ($RHEAPER_CONFIG, else ~/.config/rheaper).
+    after_help = "To add queries, put .sql files into the `queries` directory of the configuration directory
+($RHEAPER_CONFIG, else ~/.config/rheaper).
 
 Examples:
   rheaper query heap.db
@@ -227,9 +217,9 @@ Examples:
 pub(crate) struct QueryArgs {
     /// The database
     pub database: PathBuf,
-    /// The query; without it all are listed
+    /// The query; without it, all queries are listed
     pub name: Option<String>,
-    /// The query's own parameters, each as --NAME VALUE; and --describe, --format FORMAT, --sql
+    /// The parameters of the query as --NAME VALUE; also --describe, --format FORMAT, --sql
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "--PARAM VALUE")]
     pub rest: Vec<String>,
 }
@@ -241,13 +231,13 @@ pub(crate) struct QueryArgs {
 pub(crate) struct ReportArgs {
     /// The database
     pub database: PathBuf,
-    /// For an issue
+    /// Print Markdown, for an issue
     #[arg(long, conflicts_with = "json")]
     pub markdown: bool,
-    /// For a program
+    /// Print JSON, for a program
     #[arg(long)]
     pub json: bool,
-    /// How many suspects
+    /// Maximum number of suspects
     #[arg(long, default_value_t = 5, value_name = "N")]
     pub top: usize,
 }
@@ -255,31 +245,31 @@ pub(crate) struct ReportArgs {
 /// `rheaper check`
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Prints the rows and exits with 1 if there are more of them than allowed, or more bytes.
+    after_help = "Prints the rows and exits with 1 if there are more rows or bytes than allowed.
 
 Examples:
   rheaper check heap.db --query never_freed_older_than --param age=30s --max-rows 0
-  rheaper check heap.db --query live_at_end --max-bytes 16MiB"
+  rheaper check heap.db --query never_freed --max-bytes 16MiB"
 )]
 pub(crate) struct CheckArgs {
     /// The database
     pub database: PathBuf,
-    /// The canned query
+    /// The built-in query
     #[arg(short, long, value_name = "NAME")]
     pub query: String,
-    /// A parameter of it; may be repeated
+    /// A parameter of the query; may be repeated
     #[arg(short, long, value_name = "NAME=VALUE")]
     pub param: Vec<String>,
-    /// Most rows that are no failure [default: 0, where no --max-bytes is given]
+    /// Maximum number of rows [default: 0 without --max-bytes]
     #[arg(long, value_name = "N")]
     pub max_rows: Option<u64>,
-    /// Most bytes that are no failure, summed over the rows
+    /// Maximum sum of bytes over all rows
     #[arg(long, value_name = "BYTES")]
     pub max_bytes: Option<String>,
-    /// The column that --max-bytes sums [default: the first one that has bytes]
+    /// The column that --max-bytes sums [default: the first column in bytes]
     #[arg(long, value_name = "NAME", requires = "max_bytes")]
     pub column: Option<String>,
-    /// How the rows look
+    /// The output format
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -288,152 +278,137 @@ pub(crate) struct CheckArgs {
 #[derive(Args, Debug)]
 #[command(
     after_help = "Sites are matched by the names of their own functions, so that two builds can be compared.
-Nothing is printed where nothing differs.
+Without differences nothing is printed.
 
-A MOMENT is a time since the start such as 5m, or start, peak, end, or @MARK,
-the last one of that name; @MARK#2 is the second.
+A MOMENT is a time since the start such as 5m, or start, peak, end, or @MARK for the last mark of
+that name, @MARK#2 for the second.
 
 Examples:
   rheaper diff before.db after.db
   rheaper diff before.db after.db --per hour
   rheaper diff before.db after.db --fail-if-grown 64K
-  rheaper diff heap.db --moments 5m..end
-  rheaper diff before.db after.db --format folded --unchanged | inferno-flamegraph > diff.svg"
+  rheaper diff heap.db --between 5m..end
+  rheaper diff before.db after.db --format folded --include-unchanged | inferno-flamegraph > diff.svg"
 )]
 pub(crate) struct DiffArgs {
-    /// The database to compare with
+    /// The first database
     pub before: PathBuf,
-    /// The database that is compared
-    #[arg(required_unless_present = "moments")]
+    /// The second database
+    #[arg(required_unless_present = "between")]
     pub after: Option<PathBuf>,
-    /// Compare one recording at two moments
+    /// Compare two moments of one recording
     #[arg(long, value_name = "MOMENT..MOMENT", conflicts_with_all = ["after", "from", "to"])]
-    pub moments: Option<String>,
-    /// Only what was allocated after this moment of each recording
+    pub between: Option<String>,
+    /// Only blocks allocated after this moment of each recording
     #[arg(long, value_name = "MOMENT")]
     pub from: Option<String>,
-    /// Each recording as it was at this moment
+    /// Compare each recording at this moment instead of its end
     #[arg(long, value_name = "MOMENT")]
     pub to: Option<String>,
-    /// Divide by time or marks first: second, minute, hour, day, a duration, or @MARK
+    /// Normalize per second, minute, hour, day, duration, or @MARK
     #[arg(long, value_name = "UNIT")]
     pub per: Option<String>,
-    /// What is compared
-    #[arg(long, value_enum, default_value_t, value_name = "MEASURE")]
-    pub measure: DiffMeasure,
-    /// Leave out differences below this
+    /// The compared measure
+    #[arg(long, value_parser = names(COMPARED), default_value = "live-bytes", value_name = "MEASURE")]
+    pub measure: Measure,
+    /// Omit smaller differences
     #[arg(long, value_name = "AMOUNT")]
     pub min: Option<String>,
-    /// The most rows; 0: all [default: 30, for programs all]
+    /// Maximum number of rows (0 = unlimited) [default: 30 for text and markdown, else unlimited]
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
-    /// How the answer looks
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    /// The output format
+    #[arg(long, value_parser = names(DiffFormat::NAMES), default_value = "text", value_name = "FORMAT")]
     pub format: DiffFormat,
-    /// What is the same as well: for a flamegraph in proportion
+    /// Include unchanged sites in folded stacks, for a flamegraph in proportion
     #[arg(long)]
-    pub unchanged: bool,
-    /// Print only sites that grew by more than this, and exit with 1 if there are any
-    #[arg(long, value_name = "BYTES", conflicts_with = "unchanged")]
+    pub include_unchanged: bool,
+    /// If sites grew by more than this, print only those and exit with 1
+    #[arg(long, value_name = "BYTES", conflicts_with = "include_unchanged")]
     pub fail_if_grown: Option<String>,
 }
 
 impl DiffArgs {
-    /// Without any option.
+    /// A comparison without options.
     pub(crate) fn of(before: PathBuf, after: PathBuf) -> Self {
         Self {
             before,
             after: Some(after),
-            moments: None,
+            between: None,
             from: None,
             to: None,
             per: None,
-            measure: DiffMeasure::default(),
+            measure: Measure::default(),
             min: None,
             limit: None,
             format: DiffFormat::default(),
-            unchanged: false,
+            include_unchanged: false,
             fail_if_grown: None,
         }
     }
 }
-
-/// What `rheaper diff` compares.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum DiffMeasure {
-    /// Bytes alive at the end
-    #[default]
-    LiveBytes,
-    /// Blocks alive at the end
-    LiveBlocks,
-    /// Bytes of all blocks
-    Bytes,
-    /// Blocks made
-    Allocations,
-}
-
 /// `rheaper info`
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   rheaper info rip-1767225600")]
 pub(crate) struct InfoArgs {
-    /// A recording
+    /// The recording
     pub recording: PathBuf,
 }
 
 /// `rheaper export`
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
-  rheaper export heap.db --format svg -o leaks.svg           what was never freed, as a flamegraph
+  rheaper export heap.db --format svg -o leaks.svg           a flamegraph of live bytes
   rheaper export heap.db --format pprof -o heap.pb.gz        go tool pprof -http : heap.pb.gz
   rheaper export heap.db --format folded --measure allocated --blocks
   rheaper export heap.db --format svg --from 10m --to 20m --measure leaked -o window.svg
   rheaper export heap.db --format svg --query never_freed_older_than --param age=10m -o old.svg
   rheaper export heap.db --format folded --sql 'SELECT bt, temporary FROM sites' --weight temporary
-  rheaper export heap.db --format csv --table timeline       one table
+  rheaper export heap.db --format csv --table timeline       one table to stdout
   rheaper export heap.db --format parquet --label host=web-1 --label version=1.4 -o web-1/
 
-docs/EXPORT.md says what each format is for, and how to open it.")]
+docs/guide/EXPORT.md describes the formats and the tools that open them.")]
 pub(crate) struct ExportArgs {
     /// The database
     pub database: PathBuf,
-    /// What to write
-    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    /// The output format
+    #[arg(short, long, value_parser = names(ExportFormat::NAMES), value_name = "FORMAT")]
     pub format: ExportFormat,
-    /// The file to write, of several tables the directory; `-`, or without it, stdout
+    /// The file to write, or the directory for several tables [default: stdout, also `-`]
     #[arg(short, long, value_name = "FILE|DIR")]
     pub output: Option<PathBuf>,
-    /// Replace a file that exists
+    /// Replace an existing file
     #[arg(long)]
     pub force: bool,
-    /// Which blocks count; where a format holds all measures, which one is shown first
+    /// The blocks to count; in formats that hold all measures, the one shown first
     #[arg(short, long, value_enum, default_value_t, value_name = "MEASURE")]
-    pub measure: Measure,
+    pub measure: ExportMeasure,
     /// Count blocks instead of their bytes
     #[arg(long)]
     pub blocks: bool,
-    /// Only blocks made at this time or later, such as 90s
+    /// Only blocks allocated at or after this time, such as 90s
     #[arg(long, value_name = "TIME")]
     pub from: Option<String>,
-    /// Only blocks made until this time, and alive means: at this time
+    /// Only blocks allocated until this time; live blocks are those live at this time
     #[arg(long, value_name = "TIME")]
     pub to: Option<String>,
-    /// Only the backtraces, or the blocks, that a canned query answers with
+    /// Only the backtraces or blocks in the result of a built-in query
     #[arg(short, long, value_name = "NAME", conflicts_with = "sql")]
     pub query: Option<String>,
     /// A parameter of the query; may be repeated
     #[arg(short, long, value_name = "NAME=VALUE", requires = "query")]
     pub param: Vec<String>,
-    /// The same for a statement of your own
+    /// Only the backtraces or blocks in the result of a statement
     #[arg(long, value_name = "SQL")]
     pub sql: Option<String>,
-    /// The column of that answer with the weight of a row's backtrace `bt`
+    /// The column of that result with the weight of the row's backtrace `bt`
     #[arg(long, value_name = "COLUMN")]
     pub weight: Option<String>,
-    /// Of csv and parquet: a table; may be repeated [default: allocations, backtraces, sites, timeline]
+    /// For csv and parquet: a table; may be repeated [default: allocations, backtraces, sites, timeline]
     #[arg(short, long, value_name = "NAME", conflicts_with_all = ["query", "sql"])]
     pub table: Vec<String>,
-    /// Of csv and parquet: a column of this value in every row, beside one with the recording's id; may be repeated
+    /// For csv and parquet: add a column with this value, and one with the recording's id; may be repeated
     #[arg(long, value_name = "NAME=VALUE")]
     pub label: Vec<String>,
 }
@@ -441,14 +416,14 @@ pub(crate) struct ExportArgs {
 /// `rheaper demo`
 #[cfg(feature = "collector")]
 #[derive(Args, Debug)]
-#[command(after_help = "Where stdout is not a terminal, the report is printed instead.
+#[command(after_help = "If stdout is not a terminal, the report is printed instead.
 
 Example:
   rheaper demo")]
 pub(crate) struct DemoArgs {
-    /// How long to record
+    /// The duration of the recording
     #[arg(long, default_value = "3s", value_name = "DURATION")]
-    pub length: String,
+    pub duration: String,
 }
 
 /// `rheaper completions`
@@ -456,7 +431,7 @@ pub(crate) struct DemoArgs {
 #[command(after_help = "Example:
   rheaper completions bash > ~/.local/share/bash-completion/completions/rheaper")]
 pub(crate) struct CompletionsArgs {
-    /// Your shell
+    /// The shell
     pub shell: clap_complete::Shell,
 }
 
@@ -466,15 +441,15 @@ pub(crate) struct CompletionsArgs {
   rheaper man | man -l -
   rheaper man --directory ~/.local/share/man/man1")]
 pub(crate) struct ManArgs {
-    /// Write a page for each command into this directory instead
+    /// Write a page per command to this directory
     #[arg(long, value_name = "DIR")]
     pub directory: Option<PathBuf>,
 }
 
-/// How answers look.
+/// The output format.
 #[derive(Args, Debug)]
 pub(crate) struct OutputArgs {
-    /// The format of answers
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    /// The output format
+    #[arg(long, value_parser = names(Format::NAMES), default_value = "table", value_name = "FORMAT")]
     pub format: Format,
 }

@@ -1,6 +1,6 @@
-//! How a command ends: the exit code and the sentence that goes with it.
+//! Exit codes and error messages of commands.
 //!
-//! Invariant: the codes are the ones that the help names; scripts rely on them.
+//! Invariant: the codes are those of the help text, because scripts rely on them.
 
 use std::io;
 use std::process::ExitCode;
@@ -10,51 +10,51 @@ use crate::database::{OpenError, QueryError, QueryErrorKind};
 use crate::loader::{LoadError, LoadErrorKind};
 use crate::present::export::error::ExportError;
 
-/// A command that did not do what was asked.
+/// A failed command.
 #[derive(Debug)]
 pub(crate) struct Failure {
     code: u8,
-    /// Empty where everything was said already.
+    /// The error message; empty if it was printed already.
     pub(crate) message: String,
 }
 
 impl Failure {
-    /// The question failed.
-    pub(crate) fn question(message: impl Into<String>) -> Self {
+    /// A query or a check failed.
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
         Self { code: 1, message: message.into() }
     }
 
-    /// Something was typed that has no meaning.
+    /// The arguments are invalid.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self { code: 2, message: message.into() }
     }
 
-    /// A file can't be read, or written.
+    /// A file can't be read or written.
     pub(crate) fn file(message: impl Into<String>) -> Self {
         Self { code: 3, message: message.into() }
     }
 
-    /// Ctrl-C.
+    /// The user pressed Ctrl-C.
     pub(crate) fn interrupted() -> Self {
         Self { code: interrupt::EXIT_CODE, message: "interrupted".to_owned() }
     }
 
-    /// The reader of our output has gone, which is its right: nothing is said, nothing failed.
+    /// The reader of stdout closed the pipe, which is no error.
     pub(crate) fn broken_pipe() -> Self {
         Self { code: 0, message: String::new() }
     }
 
-    /// Whether another question could still succeed.
-    pub(crate) fn is_of_question(&self) -> bool {
+    /// Whether only this query failed, so that other statements can run.
+    pub(crate) fn is_query_failure(&self) -> bool {
         self.code == 1
     }
 
-    /// The process's exit code.
+    /// The exit code of the process.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.code)
     }
 
-    /// A query's error, shown in these words.
+    /// A failed query with a formatted message.
     pub(crate) fn query(error: &QueryError, shown: String) -> Self {
         let code = match error.kind {
             QueryErrorKind::Cancelled => return Self::interrupted(),

@@ -1,45 +1,46 @@
-//! What is said beside the answer, on stderr: progress, errors, notes.
-//!
-//! Reads: what the loader reports. Writes: stderr, cleaned. A closed stderr is no error.
+//! Prints progress, errors and caveats to stderr. A closed stderr is no error.
 
 use std::io::{self, IsTerminal, Write};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::database::caveats::Notes;
+use crate::database::caveats::Caveats;
 use crate::database::text::sanitize;
 use crate::database::{CancelToken, Database, Limits};
 use crate::loader::{Phase, Progress};
 
-/// Says a line.
-pub(crate) fn say(line: &str) {
+/// Prints a sanitized line.
+pub(crate) fn print_line(line: &str) {
     let _ = writeln!(io::stderr(), "{}", sanitize::block(line));
 }
 
-/// Says what the figures of a database leave open.
-pub(crate) fn notes(database: &Database) -> Notes {
-    // What can't be read is said by whatever is asked next.
-    let notes = Notes::read(database, &Limits::default()).unwrap_or_default();
-    for sentence in notes.sentences() {
-        say(&format!("note: {sentence}"));
+/// Prints the caveats of a database.
+pub(crate) fn print_caveats(database: &Database) -> Caveats {
+    // If the database is damaged, the next query reports it.
+    let caveats = Caveats::read(database, &Limits::default()).unwrap_or_default();
+    for sentence in caveats.sentences() {
+        print_line(&format!("note: {sentence}"));
     }
-    notes
+    caveats
 }
 
-/// Says that rows are samples, and sums estimates.
-pub(crate) fn samples(database: &Database) {
-    let notes = Notes::read(database, &Limits::default()).unwrap_or_default();
-    if let Some(sampled) = notes.sampled {
-        say(&format!("note: {}; sample_weights says what a row stands for", sampled.sentence()));
+/// Prints that rows are samples and totals are estimates.
+pub(crate) fn print_sampling_caveat(database: &Database) {
+    let caveats = Caveats::read(database, &Limits::default()).unwrap_or_default();
+    if let Some(sampled) = caveats.sampled {
+        print_line(&format!(
+            "note: {}; sample_weights has the weights of rows",
+            sampled.sentence()
+        ));
     }
 }
 
-/// Says that something failed.
-pub(crate) fn error(message: &str) {
-    say(&format!("error: {message}"));
+/// Prints an error message.
+pub(crate) fn print_error(message: &str) {
+    print_line(&format!("error: {message}"));
 }
 
-/// Shows how far the loader is: a bar on a terminal, in any case each phase and its count.
+/// Prints the progress of a load: each phase with its count, and a progress bar on a terminal.
 pub(crate) struct ProgressReporter {
     cancel: CancelToken,
     bar: Option<ProgressBar>,
@@ -47,20 +48,20 @@ pub(crate) struct ProgressReporter {
 }
 
 impl ProgressReporter {
-    /// Says nothing yet; the load ends when `cancel` is used.
+    /// A reporter that has printed nothing yet; `cancel` cancels the load.
     pub(crate) fn new(cancel: CancelToken) -> Self {
         Self { cancel, bar: None, phase: Phase::Events }
     }
 }
 
-/// A bar is a share of this many parts.
+/// Length of the progress bar in its own units.
 const PARTS: u64 = 1000;
 
 impl Progress for ProgressReporter {
     fn begin(&mut self, phase: Phase) {
         self.phase = phase;
         if phase != Phase::Totals {
-            say(phase.label());
+            print_line(phase.label());
         }
         if io::stderr().is_terminal() {
             let bar = ProgressBar::new(PARTS);
@@ -85,7 +86,7 @@ impl Progress for ProgressReporter {
             bar.finish_and_clear();
         }
         if self.phase != Phase::Totals {
-            say(&count.to_string());
+            print_line(&count.to_string());
         }
     }
 

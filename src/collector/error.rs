@@ -1,24 +1,24 @@
-//! Why recording could not begin.
+//! Errors of starting a recording.
 
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-/// Why [`enable_tracking`](crate::enable_tracking) did not begin a recording. Nothing has
-/// changed then: no file is left, and nothing is recorded.
+/// Why [`enable_tracking`](crate::enable_tracking) did not start a recording. It then leaves no
+/// file, and nothing is recorded.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// A recording is under way already.
+    /// A recording is already running.
     AlreadyEnabled,
-    /// The file or its directory could not be made or written.
+    /// The file or its directory could not be created or written.
     File {
-        /// Which one.
+        /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The options can't be had together; the sentence says which.
+    /// The options exclude each other; the string says which.
     Options(&'static str),
     /// The system refused memory or a thread for the recorder.
     Resources(io::Error),
@@ -31,9 +31,9 @@ impl fmt::Display for Error {
             Self::File { path, source } => {
                 write!(f, "cannot write the recording {}: {source}", path.display())
             }
-            Self::Options(what) => write!(f, "the options can't be had together: {what}"),
+            Self::Options(what) => write!(f, "options exclude each other: {what}"),
             Self::Resources(source) => {
-                write!(f, "the system refused what the recorder needs: {source}")
+                write!(f, "the system refused memory or a thread for the recorder: {source}")
             }
         }
     }

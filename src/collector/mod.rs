@@ -1,15 +1,15 @@
-//! Records: event → region → file. Runs inside the allocator of the recorded process.
+//! The recorder, which runs inside the allocator of the recorded process and writes the recording.
 //!
-//! Reads: the calls of the wrapped allocator. Writes: one recording file.
+//! The path of an event: the allocator wrapper (`api`), the hooks, thread recorder and ring buffer
+//! of the calling thread (`event_path`, with the stack walker in `unwind`), then on the flusher
+//! thread `aggregate` and `writer`. `session` starts and stops a recording, and `platform` has the
+//! primitives.
 //!
-//! The files stand in the order in which an event meets them: the front, the recorder, the
-//! thread's tracker with its walk and its region, the flusher; then what they stand on.
-//!
-//! Invariants, for everything in this folder:
-//! - No panic, no unwinding: an allocator that unwinds is undefined behaviour. Nothing here
-//!   indexes, unwraps, or does arithmetic that can overflow.
-//! - No allocation and no lock of the program's on a recording path, no wait without a bound.
-//! - Nothing is lost without a counter.
+//! Invariants of this folder:
+//! - No panic and no unwinding: unwinding out of an allocator is undefined behaviour. No indexing,
+//!   no `unwrap`, no arithmetic that can overflow.
+//! - On the event path no allocation, no lock that the program can hold, and no unbounded wait.
+//! - Every loss has a counter.
 #![deny(
     clippy::expect_used,
     clippy::panic,

@@ -1,13 +1,12 @@
-//! A recording session: what happens between `enable_tracking` and `disable_tracking`.
+//! A recording session, from `enable_tracking` to `disable_tracking`.
 //!
-//! Reads: a [`TrackerConfig`]. Writes: the file's header; everything else is the flusher's.
+//! Writes the file's header; the flusher writes everything else.
 //!
 //! Invariants:
-//! - One session at a time, guarded by a lock that application threads never take on their own:
-//!   only enabling and disabling do.
-//! - Disabling ends the session first, then waits until no thread is inside the recorder, then
-//!   lets the flusher write the rest: what was recorded before the call is in the file.
-//! - A forked child records nothing: it has no flusher.
+//! - At most one session at a time. Its lock is taken to enable and to disable, never to record.
+//! - Disabling ends the session first, then waits until no thread is inside the recorder, then lets
+//!   the flusher write the rest: everything recorded before the call is in the file.
+//! - A forked child records nothing because it has no flusher.
 
 use std::cell::UnsafeCell;
 use std::ffi::c_void;
@@ -20,53 +19,52 @@ use std::time::Duration;
 
 use crate::collector::error::Error;
 use crate::collector::event_path::recorder_pool;
-use crate::collector::event_path::session_config::{self, Limits};
+use crate::collector::event_path::session_config::{self, SessionConfig};
+use crate::collector::event_path::session_word::{HAS_BARRIER, SESSION, SessionWord};
 use crate::collector::event_path::thread_guard::{self, SuppressGuard};
-use crate::collector::event_path::thread_recorder::{HAS_BARRIER, SAMPLED, SESSION, SESSION_MASK};
 use crate::collector::event_path::{marks, sampling, scope_table};
 use crate::collector::options::{Options, QUOTA_BYTES_MIN, TrackerConfig};
-use crate::collector::platform::clock::{self, ClockFacts};
+use crate::collector::platform::clock::{self, ClockInfo};
 use crate::collector::platform::event_count;
-use crate::collector::platform::sys::{self, OwnThread};
+use crate::collector::platform::sys::{self, RecorderThread};
 use crate::collector::unwind::module_registry::{self, KnownGuard};
 use crate::collector::unwind::{modules, stack_table};
 use crate::collector::writer::create;
-use crate::collector::writer::flusher::{Ended, Flusher, STOP};
+use crate::collector::writer::flusher::{Flusher, STOP, SessionSummary};
 use crate::recording::{ClockPair, Counter, Header};
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
-/// A thread that was stopped inside the recorder (a debugger, a descheduled core) is waited for
-/// this long when a recording ends; then its last event is given up.
+/// Maximum wait, at the end of a recording, for a thread that was stopped inside the recorder (by a
+/// debugger, or descheduled). After that its last event is lost.
 const QUIESCE_MAX: Duration = Duration::from_secs(1);
 
-/// The clock is watched at least this long to learn its rate.
+/// Minimum time over which the rate of the clock is measured.
 const CALIBRATION_NS: u64 = 1_000_000;
 const CALIBRATION_PAIRS_MAX: u32 = 10_000;
 
-/// What runs while recording.
+/// The running session.
 struct Running {
-    flusher: OwnThread,
+    flusher: RecorderThread,
     process: u32,
-    session: u32,
+    session: SessionWord,
 }
 
 static RUNNING: Mutex<Option<Running>> = Mutex::new(None);
 static SESSIONS: AtomicU32 = AtomicU32::new(0);
 static HAS_HANDLERS: AtomicBool = AtomicBool::new(false);
-/// The process that the handlers were made in; a forked child is another one.
+/// The process that registered the handlers; a forked child is another one.
 static OWNER: AtomicU32 = AtomicU32::new(0);
-/// The process whose `exit` has begun: no control starts a recording any more.
+/// The process whose `exit` has begun; no control may start a recording in it.
 static EXITING: AtomicU32 = AtomicU32::new(0);
 
 fn running() -> MutexGuard<'static, Option<Running>> {
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Begins to record every allocation and free of the process, and answers the path of the
-/// recording: one new file in `config.profile_dir`.
+/// Starts to record every allocation and free of the process, and returns the path of the
+/// recording, a new file in `config.profile_dir`.
 ///
-/// The file can be loaded at any time, also while it is written; `rheaper <recording> <db>`
-/// does.
+/// `rheaper <recording> <db>` loads the file at any time, also while it is written.
 ///
 /// ```standalone_crate
 /// #[global_allocator]
@@ -78,89 +76,88 @@ fn running() -> MutexGuard<'static, Option<Running>> {
 ///     let config = rheaper::TrackerConfig {
 ///         max_stack_depth: 50,
 ///         max_trackers: 50,
-///         tracker_event_buffer_size: 8196,
+///         tracker_event_buffer_size: 8192,
 ///         sample_rate: 1.0,
 ///         profile_dir: directory,
 ///     };
 ///     let recording = rheaper::enable_tracking(config)?;
-///     let kept: Vec<String> = (0..10).map(|number| number.to_string()).collect();
+///     let numbers: Vec<String> = (0..10).map(|number| number.to_string()).collect();
 ///     rheaper::disable_tracking();
 ///     assert!(std::fs::metadata(&recording).is_ok_and(|file| file.len() > 0));
-/// #   assert_eq!(kept.len(), 10);
+/// #   assert_eq!(numbers.len(), 10);
 /// #   std::fs::remove_file(recording).unwrap();
 ///     Ok(())
 /// }
 /// ```
 ///
 /// # Errors
-/// [`Error::AlreadyEnabled`] while another recording is under way; [`Error::File`] when the file
-/// can't be made; [`Error::Resources`] when the system refuses memory or a thread.
+/// [`Error::AlreadyEnabled`] while another recording is running; [`Error::File`] when the file
+/// cannot be created; [`Error::Resources`] when the system refuses memory or a thread.
 pub fn enable_tracking(config: TrackerConfig) -> Result<PathBuf, Error> {
     Options::new(config).enable()
 }
 
 impl Options {
-    /// Begins to record, as [`enable_tracking`] does.
+    /// Starts to record, as [`enable_tracking`] does.
     ///
     /// # Errors
-    /// As [`enable_tracking`], and [`Error::Options`] for options that can't be had together.
+    /// As [`enable_tracking`], and [`Error::Options`] for options that exclude each other.
     pub fn enable(self) -> Result<PathBuf, Error> {
         enable(self, StartedBy::Program).map(|(_, path)| path)
     }
 }
 
-/// The same for the control thread, whose own allocations are nobody's business: thread 0 is then
-/// the first that allocates. Answers the session, too.
-pub(crate) fn enable_for_control(options: Options) -> Result<(u32, PathBuf), Error> {
+/// Like [`Options::enable`], but for the control thread, whose own allocations are not recorded:
+/// thread 0 is then the first thread that allocates. Also returns the session.
+pub(crate) fn enable_for_control(options: Options) -> Result<(SessionWord, PathBuf), Error> {
     enable(options, StartedBy::Control)
 }
 
-/// Who begins a recording.
+/// Who starts a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum StartedBy {
     Program,
     Control,
 }
 
-fn enable(options: Options, starter: StartedBy) -> Result<(u32, PathBuf), Error> {
-    if options.bytes_max != 0 && options.bytes_max < QUOTA_BYTES_MIN {
+fn enable(options: Options, started_by: StartedBy) -> Result<(SessionWord, PathBuf), Error> {
+    if options.quota_bytes != 0 && options.quota_bytes < QUOTA_BYTES_MIN {
         return Err(Error::Options("a quota below 1 MiB has no room for a program's stacks"));
     }
     if options.sample_bytes != 0 && !options.aggregate_shorter_than.is_zero() {
         return Err(Error::Options(
-            "of a sample nothing is aggregated: ask for sample_bytes or for aggregate_shorter_than",
+            "sampled blocks are not aggregated: use either sample_bytes or aggregate_shorter_than",
         ));
     }
     let mut running = running();
-    // A forked child inherits the parent's state, but not its flusher.
+    // A forked child inherits this state from its parent, but not the flusher.
     if running.as_ref().is_some_and(|running| {
-        running.process == sys::process_id() || safeguards::without("pid check")
+        running.process == sys::process_id() || safeguards::is_disabled(Safeguard::PidCheck)
     }) {
         return Err(Error::AlreadyEnabled);
     }
-    if starter == StartedBy::Control && EXITING.load(Ordering::SeqCst) == sys::process_id() {
+    if started_by == StartedBy::Control && EXITING.load(Ordering::SeqCst) == sys::process_id() {
         return Err(Error::Resources(io::Error::other("the process is ending")));
     }
-    // Everything that was made on the way is dropped in there: the first free that is recorded
-    // is the program's.
-    let Begun { path, flusher, session } = begin(options, starter)?;
+    // `start` drops all its temporaries, so that the first recorded free is one of the program.
+    let Started { path, flusher, session } = start(options, started_by)?;
     *running = Some(Running { flusher, process: sys::process_id(), session });
     SESSION.store(session, Ordering::SeqCst);
     Ok((session, path))
 }
 
-struct Begun {
+struct Started {
     path: PathBuf,
-    flusher: OwnThread,
-    session: u32,
+    flusher: RecorderThread,
+    session: SessionWord,
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is to be dropped in here")]
-fn begin(options: Options, starter: StartedBy) -> Result<Begun, Error> {
+#[expect(clippy::needless_pass_by_value, reason = "dropped here, before recording starts")]
+fn start(options: Options, started_by: StartedBy) -> Result<Started, Error> {
     let config = &options.config;
-    let ignored = SuppressGuard::new();
+    let suppressed = SuppressGuard::new();
     prepare()?;
-    let limits = Limits::new(
+    let limits = SessionConfig::new(
         config.max_stack_depth,
         config.max_trackers,
         config.tracker_event_buffer_size,
@@ -168,11 +165,11 @@ fn begin(options: Options, starter: StartedBy) -> Result<Begun, Error> {
     );
     session_config::set(limits);
     let is_sampling = options.sample_bytes != 0;
-    let aggregates = !options.aggregate_shorter_than.is_zero() || options.bytes_max != 0;
+    let aggregates = !options.aggregate_shorter_than.is_zero() || options.quota_bytes != 0;
     session_config::set_aggregation(aggregates && !is_sampling);
-    let session = next_session() | if is_sampling { SAMPLED } else { 0 };
+    let session = next_session(is_sampling);
     sampling::prepare(session, options.sample_bytes);
-    let facts = clock::choose();
+    let clock_info = clock::choose();
     let start = clock::pair();
     let loaded = module_registry::refresh(start.ticks);
     #[cfg(walks_with_framehop)]
@@ -181,18 +178,19 @@ fn begin(options: Options, starter: StartedBy) -> Result<Begun, Error> {
 
     let (path, mut file) = create::create(&config.profile_dir, start.unix_ns / 1_000_000_000)
         .map_err(|source| Error::File { path: config.profile_dir.clone(), source })?;
-    let header = header(&options, limits, facts, start);
-    let begun = sys::without_size_signal(|| file.write_all(&header.to_bytes()))
+    let header = header(&options, limits, clock_info, start);
+    let begun = sys::with_sigxfsz_blocked(|| file.write_all(&header.to_bytes()))
         .map_err(|source| Error::File { path: path.clone(), source })
         .and_then(|()| start_flusher(file, session, &header));
     match begun {
         Ok(flusher) => {
-            drop(ignored);
-            if starter == StartedBy::Program {
-                // If there is no memory for the first tracker, this thread's events are counted.
+            drop(suppressed);
+            if started_by == StartedBy::Program {
+                // Without memory for the first thread recorder, the events of this thread are
+                // counted as lost.
                 let _ = thread_guard::register_thread(session);
             }
-            Ok(Begun { path, flusher, session })
+            Ok(Started { path, flusher, session })
         }
         Err(error) => {
             let _ = std::fs::remove_file(&path);
@@ -201,33 +199,33 @@ fn begin(options: Options, starter: StartedBy) -> Result<Begun, Error> {
     }
 }
 
-/// Ends the recording and says on stderr how many events it has, and why it ends early if it does.
-/// Does nothing when none is under way. What was recorded before the call is in the file when it
-/// returns.
+/// Ends the recording and prints on stderr the number of its events, and the reason if it ended
+/// early. Does nothing when no recording is running. Everything recorded before the call is in the
+/// file when it returns.
 pub fn disable_tracking() {
-    say(stop(running()));
+    report_end(stop(running()));
 }
 
-/// The same for one session only: another one may have begun since.
-pub(crate) fn disable_for_control(session: u32) {
+/// Ends this session only: another one may have started since.
+pub(crate) fn disable_for_control(session: SessionWord) {
     let running = running();
-    let is_it = running.as_ref().is_some_and(|running| running.session == session);
-    say(if is_it { stop(running) } else { None });
+    let is_current = running.as_ref().is_some_and(|running| running.session == session);
+    report_end(if is_current { stop(running) } else { None });
 }
 
-/// How a session is doing.
+/// State of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// It records.
+    /// Recording.
     Recording,
-    /// Its file can't be written any more, and nobody has ended it.
+    /// Its file cannot be written any more, but it was not ended.
     Failed,
-    /// It was ended.
+    /// Ended, or replaced by another session.
     Over,
 }
 
-/// How a session is doing.
-pub(crate) fn state_of(session: u32) -> State {
+/// The state of a session.
+pub(crate) fn state_of(session: SessionWord) -> State {
     let running = running();
     if running.as_ref().is_none_or(|running| running.session != session) {
         return State::Over;
@@ -235,97 +233,102 @@ pub(crate) fn state_of(session: u32) -> State {
     if SESSION.load(Ordering::SeqCst) == session { State::Recording } else { State::Failed }
 }
 
-fn say(ended: Option<Ended>) {
-    if let Some(Ended { counters, failure }) = ended {
+fn report_end(summary: Option<SessionSummary>) {
+    if let Some(SessionSummary { counters, failure }) = summary {
         let kinds = [Counter::Allocations, Counter::Frees, Counter::Reallocations];
         let events: u64 = kinds.into_iter().map(|kind| counters.get(kind)).sum();
         let line = match failure.map(io::Error::from_raw_os_error) {
             None => format!("recorded {events} allocation events\n"),
             Some(error) => format!("recorded {events} allocation events, not all: {error}\n"),
         };
-        // The program may have closed its stderr: then nobody wants to know.
+        // The program may have closed its stderr; the message is then dropped.
         let _ = io::stderr().write_all(line.as_bytes());
     }
 }
 
-fn stop(mut running: MutexGuard<'_, Option<Running>>) -> Option<Ended> {
+fn stop(mut running: MutexGuard<'_, Option<Running>>) -> Option<SessionSummary> {
     let Running { flusher, process, session: _ } = running.take()?;
-    SESSION.store(0, Ordering::SeqCst);
+    SESSION.store(SessionWord::NONE, Ordering::SeqCst);
     if process != sys::process_id() {
         return None;
     }
-    let _ignored = SuppressGuard::new();
+    let _suppressed = SuppressGuard::new();
     quiesce();
     STOP.store(true, Ordering::Release);
     event_count::wake_flusher();
-    let ended = flusher.join().filter(|ended| !ended.is_null())?;
-    // SAFETY: `run_flusher` answers a leaked box, for us alone.
-    let ended = unsafe { Box::from_raw(ended.cast::<Ended>()) };
-    for tracker in recorder_pool::all() {
-        tracker.discard();
+    let summary = flusher.join().filter(|summary| !summary.is_null())?;
+    // SAFETY: `run_flusher` returns a leaked `Box<SessionSummary>`, and only this join receives it.
+    let summary = unsafe { Box::from_raw(summary.cast::<SessionSummary>()) };
+    for recorder in recorder_pool::all() {
+        recorder.discard();
     }
     sampling::discard();
-    Some(*ended)
+    Some(*summary)
 }
 
-/// Waits until no thread is inside the recorder.
+/// Waits until no thread is inside the recorder, at most [`QUIESCE_MAX`].
 fn quiesce() {
     if HAS_BARRIER.load(Ordering::Relaxed) {
         sys::memory_barrier();
     }
-    let began = sys::monotonic_ns();
-    for tracker in recorder_pool::all() {
-        while tracker.is_busy()
-            && u128::from(sys::monotonic_ns().saturating_sub(began)) < QUIESCE_MAX.as_nanos()
+    let started_ns = sys::monotonic_ns();
+    for recorder in recorder_pool::all() {
+        while recorder.is_busy()
+            && u128::from(sys::monotonic_ns().saturating_sub(started_ns)) < QUIESCE_MAX.as_nanos()
         {
             std::thread::sleep(Duration::from_micros(50));
         }
     }
 }
 
-/// What is made once in a process.
+/// Prepares the tables and handlers that exist once per process, and resets the counters.
 fn prepare() -> Result<(), Error> {
-    if !stack_table::prepare() || !thread_guard::prepare_exit() {
+    if !stack_table::prepare() || !thread_guard::create_exit_key() {
         return Err(Error::Resources(io::Error::last_os_error()));
     }
     modules::prepare();
     OWNER.store(sys::process_id(), Ordering::SeqCst);
     HAS_BARRIER.store(sys::register_memory_barrier(), Ordering::Relaxed);
     if !HAS_HANDLERS.swap(true, Ordering::Relaxed) {
-        // SAFETY: the first three take and give back two locks, and put what other threads had in
-        // hand in order; the last does what ends a recording.
+        // SAFETY: all handlers are `extern "C"` functions without arguments that live as long as
+        // the process, and none of them unwinds.
         unsafe {
-            libc::pthread_atfork(Some(forking), Some(forked), Some(forked_child));
+            libc::pthread_atfork(
+                Some(before_fork),
+                Some(after_fork_in_parent),
+                Some(after_fork_in_child),
+            );
             libc::atexit(at_exit);
         }
     }
     thread_guard::reset_threads();
-    marks::forget();
+    marks::clear();
     scope_table::OVERFLOWS.store(0, Ordering::Relaxed);
     STOP.store(false, Ordering::Release);
     Ok(())
 }
 
-/// The locks that a fork holds, so that no other thread has them in the child, for ever.
-struct AcrossFork(UnsafeCell<Option<Held>>);
+/// The locks held across a `fork`, so that no other thread holds them in the child, where it would
+/// never release them.
+struct AcrossFork(UnsafeCell<Option<ForkLocks>>);
 
-/// The session's, unless who had it was slow, and the list of modules'.
-struct Held {
+/// Guards of the session lock, if it was acquired in time, and of the module list.
+struct ForkLocks {
     _running: Option<MutexGuard<'static, Option<Running>>>,
     _known: KnownGuard,
 }
 
-// SAFETY: only the handlers below touch it, and libc runs them one fork at a time, all on the
-// forking thread, which is also the child's only one.
+// SAFETY: only the fork handlers below access it, and libc runs them for one fork at a time, on the
+// forking thread, which is the only thread of the child.
 unsafe impl Sync for AcrossFork {}
 
 static ACROSS_FORK: AcrossFork = AcrossFork(UnsafeCell::new(None));
 
-/// Tries for the session's lock so often, a millisecond apart: who ends a recording on a slow
-/// disk holds it for long, and a fork is not to wait for that.
+/// Number of attempts, a millisecond apart, to get the session lock: a thread that ends a recording
+/// on a slow disk holds it for long, and a fork must not wait for that.
 const FORK_TRIES: u32 = 20;
 
-unsafe extern "C" fn forking() {
+unsafe extern "C" fn before_fork() {
     let mut running = RUNNING.try_lock();
     for _ in 1..FORK_TRIES {
         if running.is_ok() {
@@ -334,37 +337,41 @@ unsafe extern "C" fn forking() {
         std::thread::sleep(Duration::from_millis(1));
         running = RUNNING.try_lock();
     }
-    let held = Held { _running: running.ok(), _known: module_registry::hold() };
-    // SAFETY: as said at `AcrossFork`.
-    unsafe { *ACROSS_FORK.0.get() = Some(held) };
+    let locks = ForkLocks { _running: running.ok(), _known: module_registry::lock() };
+    // SAFETY: libc runs the fork handlers one at a time, so that this is the only reference to the
+    // value.
+    unsafe { *ACROSS_FORK.0.get() = Some(locks) };
 }
 
-unsafe extern "C" fn forked() {
-    // SAFETY: as said at `AcrossFork`.
+unsafe extern "C" fn after_fork_in_parent() {
+    // SAFETY: libc runs the fork handlers one at a time, so that this is the only reference to the
+    // value.
     drop(unsafe { (*ACROSS_FORK.0.get()).take() });
 }
 
-unsafe extern "C" fn forked_child() {
-    SESSION.store(0, Ordering::Relaxed);
-    thread_guard::forked();
-    marks::forked();
-    scope_table::forked();
+unsafe extern "C" fn after_fork_in_child() {
+    SESSION.store(SessionWord::NONE, Ordering::Relaxed);
+    thread_guard::reset_after_fork();
+    marks::reset_after_fork();
+    scope_table::reset_after_fork();
     #[cfg(walks_with_framehop)]
-    crate::collector::unwind::dlopen::forked();
+    crate::collector::unwind::dlopen::reset_after_fork();
     #[cfg(walks_with_framehop)]
-    crate::collector::unwind::rules::forked();
-    // SAFETY: as said at `AcrossFork`.
+    crate::collector::unwind::rules::reset_after_fork();
+    // SAFETY: libc runs the fork handlers one at a time, so that this is the only reference to the
+    // value.
     drop(unsafe { (*ACROSS_FORK.0.get()).take() });
 }
 
-/// A program that ends without a word has its recording written to the end all the same.
+/// `atexit` handler: finishes the recording if the program did not call [`disable_tracking`].
 extern "C" fn at_exit() {
     let process = sys::process_id();
     EXITING.store(process, Ordering::SeqCst);
-    // Whoever holds the lock is beginning or ending a recording, or is what was interrupted by
-    // `exit`, and then will never let it go. So will nobody in a forked child.
-    let began = sys::monotonic_ns();
-    let is_late = || u128::from(sys::monotonic_ns().saturating_sub(began)) > QUIESCE_MAX.as_nanos();
+    // The holder of the lock either starts or ends a recording, or was interrupted by `exit` and
+    // will never release it. In a forked child the holder may not exist.
+    let started_ns = sys::monotonic_ns();
+    let is_late =
+        || u128::from(sys::monotonic_ns().saturating_sub(started_ns)) > QUIESCE_MAX.as_nanos();
     loop {
         if let Ok(running) = RUNNING.try_lock() {
             let _ = stop(running);
@@ -377,16 +384,23 @@ extern "C" fn at_exit() {
     }
 }
 
-fn next_session() -> u32 {
-    // The highest bits are the trackers'.
-    let session =
-        SESSIONS.fetch_add(1, Ordering::Relaxed).wrapping_add(1) & SESSION_MASK & !SAMPLED;
-    if session == 0 { next_session() } else { session }
+fn next_session(is_sampled: bool) -> SessionWord {
+    loop {
+        let number = SESSIONS.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        if let Some(session) = SessionWord::new(number, is_sampled) {
+            return session;
+        }
+    }
 }
 
-fn header(options: &Options, limits: Limits, facts: ClockFacts, start: ClockPair) -> Header {
+fn header(
+    options: &Options,
+    limits: SessionConfig,
+    clock_info: ClockInfo,
+    start: ClockPair,
+) -> Header {
     let mut second = clock::pair();
-    // A test's clock may stand still.
+    // A test clock may not advance.
     for _ in 0..CALIBRATION_PAIRS_MAX {
         if second.monotonic_ns.saturating_sub(start.monotonic_ns) >= CALIBRATION_NS {
             break;
@@ -394,46 +408,50 @@ fn header(options: &Options, limits: Limits, facts: ClockFacts, start: ClockPair
         second = clock::pair();
     }
     let mut recording_id = [0; 16];
-    // SAFETY: writes at most 16 bytes into the array; without randomness the id is zero.
+    // SAFETY: writes at most 16 bytes into the array. If it fails, the id stays zero.
     unsafe { libc::getrandom(recording_id.as_mut_ptr().cast(), recording_id.len(), 0) };
     let config = &options.config;
     let sample_rate = if config.sample_rate.is_nan() { 1.0 } else { config.sample_rate };
     Header {
-        clock: facts.kind,
-        tick_shift: facts.tick_shift,
+        clock: clock_info.kind,
+        tick_shift: clock_info.tick_shift,
         recording_id,
         pid: sys::process_id(),
         max_stack_depth: limits.depth_max as u32,
         started_unix_ns: start.unix_ns,
         started_ticks: start.ticks,
         started_monotonic_ns: start.monotonic_ns,
-        ticks_per_second: clock::rate(facts, start, second),
+        ticks_per_second: clock::rate(clock_info, start, second),
         sample_rate: sample_rate.clamp(0.0, 1.0),
         trackers_max: limits.trackers_max as u32,
-        region_bytes: limits.ring_bytes as u32,
+        ring_bytes: limits.ring_bytes as u32,
         aggregate_below_ns: u64::try_from(options.aggregate_shorter_than.as_nanos())
             .unwrap_or(u64::MAX),
-        bytes_max: options.bytes_max,
+        quota_bytes: options.quota_bytes,
         sample_bytes: options.sample_bytes,
     }
 }
 
-/// Starts the flusher, on a thread of its own.
-fn start_flusher(file: File, session: u32, header: &Header) -> Result<OwnThread, Error> {
+/// Starts the flusher on its own thread.
+fn start_flusher(
+    file: File,
+    session: SessionWord,
+    header: &Header,
+) -> Result<RecorderThread, Error> {
     let flusher = Flusher::new(file, session, header)
         .ok_or_else(|| Error::Resources(io::Error::from_raw_os_error(libc::ENOMEM)))?;
     let flusher = Box::into_raw(Box::new(flusher));
     sys::spawn(run_flusher, flusher.cast()).map_err(|refused| {
-        // SAFETY: the thread was not made, so the box is still ours.
+        // SAFETY: no thread was created, so that this function still owns the box.
         drop(unsafe { Box::from_raw(flusher) });
         Error::Resources(io::Error::from_raw_os_error(refused))
     })
 }
 
 extern "C" fn run_flusher(flusher: *mut c_void) -> *mut c_void {
-    let _ignored = SuppressGuard::own_thread();
+    let _suppressed = SuppressGuard::own_thread();
     sys::name_this_thread(c"rheaper");
-    // SAFETY: `start_flusher` passes a leaked box, for us alone.
+    // SAFETY: `start_flusher` passes a leaked box, and this thread is its only owner.
     let flusher = unsafe { Box::from_raw(flusher.cast::<Flusher>()) };
     Box::into_raw(Box::new(flusher.run())).cast()
 }

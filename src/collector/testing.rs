@@ -1,10 +1,7 @@
-//! What tests may turn in a recorder that was built with `--cfg rheaper_testing`: compare every
-//! walk with the system's own unwinder, walk without reuse, drive the clock, slow the disk, seed samples.
+//! Test hooks of a recorder built with `--cfg rheaper_testing`: compare every walk with the
+//! system's unwinder, disable cached stacks, drive the clock, delay writes, seed sampling.
 //!
-//! Reads: the node that a walk answered, and the stack through `backtrace`. Writes: two counts
-//! and the first difference.
-//!
-//! Invariant: what is compared are return addresses, all of them, up to the depth limit.
+//! Invariant: a comparison covers all return addresses up to the depth limit.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -14,7 +11,7 @@ use crate::collector::platform::spin_lock::SpinLock;
 use crate::collector::unwind::stack_table;
 use crate::recording::NodeId;
 
-/// Frames that are looked at; deeper ones are beyond every limit that tests set.
+/// Frames that are compared; more than any depth limit that tests use.
 const FRAMES_MAX: usize = 1200;
 
 static CHECKED: AtomicU64 = AtomicU64::new(0);
@@ -22,12 +19,12 @@ static DIFFERENT: AtomicU64 = AtomicU64::new(0);
 static FIRST: SpinLock<Difference> =
     SpinLock::new(Difference { walked: [0; 64], expected: [0; 64] });
 
-/// The innermost return addresses of a stack on which the two did not agree.
+/// The innermost return addresses of a stack for which the two walks differ.
 #[derive(Clone, Copy, Debug)]
 pub struct Difference {
-    /// As walked.
+    /// Result of the recorder's walk.
     pub walked: [u64; 64],
-    /// As the system's unwinder says.
+    /// Result of the system's unwinder.
     pub expected: [u64; 64],
 }
 
@@ -38,33 +35,33 @@ static IS_SEEDED: AtomicBool = AtomicBool::new(false);
 static SEED: AtomicU64 = AtomicU64::new(0);
 static SAMPLE_LEVELS: AtomicUsize = AtomicUsize::new(usize::MAX);
 
-/// Whether to compare each walk with the system's unwinder.
+/// Enables the comparison of each walk with the system's unwinder.
 pub fn compare_walks(compare: bool) {
     COMPARES.store(compare, Ordering::Relaxed);
 }
 
-/// Whether to unwind every stack anew: no kept stack, no tails.
+/// Disables the cached frames and recent stacks, so that every stack is unwound completely.
 pub fn walk_naively(naive: bool) {
     NAIVE.store(naive, Ordering::Relaxed);
 }
 
-/// Drives the time of the next recordings; `None` gives it back to the machine.
+/// Replaces the clock of the next recordings; `None` restores the real one.
 pub fn drive_clock(clock: Option<fn() -> u64>) {
     clock::set_test_clock(clock);
 }
 
-/// Makes each write of the flusher take this much longer.
+/// Delays each write of the flusher.
 pub fn delay_writes(delay: Duration) {
     DELAY_US.store(delay.as_micros() as u64, Ordering::Relaxed);
 }
 
-/// What the random numbers of the next samples begin with; `None`: anything.
+/// Seeds the random numbers of sampling in the next recordings; `None`: a random seed.
 pub fn seed_samples(seed: Option<u64>) {
     IS_SEEDED.store(seed.is_some(), Ordering::Relaxed);
     SEED.store(seed.unwrap_or(0), Ordering::Relaxed);
 }
 
-/// How many levels the table of sampled blocks may have: 1 has room for 32,768 blocks.
+/// Limits the levels of the table of sampled blocks; one level has room for 32,768 blocks.
 pub fn limit_sample_levels(levels: usize) {
     SAMPLE_LEVELS.store(levels, Ordering::Relaxed);
 }
@@ -85,14 +82,14 @@ pub(crate) fn write_delay() -> Duration {
     Duration::from_micros(DELAY_US.load(Ordering::Relaxed))
 }
 
-/// (walks compared, walks that differed, the first that did).
+/// Returns (compared walks, differing walks, first difference).
 pub fn walk_checks() -> (u64, u64, Option<Difference>) {
     let different = DIFFERENT.load(Ordering::Relaxed);
     let first = if different == 0 { None } else { FIRST.lock().map(|first| *first) };
     (CHECKED.load(Ordering::Relaxed), different, first)
 }
 
-/// Compares the stack of `node` with the one that `backtrace` sees from here.
+/// Compares the call path of `node` with the stack that `backtrace` finds here.
 #[inline(never)]
 pub(crate) fn compare(node: NodeId, depth_max: usize) {
     if !COMPARES.load(Ordering::Relaxed) {
@@ -101,7 +98,7 @@ pub(crate) fn compare(node: NodeId, depth_max: usize) {
     let mut expected = [0_u64; FRAMES_MAX];
     let mut len = 0_usize;
     let visit = |frame: &backtrace::Frame| match expected.get_mut(len) {
-        // What the outermost frame would return to.
+        // The return address of the outermost frame.
         Some(_) if frame.ip().is_null() => true,
         Some(place) => {
             *place = frame.ip() as u64;
@@ -110,9 +107,11 @@ pub(crate) fn compare(node: NodeId, depth_max: usize) {
         }
         None => false,
     };
-    // SAFETY: the system's unwinder works on this thread alone.
+    // SAFETY: `trace_unsynchronized` unwinds the calling thread; the closure does not call
+    // `backtrace`.
     unsafe { backtrace::trace_unsynchronized(visit) };
-    // What a signal interrupted is kept like a return address: one behind what is looked up.
+    // The recorder stores an interrupted pc like a return address, one byte after the address to
+    // look up.
     #[cfg(walks_with_framehop)]
     for at in 1..len {
         let inner = expected.get(at.wrapping_sub(1)).copied().unwrap_or_default();
@@ -126,28 +125,28 @@ pub(crate) fn compare(node: NodeId, depth_max: usize) {
     let (walked_len, root) = addresses(node, &mut walked);
     let expected = expected.get(..len).unwrap_or_default();
     let walked = walked.get(..walked_len).unwrap_or_default();
-    // The recorder's own frames stand on top of what is expected.
+    // `expected` starts with the recorder's own frames.
     let own = expected.iter().position(|ip| Some(ip) == walked.first());
     let expected = own.and_then(|own| expected.get(own..)).unwrap_or_default();
-    let shown = if root == NodeId::TRUNCATED { walked.len() } else { usize::MAX };
-    let limit = depth_max.min(shown);
-    let limit = limit.min(shown_by_musl(expected, walked));
+    let comparable = if root == NodeId::TRUNCATED { walked.len() } else { usize::MAX };
+    let limit = depth_max.min(comparable);
+    let limit = limit.min(frames_visible_to_unwinder(expected, walked));
     let same = expected.iter().take(limit).eq(walked.iter().take(limit));
     CHECKED.fetch_add(1, Ordering::Relaxed);
     if !same || (root == NodeId::TRUNCATED && walked.len() < depth_max) {
         if DIFFERENT.fetch_add(1, Ordering::Relaxed) == 0
             && let Some(mut first) = FIRST.lock()
         {
-            copy(&mut first.walked, walked);
-            copy(&mut first.expected, expected);
+            copy_prefix(&mut first.walked, walked);
+            copy_prefix(&mut first.expected, expected);
         }
     }
 }
 
-/// How many frames the system's unwinder shows at most. The one that Rust brings along for musl ends
-/// before a frame that has no unwind information, as the C library's own and where signal handlers
-/// return to; glibc's shows it, and so do we.
-fn shown_by_musl(expected: &[u64], walked: &[u64]) -> usize {
+/// Maximum number of frames that the system's unwinder finds. Rust's unwinder for musl stops before
+/// a frame without unwind information, such as one of the C library or a signal return; glibc's
+/// unwinder and the recorder include it.
+fn frames_visible_to_unwinder(expected: &[u64], walked: &[u64]) -> usize {
     #[cfg(all(walks_with_framehop, target_env = "musl"))]
     if let Some(next) = walked.get(expected.len())
         && !crate::collector::unwind::rules::is_covered(next.wrapping_sub(1))
@@ -169,7 +168,7 @@ fn addresses(node: NodeId, into: &mut [u64; FRAMES_MAX]) -> (usize, NodeId) {
     (len, node)
 }
 
-fn copy(into: &mut [u64; 64], from: &[u64]) {
+fn copy_prefix(into: &mut [u64; 64], from: &[u64]) {
     for (to, value) in into.iter_mut().zip(from) {
         *to = *value;
     }

@@ -1,124 +1,128 @@
-//! Stopping a query from another thread, or when its time is over.
-//!
-//! Reads: a flag that anyone may set, and the clock. Writes: why a query ended.
+//! Interrupts a running query: by a cancel token, a deadline, or a limit on temporary files.
 //!
 //! Invariants:
-//! - A token stops the queries that were given it, whether they run or have not begun, and no
-//!   other: a late cancel can't hit the next query.
-//! - SQLite asks every [`STEPS`] steps, so an endless query ends within milliseconds.
+//! - A token interrupts only the queries that were started with it, running or not yet started: a
+//!   late cancellation can't hit the next query.
+//! - SQLite calls the progress handler every [`PROGRESS_STEPS`] steps, so that an endless query
+//!   ends within milliseconds.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-/// After how many steps of its machine SQLite asks whether to go on: some 0.1 ms.
-pub const STEPS: i32 = 4096;
+/// Virtual machine steps between two calls of SQLite's progress handler: about 0.1 ms.
+pub const PROGRESS_STEPS: i32 = 4096;
 
-/// The most that the queries of this process may have in temporary files: enough to sort some
-/// hundred million rows, and no endless query fills the disk.
+/// Limit on the temporary files of all queries of this process: enough to sort about a hundred
+/// million rows, while an endless query can't fill the disk.
 pub const TEMPORARY_MAX_BYTES: u64 = 8 << 30;
 
-/// After how many of SQLite's questions the temporary files are looked at: several times a second.
-const LOOK_EVERY: u32 = 512;
+/// Calls of the progress handler between two checks of the temporary files: several checks per
+/// second.
+const TEMPORARY_CHECK_INTERVAL: u32 = 512;
 
-/// Stops the queries that it was given to. Clones share one state.
+/// Cancels the queries that are started with it. Clones share one state.
 #[derive(Clone, Debug, Default)]
 pub struct CancelToken(Arc<AtomicBool>);
 
 impl CancelToken {
-    /// A token that has not been used.
+    /// A token that is not cancelled.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Stops the query, now or when it begins. Safe from any thread and from a signal handler.
+    /// Cancels the query, now or when it starts. Safe from any thread and from a signal handler.
     pub fn cancel(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Makes it as new, for an owner that gives one token to one query after the other.
+    /// Clears the cancellation, for an owner that uses one token for successive queries.
     pub fn reset(&self) {
         self.0.store(false, Ordering::Relaxed);
     }
 
-    /// Whether it was used.
+    /// Whether [`cancel`](Self::cancel) was called.
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// Why a query was stopped.
+/// Why a query was interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stopped {
-    /// Its token was used.
+pub enum InterruptReason {
+    /// Its token was cancelled.
     Cancelled,
-    /// Its time was over.
+    /// Its deadline passed.
     Deadline,
-    /// Its temporary files grew beyond [`TEMPORARY_MAX_BYTES`].
+    /// Temporary files grew beyond [`TEMPORARY_MAX_BYTES`].
     TemporarySpace,
 }
 
-/// What the running query of a connection must heed; shared with SQLite's progress callback.
+/// Token and deadline of the query that a connection runs; shared with SQLite's progress handler.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Watch(Arc<Mutex<InterruptReason>>);
+pub(crate) struct Interrupt(Arc<Mutex<QueryState>>);
 
+/// All empty while no query runs.
 #[derive(Debug, Default)]
-struct InterruptReason {
+struct QueryState {
     token: Option<CancelToken>,
     deadline: Option<Instant>,
-    asked: u32,
-    too_large: bool,
+    progress_calls: u32,
+    temporary_space_exceeded: bool,
 }
 
-impl Watch {
-    /// Begins to heed, until the guard is dropped.
+impl Interrupt {
+    /// Applies token and deadline until the guard is dropped.
     pub(crate) fn begin(
         &self,
         token: Option<CancelToken>,
         deadline: Option<Instant>,
-    ) -> WatchGuard {
+    ) -> ActiveQuery {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
-            InterruptReason { token, deadline, ..InterruptReason::default() };
-        WatchGuard(self.clone())
+            QueryState { token, deadline, ..QueryState::default() };
+        ActiveQuery(self.clone())
     }
 
-    /// As [`stopped`](Self::stopped), and looks at the temporary files now and then: for SQLite's
-    /// progress callback.
-    pub(crate) fn asked(&self) -> bool {
+    /// Whether the query must end; also checks the temporary files now and then. Called by SQLite's
+    /// progress handler.
+    pub(crate) fn on_progress(&self) -> bool {
         {
-            let mut heed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            heed.asked = heed.asked.wrapping_add(1);
-            if heed.asked.is_multiple_of(LOOK_EVERY) {
-                heed.too_large = temporary_bytes() > TEMPORARY_MAX_BYTES;
+            let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            state.progress_calls = state.progress_calls.wrapping_add(1);
+            if state.progress_calls.is_multiple_of(TEMPORARY_CHECK_INTERVAL) {
+                state.temporary_space_exceeded = temporary_bytes() > TEMPORARY_MAX_BYTES;
             }
         }
-        self.stopped().is_some()
+        self.reason().is_some()
     }
 
-    /// Whether the running query must end, and why.
-    pub(crate) fn stopped(&self) -> Option<Stopped> {
-        let heed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if heed.token.as_ref().is_some_and(CancelToken::is_cancelled) {
-            return Some(Stopped::Cancelled);
+    /// Why the running query must end, if it must.
+    pub(crate) fn reason(&self) -> Option<InterruptReason> {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.token.as_ref().is_some_and(CancelToken::is_cancelled) {
+            return Some(InterruptReason::Cancelled);
         }
-        if heed.too_large {
-            return Some(Stopped::TemporarySpace);
+        if state.temporary_space_exceeded {
+            return Some(InterruptReason::TemporarySpace);
         }
-        heed.deadline.filter(|deadline| Instant::now() >= *deadline).map(|_| Stopped::Deadline)
+        state
+            .deadline
+            .filter(|deadline| Instant::now() >= *deadline)
+            .map(|_| InterruptReason::Deadline)
     }
 }
 
-/// Heeding ends with it.
-pub(crate) struct WatchGuard(Watch);
+/// Clears token and deadline when dropped.
+pub(crate) struct ActiveQuery(Interrupt);
 
-impl Drop for WatchGuard {
+impl Drop for ActiveQuery {
     fn drop(&mut self) {
-        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = InterruptReason::default();
+        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = QueryState::default();
     }
 }
 
-/// Bytes of the temporary files of SQLite that this process has open. They have no name any more,
-/// so the system is asked; where it can't tell, 0.
+/// Bytes of SQLite's temporary files that this process has open. They are unlinked, so that only
+/// `/proc` lists them; 0 where it is not mounted.
 fn temporary_bytes() -> u64 {
     let Ok(open) = std::fs::read_dir("/proc/self/fd") else { return 0 };
     let temporary = open.filter_map(|entry| {

@@ -1,54 +1,52 @@
-//! What must be said of a database wherever its figures are shown: that they are estimates, or that
-//! some of its blocks are in no row.
+//! Caveats to show next to any number of a database: estimates (sampled recordings) and missing rows
+//! (aggregated blocks). Explorer, reports and exports use the same sentences.
 //!
-//! Reads: `meta`, `aggregation_steps`, `estimates`. Writes: sentences, the same ones for every screen and page.
-//!
-//! Invariant: of a recording of every block nothing is said.
+//! Invariant: a complete recording has no caveats.
 
 use crate::database::connection::Database;
 use crate::database::error::{QueryError, QueryErrorKind};
-use crate::database::estimate::{Interval, Rate};
+use crate::database::estimate::{Interval, SamplingRate};
 use crate::database::query::{Limits, Params};
 use crate::database::table::{Table, Value};
 use crate::database::text::units;
 
-/// What is to be said.
+/// The caveats of a database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Notes {
-    /// Only samples were recorded.
+pub struct Caveats {
+    /// The recording is sampled.
     pub sampled: Option<Sampled>,
-    /// Some blocks were only summed.
+    /// Short-lived blocks were aggregated.
     pub aggregated: Option<Aggregated>,
 }
 
-/// How a recording was sampled, and what its totals are worth.
+/// The sampling interval, and the estimated totals with their bounds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sampled {
-    /// Bytes between two samples, on average.
+    /// Mean bytes between two samples.
     pub sample_bytes: u64,
-    /// Bytes made, as estimated.
+    /// Estimated bytes of all allocations.
     pub bytes: u64,
-    /// The bounds of that.
+    /// Bounds of `bytes`.
     pub bytes_interval: Interval,
-    /// Bytes alive at the end, as estimated.
+    /// Estimated live bytes at the end.
     pub live_bytes: u64,
-    /// The bounds of that.
+    /// Bounds of `live_bytes`.
     pub live_interval: Interval,
 }
 
-/// Blocks that have no rows.
+/// Blocks that are in totals and have no rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Aggregated {
-    /// How many.
+    /// Number of blocks.
     pub blocks: u64,
-    /// Bytes of them.
+    /// Their bytes.
     pub bytes: u64,
-    /// They lived shorter than this.
+    /// Upper limit of their lifetimes.
     pub shorter_than_ns: u64,
 }
 
-/// What [`Notes::of`] reads: one row. A database of an older version may lack a table.
-pub const NOTES: &str = "\
+/// The query for [`Caveats::from_row`], which has one row.
+pub const CAVEATS_SQL: &str = "\
 SELECT (SELECT value FROM meta WHERE key = 'sample_bytes') AS sample_bytes,
   (SELECT value FROM meta WHERE key = 'bytes') AS bytes,
   (SELECT value FROM meta WHERE key = 'live_bytes') AS live_bytes,
@@ -59,20 +57,20 @@ SELECT (SELECT value FROM meta WHERE key = 'sample_bytes') AS sample_bytes,
   max(live_bytes_low) AS live_bytes_low, max(live_bytes_high) AS live_bytes_high
 FROM estimates WHERE of = 'total'";
 
-impl Notes {
-    /// Reads them. What a database of an older version lacks is nothing to be said.
+impl Caveats {
+    /// Reads the caveats. A database without the tables has none.
     ///
     /// # Errors
-    /// If the database is damaged, or the limits are reached.
+    /// If the database is damaged, or a limit is exceeded.
     pub fn read(database: &Database, limits: &Limits) -> Result<Self, QueryError> {
-        match database.query(NOTES, &Params::none(), limits) {
+        match database.query(CAVEATS_SQL, &Params::none(), limits) {
             Err(error) if error.kind == QueryErrorKind::Sql => Ok(Self::default()),
-            other => other.map(|table| Self::of(&table)),
+            other => other.map(|table| Self::from_row(&table)),
         }
     }
 
-    /// From the row that [`NOTES`] gives.
-    pub fn of(row: &Table) -> Self {
+    /// Converts the row of [`CAVEATS_SQL`].
+    pub fn from_row(row: &Table) -> Self {
         let number = |name: &str| {
             let value = row.get(0, name).and_then(Value::as_i64).unwrap_or(0);
             value.max(0).unsigned_abs()
@@ -96,18 +94,18 @@ impl Notes {
         }
     }
 
-    /// Whether there is nothing to be said.
+    /// Whether there are no caveats.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// A sentence each.
+    /// One sentence per caveat.
     pub fn sentences(&self) -> Vec<String> {
         let sampled = self.sampled.iter().map(Sampled::sentence);
         sampled.chain(self.aggregated.iter().map(Aggregated::sentence)).collect()
     }
 
-    /// A few words, for a title; empty if there is nothing to be said.
+    /// A short text for titles; empty without caveats.
     pub fn tag(&self) -> String {
         let sampled = self.sampled.map(|sampled| sampled.tag());
         let aggregated = self.aggregated.map(|aggregated| aggregated.tag());
@@ -115,9 +113,9 @@ impl Notes {
         words.join("; ")
     }
 
-    /// How samples were taken, if only these were recorded.
-    pub fn rate(&self) -> Option<Rate> {
-        self.sampled.and_then(|sampled| Rate::new(sampled.sample_bytes))
+    /// The sampling rate of a sampled recording.
+    pub fn rate(&self) -> Option<SamplingRate> {
+        self.sampled.and_then(|sampled| SamplingRate::new(sampled.sample_bytes))
     }
 }
 
@@ -127,30 +125,30 @@ impl Sampled {
         format!("sampled, one in {}: estimates", units::bytes(self.sample_bytes as f64))
     }
 
-    /// How it was sampled, and between which bounds the totals lie.
+    /// The sampling interval, and the bounds of the totals.
     pub fn sentence(&self) -> String {
         format!(
             "sampled, one block in {} was recorded: sums are estimates; in 95 % of all cases live \
              bytes at the end are {}, and allocated ones {}",
             units::bytes(self.sample_bytes as f64),
-            between(self.live_interval),
-            between(self.bytes_interval),
+            interval_text(self.live_interval),
+            interval_text(self.bytes_interval),
         )
     }
 }
 
 impl Aggregated {
-    /// "aggregated below 1 s: peaks are of the others"
+    /// "aggregated below 1 s: not in peaks"
     pub fn tag(&self) -> String {
         let shorter = units::duration(self.shorter_than_ns as f64);
         format!("aggregated below {shorter}: not in peaks")
     }
 
-    /// What was aggregated, and where it is missing.
+    /// The aggregated blocks, and the numbers that exclude them.
     pub fn sentence(&self) -> String {
         format!(
-            "aggregated: {} blocks of {} that lived shorter than {} are in the sums of what was made and \
-             freed, and neither in rows nor in peaks nor in what was alive at a moment",
+            "aggregated: {} blocks of {} that lived shorter than {} are in the totals of allocations \
+             and frees, but not in rows, peaks, or live bytes at a moment",
             units::count(i64::try_from(self.blocks).unwrap_or(i64::MAX)),
             units::bytes(self.bytes as f64),
             units::duration(self.shorter_than_ns as f64),
@@ -159,15 +157,15 @@ impl Aggregated {
 }
 
 /// "11.2 MiB to 12.9 MiB"
-pub fn between(interval: Interval) -> String {
+pub fn interval_text(interval: Interval) -> String {
     format!("{} to {}", units::bytes(interval.low as f64), units::bytes(interval.high as f64))
 }
 
-/// "±12 %", of an interval around an estimate; nothing if that is nothing.
-pub fn plus_minus(relative_error: Option<f64>) -> String {
+/// "±12%"; empty without an error.
+pub fn relative_error_text(relative_error: Option<f64>) -> String {
     match relative_error {
         None => String::new(),
-        // Nobody reads more than that it is worth nothing.
+        // Beyond this the estimate is useless, whatever the exact error.
         Some(error) if error >= 9.995 => "±>999%".to_owned(),
         Some(error) if error < 0.0995 && error > 0.0 => format!("±{:.1}%", error * 100.0),
         Some(error) => format!("±{:.0}%", error * 100.0),

@@ -1,9 +1,6 @@
-//! What could stand at the cursor: tables, columns of the tables in use, functions, keywords.
-//! Shared by the prompt and the explorer.
+//! SQL completion for the prompt and the explorer: tables, columns, functions and keywords.
 //!
-//! Reads: unfinished SQL, and the names of a database. Writes: candidates, best first.
-//!
-//! Invariant: never fails and never asks the database while someone types; [`Names`] is read once.
+//! Invariant: accepts any text and does not query the database; [`Names`] is read once.
 
 use std::ops::Range;
 
@@ -15,10 +12,10 @@ use crate::database::sql::functions::FUNCTIONS;
 use crate::database::sql::lexer::{self, KEYWORDS, Token, TokenKind};
 use crate::database::table::Value;
 
-/// The most candidates that are worth showing.
+/// Limit on the number of candidates.
 const CANDIDATES_MAX: usize = 100;
 
-/// SQLite's own functions that questions to a heap use.
+/// SQLite's own functions that are offered.
 const SQLITE_FUNCTIONS: &[&str] = &[
     "abs",
     "avg",
@@ -59,12 +56,12 @@ const SQLITE_FUNCTIONS: &[&str] = &[
     "upper",
 ];
 
-/// The names that a database and we know.
+/// The names that can be completed.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
     /// Tables and views with their columns.
     pub tables: Vec<TableNames>,
-    /// Canned queries, for `.run`.
+    /// Built-in queries, for `.run`.
     pub queries: Vec<String>,
 }
 
@@ -99,7 +96,7 @@ impl Names {
                 last.columns.push(column.clone());
             }
         }
-        Ok(Self { tables, queries: catalog.iter().map(|canned| canned.name.clone()).collect() })
+        Ok(Self { tables, queries: catalog.iter().map(|query| query.name.clone()).collect() })
     }
 
     /// The table or view of a name.
@@ -108,27 +105,27 @@ impl Names {
     }
 }
 
-/// What could stand at the cursor.
+/// The result of [`complete`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Completion {
-    /// The bytes of the text that a candidate replaces: the word in front of the cursor.
+    /// The bytes that a candidate replaces: the word before the cursor.
     pub range: Range<usize>,
-    /// Best first.
+    /// The candidates, best first.
     pub candidates: Vec<Candidate>,
 }
 
-/// A word that could stand there.
+/// A possible completion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
-    /// What is written.
+    /// The text to insert.
     pub text: String,
-    /// What it is.
+    /// Its kind.
     pub kind: CandidateKind,
-    /// More about it: the table of a column, the help of a function.
+    /// A description: the table of a column, the help of a function.
     pub detail: String,
 }
 
-/// What a [`Candidate`] is, in the order in which they are offered.
+/// The kind of a [`Candidate`], in the order in which they are offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CandidateKind {
     /// A column of a table in use.
@@ -141,7 +138,7 @@ pub enum CandidateKind {
     Keyword,
 }
 
-/// What could stand at byte `cursor` of `sql`.
+/// Completes the word at byte `cursor` of `sql`.
 pub fn complete(sql: &str, cursor: usize, names: &Names) -> Completion {
     let cursor =
         (0..=cursor.min(sql.len())).rev().find(|at| sql.is_char_boundary(*at)).unwrap_or(0);
@@ -170,8 +167,7 @@ pub fn complete(sql: &str, cursor: usize, names: &Names) -> Completion {
     Completion { range: word, candidates }
 }
 
-/// From behind the semicolon before the cursor to the one after it. Unlike a statement's own range
-/// it has the blanks in which the cursor may stand.
+/// The range between the semicolons around the cursor, including blanks.
 fn statement_around(sql: &str, cursor: usize) -> Range<usize> {
     let ends = lexer::tokens(sql).into_iter().filter(|token| token.kind == TokenKind::Semicolon);
     let (before, after): (Vec<Token>, Vec<Token>) =
@@ -180,8 +176,8 @@ fn statement_around(sql: &str, cursor: usize) -> Range<usize> {
     start..after.first().map_or(sql.len(), |token| token.range.start)
 }
 
-/// The word that ends at or contains the cursor, cut there, and the tokens before it. None inside
-/// strings and comments.
+/// The part of the word before the cursor, and the tokens before the word. `None` inside strings and
+/// comments.
 fn word_at<'a>(
     sql: &str,
     tokens: &'a [Token],
@@ -227,9 +223,9 @@ fn bare(name: &str) -> &str {
     name.trim_matches(['"', '`', '[', ']'])
 }
 
-/// What the statement itself names: tables in use, their aliases, and `WITH` names.
+/// The names that the statement itself introduces: tables in use, their aliases, and `WITH` names.
 struct Scope {
-    /// As the statement calls it, and the table that it is, if known.
+    /// The name or alias, and the table if it is one.
     used: Vec<(String, Option<String>)>,
 }
 
@@ -327,7 +323,7 @@ fn candidate(text: &str, kind: CandidateKind, detail: &str) -> Candidate {
     Candidate { text: text.to_owned(), kind, detail: detail.to_owned() }
 }
 
-/// Those that begin as typed, then those that have it in them; each once.
+/// Keeps the candidates that begin with or contain the typed text, in that order, each once.
 fn rank(candidates: &mut Vec<Candidate>, typed: &str) {
     let typed = bare(typed).to_ascii_lowercase();
     let place = |text: &str| {
@@ -338,9 +334,15 @@ fn rank(candidates: &mut Vec<Candidate>, typed: &str) {
             _ => None,
         }
     };
+    // A complete word is only extended: `allocations` must not become `weighted_allocations`.
+    let is_complete = candidates.iter().any(|c| c.text.eq_ignore_ascii_case(&typed));
     let mut seen = std::collections::HashSet::new();
-    candidates.retain(|c| place(&c.text).is_some() && seen.insert(c.text.to_ascii_lowercase()));
-    // A word that is whole already is not offered: Tab would only replace it by itself.
+    candidates.retain(|c| {
+        let matches =
+            if is_complete { place(&c.text) == Some(0) } else { place(&c.text).is_some() };
+        matches && seen.insert(c.text.to_ascii_lowercase())
+    });
+    // A complete word is not offered, because Tab would replace it by itself.
     candidates.retain(|c| c.text.to_ascii_lowercase() != typed);
     candidates.sort_by_key(|c| (place(&c.text), c.kind));
     candidates.truncate(CANDIDATES_MAX);

@@ -1,13 +1,12 @@
-//! Opens a database so that nothing can be written, anywhere, by any SQL.
+//! Opens a database for reading only, whatever SQL is run on it.
 //!
-//! Reads: a file, its header first. Writes: nothing that has a name: no side file; large sorts
-//! use unlinked temporary files, up to a limit.
+//! Large sorts use unlinked temporary files, up to a limit; no other file is written.
 //!
 //! Invariants:
-//! - A statement is prepared only if `allows` has allowed every single thing that it does.
-//! - The guards don't rely on each other: read-only file handle, authorizer, no attached
-//!   databases, defensive mode, `query_only`.
-//! - Values, memory and time are limited, so that a question can fail but never take the machine.
+//! - A statement is prepared only if `allows` permits each of its actions.
+//! - The safeguards are independent: read-only file handle, authorizer, no attached databases,
+//!   defensive mode, `query_only`.
+//! - Values, memory and time are limited: a query can fail, but can't exhaust the machine.
 
 use std::fs::File;
 use std::io::Read;
@@ -18,26 +17,26 @@ use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::database::cancel::{STEPS, Watch};
+use crate::database::cancel::{Interrupt, PROGRESS_STEPS};
 use crate::database::error::{OpenError, OpenProblem};
 use crate::database::schema::{APPLICATION_ID, SCHEMA_VERSION};
 use crate::database::sql::functions;
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
-/// The schema's own number, as the header has it.
+/// The schema version in the type of the file header.
 const KNOWN: u32 = SCHEMA_VERSION.cast_unsigned();
 
-/// The largest text, blob or row, as one call on a larger one could not be interrupted.
+/// Limit on a text, blob or row: one function call on a larger value could not be interrupted.
 const VALUE_MAX_BYTES: i32 = 16 << 20;
-/// The longest statement.
+/// Limit on the length of a statement.
 const SQL_MAX_BYTES: i32 = 1 << 20;
-/// Depth of expressions and of the parser, against deep nesting.
+/// Limit on the nesting of expressions, which SQLite evaluates by recursion.
 const EXPRESSION_DEPTH_MAX: i32 = 500;
-/// Pages that SQLite keeps, and the pieces that it sorts, in KiB.
+/// Size of the page cache, and of the runs of an external sort, in KiB.
 const CACHE_KIB: i32 = 2 << 10;
 
-/// Tables that every database of ours has, and that must be plain tables: a view or a virtual
-/// table of the same name could answer anything, or never.
+/// Tables that every rheaper database has. They must be plain tables: a view or a virtual table of
+/// the same name could return anything, or not terminate.
 const TABLES: [&str; 9] = [
     "allocations",
     "frames",
@@ -50,10 +49,10 @@ const TABLES: [&str; 9] = [
     "meta",
 ];
 
-/// What may differ from one opening to another.
+/// Options of [`Database::open_with`].
 #[derive(Clone, Copy, Debug)]
 pub struct OpenOptions {
-    /// The most memory that SQLite may use, in this whole process. `None` leaves it as it is.
+    /// Limit on the memory that SQLite uses in this process. `None` keeps the current limit.
     pub heap_max_bytes: Option<u64>,
 }
 
@@ -63,19 +62,19 @@ impl Default for OpenOptions {
     }
 }
 
-/// A database of ours, opened to be asked.
+/// An open rheaper database.
 #[derive(Debug)]
 pub struct Database {
     pub(crate) connection: Connection,
-    pub(crate) watch: Watch,
+    pub(crate) interrupt: Interrupt,
     path: PathBuf,
 }
 
 impl Database {
-    /// Opens a database that rheaper made.
+    /// Opens a database that rheaper wrote.
     ///
     /// # Errors
-    /// With one sentence for a file that is missing, foreign, damaged or newer.
+    /// If the file is missing, not a rheaper database, of another schema version, or damaged.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         Self::open_with(path, &OpenOptions::default())
     }
@@ -88,13 +87,13 @@ impl Database {
         open(path, options).map_err(|problem| OpenError { path: path.to_owned(), problem })
     }
 
-    /// The file, as it was given.
+    /// The path as it was passed to [`open`](Self::open).
     pub fn path(&self) -> &Path {
         &self.path
     }
 }
 
-/// The pragmas that answer without changing anything, and whether they may have an argument.
+/// The pragmas that only read, and whether they may have an argument.
 const PRAGMAS: &[(&str, Argument)] = &[
     ("application_id", Argument::None),
     ("collation_list", Argument::None),
@@ -127,17 +126,17 @@ const PRAGMAS: &[(&str, Argument)] = &[
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Argument {
-    /// With one it would set something.
+    /// An argument would set a value.
     None,
-    /// It names what to look at.
+    /// The argument names a table or an index.
     Any,
 }
 
-/// Functions that reach outside the query or can hand out internals.
+/// Functions that access files, load code or expose internals.
 const FUNCTIONS_DENIED: &[&str] =
     &["load_extension", "fts3_tokenizer", "sqlite_log", "readfile", "writefile", "edit"];
 
-/// Whether a statement may do this. Everything that is not named is refused.
+/// Whether a statement may perform this action. Unlisted actions are denied.
 fn allows(action: &AuthAction<'_>) -> bool {
     match action {
         AuthAction::Select | AuthAction::Read { .. } | AuthAction::Recursive => true,
@@ -156,29 +155,32 @@ fn allows(action: &AuthAction<'_>) -> bool {
 
 fn open(path: &Path, options: &OpenOptions) -> Result<Database, OpenProblem> {
     check_header(path)?;
-    // An absolute path can't be taken for a URI, which `file:x?mode=rwc` would be.
+    // An absolute path can't be interpreted as a URI such as `file:x?mode=rwc`.
     let absolute = path.canonicalize().map_err(|error| unreadable(&error))?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection =
         Connection::open_with_flags(absolute, flags).map_err(|error| damaged(&error))?;
-    let watch = Watch::default();
+    let interrupt = Interrupt::default();
     configure(&connection, options).map_err(|error| damaged(&error))?;
     functions::register(&connection).map_err(|error| damaged(&error))?;
     check_tables(&connection)?;
-    let heed = watch.clone();
+    let progress = interrupt.clone();
     connection
-        .progress_handler(STEPS, Some(move || heed.asked() && !safeguards::without("deadline")))
+        .progress_handler(
+            PROGRESS_STEPS,
+            Some(move || progress.on_progress() && !safeguards::is_disabled(Safeguard::Deadline)),
+        )
         .map_err(|error| damaged(&error))?;
     connection
         .authorizer(Some(|context: AuthContext<'_>| {
-            if allows(&context.action) || safeguards::without("authorizer") {
+            if allows(&context.action) || safeguards::is_disabled(Safeguard::Authorizer) {
                 Authorization::Allow
             } else {
                 Authorization::Deny
             }
         }))
         .map_err(|error| damaged(&error))?;
-    Ok(Database { connection, watch, path: path.to_owned() })
+    Ok(Database { connection, interrupt, path: path.to_owned() })
 }
 
 fn configure(connection: &Connection, options: &OpenOptions) -> rusqlite::Result<()> {
@@ -187,25 +189,26 @@ fn configure(connection: &Connection, options: &OpenOptions) -> rusqlite::Result
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_ATTACH_CREATE, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_ATTACH_WRITE, false)?;
-    // A mistyped "name" would silently be a string, as it still is in sqlite3 before 3.41.
+    // Otherwise a misspelt "name" is silently a string, as in sqlite3 before 3.41.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
     connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
-    if !safeguards::without("length limit") {
+    if !safeguards::is_disabled(Safeguard::LengthLimit) {
         connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, VALUE_MAX_BYTES)?;
     }
     connection.set_limit(Limit::SQLITE_LIMIT_SQL_LENGTH, SQL_MAX_BYTES)?;
     connection.set_limit(Limit::SQLITE_LIMIT_EXPR_DEPTH, EXPRESSION_DEPTH_MAX)?;
     connection.set_limit(Limit::SQLITE_LIMIT_WORKER_THREADS, 0)?;
     connection.pragma_update(None, "query_only", true)?;
-    // What is too large to be sorted in the cache goes to an unlinked file in the system's
-    // temporary directory. In memory SQLite sorts all rows as one list, in one step that can't be
-    // stopped and that is slow beyond the processor's caches: `GROUP BY bt` over 3 million rows
-    // took 4.7 s, in pieces as large as this cache it takes 0.9 s. `Watch` limits the files.
+    // Sorts that exceed the page cache go to unlinked files in the temporary directory. In memory
+    // SQLite would sort all rows as one list, in one step that can't be interrupted and that
+    // thrashes the CPU caches: `GROUP BY bt` over 3 million rows took 4.7 s, in runs of the size of
+    // this cache it takes 0.9 s. `Interrupt` limits the files.
     connection.pragma_update(None, "temp_store", "file")?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-    // Never mapped: a file that is truncated while we read it would raise SIGBUS.
+    // No mmap: a file that is truncated while it is mapped raises SIGBUS.
     connection.pragma_update(None, "mmap_size", 0)?;
-    let heap_max_bytes = options.heap_max_bytes.filter(|_| !safeguards::without("heap limit"));
+    let heap_max_bytes =
+        options.heap_max_bytes.filter(|_| !safeguards::is_disabled(Safeguard::HeapLimit));
     if let Some(bytes) = heap_max_bytes {
         connection.pragma_update(
             None,
@@ -216,8 +219,8 @@ fn configure(connection: &Connection, options: &OpenOptions) -> rusqlite::Result
     Ok(())
 }
 
-/// Looks at the first bytes before SQLite does, as it has one message for many faults, and as it
-/// would write beside a file in WAL mode.
+/// Checks the file header before SQLite opens the file, because SQLite has one message for many
+/// faults and writes side files for a database in WAL mode.
 fn check_header(path: &Path) -> Result<(), OpenProblem> {
     const HEADER_BYTES: usize = 100;
     let metadata = std::fs::metadata(path).map_err(|error| unreadable(&error))?;

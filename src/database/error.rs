@@ -1,55 +1,54 @@
-//! What can go wrong with a database or a question, each said in one sentence.
+//! Errors of opening and querying a database, each with a message of one sentence.
 //!
-//! Invariant: messages name what was expected; the file's name or the user's SQL is added by
-//! whoever prints, who knows how.
+//! Invariant: messages say what was expected. The caller that prints them adds the user's SQL.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// Why a file can't be asked.
+/// A file could not be opened as a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenError {
     /// The file.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// The reason.
     pub problem: OpenProblem,
 }
 
-/// What is wrong with a file that should be a database of ours.
+/// Why a file is not a readable rheaper database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OpenProblem {
-    /// There is no such file.
+    /// The file does not exist.
     Missing,
-    /// It is a directory, a socket or a device.
+    /// A directory, a socket or a device.
     NotAFile,
-    /// The system does not let us read it; its words.
+    /// The operating system refused to read it; its error message.
     Unreadable(String),
-    /// It has no bytes.
+    /// The file has no bytes.
     Empty,
-    /// It is no SQLite file, or an encrypted one.
+    /// Not a SQLite file, or an encrypted one.
     NotSqlite,
-    /// It is SQLite, but another program's.
+    /// A SQLite database of another program.
     Foreign,
-    /// It was written by a newer rheaper: its schema and the newest one that this one knows.
+    /// Written by a newer rheaper, with another schema version.
     Newer {
-        /// The file's.
+        /// The schema version of the file.
         found: u32,
-        /// Ours.
+        /// The schema version that this rheaper reads.
         known: u32,
     },
-    /// It was written by an older rheaper whose schema is no longer read.
+    /// Written by an older rheaper, with another schema version.
     Older {
-        /// The file's.
+        /// The schema version of the file.
         found: u32,
-        /// Ours.
+        /// The schema version that this rheaper reads.
         known: u32,
     },
-    /// Someone switched it to write-ahead logging, which can't be read without writing.
+    /// In write-ahead-log mode, in which reading writes side files.
     WriteAheadLog,
-    /// A table that must be there is not, or is not a plain table; its name.
+    /// A required table is missing or is not a plain table; its name.
     Table(&'static str),
-    /// SQLite can't make sense of it; its words.
+    /// SQLite reports damage; its message.
     Damaged(String),
 }
 
@@ -66,19 +65,19 @@ impl fmt::Display for OpenError {
                 write!(f, "{path}: not a rheaper database (not SQLite at all, or encrypted)")
             }
             OpenProblem::Foreign => {
-                write!(f, "{path}: a SQLite database, but not one that rheaper made")
+                write!(f, "{path}: a SQLite database, but not one that rheaper wrote")
             }
             OpenProblem::Newer { found, known } => write!(
                 f,
-                "{path}: made by a newer rheaper (schema {found}; this one reads up to {known}): update rheaper"
+                "{path}: written by a newer rheaper with schema version {found}, and this one reads version {known}: update rheaper, or load the recording again"
             ),
             OpenProblem::Older { found, known } => write!(
                 f,
-                "{path}: made by an older rheaper (schema {found}, this one reads {known}): load the recording again"
+                "{path}: written by an older rheaper with schema version {found}, and this one reads version {known}: load the recording again"
             ),
             OpenProblem::WriteAheadLog => write!(
                 f,
-                "{path}: is in WAL mode, which can't be read without writing beside it; run `PRAGMA journal_mode = DELETE` on it with sqlite3"
+                "{path}: in WAL mode, in which reading writes side files; run `PRAGMA journal_mode = DELETE` on it with sqlite3"
             ),
             OpenProblem::Table(name) => {
                 write!(f, "{path}: damaged: `{name}` is missing or not a plain table")
@@ -92,14 +91,14 @@ impl fmt::Display for OpenError {
 
 impl std::error::Error for OpenError {}
 
-/// Why a question has no answer.
+/// A query failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueryError {
-    /// Which kind, for exit codes and for what to offer next.
+    /// The kind, which determines the exit code.
     pub kind: QueryErrorKind,
-    /// One sentence. May quote the user's SQL or the database: clean before printing.
+    /// One sentence. May quote the user's SQL or the database: sanitize before printing.
     pub message: String,
-    /// The byte in the user's SQL at which it went wrong, where SQLite knows.
+    /// The byte offset in the user's SQL, where SQLite knows it.
     pub offset: Option<usize>,
 }
 
@@ -107,19 +106,19 @@ pub struct QueryError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum QueryErrorKind {
-    /// The SQL is wrong.
+    /// The SQL is invalid.
     Sql,
-    /// It would write or reach outside the database.
+    /// The statement would write, or access something outside the database.
     Denied,
-    /// A parameter has no value.
+    /// A parameter has no value, or an invalid one.
     Parameter,
-    /// The user stopped it.
+    /// The user cancelled it.
     Cancelled,
-    /// It ran longer than it was allowed to.
+    /// It exceeded its time limit.
     Deadline,
-    /// A value or the memory needed passed its limit.
+    /// A value, the memory or the temporary files exceeded their limit.
     TooBig,
-    /// The file itself is damaged or can't be read.
+    /// The file is damaged or can't be read.
     Damaged,
 }
 

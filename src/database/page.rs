@@ -1,55 +1,53 @@
-//! Pages, sorts, filters and counts any query by wrapping it, so that a virtual table over ten
-//! million rows holds one screenful.
-//!
-//! Reads: a user's statement. Writes: SQL around it.
+//! Pages, sorts, filters and counts the rows of any statement by wrapping it in another one, so
+//! that a view of ten million rows holds one screenful.
 //!
 //! Invariants:
-//! - Names of columns are quoted and values are bound: no text of a cell becomes SQL.
-//! - A wrapped query has the columns of the query it wraps.
+//! - Column names are quoted and values are bound: no text of a cell becomes SQL.
+//! - A wrapped statement has the columns of the original.
 
 use crate::database::connection::Database;
 use crate::database::error::QueryError;
 use crate::database::query::{Limits, Params};
 use crate::database::table::{Completeness, Table, Value};
 
-/// A view of a query's result: which rows, in which order.
+/// Filters and sort order on top of a statement.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct View {
-    /// All must hold.
+pub struct RowView {
+    /// Conditions that a row must all meet.
     pub filters: Vec<Filter>,
-    /// The first sorts first.
+    /// Sort keys, the most significant first.
     pub sort: Vec<Sort>,
 }
 
-/// Rows whose column compares so.
+/// A condition on a column.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Filter {
     /// The column's name in the result.
     pub column: String,
-    /// How.
-    pub comparison: Comparison,
+    /// The condition.
+    pub condition: Condition,
 }
 
-/// What a filter asks of a cell.
+/// A condition on a value.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Comparison {
-    /// The same value.
+pub enum Condition {
+    /// Equal to the value.
     Equal(Value),
-    /// Another value, or NULL.
+    /// Not equal to the value, or NULL.
     NotEqual(Value),
-    /// Less.
+    /// Less than the value.
     Less(Value),
-    /// Less or the same.
+    /// Less than or equal to the value.
     AtMost(Value),
-    /// More.
+    /// Greater than the value.
     More(Value),
-    /// More or the same.
+    /// Greater than or equal to the value.
     AtLeast(Value),
-    /// Both ends included.
+    /// Between the values, both included.
     Between(Value, Value),
-    /// The text has this in it, ignoring the case of ASCII letters.
+    /// The text contains this one, ignoring the case of ASCII letters.
     Contains(String),
-    /// The text matches this pattern.
+    /// The text matches this regular expression.
     Matches(String),
     /// NULL.
     IsNull,
@@ -62,23 +60,23 @@ pub enum Comparison {
 pub struct Sort {
     /// The column's name in the result.
     pub column: String,
-    /// Which way.
+    /// The direction.
     pub order: Order,
 }
 
-/// Which way to sort. NULL stands last either way.
+/// Sort direction. NULL comes last in both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
-    /// Small first.
+    /// Smallest first.
     #[default]
     Ascending,
-    /// Large first.
+    /// Largest first.
     Descending,
 }
 
-impl View {
-    /// The statement with this view's filters and order, without a trailing semicolon, and the
-    /// parameters that it needs beside its own.
+impl RowView {
+    /// The statement with these filters and this order, without a trailing semicolon, and all
+    /// parameters that it needs.
     pub fn wrap(&self, sql: &str, params: &Params) -> (String, Params) {
         let mut params = params.clone();
         let mut wrapped = format!("SELECT * FROM (\n{}\n)", inner(sql));
@@ -100,20 +98,20 @@ impl View {
 }
 
 impl Database {
-    /// Rows `offset..offset + limits.rows_max` of the statement seen through the view. Says
+    /// Rows `offset..offset + limits.rows_max` of the wrapped statement, with
     /// [`Completeness::More`] if rows follow.
     ///
     /// # Errors
-    /// As [`Database::query`]; offsets count from the wrapped text only if there is no view.
+    /// As [`Database::query`].
     pub fn page(
         &self,
         sql: &str,
         params: &Params,
-        view: &View,
+        view: &RowView,
         offset: u64,
         limits: &Limits,
     ) -> Result<Table, QueryError> {
-        // Mistakes are reported in the user's own text, before it is wrapped.
+        // Prepared unwrapped first, so that the offset of an error refers to the user's text.
         let columns = self.columns(inner(sql))?;
         let (mut wrapped, mut params) = view.wrap(sql, params);
         let rows = limits.rows_max.min(1 << 32);
@@ -124,12 +122,12 @@ impl Database {
         );
         params.set("rheaper_offset", Value::Integer(i64::try_from(offset).unwrap_or(i64::MAX)));
         let mut table = self.query(&wrapped, &params, limits)?;
-        // A wrapped `count(*)` may be renamed by SQLite; the user's names stand.
+        // SQLite may rename a wrapped `count(*)`; the names of the original are kept.
         table.columns = columns;
         Ok(table)
     }
 
-    /// How many rows the statement has through the view, counted up to `most`.
+    /// The number of rows of the wrapped statement, counted up to `most`.
     ///
     /// # Errors
     /// As [`Database::query`].
@@ -137,7 +135,7 @@ impl Database {
         &self,
         sql: &str,
         params: &Params,
-        view: &View,
+        view: &RowView,
         most: u64,
         limits: &Limits,
     ) -> Result<(u64, Completeness), QueryError> {
@@ -157,12 +155,12 @@ impl Database {
     }
 }
 
-/// A name as SQL, whatever is in it.
+/// A quoted identifier, whatever characters the name contains.
 pub fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// The statement without what would end it inside the parentheses.
+/// The first statement of the text, without its semicolon, to be put into parentheses.
 fn inner(sql: &str) -> &str {
     crate::database::sql::lexer::statements(sql)
         .first()
@@ -176,26 +174,26 @@ fn condition(filter: &Filter, index: usize, params: &mut Params) -> String {
         params.set(&name, value.clone());
         format!(":{name}")
     };
-    match &filter.comparison {
-        Comparison::Equal(value) => format!("{column} = {}", bound(value)),
-        Comparison::NotEqual(value) => format!("{column} IS NOT {}", bound(value)),
-        Comparison::Less(value) => format!("{column} < {}", bound(value)),
-        Comparison::AtMost(value) => format!("{column} <= {}", bound(value)),
-        Comparison::More(value) => format!("{column} > {}", bound(value)),
-        Comparison::AtLeast(value) => format!("{column} >= {}", bound(value)),
-        Comparison::Between(low, high) => {
+    match &filter.condition {
+        Condition::Equal(value) => format!("{column} = {}", bound(value)),
+        Condition::NotEqual(value) => format!("{column} IS NOT {}", bound(value)),
+        Condition::Less(value) => format!("{column} < {}", bound(value)),
+        Condition::AtMost(value) => format!("{column} <= {}", bound(value)),
+        Condition::More(value) => format!("{column} > {}", bound(value)),
+        Condition::AtLeast(value) => format!("{column} >= {}", bound(value)),
+        Condition::Between(low, high) => {
             let low = bound(low);
             let high_name = format!("rheaper_filter_{index}_high");
             params.set(&high_name, high.clone());
             format!("{column} BETWEEN {low} AND :{high_name}")
         }
-        Comparison::Contains(text) => {
+        Condition::Contains(text) => {
             format!("instr(lower({column}), lower({})) > 0", bound(&Value::Text(text.clone())))
         }
-        Comparison::Matches(pattern) => {
+        Condition::Matches(pattern) => {
             format!("regexp({}, CAST({column} AS TEXT))", bound(&Value::Text(pattern.clone())))
         }
-        Comparison::IsNull => format!("{column} IS NULL"),
-        Comparison::IsNotNull => format!("{column} IS NOT NULL"),
+        Condition::IsNull => format!("{column} IS NULL"),
+        Condition::IsNotNull => format!("{column} IS NOT NULL"),
     }
 }

@@ -1,10 +1,8 @@
-//! Asks: one statement, typed parameters, limits; answers with a table or row by row.
-//!
-//! Reads: the database. Writes: nothing.
+//! Runs one statement with typed parameters and limits; returns a table, or streams rows.
 //!
 //! Invariants:
-//! - A capped answer says so: [`Completeness::All`] only when the statement ended by itself.
-//! - An error's offset counts bytes of the SQL that the caller gave.
+//! - [`Completeness::All`] only if the statement returned its last row.
+//! - The offset of an error counts bytes of the SQL that the caller passed.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -12,23 +10,23 @@ use std::time::{Duration, Instant};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Error, ErrorCode, Rows, Statement, ToSql};
 
-use crate::database::cancel::{CancelToken, Stopped};
+use crate::database::cancel::{CancelToken, InterruptReason};
 use crate::database::connection::Database;
 use crate::database::error::{QueryError, QueryErrorKind};
-use crate::database::mark_ref::MarkName;
 use crate::database::sql::lexer;
 use crate::database::table::{Column, Completeness, Table, Value};
+use crate::database::text::mark_ref::MarkName;
 
-/// What a query may cost.
+/// Limits of a query.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Rows to keep.
+    /// Rows of the result; more are not fetched.
     pub rows_max: usize,
-    /// Bytes of values to keep.
+    /// Bytes of the values of the result.
     pub bytes_max: usize,
-    /// How long it may run.
+    /// Run time.
     pub time_max: Option<Duration>,
-    /// Stops it from elsewhere.
+    /// Cancels the query from another thread.
     pub cancel: Option<CancelToken>,
 }
 
@@ -38,12 +36,12 @@ impl Limits {
         Self { rows_max: usize::MAX, bytes_max: usize::MAX, time_max: None, cancel: None }
     }
 
-    /// At most so many rows.
+    /// At most `rows_max` rows.
     pub fn rows(rows_max: usize) -> Self {
         Self { rows_max, ..Self::default() }
     }
 
-    /// The same, stopped by `cancel`.
+    /// The same limits, and `cancel` cancels the query.
     #[must_use]
     pub fn cancelled_by(mut self, cancel: &CancelToken) -> Self {
         self.cancel = Some(cancel.clone());
@@ -52,67 +50,67 @@ impl Limits {
 }
 
 impl Default for Limits {
-    /// What a screen can use: 10,000 rows, 64 MiB, no deadline.
+    /// Enough for a screen: 10,000 rows, 64 MiB, no deadline.
     fn default() -> Self {
         Self { rows_max: 10_000, bytes_max: 64 << 20, time_max: None, cancel: None }
     }
 }
 
-/// Values for named parameters, without the `:`, `@` or `$`.
+/// Values of named parameters. Names are without `:`, `@` or `$`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Params {
     values: Vec<(String, Value)>,
-    /// Moments that only a database knows.
+    /// Parameters whose values are looked up in the database.
     marks: Vec<(String, MarkName)>,
 }
 
 impl Params {
-    /// None.
+    /// No parameters.
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// The same with one more. A later value replaces an earlier one of the same name.
+    /// Adds a parameter, or replaces the one of that name.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.set(name, value.into());
         self
     }
 
-    /// Sets one.
+    /// Sets a parameter.
     pub fn set(&mut self, name: &str, value: Value) {
         self.marks.retain(|(known, _)| known != name);
         self.values.retain(|(known, _)| known != name);
         self.values.push((name.to_owned(), value));
     }
 
-    /// Sets one to the moment of a mark, which is looked up in the database that is asked.
+    /// Sets a parameter to the time of a mark, which is looked up when the query runs.
     pub fn set_mark(&mut self, name: &str, mark: MarkName) {
         self.set(name, Value::Text(mark.to_string()));
         self.marks.push((name.to_owned(), mark));
     }
 
-    /// The mark of a name, if it is one.
+    /// The mark that a parameter was set to, if it was.
     pub fn mark(&self, name: &str) -> Option<&MarkName> {
         self.marks.iter().find(|(known, _)| known == name).map(|(_, mark)| mark)
     }
 
-    /// The value of a name; what was typed, if it is a mark.
+    /// The value of a parameter; for a mark, its text.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.values.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
-    /// All of them.
+    /// Names and values.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.values.iter().map(|(name, value)| (name.as_str(), value))
     }
 }
 
 impl Database {
-    /// Asks one statement and keeps the answer.
+    /// Runs a statement and collects its rows.
     ///
     /// # Errors
-    /// If the SQL is wrong, is refused, is stopped, or a parameter has no value.
+    /// If the SQL is invalid or not allowed, the query is interrupted, or a parameter has no value.
     pub fn query(&self, sql: &str, params: &Params, limits: &Limits) -> Result<Table, QueryError> {
         let start = Instant::now();
         let mut table = Table::default();
@@ -137,11 +135,11 @@ impl Database {
         Ok(table)
     }
 
-    /// Asks one statement and hands each row on, keeping none: for results of any size. Rows are
-    /// not limited by `limits`, the caller breaks off. The callback must not query.
+    /// Runs a statement and passes each row to `each`, collecting none: for results of any size.
+    /// `limits` do not limit the rows; the callback breaks. The callback must not query.
     ///
     /// # Errors
-    /// As [`query`](Self::query); rows before the error were handed on.
+    /// As [`query`](Self::query); the rows before the error were passed on.
     pub fn stream(
         &self,
         sql: &str,
@@ -150,7 +148,7 @@ impl Database {
         mut each: impl FnMut(&[Value]) -> ControlFlow<()>,
     ) -> Result<Vec<Column>, QueryError> {
         let deadline = limits.time_max.and_then(|time| Instant::now().checked_add(time));
-        let _heeding = self.watch.begin(limits.cancel.clone(), deadline);
+        let _active = self.interrupt.begin(limits.cancel.clone(), deadline);
         let mut statement = self.prepare(sql)?;
         self.bind(&mut statement, params)?;
         let columns: Vec<Column> = statement.column_names().map(Column::named).collect();
@@ -164,10 +162,10 @@ impl Database {
         Ok(columns)
     }
 
-    /// Whether a statement could run, and the columns that it would have. Runs nothing.
+    /// Prepares a statement without running it, and returns its columns.
     ///
     /// # Errors
-    /// If the SQL is wrong or refused.
+    /// If the SQL is invalid or not allowed.
     pub fn columns(&self, sql: &str) -> Result<Vec<Column>, QueryError> {
         Ok(self.prepare(sql)?.column_names().map(Column::named).collect())
     }
@@ -185,7 +183,7 @@ impl Database {
             };
             let mark = name.as_deref().and_then(|name| params.mark(&name[1..]));
             let value = match mark {
-                Some(mark) => &self.moment(mark)?,
+                Some(mark) => &self.mark_time(mark)?,
                 None => value,
             };
             statement
@@ -195,12 +193,11 @@ impl Database {
         Ok(())
     }
 
-    /// When a mark was set.
-    fn moment(&self, mark: &MarkName) -> Result<Value, QueryError> {
+    /// The time of a mark.
+    fn mark_time(&self, mark: &MarkName) -> Result<Value, QueryError> {
         let found = self
             .connection
             .query_row(&format!("SELECT {}", mark.sql()), [], |row| row.get::<_, Option<i64>>(0));
-        // A database of before there were marks has no table of them.
         if let Ok(Some(at)) = found {
             return Ok(Value::Integer(at));
         }
@@ -210,12 +207,12 @@ impl Database {
             Ok(Some(known)) => format!("it has {known}"),
             _ => "it has none".to_owned(),
         };
-        let message = format!("no mark {mark} is in this recording; {known}");
+        let message = format!("no mark {mark} in the recording; {known}");
         Err(QueryError::new(QueryErrorKind::Parameter, message))
     }
 
     fn prepare(&self, sql: &str) -> Result<Statement<'_>, QueryError> {
-        // SQLite stops reading at NUL, and would run something else than what is seen.
+        // SQLite stops reading at NUL, and would run a different statement than the visible one.
         if let Some(offset) = sql.find('\0') {
             return Err(QueryError {
                 offset: Some(offset),
@@ -224,14 +221,14 @@ impl Database {
         }
         let statement =
             self.connection.prepare(sql).map_err(|error| located(self.explain(error), sql))?;
-        // VACUUM asks the authorizer only when it runs.
+        // The authorizer sees VACUUM only when it runs, so it is rejected here.
         if !statement.readonly() {
             return Err(denied());
         }
         if statement.column_count() == 0 {
             return Err(QueryError::new(
                 QueryErrorKind::Sql,
-                "there is no statement, or none that answers",
+                "there is no statement, or it returns no rows",
             ));
         }
         Ok(statement)
@@ -239,9 +236,9 @@ impl Database {
 
     /// Fetches the next row into `row`; `Break` at the end.
     fn step(&self, rows: &mut Rows<'_>, row: &mut [Value]) -> Result<ControlFlow<()>, QueryError> {
-        // The callback runs every few thousand steps; short queries must heed a token as well.
-        if let Some(stopped) = self.watch.stopped() {
-            return Err(because(stopped));
+        // The progress handler runs every few thousand steps; a shorter query must stop as well.
+        if let Some(reason) = self.interrupt.reason() {
+            return Err(reason.into());
         }
         let Some(next) = rows.next().map_err(|error| self.explain(error))? else {
             return Ok(ControlFlow::Break(()));
@@ -252,7 +249,7 @@ impl Database {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// SQLite's error in our words.
+    /// Converts an error of SQLite, with the interrupt's reason if there was one.
     fn explain(&self, error: Error) -> QueryError {
         match error {
             Error::SqlInputError { msg, offset, .. } => QueryError {
@@ -264,16 +261,16 @@ impl Database {
                 let message = message.unwrap_or_else(|| failure.to_string());
                 match failure.code {
                     ErrorCode::OperationInterrupted => {
-                        self.watch.stopped().map_or_else(|| because(Stopped::Cancelled), because)
+                        self.interrupt.reason().unwrap_or(InterruptReason::Cancelled).into()
                     }
                     ErrorCode::AuthorizationForStatementDenied | ErrorCode::ReadOnly => denied(),
                     ErrorCode::OutOfMemory => QueryError::new(
                         QueryErrorKind::TooBig,
-                        "the query needs more memory than it may have: aggregate, filter or add a LIMIT",
+                        "the query exceeds its memory limit: aggregate, filter or add a LIMIT",
                     ),
                     ErrorCode::DiskFull | ErrorCode::CannotOpen => QueryError::new(
                         QueryErrorKind::TooBig,
-                        "the temporary directory is full or can't be written, and the query needs it to sort",
+                        "the query needs temporary files to sort, and the temporary directory is full or not writable",
                     ),
                     ErrorCode::TooBig => QueryError::new(QueryErrorKind::TooBig, message),
                     ErrorCode::DatabaseCorrupt
@@ -285,16 +282,15 @@ impl Database {
                     _ => QueryError::new(QueryErrorKind::Sql, message),
                 }
             }
-            Error::MultipleStatement => QueryError::new(
-                QueryErrorKind::Sql,
-                "several statements: one at a time is run here",
-            ),
+            Error::MultipleStatement => {
+                QueryError::new(QueryErrorKind::Sql, "several statements where one is expected")
+            }
             other => QueryError::new(QueryErrorKind::Sql, other.to_string()),
         }
     }
 }
 
-/// SQLite has no place for a table that does not exist, but names it.
+/// Adds the offset of an unknown table, which SQLite only names.
 fn located(mut error: QueryError, sql: &str) -> QueryError {
     if let (None, Some(name)) = (error.offset, error.message.strip_prefix("no such table: ")) {
         let name = name.rsplit('.').next().unwrap_or(name);
@@ -306,20 +302,22 @@ fn located(mut error: QueryError, sql: &str) -> QueryError {
 }
 
 fn denied() -> QueryError {
-    let message = "refused: a rheaper database is only read here, nothing is changed or created";
+    let message = "refused: the database is only read, nothing can be changed or created";
     QueryError::new(QueryErrorKind::Denied, message)
 }
 
-fn because(stopped: Stopped) -> QueryError {
-    let (kind, message) = match stopped {
-        Stopped::Cancelled => (QueryErrorKind::Cancelled, "stopped"),
-        Stopped::Deadline => (QueryErrorKind::Deadline, "stopped: it ran longer than allowed"),
-        Stopped::TemporarySpace => (
-            QueryErrorKind::TooBig,
-            "stopped: its temporary files grew beyond 8 GiB: aggregate, filter or add a LIMIT",
-        ),
-    };
-    QueryError::new(kind, message)
+impl From<InterruptReason> for QueryError {
+    fn from(reason: InterruptReason) -> Self {
+        let (kind, message) = match reason {
+            InterruptReason::Cancelled => (QueryErrorKind::Cancelled, "stopped"),
+            InterruptReason::Deadline => (QueryErrorKind::Deadline, "stopped: time limit exceeded"),
+            InterruptReason::TemporarySpace => (
+                QueryErrorKind::TooBig,
+                "stopped: temporary files exceed 8 GiB: aggregate, filter or add a LIMIT",
+            ),
+        };
+        Self::new(kind, message)
+    }
 }
 
 impl ToSql for Value {

@@ -1,15 +1,13 @@
-//! The schema as text and as numbers: what marks a SQLite file as ours.
-//!
-//! Reads: `schema.sql` and `indices.sql`, at compile time. Writes: nothing.
+//! The schema, and the numbers in the file header that identify it.
 
-/// The tables and views, with a comment for each column. Makes an empty file a rheaper database.
+/// `CREATE` statements of all tables and views, with a comment for each column.
 pub const SCHEMA: &str = include_str!("schema.sql");
 
-/// The indices, to be made when all rows are in.
+/// `CREATE` statements of the indices, to be run after all rows are inserted.
 pub const INDICES: &str = include_str!("indices.sql");
 
-/// `PRAGMA application_id` of a rheaper database: "rhea".
+/// `PRAGMA application_id` of a rheaper database: "rhea" in ASCII.
 pub const APPLICATION_ID: i32 = 0x7268_6561;
 
-/// `PRAGMA user_version` of the schema that this code writes.
-pub const SCHEMA_VERSION: i32 = 1;
+/// `PRAGMA user_version` of the schema that this version writes and reads.
+pub const SCHEMA_VERSION: i32 = 2;

@@ -1,384 +1,403 @@
--- Contract 2: what is in a rheaper database. One comment a column; docs/SCHEMA.md is made from them.
+-- Contract 2: the schema of a rheaper database. docs/reference/SCHEMA.md is generated from the comments, one per column.
 --
--- Times are nanoseconds since tracking was enabled, sizes are bytes as asked for, unless the name says otherwise.
--- A "site" is a distinct backtrace. `T` is the end of the recording, `meta.duration_ns`.
+-- Columns that end in `_ns` are nanoseconds: moments since tracking was enabled, or durations. The published columns
+-- `alloc_after` and `dealloc_after` are such moments as well. Sizes are the requested bytes.
+-- A site is a distinct backtrace. `T` is the end of the recording, `meta.duration_ns`.
 
 PRAGMA application_id = 0x72686561;
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 
--- One row an allocation, in the order in which the blocks ended; blocks still alive at T come last, oldest first.
+-- One row per allocation, in the order of the frees; blocks that are live at T come last, oldest first.
 CREATE TABLE allocations (
-    alloc_after    INTEGER NOT NULL, -- when it was made
-    dealloc_after  INTEGER,          -- when it was freed; NULL: not freed by T
-    bt             INTEGER,          -- its backtrace, `backtraces.id`; NULL: not probed
-    size           INTEGER NOT NULL, -- bytes
-    addr           INTEGER,          -- address; NULL: imported from a recording that has none
-    alloc_thread   INTEGER,          -- thread that made it, `threads.id`; NULL: imported from a recording that has none
-    dealloc_thread INTEGER           -- thread that freed it; NULL: not freed by T, or not known, or its free was not recorded and its address was used again at dealloc_after
+    alloc_after    INTEGER NOT NULL, -- time of the allocation, ns since tracking was enabled
+    dealloc_after  INTEGER,          -- time of the free, ns since tracking was enabled; NULL: not freed by T
+    bt             INTEGER,          -- backtrace, `backtraces.id`; NULL: not recorded (`sample_rate`)
+    size           INTEGER NOT NULL, -- requested bytes
+    addr           INTEGER,          -- address; NULL: the imported recording has no addresses
+    alloc_thread   INTEGER,          -- allocating thread, `threads.id`; NULL: the imported recording has no threads
+    dealloc_thread INTEGER           -- freeing thread; NULL: not freed by T, or unknown, or the free was not recorded and the address was allocated again at dealloc_after
 );
 
--- One row a distinct frame: a place in the code. Inlined functions are frames of their own.
+-- One row per distinct frame: function, file and line. Inlined functions have frames of their own.
 CREATE TABLE frames (
-    id       INTEGER PRIMARY KEY, -- number of the frame
-    file     TEXT,                -- source file as the compiler named it; NULL: unknown
-    line     INTEGER,             -- line in it; NULL: unknown
-    sym      TEXT NOT NULL,       -- function, demangled, without hash; `module+0xoffset` where unknown, `module@0xaddress` where only the process's address is known
-    function TEXT NOT NULL,       -- the same, shortened for a screen: generic arguments and leading path cut
+    id       INTEGER PRIMARY KEY, -- id
+    file     TEXT,                -- source file as the compiler recorded it; NULL: unknown
+    line     INTEGER,             -- line in `file`; NULL: unknown
+    sym      TEXT NOT NULL,       -- demangled function name without hash; `module+0xoffset` if unknown, `module@0xaddress` if only the address in the process is known
+    function TEXT NOT NULL,       -- short function name for display: without generic arguments and leading path
     crate    TEXT,                -- first path segment of the function; NULL: unknown or not Rust
     kind     TEXT NOT NULL,       -- own, std, runtime (async and thread runtimes, known crates), foreign (no Rust name, unless no Rust is in the executable: then the executable's are own), unknown
-    inlined  INTEGER NOT NULL,    -- 1: inlined into the next frame outwards
-    module   INTEGER,             -- the object that it is in, `modules.id`
-    offset   INTEGER              -- address of the first call of it that was seen, in that object's file
+    inlined  INTEGER NOT NULL,    -- 1: inlined into the next outer frame
+    module   INTEGER,             -- executable or library, `modules.id`
+    offset   INTEGER              -- address of the first call that resolved to this frame, in the module's file
 );
 
--- Which frames a backtrace has.
+-- The frames of each backtrace.
 CREATE TABLE backtrace_frames (
-    bt       INTEGER NOT NULL, -- the backtrace
-    frame_no INTEGER NOT NULL, -- 0 is the innermost
-    frame    INTEGER NOT NULL, -- `frames.id`
+    bt       INTEGER NOT NULL, -- backtrace
+    frame_no INTEGER NOT NULL, -- position, 0 is the innermost frame
+    frame    INTEGER NOT NULL, -- frame, `frames.id`
     PRIMARY KEY (bt, frame_no)
 ) WITHOUT ROWID;
 
--- One row a frame of a backtrace, inlined frames included, rheaper's own frames trimmed.
+-- One row per frame of a backtrace, including inlined frames and without rheaper's own frames.
 CREATE VIEW backtraces (
-    id,       -- the backtrace, `allocations.bt`
-    frame_no, -- 0 is the innermost
-    file,     -- source file
-    line,     -- line in it
-    sym       -- function
+    id,       -- backtrace, `allocations.bt`
+    frame_no, -- position, 0 is the innermost frame
+    file,     -- source file; NULL: unknown
+    line,     -- line in `file`; NULL: unknown
+    sym       -- demangled function name
 ) AS
 SELECT backtrace_frames.bt, backtrace_frames.frame_no, frames.file, frames.line, frames.sym
 FROM backtrace_frames JOIN frames ON frames.id = backtrace_frames.frame;
 
--- One row a site: everything about a backtrace that would otherwise need a scan.
+-- One row per site: its totals, which would otherwise need a scan of `allocations`.
 CREATE TABLE sites (
-    bt                  INTEGER PRIMARY KEY, -- the backtrace
+    bt                  INTEGER PRIMARY KEY, -- backtrace
     frame               INTEGER,             -- first own frame, else the innermost; `frames.id`
-    suspect             INTEGER,             -- the group it is ranked in, `suspects.id`
-    tree                INTEGER,             -- its innermost frame in the call tree, `tree.id`
-    stack               TEXT NOT NULL,       -- whole, truncated (deeper than the limit), failed (not unwound to its end), other (the recorder's table was full)
-    depth               INTEGER NOT NULL,    -- frames
-    allocations         INTEGER NOT NULL,    -- blocks made
-    bytes               INTEGER NOT NULL,    -- bytes of them
-    frees               INTEGER NOT NULL,    -- of these blocks, freed by T
-    live_blocks         INTEGER NOT NULL,    -- alive at T
-    live_bytes          INTEGER NOT NULL,    -- bytes of them
-    peak_bytes          INTEGER NOT NULL,    -- most bytes alive at once, this site's own peak
-    peak_ns          INTEGER NOT NULL,    -- when that was
-    at_peak_blocks      INTEGER NOT NULL,    -- alive at the global peak, `meta.peak_ns`
-    at_peak_bytes       INTEGER NOT NULL,    -- bytes of them
-    temporary           INTEGER NOT NULL,    -- blocks freed by their own thread with at most one allocation of that thread in between
-    temporary_bytes     INTEGER NOT NULL,    -- bytes of them
-    size_min            INTEGER NOT NULL,    -- smallest block
-    size_max            INTEGER NOT NULL,    -- largest block
-    lifetime_min_ns     INTEGER,             -- shortest life of a freed block; NULL: none was freed
-    lifetime_avg_ns     INTEGER,             -- mean life of freed blocks
-    lifetime_p50_ns     INTEGER,             -- median, from a logarithmic histogram, at most 4 % off
-    lifetime_p90_ns     INTEGER,             -- as above, nine of ten lived shorter
-    lifetime_p99_ns     INTEGER,             -- as above, 99 of 100 lived shorter
-    lifetime_max_ns     INTEGER,             -- longest life of a freed block
-    first_ns         INTEGER NOT NULL,    -- first allocation
-    last_ns          INTEGER NOT NULL,    -- last allocation
-    last_free_ns     INTEGER,             -- last free; NULL: none
-    threads             INTEGER,             -- threads that allocated here; NULL: not known
-    cross_thread_frees  INTEGER,             -- blocks freed by another thread; NULL: not known
-    freed_at_end_blocks INTEGER NOT NULL,    -- freed in the last 2 % of the run after living at least 2 % of it
-    freed_at_end_bytes  INTEGER NOT NULL,    -- bytes of them
-    reallocs            INTEGER NOT NULL,    -- blocks made here by growing or shrinking another one
-    reallocs_moved      INTEGER NOT NULL     -- of these, the ones that changed their place
+    suspect             INTEGER,             -- suspect that it belongs to, `suspects.id`
+    tree                INTEGER,             -- node of its innermost frame in the call tree, `tree.id`
+    stack               TEXT NOT NULL,       -- whole, truncated (deeper than the limit), failed (unwinding stopped early), other (the recorder's stack table was full)
+    depth               INTEGER NOT NULL,    -- number of frames
+    allocations         INTEGER NOT NULL,    -- number of allocations
+    bytes               INTEGER NOT NULL,    -- allocated bytes
+    frees               INTEGER NOT NULL,    -- blocks freed by T
+    live_blocks         INTEGER NOT NULL,    -- blocks live at T
+    live_bytes          INTEGER NOT NULL,    -- bytes live at T
+    peak_bytes          INTEGER NOT NULL,    -- most live bytes of this site
+    peak_ns             INTEGER NOT NULL,    -- time of that peak
+    at_peak_blocks      INTEGER NOT NULL,    -- blocks live at the global peak, `meta.peak_ns`
+    at_peak_bytes       INTEGER NOT NULL,    -- bytes live at the global peak
+    temporary           INTEGER NOT NULL,    -- temporary blocks: freed by their own thread after at most one other allocation of that thread
+    temporary_bytes     INTEGER NOT NULL,    -- bytes of temporary blocks
+    size_min            INTEGER NOT NULL,    -- size of the smallest block
+    size_max            INTEGER NOT NULL,    -- size of the largest block
+    lifetime_min_ns     INTEGER,             -- shortest lifetime of a freed block; NULL: none was freed
+    lifetime_avg_ns     INTEGER,             -- mean lifetime of freed blocks; NULL: none was freed
+    lifetime_p50_ns     INTEGER,             -- median lifetime of freed blocks, from a logarithmic histogram with an error of at most 4 %; NULL: none was freed
+    lifetime_p90_ns     INTEGER,             -- 90th percentile of the lifetimes, from the same histogram; NULL: none was freed
+    lifetime_p99_ns     INTEGER,             -- 99th percentile of the lifetimes, from the same histogram; NULL: none was freed
+    lifetime_max_ns     INTEGER,             -- longest lifetime of a freed block; NULL: none was freed
+    first_ns            INTEGER NOT NULL,    -- time of the first allocation
+    last_ns             INTEGER NOT NULL,    -- time of the last allocation
+    last_free_ns        INTEGER,             -- time of the last free; NULL: none was freed
+    threads             INTEGER,             -- number of allocating threads; NULL: unknown
+    cross_thread_frees  INTEGER,             -- blocks freed by another thread than the allocating one; NULL: unknown
+    freed_at_end_blocks INTEGER NOT NULL,    -- blocks freed in the last 2 % of the recording after a lifetime of at least 2 % of it
+    freed_at_end_bytes  INTEGER NOT NULL,    -- bytes of those blocks
+    reallocs            INTEGER NOT NULL,    -- blocks allocated here by `realloc`
+    reallocs_moved      INTEGER NOT NULL     -- of those, blocks whose address changed
 );
 
--- The run cut into equal slices (`meta.slices`, `meta.slice_ns`). Every slice has a row.
+-- Totals of the recording in equal time slices (`meta.slices`, `meta.slice_ns`). Every slice has a row.
 CREATE TABLE timeline (
-    slice             INTEGER PRIMARY KEY, -- 0 is the first
-    from_ns        INTEGER NOT NULL,    -- its beginning
-    to_ns          INTEGER NOT NULL,    -- its end
-    live_bytes        INTEGER NOT NULL,    -- alive at its end
-    live_blocks       INTEGER NOT NULL,    -- alive at its end
-    peak_bytes        INTEGER NOT NULL,    -- most alive at any moment in it
-    allocations       INTEGER NOT NULL,    -- made in it
-    allocated_bytes   INTEGER NOT NULL,    -- bytes of them
-    frees             INTEGER NOT NULL,    -- freed in it
-    freed_bytes       INTEGER NOT NULL,    -- bytes of them
-    never_freed_bytes INTEGER NOT NULL     -- of what was made up to its end, the bytes still alive at T
+    slice             INTEGER PRIMARY KEY, -- number of the slice, from 0
+    from_ns           INTEGER NOT NULL,    -- beginning of the slice
+    to_ns             INTEGER NOT NULL,    -- end of the slice
+    live_bytes        INTEGER NOT NULL,    -- bytes live at its end
+    live_blocks       INTEGER NOT NULL,    -- blocks live at its end
+    peak_bytes        INTEGER NOT NULL,    -- most live bytes in it
+    allocations       INTEGER NOT NULL,    -- allocations in it
+    allocated_bytes   INTEGER NOT NULL,    -- bytes of those allocations
+    frees             INTEGER NOT NULL,    -- frees in it
+    freed_bytes       INTEGER NOT NULL,    -- bytes of those frees
+    never_freed_bytes INTEGER NOT NULL     -- bytes allocated before its end that are live at T
 );
 
--- The same slices for each site; only slices in which the site made or freed something.
+-- Totals of each site in the same slices; only slices with allocations or frees of the site.
 CREATE TABLE site_timeline (
-    bt              INTEGER NOT NULL, -- the site
-    slice           INTEGER NOT NULL, -- `timeline.slice`
-    live_bytes      INTEGER NOT NULL, -- alive at the slice's end; holds until the next row
-    live_blocks     INTEGER NOT NULL, -- as above
-    allocations     INTEGER NOT NULL, -- made in it
-    allocated_bytes INTEGER NOT NULL, -- bytes of them
-    frees           INTEGER NOT NULL, -- freed in it
-    freed_bytes     INTEGER NOT NULL, -- bytes of them
+    bt              INTEGER NOT NULL, -- site
+    slice           INTEGER NOT NULL, -- slice, `timeline.slice`
+    live_bytes      INTEGER NOT NULL, -- bytes live at the end of the slice, and until the next row of the site
+    live_blocks     INTEGER NOT NULL, -- blocks live at the end of the slice, and until the next row of the site
+    allocations     INTEGER NOT NULL, -- allocations in it
+    allocated_bytes INTEGER NOT NULL, -- bytes of those allocations
+    frees           INTEGER NOT NULL, -- frees in it
+    freed_bytes     INTEGER NOT NULL, -- bytes of those frees
     PRIMARY KEY (bt, slice)
 ) WITHOUT ROWID;
 
 -- Sites grouped by what leaks: the backtrace from its first own frame outwards, ranked.
 CREATE TABLE suspects (
-    id                 INTEGER PRIMARY KEY, -- rank: 1 is the first to look at
+    id                 INTEGER PRIMARY KEY, -- rank, 1 is the most suspicious
     label              TEXT NOT NULL,       -- start-up constant, steady leak, freed at shutdown, growing container, partial leak, bounded, burst, quiet
-    sentence           TEXT NOT NULL,       -- the finding in one sentence
-    score              REAL NOT NULL,       -- leaked bytes x steadiness x recency x (0.1 + 0.9 fit), a tenth of it where the label says no leak
+    sentence           TEXT NOT NULL,       -- finding in one sentence
+    score              REAL NOT NULL,       -- leaked bytes x steadiness x recency x (0.1 + 0.9 fit); a tenth of it for labels that are no leak
     frame              INTEGER,             -- first own frame, `frames.id`
-    bt                 INTEGER NOT NULL,    -- its site with the most live bytes
-    sites              INTEGER NOT NULL,    -- sites in the group
-    live_bytes         INTEGER NOT NULL,    -- alive at T
-    live_blocks        INTEGER NOT NULL,    -- alive at T
-    live_share         REAL NOT NULL,       -- of all bytes alive at T, 0 to 1
-    allocations        INTEGER NOT NULL,    -- blocks made
-    bytes              INTEGER NOT NULL,    -- bytes of them
-    steadiness         REAL NOT NULL,       -- share of the slices since its first allocation in which live bytes rose, flat ones counting half
-    recency            REAL NOT NULL,       -- 1 if it allocated in the last tenth of the run, else falling to 0
-    slope_bytes_per_s  REAL NOT NULL,       -- least-squares slope of live bytes over the second half of the run
-    fit                REAL NOT NULL,       -- its R², 0 to 1
-    first_ns        INTEGER NOT NULL,    -- first allocation
-    last_ns         INTEGER NOT NULL     -- last allocation
+    bt                 INTEGER NOT NULL,    -- site of the group with most live bytes
+    sites              INTEGER NOT NULL,    -- number of sites in the group
+    live_bytes         INTEGER NOT NULL,    -- bytes live at T
+    live_blocks        INTEGER NOT NULL,    -- blocks live at T
+    live_share         REAL NOT NULL,       -- share of all bytes live at T, 0 to 1
+    allocations        INTEGER NOT NULL,    -- number of allocations
+    bytes              INTEGER NOT NULL,    -- allocated bytes
+    steadiness         REAL NOT NULL,       -- share of the slices since its first allocation in which live bytes rose; slices without change count half
+    recency            REAL NOT NULL,       -- 1 if it allocated in the last tenth of the recording, falling to 0 before
+    slope_bytes_per_s  REAL NOT NULL,       -- least-squares slope of live bytes over the second half of the recording
+    fit                REAL NOT NULL,       -- R² of that line, 0 to 1
+    first_ns           INTEGER NOT NULL,    -- time of the first allocation
+    last_ns            INTEGER NOT NULL     -- time of the last allocation
 );
 
--- The call tree: outermost function first, equal functions merged whatever the line. Ready for a flamegraph.
+-- The call tree from the outermost functions inwards, for flamegraphs. Frames of one function are merged, whatever the line.
 CREATE TABLE tree (
     id              INTEGER PRIMARY KEY, -- parents have smaller ids
-    parent          INTEGER,             -- NULL: an outermost function
-    frame           INTEGER NOT NULL,    -- the function, by the first of its frames that was seen; `frames.id`
-    depth           INTEGER NOT NULL,    -- 0 is the outermost
-    allocations     INTEGER NOT NULL,    -- blocks made here or further in
-    bytes           INTEGER NOT NULL,    -- bytes of them
-    live_blocks     INTEGER NOT NULL,    -- alive at T
-    live_bytes      INTEGER NOT NULL,    -- alive at T
-    at_peak_bytes   INTEGER NOT NULL,    -- alive at the global peak
-    temporary       INTEGER NOT NULL,    -- temporary blocks
-    growth_bytes    INTEGER NOT NULL,    -- live bytes at T minus at the end of slice `meta.half_slice`
-    self_bytes      INTEGER NOT NULL,    -- bytes of blocks made by exactly this function
-    self_live_bytes INTEGER NOT NULL     -- of them, alive at T
+    parent          INTEGER,             -- caller; NULL: an outermost function
+    frame           INTEGER NOT NULL,    -- one of the function's frames, `frames.id`
+    depth           INTEGER NOT NULL,    -- 0 is the outermost function
+    allocations     INTEGER NOT NULL,    -- allocations of the function and its callees
+    bytes           INTEGER NOT NULL,    -- bytes of those allocations
+    live_blocks     INTEGER NOT NULL,    -- of those, blocks live at T
+    live_bytes      INTEGER NOT NULL,    -- of those, bytes live at T
+    at_peak_bytes   INTEGER NOT NULL,    -- of those, bytes live at the global peak
+    temporary       INTEGER NOT NULL,    -- of those, temporary blocks
+    growth_bytes    INTEGER NOT NULL,    -- live bytes at T minus live bytes at the end of slice `meta.half_slice`
+    self_bytes      INTEGER NOT NULL,    -- bytes allocated by the function itself
+    self_live_bytes INTEGER NOT NULL     -- of those, bytes live at T
 );
 
--- The same from the other end: who allocates, and below it who calls. Cut at depth `meta.inverted_depth`.
+-- The inverted call tree, from the allocating functions outwards to their callers. Cut at depth `meta.inverted_depth`.
 CREATE TABLE tree_inverted (
     id              INTEGER PRIMARY KEY, -- parents have smaller ids
-    parent          INTEGER,             -- NULL: an innermost function
-    frame           INTEGER NOT NULL,    -- the function, by the first of its frames that was seen; `frames.id`
-    depth           INTEGER NOT NULL,    -- 0 is the innermost
-    allocations     INTEGER NOT NULL,    -- blocks made by this function on behalf of the ones before it
-    bytes           INTEGER NOT NULL,    -- bytes of them
-    live_blocks     INTEGER NOT NULL,    -- alive at T
-    live_bytes      INTEGER NOT NULL,    -- alive at T
-    at_peak_bytes   INTEGER NOT NULL,    -- alive at the global peak
-    temporary       INTEGER NOT NULL,    -- temporary blocks
-    growth_bytes    INTEGER NOT NULL,    -- live bytes at T minus at the end of slice `meta.half_slice`
-    self_bytes      INTEGER NOT NULL,    -- bytes of blocks whose backtrace ends or is cut here
-    self_live_bytes INTEGER NOT NULL     -- of them, alive at T
+    parent          INTEGER,             -- callee; NULL: an innermost function
+    frame           INTEGER NOT NULL,    -- one of the function's frames, `frames.id`
+    depth           INTEGER NOT NULL,    -- 0 is the innermost function
+    allocations     INTEGER NOT NULL,    -- allocations whose innermost functions are the path from depth 0 to this node
+    bytes           INTEGER NOT NULL,    -- bytes of those allocations
+    live_blocks     INTEGER NOT NULL,    -- of those, blocks live at T
+    live_bytes      INTEGER NOT NULL,    -- of those, bytes live at T
+    at_peak_bytes   INTEGER NOT NULL,    -- of those, bytes live at the global peak
+    temporary       INTEGER NOT NULL,    -- of those, temporary blocks
+    growth_bytes    INTEGER NOT NULL,    -- live bytes at T minus live bytes at the end of slice `meta.half_slice`
+    self_bytes      INTEGER NOT NULL,    -- bytes of allocations whose backtrace ends or is cut at this node
+    self_live_bytes INTEGER NOT NULL     -- of those, bytes live at T
 );
 
--- Blocks made by `realloc`: the row that it ended and the row that it began.
+-- Calls of `realloc`: the row of the old block and the row of the new one.
 CREATE TABLE reallocs (
-    new_row INTEGER PRIMARY KEY, -- rowid in allocations of the block that it made
-    old_row INTEGER NOT NULL,    -- rowid in allocations of the block that it ended
+    new_row INTEGER PRIMARY KEY, -- rowid in allocations of the new block
+    old_row INTEGER NOT NULL,    -- rowid in allocations of the old block
     moved   INTEGER NOT NULL     -- 1: the address changed
 );
 
--- Unusual requests, summed by site.
+-- Allocations of zeroed memory or with an alignment above 16, summed by site.
 CREATE TABLE unusual_layouts (
-    bt          INTEGER,          -- the site
-    zeroed      INTEGER NOT NULL, -- 1: zeroed memory was asked for
-    align       INTEGER NOT NULL, -- alignment in bytes where above 16, else 0
-    allocations INTEGER NOT NULL, -- blocks
-    bytes       INTEGER NOT NULL  -- bytes of them
+    bt          INTEGER,          -- site; NULL: backtrace not recorded
+    zeroed      INTEGER NOT NULL, -- 1: zeroed memory was requested
+    align       INTEGER NOT NULL, -- alignment in bytes if above 16, else 0
+    allocations INTEGER NOT NULL, -- number of allocations
+    bytes       INTEGER NOT NULL  -- allocated bytes
 );
 
--- Requests that the allocator could not serve.
+-- Allocations that failed.
 CREATE TABLE failures (
-    at_ns INTEGER NOT NULL, -- when
-    bt       INTEGER,          -- from where
-    size     INTEGER NOT NULL, -- bytes asked for
-    thread   INTEGER NOT NULL  -- by whom
+    at_ns  INTEGER NOT NULL, -- time
+    bt     INTEGER,          -- backtrace; NULL: not recorded
+    size   INTEGER NOT NULL, -- requested bytes
+    thread INTEGER NOT NULL  -- thread, `threads.id`
 );
 
--- Threads by first appearance; 0 enabled tracking, unless `control` did it.
+-- Threads in the order of their first event. Thread 0 enabled tracking, unless `control` did.
 CREATE TABLE threads (
-    id          INTEGER PRIMARY KEY, -- number in this recording, never reused
-    os_id       INTEGER NOT NULL,    -- number of the operating system
+    id          INTEGER PRIMARY KEY, -- id in this recording, never reused
+    os_id       INTEGER NOT NULL,    -- id of the operating system
     name        TEXT NOT NULL,       -- last known name, possibly empty
-    first_ns INTEGER,             -- first event
-    last_ns  INTEGER,             -- last event
-    allocations INTEGER NOT NULL,    -- blocks made
-    bytes       INTEGER NOT NULL,    -- bytes of them
-    frees       INTEGER NOT NULL,    -- blocks freed, whoever made them
-    live_blocks INTEGER NOT NULL,    -- made by it and alive at T
-    live_bytes  INTEGER NOT NULL     -- bytes of them
+    first_ns    INTEGER,             -- time of the first event; NULL: unknown
+    last_ns     INTEGER,             -- time of the last event; NULL: unknown
+    allocations INTEGER NOT NULL,    -- number of allocations
+    bytes       INTEGER NOT NULL,    -- allocated bytes
+    frees       INTEGER NOT NULL,    -- blocks freed by this thread, whichever thread allocated them
+    live_blocks INTEGER NOT NULL,    -- blocks allocated by this thread that are live at T
+    live_bytes  INTEGER NOT NULL     -- bytes of those blocks
 );
 
--- The names of each thread, as they changed; seen at its first event, once a second and at its end.
+-- The names of each thread over time, read at its first event, once per second and at its end.
 CREATE TABLE thread_names (
-    thread INTEGER NOT NULL, -- `threads.id`
-    at_ns  INTEGER NOT NULL, -- when it was seen
-    name   TEXT NOT NULL     -- the name, possibly empty
+    thread INTEGER NOT NULL, -- thread, `threads.id`
+    at_ns  INTEGER NOT NULL, -- time of the reading
+    name   TEXT NOT NULL     -- name, possibly empty
 );
 
--- Memory of the process at the start, once a second and at the end, beside what of it was alive on the recorded heap.
+-- Memory of the process at the start, once per second and at the end, with the live bytes at the same time.
 CREATE TABLE memory_readings (
-    at_ns        INTEGER NOT NULL, -- when
-    rss_bytes    INTEGER,          -- resident memory of the process; NULL: not known
-    cgroup_bytes INTEGER,          -- memory that its control group is charged with; NULL: it has none
-    live_bytes   INTEGER NOT NULL  -- bytes of blocks that were made since tracking was enabled and were alive then
+    at_ns        INTEGER NOT NULL, -- time of the reading
+    rss_bytes    INTEGER,          -- resident memory of the process; NULL: unknown
+    cgroup_bytes INTEGER,          -- memory charged to its control group; NULL: no control group
+    live_bytes   INTEGER NOT NULL  -- live bytes of blocks allocated since tracking was enabled
 );
 
--- What the program said while it ran: `rheaper::mark(name, value)`.
+-- Marks that the program set: `rheaper::mark(name, value)`.
 CREATE TABLE marks (
-    at_ns  INTEGER NOT NULL, -- when
-    name   TEXT NOT NULL,    -- what
-    value  INTEGER NOT NULL, -- the number that goes with it
-    thread INTEGER NOT NULL  -- by whom, `threads.id`
+    at_ns  INTEGER NOT NULL, -- time
+    name   TEXT NOT NULL,    -- name
+    value  INTEGER NOT NULL, -- value
+    thread INTEGER NOT NULL  -- thread, `threads.id`
 );
 
--- Scopes that the program named: `rheaper::scope(name)`, or spans. The same name in another scope is another scope.
+-- Scopes of the program: `rheaper::scope(name)`, or `tracing` spans. A scope is a name and a parent scope.
 CREATE TABLE scopes (
-    id     INTEGER PRIMARY KEY, -- number in the recorded process; parents have smaller ones
-    parent INTEGER,             -- the scope around it; NULL: none
-    name   TEXT NOT NULL,       -- its name
-    path   TEXT NOT NULL        -- the names from the outermost scope to this one, with ` > ` between them
+    id     INTEGER PRIMARY KEY, -- id in the recorded process; parents have smaller ids
+    parent INTEGER,             -- enclosing scope; NULL: none
+    name   TEXT NOT NULL,       -- name
+    path   TEXT NOT NULL        -- names from the outermost scope to this one, joined by ` > `
 );
 
--- In which scope a block was made: the innermost one. Blocks made in none have no row.
+-- The innermost scope of each allocation. Allocations outside of scopes have no row.
 CREATE TABLE allocation_scopes (
     allocation INTEGER PRIMARY KEY, -- rowid in allocations
-    scope      INTEGER NOT NULL     -- `scopes.id`
+    scope      INTEGER NOT NULL     -- scope, `scopes.id`
 );
 
--- What was made in a scope itself, not in those inside it, by site.
+-- Totals by scope and site, without the allocations of inner scopes.
 CREATE TABLE scope_sites (
-    scope       INTEGER NOT NULL, -- `scopes.id`
-    bt          INTEGER,          -- the site; NULL: not probed
-    allocations INTEGER NOT NULL, -- blocks made
-    bytes       INTEGER NOT NULL, -- bytes of them
-    live_blocks INTEGER NOT NULL, -- alive at T
-    live_bytes  INTEGER NOT NULL  -- bytes of them
+    scope       INTEGER NOT NULL, -- scope, `scopes.id`
+    bt          INTEGER,          -- site; NULL: backtrace not recorded
+    allocations INTEGER NOT NULL, -- number of allocations
+    bytes       INTEGER NOT NULL, -- allocated bytes
+    live_blocks INTEGER NOT NULL, -- blocks live at T
+    live_bytes  INTEGER NOT NULL  -- bytes live at T
 );
 
--- Who frees whose blocks: one row a pair of threads, which may be the same one twice.
+-- Freed blocks by allocating and freeing thread, which may be the same.
 CREATE TABLE thread_pairs (
-    alloc_thread   INTEGER NOT NULL, -- thread that made the blocks, `threads.id`
-    dealloc_thread INTEGER NOT NULL, -- thread that freed them, `threads.id`; blocks that nobody is known to have freed are in no row
-    blocks         INTEGER NOT NULL, -- how many
-    bytes          INTEGER NOT NULL, -- bytes of them
+    alloc_thread   INTEGER NOT NULL, -- allocating thread, `threads.id`
+    dealloc_thread INTEGER NOT NULL, -- freeing thread, `threads.id`; blocks with an unknown freeing thread are in no row
+    blocks         INTEGER NOT NULL, -- number of blocks
+    bytes          INTEGER NOT NULL, -- bytes of those blocks
     PRIMARY KEY (alloc_thread, dealloc_thread)
 ) WITHOUT ROWID;
 
--- Blocks by the size asked for. Up to 64 KiB each size has its row; above, each power of two is cut into 16 classes of equal width.
+-- Totals by requested size. Each size up to 64 KiB has a row; above, each power of two is divided into 16 classes of equal width.
 CREATE TABLE sizes (
-    size        INTEGER PRIMARY KEY, -- the size; above 65536 the largest one of its class
-    allocations INTEGER NOT NULL,    -- blocks made
-    bytes       INTEGER NOT NULL,    -- bytes of them, exactly
-    live_blocks INTEGER NOT NULL,    -- alive at T
-    live_bytes  INTEGER NOT NULL     -- bytes of them, exactly
+    size        INTEGER PRIMARY KEY, -- size; above 65536 the largest size of the class
+    allocations INTEGER NOT NULL,    -- number of allocations
+    bytes       INTEGER NOT NULL,    -- allocated bytes, exact also for classes
+    live_blocks INTEGER NOT NULL,    -- blocks live at T
+    live_bytes  INTEGER NOT NULL     -- bytes live at T, exact also for classes
 );
 
--- The same for each site, by powers of two.
+-- Totals by site and power of two of the requested size.
 CREATE TABLE site_sizes (
-    bt          INTEGER NOT NULL, -- the site
-    up_to_bytes INTEGER NOT NULL, -- a power of two: sizes above half of it, up to it; 1 has those of 0 as well
-    allocations INTEGER NOT NULL, -- blocks made
-    bytes       INTEGER NOT NULL, -- bytes of them
-    live_blocks INTEGER NOT NULL, -- alive at T
-    live_bytes  INTEGER NOT NULL, -- bytes of them
+    bt          INTEGER NOT NULL, -- site
+    up_to_bytes INTEGER NOT NULL, -- a power of two: sizes above its half and up to it; 1 includes size 0
+    allocations INTEGER NOT NULL, -- number of allocations
+    bytes       INTEGER NOT NULL, -- allocated bytes
+    live_blocks INTEGER NOT NULL, -- blocks live at T
+    live_bytes  INTEGER NOT NULL, -- bytes live at T
     PRIMARY KEY (bt, up_to_bytes)
 ) WITHOUT ROWID;
 
--- Stretches of rows of `allocations` whose blocks ended, with the times in them: what was alive at a moment is in the stretches with `dealloc_to > moment AND alloc_from <= moment`, in `zone_outliers`, or alive at T. queries/alive_through.sql shows how.
+-- A zone map: the range of times in each range of freed rows of `allocations`. The blocks that were live at a moment are in the ranges with `dealloc_to > moment AND alloc_from <= moment`, in `zone_outliers`, or live at T. See queries/alive_through.sql.
 CREATE TABLE zone_map (
-    first_row    INTEGER PRIMARY KEY, -- first row
-    last_row     INTEGER NOT NULL,    -- last row
-    alloc_from   INTEGER NOT NULL,    -- when the first of its blocks was made, `zone_outliers` left out
-    dealloc_from INTEGER NOT NULL,    -- when the first of its blocks ended
-    dealloc_to   INTEGER NOT NULL     -- when the last of its blocks ended
+    first_row    INTEGER PRIMARY KEY, -- first row of the range
+    last_row     INTEGER NOT NULL,    -- last row of the range
+    alloc_from   INTEGER NOT NULL,    -- earliest `alloc_after` in the range, without `zone_outliers`
+    dealloc_from INTEGER NOT NULL,    -- earliest `dealloc_after` in the range
+    dealloc_to   INTEGER NOT NULL     -- latest `dealloc_after` in the range
 );
 
--- The few blocks of a zone that are much older than the others: exactly those made before its `alloc_from`.
+-- The few blocks of a range that are much older than the others: exactly those allocated before its `alloc_from`.
 CREATE TABLE zone_outliers (
-    row         INTEGER PRIMARY KEY, -- row of `allocations`
-    alloc_after INTEGER NOT NULL     -- when it was made
+    row         INTEGER PRIMARY KEY, -- rowid in allocations
+    alloc_after INTEGER NOT NULL     -- as in allocations
 );
 
--- The real calls (inlined ones left out) behind the backtraces, so that names can be resolved again without the recording.
+-- The call addresses of the backtraces, without inlined frames. `rheaper symbolize` resolves them again without the recording.
 CREATE TABLE return_addresses (
-    id     INTEGER PRIMARY KEY, -- number of the call
-    module INTEGER,             -- the object that it is in, `modules.id`; NULL: none that was recorded
-    offset INTEGER NOT NULL     -- address of the call in that object's file; in the process where there is none
+    id     INTEGER PRIMARY KEY, -- id
+    module INTEGER,             -- executable or library, `modules.id`; NULL: in no recorded module
+    offset INTEGER NOT NULL     -- address of the call in the module's file; without a module, in the process
 );
 
--- The backtraces as a tree of calls; a stack is a call on top of another stack.
+-- The call paths as a tree: a stack is a call on top of another stack.
 CREATE TABLE stacks (
-    id     INTEGER PRIMARY KEY, -- number of the stack; parents have smaller ones
-    parent INTEGER,             -- the stack below; NULL: none
-    call   INTEGER NOT NULL     -- the innermost call, `return_addresses.id`
+    id     INTEGER PRIMARY KEY, -- id; parents have smaller ids
+    parent INTEGER,             -- stack of the caller; NULL: none
+    call   INTEGER NOT NULL     -- innermost call, `return_addresses.id`
 );
 
--- Which stack a backtrace is.
+-- The stack of each backtrace.
 CREATE TABLE backtrace_stacks (
-    bt    INTEGER PRIMARY KEY, -- the backtrace
-    stack INTEGER              -- `stacks.id`; NULL: it has no calls
+    bt    INTEGER PRIMARY KEY, -- backtrace
+    stack INTEGER              -- stack, `stacks.id`; NULL: no calls
 );
 
--- Executable and libraries of the recorded process.
+-- The executable and the libraries of the recorded process.
 CREATE TABLE modules (
-    id             INTEGER PRIMARY KEY, -- number in this recording
-    path           TEXT NOT NULL,       -- where the process had it from
-    build_id       TEXT,                -- hexadecimal; NULL: it has none
-    main           INTEGER NOT NULL,    -- 1: the executable itself
-    start_addr     INTEGER NOT NULL,    -- first executable address
-    end_addr       INTEGER NOT NULL,    -- behind the last one
-    bias           INTEGER NOT NULL,    -- address in the process minus address in the file
-    loaded_ns   INTEGER NOT NULL,    -- when it was seen
-    unloaded_ns INTEGER,             -- when it was gone; NULL: stayed
-    symbols        TEXT NOT NULL,       -- resolved, unchecked (it has no build id), partial (no line tables), recorded (names came with an imported recording), missing, mismatch (another file is in its place), unused
-    symbol_file    TEXT                 -- the file that names came from
+    id          INTEGER PRIMARY KEY, -- id in this recording
+    path        TEXT NOT NULL,       -- path in the recorded process
+    build_id    TEXT,                -- build id in hexadecimal; NULL: none
+    main        INTEGER NOT NULL,    -- 1: the executable
+    start_addr  INTEGER NOT NULL,    -- first executable address
+    end_addr    INTEGER NOT NULL,    -- end of the executable addresses, exclusive
+    bias        INTEGER NOT NULL,    -- address in the process minus address in the file
+    loaded_ns   INTEGER NOT NULL,    -- time at which the recorder found it
+    unloaded_ns INTEGER,             -- time at which the recorder missed it; NULL: not unloaded by T
+    symbols     TEXT NOT NULL,       -- resolved, unchecked (no build id), partial (no line tables), recorded (names are from an imported recording), missing, mismatch (the file at the path has another build id), unused
+    symbol_file TEXT                 -- file that the names were read from; NULL: none
 );
 
--- Since when blocks that lived shorter than a limit were aggregated: they are in all sums, and have no rows in `allocations`. Live curves and peaks are those of the blocks that have rows. No row: every block has one.
+-- The lifetime limits of aggregation over time. Aggregated blocks are in all totals of allocations and frees, and have no rows in `allocations`; live bytes and peaks exclude them. Empty: every block has a row.
 CREATE TABLE aggregation_steps (
-    at_ns        INTEGER NOT NULL, -- from then on
-    aggregate_below_ns INTEGER NOT NULL, -- what lived shorter has no row
-    written_bytes   INTEGER NOT NULL, -- length of the recording then
-    reason          TEXT NOT NULL     -- asked (by the program), quota (the recording grew towards its quota)
+    at_ns              INTEGER NOT NULL, -- time from which the limit applies
+    aggregate_below_ns INTEGER NOT NULL, -- blocks with a shorter lifetime are aggregated
+    written_bytes      INTEGER NOT NULL, -- length of the recording at that time
+    reason             TEXT NOT NULL     -- asked (by the program), quota (the recording approached its quota)
 );
 
--- How much a block of a sampled recording stands for, by its size: `sum(bytes)` over a join on `size` instead of `sum(size)`, `sum(blocks)` instead of `count(*)`. All other tables hold such estimates already. No row: every block was recorded, and no number is an estimate.
+-- The weight of a sampled block by its size, for joins with `allocations` on `size`. All other tables have weighted totals already. Empty: the recording is not sampled.
 CREATE TABLE sample_weights (
-    size   INTEGER PRIMARY KEY, -- size of a sampled block, bytes
-    blocks REAL NOT NULL,       -- blocks that it stands for, 1 / (1 - exp(-size / `meta.sample_bytes`))
-    bytes  INTEGER NOT NULL     -- bytes of them
+    size   INTEGER PRIMARY KEY, -- size of a sampled block
+    blocks REAL NOT NULL,       -- number of blocks that it stands for, 1 / (1 - exp(-size / `meta.sample_bytes`))
+    bytes  INTEGER NOT NULL     -- bytes of those blocks
 );
 
--- How far the sums of a sampled recording may be off; docs/SAMPLING.md says how that is known. No row: nothing is an estimate.
+-- The rows of `allocations` with their weights. Totals of `blocks` and `bytes` are right for sampled and for complete recordings; totals of rows and `size` only for complete ones. A scan costs at most 5 % more than of `allocations`.
+CREATE VIEW weighted_allocations (
+    row,            -- rowid in allocations
+    alloc_after,    -- as in allocations
+    dealloc_after,  -- as in allocations
+    bt,             -- as in allocations
+    size,           -- as in allocations
+    addr,           -- as in allocations
+    alloc_thread,   -- as in allocations
+    dealloc_thread, -- as in allocations
+    blocks,         -- number of blocks that the row stands for; 1 in a complete recording
+    bytes           -- bytes of those blocks; `size` in a complete recording
+) AS
+SELECT rowid, alloc_after, dealloc_after, bt, size, addr, alloc_thread, dealloc_thread,
+    iif((SELECT 1 FROM sample_weights), (SELECT w.blocks FROM sample_weights AS w WHERE w.size = allocations.size), 1),
+    iif((SELECT 1 FROM sample_weights), (SELECT w.bytes FROM sample_weights AS w WHERE w.size = allocations.size), size)
+FROM allocations;
+
+-- Confidence intervals of the totals of a sampled recording; see docs/guide/SAMPLING.md. Empty: the recording is not sampled.
 CREATE TABLE estimates (
-    of                  TEXT NOT NULL,    -- whose sums: total (`meta`), site, suspect, tree, tree_inverted
-    id                  INTEGER NOT NULL, -- `sites.bt`, `suspects.id`, `tree.id`, `tree_inverted.id`; of total 0
-    sampled_blocks      INTEGER NOT NULL, -- blocks made that were sampled
-    sampled_bytes       INTEGER NOT NULL, -- bytes of these themselves
-    bytes_variance      REAL NOT NULL,    -- variance of `bytes`, bytes²
-    bytes_low           INTEGER NOT NULL, -- the true `bytes` are at least this and at most bytes_high, in 95 % of all recordings or more
-    bytes_high          INTEGER NOT NULL, -- the other end
-    bytes_error         REAL,             -- half of that width, as a share of `bytes`; NULL: that is 0
-    live_sampled_blocks INTEGER NOT NULL, -- the same for what is alive at T: sampled blocks
-    live_sampled_bytes  INTEGER NOT NULL, -- bytes of these themselves
-    live_bytes_variance REAL NOT NULL,    -- variance of `live_bytes`, bytes²
-    live_bytes_low      INTEGER NOT NULL, -- the true `live_bytes` are at least this and at most live_bytes_high, as above
-    live_bytes_high     INTEGER NOT NULL, -- the other end
-    live_bytes_error    REAL,             -- half of that width, as a share of `live_bytes`; NULL: that is 0
+    of                  TEXT NOT NULL,    -- the kind of totals: total (`meta`), site, suspect, tree, tree_inverted
+    id                  INTEGER NOT NULL, -- `sites.bt`, `suspects.id`, `tree.id`, `tree_inverted.id`; 0 for total
+    sampled_blocks      INTEGER NOT NULL, -- sampled blocks
+    sampled_bytes       INTEGER NOT NULL, -- their own bytes, without weights
+    bytes_variance      REAL NOT NULL,    -- variance of the estimate `bytes`, in bytes²
+    bytes_low           INTEGER NOT NULL, -- lower bound of the true `bytes`, with a confidence of at least 95 % for both bounds
+    bytes_high          INTEGER NOT NULL, -- upper bound of the true `bytes`
+    bytes_error         REAL,             -- half the width of the interval relative to `bytes`; NULL: `bytes` is 0
+    live_sampled_blocks INTEGER NOT NULL, -- sampled blocks live at T
+    live_sampled_bytes  INTEGER NOT NULL, -- their own bytes, without weights
+    live_bytes_variance REAL NOT NULL,    -- variance of the estimate `live_bytes`, in bytes²
+    live_bytes_low      INTEGER NOT NULL, -- lower bound of the true `live_bytes`, with a confidence of at least 95 % for both bounds
+    live_bytes_high     INTEGER NOT NULL, -- upper bound of the true `live_bytes`
+    live_bytes_error    REAL,             -- half the width of the interval relative to `live_bytes`; NULL: `live_bytes` is 0
     PRIMARY KEY (of, id)
 ) WITHOUT ROWID;
 
--- What was lost, cut or could not be paired. All zero is the good case.
+-- Losses of the recording, one row per counter: events and stacks that were dropped, cut or could not be paired. A complete recording has only zeros.
 CREATE TABLE losses (
-    name    TEXT PRIMARY KEY, -- name of the loss
-    count   INTEGER NOT NULL, -- how often
-    meaning TEXT NOT NULL     -- in one sentence
+    name    TEXT PRIMARY KEY, -- name of the counter
+    count   INTEGER NOT NULL, -- value
+    meaning TEXT NOT NULL     -- explanation in one sentence
 ) WITHOUT ROWID;
 
--- Facts about the recording and the totals: one name, one value. docs/SCHEMA.md lists the names.
+-- Metadata and totals of the recording as keys and values. docs/reference/SCHEMA.md lists the keys.
 CREATE TABLE meta (
-    key   TEXT PRIMARY KEY, -- name
+    key   TEXT PRIMARY KEY, -- key
     value                   -- number or text
 ) WITHOUT ROWID;

@@ -8,31 +8,31 @@
 
 use std::time::Duration;
 
-/// An answer held in memory.
+/// A query result in memory.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
     /// The columns, in the order of the statement.
     pub columns: Vec<Column>,
-    /// The rows, each as long as `columns`.
+    /// The rows, each with as many values as there are columns.
     pub rows: Vec<Vec<Value>>,
-    /// Whether these are all rows; otherwise there are more than `rows.len()` of them.
+    /// Whether these are all rows.
     pub complete: Completeness,
-    /// From the start of the statement to its last row.
+    /// Time from the start of the statement to its last row.
     pub elapsed: Duration,
 }
 
 impl Table {
-    /// The position of a column by its name, ignoring case.
+    /// The index of a column, ignoring the case of its name.
     pub fn column(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column.name.eq_ignore_ascii_case(name))
     }
 
-    /// The value of the named column in a row.
+    /// The value of a column in a row.
     pub fn get(&self, row: usize, name: &str) -> Option<&Value> {
         self.rows.get(row)?.get(self.column(name)?)
     }
 
-    /// "17", or "more than 500" where the rest was not fetched. Never a guess.
+    /// "17", or "more than 500" where the rest was not fetched.
     pub fn count_text(&self) -> String {
         match self.complete {
             Completeness::All => self.rows.len().to_string(),
@@ -41,63 +41,63 @@ impl Table {
     }
 }
 
-/// Whether a [`Table`] holds every row of its statement.
+/// Whether a [`Table`] has all rows of its statement.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Completeness {
-    /// There are no other rows.
+    /// It has all rows.
     #[default]
     All,
-    /// A limit ended the fetch; at least one more row exists.
+    /// A limit was reached; at least one more row exists.
     More,
 }
 
-/// A column of an answer.
+/// A column of a result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {
-    /// As the statement names it.
+    /// The name in the statement.
     pub name: String,
-    /// What its numbers count.
+    /// The unit of its values.
     pub unit: Unit,
 }
 
 impl Column {
-    /// A column whose unit follows from its name.
+    /// A column with the unit that its name implies.
     pub fn named(name: &str) -> Self {
         Self { name: name.to_owned(), unit: Unit::of_column(name) }
     }
 }
 
-/// What the numbers of a column count, and so how they are shown to people.
+/// The unit of a column's values, which determines how they are formatted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Unit {
-    /// Text, or a number that is shown as it stands.
+    /// Text, or a number without unit.
     #[default]
     None,
     /// Bytes.
     Bytes,
-    /// Bytes a second.
+    /// Bytes per second.
     BytesPerSecond,
-    /// Events a second.
+    /// Events per second.
     PerSecond,
-    /// A span of time in nanoseconds.
+    /// A duration in nanoseconds.
     Duration,
     /// A moment: nanoseconds since tracking was enabled.
     Moment,
-    /// How many.
+    /// A number of things.
     Count,
-    /// A share of a whole, 0 to 1.
+    /// A fraction from 0 to 1.
     Share,
     /// An address in the recorded process.
     Address,
-    /// A backtrace's id: such a row can be opened.
+    /// The id of a backtrace: the explorer can open such a row.
     Backtrace,
     /// A thread's number in the recording.
     Thread,
 }
 
 impl Unit {
-    /// All units with the word that query headers call them.
-    pub const WORDS: &'static [(&'static str, Unit)] = &[
+    /// The names in query headers.
+    pub const NAMES: &'static [(&'static str, Unit)] = &[
         ("text", Unit::None),
         ("bytes", Unit::Bytes),
         ("bytes/s", Unit::BytesPerSecond),
@@ -111,18 +111,18 @@ impl Unit {
         ("thread", Unit::Thread),
     ];
 
-    /// The word that query headers call it.
-    pub fn word(self) -> &'static str {
-        Self::WORDS.iter().find(|(_, unit)| *unit == self).map_or("text", |(word, _)| word)
+    /// The name in query headers.
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, unit)| *unit == self).map_or("text", |(name, _)| name)
     }
 
-    /// The unit that a header's word names.
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::WORDS.iter().find(|(known, _)| *known == word).map(|(_, unit)| *unit)
+    /// The unit of a name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, unit)| *unit)
     }
 
-    /// What a column counts, by the names that the schema keeps to (units stand last) and by
-    /// the aggregate around it, so that `sum(size)` of hand-written SQL has bytes as well.
+    /// The unit that a column name implies: by the suffixes of the schema, also inside an aggregate
+    /// function, so that `sum(size)` of hand-written SQL is in bytes.
     pub fn of_column(name: &str) -> Self {
         let name = name.trim().trim_matches('"').to_ascii_lowercase();
         if let Some((function, argument)) = call(&name) {
@@ -146,13 +146,13 @@ impl Unit {
             .map_or(Self::None, |(_, unit)| *unit)
     }
 
-    /// Whether numbers of this unit stand to the right of their column.
+    /// Whether values of this unit are right-aligned.
     pub fn is_numeric(self) -> bool {
         self != Self::None
     }
 }
 
-/// Whole names with a unit. Before the suffixes, as `frees` and `bt` have none.
+/// Complete names with a unit. Checked before the suffixes.
 const NAMES: &[(&str, Unit)] = &[
     ("bt", Unit::Backtrace),
     ("backtrace_id", Unit::Backtrace),
@@ -183,7 +183,7 @@ const NAMES: &[(&str, Unit)] = &[
     ("share", Unit::Share),
 ];
 
-/// Endings with a unit; longer ones first where one ends in the other.
+/// Suffixes with a unit; a longer one precedes one that it ends in.
 const SUFFIXES: &[(&str, Unit)] = &[
     ("_bytes_per_s", Unit::BytesPerSecond),
     ("_per_s", Unit::PerSecond),
@@ -202,30 +202,30 @@ const SUFFIXES: &[(&str, Unit)] = &[
     ("_thread", Unit::Thread),
 ];
 
-/// `f(x)` as (`f`, `x`).
+/// Splits `f(x)` into `f` and `x`.
 fn call(name: &str) -> Option<(&str, &str)> {
     let (function, rest) = name.split_once('(')?;
     Some((function.trim(), rest.strip_suffix(')')?.trim()))
 }
 
-/// One cell.
+/// A value.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Value {
-    /// Nothing.
+    /// SQL's NULL.
     #[default]
     Null,
-    /// A whole number.
+    /// An integer.
     Integer(i64),
-    /// Any other number.
+    /// A floating-point number.
     Real(f64),
-    /// Text. Uncleaned: whoever prints it cleans it.
+    /// Text, not sanitized: sanitize it before printing.
     Text(String),
     /// Bytes.
     Blob(Vec<u8>),
 }
 
 impl Value {
-    /// The number, where it is a whole one.
+    /// The integer, if it is one.
     pub fn as_i64(&self) -> Option<i64> {
         match self {
             Self::Integer(number) => Some(*number),
@@ -233,7 +233,7 @@ impl Value {
         }
     }
 
-    /// The number, whole or not.
+    /// The number, if it is one.
     pub fn as_f64(&self) -> Option<f64> {
         match self {
             Self::Integer(number) => Some(*number as f64),
@@ -242,7 +242,7 @@ impl Value {
         }
     }
 
-    /// The text, where it is text.
+    /// The text, if it is text.
     pub fn as_str(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -255,7 +255,7 @@ impl Value {
         matches!(self, Self::Null)
     }
 
-    /// Bytes that it keeps on the heap, for limits.
+    /// Bytes on the heap, for limits.
     pub fn heap_bytes(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),

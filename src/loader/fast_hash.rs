@@ -1,19 +1,21 @@
-//! A hash for keys that nobody chose to collide: node ids, addresses, pairs of small numbers.
+//! A fast hash for keys of small integers: node ids, addresses, pairs of ids.
 //!
-//! Std's default costs more than all the rest of pairing an event. One multiplication aggregated to
-//! 64 bits spreads addresses, whose low bits are zero, well over the table. A recording that was
-//! made to collide only makes its own load slow.
+//! Std's SipHash costs more than the rest of pairing an event. This one folds the 128-bit product
+//! of a multiplication to 64 bits, which spreads the entropy to the high and the low bits, both of
+//! which `HashMap` uses. `rustc-hash` 2.1 took 10 ns instead of 3 ns for a look-up of a (scope, site)
+//! pair, the key that is looked up per event. A recording that was made to collide only slows down
+//! its own load.
 
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// Builds [`FastHasher`]s.
+/// The `BuildHasher` for `HashMap`.
 pub(crate) type FastHash = BuildHasherDefault<FastHasher>;
 
-/// Hashes whole words.
+/// Hashes integers; each is one multiplication.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct FastHasher(u64);
 
-/// 2⁶⁴ divided by the golden ratio, made odd.
+/// 2⁶⁴ divided by the golden ratio, made odd: its bits are evenly distributed.
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Hasher for FastHasher {

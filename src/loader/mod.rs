@@ -1,55 +1,51 @@
-//! Loads: recording → pairing → symbols → SQLite.
+//! Loads a recording into an SQLite database.
 //!
-//! Reads: one recording file, and the executables and debug files that it names. Writes: one
-//! database, complete or not at all.
+//! A load reads the recording twice (`passes`): first the metadata, then the events, which it pairs
+//! by address (`live`), sums (`totals`) and writes as rows. Then it resolves names (`symbols`), ranks
+//! suspects (`analyze`) and writes the other tables (`write`).
 //!
 //! Invariants:
-//! - The library prints nothing: what happens goes to a [`Progress`], what came of it into a
-//!   [`Summary`], what is wrong into a [`LoadError`].
+//! - The loader prints nothing: it reports to a [`Progress`], and returns a [`Summary`] or a
+//!   [`LoadError`].
 //! - Memory grows with live blocks and distinct stacks, never with events.
 //! - The same recording and the same symbol files give the same bytes.
 
-mod info;
-mod symbolize;
-mod import;
-mod options;
 mod pipeline;
+mod import;
 mod source;
 mod analyze;
 mod write;
 mod symbols;
 mod passes;
-mod summary;
-mod progress;
 mod totals;
 mod live;
 mod read;
-mod error;
-mod rows;
+mod api;
+mod model;
 mod sanitize;
 mod fast_hash;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-pub use error::{LoadError, LoadErrorKind};
-pub use info::{BlockCount, Info, ModuleInfo, StreamInfo, ThreadInfo};
-pub use options::LoadOptions;
-pub use progress::{Phase, Progress};
-pub use summary::{Ending, Loss, Summary, SymbolSummary};
+pub use crate::loader::api::error::{LoadError, LoadErrorKind};
+pub use crate::loader::api::options::LoadOptions;
+pub use crate::loader::api::progress::{Phase, Progress};
+pub use crate::loader::api::summary::{Ending, Loss, Summary, SymbolSummary};
+pub use crate::loader::pipeline::info::{BlockCount, Info, ModuleInfo, StreamInfo, ThreadInfo};
 
-use crate::loader::passes::metadata_pass::Survey;
-use crate::loader::pipeline::Build;
+use crate::loader::passes::metadata_pass::RecordingMetadata;
+use crate::loader::pipeline::load::Pipeline;
 use crate::loader::read::reader::Recording;
 use crate::loader::source::Source;
-use crate::loader::write::atomic_file::Output;
+use crate::loader::write::database_file::DatabaseFile;
 
-/// Turns the recording at `recording` into a database at `output`.
+/// Loads the recording at `recording` into a database at `output`.
 ///
 /// The database appears complete or not at all. A recording that is still being written, or was
-/// cut off, gives what is there; [`Summary::ending`] says so. An existing `output` is replaced if
-/// it is a rheaper database made from the same recording, or from any other with
-/// [`LoadOptions::force`]; whatever is not a rheaper database is never touched.
+/// cut off, is loaded up to its end, and [`Summary::ending`] says so. An existing `output` is
+/// replaced if it is a rheaper database made from the same recording, with [`LoadOptions::force`]
+/// also one made from another recording; any other file is never replaced.
 ///
 /// ```no_run
 /// use rheaper::database::{Database, Limits, Params};
@@ -69,7 +65,7 @@ use crate::loader::write::atomic_file::Output;
 /// ```
 ///
 /// # Errors
-/// A sentence that says what is wrong, where, and what to do; `output` is then untouched.
+/// One sentence with the problem, the file and a remedy; `output` is then unchanged.
 pub fn load(
     recording: &Path,
     output: &Path,
@@ -81,7 +77,7 @@ pub fn load(
     write(&recording, output, options, progress, started)
 }
 
-/// The steps of a load, wherever its events come from.
+/// The steps of a load, for any source of events.
 fn write<R: Source>(
     source: &R,
     output: &Path,
@@ -89,16 +85,17 @@ fn write<R: Source>(
     progress: &mut dyn Progress,
     started: Instant,
 ) -> Result<Summary, LoadError> {
-    let output = Output::begin(output, &source.id(), options.force)?;
-    let mut build = Build::survey(source, progress)?;
-    build.resolve(&options.symbols, progress)?;
-    let connection = build.replay_into(&output, progress)?;
-    build.write_totals(&connection, &output, progress)?;
-    build.finish(connection, output, options.force, started)
+    let output = DatabaseFile::create(output, &source.id(), options.force)?;
+    let mut pipeline = Pipeline::read_metadata(source, progress)?;
+    pipeline.resolve_symbols(&options.symbols, progress)?;
+    let connection = pipeline.write_events(&output, progress)?;
+    pipeline.write_totals(&connection, &output, progress)?;
+    pipeline.finish(connection, output, options.force, started)
 }
 
-/// Turns a recording of heaptrack or bytehound, at `file`, into a database at `output`, under the
-/// same rules as [`load`]. What the other format does not hold is NULL, and counted in `losses`.
+/// Loads a recording of heaptrack or bytehound, at `file`, into a database at `output`, under the
+/// same rules as [`load`]. Columns that the other format does not record are NULL; sentences in
+/// [`Summary::not_recorded`] name them.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -118,7 +115,7 @@ fn write<R: Source>(
 /// ```
 ///
 /// # Errors
-/// As [`load`].
+/// Those of [`load`].
 pub fn import(
     file: &Path,
     output: &Path,
@@ -130,56 +127,57 @@ pub fn import(
     write(&recording, output, options, progress, started)
 }
 
-/// Whether a file is a recording that [`import`] reads, by its first bytes. One that can't be
-/// read is none.
+/// Whether a file is a recording that [`import`] reads, by its first bytes; false if the file can't
+/// be read.
 pub fn is_importable(file: &Path) -> bool {
     import::is_recording(file)
 }
 
-/// Reads a recording as [`load`] does, pairs all events, and writes nothing: what would be loaded?
+/// Reads a recording and pairs all events as [`load`] does, but writes no database.
 ///
 /// # Errors
-/// As [`load`], except for those of the output.
+/// Those of [`load`], except for those of the output.
 pub fn dry_run(recording: &Path, progress: &mut dyn Progress) -> Result<Summary, LoadError> {
     pair(&Recording::open(recording)?, progress)
 }
 
-/// Reads another profiler's recording as [`import`] does, pairs all events, and writes nothing.
+/// Reads another profiler's recording and pairs all events as [`import`] does, but writes no
+/// database.
 ///
 /// # Errors
-/// As [`import`], except for those of the output.
-pub fn rehearse_import(file: &Path, progress: &mut dyn Progress) -> Result<Summary, LoadError> {
+/// Those of [`import`], except for those of the output.
+pub fn dry_run_import(file: &Path, progress: &mut dyn Progress) -> Result<Summary, LoadError> {
     pair(&import::Recording::open(file)?, progress)
 }
 
 fn pair<R: Source>(source: &R, progress: &mut dyn Progress) -> Result<Summary, LoadError> {
     let started = Instant::now();
-    let mut build = Build::survey(source, progress)?;
-    build.replay(progress)?;
-    Ok(build.summary(started))
+    let mut pipeline = Pipeline::read_metadata(source, progress)?;
+    pipeline.pair_events(progress)?;
+    Ok(pipeline.summary(started))
 }
 
-/// What is in a recording, and what was lost; decodes no event.
+/// The contents and the losses of a recording, without decoding its events.
 ///
 /// # Errors
-/// As [`load`].
+/// Those of [`load`].
 pub fn info(recording: &Path) -> Result<Info, LoadError> {
     let recording = Recording::open(recording)?;
-    let survey = Survey::take(&mut recording.blocks(), &mut ())
+    let metadata = RecordingMetadata::read(&mut recording.blocks(), &mut ())
         .map_err(|error| LoadError::reading(recording.path(), error))?
         .ok_or_else(LoadError::interrupted)?;
-    Ok(Info::of(&recording, survey))
+    Ok(Info::of(&recording, metadata))
 }
 
-/// Resolves the names of an existing database again, with `symbols` (files, or directories that
-/// are searched by build id) beside the usual places. The recording is not needed.
+/// Resolves the names of an existing database again. `symbols` are files, or directories that are
+/// searched by build id, in addition to the usual places. The recording is not needed.
 ///
 /// # Errors
-/// When `database` is not a rheaper database or can't be written; it is then untouched.
+/// When `database` is not a rheaper database or can't be written; it is then unchanged.
 pub fn symbolize(
     database: &Path,
     symbols: &[PathBuf],
     progress: &mut dyn Progress,
 ) -> Result<SymbolSummary, LoadError> {
-    symbolize::symbolize(database, symbols, progress)
+    pipeline::symbolize::symbolize(database, symbols, progress)
 }

@@ -1,15 +1,11 @@
-//! What recordings and symbol files say, as it goes into the database.
-//!
-//! Reads: any text or bytes. Writes: text that is safe to print and not longer than a screen can
-//! use; hexadecimal numbers.
+//! Sanitizes text from recordings and symbol files before it goes into the database.
 
 use crate::database::text::sanitize;
 
-/// No name is kept longer than this.
+/// Maximum length of a text: longer than a screen can show.
 const TEXT_CHARS_MAX: usize = 4096;
 
-/// The text with every unsafe character replaced by a visible stand-in, and its end cut with `…`
-/// where it is too long.
+/// Replaces every unsafe character by a visible one; truncates a long text with `…`.
 pub(crate) fn text(input: &str) -> String {
     match input.char_indices().nth(TEXT_CHARS_MAX) {
         Some((end, _)) => format!("{}…", sanitize::line(&input[..end])),
@@ -22,7 +18,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The bytes of a hexadecimal number; none if it is not one.
+/// Decodes hexadecimal bytes; empty if the text is not hexadecimal.
 pub(crate) fn unhex(text: &str) -> Vec<u8> {
     let pairs = text.as_bytes().chunks(2);
     let bytes = pairs.map(|pair| {

@@ -1,48 +1,45 @@
-//! Where events come from: a recording of ours, or another profiler's.
+//! The trait of recordings that a load can read: ours, or another profiler's.
 //!
-//! Reads and writes: nothing itself; it is what the steps of a load ask.
-//!
-//! Invariant: what [`Source::survey`] says and what [`Source::replay`] hands out belong together:
-//! nodes, locations and modules are those of the survey.
+//! Invariant: nodes, locations and modules of the events are those of the metadata pass.
 
-use crate::loader::error::LoadError;
-use crate::loader::passes::event_pass::{Outcome, Replay};
-use crate::loader::passes::metadata_pass::Survey;
-use crate::loader::passes::pairing::Sink;
-use crate::loader::progress::Progress;
+use crate::loader::api::error::LoadError;
+use crate::loader::api::progress::Progress;
+use crate::loader::passes::event_pass::{EventPass, Outcome};
+use crate::loader::passes::metadata_pass::RecordingMetadata;
+use crate::loader::passes::pairing::RowSink;
 use crate::loader::read::reader::Recording;
 use crate::loader::symbols::Symbols;
 use crate::loader::write::metadata;
 use crate::recording::Header;
 
-/// What the first pass found.
-pub(crate) struct Surveyed {
-    /// Everything but the events.
-    pub(crate) survey: Survey,
-    /// The names of all locations, where the recording brought them along.
-    pub(crate) names: Option<Symbols>,
+/// The result of the metadata pass.
+pub(crate) struct SourceMetadata {
+    /// Everything except the events.
+    pub(crate) metadata: RecordingMetadata,
+    /// The names of all locations, if the recording holds them.
+    pub(crate) symbols: Option<Symbols>,
 }
 
-/// A file of events that can be read twice.
+/// A recording, which is read twice.
 pub(crate) trait Source {
-    /// Its length.
+    /// Length of the file.
     fn file_bytes(&self) -> u64;
 
-    /// Clock and limits; made up where the file has no such header.
+    /// The file header; for another profiler's recording, one with equivalent values.
     fn header(&self) -> &Header;
 
-    /// The recording's id, as `meta` has it.
+    /// The recording's id, as in `meta`.
     fn id(&self) -> String {
         metadata::recording_id(self.header())
     }
 
-    /// The first pass.
-    fn survey(&self, progress: &mut dyn Progress) -> Result<Surveyed, LoadError>;
+    /// Runs the metadata pass.
+    fn read_metadata(&self, progress: &mut dyn Progress) -> Result<SourceMetadata, LoadError>;
 
-    /// The second pass: hands all events on.
-    fn replay<S: Sink>(
+    /// Runs the event pass.
+    fn read_events<S: RowSink>(
         &self,
-        replay: &mut Replay,
+        pass: &mut EventPass,
         sink: &mut S,
         progress: &mut dyn Progress,
     ) -> Result<Outcome, LoadError>;
@@ -57,21 +54,20 @@ impl Source for Recording {
         self.header()
     }
 
-    fn survey(&self, progress: &mut dyn Progress) -> Result<Surveyed, LoadError> {
-        let survey = Survey::take(&mut self.blocks(), progress)
+    fn read_metadata(&self, progress: &mut dyn Progress) -> Result<SourceMetadata, LoadError> {
+        let metadata = RecordingMetadata::read(&mut self.blocks(), progress)
             .map_err(|error| LoadError::reading(self.path(), error))?
             .ok_or_else(LoadError::interrupted)?;
-        Ok(Surveyed { survey, names: None })
+        Ok(SourceMetadata { metadata, symbols: None })
     }
 
-    fn replay<S: Sink>(
+    fn read_events<S: RowSink>(
         &self,
-        replay: &mut Replay,
+        pass: &mut EventPass,
         sink: &mut S,
         progress: &mut dyn Progress,
     ) -> Result<Outcome, LoadError> {
-        replay
-            .run(&mut self.blocks(), self.file_bytes(), sink, progress)
+        pass.run(&mut self.blocks(), self.file_bytes(), sink, progress)
             .map_err(|error| LoadError::reading(self.path(), error))
     }
 }

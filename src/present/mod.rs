@@ -1,10 +1,7 @@
-//! Presentation outside of the explorer: tables, reports, comparisons, exports.
+//! Output of the command line: result tables, reports, comparisons, exports.
 
-#[cfg(feature = "cli")]
 pub(crate) mod report;
-#[cfg(feature = "cli")]
 pub(crate) mod diff;
-#[cfg(feature = "cli")]
-pub(crate) mod table_printer;
-#[cfg(feature = "cli")]
 pub(crate) mod export;
+pub(crate) mod table_printer;
+mod csv;

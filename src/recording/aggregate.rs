@@ -1,39 +1,39 @@
-//! What was aggregated away: the sums of blocks that lived too short to be written one by one, and the
-//! steps by which aggregation became coarser.
+//! Records of aggregated blocks: totals of short-lived allocations, and the aggregation steps.
 //!
-//! A `Aggregated` payload covers a stretch of time and is a run of records; blocks are counted in the
-//! payload in whose stretch they were freed. A `Note` payload is one step.
+//! An `Aggregated` payload covers a time interval and is a sequence of records. A block is counted
+//! in the payload whose interval contains its free. An `AggregationStep` payload is one change of
+//! the aggregation threshold.
 //!
-//! Invariant: sums of all payloads are the sums of all aggregated blocks, each counted once.
+//! Invariant: the totals over all payloads count each aggregated block exactly once.
 
 use crate::recording::bytes::{ByteReader, ByteWriter};
 use crate::recording::error::FormatError;
 use crate::recording::ids::{NodeId, ThreadId, Ticks};
 use crate::recording::size_classes::{
-    DURATION_CLASS_BITS, FIRST_WIDE_CLASS, SIZE_CLASSES, largest_of_size_class, size_power,
+    DURATION_CLASS_BITS, FIRST_WIDE_CLASS, SIZE_CLASSES, size_class_max, size_power,
 };
 
 const TAG_SITE: u8 = 1;
 const TAG_PAIR: u8 = 2;
 const TAG_SIZE: u8 = 3;
 
-/// More than a recording could aggregate in years.
+/// Upper bounds for validation: a recording would need years to reach them.
 const AGGREGATED_BLOCKS_MAX: u64 = 1 << 48;
 const AGGREGATED_BYTES_MAX: u64 = 1 << 60;
 
-/// No site record without its lifetimes is longer than this.
+/// Maximum length of a site record without its lifetimes and size powers.
 pub const AGGREGATED_SITE_BYTES_MAX: usize = 200;
-/// Bytes of one class of lifetimes, or of one power of sizes, in a site record, at most.
+/// Maximum length of one lifetime class, or of one size power, in a site record.
 pub const AGGREGATED_ENTRY_BYTES_MAX: usize = 22;
-/// No pair or size record is longer than this.
+/// Maximum length of a pair record or a size record.
 pub const AGGREGATED_SMALL_BYTES_MAX: usize = 64;
 
-/// The head of a `Aggregated` payload.
+/// The head of an `Aggregated` payload: its time interval.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AggregatedHead {
-    /// Where the stretch begins.
+    /// Start of the interval.
     pub from: Ticks,
-    /// Where it ends.
+    /// End of the interval.
     pub to: Ticks,
 }
 
@@ -48,58 +48,58 @@ impl AggregatedHead {
     }
 }
 
-/// Sums over the aggregated blocks of one stack and kind of request. Times are in ticks.
+/// Totals of the aggregated blocks of one call path and kind of request. All times are in ticks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AggregatedSite {
-    /// From where.
+    /// The call path.
     pub node: NodeId,
     /// Whether zeroed memory was asked for.
     pub zeroed: bool,
     /// Base-2 logarithm of the alignment where it is above 16 bytes, else 0.
     pub align_log2: u8,
-    /// Blocks.
+    /// Number of blocks.
     pub blocks: u64,
-    /// Bytes of them.
+    /// Sum of their sizes.
     pub bytes: u64,
-    /// The smallest.
+    /// Smallest size, in bytes.
     pub size_min: u64,
-    /// The largest.
+    /// Largest size, in bytes.
     pub size_max: u64,
-    /// All lifetimes together.
+    /// Sum of all lifetimes.
     pub lifetime_sum: u64,
-    /// The shortest.
+    /// Shortest lifetime.
     pub lifetime_min: u64,
-    /// The longest.
+    /// Longest lifetime.
     pub lifetime_max: u64,
-    /// Blocks freed by their own thread with at most one allocation of it in between.
+    /// Blocks freed by the allocating thread with at most one allocation of that thread in between.
     pub temporary: u64,
-    /// Bytes of them.
+    /// Sum of the sizes of `temporary` blocks.
     pub temporary_bytes: u64,
     /// Blocks freed by another thread.
     pub cross_thread_frees: u64,
-    /// Blocks made by growing or shrinking another one.
+    /// Blocks that a realloc allocated.
     pub reallocs: u64,
-    /// Of these, the ones that changed their place.
+    /// Those of `reallocs` whose address changed.
     pub reallocs_moved: u64,
-    /// When the first was made.
-    pub first_made: Ticks,
-    /// When the last was made.
-    pub last_made: Ticks,
-    /// When the last was freed.
-    pub last_freed: Ticks,
-    /// Bit n: thread n made some. Threads from 64 on are not told.
+    /// Time of the first allocation.
+    pub first_alloc: Ticks,
+    /// Time of the last allocation.
+    pub last_alloc: Ticks,
+    /// Time of the last free.
+    pub last_free: Ticks,
+    /// Bit n: thread n allocated at least one block. Threads from 64 on have no bit.
     pub threads: u64,
 }
 
 impl AggregatedSite {
-    /// Appends a record; `lifetimes` are classes of durations (ascending) with their counts,
-    /// `powers` the blocks by powers of two of their sizes (ascending).
+    /// Appends a record. `lifetimes` yields duration classes (ascending) with their counts,
+    /// `powers` the blocks per power of two of their sizes (ascending).
     pub fn write(
         &self,
         head: &AggregatedHead,
         out: &mut ByteWriter<'_>,
         lifetimes: impl ExactSizeIterator<Item = (u32, u64)>,
-        powers: impl ExactSizeIterator<Item = AggregatedPower>,
+        powers: impl ExactSizeIterator<Item = SizePower>,
     ) {
         out.u8(TAG_SITE);
         out.varint(u64::from(self.node.0));
@@ -120,16 +120,16 @@ impl AggregatedSite {
         ] {
             out.varint(value);
         }
-        for at in [self.first_made, self.last_made, self.last_freed] {
+        for at in [self.first_alloc, self.last_alloc, self.last_free] {
             out.zigzag(at.0.wrapping_sub(head.from.0).cast_signed());
         }
         out.varint(self.threads);
         out.varint(lifetimes.len() as u64);
-        let mut before = 0;
+        let mut previous = 0;
         for (class, count) in lifetimes {
-            out.varint(u64::from(class.wrapping_sub(before)));
+            out.varint(u64::from(class.wrapping_sub(previous)));
             out.varint(count);
-            before = class;
+            previous = class;
         }
         out.varint(powers.len() as u64);
         for power in powers {
@@ -155,7 +155,7 @@ impl AggregatedSite {
         let lifetime_sum = input.varint()?;
         let lifetime_min = input.varint()?;
         let lifetime_max = lifetime_min.saturating_add(input.varint()?);
-        let moment = |input: &mut ByteReader<'_>| -> Result<Ticks, FormatError> {
+        let ticks = |input: &mut ByteReader<'_>| -> Result<Ticks, FormatError> {
             Ok(Ticks(head.from.0.wrapping_add(input.zigzag()?.cast_unsigned())))
         };
         Ok(Self {
@@ -174,44 +174,44 @@ impl AggregatedSite {
             cross_thread_frees: input.varint()?,
             reallocs: input.varint()?,
             reallocs_moved: input.varint()?,
-            first_made: moment(input)?,
-            last_made: moment(input)?,
-            last_freed: moment(input)?,
+            first_alloc: ticks(input)?,
+            last_alloc: ticks(input)?,
+            last_free: ticks(input)?,
             threads: input.varint()?,
         })
     }
 }
 
-/// Aggregated blocks by who made and who freed them.
+/// Totals of the aggregated blocks of one pair of allocating and freeing threads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AggregatedPair {
-    /// Who made them.
-    pub made_by: ThreadId,
-    /// Who freed them.
+    /// The allocating thread.
+    pub allocated_by: ThreadId,
+    /// The freeing thread.
     pub freed_by: ThreadId,
-    /// Blocks.
+    /// Number of blocks.
     pub blocks: u64,
-    /// Bytes of them.
+    /// Sum of their sizes.
     pub bytes: u64,
-    /// When the first was made.
-    pub first_made: Ticks,
-    /// When the last was made.
-    pub last_made: Ticks,
-    /// When the first was freed.
+    /// Time of the first allocation.
+    pub first_alloc: Ticks,
+    /// Time of the last allocation.
+    pub last_alloc: Ticks,
+    /// Time of the first free.
     pub first_freed: Ticks,
-    /// When the last was freed.
-    pub last_freed: Ticks,
+    /// Time of the last free.
+    pub last_free: Ticks,
 }
 
 impl AggregatedPair {
     /// Appends a record.
     pub fn write(&self, head: &AggregatedHead, out: &mut ByteWriter<'_>) {
         out.u8(TAG_PAIR);
-        out.varint(u64::from(self.made_by.0));
+        out.varint(u64::from(self.allocated_by.0));
         out.varint(u64::from(self.freed_by.0));
         out.varint(self.blocks);
         out.varint(self.bytes);
-        for at in [self.first_made, self.last_made, self.first_freed, self.last_freed] {
+        for at in [self.first_alloc, self.last_alloc, self.first_freed, self.last_free] {
             out.zigzag(at.0.wrapping_sub(head.from.0).cast_signed());
         }
     }
@@ -220,33 +220,34 @@ impl AggregatedPair {
         let thread = |value: u64| {
             u32::try_from(value).map(ThreadId).map_err(|_| FormatError::Invalid("a thread's id"))
         };
-        let moment = |value: i64| Ticks(head.from.0.wrapping_add(value.cast_unsigned()));
+        let ticks = |value: i64| Ticks(head.from.0.wrapping_add(value.cast_unsigned()));
         Ok(Self {
-            made_by: thread(input.varint()?)?,
+            allocated_by: thread(input.varint()?)?,
             freed_by: thread(input.varint()?)?,
             blocks: input.varint()?,
             bytes: input.varint()?,
-            first_made: moment(input.zigzag()?),
-            last_made: moment(input.zigzag()?),
-            first_freed: moment(input.zigzag()?),
-            last_freed: moment(input.zigzag()?),
+            first_alloc: ticks(input.zigzag()?),
+            last_alloc: ticks(input.zigzag()?),
+            first_freed: ticks(input.zigzag()?),
+            last_free: ticks(input.zigzag()?),
         })
     }
 }
 
-/// Aggregated blocks of one class of sizes.
+/// Totals of the aggregated blocks of one size class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AggregatedSize {
     /// The class, below [`SIZE_CLASSES`].
     pub class: usize,
-    /// Blocks.
+    /// Number of blocks.
     pub blocks: u64,
-    /// Bytes of them.
+    /// Sum of their sizes.
     pub bytes: u64,
 }
 
 impl AggregatedSize {
-    /// Appends a record. The bytes of an exact size are not written: they follow.
+    /// Appends a record. For a class of one exact size, the sum of sizes is not written because it
+    /// is `blocks` times the size.
     pub fn write(&self, out: &mut ByteWriter<'_>) {
         out.u8(TAG_SIZE);
         out.varint(self.class as u64);
@@ -265,28 +266,28 @@ impl AggregatedSize {
         let bytes = if class >= FIRST_WIDE_CLASS {
             input.varint()?
         } else {
-            blocks.saturating_mul(largest_of_size_class(class))
+            blocks.saturating_mul(size_class_max(class))
         };
         Ok(Self { class, blocks, bytes })
     }
 }
 
-/// One record of a `Aggregated` payload.
+/// One record of an `Aggregated` payload.
 #[derive(Clone, Debug)]
 pub enum Aggregated<'a> {
-    /// A site's sums.
-    Site(AggregatedSite, Lifetimes<'a>, Powers<'a>),
-    /// A pair of threads.
+    /// Totals of a site.
+    Site(AggregatedSite, Lifetimes<'a>, SizePowers<'a>),
+    /// Totals of a pair of threads.
     Pair(AggregatedPair),
-    /// A class of sizes.
+    /// Totals of a size class.
     Size(AggregatedSize),
 }
 
-/// An aggregated site's lifetimes: classes of durations in ticks, with their counts.
+/// Iterator over the lifetimes of a site: duration classes in ticks, with their counts.
 #[derive(Clone, Debug)]
 pub struct Lifetimes<'a> {
     input: ByteReader<'a>,
-    left: u64,
+    remaining: u64,
     class: u64,
 }
 
@@ -304,51 +305,51 @@ impl Iterator for Lifetimes<'_> {
     type Item = (u32, u64);
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.left = self.left.checked_sub(1)?;
-        // The reader of the payload has been through them already.
+        self.remaining = self.remaining.checked_sub(1)?;
+        // Never fails: `AggregatedRecords::take` has validated all entries.
         self.read().ok()
     }
 }
 
-/// An aggregated site's blocks of one power of two of sizes.
+/// The blocks of a site whose sizes share a power of two.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AggregatedPower {
-    /// The power.
+pub struct SizePower {
+    /// The exponent: sizes in `2^(power - 1) + 1 ..= 2^power`.
     pub power: u8,
-    /// Blocks.
+    /// Number of blocks.
     pub blocks: u64,
-    /// Bytes of them.
+    /// Sum of their sizes.
     pub bytes: u64,
 }
 
-/// An aggregated site's blocks by powers of two of their sizes.
+/// Iterator over the blocks of a site per power of two of their sizes.
 #[derive(Clone, Debug)]
-pub struct Powers<'a> {
+pub struct SizePowers<'a> {
     input: ByteReader<'a>,
-    left: u64,
+    remaining: u64,
 }
 
-impl Powers<'_> {
-    fn read(&mut self) -> Result<AggregatedPower, FormatError> {
+impl SizePowers<'_> {
+    fn read(&mut self) -> Result<SizePower, FormatError> {
         let power = self.input.u8()?;
         if power > size_power(u64::MAX) {
             return Err(FormatError::Invalid("a power of sizes"));
         }
-        Ok(AggregatedPower { power, blocks: self.input.varint()?, bytes: self.input.varint()? })
+        Ok(SizePower { power, blocks: self.input.varint()?, bytes: self.input.varint()? })
     }
 }
 
-impl Iterator for Powers<'_> {
-    type Item = AggregatedPower;
+impl Iterator for SizePowers<'_> {
+    type Item = SizePower;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.left = self.left.checked_sub(1)?;
-        // As above.
+        self.remaining = self.remaining.checked_sub(1)?;
+        // Never fails: `AggregatedRecords::take` has validated all entries.
         self.read().ok()
     }
 }
 
-/// Reads a `Aggregated` payload record by record.
+/// Reads an `Aggregated` payload record by record.
 #[derive(Clone, Debug)]
 pub struct AggregatedRecords<'a> {
     head: AggregatedHead,
@@ -366,15 +367,12 @@ impl<'a> AggregatedRecords<'a> {
         Ok(Self { head, input })
     }
 
-    /// The stretch of time.
+    /// The time interval of the payload.
     pub fn head(&self) -> AggregatedHead {
         self.head
     }
 
-    /// The next record; `Ok(None)` at the end.
-    ///
-    /// # Errors
-    /// When the bytes are no record; nothing after them can be read.
+    /// When the bytes are not a record; the rest of the payload cannot be read.
     pub fn take(&mut self) -> Result<Option<Aggregated<'a>>, FormatError> {
         if self.input.is_empty() {
             return Ok(None);
@@ -382,19 +380,19 @@ impl<'a> AggregatedRecords<'a> {
         let record = match self.input.u8()? {
             TAG_SITE => {
                 let site = AggregatedSite::read(&self.head, &mut self.input)?;
-                let left = self.input.varint()?;
-                let lifetimes = Lifetimes { input: self.input.clone(), left, class: 0 };
-                let mut passed = lifetimes.clone();
-                for _ in 0..left {
-                    passed.read()?;
+                let remaining = self.input.varint()?;
+                let lifetimes = Lifetimes { input: self.input.clone(), remaining, class: 0 };
+                let mut validated = lifetimes.clone();
+                for _ in 0..remaining {
+                    validated.read()?;
                 }
-                let left = passed.input.varint()?;
-                let powers = Powers { input: passed.input, left };
-                let mut passed = powers.clone();
-                for _ in 0..left {
-                    passed.read()?;
+                let remaining = validated.input.varint()?;
+                let powers = SizePowers { input: validated.input, remaining };
+                let mut validated = powers.clone();
+                for _ in 0..remaining {
+                    validated.read()?;
                 }
-                self.input = passed.input;
+                self.input = validated.input;
                 Aggregated::Site(site, lifetimes, powers)
             }
             TAG_PAIR => Aggregated::Pair(AggregatedPair::read(&self.head, &mut self.input)?),
@@ -405,30 +403,31 @@ impl<'a> AggregatedRecords<'a> {
     }
 }
 
-/// Why aggregation changed.
+/// Why the aggregation threshold changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StepReason {
-    /// As the program asked for.
+    /// The program configured it.
     Asked,
-    /// The recording grew towards its quota.
+    /// The recording approached its quota.
     Quota,
 }
 
-/// From this moment on blocks that live shorter than `aggregate_below_ns` are aggregated.
+/// A change of the aggregation threshold: blocks with a shorter lifetime are aggregated from `at`
+/// on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Note {
-    /// When.
+pub struct AggregationStep {
+    /// Time of the change.
     pub at: Ticks,
-    /// The limit.
+    /// The threshold in nanoseconds.
     pub aggregate_below_ns: u64,
-    /// The recording's length then, in bytes.
+    /// Length of the recording at that time, in bytes.
     pub written_bytes: u64,
-    /// Why.
+    /// Cause of the change.
     pub reason: StepReason,
 }
 
-impl Note {
-    /// Appends the note.
+impl AggregationStep {
+    /// Appends the step.
     pub fn write(&self, out: &mut ByteWriter<'_>) {
         out.u64(self.at.0);
         out.u64(self.aggregate_below_ns);
@@ -439,9 +438,9 @@ impl Note {
         });
     }
 
-    /// Reads a `Note` payload.
+    /// Reads an `AggregationStep` payload.
     pub fn read(payload: &[u8]) -> Result<Self, FormatError> {
-        let mut input = ByteReader::new(payload, "a note");
+        let mut input = ByteReader::new(payload, "an aggregation step");
         Ok(Self {
             at: Ticks(input.u64()?),
             aggregate_below_ns: input.u64()?,
@@ -449,7 +448,7 @@ impl Note {
             reason: match input.u8()? {
                 1 => StepReason::Asked,
                 2 => StepReason::Quota,
-                _ => return Err(FormatError::Invalid("a note's reason")),
+                _ => return Err(FormatError::Invalid("an aggregation step's reason")),
             },
         })
     }

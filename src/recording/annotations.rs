@@ -1,28 +1,28 @@
-//! What was going on beside the events: memory of the process, marks, scopes.
+//! Annotations of a recording: memory readings, marks and scopes.
 //!
-//! Invariant: a scope's parent has a smaller number, so a chain of parents always ends.
+//! Invariant: the parent of a scope has a smaller id, so that every chain of parents ends.
 
 use crate::recording::bytes::{ByteReader, ByteWriter};
 use crate::recording::error::FormatError;
 use crate::recording::ids::{Bytes, ScopeId, ThreadId, Ticks};
 
-/// What the process needed at one moment. One entry of a `Samples` payload.
+/// Memory of the process at one time. One entry of a `MemoryReadings` payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SampleDef {
-    /// When.
+pub struct MemoryReadingDef {
+    /// Time of the reading.
     pub at: Ticks,
-    /// Resident memory of the process.
+    /// Resident set size of the process.
     pub rss: Option<Bytes>,
-    /// Memory that its control group is charged with.
+    /// Memory charged to its control group.
     pub cgroup: Option<Bytes>,
-    /// The smallest limit of that group and those around it.
+    /// Smallest memory limit of that control group and its ancestors.
     pub cgroup_limit: Option<Bytes>,
 }
 
-/// On disk: the value is not known.
+/// On disk: unknown value.
 const UNKNOWN: u64 = u64::MAX;
 
-impl SampleDef {
+impl MemoryReadingDef {
     /// Bytes of an entry.
     pub const BYTES: usize = 32;
 
@@ -45,16 +45,16 @@ impl SampleDef {
     }
 }
 
-/// Something that the program said. One entry of a `Marks` payload.
+/// A named moment that the program reported. One entry of a `Marks` payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MarkDef<'a> {
-    /// When.
+    /// Time of the call.
     pub at: Ticks,
-    /// By whom.
+    /// The calling thread.
     pub thread: ThreadId,
-    /// The number that goes with it.
+    /// The value that the program passed with it.
     pub value: i64,
-    /// What; bytes, not necessarily UTF-8.
+    /// Name of the mark; bytes, not necessarily UTF-8.
     pub name: &'a [u8],
 }
 
@@ -84,12 +84,12 @@ impl<'a> MarkDef<'a> {
     }
 }
 
-/// A scope: a name inside another scope. One entry of a `Scopes` payload.
+/// Definition of a scope: a name within a parent scope. One entry of a `Scopes` payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScopeDef<'a> {
-    /// Its number.
+    /// Its id.
     pub id: ScopeId,
-    /// The scope around it; [`ScopeId::NONE`]: none.
+    /// The enclosing scope, or [`ScopeId::NONE`].
     pub parent: ScopeId,
     /// Its name; bytes, not necessarily UTF-8.
     pub name: &'a [u8],

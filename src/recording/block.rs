@@ -1,53 +1,63 @@
-//! The frame around everything after the header: a kind, a length, a checksum.
+//! Block framing: every payload after the file header has a kind, a length and a checksum.
 //!
-//! Reads: bytes at a block's place. Writes: the 16 bytes before a payload.
+//! ```text
+//!  file     | header, 128 bytes | block | block | block | ...
 //!
-//! Invariant: a payload is looked at only after its checksum agreed, and never reserved for
-//! on the word of its length.
+//! block      0       4      5       8               12         16
+//! +-------+------+-------+---------------+----------+--------------------+ | sync  | kind | 0 0 0
+//! | payload bytes | CRC-32   | payload            |
+//! +-------+------+-------+---------------+----------+--------------------+ |<---- covered by the
+//! CRC ---->|          |<- also covered --->| ```
+//!
+//! A reader that finds a damaged block searches for the next sync bytes ([`Block::resync`]).
+//!
+//! Invariant: a payload is read only after its checksum was verified, and no memory is reserved
+//! because of an unverified length.
 
 use crate::recording::bytes::{ByteReader, ByteWriter};
 use crate::recording::error::FormatError;
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
-/// The first bytes of every block, so that a reader finds the next one behind damage.
+/// The first bytes of every block; a reader searches for them after damage.
 pub const SYNC: [u8; 4] = *b"\x8eBLK";
 
-/// Bytes before a payload.
+/// Length of a block header.
 pub const BLOCK_HEADER_BYTES: usize = 16;
 
-/// No payload is longer; a length above this is damage, not data.
+/// Maximum payload length; a larger length field means damage.
 pub const PAYLOAD_BYTES_MAX: usize = 16 << 20;
 
-/// What a payload holds. Unknown kinds are skipped by their length.
+/// Content of a payload. Readers skip unknown kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BlockKind {
-    /// Loaded and unloaded objects: [`ModuleDef`](crate::recording::ModuleDef)s.
+    /// Modules that were loaded or unloaded: [`ModuleDef`](crate::recording::ModuleDef)s.
     Modules,
-    /// Threads at their first event, and again when their name changed.
+    /// Threads at their first event and after each change of name:
+    /// [`ThreadDef`](crate::recording::ThreadDef)s.
     Threads,
-    /// Stack nodes: [`NodeDefs`](crate::recording::NodeDefs).
+    /// Nodes of the stack table: [`NodeDefs`](crate::recording::NodeDefs).
     Nodes,
-    /// A piece of one stream: [`EventsHead`](crate::recording::EventsHead), then events.
+    /// Events of one stream: [`EventsHead`](crate::recording::EventsHead), then events.
     Events,
     /// One [`ClockPair`](crate::recording::ClockPair).
     Clock,
-    /// [`Counters`](crate::recording::Counters) so far; the last one in a file holds.
+    /// Cumulative [`Counters`](crate::recording::Counters); the last block of a file counts.
     Counters,
-    /// The recording was ended, and why: [`Seal`](crate::recording::Seal).
+    /// End of the recording and its reason: [`Seal`](crate::recording::Seal).
     Seal,
-    /// Sums of blocks that lived too short to be written:
-    /// [`AggregatedRecords`](crate::recording::AggregatedRecords).
+    /// Totals of aggregated blocks: [`AggregatedRecords`](crate::recording::AggregatedRecords).
     Aggregated,
-    /// A step of aggregation: [`Note`](crate::recording::Note).
-    Note,
-    /// Memory of the process now and then: [`SampleDef`](crate::recording::SampleDef)s.
-    Samples,
-    /// What the program said: [`MarkDef`](crate::recording::MarkDef)s.
+    /// A change of the aggregation threshold:
+    /// [`AggregationStep`](crate::recording::AggregationStep).
+    AggregationStep,
+    /// Memory of the process: [`MemoryReadingDef`](crate::recording::MemoryReadingDef)s.
+    MemoryReadings,
+    /// Marks of the program: [`MarkDef`](crate::recording::MarkDef)s.
     Marks,
-    /// Scopes that the program named: [`ScopeDef`](crate::recording::ScopeDef)s.
+    /// Scopes of the program: [`ScopeDef`](crate::recording::ScopeDef)s.
     Scopes,
-    /// Something that this version does not know.
+    /// A kind that this version does not know.
     Unknown(u8),
 }
 
@@ -62,8 +72,8 @@ impl BlockKind {
             Self::Counters => 6,
             Self::Seal => 7,
             Self::Aggregated => 8,
-            Self::Note => 9,
-            Self::Samples => 10,
+            Self::AggregationStep => 9,
+            Self::MemoryReadings => 10,
             Self::Marks => 11,
             Self::Scopes => 12,
             Self::Unknown(code) => code,
@@ -80,8 +90,8 @@ impl BlockKind {
             6 => Self::Counters,
             7 => Self::Seal,
             8 => Self::Aggregated,
-            9 => Self::Note,
-            10 => Self::Samples,
+            9 => Self::AggregationStep,
+            10 => Self::MemoryReadings,
             11 => Self::Marks,
             12 => Self::Scopes,
             other => Self::Unknown(other),
@@ -89,18 +99,18 @@ impl BlockKind {
     }
 }
 
-/// The 16 bytes before a payload.
+/// A block header, 16 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockHeader {
-    /// What the payload holds.
+    /// Content of the payload.
     pub kind: BlockKind,
-    /// The payload's length.
+    /// Length of the payload in bytes.
     pub payload_bytes: u32,
     checksum: u32,
 }
 
 impl BlockHeader {
-    /// The header for a payload that is given in one or two pieces, as a ring buffer gives it.
+    /// The header for a payload in one or two slices; a ring buffer yields two where it wraps.
     pub fn for_payload(kind: BlockKind, first: &[u8], second: &[u8]) -> Self {
         let payload_bytes = (first.len() + second.len()) as u32;
         let mut header = Self { kind, payload_bytes, checksum: 0 };
@@ -108,7 +118,7 @@ impl BlockHeader {
         header
     }
 
-    /// As it stands in the file.
+    /// The bytes of the header in the file.
     pub fn to_bytes(&self) -> [u8; BLOCK_HEADER_BYTES] {
         let mut bytes = [0; BLOCK_HEADER_BYTES];
         let mut out = ByteWriter::new(&mut bytes);
@@ -118,11 +128,11 @@ impl BlockHeader {
         bytes
     }
 
-    /// Reads a header; the payload is not looked at.
+    /// Parses a header without reading the payload.
     ///
     /// # Errors
-    /// [`FormatError::Truncated`] when fewer than 16 bytes are left (a torn tail),
-    /// [`FormatError::Invalid`] when these are no block's first bytes.
+    /// [`FormatError::Truncated`] when fewer than 16 bytes are left (a torn tail), and
+    /// [`FormatError::Invalid`] when the bytes are not a block header.
     pub fn parse(bytes: &[u8]) -> Result<Self, FormatError> {
         let mut input = ByteReader::new(bytes, "a block's header");
         if input.bytes(SYNC.len())? != SYNC {
@@ -140,11 +150,11 @@ impl BlockHeader {
         Ok(Self { kind, payload_bytes, checksum })
     }
 
-    /// Whether `payload` is the one that this header was written for.
-    pub fn agrees_with(&self, payload: &[u8]) -> bool {
+    /// Whether the length and the checksum of `payload` match this header.
+    pub fn matches(&self, payload: &[u8]) -> bool {
         payload.len() == self.payload_bytes as usize
             && (self.checksum_of(payload, &[]) == self.checksum
-                || safeguards::without("block checksum"))
+                || safeguards::is_disabled(Safeguard::BlockChecksum))
     }
 
     fn prefix(&self) -> [u8; 8] {
@@ -161,21 +171,22 @@ impl BlockHeader {
     }
 }
 
-/// A whole block at the front of `bytes`.
+/// A complete block at the start of a byte slice.
 #[derive(Clone, Copy, Debug)]
 pub struct Block<'a> {
-    /// What the payload holds.
+    /// Content of the payload.
     pub kind: BlockKind,
-    /// The checked payload.
+    /// The payload; its checksum was verified.
     pub payload: &'a [u8],
 }
 
 impl<'a> Block<'a> {
-    /// Takes the block at the front of `bytes`; `Ok(None)` at the end of the bytes.
+    /// Parses the block at the start of `bytes` and returns it with its length; `Ok(None)` when
+    /// `bytes` is empty.
     ///
     /// # Errors
-    /// [`FormatError::Truncated`] when the block goes on behind the end, [`FormatError::Invalid`]
-    /// when it is damaged; find the next one with [`Block::resync`].
+    /// [`FormatError::Truncated`] when the block extends past the end of `bytes`, and
+    /// [`FormatError::Invalid`] when it is damaged; find the next one with [`Block::resync`].
     pub fn parse(bytes: &'a [u8]) -> Result<Option<(Self, usize)>, FormatError> {
         if bytes.is_empty() {
             return Ok(None);
@@ -184,17 +195,17 @@ impl<'a> Block<'a> {
         let end = BLOCK_HEADER_BYTES + header.payload_bytes as usize;
         let payload =
             bytes.get(BLOCK_HEADER_BYTES..end).ok_or(FormatError::Truncated("a block"))?;
-        if !header.agrees_with(payload) {
+        if !header.matches(payload) {
             return Err(FormatError::Invalid("a block's checksum"));
         }
         Ok(Some((Self { kind: header.kind, payload }, end)))
     }
 
-    /// How many bytes of `bytes` to skip, at least one, to stand before something that begins
-    /// like a block; all of them if nothing does.
+    /// Number of bytes to skip, at least one, to reach the next sync bytes; the whole length if
+    /// there are none.
     pub fn resync(bytes: &[u8]) -> usize {
-        let behind = bytes.get(1..).unwrap_or_default();
-        match behind.windows(SYNC.len()).position(|window| window == SYNC) {
+        let rest = bytes.get(1..).unwrap_or_default();
+        match rest.windows(SYNC.len()).position(|window| window == SYNC) {
             Some(at) => at + 1,
             None => bytes.len(),
         }

@@ -1,12 +1,12 @@
-//! Little-endian numbers and varints on slices: the only place where bytes meet integers.
+//! Little-endian integers and varints on byte slices.
 //!
-//! Invariants: no panic and no allocation; a writer that runs out of room stops writing and
-//! says so once, at the end; a reader that runs out says what it was reading.
+//! Invariants: no panic and no allocation. A writer that runs out of space writes nothing more and
+//! reports it in [`ByteWriter::finish`]; a reader that runs out of bytes names what it was reading.
 
 use crate::recording::error::FormatError;
 
-/// Appends to a fixed buffer. Once something did not fit, nothing more is written and
-/// [`ByteWriter::finish`] gives `None`.
+/// Appends to a fixed buffer. After a value did not fit, nothing more is written and
+/// [`ByteWriter::finish`] returns `None`.
 #[derive(Debug)]
 pub struct ByteWriter<'a> {
     buffer: &'a mut [u8],
@@ -30,12 +30,12 @@ impl<'a> ByteWriter<'a> {
         self.len == 0
     }
 
-    /// Bytes that still fit.
+    /// Free bytes of the buffer.
     pub fn room(&self) -> usize {
         self.buffer.len().saturating_sub(self.len)
     }
 
-    /// The number of bytes written, or `None` if something did not fit.
+    /// The number of bytes written, or `None` if a value did not fit.
     pub fn finish(self) -> Option<usize> {
         (!self.overflowed).then_some(self.len)
     }
@@ -44,8 +44,8 @@ impl<'a> ByteWriter<'a> {
     pub fn bytes(&mut self, bytes: &[u8]) {
         let end = self.len.saturating_add(bytes.len());
         match self.buffer.get_mut(self.len..end) {
-            Some(room) if !self.overflowed => {
-                room.copy_from_slice(bytes);
+            Some(free) if !self.overflowed => {
+                free.copy_from_slice(bytes);
                 self.len = end;
             }
             _ => self.overflowed = true,
@@ -93,11 +93,11 @@ impl<'a> ByteWriter<'a> {
         self.varint(zigzag(value));
     }
 
-    /// Appends a length (`u16`) and as much of `text` as such a length can tell.
+    /// Appends a `u16` length and the bytes of `text`, cut to what that length can express.
     pub fn text(&mut self, text: &[u8]) {
-        let kept = text.get(..usize::from(u16::MAX)).unwrap_or(text);
-        self.u16(kept.len() as u16);
-        self.bytes(kept);
+        let text = text.get(..usize::from(u16::MAX)).unwrap_or(text);
+        self.u16(text.len() as u16);
+        self.bytes(text);
     }
 }
 
@@ -115,13 +115,13 @@ impl<'a> ByteReader<'a> {
         Self { rest: bytes, what }
     }
 
-    /// What has not been read yet.
+    /// The bytes that were not read yet.
     #[inline(always)]
     pub fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
-    /// Whether all has been read.
+    /// Whether all bytes were read.
     pub fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
@@ -170,7 +170,7 @@ impl<'a> ByteReader<'a> {
     /// Takes a little-endian number of at most four bytes.
     #[inline(always)]
     pub fn small(&mut self, len: usize) -> Result<u32, FormatError> {
-        // Usually there are more bytes behind it, and one read takes in all of them.
+        // Usually at least four bytes are left, and a single load with a mask replaces the loop.
         if let Some(word) = self.rest.first_chunk::<4>()
             && let Some(rest) = self.rest.get(len.min(4)..)
         {
@@ -182,7 +182,7 @@ impl<'a> ByteReader<'a> {
         Ok(bytes.iter().rev().fold(0, |value, byte| (value << 8) | u32::from(*byte)))
     }
 
-    /// Takes an unsigned LEB128 number. Bits beyond the 64th are an error.
+    /// Takes an unsigned LEB128 number; more than 64 bits are an error.
     pub fn varint(&mut self) -> Result<u64, FormatError> {
         let mut value = 0_u64;
         for shift in (0..64).step_by(7) {
@@ -204,7 +204,7 @@ impl<'a> ByteReader<'a> {
         Ok(unzigzag(self.varint()?))
     }
 
-    /// Takes a length (`u16`) and that many bytes.
+    /// Takes a `u16` length and that many bytes.
     pub fn text(&mut self) -> Result<&'a [u8], FormatError> {
         let len = self.u16()?;
         self.bytes(usize::from(len))

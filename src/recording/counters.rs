@@ -1,34 +1,34 @@
-//! What was recorded, what was lost, and what recording cost: named numbers.
+//! Counters of a recording: recorded events, lost events, and the cost of recording.
 //!
-//! Invariant: a counter's number on disk never changes its meaning; new ones get new numbers.
-//! Readers keep the ones that they don't know out of the table and lose nothing else.
+//! Invariant: the code of a counter never changes its meaning; a new counter gets a new code.
+//! Readers ignore counters with unknown codes.
 
 use crate::recording::bytes::{ByteReader, ByteWriter};
 use crate::recording::error::FormatError;
 
 macro_rules! counters {
     ($($(#[doc = $doc:literal])+ $name:ident = $code:literal, $label:literal;)+) => {
-        /// A named number. Cumulative over the recording unless it says otherwise.
+        /// A named counter, cumulative over the recording unless its description differs.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Counter {
             $($(#[doc = $doc])+ $name,)+
         }
 
         impl Counter {
-            /// Every counter, in the order of the file.
+            /// Every counter, in the order of the recording.
             pub const ALL: &'static [Self] = &[$(Self::$name,)+];
 
-            /// Its number on disk.
+            /// Its code in the file.
             pub const fn code(self) -> u16 {
                 match self { $(Self::$name => $code,)+ }
             }
 
-            /// Its name in reports and in the database.
+            /// Its name in the database and in reports.
             pub const fn label(self) -> &'static str {
                 match self { $(Self::$name => $label,)+ }
             }
 
-            /// What it means, in one sentence.
+            /// Its description, one sentence.
             pub const fn meaning(self) -> &'static str {
                 match self { $(Self::$name => concat!($($doc),+).trim_ascii(),)+ }
             }
@@ -43,61 +43,61 @@ counters! {
     Frees = 2, "frees";
     /// Reallocations recorded; each closes one block and opens another.
     Reallocations = 3, "reallocations";
-    /// Requests that the inner allocator answered with null.
+    /// Requests for which the inner allocator returned null.
     Failed = 4, "failed_allocations";
     /// Events lost because a tracker's buffer stayed full longer than a thread may wait.
     DroppedFull = 16, "dropped_buffer_full";
     /// Events of threads that found no free tracker.
     DroppedNoTracker = 17, "dropped_no_tracker";
-    /// Events inside the recorder itself or in a signal handler that interrupted it.
+    /// Events of the recorder itself, or of a signal handler that interrupted it.
     DroppedReentrant = 18, "dropped_reentrant";
-    /// Events that could not be kept because memory for a tracker was refused.
+    /// Events lost because the system refused memory for a tracker.
     DroppedNoMemory = 19, "dropped_no_memory";
     /// Events lost because the file could not be written.
     DroppedWrite = 20, "dropped_write_failed";
-    /// Events lost because the recording had grown to its quota.
+    /// Events lost because the recording had reached its quota.
     DroppedQuota = 21, "dropped_quota";
-    /// Sampled allocations lost because too many of them were alive at once.
+    /// Sampled allocations lost because the table of live sampled allocations was full.
     DroppedSamples = 22, "dropped_samples";
-    /// Allocations whose backtrace was not probed because of the sample rate.
+    /// Allocations recorded without a backtrace because of the sample rate.
     NotSampled = 32, "backtraces_not_sampled";
-    /// Backtraces that go on beyond what was walked.
+    /// Backtraces cut at the depth limit.
     Truncated = 33, "backtraces_truncated";
     /// Backtraces that could not be unwound to their end.
     FailedWalks = 34, "backtraces_failed";
-    /// Backtraces that fell to the `other` node because the node table was full.
-    NodeTableFull = 35, "backtraces_other";
-    /// Walks answered wholly by the kept stack.
+    /// Backtraces lost because the stack table was full.
+    StackTableFull = 35, "backtraces_other";
+    /// Stack walks that found the whole stack in the cached frames.
     WalkHits = 48, "walk_hits";
-    /// Walks answered by a recent stack's innermost frames and the kept stack below them.
-    WalkRecalls = 52, "walk_recalls";
-    /// Walks that unwound at least one fresh frame.
+    /// Stack walks that found a recent suffix on top of the cached frames.
+    WalkSuffixHits = 52, "walk_recalls";
+    /// Stack walks that unwound at least one frame.
     WalkMisses = 49, "walk_misses";
-    /// Fresh frames unwound.
-    FreshFrames = 50, "walk_fresh_frames";
-    /// Unwind rules derived because no table had them.
+    /// Frames unwound.
+    NewFrames = 50, "walk_fresh_frames";
+    /// Unwind rules derived from unwind tables because they were not cached.
     RulesDerived = 51, "walk_rules_derived";
-    /// Blocks aggregated: freed so soon that only their sums were written.
+    /// Blocks aggregated: short-lived, so that only their totals were written.
     Aggregated = 40, "aggregated_blocks";
-    /// Events written before it was known whether they could be aggregated, for lack of memory.
-    HeldShort = 41, "held_short";
-    /// Bytes of events that aggregation could not decode, a mistake of the recorder.
+    /// Events written before their block could be aggregated because memory was short.
+    EvictedEarly = 41, "held_short";
+    /// Bytes of events that aggregation could not decode (a defect of the recorder).
     Undecoded = 42, "undecoded_bytes";
-    /// Marks that were lost because too many waited to be written.
+    /// Marks lost because too many were queued.
     DroppedMarks = 60, "dropped_marks";
-    /// Scopes that could not be kept apart from the one around them because the table was full.
+    /// Scopes merged into their parent because the scope table was full.
     DroppedScopes = 61, "dropped_scopes";
-    /// Nanoseconds that recorded threads waited for the recorder, all together.
+    /// Nanoseconds that recorded threads waited for the recorder, in total.
     WaitedNs = 64, "waited_ns";
     /// Bytes written to the file.
     BytesWritten = 65, "bytes_written";
-    /// Largest memory of the recorder itself so far, in bytes.
+    /// Peak memory of the recorder itself, in bytes.
     RecorderBytes = 66, "recorder_bytes";
-    /// Threads seen.
+    /// Threads that recorded an event.
     Threads = 67, "threads";
     /// Stack nodes defined.
     Nodes = 68, "stack_nodes";
-    /// Times that the module list was read again.
+    /// Number of times the module list was read.
     ModuleRefreshes = 69, "module_refreshes";
     /// Longest time between two flushes, in nanoseconds.
     FlushGapMaxNs = 70, "flush_gap_max_ns";
@@ -157,7 +157,7 @@ impl Counters {
         let mut counters = Self::new();
         while !input.is_empty() {
             let (code, value) = (input.u16()?, input.u64()?);
-            if let Some(counter) = Counter::ALL.iter().find(|known| known.code() == code) {
+            if let Some(counter) = Counter::ALL.iter().find(|counter| counter.code() == code) {
                 counters.set(*counter, value);
             }
         }

@@ -1,57 +1,54 @@
-//! Events back from their bytes: the decoder of one stream.
+//! The decoder of one event stream.
 //!
-//! Reads: the bytes that an [`Encoder`](crate::recording::Encoder) wrote, or any others. Writes:
-//! nothing.
-//!
-//! Invariants: any bytes give events or an error, never a panic; the model changes as the
-//! encoder's does.
+//! Invariants: any input yields events or an error, never a panic; the [`Model`] is updated exactly
+//! as the encoder updates its own.
 
 use crate::recording::bytes::{ByteReader, unzigzag};
 use crate::recording::error::FormatError;
 use crate::recording::events::{
     ADDRESS_FAR, ADDRESS_LONG_FORM, Event, FLAG_LINKED, FLAG_MOVED, FLAG_ZEROED, Model, OP_ALLOC,
-    OP_CONTINUED, OP_FAILED, OP_FREE, OP_KEYFRAME, OP_REALLOC, OP_REGROWN, OP_SCOPE, OP_SKIP,
-    OP_THREAD, OP_UNWRITTEN, TIME_ESCAPE,
+    OP_FAILED, OP_FREE, OP_KEYFRAME, OP_REALLOC, OP_REALLOC_BEGIN, OP_REALLOC_END, OP_SCOPE,
+    OP_SKIP, OP_SKIPPED_ALLOCS, OP_THREAD, TIME_ESCAPE,
 };
 use crate::recording::ids::{Address, Bytes, NodeId, ScopeId, ThreadId, Ticks};
 
-/// Longest short form: two bytes of head, two of time, four of address, four of a node and four
-/// of a size.
+/// Maximum length of the short form: two bytes of head, two of time, four of address, four of node
+/// and four of size.
 const SHORT_WINDOW: usize = 16;
 
-/// How many bytes an address has, by its code.
+/// Number of address bytes, by address code.
 const ADDRESS_LENS: [u8; 8] = [0, 1, 2, 3, 4, 4, 0, 0];
 
-/// So many of a word's bytes as its first ones, or those of an address, by its code.
-const BYTES: [u64; 8] = [0, 0xff, 0xffff, 0xff_ffff, 0xffff_ffff, 0xffff_ffff, 0, 0];
+/// Mask of the low bytes of a word, by length (0 to 4) or by address code.
+const LOW_BYTES: [u64; 8] = [0, 0xff, 0xffff, 0xff_ffff, 0xffff_ffff, 0xffff_ffff, 0, 0];
 
-/// Reads one stream's events.
+/// Decodes the events of one stream.
 #[derive(Clone, Debug)]
 pub struct Decoder {
     model: Model,
     thread: ThreadId,
     scope: ScopeId,
-    /// Whether a keyframe was seen: before it nothing can be said.
-    begun: bool,
+    /// Whether a keyframe was decoded: events before the first one cannot be interpreted.
+    has_keyframe: bool,
 }
 
-/// An event in the short form: the usual allocation or free.
+/// An event in the short form: a plain allocation or free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CompactEvent {
-    /// When.
+    /// Time of the event.
     pub at: Ticks,
-    /// Where.
+    /// Address of the block.
     pub address: Address,
-    /// How big; 0 for a free.
+    /// Size of the block; 0 for a free.
     pub size_bytes: u32,
-    /// From where; nowhere for a free.
+    /// Call path; `NodeId(0)` for a free.
     pub node: NodeId,
-    /// Whether the block was given back.
+    /// Whether this is a free.
     pub is_free: bool,
 }
 
 impl CompactEvent {
-    /// The same as an event.
+    /// Converts to the general representation.
     pub fn event(&self) -> Event {
         let (at, address) = (self.at, self.address);
         if self.is_free {
@@ -69,27 +66,26 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// At a stream's beginning, or behind a gap: the next bytes must be a keyframe.
+    /// A decoder at the start of a stream, or after a gap: the next bytes must be a keyframe.
     pub const fn new() -> Self {
-        Self { model: Model::new(), thread: ThreadId(0), scope: ScopeId::NONE, begun: false }
+        Self { model: Model::new(), thread: ThreadId(0), scope: ScopeId::NONE, has_keyframe: false }
     }
 
-    /// The thread of the event that was decoded last.
+    /// The thread of the last decoded event.
     pub fn thread(&self) -> ThreadId {
         self.thread
     }
 
-    /// The scope of the event that was decoded last.
+    /// The scope of the last decoded event.
     pub fn scope(&self) -> ScopeId {
         self.scope
     }
 
-    /// Takes the next event off the front of `bytes`; `Ok(None)` when none is left. Keyframes,
-    /// skips and changes of thread and scope are taken in and not handed out.
+    /// Removes the next event from the front of `bytes`; `Ok(None)` at the end. Keyframes, skips
+    /// and changes of thread and scope update the decoder and are not returned.
     ///
     /// # Errors
-    /// What is wrong with the bytes. The stream can't be decoded further than this, up to the
-    /// next keyframe.
+    /// When the bytes are invalid. The stream cannot be decoded from there up to the next keyframe.
     #[inline(always)]
     pub fn next(&mut self, bytes: &mut &[u8]) -> Result<Option<Event>, FormatError> {
         while !bytes.is_empty() {
@@ -101,8 +97,8 @@ impl Decoder {
         Ok(None)
     }
 
-    /// Takes one event, keyframe, skip or thread change off the front of `bytes`; `Ok(None)` when
-    /// it was no event, or nothing was left.
+    /// Removes one event, keyframe, skip or thread change from the front of `bytes`; `Ok(None)` if
+    /// it was not an event, or at the end.
     ///
     /// # Errors
     /// As [`Decoder::next`].
@@ -115,38 +111,40 @@ impl Decoder {
         input.u8()?;
         let event = match (first >> 1) & 7 {
             ADDRESS_LONG_FORM => self.long(first, &mut input)?,
-            code @ 0..=ADDRESS_FAR if self.begun => Some(self.short(first, code, &mut input)?),
+            code @ 0..=ADDRESS_FAR if self.has_keyframe => {
+                Some(self.short(first, code, &mut input)?)
+            }
             _ => return Err(FormatError::Invalid("an event's first byte")),
         };
         *bytes = input.rest();
         Ok(event)
     }
 
-    /// Takes an event in the short form off the front of `bytes`, and says how many bytes it had.
-    /// `None`, and nothing changed: it is another, or it may be cut off, or it is damaged;
-    /// [`Decoder::step`] tells.
+    /// Decodes an event in the short form from the front of `bytes` and returns it with its length.
+    /// `None` leaves the decoder unchanged: the event has another form, may be cut off, or is
+    /// damaged; use [`Decoder::step`].
     ///
-    /// The same as a step, for readers that can't afford it: whole words are read and shifted,
-    /// and the answer has one shape, so that it stays in registers.
+    /// Faster than [`Decoder::step`]: it loads whole words and shifts, and the result has a single
+    /// shape, so that it stays in registers.
     #[inline(always)]
-    pub fn step_short(&mut self, bytes: &[u8]) -> Option<(CompactEvent, usize)> {
+    pub fn step_compact(&mut self, bytes: &[u8]) -> Option<(CompactEvent, usize)> {
         let window = bytes.first_chunk::<SHORT_WINDOW>()?;
         let word = u64::from_le_bytes(*window.first_chunk()?);
         let code = (word >> 1) as usize & 7;
-        if code > usize::from(ADDRESS_FAR) || !self.begun {
+        if code > usize::from(ADDRESS_FAR) || !self.has_keyframe {
             return None;
         }
         if word & 1 == 1 {
-            let (ticks, address, len) = self.short_place(word, code, 1);
-            self.arrive(ticks, address, code);
+            let (ticks, address, len) = self.compact_head(word, code, 1);
+            self.update_position(ticks, address, code);
             let (at, address) = (Ticks(ticks), Address(address));
             return Some((
                 CompactEvent { at, address, size_bytes: 0, node: NodeId(0), is_free: true },
                 len,
             ));
         }
-        let (ticks, address, len) = self.short_place(word, code, 2);
-        // Node and size have eight bytes at most.
+        let (ticks, address, len) = self.compact_head(word, code, 2);
+        // Node and size take at most eight bytes together.
         let rest = u64::from_le_bytes(*window.get(len..)?.first_chunk()?);
         let second = (word >> 8) as u32;
         let (node, node_len) = match second & 3 {
@@ -159,25 +157,26 @@ impl Decoder {
         let size_len = (1_usize << size_code) >> 1;
         let size = match size_code {
             0 => self.model.predicted_size(node),
-            _ => ((rest >> (8 * node_len)) & BYTES[size_len]) as u32,
+            _ => ((rest >> (8 * node_len)) & LOW_BYTES[size_len]) as u32,
         };
-        self.model.see_size(node, size);
-        self.model.see_node(node);
-        self.arrive(ticks, address, code);
+        self.model.observe_size(node, size);
+        self.model.observe_node(node);
+        self.update_position(ticks, address, code);
         let (at, address) = (Ticks(ticks), Address(address));
-        let short =
+        let event =
             CompactEvent { at, address, size_bytes: size, node: NodeId(node), is_free: false };
-        Some((short, len + node_len + size_len))
+        Some((event, len + node_len + size_len))
     }
 
-    /// Time, address and length of a short form's head of so many bytes, without node and size.
+    /// Time, address and length of a short form with a head of `head_len` bytes, without node and
+    /// size.
     #[inline(always)]
-    fn short_place(&self, word: u64, code: usize, head_len: usize) -> (u64, u64, usize) {
+    fn compact_head(&self, word: u64, code: usize, head_len: usize) -> (u64, u64, usize) {
         let nibble = (word >> 4) & 15;
         let is_escaped = nibble == TIME_ESCAPE;
         let delta = if is_escaped { (word >> (8 * head_len)) & 0xffff } else { nibble };
         let head_len = head_len + if is_escaped { 2 } else { 0 };
-        let moved = unzigzag((word >> (8 * head_len)) & BYTES[code]) << 3;
+        let moved = unzigzag((word >> (8 * head_len)) & LOW_BYTES[code]) << 3;
         let base = if code == usize::from(ADDRESS_FAR) { self.model.far } else { self.model.near };
         let ticks = self.model.ticks.saturating_add(delta);
         let address = base.wrapping_add(moved.cast_unsigned());
@@ -185,7 +184,7 @@ impl Decoder {
     }
 
     #[inline(always)]
-    fn arrive(&mut self, ticks: u64, address: u64, code: usize) {
+    fn update_position(&mut self, ticks: u64, address: u64, code: usize) {
         self.model.ticks = ticks;
         if code == usize::from(ADDRESS_FAR) {
             self.model.jump(address);
@@ -228,8 +227,8 @@ impl Decoder {
             2 => u32::from(input.u16()?),
             _ => input.u32()?,
         };
-        self.model.see_size(node, size);
-        self.model.see_node(node);
+        self.model.observe_size(node, size);
+        self.model.observe_node(node);
         Ok(Event::Alloc {
             at,
             address: Address(address),
@@ -248,7 +247,7 @@ impl Decoder {
     ) -> Result<Option<Event>, FormatError> {
         let at = self.time(first, input)?;
         let operation = input.u8()?;
-        if !self.begun && operation != OP_KEYFRAME {
+        if !self.has_keyframe && operation != OP_KEYFRAME {
             return Err(FormatError::Invalid("a stream's first event"));
         }
         match operation {
@@ -256,7 +255,7 @@ impl Decoder {
                 self.thread = ThreadId(input.u32()?);
                 self.model.reset(input.u64()?);
                 self.scope = ScopeId::NONE;
-                self.begun = true;
+                self.has_keyframe = true;
                 Ok(None)
             }
             OP_SKIP => {
@@ -278,14 +277,16 @@ impl Decoder {
                 self.model.jump(address);
                 Ok(Some(Event::Free { at, address: Address(address) }))
             }
-            OP_REGROWN => {
+            OP_REALLOC_END => {
                 let address = self.model.near.wrapping_add(input.zigzag()?.cast_unsigned());
                 self.model.jump(address);
                 Ok(Some(Event::ReallocEnd { at, address: Address(address) }))
             }
             OP_REALLOC => self.long_realloc(at, input).map(Some),
-            OP_CONTINUED => self.long_continued(at, input).map(Some),
-            OP_UNWRITTEN => Ok(Some(Event::SkippedAllocs { at, allocations: input.varint()? })),
+            OP_REALLOC_BEGIN => self.long_continued(at, input).map(Some),
+            OP_SKIPPED_ALLOCS => {
+                Ok(Some(Event::SkippedAllocs { at, allocations: input.varint()? }))
+            }
             OP_FAILED => {
                 let node = node_id(input.varint()?)?;
                 Ok(Some(Event::Failed { at, size: Bytes(input.varint()?), node }))
@@ -321,7 +322,7 @@ impl Decoder {
         self.model.jump(address);
         let node = node_id(input.varint()?)?;
         let size = Bytes(input.varint()?);
-        self.see_long(node, size);
+        self.observe_block(node, size);
         Ok((Address(address), node, size))
     }
 
@@ -337,7 +338,7 @@ impl Decoder {
         self.model.near = new;
         let node = node_id(input.varint()?)?;
         let size = Bytes(input.varint()?);
-        self.see_long(node, size);
+        self.observe_block(node, size);
         Ok(Event::Realloc {
             began: Ticks(at.0.saturating_sub(took)),
             at,
@@ -349,9 +350,9 @@ impl Decoder {
         })
     }
 
-    fn see_long(&mut self, node: NodeId, size: Bytes) {
-        self.model.see_size(node.0, size.0 as u32);
-        self.model.see_node(node.0);
+    fn observe_block(&mut self, node: NodeId, size: Bytes) {
+        self.model.observe_size(node.0, size.0 as u32);
+        self.model.observe_node(node.0);
     }
 
     #[inline(always)]
@@ -373,7 +374,7 @@ fn node_id(value: u64) -> Result<NodeId, FormatError> {
     u32::try_from(value).map(NodeId).map_err(|_| FormatError::Invalid("a node's id"))
 }
 
-/// The flags' bits, and the alignment above them.
+/// Splits a flags field: the low `bits` are flags, the alignment is above them.
 fn flags(input: &mut ByteReader<'_>, bits: u32) -> Result<(u64, u8), FormatError> {
     let flags = input.varint()?;
     Ok((flags, align_log2((flags >> bits).min(255) as u8)?))

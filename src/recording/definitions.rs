@@ -1,40 +1,40 @@
-//! The payloads that are not events: modules, threads, stack nodes, clock pairs, the seal.
+//! Payloads of definitions: modules, threads, stack nodes, clock pairs, and the seal.
 //!
-//! Invariant: a definition stands in the file before the first event that refers to it.
+//! Invariant: a definition precedes the first event that refers to it in the file.
 
 use crate::recording::bytes::{ByteReader, ByteWriter, unzigzag, zigzag};
 use crate::recording::error::FormatError;
 use crate::recording::ids::{Address, ModuleId, NodeId, StreamId, ThreadId, Ticks};
 
-/// Whether a module came or went.
+/// Whether a module was loaded or unloaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ModuleStatus {
-    /// Mapped from now on.
+    /// Mapped from this time on.
     Loaded,
-    /// Not mapped any more; only `id` and `at` are meaningful.
+    /// No longer mapped; only `id` and `at` are meaningful.
     Unloaded,
 }
 
-/// A loaded object at the moment it was seen. One entry of a `Modules` payload.
+/// An executable or shared library at the time it was found. One entry of a `Modules` payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModuleDef<'a> {
-    /// Came or went.
+    /// Loaded or unloaded.
     pub status: ModuleStatus,
-    /// Its number in this recording.
+    /// Its id in this recording.
     pub id: ModuleId,
-    /// When this was seen.
+    /// Time at which the recorder found the change.
     pub at: Ticks,
     /// Address in the process minus address in the file ("load bias").
     pub bias: u64,
     /// First executable address.
     pub start: Address,
-    /// Behind the last executable address.
+    /// End of the executable addresses (exclusive).
     pub end: Address,
     /// Whether this is the main executable.
     pub main: bool,
-    /// The linker's build id; empty if the module has none.
+    /// The linker's build id; empty if there is none.
     pub build_id: &'a [u8],
-    /// The path as the loader knew it; bytes, not necessarily UTF-8.
+    /// The path as the dynamic loader reports it; bytes, not necessarily UTF-8.
     pub path: &'a [u8],
 }
 
@@ -79,16 +79,16 @@ impl<'a> ModuleDef<'a> {
     }
 }
 
-/// A thread, when it was first seen or changed its name. One entry of a `Threads` payload.
+/// A thread at its first event or after a change of name. One entry of a `Threads` payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ThreadDef<'a> {
-    /// Its number in this recording.
+    /// Its id in this recording.
     pub id: ThreadId,
-    /// The operating system's id.
+    /// Its id in the operating system.
     pub os_id: u64,
-    /// When this was seen.
+    /// Time of the first event or of the change.
     pub at: Ticks,
-    /// Its name then; bytes, not necessarily UTF-8, possibly empty.
+    /// Its name; bytes, not necessarily UTF-8, possibly empty.
     pub name: &'a [u8],
 }
 
@@ -115,12 +115,12 @@ impl<'a> ThreadDef<'a> {
     }
 }
 
-/// The head of a `Nodes` payload: `count` nodes follow, numbered upwards from `first`.
+/// The head of a `Nodes` payload: `count` nodes follow, with consecutive ids from `first` on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NodesHead {
     /// The id of the first node.
     pub first: NodeId,
-    /// How many follow.
+    /// Number of nodes.
     pub count: u32,
 }
 
@@ -134,8 +134,8 @@ impl NodesHead {
         out.u32(self.count);
     }
 
-    /// Appends a node behind the head. `previous` is the address of the node before it in
-    /// this payload, 0 for the first. `parent` must be smaller than `id`.
+    /// Appends a node after the head. `previous` is the address of the preceding node of this
+    /// payload, 0 for the first. `parent` must be smaller than `id`.
     pub fn write_node(
         out: &mut ByteWriter<'_>,
         id: NodeId,
@@ -153,35 +153,32 @@ impl NodesHead {
 pub struct NodeDefs<'a> {
     input: ByteReader<'a>,
     next: u32,
-    left: u32,
+    remaining: u32,
     previous: u64,
 }
 
 impl<'a> NodeDefs<'a> {
-    /// Reads the head.
-    ///
-    /// # Errors
-    /// When the payload is shorter than a head, or the ids would pass `u32::MAX`.
+    /// When the payload is shorter than a head, or the ids would exceed `u32::MAX`.
     pub fn new(payload: &'a [u8]) -> Result<Self, FormatError> {
         let mut input = ByteReader::new(payload, "a block of stack nodes");
         let (first, count) = (input.u32()?, input.u32()?);
         if first < NodeId::FIRST.0 || first.checked_add(count).is_none() {
             return Err(FormatError::Invalid("a stack node's id"));
         }
-        Ok(Self { input, next: first, left: count, previous: 0 })
+        Ok(Self { input, next: first, remaining: count, previous: 0 })
     }
 
     fn read(&mut self) -> Result<(NodeId, NodeId, Address), FormatError> {
         let id = self.next;
-        let back = self.input.varint()?;
+        let distance = self.input.varint()?;
         let parent = u64::from(id)
-            .checked_sub(back)
+            .checked_sub(distance)
             .filter(|parent| *parent < u64::from(id))
             .ok_or(FormatError::Invalid("a stack node's parent"))?;
         let address = self.previous.wrapping_add(unzigzag(self.input.varint()?) as u64);
         self.previous = address;
         self.next += 1;
-        self.left -= 1;
+        self.remaining -= 1;
         Ok((NodeId(id), NodeId(parent as u32), Address(address)))
     }
 }
@@ -190,12 +187,12 @@ impl Iterator for NodeDefs<'_> {
     type Item = Result<(NodeId, NodeId, Address), FormatError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.left == 0 {
+        if self.remaining == 0 {
             return None;
         }
         let node = self.read();
         if node.is_err() {
-            self.left = 0;
+            self.remaining = 0;
         }
         Some(node)
     }
@@ -204,11 +201,11 @@ impl Iterator for NodeDefs<'_> {
 /// The head of an `Events` payload; the events follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventsHead {
-    /// Whose events these are.
+    /// The stream of these events.
     pub stream: StreamId,
-    /// Bytes of this stream before these: a gap means that a block is missing.
+    /// Bytes of this stream before these events. A gap means that a block is missing.
     pub offset: u64,
-    /// Where in the events a keyframe begins, if there is one: the place to go on after a gap.
+    /// Offset of a keyframe in these events, if there is one: decoding resumes there after a gap.
     pub keyframe: Option<u32>,
 }
 
@@ -239,14 +236,14 @@ impl EventsHead {
     }
 }
 
-/// One moment on all clocks.
+/// Simultaneous readings of all clocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClockPair {
-    /// On the recording's clock.
+    /// Reading of the recording's clock.
     pub ticks: Ticks,
-    /// `CLOCK_MONOTONIC`.
+    /// Reading of `CLOCK_MONOTONIC`, in nanoseconds.
     pub monotonic_ns: u64,
-    /// Since the Unix epoch.
+    /// Nanoseconds since the Unix epoch.
     pub unix_ns: u64,
 }
 
@@ -270,20 +267,21 @@ impl ClockPair {
 pub enum SealReason {
     /// `disable_tracking` was called.
     Disabled,
-    /// Writing failed; the error is the operating system's.
+    /// Writing failed; `os_error` says why.
     WriteFailed,
-    /// The recording had grown to its quota.
+    /// The recording reached its quota.
     Quota,
 }
 
-/// The last block of a recording that was ended. A recording without one was cut off.
+/// The last block of a recording that ended in an orderly way. A recording without a seal was cut
+/// off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seal {
-    /// When it ended.
+    /// Time of the end.
     pub at: Ticks,
-    /// Why.
+    /// Reason of the end.
     pub reason: SealReason,
-    /// `errno` of the failure, else 0.
+    /// `errno` of the failed write, else 0.
     pub os_error: i32,
 }
 

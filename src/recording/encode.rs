@@ -1,25 +1,24 @@
-//! Events as 1 to 16 bytes: the encoder that the recording path calls.
+//! The encoder of one event stream; an allocation or free takes 1 to 16 bytes.
 //!
-//! Reads: an event's fields. Writes: the short form (two little-endian words joined) for the
-//! usual alloc and free, the long form (varints) for everything else. The layout is drawn in
-//! docs/FORMAT.md.
+//! Writes the short form (two little-endian words) for plain allocations and frees, and the long
+//! form (varints) for everything else. docs/reference/FORMAT.md shows the layout.
 //!
 //! Invariants:
-//! - What is encoded is seen by the [`Model`] as the decoder will see it.
-//! - Encoding writes one fixed-size buffer and can't fail.
+//! - The encoder updates its [`Model`] exactly as the decoder will.
+//! - Encoding writes to one fixed-size buffer and cannot fail.
 
 use crate::recording::bytes::{ByteWriter, zigzag};
 use crate::recording::events::{
     ADDRESS_FAR, ADDRESS_LONG_FORM, FLAG_LINKED, FLAG_MOVED, FLAG_ZEROED, Model, OP_ALLOC,
-    OP_CONTINUED, OP_FAILED, OP_FREE, OP_KEYFRAME, OP_REALLOC, OP_REGROWN, OP_SCOPE, OP_SKIP,
-    OP_THREAD, OP_UNWRITTEN, TIME_ESCAPE,
+    OP_FAILED, OP_FREE, OP_KEYFRAME, OP_REALLOC, OP_REALLOC_BEGIN, OP_REALLOC_END, OP_SCOPE,
+    OP_SKIP, OP_SKIPPED_ALLOCS, OP_THREAD, TIME_ESCAPE,
 };
 use crate::recording::ids::{Address, Bytes, NodeId, ScopeId, ThreadId, Ticks};
 
-/// No encoder call writes more than this many bytes.
+/// Maximum number of bytes that one encoder call writes.
 pub const EVENT_BYTES_MAX: usize = 96;
 
-/// Writes one stream's events.
+/// Encodes the events of one stream.
 #[derive(Clone, Debug)]
 pub struct Encoder {
     model: Model,
@@ -32,18 +31,18 @@ impl Default for Encoder {
 }
 
 impl Encoder {
-    /// A new stream; its first event must be a keyframe.
+    /// An encoder for a new stream; its first event must be a keyframe.
     pub const fn new() -> Self {
         Self { model: Model::new() }
     }
 
-    /// The time of the last event.
+    /// Time of the last event.
     pub fn now(&self) -> Ticks {
         Ticks(self.model.ticks)
     }
 
-    /// A place to start decoding: the thread and the full time; all predictions begin anew.
-    /// The bytes written are the answer, here and below.
+    /// Writes a keyframe, at which decoding can start: it carries the thread and the absolute time,
+    /// and resets all predictions. All methods return the number of bytes written.
     pub fn keyframe(
         &mut self,
         out: &mut [u8; EVENT_BYTES_MAX],
@@ -57,7 +56,7 @@ impl Encoder {
         })
     }
 
-    /// The events from here on are `thread`'s.
+    /// Writes that the events from here on belong to `thread`.
     pub fn thread(
         &mut self,
         out: &mut [u8; EVENT_BYTES_MAX],
@@ -68,12 +67,12 @@ impl Encoder {
         long_form(out, delta, OP_THREAD, |out| out.u32(thread.0))
     }
 
-    /// The events from here on happen in `scope`, until the next keyframe says that they don't.
+    /// Writes that the events from here on happen in `scope`, up to the next keyframe.
     pub fn scope(&mut self, out: &mut [u8; EVENT_BYTES_MAX], scope: ScopeId) -> usize {
         long_form(out, 0, OP_SCOPE, |out| out.u32(scope.0))
     }
 
-    /// A block was handed out, with natural alignment and not zeroed.
+    /// Writes an allocation with natural alignment and without zeroing.
     #[inline(always)]
     pub fn alloc(
         &mut self,
@@ -87,8 +86,8 @@ impl Encoder {
             .unwrap_or_else(|| self.alloc_long(out, at, address, size, node, 0, false))
     }
 
-    /// The same if the short form can say it, else `None` and nothing is written. No call is in
-    /// here.
+    /// Like [`Encoder::alloc`] if the short form can express it; else `None`, and nothing is
+    /// written. Contains no call, so that the caller's fast path saves no registers.
     #[inline(always)]
     pub fn alloc_short(
         &mut self,
@@ -98,42 +97,42 @@ impl Encoder {
         size: Bytes,
         node: NodeId,
     ) -> Option<usize> {
-        // Huge where the time went back.
+        // Wraps to a huge value if the time went backwards.
         let delta = at.0.wrapping_sub(self.model.ticks);
-        let place = self.short_address(address)?;
+        let short = self.short_address(address)?;
         if delta > u64::from(u16::MAX) || size.0 > u64::from(u32::MAX) {
             return None;
         }
         self.model.ticks += delta;
-        self.see_address(address, place);
+        self.observe_address(address, short);
 
         let size = size.0 as u32;
         let predicted = self.model.predicted_size(node.0);
-        // 0 if predicted, else 1, 2 or 3 for 1, 2 or 4 bytes.
+        // 0 if predicted; 1, 2 or 3 for one, two or four bytes.
         let size_code = if size == predicted {
             0
         } else {
             1 + u32::from(size > 0xff) + u32::from(size > 0xffff)
         };
         let size_len = (1_u32 << size_code) >> 1;
-        self.model.see_size(node.0, size);
+        self.model.observe_size(node.0, size);
         if node.0 == self.model.predicted_node() {
             self.model.node = node.0;
-            let (head, head_len) = head_word(delta, place.code, 0, Some(u64::from(size_code << 2)));
-            let len = store_head(out, head, head_len, place);
+            let (head, head_len) = head_word(delta, short.code, 0, Some(u64::from(size_code << 2)));
+            let len = store_head(out, head, head_len, short);
             store_at(out, len, u64::from(size));
             return Some((len + size_len) as usize);
         }
         let (node_code, node_low, node_rest, node_len) = self.short_node(node.0);
-        self.model.see_node(node.0);
+        self.model.observe_node(node.0);
         let second = u64::from(node_code | (size_code << 2) | (node_low << 4));
-        let (head, head_len) = head_word(delta, place.code, 0, Some(second));
-        let len = store_head(out, head, head_len, place);
+        let (head, head_len) = head_word(delta, short.code, 0, Some(second));
+        let len = store_head(out, head, head_len, short);
         store_at(out, len, u64::from(node_rest) | (u64::from(size) << (8 * node_len)));
         Some((len + node_len + size_len) as usize)
     }
 
-    /// A block was handed out: the general form.
+    /// Writes an allocation in the general form.
     #[expect(clippy::too_many_arguments, reason = "an event's fields, as in `Event::Alloc`")]
     pub fn alloc_long(
         &mut self,
@@ -150,14 +149,14 @@ impl Encoder {
         self.long_block(out, OP_ALLOC, flags, (at, address, size, node))
     }
 
-    /// A block was given back.
+    /// Writes a free.
     #[inline(always)]
     pub fn free(&mut self, out: &mut [u8; EVENT_BYTES_MAX], at: Ticks, address: Address) -> usize {
         self.free_short(out, at, address).unwrap_or_else(|| self.free_long(out, at, address))
     }
 
-    /// The same if the short form can say it, else `None` and nothing is written. No call is in
-    /// here.
+    /// Like [`Encoder::free`] if the short form can express it; else `None`, and nothing is
+    /// written. Contains no call, so that the caller's fast path saves no registers.
     #[inline(always)]
     pub fn free_short(
         &mut self,
@@ -166,14 +165,14 @@ impl Encoder {
         address: Address,
     ) -> Option<usize> {
         let delta = at.0.wrapping_sub(self.model.ticks);
-        let place = self.short_address(address)?;
+        let short = self.short_address(address)?;
         if delta > u64::from(u16::MAX) {
             return None;
         }
         self.model.ticks += delta;
-        self.see_address(address, place);
-        let (head, head_len) = head_word(delta, place.code, 1, None);
-        Some(store_head(out, head, head_len, place) as usize)
+        self.observe_address(address, short);
+        let (head, head_len) = head_word(delta, short.code, 1, None);
+        Some(store_head(out, head, head_len, short) as usize)
     }
 
     #[cold]
@@ -186,7 +185,7 @@ impl Encoder {
         })
     }
 
-    /// A block changed its size. Stamped with both ends of the inner call.
+    /// Writes a reallocation, with the times before and after the inner call.
     #[expect(clippy::too_many_arguments, reason = "an event's fields, as in `Event::Realloc`")]
     pub fn realloc(
         &mut self,
@@ -199,13 +198,13 @@ impl Encoder {
         node: NodeId,
         align_log2: u8,
     ) -> usize {
-        // The event's own time is the end; the beginning can't lie before the last event.
+        // The time of the event is the end of the call; its start must not precede the last event.
         let began = began.0.clamp(self.model.ticks, at.0.max(self.model.ticks));
         let delta = self.delta(at);
         let took = self.model.ticks - began;
         let near = self.model.near;
         self.model.near = new.0;
-        self.see_long(node, size);
+        self.observe_block(node, size);
         long_form(out, delta, OP_REALLOC, |out| {
             out.varint(took);
             out.u8(align_log2);
@@ -216,8 +215,8 @@ impl Encoder {
         })
     }
 
-    /// A block ended because it grew or shrank.
-    pub fn regrown(
+    /// Writes the end of a block because of a reallocation.
+    pub fn realloc_end(
         &mut self,
         out: &mut [u8; EVENT_BYTES_MAX],
         at: Ticks,
@@ -226,14 +225,14 @@ impl Encoder {
         let delta = self.delta(at);
         let near = self.model.near;
         self.model.jump(address.0);
-        long_form(out, delta, OP_REGROWN, |out| {
+        long_form(out, delta, OP_REALLOC_END, |out| {
             out.zigzag(address.0.wrapping_sub(near).cast_signed());
         })
     }
 
-    /// A block was made by growing or shrinking another one.
-    #[expect(clippy::too_many_arguments, reason = "an event's fields, as in `Event::Continued`")]
-    pub fn continued(
+    /// Writes a block that a reallocation allocated.
+    #[expect(clippy::too_many_arguments, reason = "an event's fields, as in `Event::ReallocBegin`")]
+    pub fn realloc_begin(
         &mut self,
         out: &mut [u8; EVENT_BYTES_MAX],
         at: Ticks,
@@ -247,21 +246,22 @@ impl Encoder {
         let moved = if moved { FLAG_MOVED } else { 0 };
         let linked = if linked { FLAG_LINKED } else { 0 };
         let flags = moved | linked | (u64::from(align_log2) << 2);
-        self.long_block(out, OP_CONTINUED, flags, (at, address, size, node))
+        self.long_block(out, OP_REALLOC_BEGIN, flags, (at, address, size, node))
     }
 
-    /// The thread made so many blocks since its last event that were aggregated away.
-    pub fn unwritten(
+    /// Writes the number of blocks that the thread allocated since its last event and that were
+    /// aggregated.
+    pub fn skipped_allocs(
         &mut self,
         out: &mut [u8; EVENT_BYTES_MAX],
         at: Ticks,
         allocations: u64,
     ) -> usize {
         let delta = self.delta(at);
-        long_form(out, delta, OP_UNWRITTEN, |out| out.varint(allocations))
+        long_form(out, delta, OP_SKIPPED_ALLOCS, |out| out.varint(allocations))
     }
 
-    /// The inner allocator answered null.
+    /// Writes a request for which the inner allocator returned null.
     pub fn failed(
         &mut self,
         out: &mut [u8; EVENT_BYTES_MAX],
@@ -276,7 +276,7 @@ impl Encoder {
         })
     }
 
-    /// The general form of a block's beginning.
+    /// The long form of an allocated block.
     fn long_block(
         &mut self,
         out: &mut [u8; EVENT_BYTES_MAX],
@@ -287,7 +287,7 @@ impl Encoder {
         let delta = self.delta(at);
         let near = self.model.near;
         self.model.jump(address.0);
-        self.see_long(node, size);
+        self.observe_block(node, size);
         long_form(out, delta, operation, |out| {
             out.varint(flags);
             out.zigzag(address.0.wrapping_sub(near).cast_signed());
@@ -296,19 +296,19 @@ impl Encoder {
         })
     }
 
-    /// Moves the stream's time to `at`, never back, and says how far that was.
+    /// Advances the stream's time to `at`, never backwards, and returns the distance.
     fn delta(&mut self, at: Ticks) -> u64 {
         let delta = at.0.saturating_sub(self.model.ticks);
         self.model.ticks += delta;
         delta
     }
 
-    fn see_long(&mut self, node: NodeId, size: Bytes) {
-        self.model.see_size(node.0, size.0 as u32);
-        self.model.see_node(node.0);
+    fn observe_block(&mut self, node: NodeId, size: Bytes) {
+        self.model.observe_size(node.0, size.0 as u32);
+        self.model.observe_node(node.0);
     }
 
-    /// How to say `address` in at most four bytes, if that can be done.
+    /// The short form of `address`, at most four bytes, if there is one.
     #[inline(always)]
     fn short_address(&self, address: Address) -> Option<ShortAddress> {
         let near = address.0.wrapping_sub(self.model.near).cast_signed();
@@ -330,16 +330,16 @@ impl Encoder {
     }
 
     #[inline(always)]
-    fn see_address(&mut self, address: Address, place: ShortAddress) {
-        if place.code == ADDRESS_FAR {
+    fn observe_address(&mut self, address: Address, short: ShortAddress) {
+        if short.code == ADDRESS_FAR {
             self.model.jump(address.0);
         } else {
             self.model.near = address.0;
         }
     }
 
-    /// How to say a node that was not predicted: (code, the four bits in the second byte, the
-    /// bytes behind the address, how many).
+    /// The short form of a node that was not predicted: (code, four bits for the second byte, bytes
+    /// after the address, their number).
     fn short_node(&self, node: u32) -> (u32, u32, u32, u32) {
         let delta = zigzag(i64::from(node) - i64::from(self.model.node));
         if delta < 16 {
@@ -352,7 +352,7 @@ impl Encoder {
     }
 }
 
-/// The address part of a short form.
+/// The address of a short form.
 #[derive(Clone, Copy)]
 struct ShortAddress {
     code: u8,
@@ -360,7 +360,7 @@ struct ShortAddress {
     len: u32,
 }
 
-/// Byte 0 (operation, address code, time), byte 1 where there is one, the escaped time.
+/// Byte 0 (operation, address code, time), byte 1 if there is one, and the escaped time.
 #[inline(always)]
 fn head_word(delta: u64, address_code: u8, operation: u64, second: Option<u64>) -> (u64, u32) {
     let escaped = delta >= TIME_ESCAPE;
@@ -378,17 +378,17 @@ fn head_word(delta: u64, address_code: u8, operation: u64, second: Option<u64>) 
     (word, len)
 }
 
-/// Stores the head with the address bytes behind it, eight bytes at most (2 of head, 2 of time,
-/// 4 of address), and answers how many they are.
+/// Stores the head and the address bytes, at most eight bytes in total (2 of head, 2 of time, 4 of
+/// address), and returns their number.
 #[inline(always)]
 fn store_head(
     out: &mut [u8; EVENT_BYTES_MAX],
     head: u64,
     head_len: u32,
-    place: ShortAddress,
+    short: ShortAddress,
 ) -> u32 {
-    store_at(out, 0, head | (u64::from(place.bytes) << (8 * head_len)));
-    head_len + place.len
+    store_at(out, 0, head | (u64::from(short.bytes) << (8 * head_len)));
+    head_len + short.len
 }
 
 /// Stores eight bytes at `at`, which is at most 8.
@@ -400,7 +400,7 @@ fn store_at(out: &mut [u8; EVENT_BYTES_MAX], at: u32, word: u64) {
     }
 }
 
-/// A skip where the time needs one, then the long form's head and its body.
+/// Writes a skip if the time needs one, then the head of the long form and its body.
 fn long_form(
     out: &mut [u8; EVENT_BYTES_MAX],
     delta: u64,
@@ -408,14 +408,14 @@ fn long_form(
     body: impl FnOnce(&mut ByteWriter<'_>),
 ) -> usize {
     let mut writer = ByteWriter::new(out);
-    let mut left = delta;
-    if left > u64::from(u16::MAX) {
+    let mut short_delta = delta;
+    if short_delta > u64::from(u16::MAX) {
         writer.u8(ADDRESS_LONG_FORM << 1);
         writer.u8(OP_SKIP);
-        writer.varint(left);
-        left = 0;
+        writer.varint(short_delta);
+        short_delta = 0;
     }
-    let (head, len) = head_word(left, ADDRESS_LONG_FORM, 0, None);
+    let (head, len) = head_word(short_delta, ADDRESS_LONG_FORM, 0, None);
     writer.bytes(head.to_le_bytes().get(..len as usize).unwrap_or_default());
     writer.u8(operation);
     body(&mut writer);

@@ -1,9 +1,8 @@
-//! What can be wrong with bytes that should be a recording.
+//! Errors of the format decoders.
 
 use std::fmt;
 
-/// Why bytes are not what the format says. Offsets are the caller's to add: this module
-/// sees slices, not files.
+/// Why bytes are not a valid recording. The caller knows the file offset and adds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FormatError {
@@ -11,11 +10,11 @@ pub enum FormatError {
     NotARecording,
     /// The format is newer than this reader.
     Version(u16),
-    /// The header's own checksum does not agree.
+    /// The checksum of the header does not match.
     HeaderDamaged,
-    /// A number has a value that the format does not allow; says which.
+    /// A field has a value that the format does not allow; the string names the field.
     Invalid(&'static str),
-    /// The bytes end inside the named thing.
+    /// The input ends inside the named structure.
     Truncated(&'static str),
 }
 
@@ -25,7 +24,7 @@ impl fmt::Display for FormatError {
             Self::NotARecording => f.write_str("not a rheaper recording (the first bytes differ)"),
             Self::Version(version) => write!(
                 f,
-                "recording format {version} is newer than this rheaper knows ({})",
+                "recording format {version} is newer than this rheaper supports ({})",
                 crate::recording::VERSION
             ),
             Self::HeaderDamaged => f.write_str("the recording's header is damaged"),

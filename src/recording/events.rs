@@ -1,22 +1,21 @@
-//! Events, and what the two sides of a stream remember of it.
+//! Events, and the prediction model that encoder and decoder share.
 //!
-//! Reads and writes: nothing; [`encode`](crate::recording::encode) and
-//! [`decode`](crate::recording::decode) do. The layout is drawn in docs/FORMAT.md.
+//! docs/reference/FORMAT.md shows the layout.
 //!
 //! Invariants:
-//! - Encoder and decoder hold the same [`Model`] and change it only through its methods, so
-//!   that what one predicts the other predicts.
-//! - A keyframe resets the model, so that decoding may begin at any keyframe.
+//! - Encoder and decoder hold the same [`Model`] and change it only through its methods, so that
+//!   both make the same predictions.
+//! - A keyframe resets the model, so that decoding can start at any keyframe.
 
 use crate::recording::ids::{Address, Bytes, NodeId, Ticks};
 
-/// Entries of each prediction table; indexed by the low bits of a node id.
+/// Entries of each prediction table, indexed by the low byte of a node id.
 const TABLE: usize = 256;
 
-/// The time nibble that says: the delta follows in two bytes.
+/// Value of the time nibble for a delta that follows in two bytes.
 pub(crate) const TIME_ESCAPE: u64 = 15;
 
-/// Address codes 0 to 4 are that many bytes of delta.
+/// Address codes 0 to 4 are the number of delta bytes; code 5 is a delta of four bytes from `far`.
 pub(crate) const ADDRESS_FAR: u8 = 5;
 pub(crate) const ADDRESS_LONG_FORM: u8 = 7;
 
@@ -28,100 +27,101 @@ pub(crate) const OP_FREE: u8 = 4;
 pub(crate) const OP_REALLOC: u8 = 5;
 pub(crate) const OP_FAILED: u8 = 6;
 pub(crate) const OP_SCOPE: u8 = 7;
-pub(crate) const OP_UNWRITTEN: u8 = 8;
-pub(crate) const OP_CONTINUED: u8 = 9;
-pub(crate) const OP_REGROWN: u8 = 10;
+pub(crate) const OP_SKIPPED_ALLOCS: u8 = 8;
+pub(crate) const OP_REALLOC_BEGIN: u8 = 9;
+pub(crate) const OP_REALLOC_END: u8 = 10;
 
 pub(crate) const FLAG_ZEROED: u64 = 1;
 pub(crate) const FLAG_MOVED: u64 = 1;
 pub(crate) const FLAG_LINKED: u64 = 2;
 
-/// What happened, on the thread that the decoder names.
+/// An event; the decoder knows its thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A block was handed out; stamped after the inner allocator returned.
+    /// An allocation; its time is after the inner allocator returned.
     Alloc {
-        /// When.
+        /// Time of the event.
         at: Ticks,
-        /// Where.
+        /// Address of the block.
         address: Address,
-        /// How big, as asked for.
+        /// Requested size.
         size: Bytes,
-        /// From where.
+        /// Call path.
         node: NodeId,
         /// Base-2 logarithm of the alignment where it is above 16 bytes, else 0.
         align_log2: u8,
-        /// Whether zeroed memory was asked for.
+        /// Whether `alloc_zeroed` was called.
         zeroed: bool,
     },
-    /// A block was given back; stamped before the inner allocator was called.
+    /// A free; its time is before the inner allocator was called.
     Free {
-        /// When.
+        /// Time of the event.
         at: Ticks,
-        /// Where.
+        /// Address of the block.
         address: Address,
     },
-    /// A block changed its size and possibly its place.
+    /// A reallocation; the address may change.
     Realloc {
-        /// Before the inner allocator was called: when the old block ended.
+        /// Time before the inner allocator was called: end of the old block.
         began: Ticks,
-        /// After it returned: when the new block began.
+        /// Time after it returned: start of the new block.
         at: Ticks,
-        /// The old place.
+        /// Old address.
         old: Address,
-        /// The new place, possibly the same.
+        /// New address, possibly the same.
         new: Address,
-        /// The new size.
+        /// Requested new size.
         size: Bytes,
-        /// From where.
+        /// Call path.
         node: NodeId,
         /// As in `Alloc`.
         align_log2: u8,
     },
-    /// A block ended because it grew or shrank; stamped before the inner allocator was called.
+    /// The end of a block that was reallocated; its time is before the inner allocator was called.
     ReallocEnd {
-        /// When.
+        /// Time of the event.
         at: Ticks,
-        /// Where.
+        /// Address of the block.
         address: Address,
     },
-    /// A block was made by growing or shrinking another one, which ended before.
+    /// A block that a reallocation allocated from another one, which ended before.
     ReallocBegin {
-        /// When.
+        /// Time of the event.
         at: Ticks,
-        /// Where.
+        /// Address of the block.
         address: Address,
-        /// How big, as asked for.
+        /// Requested size.
         size: Bytes,
-        /// From where.
+        /// Call path.
         node: NodeId,
         /// As in `Alloc`.
         align_log2: u8,
         /// Whether the address changed.
         moved: bool,
-        /// Whether the other one is the thread's last `ReallocEnd`; else it was aggregated away.
+        /// Whether the old block ended with the thread's last `ReallocEnd`; otherwise it was
+        /// aggregated.
         linked: bool,
     },
-    /// The thread made blocks since its event before this one that were aggregated away.
+    /// Allocations of the thread since its preceding event whose blocks were aggregated.
     SkippedAllocs {
-        /// Not later than the next event.
+        /// Not later than the next event of the thread.
         at: Ticks,
-        /// How many.
+        /// Number of allocations.
         allocations: u64,
     },
-    /// The inner allocator answered null; nothing changed.
+    /// The inner allocator returned null; nothing changed.
     Failed {
-        /// When.
+        /// Time of the event.
         at: Ticks,
-        /// The size asked for.
+        /// Requested size.
         size: Bytes,
-        /// From where.
+        /// Call path.
         node: NodeId,
     },
 }
 
 impl Event {
-    /// When it happened; for a realloc, when it was done.
+    /// Time of the event; for a reallocation, the time after the inner call.
     #[inline]
     pub const fn at(&self) -> Ticks {
         match *self {
@@ -136,18 +136,18 @@ impl Event {
     }
 }
 
-/// What both sides remember of a stream.
+/// The state of a stream that encoder and decoder share.
 #[derive(Clone, Debug)]
 pub(crate) struct Model {
     pub(crate) ticks: u64,
     /// The address of the last event.
     pub(crate) near: u64,
-    /// The last address before the stream jumped far away.
+    /// The last address before the stream moved far away.
     pub(crate) far: u64,
     pub(crate) node: u32,
-    /// By node: the size it last allocated.
+    /// Last allocated size, by the low byte of the node id.
     sizes: [u32; TABLE],
-    /// By node: the node that last came after it.
+    /// The node that last followed, by the low byte of the node id.
     successors: [u32; TABLE],
 }
 
@@ -166,7 +166,7 @@ impl Model {
     }
 
     #[inline(always)]
-    pub(crate) fn see_node(&mut self, node: u32) {
+    pub(crate) fn observe_node(&mut self, node: u32) {
         self.successors[usize::from(self.node as u8)] = node;
         self.node = node;
     }
@@ -177,11 +177,11 @@ impl Model {
     }
 
     #[inline(always)]
-    pub(crate) fn see_size(&mut self, node: u32, size: u32) {
+    pub(crate) fn observe_size(&mut self, node: u32, size: u32) {
         self.sizes[usize::from(node as u8)] = size;
     }
 
-    /// The stream moved to an address that is not near the last one.
+    /// Moves to an address that is not near the last one.
     #[inline(always)]
     pub(crate) fn jump(&mut self, address: u64) {
         self.far = self.near;

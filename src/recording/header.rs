@@ -1,33 +1,32 @@
-//! The first 128 bytes of a recording: what it is, by whom, and on which clock.
+//! The file header: identity, clock and configuration of a recording, 128 bytes.
 //!
-//! Invariant: a [`Header`] that came out of [`Header::parse`] has passed its checksum and
-//! every range check, so that later arithmetic may trust it.
+//! Invariant: a [`Header`] that [`Header::parse`] returned has passed its checksum and every range
+//! check, so that later arithmetic can rely on it.
 
 use crate::recording::bytes::{ByteReader, ByteWriter};
 use crate::recording::error::FormatError;
 use crate::recording::ids::Ticks;
 
-/// PNG's trick: a byte that is not ASCII, the name, and line ends that a text transfer
-/// would change.
+/// As in PNG: a non-ASCII byte, the name, and line ends that a text transfer would change.
 pub const MAGIC: [u8; 8] = *b"\x89RIP\r\n\x1a\n";
 
-/// The format that this code writes, and the newest that it reads.
+/// The format version that this code writes, and the newest that it reads.
 pub const VERSION: u16 = 1;
 
-/// Bytes before the first block.
+/// Length of the header.
 pub const HEADER_BYTES: usize = 128;
 
 const CHECKSUM_OFFSET: usize = HEADER_BYTES - 4;
 
-/// Where the recording's stamps come from.
+/// The clock of the recording's timestamps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClockKind {
     /// `CLOCK_MONOTONIC` in nanoseconds.
     #[default]
     Monotonic,
-    /// The processor's invariant time stamp counter.
+    /// The invariant time stamp counter of the processor.
     Tsc,
-    /// A process-wide counter of events: an order, but no times.
+    /// A process-wide event counter: it gives an order but no durations.
     Counter,
 }
 
@@ -43,44 +42,45 @@ impl ClockKind {
     }
 }
 
-/// What stands in front of the blocks. Byte offsets are in docs/FORMAT.md.
+/// The header. docs/reference/FORMAT.md lists the byte offsets.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Header {
-    /// Where stamps come from.
+    /// The clock of the timestamps.
     pub clock: ClockKind,
-    /// Stamps are raw clock readings shifted right by this many bits.
+    /// Timestamps are clock readings shifted right by this many bits.
     pub tick_shift: u8,
-    /// Random; tells this recording from any other.
+    /// Random id of the recording.
     pub recording_id: [u8; 16],
-    /// The recorded process.
+    /// Id of the recorded process.
     pub pid: u32,
-    /// The depth limit of a backtrace, in frames that were really called (not inlined ones).
-    /// Stacks may reach deeper in the file; readers cut them to the innermost this many.
+    /// Depth limit of a backtrace, in physical (not inlined) frames. Call paths in the file may be
+    /// deeper; readers keep this many innermost frames.
     pub max_stack_depth: u32,
-    /// Nanoseconds since the Unix epoch when recording began.
+    /// Start of the recording, in nanoseconds since the Unix epoch.
     pub started_unix_ns: u64,
-    /// The clock at the same moment: time zero of all answers.
+    /// Start of the recording on its own clock: time zero of the database.
     pub started_ticks: Ticks,
-    /// `CLOCK_MONOTONIC` at the same moment.
+    /// Start of the recording on `CLOCK_MONOTONIC`.
     pub started_monotonic_ns: u64,
-    /// Ticks a second as known at the start; the clock pairs in the file refine it.
+    /// Ticks per second as measured at the start; the clock pairs in the file refine it.
     pub ticks_per_second: f64,
-    /// Share of allocations whose backtrace was probed.
+    /// Fraction of allocations whose backtrace is captured.
     pub sample_rate: f64,
-    /// How many threads could be recorded at once.
+    /// Maximum number of threads recorded at once.
     pub trackers_max: u32,
-    /// Size of a tracker's buffer.
-    pub region_bytes: u32,
-    /// Blocks that live shorter are aggregated, in nanoseconds; 0: none is. Notes say what changed.
+    /// Size of a thread's ring buffer, in bytes.
+    pub ring_bytes: u32,
+    /// Blocks with a shorter lifetime are aggregated from the start, in nanoseconds; 0: none. Each
+    /// `AggregationStep` changes the threshold.
     pub aggregate_below_ns: u64,
-    /// The recording's quota in bytes; 0: none.
-    pub bytes_max: u64,
-    /// One byte of so many is sampled, on average; 0: every allocation is recorded.
+    /// Quota of the recording in bytes; 0: none.
+    pub quota_bytes: u64,
+    /// Mean distance between sampled bytes; 0: every allocation is recorded.
     pub sample_bytes: u64,
 }
 
 impl Header {
-    /// The header as it stands in the file.
+    /// The bytes of the header in the file.
     pub fn to_bytes(&self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         let mut out = ByteWriter::new(&mut bytes);
@@ -100,9 +100,9 @@ impl Header {
         out.u64(self.ticks_per_second.to_bits());
         out.u64(self.sample_rate.to_bits());
         out.u32(self.trackers_max);
-        out.u32(self.region_bytes);
+        out.u32(self.ring_bytes);
         out.u64(self.aggregate_below_ns);
-        out.u64(self.bytes_max);
+        out.u64(self.quota_bytes);
         out.u64(self.sample_bytes);
         let checksum = crc32fast::hash(&bytes[..CHECKSUM_OFFSET]);
         bytes[CHECKSUM_OFFSET..].copy_from_slice(&checksum.to_le_bytes());
@@ -112,11 +112,12 @@ impl Header {
     /// Reads the first [`HEADER_BYTES`] of a file.
     ///
     /// # Errors
-    /// [`FormatError::NotARecording`] when the magic differs, [`FormatError::Truncated`] when
-    /// there are fewer bytes, and what is wrong with them otherwise.
+    /// [`FormatError::NotARecording`] when the magic differs, [`FormatError::Truncated`] when there
+    /// are fewer bytes, [`FormatError::Version`], [`FormatError::HeaderDamaged`] or
+    /// [`FormatError::Invalid`].
     pub fn parse(bytes: &[u8]) -> Result<Self, FormatError> {
-        let shared = bytes.len().min(MAGIC.len());
-        if bytes[..shared] != MAGIC[..shared] || bytes.is_empty() {
+        let common = bytes.len().min(MAGIC.len());
+        if bytes[..common] != MAGIC[..common] || bytes.is_empty() {
             return Err(FormatError::NotARecording);
         }
         let bytes: &[u8; HEADER_BYTES] =
@@ -161,9 +162,9 @@ impl Header {
             ticks_per_second: f64::from_bits(input.u64()?),
             sample_rate: f64::from_bits(input.u64()?),
             trackers_max: input.u32()?,
-            region_bytes: input.u32()?,
+            ring_bytes: input.u32()?,
             aggregate_below_ns: input.u64()?,
-            bytes_max: input.u64()?,
+            quota_bytes: input.u64()?,
             sample_bytes: input.u64()?,
         };
         if !(header.ticks_per_second.is_finite() && header.ticks_per_second >= 0.0) {

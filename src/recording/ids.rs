@@ -1,6 +1,6 @@
-//! The numbers of a recording, each with its own type, so that a node can't index threads.
+//! Newtypes for the ids and quantities of a recording.
 //!
-//! Invariant: the width written here is the width on disk; nothing is pointer-sized.
+//! Invariant: the width of the type is the width on disk; nothing is pointer-sized.
 
 /// An address in the recorded process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -10,63 +10,63 @@ pub struct Address(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Bytes(pub u64);
 
-/// A reading of the recording's clock, in the units that the header's `tick_shift` leaves:
-/// raw counter >> `tick_shift`. Comparable between threads up to the clock's skew.
+/// A reading of the recording's clock: raw reading >> `tick_shift` of the header. Comparable
+/// between threads up to the clock's skew.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticks(pub u64);
 
-/// A thread of the recorded process, numbered by first appearance; the enabling thread is 0.
-/// Never reused within a recording, unlike the ids of the operating system.
+/// A thread of the recorded process, numbered by first appearance; the enabling thread is 0. Never
+/// reused within a recording, unlike the ids of the operating system.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ThreadId(pub u32);
 
-/// A tracker's event stream. Trackers are handed on when threads end, so that one stream
-/// may carry several threads, one after the other.
+/// The event stream of a thread recorder. A thread recorder is reused when its thread ends, so that
+/// one stream can contain several threads, one after the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(pub u32);
 
 impl StreamId {
-    /// The stream of what the recorder wrote late: events of all threads that were held back
-    /// until it was known that they can't be aggregated. Right in its order within each thread.
-    pub const HELD: Self = Self(u32::MAX);
+    /// The stream of deferred events of all threads: events that aggregation held back until it was
+    /// known that they cannot be aggregated. In order within each thread.
+    pub const DEFERRED: Self = Self(u32::MAX);
 }
 
-/// A loaded object (executable or shared library), numbered by first appearance.
+/// An executable or shared library, numbered by first appearance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModuleId(pub u32);
 
-/// A scope that the program named, inside its parents. Numbered from 1; the numbers hold for the
-/// life of the process, so that those of a recording need not begin at 1 or be without gaps.
+/// A named scope within its parents. Numbered from 1. The ids are valid for the life of the
+/// process, so that those of a recording may start above 1 and have gaps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ScopeId(pub u32);
 
 impl ScopeId {
-    /// In no scope.
+    /// Outside of any scope.
     pub const NONE: Self = Self(0);
 }
 
-/// A stack: the node's return address on top of its parent's stack.
+/// A call path: the return address of the node on top of its parent's call path.
 ///
-/// Ids below [`NodeId::FIRST`] are not defined by the file; they say how a stack begins.
-/// A node's parent always has a smaller id, so a chain of parents always ends.
+/// Ids below [`NodeId::FIRST`] are not defined by the file; they say how a call path ends. A parent
+/// always has a smaller id, so that every chain of parents ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u32);
 
 impl NodeId {
-    /// No backtrace was probed for this event.
+    /// No backtrace was captured for this event.
     pub const NONE: Self = Self(0);
-    /// Below this stands nothing: the outermost frame was reached.
+    /// The outermost frame was reached.
     pub const ROOT: Self = Self(1);
-    /// Below this stand frames beyond the depth limit, which were not walked.
+    /// More frames follow beyond the depth limit.
     pub const TRUNCATED: Self = Self(2);
-    /// Below this the stack could not be unwound any further.
+    /// The stack could not be unwound further.
     pub const FAILED: Self = Self(3);
-    /// The node table was full: the stack is unknown, the loss is counted.
-    pub const OTHER: Self = Self(4);
-    /// The first id that a file defines.
+    /// The stack table was full: the call path is unknown, and a counter has the loss.
+    pub const OVERFLOW: Self = Self(4);
+    /// The first id that a file can define.
     pub const FIRST: Self = Self(8);
 
-    /// Whether this id is one of the constants above, with no frame of its own.
+    /// Whether this is one of the constants above, without a frame.
     pub const fn is_root(self) -> bool {
         self.0 < Self::FIRST.0
     }

@@ -1,14 +1,13 @@
-//! Contract 1: what a recording file holds, byte by byte.
+//! The recording file format: encoding, decoding and validation of every byte.
 //!
-//! Reads and writes: slices only. There is no I/O, no thread and no allocation in here, so
-//! that the collector may call all of it from inside an allocator, and the loader may call
-//! all of it on bytes that nobody vouches for.
+//! Works on slices only, without I/O, threads or allocation: the collector calls it from inside an
+//! allocator, and the loader calls it on untrusted bytes.
 //!
 //! Invariants:
-//! - Every decoder answers any bytes with a value or a [`FormatError`], never a panic, and
-//!   reserves no memory on the word of a length field.
-//! - What an encoder wrote, the decoder of the same version gives back (property tests).
-#![doc = include_str!("../../docs/FORMAT.md")]
+//! - Every decoder returns a value or a [`FormatError`] for any input. It never panics, and it
+//!   reserves no memory because of an unchecked length field.
+//! - A decoder returns what the encoder of the same version wrote (property tests).
+#![doc = include_str!("../../docs/reference/FORMAT.md")]
 
 mod header;
 mod block;
@@ -26,13 +25,13 @@ mod size_classes;
 
 pub use crate::recording::aggregate::{
     AGGREGATED_ENTRY_BYTES_MAX, AGGREGATED_SITE_BYTES_MAX, AGGREGATED_SMALL_BYTES_MAX, Aggregated,
-    AggregatedHead, AggregatedPair, AggregatedPower, AggregatedRecords, AggregatedSite,
-    AggregatedSize, Lifetimes, Note, Powers, StepReason,
+    AggregatedHead, AggregatedPair, AggregatedRecords, AggregatedSite, AggregatedSize,
+    AggregationStep, Lifetimes, SizePower, SizePowers, StepReason,
 };
-pub use crate::recording::annotations::{MarkDef, SampleDef, ScopeDef};
+pub use crate::recording::annotations::{MarkDef, MemoryReadingDef, ScopeDef};
 pub use crate::recording::size_classes::{
-    DURATION_CLASS_BITS, FIRST_WIDE_CLASS, SIZE_CLASSES, duration_class, largest_of_size_class,
-    largest_of_size_power, middle_of_duration_class, size_class, size_power,
+    DURATION_CLASS_BITS, FIRST_WIDE_CLASS, SIZE_CLASSES, duration_class, duration_class_midpoint,
+    size_class, size_class_max, size_power, size_power_max,
 };
 pub use block::{BLOCK_HEADER_BYTES, Block, BlockHeader, BlockKind, PAYLOAD_BYTES_MAX, SYNC};
 pub use bytes::{ByteReader, ByteWriter};

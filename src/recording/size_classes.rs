@@ -1,30 +1,30 @@
-//! How numbers are put into classes where there are too many to keep each: sizes and durations.
+//! Size classes and duration classes: logarithmic buckets for histograms.
 //!
-//! Invariants: a class is an interval, classes ascend with what they hold; no class of sizes
-//! reaches over a power of two; the middle of a class of durations is at most 1/32 off.
+//! Invariants: a class is an interval, and classes are ascending; no size class spans a power of
+//! two; the midpoint of a duration class differs from its values by at most 1/32.
 
-/// Sizes up to this have a class each.
+/// Sizes up to this limit have a class each.
 const EXACT_SIZE_MAX: u64 = 1 << EXACT_BITS;
 const EXACT_BITS: u32 = 16;
-/// Classes in each power of two above.
+/// Number of classes per power of two above `EXACT_SIZE_MAX`.
 const PARTS: usize = 1 << PART_BITS;
 const PART_BITS: u32 = 4;
-/// The first class behind the exact sizes.
+/// The first class of more than one size.
 pub const FIRST_WIDE_CLASS: usize = EXACT_SIZE_MAX as usize + 1;
-/// A database's numbers are signed, so nothing larger has a class of its own.
+/// SQLite integers are signed, so that larger sizes share the last class.
 const SIZE_MAX: u64 = i64::MAX as u64;
-/// How many classes of sizes there are.
+/// Number of size classes.
 pub const SIZE_CLASSES: usize = FIRST_WIDE_CLASS + (63 - EXACT_BITS as usize) * PARTS;
 
-/// The greatest power of two that a database's signed numbers hold.
+/// The greatest power of two in a signed SQLite integer.
 const POWER_MAX: u8 = 62;
 
-/// Classes of durations in an octave, as a power of two.
+/// Base-2 logarithm of the number of duration classes per octave.
 const SUB_BITS: u32 = 4;
-/// Bits that the number of a class of durations needs.
+/// Bits of a duration class number.
 pub const DURATION_CLASS_BITS: u32 = 10;
 
-/// The class that a size is in.
+/// The class of a size.
 #[inline]
 pub const fn size_class(size: u64) -> usize {
     if size <= EXACT_SIZE_MAX {
@@ -34,8 +34,8 @@ pub const fn size_class(size: u64) -> usize {
     }
 }
 
-/// The same above [`EXACT_SIZE_MAX`]. A power of two is the last size of its classes, so the bits
-/// are those of the size before.
+/// The class of a size above [`EXACT_SIZE_MAX`]. A power of two is the last size of its class,
+/// hence the logarithm of the size minus one.
 const fn wide_class(size: u64) -> usize {
     let before = size - 1;
     let power = before.ilog2();
@@ -44,7 +44,7 @@ const fn wide_class(size: u64) -> usize {
 }
 
 /// The largest size of a class below [`SIZE_CLASSES`].
-pub const fn largest_of_size_class(class: usize) -> u64 {
+pub const fn size_class_max(class: usize) -> u64 {
     let Some(wide) = class.checked_sub(FIRST_WIDE_CLASS) else {
         return class as u64;
     };
@@ -54,19 +54,20 @@ pub const fn largest_of_size_class(class: usize) -> u64 {
     if largest < SIZE_MAX { largest } else { SIZE_MAX }
 }
 
-/// The power of two that a size is counted in: the smallest with `2^power >= size`.
+/// The smallest `power` with `2^power >= size`, at most 62.
 #[inline]
 pub const fn size_power(size: u64) -> u8 {
     let bits = 64 - size.saturating_sub(1).leading_zeros();
     if bits < POWER_MAX as u32 { bits as u8 } else { POWER_MAX }
 }
 
-/// The largest size that is counted in a power of two.
-pub const fn largest_of_size_power(power: u8) -> u64 {
+/// The largest size with this [`size_power`].
+pub const fn size_power_max(power: u8) -> u64 {
     1 << if power < POWER_MAX { power } else { POWER_MAX }
 }
 
-/// The class that a duration is in: durations below 16 have one each, longer ones 16 an octave.
+/// The class of a duration: durations below 16 have a class each, longer ones 16 classes per
+/// octave.
 #[inline]
 pub const fn duration_class(value: u64) -> u32 {
     if value < 1 << SUB_BITS {
@@ -77,8 +78,8 @@ pub const fn duration_class(value: u64) -> u32 {
     ((octave + 1) << SUB_BITS) + sub
 }
 
-/// The middle of a class of durations; the largest number for a class that there is not.
-pub const fn middle_of_duration_class(class: u32) -> u64 {
+/// The midpoint of a duration class; `u64::MAX` for a class number out of range.
+pub const fn duration_class_midpoint(class: u32) -> u64 {
     if class < 1 << SUB_BITS {
         return class as u64;
     }
@@ -94,33 +95,33 @@ pub const fn middle_of_duration_class(class: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use crate::recording::size_classes::{
-        EXACT_SIZE_MAX, SIZE_CLASSES, SIZE_MAX, duration_class, largest_of_size_class,
-        middle_of_duration_class, size_class,
+        EXACT_SIZE_MAX, SIZE_CLASSES, SIZE_MAX, duration_class, duration_class_midpoint,
+        size_class, size_class_max,
     };
 
     #[test]
-    fn classes_of_sizes_are_whole_ascending_and_within_powers_of_two() {
+    fn size_classes_are_contiguous_ascending_and_within_powers_of_two() {
         for class in 0..SIZE_CLASSES {
-            let largest = largest_of_size_class(class);
+            let largest = size_class_max(class);
             assert_eq!(size_class(largest), class, "{largest}");
             if largest < SIZE_MAX {
                 assert_eq!(size_class(largest + 1), class + 1, "{largest}");
             }
             if class > 0 {
-                let smallest = largest_of_size_class(class - 1) + 1;
+                let smallest = size_class_max(class - 1) + 1;
                 let is_exact = largest <= EXACT_SIZE_MAX;
                 assert!(smallest <= largest && is_exact == (class as u64 <= EXACT_SIZE_MAX));
                 assert_eq!(smallest.next_power_of_two(), largest.next_power_of_two());
             }
         }
-        assert_eq!(largest_of_size_class(SIZE_CLASSES - 1), SIZE_MAX);
+        assert_eq!(size_class_max(SIZE_CLASSES - 1), SIZE_MAX);
         assert_eq!(size_class(u64::MAX), SIZE_CLASSES - 1);
     }
 
     #[test]
-    fn the_middle_of_a_class_of_durations_is_in_it() {
+    fn the_midpoint_of_a_duration_class_is_in_it() {
         for class in 0..976 {
-            assert_eq!(duration_class(middle_of_duration_class(class)), class);
+            assert_eq!(duration_class(duration_class_midpoint(class)), class);
         }
         assert_eq!(duration_class(u64::MAX), 975);
     }

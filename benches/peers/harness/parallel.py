@@ -33,8 +33,8 @@ def scale_rows(recorders, rounds, scale, counts, say):
 def scale_table(rows, recorders):
     columns = [f"{workload}, {threads}" for workload in SCALE_WORK for threads in THREADS]
     table = Table(
-        "Events a second with several threads, in millions",
-        "All threads together; in brackets the multiple of one thread's rate.", ["recorder", *columns],
+        "Events per second with several threads, in millions",
+        "All threads together; in brackets, the multiple of one thread's rate.", ["recorder", *columns],
     )
     for recorder in recorders:
         cells = []

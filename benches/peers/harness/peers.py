@@ -23,14 +23,14 @@ def iterations(workload, recorder, scale):
 
 
 def count(workloads, scale):
-    """Events before the measured part and events an iteration, counted for each workload."""
+    """Events before the measured part and events per iteration, counted for each workload."""
     counts = {}
     for workload in workloads:
         times = iterations(workload, COUNTING, scale / 10)
         runs = [measure.start(COUNTING, "run", workload, str(times), "DIR", "MODE") for _ in range(2)]
         each = [sum(run[kind] for kind in ("allocs", "frees", "reallocs")) / times for run in runs]
         if each[0] != each[1] and workload != "server":
-            print(f"{workload}: {each[0]:.3f} and {each[1]:.3f} events an iteration in two runs")
+            print(f"{workload}: {each[0]:.3f} and {each[1]:.3f} events per iteration in two runs")
         counts[workload] = {"before": runs[0]["before"], "each": sum(each) / 2, **shares(runs[0])}
     return counts
 
@@ -111,7 +111,7 @@ def tables(results, recorders, workloads):
     if any(recorder.name == "rheaper" for recorder in recorded):
         made.append(ratio_table(results, recorded, workloads))
     made.append(simple(
-        "Bytes an event on disk", "Only recorders that log every event.",
+        "Bytes per event on disk", "Only recorders that log every event.",
         [recorder for recorder in recorded if recorder.log], workloads,
         lambda name, workload: number(median(results.bytes_an_event(name, workload))),
     ))
@@ -123,7 +123,7 @@ def tables(results, recorders, workloads):
         ),
     ))
     made.append(simple(
-        "Added processor time an event, ns",
+        "Added processor time per event, ns",
         "Of all threads and helper processes, ending the recording included. Short runs of slow peers"
         " carry more of what ending costs.",
         recorded, workloads,
@@ -147,7 +147,7 @@ def added_table(results, recorders, workloads):
         return number(median(values)) + (f" ±{wandering:.0%}" if wandering is not None else "")
 
     about = "Median over the rounds of the time over the baseline's; ± is half the distance of the quartiles."
-    return simple("Added time an event, ns", about, recorders, workloads, cell)
+    return simple("Added time per event, ns", about, recorders, workloads, cell)
 
 
 def ratio_table(results, recorders, workloads):
@@ -165,7 +165,7 @@ def ratio_table(results, recorders, workloads):
 def workload_table(results, workloads):
     table = Table(
         "The workloads", "An event is one call of the program to its allocator.",
-        ["workload", "events an iteration", "of them reallocs", "plain time an event, ns"],
+        ["workload", "events per iteration", "of them reallocs", "plain time per event, ns"],
     )
     for workload in workloads:
         counts = results.counts[workload]

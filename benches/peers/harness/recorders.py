@@ -27,7 +27,7 @@ class Recorder:
     environment: dict = field(default_factory=dict)
     # The workload is done 1/divisor times: a slow peer would take minutes else.
     divisor: int = 1
-    # Whether it writes every event (and not sums), so that bytes an event mean something.
+    # Whether it writes every event (and not sums), so that bytes per event mean something.
     log: bool = False
     # Whether it records from the start of the process, preparation included.
     whole_process: bool = False
@@ -74,15 +74,15 @@ RECORDERS = [
         "heaptrack-raw", "plain", wrapper="heaptrack-raw", divisor=5, log=True, whole_process=True,
         note="its library alone, straight into a file, neither interpreted nor compressed",
     ),
-    Recorder("dhat", "dhat", divisor=40, note="sums for each stack, no event log"),
+    Recorder("dhat", "dhat", divisor=40, note="totals per stack, no event log"),
     Recorder(
         "jemalloc-prof", "jemalloc-prof", baseline="jemalloc", divisor=40,
         environment={"_RJEM_MALLOC_CONF": "prof:true,prof_active:false,lg_prof_sample:0"},
-        note="every allocation; sums for each stack, no event log; compared with jemalloc",
+        note="every allocation; totals per stack, no event log; compared with jemalloc",
     ),
     Recorder(
         "mod-alloc", "mod-alloc", baseline="plain-fp", build="fp", whole_process=True,
-        note="8 frames by frame pointers, sums in a table of 4,096 sites, no event log",
+        note="8 frames by frame pointers, totals in a table of 4,096 sites, no event log",
     ),
 ]
 DEFAULT = ["rheaper", "published", "heaptrack", "heaptrack-raw", "dhat", "jemalloc-prof", "mod-alloc"]

@@ -1,8 +1,6 @@
-//! `rheaper check`: a canned query as a gate for CI.
+//! `rheaper check`: a built-in query as a check for CI.
 //!
-//! Reads: a database. Writes: the offending rows to stdout, the verdict to stderr.
-//!
-//! Invariant: it passes only if the query ran to its end and stayed within every limit given.
+//! Invariant: it passes only if the query completes and its rows are within all given limits.
 
 use std::io::{self, BufWriter};
 
@@ -13,25 +11,25 @@ use crate::cli::exit::Failure;
 use crate::cli::progress;
 use crate::cli::run_query;
 use crate::database::text::units;
-use crate::database::{CancelToken, Canned, Limits, Params, Table, Unit, Value};
+use crate::database::{BuiltinQuery, CancelToken, Limits, Params, Table, Unit, Value};
 use crate::present::table_printer::Printer;
 
-/// Rows that are kept to be shown. More of them fail all the same.
+/// Limit on printed rows.
 const SHOWN_MAX: usize = 10_000;
 
 /// `rheaper check`
 pub(crate) fn check(args: &CheckArgs, cancel: &CancelToken) -> Result<(), Failure> {
     let catalog = query::catalog();
-    let canned = query::find(&catalog, &args.query)?;
-    let params = params(canned, &args.param)?;
+    let query = query::find(&catalog, &args.query)?;
+    let params = params(query, &args.param)?;
     let bytes_max = args.max_bytes.as_deref().map(units::parse_bytes).transpose();
     let bytes_max = bytes_max.map_err(|error| Failure::usage(format!("--max-bytes: {error}")))?;
     let rows_max = args.max_rows.or(if bytes_max.is_none() { Some(0) } else { None });
 
     let database = open::database(&args.database)?;
-    progress::notes(&database);
+    progress::print_caveats(&database);
     let limits = Limits { rows_max: usize::MAX, ..Limits::none() }.cancelled_by(cancel);
-    let table = canned.run(&database, &params, &limits)?;
+    let table = query.run(&database, &params, &limits)?;
 
     let mut faults = Vec::new();
     let rows = u64::try_from(table.rows.len()).unwrap_or(u64::MAX);
@@ -46,22 +44,22 @@ pub(crate) fn check(args: &CheckArgs, cancel: &CancelToken) -> Result<(), Failur
         }
     }
     if faults.is_empty() {
-        progress::say(&format!("ok: {}: {rows} rows", canned.name));
+        progress::print_line(&format!("ok: {}: {rows} rows", query.name));
         return Ok(());
     }
     print(args, &table)?;
-    Err(Failure::question(format!("check failed: {}: {}", canned.name, faults.join("; "))))
+    Err(Failure::failed(format!("check failed: {}: {}", query.name, faults.join("; "))))
 }
 
-/// The values of `NAME=VALUE` words, and the defaults of the others.
-pub(crate) fn params(canned: &Canned, typed: &[String]) -> Result<Params, Failure> {
+/// Parses `NAME=VALUE` words into parameters.
+pub(crate) fn params(query: &BuiltinQuery, typed: &[String]) -> Result<Params, Failure> {
     let mut given = Vec::new();
     for pair in typed {
         let pair = pair.split_once('=');
         given
             .push(pair.ok_or_else(|| Failure::usage("--param needs NAME=VALUE, such as age=10m"))?);
     }
-    canned.bind(&given).map_err(|error| Failure::usage(format!("{}: {error}", canned.name)))
+    query.bind(&given).map_err(|error| Failure::usage(format!("{}: {error}", query.name)))
 }
 
 fn sum(table: &Table, named: Option<&str>) -> Result<i64, Failure> {

@@ -1,6 +1,5 @@
-//! `rheaper completions` and `rheaper man`: both are made from the same types as the help.
-//!
-//! Writes: to stdout, or pages into a directory.
+//! `rheaper completions` and `rheaper man`: generates completions and manual pages from the argument
+//! types.
 
 use std::io::{self, Write};
 use std::path::Path;

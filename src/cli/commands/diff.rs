@@ -1,12 +1,10 @@
-//! `rheaper diff`: two databases, or two moments of one, and what differs; a gate for CI as well.
+//! `rheaper diff`: compares two databases, or two moments of one; also a check for CI.
 //!
-//! Reads: databases. Writes: what differs to stdout, the verdict to stderr.
-//!
-//! Invariant: where nothing differs stdout stays empty, in every format but JSON.
+//! Invariant: without differences stdout is empty, in every format but JSON.
 
 use std::io::{self, BufWriter, Write};
 
-use crate::cli::args::{DiffArgs, DiffMeasure};
+use crate::cli::args::DiffArgs;
 use crate::cli::commands::open;
 use crate::cli::exit::Failure;
 use crate::cli::progress;
@@ -17,12 +15,12 @@ use crate::database::table::Unit;
 use crate::database::text::units;
 use crate::present::diff::{self, Diff, DiffFormat};
 
-/// Rows for people, where none were asked for.
+/// Default limit on rows in the formats for people.
 const ROWS_SHOWN: usize = 30;
 
 /// `rheaper diff`
 pub(crate) fn diff(args: &DiffArgs, cancel: &CancelToken) -> Result<(), Failure> {
-    let measure = measure(args.measure);
+    let measure = args.measure;
     let per = args.per.as_deref().map(Normalization::parse).transpose();
     let per = per.map_err(|error| usage("--per", &error))?.unwrap_or_default();
     let least = args.min.as_deref().map(|text| amount(text, measure)).transpose();
@@ -40,8 +38,8 @@ pub(crate) fn diff(args: &DiffArgs, cancel: &CancelToken) -> Result<(), Failure>
         &per,
         cancel,
     )?;
-    if let Some(caution) = comparison.caution() {
-        progress::say(&format!("note: {caution}"));
+    if let Some(warning) = comparison.warning() {
+        progress::print_line(&format!("note: {warning}"));
     }
     let mut rows = comparison.changed(measure, least);
     let offending = |row: &&Row| most.is_some_and(|most| row.difference(measure) > most);
@@ -50,7 +48,7 @@ pub(crate) fn diff(args: &DiffArgs, cancel: &CancelToken) -> Result<(), Failure>
         rows.retain(|row| offending(&row));
     }
     if rows.is_empty() {
-        progress::say(&format!(
+        progress::print_line(&format!(
             "no difference in {}{}",
             measure.title(),
             if least > 1 { " as large as --min" } else { "" }
@@ -66,29 +64,20 @@ pub(crate) fn diff(args: &DiffArgs, cancel: &CancelToken) -> Result<(), Failure>
         rows: &rows,
         limit,
         measure,
-        unchanged: args.unchanged,
+        include_unchanged: args.include_unchanged,
         width: run_query::terminal_width(),
     };
     let mut out = BufWriter::new(io::stdout().lock());
     diff::write(&shown, args.format, &mut out)?;
     out.flush()?;
     match (failed, most) {
-        (1.., Some(most)) => Err(Failure::question(format!(
+        (1.., Some(most)) => Err(Failure::failed(format!(
             "grown: {} by more than {}{}",
             if failed == 1 { "1 site".to_owned() } else { format!("{failed} sites") },
-            measure.show(most),
-            per.words(),
+            measure.format(most),
+            per.label(),
         ))),
         _ => Ok(()),
-    }
-}
-
-fn measure(measure: DiffMeasure) -> Measure {
-    match measure {
-        DiffMeasure::LiveBytes => Measure::LiveBytes,
-        DiffMeasure::LiveBlocks => Measure::LiveBlocks,
-        DiffMeasure::Bytes => Measure::Bytes,
-        DiffMeasure::Allocations => Measure::Allocations,
     }
 }
 
@@ -100,17 +89,17 @@ fn amount(text: &str, measure: Measure) -> Result<i64, String> {
     parsed.map_err(|error| error.to_string())
 }
 
-/// What is looked at on each side.
+/// The window of each side.
 fn windows(args: &DiffArgs) -> Result<[Window; 2], Failure> {
     let moment = |option: &str, text: &str| {
         Moment::parse(text).map(Some).map_err(|error| usage(option, &error))
     };
-    if let Some(moments) = &args.moments {
-        let (first, second) = moments
+    if let Some(between) = &args.between {
+        let (first, second) = between
             .split_once("..")
-            .ok_or_else(|| usage("--moments", "expected two moments such as 5m..end"))?;
+            .ok_or_else(|| usage("--between", "expected two moments such as 5m..end"))?;
         let at = |moment| Window { from: None, to: moment };
-        return Ok([at(moment("--moments", first)?), at(moment("--moments", second)?)]);
+        return Ok([at(moment("--between", first)?), at(moment("--between", second)?)]);
     }
     let asked = |option: &str, text: &Option<String>| match text {
         Some(text) => moment(option, text),

@@ -1,12 +1,11 @@
-//! `rheaper export`: what a database knows, in another tool's format.
-//!
-//! Reads: a database. Writes: the export to stdout or a file, what it was to stderr.
+//! `rheaper export`: writes backtraces or tables in the format of another tool.
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::cli::args::ExportArgs;
+use crate::cli::choices::ExportMeasure;
 use crate::cli::commands::check;
 use crate::cli::commands::load;
 use crate::cli::commands::open;
@@ -17,50 +16,50 @@ use crate::database::text::units;
 use crate::database::{CancelToken, Database, Params};
 use crate::present::export;
 use crate::present::export::Summary;
-use crate::present::export::request::{Label, Measure, Question, Request, Unit, Window};
-use crate::present::export::target::{Replace, Target};
+use crate::present::export::request::{Label, Request, Selection, Window};
+use crate::present::export::target::{Overwrite, Target};
 use crate::present::table_printer::caret;
 
 /// `rheaper export`
 pub(crate) fn export(args: &ExportArgs, cancel: &CancelToken) -> Result<(), Failure> {
     let request = request(args, cancel)?;
     let database = open::database(&args.database)?;
-    if let Some(question) = &request.question {
-        // An error in the user's own words shows where, before anything is written.
+    if let Some(selection) = &request.selection {
+        // Prepared first, so that an SQL error shows its position before anything is written.
         database
-            .columns(&question.sql)
-            .map_err(|error| Failure::query(&error, caret::explain(&error, &question.sql)))?;
+            .columns(&selection.sql)
+            .map_err(|error| Failure::query(&error, caret::explain(&error, &selection.sql)))?;
     }
     let file = args.output.as_deref().filter(|path| *path != Path::new("-"));
     if file.is_none() && request.format.is_binary() && io::stdout().is_terminal() {
         return Err(Failure::usage(format!(
             "{} is binary and not for a terminal: give -o FILE, or redirect stdout",
-            request.format.word()
+            request.format.name()
         )));
     }
-    if request.format.is_of_tables() {
+    if request.format.is_tabular() {
         return tables(args, file, &database, &request);
     }
     let Some(path) = file else {
         let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
         let summary = export::export(&database, &request, &mut out)?;
         out.flush()?;
-        say_left_out(&summary);
+        print_omissions(&summary);
         return Ok(());
     };
     let mut target = begin(args, path)?;
     let summary = export::export(&database, &request, target.out())?;
-    say_written(path, target.finish()?, &summary);
-    say_left_out(&summary);
+    print_written(path, target.finish()?, &summary);
+    print_omissions(&summary);
     Ok(())
 }
 
 fn begin(args: &ExportArgs, path: &Path) -> Result<Target, Failure> {
-    let replace = if args.force { Replace::Allowed } else { Replace::Never };
+    let replace = if args.force { Overwrite::Allowed } else { Overwrite::Never };
     Ok(Target::begin(path, replace, load::is_recording)?)
 }
 
-/// Each table into a file of its own in a directory, or the only one to a file or stdout.
+/// Writes each table to a file in a directory, or a single table to a file or stdout.
 fn tables(
     args: &ExportArgs,
     file: Option<&Path>,
@@ -68,7 +67,7 @@ fn tables(
     request: &Request<'_>,
 ) -> Result<(), Failure> {
     let tables = export::tables(database, request)?;
-    let word = request.format.word();
+    let word = request.format.name();
     let Some(path) = file else {
         let [table] = tables.as_slice() else {
             return Err(Failure::usage(format!(
@@ -79,16 +78,16 @@ fn tables(
         let mut out = BufWriter::with_capacity(1 << 16, io::stdout());
         export::export_table(table, database, request, &mut out)?;
         out.flush()?;
-        return say_absent(&tables, database, request);
+        return print_table_omissions(&tables, database, request);
     };
     let is_directory =
         tables.len() > 1 || path.is_dir() || path.as_os_str().as_bytes().ends_with(b"/");
     if is_directory && !path.is_dir() {
         std::fs::create_dir(path).map_err(|error| {
-            Failure::file(format!("{}: no directory can be made: {error}", path.display()))
+            Failure::file(format!("{}: can't create the directory: {error}", path.display()))
         })?;
     }
-    // All of them are begun before one is written: a file in the way is found at once.
+    // All files are created before one is written, so that an existing file is found at once.
     let mut targets = Vec::new();
     for table in &tables {
         let path = if is_directory {
@@ -100,50 +99,52 @@ fn tables(
     }
     for (mut target, path, table) in targets {
         let summary = export::export_table(table, database, request, target.out())?;
-        say_written(&path, target.finish()?, &summary);
+        print_written(&path, target.finish()?, &summary);
     }
-    say_absent(&tables, database, request)
+    print_table_omissions(&tables, database, request)
 }
 
-fn say_absent(
+fn print_table_omissions(
     tables: &[export::Table],
     database: &Database,
     request: &Request<'_>,
 ) -> Result<(), Failure> {
-    let absent = export::omissions::of_tables(tables, database, request)?;
-    progress::samples(database);
-    absent.iter().for_each(|sentence| progress::say(sentence));
+    let omission = export::omissions::of_tables(tables, database, request)?;
+    progress::print_sampling_caveat(database);
+    omission.iter().for_each(|sentence| progress::print_line(sentence));
     Ok(())
 }
 
-fn say_written(path: &Path, bytes: u64, Summary { of, count, .. }: &Summary) {
+fn print_written(path: &Path, bytes: u64, Summary { noun, count, .. }: &Summary) {
     let (count, bytes) = (units::count(count.cast_signed()), units::bytes(bytes as f64));
-    progress::say(&format!("{}: {count} {of}, {bytes}", path.display()));
+    progress::print_line(&format!("{}: {count} {noun}, {bytes}", path.display()));
 }
 
-fn say_left_out(summary: &Summary) {
-    if summary.negative > 0 {
-        progress::say(&format!(
+fn print_omissions(summary: &Summary) {
+    if summary.negative_weights > 0 {
+        progress::print_line(&format!(
             "left out: {} backtraces whose weight is negative",
-            summary.negative
+            summary.negative_weights
         ));
     }
-    summary.absent.iter().for_each(|sentence| progress::say(sentence));
-    summary.estimated.iter().for_each(|sentence| progress::say(&format!("note: {sentence}")));
+    summary.omission.iter().for_each(|sentence| progress::print_line(sentence));
+    summary
+        .sampling_caveat
+        .iter()
+        .for_each(|sentence| progress::print_line(&format!("note: {sentence}")));
 }
 
 fn request<'a>(args: &ExportArgs, cancel: &'a CancelToken) -> Result<Request<'a>, Failure> {
     check_options(args)?;
-    let question = question(args)?;
-    if args.weight.is_some() && question.is_none() {
+    let selection = selection(args)?;
+    if args.weight.is_some() && selection.is_none() {
         return Err(Failure::usage("--weight names a column of --query or --sql, and needs one"));
     }
     Ok(Request {
         format: args.format,
-        measure: args.measure,
-        unit: if args.blocks { Unit::Blocks } else { Unit::Bytes },
+        measure: args.measure.with_unit(args.blocks),
         window: window(args)?,
-        question,
+        selection,
         weight: args.weight.clone(),
         tables: args.table.clone(),
         labels: labels(args)?,
@@ -151,19 +152,19 @@ fn request<'a>(args: &ExportArgs, cancel: &'a CancelToken) -> Result<Request<'a>
     })
 }
 
-/// What is an option of the other formats only is refused, not passed over.
+/// Rejects options that only other formats support.
 fn check_options(args: &ExportArgs) -> Result<(), Failure> {
-    let word = args.format.word();
+    let word = args.format.name();
     let given = |options: &[(&'static str, bool)]| {
         options.iter().find(|(_, given)| *given).map(|(option, _)| *option)
     };
-    if args.format.is_of_tables() {
+    if args.format.is_tabular() {
         let option = given(&[
             ("--weight", args.weight.is_some()),
             ("--from", args.from.is_some()),
             ("--to", args.to.is_some()),
             ("--blocks", args.blocks),
-            ("--measure", args.measure != Measure::default()),
+            ("--measure", args.measure != ExportMeasure::default()),
         ]);
         return match option {
             Some(option) => Err(Failure::usage(format!(
@@ -211,17 +212,17 @@ fn window(args: &ExportArgs) -> Result<Window, Failure> {
     }
 }
 
-fn question(args: &ExportArgs) -> Result<Option<Question>, Failure> {
+fn selection(args: &ExportArgs) -> Result<Option<Selection>, Failure> {
     if let Some(name) = &args.query {
         let catalog = query::catalog();
-        let canned = query::find(&catalog, name)?;
-        let params = check::params(canned, &args.param)?;
-        return Ok(Some(Question { title: name.clone(), sql: canned.sql.clone(), params }));
+        let query = query::find(&catalog, name)?;
+        let params = check::params(query, &args.param)?;
+        return Ok(Some(Selection { title: name.clone(), sql: query.sql.clone(), params }));
     }
-    let question = |sql: &String| Question {
+    let selection = |sql: &String| Selection {
         title: "the SQL".to_owned(),
         sql: sql.clone(),
         params: Params::none(),
     };
-    Ok(args.sql.as_ref().map(question))
+    Ok(args.sql.as_ref().map(selection))
 }

@@ -1,8 +1,6 @@
-//! Writes what the explorer shows to a file, in the formats of the other commands.
+//! Exports the current view of the explorer to a new file that only the user may read.
 //!
-//! Reads: the database, or what the explorer holds. Writes: a new file that only the user may read.
-//!
-//! Invariant: nothing is overwritten, and a file is there only when all of it is.
+//! Invariant: no file is overwritten, and a file exists only when it is complete.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -10,53 +8,53 @@ use std::path::{Path, PathBuf};
 use crate::cli::commands::load;
 use crate::database::table::Unit;
 use crate::database::text::{sanitize, units};
-use crate::database::{CancelToken, Database, Limits, Value};
+use crate::database::{CancelToken, Database, Limits, Measure, Value};
 use crate::present::diff::{self, Diff, DiffFormat};
 use crate::present::export::error::ExportError;
-use crate::present::export::external_stacks::{self, Caption, Each};
-use crate::present::export::request::{Format as Stacks, Measure, Question, Request, Window};
-use crate::present::export::target::{Replace, Target};
+use crate::present::export::external_stacks::{self, Caption, StackSink};
+use crate::present::export::request::{Format as Stacks, Request, Selection, Window};
+use crate::present::export::target::{Overwrite, Target};
 use crate::present::export::{self, Summary};
 use crate::present::table_printer::{Format as Output, Printer, Style};
 use crate::tui::app::export::{Content, Export, Format, Rows};
 use crate::tui::flame::cell_layout::Top;
 use crate::tui::flame::shape::{Key, Shown, ShownId};
 
-/// Writes it; says where and how much.
+/// Writes the file; returns a sentence with its path and size.
 ///
 /// # Errors
-/// A sentence, if something stands there already, the file can't be written, or the database has
-/// no answer.
+/// A sentence, if the file exists or can't be written, or a query fails.
 pub fn write_view(
     database: &Database,
     export: &Export,
     cancel: &CancelToken,
 ) -> Result<String, String> {
-    let path = whole(&export.path);
-    let cleaned = |error: ExportError| sanitize::line(&error.to_string()).into_owned();
+    let path = expand(&export.path);
+    let sanitized = |error: ExportError| sanitize::line(&error.to_string()).into_owned();
     let mut target =
-        Target::begin(&path, Replace::NeverPrivate, load::is_recording).map_err(cleaned)?;
-    let written = content(database, export, cancel, &mut target).map_err(cleaned)?;
-    let bytes = target.finish().map_err(cleaned)?;
+        Target::begin(&path, Overwrite::NeverPrivate, load::is_recording).map_err(sanitized)?;
+    let written = content(database, export, cancel, &mut target).map_err(sanitized)?;
+    let bytes = target.finish().map_err(sanitized)?;
     let shown = path.to_string_lossy();
     let count = units::count(written.count.cast_signed());
     let bytes = units::bytes(bytes as f64);
-    let mut said = format!("wrote {}: {count} {}, {bytes}", sanitize::line(&shown), written.of);
-    if written.negative > 0 {
-        let negative = written.negative;
-        said.push_str(&format!("; left out: {negative} backtraces whose weight is negative"));
+    let mut message =
+        format!("wrote {}: {count} {}, {bytes}", sanitize::line(&shown), written.noun);
+    if written.negative_weights > 0 {
+        let count = written.negative_weights;
+        message.push_str(&format!("; left out: {count} backtraces whose weight is negative"));
     }
-    if let Some(absent) = &written.absent {
-        said.push_str(&format!("; {absent}"));
+    if let Some(omission) = &written.omission {
+        message.push_str(&format!("; {omission}"));
     }
-    if written.estimated.is_some() {
-        said.push_str("; estimates");
+    if written.sampling_caveat.is_some() {
+        message.push_str("; estimates");
     }
-    Ok(said)
+    Ok(message)
 }
 
-/// The path from the root, `~/` as a shell has it.
-fn whole(path: &Path) -> PathBuf {
+/// The absolute path, with `~/` expanded as by a shell.
+fn expand(path: &Path) -> PathBuf {
     let home = std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
     let path = match (path.strip_prefix("~"), home) {
         (Ok(rest), Some(home)) => home.join(rest),
@@ -74,7 +72,7 @@ fn content(
     let file = database.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
     match &export.content {
         Content::Rows(rows) if export.format.needs_stacks() => {
-            let question = Question {
+            let selection = Selection {
                 title: export.title.clone(),
                 sql: rows.sql.clone(),
                 params: rows.params.clone(),
@@ -82,9 +80,8 @@ fn content(
             let request = Request {
                 format: if export.format == Format::Svg { Stacks::Svg } else { Stacks::Folded },
                 measure: Measure::default(),
-                unit: Default::default(),
                 window: Window::default(),
-                question: Some(question),
+                selection: Some(selection),
                 weight: None,
                 tables: Vec::new(),
                 labels: Vec::new(),
@@ -95,8 +92,8 @@ fn content(
         Content::Rows(rows) => print(database, rows, export.format, cancel, target),
         Content::Stacks(shown, top) => {
             let unit = shown.shape().measure.unit();
-            let caption = Caption { title: file, about: export.title.clone(), unit };
-            let each = |each: &mut Each<'_>| stacks(shown, *top, each);
+            let caption = Caption { title: file, subtitle: export.title.clone(), unit };
+            let each = |each: &mut StackSink<'_>| stacks(shown, *top, each);
             match export.format {
                 Format::Svg => external_stacks::svg(each, &caption, target.out()),
                 _ => external_stacks::folded(each, target.out()),
@@ -118,9 +115,9 @@ fn content(
                         names.reverse();
                         stacks.push((names, row.difference(*measure)));
                     }
-                    let about = export.title.clone();
-                    let caption = Caption { title: file, about, unit: measure.unit() };
-                    return external_stacks::changes(stacks, &caption, target.out());
+                    let subtitle = export.title.clone();
+                    let caption = Caption { title: file, subtitle, unit: measure.unit() };
+                    return external_stacks::difference_svg(stacks, &caption, target.out());
                 }
             };
             let diff = Diff {
@@ -128,11 +125,11 @@ fn content(
                 rows,
                 limit: usize::MAX,
                 measure: *measure,
-                unchanged: false,
+                include_unchanged: false,
                 width: None,
             };
             diff::write(&diff, format, target.out())?;
-            Ok(Summary { of: "sites", count: rows.len() as u64, ..Summary::default() })
+            Ok(Summary { noun: "sites", count: rows.len() as u64, ..Summary::default() })
         }
     }
 }
@@ -146,7 +143,7 @@ fn style(format: Format) -> Style {
     Style { format, ..Style::default() }
 }
 
-/// All rows of the statement, not only those that were looked at.
+/// Prints all rows of the statement, not only those that were shown.
 fn print(
     database: &Database,
     rows: &Rows,
@@ -177,10 +174,10 @@ fn print(
     })?;
     written?;
     printer.finish()?;
-    Ok(Summary { of: "rows", count, ..Summary::default() })
+    Ok(Summary { noun: "rows", count, ..Summary::default() })
 }
 
-/// Content differs as rows, one a site.
+/// Prints differences as CSV, one row per site.
 fn changes(export: &Export, target: &mut Target) -> Result<Summary, ExportError> {
     let Content::Changes(comparison, rows, measure) = &export.content else {
         return Ok(Summary::default());
@@ -199,7 +196,7 @@ fn changes(export: &Export, target: &mut Target) -> Result<Summary, ExportError>
     for row in rows {
         printer.row(&[
             Value::Text(comparison.function(row).to_owned()),
-            Value::Text(row.state(*measure).word().to_owned()),
+            Value::Text(row.state(*measure).name().to_owned()),
             Value::Integer(row.before.get(*measure)),
             Value::Integer(row.after.get(*measure)),
             Value::Integer(row.difference(*measure)),
@@ -207,11 +204,11 @@ fn changes(export: &Export, target: &mut Target) -> Result<Summary, ExportError>
         ])?;
     }
     printer.finish()?;
-    Ok(Summary { of: "sites", count: rows.len() as u64, ..Summary::default() })
+    Ok(Summary { noun: "sites", count: rows.len() as u64, ..Summary::default() })
 }
 
-/// Each shown node with a weight of its own, and the names that lead to it from the top.
-fn stacks(shown: &Shown, top: Top, each: &mut Each<'_>) -> Result<(), ExportError> {
+/// StackSink shown node with a weight of its own, and the names that lead to it from the top.
+fn stacks(shown: &Shown, top: Top, each: &mut StackSink<'_>) -> Result<(), ExportError> {
     let mut path: Vec<String> = Vec::new();
     let mut open: Vec<(ShownId, usize)> = vec![(top.node, 0)];
     while let Some((node, depth)) = open.pop() {

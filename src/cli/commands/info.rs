@@ -1,6 +1,4 @@
-//! `rheaper info`: what is in a recording, and what was lost.
-//!
-//! Reads: a recording, without its events. Writes: text to stdout.
+//! `rheaper info`: prints the contents and losses of a recording without loading its events.
 
 use std::io::{self, BufWriter, Write};
 
@@ -22,12 +20,12 @@ pub(crate) fn info(args: &InfoArgs) -> Result<(), Failure> {
 
 fn write(info: &Info, out: &mut dyn Write) -> io::Result<()> {
     let ending = match info.ending {
-        Ending::Sealed => "whole".to_owned(),
+        Ending::Sealed => "complete".to_owned(),
         Ending::WriteFailed(code) => {
-            format!("whole up to a write that failed: {}", io::Error::from_raw_os_error(code))
+            format!("complete until a failed write: {}", io::Error::from_raw_os_error(code))
         }
-        Ending::Quota => "ended at its quota; whole up to there".to_owned(),
-        Ending::CutOff => "has no end: the process was killed, or is still running".to_owned(),
+        Ending::Quota => "complete until its quota was reached".to_owned(),
+        Ending::CutOff => "cut off: the process was killed, or is still running".to_owned(),
     };
     writeln!(out, "recording   {}", sanitize::line(&info.path.to_string_lossy()))?;
     writeln!(out, "size        {}", bytes(info.file_bytes))?;
@@ -35,13 +33,13 @@ fn write(info: &Info, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "ending      {ending}")?;
     if info.header.sample_bytes > 0 {
         let rate = bytes(info.header.sample_bytes);
-        writeln!(out, "sampled     one block in {rate}; what is loaded from it are estimates")?;
+        writeln!(out, "sampled     one block in {rate}; all totals are estimates")?;
     }
     if info.header.aggregate_below_ns > 0 {
         let shorter = units::duration(info.header.aggregate_below_ns as f64);
         writeln!(
             out,
-            "aggregated      blocks that lived shorter than {shorter}, or longer later on"
+            "aggregated  blocks with lifetimes below {shorter}, or below a higher limit later"
         )?;
     }
     writeln!(out, "frames      {} distinct", info.nodes)?;
@@ -67,11 +65,11 @@ fn write(info: &Info, out: &mut dyn Write) -> io::Result<()> {
             bytes(stream.bytes)
         )?;
     }
-    parts(info, out)
+    write_details(info, out)
 }
 
 /// Threads, modules, damage and losses.
-fn parts(info: &Info, out: &mut dyn Write) -> io::Result<()> {
+fn write_details(info: &Info, out: &mut dyn Write) -> io::Result<()> {
     for thread in &info.threads {
         writeln!(
             out,

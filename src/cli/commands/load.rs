@@ -1,6 +1,4 @@
-//! `rheaper load`, its short form, and loading before the explorer opens.
-//!
-//! Reads: a recording. Writes: a database, through the loader; what came of it to stderr.
+//! `rheaper load` with its short form, `rheaper import`, and loading before the explorer opens.
 
 use std::fs;
 use std::io::Read;
@@ -16,7 +14,7 @@ use crate::loader::{self, LoadOptions, Summary};
 /// `rheaper load`
 pub(crate) fn load(args: LoadArgs, cancel: &CancelToken) -> Result<(), Failure> {
     check_is_recording(&args.recording)?;
-    let output = args.output.unwrap_or_else(|| beside(&args.recording));
+    let output = args.output.unwrap_or_else(|| default_output(&args.recording));
     let options = LoadOptions { symbols: args.symbols, force: args.force };
     let summary = loader::load(
         &args.recording,
@@ -24,13 +22,13 @@ pub(crate) fn load(args: LoadArgs, cancel: &CancelToken) -> Result<(), Failure> 
         &options,
         &mut ProgressReporter::new(cancel.clone()),
     )?;
-    tell(&summary, &output);
+    print_summary(&summary, &output);
     Ok(())
 }
 
 /// `rheaper import`
 pub(crate) fn import(args: ImportArgs, cancel: &CancelToken) -> Result<(), Failure> {
-    let output = args.output.unwrap_or_else(|| beside(&args.recording));
+    let output = args.output.unwrap_or_else(|| default_output(&args.recording));
     let options = LoadOptions { symbols: args.symbols, force: args.force };
     let summary = loader::import(
         &args.recording,
@@ -38,24 +36,24 @@ pub(crate) fn import(args: ImportArgs, cancel: &CancelToken) -> Result<(), Failu
         &options,
         &mut ProgressReporter::new(cancel.clone()),
     )?;
-    tell(&summary, &output);
+    print_summary(&summary, &output);
     Ok(())
 }
 
-/// The database to explore: the file itself, or what is loaded from it if it is a recording. One
-/// that was loaded before and is younger than its recording is taken as it is.
+/// The database to explore: the file itself, or the database loaded from it if it is a recording. A
+/// database that is newer than the recording is not loaded again.
 pub(crate) fn database_of(file: &Path, cancel: &CancelToken) -> Result<PathBuf, Failure> {
     if !is_recording(file) {
         return Ok(file.to_owned());
     }
-    let mut output = beside(file);
-    if is_younger(&output, file) && Database::open(&output).is_ok() {
+    let mut output = default_output(file);
+    if is_newer(&output, file) && Database::open(&output).is_ok() {
         return Ok(output);
     }
     if !is_writable(&output) {
         let name = output.file_name().unwrap_or_default().to_owned();
         output = std::env::temp_dir().join(name);
-        progress::say(&format!(
+        progress::print_line(&format!(
             "the recording's directory can't be written: loading into {}",
             output.display()
         ));
@@ -66,19 +64,18 @@ pub(crate) fn database_of(file: &Path, cancel: &CancelToken) -> Result<PathBuf, 
         &LoadOptions::default(),
         &mut ProgressReporter::new(cancel.clone()),
     )?;
-    tell(&summary, &output);
+    print_summary(&summary, &output);
     Ok(output)
 }
 
-/// Whether the file begins as a recording does. A file that can't be read is none.
+/// Whether the file begins like a recording. An unreadable file does not.
 pub(crate) fn is_recording(file: &Path) -> bool {
     let mut magic = vec![0; crate::recording::MAGIC.len()];
     let read = fs::File::open(file).and_then(|mut file| file.read_exact(&mut magic));
     read.is_ok() && magic == crate::recording::MAGIC
 }
 
-/// Says what to do with what is no recording of ours, where that is known: a database, or what
-/// only `rheaper import` reads.
+/// Rejects databases and recordings of other profilers with the command that reads them.
 pub(crate) fn check_is_recording(file: &Path) -> Result<(), Failure> {
     if !is_recording(file) && Database::open(file).is_ok() {
         let file = file.display();
@@ -89,7 +86,7 @@ pub(crate) fn check_is_recording(file: &Path) -> Result<(), Failure> {
     refuse_foreign(file)
 }
 
-/// Says what to do with another profiler's recording, which only `rheaper import` reads.
+/// Rejects recordings of other profilers, which only `rheaper import` reads.
 pub(crate) fn refuse_foreign(file: &Path) -> Result<(), Failure> {
     if is_recording(file) || !loader::is_importable(file) {
         return Ok(());
@@ -100,14 +97,14 @@ pub(crate) fn refuse_foreign(file: &Path) -> Result<(), Failure> {
     )))
 }
 
-/// `rip-123` is loaded into `rip-123.db`.
-fn beside(recording: &Path) -> PathBuf {
+/// The database `rip-123.db` for the recording `rip-123`.
+fn default_output(recording: &Path) -> PathBuf {
     let mut name = recording.as_os_str().to_owned();
     name.push(".db");
     PathBuf::from(name)
 }
 
-fn is_younger(database: &Path, recording: &Path) -> bool {
+fn is_newer(database: &Path, recording: &Path) -> bool {
     let modified = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified());
     matches!((modified(database), modified(recording)), (Ok(database), Ok(recording)) if database > recording)
 }
@@ -123,11 +120,11 @@ fn is_writable(output: &Path) -> bool {
     unsafe { libc::access(directory.as_ptr(), libc::W_OK) == 0 }
 }
 
-fn tell(summary: &Summary, output: &Path) {
+fn print_summary(summary: &Summary, output: &Path) {
     let bytes = |bytes: u64| units::bytes(bytes as f64);
     let count = |count: u64| units::count(i64::try_from(count).unwrap_or(i64::MAX));
     let about = if summary.sample_bytes > 0 { "about " } else { "" };
-    progress::say(&format!(
+    progress::print_line(&format!(
         "{about}{} allocations of {} from {} backtraces in {}; peak {}, at the end {} in {} blocks",
         count(summary.allocations),
         bytes(summary.bytes),
@@ -138,24 +135,29 @@ fn tell(summary: &Summary, output: &Path) {
         count(summary.live_blocks),
     ));
     if summary.ending.is_partial() {
-        progress::say(&format!(
-            "the recording is not whole ({}): what is there was loaded",
+        progress::print_line(&format!(
+            "the recording is incomplete ({}): the existing part was loaded",
             summary.ending.label()
         ));
     }
     for sentence in &summary.not_recorded {
-        progress::say(&format!("not recorded: {sentence}"));
+        progress::print_line(&format!("not recorded: {sentence}"));
     }
     if let Ok(database) = Database::open(output) {
-        progress::notes(&database);
+        progress::print_caveats(&database);
     }
     for loss in &summary.losses {
-        progress::say(&format!("lost: {} {}: {}", count(loss.count), loss.name, loss.meaning));
+        progress::print_line(&format!(
+            "lost: {} {}: {}",
+            count(loss.count),
+            loss.name,
+            loss.meaning
+        ));
     }
     for note in &summary.symbols.notes {
-        progress::say(&format!("symbols: {note}"));
+        progress::print_line(&format!("symbols: {note}"));
     }
-    progress::say(&format!(
+    progress::print_line(&format!(
         "wrote {} ({}) in {:.1} s; next: rheaper tui {}",
         output.display(),
         bytes(summary.database_bytes),

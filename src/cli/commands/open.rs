@@ -1,4 +1,4 @@
-//! Opens a database for a command, and says what to do if the file is something else.
+//! Opens a database for a command; for other files the error suggests the right command.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use crate::cli::commands::load;
 use crate::cli::exit::Failure;
 use crate::database::Database;
 
-/// The database in the file.
+/// Opens the database.
 pub(crate) fn database(file: &Path) -> Result<Database, Failure> {
     if load::is_recording(file) {
         let file = file.display();

@@ -1,107 +1,103 @@
-//! `rheaper query`: lists, describes and runs canned queries.
+//! `rheaper query`: lists, describes and runs built-in queries.
 //!
-//! Reads: the catalog and a database. Writes: answers to stdout.
-//!
-//! The parameters are the query's own, so that clap can't know them: what follows the name is
-//! read here.
+//! Each query has its own parameters, which clap can't know: the arguments after the name are parsed
+//! here.
 
 use std::io::{self, BufWriter, Write};
-
-use clap::ValueEnum;
 
 use crate::cli::args::QueryArgs;
 use crate::cli::commands::open;
 use crate::cli::exit::Failure;
 use crate::cli::progress;
-use crate::cli::run_query::{self, Question};
+use crate::cli::run_query::{self, Statement};
 use crate::database::builtin;
 use crate::database::text::sanitize;
-use crate::database::{CancelToken, Canned, Catalog, Limits, Params};
+use crate::database::{BuiltinQuery, CancelToken, Catalog, Limits, Params};
 use crate::present::table_printer::Format;
 
 /// `rheaper query`
 pub(crate) fn query(args: &QueryArgs, cancel: &CancelToken) -> Result<(), Failure> {
     let catalog = catalog();
     let mut out = BufWriter::new(io::stdout().lock());
-    // `rheaper query heap.db --help`-like words stand where the name would.
+    // Flags such as `--help` can take the position of the name.
     let Some(name) = args.name.as_deref().filter(|name| !name.starts_with('-')) else {
         open::database(&args.database)?;
         return Ok(list(&catalog, &mut out)?);
     };
-    let canned = find(&catalog, name)?;
-    let typed = Typed::parse(canned, &args.rest)?;
-    match typed.wish {
-        Wish::Describe => return Ok(describe(canned, &mut out)?),
-        Wish::Sql => return Ok(writeln!(out, "{}", sanitize::block(canned.sql.trim_end()))?),
-        Wish::Run => {}
+    let query = find(&catalog, name)?;
+    let typed = Arguments::parse(query, &args.rest)?;
+    match typed.action {
+        Action::Describe => return Ok(describe(query, &mut out)?),
+        Action::Sql => return Ok(writeln!(out, "{}", sanitize::block(query.sql.trim_end()))?),
+        Action::Run => {}
     }
     let database = open::database(&args.database)?;
-    let params = typed.bind(canned)?;
-    let sql = canned.sql_for(&progress::notes(&database));
-    let question = Question { sql: &sql, params: &params, canned: Some(canned) };
+    let params = typed.bind(query)?;
+    let sql = query.sql_for(&progress::print_caveats(&database));
+    let statement = Statement { sql: &sql, params: &params, query: Some(query) };
     let limits = Limits::none().cancelled_by(cancel);
-    run_query::ask(&database, &question, &run_query::style_of(typed.format), &limits, &mut out)?;
+    run_query::run(&database, &statement, &run_query::style_of(typed.format), &limits, &mut out)?;
     Ok(())
 }
 
-/// The values of `--PARAM VALUE` words, and the defaults of the others.
-pub(crate) fn bind_words(canned: &Canned, words: &[String]) -> Result<Params, Failure> {
-    Typed::parse(canned, words)?.bind(canned)
+/// Parses `--PARAM VALUE` words into parameters.
+pub(crate) fn bind_words(query: &BuiltinQuery, words: &[String]) -> Result<Params, Failure> {
+    Arguments::parse(query, words)?.bind(query)
 }
 
-/// Ours and the user's. What is wrong with the user's files is said, and no reason to stop.
+/// The built-in queries and the user's; problems of the user's files are printed.
 pub(crate) fn catalog() -> Catalog {
     let (catalog, problems) = Catalog::with_user(builtin::user_directory().as_deref());
     for problem in problems {
-        progress::say(&format!("ignored {problem}"));
+        progress::print_line(&format!("ignored {problem}"));
     }
     catalog
 }
 
-/// The query of a name, or what was perhaps meant.
-pub(crate) fn find<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a Canned, Failure> {
+/// The query of a name; the error suggests a similar name.
+pub(crate) fn find<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a BuiltinQuery, Failure> {
     catalog.get(name).ok_or_else(|| {
         let meant = catalog.nearest(name).map(|nearest| format!("; did you mean `{nearest}`?"));
         Failure::usage(format!("no query is called `{name}`{}", meant.unwrap_or_default()))
     })
 }
 
-/// Every query, by group: its name and title.
+/// Prints names and titles of all queries by group.
 pub(crate) fn list(catalog: &Catalog, out: &mut dyn Write) -> io::Result<()> {
-    let width = catalog.iter().map(|canned| canned.name.len()).max().unwrap_or(0);
+    let width = catalog.iter().map(|query| query.name.len()).max().unwrap_or(0);
     let mut group = "";
-    for canned in catalog.iter() {
-        if canned.group != group {
+    for query in catalog.iter() {
+        if query.group != group {
             let lead = if group.is_empty() { "" } else { "\n" };
-            writeln!(out, "{lead}{}:", sanitize::line(&canned.group))?;
-            group = &canned.group;
+            writeln!(out, "{lead}{}:", sanitize::line(&query.group))?;
+            group = &query.group;
         }
         writeln!(
             out,
             "  {:width$}  {}",
-            sanitize::line(&canned.name),
-            sanitize::line(&canned.title)
+            sanitize::line(&query.name),
+            sanitize::line(&query.title)
         )?;
     }
     out.flush()
 }
 
-/// What it answers, asks for and gives.
-pub(crate) fn describe(canned: &Canned, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "{}: {}", sanitize::line(&canned.name), sanitize::line(&canned.title))?;
-    if !canned.question.is_empty() {
-        writeln!(out, "\n{}", sanitize::line(&canned.question))?;
+/// Prints the description, parameters and columns of a query.
+pub(crate) fn describe(query: &BuiltinQuery, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{}: {}", sanitize::line(&query.name), sanitize::line(&query.title))?;
+    if !query.description.is_empty() {
+        writeln!(out, "\n{}", sanitize::line(&query.description))?;
     }
-    for (i, parameter) in canned.parameters.iter().enumerate() {
+    for (i, parameter) in query.parameters.iter().enumerate() {
         if i == 0 {
             writeln!(out, "\nParameters:")?;
         }
         let default = match parameter.default.as_deref() {
-            None => "must be given".to_owned(),
-            Some("") => "any if not given".to_owned(),
-            Some(default) => format!("{default} if not given"),
+            None => "required".to_owned(),
+            Some("") => "default: any".to_owned(),
+            Some(default) => format!("default: {default}"),
         };
-        let kind = parameter.kind.word();
+        let kind = parameter.kind.name();
         writeln!(
             out,
             "  --{} {kind}  {} ({default})",
@@ -109,7 +105,7 @@ pub(crate) fn describe(canned: &Canned, out: &mut dyn Write) -> io::Result<()> {
             sanitize::line(&parameter.help)
         )?;
     }
-    for (i, column) in canned.columns.iter().enumerate() {
+    for (i, column) in query.columns.iter().enumerate() {
         if i == 0 {
             writeln!(out, "\nColumns:")?;
         }
@@ -117,29 +113,29 @@ pub(crate) fn describe(canned: &Canned, out: &mut dyn Write) -> io::Result<()> {
             out,
             "  {} ({})  {}",
             sanitize::line(&column.name),
-            column.unit.word(),
+            column.unit.name(),
             sanitize::line(&column.help)
         )?;
     }
     out.flush()
 }
 
-/// What followed the name.
-struct Typed {
-    wish: Wish,
+/// The arguments after the name.
+struct Arguments {
+    action: Action,
     format: Format,
     params: Vec<(String, String)>,
 }
 
-enum Wish {
+enum Action {
     Run,
     Describe,
     Sql,
 }
 
-impl Typed {
-    fn parse(canned: &Canned, words: &[String]) -> Result<Self, Failure> {
-        let mut typed = Self { wish: Wish::Run, format: Format::default(), params: Vec::new() };
+impl Arguments {
+    fn parse(query: &BuiltinQuery, words: &[String]) -> Result<Self, Failure> {
+        let mut typed = Self { action: Action::Run, format: Format::default(), params: Vec::new() };
         let mut words = words.iter();
         while let Some(word) = words.next() {
             let Some(name) = word.strip_prefix("--") else {
@@ -151,14 +147,14 @@ impl Typed {
             };
             let declared = name.replace('-', "_");
             match name {
-                "describe" | "help" => typed.wish = Wish::Describe,
-                "sql" if canned.parameter("sql").is_none() => typed.wish = Wish::Sql,
+                "describe" | "help" => typed.action = Action::Describe,
+                "sql" if query.parameter("sql").is_none() => typed.action = Action::Sql,
                 _ => {
                     let value = value.or_else(|| words.next().cloned());
                     let value =
                         value.ok_or_else(|| Failure::usage(format!("--{name} needs a value")))?;
-                    if name == "format" && canned.parameter("format").is_none() {
-                        typed.format = Format::from_str(&value, true).map_err(Failure::usage)?;
+                    if name == "format" && query.parameter("format").is_none() {
+                        typed.format = Format::parse(&value).map_err(Failure::usage)?;
                     } else {
                         typed.params.push((declared, value));
                     }
@@ -168,9 +164,9 @@ impl Typed {
         Ok(typed)
     }
 
-    fn bind(&self, canned: &Canned) -> Result<Params, Failure> {
+    fn bind(&self, query: &BuiltinQuery) -> Result<Params, Failure> {
         let given: Vec<_> =
             self.params.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        canned.bind(&given).map_err(|error| Failure::usage(format!("{}: {error}", canned.name)))
+        query.bind(&given).map_err(|error| Failure::usage(format!("{}: {error}", query.name)))
     }
 }

@@ -1,6 +1,4 @@
-//! `rheaper sql` without a prompt: statements from the command line, a file or a pipe.
-//!
-//! Reads: SQL. Writes: answers to stdout, errors to stderr.
+//! `rheaper sql`: runs statements from the command line, a file or a pipe; on a terminal, the prompt.
 
 use std::fs;
 use std::io::{self, BufWriter, IsTerminal, Read, Write};
@@ -11,19 +9,21 @@ use crate::cli::commands::open;
 use crate::cli::exit::Failure;
 use crate::cli::interrupt;
 use crate::cli::progress;
-use crate::cli::repl;
-use crate::cli::run_query::{self, Question};
+use crate::cli::run_query::{self, Statement};
 use crate::database::sql::lexer;
 use crate::database::{CancelToken, Database, Limits, Params};
 use crate::present::table_printer::{Headers, Style};
 
-/// The longest script that is read.
+/// Limit on the length of a script.
 const SCRIPT_MAX_BYTES: u64 = 64 << 20;
 
+/// Reads and runs statements on a terminal until the user quits.
+type Prompt = fn(&Database, Style, &CancelToken) -> Result<(), Failure>;
+
 /// `rheaper sql`
-pub(crate) fn sql(args: &SqlArgs, cancel: &CancelToken) -> Result<(), Failure> {
+pub(crate) fn sql(args: &SqlArgs, prompt: Prompt, cancel: &CancelToken) -> Result<(), Failure> {
     let database = open::database(&args.database)?;
-    progress::notes(&database);
+    progress::print_caveats(&database);
     let mut style = run_query::style_of(args.output.format);
     style.headers = if args.no_headers { Headers::Hidden } else { Headers::Shown };
     if !args.command.is_empty() {
@@ -36,7 +36,7 @@ pub(crate) fn sql(args: &SqlArgs, cancel: &CancelToken) -> Result<(), Failure> {
         return run(&database, &read_script(file)?, args, &style, cancel);
     }
     if io::stdin().is_terminal() {
-        return repl::run(&database, style, cancel);
+        return prompt(&database, style, cancel);
     }
     let mut script = String::new();
     interrupt::release();
@@ -48,7 +48,7 @@ pub(crate) fn sql(args: &SqlArgs, cancel: &CancelToken) -> Result<(), Failure> {
     run(&database, &script, args, &style, cancel)
 }
 
-/// The text of a script.
+/// Reads a script.
 pub(crate) fn read_script(file: &Path) -> Result<String, Failure> {
     let refused = |why: String| Failure::file(format!("{}: {why}", file.display()));
     let length = fs::metadata(file).map_err(|error| refused(error.to_string()))?.len();
@@ -71,13 +71,13 @@ fn run(
     let mut failed = None;
     for statement in lexer::statements(script) {
         let sql = &script[statement.range];
-        let question = Question { sql, params: &Params::none(), canned: None };
-        match run_query::ask(database, &question, style, &limits, &mut out) {
+        let statement = Statement { sql, params: &Params::none(), query: None };
+        match run_query::run(database, &statement, style, &limits, &mut out) {
             Ok(_) => {}
-            Err(failure) if args.keep_going && failure.is_of_question() => {
+            Err(failure) if args.keep_going && failure.is_query_failure() => {
                 out.flush()?;
-                progress::error(&failure.message);
-                failed = Some(Failure::question(String::new()));
+                progress::print_error(&failure.message);
+                failed = Some(Failure::failed(String::new()));
             }
             Err(failure) => {
                 out.flush()?;

@@ -1,7 +1,4 @@
-//! `rheaper symbolize`: names for a database whose binaries were missing when it was made.
-//!
-//! Reads: symbol files. Writes: the names in the database, all or none of them, through the
-//! loader; what came of it to stderr.
+//! `rheaper symbolize`: resolves symbols again in a database that was loaded without the binaries.
 
 use std::fs;
 
@@ -18,24 +15,24 @@ pub(crate) fn symbolize(args: &SymbolizeArgs, cancel: &CancelToken) -> Result<()
         fs::metadata(path)
             .map_err(|error| Failure::file(format!("--symbols {}: {error}", path.display())))?;
     }
-    let mut narrator = ProgressReporter::new(cancel.clone());
-    let summary = loader::symbolize(&args.database, &args.symbols, &mut narrator)?;
-    tell(&summary);
+    let mut reporter = ProgressReporter::new(cancel.clone());
+    let summary = loader::symbolize(&args.database, &args.symbols, &mut reporter)?;
+    print_summary(&summary);
     Ok(())
 }
 
-fn tell(summary: &SymbolSummary) {
+fn print_summary(summary: &SymbolSummary) {
     let count = |count: u64| units::count(i64::try_from(count).unwrap_or(i64::MAX));
-    progress::say(&format!(
+    progress::print_line(&format!(
         "{} of {} addresses have names, {} have lines",
         count(summary.named),
         count(summary.addresses),
         count(summary.with_lines),
     ));
     for file in &summary.files {
-        progress::say(&format!("names from {}", file.display()));
+        progress::print_line(&format!("names from {}", file.display()));
     }
     for note in &summary.notes {
-        progress::say(&format!("symbols: {note}"));
+        progress::print_line(&format!("symbols: {note}"));
     }
 }

@@ -1,6 +1,4 @@
-//! The line that is typed: colours, hints, completion, and when it is whole.
-//!
-//! Reads: the line and the database's names. Writes: nothing.
+//! Line editing of the prompt: highlighting, hints, completion, and detection of complete input.
 
 use std::borrow::Cow;
 
@@ -15,7 +13,7 @@ use crate::database::completion::{self, CandidateKind, Names};
 use crate::database::sql::lexer::{self, Ending, TokenKind};
 use crate::present::table_printer::Format;
 
-/// A word shorter than this gets no hint: too many would fit.
+/// Words shorter than this get no hint, because too many names match.
 const HINT_MIN: usize = 2;
 
 pub(super) struct Helper {
@@ -28,7 +26,7 @@ impl Helper {
         Self { names, history: HistoryHinter::new() }
     }
 
-    /// Commands, and what can follow each.
+    /// Completes dot commands and their arguments.
     fn complete_command(&self, line: &str, cursor: usize) -> (usize, Vec<Pair>) {
         let line = &line[..cursor];
         let start = line.rfind(char::is_whitespace).map_or(0, |at| at + 1);
@@ -52,12 +50,9 @@ impl Helper {
         match kind {
             ArgumentKind::None | ArgumentKind::File | ArgumentKind::Numbers => Vec::new(),
             ArgumentKind::Switch => words(&["on", "off"]),
-            ArgumentKind::Format => <Format as clap::ValueEnum>::value_variants()
-                .iter()
-                .filter_map(|format| {
-                    Some(clap::ValueEnum::to_possible_value(format)?.get_name().to_owned())
-                })
-                .collect(),
+            ArgumentKind::Format => {
+                Format::NAMES.iter().map(|(_, name, _)| (*name).to_owned()).collect()
+            }
             ArgumentKind::Table => {
                 self.names.tables.iter().map(|table| table.name.clone()).collect()
             }
@@ -87,7 +82,7 @@ impl Completer for Helper {
 impl Hinter for Helper {
     type Hint = String;
 
-    /// The rest of an earlier statement that began like this, else of the word.
+    /// The rest of an earlier statement with the same beginning, else of the best completion.
     fn hint(&self, line: &str, cursor: usize, context: &Context<'_>) -> Option<String> {
         if cursor < line.len() || line.is_empty() {
             return None;
@@ -133,7 +128,7 @@ impl Validator for Helper {
     }
 }
 
-/// The statement with SGR colours; every character of it stays as it is.
+/// The statement with SGR colours; its characters are unchanged.
 fn coloured(sql: &str) -> String {
     let mut text = String::with_capacity(sql.len() * 2);
     let tokens = lexer::tokens(sql);

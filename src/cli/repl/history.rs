@@ -1,14 +1,12 @@
-//! Where the prompt's history is.
-//!
-//! Invariant: a home that can't be written means no history, never an error: a prompt without
-//! history still answers.
+//! The location of the prompt's history file. Without a writable state directory there is no
+//! history.
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
-/// The file in the state directory, which is made if it is not there; only its owner may read it,
-/// as statements may name what is private.
+/// The history file in the state directory, which is created if missing and which only its owner may
+/// read, because statements may contain private names.
 pub(super) fn path() -> Option<PathBuf> {
     let project = directories::ProjectDirs::from("", "", "rheaper")?;
     let directory = project.state_dir().unwrap_or_else(|| project.data_local_dir());

@@ -1,48 +1,49 @@
-//! `rheaper sql` on a terminal: reads statements and dot commands, shows their answers.
-//!
-//! Reads: the keyboard, a database. Writes: the terminal, a history file, and a file that the user
-//! names with `.output`.
+//! The prompt of `rheaper sql`: reads statements and dot commands, prints their results.
 //!
 //! Invariants:
-//! - No error ends the prompt; only `.quit` and the end of input do.
-//! - Ctrl-C stops the running query, or clears the line, and nothing else.
+//! - Only `.quit` and the end of input end the prompt, no error does.
+//! - Ctrl-C cancels the running query, or clears the line.
 
-pub(crate) mod editor;
-pub(crate) mod history;
-pub(crate) mod commands;
-pub(crate) mod session;
-pub(crate) mod pager;
+mod editor;
+mod script;
+mod commands;
+mod session;
+mod pager;
+mod history;
 
 use rustyline::Editor;
 use rustyline::config::{ColorMode, CompletionType, Config};
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 
-use crate::cli;
+use crate::cli::commands::query;
 use crate::cli::exit::Failure;
 use crate::cli::interrupt;
 use crate::cli::progress;
 use crate::cli::repl::editor::Helper;
-use crate::cli::repl::session::{Next, Session};
+use crate::cli::repl::script::Next;
+use crate::cli::repl::session::Session;
 use crate::database::completion::Names;
 use crate::database::{CancelToken, Database};
 use crate::present::table_printer::Style;
 
-/// Statements that the history keeps.
+/// Limit on the entries of the history file.
 const HISTORY_MAX: usize = 10_000;
 
-/// Reads and answers until the user leaves.
+/// Reads and runs lines until the user leaves.
 pub(crate) fn run(database: &Database, style: Style, cancel: &CancelToken) -> Result<(), Failure> {
-    let catalog = cli::catalog();
+    let catalog = query::catalog();
     let names = Names::of(database, &catalog)?;
     let mut editor =
         editor(names).map_err(|error| Failure::file(format!("the terminal: {error}")))?;
     let history = crate::cli::repl::history::path();
     if let Some(path) = &history {
-        // The first time there is none.
+        // Does not exist at the first start.
         let _ = editor.load_history(path);
     }
-    progress::say("Ends a statement: `;`   help: .help   canned queries: .queries   leave: Ctrl-D");
+    progress::print_line(
+        "End statements with `;`   help: .help   built-in queries: .queries   leave: Ctrl-D",
+    );
     let mut session = Session::new(database, &catalog, style, cancel);
     loop {
         let input = match editor.readline("rheaper> ") {
@@ -56,11 +57,11 @@ pub(crate) fn run(database: &Database, style: Style, cancel: &CancelToken) -> Re
         }
         let _ = editor.add_history_entry(input.trim());
         if let Some(path) = &history {
-            // Kept at once, so that a killed terminal loses nothing. A full disk is no reason to stop.
+            // Written at once, so that a killed terminal loses nothing. Errors are ignored.
             let _ = editor.append_history(path);
         }
         interrupt::reset();
-        if session.run(&input) == Next::Leave {
+        if script::run_line(&mut session, &input) == Next::Quit {
             return Ok(());
         }
     }

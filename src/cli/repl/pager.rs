@@ -1,48 +1,47 @@
-//! Long answers go through a pager, short ones stay on the screen.
-//!
-//! Reads: `RHEAPER_PAGER`, else `PAGER`, else `less`. Writes: to the terminal or the pager.
+//! Prints short results directly and long ones through a pager: `RHEAPER_PAGER`, else `PAGER`, else
+//! `less`.
 //!
 //! Invariants:
-//! - Nothing but a screenful is held: a longer answer streams into the pager.
-//! - Leaving the pager looks like a closed pipe to the query, which then ends.
+//! - At most a screenful is buffered; a longer result streams into the pager.
+//! - When the user quits the pager, writes fail with a broken pipe, which ends the query.
 
 use std::io::{self, Write};
 use std::process::{Child, Command, Stdio};
 
-/// Collects up to a screenful, then starts the pager.
+/// Buffers up to a screenful, then starts the pager.
 pub(super) struct Pager {
-    held: Vec<u8>,
+    buffer: Vec<u8>,
     lines: usize,
     height: usize,
     target: Target,
 }
 
 enum Target {
-    /// It still fits the screen.
+    /// The output still fits the screen.
     Undecided,
-    /// The pager runs.
+    /// The pager is running.
     Pager(Child),
-    /// There is no pager.
+    /// No pager could be started.
     Screen,
 }
 
 impl Pager {
-    /// For a screen of so many lines.
+    /// A pager for a screen of `height` lines.
     pub(super) fn new(height: usize) -> Self {
         Self {
-            held: Vec::new(),
+            buffer: Vec::new(),
             lines: 0,
             height: height.saturating_sub(2),
             target: Target::Undecided,
         }
     }
 
-    /// Prints what is held, and waits until the user has left the pager.
+    /// Prints the buffer, or waits until the user quits the pager.
     pub(super) fn close(mut self) -> io::Result<()> {
         match &mut self.target {
             Target::Undecided | Target::Screen => {
                 let mut stdout = io::stdout().lock();
-                stdout.write_all(&self.held)?;
+                stdout.write_all(&self.buffer)?;
                 stdout.flush()
             }
             Target::Pager(child) => {
@@ -52,16 +51,16 @@ impl Pager {
         }
     }
 
-    fn decide(&mut self) -> io::Result<()> {
+    fn start_pager(&mut self) -> io::Result<()> {
         self.target = match start() {
             Some(child) => Target::Pager(child),
             None => Target::Screen,
         };
-        let held = std::mem::take(&mut self.held);
-        self.pass_on(&held)
+        let buffer = std::mem::take(&mut self.buffer);
+        self.forward(&buffer)
     }
 
-    fn pass_on(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn forward(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut self.target {
             Target::Pager(Child { stdin: Some(stdin), .. }) => stdin.write_all(bytes),
             _ => io::stdout().lock().write_all(bytes),
@@ -72,13 +71,13 @@ impl Pager {
 impl Write for Pager {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if !matches!(self.target, Target::Undecided) {
-            self.pass_on(bytes)?;
+            self.forward(bytes)?;
             return Ok(bytes.len());
         }
-        self.held.extend_from_slice(bytes);
+        self.buffer.extend_from_slice(bytes);
         self.lines += bytes.iter().filter(|byte| **byte == b'\n').count();
         if self.lines > self.height {
-            self.decide()?;
+            self.start_pager()?;
         }
         Ok(bytes.len())
     }
@@ -91,7 +90,7 @@ impl Write for Pager {
     }
 }
 
-/// The user's pager. Through a shell, as `PAGER` may have arguments.
+/// Starts the user's pager, through a shell because `PAGER` may have arguments.
 fn start() -> Option<Child> {
     let set = |name| std::env::var(name).ok();
     let pager = set("RHEAPER_PAGER").or_else(|| set("PAGER")).unwrap_or_else(|| "less".to_owned());
@@ -101,7 +100,7 @@ fn start() -> Option<Child> {
     let mut command = Command::new("sh");
     command.args(["-c", &pager]).stdin(Stdio::piped());
     if std::env::var_os("LESS").is_none() {
-        // Long lines are cut, not wrapped; what was read stays on the screen.
+        // Cut long lines, and keep the text on the screen after quitting.
         command.env("LESS", "RSX");
     }
     command.spawn().ok()

@@ -1,8 +1,4 @@
-//! What a prompt keeps between two lines, and how a line is run.
-//!
-//! Reads: statements and commands. Writes: answers to the screen, a pager or the output file.
-//!
-//! Invariant: each statement of a line is run until one fails; the failure is said, not returned.
+//! The state of a prompt between two lines, and where results are printed.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -11,25 +7,13 @@ use std::time::Instant;
 
 use crate::cli::exit::Failure;
 use crate::cli::progress;
-use crate::cli::repl::commands;
 use crate::cli::repl::pager::Pager;
-use crate::cli::run_query::{self, Question};
-use crate::database::sql::lexer;
+use crate::cli::run_query::{self, Statement};
 use crate::database::text::units;
-use crate::database::{CancelToken, Catalog, Database, Limits, Params};
+use crate::database::{CancelToken, Catalog, Database, Limits};
 use crate::present::table_printer::Style;
 
-/// `.read` in a file that is read, so deep; then it is a circle.
-const SCRIPT_DEPTH_MAX: usize = 16;
-
-/// Whether the prompt goes on.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
-    Stay,
-    Leave,
-}
-
-/// Whether rows and time are told below an answer.
+/// Whether the number of rows and the time are printed below a result.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Timer {
     On,
@@ -41,9 +25,9 @@ pub(super) struct Session<'a> {
     pub(super) catalog: &'a Catalog,
     pub(super) style: Style,
     pub(super) timer: Timer,
+    /// The file of `.output`; `None`: the screen.
     pub(super) output: Option<File>,
     cancel: &'a CancelToken,
-    depth: usize,
 }
 
 impl<'a> Session<'a> {
@@ -53,64 +37,18 @@ impl<'a> Session<'a> {
         style: Style,
         cancel: &'a CancelToken,
     ) -> Self {
-        Self { database, catalog, style, timer: Timer::On, output: None, cancel, depth: 0 }
+        Self { database, catalog, style, timer: Timer::On, output: None, cancel }
     }
 
-    /// Runs what was typed and says what failed.
-    pub(super) fn run(&mut self, input: &str) -> Next {
-        // The terminal may have been resized since.
+    /// Adapts to the width of the terminal, which may have been resized.
+    pub(super) fn update_width(&mut self) {
         if self.style.width.is_some() {
             self.style.width = run_query::terminal_width();
         }
-        match self.script(input) {
-            Ok(next) => next,
-            Err(failure) => {
-                if !failure.message.is_empty() {
-                    progress::error(&failure.message);
-                }
-                Next::Stay
-            }
-        }
     }
 
-    /// Runs statements and, on lines of their own between them, commands.
-    pub(super) fn script(&mut self, script: &str) -> Result<Next, Failure> {
-        if self.depth >= SCRIPT_DEPTH_MAX {
-            return Err(Failure::question("files that read each other without end"));
-        }
-        self.depth += 1;
-        let done = self.pieces(script);
-        self.depth -= 1;
-        done
-    }
-
-    fn pieces(&mut self, script: &str) -> Result<Next, Failure> {
-        let mut rest = script;
-        loop {
-            rest = rest.trim_start();
-            if rest.is_empty() {
-                return Ok(Next::Stay);
-            }
-            if rest.starts_with('.') {
-                let (line, after) = rest.split_once('\n').unwrap_or((rest, ""));
-                if commands::dispatch(self, line)? == Next::Leave {
-                    return Ok(Next::Leave);
-                }
-                rest = after;
-                continue;
-            }
-            let Some(statement) = lexer::statements(rest).into_iter().next() else {
-                return Ok(Next::Stay);
-            };
-            let sql = &rest[statement.range.clone()];
-            self.ask(&Question { sql, params: &Params::none(), canned: None })?;
-            rest = rest[statement.range.end..].trim_start();
-            rest = rest.strip_prefix(';').unwrap_or(rest);
-        }
-    }
-
-    /// Answers a question where answers go.
-    pub(super) fn ask(&mut self, question: &Question<'_>) -> Result<Next, Failure> {
+    /// Runs a statement and prints its rows.
+    pub(super) fn run(&mut self, statement: &Statement<'_>) -> Result<(), Failure> {
         let start = Instant::now();
         let limits = Limits::none().cancelled_by(self.cancel);
         let (database, mut style) = (self.database, self.style.clone());
@@ -119,31 +57,30 @@ impl<'a> Session<'a> {
         }
         let mut rows = 0;
         self.print(|out| {
-            rows = run_query::ask(database, question, &style, &limits, out)?;
+            rows = run_query::run(database, statement, &style, &limits, out)?;
             Ok(())
         })?;
         if self.timer == Timer::On {
             let plural = if rows == 1 { "" } else { "s" };
-            let took = units::duration(start.elapsed().as_nanos() as f64);
+            let elapsed = units::duration(start.elapsed().as_nanos() as f64);
             let count = units::count(i64::try_from(rows).unwrap_or(i64::MAX));
-            progress::say(&format!("{count} row{plural} in {took}"));
+            progress::print_line(&format!("{count} row{plural} in {elapsed}"));
         }
-        Ok(Next::Stay)
+        Ok(())
     }
 
-    /// Prints text where answers go.
+    /// Prints text to the screen or the output file.
     pub(super) fn show(
         &mut self,
         text: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-    ) -> Result<Next, Failure> {
-        self.print(|out| Ok(text(out)?))?;
-        Ok(Next::Stay)
+    ) -> Result<(), Failure> {
+        self.print(|out| Ok(text(out)?))
     }
 
-    /// Whether the path is the database that is open.
+    /// Whether the path is the open database.
     pub(super) fn is_database(&self, path: &Path) -> bool {
-        let same = (path.canonicalize(), self.database.path().canonicalize());
-        matches!(same, (Ok(path), Ok(database)) if path == database)
+        let paths = (path.canonicalize(), self.database.path().canonicalize());
+        matches!(paths, (Ok(path), Ok(database)) if path == database)
     }
 
     fn print(
@@ -158,15 +95,15 @@ impl<'a> Session<'a> {
         let height = crossterm::terminal::size().map_or(24, |(_, rows)| usize::from(rows));
         let mut pager = BufWriter::new(Pager::new(height));
         let printed = text(&mut pager);
-        // What is still buffered is shown before an error is said.
+        // Buffered rows are shown before the error is returned.
         let flushed = pager.flush();
         let (pager, _) = pager.into_parts();
         pager.close()?;
-        // Leaving the pager early is no failure.
         printed?;
         match flushed {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-            _ => Ok(()),
+            // The user quit the pager early.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => Ok(other?),
         }
     }
 }

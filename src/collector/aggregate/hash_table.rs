@@ -1,58 +1,70 @@
-//! Hash tables that begin small and grow, so that what is used lies close together.
+//! A growing open-addressing hash table with linear probing, without removal of single entries.
 //!
-//! Reads and writes: their own pages. Memory is had before it is read: a page that is read before it
-//! is written is mapped twice, and the second time every core that runs the program is interrupted.
+//! Reads and writes: its own pages.
 //!
-//! Invariant: an entry is found where it was put until the table grows or is gathered.
+//! Tables start small and double, so that the entries in use lie close together. Their pages are
+//! pre-faulted for writing (`MADV_POPULATE_WRITE`): a read fault would map the shared zero page, and
+//! the later write fault would replace it and cost a TLB shootdown on every core of the program.
+//!
+//! The [address index](crate::collector::aggregate::address_index) is a different structure: it
+//! never grows, removes an entry for every freed block, holds 4-byte references in place of entries,
+//! and places neighbours in the heap side by side, where this table scatters its keys. They share
+//! [`hash`] only.
+//!
+//! Invariant: an entry stays at its position until the table grows or is compacted.
 
-use crate::collector::platform::mmap_vec::{Pages, Table, Zeroed};
+use crate::collector::platform::mmap_vec::{MmapTable, MmapVec, Zeroable};
 
-/// Tables begin with two to the power of so many places.
-const LEAST_BITS: u32 = 10;
+/// Base-2 logarithm of a new table's capacity.
+const INITIAL_BITS: u32 = 10;
 
-/// Fibonacci's: keys that follow each other are scattered, and the high bits are the best ones.
+/// 2⁶⁴ divided by the golden ratio.
+const FIBONACCI: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Fibonacci hashing (Knuth, volume 3, 6.4): one multiplication that scatters consecutive keys. The
+/// high bits are the well-mixed ones.
 #[inline(always)]
-pub(crate) fn scatter(key: u64) -> u64 {
-    key.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+pub(crate) fn hash(key: u64) -> u64 {
+    key.wrapping_mul(FIBONACCI)
 }
 
-/// How far a hash is shifted, for its highest bits to be a place in a table.
+/// How far a hash is shifted right so that its highest bits index a table.
 #[derive(Clone, Copy)]
-pub(crate) struct Shift(u32);
+pub(crate) struct HashShift(u32);
 
-impl Shift {
-    fn to(bits: u32) -> Self {
+impl HashShift {
+    fn for_bits(bits: u32) -> Self {
         Self(64_u32.wrapping_sub(bits))
     }
 
     #[inline(always)]
-    pub(crate) fn of(self, hash: u64) -> usize {
+    pub(crate) fn position(self, hash: u64) -> usize {
         hash.wrapping_shr(self.0) as usize
     }
 }
 
-/// What a growing table holds.
-pub(crate) trait Entry: Zeroed + Default {
+/// An entry of a [`HashTable`]; the default value is a vacant one.
+pub(crate) trait Entry: Zeroable + Default {
     fn is_vacant(&self) -> bool;
 
-    /// Where it is looked for first.
-    fn home(&self, shift: Shift) -> usize;
+    /// The position at which a search for this entry starts.
+    fn primary_position(&self, shift: HashShift) -> usize;
 }
 
-/// A hash table that is searched in line, of at most `MOST` places.
-pub(crate) struct HashTable<T, const MOST: usize> {
-    table: Table<T, MOST>,
-    /// Places in use, less one.
+/// A hash table of at most `CAPACITY_MAX` positions.
+pub(crate) struct HashTable<T, const CAPACITY_MAX: usize> {
+    table: MmapTable<T, CAPACITY_MAX>,
+    /// Capacity minus one.
     mask: usize,
-    pub(crate) shift: Shift,
-    /// Entries.
+    pub(crate) shift: HashShift,
+    /// Number of entries; the owner counts the entries that it writes.
     pub(crate) len: usize,
 }
 
-impl<T: Entry, const MOST: usize> HashTable<T, MOST> {
+impl<T: Entry, const CAPACITY_MAX: usize> HashTable<T, CAPACITY_MAX> {
     pub(crate) fn new() -> Option<Self> {
-        let (mask, shift) = ((1 << LEAST_BITS) - 1, Shift::to(LEAST_BITS));
-        let new = Self { table: Table::new()?, mask, shift, len: 0 };
+        let (mask, shift) = ((1 << INITIAL_BITS) - 1, HashShift::for_bits(INITIAL_BITS));
+        let new = Self { table: MmapTable::new()?, mask, shift, len: 0 };
         new.table.populate(0, new.capacity());
         Some(new)
     }
@@ -61,12 +73,12 @@ impl<T: Entry, const MOST: usize> HashTable<T, MOST> {
         self.mask.wrapping_add(1)
     }
 
-    /// Whether it can't take much more.
+    /// Whether the table is three quarters full.
     pub(crate) fn exceeds_load_factor(&self) -> bool {
         self.len >= self.capacity().wrapping_sub(self.capacity() / 4)
     }
 
-    /// Grows if so many more would fill half of it.
+    /// Grows if `more` entries would make it more than half full.
     #[inline(always)]
     pub(crate) fn reserve(&mut self, more: usize) {
         if self.len.wrapping_add(more) > self.capacity() / 2 {
@@ -74,78 +86,85 @@ impl<T: Entry, const MOST: usize> HashTable<T, MOST> {
         }
     }
 
-    /// Without memory for it, or at its full size, it stays as it is, and becomes crowded.
+    /// Doubles the capacity. At its maximum, or if memory is refused, the table stays as it is and
+    /// will exceed its load factor.
     #[cold]
     #[inline(never)]
     fn grow(&mut self) {
-        if self.capacity() >= MOST {
+        if self.capacity() >= CAPACITY_MAX {
             return;
         }
-        let Some(mut kept) = Pages::<T>::new(self.len.max(1)) else { return };
-        self.gather();
+        let Some(mut copy) = MmapVec::<T>::new(self.len.max(1)) else { return };
+        self.compact();
         let len = self.len;
-        for (to, from) in kept.as_mut_slice().iter_mut().zip(self.gathered()) {
+        for (to, from) in copy.as_mut_slice().iter_mut().zip(self.compacted()) {
             *to = *from;
         }
         self.mask = self.mask << 1 | 1;
-        self.shift = Shift(self.shift.0.wrapping_sub(1));
+        self.shift = HashShift(self.shift.0.wrapping_sub(1));
         self.table.populate(0, self.capacity());
-        self.places_mut().fill(T::default());
-        for entry in kept.as_slice().iter().take(len) {
-            let mut place = entry.home(self.shift);
-            while !self.at(place).is_vacant() {
-                place = place.wrapping_add(1);
+        self.positions_mut().fill(T::default());
+        for entry in copy.as_slice().iter().take(len) {
+            let mut position = entry.primary_position(self.shift);
+            while !self.at(position).is_vacant() {
+                position = position.wrapping_add(1);
             }
-            *self.at_mut(place) = *entry;
+            *self.at_mut(position) = *entry;
         }
     }
 
+    /// The entry at a position modulo the capacity.
     #[inline(always)]
-    pub(crate) fn at(&self, place: usize) -> &T {
-        self.table.at(place & self.mask)
+    pub(crate) fn at(&self, position: usize) -> &T {
+        self.table.at(position & self.mask)
     }
 
+    /// The entry at a position modulo the capacity.
     #[inline(always)]
-    pub(crate) fn at_mut(&mut self, place: usize) -> &mut T {
-        self.table.at_mut(place & self.mask)
+    pub(crate) fn at_mut(&mut self, position: usize) -> &mut T {
+        self.table.at_mut(position & self.mask)
     }
 
-    pub(crate) fn places(&self) -> &[T] {
+    /// All positions, vacant ones included.
+    pub(crate) fn positions(&self) -> &[T] {
         self.table.as_slice().get(..self.capacity()).unwrap_or_default()
     }
 
-    fn places_mut(&mut self) -> &mut [T] {
+    fn positions_mut(&mut self) -> &mut [T] {
         let capacity = self.capacity();
         self.table.as_mut_slice().get_mut(..capacity).unwrap_or_default()
     }
 
-    /// Brings all entries to the front, where nothing is found any more until the table is cleared.
-    pub(crate) fn gather(&mut self) {
-        let places = self.places_mut();
+    /// Moves all entries to the front. No search works until the table is cleared.
+    pub(crate) fn compact(&mut self) {
+        let positions = self.positions_mut();
         let mut len = 0_usize;
-        for place in 0..places.len() {
-            if places.get(place).is_some_and(|entry| !entry.is_vacant()) {
-                places.swap(len, place);
+        for position in 0..positions.len() {
+            if positions.get(position).is_some_and(|entry| !entry.is_vacant()) {
+                positions.swap(len, position);
                 len = len.wrapping_add(1);
             }
         }
     }
 
-    pub(crate) fn gathered(&self) -> &[T] {
+    /// The entries after [`HashTable::compact`].
+    pub(crate) fn compacted(&self) -> &[T] {
         self.table.as_slice().get(..self.len).unwrap_or_default()
     }
 
-    pub(crate) fn gathered_mut(&mut self) -> &mut [T] {
+    /// The entries after [`HashTable::compact`].
+    pub(crate) fn compacted_mut(&mut self) -> &mut [T] {
         self.table.as_mut_slice().get_mut(..self.len).unwrap_or_default()
     }
 
+    /// Removes all entries; the capacity stays.
     pub(crate) fn clear(&mut self) {
-        self.places_mut().fill(T::default());
+        self.positions_mut().fill(T::default());
         self.len = 0;
     }
 
-    /// Memory, in bytes.
-    pub(crate) fn bytes(&self) -> u64 {
+    /// Memory in use, in bytes.
+    pub(crate) fn used_bytes(&self) -> u64 {
         self.capacity().saturating_mul(size_of::<T>()) as u64
     }
 }

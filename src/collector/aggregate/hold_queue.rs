@@ -1,393 +1,402 @@
-//! Events that are held back until it is known whether they can be aggregated: found by address, and
-//! taken out in the order of time.
+//! The hold queue: deferred events wait here until it is known whether they can be aggregated. They
+//! are found by address and removed in the order of time.
 //!
-//! Reads and writes: its own pages. Slots are used again at once, so that those of temporary blocks
-//! stay in the nearest cache, and otherwise in rows, so that what was made together stands together.
-//! So events stand in no order; what is due is picked out now and then, and sorted.
+//! Reads and writes: its own pages. A released slot is used again first, so that the slots of temporary
+//! blocks stay in the L1 cache. Otherwise slots come from one word of the bitmap after the other, so
+//! that events of the same time lie together. The slots are in no order: due events are selected by a
+//! scan now and then, and sorted.
 //!
-//! Invariant: an address is found at most once.
+//! Invariant: at most one event is indexed for an address.
 
 use crate::collector::aggregate::address_index::{
-    AddressIndex, HashedAddress, KNOWN_MAX, SLOTS_MAX,
+    ADDRESSES_MAX, AddressIndex, HashedAddress, SLOTS_MAX,
 };
-use crate::collector::aggregate::slot_bitmap::{self, Rows};
-use crate::collector::platform::mmap_vec::{Pages, Table, Zeroed, fetch};
+use crate::collector::aggregate::slot_bitmap::{self, SlotBitmap, WORD_SLOTS};
+use crate::collector::platform::mmap_vec::{MmapTable, MmapVec, Zeroable, prefetch};
 
-const SLOTS: usize = KNOWN_MAX;
+const SLOTS: usize = ADDRESSES_MAX;
 const _: () = assert!(SLOTS <= SLOTS_MAX && SLOTS <= slot_bitmap::SLOTS_MAX);
 
-/// Events that may be pushed after it was seen that there is room for them.
-pub(crate) const AT_ONCE: usize = 128;
+/// Events that may be pushed after one check of [`HoldQueue::has_room`]: each of a batch of 64 decoded
+/// events pushes at most two (a pair, a realloc).
+pub(crate) const PUSH_BATCH_MAX: usize = 128;
 
-/// Events that can be held at once.
-pub(crate) const HELD_MAX: usize = SLOTS - AT_ONCE;
+/// Maximum number of events.
+pub(crate) const EVENTS_MAX: usize = SLOTS - PUSH_BATCH_MAX;
 
-/// When more places than this were used, they are not all in a processor's nearest cache.
-const NEAR: usize = 1 << 6;
+/// 64 slots of a cache line each are 4 KiB, which stay in the L1 cache without prefetching.
+const CACHED_SLOTS_MAX: usize = 1 << 6;
 
-/// What is held.
+/// What a deferred event is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Kind {
-    /// Nothing: a place to be used.
-    Gone = 0,
-    /// A block began.
+pub(crate) enum DeferredKind {
+    /// No event: the slot is free.
+    Vacant = 0,
+    /// An allocation.
     Alloc,
-    /// The same with zeroed memory.
+    /// An allocation of zeroed memory.
     Zeroed,
-    /// A block began that continues another one.
+    /// The allocation of a realloc.
     Realloc,
-    /// A block ended that is written or not known.
+    /// A free whose allocation is deferred or unknown.
     Free,
-    /// The same, to grow or shrink.
+    /// The free of a realloc whose allocation is deferred or unknown.
     ReallocEnd,
-    /// The allocator refused.
+    /// An allocation that the allocator refused.
     Failed,
 }
 
-/// One event, on a cache line of its own. Times are in ticks.
+/// A deferred event, one cache line. Times are in ticks.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-pub(crate) struct Held {
+pub(crate) struct DeferredEvent {
     pub(crate) at: u64,
     pub(crate) address: u64,
     pub(crate) size: u64,
-    /// How many were held before it: what happened at one tick stays in its order.
-    pub(crate) number: u64,
+    /// Number of events that were pushed before; orders events of the same tick.
+    pub(crate) sequence: u64,
     pub(crate) node: u32,
     pub(crate) thread: u32,
     pub(crate) scope: u32,
-    /// Blocks that the thread had made by then, this one included.
-    pub(crate) made: u32,
+    /// Allocations of the thread up to and including this event.
+    pub(crate) alloc_count: u32,
     pub(crate) stream: u16,
-    pub(crate) kind: Kind,
+    pub(crate) kind: DeferredKind,
     pub(crate) align_log2: u8,
     /// Realloc: whether the address changed.
     pub(crate) moved: bool,
-    /// Realloc: whether what it continues is written or not known, and not aggregated.
+    /// Realloc: whether the previous block was not aggregated.
     pub(crate) linked: bool,
-    /// Whether it can be found by its address.
-    pub(crate) is_known: bool,
+    /// Whether the address index has this event.
+    pub(crate) is_indexed: bool,
 }
 
-// SAFETY: numbers, bools, and an enum of bytes whose first is zero.
-unsafe impl Zeroed for Held {}
+// SAFETY: all-zero is a valid value: integers, bools that are false, and a kind of `Vacant`.
+unsafe impl Zeroable for DeferredEvent {}
 
-impl Held {
-    /// Whether it is a block's beginning.
-    pub(crate) fn is_block(&self) -> bool {
-        matches!(self.kind, Kind::Alloc | Kind::Zeroed | Kind::Realloc)
+impl DeferredEvent {
+    /// Whether it allocates a block.
+    pub(crate) fn is_alloc(&self) -> bool {
+        matches!(self.kind, DeferredKind::Alloc | DeferredKind::Zeroed | DeferredKind::Realloc)
     }
 
-    /// An event without a block's particulars.
-    pub(crate) const fn new(kind: Kind, at: u64, address: u64) -> Self {
+    /// An event with 0 in all other fields.
+    pub(crate) const fn new(kind: DeferredKind, at: u64, address: u64) -> Self {
         Self {
             at,
             address,
             size: 0,
-            number: 0,
+            sequence: 0,
             node: 0,
             thread: 0,
             scope: 0,
-            made: 0,
+            alloc_count: 0,
             stream: 0,
             kind,
             align_log2: 0,
             moved: false,
             linked: false,
-            is_known: false,
+            is_indexed: false,
         }
     }
 }
 
-/// Where a held event stands, until it is taken out.
+/// The slot of a deferred event, valid until the event is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slot(u32);
 
-/// All held events.
-pub(crate) struct Pending {
-    slots: Table<Held, SLOTS>,
-    places: AddressIndex,
-    free: Rows,
+/// All deferred events.
+pub(crate) struct HoldQueue {
+    slots: MmapTable<DeferredEvent, SLOTS>,
+    index: AddressIndex,
+    free: SlotBitmap,
     /// Slots from here on were never used.
     end: usize,
-    held: usize,
+    len: usize,
+    /// Events pushed so far.
     pushed: u64,
-    /// See [`Pending::pick_until`].
-    picked: Pages<Picked>,
-    /// The most that were picked at once.
-    picked_max: usize,
-    /// The row of what was picked last.
-    first_row: usize,
+    /// The last selection: see [`HoldQueue::select_until`].
+    selected: MmapVec<SelectedEvent>,
+    /// Length of the longest selection so far.
+    selected_max: usize,
+    /// The bitmap word of the last selected event.
+    last_word: usize,
 }
 
-/// An event that is due: what it is sorted by, and where it stands.
+/// Sort key and slot of a due event.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(C)]
-struct Picked {
+struct SelectedEvent {
     at: u64,
-    number: u64,
+    sequence: u64,
     slot: u32,
 }
 
-// SAFETY: numbers.
-unsafe impl Zeroed for Picked {}
+// SAFETY: integers: all-zero is a valid value.
+unsafe impl Zeroable for SelectedEvent {}
 
-impl Pending {
+impl HoldQueue {
     pub(crate) fn new() -> Option<Self> {
         Some(Self {
-            slots: Table::new()?,
-            places: AddressIndex::new()?,
-            free: Rows::new(SLOTS)?,
+            slots: MmapTable::new()?,
+            index: AddressIndex::new()?,
+            free: SlotBitmap::new(SLOTS)?,
             end: 0,
-            held: 0,
+            len: 0,
             pushed: 0,
-            picked: Pages::new(SLOTS)?,
-            picked_max: 0,
-            first_row: 0,
+            selected: MmapVec::new(SLOTS)?,
+            selected_max: 0,
+            last_word: 0,
         })
     }
 
-    /// Whether so many more events fit, at most [`AT_ONCE`].
+    /// Whether `more` events fit, at most [`PUSH_BATCH_MAX`].
     #[inline(always)]
     pub(crate) fn has_room(&self, more: usize) -> bool {
-        self.held.wrapping_add(more) <= HELD_MAX
+        self.len.wrapping_add(more) <= EVENTS_MAX
     }
 
-    /// Holds an event that is not found by its address. There must be room.
+    /// Adds an event that is not found by its address. Requires room.
     #[inline(always)]
-    pub(crate) fn push(&mut self, held: Held) {
-        if let Some(slot) = self.free.take() {
-            self.put(slot, held);
+    pub(crate) fn push(&mut self, event: DeferredEvent) {
+        if let Some(slot) = self.free.allocate() {
+            self.put(slot, event);
         }
     }
 
-    /// Holds a block's beginning that is found by its address, where none is found yet. There must
-    /// be room.
+    /// Adds an allocation and indexes its address. Requires room, and that no event is indexed for the
+    /// address.
     #[inline(always)]
-    pub(crate) fn push_known(&mut self, held: Held, spot: &HashedAddress) {
-        if let Some(slot) = self.free.take() {
-            let is_known = self.places.insert(spot, slot);
-            self.put(slot, Held { is_known, ..held });
+    pub(crate) fn push_indexed(&mut self, event: DeferredEvent, address: &HashedAddress) {
+        if let Some(slot) = self.free.allocate() {
+            let is_indexed = self.index.insert(address, slot);
+            self.put(slot, DeferredEvent { is_indexed, ..event });
         }
     }
 
     #[inline(always)]
-    fn put(&mut self, slot: usize, held: Held) {
-        *self.slots.at_mut(slot) = Held { number: self.pushed, ..held };
+    fn put(&mut self, slot: usize, event: DeferredEvent) {
+        *self.slots.at_mut(slot) = DeferredEvent { sequence: self.pushed, ..event };
         self.end = self.end.max(slot.wrapping_add(1));
         self.pushed = self.pushed.wrapping_add(1);
-        self.held = self.held.wrapping_add(1);
+        self.len = self.len.wrapping_add(1);
     }
 
-    /// Whether what was held is so much that it should be fetched before it is asked for.
+    /// Whether the slots in use exceed the L1 cache, so that prefetching pays.
     #[inline(always)]
     pub(crate) fn exceeds_cache(&self) -> bool {
-        self.end > NEAR
+        self.end > CACHED_SLOTS_MAX
     }
 
-    /// Makes ready to search these parts of the places; see [`HashedAddress::part`].
+    /// Pre-faults chunks of the address index; see [`HashedAddress::chunk`].
     #[inline(always)]
-    pub(crate) fn open(&mut self, parts: u64) {
-        self.places.open(parts);
+    pub(crate) fn prefault(&mut self, chunks: u64) {
+        self.index.prefault(chunks);
     }
 
-    /// Fetches what [`Pending::find`] reads first.
+    /// Prefetches the index entry that [`HoldQueue::find`] reads first.
     #[inline(always)]
-    pub(crate) fn fetch_place(&self, spot: &HashedAddress) {
-        self.places.fetch(spot);
+    pub(crate) fn prefetch_index(&self, address: &HashedAddress) {
+        self.index.prefetch(address);
     }
 
-    /// Fetches what [`Pending::find`] reads then, in the usual case.
+    /// Prefetches the slot that [`HoldQueue::find`] will probably read.
     #[inline(always)]
-    pub(crate) fn fetch_slot(&self, spot: &HashedAddress) {
-        if let Some(slot) = self.places.guess(spot) {
-            fetch(self.slots.at(slot));
+    pub(crate) fn prefetch_slot(&self, address: &HashedAddress) {
+        if let Some(slot) = self.index.probable_slot(address) {
+            prefetch(self.slots.at(slot));
         }
     }
 
-    /// The event that began the block at a spot.
+    /// The indexed allocation at an address.
     #[inline(always)]
-    pub(crate) fn find(&self, spot: &HashedAddress) -> Option<(Slot, &Held)> {
-        let slot = self.places.find(spot, |slot| self.slots.at(slot).address == spot.address())?;
+    pub(crate) fn find(&self, address: &HashedAddress) -> Option<(Slot, &DeferredEvent)> {
+        let is_match = |slot| self.slots.at(slot).address == address.address();
+        let slot = self.index.find(address, is_match)?;
         Some((Slot(slot as u32), self.slots.at(slot)))
     }
 
-    /// Picks out what is not later than `until`; answers how many events that are, which
-    /// [`Pending::picked`] has in their order.
-    pub(crate) fn pick_until(&mut self, until: u64) -> usize {
-        let picked = self.pick(until);
-        picked.sort_unstable();
-        picked.len()
+    /// Selects the events that are not later than `until`, and returns their number.
+    /// [`HoldQueue::selected`] returns them in order.
+    pub(crate) fn select_until(&mut self, until: u64) -> usize {
+        let selected = self.select(until);
+        selected.sort_unstable();
+        selected.len()
     }
 
-    /// The same for the older half of all events, more or less.
+    /// Selects about half of the events, the oldest ones.
     pub(crate) fn select_oldest_half(&mut self) -> usize {
-        let until = self.middle();
-        self.pick_until(until)
+        let until = self.median_stamp();
+        self.select_until(until)
     }
 
-    /// The median of one stamp of each row.
-    fn middle(&mut self) -> u64 {
+    /// The median of one stamp per occupied word.
+    fn median_stamp(&mut self) -> u64 {
         let slots = self.slots.as_slice().get(..self.end).unwrap_or_default();
-        let stamps = rows_held(slots, &self.free).filter_map(|(_, row)| {
-            row.iter().find(|held| held.kind != Kind::Gone).map(|held| held.at)
+        let stamps = occupied_words(slots, &self.free).filter_map(|(_, word)| {
+            word.iter().find(|event| event.kind != DeferredKind::Vacant).map(|event| event.at)
         });
-        let sample = self.picked.as_mut_slice();
-        let len = stamps.zip(sample.iter_mut()).map(|(at, place)| place.at = at).count();
+        let sample = self.selected.as_mut_slice();
+        let len = stamps.zip(sample.iter_mut()).map(|(at, event)| event.at = at).count();
         let sample = sample.get_mut(..len).unwrap_or_default();
         match sample.is_empty() {
             true => u64::MAX,
-            false => sample.select_nth_unstable_by_key(len / 2, |held| held.at).1.at,
+            false => sample.select_nth_unstable_by_key(len / 2, |event| event.at).1.at,
         }
     }
 
-    /// From behind what was picked last on, for there what came one after another mostly stands so:
-    /// it is in its order then, and sorting it costs one look.
-    fn pick(&mut self, until: u64) -> &mut [Picked] {
+    /// Scans from the word of the last selection on: the slots there are mostly in arrival order, so
+    /// that the sort usually gets sorted input, which takes linear time.
+    fn select(&mut self, until: u64) -> &mut [SelectedEvent] {
         let slots = self.slots.as_slice().get(..self.end).unwrap_or_default();
-        let picked = self.picked.as_mut_slice();
+        let selected = self.selected.as_mut_slice();
         let mut len = 0_usize;
-        let begin = self.first_row;
-        let behind = rows_held(slots, &self.free).filter(|(row, _)| *row >= begin);
-        let before = rows_held(slots, &self.free).filter(|(row, _)| *row < begin);
-        for (row, slots) in behind.chain(before) {
-            for (at, held) in slots.iter().enumerate() {
-                if held.at <= until
-                    && held.kind != Kind::Gone
-                    && let Some(place) = picked.get_mut(len)
+        let first = self.last_word;
+        let behind = occupied_words(slots, &self.free).filter(|(word, _)| *word >= first);
+        let before = occupied_words(slots, &self.free).filter(|(word, _)| *word < first);
+        for (word, slots) in behind.chain(before) {
+            for (at, event) in slots.iter().enumerate() {
+                if event.at <= until
+                    && event.kind != DeferredKind::Vacant
+                    && let Some(entry) = selected.get_mut(len)
                 {
-                    let slot = row.wrapping_mul(slot_bitmap::ROW) | at;
-                    *place = Picked { at: held.at, number: held.number, slot: slot as u32 };
+                    let slot = (word.wrapping_mul(WORD_SLOTS) | at) as u32;
+                    *entry = SelectedEvent { at: event.at, sequence: event.sequence, slot };
                     len = len.wrapping_add(1);
-                    self.first_row = row;
+                    self.last_word = word;
                 }
             }
         }
-        self.picked_max = self.picked_max.max(len);
-        picked.get_mut(..len).unwrap_or_default()
+        self.selected_max = self.selected_max.max(len);
+        selected.get_mut(..len).unwrap_or_default()
     }
 
-    /// One of those that were picked out last.
-    pub(crate) fn picked(&self, at: usize) -> Option<Slot> {
-        self.picked.get(at).map(|picked| Slot(picked.slot))
+    /// The slot of a selected event, by its index in the selection.
+    pub(crate) fn selected(&self, at: usize) -> Option<Slot> {
+        self.selected.get(at).map(|selected| Slot(selected.slot))
     }
 
-    /// Forgets the address of an event, which stays where it is.
+    /// Removes an event's address from the index; the event stays.
     #[inline(always)]
-    pub(crate) fn forget(&mut self, slot: Slot) {
-        let held = self.slots.at_mut(slot.0 as usize);
-        if std::mem::take(&mut held.is_known) {
-            self.places.remove(&HashedAddress::of(held.address), slot.0 as usize);
+    pub(crate) fn unindex(&mut self, slot: Slot) {
+        let event = self.slots.at_mut(slot.0 as usize);
+        if std::mem::take(&mut event.is_indexed) {
+            self.index.remove(&HashedAddress::of(event.address), slot.0 as usize);
         }
     }
 
-    /// Takes an event out.
-    pub(crate) fn remove(&mut self, slot: Slot) -> Held {
-        self.forget(slot);
-        let held = *self.slots.at(slot.0 as usize);
-        self.leave(slot);
-        held
+    /// Removes and returns an event.
+    pub(crate) fn remove(&mut self, slot: Slot) -> DeferredEvent {
+        self.unindex(slot);
+        let event = *self.slots.at(slot.0 as usize);
+        self.vacate(slot);
+        event
     }
 
-    /// Takes out the event that [`Pending::find`] has just found at a spot.
+    /// Removes an event that [`HoldQueue::find`] returned for this address.
     #[inline(always)]
-    pub(crate) fn remove_found(&mut self, slot: Slot, spot: &HashedAddress) {
-        self.places.remove(spot, slot.0 as usize);
-        self.leave(slot);
+    pub(crate) fn remove_indexed(&mut self, slot: Slot, address: &HashedAddress) {
+        self.index.remove(address, slot.0 as usize);
+        self.vacate(slot);
     }
 
     #[inline(always)]
-    fn leave(&mut self, slot: Slot) {
+    fn vacate(&mut self, slot: Slot) {
         let slot = slot.0 as usize;
-        self.slots.at_mut(slot).kind = Kind::Gone;
-        self.free.give(slot);
-        self.held = self.held.wrapping_sub(1);
+        self.slots.at_mut(slot).kind = DeferredKind::Vacant;
+        self.free.release(slot);
+        self.len = self.len.wrapping_sub(1);
     }
 
-    /// Memory that was touched, in bytes.
+    /// Memory in use, in bytes.
     pub(crate) fn used_bytes(&self) -> u64 {
-        let slots = (self.end as u64).saturating_mul(size_of::<Held>() as u64);
-        let picked = (self.picked_max as u64).saturating_mul(size_of::<Picked>() as u64);
-        slots.saturating_add(picked).saturating_add(self.places.bytes())
+        let slots = (self.end as u64).saturating_mul(size_of::<DeferredEvent>() as u64);
+        let selected = (self.selected_max as u64).saturating_mul(size_of::<SelectedEvent>() as u64);
+        slots.saturating_add(selected).saturating_add(self.index.used_bytes())
     }
 }
 
-/// The rows of which something is held, with their numbers.
-fn rows_held<'a>(slots: &'a [Held], free: &'a Rows) -> impl Iterator<Item = (usize, &'a [Held])> {
-    slots.chunks(slot_bitmap::ROW).enumerate().filter(|(row, _)| !free.is_empty(*row))
+/// The slots of the bitmap words that are not entirely free, with the words' indices.
+fn occupied_words<'a>(
+    slots: &'a [DeferredEvent],
+    free: &'a SlotBitmap,
+) -> impl Iterator<Item = (usize, &'a [DeferredEvent])> {
+    slots.chunks(WORD_SLOTS).enumerate().filter(|(word, _)| !free.is_word_free(*word))
 }
 
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, clippy::indexing_slicing, reason = "a test may panic")]
 mod tests {
     use crate::collector::aggregate::address_index::HashedAddress;
-    use crate::collector::aggregate::hold_queue::{Held, Kind, Pending};
+    use crate::collector::aggregate::hold_queue::{DeferredEvent, DeferredKind, HoldQueue};
 
-    /// A small generator: which numbers it gives does not matter.
+    /// A linear congruential generator.
     fn next(state: &mut u64) -> u64 {
         *state =
             state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         *state >> 33
     }
 
-    /// Holds what comes at random and compares with a sorted list: `late` of a hundred come out of
-    /// order, and of those that leave `from_front` of a hundred are the oldest, some at a time.
-    fn check(seed: u64, late: u64, from_front: u64, held_most: usize, steps: usize) {
+    /// Pushes and removes random events and compares with a sorted list: `late` percent arrive out of
+    /// order, and `from_front` percent of the removals take the oldest, some at a time.
+    fn check(seed: u64, late: u64, from_front: u64, len_max: usize, steps: usize) {
         let state = &mut seed.clone();
-        let mut pending = Pending::new().unwrap();
+        let mut queue = HoldQueue::new().unwrap();
         let mut naive: Vec<(u64, u64)> = Vec::new();
         let mut now = 1_000_000;
         for step in 0..steps as u64 {
-            let grows = naive.len() < held_most && next(state) % 100 < 55;
+            let grows = naive.len() < len_max && next(state) % 100 < 55;
             if grows || naive.is_empty() {
                 now += next(state) % 3;
                 let back = if next(state) % 100 < late { next(state) % 500 } else { 0 };
                 let (at, address) = (now - back, 0x7f00_0000_0000 + step * 16);
-                pending
-                    .push_known(Held::new(Kind::Alloc, at, address), &HashedAddress::of(address));
-                let place = naive.partition_point(|other| other.0 <= at);
-                naive.insert(place, (at, address));
+                queue.push_indexed(
+                    DeferredEvent::new(DeferredKind::Alloc, at, address),
+                    &HashedAddress::of(address),
+                );
+                let index = naive.partition_point(|other| other.0 <= at);
+                naive.insert(index, (at, address));
             } else if next(state) % 100 < from_front {
-                let len = pending.select_oldest_half();
+                let len = queue.select_oldest_half();
                 assert!(len > 0 && naive.get(len).is_none_or(|later| later.0 > naive[len - 1].0));
-                check_picked(&mut pending, len, naive.drain(..len));
+                check_selected(&mut queue, len, naive.drain(..len));
             } else if next(state) % 100 < from_front {
                 let until = naive[next(state) as usize % naive.len().min(9)].0;
-                let len = pending.pick_until(until);
-                let due = naive.partition_point(|held| held.0 <= until);
-                check_picked(&mut pending, len, naive.drain(..due));
+                let len = queue.select_until(until);
+                let due = naive.partition_point(|event| event.0 <= until);
+                check_selected(&mut queue, len, naive.drain(..due));
             } else {
                 let (at, address) = naive.remove(next(state) as usize % naive.len());
-                let (slot, held) = pending.find(&HashedAddress::of(address)).unwrap();
-                assert_eq!(held.at, at);
-                pending.remove(slot);
-                assert!(pending.find(&HashedAddress::of(address)).is_none());
+                let (slot, event) = queue.find(&HashedAddress::of(address)).unwrap();
+                assert_eq!(event.at, at);
+                queue.remove(slot);
+                assert!(queue.find(&HashedAddress::of(address)).is_none());
             }
         }
         for (at, address) in &naive {
             assert_eq!(
-                pending.find(&HashedAddress::of(*address)).map(|(_, held)| held.at),
+                queue.find(&HashedAddress::of(*address)).map(|(_, event)| event.at),
                 Some(*at)
             );
         }
-        let len = pending.pick_until(u64::MAX);
-        check_picked(&mut pending, len, naive.into_iter());
-        assert_eq!(pending.pick_until(u64::MAX), 0);
-        assert!(pending.end <= held_most, "{} places for {held_most}", pending.end);
+        let len = queue.select_until(u64::MAX);
+        check_selected(&mut queue, len, naive.into_iter());
+        assert_eq!(queue.select_until(u64::MAX), 0);
+        assert!(queue.end <= len_max, "{} slots for {len_max}", queue.end);
     }
 
-    /// Takes out what was picked and compares it.
-    fn check_picked(pending: &mut Pending, len: usize, naive: impl Iterator<Item = (u64, u64)>) {
-        let picked: Vec<_> = (0..len)
-            .map(|at| pending.picked(at).map(|slot| pending.remove(slot)).unwrap())
-            .map(|held| (held.at, held.address))
+    /// Removes the selected events and compares them.
+    fn check_selected(queue: &mut HoldQueue, len: usize, naive: impl Iterator<Item = (u64, u64)>) {
+        let selected: Vec<_> = (0..len)
+            .map(|at| queue.selected(at).map(|slot| queue.remove(slot)).unwrap())
+            .map(|event| (event.at, event.address))
             .collect();
-        assert_eq!(picked, naive.collect::<Vec<_>>());
+        assert_eq!(selected, naive.collect::<Vec<_>>());
     }
 
     #[test]
-    fn what_is_held_is_found_and_leaves_in_the_order_of_time() {
+    fn deferred_events_are_found_and_selected_in_order() {
         for seed in 0..20 {
             check(seed, 0, 0, 50, 5_000);
             check(seed, 30, 10, 300, 20_000);

@@ -1,233 +1,242 @@
-//! Aggregation: blocks that are freed soon after they were made are summed up and not written.
+//! Aggregation: blocks that are freed soon after their allocation are added to totals and not written.
 //!
-//! Reads: the trackers' regions, which are decoded here. Writes: `Aggregated` and `Events` payloads
-//! through a [`Target`]. All of it runs on the flusher's thread: the recording path is the same
-//! as without aggregation.
+//! Reads: the rings of the thread recorders, which are decoded here. Writes: `Aggregated` and
+//! `Events` payloads through a [`PayloadSink`]. All of it runs on the flusher's thread; the event path
+//! is the same as without aggregation.
 //!
-//! # Why the sums are exact
+//! # Why the totals are exact
 //!
-//! Events are taken in the order of their stamps up to a *watermark*, a moment that was read
-//! before the regions' committed lengths. What an event depends on was committed before it was
-//! stamped (a free follows the return of its allocation, an allocation the return of the free
-//! before it), so whatever is taken, its cause is taken too, before it. A block that is found
-//! free within the limit is aggregated: its sums are what the loader would have computed from its two
-//! events. Everything else is written with its own time: after the limit, since until then it
-//! may be aggregated.
+//! Events are processed in the order of their stamps up to a *watermark*, a moment that was read
+//! before the committed lengths of the rings. The events that an event depends on were committed
+//! before it was stamped (a free follows the return of its allocation, an allocation the return of the
+//! free before it). So whenever an event is processed, its cause has been processed before it. A block
+//! that is freed within the limit is aggregated: its totals are those that the loader would have
+//! computed from its two events. Every other event is written with its own time, and only after the
+//! limit has passed, because until then its block may still be aggregated.
 //!
-//! Counters of two processors may disagree by some nanoseconds, so that an address seems to be
-//! allocated twice. Then neither block is aggregated, and the loader, which knows how to put such
-//! pairs right, sees both.
+//! The counters of two processors may disagree by some nanoseconds, so that an address seems to be
+//! allocated twice. Then neither block is aggregated, and the loader, which can resolve such pairs,
+//! gets both.
 //!
 //! Invariants:
 //! - Every event is aggregated, written, or counted as lost.
-//! - Written events are in the order of time; within a thread in the order of its program.
-//! - Nothing is allocated after [`Aggregator::new`] but pages of its own.
+//! - Written events are in the order of time; those of one thread in program order.
+//! - After [`Aggregator::new`], the only allocations are whole pages from the system.
 
 pub(crate) mod lifecycle;
-pub(crate) mod deferred_events;
+pub(crate) mod deferred_stream;
 pub(crate) mod totals;
-pub(crate) mod group_tables;
-pub(crate) mod hash_table;
+pub(crate) mod accumulator_tables;
 pub(crate) mod accumulators;
-pub(crate) mod merge;
+pub(crate) mod stream_decoder;
 pub(crate) mod hold_queue;
 pub(crate) mod address_index;
+pub(crate) mod hash_table;
 pub(crate) mod slot_bitmap;
 pub(crate) mod sink;
 
-use crate::collector::aggregate::lifecycle::Heap;
-use crate::collector::aggregate::merge::Streams;
-use crate::collector::event_path::ring::Shared;
+use crate::collector::aggregate::lifecycle::Lifecycle;
+use crate::collector::aggregate::stream_decoder::StreamDecoders;
+use crate::collector::event_path::ring::RingShared;
 use crate::collector::platform::event_count;
 use crate::recording::Ticks;
 
-pub(crate) use crate::collector::aggregate::sink::{Counted, Target};
+pub(crate) use crate::collector::aggregate::sink::{AggregationCounters, PayloadSink};
 
-/// Sums are written when so much of the time that has passed is in them: the file then has few
-/// of them, and a killed process loses little.
-const SUMS_SHARE: u64 = 64;
+/// Totals are written when 1/64 of the recording's time is in them: the file then has few of them,
+/// and a killed process loses little.
+const TOTALS_SHARE: u64 = 64;
 
-/// And not more often than this.
-const SUMS_SECONDS: u64 = 2;
+/// Seconds between two writes of the totals, at least.
+const TOTALS_SECONDS: u64 = 2;
 
-/// A stream of a pass: what is taken from it.
+/// A stream of the current pass.
 struct Source {
-    shared: &'static Shared,
+    shared: &'static RingShared,
     index: usize,
-    /// Position behind what was committed when the pass began.
+    /// Position behind the last byte that was committed when the pass began.
     end: u64,
-    /// Up to here the region's room was given back.
+    /// The ring's space was released up to this position.
     released: u64,
-    /// When the first event happened that is not taken yet.
+    /// The stamp of the first event that is not processed yet.
     next: u64,
 }
 
-/// An event may be committed so much later than it was stamped, in shares of a second, and still
-/// find its place: its thread may be interrupted between the two.
+/// An event may be committed this share of a second (1/4) after its stamp and still be written in
+/// order: its thread may be preempted between the two.
 const SLACK_SHARE: u64 = 4;
 
-/// Bytes of a region that are read before their room is given back.
+/// Bytes that are decoded between two releases of a ring's space, which bounds the time that a
+/// recording thread waits for space in a large ring.
 const RELEASE_EVERY: u64 = 16 << 10;
 
-/// What a stream gives to a pass beside its events.
+/// How a stream takes part in a pass.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Unfolded {
-    /// Up to this position its region is to be written as it is.
-    pub(crate) until: u64,
-    /// It has no keyframe yet from which it could be aggregated.
-    pub(crate) wants_keyframe: bool,
+pub(crate) struct StreamStatus {
+    /// The ring's bytes up to this position are to be written without decoding.
+    pub(crate) raw_until: u64,
+    /// There is no keyframe yet at which decoding could start.
+    pub(crate) needs_keyframe: bool,
 }
 
 /// The state of aggregation.
 pub(crate) struct Aggregator {
-    streams: Streams,
+    decoders: StreamDecoders,
     sources: Vec<Source>,
-    heap: Heap,
+    lifecycle: Lifecycle,
+    /// Ticks per second.
     second: u64,
     started: Ticks,
-    /// When due events were last looked for.
-    picked_at: u64,
-    /// When held events were last written.
+    /// When the hold queue was last searched for due events.
+    selected_at: u64,
+    /// When deferred events were last written.
     written_at: u64,
 }
 
-/// Those that are due are looked for so often, in shares of the time that events are held: each time
-/// all of them are looked at.
-const PICK_SHARE: u64 = 8;
+/// Due events are selected at this share (1/8) of the time for which events are held, because each
+/// selection scans the whole hold queue.
+const SELECT_SHARE: u64 = 8;
 
-/// Held events are written at least so often, in shares of the limit and of a second.
-const OUTPUT_SHARE: u64 = 4;
+/// Deferred events are written at least at this share (1/4) of the limit and of a second.
+const DEFERRED_SHARE: u64 = 4;
 
 impl Aggregator {
-    /// For so many trackers, with nothing aggregated yet; `None`: no memory.
-    pub(crate) fn new(trackers_max: usize, now: Ticks, second: u64) -> Option<Self> {
+    /// An empty aggregator for `recorders_max` thread recorders; `None` if memory is refused.
+    pub(crate) fn new(recorders_max: usize, now: Ticks, second: u64) -> Option<Self> {
         Some(Self {
-            streams: Streams::new(trackers_max)?,
-            sources: Vec::with_capacity(trackers_max),
-            heap: Heap::new(trackers_max, now)?,
+            decoders: StreamDecoders::new(recorders_max)?,
+            sources: Vec::with_capacity(recorders_max),
+            lifecycle: Lifecycle::new(recorders_max, now)?,
             second: second.max(1),
             started: now,
-            picked_at: now.0,
+            selected_at: now.0,
             written_at: now.0,
         })
     }
 
-    /// Blocks that live shorter than this are aggregated from now on; never shorter than before.
+    /// Blocks with a shorter lifetime are aggregated from now on. The limit never decreases.
     pub(crate) fn coarsen(&mut self, limit_ticks: u64) {
-        self.heap.limit = self.heap.limit.max(limit_ticks);
+        self.lifecycle.limit = self.lifecycle.limit.max(limit_ticks);
     }
 
-    /// What was counted so far.
-    pub(crate) fn counted(&self) -> Counted {
-        self.heap.counted()
+    /// Counters of this recording so far.
+    pub(crate) fn counters(&self) -> AggregationCounters {
+        self.lifecycle.counters()
     }
 
-    /// Memory, in bytes.
+    /// Memory in use, in bytes.
     pub(crate) fn used_bytes(&self) -> u64 {
-        let heap = self.heap.pending.used_bytes().saturating_add(self.heap.sums.used_bytes());
-        heap.saturating_add(self.streams.used_bytes())
+        let held = self.lifecycle.hold_queue.used_bytes();
+        let totals = self.lifecycle.totals.used_bytes();
+        held.saturating_add(totals).saturating_add(self.decoders.used_bytes())
     }
 
-    /// Bytes that writing the sums may take at most.
-    pub(crate) fn sums_bytes_max(&self) -> usize {
-        self.heap.sums.bytes_max()
+    /// Upper bound of the bytes that writing the totals takes.
+    pub(crate) fn totals_bytes_max(&self) -> usize {
+        self.lifecycle.totals.bytes_max()
     }
 
-    /// Adds a tracker to the coming pass; what it committed before `end` is taken from the first
-    /// keyframe on. What stands before that can't be decoded.
-    pub(crate) fn add(&mut self, index: usize, shared: &'static Shared, end: u64) -> Unfolded {
-        if self.streams.get(index).is_none() {
+    /// Adds a ring to the coming pass, which processes the events that were committed before `end`.
+    /// Decoding starts at the first keyframe; earlier bytes can't be decoded.
+    pub(crate) fn add(
+        &mut self,
+        index: usize,
+        shared: &'static RingShared,
+        end: u64,
+    ) -> StreamStatus {
+        if self.decoders.get(index).is_none() {
             match shared.keyframe_before(end) {
-                Some(keyframe) if self.streams.begin(index, keyframe) => {}
-                _ => return Unfolded { until: end, wants_keyframe: true },
+                Some(keyframe) if self.decoders.start(index, keyframe) => {}
+                _ => return StreamStatus { raw_until: end, needs_keyframe: true },
             }
         }
-        let Some(stream) = self.streams.get(index) else {
-            return Unfolded { until: end, wants_keyframe: true };
+        let Some(decoder) = self.decoders.get(index) else {
+            return StreamStatus { raw_until: end, needs_keyframe: true };
         };
-        let until = stream.at;
+        let raw_until = decoder.position;
         if self.sources.len() < self.sources.capacity() {
-            // The pass finds out when its next event happened.
-            self.sources.push(Source { shared, index, end, released: until, next: 0 });
+            // `next` of 0 makes the pass decode this source first and learn its first stamp.
+            self.sources.push(Source { shared, index, end, released: raw_until, next: 0 });
         }
-        Unfolded { until, wants_keyframe: false }
+        StreamStatus { raw_until, needs_keyframe: false }
     }
 
-    /// Events up to `now` went by unseen, as they could not be decoded: what is alive may have been
-    /// freed by them and its address be another block's, so no block from before is aggregated.
+    /// Events up to `now` could not be decoded. They may have freed blocks that are live here, and
+    /// their addresses may be in use again, so no block from before `now` is aggregated.
     pub(crate) fn missed_events(&mut self, now: Ticks) {
-        self.heap.ignore_before = self.heap.ignore_before.max(now.0);
+        self.lifecycle.ignore_before = self.lifecycle.ignore_before.max(now.0);
     }
 
-    /// Takes all events of the added trackers up to the watermark, which is `now` or, at the end,
-    /// all there are; and writes what is due.
-    pub(crate) fn pass(&mut self, now: Ticks, watermark: Ticks, target: &mut dyn Target) {
+    /// Processes the events of the added rings up to the watermark, which is `now` or, at the end,
+    /// the largest stamp; then writes everything that is due.
+    pub(crate) fn pass(&mut self, now: Ticks, watermark: Ticks, sink: &mut dyn PayloadSink) {
         while let Some((first, bound)) = earliest(&self.sources) {
-            if self.take_from(first, bound.min(watermark.0), watermark, target) {
+            if self.process_source(first, bound.min(watermark.0), watermark, sink) {
                 self.sources.swap_remove(first);
             }
         }
-        let held_for = self.heap.limit.saturating_add(self.second / SLACK_SHARE);
-        if now.0.saturating_sub(self.picked_at) >= held_for / PICK_SHARE {
-            self.picked_at = now.0;
-            self.heap.write_due(now.0.saturating_sub(held_for), target);
+        let hold_time = self.lifecycle.limit.saturating_add(self.second / SLACK_SHARE);
+        if now.0.saturating_sub(self.selected_at) >= hold_time / SELECT_SHARE {
+            self.selected_at = now.0;
+            self.lifecycle.write_due(now.0.saturating_sub(hold_time), sink);
         }
-        let output_every = (self.heap.limit / OUTPUT_SHARE).min(self.second / OUTPUT_SHARE);
-        if now.0.saturating_sub(self.written_at) >= output_every {
+        let deferred_every =
+            (self.lifecycle.limit / DEFERRED_SHARE).min(self.second / DEFERRED_SHARE);
+        if now.0.saturating_sub(self.written_at) >= deferred_every {
             self.written_at = now.0;
-            self.heap.write_output(target);
+            self.lifecycle.write_deferred(sink);
         }
-        let passed = now.0.saturating_sub(self.started.0);
-        let sums_every = (passed / SUMS_SHARE).max(self.second.saturating_mul(SUMS_SECONDS));
-        if now.0.saturating_sub(self.heap.sums.from().0) >= sums_every {
-            self.heap.write_sums(now, target);
+        let elapsed = now.0.saturating_sub(self.started.0);
+        let totals_every = (elapsed / TOTALS_SHARE).max(self.second.saturating_mul(TOTALS_SECONDS));
+        if now.0.saturating_sub(self.lifecycle.totals.from().0) >= totals_every {
+            self.lifecycle.write_totals(now, sink);
         }
     }
 
-    /// Writes everything: the recording ends.
-    pub(crate) fn finish(&mut self, now: Ticks, target: &mut dyn Target) {
-        self.heap.write_due(u64::MAX, target);
-        self.heap.write_output(target);
-        self.heap.write_sums(now, target);
+    /// Writes everything at the end of the recording.
+    pub(crate) fn finish(&mut self, now: Ticks, sink: &mut dyn PayloadSink) {
+        self.lifecycle.write_due(u64::MAX, sink);
+        self.lifecycle.write_deferred(sink);
+        self.lifecycle.write_totals(now, sink);
     }
 
-    /// Takes the events of a source that are not later than `bound`. Answers whether the source
+    /// Processes the events of a source that are not later than `bound`. Returns whether the source
     /// has none left before the watermark.
-    fn take_from(
+    fn process_source(
         &mut self,
         source: usize,
         bound: u64,
         watermark: Ticks,
-        target: &mut dyn Target,
+        sink: &mut dyn PayloadSink,
     ) -> bool {
         let Some(source) = self.sources.get_mut(source) else { return true };
-        let Some(stream) = self.streams.get(source.index) else { return true };
+        let Some(decoder) = self.decoders.get(source.index) else { return true };
         loop {
-            let by = stream.by(source.index);
-            self.heap.take_waiting(stream, &by, bound, target);
-            if let Some(next) = stream.waiting().first() {
-                // What is decoded is not read again.
-                source.shared.release_until(stream.at);
+            let context = decoder.context(source.index);
+            self.lifecycle.process_events(decoder, &context, bound, sink);
+            if let Some(next) = decoder.pending().first() {
+                // The decoder has copies of the pending events and does not read their bytes again.
+                source.shared.release_to(decoder.position);
                 source.next = next.at.0;
                 return next.at > watermark;
             }
-            stream.fill(source.shared, source.end, &mut self.heap.undecoded_bytes);
-            let is_done = stream.waiting().is_empty();
-            if is_done || stream.at.wrapping_sub(source.released) >= RELEASE_EVERY {
-                source.released = stream.at;
-                source.shared.release_until(stream.at);
+            decoder.fill(source.shared, source.end, &mut self.lifecycle.undecoded_bytes);
+            let is_done = decoder.pending().is_empty();
+            if is_done || decoder.position.wrapping_sub(source.released) >= RELEASE_EVERY {
+                source.released = decoder.position;
+                source.shared.release_to(decoder.position);
                 event_count::notify_space();
             }
             if is_done {
                 return true;
             }
-            self.heap.pending.open(stream.parts());
-            self.heap.fetch(stream.waiting());
+            self.lifecycle.hold_queue.prefault(decoder.chunks());
+            self.lifecycle.prefetch(decoder.pending());
         }
     }
 }
 
-/// The source with the earliest event, and the stamp of the earliest one of all others.
+/// The source with the earliest event, and the earliest stamp among all others.
 #[inline]
 fn earliest(sources: &[Source]) -> Option<(usize, u64)> {
     let mut first = (usize::MAX, u64::MAX);

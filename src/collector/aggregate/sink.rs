@@ -1,24 +1,24 @@
-//! What aggregation writes to, and what it says of itself.
+//! The interface through which aggregation writes payloads and reports its counters.
 
 use crate::recording::{BlockKind, ByteWriter};
 
-/// What aggregation counts.
+/// Counters of aggregation in one recording.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Counted {
-    /// Blocks aggregated so far.
+pub(crate) struct AggregationCounters {
+    /// Blocks that were aggregated.
     pub(crate) blocks: u64,
-    /// Events that were written before it was known whether they could be aggregated.
+    /// Events that left the hold queue early because it was full.
     pub(crate) evicted_early: u64,
-    /// Bytes that could not be decoded: a mistake of ours.
+    /// Bytes that could not be decoded: always 0 unless the recorder has a bug.
     pub(crate) undecoded_bytes: u64,
 }
 
-/// Where payloads go.
-pub(crate) trait Target {
-    /// Takes note of what was counted before the next payload.
-    fn note(&mut self, counted: Counted);
+/// Receives payloads. The flusher implements it over the recording's file.
+pub(crate) trait PayloadSink {
+    /// Stores the counters that hold before the next payload.
+    fn note(&mut self, counters: AggregationCounters);
 
-    /// Takes a payload of at most `bytes`.
+    /// Writes one payload of at most `bytes` bytes.
     fn payload(
         &mut self,
         kind: BlockKind,

@@ -1,86 +1,86 @@
-//! Which slots are free: two levels of bits.
+//! Allocates slots from a bitmap of two levels.
 //!
-//! Reads and writes: its own pages. A row of slots is used up before another one is, and then the
-//! first row that has a free slot.
+//! Reads and writes: its own pages. Slots come from the current word of 64 until it has none left,
+//! and then from the first word with a free slot.
 //!
-//! Invariant: a row's bit in the upper level is set exactly if the row has a free slot and is not the
-//! present one.
+//! Invariant: a word's bit in the summary is set exactly if the word has a free slot and is not the
+//! current one.
 
-use crate::collector::platform::mmap_vec::Pages;
+use crate::collector::platform::mmap_vec::MmapVec;
 
-/// Slots in a row.
-pub(crate) const ROW: usize = u64::BITS as usize;
+/// Slots per word.
+pub(crate) const WORD_SLOTS: usize = u64::BITS as usize;
 
-/// Slots that two levels can tell apart.
-pub(crate) const SLOTS_MAX: usize = ROW * ROW * ROW;
+/// Slots that a summary of 64 words covers.
+pub(crate) const SLOTS_MAX: usize = WORD_SLOTS * WORD_SLOTS * WORD_SLOTS;
 
 /// The free slots.
-pub(crate) struct Rows {
-    /// Of each row but the present one, its free slots.
-    rows: Pages<u64>,
-    upper: [u64; ROW],
-    present: usize,
-    /// The present row's free slots.
+pub(crate) struct SlotBitmap {
+    /// Per word, its free slots; out of date for the current word.
+    words: MmapVec<u64>,
+    summary: [u64; WORD_SLOTS],
+    current: usize,
+    /// The free slots of the current word.
     bits: u64,
 }
 
-impl Rows {
-    /// So many slots, a whole number of rows, all free; `None`: no memory.
+impl SlotBitmap {
+    /// `slots` free slots, a multiple of [`WORD_SLOTS`]; `None` if memory is refused.
     pub(crate) fn new(slots: usize) -> Option<Self> {
-        let mut rows = Pages::new(slots / ROW)?;
-        rows.as_mut_slice().fill(u64::MAX);
-        let mut new = Self { rows, upper: [0; ROW], present: 0, bits: u64::MAX };
-        (1..slots / ROW).for_each(|row| new.note(row));
+        let mut words = MmapVec::new(slots / WORD_SLOTS)?;
+        words.as_mut_slice().fill(u64::MAX);
+        let mut new = Self { words, summary: [0; WORD_SLOTS], current: 0, bits: u64::MAX };
+        (1..slots / WORD_SLOTS).for_each(|word| new.set_summary(word));
         Some(new)
     }
 
-    /// Takes a free slot; `None`: there is none.
+    /// Allocates a slot; `None` if none is free.
     #[inline(always)]
-    pub(crate) fn take(&mut self) -> Option<usize> {
+    pub(crate) fn allocate(&mut self) -> Option<usize> {
         if self.bits == 0 {
-            self.turn()?;
+            self.next_word()?;
         }
         let bit = self.bits.trailing_zeros() as usize;
         self.bits &= self.bits.wrapping_sub(1);
-        Some(self.present.wrapping_mul(ROW) | bit)
+        Some(self.current.wrapping_mul(WORD_SLOTS) | bit)
     }
 
-    /// Frees a slot that was taken.
+    /// Releases an allocated slot.
     #[inline(always)]
-    pub(crate) fn give(&mut self, slot: usize) {
-        let (row, bit) = (slot / ROW, 1_u64 << (slot % ROW));
-        if row == self.present {
+    pub(crate) fn release(&mut self, slot: usize) {
+        let (word, bit) = (slot / WORD_SLOTS, 1_u64 << (slot % WORD_SLOTS));
+        if word == self.current {
             self.bits |= bit;
-        } else if let Some(bits) = self.rows.get_mut(row) {
+        } else if let Some(bits) = self.words.get_mut(word) {
             let was_full = *bits == 0;
             *bits |= bit;
             if was_full {
-                self.note(row);
+                self.set_summary(word);
             }
         }
     }
 
-    /// Whether no slot of a row is taken.
-    pub(crate) fn is_empty(&self, row: usize) -> bool {
-        let bits = if row == self.present { Some(&self.bits) } else { self.rows.get(row) };
+    /// Whether all slots of a word are free.
+    pub(crate) fn is_word_free(&self, word: usize) -> bool {
+        let bits = if word == self.current { Some(&self.bits) } else { self.words.get(word) };
         bits == Some(&u64::MAX)
     }
 
-    /// Turns to the first row that has a free slot; the present one has none.
+    /// Makes the first word with a free slot the current one. Requires that the current one has none.
     #[cold]
     #[inline(never)]
-    fn turn(&mut self) -> Option<()> {
-        let (at, word) = self.upper.iter_mut().enumerate().find(|(_, word)| **word != 0)?;
-        let row = at.wrapping_mul(ROW) | word.trailing_zeros() as usize;
-        *word &= word.wrapping_sub(1);
-        *self.rows.get_mut(self.present)? = 0;
-        (self.present, self.bits) = (row, *self.rows.get(row)?);
+    fn next_word(&mut self) -> Option<()> {
+        let (at, summary) = self.summary.iter_mut().enumerate().find(|(_, bits)| **bits != 0)?;
+        let word = at.wrapping_mul(WORD_SLOTS) | summary.trailing_zeros() as usize;
+        *summary &= summary.wrapping_sub(1);
+        *self.words.get_mut(self.current)? = 0;
+        (self.current, self.bits) = (word, *self.words.get(word)?);
         Some(())
     }
 
-    fn note(&mut self, row: usize) {
-        if let Some(word) = self.upper.get_mut(row / ROW) {
-            *word |= 1 << (row % ROW);
+    fn set_summary(&mut self, word: usize) {
+        if let Some(bits) = self.summary.get_mut(word / WORD_SLOTS) {
+            *bits |= 1 << (word % WORD_SLOTS);
         }
     }
 }
@@ -89,42 +89,45 @@ impl Rows {
 mod tests {
     use std::collections::HashSet;
 
-    use crate::collector::aggregate::slot_bitmap::Rows;
+    use crate::collector::aggregate::slot_bitmap::SlotBitmap;
 
     #[test]
-    fn every_slot_is_taken_once_until_it_is_given_back() {
+    fn a_slot_is_allocated_once_until_it_is_released() {
         const SLOTS: usize = 64 * 70;
-        let mut rows = Rows::new(SLOTS).unwrap();
-        let mut taken = HashSet::new();
+        let mut slots = SlotBitmap::new(SLOTS).unwrap();
+        let mut allocated = HashSet::new();
         let mut state = 1_u64;
-        // Fuller and fuller, until none is left; then emptier and emptier.
+        // The bitmap fills up until no slot is free, and then empties.
         for step in 0..60_000_usize {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695);
-            let wanted = SLOTS.min(step / 4).min((60_000 - step) / 4);
-            if (state >> 33).is_multiple_of(4) || taken.len() < wanted {
-                match rows.take() {
-                    Some(slot) => assert!(slot < SLOTS && taken.insert(slot), "{slot} twice"),
-                    None => assert_eq!(taken.len(), SLOTS),
+            let target = SLOTS.min(step / 4).min((60_000 - step) / 4);
+            if (state >> 33).is_multiple_of(4) || allocated.len() < target {
+                match slots.allocate() {
+                    Some(slot) => assert!(slot < SLOTS && allocated.insert(slot), "{slot} twice"),
+                    None => assert_eq!(allocated.len(), SLOTS),
                 }
-            } else if let Some(slot) = taken.iter().next().copied() {
-                taken.remove(&slot);
-                rows.give(slot);
+            } else if let Some(slot) = allocated.iter().next().copied() {
+                allocated.remove(&slot);
+                slots.release(slot);
             }
         }
     }
 
     #[test]
-    fn a_slot_that_was_given_back_is_the_next_one() {
-        let mut rows = Rows::new(64 * 3).unwrap();
-        let first: Vec<_> = (0..100).map(|_| rows.take().unwrap()).collect();
+    fn a_released_slot_is_allocated_next() {
+        let mut slots = SlotBitmap::new(64 * 3).unwrap();
+        let first: Vec<_> = (0..100).map(|_| slots.allocate().unwrap()).collect();
         assert_eq!(first, (0..100).collect::<Vec<_>>());
-        rows.give(70);
-        assert_eq!(rows.take(), Some(70));
-        assert_eq!([0, 1, 2].map(|row| rows.is_empty(row)), [false, false, true]);
-        // Another row is turned to when this one is used up, and then the first one.
-        rows.give(5);
-        rows.give(3);
-        assert_eq!((0..28).filter_map(|_| rows.take()).last(), Some(127));
-        assert_eq!([rows.take(), rows.take(), rows.take()], [Some(3), Some(5), Some(128)]);
+        slots.release(70);
+        assert_eq!(slots.allocate(), Some(70));
+        assert_eq!([0, 1, 2].map(|word| slots.is_word_free(word)), [false, false, true]);
+        // When this word is used up, the first word with a free slot follows.
+        slots.release(5);
+        slots.release(3);
+        assert_eq!((0..28).filter_map(|_| slots.allocate()).last(), Some(127));
+        assert_eq!(
+            [slots.allocate(), slots.allocate(), slots.allocate()],
+            [Some(3), Some(5), Some(128)]
+        );
     }
 }

@@ -1,122 +1,129 @@
-//! The sums of aggregated blocks since they were last written.
+//! The totals of aggregated blocks since they were last written.
 //!
 //! Reads: aggregated blocks, one by one. Writes: `Aggregated` payloads.
 //!
-//! Invariants: every block is in the sums of one site, one group, one pair of threads and one size;
-//! no count of them can overflow before the sums are written.
+//! Invariants: every block is in the totals of one site, one group, one pair of threads and one size;
+//! no counter can overflow before the totals are written.
 
-use crate::collector::aggregate::accumulators::{Block, End, Group, group_key};
-use crate::collector::aggregate::group_tables::{Groups, Pairs, Sites, Sizes};
-use crate::collector::aggregate::hold_queue::Held;
-use crate::collector::platform::mmap_vec::{Pages, Zeroed};
+use crate::collector::aggregate::accumulator_tables::{
+    GroupTable, SiteTable, SizeTable, ThreadPairTable,
+};
+use crate::collector::aggregate::accumulators::{FreeInfo, FreedBlock, GroupTotals, group_key};
+use crate::collector::aggregate::hold_queue::DeferredEvent;
+use crate::collector::platform::mmap_vec::{MmapVec, Zeroable};
 use crate::recording::{
     AGGREGATED_ENTRY_BYTES_MAX, AGGREGATED_SITE_BYTES_MAX, AGGREGATED_SMALL_BYTES_MAX,
-    AggregatedHead, AggregatedPower, ByteWriter, DURATION_CLASS_BITS, Ticks,
+    AggregatedHead, ByteWriter, DURATION_CLASS_BITS, SizePower, Ticks,
 };
 
-/// Blocks that are added together: what the sums of one need is fetched while another is added.
+/// Blocks per batch: the accumulators of a whole batch are prefetched before its first block is added.
 const BATCH: usize = 32;
 
-/// After so many blocks the sums are written: a group counts them in 32 bits.
+/// Blocks after which the totals are written, because a group counts them in 32 bits.
 const BLOCKS_MAX: u64 = 1 << 31;
 
-/// Powers of two that sizes are counted in.
+/// Powers of two of sizes.
 const POWERS: usize = 64;
 
-/// All sums.
-pub(crate) struct Sums {
-    waiting: Pages<Block>,
-    waiting_len: usize,
+/// All totals.
+pub(crate) struct Totals {
+    batch: MmapVec<FreedBlock>,
+    batch_len: usize,
     exceeds_load_factor: bool,
-    sites: Sites,
-    groups: Groups,
-    pairs: Pairs,
-    sizes: Sizes,
-    /// What a site has of each class of lifetimes, while it is written.
-    lives: Pages<Life>,
+    sites: SiteTable,
+    groups: GroupTable,
+    pairs: ThreadPairTable,
+    sizes: SizeTable,
+    /// The lifetime classes of the site that is being written.
+    lifetimes: MmapVec<LifetimeCount>,
+    /// When the totals were last written.
     from: Ticks,
+    /// Blocks since the start of the recording.
     blocks: u64,
-    /// How many were aggregated when the sums were last written.
+    /// Value of `blocks` when the totals were last written.
     written_blocks: u64,
 }
 
-/// Blocks of a site in a class of lifetimes.
+/// Number of a site's blocks in a lifetime class.
 #[derive(Clone, Copy)]
 #[repr(C)]
-struct Life {
+struct LifetimeCount {
     class: u32,
     blocks: u64,
 }
 
-// SAFETY: numbers.
-unsafe impl Zeroed for Life {}
+// SAFETY: integers: all-zero is a valid value.
+unsafe impl Zeroable for LifetimeCount {}
 
-impl Sums {
+impl Totals {
     pub(crate) fn new(from: Ticks) -> Option<Self> {
         Some(Self {
-            waiting: Pages::new(BATCH)?,
-            waiting_len: 0,
+            batch: MmapVec::new(BATCH)?,
+            batch_len: 0,
             exceeds_load_factor: false,
-            sites: Sites::new()?,
-            groups: Groups::new()?,
-            pairs: Pairs::new()?,
-            sizes: Sizes::new()?,
-            lives: Pages::new(1 << DURATION_CLASS_BITS)?,
+            sites: SiteTable::new()?,
+            groups: GroupTable::new()?,
+            pairs: ThreadPairTable::new()?,
+            sizes: SizeTable::new()?,
+            lifetimes: MmapVec::new(1 << DURATION_CLASS_BITS)?,
             from,
             blocks: 0,
             written_blocks: 0,
         })
     }
 
-    /// Where the present stretch of time begins.
+    /// The time at which the totals start.
     pub(crate) fn from(&self) -> Ticks {
         self.from
     }
 
-    /// Whether the sums should be written before more blocks come.
+    /// Whether the totals must be written before the next batch of events.
     #[inline(always)]
     pub(crate) fn exceeds_load_factor(&self) -> bool {
         self.exceeds_load_factor
     }
 
-    /// Bytes that writing the sums may take at most.
+    /// Upper bound of the bytes that writing the totals takes.
     pub(crate) fn bytes_max(&self) -> usize {
         let sites = self.sites.len().saturating_mul(AGGREGATED_SITE_BYTES_MAX);
-        // A group has a class and a power, which others may have as well.
+        // At most one entry for its lifetime class and one for its power of two.
         let entries = self.groups.len().saturating_mul(2);
         let groups = entries.saturating_mul(AGGREGATED_ENTRY_BYTES_MAX);
         let pairs = self.pairs.len().saturating_mul(AGGREGATED_SMALL_BYTES_MAX);
         sites.saturating_add(groups).saturating_add(pairs).saturating_add(64 << 10)
     }
 
-    /// Memory that sums take, in bytes.
+    /// Memory in use, in bytes.
     pub(crate) fn used_bytes(&self) -> u64 {
-        self.sites.bytes().saturating_add(self.groups.bytes()).saturating_add(self.pairs.bytes())
+        self.sites
+            .used_bytes()
+            .saturating_add(self.groups.used_bytes())
+            .saturating_add(self.pairs.used_bytes())
     }
 
-    /// Blocks aggregated since the beginning.
+    /// Blocks that were aggregated in this recording.
     pub(crate) fn blocks(&self) -> u64 {
         self.blocks
     }
 
-    /// Adds a block that lived too short. Not when [`Sums::exceeds_load_factor`].
+    /// Adds a block. Requires that [`Totals::exceeds_load_factor`] was false for this batch of events.
     #[inline(always)]
-    pub(crate) fn add(&mut self, block: &Held, end: End) {
-        let block = Block::new(block, end);
-        self.sites.fetch(block.key);
-        if let Some(place) = self.waiting.get_mut(self.waiting_len) {
-            *place = block;
+    pub(crate) fn add(&mut self, alloc: &DeferredEvent, free: FreeInfo) {
+        let block = FreedBlock::new(alloc, free);
+        self.sites.prefetch(block.key);
+        if let Some(entry) = self.batch.get_mut(self.batch_len) {
+            *entry = block;
         }
-        self.waiting_len = self.waiting_len.wrapping_add(1);
-        if self.waiting_len >= BATCH {
-            self.add_waiting();
+        self.batch_len = self.batch_len.wrapping_add(1);
+        if self.batch_len >= BATCH {
+            self.add_batch();
         }
     }
 
     #[inline(never)]
-    fn add_waiting(&mut self) {
-        let len = std::mem::take(&mut self.waiting_len);
-        let blocks = self.waiting.as_mut_slice().get_mut(..len).unwrap_or_default();
+    fn add_batch(&mut self) {
+        let len = std::mem::take(&mut self.batch_len);
+        let blocks = self.batch.as_mut_slice().get_mut(..len).unwrap_or_default();
         self.sites.reserve(len);
         self.groups.reserve(len);
         self.pairs.reserve(len);
@@ -124,44 +131,44 @@ impl Sums {
         for block in blocks.iter_mut() {
             if recent.0 != block.key {
                 recent = (block.key, self.sites.number(block.key));
-                self.sites.fetch_site(recent.1);
+                self.sites.prefetch_site(recent.1);
             }
             block.site = recent.1 as u32;
-            block.group = group_key(block.site, block.life(), block.size);
-            block.place = self.groups.fetch(block.group) as u32;
+            block.group = group_key(block.site, block.lifetime(), block.size);
+            block.group_position = self.groups.prefetch(block.group) as u32;
         }
         for block in blocks.iter() {
-            self.groups.add(block.place as usize, block.group, block.size);
+            self.groups.add(block.group_position as usize, block.group, block.size);
             self.sizes.add(block.size);
             self.sites.at_mut(block.site as usize).add(block);
         }
         self.pairs.add(blocks);
         self.blocks = self.blocks.wrapping_add(len as u64);
-        // What is waiting then still fits.
+        // The last quarter of the tables has room for the blocks of the current batch of events.
         self.exceeds_load_factor = self.sites.exceeds_load_factor()
             || self.groups.exceeds_load_factor()
             || self.pairs.exceeds_load_factor()
             || self.blocks.wrapping_sub(self.written_blocks) >= BLOCKS_MAX;
     }
 
-    /// Writes everything up to `to` as payloads, each at most `payload_max` long and handed to
-    /// `payload` as what writes it; then begins anew.
+    /// Writes the totals up to `to` as payloads of at most `payload_max` bytes, and resets them. Each
+    /// payload is a function that `payload` calls to write it.
     pub(crate) fn write(
         &mut self,
         to: Ticks,
         payload_max: usize,
         payload: &mut dyn FnMut(Write<'_>),
     ) {
-        self.add_waiting();
+        self.add_batch();
         if self.sites.len() == 0 {
             self.from = to;
             return;
         }
         let head = AggregatedHead { from: self.from, to };
         self.groups.sort();
-        let mut at = Cursor::default();
-        while !self.is_written(&at) {
-            payload(&mut |out| self.write_some(&head, &mut at, payload_max, out));
+        let mut cursor = Cursor::default();
+        while !self.is_written(&cursor) {
+            payload(&mut |out| self.write_some(&head, &mut cursor, payload_max, out));
         }
         self.groups.clear();
         self.sites.clear();
@@ -172,64 +179,67 @@ impl Sums {
         self.written_blocks = self.blocks;
     }
 
-    fn is_written(&self, at: &Cursor) -> bool {
-        at.groups >= self.groups.len()
-            && at.pairs >= self.pairs.places().len()
-            && self.sizes.of_class(at.sizes).is_none()
+    fn is_written(&self, cursor: &Cursor) -> bool {
+        cursor.groups >= self.groups.len()
+            && cursor.pairs >= self.pairs.positions().len()
+            && self.sizes.of_class(cursor.sizes).is_none()
     }
 
     fn write_some(
         &mut self,
         head: &AggregatedHead,
-        at: &mut Cursor,
+        cursor: &mut Cursor,
         payload_max: usize,
         out: &mut ByteWriter<'_>,
     ) {
         head.write(out);
-        while at.groups < self.groups.len() {
-            if !self.write_site(head, at, payload_max, out) {
+        while cursor.groups < self.groups.len() {
+            if !self.write_site(head, cursor, payload_max, out) {
                 return;
             }
         }
-        while let Some(pair) = self.pairs.places().get(at.pairs) {
+        while let Some(pair) = self.pairs.positions().get(cursor.pairs) {
             if out.len().saturating_add(AGGREGATED_SMALL_BYTES_MAX) > payload_max {
                 return;
             }
-            at.pairs = at.pairs.wrapping_add(1);
+            cursor.pairs = cursor.pairs.wrapping_add(1);
             if pair.blocks > 0 {
-                pair.aggregated().write(head, out);
+                pair.record().write(head, out);
             }
         }
-        while let Some(size) = self.sizes.of_class(at.sizes) {
+        while let Some(size) = self.sizes.of_class(cursor.sizes) {
             if out.len().saturating_add(AGGREGATED_SMALL_BYTES_MAX) > payload_max {
                 return;
             }
-            at.sizes = at.sizes.wrapping_add(1);
+            cursor.sizes = cursor.sizes.wrapping_add(1);
             if size.blocks > 0 {
                 size.write(out);
             }
         }
     }
 
-    /// Writes the next site with what its groups add up to; `false`: it does not fit any more.
+    /// Writes the next site with the sums of its groups; `false` if it does not fit.
     fn write_site(
         &mut self,
         head: &AggregatedHead,
-        at: &mut Cursor,
+        cursor: &mut Cursor,
         payload_max: usize,
         out: &mut ByteWriter<'_>,
     ) -> bool {
-        let rest = self.groups.sorted().get(at.groups..).unwrap_or_default();
-        let number = rest.first().map_or(0, Group::site);
-        let len = rest.iter().take_while(|group| group.site() == number).count();
-        let groups = rest.get(..len).unwrap_or_default();
-        let mut powers = [AggregatedPower { power: 0, blocks: 0, bytes: 0 }; POWERS];
+        let remaining = self.groups.sorted().get(cursor.groups..).unwrap_or_default();
+        let number = remaining.first().map_or(0, GroupTotals::site);
+        let len = remaining.iter().take_while(|group| group.site() == number).count();
+        let groups = remaining.get(..len).unwrap_or_default();
+        let mut powers = [SizePower { power: 0, blocks: 0, bytes: 0 }; POWERS];
         let (mut blocks, mut bytes) = (0_u64, 0_u64);
-        let mut lives_len = 0_usize;
-        for alike in groups.chunk_by(|one, next| one.class() == next.class()) {
-            let mut life = Life { class: alike.first().map_or(0, Group::class), blocks: 0 };
-            for group in alike {
-                life.blocks = life.blocks.wrapping_add(u64::from(group.blocks));
+        let mut lifetimes_len = 0_usize;
+        for same_class in groups.chunk_by(|one, next| one.class() == next.class()) {
+            let mut lifetime = LifetimeCount {
+                class: same_class.first().map_or(0, GroupTotals::class),
+                blocks: 0,
+            };
+            for group in same_class {
+                lifetime.blocks = lifetime.blocks.wrapping_add(u64::from(group.blocks));
                 bytes = bytes.wrapping_add(group.bytes);
                 if let Some(sum) = powers.get_mut(usize::from(group.power())) {
                     sum.power = group.power();
@@ -237,38 +247,38 @@ impl Sums {
                     sum.bytes = sum.bytes.wrapping_add(group.bytes);
                 }
             }
-            blocks = blocks.wrapping_add(life.blocks);
-            if let Some(next) = self.lives.get_mut(lives_len) {
-                *next = life;
-                lives_len = lives_len.wrapping_add(1);
+            blocks = blocks.wrapping_add(lifetime.blocks);
+            if let Some(next) = self.lifetimes.get_mut(lifetimes_len) {
+                *next = lifetime;
+                lifetimes_len = lifetimes_len.wrapping_add(1);
             }
         }
         let mut powers_len = 0_usize;
-        for place in 0..POWERS {
-            if powers.get(place).is_some_and(|sum| sum.blocks > 0) {
-                powers.swap(powers_len, place);
+        for power in 0..POWERS {
+            if powers.get(power).is_some_and(|sum| sum.blocks > 0) {
+                powers.swap(powers_len, power);
                 powers_len = powers_len.wrapping_add(1);
             }
         }
-        let entries = lives_len.saturating_add(powers_len);
-        let most = AGGREGATED_SITE_BYTES_MAX
+        let entries = lifetimes_len.saturating_add(powers_len);
+        let bytes_max = AGGREGATED_SITE_BYTES_MAX
             .saturating_add(entries.saturating_mul(AGGREGATED_ENTRY_BYTES_MAX));
-        if out.len().saturating_add(most) > payload_max {
+        if out.len().saturating_add(bytes_max) > payload_max {
             return false;
         }
-        at.groups = at.groups.wrapping_add(len);
-        let lives = self.lives.as_slice().get(..lives_len).unwrap_or_default().iter();
-        let lives = lives.map(|life| (life.class, life.blocks));
+        cursor.groups = cursor.groups.wrapping_add(len);
+        let lifetimes = self.lifetimes.as_slice().get(..lifetimes_len).unwrap_or_default().iter();
+        let lifetimes = lifetimes.map(|lifetime| (lifetime.class, lifetime.blocks));
         let powers = powers.into_iter().take(powers_len);
-        self.sites.at(number).aggregated(blocks, bytes).write(head, out, lives, powers);
+        self.sites.at(number).record(blocks, bytes).write(head, out, lifetimes, powers);
         true
     }
 }
 
-/// Writes a payload.
+/// Writes one payload.
 pub(crate) type Write<'a> = &'a mut dyn FnMut(&mut ByteWriter<'_>);
 
-/// How far writing has come.
+/// Progress of writing the totals.
 #[derive(Default)]
 struct Cursor {
     groups: usize,

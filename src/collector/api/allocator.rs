@@ -1,22 +1,22 @@
-//! The front that programs use: a `GlobalAlloc` around another one.
+//! The allocator wrapper: a `GlobalAlloc` that records the calls of another one.
 //!
-//! Invariant: the inner allocator sees exactly the calls that the program makes, in the order in
-//! which it makes them, and its answers go back unchanged. Recording only stands before or
-//! behind a call, and is skipped by one relaxed load and a branch when off.
+//! Invariant: the inner allocator receives exactly the program's calls in the program's order, and
+//! its results are returned unchanged. When recording is off, a call costs one relaxed load and a
+//! branch more.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::sync::atomic::Ordering;
 
 use crate::collector::event_path::hooks::{self, Contents};
-use crate::collector::event_path::sampling::{self, Left};
-use crate::collector::event_path::thread_recorder::{SAMPLED, SESSION};
-use crate::safeguards;
+use crate::collector::event_path::sampling::{self, Remaining};
+use crate::collector::event_path::session_word::{SESSION, SessionWord};
+use crate::safeguards::{self, Safeguard};
 
 /// Wraps an allocator `A` so that its calls can be recorded.
 ///
-/// Nothing is recorded before [`enable_tracking`](crate::enable_tracking) and after
-/// [`disable_tracking`](crate::disable_tracking); each call then costs one load and a branch
-/// more than `A`'s own.
+/// Outside of a recording (from [`enable_tracking`](crate::enable_tracking) to
+/// [`disable_tracking`](crate::disable_tracking)) a call costs one load and a branch more than a
+/// direct call of `A`.
 ///
 /// ```
 /// #[global_allocator]
@@ -36,25 +36,20 @@ impl<A> Allocator<A> {
     }
 }
 
-/// The session, which is asked for once a call: 0 where nothing is recorded.
+/// The session word, loaded once per call: 0 when nothing is recorded.
 #[inline(always)]
-fn session() -> u32 {
+fn session() -> SessionWord {
     SESSION.load(Ordering::Relaxed)
 }
 
-#[inline(always)]
-fn samples(session: u32) -> bool {
-    session & SAMPLED != 0
-}
-
-/// The calls while recording. They stand apart so that, when off, a call is one load, one branch
-/// and a jump to the inner allocator, with no register saved for what would come after it.
+/// The calls while recording. They are not inlined, so that when recording is off a call is one
+/// load, one branch and a jump to the inner allocator, and saves no registers.
 impl<A: GlobalAlloc> Allocator<A> {
     #[inline(never)]
     unsafe fn alloc_recorded(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller owes `alloc`'s contract.
         let block = unsafe { self.inner.alloc(layout) };
-        hooks::allocated(block.addr(), layout.size(), layout.align(), Contents::Any);
+        hooks::record_alloc(block.addr(), layout.size(), layout.align(), Contents::Any);
         block
     }
 
@@ -62,108 +57,111 @@ impl<A: GlobalAlloc> Allocator<A> {
     unsafe fn alloc_zeroed_recorded(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller owes `alloc_zeroed`'s contract.
         let block = unsafe { self.inner.alloc_zeroed(layout) };
-        hooks::allocated(block.addr(), layout.size(), layout.align(), Contents::Zeroed);
+        hooks::record_alloc(block.addr(), layout.size(), layout.align(), Contents::Zeroed);
         block
     }
 
     #[inline(never)]
     unsafe fn dealloc_recorded(&self, block: *mut u8, layout: Layout) {
-        if !safeguards::without("free stamped first") && hooks::try_record_free_fast(block.addr()) {
+        if !safeguards::is_disabled(Safeguard::StampBeforeFree)
+            && hooks::try_record_free_fast(block.addr())
+        {
             // SAFETY: the caller owes `dealloc`'s contract.
             return unsafe { self.inner.dealloc(block, layout) };
         }
-        // SAFETY: as above.
+        // SAFETY: the caller owes `dealloc`'s contract.
         unsafe { self.dealloc_slow(block, layout) }
     }
 
-    /// Stands apart so that the usual case keeps no register for a call.
+    /// Not inlined, so that the fast path saves no registers for a call.
     #[inline(never)]
     unsafe fn dealloc_slow(&self, block: *mut u8, layout: Layout) {
-        let is_early = !safeguards::without("free stamped first");
+        let is_early = !safeguards::is_disabled(Safeguard::StampBeforeFree);
         if is_early {
-            hooks::freeing(block.addr());
+            hooks::record_free(block.addr());
         }
         // SAFETY: the caller owes `dealloc`'s contract.
         unsafe { self.inner.dealloc(block, layout) }
         if !is_early {
-            hooks::freeing(block.addr());
+            hooks::record_free(block.addr());
         }
     }
 
     #[inline(never)]
     unsafe fn realloc_recorded(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        let began = hooks::reallocating();
+        let began = hooks::begin_realloc();
         let old = block.addr();
         // SAFETY: the caller owes `realloc`'s contract.
         let new = unsafe { self.inner.realloc(block, layout, new_size) };
-        hooks::reallocated(began, old, new.addr(), new_size, layout.align());
+        hooks::record_realloc(began, old, new.addr(), new_size, layout.align());
         new
     }
 }
 
-/// The calls while a sample is recorded.
+/// The calls while sampling.
 impl<A: GlobalAlloc> Allocator<A> {
-    /// Counts before it asks: so the usual case keeps one register, and what is chosen stands apart.
+    /// Takes the size off the countdown before it calls the inner allocator: the common case then
+    /// keeps one register live, and a chosen block is handled out of line.
     #[inline(never)]
-    unsafe fn alloc_sampled(&self, layout: Layout, session: u32) -> *mut u8 {
+    unsafe fn alloc_sampled(&self, layout: Layout, session: SessionWord) -> *mut u8 {
         if let Some(left) = sampling::count(layout.size(), session) {
             // SAFETY: the caller owes `alloc`'s contract.
-            return unsafe { self.alloc_chosen(layout, left) };
+            return unsafe { self.alloc_and_record(layout, left) };
         }
-        // SAFETY: as above.
-        let block = unsafe { self.inner.alloc(layout) };
-        if block.is_null() {
-            sampling::refused(layout.size());
-        }
-        block
-    }
-
-    #[cold]
-    #[inline(never)]
-    unsafe fn alloc_chosen(&self, layout: Layout, left: Left) -> *mut u8 {
         // SAFETY: the caller owes `alloc`'s contract.
         let block = unsafe { self.inner.alloc(layout) };
-        sampling::allocated(left, block.addr(), layout.size(), layout.align(), Contents::Any);
-        block
-    }
-
-    #[inline(never)]
-    unsafe fn alloc_zeroed_sampled(&self, layout: Layout, session: u32) -> *mut u8 {
-        if let Some(left) = sampling::count(layout.size(), session) {
-            // SAFETY: the caller owes `alloc_zeroed`'s contract.
-            return unsafe { self.alloc_zeroed_chosen(layout, left) };
-        }
-        // SAFETY: as above.
-        let block = unsafe { self.inner.alloc_zeroed(layout) };
         if block.is_null() {
-            sampling::refused(layout.size());
+            sampling::record_failure(layout.size());
         }
         block
     }
 
     #[cold]
     #[inline(never)]
-    unsafe fn alloc_zeroed_chosen(&self, layout: Layout, left: Left) -> *mut u8 {
+    unsafe fn alloc_and_record(&self, layout: Layout, left: Remaining) -> *mut u8 {
+        // SAFETY: the caller owes `alloc`'s contract.
+        let block = unsafe { self.inner.alloc(layout) };
+        sampling::record_alloc(left, block.addr(), layout.size(), layout.align(), Contents::Any);
+        block
+    }
+
+    #[inline(never)]
+    unsafe fn alloc_zeroed_sampled(&self, layout: Layout, session: SessionWord) -> *mut u8 {
+        if let Some(left) = sampling::count(layout.size(), session) {
+            // SAFETY: the caller owes `alloc_zeroed`'s contract.
+            return unsafe { self.alloc_zeroed_and_record(layout, left) };
+        }
         // SAFETY: the caller owes `alloc_zeroed`'s contract.
         let block = unsafe { self.inner.alloc_zeroed(layout) };
-        sampling::allocated(left, block.addr(), layout.size(), layout.align(), Contents::Zeroed);
+        if block.is_null() {
+            sampling::record_failure(layout.size());
+        }
+        block
+    }
+
+    #[cold]
+    #[inline(never)]
+    unsafe fn alloc_zeroed_and_record(&self, layout: Layout, left: Remaining) -> *mut u8 {
+        // SAFETY: the caller owes `alloc_zeroed`'s contract.
+        let block = unsafe { self.inner.alloc_zeroed(layout) };
+        sampling::record_alloc(left, block.addr(), layout.size(), layout.align(), Contents::Zeroed);
         block
     }
 
     #[inline(always)]
     unsafe fn dealloc_sampled(&self, block: *mut u8, layout: Layout) {
-        if sampling::may_be_recorded(block.addr()) {
+        if sampling::may_be_sampled(block.addr()) {
             // SAFETY: the caller owes `dealloc`'s contract.
-            return unsafe { self.dealloc_known(block, layout) };
+            return unsafe { self.dealloc_and_record(block, layout) };
         }
-        // SAFETY: as above.
+        // SAFETY: the caller owes `dealloc`'s contract.
         unsafe { self.inner.dealloc(block, layout) }
     }
 
     #[cold]
     #[inline(never)]
-    unsafe fn dealloc_known(&self, block: *mut u8, layout: Layout) {
-        sampling::freeing(block.addr());
+    unsafe fn dealloc_and_record(&self, block: *mut u8, layout: Layout) {
+        sampling::record_free(block.addr());
         // SAFETY: the caller owes `dealloc`'s contract.
         unsafe { self.inner.dealloc(block, layout) }
     }
@@ -172,85 +170,85 @@ impl<A: GlobalAlloc> Allocator<A> {
     unsafe fn realloc_sampled(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         let old = block.addr();
         let moving =
-            if sampling::may_be_recorded(old) { sampling::reallocating(old) } else { None };
+            if sampling::may_be_sampled(old) { sampling::begin_realloc(old) } else { None };
         // SAFETY: the caller owes `realloc`'s contract.
         let new = unsafe { self.inner.realloc(block, layout, new_size) };
         let (new_address, align) = (new.addr(), layout.align());
         if let Some(moving) = moving {
-            sampling::moved(moving, old, new_address, new_size, align);
+            sampling::record_realloc(moving, old, new_address, new_size, align);
         } else if let Some(left) = sampling::count(new_size, session()) {
-            // What comes of it is a block like any other.
-            sampling::allocated(left, new_address, new_size, align, Contents::Any);
+            // The new block is sampled like any other allocation.
+            sampling::record_alloc(left, new_address, new_size, align, Contents::Any);
         } else if new.is_null() {
-            sampling::refused(new_size);
+            sampling::record_failure(new_size);
         }
         new
     }
 }
 
-// SAFETY: every method hands its arguments to the inner allocator's method of the same name and
-// returns its answer unchanged, so `A`'s keeping of the contract is ours. Recording in between
-// does not unwind, does not allocate, and does not touch the blocks.
+// SAFETY: every method passes its arguments to the inner allocator's method of the same name and
+// returns its result unchanged, so that the contract of `A` is kept. The recording code does not
+// unwind, does not allocate and does not access the blocks.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for Allocator<A> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let session = session();
-        if session != 0 {
-            if samples(session) {
+        if !session.is_none() {
+            if session.is_sampled() {
                 // SAFETY: the caller owes `alloc`'s contract.
                 return unsafe { self.alloc_sampled(layout, session) };
             }
-            // SAFETY: as above.
+            // SAFETY: the caller owes `alloc`'s contract.
             return unsafe { self.alloc_recorded(layout) };
         }
-        // SAFETY: as above.
+        // SAFETY: the caller owes `alloc`'s contract.
         unsafe { self.inner.alloc(layout) }
     }
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         let session = session();
-        if session != 0 {
-            if samples(session) {
+        if !session.is_none() {
+            if session.is_sampled() {
                 // SAFETY: the caller owes `alloc_zeroed`'s contract.
                 return unsafe { self.alloc_zeroed_sampled(layout, session) };
             }
-            // SAFETY: as above.
+            // SAFETY: the caller owes `alloc_zeroed`'s contract.
             return unsafe { self.alloc_zeroed_recorded(layout) };
         }
-        // SAFETY: as above.
+        // SAFETY: the caller owes `alloc_zeroed`'s contract.
         unsafe { self.inner.alloc_zeroed(layout) }
     }
 
     #[inline]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         let session = session();
-        if session != 0 {
-            if samples(session) {
-                // SAFETY: the caller owes `dealloc`'s contract; the block is one that we handed out
-                // unchanged.
+        if !session.is_none() {
+            if session.is_sampled() {
+                // SAFETY: the caller owes `dealloc`'s contract; the inner allocator returned the
+                // block.
                 return unsafe { self.dealloc_sampled(block, layout) };
             }
-            // SAFETY: as above.
+            // SAFETY: the caller owes `dealloc`'s contract.
             return unsafe { self.dealloc_recorded(block, layout) };
         }
-        // SAFETY: as above.
+        // SAFETY: the caller owes `dealloc`'s contract.
         unsafe { self.inner.dealloc(block, layout) }
     }
 
     #[inline]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         let session = session();
-        if session != 0 {
-            if samples(session) {
-                // SAFETY: the caller owes `realloc`'s contract; the block is one that we handed out
-                // unchanged.
+        if !session.is_none() {
+            if session.is_sampled() {
+                // SAFETY: the caller owes `realloc`'s contract; the inner allocator returned the
+                // block.
                 return unsafe { self.realloc_sampled(block, layout, new_size) };
             }
-            // SAFETY: as above.
+            // SAFETY: the caller owes `realloc`'s contract.
             return unsafe { self.realloc_recorded(block, layout, new_size) };
         }
-        // SAFETY: as above.
+        // SAFETY: the caller owes `realloc`'s contract.
         unsafe { self.inner.realloc(block, layout, new_size) }
     }
 }

@@ -1,4 +1,4 @@
-//! What a recorded program calls: the allocator, scopes, control at run time.
+//! The public interface of the recorder: allocator wrapper, scopes, and control at run time.
 
 pub(crate) mod allocator;
 pub(crate) mod control;

@@ -1,27 +1,26 @@
-//! The scopes of a program: what its allocations are for.
+//! Scopes: named regions of the program's work, to which its allocations are attributed.
 //!
-//! Reads: names. Writes: this thread's scope, which its stream of events tells before the next
-//! event.
+//! Sets this thread's scope; its event stream gets the change before the next event.
 //!
-//! Invariants: nothing here allocates; leaving a scope leaves those that were entered inside it.
+//! Invariants: nothing here allocates; leaving a scope also leaves the scopes entered inside it.
 
 use std::marker::PhantomData;
 
-use crate::collector::event_path::scope_table::{self, Place};
+use crate::collector::event_path::scope_table::{self, ScopePosition};
 use crate::collector::event_path::thread_guard;
 use crate::recording::ScopeId;
 
-/// Says what the allocations of this thread are for, until the answer is dropped: each keeps the
-/// innermost scope that it is made in.
+/// Attributes the allocations of this thread to the scope `name` until the returned value is dropped.
+/// An allocation belongs to the innermost scope.
 ///
-/// Scopes nest: the same name inside another scope is another one, and a scope directly inside one
-/// of its own name is that one. They need no recording: one that begins later knows them. At most
-/// 16,384 are told apart, and of a name the first 64 bytes; what does not fit belongs to the scope
-/// around it and is counted. Entering costs about 30 ns, whether or not something is recorded, and
-/// never allocates.
+/// Scopes nest: the same name inside a different scope is a different scope, and a scope directly
+/// inside a scope of the same name is the same scope. Scopes work without a recording: one that starts
+/// later includes them. At most 16,384 scopes are distinguished, by the first 64 bytes of their names;
+/// further ones are merged into their parent and counted. Entering a scope takes about 30 ns, with or
+/// without a recording, and never allocates.
 ///
-/// A scope is the thread's: hold it across no `.await` (the compiler says so where a task may
-/// move). For async code there is a layer for `tracing`, see `ScopeLayer`.
+/// A scope belongs to its thread: do not hold it across an `.await` (the compiler rejects it where a
+/// task may move to another thread). For async code use the `tracing` layer, see `ScopeLayer`.
 ///
 /// ```
 /// let _scope = rheaper::scope("load users");
@@ -29,38 +28,38 @@ use crate::recording::ScopeId;
 /// # assert_eq!(users.len(), 100);
 /// ```
 pub fn scope(name: &str) -> Scope {
-    let before = scope_table::here();
-    enter(scope_table::inside(before.scope, name), before)
+    let before = scope_table::current();
+    enter(scope_table::intern(before.scope, name), before)
 }
 
-/// Ends what [`scope`] began when it is dropped.
+/// Guard of a scope entered with [`scope`]; leaves it when dropped.
 #[derive(Debug)]
 #[must_use = "the scope ends when this is dropped: bind it to a name"]
 pub struct Scope {
-    before: Place,
-    /// It is this thread's.
+    before: ScopePosition,
+    /// Not `Send`: the scope belongs to this thread.
     not_send: PhantomData<*const ()>,
 }
 
 impl Drop for Scope {
     fn drop(&mut self) {
-        // It may have been left already, by leaving one that is further out.
-        if scope_table::here().depth > self.before.depth {
-            go(self.before);
+        // An enclosing scope that was left first has already left this one.
+        if scope_table::current().depth > self.before.depth {
+            set_current(self.before);
         }
     }
 }
 
-/// Enters a scope that has a number.
-pub(crate) fn enter(scope: ScopeId, before: Place) -> Scope {
-    go(Place { scope, depth: before.depth.wrapping_add(1) });
+/// Enters a scope by id.
+pub(crate) fn enter(scope: ScopeId, before: ScopePosition) -> Scope {
+    set_current(ScopePosition { scope, depth: before.depth.wrapping_add(1) });
     Scope { before, not_send: PhantomData }
 }
 
-/// Moves this thread, and lets its stream tell so before the next event.
-pub(crate) fn go(place: Place) {
-    let before = scope_table::here();
-    scope_table::go(place);
+/// Sets this thread's scope and schedules the change for its event stream.
+pub(crate) fn set_current(place: ScopePosition) {
+    let before = scope_table::current();
+    scope_table::set_current(place);
     if before.scope != place.scope {
         thread_guard::scope_changed();
     }

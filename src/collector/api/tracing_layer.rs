@@ -1,11 +1,9 @@
-//! A layer for `tracing` that makes the current span the scope of what a thread allocates.
-//!
-//! Reads: spans as they are made, entered and left. Writes: this thread's scope.
+//! A `tracing` layer that uses the current span as the scope of a thread's allocations.
 //!
 //! Invariants:
-//! - A span's scope is its name inside its parent's, however it is entered: a task that is polled
-//!   by another thread belongs to the request that spawned it.
-//! - Entering and leaving allocate nothing, and need not nest.
+//! - The scope of a span is its name within its parent's scope, on whatever thread it is entered: a
+//!   task polled by another thread belongs to the request that spawned it.
+//! - Entering and leaving allocate nothing and need not be nested.
 
 use std::cell::Cell;
 
@@ -15,36 +13,37 @@ use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::collector::api::scope;
-use crate::collector::event_path::scope_table::{self, Place};
+use crate::collector::event_path::scope_table::{self, ScopePosition};
 use crate::recording::ScopeId;
 
-/// Spans that a thread may be in at once; those further in belong to the innermost of these.
+/// Maximum number of spans that a thread may be in at once; deeper ones belong to the innermost of
+/// these.
 const ENTERED_MAX: usize = 64;
 
-/// A span that this thread is in, and where the thread was before.
+/// A span that this thread has entered, and the thread's position before.
 #[derive(Clone, Copy)]
-struct RecorderGuard {
+struct EnteredSpan {
     span: u64,
-    before: Place,
+    before: ScopePosition,
 }
 
-const NOWHERE: RecorderGuard =
-    RecorderGuard { span: 0, before: Place { scope: ScopeId::NONE, depth: 0 } };
+const NO_SPAN: EnteredSpan =
+    EnteredSpan { span: 0, before: ScopePosition { scope: ScopeId::NONE, depth: 0 } };
 
 thread_local! {
     // Constant and without a destructor, so that it is usable at any moment of a thread's life.
-    static ENTERED: [Cell<RecorderGuard>; ENTERED_MAX] = const { [const { Cell::new(NOWHERE) }; ENTERED_MAX] };
+    static ENTERED: [Cell<EnteredSpan>; ENTERED_MAX] = const { [const { Cell::new(NO_SPAN) }; ENTERED_MAX] };
     static COUNT: Cell<usize> = const { Cell::new(0) };
 }
 
-/// The scope of a span, kept with it.
+/// The scope of a span, stored in its extensions.
 struct SpanScope(ScopeId);
 
-/// A layer for `tracing_subscriber` that keeps the current span with each allocation, as
-/// [`scope`](crate::scope()) does: an async task is in its span whenever it is polled, on whatever
-/// thread. `rheaper query DB leaks_by_scope` then says which span leaks.
+/// A `tracing_subscriber` layer that attributes each allocation to the current span, as
+/// [`scope`](crate::scope()) does: an async task is in its span whenever it is polled, on any thread.
+/// `rheaper query DB leaks_by_scope` then shows which span leaks.
 ///
-/// Spans are told apart by their names and those of their parents, not by their fields.
+/// Spans are distinguished by their names and those of their parents, not by their fields.
 ///
 /// ```no_run
 /// use tracing_subscriber::layer::SubscriberExt;
@@ -64,7 +63,7 @@ impl Default for ScopeLayer {
 }
 
 impl ScopeLayer {
-    /// Spans up to a level; others belong to the span around them.
+    /// Includes spans up to a level; the allocations of others belong to the enclosing span.
     pub fn new(level: LevelFilter) -> Self {
         Self { level }
     }
@@ -76,17 +75,17 @@ where
 {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
-        let around = span.parent().and_then(|parent| {
+        let parent = span.parent().and_then(|parent| {
             parent.extensions().get::<SpanScope>().map(|SpanScope(scope)| *scope)
         });
-        // A root span is in the scope that the program named around it.
-        let around = around.unwrap_or_else(|| match span.parent() {
+        // A root span is inside the scope that the program has entered.
+        let parent = parent.unwrap_or_else(|| match span.parent() {
             Some(_) => ScopeId::NONE,
             None => outside_of_spans(),
         });
         let metadata = attributes.metadata();
         let is_chosen = *metadata.level() <= self.level;
-        let scope = if is_chosen { scope_table::inside(around, metadata.name()) } else { around };
+        let scope = if is_chosen { scope_table::intern(parent, metadata.name()) } else { parent };
         span.extensions_mut().replace(SpanScope(scope));
     }
 
@@ -95,13 +94,13 @@ where
         let scope = span.extensions().get::<SpanScope>().map(|SpanScope(scope)| *scope);
         let Some(scope) = scope else { return };
         let count = COUNT.get();
-        let before = scope_table::here();
-        let entered = RecorderGuard { span: id.into_u64(), before };
+        let before = scope_table::current();
+        let entered = EnteredSpan { span: id.into_u64(), before };
         ENTERED.with(|places| {
             if let Some(place) = places.get(count) {
                 place.set(entered);
                 COUNT.set(count.saturating_add(1));
-                scope::go(Place { scope, depth: before.depth });
+                scope::set_current(ScopePosition { scope, depth: before.depth });
             }
         });
     }
@@ -114,30 +113,31 @@ where
             let Some(at) = entered.iter().rposition(|place| place.get().span == id) else {
                 return;
             };
-            let Some(left) = entered.get(at) else { return };
-            let before = left.get().before;
-            // What was entered since is still there: the next one began where this one did.
-            let since = entered.get(at.saturating_add(1)..).unwrap_or_default();
-            let mut place = left;
+            let Some(exited) = entered.get(at) else { return };
+            let before = exited.get().before;
+            // Spans entered later stay entered; the next one now starts from this span's previous
+            // position.
+            let later = entered.get(at.saturating_add(1)..).unwrap_or_default();
+            let mut place = exited;
             let mut first = Some(before);
-            for next in since {
+            for next in later {
                 let moved = next.get();
                 let before = first.take().unwrap_or(moved.before);
-                place.set(RecorderGuard { span: moved.span, before });
+                place.set(EnteredSpan { span: moved.span, before });
                 place = next;
             }
             COUNT.set(count.saturating_sub(1));
-            if since.is_empty() {
-                scope::go(before);
+            if later.is_empty() {
+                scope::set_current(before);
             }
         });
     }
 }
 
-/// The scope that the program itself named, outside of all spans of this thread.
+/// The scope that the program entered outside of all spans of this thread.
 fn outside_of_spans() -> ScopeId {
     if COUNT.get() == 0 {
-        return scope_table::here().scope;
+        return scope_table::current().scope;
     }
     ENTERED.with(|places| places.first().map_or(ScopeId::NONE, |place| place.get().before.scope))
 }

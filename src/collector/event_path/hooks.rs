@@ -1,13 +1,11 @@
-//! What happens at an event: enter, stamp, walk, encode, leave.
-//!
-//! Reads: an operation's facts (addresses, size, alignment) from a front such as
-//! [`Allocator`](crate::collector::Allocator). Writes: the thread's region.
+//! The hooks of the event path: enter the recorder, take a timestamp, capture the stack, encode,
+//! leave.
 //!
 //! Invariants:
-//! - A free is stamped before the inner allocator gets the block back, an allocation after the
-//!   inner allocator handed it out, a reallocation at both ends: the loader's rule that an
-//!   address alternates between allocated and freed then holds.
-//! - Nothing here allocates, locks, unwinds or touches `errno` on the usual path.
+//! - The time of a free is taken before the inner allocator gets the block, that of an allocation
+//!   after the inner allocator returned it, and those of a reallocation at both ends. The loader
+//!   relies on the resulting order: an address alternates between allocated and freed.
+//! - On the fast path nothing allocates, locks, unwinds or changes `errno`.
 
 use crate::collector::event_path::thread_guard::{self, RecorderGuard};
 use crate::collector::platform::clock;
@@ -15,15 +13,16 @@ use crate::recording::{Address, Bytes, NodeId, Ticks};
 
 use crate::collector::unwind::walker::Start;
 
-/// Alignments up to this are every allocator's own; larger ones are recorded.
+/// Alignment that every allocator guarantees; larger alignments are recorded.
 const ALIGN_NATURAL: usize = 16;
 
-/// The place that a walk starts from: this function's own pc, sp and fp.
+/// The registers from which a stack walk starts: pc, sp and fp of the calling function.
 #[cfg(walks_with_framehop)]
-macro_rules! here {
+macro_rules! capture_registers {
     () => {{
         let (pc, sp, fp): (u64, u64, u64);
-        // SAFETY: reads three registers and changes nothing.
+        // SAFETY: the instructions only read registers; `nomem`, `nostack` and `preserves_flags`
+        // hold.
         unsafe {
             std::arch::asm!(
                 "lea {pc}, [rip]",
@@ -40,53 +39,53 @@ macro_rules! here {
 }
 
 #[cfg(not(walks_with_framehop))]
-macro_rules! here {
+macro_rules! capture_registers {
     () => {
         Start
     };
 }
 
-pub(crate) use here;
+pub(crate) use capture_registers;
 
-/// What memory was asked for.
+/// The requested contents of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Contents {
     Any,
     Zeroed,
 }
 
-/// The inner allocator has answered a request for `size` bytes with `address`, 0 for failure.
+/// Records that the inner allocator returned `address` for a request of `size` bytes; 0: it failed.
 #[inline(always)]
-pub(crate) fn allocated(address: usize, size: usize, align: usize, contents: Contents) {
-    let start = here!();
-    let Some(mut entered) = thread_guard::try_enter_fast() else {
+pub(crate) fn record_alloc(address: usize, size: usize, align: usize, contents: Contents) {
+    let start = capture_registers!();
+    let Some(mut guard) = thread_guard::try_enter_fast() else {
         return record_alloc_slow(start, Request { address, size, align, contents });
     };
-    let at = clock::usual_now();
+    let at = clock::tsc_now();
     let is_plain = address != 0 && align <= ALIGN_NATURAL && contents == Contents::Any;
-    if !is_plain || !is_recorded_as_usual(&mut entered, &start, at, address, size) {
-        allocated_otherwise(entered, start, at, Request { address, size, align, contents });
+    if !is_plain || !try_record_alloc_fast(&mut guard, &start, at, address, size) {
+        record_alloc_full(guard, start, at, Request { address, size, align, contents });
     }
 }
 
-/// Records an allocation from where a recent one came; `false`: nothing was done, for it is not.
-/// Where the last one came from there, no call is made.
+/// Records an allocation with a recently used call path; `false`: nothing was recorded. If the call
+/// path is the last one, no function is called.
 #[inline(always)]
-fn is_recorded_as_usual(
-    entered: &mut RecorderGuard,
+fn try_record_alloc_fast(
+    guard: &mut RecorderGuard,
     start: &Start,
     at: Ticks,
     address: usize,
     size: usize,
 ) -> bool {
-    let tracker = entered.tracker();
-    let local = entered.local();
-    if local.region.needs_slow_path() {
+    let recorder = guard.recorder();
+    let local = guard.local();
+    if local.ring.needs_slow_path() {
         return false;
     }
-    let (node, tally) = match local.same_stack(start) {
-        Some(node) => (node, &tracker.tallies.usual_allocations),
-        None => (local.recalled_stack(start), &tracker.tallies.recalled_allocations),
+    let (node, counter) = match local.same_stack(start) {
+        Some(node) => (node, &recorder.counters.same_stack_allocations),
+        None => (local.recent_stack(start), &recorder.counters.recent_stack_allocations),
     };
     if node == NodeId::NONE {
         return false;
@@ -95,18 +94,18 @@ fn is_recorded_as_usual(
     crate::collector::testing::compare(node, local.depth_max());
     let (address, size) = (Address(address as u64), Bytes(size as u64));
     let encoder = &mut local.encoder;
-    let Some(len) = encoder.alloc_short(local.region.slot(), at, address, size, node) else {
+    let Some(len) = encoder.alloc_short(local.ring.slot(), at, address, size, node) else {
         return false;
     };
-    local.region.commit_fast(&tracker.shared, len);
-    tally.add(1);
+    local.ring.commit_fast(&recorder.shared, len);
+    counter.add(1);
     true
 }
 
-/// What was asked for and what came of it.
+/// A request and its result.
 #[derive(Clone, Copy)]
 pub(crate) struct Request {
-    /// 0: the inner allocator refused.
+    /// 0: the inner allocator failed.
     pub(crate) address: usize,
     pub(crate) size: usize,
     pub(crate) align: usize,
@@ -116,25 +115,25 @@ pub(crate) struct Request {
 #[cold]
 #[inline(never)]
 fn record_alloc_slow(start: Start, request: Request) {
-    if let Some(entered) = thread_guard::enter() {
-        allocated_otherwise(entered, start, clock::now(), request);
+    if let Some(guard) = thread_guard::enter() {
+        record_alloc_full(guard, start, clock::now(), request);
     }
 }
 
 #[inline(never)]
-fn allocated_otherwise(mut entered: RecorderGuard, start: Start, at: Ticks, request: Request) {
-    let node = capture_stack(&mut entered, start);
+fn record_alloc_full(mut guard: RecorderGuard, start: Start, at: Ticks, request: Request) {
+    let node = capture_stack_inline(&mut guard, start);
     let size = Bytes(request.size as u64);
     if request.address == 0 {
-        return failed(&mut entered, at, size, node);
+        return record_failure(&mut guard, at, size, node);
     }
-    let tracker = entered.tracker();
-    let local = entered.local();
-    if local.region.needs_slow_path() && !local.make_room(tracker) {
-        return tracker.tallies.dropped_full.add(1);
+    let recorder = guard.recorder();
+    let local = guard.local();
+    if local.ring.needs_slow_path() && !local.ensure_space(recorder) {
+        return recorder.counters.dropped_full.add(1);
     }
     let address = Address(request.address as u64);
-    let slot = local.region.slot();
+    let slot = local.ring.slot();
     let is_zeroed = request.contents == Contents::Zeroed;
     let len = if request.align <= ALIGN_NATURAL && !is_zeroed {
         local.encoder.alloc(slot, at, address, size, node)
@@ -142,111 +141,112 @@ fn allocated_otherwise(mut entered: RecorderGuard, start: Start, at: Ticks, requ
         let align_log2 = align_log2(request.align);
         local.encoder.alloc_long(slot, at, address, size, node, align_log2, is_zeroed)
     };
-    local.region.commit(&tracker.shared, len);
-    tracker.tallies.other_allocations.add(1);
+    local.ring.commit(&recorder.shared, len);
+    recorder.counters.full_path_allocations.add(1);
 }
 
-/// The block at `address` is about to be given back to the inner allocator. `false`: nothing was
-/// done, and [`freeing`] records it. No call is in here.
+/// Records that the block at `address` is about to be freed. `false`: nothing was recorded, and
+/// [`record_free`] has to do it. No function is called.
 #[inline(always)]
 pub(crate) fn try_record_free_fast(address: usize) -> bool {
-    let Some(mut entered) = thread_guard::try_enter_fast() else { return false };
-    let at = clock::usual_now();
-    let tracker = entered.tracker();
-    let local = entered.local();
-    if local.region.needs_slow_path() {
+    let Some(mut guard) = thread_guard::try_enter_fast() else { return false };
+    let at = clock::tsc_now();
+    let recorder = guard.recorder();
+    let local = guard.local();
+    if local.ring.needs_slow_path() {
         return false;
     }
     let encoder = &mut local.encoder;
-    let Some(len) = encoder.free_short(local.region.slot(), at, Address(address as u64)) else {
+    let Some(len) = encoder.free_short(local.ring.slot(), at, Address(address as u64)) else {
         return false;
     };
-    local.region.commit_fast(&tracker.shared, len);
-    tracker.tallies.frees.add(1);
+    local.ring.commit_fast(&recorder.shared, len);
+    recorder.counters.frees.add(1);
     true
 }
 
-/// The block at `address` is about to be given back to the inner allocator.
+/// Records that the block at `address` is about to be freed.
 #[inline(never)]
-pub(crate) fn freeing(address: usize) {
-    let Some(mut entered) = thread_guard::enter() else {
+pub(crate) fn record_free(address: usize) {
+    let Some(mut guard) = thread_guard::enter() else {
         return;
     };
     let at = clock::now();
-    let tracker = entered.tracker();
-    let local = entered.local();
-    if local.region.needs_slow_path() && !local.make_room(tracker) {
-        return tracker.tallies.dropped_full.add(1);
+    let recorder = guard.recorder();
+    let local = guard.local();
+    if local.ring.needs_slow_path() && !local.ensure_space(recorder) {
+        return recorder.counters.dropped_full.add(1);
     }
     let encoder = &mut local.encoder;
-    let len = encoder.free(local.region.slot(), at, Address(address as u64));
-    local.region.commit(&tracker.shared, len);
-    tracker.tallies.frees.add(1);
+    let len = encoder.free(local.ring.slot(), at, Address(address as u64));
+    local.ring.commit(&recorder.shared, len);
+    recorder.counters.frees.add(1);
 }
 
-/// The moment before the inner allocator's `realloc`.
+/// Returns the time before the inner allocator's `realloc`.
 #[inline]
-pub(crate) fn reallocating() -> Ticks {
+pub(crate) fn begin_realloc() -> Ticks {
     clock::now()
 }
 
-/// The inner allocator has moved the block at `old` to `new`, 0 for failure, since `began`.
+/// Records that the inner allocator reallocated the block at `old` to `new` since `began`; 0: it
+/// failed.
 #[inline(always)]
-pub(crate) fn reallocated(began: Ticks, old: usize, new: usize, size: usize, align: usize) {
-    let start = here!();
-    let Some(mut entered) = thread_guard::enter() else {
+pub(crate) fn record_realloc(began: Ticks, old: usize, new: usize, size: usize, align: usize) {
+    let start = capture_registers!();
+    let Some(mut guard) = thread_guard::enter() else {
         return;
     };
     let at = clock::now();
-    let node = stack(&mut entered, start);
+    let node = capture_stack(&mut guard, start);
     let size = Bytes(size as u64);
     if new == 0 {
-        return failed(&mut entered, at, size, node);
+        return record_failure(&mut guard, at, size, node);
     }
     let (old, new) = (Address(old as u64), Address(new as u64));
-    let tracker = entered.tracker();
-    let local = entered.local();
-    if local.region.needs_slow_path() && !local.make_room(tracker) {
-        return tracker.tallies.dropped_full.add(1);
+    let recorder = guard.recorder();
+    let local = guard.local();
+    if local.ring.needs_slow_path() && !local.ensure_space(recorder) {
+        return recorder.counters.dropped_full.add(1);
     }
     let encoder = &mut local.encoder;
     let align_log2 = align_log2(align);
-    let len = encoder.realloc(local.region.slot(), began, at, old, new, size, node, align_log2);
-    local.region.commit(&tracker.shared, len);
-    tracker.tallies.reallocations.add(1);
+    let len = encoder.realloc(local.ring.slot(), began, at, old, new, size, node, align_log2);
+    local.ring.commit(&recorder.shared, len);
+    recorder.counters.reallocations.add(1);
 }
 
 #[cold]
-fn failed(entered: &mut RecorderGuard, at: Ticks, size: Bytes, node: NodeId) {
-    let tracker = entered.tracker();
-    let local = entered.local();
-    if local.region.needs_slow_path() && !local.make_room(tracker) {
-        return tracker.tallies.dropped_full.add(1);
+fn record_failure(guard: &mut RecorderGuard, at: Ticks, size: Bytes, node: NodeId) {
+    let recorder = guard.recorder();
+    let local = guard.local();
+    if local.ring.needs_slow_path() && !local.ensure_space(recorder) {
+        return recorder.counters.dropped_full.add(1);
     }
     let encoder = &mut local.encoder;
-    let len = encoder.failed(local.region.slot(), at, size, node);
-    local.region.commit(&tracker.shared, len);
-    tracker.tallies.failed.add(1);
+    let len = encoder.failed(local.ring.slot(), at, size, node);
+    local.ring.commit(&recorder.shared, len);
+    recorder.counters.failed.add(1);
 }
 
-/// The node of the present stack.
+/// Captures the current stack as a node of the stack table.
 #[inline(never)]
-pub(crate) fn stack(entered: &mut RecorderGuard, start: Start) -> NodeId {
-    capture_stack(entered, start)
+pub(crate) fn capture_stack(guard: &mut RecorderGuard, start: Start) -> NodeId {
+    capture_stack_inline(guard, start)
 }
 
-/// The same without a call, for where most walks begin.
+/// [`capture_stack`], inlined into the callers that most walks come from.
 #[inline(always)]
-fn capture_stack(entered: &mut RecorderGuard, start: Start) -> NodeId {
-    let tallies = &entered.tracker().tallies;
-    let local = entered.local();
+fn capture_stack_inline(guard: &mut RecorderGuard, start: Start) -> NodeId {
+    let counters = &guard.recorder().counters;
+    let local = guard.local();
     if local.is_sampled() {
-        let node = local.walker.walk(start, &tallies.walk);
+        let node = local.walker.walk(start, &counters.walk);
         #[cfg(rheaper_testing)]
         crate::collector::testing::compare(node, local.depth_max());
         node
     } else {
-        tallies.not_sampled.add(1);
+        counters.not_sampled.add(1);
         NodeId::NONE
     }
 }

@@ -1,60 +1,59 @@
-//! What the program says while it runs, on its way to the file.
+//! Marks: named moments that the program reports, queued for the flusher.
 //!
-//! Reads: a name and a number. Writes: a bounded queue, which the flusher empties.
-//!
-//! Invariants: nothing here allocates; the queue's lock is held with the thread's recorder flag
-//! set. What does not fit is counted.
+//! Invariants: nothing here allocates; the queue's lock is held only by a thread inside the
+//! recorder, so that no signal handler of that thread waits for it. Marks that do not fit are
+//! counted.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::collector::event_path::session_word::SESSION;
 use crate::collector::event_path::thread_guard;
-use crate::collector::event_path::thread_recorder::SESSION;
 use crate::collector::platform::clock;
 use crate::collector::platform::event_count;
-use crate::collector::platform::inline_str::Label;
+use crate::collector::platform::inline_str::InlineStr;
 use crate::collector::platform::queue::Queue;
 use crate::collector::platform::spin_lock::SpinLock;
 use crate::collector::platform::sys::PreservedErrno;
 use crate::recording::{ThreadId, Ticks};
 
-/// Marks that may wait; the flusher takes them 40 times a second.
-const WAITING_MAX: usize = 512;
+/// Capacity of the queue; the flusher empties it 40 times per second.
+const QUEUE_MAX: usize = 512;
 
-/// A mark that waits.
+/// A queued mark.
 #[derive(Clone, Copy)]
 pub(crate) struct Mark {
     pub(crate) at: Ticks,
     pub(crate) thread: ThreadId,
     pub(crate) value: i64,
-    pub(crate) name: Label,
+    pub(crate) name: InlineStr,
 }
 
-static QUEUE: SpinLock<Queue<Mark, WAITING_MAX>> = SpinLock::new(Queue::new());
+static QUEUE: SpinLock<Queue<Mark, QUEUE_MAX>> = SpinLock::new(Queue::new());
 
-/// Marks that were lost in this session.
+/// Marks lost in this session.
 pub(crate) static DROPPED: AtomicU64 = AtomicU64::new(0);
 
-/// Writes a mark into the recording: that now is the moment `name`, with a number that goes with
-/// it. Does nothing while nothing is recorded; never allocates.
+/// Writes a mark with a name and a value into the recording. Does nothing when no recording is
+/// running; never allocates.
 ///
-/// Marks are in the table `marks` of the database, and bound windows in its questions: `@name` is
-/// the last one of a name, `@name#2` the second. Of a name the first 64 bytes are kept. At most
-/// 512 may be waiting for the thread that writes; what comes on top is counted as lost.
+/// Marks are rows of the table `marks` of the database, and queries accept them as times: `@name` is
+/// the last mark of a name, `@name#2` the second. Names are cut to 64 bytes. At most 512 marks can be
+/// queued for the writer thread; further ones are counted as lost.
 ///
 /// ```
 /// rheaper::mark("cache warm", 1);
 /// ```
 pub fn mark(name: &str, value: i64) {
-    if SESSION.load(Ordering::Relaxed) == 0 {
+    if SESSION.load(Ordering::Relaxed).is_none() {
         return;
     }
     let _errno = PreservedErrno::new();
-    let Some(entered) = thread_guard::enter_any() else {
+    let Some(guard) = thread_guard::enter_any() else {
         DROPPED.fetch_add(1, Ordering::Relaxed);
         return;
     };
-    let thread = ThreadId(entered.tracker().thread.load(Ordering::Relaxed));
-    let mark = Mark { at: clock::now(), thread, value, name: Label::new(name) };
+    let thread = ThreadId(guard.recorder().thread.load(Ordering::Relaxed));
+    let mark = Mark { at: clock::now(), thread, value, name: InlineStr::new(name) };
     if !push(mark) {
         DROPPED.fetch_add(1, Ordering::Relaxed);
     }
@@ -64,30 +63,30 @@ fn push(mark: Mark) -> bool {
     let Some(mut queue) = QUEUE.lock() else {
         return false;
     };
-    let is_in = queue.push(mark);
-    let is_half_full = is_in && queue.len() == WAITING_MAX / 2;
+    let is_queued = queue.push(mark);
+    let is_half_full = is_queued && queue.len() == QUEUE_MAX / 2;
     drop(queue);
     if is_half_full {
         event_count::wake_flusher();
     }
-    is_in
+    is_queued
 }
 
-/// Takes the oldest marks, at most as many as `into` holds; answers how many.
+/// Removes the oldest marks, at most as many as `into` holds, and returns their number.
 pub(crate) fn take(into: &mut [Option<Mark>]) -> usize {
     QUEUE.lock().map_or(0, |mut queue| queue.take(into))
 }
 
-/// Forgets what waits. Called before a session begins.
-pub(crate) fn forget() {
+/// Empties the queue. Called before a session starts.
+pub(crate) fn clear() {
     DROPPED.store(0, Ordering::Relaxed);
     if let Some(mut queue) = QUEUE.lock() {
         queue.clear();
     }
 }
 
-/// In a forked child: who held the lock is not here.
-pub(crate) fn forked() {
-    // SAFETY: the child has one thread, which forked and so does not hold the lock.
-    unsafe { QUEUE.forked() };
+/// Unlocks the queue in a forked child, where the thread that held the lock does not exist.
+pub(crate) fn reset_after_fork() {
+    // SAFETY: the child has one thread, which called `fork` and so does not hold the lock.
+    unsafe { QUEUE.reset_after_fork() };
 }

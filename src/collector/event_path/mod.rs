@@ -8,5 +8,6 @@ pub(crate) mod recorder_pool;
 pub(crate) mod thread_recorder;
 pub(crate) mod threads;
 pub(crate) mod scope_table;
+pub(crate) mod session_word;
 pub(crate) mod session_config;
 pub(crate) mod ring;

@@ -1,9 +1,7 @@
-//! All trackers, and those of them that have no thread.
+//! All thread recorders, and the free list of those without a thread.
 //!
-//! Reads: the limits. Writes: the table of trackers.
-//!
-//! Invariant: trackers are never freed, and there are never more than the limits allow; when a thread
-//! ends its tracker is used again.
+//! Invariant: thread recorders are never freed, and their number is at most the session's limit;
+//! when a thread ends, its recorder is reused.
 
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
@@ -12,69 +10,71 @@ use crate::collector::event_path::session_config::{self, TRACKERS_MAX};
 use crate::collector::event_path::thread_recorder::ThreadRecorder;
 use crate::collector::platform::spin_lock::SpinLock;
 use crate::collector::unwind::walker::Walker;
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
-static TABLE: [AtomicPtr<ThreadRecorder>; TRACKERS_MAX] =
+static RECORDERS: [AtomicPtr<ThreadRecorder>; TRACKERS_MAX] =
     [const { AtomicPtr::new(ptr::null_mut()) }; TRACKERS_MAX];
 static CREATED: AtomicUsize = AtomicUsize::new(0);
 
-/// All trackers there are.
+/// All thread recorders.
 pub(crate) fn all() -> impl Iterator<Item = &'static ThreadRecorder> {
     let created = CREATED.load(Ordering::Acquire).min(TRACKERS_MAX);
-    TABLE.iter().take(created).filter_map(|place| {
-        // SAFETY: only `take` stores here, and trackers are never freed.
+    RECORDERS.iter().take(created).filter_map(|place| {
+        // SAFETY: only `take` stores pointers here, to thread recorders, which are never freed.
         unsafe { place.load(Ordering::Acquire).as_ref() }
     })
 }
 
-/// Memory of all trackers, in bytes.
+/// Memory of all thread recorders, in bytes.
 pub(crate) fn used_bytes() -> u64 {
-    let limits = session_config::get();
+    let config = session_config::get();
     let each = size_of::<ThreadRecorder>()
-        .saturating_add(Walker::bytes(limits.depth_max))
-        .saturating_add(limits.ring_bytes);
+        .saturating_add(Walker::bytes(config.depth_max))
+        .saturating_add(config.ring_bytes);
     (CREATED.load(Ordering::Relaxed) as u64).saturating_mul(each as u64)
 }
 
-/// First tracker that has no thread, by index plus one.
+/// Head of the free list: index of a thread recorder plus one, 0: empty.
 static FREE: SpinLock<u32> = SpinLock::new(0);
 
-/// A tracker without a thread, or a new one within the limits.
+/// Takes a thread recorder from the free list, or creates one within the limit.
 pub(crate) fn take() -> Option<&'static ThreadRecorder> {
     let mut free = FREE.lock()?;
     if let Some(index) = free.checked_sub(1)
-        && let Some(place) = TABLE.get(index as usize)
+        && let Some(place) = RECORDERS.get(index as usize)
     {
-        // SAFETY: only created trackers are in the list, and they are never freed.
-        let tracker = unsafe { place.load(Ordering::Acquire).as_ref() }?;
-        // SAFETY: it has no thread, and the pool is locked.
-        *free = unsafe { tracker.next_free().read() };
-        return Some(tracker);
+        // SAFETY: only created thread recorders are in the list, and they are never freed.
+        let recorder = unsafe { place.load(Ordering::Acquire).as_ref() }?;
+        // SAFETY: this thread recorder has no thread, and the lock of the free list is held.
+        *free = unsafe { recorder.next_free().read() };
+        return Some(recorder);
     }
     let created = CREATED.load(Ordering::Relaxed);
-    if created >= session_config::get().trackers_max && !safeguards::without("trackers at most") {
+    if created >= session_config::get().trackers_max
+        && !safeguards::is_disabled(Safeguard::ThreadRecorderLimit)
+    {
         return None;
     }
-    let tracker = ThreadRecorder::create(created)?;
-    TABLE.get(created)?.store(ptr::from_ref(tracker).cast_mut(), Ordering::Release);
+    let recorder = ThreadRecorder::create(created)?;
+    RECORDERS.get(created)?.store(ptr::from_ref(recorder).cast_mut(), Ordering::Release);
     CREATED.store(created.wrapping_add(1), Ordering::Release);
-    Some(tracker)
+    Some(recorder)
 }
 
-/// The tracker of a thread that has ended.
-pub(crate) fn give_back(tracker: &'static ThreadRecorder) {
-    // A tracker that can't be given back in time is lost to the pool, not to the file.
+/// Returns the recorder of a thread that has ended to the free list.
+pub(crate) fn give_back(recorder: &'static ThreadRecorder) {
+    // Without the lock in time, the recorder is never reused, but its events are still written.
     let Some(mut free) = FREE.lock() else { return };
-    // SAFETY: its thread has ended and the pool is locked.
-    unsafe { tracker.next_free().write(*free) };
-    *free = tracker.stream.0.wrapping_add(1);
+    // SAFETY: the thread of this recorder has ended, and the lock of the free list is held.
+    unsafe { recorder.next_free().write(*free) };
+    *free = recorder.stream.0.wrapping_add(1);
 }
 
-/// In a forked child.
+/// Unlocks the free list in a forked child.
 ///
 /// # Safety
-/// The child has one thread, which forked and so does not hold the lock.
-pub(crate) unsafe fn forked() {
-    // SAFETY: the caller's promise.
-    unsafe { FREE.forked() };
+/// The calling thread is the only one, and it does not hold the lock.
+pub(crate) unsafe fn reset_after_fork() {
+    // SAFETY: the caller guarantees that no other thread exists and the lock is not held.
+    unsafe { FREE.reset_after_fork() };
 }

@@ -1,13 +1,27 @@
-//! One tracker's events as bytes: an append-only stream in a ring, with a committed length.
+//! A single-producer, single-consumer byte ring: the owning thread appends events, the flusher
+//! reads them.
 //!
-//! Reads and writes: the ring's pages. The owner appends and commits; the flusher reads what is
-//! committed and gives the room back. Positions are counted from the beginning of the stream
-//! and never wrap.
+//! ```text
+//!   pages                                            pages + ring_bytes
+//!   |                                                |
+//!   v                                                v
+//!   +-----------+----------------------+-------------+- - - - - - - - -+
+//!   |   free    | committed, not read  |    free     | slack: 1 event  |
+//!   +-----------+----------------------+-------------+- - - - - - - - -+
+//!               ^                      ^
+//!               tail                   committed
+//!
+//! owning thread                              flusher 1. write an event at `committed` 2.
+//! committed.store(Release)      ------>   3. committed.load(Acquire) 4. read from `tail` to
+//! `committed` 6. tail.load(Acquire)            <------   5. tail.store(Release) ```
+//!
+//! Step 6 runs only when the write position reaches `limit`. Positions count bytes from the start
+//! of the stream and never wrap.
 //!
 //! Invariants:
-//! - `tail` ≤ `committed` ≤ `tail` + ring size; a commit stands at an event's end.
-//! - Behind the ring lie [`EVENT_BYTES_MAX`] bytes of slack: an event is written in one piece
-//!   and what went over the end is copied to the front.
+//! - `tail` ≤ `committed` ≤ `tail` + ring size; `committed` is always the end of an event.
+//! - After the ring there are [`EVENT_BYTES_MAX`] bytes of slack: an event is written in one piece,
+//!   and the bytes beyond the end of the ring are then copied to its start.
 
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicU64, Ordering};
@@ -17,225 +31,228 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::collector::platform::sys;
 use crate::recording::EVENT_BYTES_MAX;
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
-/// Smallest and largest ring. The largest fits the flusher's buffer with room to spare.
+/// Limits of the ring size. The largest ring fits the flusher's buffer twice.
 pub(crate) const RING_BYTES_MIN: usize = 16 << 10;
 pub(crate) const RING_BYTES_MAX: usize = 1 << 20;
 
-/// What the flusher sees of a region. What the owner writes at every event has cache lines of its
-/// own: the flusher reads the rest for every few events, and would take the line away each time.
+/// The words that owner and flusher share. The words that the owner writes at every event have
+/// their own cache lines: the flusher reads the others once per few events and would otherwise take
+/// the line from the owner.
 #[derive(Debug, Default)]
-pub(crate) struct Shared {
-    owner: CachePadded<ByOwner>,
-    flusher: CachePadded<ForFlusher>,
+pub(crate) struct RingShared {
+    producer: CachePadded<ProducerWords>,
+    consumer: CachePadded<ConsumerWords>,
 }
 
-/// As far apart as processors fetch lines together.
+/// Two cache lines, because x86-64 processors prefetch lines in pairs.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct CachePadded<T>(T);
 
 #[derive(Debug, Default)]
-struct ByOwner {
+struct ProducerWords {
     committed: AtomicU64,
-    /// Position of the last keyframe.
+    /// Position of the last keyframe. Relaxed: the release of `committed` after it publishes it.
     keyframe: AtomicU64,
 }
 
 #[derive(Debug, Default)]
-struct ForFlusher {
+struct ConsumerWords {
     tail: AtomicU64,
-    /// Position at which this recording's stream began.
+    /// Position at which the stream of this recording starts.
     base: AtomicU64,
     ring: AtomicU64,
     ring_bytes: AtomicU64,
 }
 
-/// What is committed and not yet read.
-pub(crate) struct Committed<'a> {
+/// Committed bytes that the flusher has not read.
+pub(crate) struct CommittedBytes<'a> {
     /// Position in this recording's stream.
     pub(crate) offset: u64,
-    /// The bytes, in two pieces where they wrap.
+    /// The bytes, in two slices where they wrap.
     pub(crate) first: &'a [u8],
     pub(crate) second: &'a [u8],
-    /// Where in them a keyframe begins.
+    /// Offset of a keyframe in them.
     pub(crate) keyframe: Option<u32>,
     end: u64,
 }
 
-impl Shared {
-    /// Position behind the last whole event.
+impl RingShared {
+    /// Position after the last complete event.
     pub(crate) fn committed(&self) -> u64 {
-        self.owner.0.committed.load(Ordering::Acquire)
+        self.producer.0.committed.load(Ordering::Acquire)
     }
 
-    /// The same, for the owner, who alone moves it.
+    /// The same, read by the owner, which alone changes it.
     #[inline(always)]
     fn head(&self) -> u64 {
-        self.owner.0.committed.load(Ordering::Relaxed)
+        self.producer.0.committed.load(Ordering::Relaxed)
     }
 
-    /// What stands between the tail and `end`, an earlier answer of [`Shared::committed`].
-    pub(crate) fn read(&self, end: u64) -> Option<Committed<'_>> {
-        let tail = self.flusher.0.tail.load(Ordering::Relaxed);
-        let ring_bytes = self.flusher.0.ring_bytes.load(Ordering::Acquire);
-        let ring = NonNull::new(self.flusher.0.ring.load(Ordering::Acquire) as *mut u8)?;
+    /// The bytes from the tail to `end`, an earlier result of [`RingShared::committed`].
+    pub(crate) fn read(&self, end: u64) -> Option<CommittedBytes<'_>> {
+        let tail = self.consumer.0.tail.load(Ordering::Relaxed);
+        let ring_bytes = self.consumer.0.ring_bytes.load(Ordering::Acquire);
+        let ring = NonNull::new(self.consumer.0.ring.load(Ordering::Acquire) as *mut u8)?;
         let len = end.checked_sub(tail).filter(|len| 0 < *len && *len <= ring_bytes)?;
         let at = tail & ring_bytes.wrapping_sub(1);
         let first_len = len.min(ring_bytes.wrapping_sub(at));
-        // SAFETY: both pieces are inside the ring, and the owner does not write between the
-        // tail and what it has committed.
+        // SAFETY: both slices are inside the ring, and the owner does not write between the tail
+        // and the committed position.
         let (first, second) = unsafe {
             (
                 std::slice::from_raw_parts(ring.add(at as usize).as_ptr(), first_len as usize),
                 std::slice::from_raw_parts(ring.as_ptr(), len.wrapping_sub(first_len) as usize),
             )
         };
-        let keyframe = self.owner.0.keyframe.load(Ordering::Relaxed);
-        let inside = tail <= keyframe && keyframe < end;
-        Some(Committed {
-            offset: tail.wrapping_sub(self.flusher.0.base.load(Ordering::Relaxed)),
+        let keyframe = self.producer.0.keyframe.load(Ordering::Relaxed);
+        let is_inside = tail <= keyframe && keyframe < end;
+        Some(CommittedBytes {
+            offset: tail.wrapping_sub(self.consumer.0.base.load(Ordering::Relaxed)),
             first,
             second,
-            keyframe: inside.then(|| keyframe.wrapping_sub(tail) as u32),
+            keyframe: is_inside.then(|| keyframe.wrapping_sub(tail) as u32),
             end,
         })
     }
 
-    /// Position of the first byte that was not read.
+    /// Position of the first unread byte.
     pub(crate) fn tail(&self) -> u64 {
-        self.flusher.0.tail.load(Ordering::Relaxed)
+        self.consumer.0.tail.load(Ordering::Relaxed)
     }
 
-    /// Position of a keyframe that is not read yet and before `end`, an earlier answer of
-    /// [`Shared::committed`]: the one that a recording's stream begins with, else the last one.
+    /// Position of an unread keyframe before `end`, an earlier result of [`RingShared::committed`]:
+    /// the first one of the recording's stream, else the last one.
     pub(crate) fn keyframe_before(&self, end: u64) -> Option<u64> {
-        if self.tail() == self.flusher.0.base.load(Ordering::Relaxed) && self.tail() < end {
+        if self.tail() == self.consumer.0.base.load(Ordering::Relaxed) && self.tail() < end {
             return Some(self.tail());
         }
-        let keyframe = self.owner.0.keyframe.load(Ordering::Relaxed);
+        let keyframe = self.producer.0.keyframe.load(Ordering::Relaxed);
         (self.tail() <= keyframe && keyframe < end).then_some(keyframe)
     }
 
-    /// The bytes from a position up to `end` as far as they lie in one piece, and in how many of
-    /// them events may begin: the last of these is whole. Both positions are between the tail and
-    /// what is committed, and an event or keyframe begins at the first.
+    /// The contiguous bytes from position `from` to `end`, and the number of them in which events
+    /// may start; the last of these events is complete. Both positions are between the tail and the
+    /// committed position, and an event starts at `from`.
     #[inline]
-    pub(crate) fn piece(&self, from: u64, end: u64) -> (&[u8], usize) {
-        let ring_bytes = self.flusher.0.ring_bytes.load(Ordering::Relaxed);
-        let Some(ring) = NonNull::new(self.flusher.0.ring.load(Ordering::Acquire) as *mut u8)
+    pub(crate) fn contiguous(&self, from: u64, end: u64) -> (&[u8], usize) {
+        let ring_bytes = self.consumer.0.ring_bytes.load(Ordering::Relaxed);
+        let Some(ring) = NonNull::new(self.consumer.0.ring.load(Ordering::Acquire) as *mut u8)
         else {
             return (&[], 0);
         };
         let at = from & ring_bytes.wrapping_sub(1);
-        let room = ring_bytes.wrapping_sub(at);
-        // What began before the ring's end goes on in the slack behind it, and there only.
-        let len = end.saturating_sub(from).min(room.wrapping_add(EVENT_BYTES_MAX as u64));
-        // SAFETY: inside the ring and its slack; the owner does not write between the tail and
-        // what it has committed, nor in the slack while what began before it is not read.
+        let until_end = ring_bytes.wrapping_sub(at);
+        // An event that starts before the end of the ring continues in the slack, and nothing else
+        // is there.
+        let len = end.saturating_sub(from).min(until_end.wrapping_add(EVENT_BYTES_MAX as u64));
+        // SAFETY: the slice is inside the ring and its slack. The owner does not write between the
+        // tail and the committed position, nor in the slack while the event that continues there is
+        // unread.
         let bytes =
             unsafe { std::slice::from_raw_parts(ring.add(at as usize).as_ptr(), len as usize) };
-        (bytes, room as usize)
+        (bytes, until_end as usize)
     }
 
-    /// Gives the room of everything before a position back to the owner.
-    pub(crate) fn release_until(&self, position: u64) {
-        self.flusher.0.tail.store(position, Ordering::Release);
+    /// Frees the space of all bytes before a position.
+    pub(crate) fn release_to(&self, position: u64) {
+        self.consumer.0.tail.store(position, Ordering::Release);
     }
 
-    /// Gives the room of what was read back to the owner.
-    pub(crate) fn release(&self, read: &Committed<'_>) {
-        self.flusher.0.tail.store(read.end, Ordering::Release);
+    /// Frees the space of the bytes that were read.
+    pub(crate) fn release(&self, read: &CommittedBytes<'_>) {
+        self.consumer.0.tail.store(read.end, Ordering::Release);
     }
 }
 
-/// The owner's side.
-pub(crate) struct Region {
-    ring: NonNull<u8>,
+/// The owner's side of the ring.
+pub(crate) struct RingProducer {
+    pages: NonNull<u8>,
     ring_bytes: usize,
-    /// Where the next event is written: inside the ring.
+    /// Address of the next event, inside the ring.
     at: *mut u8,
-    /// What is added to that address for its position in the stream.
+    /// Added to `at`, gives the position in the stream.
     bias: u64,
-    /// Up to this address nothing has to be looked at before an event is appended, and an event
-    /// does not go over the ring's end.
+    /// Below this address the owner may append an event without [`RingProducer::check_space`], and
+    /// the event does not cross the end of the ring.
     limit: usize,
     last_keyframe: u64,
 }
 
-/// What [`Region::look`] found.
+/// Result of [`RingProducer::check_space`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Room {
-    /// Whether an event, and a keyframe before it, fit.
+pub(crate) struct Space {
+    /// Whether an event and a keyframe before it fit.
     pub(crate) fits: bool,
     /// Whether the flusher should be woken.
     pub(crate) is_half_full: bool,
     /// Whether a keyframe is due.
-    pub(crate) wants_keyframe: bool,
+    pub(crate) keyframe_due: bool,
 }
 
-/// Bytes between keyframes: small enough that damage costs little, large enough that clearing
-/// the model costs nothing.
+/// Bytes between keyframes. A decoder loses at most this much after damage, and resetting the model
+/// costs nothing measurable at this distance.
 const KEYFRAME_EVERY: u64 = 64 << 10;
 
-impl Region {
-    /// A ring of `ring_bytes`, a power of two within the limits above.
-    pub(crate) fn new(ring_bytes: usize, shared: &Shared) -> Option<Self> {
-        let ring = sys::map_pages(ring_bytes.checked_add(EVENT_BYTES_MAX)?)?;
-        shared.flusher.0.ring.store(ring.as_ptr() as u64, Ordering::Release);
-        shared.flusher.0.ring_bytes.store(ring_bytes as u64, Ordering::Release);
-        let at = ring.as_ptr();
-        let mut region = Self { ring, ring_bytes, at, bias: 0, limit: 0, last_keyframe: 0 };
-        region.seek(shared.head());
-        Some(region)
+impl RingProducer {
+    /// A ring of `ring_bytes`, a power of two between the limits above.
+    pub(crate) fn new(ring_bytes: usize, shared: &RingShared) -> Option<Self> {
+        let pages = sys::map_pages(ring_bytes.checked_add(EVENT_BYTES_MAX)?)?;
+        shared.consumer.0.ring.store(pages.as_ptr() as u64, Ordering::Release);
+        shared.consumer.0.ring_bytes.store(ring_bytes as u64, Ordering::Release);
+        let at = pages.as_ptr();
+        let mut ring = Self { pages, ring_bytes, at, bias: 0, limit: 0, last_keyframe: 0 };
+        ring.seek(shared.head());
+        Some(ring)
     }
 
     pub(crate) fn ring_bytes(&self) -> usize {
         self.ring_bytes
     }
 
-    /// Gives the ring's memory back to the system. Everything was read, and nothing is
-    /// appended any more.
+    /// Returns the ring's memory to the system. All bytes were read, and no more are appended.
     pub(crate) fn discard(&self) {
-        // SAFETY: our own mapping; its contents are not needed any more.
-        unsafe { sys::discard_pages(self.ring, self.ring_bytes) };
+        // SAFETY: the mapping is this ring's own, and its contents are no longer needed.
+        unsafe { sys::discard_pages(self.pages, self.ring_bytes) };
     }
 
-    /// Begins the stream of a new recording at the present position.
-    pub(crate) fn begin(&mut self, shared: &Shared) {
-        // A forked child has bytes here that its parent's flusher reads, and not its own.
-        if !safeguards::without("own bytes") {
-            shared.flusher.0.tail.store(shared.head(), Ordering::Release);
+    /// Starts the stream of a new recording at the current position.
+    pub(crate) fn begin(&mut self, shared: &RingShared) {
+        // A forked child inherits bytes that belong to the recording of its parent.
+        if !safeguards::is_disabled(Safeguard::ForkedRingTail) {
+            shared.consumer.0.tail.store(shared.head(), Ordering::Release);
         }
-        shared.flusher.0.base.store(shared.head(), Ordering::Relaxed);
+        shared.consumer.0.base.store(shared.head(), Ordering::Relaxed);
         self.seek(shared.head());
     }
 
-    /// Appends from this position on.
+    /// Sets the write position.
     fn seek(&mut self, head: u64) {
         let at = (head as usize) & self.ring_bytes.wrapping_sub(1);
-        // SAFETY: inside the ring.
-        self.at = unsafe { self.ring.add(at) }.as_ptr();
+        // SAFETY: `at` is below the ring size.
+        self.at = unsafe { self.pages.add(at) }.as_ptr();
         self.bias = head.wrapping_sub(self.at.addr() as u64);
         self.limit = 0;
     }
 
-    /// Makes [`Region::needs_slow_path`] true.
+    /// Makes [`RingProducer::needs_slow_path`] true.
     pub(crate) fn force_slow_path(&mut self) {
         self.limit = 0;
     }
 
-    /// Whether [`Region::look`] must be asked before the next event.
+    /// Whether [`RingProducer::check_space`] must be called before the next event.
     #[inline(always)]
     pub(crate) fn needs_slow_path(&self) -> bool {
         self.at.addr() >= self.limit
     }
 
-    /// Looks at the room and says what is due; moves the limit to where it has to be asked next.
-    pub(crate) fn look(&mut self, shared: &Shared) -> Room {
+    /// Computes the free space and what is due, and sets `limit` to the position of the next check.
+    pub(crate) fn check_space(&mut self, shared: &RingShared) -> Space {
+        /// An event, and a keyframe before it.
         const RESERVE: u64 = 2 * EVENT_BYTES_MAX as u64;
-        let tail = shared.flusher.0.tail.load(Ordering::Acquire);
+        let tail = shared.consumer.0.tail.load(Ordering::Acquire);
         let size = self.ring_bytes as u64;
         let head = shared.head();
         let used = head.wrapping_sub(tail);
@@ -245,50 +262,52 @@ impl Region {
         let is_half_full = used >= size / 2;
         let next = if is_half_full { full } else { half.min(full) };
         let distance = next.min(keyframe).saturating_sub(head) as usize;
-        let end = self.ring.addr().get().wrapping_add(self.ring_bytes);
+        let end = self.pages.addr().get().wrapping_add(self.ring_bytes);
         let last = end.wrapping_sub(EVENT_BYTES_MAX);
         self.limit = self.at.addr().saturating_add(distance).min(last);
-        Room { fits: head < full, is_half_full, wants_keyframe: head >= keyframe }
+        Space { fits: head < full, is_half_full, keyframe_due: head >= keyframe }
     }
 
-    /// Where the next event is written; [`Region::commit`] makes it one. There must be room.
+    /// The buffer of the next event, which [`RingProducer::commit`] appends. There must be space.
     #[inline(always)]
     pub(crate) fn slot(&mut self) -> &mut [u8; EVENT_BYTES_MAX] {
-        // SAFETY: it is inside the ring, and behind the ring lies slack for one event. The
-        // caller made sure that there is room, so the flusher does not read these bytes.
+        // SAFETY: `at` is inside the ring, and the slack after the ring has the size of an event.
+        // The caller has checked that there is space, so that the flusher does not read these
+        // bytes.
         unsafe { &mut *self.at.cast::<[u8; EVENT_BYTES_MAX]>() }
     }
 
-    /// Commits the `len` bytes that were written into the slot where nothing had to be looked at.
+    /// Commits the `len` bytes of an event that starts below `limit`.
     #[inline(always)]
-    pub(crate) fn commit_fast(&mut self, shared: &Shared, len: usize) {
-        // SAFETY: at most one event further, and the limit is one event before the ring's end.
+    pub(crate) fn commit_fast(&mut self, shared: &RingShared, len: usize) {
+        // SAFETY: `at` advances by at most one event, and `limit` is one event before the end of
+        // the ring.
         self.at = unsafe { self.at.add(len) };
         let head = (self.at.addr() as u64).wrapping_add(self.bias);
-        shared.owner.0.committed.store(head, Ordering::Release);
+        shared.producer.0.committed.store(head, Ordering::Release);
     }
 
-    /// Commits the `len` bytes that were written into the slot.
-    pub(crate) fn commit(&mut self, shared: &Shared, len: usize) {
+    /// Commits the `len` bytes of an event.
+    pub(crate) fn commit(&mut self, shared: &RingShared, len: usize) {
         let end = self.at.addr().wrapping_add(len);
-        let over = end.wrapping_sub(self.ring.addr().get()).checked_sub(self.ring_bytes);
-        let Some(over) = over else {
+        let overhang = end.wrapping_sub(self.pages.addr().get()).checked_sub(self.ring_bytes);
+        let Some(overhang) = overhang else {
             return self.commit_fast(shared, len);
         };
-        // SAFETY: `over` bytes of slack, at most one event, are copied to the ring's front,
-        // which is free: there was room for the event.
+        // SAFETY: `overhang` bytes of slack, at most one event, are copied to the start of the
+        // ring, which is free because there was space for the event.
         unsafe {
-            let slack = self.ring.add(self.ring_bytes);
-            std::ptr::copy_nonoverlapping(slack.as_ptr(), self.ring.as_ptr(), over);
+            let slack = self.pages.add(self.ring_bytes);
+            std::ptr::copy_nonoverlapping(slack.as_ptr(), self.pages.as_ptr(), overhang);
         }
         let head = (end as u64).wrapping_add(self.bias);
         self.seek(head);
-        shared.owner.0.committed.store(head, Ordering::Release);
+        shared.producer.0.committed.store(head, Ordering::Release);
     }
 
-    /// Notes that the event about to be appended is a keyframe.
-    pub(crate) fn note_keyframe(&mut self, shared: &Shared) {
+    /// Records that the next event is a keyframe.
+    pub(crate) fn mark_keyframe(&mut self, shared: &RingShared) {
         self.last_keyframe = shared.head();
-        shared.owner.0.keyframe.store(self.last_keyframe, Ordering::Relaxed);
+        shared.producer.0.keyframe.store(self.last_keyframe, Ordering::Relaxed);
     }
 }

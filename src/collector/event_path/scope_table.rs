@@ -1,86 +1,87 @@
-//! Scopes: every (scope around it, name) has one number for the life of the process; and the one
-//! that each thread is in.
+//! The scope table: one id per (parent scope, name) for the life of the process, and the current
+//! scope of each thread.
 //!
-//! Reads: names. Writes: a static table, which is read without a lock; this thread's scope.
+//! The table is static and is read without a lock.
 //!
 //! Invariants:
-//! - Nothing here allocates. The table is bounded: what does not fit is its parent, and counted.
-//! - A scope's parent has a smaller number. Whoever sees a number sees the definition and a
-//!   [`count`] that includes it.
+//! - Nothing here allocates. The table is bounded: a scope that does not fit is merged into its
+//!   parent and counted.
+//! - A parent has a smaller id. A thread that reads an id also sees its definition and a [`count`]
+//!   that includes it.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use crate::collector::platform::inline_str::{Label, SharedLabel};
+use crate::collector::platform::inline_str::{InlineStr, SharedInlineStr};
 use crate::collector::platform::spin_lock::SpinLock;
 use crate::recording::ScopeId;
 
-/// Scopes that are told apart.
+/// Maximum number of scopes.
 pub(crate) const SCOPES_MAX: usize = 1 << 14;
 
-/// Places of the hash index: a power of two, at most half of them taken.
-const PLACES: usize = SCOPES_MAX * 2;
+/// Slots of the hash index: a power of two, at most half of them used.
+const INDEX_SLOTS: usize = SCOPES_MAX * 2;
 
 struct Entry {
-    name: SharedLabel,
+    name: SharedInlineStr,
     parent: AtomicU32,
 }
 
 /// Scope n is entry n − 1.
 static ENTRIES: [Entry; SCOPES_MAX] =
-    [const { Entry { name: SharedLabel::new(), parent: AtomicU32::new(0) } }; SCOPES_MAX];
-/// Numbers of scopes by the hash of parent and name; 0: free.
-static INDEX: [AtomicU32; PLACES] = [const { AtomicU32::new(0) }; PLACES];
+    [const { Entry { name: SharedInlineStr::new(), parent: AtomicU32::new(0) } }; SCOPES_MAX];
+/// Scope ids by the hash of parent and name; 0: free.
+static INDEX: [AtomicU32; INDEX_SLOTS] = [const { AtomicU32::new(0) }; INDEX_SLOTS];
 static COUNT: AtomicU32 = AtomicU32::new(0);
-static GROWING: SpinLock<()> = SpinLock::new(());
+static INSERT_LOCK: SpinLock<()> = SpinLock::new(());
 
-/// Scopes that were entered and had no place in the table, in this session.
+/// Scopes entered in this session that did not fit the table.
 pub(crate) static OVERFLOWS: AtomicU64 = AtomicU64::new(0);
 
-/// Where a thread is.
+/// The current scope of a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct ScopePosition {
     pub(crate) scope: ScopeId,
-    /// Scopes that were entered and not left.
+    /// Number of scopes entered and not left.
     pub(crate) depth: u32,
 }
 
 thread_local! {
     // Constant and without a destructor, so that it is usable at any moment of a thread's life.
-    static HERE: Cell<Place> = const { Cell::new(Place { scope: ScopeId::NONE, depth: 0 }) };
+    static CURRENT: Cell<ScopePosition> = const { Cell::new(ScopePosition { scope: ScopeId::NONE, depth: 0 }) };
 }
 
-/// Where this thread is.
-pub(crate) fn here() -> Place {
-    HERE.get()
+/// The current scope of this thread.
+pub(crate) fn current() -> ScopePosition {
+    CURRENT.get()
 }
 
-/// Moves this thread.
-pub(crate) fn go(place: Place) {
-    HERE.set(place);
+/// Sets the current scope of this thread.
+pub(crate) fn set_current(place: ScopePosition) {
+    CURRENT.set(place);
 }
 
-/// Scopes that have a number: 1 to this.
+/// Number of scopes; their ids are 1 to this.
 pub(crate) fn count() -> u32 {
     COUNT.load(Ordering::Acquire)
 }
 
-/// The scope around one, and its name.
-pub(crate) fn definition(scope: ScopeId) -> Option<(ScopeId, Label)> {
+/// Parent and name of a scope.
+pub(crate) fn definition(scope: ScopeId) -> Option<(ScopeId, InlineStr)> {
     let entry = entry(scope)?;
     Some((ScopeId(entry.parent.load(Ordering::Relaxed)), entry.name.load()))
 }
 
-/// The scope of this name inside `parent`; `parent` itself where it has this name, so that a
-/// recursion is one scope, and where the table is full.
-pub(crate) fn inside(parent: ScopeId, name: &str) -> ScopeId {
-    let label = Label::new(name);
-    if entry(parent).is_some_and(|entry| entry.name.is(&label)) {
+/// The scope `name` within `parent`. It is `parent` itself if that has this name, so that a
+/// recursion is one scope, and if the table is full.
+pub(crate) fn intern(parent: ScopeId, name: &str) -> ScopeId {
+    let name = InlineStr::new(name);
+    if entry(parent).is_some_and(|entry| entry.name.equals(&name)) {
         return parent;
     }
-    match find(parent, &label) {
+    match find(parent, &name) {
         Ok(scope) => scope,
-        Err(_) => add(parent, label).unwrap_or_else(|| {
+        Err(_) => add(parent, name).unwrap_or_else(|| {
             OVERFLOWS.fetch_add(1, Ordering::Relaxed);
             parent
         }),
@@ -91,42 +92,42 @@ fn entry(scope: ScopeId) -> Option<&'static Entry> {
     ENTRIES.get(scope.0.checked_sub(1)? as usize)
 }
 
-/// The scope's number, or the free place where it would stand.
-fn find(parent: ScopeId, label: &Label) -> Result<ScopeId, usize> {
-    let mut place = label.hash(parent.0) as usize & (PLACES - 1);
-    // Half of the places are free, so this ends; the bound says so to the compiler as well.
-    for _ in 0..PLACES {
-        let scope = INDEX.get(place).map_or(0, |place| place.load(Ordering::Acquire));
+/// The id of a scope, or the free slot for it.
+fn find(parent: ScopeId, name: &InlineStr) -> Result<ScopeId, usize> {
+    let mut slot = name.hash(parent.0) as usize & (INDEX_SLOTS - 1);
+    // Half of the slots are free, so that the loop ends; the bound proves it to the compiler.
+    for _ in 0..INDEX_SLOTS {
+        let scope = INDEX.get(slot).map_or(0, |slot| slot.load(Ordering::Acquire));
         let Some(entry) = entry(ScopeId(scope)) else {
-            return Err(place);
+            return Err(slot);
         };
-        if entry.parent.load(Ordering::Relaxed) == parent.0 && entry.name.is(label) {
+        if entry.parent.load(Ordering::Relaxed) == parent.0 && entry.name.equals(name) {
             return Ok(ScopeId(scope));
         }
-        place = place.wrapping_add(1) & (PLACES - 1);
+        slot = slot.wrapping_add(1) & (INDEX_SLOTS - 1);
     }
-    Err(PLACES)
+    Err(INDEX_SLOTS)
 }
 
 #[cold]
-fn add(parent: ScopeId, label: Label) -> Option<ScopeId> {
-    let _growing = GROWING.lock()?;
-    // Another thread may have been faster.
-    let place = match find(parent, &label) {
+fn add(parent: ScopeId, name: InlineStr) -> Option<ScopeId> {
+    let _guard = INSERT_LOCK.lock()?;
+    // Another thread may have added the scope in the meantime.
+    let slot = match find(parent, &name) {
         Ok(scope) => return Some(scope),
-        Err(place) => INDEX.get(place)?,
+        Err(slot) => INDEX.get(slot)?,
     };
     let scope = ScopeId(COUNT.load(Ordering::Relaxed).wrapping_add(1));
     let entry = entry(scope)?;
-    entry.name.store(label);
+    entry.name.store(name);
     entry.parent.store(parent.0, Ordering::Relaxed);
     COUNT.store(scope.0, Ordering::Release);
-    place.store(scope.0, Ordering::Release);
+    slot.store(scope.0, Ordering::Release);
     Some(scope)
 }
 
-/// In a forked child: who held the lock is not here.
-pub(crate) fn forked() {
-    // SAFETY: the child has one thread, which forked and so does not hold the lock.
-    unsafe { GROWING.forked() };
+/// Unlocks the table in a forked child, where the thread that held the lock does not exist.
+pub(crate) fn reset_after_fork() {
+    // SAFETY: the child has one thread, which called `fork` and so does not hold the lock.
+    unsafe { INSERT_LOCK.reset_after_fork() };
 }

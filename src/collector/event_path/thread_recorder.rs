@@ -1,71 +1,50 @@
-//! One thread's recorder: its walker, its encoder, its region.
-//!
-//! Reads: the session's limits. Writes: its region, and thread definitions for the flusher.
+//! The recorder of one thread: stack walker, encoder, ring buffer and counters.
 //!
 //! Invariants:
-//! - A tracker's [`Local`] is touched only by who set its `busy` flag: its thread outside of
-//!   signal handlers that interrupted it, or the pool while it has no thread.
-//! - Trackers are never freed.
+//! - Only the thread that set `busy` accesses [`Local`]: the owner outside of signal handlers that
+//!   interrupt it, or the pool while there is no owner.
+//! - Thread recorders are never freed.
 
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use crate::collector::event_path::ring::{Region, Shared};
+use crate::collector::event_path::ring::{RingProducer, RingShared};
 use crate::collector::event_path::scope_table;
 use crate::collector::event_path::session_config;
+use crate::collector::event_path::session_word::{AtomicSessionWord, SESSION, SessionWord};
 use crate::collector::event_path::threads;
 use crate::collector::platform::clock;
-use crate::collector::platform::counter::{Tally, WalkTallies};
+use crate::collector::platform::counter::{SoloCounter, WalkCounters};
 use crate::collector::platform::event_count;
 use crate::collector::platform::sys::{self, PreservedErrno, ThreadName};
 use crate::collector::unwind::walker::{Start, Walker};
 use crate::recording::{Counter, Counters, Encoder, NodeId, ScopeId, StreamId, ThreadId, Ticks};
 
-/// The session that is recording, or 0. The only thing that is read when recording is off.
-pub(crate) static SESSION: AtomicU32 = AtomicU32::new(0);
-
-/// Whether [`sys::memory_barrier`] works; else each event has a fence of its own.
-pub(crate) static HAS_BARRIER: AtomicBool = AtomicBool::new(false);
-
-/// Set in a tracker's session where events need what the usual path does not give: a fence each,
-/// another clock, or a look whether they are sampled.
-pub(crate) const SLOW_PATH: u32 = 1 << 30;
-
-/// Set in a tracker's session where the flusher wants a keyframe before the next event.
-pub(crate) const KEYFRAME: u32 = 1 << 29;
-
-/// Part of a session's number where blocks are sampled: its events come through
-/// a path of their own. The sign, so that off, all and sampled are told apart by one comparison.
-pub(crate) const SAMPLED: u32 = 1 << 31;
-
-/// What is left for sessions' numbers.
-pub(crate) const SESSION_MASK: u32 = !(SLOW_PATH | KEYFRAME);
-
-/// What a thread counts.
+/// Event counters of one thread.
 #[derive(Debug, Default)]
-pub(crate) struct Tallies {
-    /// Allocations whose stack was the last one, and nothing else about them unusual.
-    pub(crate) usual_allocations: Tally,
-    /// The same, whose stack was a recent one.
-    pub(crate) recalled_allocations: Tally,
-    /// All others.
-    pub(crate) other_allocations: Tally,
-    pub(crate) frees: Tally,
-    pub(crate) reallocations: Tally,
-    pub(crate) failed: Tally,
-    pub(crate) dropped_full: Tally,
-    pub(crate) reentrant: Tally,
-    pub(crate) not_sampled: Tally,
-    pub(crate) waited_ns: Tally,
-    pub(crate) walk: WalkTallies,
+pub(crate) struct ThreadCounters {
+    /// Allocations on the fast path with the same stack as the one before.
+    pub(crate) same_stack_allocations: SoloCounter,
+    /// Allocations on the fast path with a recent stack.
+    pub(crate) recent_stack_allocations: SoloCounter,
+    /// All other allocations.
+    pub(crate) full_path_allocations: SoloCounter,
+    pub(crate) frees: SoloCounter,
+    pub(crate) reallocations: SoloCounter,
+    pub(crate) failed: SoloCounter,
+    pub(crate) dropped_full: SoloCounter,
+    pub(crate) reentrant: SoloCounter,
+    pub(crate) not_sampled: SoloCounter,
+    pub(crate) waited_ns: SoloCounter,
+    pub(crate) walk: WalkCounters,
 }
 
-impl Tallies {
+impl ThreadCounters {
     pub(crate) fn reset(&self) {
         let all = [
-            &self.usual_allocations,
-            &self.recalled_allocations,
-            &self.other_allocations,
+            &self.same_stack_allocations,
+            &self.recent_stack_allocations,
+            &self.full_path_allocations,
             &self.frees,
             &self.reallocations,
             &self.failed,
@@ -74,114 +53,113 @@ impl Tallies {
             &self.not_sampled,
             &self.waited_ns,
             &self.walk.hits,
-            &self.walk.recalled,
+            &self.walk.suffix_hits,
             &self.walk.misses,
-            &self.walk.fresh,
-            &self.walk.derived,
+            &self.walk.new_frames,
+            &self.walk.rules_derived,
             &self.walk.truncated,
             &self.walk.failed,
-            &self.walk.other,
+            &self.walk.overflow,
         ];
-        all.into_iter().for_each(Tally::reset);
+        all.into_iter().for_each(SoloCounter::reset);
     }
 }
 
-/// A thread's recorder.
+/// The recorder of one thread.
 pub(crate) struct ThreadRecorder {
     pub(crate) busy: AtomicBool,
-    pub(crate) session: AtomicU32,
+    pub(crate) session: AtomicSessionWord,
     pub(crate) stream: StreamId,
-    pub(crate) shared: Shared,
-    pub(crate) tallies: Tallies,
-    /// The thread's id for the kernel; 0 while the tracker is in the pool.
+    pub(crate) shared: RingShared,
+    pub(crate) counters: ThreadCounters,
+    /// The kernel's thread id; 0 while the recorder is in the pool.
     pub(crate) os_thread: AtomicU64,
     pub(crate) thread: AtomicU32,
-    /// The thread's name as it was defined last, in two halves.
+    /// The last defined name of the thread, in two halves.
     name: (AtomicU64, AtomicU64),
     local: UnsafeCell<Local>,
 }
 
-/// What only the holder of `busy` touches.
+/// The state that only the holder of `busy` accesses.
 pub(crate) struct Local {
     pub(crate) walker: Walker,
     pub(crate) encoder: Encoder,
-    pub(crate) region: Region,
-    /// An allocation's backtrace is probed when a random number is below this.
+    pub(crate) ring: RingProducer,
+    /// A backtrace is captured if a random number is below this.
     sample_below: u64,
     pub(crate) random: u64,
     depth_max: usize,
-    /// Rounds of thread-local destructors that this thread has been through.
+    /// Rounds of thread-local destructors so far.
     pub(crate) exit_rounds: u32,
-    /// Waited in vain: until there is room again, events are dropped at once.
+    /// A wait for space timed out: events are dropped until there is space again.
     pub(crate) dropping_events: bool,
-    /// When the present thread was given this tracker.
-    pub(crate) joined: Ticks,
-    /// A new thread's keyframe has not been written yet.
+    /// Time at which the current thread was assigned.
+    pub(crate) attached_at: Ticks,
+    /// A keyframe has to be written before the next event.
     pub(crate) keyframe_due: bool,
-    /// The thread may be in another scope than its stream says.
+    /// The current scope may differ from `scope_written`.
     pub(crate) scope_due: bool,
-    scope_said: ScopeId,
-    /// Next in the pool, by index plus one.
+    /// The scope that the stream is in.
+    scope_written: ScopeId,
+    /// Next entry of the pool's free list: index plus one, 0: end.
     next_free: u32,
 }
 
-// SAFETY: `local` is guarded by `busy` as said above; everything else is atomic.
+// SAFETY: only the thread that set `busy` accesses `local`; everything else is atomic.
 unsafe impl Sync for ThreadRecorder {}
 
 impl ThreadRecorder {
-    /// Whether somebody is recording with it right now.
+    /// Whether its thread is inside the recorder.
     pub(crate) fn is_busy(&self) -> bool {
         self.busy.load(Ordering::Acquire)
     }
 
-    /// Whether it has recorded anything in `session`.
-    pub(crate) fn is_in(&self, session: u32) -> bool {
-        self.session.load(Ordering::Acquire) & SESSION_MASK == session
+    /// Whether it has joined `session`.
+    pub(crate) fn records_in(&self, session: SessionWord) -> bool {
+        self.session.load(Ordering::Acquire).session() == session
     }
 
-    /// Has the tracker write a keyframe before its next event, if it records in `session`.
-    pub(crate) fn request_keyframe(&self, session: u32) {
-        let marked = self.session.load(Ordering::Relaxed);
-        if marked & SESSION_MASK == session {
-            // If it joins another session meanwhile, that one begins with a keyframe.
-            let wanted = marked | KEYFRAME;
-            let (set, fail) = (Ordering::Relaxed, Ordering::Relaxed);
-            let _ = self.session.compare_exchange(marked, wanted, set, fail);
+    /// Requests a keyframe before the next event, if this recorder has joined `session`.
+    pub(crate) fn request_keyframe(&self, session: SessionWord) {
+        let word = self.session.load(Ordering::Relaxed);
+        if word.session() == session {
+            // Fails if the thread joins another session in the meantime, which starts with a keyframe.
+            self.session.replace(word, word.with_keyframe(), Ordering::Relaxed);
         }
     }
 
-    /// Adds what this tracker counted.
+    /// Adds the counters of this thread recorder.
     pub(crate) fn count_into(&self, counters: &mut Counters) {
-        let tallies = &self.tallies;
-        let walk = &tallies.walk;
-        for (counter, tally) in [
-            (Counter::Allocations, &tallies.usual_allocations),
-            (Counter::Allocations, &tallies.recalled_allocations),
-            (Counter::Allocations, &tallies.other_allocations),
-            (Counter::Frees, &tallies.frees),
-            (Counter::Reallocations, &tallies.reallocations),
-            (Counter::Failed, &tallies.failed),
-            (Counter::DroppedFull, &tallies.dropped_full),
-            (Counter::DroppedReentrant, &tallies.reentrant),
-            (Counter::NotSampled, &tallies.not_sampled),
-            (Counter::WaitedNs, &tallies.waited_ns),
-            (Counter::WalkHits, &tallies.usual_allocations),
+        let own = &self.counters;
+        let walk = &own.walk;
+        for (counter, value) in [
+            (Counter::Allocations, &own.same_stack_allocations),
+            (Counter::Allocations, &own.recent_stack_allocations),
+            (Counter::Allocations, &own.full_path_allocations),
+            (Counter::Frees, &own.frees),
+            (Counter::Reallocations, &own.reallocations),
+            (Counter::Failed, &own.failed),
+            (Counter::DroppedFull, &own.dropped_full),
+            (Counter::DroppedReentrant, &own.reentrant),
+            (Counter::NotSampled, &own.not_sampled),
+            (Counter::WaitedNs, &own.waited_ns),
+            (Counter::WalkHits, &own.same_stack_allocations),
             (Counter::WalkHits, &walk.hits),
-            (Counter::WalkRecalls, &tallies.recalled_allocations),
-            (Counter::WalkRecalls, &walk.recalled),
+            (Counter::WalkSuffixHits, &own.recent_stack_allocations),
+            (Counter::WalkSuffixHits, &walk.suffix_hits),
             (Counter::WalkMisses, &walk.misses),
-            (Counter::FreshFrames, &walk.fresh),
-            (Counter::RulesDerived, &walk.derived),
+            (Counter::NewFrames, &walk.new_frames),
+            (Counter::RulesDerived, &walk.rules_derived),
             (Counter::Truncated, &walk.truncated),
             (Counter::FailedWalks, &walk.failed),
-            (Counter::NodeTableFull, &walk.other),
+            (Counter::StackTableFull, &walk.overflow),
         ] {
-            counters.add(counter, tally.get());
+            counters.add(counter, value.get());
         }
     }
 
-    /// Defines the thread anew if `name` is not what it was called last. Called by the flusher, and
-    /// by the thread when it ends.
+    /// Defines the thread again if its name has changed. Called by the flusher, and by the thread
+    /// when it ends.
     pub(crate) fn refresh_name(&self, os_thread: u64, name: ThreadName) {
         let (front, back) = name.halves();
         let known = (self.name.0.load(Ordering::Relaxed), self.name.1.load(Ordering::Relaxed));
@@ -198,25 +176,25 @@ impl ThreadRecorder {
         self.name.1.store(back, Ordering::Relaxed);
     }
 
-    /// What only the holder of `busy` touches.
+    /// The state that only the holder of `busy` may access.
     #[inline(always)]
     pub(crate) fn local(&self) -> *mut Local {
         self.local.get()
     }
 
-    /// Where the pool keeps its list. Whoever has the pool's lock, and a tracker without a thread
-    /// here, may use it.
+    /// The link of the pool's free list. The caller holds the pool's lock, and the recorder has no
+    /// thread.
     pub(crate) fn next_free(&self) -> *mut u32 {
-        // SAFETY: the place is there as long as the tracker is.
+        // SAFETY: the field lives as long as the thread recorder, and only its address is taken.
         unsafe { &raw mut (*self.local.get()).next_free }
     }
 
-    /// Gives the memory of what was recorded back to the system. Nothing is recorded now.
+    /// Returns the ring's memory to the system. Nothing is recorded now.
     pub(crate) fn discard(&self) {
         self.busy.store(true, Ordering::SeqCst);
-        if SESSION.load(Ordering::SeqCst) == 0 {
-            // SAFETY: `busy` is set, and no thread records.
-            unsafe { (*self.local.get()).region.discard() };
+        if SESSION.load(Ordering::SeqCst).is_none() {
+            // SAFETY: this thread set `busy`, and no session is running.
+            unsafe { (*self.local.get()).ring.discard() };
         }
         self.busy.store(false, Ordering::Release);
     }
@@ -224,96 +202,96 @@ impl ThreadRecorder {
     pub(crate) fn create(index: usize) -> Option<&'static Self> {
         let pages = sys::map_pages(size_of::<Self>())?.cast::<Self>();
         let stream = StreamId(u32::try_from(index).ok()?);
-        let shared = Shared::default();
+        let shared = RingShared::default();
         let local = Local::new(&shared)?;
-        let tracker = Self {
-            // The pool's until it is handed out.
+        let recorder = Self {
+            // Owned by the pool until it is assigned.
             busy: AtomicBool::new(false),
-            // In no session, not even in the one that is none.
-            session: AtomicU32::new(SLOW_PATH),
+            session: AtomicSessionWord::new(SessionWord::NOT_JOINED),
             stream,
             shared,
-            tallies: Tallies::default(),
+            counters: ThreadCounters::default(),
             os_thread: AtomicU64::new(0),
             thread: AtomicU32::new(0),
             name: (AtomicU64::new(0), AtomicU64::new(0)),
             local: UnsafeCell::new(local),
         };
-        // SAFETY: fresh pages, large enough and page-aligned.
+        // SAFETY: the mapping is new, large enough and page-aligned.
         unsafe {
-            pages.write(tracker);
+            pages.write(recorder);
             Some(pages.as_ref())
         }
     }
 }
 
 impl Local {
-    fn new(shared: &Shared) -> Option<Self> {
-        let limits = session_config::get();
-        let pages = sys::map_pages(Walker::bytes(limits.depth_max))?;
+    fn new(shared: &RingShared) -> Option<Self> {
+        let config = session_config::get();
+        let pages = sys::map_pages(Walker::bytes(config.depth_max))?;
         Some(Self {
-            // SAFETY: fresh zeroed pages of the size that it asked for.
-            walker: unsafe { Walker::new(pages, limits.depth_max) },
+            // SAFETY: the mapping is new, zeroed, and of the size that the walker requires.
+            walker: unsafe { Walker::new(pages, config.depth_max) },
             encoder: Encoder::new(),
-            region: Region::new(limits.ring_bytes, shared)?,
-            sample_below: limits.sample_below,
+            ring: RingProducer::new(config.ring_bytes, shared)?,
+            sample_below: config.sample_below,
             random: 1,
-            depth_max: limits.depth_max,
+            depth_max: config.depth_max,
             exit_rounds: 0,
             dropping_events: false,
-            joined: Ticks(0),
+            attached_at: Ticks(0),
             keyframe_due: true,
             scope_due: false,
-            scope_said: ScopeId::NONE,
+            scope_written: ScopeId::NONE,
             next_free: 0,
         })
     }
 
-    /// Takes on the limits of a new session; memory of another size replaces the old, which
-    /// stays mapped but is given back to the system.
-    pub(crate) fn apply_config(&mut self, shared: &Shared) -> bool {
-        let limits = session_config::get();
-        self.sample_below = limits.sample_below;
-        self.walker.commit_fast_entry(limits.sample_below == u64::MAX);
-        if self.depth_max != limits.depth_max {
-            let Some(pages) = sys::map_pages(Walker::bytes(limits.depth_max)) else {
+    /// Applies the configuration of a new session. A buffer of another size replaces the old one,
+    /// which stays mapped while its memory is returned to the system.
+    pub(crate) fn apply_config(&mut self, shared: &RingShared) -> bool {
+        let config = session_config::get();
+        self.sample_below = config.sample_below;
+        self.walker.enable_fast_entry(config.sample_below == u64::MAX);
+        if self.depth_max != config.depth_max {
+            let Some(pages) = sys::map_pages(Walker::bytes(config.depth_max)) else {
                 return false;
             };
             self.walker.discard(self.depth_max);
-            // SAFETY: fresh zeroed pages of the size that it asked for.
-            self.walker = unsafe { Walker::new(pages, limits.depth_max) };
-            self.walker.commit_fast_entry(limits.sample_below == u64::MAX);
-            self.depth_max = limits.depth_max;
+            // SAFETY: the mapping is new, zeroed, and of the size that the walker requires.
+            self.walker = unsafe { Walker::new(pages, config.depth_max) };
+            self.walker.enable_fast_entry(config.sample_below == u64::MAX);
+            self.depth_max = config.depth_max;
         }
-        if self.region.ring_bytes() != limits.ring_bytes {
-            self.region.discard();
-            let Some(region) = Region::new(limits.ring_bytes, shared) else {
+        if self.ring.ring_bytes() != config.ring_bytes {
+            self.ring.discard();
+            let Some(ring) = RingProducer::new(config.ring_bytes, shared) else {
                 return false;
             };
-            self.region = region;
+            self.ring = ring;
         }
         true
     }
 
-    /// The last stack, if it is the present one and every backtrace is to be probed.
+    /// The node of the last stack, if the current stack is the same and every backtrace is
+    /// captured.
     #[inline(always)]
     pub(crate) fn same_stack(&self, start: &Start) -> Option<NodeId> {
         #[cfg(rheaper_testing)]
         if crate::collector::testing::is_naive() {
             return None;
         }
-        self.walker.same(start)
+        self.walker.find_last(start)
     }
 
-    /// A recent stack, if it is the present one and every backtrace is to be probed; else
-    /// [`NodeId::NONE`].
+    /// The node of a recent stack, if the current stack is the same and every backtrace is
+    /// captured; else [`NodeId::NONE`].
     #[inline(always)]
-    pub(crate) fn recalled_stack(&self, start: &Start) -> NodeId {
+    pub(crate) fn recent_stack(&self, start: &Start) -> NodeId {
         #[cfg(rheaper_testing)]
         if crate::collector::testing::is_naive() {
             return NodeId::NONE;
         }
-        self.walker.recalled(start)
+        self.walker.find_recent(start)
     }
 
     #[cfg(rheaper_testing)]
@@ -321,13 +299,13 @@ impl Local {
         self.depth_max
     }
 
-    /// Whether this allocation's backtrace is to be probed.
+    /// Whether to capture the backtrace of this allocation.
     #[inline(always)]
     pub(crate) fn is_sampled(&mut self) -> bool {
         self.sample_below == u64::MAX || self.draw() < self.sample_below
     }
 
-    /// xorshift64 (Marsaglia 2003): good enough to choose, and three instructions.
+    /// xorshift64 (Marsaglia 2003): six instructions, and random enough for sampling.
     fn draw(&mut self) -> u64 {
         let mut value = self.random;
         value ^= value << 13;
@@ -337,70 +315,71 @@ impl Local {
         value
     }
 
-    /// Makes sure that an event fits; answers whether it does. Waits for the flusher for a
-    /// bounded time.
+    /// Ensures space for an event, and returns whether it fits. Waits for the flusher for a bounded
+    /// time.
     #[cold]
-    pub(crate) fn make_room(&mut self, tracker: &ThreadRecorder) -> bool {
+    pub(crate) fn ensure_space(&mut self, recorder: &ThreadRecorder) -> bool {
         let _errno = PreservedErrno::new();
-        let mut room = self.region.look(&tracker.shared);
-        if room.is_half_full {
+        let mut space = self.ring.check_space(&recorder.shared);
+        if space.is_half_full {
             event_count::wake_flusher();
         }
-        if !room.fits && !self.dropping_events {
-            let began = sys::monotonic_ns();
+        if !space.fits && !self.dropping_events {
+            let started_ns = sys::monotonic_ns();
             let mut waited_ns = 0;
             let wait_max_ns = session_config::wait_max_ns();
-            while !room.fits && waited_ns < wait_max_ns {
-                let ticket = event_count::room_ticket();
-                room = self.region.look(&tracker.shared);
-                if !room.fits {
-                    event_count::wait_for_room(ticket, session_config::WAIT_STEP);
+            while !space.fits && waited_ns < wait_max_ns {
+                let ticket = event_count::space_ticket();
+                space = self.ring.check_space(&recorder.shared);
+                if !space.fits {
+                    event_count::wait_for_space(ticket, session_config::WAIT_STEP);
                 }
-                waited_ns = sys::monotonic_ns().saturating_sub(began);
+                waited_ns = sys::monotonic_ns().saturating_sub(started_ns);
             }
-            tracker.tallies.waited_ns.add(waited_ns);
+            recorder.counters.waited_ns.add(waited_ns);
         }
-        self.dropping_events = !room.fits;
-        if room.fits && (room.wants_keyframe || self.keyframe_due) {
-            // Not a reading of the clock: what a keyframe costs must not show in the times.
-            let now = self.encoder.now().max(self.joined);
-            self.keyframe(tracker, now);
+        self.dropping_events = !space.fits;
+        if space.fits && (space.keyframe_due || self.keyframe_due) {
+            // Not the current time: the cost of writing a keyframe must not change the times of
+            // events.
+            let now = self.encoder.now().max(self.attached_at);
+            self.keyframe(recorder, now);
         }
-        if room.fits && self.scope_due {
-            self.emit_scope(tracker);
+        if space.fits && self.scope_due {
+            self.emit_scope(recorder);
         }
-        room.fits
+        space.fits
     }
 
-    /// Makes the stream tell its scope before the next event, where it has not been told so.
-    pub(crate) fn note_scope(&mut self) {
-        if scope_table::here().scope != self.scope_said {
+    /// Schedules a scope event if the current scope differs from the stream's.
+    pub(crate) fn check_scope(&mut self) {
+        if scope_table::current().scope != self.scope_written {
             self.scope_due = true;
-            self.region.force_slow_path();
+            self.ring.force_slow_path();
         }
     }
 
-    fn keyframe(&mut self, tracker: &ThreadRecorder, now: Ticks) {
-        let thread = ThreadId(tracker.thread.load(Ordering::Relaxed));
+    fn keyframe(&mut self, recorder: &ThreadRecorder, now: Ticks) {
+        let thread = ThreadId(recorder.thread.load(Ordering::Relaxed));
         self.keyframe_due = false;
-        self.region.note_keyframe(&tracker.shared);
-        let len = self.encoder.keyframe(self.region.slot(), now, thread);
-        self.region.commit(&tracker.shared, len);
-        // The limits depend on where the last keyframe is.
-        self.region.look(&tracker.shared);
-        self.scope_said = ScopeId::NONE;
+        self.ring.mark_keyframe(&recorder.shared);
+        let len = self.encoder.keyframe(self.ring.slot(), now, thread);
+        self.ring.commit(&recorder.shared, len);
+        // The limit of the ring depends on the last keyframe.
+        self.ring.check_space(&recorder.shared);
+        self.scope_written = ScopeId::NONE;
         self.scope_due = true;
     }
 
-    /// Says in which scope the next events happen. The room for it is that of a keyframe, which
-    /// is kept beside that of every event.
-    fn emit_scope(&mut self, tracker: &ThreadRecorder) {
+    /// Writes the current scope. Its space is that of a keyframe, which is reserved with every
+    /// event.
+    fn emit_scope(&mut self, recorder: &ThreadRecorder) {
         self.scope_due = false;
-        let scope = scope_table::here().scope;
-        if scope != self.scope_said {
-            self.scope_said = scope;
-            let len = self.encoder.scope(self.region.slot(), scope);
-            self.region.commit(&tracker.shared, len);
+        let scope = scope_table::current().scope;
+        if scope != self.scope_written {
+            self.scope_written = scope;
+            let len = self.encoder.scope(self.ring.slot(), scope);
+            self.ring.commit(&recorder.shared, len);
         }
     }
 }

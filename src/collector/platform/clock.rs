@@ -1,25 +1,23 @@
-//! The recording's clock: the processor's time stamp counter where it can be trusted.
-//!
-//! Reads: `rdtsc`, else `CLOCK_MONOTONIC`, else a counter of events. Writes: nothing.
+//! The recording's clock: the time stamp counter if it is reliable, else `CLOCK_MONOTONIC`, else an
+//! event counter.
 //!
 //! Invariants:
-//! - The kind is chosen once, before the first event, and does not change while recording.
-//! - A stamp taken before an inner `dealloc` is not later than that `dealloc`: its stores retire
-//!   after the counter was read. A stamp taken after an inner `alloc` may be earlier than the
-//!   `alloc`'s last loads by what the processor runs ahead, some ten nanoseconds; a fence would
-//!   cost as much at every event. Readers put such a pair right, since an address alternates
-//!   between allocated and freed.
+//! - The clock is chosen before the first event and does not change while recording.
+//! - A timestamp taken before an inner `dealloc` precedes its stores, because they retire after the
+//!   counter was read. A timestamp taken after an inner `alloc` may precede the last loads of the
+//!   `alloc` by about ten nanoseconds of out-of-order execution; a fence would cost as much per
+//!   event. Readers correct such a pair because an address alternates between allocated and freed.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use crate::collector::platform::sys;
 use crate::recording::{ClockKind, ClockPair, Ticks};
 
-/// Raw readings are shifted right by this: 8 to 16 ns a tick at 2 to 4 GHz, so that the usual
-/// time between two events fits four bits.
+/// Shift of raw readings: 8 to 16 ns per tick at 2 to 4 GHz, so that the usual time between two
+/// events fits four bits.
 const TSC_SHIFT: u8 = 5;
 
-/// `CLOCK_MONOTONIC` nanoseconds are shifted by this for the same reason.
+/// Shift of `CLOCK_MONOTONIC` nanoseconds: 16 ns per tick, for the same reason.
 const MONOTONIC_SHIFT: u8 = 4;
 
 const KIND_MONOTONIC: u8 = 0;
@@ -29,65 +27,66 @@ const KIND_TEST: u8 = 3;
 
 static KIND: AtomicU8 = AtomicU8::new(KIND_MONOTONIC);
 static COUNTER: AtomicU64 = AtomicU64::new(0);
-/// The address of a test's `fn() -> u64`; 0 if there is none.
+/// The address of a test clock of type `fn() -> u64`; 0: none.
 static TEST_CLOCK: AtomicU64 = AtomicU64::new(0);
 
-/// What a recording must say about its clock.
+/// The clock of a recording, as its header describes it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct ClockFacts {
+pub(crate) struct ClockInfo {
     pub(crate) kind: ClockKind,
     pub(crate) tick_shift: u8,
 }
 
 /// Chooses the clock. Called before recording begins.
-pub(crate) fn choose() -> ClockFacts {
-    let (kind, facts) = if TEST_CLOCK.load(Ordering::Relaxed) != 0 {
-        (KIND_TEST, ClockFacts { kind: ClockKind::Tsc, tick_shift: 0 })
-    } else if tsc_is_trustworthy() {
-        (KIND_TSC, ClockFacts { kind: ClockKind::Tsc, tick_shift: TSC_SHIFT })
-    } else if monotonic_moves() {
-        (KIND_MONOTONIC, ClockFacts { kind: ClockKind::Monotonic, tick_shift: MONOTONIC_SHIFT })
+pub(crate) fn choose() -> ClockInfo {
+    let (kind, info) = if TEST_CLOCK.load(Ordering::Relaxed) != 0 {
+        (KIND_TEST, ClockInfo { kind: ClockKind::Tsc, tick_shift: 0 })
+    } else if is_tsc_reliable() {
+        (KIND_TSC, ClockInfo { kind: ClockKind::Tsc, tick_shift: TSC_SHIFT })
+    } else if monotonic_advances() {
+        (KIND_MONOTONIC, ClockInfo { kind: ClockKind::Monotonic, tick_shift: MONOTONIC_SHIFT })
     } else {
-        (KIND_COUNTER, ClockFacts { kind: ClockKind::Counter, tick_shift: 0 })
+        (KIND_COUNTER, ClockInfo { kind: ClockKind::Counter, tick_shift: 0 })
     };
     KIND.store(kind, Ordering::Release);
-    facts
+    info
 }
 
-/// Lets a test drive the time; `None` takes it away again.
+/// Replaces the clock in a test; `None` restores the real one.
 #[cfg(rheaper_testing)]
 pub(crate) fn set_test_clock(clock: Option<fn() -> u64>) {
     TEST_CLOCK.store(clock.map_or(0, |clock| clock as usize as u64), Ordering::Release);
 }
 
-/// Whether the recording's clock is the one that [`usual_now`] reads.
-pub(crate) fn is_usual() -> bool {
+/// Whether the clock is the time stamp counter, which [`tsc_now`] reads.
+pub(crate) fn is_tsc() -> bool {
     cfg!(target_arch = "x86_64") && KIND.load(Ordering::Relaxed) == KIND_TSC
 }
 
-/// Now, by the processor's counter; only where [`is_usual`] says so. Before a call it is not after
-/// any store of that call; behind one it is within what the processor runs ahead.
+/// Reads the time stamp counter; valid only if [`is_tsc`]. Before a call, the result precedes all
+/// stores of the call; after a call, it is exact up to out-of-order execution.
 #[inline(always)]
-pub(crate) fn usual_now() -> Ticks {
+pub(crate) fn tsc_now() -> Ticks {
     #[cfg(target_arch = "x86_64")]
     {
-        // SAFETY: every x86-64 processor has the instruction; it touches no memory.
+        // SAFETY: every x86-64 processor has `rdtsc`, and it accesses no memory.
         Ticks(unsafe { std::arch::x86_64::_rdtsc() } >> TSC_SHIFT)
     }
     #[cfg(not(target_arch = "x86_64"))]
-    other_now()
+    now_slow()
 }
 
-/// Now, by whatever clock there is.
+/// Reads the clock of the recording.
 #[inline]
 pub(crate) fn now() -> Ticks {
-    if is_usual() { usual_now() } else { other_now() }
+    if is_tsc() { tsc_now() } else { now_slow() }
 }
 
-/// One moment on all clocks; the reading is repeated until the pair is tight.
+/// Reads all clocks at the same time: repeats the reading and keeps the one that took the shortest
+/// time.
 pub(crate) fn pair() -> ClockPair {
     if KIND.load(Ordering::Relaxed) == KIND_TEST {
-        // A test's ticks are nanoseconds, on all clocks.
+        // The ticks of a test clock are nanoseconds on all clocks.
         let ticks = test_now();
         return ClockPair { ticks, monotonic_ns: ticks.0, unix_ns: sys::unix_ns() };
     }
@@ -108,11 +107,11 @@ pub(crate) fn pair() -> ClockPair {
     best
 }
 
-/// Ticks a second as far as two pairs can tell; 0 for a clock that tells no time.
-pub(crate) fn rate(facts: ClockFacts, first: ClockPair, second: ClockPair) -> f64 {
-    match facts.kind {
+/// Ticks per second, estimated from two pairs; 0 for the event counter.
+pub(crate) fn rate(info: ClockInfo, first: ClockPair, second: ClockPair) -> f64 {
+    match info.kind {
         ClockKind::Counter => 0.0,
-        ClockKind::Monotonic => 1e9 / f64::from(1_u32 << facts.tick_shift.min(31)),
+        ClockKind::Monotonic => 1e9 / f64::from(1_u32 << info.tick_shift.min(31)),
         ClockKind::Tsc => {
             let ticks = second.ticks.0.saturating_sub(first.ticks.0) as f64;
             let ns = second.monotonic_ns.saturating_sub(first.monotonic_ns).max(1) as f64;
@@ -122,7 +121,7 @@ pub(crate) fn rate(facts: ClockFacts, first: ClockPair, second: ClockPair) -> f6
 }
 
 #[cold]
-fn other_now() -> Ticks {
+fn now_slow() -> Ticks {
     match KIND.load(Ordering::Relaxed) {
         KIND_COUNTER => Ticks(COUNTER.fetch_add(1, Ordering::Relaxed)),
         KIND_TEST => test_now(),
@@ -135,15 +134,15 @@ fn test_now() -> Ticks {
     if address == 0 {
         return Ticks(0);
     }
-    // SAFETY: only `set_test_clock` stores here, and it stores a `fn() -> u64` or 0.
+    // SAFETY: only `set_test_clock` stores here: 0, or a pointer of type `fn() -> u64`.
     let clock = unsafe { std::mem::transmute::<usize, fn() -> u64>(address) };
     Ticks(clock())
 }
 
-/// Whether the counter runs at one rate on all cores: the processor says so, and the kernel,
-/// which watches it, has not turned away from it.
+/// Whether the time stamp counter runs at the same rate on all cores: the processor reports it as
+/// invariant, and the kernel, which monitors it, uses it as a clock source.
 #[cfg(target_arch = "x86_64")]
-fn tsc_is_trustworthy() -> bool {
+fn is_tsc_reliable() -> bool {
     use std::arch::x86_64::__cpuid;
     let highest = __cpuid(0x8000_0000).eax;
     let invariant = highest >= 0x8000_0007 && __cpuid(0x8000_0007).edx & (1 << 8) != 0;
@@ -156,11 +155,11 @@ fn tsc_is_trustworthy() -> bool {
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn tsc_is_trustworthy() -> bool {
+fn is_tsc_reliable() -> bool {
     false
 }
 
-fn monotonic_moves() -> bool {
+fn monotonic_advances() -> bool {
     let first = sys::monotonic_ns();
     (0..1_000_000).any(|_| sys::monotonic_ns() > first)
 }

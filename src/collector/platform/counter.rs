@@ -1,14 +1,15 @@
-//! Counts that one thread writes and the flusher reads.
+//! Counters with a single writer, which other threads may read.
 //!
-//! Invariant: an addition is a plain load and store, no locked instruction: only the owner adds.
+//! Invariant: only the owner adds, so that an addition is a plain load and store without a locked
+//! instruction.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A count with one writer.
+/// A counter with a single writer.
 #[derive(Debug, Default)]
-pub(crate) struct Tally(AtomicU64);
+pub(crate) struct SoloCounter(AtomicU64);
 
-impl Tally {
+impl SoloCounter {
     #[inline(always)]
     pub(crate) fn add(&self, count: u64) {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
@@ -23,15 +24,15 @@ impl Tally {
     }
 }
 
-/// Counts of one thread's walks.
+/// Counters of one thread's stack walks.
 #[derive(Debug, Default)]
-pub(crate) struct WalkTallies {
-    pub(crate) hits: Tally,
-    pub(crate) recalled: Tally,
-    pub(crate) misses: Tally,
-    pub(crate) fresh: Tally,
-    pub(crate) derived: Tally,
-    pub(crate) truncated: Tally,
-    pub(crate) failed: Tally,
-    pub(crate) other: Tally,
+pub(crate) struct WalkCounters {
+    pub(crate) hits: SoloCounter,
+    pub(crate) suffix_hits: SoloCounter,
+    pub(crate) misses: SoloCounter,
+    pub(crate) new_frames: SoloCounter,
+    pub(crate) rules_derived: SoloCounter,
+    pub(crate) truncated: SoloCounter,
+    pub(crate) failed: SoloCounter,
+    pub(crate) overflow: SoloCounter,
 }

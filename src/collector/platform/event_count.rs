@@ -1,76 +1,79 @@
-//! Words that threads sleep on, and the two that recording threads and the flusher have.
+//! Futex event counts, and the two with which recording threads and the flusher wake each other.
 //!
-//! Invariant: signalling costs a system call where somebody sleeps, so that the recording path does
-//! it only when a region is half full.
+//! Invariant: a notification costs a system call if a thread is waiting, so that the event path
+//! notifies only when a ring is half full.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::collector::platform::sys;
 
+/// Wakes the flusher.
 static WAKE: FutexEvent = FutexEvent::new();
-static DRAINED: FutexEvent = FutexEvent::new();
+/// Signals that the flusher has freed space in the rings.
+static SPACE: FutexEvent = FutexEvent::new();
 
-/// A word to sleep on, and how many do.
+/// An event count: a sequence number to wait on, and the number of waiting threads.
 pub(crate) struct FutexEvent {
-    rung: AtomicU32,
-    sleepers: AtomicU32,
+    sequence: AtomicU32,
+    waiters: AtomicU32,
 }
 
 impl FutexEvent {
     pub(crate) const fn new() -> Self {
-        Self { rung: AtomicU32::new(0), sleepers: AtomicU32::new(0) }
+        Self { sequence: AtomicU32::new(0), waiters: AtomicU32::new(0) }
     }
 
-    /// Wakes all who sleep. Either it sees that somebody is about to, or the kernel finds the word
-    /// changed and does not let him: each side writes its own before it reads the other's.
-    pub(crate) fn ring(&self) {
-        self.rung.fetch_add(1, Ordering::SeqCst);
-        if self.sleepers.load(Ordering::SeqCst) != 0 {
-            sys::futex_wake(&self.rung);
+    /// Wakes all waiting threads. No wake-up is lost: each side writes its own word before it reads
+    /// the other's, so that either this sees the waiter, or the kernel finds the sequence number
+    /// changed and the waiter does not sleep.
+    pub(crate) fn notify(&self) {
+        self.sequence.fetch_add(1, Ordering::SeqCst);
+        if self.waiters.load(Ordering::SeqCst) != 0 {
+            sys::futex_wake(&self.sequence);
         }
     }
 
-    /// Taken before looking for what one waits for, so that no ring is missed.
+    /// Returns the sequence number. Call it before checking the awaited condition.
     pub(crate) fn ticket(&self) -> u32 {
-        self.rung.load(Ordering::Acquire)
+        self.sequence.load(Ordering::Acquire)
     }
 
-    /// Sleeps until it is rung after `ticket` was taken, at most `timeout`. In a forked child it may
-    /// seem that others sleep here, who are not there: that costs a call.
-    pub(crate) fn sleep(&self, ticket: u32, timeout: Duration) {
-        self.sleepers.fetch_add(1, Ordering::SeqCst);
-        sys::futex_wait(&self.rung, ticket, timeout);
-        self.sleepers.fetch_sub(1, Ordering::Relaxed);
+    /// Waits for a notification after `ticket` was taken, at most `timeout`. In a forked child
+    /// `waiters` may include threads of the parent, which costs a needless system call.
+    pub(crate) fn wait(&self, ticket: u32, timeout: Duration) {
+        self.waiters.fetch_add(1, Ordering::SeqCst);
+        sys::futex_wait(&self.sequence, ticket, timeout);
+        self.waiters.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// Has the flusher look at the regions now.
+/// Wakes the flusher.
 pub(crate) fn wake_flusher() {
-    WAKE.ring();
+    WAKE.notify();
 }
 
-/// A ticket for [`sleep`].
+/// A ticket for [`wait_for_wake`].
 pub(crate) fn wake_ticket() -> u32 {
     WAKE.ticket()
 }
 
-/// Sleeps until somebody wakes the flusher after `ticket` was taken, at most `timeout`.
-pub(crate) fn sleep(ticket: u32, timeout: Duration) {
-    WAKE.sleep(ticket, timeout);
+/// Waits until the flusher is woken after `ticket` was taken, at most `timeout`.
+pub(crate) fn wait_for_wake(ticket: u32, timeout: Duration) {
+    WAKE.wait(ticket, timeout);
 }
 
-/// Tells waiting threads that there is room again.
+/// Wakes the threads that wait for space in their rings.
 pub(crate) fn notify_space() {
-    DRAINED.ring();
+    SPACE.notify();
 }
 
-/// A ticket for [`wait_for_room`].
-pub(crate) fn room_ticket() -> u32 {
-    DRAINED.ticket()
+/// A ticket for [`wait_for_space`].
+pub(crate) fn space_ticket() -> u32 {
+    SPACE.ticket()
 }
 
-/// Sleeps until the flusher has drained something after `ticket`, at most `timeout`.
-pub(crate) fn wait_for_room(ticket: u32, timeout: Duration) {
-    DRAINED.sleep(ticket, timeout);
+/// Waits until the flusher has freed space after `ticket` was taken, at most `timeout`.
+pub(crate) fn wait_for_space(ticket: u32, timeout: Duration) {
+    SPACE.wait(ticket, timeout);
 }

@@ -1,36 +1,36 @@
-//! Arrays in pages of their own: memory for the flusher that is not the program's heap.
+//! Fixed-length arrays in their own mappings: memory of the flusher outside of the program's heap.
 //!
-//! Invariants: all bytes zero is a value of every element; pages are touched by use only, and
-//! given back when the array is dropped.
+//! Invariants: all-zero bytes are a valid value of every element type; pages are touched only by
+//! use, and unmapped when the array is dropped.
 
 use std::ptr::NonNull;
 
 use crate::collector::platform::sys;
 
-/// Types of which all bytes zero is a value, and which need no drop.
+/// Types without drop glue for which all-zero bytes are a valid value.
 ///
 /// # Safety
-/// Both hold of the type.
-pub(crate) unsafe trait Zeroed: Copy {}
+/// All-zero bytes are a valid value of the type.
+pub(crate) unsafe trait Zeroable: Copy {}
 
-// SAFETY: any bytes are a number.
-unsafe impl Zeroed for u32 {}
-// SAFETY: as above.
-unsafe impl Zeroed for u64 {}
-// SAFETY: as above.
-unsafe impl Zeroed for u8 {}
+// SAFETY: an integer: all-zero is a valid value.
+unsafe impl Zeroable for u32 {}
+// SAFETY: an integer: all-zero is a valid value.
+unsafe impl Zeroable for u64 {}
+// SAFETY: an integer: all-zero is a valid value.
+unsafe impl Zeroable for u8 {}
 
-/// An array of a fixed length.
-pub(crate) struct Pages<T> {
+/// An array of fixed length.
+pub(crate) struct MmapVec<T> {
     at: NonNull<T>,
     len: usize,
 }
 
-// SAFETY: it owns its memory, and the elements are plain data.
-unsafe impl<T: Zeroed + Send> Send for Pages<T> {}
+// SAFETY: the array owns its mapping, and the elements are `Send`.
+unsafe impl<T: Zeroable + Send> Send for MmapVec<T> {}
 
-impl<T: Zeroed> Pages<T> {
-    /// `len` zeroes, or `None` if the system refuses.
+impl<T: Zeroable> MmapVec<T> {
+    /// An array of `len` zeroed elements; `None` if the system refuses the memory.
     pub(crate) fn new(len: usize) -> Option<Self> {
         let bytes = len.checked_mul(size_of::<T>()).filter(|bytes| *bytes > 0)?;
         Some(Self { at: sys::map_pages(bytes)?.cast(), len })
@@ -48,47 +48,50 @@ impl<T: Zeroed> Pages<T> {
 
     #[inline(always)]
     pub(crate) fn as_slice(&self) -> &[T] {
-        // SAFETY: the mapping holds `len` elements, all of them values, page-aligned, and is
-        // this array's alone.
+        // SAFETY: the mapping holds `len` elements, page-aligned and initialised by zeroing or by
+        // writing, and only this array refers to it.
         unsafe { std::slice::from_raw_parts(self.at.as_ptr(), self.len) }
     }
 
     #[inline(always)]
     pub(crate) fn as_mut_slice(&mut self) -> &mut [T] {
-        // SAFETY: as above.
+        // SAFETY: the mapping holds `len` elements, page-aligned and initialised by zeroing or by
+        // writing, and `&mut self` makes the reference exclusive.
         unsafe { std::slice::from_raw_parts_mut(self.at.as_ptr(), self.len) }
     }
 }
 
-/// An array of a power of two of elements, for searches that go round: places are taken modulo
-/// its length, so that none is out of it.
-pub(crate) struct Table<T, const LEN: usize>(Pages<T>);
+/// An array whose length is a power of two; indices wrap, as the probe sequence of a hash table
+/// needs.
+pub(crate) struct MmapTable<T, const LEN: usize>(MmapVec<T>);
 
-impl<T: Zeroed, const LEN: usize> Table<T, LEN> {
-    /// Below the length, whatever it is.
-    const MASK: usize = (1 << LEN.ilog2()) - 1;
+impl<T: Zeroable, const LEN: usize> MmapTable<T, LEN> {
+    const MASK: usize = LEN - 1;
 
-    /// Zeroes, or `None` if the system refuses.
+    /// A zeroed array; `None` if the system refuses the memory.
     pub(crate) fn new() -> Option<Self> {
-        Pages::new(LEN).map(Self)
+        const { assert!(LEN.is_power_of_two()) };
+        MmapVec::new(LEN).map(Self)
     }
 
     #[inline(always)]
-    pub(crate) fn at(&self, place: usize) -> &T {
-        // SAFETY: the pages hold `LEN` elements, and the mask is below it.
-        unsafe { &*self.0.at.as_ptr().add(place & Self::MASK) }
+    pub(crate) fn at(&self, index: usize) -> &T {
+        // SAFETY: the array has `LEN` elements, and the masked index is below `LEN`.
+        unsafe { &*self.0.at.as_ptr().add(index & Self::MASK) }
     }
 
     #[inline(always)]
-    pub(crate) fn at_mut(&mut self, place: usize) -> &mut T {
-        // SAFETY: as above; the reference borrows all of them.
-        unsafe { &mut *self.0.at.as_ptr().add(place & Self::MASK) }
+    pub(crate) fn at_mut(&mut self, index: usize) -> &mut T {
+        // SAFETY: the array has `LEN` elements, the masked index is below `LEN`, and the reference
+        // borrows the array exclusively.
+        unsafe { &mut *self.0.at.as_ptr().add(index & Self::MASK) }
     }
 
-    /// Has the memory of so many elements, as [`sys::populate_pages`] does.
+    /// Pre-faults the pages of `len` elements from index `from` on, see [`sys::populate_pages`].
     pub(crate) fn populate(&self, from: usize, len: usize) {
         if let Some(elements) = self.as_slice().get(from..from.saturating_add(len)) {
-            // SAFETY: a part of our mapping. Were it not at a page's beginning, the kernel would refuse.
+            // SAFETY: the slice is part of the array's mapping. The kernel rejects a range that
+            // does not start at a page.
             unsafe { sys::populate_pages(elements.as_ptr().cast(), size_of_val(elements)) };
         }
     }
@@ -102,22 +105,24 @@ impl<T: Zeroed, const LEN: usize> Table<T, LEN> {
     }
 }
 
-/// Has the processor fetch what will be read soon.
+/// Prefetches a cache line that is read soon.
 #[inline(always)]
-pub(crate) fn fetch<T>(place: &T) {
+pub(crate) fn prefetch<T>(value: &T) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a hint; every x86-64 processor has it, and the address is a reference's.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(place).cast()) }
+        // SAFETY: a prefetch is a hint without effect on memory, every x86-64 processor has it, and
+        // the address comes from a reference.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(value).cast()) }
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = place;
+    let _ = value;
 }
 
-impl<T> Drop for Pages<T> {
+impl<T> Drop for MmapVec<T> {
     fn drop(&mut self) {
-        // SAFETY: our own mapping of this size; nobody has a reference into it any more.
+        // SAFETY: the array owns a mapping of this size, and no reference into it outlives the
+        // array.
         unsafe { sys::unmap_pages(self.at.cast(), self.len.saturating_mul(size_of::<T>())) };
     }
 }

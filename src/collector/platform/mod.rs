@@ -1,4 +1,4 @@
-//! The operating system and the primitives on it: clock, memory, locks, threads.
+//! Operating system calls and the primitives built on them: clock, memory, locks, threads.
 
 pub(crate) mod inline_str;
 pub(crate) mod clock;
@@ -9,6 +9,6 @@ pub(crate) mod spin_lock;
 pub(crate) mod counter;
 #[cfg_attr(
     not(walks_with_framehop),
-    expect(dead_code, reason = "the walk over framehop alone reads foreign stacks")
+    expect(dead_code, reason = "only the framehop walker reads foreign stacks")
 )]
 pub(crate) mod sys;

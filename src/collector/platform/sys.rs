@@ -1,15 +1,15 @@
-//! The few system calls that the recorder needs, each as one safe or argued function.
+//! System calls of the recorder, wrapped in safe or documented functions.
 //!
-//! Invariants: nothing here allocates, locks or panics; every function that can touch
-//! `errno` is called on slow paths only, inside [`PreservedErrno`].
+//! Invariants: nothing here allocates, locks or panics. Functions that can change `errno` are
+//! called only on slow paths, inside [`PreservedErrno`].
 
 use std::ptr::{self, NonNull};
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
-/// Keeps `errno` as it was, for code that runs inside somebody else's `malloc`.
+/// Restores `errno` when dropped, for code that runs inside the program's calls of `malloc`.
 pub(crate) struct PreservedErrno(i32);
 
 impl PreservedErrno {
@@ -20,25 +20,25 @@ impl PreservedErrno {
 
 impl Drop for PreservedErrno {
     fn drop(&mut self) {
-        if safeguards::without("errno") {
+        if safeguards::is_disabled(Safeguard::PreserveErrno) {
             return;
         }
-        // SAFETY: libc hands out a valid pointer to this thread's `errno`.
+        // SAFETY: libc returns a valid pointer to this thread's `errno`.
         unsafe { *libc::__errno_location() = self.0 }
     }
 }
 
 /// This thread's `errno`.
 pub(crate) fn errno() -> i32 {
-    // SAFETY: libc hands out a valid pointer to this thread's `errno`.
+    // SAFETY: libc returns a valid pointer to this thread's `errno`.
     unsafe { *libc::__errno_location() }
 }
 
-/// Fresh zeroed pages, or `None`. They are never given back: trackers and tables live as long
-/// as the process, since a thread may be inside one at any time.
+/// Maps zeroed pages; `None` if the system refuses. Thread recorders and shared tables are never
+/// unmapped because a thread may be using them at any time.
 pub(crate) fn map_pages(bytes: usize) -> Option<NonNull<u8>> {
-    // SAFETY: an anonymous private mapping at an address of the kernel's choice touches
-    // nothing that exists.
+    // SAFETY: an anonymous private mapping at an address chosen by the kernel does not affect
+    // existing memory.
     let at = unsafe {
         libc::mmap(
             ptr::null_mut(),
@@ -52,33 +52,33 @@ pub(crate) fn map_pages(bytes: usize) -> Option<NonNull<u8>> {
     if at == libc::MAP_FAILED { None } else { NonNull::new(at.cast()) }
 }
 
-/// Tells the kernel that these pages may be dropped; they read as zero afterwards.
+/// Tells the kernel that it may drop these pages; they read as zero afterwards.
 ///
 /// # Safety
-/// The range is a mapping of [`map_pages`] whose contents nobody needs any more.
+/// The range is a mapping of [`map_pages`], and its contents are no longer needed.
 pub(crate) unsafe fn discard_pages(at: NonNull<u8>, bytes: usize) {
-    // SAFETY: the caller vouches for the range; advice can't fail in a way that matters.
+    // SAFETY: the caller guarantees that the range is mapped and its contents are not needed.
     unsafe { libc::madvise(at.as_ptr().cast(), bytes, libc::MADV_DONTNEED) };
 }
 
-/// Has memory for pages before it is used, all of them at once. A page that is read before it is
-/// written is mapped twice, and the second time every core that runs the program is interrupted.
-/// A kernel that can't do this (before Linux 5.14) has it when it is used.
+/// Pre-faults pages for writing. A read fault would map the shared zero page; the later write fault
+/// replaces it and costs a TLB shootdown on every core that runs the program. Kernels before Linux
+/// 5.14 do not support it and fault the pages in when they are used.
 ///
 /// # Safety
-/// The range is part of a mapping of [`map_pages`], and begins where a page does.
+/// The range is part of a mapping of [`map_pages`] and starts at a page.
 pub(crate) unsafe fn populate_pages(at: *const u8, bytes: usize) {
     let _errno = PreservedErrno::new();
-    // SAFETY: the caller vouches for the range; nothing that is in it changes.
+    // SAFETY: the caller guarantees that the range is mapped; its contents do not change.
     unsafe { libc::madvise(at.cast_mut().cast(), bytes, libc::MADV_POPULATE_WRITE) };
 }
 
-/// Takes pages away again.
+/// Unmaps pages.
 ///
 /// # Safety
-/// The range is a whole mapping of [`map_pages`], and nobody refers to it any more.
+/// The range is a whole mapping of [`map_pages`], and no reference into it exists.
 pub(crate) unsafe fn unmap_pages(at: NonNull<u8>, bytes: usize) {
-    // SAFETY: the caller vouches for the range.
+    // SAFETY: the caller guarantees that the range is a whole mapping without references into it.
     unsafe { libc::munmap(at.as_ptr().cast(), bytes) };
 }
 
@@ -100,9 +100,9 @@ pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, timeout: Duration) {
     }
 }
 
-/// Wakes all who sleep on `word`, which has changed.
+/// Wakes all threads that sleep on `word`.
 pub(crate) fn futex_wake(word: &AtomicU32) {
-    // SAFETY: `word` outlives the call; the kernel uses its address only.
+    // SAFETY: `word` outlives the call, and the kernel uses only its address.
     unsafe {
         libc::syscall(
             libc::SYS_futex,
@@ -115,18 +115,18 @@ pub(crate) fn futex_wake(word: &AtomicU32) {
 
 /// The kernel's id of this thread.
 pub(crate) fn thread_id() -> u64 {
-    // SAFETY: `gettid` has no arguments and can't fail.
+    // SAFETY: `gettid` has no arguments and cannot fail.
     let id = unsafe { libc::syscall(libc::SYS_gettid) };
     id.cast_unsigned()
 }
 
-/// This process.
+/// The id of this process.
 pub(crate) fn process_id() -> u32 {
-    // SAFETY: `getpid` has no arguments and can't fail.
+    // SAFETY: `getpid` has no arguments and cannot fail.
     unsafe { libc::getpid() }.cast_unsigned()
 }
 
-/// A name of at most 15 bytes, as the kernel keeps it for a thread.
+/// A thread name of at most 15 bytes, as the kernel stores it.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct ThreadName {
     bytes: [u8; 16],
@@ -141,14 +141,14 @@ impl ThreadName {
         name
     }
 
-    /// The name of another thread of this process; `None` if it is gone.
+    /// The name of another thread of this process; `None` if the thread has ended.
     pub(crate) fn of_thread(id: u64) -> Option<Self> {
         let mut path = [0_u8; 64];
         let mut at = 0;
         push(&mut path, &mut at, b"/proc/self/task/");
         push_decimal(&mut path, &mut at, id);
         push(&mut path, &mut at, b"/comm");
-        // SAFETY: `path` is zero-terminated: what was pushed is shorter than the array.
+        // SAFETY: `path` is zero-terminated because the text is shorter than the array.
         let file = unsafe { libc::open(path.as_ptr().cast(), libc::O_RDONLY | libc::O_CLOEXEC) };
         if file < 0 {
             return None;
@@ -156,15 +156,15 @@ impl ThreadName {
         let mut name = Self::default();
         // SAFETY: at most the 16 bytes of the buffer are written.
         let len = unsafe { libc::read(file, name.bytes.as_mut_ptr().cast(), 16) };
-        // SAFETY: `file` is ours and not used again.
+        // SAFETY: this function opened `file` and does not use it again.
         unsafe { libc::close(file) };
-        // The last byte is the line's end; a name may have others within.
+        // The last byte is a line end; the name itself may contain others.
         let len = usize::try_from(len).ok()?.checked_sub(1)?;
         *name.bytes.get_mut(len)? = 0;
         Some(name)
     }
 
-    /// The sixteen bytes as two numbers.
+    /// The 16 bytes as two integers.
     pub(crate) fn halves(&self) -> (u64, u64) {
         let whole = u128::from_ne_bytes(self.bytes);
         (whole as u64, (whole >> 64) as u64)
@@ -202,67 +202,68 @@ fn push_decimal(path: &mut [u8; 64], at: &mut usize, mut value: u64) {
     push(path, at, digits.get(first..).unwrap_or_default());
 }
 
-/// The addresses of this thread's stack: lowest and behind the highest. `None` if libc can't
-/// say.
+/// The bounds of this thread's stack: lowest address and end (exclusive). `None` if libc does not
+/// know them.
 pub(crate) fn stack_bounds() -> Option<(u64, u64)> {
     let mut attributes = std::mem::MaybeUninit::<libc::pthread_attr_t>::zeroed();
-    // SAFETY: the call initialises the attributes when it answers 0; it may use libc's own
-    // malloc, which is not the allocator that is being recorded into.
+    // SAFETY: the call initialises the attributes if it returns 0. It may use libc's own `malloc`,
+    // which is not the wrapped allocator.
     if unsafe { libc::pthread_getattr_np(libc::pthread_self(), attributes.as_mut_ptr()) } != 0 {
         return None;
     }
     let mut start = ptr::null_mut();
     let mut bytes = 0;
-    // SAFETY: initialised above; both results are plain out-pointers.
+    // SAFETY: the attributes are initialised, and both results are local variables.
     let found =
         unsafe { libc::pthread_attr_getstack(attributes.as_ptr(), &raw mut start, &raw mut bytes) };
-    // SAFETY: initialised above and not used again.
+    // SAFETY: the attributes are initialised and not used again.
     unsafe { libc::pthread_attr_destroy(attributes.as_mut_ptr()) };
     let start = start as u64;
     let end = start.checked_add(bytes as u64)?;
     let (start, end) = if cfg!(target_env = "musl") && thread_id() == u64::from(process_id()) {
-        first_stack(start, end)
+        main_stack_bounds(start, end)
     } else {
         (start, end)
     };
     (found == 0 && start < end).then_some((start, end))
 }
 
-/// The first thread's stack, of which musl knows what is mapped now, up to the end of the page
-/// in which the program's arguments and environment begin. What may become of it, up to those.
-fn first_stack(mapped: u64, end: u64) -> (u64, u64) {
-    /// What the kernel leaves free at least below a stack without a limit.
+/// Stack bounds of the main thread on musl: `pthread_getattr_np` reports only the mapped part, up
+/// to the end of the page where the arguments and the environment start. The low end is extended to
+/// the stack limit, and the high end is cut to the initial stack pointer.
+fn main_stack_bounds(mapped: u64, end: u64) -> (u64, u64) {
+    /// Address space that the kernel reserves for a stack without a limit.
     const GAP_BYTES: u64 = 128 << 20;
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the limit is written by the call.
+    // SAFETY: the call writes only to `limit`.
     let refused = unsafe { libc::getrlimit(libc::RLIMIT_STACK, &raw mut limit) };
     let bytes = if limit.rlim_cur == libc::RLIM_INFINITY { GAP_BYTES } else { limit.rlim_cur };
     let start = if refused == 0 { mapped.min(end.saturating_sub(bytes)) } else { mapped };
-    let begun = first_stack_pointer().filter(|begun| mapped < *begun && *begun <= end);
-    (start, begun.unwrap_or(end))
+    let initial = main_stack_pointer().filter(|initial| mapped < *initial && *initial <= end);
+    (start, initial.unwrap_or(end))
 }
 
-/// The stack pointer that the program began with: the 28th field of its `stat`, by proc(5).
-fn first_stack_pointer() -> Option<u64> {
-    // SAFETY: a terminated path.
+/// The initial stack pointer of the program: field 28 of `/proc/self/stat`, see proc(5).
+fn main_stack_pointer() -> Option<u64> {
+    // SAFETY: the path is zero-terminated.
     let file = unsafe { libc::open(c"/proc/self/stat".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
     if file < 0 {
         return None;
     }
     let mut bytes = [0_u8; 1024];
-    // SAFETY: at most the array's bytes are written; `file` is ours and not used again.
+    // SAFETY: at most the length of the array is written, and `file` is closed once.
     let len = unsafe {
         let len = libc::read(file, bytes.as_mut_ptr().cast(), bytes.len());
         libc::close(file);
         len
     };
     let text = bytes.get(..usize::try_from(len).ok()?)?;
-    // The second field is a name in parentheses, which may have anything in it.
-    let behind = text.iter().rposition(|byte| *byte == b')')?.checked_add(2)?;
-    decimal(text.get(behind..)?.split(|byte| *byte == b' ').nth(25)?)
+    // The second field is a name in parentheses, which may contain any character.
+    let third_field = text.iter().rposition(|byte| *byte == b')')?.checked_add(2)?;
+    decimal(text.get(third_field..)?.split(|byte| *byte == b' ').nth(25)?)
 }
 
-/// The number that these digits are; `None`: they are none, or it is too large.
+/// Parses decimal digits; `None` for other characters or an overflow.
 pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
     let add = |value: u64, digit: &u8| {
         let digit = digit.checked_sub(b'0').filter(|digit| *digit < 10)?;
@@ -271,8 +272,8 @@ pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() { None } else { digits.iter().try_fold(0, add) }
 }
 
-/// Copies `into.len()` bytes from `address` of this process, or fewer; answers how many. The
-/// kernel does the reading, so that an unmapped address is an answer and not a fault.
+/// Copies at most `into.len()` bytes from `address` of this process and returns their number. The
+/// kernel reads them, so that an unmapped address is an error and not a fault.
 pub(crate) fn read_memory(address: u64, into: &mut [u8]) -> usize {
     let local = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
     let remote = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: into.len() };
@@ -283,15 +284,15 @@ pub(crate) fn read_memory(address: u64, into: &mut [u8]) -> usize {
     usize::try_from(read).unwrap_or(0)
 }
 
-/// Does what may write beyond the process's limit of file sizes: that is then an error, and not a
-/// signal that ends the program.
-pub(crate) fn without_size_signal<T>(write: impl FnOnce() -> T) -> T {
-    if safeguards::without("size signal") {
+/// Runs `write` with `SIGXFSZ` blocked, so that a write beyond the file size limit of the process
+/// is an error and not a signal that ends the program.
+pub(crate) fn with_sigxfsz_blocked<T>(write: impl FnOnce() -> T) -> T {
+    if safeguards::is_disabled(Safeguard::BlockSizeSignal) {
         return write();
     }
     let mut only = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
     let mut before = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
-    // SAFETY: both sets are initialised by the first and third call before they are read.
+    // SAFETY: `sigemptyset` and `pthread_sigmask` initialise the sets before they are read.
     unsafe {
         libc::sigemptyset(only.as_mut_ptr());
         libc::sigaddset(only.as_mut_ptr(), libc::SIGXFSZ);
@@ -299,7 +300,7 @@ pub(crate) fn without_size_signal<T>(write: impl FnOnce() -> T) -> T {
     }
     let result = write();
     let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the sets are initialised; a signal that waits for this thread is taken away.
+    // SAFETY: the sets are initialised. `sigtimedwait` removes a pending signal of this thread.
     unsafe {
         libc::sigtimedwait(only.as_ptr(), ptr::null_mut(), &raw const at_once);
         libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut());
@@ -310,9 +311,9 @@ pub(crate) fn without_size_signal<T>(write: impl FnOnce() -> T) -> T {
 const MEMBARRIER_CMD_PRIVATE_EXPEDITED: i32 = 1 << 3;
 const MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED: i32 = 1 << 4;
 
-/// Asks the kernel to allow [`memory_barrier`]; answers whether it does.
+/// Registers this process for [`memory_barrier`]; `false` if the kernel does not support it.
 pub(crate) fn register_memory_barrier() -> bool {
-    // SAFETY: plain numbers.
+    // SAFETY: `membarrier` takes integers and accesses no memory of the caller.
     let answer = unsafe {
         libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0)
     };
@@ -321,7 +322,7 @@ pub(crate) fn register_memory_barrier() -> bool {
 
 /// A full memory barrier on every running thread of this process.
 pub(crate) fn memory_barrier() {
-    // SAFETY: plain numbers.
+    // SAFETY: `membarrier` takes integers and accesses no memory of the caller.
     unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) };
 }
 
@@ -337,41 +338,42 @@ pub(crate) fn unix_ns() -> u64 {
 
 fn clock_ns(clock: libc::clockid_t) -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the kernel writes into `now`.
+    // SAFETY: the kernel writes only to `now`.
     unsafe { libc::clock_gettime(clock, &raw mut now) };
     now.tv_sec.cast_unsigned().wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec.cast_unsigned())
 }
 
-/// A thread of the recorder's own that was not joined yet. For the C library it is a number or a
-/// pointer.
+/// A joinable thread of the recorder. `pthread_t` is an integer or a pointer, depending on the C
+/// library.
 #[derive(Debug)]
-pub(crate) struct OwnThread(libc::pthread_t);
+pub(crate) struct RecorderThread(libc::pthread_t);
 
-// SAFETY: any thread may join it, and joining takes it.
-unsafe impl Send for OwnThread {}
+// SAFETY: any thread may join it, and joining consumes the value.
+unsafe impl Send for RecorderThread {}
 
-impl OwnThread {
-    /// Waits for its end, and hands out what it answered; `None` if it can't be joined.
+impl RecorderThread {
+    /// Waits for the end of the thread and returns its result; `None` if it cannot be joined.
     pub(crate) fn join(self) -> Option<*mut libc::c_void> {
         let mut answer = ptr::null_mut();
-        // SAFETY: the thread was made joinable, and is joined once: this value is gone then.
+        // SAFETY: the thread is joinable, and `self` is consumed, so that it is joined only once.
         let refused = unsafe { libc::pthread_join(self.0, &raw mut answer) };
         (refused == 0).then_some(answer)
     }
 }
 
-/// Starts a thread of the C library, with all signals blocked: Rust's own threads allocate before
-/// any of our code runs. The error is an `errno`.
+/// Starts a thread through the C library, with all signals blocked: threads of the Rust standard
+/// library allocate before they run our code. The error is an `errno`.
 pub(crate) fn spawn(
     start: extern "C" fn(*mut libc::c_void) -> *mut libc::c_void,
     argument: *mut libc::c_void,
-) -> Result<OwnThread, i32> {
+) -> Result<RecorderThread, i32> {
     let mut all = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
     let mut before = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
     let mut thread = std::mem::MaybeUninit::<libc::pthread_t>::uninit();
-    // SAFETY: both sets are written before they are read; the new thread inherits the full mask.
+    // SAFETY: the calls write both sets before they are read; the new thread inherits the full
+    // mask.
     let refused = unsafe {
-        if !safeguards::without("signals blocked") {
+        if !safeguards::is_disabled(Safeguard::BlockSignals) {
             libc::sigfillset(all.as_mut_ptr());
         }
         libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
@@ -382,12 +384,13 @@ pub(crate) fn spawn(
     if refused != 0 {
         return Err(refused);
     }
-    // SAFETY: the thread was made, so this is written.
-    Ok(OwnThread(unsafe { thread.assume_init() }))
+    // SAFETY: `pthread_create` succeeded and wrote the value.
+    Ok(RecorderThread(unsafe { thread.assume_init() }))
 }
 
-/// Names this thread; at most 15 bytes.
+/// Sets the name of this thread, at most 15 bytes.
 pub(crate) fn name_this_thread(name: &std::ffi::CStr) {
-    // SAFETY: a terminated name, for this thread; one that is too long is refused.
+    // SAFETY: the name is zero-terminated, and the thread is the calling one; libc rejects longer
+    // names.
     unsafe { libc::pthread_setname_np(libc::pthread_self(), name.as_ptr()) };
 }

@@ -1,19 +1,19 @@
-//! A stack of the recorder's own, for what needs much of one: deriving unwind rules takes three
-//! times what a program may spare on a small thread's or a signal handler's stack.
+//! A stack of the recorder's own on which unwind rules are derived: framehop takes three times the stack
+//! that may be left on a small thread's or a signal handler's stack.
 //!
 //! Reads and writes: its pages.
 //!
-//! Invariant: who runs here holds the lock that owns the [`Stack`], so there is one at a time.
+//! Invariant: code that runs on it holds the lock that owns the [`Stack`], so one thread uses it at a time.
 
 use std::ptr::NonNull;
 
 use crate::collector::platform::spin_lock::SpinLock;
 use crate::collector::platform::sys;
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
 static STACK: SpinLock<Option<Stack>> = SpinLock::new(None);
 
-/// Maps the stack if it is not there yet. Called while enabling.
+/// Maps the stack unless it is mapped. Called while enabling.
 pub(crate) fn prepare() {
     if let Some(mut stack) = STACK.lock()
         && stack.is_none()
@@ -22,34 +22,35 @@ pub(crate) fn prepare() {
     }
 }
 
-/// Runs `work` on the stack of our own; on the thread's where there is none. It must not unwind.
+/// Runs `work` on this stack, or on the thread's if it could not be mapped or locked. `work` must not
+/// panic.
 pub(crate) fn run(work: &mut dyn FnMut()) {
     match STACK.lock().as_deref_mut() {
-        Some(Some(stack)) if !safeguards::without("own stack") => stack.run(work),
+        Some(Some(stack)) if !safeguards::is_disabled(Safeguard::AltStack) => stack.run(work),
         _ => work(),
     }
 }
 
-/// In a forked child: who stood on the stack is not here.
-pub(crate) fn forked() {
-    // SAFETY: the child has one thread, which forked and so does not stand there.
-    unsafe { STACK.forked() };
+/// After `fork`, in the child: releases the lock that another thread of the parent may have held.
+pub(crate) fn reset_after_fork() {
+    // SAFETY: the child has one thread, which called `fork` and so does not hold the lock.
+    unsafe { STACK.reset_after_fork() };
 }
 
-/// Three times the most that was measured, and a page below that nobody may touch.
+/// Three times the largest measured use, with an inaccessible guard page at the low end.
 const BYTES: usize = 64 << 10;
 const GUARD_BYTES: usize = 4096;
 
-/// A stack that nobody stands on.
+/// A stack that is not in use.
 struct Stack {
     pages: NonNull<u8>,
 }
 
-// SAFETY: plain pages; whoever has the value is the only one that uses them.
+// SAFETY: the pages belong to no thread, and only the owner of the value uses them.
 unsafe impl Send for Stack {}
 
 impl Stack {
-    /// Maps one, for as long as the process lives.
+    /// Maps a stack that is never unmapped.
     fn map() -> Option<Self> {
         let pages = sys::map_pages(BYTES)?;
         // SAFETY: our own fresh mapping, whose lowest page is not used.

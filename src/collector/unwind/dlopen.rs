@@ -1,10 +1,10 @@
-//! Modules that appear while recording: how a recording thread has one made known.
+//! Requests of recording threads to add a module that was loaded while recording (`dlopen`).
 //!
 //! Reads: the module's own memory, while a frame of it is on the calling thread's stack.
-//! Writes: one request, which the flusher takes, and an answer for the waiting thread.
+//! Writes: one request, which the flusher takes, and a notification for the waiting threads.
 //!
-//! Invariants: the recording thread neither allocates nor takes the loader's lock, and its wait
-//! is bounded: the flusher may be inside a slow `write`.
+//! Invariants: the recording thread neither allocates nor takes the dynamic loader's lock, and its wait
+//! is bounded, because the flusher may be inside a slow `write`.
 
 use std::time::Duration;
 
@@ -17,10 +17,10 @@ use crate::collector::unwind::rules;
 static REQUEST: SpinLock<Option<LateModule>> = SpinLock::new(None);
 static ANSWERS: FutexEvent = FutexEvent::new();
 
-/// Waits of 10 ms before a walk is given up.
+/// Waits of 10 ms after which a walk gives up.
 const WAITS_MAX: u32 = 25;
 
-/// Asks for the module to be made known to the deriver; answers whether it now is.
+/// Requests that the module is added to the deriver, waits, and returns whether it was.
 #[cold]
 pub(crate) fn make_known(identity: &Identity) -> bool {
     let _errno = crate::collector::platform::sys::PreservedErrno::new();
@@ -33,13 +33,13 @@ pub(crate) fn make_known(identity: &Identity) -> bool {
             return false;
         }
         event_count::wake_flusher();
-        ANSWERS.sleep(answers, Duration::from_millis(10));
+        ANSWERS.wait(answers, Duration::from_millis(10));
     }
     rules::knows(identity)
 }
 
-/// Leaves a request unless there is one already (then that one is answered first). `false`: the
-/// object can't be described.
+/// Stores a request unless there is an earlier one, which must be answered first. `false` if the module
+/// can't be described.
 fn request(identity: &Identity) -> bool {
     let Some(mut place) = REQUEST.lock() else {
         return false;
@@ -51,19 +51,19 @@ fn request(identity: &Identity) -> bool {
     true
 }
 
-/// The request that waits, for the flusher.
+/// Takes the pending request. Called by the flusher.
 pub(crate) fn take() -> Option<LateModule> {
     REQUEST.lock()?.take()
 }
 
-/// Tells the waiting threads to look again.
+/// Wakes the waiting threads after a request was answered.
 pub(crate) fn answered() {
-    ANSWERS.ring();
+    ANSWERS.notify();
 }
 
-/// In a forked child: who left the request is not here.
-pub(crate) fn forked() {
-    // SAFETY: the child has one thread, which forked and so was not in here.
-    unsafe { REQUEST.forked() };
+/// After `fork`, in the child: drops a request of another thread of the parent.
+pub(crate) fn reset_after_fork() {
+    // SAFETY: the child has one thread, which called `fork` and so does not hold the lock.
+    unsafe { REQUEST.reset_after_fork() };
     let _ = take();
 }

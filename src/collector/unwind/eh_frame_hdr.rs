@@ -1,36 +1,36 @@
-//! Whether a module's unwind information covers an address at all.
+//! Looks up in `.eh_frame_hdr` whether a module has unwind information for an address.
 //!
-//! Reads: `.eh_frame_hdr`, whose search table leads to the entries of `.eh_frame` (LSB core
-//! specification, "Exception Frames"). Writes: nothing.
+//! Reads: `.eh_frame_hdr`, whose search table points to the entries of `.eh_frame` (LSB core
+//! specification, "Exception Frames").
 //!
-//! framehop takes code that is not covered for such as keeps a frame pointer, and whatever is in
-//! that register for one. The system's unwinder ends the stack there, and so do we: a C library
-//! without unwind information, as musl's is built, would else leave wild addresses in stacks.
+//! For code without unwind information, framehop assumes a frame pointer and trusts the register's
+//! value. The system's unwinder ends the stack there, and so does the walker: a C library without unwind
+//! information, such as musl's default build, would otherwise put invalid addresses into call paths.
 //!
-//! Invariant: tables of a form that is not known here cover everything.
+//! Invariant: a table in an unknown encoding counts as covering every address.
 
 use crate::recording::Address;
 
-/// A table in memory: where it begins, and its bytes.
+/// A table in memory: its address and its bytes.
 pub(crate) type Table<'a> = (Address, &'a [u8]);
 
-/// Version 1; the address of `.eh_frame`, relative to itself, and the number of entries in four
-/// bytes each; entries of two times four bytes, relative to the table: what all linkers write.
+/// Version 1; four-byte pc-relative pointer to `.eh_frame`; four-byte count; entries of two four-byte
+/// offsets relative to the table. All linkers write this encoding.
 const HEAD: [u8; 4] = [1, 0x1b, 0x03, 0x3b];
 const COUNT_AT: usize = 8;
 const ENTRIES_AT: usize = 12;
 
-/// In an entry of `.eh_frame`, behind its length and the way to what it shares with others.
+/// Offsets in an entry (FDE) of `.eh_frame`, behind its length and the pointer to its CIE.
 const BEGIN_AT: u64 = 8;
 const RANGE_AT: u64 = 12;
 
-/// Whether there is an entry for `address`. `frames` is `.eh_frame`, `table` what finds its entries.
+/// Whether there is an entry for `address`. `table` is `.eh_frame_hdr`, `frames` is `.eh_frame`.
 pub(crate) fn covers(table: Table<'_>, frames: Table<'_>, address: u64) -> bool {
-    entry_of(table, frames, address).unwrap_or(true)
+    find_entry(table, frames, address).unwrap_or(true)
 }
 
-/// `None`: the tables are of another form.
-fn entry_of(table: Table<'_>, frames: Table<'_>, address: u64) -> Option<bool> {
+/// Like [`covers`]; `None` if the tables have another encoding.
+fn find_entry(table: Table<'_>, frames: Table<'_>, address: u64) -> Option<bool> {
     if *table.1.first_chunk::<4>()? != HEAD {
         return None;
     }
@@ -44,7 +44,7 @@ fn entry_of(table: Table<'_>, frames: Table<'_>, address: u64) -> Option<bool> {
     let begin = begin_of(entry);
     let at = relative(table.0.0, word(entry, 4)?).checked_sub(frames.0.0)?;
     let field = |offset| word(frames.1, usize::try_from(at.checked_add(offset)?).ok()?);
-    // Where this is not the same address, it is written in another form.
+    // If the entry has another address, its pointers have another encoding.
     let begin_at = frames.0.0.checked_add(at)?.checked_add(BEGIN_AT)?;
     (relative(begin_at, field(BEGIN_AT)?) == begin).then_some(())?;
     Some(address.wrapping_sub(begin) < u64::from(field(RANGE_AT)?))
@@ -67,7 +67,7 @@ mod tests {
     const TABLE: Address = Address(0x5000);
     const FRAMES: Address = Address(0x6000);
 
-    /// Tables of functions at these addresses, of these lengths.
+    /// Tables of functions with these addresses and lengths.
     fn tables(functions: &[(u64, u32)]) -> (Vec<u8>, Vec<u8>) {
         let (mut table, mut frames) = (HEAD.to_vec(), vec![0; 24]);
         table.extend(((FRAMES.0 - TABLE.0 - 4) as u32).to_ne_bytes());
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_entry_holds_is_not_covered() {
+    fn addresses_between_entries_are_not_covered() {
         let (table, frames) = tables(&[(0x1000, 0x10), (0x1010, 0x20), (0x2000, 1)]);
         for (address, expected) in [
             (0xfff, false),
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_of_another_form_and_cut_ones_cover_everything() {
+    fn tables_of_unknown_encoding_cover_everything() {
         let (table, frames) = tables(&[(0x1000, 0x10)]);
         for at in 0..HEAD.len() {
             let mut other = table.clone();

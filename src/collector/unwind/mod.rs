@@ -1,4 +1,4 @@
-//! Call stacks: unwinding, cached frames, the stack table, loaded modules.
+//! Call stacks: the walker, its caches, unwind rules, loaded modules, and the stack table.
 
 #[cfg(walks_with_framehop)]
 pub(crate) mod walker;
@@ -9,7 +9,10 @@ pub(crate) mod walker;
 pub(crate) mod recent_stacks;
 #[cfg_attr(
     not(walks_with_framehop),
-    expect(dead_code, reason = "the walk over framehop alone asks for late modules")
+    expect(
+        dead_code,
+        reason = "only the walker over framehop needs modules that are loaded later"
+    )
 )]
 pub(crate) mod module_registry;
 #[cfg(walks_with_framehop)]
@@ -20,9 +23,14 @@ pub(crate) mod rules;
 pub(crate) mod eh_frame_hdr;
 #[cfg(walks_with_framehop)]
 pub(crate) mod alt_stack;
+#[cfg(walks_with_framehop)]
+pub(crate) mod stack_word;
 #[cfg_attr(
     not(walks_with_framehop),
-    expect(dead_code, reason = "the walk over framehop alone asks for late modules")
+    expect(
+        dead_code,
+        reason = "only the walker over framehop needs modules that are loaded later"
+    )
 )]
 pub(crate) mod modules;
 pub(crate) mod stack_table;

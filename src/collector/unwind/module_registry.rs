@@ -1,23 +1,24 @@
-//! The modules that recordings name: numbered once in the process, told to each recording.
+//! Numbers the modules of the process and writes their definitions to each recording.
 //!
-//! Reads: the loader's list while enabling, late modules from the flusher. Writes: module
-//! definitions for the file.
+//! Reads: the dynamic loader's list while enabling; modules that were loaded later from the flusher.
 //!
-//! Invariants: an id is never used for another loading of a module, since nodes, which outlive
-//! recordings, carry it. Allocates: for the enabling thread and the flusher only.
+//! Invariants: an id names one loading of one module and is never used again, because nodes outlive
+//! recordings and contain it. Only the enabling thread and the flusher allocate here.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::collector::unwind::modules::{self, LateModule, Module};
 use crate::recording::{Address, ByteWriter, ModuleDef, ModuleId, ModuleStatus, Ticks};
 
+/// A module that has an id: its index in the list.
 struct Known {
     path: Vec<u8>,
     build_id: Vec<u8>,
     bias: u64,
     text: (Address, Address),
     is_main: bool,
-    seen: Ticks,
+    /// When it was added to the list.
+    added: Ticks,
 }
 
 static KNOWN: Mutex<Vec<Known>> = Mutex::new(Vec::new());
@@ -26,17 +27,17 @@ fn known() -> MutexGuard<'static, Vec<Known>> {
     KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What [`hold`] answers: nobody else reads or changes the list while it lives.
+/// A lock on the list of modules.
 pub(crate) struct KnownGuard {
     _guard: MutexGuard<'static, Vec<Known>>,
 }
 
-/// Takes the list's lock across a fork. It is held for microseconds by others.
-pub(crate) fn hold() -> KnownGuard {
+/// Locks the list across a fork. Other holders keep the lock for microseconds.
+pub(crate) fn lock() -> KnownGuard {
     KnownGuard { _guard: known() }
 }
 
-/// Learns what is loaded now. Called while enabling; takes the loader's lock.
+/// Adds the modules that are loaded now. Called while enabling; takes the dynamic loader's lock.
 pub(crate) fn refresh(now: Ticks) -> Vec<Module> {
     let loaded = modules::list();
     let mut known = known();
@@ -51,14 +52,14 @@ pub(crate) fn refresh(now: Ticks) -> Vec<Module> {
                 bias: module.bias,
                 text: module.text,
                 is_main: module.is_main,
-                seen: now,
+                added: now,
             });
         }
     }
     loaded
 }
 
-/// Numbers a module that appeared while recording and makes the unwinder know it.
+/// Numbers a module that was loaded while recording, and adds it to the unwinder.
 pub(crate) fn add_late(module: &LateModule) {
     let id = {
         let mut known = known();
@@ -68,7 +69,7 @@ pub(crate) fn add_late(module: &LateModule) {
             bias: module.bias(),
             text: module.text(),
             is_main: false,
-            seen: crate::collector::platform::clock::now(),
+            added: crate::collector::platform::clock::now(),
         });
         ModuleId(known.len().saturating_sub(1) as u32)
     };
@@ -78,14 +79,14 @@ pub(crate) fn add_late(module: &LateModule) {
     let _ = id;
 }
 
-/// Bytes that the definition of the module with this index needs; `None` if there is none.
+/// Upper bound of the length of a module's definition; `None` if there is no module with this index.
 pub(crate) fn definition_bytes(index: usize) -> Option<usize> {
     let known = known();
     let module = known.get(index)?;
     Some(module.path.len().saturating_add(module.build_id.len()).saturating_add(64))
 }
 
-/// Appends the definition of the module with this index.
+/// Writes the definition of the module with this index.
 pub(crate) fn write_definition(index: usize, out: &mut ByteWriter<'_>) {
     let known = known();
     let Some(module) = known.get(index) else {
@@ -94,7 +95,7 @@ pub(crate) fn write_definition(index: usize, out: &mut ByteWriter<'_>) {
     ModuleDef {
         status: ModuleStatus::Loaded,
         id: ModuleId(index as u32),
-        at: module.seen,
+        at: module.added,
         bias: module.bias,
         start: module.text.0,
         end: module.text.1,

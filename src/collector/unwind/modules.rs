@@ -1,60 +1,60 @@
-//! The loaded objects: where they are, how to unwind them, how the file names them.
+//! The loaded modules (executable and shared libraries): addresses, unwind tables, path and build id.
 //!
-//! Reads: the dynamic loader's list (`dl_iterate_phdr`, never on a recording path) and, for
-//! what was loaded later, `_dl_find_object`, which takes no lock. Writes: [`Module`]s.
+//! Reads: the dynamic loader's list (`dl_iterate_phdr`, never on the event path) and, for modules
+//! that were loaded later, `_dl_find_object`, which takes no lock.
 //!
 //! Invariant: a module that can't be unloaded while this code runs is [`Lifetime::Fixed`];
-//! every other one is checked again each time that a frame of it is unwound.
+//! the identity of any other one is checked whenever a frame of it is unwound.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::recording::Address;
 
-/// How long a module stays.
+/// Whether a module may be unloaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lifetime {
-    /// The executable, this code's own object, or one that these need: stays.
+    /// Never unloaded: the executable, the module with this code, and their dependencies.
     Fixed,
-    /// May be unloaded and replaced at any time.
+    /// May be unloaded, and another module loaded at its addresses.
     Late,
 }
 
-/// A loaded object.
+/// A loaded module.
 #[derive(Clone, Debug)]
 pub(crate) struct Module {
     pub(crate) path: Vec<u8>,
     pub(crate) build_id: Vec<u8>,
     /// Address in the process minus address in the file.
     pub(crate) bias: u64,
-    /// Executable addresses: first, and behind the last.
+    /// Executable addresses: the first, and the one behind the last.
     pub(crate) text: (Address, Address),
     pub(crate) is_main: bool,
     pub(crate) lifetime: Lifetime,
     layout: Layout,
-    /// DT_SONAME, and what DT_NEEDED names.
+    /// DT_SONAME and the DT_NEEDED entries of the dynamic section.
     soname: Vec<u8>,
     needed: Vec<Vec<u8>>,
 }
 
-/// A piece of memory: its address and length.
-type Piece = (u64, usize);
+/// Address and length of a memory range.
+type Range = (u64, usize);
 
-/// A table of a module: where it is, and its bytes in memory.
+/// An unwind table: its address, and its bytes in memory.
 type Table = (Address, &'static [u8]);
 
-/// Note segments that are looked at; linkers write one or two.
+/// Maximum number of note segments; linkers write one or two.
 const NOTES_MAX: usize = 4;
 
-/// Where the parts of an object are in memory, from its program headers.
+/// Addresses of a module's parts, from its program headers.
 #[derive(Clone, Copy, Debug, Default)]
 struct Layout {
     text: (u64, u64),
     mapping: (u64, u64),
     /// `.eh_frame_hdr`, and `.eh_frame` up to the end of its segment.
-    unwind: Option<(Piece, Piece)>,
-    notes: [Piece; NOTES_MAX],
-    dynamic: Option<Piece>,
+    unwind: Option<(Range, Range)>,
+    notes: [Range; NOTES_MAX],
+    dynamic: Option<Range>,
 }
 
 impl Layout {
@@ -63,7 +63,7 @@ impl Layout {
         let mut table = None;
         for header in headers {
             let start = bias.wrapping_add(header.p_vaddr);
-            let piece = (start, usize::try_from(header.p_memsz).unwrap_or(0));
+            let range = (start, usize::try_from(header.p_memsz).unwrap_or(0));
             match header.p_type {
                 libc::PT_LOAD => {
                     let end = start.wrapping_add(header.p_memsz);
@@ -73,13 +73,13 @@ impl Layout {
                         layout.text = wider(layout.text);
                     }
                 }
-                libc::PT_GNU_EH_FRAME => table = Some(piece),
+                libc::PT_GNU_EH_FRAME => table = Some(range),
                 libc::PT_NOTE => {
                     if let Some(free) = layout.notes.iter_mut().find(|(at, _)| *at == 0) {
-                        *free = piece;
+                        *free = range;
                     }
                 }
-                libc::PT_DYNAMIC => layout.dynamic = Some(piece),
+                libc::PT_DYNAMIC => layout.dynamic = Some(range),
                 _ => {}
             }
         }
@@ -102,7 +102,7 @@ impl Layout {
     /// The linker's build id; empty if there is none.
     fn build_id(&self) -> &'static [u8] {
         let notes = self.notes.iter().filter(|(at, _)| *at != 0);
-        // SAFETY: a note segment is part of the object's loaded, readable memory.
+        // SAFETY: a note segment is a part of the module's loaded, readable memory.
         let mut bytes =
             notes.map(|(at, len)| unsafe { std::slice::from_raw_parts(*at as *const u8, *len) });
         bytes.find_map(build_id).unwrap_or_default()
@@ -111,8 +111,8 @@ impl Layout {
     /// The unwind tables as slices of the object's memory.
     fn unwind_tables(&self) -> Option<(Table, Table)> {
         let ((table, table_len), (frames, frames_len)) = self.unwind?;
-        // SAFETY: both are parts of loaded, read-only segments. For modules that stay they
-        // stay; for others they are read only while a frame of the module is on the stack.
+        // SAFETY: both are parts of loaded, read-only segments. Those of a fixed module are never
+        // unmapped; those of another one are read only while a frame of it is on a thread's stack.
         let slice = |at: u64, len| unsafe { std::slice::from_raw_parts(at as *const u8, len) };
         Some((
             (Address(table), slice(table, table_len)),
@@ -123,7 +123,7 @@ impl Layout {
 
 /// Where `.eh_frame` is, from the head of `.eh_frame_hdr` (LSB core specification: version 1,
 /// three encodings, then the pointer; all linkers write it relative to itself, four bytes).
-fn unwind_frames_address((table, len): Piece) -> Option<u64> {
+fn unwind_frames_address((table, len): Range) -> Option<u64> {
     const RELATIVE_FOUR_BYTES: u8 = 0x1b;
     if len < 8 {
         return None;
@@ -143,11 +143,11 @@ impl Module {
     }
 }
 
-/// Longest path and build id that a late module keeps.
+/// Maximum length of the path and build id of a late module; longer ones are cut.
 const LATE_PATH_BYTES: usize = 1024;
 const LATE_BUILD_ID_BYTES: usize = 64;
 
-/// An object that was loaded while recording, described without allocating.
+/// A module that was loaded while recording, described without allocating.
 #[derive(Clone)]
 pub(crate) struct LateModule {
     identity: Identity,
@@ -159,7 +159,7 @@ pub(crate) struct LateModule {
     path_len: usize,
 }
 
-/// The public beginning of the loader's `struct link_map` (link.h).
+/// The public fields of the dynamic loader's `struct link_map` (link.h).
 #[repr(C)]
 struct LinkMap {
     bias: u64,
@@ -167,19 +167,19 @@ struct LinkMap {
 }
 
 impl LateModule {
-    /// Describes the object that holds a frame of the calling thread, so that it stays mapped
-    /// while it is looked at.
+    /// Describes the module of a frame on the calling thread's stack; the frame keeps it loaded.
     pub(crate) fn describe(identity: &Identity) -> Option<Self> {
-        // SAFETY: the loader's entry lives as long as the object, which is not unloaded while
+        // SAFETY: the loader's entry lives as long as the module, which is not unloaded while
         // a frame of it is on this stack.
         let link_map = unsafe { &*(identity.link_map as *const LinkMap) };
-        // SAFETY: an object's mapping begins with its ELF header.
+        // SAFETY: a module's mapping starts with its ELF header, and a frame keeps it mapped.
         let header = unsafe { &*(identity.map_start as *const libc::Elf64_Ehdr) };
         let table = identity.map_start.wrapping_add(header.e_phoff);
         if !header.e_ident.starts_with(b"\x7fELF") || table & 7 != 0 {
             return None;
         }
-        // SAFETY: the loader itself reads the program headers at this place.
+        // SAFETY: the dynamic loader reads the program headers at the same address, and a frame keeps the
+        // module mapped.
         let headers = unsafe {
             std::slice::from_raw_parts(
                 table as *const libc::Elf64_Phdr,
@@ -198,7 +198,7 @@ impl LateModule {
         };
         module.build_id_len = copy(&mut module.build_id, layout.build_id());
         if !link_map.name.is_null() {
-            // SAFETY: the loader's name is a terminated string that lives with its entry.
+            // SAFETY: the name is a C string that lives as long as the loader's entry.
             let path = unsafe { CStr::from_ptr(link_map.name) }.to_bytes();
             module.path_len = copy(&mut module.path, path);
         }
@@ -238,7 +238,7 @@ fn copy(into: &mut [u8], from: &[u8]) -> usize {
     len
 }
 
-/// What `_dl_find_object` answers (glibc 2.35).
+/// The result of `_dl_find_object` (`struct dl_find_object` of glibc 2.35).
 #[repr(C)]
 struct FoundObject {
     flags: u64,
@@ -249,15 +249,15 @@ struct FoundObject {
     reserved: [u64; 7],
 }
 
-/// Names one loading of one object: if two are equal, the object is still the same one.
+/// Identifies one loading of one module: equal identities are the same loaded module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
     map_start: u64,
     map_end: u64,
     link_map: u64,
     eh_frame: u64,
-    /// Checksum of the ELF header, the program headers and the notes that follow them, among
-    /// them the build id: the addresses alone come back when a library is loaded again.
+    /// Checksum of the ELF header, the program headers and the notes behind them, which include the
+    /// build id: a library that is loaded again may get the same addresses.
     head: u32,
 }
 
@@ -268,20 +268,20 @@ impl Identity {
     }
 }
 
-/// Bytes of an object's beginning that [`Identity`] looks at.
+/// Bytes of a module's start that [`Identity`] checksums.
 const HEAD_BYTES: usize = 1024;
 
 static FIND_OBJECT: AtomicUsize = AtomicUsize::new(0);
 
-/// Looks for the loader's lock-free search. Called while enabling.
+/// Looks up glibc's lock-free `_dl_find_object`. Called while enabling.
 pub(crate) fn prepare() {
-    // SAFETY: a search by name in all loaded objects.
+    // SAFETY: the name is a C string; `dlsym` has no other requirement.
     let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"_dl_find_object".as_ptr()) };
     FIND_OBJECT.store(found as usize, Ordering::Release);
 }
 
-/// The object that holds `pc`, without a lock. `None` if there is none, or if this libc can't
-/// tell.
+/// The identity of the module with `pc`, without a lock. `None` if there is none, or if the C library
+/// has no `_dl_find_object`.
 pub(crate) fn identify(pc: Address) -> Option<Identity> {
     let function = FIND_OBJECT.load(Ordering::Acquire);
     if function == 0 {
@@ -295,16 +295,17 @@ pub(crate) fn identify(pc: Address) -> Option<Identity> {
         )
     };
     let mut found = std::mem::MaybeUninit::<FoundObject>::zeroed();
-    // SAFETY: documented to be async-signal-safe; writes the result on 0.
+    // SAFETY: `found` has the size of the result; the function takes any address, and is documented to
+    // be async-signal-safe.
     if unsafe { find(pc.0 as *mut c_void, found.as_mut_ptr()) } != 0 {
         return None;
     }
-    // SAFETY: zeroed, then written.
+    // SAFETY: all-zero is a valid value (integers and pointers), and `find` has written it.
     let found = unsafe { found.assume_init() };
     let start = found.map_start as u64;
     let len = (found.map_end as u64).saturating_sub(start).min(HEAD_BYTES as u64) as usize;
-    // SAFETY: the object is mapped from `map_start`, and stays while `pc`, a frame of the
-    // calling thread, is inside it.
+    // SAFETY: the module is mapped from `map_start` on, and stays mapped because `pc` is of a frame on
+    // the calling thread's stack.
     let head = unsafe { std::slice::from_raw_parts(start as *const u8, len) };
     Some(Identity {
         map_start: start,
@@ -315,7 +316,7 @@ pub(crate) fn identify(pc: Address) -> Option<Identity> {
     })
 }
 
-/// All loaded objects. Takes the loader's lock and allocates: not for recording paths.
+/// All loaded modules. Takes the dynamic loader's lock and allocates, so never on the event path.
 pub(crate) fn list() -> Vec<Module> {
     let mut modules: Vec<Module> = Vec::new();
     // SAFETY: `visit` gets the pointer to `modules` back as its last argument, on this thread,
@@ -337,7 +338,7 @@ unsafe extern "C" fn visit(
 ) -> c_int {
     // SAFETY: `list` passes a vector that outlives the iteration.
     let modules = unsafe { &mut *modules.cast::<Vec<Module>>() };
-    // SAFETY: the loader passes a valid description, held by its lock.
+    // SAFETY: the loader passes a valid description and holds its lock during the call.
     let info = unsafe { &*info };
     // SAFETY: the loader's name is a C string or null, valid as long as its lock is held.
     let name = unsafe { bytes_of(info.dlpi_name) };
@@ -378,14 +379,14 @@ fn describe(
         needed: Vec::new(),
     };
     if let Some((start, len)) = layout.dynamic {
-        // SAFETY: the loader has relocated and keeps this object's dynamic section.
+        // SAFETY: the loader has mapped this module's dynamic section and holds its lock.
         unsafe { read_dynamic(start, len, &mut module) };
     }
     Some(module)
 }
 
-/// Whether a C library's name for the program will name the same file to others: glibc has none for
-/// it, musl says how it was called, or where each process finds itself.
+/// Whether the C library's name of the main program is a path that is valid in other processes. glibc's
+/// is empty; musl's is `argv[0]` or `/proc/self/exe`.
 fn names_a_file(name: &[u8]) -> bool {
     name.starts_with(b"/") && name != b"/proc/self/exe"
 }
@@ -424,13 +425,13 @@ unsafe fn read_dynamic(start: u64, len: usize, module: &mut Module) {
     const DT_NEEDED: u64 = 1;
     const DT_STRTAB: u64 = 5;
     const DT_SONAME: u64 = 14;
-    // SAFETY: as the caller says; entries are pairs of words.
+    // SAFETY: the caller guarantees the address and the length; an entry is a pair of words.
     let entries = unsafe { std::slice::from_raw_parts(start as *const [u64; 2], len / 16) };
     let entries = || entries.iter().take_while(|[tag, _]| *tag != 0);
     let Some([_, strings]) = entries().find(|[tag, _]| *tag == DT_STRTAB).copied() else {
         return;
     };
-    // glibc relocates this pointer, musl and the kernel's own object don't.
+    // glibc relocates this pointer in place; musl and the kernel's vDSO don't.
     let strings = if strings < module.bias { strings.wrapping_add(module.bias) } else { strings };
     let inside = module.layout.mapping.0..module.layout.mapping.1;
     for [tag, offset] in entries() {
@@ -438,7 +439,7 @@ unsafe fn read_dynamic(start: u64, len: usize, module: &mut Module) {
         if !inside.contains(&at) || (*tag != DT_NEEDED && *tag != DT_SONAME) {
             continue;
         }
-        // SAFETY: inside the object's own string table, whose strings are terminated.
+        // SAFETY: inside the module's mapping, in its string table, whose strings are terminated.
         let text = unsafe { bytes_of(at as *const c_char) };
         if *tag == DT_NEEDED {
             module.needed.push(text);
@@ -448,14 +449,15 @@ unsafe fn read_dynamic(start: u64, len: usize, module: &mut Module) {
     }
 }
 
-/// Marks what stays: the executable, the object with this code, and all that they need.
+/// Marks the modules that are never unloaded: the executable, the one with this code, and all of their
+/// dependencies.
 fn mark_fixed(modules: &mut [Module], own: Address) {
     let mut wanted: Vec<Vec<u8>> = Vec::new();
     for module in modules.iter_mut() {
-        let holds_us = module.text.0 <= own && own < module.text.1;
-        // The kernel's own object has no path that exists, and never goes.
+        let has_this_code = module.text.0 <= own && own < module.text.1;
+        // The kernel's vDSO has no file and is never unmapped.
         let is_vdso = module.path.starts_with(b"linux-vdso");
-        if module.is_main || holds_us || is_vdso {
+        if module.is_main || has_this_code || is_vdso {
             module.lifetime = Lifetime::Fixed;
             wanted.extend(module.needed.iter().cloned());
         }

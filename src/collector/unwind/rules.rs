@@ -1,17 +1,16 @@
-//! One frame: from (pc, sp, fp) to its caller's, by rules that framehop derives.
+//! Unwind rules: derives from framehop how to get from a frame's (pc, sp, fp) to its caller's.
 //!
-//! Reads: registers, this thread's stack, the modules' unwind tables. Writes: nothing.
+//! Reads: registers, this thread's stack, the modules' unwind tables.
 //!
-//! A [`Rule`] is what unwinding a pc comes to in nearly all code: the caller's stack pointer is
-//! sp or fp plus a constant, the return address lies below it, and the caller's fp is either
-//! unchanged or in one stack slot. framehop does not say which rule it used, so [`probe`] asks
-//! it: it unwinds the pc twice from made-up registers, with a stack that answers each address
-//! with a token, and accepts a rule only if every result of both runs is what that rule gives.
-//! Everything else is [`RuleKind::Exact`]: framehop unwinds it anew each time, on the real
-//! stack.
+//! A [`Rule`] describes nearly all code: the caller's stack pointer is sp or fp plus a constant, the
+//! return address lies below it, and the caller's fp is either unchanged or in one stack slot.
+//! framehop does not report which rule it used, so [`probe`] finds out: it unwinds the pc twice from
+//! invented registers, on an invented stack whose words are unique tokens, and accepts a rule only if
+//! the rule gives all results of both runs. All other code is [`RuleKind::Exact`]: framehop unwinds
+//! each frame on the real stack.
 //!
 //! Invariants:
-//! - A rule speaks of a module that stays. Code of any other module is [`RuleKind::Late`]: its
+//! - A rule is for code of a module that is never unloaded. Code of any other module is [`RuleKind::Late`]: its
 //!   module's identity is checked each time, and framehop unwinds it anew.
 //! - No allocation: modules are added by the enabling thread and the flusher, never here.
 
@@ -25,7 +24,7 @@ use crate::collector::unwind::alt_stack;
 use crate::collector::unwind::eh_frame_hdr::{Table, covers};
 use crate::collector::unwind::modules::{self, Identity, LateModule, Lifetime, Module};
 use crate::recording::{Address, ModuleId};
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
 /// The registers that unwinding is a function of, together with the stack.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,19 +34,19 @@ pub(crate) struct Registers {
     pub(crate) fp: u64,
 }
 
-/// How to leave the functions at one pc.
+/// How to unwind a frame at one pc.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rule {
-    /// The address that was looked up; 0 for an empty slot.
+    /// The pc, less one if it is a return address; 0: empty slot.
     key: u64,
     /// The caller's sp minus the base register.
     cfa: i32,
-    /// Where the caller's fp is, in words from the caller's sp; 0: it is unchanged.
+    /// Stack slot of the caller's fp, in words from the caller's sp; 0: fp is unchanged.
     fp_slot: i16,
     kind: RuleKind,
 }
 
-/// What a rule starts from.
+/// The form of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum RuleKind {
@@ -57,15 +56,15 @@ pub(crate) enum RuleKind {
     FromFp,
     /// This is the outermost frame.
     End,
-    /// Ask framehop every time.
+    /// framehop unwinds each frame.
     Exact,
     /// Not in a module that stays: [`step_late`].
     Late,
     /// Where a signal handler returns to: [`step_signal`].
     Signal,
-    /// No unwind information says how: the caller can't be found.
+    /// There is no unwind information, so the caller can't be found.
     NoUnwindInfo,
-    /// The deriver could not be had in time; not to be remembered.
+    /// The deriver was locked for too long; not to be cached.
     Unknown,
 }
 
@@ -74,9 +73,9 @@ pub(crate) enum RuleKind {
 pub(crate) enum Step {
     /// The caller.
     Caller(Registers),
-    /// What a signal interrupted: its pc is no return address.
+    /// The frame that a signal interrupted; its pc is not a return address.
     Interrupted(Registers),
-    /// There is none: the outermost frame.
+    /// There is no caller: this is the outermost frame.
     End,
     /// The caller can't be found.
     Failed,
@@ -115,16 +114,16 @@ impl Rule {
 type Unwinder = UnwinderX86_64<&'static [u8], MustNotAllocateDuringUnwind>;
 type Cache = CacheX86_64<MustNotAllocateDuringUnwind>;
 
-/// framehop and what it may unwind. One for the process: deriving is rare.
+/// framehop and the modules that it may unwind; one per process, because deriving is rare.
 struct RuleDeriver {
     unwinder: Unwinder,
     cache: Cache,
-    /// Modules that stay, sorted.
+    /// Modules that are never unloaded, sorted by address.
     fixed: Vec<Fixed>,
     late: Vec<(Identity, ModuleId)>,
 }
 
-/// A module that stays: where its code is, and its unwind tables.
+/// A module that is never unloaded: its code addresses and unwind tables.
 struct Fixed {
     text: (u64, u64),
     table: Table<'static>,
@@ -133,7 +132,7 @@ struct Fixed {
 
 static DERIVER: SpinLock<Option<RuleDeriver>> = SpinLock::new(None);
 
-/// Makes the process's deriver know `modules`. Allocates: for the enabling thread.
+/// Replaces the deriver by one for `modules`. Allocates, so only the enabling thread may call it.
 pub(crate) fn prepare(modules: &[Module]) {
     alt_stack::prepare();
     let mut unwinder = Unwinder::new();
@@ -146,23 +145,23 @@ pub(crate) fn prepare(modules: &[Module]) {
     }
     fixed.sort_unstable_by_key(|module| module.text);
     let deriver = RuleDeriver { unwinder, cache: Cache::new_in(), fixed, late: Vec::new() };
-    // What was there before is freed outside the lock.
+    // The old deriver is freed outside the lock.
     let before = DERIVER.lock().map(|mut place| place.replace(deriver));
     drop(before);
 }
 
-/// Makes the deriver know a module that was loaded while recording. Allocates: for the flusher.
+/// Adds a module that was loaded while recording. Allocates, so only the flusher may call it.
 pub(crate) fn add_late(module: &LateModule, id: ModuleId) {
     let known = module
         .unwind_tables()
         .map(|(table, frames)| module_from_tables(module.text(), module.bias(), table, frames));
-    // A new unwinder is made beside the old one, so that nothing is allocated under the lock.
+    // A copy is changed and swapped in, so that nothing is allocated under the lock.
     let Some((mut unwinder, mut late)) =
         DERIVER.lock().and_then(|place| place.as_ref().map(RuleDeriver::copy))
     else {
         return;
     };
-    // What is at these addresses now replaces what was known of them.
+    // The module replaces any earlier one at these addresses.
     unwinder.remove_module(module.text().0.0);
     if let Some(known) = known {
         unwinder.add_module(known);
@@ -179,13 +178,13 @@ pub(crate) fn add_late(module: &LateModule, id: ModuleId) {
     drop(before);
 }
 
-/// Whether the deriver can unwind this module.
+/// Whether the deriver has this module.
 pub(crate) fn knows(identity: &Identity) -> bool {
     let known = DERIVER.lock().and_then(|place| place.as_ref()?.late_module(identity));
     known.is_some()
 }
 
-/// The rule for a frame, whose key is its pc, less one for a return address.
+/// The rule for a frame at `pc`.
 pub(crate) fn derive(pc: u64, is_return_address: bool) -> Rule {
     let key = pc.wrapping_sub(u64::from(is_return_address));
     let Some(address) = frame_address(pc, is_return_address) else {
@@ -197,7 +196,10 @@ pub(crate) fn derive(pc: u64, is_return_address: bool) -> Rule {
     let Some(deriver) = place.as_mut() else {
         return Rule::special(key, RuleKind::Unknown);
     };
-    if is_return_address && deriver.is_signal_return(pc) && !safeguards::without("signal frames") {
+    if is_return_address
+        && deriver.is_signal_return(pc)
+        && !safeguards::is_disabled(Safeguard::SignalFrames)
+    {
         return Rule::special(key, RuleKind::Signal);
     }
     match deriver.covers(key) {
@@ -211,13 +213,13 @@ pub(crate) fn derive(pc: u64, is_return_address: bool) -> Rule {
     }
 }
 
-/// What became of a frame whose module may be unloaded.
+/// Result of unwinding a frame whose module may be unloaded.
 pub(crate) enum LateStep {
-    /// Its module is this one, and the frame was unwound.
+    /// The frame's module, and its caller.
     Stepped(ModuleId, Step),
-    /// Its module has to be made known first.
+    /// The deriver does not have the module yet.
     Unknown(Identity),
-    /// No module holds it: generated code, or a wild address.
+    /// The pc is in no module: generated code, or an invalid address.
     Nowhere,
 }
 
@@ -266,16 +268,16 @@ pub(crate) fn unwind_with_framehop(
     }
 }
 
-/// `mov $15, %rax; syscall`: the one way back from a signal handler. Debuggers know it by these
+/// `mov $15, %rax; syscall`, the code to which signal handlers return. Debuggers recognise it by these
 /// bytes, too.
 const SIGNAL_RETURN: [u8; 9] = [0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05];
 
-/// Where the kernel keeps registers in what it leaves on the stack for that call: bytes from sp.
+/// Offsets from sp of the registers in the signal frame (`struct rt_sigframe`) that the kernel pushes.
 const SAVED_FP: u64 = 120;
 const SAVED_SP: u64 = 160;
 const SAVED_PC: u64 = 168;
 
-/// What a signal interrupted, from the frame that its handler returns to. framehop ends there.
+/// Unwinds a signal frame to the interrupted one. framehop would end the stack there.
 pub(crate) fn step_signal(
     registers: &Registers,
     read: &mut dyn FnMut(u64) -> Result<u64, ()>,
@@ -287,7 +289,7 @@ pub(crate) fn step_signal(
     }
 }
 
-/// Whether a signal handler returns to this address.
+/// Whether signal handlers return to this address.
 #[cfg(rheaper_testing)]
 pub(crate) fn is_signal_return(pc: u64) -> bool {
     DERIVER.lock().is_some_and(|place| place.as_ref().is_some_and(|it| it.is_signal_return(pc)))
@@ -301,11 +303,11 @@ pub(crate) fn is_covered(address: u64) -> bool {
         .is_some_and(|place| place.as_ref().is_some_and(|it| it.covers(address) == Some(true)))
 }
 
-/// In a forked child: who was deriving is not here.
-pub(crate) fn forked() {
-    // SAFETY: the child has one thread, which forked and so does not hold the lock.
-    unsafe { DERIVER.forked() };
-    alt_stack::forked();
+/// After `fork`, in the child: releases the lock that another thread of the parent may have held.
+pub(crate) fn reset_after_fork() {
+    // SAFETY: the child has one thread, which called `fork` and so does not hold the lock.
+    unsafe { DERIVER.reset_after_fork() };
+    alt_stack::reset_after_fork();
 }
 
 impl RuleDeriver {
@@ -323,7 +325,7 @@ impl RuleDeriver {
         self.fixed_module(address).is_some()
     }
 
-    /// Whether there is unwind information for an address; `None`: no module that stays has it.
+    /// Whether there is unwind information for an address; `None` if no fixed module contains it.
     fn covers(&self, address: u64) -> Option<bool> {
         let module = self.fixed_module(address)?;
         Some(covers(module.table, module.frames, address))
@@ -331,7 +333,8 @@ impl RuleDeriver {
 
     fn is_signal_return(&self, pc: u64) -> bool {
         let last = pc.wrapping_add(SIGNAL_RETURN.len() as u64).wrapping_sub(1);
-        // SAFETY: code of a module that stays, which is mapped and readable.
+        // SAFETY: called only for addresses of fixed modules, whose code is mapped and readable: `is_fixed`
+        // is evaluated first.
         let at = |offset| unsafe { (pc as *const u8).add(offset).read() };
         self.is_fixed(pc)
             && self.is_fixed(last)
@@ -378,7 +381,7 @@ fn module_from_tables(
     )
 }
 
-/// A run of framehop on a made-up machine: what it read, and where it arrived.
+/// One run of framehop on invented registers and stack: its reads and its result.
 struct ProbeRun {
     start: Registers,
     reads: [u64; 4],
@@ -396,9 +399,9 @@ impl ProbeRun {
     ) -> Self {
         // Any non-zero number that no address has: the n-th read answers token + n.
         let token = 0x0000_7777_0000_0000 ^ start.sp;
-        let mut trial = Self { start, reads: [0; 4], count: 0, token, end: None };
+        let mut run = Self { start, reads: [0; 4], count: 0, token, end: None };
         let mut regs = UnwindRegsX86_64::new(start.pc, start.sp, start.fp);
-        let (reads, count) = (&mut trial.reads, &mut trial.count);
+        let (reads, count) = (&mut run.reads, &mut run.count);
         let mut read = |at: u64| {
             let slot = reads.get_mut(*count).ok_or(())?;
             *slot = at;
@@ -406,68 +409,68 @@ impl ProbeRun {
             Ok(token.wrapping_add(*count as u64))
         };
         if let Ok(Some(pc)) = unwinder.unwind_frame(address, &mut regs, cache, &mut read) {
-            trial.end = Some(Registers { pc, sp: regs.sp(), fp: regs.bp() });
+            run.end = Some(Registers { pc, sp: regs.sp(), fp: regs.bp() });
         }
-        trial
+        run
     }
 
-    /// What the read of `address` was answered with.
-    fn answer_of(&self, address: u64) -> Option<u64> {
+    /// The token that the read of `address` returned.
+    fn token_at(&self, address: u64) -> Option<u64> {
         let reads = self.reads.get(..self.count)?;
         let at = reads.iter().position(|read| *read == address)?;
         Some(self.token.wrapping_add(at as u64).wrapping_add(1))
     }
 
-    /// Whether this run is what `rule` would have done, all of it.
+    /// Whether `rule` gives the same reads and the same result.
     fn agrees_with(&self, rule: &Rule) -> bool {
         let Some(end) = self.end else { return false };
         let caller_sp = rule.caller_sp(&self.start);
         let fp_address = rule.fp_address(caller_sp);
-        let fp = fp_address.map_or(Some(self.start.fp), |at| self.answer_of(at));
+        let fp = fp_address.map_or(Some(self.start.fp), |at| self.token_at(at));
         let reads = if fp_address.is_some() { 2 } else { 1 };
         end.sp == caller_sp
             && self.count == reads
-            && self.answer_of(caller_sp.wrapping_sub(8)) == Some(end.pc)
+            && self.token_at(caller_sp.wrapping_sub(8)) == Some(end.pc)
             && fp == Some(end.fp)
     }
 }
 
-/// Derives a rule and proves it: the candidate is read off the first trial, and the second,
-/// with unrelated registers, must agree with it. (framehop also ends the stack at fp = 0 where
-/// it follows frame pointers; a walk asks it then, as for everything unusual.)
+/// Derives a rule and verifies it: the candidate comes from the first run, and the second one, with
+/// unrelated registers, must agree with it. (framehop also ends the stack at fp = 0 in code that
+/// follows frame pointers; a walk calls framehop in that case.)
 fn probe(unwinder: &Unwinder, cache: &mut Cache, address: FrameAddress) -> Rule {
     let key = address.address_for_lookup();
     let pc = address.address();
-    // fp above sp by more than any frame is big, so that the two bases can't be confused.
+    // The distance of fp and sp exceeds any frame, so that the result shows which one is the base.
     let first = Registers { pc, sp: 0x10_0000_0000, fp: 0x20_0000_0000 };
     let second = Registers { pc, sp: 0x31_0000_1230, fp: 0x45_0000_4560 };
-    let trial = ProbeRun::run(unwinder, cache, address, first);
-    let Some(end) = trial.end else {
-        // No caller whatever the stack holds: the outermost frame, if nothing was read.
-        let kind = if trial.count == 0 { RuleKind::End } else { RuleKind::Exact };
+    let run = ProbeRun::run(unwinder, cache, address, first);
+    let Some(end) = run.end else {
+        // There is no caller for any stack: the outermost frame, if nothing was read.
+        let kind = if run.count == 0 { RuleKind::End } else { RuleKind::Exact };
         return Rule::special(key, kind);
     };
-    let Some(candidate) = candidate(key, &trial, end) else {
+    let Some(candidate) = candidate(key, &run, end) else {
         return Rule::special(key, RuleKind::Exact);
     };
-    let confirmed = trial.agrees_with(&candidate)
+    let confirmed = run.agrees_with(&candidate)
         && ProbeRun::run(unwinder, cache, address, second).agrees_with(&candidate);
     if confirmed { candidate } else { Rule::special(key, RuleKind::Exact) }
 }
 
-fn candidate(key: u64, trial: &ProbeRun, end: Registers) -> Option<Rule> {
-    let from_sp = end.sp.wrapping_sub(trial.start.sp).cast_signed();
-    let from_fp = end.sp.wrapping_sub(trial.start.fp).cast_signed();
+fn candidate(key: u64, run: &ProbeRun, end: Registers) -> Option<Rule> {
+    let from_sp = end.sp.wrapping_sub(run.start.sp).cast_signed();
+    let from_fp = end.sp.wrapping_sub(run.start.fp).cast_signed();
     let (kind, cfa) = match (i32::try_from(from_sp), i32::try_from(from_fp)) {
         (Ok(cfa), _) => (RuleKind::FromSp, cfa),
         (_, Ok(cfa)) => (RuleKind::FromFp, cfa),
         _ => return None,
     };
-    let fp_slot = if end.fp == trial.start.fp {
+    let fp_slot = if end.fp == run.start.fp {
         0
     } else {
-        let reads = trial.reads.get(..trial.count)?;
-        let at = reads.iter().find(|at| trial.answer_of(**at) == Some(end.fp))?;
+        let reads = run.reads.get(..run.count)?;
+        let at = reads.iter().find(|at| run.token_at(**at) == Some(end.fp))?;
         let distance = at.wrapping_sub(end.sp).cast_signed();
         if distance & 7 != 0 {
             return None;

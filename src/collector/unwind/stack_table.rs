@@ -1,18 +1,18 @@
-//! Stacks as nodes: (parent, return address) ↔ [`NodeId`], interned once in the process.
+//! The stack table: interns call paths as nodes, (parent, return address) ↔ [`NodeId`], for the whole
+//! process.
 //!
-//! Reads: frames, outermost first, from [`walk`](crate::collector::unwind::walker). Writes: an
-//! append-only table of entries, which the flusher copies to the file, and a hash table of
-//! ids over it.
+//! Reads: frames, outermost first, from the [walker](crate::collector::unwind::walker). Writes: an
+//! append-only array of nodes, which the flusher copies to the file, and a hash table of their ids.
 //!
 //! Invariants:
-//! - No lock and no allocation: an entry is written, published by its address, and then
-//!   offered to one slot by compare-and-swap. Who loses the race uses the winner's id; the
-//!   loser's entry stays as a second definition of the same stack, which the format allows.
+//! - No lock and no allocation: a node is written, published by its address, and its id is then
+//!   stored in a vacant slot by compare-and-swap. The thread that loses the race uses the winner's id;
+//!   its own node stays as a second definition of the same call path, which the format allows.
 //! - A parent's id is smaller than its child's.
-//! - An id that [`intern`] returned is published before anybody else can see it.
-//! - Memory is bounded: [`NODES_MAX`] entries, then [`NodeId::OTHER`], which is counted.
+//! - A node is published before [`intern`] returns its id.
+//! - Memory is bounded: [`NODES_MAX`] nodes, then [`NodeId::OVERFLOW`], which is counted.
 //!
-//! Nodes live as long as the process: a later recording writes all of them again and goes on.
+//! Nodes live as long as the process: a later recording writes all of them again.
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
@@ -20,22 +20,22 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use crate::collector::platform::sys;
 use crate::recording::{Address, NodeId};
 
-/// Distinct nodes at most. With its hash table this is 48 MiB when full.
+/// Maximum number of nodes. A full table takes 48 MiB: 16 bytes per node and two 4-byte slots.
 pub(crate) const NODES_MAX: u32 = 1 << 21;
 
-/// Twice the nodes, so that a probe is short even when the table is full.
+/// Two slots per node, so that probes are short even when the table is full.
 const SLOTS: usize = (NODES_MAX as usize) * 2;
 
-/// Brings a 64-bit hash to a slot.
+/// Shifts a 64-bit hash to the index of a slot.
 const SLOT_SHIFT: u32 = 64 - SLOTS.trailing_zeros();
 
-/// A probe that meets this many strangers gives up; with a half-full table that is hopeless
-/// luck, not load.
+/// Slots after which a search gives up. In a table that is at most half full, a run of 128 other nodes
+/// practically does not occur.
 const PROBES_MAX: usize = 128;
 
 const ENTRY_BYTES: usize = size_of::<Entry>();
 
-/// Published when `address` is not zero.
+/// A node. It is published when `address` is not zero.
 struct Entry {
     address: AtomicU64,
     parent: AtomicU32,
@@ -45,7 +45,7 @@ static ENTRIES: AtomicPtr<Entry> = AtomicPtr::new(std::ptr::null_mut());
 static SLOT_TABLE: AtomicPtr<AtomicU32> = AtomicPtr::new(std::ptr::null_mut());
 static NEXT: AtomicU32 = AtomicU32::new(NodeId::FIRST.0);
 
-/// Maps the tables if they are not there yet; answers whether they are. Called while enabling.
+/// Maps the tables unless they are mapped, and returns whether they are. Called while enabling.
 pub(crate) fn prepare() -> bool {
     let entries = map_once(&ENTRIES, (NODES_MAX as usize).wrapping_mul(ENTRY_BYTES));
     let slots = map_once(&SLOT_TABLE, SLOTS.wrapping_mul(size_of::<AtomicU32>()));
@@ -59,21 +59,21 @@ fn map_once<T>(place: &AtomicPtr<T>, bytes: usize) -> bool {
     let Some(pages) = sys::map_pages(bytes) else {
         return false;
     };
-    // Zeroed pages are valid entries and slots: all atomics, zero means empty.
+    // Zeroed pages are valid: a zero entry is not published, a zero slot is vacant.
     place.store(pages.as_ptr().cast(), Ordering::Release);
     true
 }
 
-/// The id of `address` on top of `parent`'s stack; [`NodeId::OTHER`] when the table is full.
+/// The id of the call path of `parent` followed by `address`; [`NodeId::OVERFLOW`] when the table is full.
 #[inline]
 pub(crate) fn intern(parent: NodeId, address: Address) -> NodeId {
-    if parent == NodeId::OTHER {
-        return NodeId::OTHER;
+    if parent == NodeId::OVERFLOW {
+        return NodeId::OVERFLOW;
     }
     let mut at = slot_of(parent, address);
     for _ in 0..PROBES_MAX {
         let Some(slot) = slot(at) else {
-            return NodeId::OTHER;
+            return NodeId::OVERFLOW;
         };
         let found = slot.load(Ordering::Acquire);
         if found == 0 {
@@ -84,18 +84,18 @@ pub(crate) fn intern(parent: NodeId, address: Address) -> NodeId {
         }
         at = at.wrapping_add(1) & (SLOTS - 1);
     }
-    NodeId::OTHER
+    NodeId::OVERFLOW
 }
 
 #[cold]
 fn insert(mut slot: &AtomicU32, mut at: usize, parent: NodeId, address: Address) -> NodeId {
-    // Checked first, so that a full table doesn't count on for ever.
+    // Checked first, so that `NEXT` does not overflow once the table is full.
     if NEXT.load(Ordering::Relaxed) >= NODES_MAX {
-        return NodeId::OTHER;
+        return NodeId::OVERFLOW;
     }
     let id = NodeId(NEXT.fetch_add(1, Ordering::Relaxed));
     let Some(entry) = entry(id) else {
-        return NodeId::OTHER;
+        return NodeId::OVERFLOW;
     };
     entry.parent.store(parent.0, Ordering::Relaxed);
     entry.address.store(address.0, Ordering::Release);
@@ -111,24 +111,24 @@ fn insert(mut slot: &AtomicU32, mut at: usize, parent: NodeId, address: Address)
         };
         slot = next;
     }
-    // Not found again by others, but defined: the answer is right all the same.
+    // No slot has this id, so it is not found again; the node is defined and the id is valid.
     id
 }
 
-/// How many ids have been given out, reserved ones included: ids to look at are below this.
+/// The first id that is not allocated; reserved ids are below it, too.
 pub(crate) fn end() -> NodeId {
     NodeId(NEXT.load(Ordering::Acquire).min(NODES_MAX))
 }
 
-/// The definition of `id`; `None` while its owner is still writing it.
+/// The parent and return address of `id`; `None` while another thread still writes them.
 pub(crate) fn definition(id: NodeId) -> Option<(NodeId, Address)> {
     let entry = entry(id)?;
     let address = entry.address.load(Ordering::Acquire);
     (address != 0).then(|| (NodeId(entry.parent.load(Ordering::Relaxed)), Address(address)))
 }
 
-/// Memory that the tables really use, in bytes: entries as a heap of pages, slots as if each
-/// had touched a page of its own.
+/// Estimate of the resident memory of the tables, in bytes: the published nodes, and one page per node of
+/// the table of slots, whose hash scatters them.
 pub(crate) fn used_bytes() -> u64 {
     let nodes = u64::from(end().0);
     let slot_pages = nodes.min((SLOTS as u64).wrapping_mul(4) / 4096);
@@ -148,14 +148,15 @@ fn slot_of(parent: NodeId, address: Address) -> usize {
 
 fn slot(at: usize) -> Option<&'static AtomicU32> {
     let table = NonNull::new(SLOT_TABLE.load(Ordering::Acquire))?;
-    // SAFETY: the mapping holds SLOTS atomics and lives as long as the process; `at` is below
-    // SLOTS, since every caller masks it.
+    // SAFETY: the mapping holds SLOTS atomics and lives as long as the process; `at` is checked to be
+    // below SLOTS.
     (at < SLOTS).then(|| unsafe { table.add(at).as_ref() })
 }
 
 fn entry(id: NodeId) -> Option<&'static Entry> {
     let table = NonNull::new(ENTRIES.load(Ordering::Acquire))?;
-    // SAFETY: the mapping holds NODES_MAX entries and lives as long as the process.
+    // SAFETY: the mapping holds NODES_MAX entries and lives as long as the process; the id is checked to
+    // be below NODES_MAX.
     (id.0 < NODES_MAX).then(|| unsafe { table.add(id.0 as usize).as_ref() })
 }
 

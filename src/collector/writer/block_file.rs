@@ -1,10 +1,9 @@
-//! The file that blocks are gathered for, and where its end is put when no more can be written.
-//!
-//! Reads: nothing. Writes: the file, a buffer at a time; after a failed write its last bytes.
+//! The recording file: buffers blocks, appends them, and places the last blocks after a failed
+//! write.
 //!
 //! Invariants:
-//! - What is in the file up to [`Output::written`] is whole blocks.
-//! - A block is in the buffer whole or not at all.
+//! - The file up to [`BlockFile::written`] consists of complete blocks.
+//! - The buffer contains only complete blocks.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -12,26 +11,27 @@ use std::os::unix::fs::FileExt;
 
 use crate::recording::{BLOCK_HEADER_BYTES, BlockHeader, BlockKind, ByteWriter, HEADER_BYTES};
 
-/// The buffer that blocks are gathered in; the largest ring fits twice.
+/// Size of the block buffer; twice the largest ring.
 pub(crate) const BUFFER_BYTES: usize = 2 << 20;
 
-/// The reason for a failure is never longer: counters and seal.
-const REASON_BYTES: u64 = 1024;
+/// Maximum size of the blocks that report a failure: counters and seal.
+const TRAILER_BYTES: u64 = 1024;
 
-/// A recording's file with the blocks that are not in it yet.
-pub(crate) struct Output {
+/// A recording file and the blocks that are not yet written.
+pub(crate) struct BlockFile {
     file: File,
     buffer: Vec<u8>,
     used: usize,
     written: u64,
-    /// Where writes began: one with room for the reason behind it, and one that will be it.
+    /// Start positions of two earlier writes: the first is far enough back to have space for the
+    /// failure trailer behind it, and the second will become the first.
     written_before: (u64, u64),
-    /// Where the reason for a failure was written, and how many bytes it has.
-    reason_at: Option<(u64, usize)>,
+    /// Position and length of the failure trailer.
+    trailer: Option<(u64, usize)>,
 }
 
-impl Output {
-    /// For a file that has its header. The buffer is allocated here.
+impl BlockFile {
+    /// Takes a file that has its header. Allocates the buffer.
     pub(crate) fn new(file: File) -> Self {
         Self {
             file,
@@ -39,27 +39,27 @@ impl Output {
             used: 0,
             written: HEADER_BYTES as u64,
             written_before: (HEADER_BYTES as u64, HEADER_BYTES as u64),
-            reason_at: None,
+            trailer: None,
         }
     }
 
-    /// Bytes that are gathered.
+    /// Buffered bytes.
     pub(crate) fn used(&self) -> usize {
         self.used
     }
 
-    /// The recording's length, with what is about to be written.
+    /// Length of the recording, including buffered bytes.
     pub(crate) fn length(&self) -> u64 {
         self.written.saturating_add(self.used as u64)
     }
 
-    /// Whether a payload of `bytes` fits behind what is gathered.
+    /// Whether a payload of `bytes` fits in the buffer.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
         let wanted = bytes.saturating_add(BLOCK_HEADER_BYTES);
         self.buffer.len().saturating_sub(self.used) >= wanted
     }
 
-    /// Appends a block to the buffer. What does not fit is left out whole.
+    /// Appends a block to the buffer. A block that does not fit is dropped.
     pub(crate) fn append(&mut self, kind: BlockKind, payload: impl FnOnce(&mut ByteWriter<'_>)) {
         let Some(room) = self.buffer.get_mut(self.used..) else {
             return;
@@ -77,15 +77,12 @@ impl Output {
         self.used = self.used.saturating_add(BLOCK_HEADER_BYTES).saturating_add(len);
     }
 
-    /// Forgets what is gathered.
+    /// Discards the buffered blocks.
     pub(crate) fn discard(&mut self) {
         self.used = 0;
     }
 
-    /// Writes what is gathered. It is gone from the buffer, whatever comes of it.
-    ///
-    /// # Errors
-    /// Those of the write.
+    /// Writes the buffered blocks. The buffer is empty afterwards, also after an error.
     pub(crate) fn write(&mut self) -> io::Result<()> {
         let used = std::mem::take(&mut self.used);
         let Some(bytes) = self.buffer.get(..used) else {
@@ -94,29 +91,30 @@ impl Output {
         self.file.write_all(bytes)?;
         self.written = self.written.saturating_add(used as u64);
         let (_, later) = self.written_before;
-        if self.written.saturating_sub(later) >= REASON_BYTES {
+        if self.written.saturating_sub(later) >= TRAILER_BYTES {
             self.written_before = (later, self.written);
         }
         Ok(())
     }
 
-    /// Ends the file with what is gathered, which says why. A full disk still has what is left of
-    /// the last page; where that is too little, the last blocks make room, whose bytes are there.
+    /// Ends the file with the buffered blocks, which report the failure. A full disk still has the
+    /// rest of the last page; if that is too small, the trailer replaces the last blocks, whose
+    /// space is allocated.
     pub(crate) fn write_failure_trailer(&mut self) {
         let used = std::mem::take(&mut self.used);
         let Some(bytes) = self.buffer.get(..used) else {
             return;
         };
-        let places = match self.reason_at {
-            // Once more at the end, with the last counts.
+        let positions = match self.trailer {
+            // A second time at the end, with the final counters.
             Some((at, len)) if len == used => [at, at],
             Some(_) => return,
             None => [self.written, self.written_before.0],
         };
-        for place in places {
-            let end = place.saturating_add(used as u64);
-            if self.file.write_all_at(bytes, place).is_ok() && self.file.set_len(end).is_ok() {
-                self.reason_at = Some((place, used));
+        for position in positions {
+            let end = position.saturating_add(used as u64);
+            if self.file.write_all_at(bytes, position).is_ok() && self.file.set_len(end).is_ok() {
+                self.trailer = Some((position, used));
                 return;
             }
         }

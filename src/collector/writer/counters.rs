@@ -1,63 +1,70 @@
-//! What is counted in a recording, put together from where it is counted.
-//!
-//! Reads: the counters of trackers, tables and aggregation. Writes: nothing.
+//! Collects the counters of a recording from thread recorders, tables and aggregation.
 
 use std::sync::atomic::Ordering;
 
-use crate::collector::aggregate::{Aggregator, Counted};
+use crate::collector::aggregate::{AggregationCounters, Aggregator};
 use crate::collector::event_path::marks;
 use crate::collector::event_path::recorder_pool;
 use crate::collector::event_path::sampling;
 use crate::collector::event_path::scope_table;
+use crate::collector::event_path::session_word::SessionWord;
 use crate::collector::event_path::thread_guard;
 use crate::collector::event_path::threads;
 use crate::collector::unwind::stack_table;
 use crate::collector::writer::block_file::BUFFER_BYTES;
 use crate::recording::{Counter, Counters, NodeId};
 
-/// What the flusher itself counts in one session.
+/// Counters of the flusher in one session.
 #[derive(Debug, Default)]
-pub(crate) struct Counts {
+pub(crate) struct FlusherCounters {
     pub(crate) lost_bytes: u64,
     pub(crate) gap_max_ns: u64,
     pub(crate) refreshes: u64,
     recorder_bytes_max: u64,
-    aggregated: Counted,
+    aggregated: AggregationCounters,
 }
 
-impl Counts {
-    /// Takes in what aggregation has counted by now.
-    pub(crate) fn see_aggregation(&mut self, counted: Counted) {
-        self.aggregated = counted;
+impl FlusherCounters {
+    /// Updates the counters of aggregation.
+    pub(crate) fn update_aggregation(&mut self, counters: AggregationCounters) {
+        self.aggregated = counters;
     }
 
-    /// All counters of a session by now, of a recording of so many bytes. `lost_as` says why bytes
-    /// were lost, if any were. Without `aggregate` aggregation has what it was last seen to count.
-    pub(crate) fn gather(
+    /// Returns all counters of a session whose recording has `length` bytes. `lost_as` is the
+    /// reason of lost bytes, if there are any. Without `aggregate`, the last known counters of
+    /// aggregation are used.
+    pub(crate) fn collect(
         &mut self,
-        session: u32,
+        session: SessionWord,
         length: u64,
         lost_as: Counter,
         aggregate: Option<&Aggregator>,
     ) -> Counters {
         let mut counters = Counters::new();
-        for tracker in recorder_pool::all().filter(|tracker| tracker.is_in(session)) {
-            tracker.count_into(&mut counters);
+        for recorder in recorder_pool::all().filter(|recorder| recorder.records_in(session)) {
+            recorder.count_into(&mut counters);
         }
-        counters.set(Counter::DroppedNoTracker, thread_guard::UNTRACKED.load(Ordering::Relaxed));
-        counters.set(Counter::DroppedNoMemory, thread_guard::NO_MEMORY.load(Ordering::Relaxed));
-        counters.add(Counter::DroppedReentrant, thread_guard::DURING_START.load(Ordering::Relaxed));
+        counters.set(
+            Counter::DroppedNoTracker,
+            thread_guard::DROPPED_NO_RECORDER.load(Ordering::Relaxed),
+        );
+        counters
+            .set(Counter::DroppedNoMemory, thread_guard::DROPPED_NO_MEMORY.load(Ordering::Relaxed));
+        counters.add(
+            Counter::DroppedReentrant,
+            thread_guard::DROPPED_DURING_START.load(Ordering::Relaxed),
+        );
         counters.set(Counter::DroppedMarks, marks::DROPPED.load(Ordering::Relaxed));
         counters.set(Counter::DroppedScopes, scope_table::OVERFLOWS.load(Ordering::Relaxed));
         counters.set(Counter::DroppedSamples, sampling::DROPPED.load(Ordering::Relaxed));
-        // The shortest event has one byte: an upper bound of what was lost.
+        // The shortest event has one byte, so that this is an upper bound of the lost events.
         counters.set(lost_as, self.lost_bytes);
         counters.set(Counter::BytesWritten, length);
         if let Some(aggregate) = aggregate {
-            self.see_aggregation(aggregate.counted());
+            self.update_aggregation(aggregate.counters());
         }
         counters.set(Counter::Aggregated, self.aggregated.blocks);
-        counters.set(Counter::HeldShort, self.aggregated.evicted_early);
+        counters.set(Counter::EvictedEarly, self.aggregated.evicted_early);
         counters.set(Counter::Undecoded, self.aggregated.undecoded_bytes);
         counters.set(Counter::Threads, threads::defined());
         counters

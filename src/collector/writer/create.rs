@@ -1,9 +1,7 @@
-//! The recording file: made exclusively, appended to, never anything else.
+//! Creates the recording file: exclusively, mode 0600, not through links, closed on exec.
 //!
-//! Reads: the directory. Writes: one new file, mode 0600, links not followed, closed on exec.
-//!
-//! Invariants: an existing file is never opened; the descriptor is above 2, so that a program
-//! that closed its standard streams does not print into its recording.
+//! Invariants: an existing file is never opened; the descriptor is above 2, so that a program that
+//! closed its standard streams does not print into its recording.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -11,15 +9,15 @@ use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
-/// Names tried in one second before giving up.
+/// Maximum number of names tried per second of time.
 const NAMES_MAX: u32 = 10_000;
 
-/// Makes a recording file in `directory`, which is made if it is missing.
+/// Creates a recording file in `directory`, which is created if it does not exist.
 pub(crate) fn create(directory: &Path, unix_s: u64) -> io::Result<(PathBuf, File)> {
     std::fs::create_dir_all(directory).map_err(|error| match error.kind() {
-        // Something else has the directory's name.
+        // A file has the name of the directory.
         io::ErrorKind::AlreadyExists => io::Error::from_raw_os_error(libc::ENOTDIR),
         _ => error,
     })?;
@@ -28,10 +26,10 @@ pub(crate) fn create(directory: &Path, unix_s: u64) -> io::Result<(PathBuf, File
             if number == 1 { format!("rip-{unix_s}") } else { format!("rip-{unix_s}-{number}") };
         let path = directory.join(name);
         let mut options = OpenOptions::new();
-        let mode = if safeguards::without("file mode") { 0o644 } else { 0o600 };
+        let mode = if safeguards::is_disabled(Safeguard::FileMode) { 0o644 } else { 0o600 };
         options.write(true).create_new(true).mode(mode);
         options.custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC);
-        if safeguards::without("exclusive creation") {
+        if safeguards::is_disabled(Safeguard::ExclusiveCreate) {
             options.create_new(false).create(true).custom_flags(libc::O_CLOEXEC);
         }
         match options.open(&path) {
@@ -43,20 +41,21 @@ pub(crate) fn create(directory: &Path, unix_s: u64) -> io::Result<(PathBuf, File
     Err(io::Error::from(io::ErrorKind::AlreadyExists))
 }
 
-/// The same file under a descriptor that no standard stream has.
+/// Duplicates the file to a descriptor above the standard streams, if needed.
 pub(crate) fn above_standard_streams(file: File) -> io::Result<File> {
-    if file.as_raw_fd() > libc::STDERR_FILENO || safeguards::without("high descriptor") {
+    if file.as_raw_fd() > libc::STDERR_FILENO || safeguards::is_disabled(Safeguard::HighDescriptor)
+    {
         return Ok(file);
     }
     let low = file.into_raw_fd();
-    // SAFETY: `low` is an open descriptor of ours.
+    // SAFETY: `low` is an open descriptor that this function owns.
     let high = unsafe { libc::fcntl(low, libc::F_DUPFD_CLOEXEC, 3) };
     let error = io::Error::last_os_error();
-    // SAFETY: `low` is ours and not used again.
+    // SAFETY: this function owns `low` and does not use it again.
     unsafe { libc::close(low) };
     if high < 0 {
         return Err(error);
     }
-    // SAFETY: `high` is a new descriptor that nobody else owns.
+    // SAFETY: `high` is a new descriptor without another owner.
     Ok(unsafe { File::from_raw_fd(high) })
 }

@@ -1,27 +1,26 @@
-//! The thread that writes: what trackers have committed becomes blocks in the file.
-//!
-//! Reads: regions, the node table, thread definitions, module requests. Writes: the file.
+//! The flusher: the thread that writes committed events, definitions and counters to the file.
 //!
 //! Invariants:
-//! - All signals are blocked, so that the program's handlers never run here, and a write past a
+//! - All signals are blocked, so that the program's handlers never run here and a write beyond a
 //!   size limit is an error and not a signal.
-//! - Nothing that the program allocates through is used after the start, but for making a late
-//!   module known.
-//! - In a pass committed lengths are read first, then definitions are written, then events: what
-//!   an event refers to was published before the event was committed.
-//! - After a failed write, or at the quota, no event is written any more, the session is switched
-//!   off, and regions are still drained so that no thread waits. The file ends with the reason:
-//!   behind its last whole block, or in place of the last ones where not a byte more can be had.
+//! - After the start this thread does not allocate through the program's allocator, except to
+//!   register a module that was loaded late.
+//! - A pass reads the committed lengths, then writes definitions, then events: whatever an event
+//!   refers to was published before the event was committed.
+//! - After a failed write, or at the quota, no event is written and the session is switched off,
+//!   but the rings are still drained so that no thread waits. The file ends with the reason: after
+//!   its last complete block, or in place of the last blocks if the disk has no more space.
 
 use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::collector::aggregate::{Aggregator, Counted, Target};
+use crate::collector::aggregate::{AggregationCounters, Aggregator, PayloadSink};
 use crate::collector::event_path::recorder_pool;
 use crate::collector::event_path::session_config;
-use crate::collector::event_path::thread_recorder::{SESSION, ThreadRecorder};
+use crate::collector::event_path::session_word::{SESSION, SessionWord};
+use crate::collector::event_path::thread_recorder::ThreadRecorder;
 use crate::collector::platform::clock;
 use crate::collector::platform::event_count;
 use crate::collector::platform::sys::{self, ThreadName};
@@ -29,147 +28,147 @@ use crate::collector::platform::sys::{self, ThreadName};
 use crate::collector::unwind::dlopen;
 #[cfg(walks_with_framehop)]
 use crate::collector::unwind::module_registry;
-use crate::collector::writer::block_file::Output;
-use crate::collector::writer::counters::Counts;
-use crate::collector::writer::definitions::{Definitions, Sink};
-use crate::collector::writer::process_memory::Gauges;
+use crate::collector::writer::block_file::BlockFile;
+use crate::collector::writer::counters::FlusherCounters;
+use crate::collector::writer::definitions::{Definitions, QuotaSink};
+use crate::collector::writer::process_memory::MemoryReader;
 use crate::collector::writer::quota::Quota;
 use crate::recording::{
-    BlockKind, ByteWriter, Bytes, ClockKind, Counter, Counters, EventsHead, Header, Note,
-    SampleDef, Seal, SealReason, StepReason, Ticks,
+    AggregationStep, BlockKind, ByteWriter, Bytes, ClockKind, Counter, Counters, EventsHead,
+    Header, MemoryReadingDef, Seal, SealReason, StepReason, Ticks,
 };
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
-/// How often what is committed is written: what is lost at most when the process is killed.
+/// Interval of the passes: events of this time are lost at most if the process is killed.
 const PASS_EVERY: Duration = Duration::from_nanos(PASS_EVERY_NS);
 const PASS_EVERY_NS: u64 = 25_000_000;
 
-/// What is gathered before it is written, if that takes less time: the kernel takes a byte of a
-/// small piece for nearly twice the time of one of these.
+/// Buffered bytes that cause a write before the interval is over: the kernel needs nearly twice the
+/// time per byte for small writes.
 const WRITE_BYTES: usize = 512 << 10;
 
-/// How often counters and names are looked at, and a second in any case.
+/// Interval of the statistics (counters and thread names).
 const SECOND_NS: u64 = 1_000_000_000;
 
-/// Room for the last blocks: counters, clock pair, seal.
+/// Space for the last blocks: counters, clock pair, seal.
 const END_BYTES: u64 = 8 << 10;
 
-/// Passes between the quota and the end of the recording.
+/// Passes between reaching the quota and the end of the recording.
 const FULL_PASSES: u32 = 2;
 
-/// Room for any block that is not asked room for on its own: counters, a clock pair, a seal.
+/// Space for small blocks: counters, a clock pair, a seal.
 const SMALL_BLOCK_BYTES: usize = 4096;
 
-/// Set by who ends the recording.
+/// Set by the thread that ends the recording.
 pub(crate) static STOP: AtomicBool = AtomicBool::new(false);
 
-/// What the flusher is given, and gives back when it ends.
+/// The state of the flusher.
 pub(crate) struct Flusher {
-    output: Output,
-    session: u32,
+    output: BlockFile,
+    session: SessionWord,
     definitions: Definitions,
-    counts: Counts,
+    counts: FlusherCounters,
     failure: Option<i32>,
-    surveyed_ns: u64,
-    passed_ns: u64,
-    /// When a clock pair was last written.
-    paired_ns: u64,
-    /// When the pass began at whose end, or in which, the buffer was last written.
+    stats_written_ns: u64,
+    pass_started_ns: u64,
+    /// Time of the last clock pair.
+    clock_written_ns: u64,
+    /// Start of the pass in which the buffer was last written.
     written_ns: u64,
     committed: Vec<u64>,
-    gauges: Gauges,
+    gauges: MemoryReader,
     /// Present where the session may aggregate.
     aggregate: Option<Box<Aggregator>>,
     quota: Quota,
-    /// The next block would go beyond the quota: how long ago, in passes.
-    full_since: Option<u32>,
-    /// What must stay free below the quota for the end.
-    reserve: u64,
-    /// The seal is written: nothing stands behind it.
-    is_closed: bool,
-    /// In ticks.
+    /// The quota is reached: number of passes since.
+    passes_since_full: Option<u32>,
+    /// Bytes reserved below the quota for the totals of aggregation.
+    reserved_bytes: u64,
+    /// The seal is written; nothing may follow it.
+    is_sealed: bool,
+    /// Ticks per second.
     second: u64,
 }
 
-/// How a recording ended.
-pub(crate) struct Ended {
+/// Result of a session.
+pub(crate) struct SessionSummary {
     pub(crate) counters: Counters,
-    /// The `errno` of the write that ended it early.
+    /// `errno` of the write that failed; `None`: no failure.
     pub(crate) failure: Option<i32>,
 }
 
 impl Flusher {
-    /// A flusher for a file that has its header. Everything it needs is allocated here.
-    /// `None`: no memory for what the session asks for.
-    pub(crate) fn new(file: File, session: u32, header: &Header) -> Option<Self> {
+    /// A flusher for a file that has its header. Allocates all needed memory; `None` if the system
+    /// refuses it.
+    pub(crate) fn new(file: File, session: SessionWord, header: &Header) -> Option<Self> {
         let second = match header.clock {
-            // It tells no time, so nothing is ever short.
+            // An event counter has no durations, so that no block counts as short-lived.
             ClockKind::Counter => 0,
             _ if header.ticks_per_second < 1.0 => SECOND_NS,
             _ => header.ticks_per_second as u64,
         };
         let quota = if header.sample_bytes == 0 {
-            Quota::new(header.bytes_max, header.aggregate_below_ns)
+            Quota::new(header.quota_bytes, header.aggregate_below_ns)
         } else {
-            Quota::without_steps(header.bytes_max)
+            Quota::without_steps(header.quota_bytes)
         };
         let aggregate = if quota.may_aggregate() {
-            let trackers = session_config::get().trackers_max;
-            Some(Box::new(Aggregator::new(trackers, header.started_ticks, second)?))
+            let recorders = session_config::get().trackers_max;
+            Some(Box::new(Aggregator::new(recorders, header.started_ticks, second)?))
         } else {
             None
         };
         Some(Self {
-            output: Output::new(file),
+            output: BlockFile::new(file),
             session,
             definitions: Definitions::new(),
-            counts: Counts::default(),
+            counts: FlusherCounters::default(),
             failure: None,
-            surveyed_ns: 0,
-            passed_ns: sys::monotonic_ns(),
-            paired_ns: 0,
+            stats_written_ns: 0,
+            pass_started_ns: sys::monotonic_ns(),
+            clock_written_ns: 0,
             written_ns: 0,
             committed: vec![0; session_config::TRACKERS_MAX],
-            gauges: Gauges::open(),
+            gauges: MemoryReader::open(),
             aggregate,
             quota,
-            full_since: None,
-            reserve: 0,
-            is_closed: false,
+            passes_since_full: None,
+            reserved_bytes: 0,
+            is_sealed: false,
             second,
         })
     }
 
     /// Writes until the recording is ended, then the rest and the seal.
-    pub(crate) fn run(mut self) -> Ended {
+    pub(crate) fn run(mut self) -> SessionSummary {
         self.begin_aggregation();
         loop {
             let ticket = event_count::wake_ticket();
-            // Read before the pass: what was committed before the stop is in it.
+            // Read before the pass, so that the pass includes everything committed before the stop.
             let is_last = STOP.load(Ordering::Acquire);
-            self.answer_late_modules();
+            self.register_late_modules();
             self.pass(is_last);
             let now = sys::monotonic_ns();
-            if is_last || now.saturating_sub(self.surveyed_ns) >= SECOND_NS {
-                self.surveyed_ns = now;
-                self.survey();
+            if is_last || now.saturating_sub(self.stats_written_ns) >= SECOND_NS {
+                self.stats_written_ns = now;
+                self.write_stats();
             }
             if is_last {
                 break;
             }
             self.end_at_quota();
             let age = Duration::from_nanos(now.saturating_sub(self.written_ns));
-            event_count::sleep(ticket, PASS_EVERY.saturating_sub(age));
+            event_count::wait_for_wake(ticket, PASS_EVERY.saturating_sub(age));
         }
         let counters = self.counters();
-        if self.failure.is_none() && !self.is_closed {
+        if self.failure.is_none() && !self.is_sealed {
             self.seal();
             self.write_out();
         }
         if self.failure.is_some() {
             self.write_failure_trailer();
         }
-        Ended { counters, failure: self.failure }
+        SessionSummary { counters, failure: self.failure }
     }
 
     fn begin_aggregation(&mut self) {
@@ -186,60 +185,62 @@ impl Flusher {
         }
         let written_bytes = self.output.length();
         let at = clock::now();
-        let note = Note { at, aggregate_below_ns, written_bytes, reason };
-        self.block(BlockKind::Note, |out| note.write(out));
+        let note = AggregationStep { at, aggregate_below_ns, written_bytes, reason };
+        self.block(BlockKind::AggregationStep, |out| note.write(out));
     }
 
     fn pass(&mut self, is_last: bool) {
         let now = sys::monotonic_ns();
-        self.counts.gap_max_ns = self.counts.gap_max_ns.max(now.saturating_sub(self.passed_ns));
-        self.passed_ns = now;
-        // Stands before the pass's events: no event stamped earlier than this is committed
-        // later, but for a thread that was interrupted between its stamp and its commit.
+        self.counts.gap_max_ns =
+            self.counts.gap_max_ns.max(now.saturating_sub(self.pass_started_ns));
+        self.pass_started_ns = now;
+        // Precedes the events of the pass: later commits have no earlier timestamp, except for a
+        // thread that was interrupted between its timestamp and its commit.
         let pair = clock::pair();
-        let mut trackers = 0_usize;
-        for (tracker, committed) in recorder_pool::all().zip(self.committed.iter_mut()) {
-            *committed = tracker.shared.committed();
-            trackers = trackers.saturating_add(1);
+        let mut recorders = 0_usize;
+        for (recorder, committed) in recorder_pool::all().zip(self.committed.iter_mut()) {
+            *committed = recorder.shared.committed();
+            recorders = recorders.saturating_add(1);
         }
         if let Some(limit) = self.quota.step(self.output.length()) {
             self.aggregate_shorter(limit, StepReason::Quota);
         }
-        // What is aggregated is written so seldom that a pair for each pass would be most of it.
+        // Aggregated events are written so rarely that a clock pair per pass would be most of the
+        // file.
         let aggregates = self.quota.aggregate_below_ns() != 0;
-        if !aggregates || is_last || now.saturating_sub(self.paired_ns) >= PASS_EVERY_NS {
-            self.paired_ns = now;
+        if !aggregates || is_last || now.saturating_sub(self.clock_written_ns) >= PASS_EVERY_NS {
+            self.clock_written_ns = now;
             self.block(BlockKind::Clock, |out| pair.write(out));
         }
         self.define(Definitions::write);
-        // Taken out, so that it can write through this.
+        // Moved out, so that it can borrow the flusher as its sink.
         let mut aggregate = self.aggregate.take();
-        let mut aggregation = aggregate.as_mut().filter(|_| aggregates && !self.is_closed);
+        let mut aggregation = aggregate.as_mut().filter(|_| aggregates && !self.is_sealed);
         if let Some(aggregate) = &aggregation {
-            self.reserve = aggregate.sums_bytes_max() as u64;
+            self.reserved_bytes = aggregate.totals_bytes_max() as u64;
         }
-        for (index, tracker) in recorder_pool::all().take(trackers).enumerate() {
+        for (index, recorder) in recorder_pool::all().take(recorders).enumerate() {
             let end = self.committed.get(index).copied().unwrap_or(0);
-            if !tracker.is_in(self.session) {
+            if !recorder.records_in(self.session) {
                 continue;
             }
             let raw_until = match &mut aggregation {
                 Some(aggregate) => {
-                    let unfolded = aggregate.add(index, &tracker.shared, end);
-                    if unfolded.wants_keyframe {
-                        tracker.request_keyframe(self.session);
+                    let progress = aggregate.add(index, &recorder.shared, end);
+                    if progress.needs_keyframe {
+                        recorder.request_keyframe(self.session);
                     }
-                    if tracker.shared.tail() < unfolded.until {
+                    if recorder.shared.tail() < progress.raw_until {
                         aggregate.missed_events(clock::now());
                     }
-                    unfolded.until
+                    progress.raw_until
                 }
                 None => end,
             };
-            self.events(tracker, raw_until);
+            self.events(recorder, raw_until);
         }
         if let Some(aggregate) = aggregation {
-            // Nothing is committed any more: what a faster clock stamped is in the past too.
+            // The last pass: also includes events whose timestamps are ahead of this core's clock.
             let until = if is_last { Ticks(u64::MAX) } else { pair.ticks };
             aggregate.pass(pair.ticks, until, self);
             if is_last {
@@ -248,28 +249,31 @@ impl Flusher {
         }
         self.aggregate = aggregate;
         event_count::notify_space();
-        let age_ns = self.passed_ns.saturating_sub(self.written_ns);
+        let age_ns = self.pass_started_ns.saturating_sub(self.written_ns);
         if is_last || self.output.used() >= WRITE_BYTES || age_ns >= PASS_EVERY_NS {
             self.write_out();
         }
     }
 
-    /// Writes definitions. They are taken out, so that they can write through this.
+    /// Writes definitions. They are moved out, so that they can borrow the flusher as their sink.
     fn define(&mut self, write: impl FnOnce(&mut Definitions, &mut Self)) {
         let mut definitions = std::mem::take(&mut self.definitions);
         write(&mut definitions, self);
         self.definitions = definitions;
     }
 
-    /// What a tracker committed, as it is.
-    fn events(&mut self, tracker: &ThreadRecorder, end: u64) {
-        let Some(read) = tracker.shared.read(end) else {
+    /// Writes the committed events of a thread recorder unchanged.
+    fn events(&mut self, recorder: &ThreadRecorder, end: u64) {
+        let Some(read) = recorder.shared.read(end) else {
             return;
         };
         let len = read.first.len().saturating_add(read.second.len());
         if self.has_quota_for(len.saturating_add(EventsHead::BYTES)) {
-            let head =
-                EventsHead { stream: tracker.stream, offset: read.offset, keyframe: read.keyframe };
+            let head = EventsHead {
+                stream: recorder.stream,
+                offset: read.offset,
+                keyframe: read.keyframe,
+            };
             self.make_room(len.saturating_add(EventsHead::BYTES));
             self.block(BlockKind::Events, |out| {
                 head.write(out);
@@ -279,33 +283,33 @@ impl Flusher {
         } else {
             self.counts.lost_bytes = self.counts.lost_bytes.saturating_add(len as u64);
         }
-        tracker.shared.release(&read);
+        recorder.shared.release(&read);
     }
 
-    /// Seals a recording that has reached its quota, whatever becomes of the process. Threads
-    /// that were inside the recorder have had time to leave it and be counted.
+    /// Seals a recording that has reached its quota, whatever happens to the process later. Threads
+    /// inside the recorder have had time to leave it and to be counted.
     fn end_at_quota(&mut self) {
-        let Some(passes) = self.full_since else { return };
-        self.full_since = Some(passes.saturating_add(1));
-        if passes != FULL_PASSES || self.is_closed {
+        let Some(passes) = self.passes_since_full else { return };
+        self.passes_since_full = Some(passes.saturating_add(1));
+        if passes != FULL_PASSES || self.is_sealed {
             return;
         }
         if let Some(mut aggregate) = self.aggregate.take() {
             aggregate.finish(clock::now(), self);
             self.aggregate = Some(aggregate);
         }
-        self.survey();
+        self.write_stats();
         self.seal();
         self.write_out();
-        self.is_closed = true;
+        self.is_sealed = true;
     }
 
-    /// Where the system's own unwinder walks, it finds late modules itself.
+    /// The fallback unwinder finds late modules itself.
     #[cfg(not(walks_with_framehop))]
-    fn answer_late_modules(&mut self) {}
+    fn register_late_modules(&mut self) {}
 
     #[cfg(walks_with_framehop)]
-    fn answer_late_modules(&mut self) {
+    fn register_late_modules(&mut self) {
         while let Some(module) = dlopen::take() {
             module_registry::add_late(&module);
             self.counts.refreshes = self.counts.refreshes.saturating_add(1);
@@ -313,46 +317,46 @@ impl Flusher {
         }
     }
 
-    /// What changes slowly: memory, counters, and names that threads were given since.
-    fn survey(&mut self) {
-        for tracker in recorder_pool::all() {
-            let os_thread = tracker.os_thread.load(Ordering::Relaxed);
-            if os_thread == 0 || !tracker.is_in(self.session) {
+    /// Writes values that change slowly: thread names, memory, counters.
+    fn write_stats(&mut self) {
+        for recorder in recorder_pool::all() {
+            let os_thread = recorder.os_thread.load(Ordering::Relaxed);
+            if os_thread == 0 || !recorder.records_in(self.session) {
                 continue;
             }
             if let Some(name) = ThreadName::of_thread(os_thread) {
-                tracker.refresh_name(os_thread, name);
+                recorder.refresh_name(os_thread, name);
             }
         }
         self.define(Definitions::threads);
-        self.sample();
+        self.write_memory_reading();
         let counters = self.counters();
         self.block(BlockKind::Counters, |out| counters.write(out));
         self.write_out();
     }
 
-    /// The memory of the process, at the start, now and then, and at the end.
-    fn sample(&mut self) {
-        let sample = SampleDef {
+    /// Writes a memory reading.
+    fn write_memory_reading(&mut self) {
+        let sample = MemoryReadingDef {
             at: clock::now(),
             rss: self.gauges.rss().map(Bytes),
             cgroup: self.gauges.cgroup().map(Bytes),
             cgroup_limit: self.gauges.cgroup_limit().map(Bytes),
         };
-        self.block(BlockKind::Samples, |out| sample.write(out));
+        self.block(BlockKind::MemoryReadings, |out| sample.write(out));
     }
 
     fn counters(&mut self) -> Counters {
         let lost_as =
             if self.failure.is_some() { Counter::DroppedWrite } else { Counter::DroppedQuota };
         let length = self.output.length();
-        self.counts.gather(self.session, length, lost_as, self.aggregate.as_deref())
+        self.counts.collect(self.session, length, lost_as, self.aggregate.as_deref())
     }
 
     fn seal(&mut self) {
         let pair = clock::pair();
         self.block(BlockKind::Clock, |out| pair.write(out));
-        let reason = match (self.failure, self.full_since) {
+        let reason = match (self.failure, self.passes_since_full) {
             (Some(_), _) => SealReason::WriteFailed,
             (None, Some(_)) => SealReason::Quota,
             (None, None) => SealReason::Disabled,
@@ -361,14 +365,14 @@ impl Flusher {
         self.block(BlockKind::Seal, |out| seal.write(out));
     }
 
-    /// Appends a block to the buffer. What does not fit is a mistake in the sizes above, and is
-    /// left out whole.
+    /// Appends a block to the buffer. A block that does not fit would be a defect in the sizes
+    /// above, and is dropped.
     fn block(&mut self, kind: BlockKind, payload: impl FnOnce(&mut ByteWriter<'_>)) {
         self.make_room(SMALL_BLOCK_BYTES);
         self.output.append(kind, payload);
     }
 
-    /// Writes the buffer out if a payload of `bytes` would not fit behind it.
+    /// Writes the buffer if a payload of `bytes` does not fit behind it.
     fn make_room(&mut self, bytes: usize) {
         if !self.output.has_room(bytes) {
             self.write_out();
@@ -378,8 +382,8 @@ impl Flusher {
     fn write_out(&mut self) {
         #[cfg(rheaper_testing)]
         std::thread::sleep(crate::collector::testing::write_delay());
-        self.written_ns = self.passed_ns;
-        if self.failure.is_some() || self.is_closed {
+        self.written_ns = self.pass_started_ns;
+        if self.failure.is_some() || self.is_sealed {
             self.output.discard();
             return;
         }
@@ -389,7 +393,7 @@ impl Flusher {
         }
     }
 
-    /// The file can't be written: stop recording, and say why.
+    /// Stops recording after a failed write and writes the reason.
     fn fail(&mut self, error: &io::Error, unwritten: usize) {
         self.failure = Some(error.raw_os_error().unwrap_or(libc::EIO));
         self.counts.lost_bytes = self.counts.lost_bytes.saturating_add(unwritten as u64);
@@ -398,13 +402,13 @@ impl Flusher {
     }
 
     fn stop_recording(&self) {
-        // Only this session: the program may have ended it and begun another meanwhile.
-        let _ = SESSION.compare_exchange(self.session, 0, Ordering::SeqCst, Ordering::Relaxed);
+        // Only this session: the program may have ended it and started another one.
+        SESSION.replace(self.session, SessionWord::NONE, Ordering::SeqCst);
     }
 
-    /// Ends the file with its counters and the reason.
+    /// Ends the file with the counters and the reason of the failure.
     fn write_failure_trailer(&mut self) {
-        if self.is_closed || safeguards::without("reason") {
+        if self.is_sealed || safeguards::is_disabled(Safeguard::FailureTrailer) {
             return;
         }
         self.output.discard();
@@ -415,9 +419,9 @@ impl Flusher {
     }
 }
 
-impl Target for Flusher {
-    fn note(&mut self, counted: Counted) {
-        self.counts.see_aggregation(counted);
+impl PayloadSink for Flusher {
+    fn note(&mut self, counters: AggregationCounters) {
+        self.counts.update_aggregation(counters);
     }
 
     fn payload(
@@ -426,7 +430,7 @@ impl Target for Flusher {
         bytes: usize,
         write: &mut dyn FnMut(&mut ByteWriter<'_>),
     ) {
-        // Room for sums was kept free.
+        // Space for totals is reserved.
         if kind == BlockKind::Events && !self.has_quota_for(bytes) {
             self.counts.lost_bytes = self.counts.lost_bytes.saturating_add(bytes as u64);
             return;
@@ -436,14 +440,14 @@ impl Target for Flusher {
     }
 }
 
-impl Sink for Flusher {
+impl QuotaSink for Flusher {
     fn has_quota_for(&mut self, bytes: usize) -> bool {
-        if self.failure.is_some() || self.full_since.is_some() {
+        if self.failure.is_some() || self.passes_since_full.is_some() {
             return false;
         }
-        let more = (bytes as u64).saturating_add(self.reserve).saturating_add(END_BYTES);
+        let more = (bytes as u64).saturating_add(self.reserved_bytes).saturating_add(END_BYTES);
         if !self.quota.has_quota_for(self.output.length(), more) {
-            self.full_since = Some(0);
+            self.passes_since_full = Some(0);
             self.stop_recording();
             return false;
         }

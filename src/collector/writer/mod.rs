@@ -1,4 +1,5 @@
-//! The writer thread: gathers the blocks of all threads and writes the recording.
+//! The writer thread (the flusher): turns the events of all threads into blocks and writes the
+//! recording.
 
 pub(crate) mod flusher;
 pub(crate) mod counters;

@@ -1,11 +1,11 @@
-//! How much memory the process has, as the system sees it: resident bytes, and what its control
-//! group is charged with.
+//! Readings of the memory of the process: resident set size, and usage and limit of its control
+//! group.
 //!
-//! Reads: `/proc/self/statm` and the files of the control group, through descriptors that are
-//! opened once. Writes: nothing.
+//! Reads `/proc/self/statm` and the files of the control group through descriptors that are opened
+//! once.
 //!
-//! Invariants: opening allocates and is done where that is not recorded; reading does not
-//! allocate. What the system does not tell is `None`, never an error.
+//! Invariants: opening allocates, outside of the recording; reading does not allocate. A value that
+//! the system does not provide is `None`, never an error.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::fd::AsRawFd;
@@ -15,26 +15,26 @@ use std::path::{Path, PathBuf};
 use crate::collector::platform::sys;
 use crate::collector::writer::create;
 
-/// Groups around one that are looked at for a limit.
+/// Maximum number of ancestor groups whose limits are read.
 const GROUPS_MAX: usize = 32;
 
-/// Limits from here on mean that there is none; version 1 says so with a huge number.
+/// Larger limits mean no limit: version 1 of control groups reports a huge number.
 const NO_LIMIT_BYTES: u64 = 1 << 60;
 
-/// Where the numbers come from.
+/// The open files of memory readings.
 #[derive(Debug)]
-pub(crate) struct Gauges {
+pub(crate) struct MemoryReader {
     statm: Option<File>,
     group: Option<File>,
-    /// Of the group and those around it.
+    /// Limits of the group and its ancestors.
     limits: Vec<File>,
     page_bytes: u64,
 }
 
-impl Gauges {
-    /// Opens what there is.
+impl MemoryReader {
+    /// Opens the files that exist.
     pub(crate) fn open() -> Self {
-        // SAFETY: plain numbers.
+        // SAFETY: `sysconf` takes an integer and accesses no memory of the caller.
         let page_bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
         let (group, limits) = open_group();
         Self {
@@ -47,29 +47,29 @@ impl Gauges {
 
     /// Resident bytes of the process.
     pub(crate) fn rss(&self) -> Option<u64> {
-        // Pages: all, resident, …
+        // Fields in pages: total, resident, …
         let pages = read_number(self.statm.as_ref()?, 1)?;
         pages.checked_mul(self.page_bytes)
     }
 
-    /// Bytes that the control group is charged with: anonymous memory, page cache, kernel memory.
+    /// Memory charged to the control group: anonymous memory, page cache, kernel memory.
     pub(crate) fn cgroup(&self) -> Option<u64> {
         read_number(self.group.as_ref()?, 0)
     }
 
-    /// The smallest limit of the group and those around it.
+    /// Smallest limit of the group and its ancestors.
     pub(crate) fn cgroup_limit(&self) -> Option<u64> {
         let limits = self.limits.iter().filter_map(|file| read_number(file, 0));
         limits.filter(|limit| *limit < NO_LIMIT_BYTES).min()
     }
 }
 
-/// The group's charge, and the limits.
+/// Opens the usage file of the group and the limit files.
 fn open_group() -> (Option<File>, Vec<File>) {
     let Ok(groups) = fs::read_to_string("/proc/self/cgroup") else {
         return (None, Vec::new());
     };
-    for (usage, limit, directories) in places(&groups) {
+    for (usage, limit, directories) in candidates(&groups) {
         let found = directories.iter().find_map(|directory| open(&directory.join(usage)));
         if let Some(found) = found {
             let limits = directories.iter().filter_map(|it| open(&it.join(limit))).collect();
@@ -79,10 +79,10 @@ fn open_group() -> (Option<File>, Vec<File>) {
     (None, Vec::new())
 }
 
-/// For each hierarchy that may account for memory: the names of the charge's and the limit's
-/// file, and where they may be, innermost first. A container sees its own group as the root,
-/// whatever `/proc/self/cgroup` says: the root comes last.
-fn places(groups: &str) -> Vec<(&'static str, &'static str, Vec<PathBuf>)> {
+/// For each hierarchy that may account for memory: the names of its usage and limit files, and the
+/// directories to search, innermost first. A container sees its own group as the root, whatever
+/// `/proc/self/cgroup` says, so that the root comes last.
+fn candidates(groups: &str) -> Vec<(&'static str, &'static str, Vec<PathBuf>)> {
     let mut found = Vec::new();
     for line in groups.lines() {
         let mut parts = line.splitn(3, ':').skip(1);
@@ -100,12 +100,12 @@ fn places(groups: &str) -> Vec<(&'static str, &'static str, Vec<PathBuf>)> {
             ("memory.usage_in_bytes", "memory.limit_in_bytes")
         };
         let path = Path::new(path.trim_start_matches('/'));
-        // A path that leaves the visible tree is another namespace's.
-        let inside = !path.components().any(|part| part == std::path::Component::ParentDir);
+        // A path with `..` belongs to another namespace.
+        let is_visible = !path.components().any(|part| part == std::path::Component::ParentDir);
         for root in roots {
-            let around = path.ancestors().take(GROUPS_MAX).filter(|_| inside);
-            let around = around.map(|group| Path::new(root).join(group));
-            let directories = around.chain((!inside).then(|| PathBuf::from(root))).collect();
+            let ancestors = path.ancestors().take(GROUPS_MAX).filter(|_| is_visible);
+            let ancestors = ancestors.map(|group| Path::new(root).join(group));
+            let directories = ancestors.chain((!is_visible).then(|| PathBuf::from(root))).collect();
             found.push((usage, limit, directories));
         }
     }
@@ -118,12 +118,12 @@ fn open(path: &Path) -> Option<File> {
     create::above_standard_streams(options.open(path).ok()?).ok()
 }
 
-/// The decimal number behind so many others at the beginning of a file.
-fn read_number(file: &File, behind: usize) -> Option<u64> {
+/// Reads the decimal number after `skipped` words at the beginning of a file.
+fn read_number(file: &File, skipped: usize) -> Option<u64> {
     let mut bytes = [0_u8; 64];
-    // SAFETY: the kernel writes at most the array's length into it.
+    // SAFETY: the kernel writes at most the length of the array.
     let len = unsafe { libc::pread(file.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len(), 0) };
     let text = bytes.get(..usize::try_from(len).ok()?)?;
     let mut words = text.split(u8::is_ascii_whitespace);
-    sys::decimal(words.nth(behind)?)
+    sys::decimal(words.nth(skipped)?)
 }

@@ -1,6 +1,6 @@
-//! The files of `queries/`, as part of this binary, in the order in which they are listed.
+//! The files of `queries/`, embedded in the binary, in the order of lists.
 //!
-//! Invariant: every file of `queries/` is here; a test compares.
+//! Invariant: every file of `queries/` is listed; a test compares.
 
 macro_rules! queries {
     ($($name:literal)*) => {
@@ -8,7 +8,7 @@ macro_rules! queries {
     };
 }
 
-/// Name and text of each.
+/// Names and texts.
 pub(super) const QUERIES: &[(&str, &str)] = queries! {
     "suspects"
     "never_freed_older_than"

@@ -1,33 +1,31 @@
-//! The header of a canned query.
-//!
-//! Reads: the comment lines that a file begins with. Writes: a [`Canned`].
+//! Parses the header of a built-in query: the comment lines at the beginning of its file.
 //!
 //! ```sql
 //! -- # Never freed, older than an age
-//! -- Which blocks that are at least so old has nobody freed? More lines may follow.
+//! -- Live blocks older than a given age. The description may have several lines.
 //! --
 //! -- group  leaks
-//! -- param  age : duration = 10m   how old a block must be at least
-//! -- column live_bytes : bytes   what of it is alive
+//! -- param  age : duration = 10m   the least age of a block
+//! -- column live_bytes : bytes   live bytes of the site
 //! -- view   flame
 //! SELECT …
 //! ```
 //!
-//! A default or a name ends at two blanks, help follows. A parameter without `=` must be given;
-//! with nothing behind the `=` it is NULL unless given.
+//! A default or a name ends at two blanks; its description follows. A parameter without `=` is
+//! required; an empty default is NULL.
 
 use std::fmt;
 
 use crate::database::builtin::parameter::{Parameter, ParameterKind};
-use crate::database::builtin::{Canned, CannedColumn, CannedView, Origin};
+use crate::database::builtin::{BuiltinQuery, Origin, QueryColumn, QueryView};
 use crate::database::table::Unit;
 
-/// What is wrong with a header.
+/// A line of a header is invalid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderError {
-    /// The line, from 1.
+    /// The line number, from 1.
     pub line: usize,
-    /// What is wrong with it.
+    /// The reason.
     pub message: String,
 }
 
@@ -39,53 +37,53 @@ impl fmt::Display for HeaderError {
 
 impl std::error::Error for HeaderError {}
 
-/// Parses the header; what follows it is left to SQLite.
-pub(super) fn parse(name: &str, text: &str, origin: Origin) -> Result<Canned, HeaderError> {
-    let mut canned = Canned {
+/// Parses the header; SQLite parses the rest.
+pub(super) fn parse(name: &str, text: &str, origin: Origin) -> Result<BuiltinQuery, HeaderError> {
+    let mut query = BuiltinQuery {
         name: name.to_owned(),
         title: name.replace('_', " "),
-        question: String::new(),
+        description: String::new(),
         group: "own".to_owned(),
         parameters: Vec::new(),
         columns: Vec::new(),
-        view: CannedView::default(),
+        view: QueryView::default(),
         sql: text.to_owned(),
         origin,
     };
-    let mut in_question = false;
+    let mut in_description = false;
     for (i, line) in text.lines().enumerate() {
         let Some(line) = line.trim().strip_prefix("--") else {
             break;
         };
         let line = line.trim();
         if let Some(title) = line.strip_prefix("# ") {
-            title.trim().clone_into(&mut canned.title);
-            in_question = true;
+            title.trim().clone_into(&mut query.title);
+            in_description = true;
         } else if line.is_empty() {
-            in_question = false;
-        } else if in_question {
-            if !canned.question.is_empty() {
-                canned.question.push(' ');
+            in_description = false;
+        } else if in_description {
+            if !query.description.is_empty() {
+                query.description.push(' ');
             }
-            canned.question.push_str(line);
+            query.description.push_str(line);
         } else {
-            field(&mut canned, line).map_err(|message| HeaderError { line: i + 1, message })?;
+            field(&mut query, line).map_err(|message| HeaderError { line: i + 1, message })?;
         }
     }
-    Ok(canned)
+    Ok(query)
 }
 
-/// A line such as `param …`; a comment of any other kind is no concern of ours.
-fn field(canned: &mut Canned, line: &str) -> Result<(), String> {
+/// Parses a line such as `param …`; other comments are ignored.
+fn field(query: &mut BuiltinQuery, line: &str) -> Result<(), String> {
     let (key, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
     let rest = rest.trim();
     match key {
-        "group" => rest.clone_into(&mut canned.group),
-        "param" => canned.parameters.push(parameter(rest)?),
-        "column" => canned.columns.push(column(rest)?),
+        "group" => rest.clone_into(&mut query.group),
+        "param" => query.parameters.push(parameter(rest)?),
+        "column" => query.columns.push(column(rest)?),
         "view" => {
-            let found = CannedView::WORDS.iter().find(|(word, _)| *word == rest);
-            canned.view = found
+            let found = QueryView::NAMES.iter().find(|(name, _)| *name == rest);
+            query.view = found
                 .map(|(_, view)| *view)
                 .ok_or_else(|| format!("no view is called `{rest}`"))?;
         }
@@ -99,7 +97,7 @@ fn parameter(line: &str) -> Result<Parameter, String> {
     let rest = rest.trim();
     let (kind, rest) =
         rest.split_at(rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len()));
-    let known = ParameterKind::WORDS.iter().find(|(word, _)| *word == kind);
+    let known = ParameterKind::NAMES.iter().find(|(name, _)| *name == kind);
     let kind = known.map(|(_, kind)| *kind).ok_or_else(|| format!("no type is called `{kind}`"))?;
     let (default, help) = match rest.trim_start().strip_prefix('=') {
         Some(rest) => {
@@ -116,17 +114,17 @@ fn parameter(line: &str) -> Result<Parameter, String> {
     Ok(Parameter { name: name.trim().to_owned(), kind, default, help: help.trim().to_owned() })
 }
 
-fn column(line: &str) -> Result<CannedColumn, String> {
+fn column(line: &str) -> Result<QueryColumn, String> {
     let (declared, help) = line.split_once("  ").unwrap_or((line, ""));
     let (name, unit) = match declared.split_once(':') {
         Some((name, unit)) => {
             let unit = unit.trim();
             (
                 name.trim(),
-                Unit::from_word(unit).ok_or_else(|| format!("no unit is called `{unit}`"))?,
+                Unit::from_name(unit).ok_or_else(|| format!("no unit is called `{unit}`"))?,
             )
         }
         None => (declared.trim(), Unit::of_column(declared.trim())),
     };
-    Ok(CannedColumn { name: name.to_owned(), unit, help: help.trim().to_owned() })
+    Ok(QueryColumn { name: name.to_owned(), unit, help: help.trim().to_owned() })
 }

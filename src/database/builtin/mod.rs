@@ -1,12 +1,12 @@
-//! The canned analyses: one question a file, with a header that is parsed, shown and tested.
+//! Built-in queries: SQL files with a header that declares parameters and columns.
 //!
-//! Reads: `queries/*.sql`, which are part of this binary, and a directory of the user's own.
-//! Writes: nothing.
+//! The files of `queries/` are embedded in the binary; a directory of the user can add and replace
+//! queries.
 //!
 //! Invariants:
-//! - Every parameter that the SQL names is declared, and is bound with its type: a duration is a
-//!   whole number of nanoseconds in SQL, never text.
-//! - A broken file of the user's is reported and left out; it takes no other with it.
+//! - Every parameter of the SQL is declared and bound with its type: a duration is an integer number
+//!   of nanoseconds in SQL, never text.
+//! - An invalid file of the user is reported and skipped; the others are loaded.
 
 pub(crate) mod embedded;
 pub(crate) mod header;
@@ -15,7 +15,7 @@ pub(crate) mod parameter;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::database::caveats::Notes;
+use crate::database::caveats::Caveats;
 use crate::database::connection::Database;
 use crate::database::error::QueryError;
 use crate::database::query::{Limits, Params};
@@ -25,100 +25,99 @@ use crate::database::table::{Column, Table, Unit};
 pub use crate::database::builtin::header::HeaderError;
 pub use crate::database::builtin::parameter::{BindError, Parameter, ParameterKind};
 
-/// The most files that are read from the user's directory, and the most bytes of each.
+/// Limits on the number of files in the user's directory, and on the size of each.
 const USER_FILES_MAX: usize = 1000;
 const USER_FILE_MAX_BYTES: u64 = 1 << 20;
 
-/// One analysis.
+/// A query with its header.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Canned {
-    /// The file's name without `.sql`; what the user types.
+pub struct BuiltinQuery {
+    /// The file name without `.sql`, which the user types.
     pub name: String,
-    /// A few words.
+    /// The title in lists.
     pub title: String,
-    /// The question that it answers, and what to know when reading the answer.
-    pub question: String,
-    /// What it belongs to in lists.
+    /// What it shows, and how to read the result.
+    pub description: String,
+    /// The heading in lists.
     pub group: String,
-    /// What it asks for.
+    /// Its parameters.
     pub parameters: Vec<Parameter>,
-    /// What it answers with.
-    pub columns: Vec<CannedColumn>,
-    /// How the answer is best seen.
-    pub view: CannedView,
-    /// The whole file.
+    /// Its result columns.
+    pub columns: Vec<QueryColumn>,
+    /// The best presentation of the result.
+    pub view: QueryView,
+    /// The text of the file.
     pub sql: String,
-    /// Where it comes from.
+    /// The source of the file.
     pub origin: Origin,
 }
 
-/// A column as the header declares it.
+/// A result column as the header declares it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CannedColumn {
-    /// Its name in the result.
+pub struct QueryColumn {
+    /// The name in the result.
     pub name: String,
-    /// What its numbers count.
+    /// The unit of its values.
     pub unit: Unit,
-    /// What it means.
+    /// A description.
     pub help: String,
 }
 
-/// How an answer is best seen.
+/// The best presentation of a result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum CannedView {
+pub enum QueryView {
     /// Rows and columns.
     #[default]
     Table,
-    /// A flamegraph over its backtraces.
+    /// A flamegraph of its backtraces.
     Flame,
-    /// A curve over time.
+    /// A line chart over time.
     Time,
-    /// Bars.
+    /// A bar chart.
     Histogram,
-    /// A few facts, one a line.
-    Facts,
+    /// Names and values, one pair per line.
+    KeyValues,
 }
 
-impl CannedView {
-    /// The words of headers.
-    pub const WORDS: &'static [(&'static str, CannedView)] = &[
+impl QueryView {
+    /// The names in headers.
+    pub const NAMES: &'static [(&'static str, QueryView)] = &[
         ("table", Self::Table),
         ("flame", Self::Flame),
         ("time", Self::Time),
         ("histogram", Self::Histogram),
-        ("facts", Self::Facts),
+        ("key_values", Self::KeyValues),
     ];
 
-    /// The word of headers.
-    pub fn word(self) -> &'static str {
-        Self::WORDS.iter().find(|(_, view)| *view == self).map_or("table", |(word, _)| word)
+    /// The name in headers.
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, view)| *view == self).map_or("table", |(name, _)| name)
     }
 }
 
-/// Where an analysis comes from.
+/// The source of a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// This binary.
+    /// Embedded in the binary.
     BuiltIn,
-    /// A file of the user's.
+    /// A file of the user.
     User(PathBuf),
 }
 
-impl Canned {
-    /// Parses a file. A file without a header is a query as well; its undeclared parameters are
-    /// text.
+impl BuiltinQuery {
+    /// Parses a file. The header is optional; undeclared parameters are text.
     ///
     /// # Errors
-    /// If the header has a line that it can't have.
+    /// If a line of the header is invalid.
     pub fn parse(name: &str, text: &str, origin: Origin) -> Result<Self, HeaderError> {
-        let mut canned = crate::database::builtin::header::parse(name, text, origin)?;
+        let mut query = crate::database::builtin::header::parse(name, text, origin)?;
         for found in lexer::parameters(text) {
             let found = &found[1..];
-            if !canned.parameters.iter().any(|parameter| parameter.name == found) {
-                canned.parameters.push(Parameter::undeclared(found));
+            if !query.parameters.iter().any(|parameter| parameter.name == found) {
+                query.parameters.push(Parameter::undeclared(found));
             }
         }
-        Ok(canned)
+        Ok(query)
     }
 
     /// The parameter of a name.
@@ -126,23 +125,22 @@ impl Canned {
         self.parameters.iter().find(|parameter| parameter.name == name)
     }
 
-    /// Types what was typed: each parameter from `given`, else its default.
+    /// Parses the values of parameters; those that are not in `given` have their defaults.
     ///
     /// # Errors
-    /// If a value is not of its type, a name is unknown, or a value without default is missing.
+    /// If a value is invalid, a name is unknown, or a parameter without default is missing.
     pub fn bind(&self, given: &[(&str, &str)]) -> Result<Params, BindError> {
         crate::database::builtin::parameter::bind(&self.parameters, given)
     }
 
-    /// The SQL to ask a database with, that gives the answer of the file's.
+    /// The SQL to run on a database.
     ///
-    /// Where every block was recorded, nothing is looked up for each row; that is a twentieth to a
-    /// third of such a query. Of a sampled recording it says beside the estimates how far these may
-    /// be off, in columns at the end whose names end in `_error`. Where an answer has a part of what
-    /// a call site or a suspect made, that is not known, and NULL.
-    pub fn sql_for(&self, notes: &Notes) -> String {
-        match notes.sampled {
-            None => without_weights(&self.sql),
+    /// For a sampled recording it adds columns with the relative error of each estimate, whose names
+    /// end in `_error`. The error is NULL where a row has only a part of the bytes of its site or
+    /// suspect, because only the error of the whole is known.
+    pub fn sql_for(&self, caveats: &Caveats) -> String {
+        match caveats.sampled {
+            None => self.sql.clone(),
             Some(_) => self.with_errors(),
         }
     }
@@ -180,7 +178,7 @@ impl Canned {
         )
     }
 
-    /// Asks it, and gives the columns the units of its header.
+    /// Runs the query and sets the units of the columns from the header.
     ///
     /// # Errors
     /// As [`Database::query`].
@@ -195,7 +193,7 @@ impl Canned {
         Ok(table)
     }
 
-    /// Gives the columns of an answer the units that the header declares.
+    /// Sets the units of result columns from the header.
     pub fn label(&self, columns: &mut [Column]) {
         for column in columns {
             if let Some(known) = self.columns.iter().find(|known| known.name == column.name) {
@@ -205,48 +203,33 @@ impl Canned {
     }
 }
 
-/// What a row counts, as `queries/README.md` has it: the weight of a sample, or what stands last.
-const WEIGHT: &str = r"iif\(\(SELECT 1 FROM sample_weights\), \(SELECT \w+ FROM sample_weights AS w WHERE w\.size = [\w.]+\), ([\w.]+)\)";
-
-/// The same for a database without samples.
-fn without_weights(sql: &str) -> String {
-    // Most queries have none.
-    if !sql.contains("sample_weights") {
-        return sql.to_owned();
-    }
-    let Ok(weight) = regex::Regex::new(WEIGHT) else {
-        return sql.to_owned();
-    };
-    let plain = weight.replace_all(sql, "$1");
-    plain.replace("CAST(round(sum(1)) AS INTEGER)", "count(*)")
-}
-
-/// All analyses, in the order of their groups.
+/// All queries, in the order of their groups.
 #[derive(Clone, Debug)]
 pub struct Catalog {
-    entries: Vec<Canned>,
+    entries: Vec<BuiltinQuery>,
 }
 
 impl Catalog {
-    /// Those of this binary.
+    /// The embedded queries.
     pub fn built_in() -> Self {
-        let parse = |(name, text): &(&str, &str)| Canned::parse(name, text, Origin::BuiltIn).ok();
+        let parse =
+            |(name, text): &(&str, &str)| BuiltinQuery::parse(name, text, Origin::BuiltIn).ok();
         Self {
             entries: crate::database::builtin::embedded::QUERIES.iter().filter_map(parse).collect(),
         }
     }
 
-    /// Those of this binary and the user's, which replace ours of the same name, and what is wrong
-    /// with files that were left out. No directory is no error.
+    /// The embedded queries and the user's, which replace embedded ones of the same name; and the
+    /// problems of skipped files. A missing directory is not an error.
     pub fn with_user(directory: Option<&Path>) -> (Self, Vec<CatalogProblem>) {
         let mut catalog = Self::built_in();
         let mut problems = Vec::new();
         for path in directory.map(sql_files).unwrap_or_default() {
             match read(&path) {
-                Ok(canned) => {
-                    match catalog.entries.iter_mut().find(|known| known.name == canned.name) {
-                        Some(known) => *known = canned,
-                        None => catalog.entries.push(canned),
+                Ok(query) => {
+                    match catalog.entries.iter_mut().find(|known| known.name == query.name) {
+                        Some(known) => *known = query,
+                        None => catalog.entries.push(query),
                     }
                 }
                 Err(message) => problems.push(CatalogProblem { path, message }),
@@ -255,26 +238,26 @@ impl Catalog {
         (catalog, problems)
     }
 
-    /// The analysis of a name; `-` and `_` are the same, and so are cases.
-    pub fn get(&self, name: &str) -> Option<&Canned> {
+    /// The query of a name, ignoring case and the difference of `-` and `_`.
+    pub fn get(&self, name: &str) -> Option<&BuiltinQuery> {
         let plain = |name: &str| name.to_ascii_lowercase().replace('-', "_");
         let name = plain(name);
-        self.entries.iter().find(|canned| plain(&canned.name) == name)
+        self.entries.iter().find(|query| plain(&query.name) == name)
     }
 
-    /// The name that was perhaps meant.
+    /// The most similar name, if one is similar.
     pub fn nearest(&self, name: &str) -> Option<&str> {
-        nearest(name, self.entries.iter().map(|canned| canned.name.as_str()))
+        nearest(name, self.entries.iter().map(|query| query.name.as_str()))
     }
 
-    /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = &Canned> {
+    /// All queries.
+    pub fn iter(&self) -> impl Iterator<Item = &BuiltinQuery> {
         self.entries.iter()
     }
 }
 
-/// Where the user's own queries are: `queries/` in the configuration directory, which
-/// `RHEAPER_CONFIG` names if set.
+/// The directory of the user's queries: `queries/` in the configuration directory, which
+/// `RHEAPER_CONFIG` overrides.
 pub fn user_directory() -> Option<PathBuf> {
     let configuration = match std::env::var_os("RHEAPER_CONFIG") {
         Some(path) if !path.is_empty() => PathBuf::from(path),
@@ -283,12 +266,12 @@ pub fn user_directory() -> Option<PathBuf> {
     Some(configuration.join("queries"))
 }
 
-/// A file of the user's that is not in the catalog.
+/// A file of the user that was skipped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CatalogProblem {
     /// The file.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// The reason.
     pub message: String,
 }
 
@@ -298,26 +281,11 @@ impl fmt::Display for CatalogProblem {
     }
 }
 
-/// The known word that is closest to a mistyped one, if any is close.
+/// The known name that is most similar to a misspelt one, if one is similar: at most a third of its
+/// letters, and one, differ.
 pub(crate) fn nearest<'a>(typed: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let best = known.map(|word| (distance(typed, word), word)).min()?;
+    let best = known.map(|name| (strsim::levenshtein(typed, name), name)).min()?;
     (best.0 <= typed.len().max(best.1.len()) / 3 + 1).then_some(best.1)
-}
-
-/// Levenshtein's.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, left) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, right) in b.iter().enumerate() {
-            let change = diagonal + usize::from(left != *right);
-            diagonal = row[j + 1];
-            row[j + 1] = change.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 fn sql_files(directory: &Path) -> Vec<PathBuf> {
@@ -333,12 +301,13 @@ fn sql_files(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
-fn read(path: &Path) -> Result<Canned, String> {
+fn read(path: &Path) -> Result<BuiltinQuery, String> {
     let metadata = std::fs::metadata(path).map_err(|error| error.to_string())?;
     if !metadata.is_file() || metadata.len() > USER_FILE_MAX_BYTES {
         return Err("not a file of at most 1 MiB".to_owned());
     }
     let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    Canned::parse(&name, &text, Origin::User(path.to_owned())).map_err(|error| error.to_string())
+    BuiltinQuery::parse(&name, &text, Origin::User(path.to_owned()))
+        .map_err(|error| error.to_string())
 }

@@ -1,32 +1,32 @@
-//! The parameters of canned queries: what people type, and the value that SQL gets.
+//! Parameters of built-in queries: parses what users type into SQL values.
 //!
-//! Invariant: bytes, durations, times and integers become integers in SQL. Bound as text they
-//! would compare larger than every number.
+//! Invariant: bytes, durations, times and integers are bound as integers, because in SQL text
+//! compares larger than every number.
 
 use std::fmt;
 
 use crate::database::builtin::nearest;
-use crate::database::mark_ref::MarkName;
 use crate::database::query::Params;
 use crate::database::table::Value;
+use crate::database::text::mark_ref::MarkName;
 use crate::database::text::units;
 
-/// What a canned query asks for.
+/// A parameter of a built-in query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameter {
-    /// Its name in the SQL, without the colon.
+    /// The name in the SQL, without the colon.
     pub name: String,
-    /// What may be typed.
+    /// The type of its values.
     pub kind: ParameterKind,
-    /// What it is if nothing is typed. Empty: NULL, which queries take as "any". `None`: it must
-    /// be given.
+    /// The default value. Empty: NULL, which queries take as "any". `None`: the parameter is
+    /// required.
     pub default: Option<String>,
-    /// What it means.
+    /// A description.
     pub help: String,
 }
 
 impl Parameter {
-    /// One that the SQL has, but not the header.
+    /// A parameter of the SQL that the header does not declare.
     pub(super) fn undeclared(name: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -36,10 +36,10 @@ impl Parameter {
         }
     }
 
-    /// The value of what was typed. Nothing typed is NULL where the default is.
+    /// Parses a value. Empty input is NULL if the default is NULL.
     ///
     /// # Errors
-    /// A sentence that says what would be accepted.
+    /// A sentence with the accepted forms.
     pub fn parse(&self, typed: &str) -> Result<Value, String> {
         if typed.trim().is_empty() && self.default.as_deref() == Some("") {
             return Ok(Value::Null);
@@ -48,14 +48,14 @@ impl Parameter {
     }
 }
 
-/// What may be typed for a parameter.
+/// The type of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParameterKind {
-    /// `4K`, `1.5MiB`.
+    /// A size: `4K`, `1.5MiB`.
     Bytes,
-    /// `10m`, `1h30m`.
+    /// A duration: `10m`, `1h30m`.
     Duration,
-    /// A moment of the run: how long after its beginning, as a duration; or a mark, `@name`.
+    /// A moment: a duration since tracking was enabled, or a mark, `@name`.
     Time,
     /// A regular expression.
     Regex,
@@ -63,13 +63,13 @@ pub enum ParameterKind {
     Thread,
     /// A whole number.
     Int,
-    /// Anything.
+    /// Any text.
     Text,
 }
 
 impl ParameterKind {
-    /// The words of headers.
-    pub const WORDS: &'static [(&'static str, ParameterKind)] = &[
+    /// The names in headers.
+    pub const NAMES: &'static [(&'static str, ParameterKind)] = &[
         ("bytes", Self::Bytes),
         ("duration", Self::Duration),
         ("time", Self::Time),
@@ -79,12 +79,12 @@ impl ParameterKind {
         ("text", Self::Text),
     ];
 
-    /// The word of headers.
-    pub fn word(self) -> &'static str {
-        Self::WORDS.iter().find(|(_, kind)| *kind == self).map_or("text", |(word, _)| word)
+    /// The name in headers.
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, kind)| *kind == self).map_or("text", |(name, _)| name)
     }
 
-    /// Something that may be typed.
+    /// An accepted value, for messages.
     pub fn example(self) -> &'static str {
         match self {
             Self::Bytes => "4K",
@@ -97,10 +97,10 @@ impl ParameterKind {
         }
     }
 
-    /// The value of what was typed; a mark's name is looked up when a database is asked.
+    /// Parses a value. A mark is looked up when the query runs.
     ///
     /// # Errors
-    /// A sentence that says what would be accepted.
+    /// A sentence with the accepted forms.
     pub fn parse(self, typed: &str) -> Result<Value, String> {
         let integer = |parsed: Result<i64, units::ParseError>| {
             parsed.map(Value::Integer).map_err(|e| e.to_string())
@@ -125,25 +125,25 @@ impl ParameterKind {
     }
 }
 
-/// Why a query can't have what was typed.
+/// The parameters of a query could not be bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BindError {
-    /// There is no such parameter; the one that was perhaps meant.
+    /// The query has no such parameter.
     Unknown {
-        /// As typed.
+        /// The unknown name.
         name: String,
-        /// A known one, if it is close.
+        /// The most similar known name, if one is similar.
         nearest: Option<String>,
     },
-    /// It has no default and was not given.
+    /// A required parameter was not given.
     Missing(String),
-    /// What was typed is not of its type.
+    /// The value is invalid.
     Wrong {
         /// The parameter.
         name: String,
-        /// As typed.
+        /// The invalid value.
         typed: String,
-        /// What would be accepted.
+        /// The accepted forms.
         message: String,
     },
 }
@@ -165,7 +165,7 @@ impl fmt::Display for BindError {
 
 impl std::error::Error for BindError {}
 
-/// Types what was given and fills in the defaults.
+/// Parses the given values and adds the defaults.
 pub(super) fn bind(parameters: &[Parameter], given: &[(&str, &str)]) -> Result<Params, BindError> {
     for (name, _) in given {
         if !parameters.iter().any(|parameter| parameter.name == *name) {

@@ -1,39 +1,38 @@
-//! What differs between two sides.
+//! The result of a comparison: one row per stack that differs, the largest change first.
 //!
-//! Reads: figures by stack, as the sides were gathered. Writes: [`Row`]s, the largest change first.
-//!
-//! Invariant: a stack whose figures are equal on both sides has no row.
+//! Invariant: a stack with equal totals on both sides is in `unchanged`, not in `rows`.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::path::Path;
 
-use crate::database::caveats::Notes;
-use crate::database::compare::figures::{Measure, Metrics, Normalization, Rate};
+use crate::database::caveats::Caveats;
+use crate::database::compare::metrics::{Metrics, Normalization, Ratio};
 use crate::database::compare::stacks::{Name, StackId, Stacks};
 use crate::database::compare::window::{Span, Window};
+use crate::database::measure::Measure;
 
-/// How a stack changed.
+/// How a stack changed in a measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
-    /// Only the second side has any.
+    /// Zero on the first side.
     New,
-    /// The second side has more.
+    /// More on the second side.
     Grown,
-    /// The second side has less.
+    /// Less on the second side.
     Shrunk,
-    /// Only the first side has any.
+    /// Zero on the second side.
     Gone,
-    /// No difference in this measure.
+    /// Equal on both sides.
     Same,
 }
 
 impl State {
-    /// All that are a difference.
+    /// The states that are a difference.
     pub const CHANGES: [Self; 4] = [Self::New, Self::Grown, Self::Shrunk, Self::Gone];
 
-    /// In one word.
-    pub fn word(self) -> &'static str {
+    /// The name in tables and JSON.
+    pub fn name(self) -> &'static str {
         match self {
             Self::New => "new",
             Self::Grown => "grown",
@@ -56,28 +55,28 @@ impl State {
     }
 }
 
-/// A stack that is not the same on both sides.
+/// The totals of a stack on both sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// Its own frames.
+    /// The own frames.
     pub stack: StackId,
-    /// On the first side, normalised.
+    /// Normalized totals of the first side.
     pub before: Metrics,
-    /// On the second side, normalised.
+    /// Normalized totals of the second side.
     pub after: Metrics,
-    /// The backtrace with most live bytes on the first side, in its database.
+    /// The backtrace with most live bytes on the first side; an id of its database.
     pub bt_before: Option<i64>,
-    /// The same of the second side.
+    /// The backtrace with most live bytes on the second side; an id of its database.
     pub bt_after: Option<i64>,
 }
 
 impl Row {
-    /// By how much the second side has more.
+    /// The second side minus the first.
     pub fn difference(&self, measure: Measure) -> i64 {
         self.after.get(measure).saturating_sub(self.before.get(measure))
     }
 
-    /// How it changed.
+    /// How the stack changed.
     pub fn state(&self, measure: Measure) -> State {
         match (self.before.get(measure), self.after.get(measure)) {
             (before, after) if before == after => State::Same,
@@ -89,31 +88,31 @@ impl Row {
     }
 }
 
-/// A side as a whole.
+/// Totals and metadata of one side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Total {
-    /// Its file's name.
+    /// The file name of the database.
     pub file: String,
-    /// What was looked at, as it was asked for.
+    /// The window as it was requested.
     pub window: Window,
-    /// The same in nanoseconds.
+    /// The window in nanoseconds.
     pub span: Span,
-    /// Sums, not normalised.
-    pub figures: Metrics,
-    /// What figures are multiplied by.
-    pub rate: Rate,
+    /// Totals before normalization.
+    pub metrics: Metrics,
+    /// The normalization factor.
+    pub ratio: Ratio,
     /// Distinct backtraces.
     pub sites: u64,
-    /// What is to be said of its figures.
-    pub notes: Notes,
+    /// Caveats of the totals.
+    pub caveats: Caveats,
 }
 
 impl Total {
     /// "heap.db is sampled, one in 512 KiB: estimates"
-    fn recorded(&self) -> String {
-        match self.notes.sampled {
+    fn sampling_text(&self) -> String {
+        match self.caveats.sampled {
             Some(sampled) => format!("{} is {}", self.file, sampled.tag()),
-            None => format!("{} has every block", self.file),
+            None => format!("{} is not sampled", self.file),
         }
     }
 
@@ -123,95 +122,99 @@ impl Total {
             file,
             window: window.clone(),
             span,
-            figures: Metrics::default(),
-            rate: Rate::ONE,
+            metrics: Metrics::default(),
+            ratio: Ratio::ONE,
             sites: 0,
-            notes: Notes::default(),
+            caveats: Caveats::default(),
         }
     }
 }
 
-/// Both sides' figures by stack.
+/// Totals of both sides by stack.
 #[derive(Debug)]
-pub(crate) struct Gathered {
-    stacks: HashMap<StackId, [Part; 2]>,
-    rates: [Rate; 2],
+pub(crate) struct StackMetrics {
+    stacks: HashMap<StackId, [SideMetrics; 2]>,
+    ratios: [Ratio; 2],
 }
 
-impl Default for Gathered {
+impl Default for StackMetrics {
     fn default() -> Self {
-        Self { stacks: HashMap::new(), rates: [Rate::ONE; 2] }
+        Self { stacks: HashMap::new(), ratios: [Ratio::ONE; 2] }
     }
 }
 
+/// Totals of a stack on one side.
 #[derive(Clone, Copy, Debug, Default)]
-struct Part {
-    figures: Metrics,
-    /// Its backtrace with most live bytes, with these.
+struct SideMetrics {
+    metrics: Metrics,
+    /// The backtrace with most live bytes, and its live bytes.
     heaviest: Option<(i64, i64)>,
 }
 
-impl Gathered {
-    pub(crate) fn add(&mut self, stack: StackId, side: usize, bt: Option<i64>, figures: Metrics) {
+impl StackMetrics {
+    pub(crate) fn add(&mut self, stack: StackId, side: usize, bt: Option<i64>, metrics: Metrics) {
         let part = &mut self.stacks.entry(stack).or_default()[side];
-        part.figures += figures;
+        part.metrics += metrics;
         if let Some(bt) = bt
-            && part.heaviest.is_none_or(|(_, bytes)| figures.live_bytes > bytes)
+            && part.heaviest.is_none_or(|(_, bytes)| metrics.live_bytes > bytes)
         {
-            part.heaviest = Some((bt, figures.live_bytes));
+            part.heaviest = Some((bt, metrics.live_bytes));
         }
     }
 
-    pub(crate) fn rate(&mut self, side: usize, rate: Rate) {
-        self.rates[side] = rate;
+    pub(crate) fn set_ratio(&mut self, side: usize, ratio: Ratio) {
+        self.ratios[side] = ratio;
     }
 }
 
-/// What differs between two sides.
+/// The differences between two sides.
 #[derive(Clone, Debug)]
 pub struct Comparison {
-    /// The names of all stacks.
+    /// The frames of all stacks.
     pub stacks: Stacks,
-    /// What differs, in any measure; the largest change of live bytes first.
+    /// Stacks that differ in any measure, the largest change of live bytes first.
     pub rows: Vec<Row>,
-    /// What is the same on both sides, in no order.
+    /// Stacks that are equal on both sides, in no order.
     pub unchanged: Vec<Row>,
     /// The first side.
     pub before: Total,
     /// The second side.
     pub after: Total,
-    /// What figures were divided by.
+    /// The normalization of all rows.
     pub per: Normalization,
 }
 
 impl Comparison {
-    /// What is to be kept in mind where a side is an estimate, or both are: a sentence.
-    pub fn caution(&self) -> Option<String> {
+    /// A sentence to show with the rows if a side is sampled.
+    pub fn warning(&self) -> Option<String> {
         let sides = [&self.before, &self.after];
-        if sides.iter().all(|side| side.notes.sampled.is_none()) {
+        if sides.iter().all(|side| side.caveats.sampled.is_none()) {
             return None;
         }
-        let recorded = match self.before.recorded() == self.after.recorded() {
-            true => self.before.recorded(),
-            false => format!("{}; {}", self.before.recorded(), self.after.recorded()),
+        let recorded = match self.before.sampling_text() == self.after.sampling_text() {
+            true => self.before.sampling_text(),
+            false => {
+                format!("{}; {}", self.before.sampling_text(), self.after.sampling_text())
+            }
         };
-        Some(format!("{recorded}; a difference within the error of an estimate says nothing"))
+        Some(format!("{recorded}; a difference within the error of an estimate is not significant"))
     }
 
     pub(crate) fn new(
         stacks: Stacks,
-        gathered: Gathered,
+        metrics_by_stack: StackMetrics,
         [before, after]: [Total; 2],
         per: Normalization,
     ) -> Self {
-        let rates = gathered.rates;
+        let ratios = metrics_by_stack.ratios;
         let (mut rows, mut unchanged) = (Vec::new(), Vec::new());
-        for (stack, parts) in gathered.stacks {
-            let normal = |side: usize| parts[side].figures.map(|value| rates[side].of(value));
+        for (stack, parts) in metrics_by_stack.stacks {
+            let normalized =
+                |side: usize| parts[side].metrics.map(|value| ratios[side].apply(value));
             let row = Row {
                 stack,
-                before: normal(0),
-                after: normal(1),
+                before: normalized(0),
+                after: normalized(1),
                 bt_before: parts[0].heaviest.map(|(bt, _)| bt),
                 bt_after: parts[1].heaviest.map(|(bt, _)| bt),
             };
@@ -228,8 +231,8 @@ impl Comparison {
         comparison
     }
 
-    /// Orders rows by the size of their change, the largest first; equal ones by name, so that
-    /// the order is that of the exchanged sides.
+    /// Sorts rows by the size of their change, the largest first, and by name among equal ones, so
+    /// that exchanging the sides does not change the order.
     pub fn sort(&self, rows: &mut [Row], measure: Measure) {
         let names = |row: &Row| self.stacks.frames(row.stack).map(|name| name.sym.as_str());
         rows.sort_unstable_by(|one, other| {
@@ -238,7 +241,7 @@ impl Comparison {
         });
     }
 
-    /// The rows that differ by at least `min` in a measure, the largest change first.
+    /// Rows that differ by at least `min` in a measure, the largest change first.
     pub fn changed(&self, measure: Measure, min: i64) -> Vec<Row> {
         let least = min.unsigned_abs().max(1);
         let is_wanted = |row: &&Row| row.difference(measure).unsigned_abs() >= least;
@@ -249,7 +252,7 @@ impl Comparison {
         rows
     }
 
-    /// Growth and shrinkage in a measure, both as positive numbers.
+    /// Total growth and total shrinkage in a measure, both as positive numbers.
     pub fn movement(&self, measure: Measure) -> (i64, i64) {
         self.rows.iter().fold((0_i64, 0_i64), |(up, down), row| match row.difference(measure) {
             more if more > 0 => (up.saturating_add(more), down),
@@ -262,7 +265,7 @@ impl Comparison {
         self.stacks.frames(row.stack)
     }
 
-    /// The function that a row is called by: its innermost own one.
+    /// The innermost own function of a row.
     pub fn function(&self, row: &Row) -> &str {
         self.frames(row).next().map_or("(no frames)", |name| name.function.as_str())
     }

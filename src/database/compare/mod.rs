@@ -1,35 +1,33 @@
-//! Compares two recordings, or two moments of one: what grew, what shrank, what is new, what gone.
+//! Compares two recordings, or two moments of one: new, grown, shrunk and gone sites.
 //!
-//! Reads: the sites of two [`Side`]s and the frames of their backtraces. Writes: a [`Comparison`].
-//!
-//! Sites are matched by the names of their own frames, as addresses and lines change from one
-//! build to the next, and as libraries get to the allocator on other ways. Sites of one side with
-//! equal names are summed.
+//! Sites are matched by the names of their own frames, because addresses, lines and the call paths
+//! inside libraries change between builds. Sites of one side with equal names are summed.
 //!
 //! Invariants:
 //! - `compare(a, a)` has no rows; the rows of `compare(b, a)` are those of `compare(a, b)` with
 //!   the sides exchanged, in the same order.
-//! - Memory grows with distinct stacks, never with blocks: no answer is kept.
+//! - Memory grows with distinct stacks, not with blocks: rows are streamed.
 
 pub mod side;
 pub mod comparison;
 pub mod stacks;
 pub mod window;
-pub mod figures;
+pub mod metrics;
 
 pub use crate::database::compare::comparison::{Comparison, Row, State, Total};
-pub use crate::database::compare::figures::{Measure, Metrics, Normalization, Rate};
+pub use crate::database::compare::metrics::{Metrics, Normalization, Ratio};
 pub use crate::database::compare::side::Side;
 pub use crate::database::compare::stacks::{Name, NameId, StackId, Stacks};
 pub use crate::database::compare::window::{Moment, Span, Window};
+pub use crate::database::measure::Measure;
 
-use crate::database::compare::comparison::Gathered;
+use crate::database::compare::comparison::StackMetrics;
 use crate::database::{CancelToken, QueryError};
 
-/// Compares `before` with `after`; positive differences mean that `after` has more.
+/// Compares `before` with `after`; a positive difference means that `after` has more.
 ///
 /// # Errors
-/// If a side can't be asked, a mark is not there, or a rate would be of nothing.
+/// If a query fails, or a mark does not exist.
 pub fn compare(
     before: &Side<'_>,
     after: &Side<'_>,
@@ -37,10 +35,10 @@ pub fn compare(
     cancel: &CancelToken,
 ) -> Result<Comparison, QueryError> {
     let mut stacks = Stacks::default();
-    let mut gathered = Gathered::default();
+    let mut metrics_by_stack = StackMetrics::default();
     let totals = [
-        side::gather(before, per, &mut stacks, &mut gathered, 0, cancel)?,
-        side::gather(after, per, &mut stacks, &mut gathered, 1, cancel)?,
+        side::read_side(before, per, &mut stacks, &mut metrics_by_stack, 0, cancel)?,
+        side::read_side(after, per, &mut stacks, &mut metrics_by_stack, 1, cancel)?,
     ];
-    Ok(Comparison::new(stacks, gathered, totals, per.clone()))
+    Ok(Comparison::new(stacks, metrics_by_stack, totals, per.clone()))
 }

@@ -1,41 +1,41 @@
-//! Stacks by name: each distinct one is a path in a tree that both sides share.
+//! Interns stacks of function names in a tree that both sides share.
 //!
-//! Reads: names of frames. Writes: [`StackId`]s, equal if and only if the names are.
-//!
-//! Invariant: parents have smaller ids; the root is the empty stack.
+//! Invariants:
+//! - Two [`StackId`]s are equal if and only if the names are.
+//! - Parents have smaller ids; the root is the empty stack.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-/// A name of [`Stacks`].
+/// Index of a name in [`Stacks`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NameId(pub u32);
 
-/// A stack of [`Stacks`], outermost frame first.
+/// Index of a stack in [`Stacks`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StackId(pub u32);
 
 /// The stack without frames.
-pub const NOTHING: StackId = StackId(0);
+pub const EMPTY_STACK: StackId = StackId(0);
 
-/// What is known of a function beside its name; of the side that was read last.
+/// A function. All but `sym` is from the side that was read last.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Name {
-    /// Whole, without hashes: what is matched.
+    /// The full name without hashes, by which stacks are matched.
     pub sym: String,
-    /// For the screen.
+    /// The short name for display.
     pub function: String,
-    /// First path segment; empty if unknown.
+    /// The first path segment; empty if unknown.
     pub krate: String,
-    /// As `frames.kind`.
+    /// `frames.kind`.
     pub kind: String,
-    /// Source file of some frame of it.
+    /// The source file of one of its frames.
     pub file: Option<String>,
-    /// Line in it.
+    /// The line in that file.
     pub line: Option<u32>,
 }
 
-/// All names, and all stacks made of them.
+/// All names, and all stacks of names.
 #[derive(Clone, Debug)]
 pub struct Stacks {
     names: Vec<Name>,
@@ -49,16 +49,16 @@ impl Default for Stacks {
         Self {
             names: Vec::new(),
             by_sym: HashMap::new(),
-            nodes: vec![(NOTHING, NameId(u32::MAX))],
+            nodes: vec![(EMPTY_STACK, NameId(u32::MAX))],
             by_frame: HashMap::new(),
         }
     }
 }
 
 impl Stacks {
-    /// The id of a name; what is known of it is replaced.
+    /// Interns a name and replaces its other fields.
     pub(crate) fn name(&mut self, name: Name) -> NameId {
-        let sym = stable(&name.sym);
+        let sym = without_build_hashes(&name.sym);
         if let Some(id) = self.by_sym.get(sym.as_ref()).copied() {
             self.names[id.0 as usize] = Name { sym: sym.into_owned(), ..name };
             return id;
@@ -70,11 +70,11 @@ impl Stacks {
         id
     }
 
-    /// The stack of these frames, outermost first. A function that calls itself is there once.
+    /// Interns a stack, outermost frame first. Direct recursion is collapsed to one frame.
     pub(crate) fn stack(&mut self, frames: impl Iterator<Item = NameId>) -> StackId {
-        let mut at = NOTHING;
+        let mut at = EMPTY_STACK;
         for name in frames {
-            if at != NOTHING && self.nodes[at.0 as usize].1 == name {
+            if at != EMPTY_STACK && self.nodes[at.0 as usize].1 == name {
                 continue;
             }
             let next = StackId(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX));
@@ -87,27 +87,27 @@ impl Stacks {
         at
     }
 
-    /// How many stacks there are, the empty one and those that others begin with included.
+    /// The number of nodes, including the empty stack and all prefixes.
     pub fn len(&self) -> usize {
         self.nodes.len()
     }
 
-    /// Whether there is no stack but the empty one.
+    /// Whether only the empty stack exists.
     pub fn is_empty(&self) -> bool {
         self.nodes.len() == 1
     }
 
-    /// The stack without its innermost frame, and that frame; `None` for the empty one.
+    /// The parent and the innermost frame of a stack; `None` for the empty stack.
     pub fn split(&self, stack: StackId) -> Option<(StackId, NameId)> {
-        if stack == NOTHING { None } else { self.nodes.get(stack.0 as usize).copied() }
+        if stack == EMPTY_STACK { None } else { self.nodes.get(stack.0 as usize).copied() }
     }
 
-    /// What is known of a name.
+    /// The name of an id.
     pub fn get(&self, name: NameId) -> Option<&Name> {
         self.names.get(name.0 as usize)
     }
 
-    /// All names, in the order of their ids.
+    /// All names in the order of their ids.
     pub fn names(&self) -> &[Name] {
         &self.names
     }
@@ -123,9 +123,9 @@ impl Stacks {
     }
 }
 
-/// The name without what changes from build to build: a hash at its end, the hash of a crate in
-/// brackets, the number that link-time optimisation adds.
-fn stable(sym: &str) -> Cow<'_, str> {
+/// The name without the parts that change from build to build: the hash at its end, crate hashes
+/// in brackets, the suffix that link-time optimization adds.
+fn without_build_hashes(sym: &str) -> Cow<'_, str> {
     let is_hex = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let mut sym = sym.split(".llvm.").next().unwrap_or(sym);
     if let Some((rest, hash)) = sym.rsplit_once("::h")
@@ -142,7 +142,7 @@ fn stable(sym: &str) -> Cow<'_, str> {
     while let Some((before, after)) = rest.split_once('[') {
         plain.push_str(before);
         match after.split_once(']') {
-            // `[u8]` is a slice: a disambiguator follows a name, and has more digits.
+            // Unlike the slice `[u8]`, a crate hash follows a name and has at least 8 digits.
             Some((inside, behind))
                 if inside.len() >= 8
                     && is_hex(inside)
@@ -162,7 +162,7 @@ fn stable(sym: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use crate::database::compare::stacks::stable;
+    use crate::database::compare::stacks::without_build_hashes;
 
     #[test]
     fn hashes_are_no_part_of_a_name() {
@@ -175,7 +175,7 @@ mod tests {
             ("a::run.llvm.1234567890", "a::run"),
             ("libfoo.so+0x1234", "libfoo.so+0x1234"),
         ] {
-            assert_eq!(stable(sym), expected, "{sym}");
+            assert_eq!(without_build_hashes(sym), expected, "{sym}");
         }
     }
 }

@@ -1,41 +1,39 @@
-//! From when to when a recording is looked at: moments by name, resolved in its database.
-//!
-//! Reads: `meta`, and `marks` where there is one. Writes: a [`Span`] in nanoseconds.
+//! Time windows: parses moments such as `5m`, `peak` or `@mark`, and resolves them in a database.
 
 use std::fmt;
 use std::ops::ControlFlow;
 
 use crate::database::connection::Database;
 use crate::database::error::{QueryError, QueryErrorKind};
-use crate::database::mark_ref::MarkName;
 use crate::database::query::{Limits, Params};
 use crate::database::table::Value;
+use crate::database::text::mark_ref::MarkName;
 use crate::database::text::units;
 
-/// Names of marks that an error lists.
+/// Mark names that an error message lists.
 const MARKS_LISTED: usize = 8;
 
-/// A moment, as it is typed.
+/// A moment as the user wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Moment {
     /// Nanoseconds since tracking was enabled.
     At(i64),
-    /// When tracking was enabled.
+    /// The time at which tracking was enabled.
     Start,
-    /// When most was alive.
+    /// The time of most live bytes.
     Peak,
-    /// When the recording ended.
+    /// The end of the recording.
     End,
-    /// When the program set this mark.
+    /// The time of a mark.
     Mark(MarkName),
 }
 
 impl Moment {
-    /// Reads `start`, `peak`, `end`, a time since the start such as `5m`, or a mark: `@NAME` for the
-    /// last of that name, `@NAME#2` for the second.
+    /// Parses `start`, `peak`, `end`, a time since the start such as `5m`, or a mark: `@NAME` for the
+    /// last mark of that name, `@NAME#2` for the second.
     ///
     /// # Errors
-    /// With what would be understood.
+    /// The accepted forms, as a sentence.
     pub fn parse(text: &str) -> Result<Self, String> {
         Ok(match text.trim() {
             "start" => Self::Start,
@@ -63,38 +61,38 @@ impl fmt::Display for Moment {
     }
 }
 
-/// What is looked at: blocks made after `from` and by `to`, as they stand at `to`.
+/// Blocks allocated after `from` and not after `to`, in their state at `to`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Window {
-    /// Its beginning; `None` is before everything.
+    /// The beginning; `None`: before the first allocation.
     pub from: Option<Moment>,
-    /// Its end; `None` is the end of the recording.
+    /// The end; `None`: the end of the recording.
     pub to: Option<Moment>,
 }
 
-/// A window in nanoseconds.
+/// A window in nanoseconds since tracking was enabled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
-    /// Blocks made at or before are not in it; -1 where there is no such moment.
+    /// Blocks allocated at or before this time are excluded; -1: none is.
     pub from_ns: i64,
-    /// Blocks made later are not in it.
+    /// Blocks allocated after this time are excluded.
     pub to_ns: i64,
-    /// Whether it is the whole recording, whose sums are at hand.
+    /// Whether it is the whole recording, whose totals the database already has.
     pub is_whole: bool,
 }
 
 impl Span {
-    /// How long it is.
-    pub fn length_ns(&self) -> i64 {
+    /// The duration of the window.
+    pub fn duration_ns(&self) -> i64 {
         self.to_ns.saturating_sub(self.from_ns.max(0))
     }
 }
 
 impl Window {
-    /// The moments in a database.
+    /// Resolves the moments in a database.
     ///
     /// # Errors
-    /// If a mark is not there, or the window ends before it begins.
+    /// If a mark does not exist, or the window is empty.
     pub fn resolve(&self, database: &Database, limits: &Limits) -> Result<Span, QueryError> {
         let end = meta(database, "duration_ns", limits)?;
         let resolve = |moment: &Option<Moment>, default: i64| match moment {
@@ -109,8 +107,8 @@ impl Window {
         let to_ns = resolve(&self.to, end)?;
         if from_ns >= to_ns {
             let (from, to) = (units::duration(from_ns as f64), units::duration(to_ns as f64));
-            return Err(refused(format!(
-                "{}: the window ends at {to}, and so not after its beginning at {from}",
+            return Err(parameter_error(format!(
+                "{}: the window is empty: it begins at {from} and ends at {to}",
                 database.path().display()
             )));
         }
@@ -124,7 +122,7 @@ fn meta(database: &Database, key: &str, limits: &Limits) -> Result<i64, QueryErr
     Ok(table.rows.first().and_then(|row| row.first()).and_then(Value::as_i64).unwrap_or(0))
 }
 
-/// How many marks of a name are in a span.
+/// The number of marks of a name in a span.
 pub(crate) fn marks_in(
     database: &Database,
     name: &str,
@@ -153,7 +151,7 @@ fn mark(database: &Database, mark: &MarkName, limits: &Limits) -> Result<i64, Qu
     found.ok_or_else(|| no_mark(database, &mark.to_string(), limits))
 }
 
-/// Marks are optional: a recording made without them has no such table.
+/// Whether the database has the table of marks.
 fn has_marks(database: &Database, limits: &Limits) -> Result<bool, QueryError> {
     let sql = "SELECT 1 FROM sqlite_schema WHERE name = 'marks' AND type = 'table'";
     Ok(!database.query(sql, &Params::none(), limits)?.rows.is_empty())
@@ -162,7 +160,7 @@ fn has_marks(database: &Database, limits: &Limits) -> Result<bool, QueryError> {
 fn no_mark(database: &Database, name: &str, limits: &Limits) -> QueryError {
     let mut names = Vec::new();
     let sql = "SELECT DISTINCT name FROM marks ORDER BY name";
-    // An older database has no such table: then there is nothing to list.
+    // Without the table there is nothing to list.
     let _ = database.stream(sql, &Params::none(), limits, |row| {
         names.extend(row.first().and_then(Value::as_str).map(|name| format!("@{name}")));
         match names.len() < MARKS_LISTED {
@@ -171,12 +169,12 @@ fn no_mark(database: &Database, name: &str, limits: &Limits) -> QueryError {
         }
     });
     let path = database.path().display();
-    refused(match names.as_slice() {
-        [] => format!("{path}: no mark {name} here: the recording has no marks"),
-        names => format!("{path}: no mark {name} here; there are {}", names.join(", ")),
+    parameter_error(match names.as_slice() {
+        [] => format!("{path}: no mark {name} in the recording; it has none"),
+        names => format!("{path}: no mark {name} in the recording; it has {}", names.join(", ")),
     })
 }
 
-pub(crate) fn refused(message: String) -> QueryError {
+pub(crate) fn parameter_error(message: String) -> QueryError {
     QueryError::new(QueryErrorKind::Parameter, message)
 }

@@ -1,10 +1,9 @@
-//! SQL functions that SQLite lacks and heap questions need, registered on our connections.
-//!
-//! A query that uses none of them runs in plain `sqlite3` as well.
+//! SQL functions that SQLite lacks, registered on each connection. A query that uses none of them
+//! also runs in plain `sqlite3`.
 //!
 //! Invariants:
-//! - NULL in gives NULL out; nothing panics on any type of argument.
-//! - All are deterministic and touch nothing outside their arguments.
+//! - NULL arguments give NULL; no type of argument causes a panic.
+//! - All functions are deterministic and depend only on their arguments.
 
 use std::sync::Arc;
 
@@ -15,39 +14,36 @@ use rusqlite::{Connection, Error, Result};
 
 use crate::database::text::units;
 
-/// A function of ours: for completion and documentation.
+/// A function, for completion and documentation.
 pub struct Function {
-    /// How it is called.
+    /// Name and parameters.
     pub signature: &'static str,
-    /// What it gives.
+    /// A description of the result.
     pub help: &'static str,
 }
 
-/// All functions that [`register`] adds.
+/// The functions that [`register`] adds.
 pub const FUNCTIONS: &[Function] = &[
-    Function { signature: "human_bytes(bytes)", help: "bytes for people: 1.50 MiB" },
-    Function { signature: "human_time(ns)", help: "nanoseconds for people: 1m 05s" },
+    Function { signature: "human_bytes(bytes)", help: "bytes with a unit: 1.50 MiB" },
+    Function { signature: "human_time(ns)", help: "nanoseconds with a unit: 1m 05s" },
     Function { signature: "log2(x)", help: "logarithm to the base 2; NULL for x <= 0" },
     Function { signature: "median(x)", help: "the middle value of a group" },
-    Function { signature: "percentile(x, p)", help: "the value that p % of a group don't exceed" },
+    Function { signature: "percentile(x, p)", help: "the value that p % of a group do not exceed" },
     Function {
         signature: "regexp(pattern, text)",
         help: "1 if the text matches; also `text REGEXP pattern`",
     },
-    Function {
-        signature: "size_class(bytes)",
-        help: "what jemalloc's classes reserve for a request",
-    },
+    Function { signature: "size_class(bytes)", help: "bytes that jemalloc reserves for a request" },
     Function { signature: "hist_bucket(x)", help: "the power of two at or above x, 0 for x <= 0" },
 ];
 
-/// The largest compiled pattern, so that a hostile one can't fill the memory.
+/// Limit on a compiled pattern, so that a hostile one can't exhaust memory.
 const REGEX_MAX_BYTES: usize = 1 << 20;
 
 /// Adds [`FUNCTIONS`] to a connection.
 ///
 /// # Errors
-/// If SQLite refuses, for want of memory.
+/// If SQLite is out of memory.
 pub fn register(connection: &Connection) -> Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8
         | FunctionFlags::SQLITE_DETERMINISTIC
@@ -72,7 +68,7 @@ pub fn register(connection: &Connection) -> Result<()> {
     connection.create_aggregate_function("percentile", 2, flags, Percentile)
 }
 
-/// What jemalloc reserves: 8, then steps of 16 up to 128, then four steps a doubling.
+/// jemalloc's size class of a request: 8, then steps of 16 up to 128, then four steps per doubling.
 pub fn size_class(bytes: i64) -> i64 {
     match bytes {
         ..=0 => 0,
@@ -87,7 +83,7 @@ pub fn size_class(bytes: i64) -> i64 {
     }
 }
 
-/// The smallest power of two that is not below `x`; 0 for nothing.
+/// The smallest power of two that is at least `x`; 0 for 0 and below.
 pub fn hist_bucket(x: i64) -> i64 {
     match x {
         ..=0 => 0,
@@ -99,8 +95,8 @@ pub fn hist_bucket(x: i64) -> i64 {
     }
 }
 
-/// `regexp(pattern, text)`, as `text REGEXP pattern` calls it. A pattern is compiled once a
-/// statement.
+/// `regexp(pattern, text)`, which `text REGEXP pattern` calls. A constant pattern is compiled once
+/// per statement.
 fn regexp(ctx: &Context<'_>) -> Result<Option<bool>> {
     let (ValueRef::Text(_), ValueRef::Text(text)) = (ctx.get_raw(0), ctx.get_raw(1)) else {
         return Ok(None);
@@ -112,10 +108,10 @@ fn regexp(ctx: &Context<'_>) -> Result<Option<bool>> {
     Ok(Some(pattern.is_match(&String::from_utf8_lossy(text))))
 }
 
-/// `median(x)` and `percentile(x, p)`: linear between neighbours, as everybody's are.
+/// `median(x)` and `percentile(x, p)`, with linear interpolation.
 struct Percentile;
 
-/// The values of a group and the percentile asked for.
+/// The values of a group and the percentile.
 struct Group {
     values: Vec<f64>,
     percent: f64,

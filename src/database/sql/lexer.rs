@@ -1,45 +1,42 @@
-//! SQLite's tokens, for highlighting, for splitting text into statements, for completion and for
-//! finding parameters.
-//!
-//! Reads: any text, also unfinished. Writes: tokens that cover it without a gap.
+//! A lexer for SQLite's SQL, for highlighting, completion, splitting into statements and finding
+//! parameters.
 //!
 //! Invariants:
-//! - The tokens' ranges follow each other, begin at 0, end at the text's length and lie on
-//!   character boundaries.
-//! - Whether SQL is right is SQLite's to say: nothing here rejects anything.
+//! - Tokens cover any text, also incomplete SQL, without gaps, on character boundaries.
+//! - No text is rejected: validation is left to SQLite.
 
 use std::ops::Range;
 
-/// A piece of SQL text.
+/// A token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
-    /// What it is.
+    /// Its kind.
     pub kind: TokenKind,
     /// Its bytes in the text.
     pub range: Range<usize>,
-    /// Whether the text ended before it did: an open string, quoted name or comment.
+    /// Whether the text ends inside it: an open string, quoted name or comment.
     pub ending: Ending,
 }
 
-/// Whether a token has its end.
+/// Whether a token or statement is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// It is whole.
+    /// It is complete.
     Finished,
     /// The text ends inside it.
     Open,
 }
 
-/// What a token is.
+/// The kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenKind {
     /// White space.
     Space,
     /// `-- …` or `/* … */`.
     Comment,
-    /// A word that SQLite reserves or knows.
+    /// A keyword of SQLite.
     Keyword,
-    /// Any other word.
+    /// Any other identifier.
     Name,
     /// `"…"`, `` `…` `` or `[…]`.
     QuotedName,
@@ -57,7 +54,7 @@ pub enum TokenKind {
     Punctuation,
     /// `+`, `->>`, `||`, …
     Operator,
-    /// Nothing that SQLite knows.
+    /// Not a token of SQLite.
     Illegal,
 }
 
@@ -76,19 +73,19 @@ impl Token {
 /// A statement of a longer text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
-    /// From its first to its last token, without the semicolon and blanks around it.
+    /// From its first to its last token, without the semicolon and surrounding blanks.
     pub range: Range<usize>,
     /// Whether a semicolon ends it.
     pub ending: Ending,
 }
 
-/// All tokens of the text.
+/// Splits a text into tokens.
 pub fn tokens(sql: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
     let mut at = 0;
     while at < sql.len() {
         let (kind, len, ending) = next(&sql[at..]);
-        // A stand-still would hang whoever waits for the end, so every token has a byte at least.
+        // An empty token would make this loop endless.
         let len = len.max(1);
         tokens.push(Token { kind, range: at..at + len, ending });
         at += len;
@@ -96,7 +93,7 @@ pub fn tokens(sql: &str) -> Vec<Token> {
     tokens
 }
 
-/// The statements of the text, empty ones left out.
+/// Splits a text into statements, without empty ones.
 pub fn statements(sql: &str) -> Vec<Statement> {
     let mut statements = Vec::new();
     let mut current: Option<Statement> = None;
@@ -120,14 +117,14 @@ pub fn statements(sql: &str) -> Vec<Statement> {
     statements
 }
 
-/// The statement that the cursor stands in or behind: the last one that begins at or before it.
+/// The last statement that begins at or before the cursor.
 pub fn statement_at(sql: &str, cursor: usize) -> Option<Statement> {
     let all = statements(sql);
     let at = all.iter().rposition(|statement| statement.range.start <= cursor).unwrap_or(0);
     all.into_iter().nth(at)
 }
 
-/// Whether a prompt may run this: something is there, nothing is open, a semicolon ends it.
+/// Whether a prompt can run this text: no token is open, and a semicolon ends it.
 pub fn is_complete(sql: &str) -> bool {
     let tokens = tokens(sql);
     if tokens.last().is_some_and(|token| token.ending == Ending::Open) {
@@ -136,7 +133,7 @@ pub fn is_complete(sql: &str) -> bool {
     statements(sql).last().is_none_or(|statement| statement.ending == Ending::Finished)
 }
 
-/// The named parameters, as written (`:age`), each once, in order.
+/// The parameters as written (`:age`), each once, in order.
 pub fn parameters(sql: &str) -> Vec<&str> {
     let mut names: Vec<&str> = Vec::new();
     for token in tokens(sql) {
@@ -148,7 +145,7 @@ pub fn parameters(sql: &str) -> Vec<&str> {
     names
 }
 
-/// What of a trigger's definition has been seen: its body holds semicolons of its own.
+/// Tracks a `CREATE TRIGGER` statement, whose body contains semicolons.
 #[derive(Default)]
 struct Words {
     seen: usize,
@@ -174,7 +171,7 @@ impl Words {
     }
 }
 
-/// The token that the text begins with: kind, length, ending.
+/// The first token of a text: kind, length, ending.
 fn next(sql: &str) -> (TokenKind, usize, Ending) {
     use TokenKind::{Blob, Name, Punctuation, QuotedName, Semicolon, Space, String};
     let bytes = sql.as_bytes();
@@ -195,7 +192,7 @@ fn next(sql: &str) -> (TokenKind, usize, Ending) {
         (b'0'..=b'9', _) | (b'.', Some(b'0'..=b'9')) => number(bytes),
         (b',' | b'(' | b')' | b'.', _) => (Punctuation, 1, Ending::Finished),
         (b'?' | b':' | b'@' | b'$' | b'#', _) => parameter(bytes),
-        // A byte order mark at the beginning is white space to SQLite, though its bytes could be a name's.
+        // SQLite treats a byte order mark as white space, although its bytes could be part of a name.
         _ if sql.starts_with('\u{feff}') => (Space, 3, Ending::Finished),
         (first, _) if is_name(first) => {
             let len = run(bytes, 0, is_name);
@@ -220,7 +217,7 @@ fn operator(sql: &str) -> (TokenKind, usize, Ending) {
     }
 }
 
-/// `'it''s'`: the quote is written twice inside. `open` is the length up to and with the quote.
+/// A token such as `'it''s'`. `open` is the length up to and including the opening quote.
 fn quoted(kind: TokenKind, bytes: &[u8], open: usize) -> (TokenKind, usize, Ending) {
     let quote = bytes[open - 1];
     let mut at = open;
@@ -274,8 +271,8 @@ fn parameter(bytes: &[u8]) -> (TokenKind, usize, Ending) {
     (kind, len, Ending::Finished)
 }
 
-/// The end of the run of bytes from `start` on that `belongs` accepts. Runs of names end on a
-/// character boundary, as every byte of a longer character belongs to a name.
+/// The end of the run of bytes from `start` on that `belongs` accepts. A run of name bytes ends on a
+/// character boundary, because all bytes of a multi-byte character are name bytes.
 fn run(bytes: &[u8], start: usize, belongs: impl Fn(u8) -> bool) -> usize {
     let rest = bytes.get(start..).unwrap_or(&[]);
     start + rest.iter().position(|byte| !belongs(*byte)).unwrap_or(rest.len())
@@ -285,12 +282,12 @@ fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\x0c' | b'\r')
 }
 
-/// As SQLite has it: everything beyond ASCII belongs to names.
+/// As in SQLite, all non-ASCII bytes are name bytes.
 fn is_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$') || byte >= 0x80
 }
 
-/// Whether the word is one of [`KEYWORDS`], in any case.
+/// Whether the word is one of [`KEYWORDS`], ignoring case.
 pub fn is_keyword(word: &str) -> bool {
     if word.len() > 17 {
         return false;

@@ -1,4 +1,4 @@
-//! SQL text: the lexer, and functions that queries may call.
+//! SQL: a lexer, and additional functions.
 
 pub mod functions;
 pub mod lexer;

@@ -1,4 +1,5 @@
-//! Text for people: units, control characters.
+//! Text: units, references to marks, sanitizing of untrusted text.
 
+pub mod mark_ref;
 pub mod units;
 pub mod sanitize;

@@ -1,26 +1,26 @@
-//! Makes text safe to print: no byte of a symbol, a path or a thread's name may move the cursor,
-//! set the clipboard, reorder what is read or hide.
+//! Sanitizes untrusted text for terminals: a symbol, path or thread name must not move the cursor,
+//! set the clipboard, reorder text or be invisible.
 //!
-//! Used at the last print, whatever the loader did before: a database can be made by anyone.
+//! Applied whenever text is printed, because a database can come from an untrusted source.
 //!
-//! Invariant: [`line()`] and [`block`] give no C0 or C1 control, no DEL, no bidirectional control
-//! and no invisible character, except that [`block`] keeps line ends and tabs.
+//! Invariant: the results contain no C0 or C1 control, no DEL, no bidirectional control and no
+//! invisible character, except that [`block`] keeps line ends and tabs.
 
 use std::borrow::Cow;
 
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
-/// The text with every unsafe character, line ends included, shown as a visible stand-in.
+/// Replaces every unsafe character, including line ends, by a visible one.
 pub fn line(text: &str) -> Cow<'_, str> {
     replace(text, is_unsafe)
 }
 
-/// As [`line()`], but line ends and tabs stay: for source and SQL.
+/// As [`line()`], but keeps line ends and tabs: for source code and SQL.
 pub fn block(text: &str) -> Cow<'_, str> {
     replace(text, |c| is_unsafe(c) && c != '\n' && c != '\t')
 }
 
-/// JSON text in which the unsafe characters that JSON itself lets pass are escaped.
+/// Escapes the unsafe characters that JSON itself permits unescaped.
 pub fn json(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for c in json.chars() {
@@ -35,7 +35,7 @@ pub fn json(json: &str) -> String {
     escaped
 }
 
-/// Whether a terminal or a reader could be misled by this character.
+/// Whether the character can affect a terminal or mislead a reader.
 pub fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -55,14 +55,14 @@ pub fn is_unsafe(c: char) -> bool {
 }
 
 fn replace(text: &str, bad: impl Fn(char) -> bool) -> Cow<'_, str> {
-    if !text.chars().any(&bad) || safeguards::without("cleaner") {
+    if !text.chars().any(&bad) || safeguards::is_disabled(Safeguard::Sanitizer) {
         return Cow::Borrowed(text);
     }
-    Cow::Owned(text.chars().map(|c| if bad(c) { stand_in(c) } else { c }).collect())
+    Cow::Owned(text.chars().map(|c| if bad(c) { visible(c) } else { c }).collect())
 }
 
-/// C0 has pictures of its own (`␛` for ESC), so that an attack stays readable.
-fn stand_in(c: char) -> char {
+/// Unicode has pictures of C0 controls (`␛` for ESC), which keep an attack readable.
+fn visible(c: char) -> char {
     match u32::from(c) {
         code @ 0..=0x1f => char::from_u32(0x2400 + code).unwrap_or('\u{fffd}'),
         0x7f => '\u{2421}',

@@ -1,19 +1,17 @@
-//! Numbers for people: bytes, times, counts, shares; and back, as they are typed.
-//!
-//! Reads and writes nothing. Formatting never allocates more than its answer.
+//! Formats and parses bytes, durations, counts and shares.
 //!
 //! Invariants:
-//! - Bytes, short counts and durations never need more than [`WIDTH`] columns.
-//! - What is printed can be typed: `parse(print(x))` is `x` up to the digits shown.
+//! - Bytes, short counts and durations need at most [`WIDTH`] columns.
+//! - Formatted values can be parsed: the result equals the value up to the digits shown.
 
 use std::fmt;
 
 use crate::database::table::{Unit, Value};
 
-/// The most columns that [`bytes`], [`duration`] and [`count_short`] need.
+/// Largest width of [`bytes`], [`duration`] and [`count_short`] in columns.
 pub const WIDTH: usize = 9;
 
-/// "512 B", "1.50 KiB", "12.4 MiB", "1023 GiB": three digits at least, four at most.
+/// "512 B", "1.50 KiB", "12.4 MiB", "1023 GiB": three or four digits.
 pub fn bytes(bytes: f64) -> String {
     const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     let (value, unit) = scale(bytes, 1024.0, UNITS.len());
@@ -48,7 +46,7 @@ pub fn duration(ns: f64) -> String {
     format!("{sign}{:.0}{first} {:02.0}{second}", (units / ratio).floor(), units % ratio)
 }
 
-/// "1,234,567": exact, grouped.
+/// "1,234,567": all digits, grouped.
 pub fn count(count: i64) -> String {
     let raw = count.unsigned_abs().to_string();
     let mut text = String::with_capacity(raw.len() + raw.len() / 3 + 1);
@@ -79,7 +77,7 @@ pub fn share(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
-/// A cell as people read it. The text is not cleaned.
+/// A value with its unit. Text is not sanitized.
 pub fn value(value: &Value, unit: Unit) -> String {
     match (value, unit) {
         (Value::Null, _) => String::new(),
@@ -103,7 +101,7 @@ pub fn value(value: &Value, unit: Unit) -> String {
     }
 }
 
-/// A cell as machines read it: no unit, no grouping, every digit.
+/// A value with all digits, without unit and grouping.
 pub fn raw(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
@@ -120,7 +118,7 @@ pub fn raw(value: &Value) -> String {
     }
 }
 
-/// What was typed is not a number of this kind; says what would be.
+/// The input is invalid; the message names accepted forms.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseError(pub &'static str);
 
@@ -132,10 +130,11 @@ impl fmt::Display for ParseError {
 
 impl std::error::Error for ParseError {}
 
-/// `512`, `4K`, `1.5MiB`, `10 mb`. K, M, … and KiB, MiB, … count in 1024, kB, MB, … in 1000.
+/// Parses `512`, `4K`, `1.5MiB`, `10 mb`. K, M, … and KiB, MiB, … are powers of 1024, kB, MB, … of
+/// 1000.
 ///
 /// # Errors
-/// If it is none of these, is negative or does not fit.
+/// If the text has another form, is negative or too large.
 pub fn parse_bytes(text: &str) -> Result<i64, ParseError> {
     const EXPECTED: ParseError = ParseError("expected bytes such as 512, 4K, 10MB or 1.5MiB");
     let (number, unit) = number_and_unit(text).ok_or(EXPECTED)?;
@@ -152,14 +151,14 @@ pub fn parse_bytes(text: &str) -> Result<i64, ParseError> {
             }
         }
     };
-    whole(number * factor).ok_or(EXPECTED)
+    to_integer(number * factor).ok_or(EXPECTED)
 }
 
-/// `10m`, `1h30m`, `1m 05s`, `500 ms`, `1.5s`, `2d`; in nanoseconds. A bare number has no unit and
-/// is refused, except 0.
+/// Parses `10m`, `1h30m`, `1m 05s`, `500 ms`, `1.5s`, `2d` into nanoseconds. A number without a unit
+/// is an error, except 0.
 ///
 /// # Errors
-/// If it is none of these, is negative or does not fit.
+/// If the text has another form, is negative or too large.
 pub fn parse_duration(text: &str) -> Result<i64, ParseError> {
     const EXPECTED: ParseError =
         ParseError("expected a duration with its unit, such as 10m, 1h30m, 500ms or 2d");
@@ -181,13 +180,13 @@ pub fn parse_duration(text: &str) -> Result<i64, ParseError> {
         total += number * unit_ns(&after[..unit_end]).ok_or(EXPECTED)?;
         rest = after[unit_end..].trim_start();
     }
-    whole(total).ok_or(EXPECTED)
+    to_integer(total).ok_or(EXPECTED)
 }
 
-/// `17`, `1,000`, `2k`, `1.5M`.
+/// Parses `17`, `1,000`, `2k`, `1.5M`.
 ///
 /// # Errors
-/// If it is none of these, is negative or does not fit.
+/// If the text has another form, is negative or too large.
 pub fn parse_count(text: &str) -> Result<i64, ParseError> {
     const EXPECTED: ParseError = ParseError("expected a whole number such as 20, 1,000 or 2k");
     let plain: String = text.chars().filter(|c| !matches!(c, ',' | '_')).collect();
@@ -202,7 +201,7 @@ pub fn parse_count(text: &str) -> Result<i64, ParseError> {
         "g" => 1e9,
         _ => return Err(EXPECTED),
     };
-    whole(number * factor).ok_or(EXPECTED)
+    to_integer(number * factor).ok_or(EXPECTED)
 }
 
 fn unit_ns(unit: &str) -> Option<f64> {
@@ -226,11 +225,11 @@ fn number_and_unit(text: &str) -> Option<(f64, &str)> {
     Some((text[..end].parse().ok()?, text[end..].trim_start()))
 }
 
-fn whole(number: f64) -> Option<i64> {
+fn to_integer(number: f64) -> Option<i64> {
     (number.is_finite() && (0.0..9.2e18).contains(&number)).then(|| number.round() as i64)
 }
 
-/// The value in the largest unit that keeps it at or above one, rounding considered.
+/// The value in the largest unit in which it is at least one after rounding.
 fn scale(value: f64, base: f64, units: usize) -> (f64, usize) {
     let mut value = value;
     let mut unit = 0;

@@ -1,26 +1,25 @@
-//! What follows from names and sums together: frames, tree, suspects.
+//! Writes the tables that depend on names: `frames`, `backtrace_frames`, `tree`, `tree_inverted` and
+//! `suspects`.
 //!
-//! Reads: briefs of all sites, their stacks, symbols. Writes: `frames`, `backtrace_frames`,
-//! `tree`, `tree_inverted`, `suspects`, and what `sites` says of them.
-//!
-//! Invariant: depends on nothing that a database does not hold, so that it can be done again
-//! when names were missing.
+//! Invariant: depends only on data that a database holds, so that `rheaper symbolize` can repeat it.
 
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
 use crate::loader::analyze::call_tree::{Direction, Tree};
-use crate::loader::analyze::estimates::{self, Estimated, Of};
+use crate::loader::analyze::estimates::{self, Estimate, EstimateTarget};
 use crate::loader::analyze::site_summary::{Run, SiteSummary};
 use crate::loader::analyze::suspects::{self, Suspect};
 use crate::loader::symbols::Symbols;
-use crate::loader::symbols::frame_names::Names;
+use crate::loader::symbols::site_frames::SiteFrames;
+use crate::loader::write::insert::insert;
 use crate::loader::write::row_writer::integer;
-use crate::loader::write::tables::{self, SiteNames};
+use crate::loader::write::symbol_tables;
+use crate::loader::write::tables::SiteNames;
 
-/// What `meta` says of it.
-pub(crate) fn meta(briefs: &[SiteSummary], run: &Run) -> Vec<(String, Value)> {
-    let depth = match Direction::callers(briefs.len()) {
+/// The rows of `meta` about the analysis.
+pub(crate) fn meta_rows(summaries: &[SiteSummary], run: &Run) -> Vec<(String, Value)> {
+    let depth = match Direction::callers(summaries.len()) {
         Direction::Callers(depth) => depth as i64,
         Direction::Callees => 0,
     };
@@ -31,83 +30,80 @@ pub(crate) fn meta(briefs: &[SiteSummary], run: &Run) -> Vec<(String, Value)> {
     ]
 }
 
-/// Fills the tables, and says what `sites` needs to know; sites count from 0 there.
+/// Writes the tables; returns the columns of `sites` that depend on them, by site from 0.
 pub(crate) fn write(
     connection: &Connection,
-    briefs: &[SiteSummary],
-    names: &Names,
+    summaries: &[SiteSummary],
+    site_frames: &SiteFrames,
     symbols: &Symbols,
     run: &Run,
 ) -> rusqlite::Result<Vec<SiteNames>> {
-    tables::write_names(connection, names, symbols)?;
-    let functions = names.functions(symbols);
-    let tree = Tree::grow(briefs, names, &functions, run, Direction::Callees);
+    symbol_tables::write_frames(connection, site_frames, symbols)?;
+    let functions = site_frames.functions(symbols);
+    let tree = Tree::build(summaries, site_frames, &functions, run, Direction::Callees);
     tree.write(connection, "tree")?;
-    let inverted = Direction::callers(briefs.len());
-    let inverted = Tree::grow(briefs, names, &functions, run, inverted);
+    let inverted = Direction::callers(summaries.len());
+    let inverted = Tree::build(summaries, site_frames, &functions, run, inverted);
     inverted.write(connection, "tree_inverted")?;
     if let Some(rate) = run.rate {
-        tree.write_estimates(connection, Of::Tree, rate)?;
-        inverted.write_estimates(connection, Of::TreeInverted, rate)?;
+        tree.write_estimates(connection, EstimateTarget::Tree, rate)?;
+        inverted.write_estimates(connection, EstimateTarget::TreeInverted, rate)?;
     }
 
-    let mut of_sites: Vec<_> = (0..names.sites())
+    let mut site_names: Vec<_> = (0..site_frames.sites())
         .map(|site| SiteNames {
-            frame: names.own(site).map(|(_, row)| row.0),
+            frame: site_frames.own(site).map(|(_, row)| row.0),
             suspect: None,
             tree: tree.leaf(site),
-            depth: names.frames(site).len() as u32,
+            depth: site_frames.frames(site).len() as u32,
         })
         .collect();
-    let function = |row| names.frame(row, symbols).function.as_str();
-    let suspects = suspects::rank(briefs, names, run, function);
+    let function = |row| site_frames.frame(row, symbols).function.as_str();
+    let suspects = suspects::rank(summaries, site_frames, run, function);
     for (rank, suspect) in (1..).zip(&suspects) {
         for site in &suspect.sites {
-            of_sites[site.0 as usize - 1].suspect = Some(rank);
+            site_names[site.0 as usize - 1].suspect = Some(rank);
         }
     }
     write_suspects(connection, &suspects)?;
     if let Some(rate) = run.rate {
-        let rows = (1..).zip(&suspects).map(|(id, suspect)| Estimated {
+        let rows = (1..).zip(&suspects).map(|(id, suspect)| Estimate {
             id,
             bytes: suspect.sums.bytes,
             live_bytes: suspect.sums.live_bytes,
-            sampled: suspect.sampled,
+            samples: suspect.sampled,
         });
-        estimates::rows(connection, Of::Suspect, rate, rows)?;
+        estimates::write_rows(connection, EstimateTarget::Suspect, rate, rows)?;
     }
-    Ok(of_sites)
+    Ok(site_names)
 }
 
 fn write_suspects(connection: &Connection, suspects: &[Suspect]) -> rusqlite::Result<()> {
-    let mut insert = connection
-        .prepare(&format!("INSERT INTO suspects VALUES ({})", vec!["?"; 18].join(", ")))?;
-    for (rank, suspect) in (1_i64..).zip(suspects) {
-        let sums = &suspect.sums;
-        insert.raw_bind_parameter(1, rank)?;
-        insert.raw_bind_parameter(2, suspect.label)?;
-        insert.raw_bind_parameter(3, &suspect.sentence)?;
-        insert.raw_bind_parameter(4, suspect.score)?;
-        insert.raw_bind_parameter(5, suspect.frame.map(|row| row.0))?;
-        insert.raw_bind_parameter(6, sums.site.0)?;
-        insert.raw_bind_parameter(7, suspect.sites.len() as i64)?;
-        insert.raw_bind_parameter(8, integer(sums.live_bytes))?;
-        insert.raw_bind_parameter(9, integer(sums.live_blocks))?;
-        insert.raw_bind_parameter(10, suspect.live_share)?;
-        insert.raw_bind_parameter(11, integer(sums.allocations))?;
-        insert.raw_bind_parameter(12, integer(sums.bytes))?;
-        insert.raw_bind_parameter(13, suspect.steadiness)?;
-        insert.raw_bind_parameter(14, suspect.recency)?;
-        insert.raw_bind_parameter(15, suspect.slope_bytes_per_s)?;
-        insert.raw_bind_parameter(16, suspect.fit)?;
-        insert.raw_bind_parameter(17, integer(sums.first_ns))?;
-        insert.raw_bind_parameter(18, integer(sums.last_ns))?;
-        insert.raw_execute()?;
-    }
+    insert!(connection, "suspects", (1_i64..).zip(suspects), |(rank, suspect)| {
+        id: rank,
+        label: suspect.label,
+        sentence: &suspect.sentence,
+        score: suspect.score,
+        frame: suspect.frame.map(|row| row.0),
+        bt: suspect.sums.site.0,
+        sites: suspect.sites.len() as i64,
+        live_bytes: integer(suspect.sums.live_bytes),
+        live_blocks: integer(suspect.sums.live_blocks),
+        live_share: suspect.live_share,
+        allocations: integer(suspect.sums.allocations),
+        bytes: integer(suspect.sums.bytes),
+        steadiness: suspect.steadiness,
+        recency: suspect.recency,
+        slope_bytes_per_s: suspect.slope_bytes_per_s,
+        fit: suspect.fit,
+        first_ns: integer(suspect.sums.first_ns),
+        last_ns: integer(suspect.sums.last_ns),
+    });
     Ok(())
 }
 
-/// Tables, or parts of them, that [`write`] fills, to be emptied before it fills them again.
+/// The tables that [`write`] fills, with a condition where it fills only some rows: to be emptied
+/// before it is repeated.
 pub(crate) const TABLES: [&str; 6] = [
     "frames",
     "backtrace_frames",

@@ -1,26 +1,24 @@
-//! How far the sums of a sampled recording may be off.
+//! Writes the confidence intervals of a sampled recording's sums: `sample_weights` and `estimates`.
 //!
-//! Reads: what was sampled of sites, and groups of them. Writes: `sample_weights` and `estimates`.
-//!
-//! Invariant: both tables stay empty where every block was recorded.
+//! Invariant: both tables stay empty if every block was recorded.
 
 use rusqlite::{Connection, Result};
 
-use crate::database::estimate::{Rate, SampleSum};
+use crate::database::estimate::{Interval, SampleSum, SamplingRate};
 use crate::loader::analyze::site_summary::SiteSummary;
-use crate::loader::totals::Global;
-use crate::loader::totals::sample_weights::{Sampled, Sampling};
+use crate::loader::totals::GlobalTotals;
+use crate::loader::totals::sample_weights::{SampleSums, SampleWeights};
+use crate::loader::write::insert::insert;
 use crate::loader::write::row_writer::integer;
-use crate::loader::write::tables::fill;
 
-/// Whose sums they are.
+/// The kind of object that an estimate is for; the column `of`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Of {
+pub(crate) enum EstimateTarget {
     /// All blocks.
     Total,
     /// A backtrace.
     Site,
-    /// A group of them.
+    /// A suspect.
     Suspect,
     /// A node of the call tree.
     Tree,
@@ -28,7 +26,7 @@ pub(crate) enum Of {
     TreeInverted,
 }
 
-impl Of {
+impl EstimateTarget {
     const fn word(self) -> &'static str {
         match self {
             Self::Total => "total",
@@ -40,95 +38,91 @@ impl Of {
     }
 }
 
-/// The estimates of something, and the samples behind them.
+/// Estimate bytes, and the samples that they are based on.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Estimated {
-    /// Its number.
+pub(crate) struct Estimate {
+    /// Id of the object in its table; 0 for the total.
     pub(crate) id: u64,
-    /// Bytes made.
+    /// Allocated bytes.
     pub(crate) bytes: u64,
-    /// Bytes alive at the end.
+    /// Bytes that are live at the end.
     pub(crate) live_bytes: u64,
-    /// What they stand on.
-    pub(crate) sampled: Sampled,
+    /// Their samples.
+    pub(crate) samples: SampleSums,
 }
 
-/// `sample_weights`.
-pub(crate) fn write_weights(connection: &Connection, sampling: &Sampling) -> Result<()> {
+/// Writes `sample_weights`.
+pub(crate) fn write_weights(connection: &Connection, sampling: &SampleWeights) -> Result<()> {
     let rate = sampling.rate();
-    let weights =
-        sampling.sizes().map(|size| (integer(size), rate.blocks(size), integer(rate.bytes(size))));
-    fill(connection, "sample_weights", 3, weights)
+    insert!(connection, "sample_weights", sampling.sizes(), |size| {
+        size: integer(size),
+        blocks: rate.blocks(size),
+        bytes: integer(rate.bytes(size)),
+    });
+    Ok(())
 }
 
-/// The rows of `estimates` that don't depend on names.
+/// Writes the rows of `estimates` that do not depend on names.
 pub(crate) fn write(
     connection: &Connection,
-    sampling: &Sampling,
-    global: &Global,
-    briefs: &[SiteSummary],
+    sampling: &SampleWeights,
+    global: &GlobalTotals,
+    summaries: &[SiteSummary],
 ) -> Result<()> {
     let rate = sampling.rate();
     let (bytes, live_bytes) = (global.bytes, global.live_bytes);
-    let total = Estimated { id: 0, bytes, live_bytes, sampled: sampling.all() };
-    rows(connection, Of::Total, rate, [total].into_iter())?;
-    let sites = briefs.iter().map(|brief| Estimated {
-        id: u64::from(brief.site.0),
-        bytes: brief.bytes,
-        live_bytes: brief.live_bytes,
-        sampled: brief.sampled(),
+    let total = Estimate { id: 0, bytes, live_bytes, samples: sampling.all() };
+    write_rows(connection, EstimateTarget::Total, rate, [total].into_iter())?;
+    let sites = summaries.iter().map(|summary| Estimate {
+        id: u64::from(summary.site.0),
+        bytes: summary.bytes,
+        live_bytes: summary.live_bytes,
+        samples: summary.sampled(),
     });
-    rows(connection, Of::Site, rate, sites)
+    write_rows(connection, EstimateTarget::Site, rate, sites)
 }
 
-/// Rows of `estimates`.
-pub(crate) fn rows(
+/// Writes rows of `estimates`.
+pub(crate) fn write_rows(
     connection: &Connection,
-    of: Of,
-    rate: Rate,
-    all: impl Iterator<Item = Estimated>,
+    target: EstimateTarget,
+    rate: SamplingRate,
+    rows: impl Iterator<Item = Estimate>,
 ) -> Result<()> {
-    let sums = |seen: &SampleSum, estimate: u64| {
-        let interval = seen.interval(estimate, rate);
-        (
-            [
-                integer(seen.blocks),
-                integer(seen.bytes),
-                integer(interval.low),
-                integer(interval.high),
-            ],
-            seen.variance,
-            interval.relative_error(estimate),
-        )
-    };
-    let rows = all.map(|one| {
-        let (made, made_variance, made_error) = sums(&one.sampled.made, one.bytes);
-        let (live, live_variance, live_error) = sums(&one.sampled.live, one.live_bytes);
-        (
-            (of.word(), integer(one.id)),
-            (made, made_variance, made_error),
-            (live, live_variance, live_error),
-        )
+    let rows = rows.map(|row| {
+        let all = Columns::new(&row.samples.allocated, row.bytes, rate);
+        let live = Columns::new(&row.samples.live, row.live_bytes, rate);
+        (row.id, all, live)
     });
-    let marks = vec!["?"; 14].join(", ");
-    let mut insert = connection.prepare(&format!("INSERT INTO estimates VALUES ({marks})"))?;
-    for ((of, id), (made, made_variance, made_error), (live, live_variance, live_error)) in rows {
-        insert.execute((
-            of,
-            id,
-            made[0],
-            made[1],
-            made_variance,
-            made[2],
-            made[3],
-            made_error,
-            live[0],
-            live[1],
-            live_variance,
-            live[2],
-            live[3],
-            live_error,
-        ))?;
-    }
+    insert!(connection, "estimates", rows, |(id, all, live)| {
+        of: target.word(),
+        id: integer(id),
+        sampled_blocks: integer(all.samples.blocks),
+        sampled_bytes: integer(all.samples.bytes),
+        bytes_variance: all.samples.variance,
+        bytes_low: integer(all.interval.low),
+        bytes_high: integer(all.interval.high),
+        bytes_error: all.error,
+        live_sampled_blocks: integer(live.samples.blocks),
+        live_sampled_bytes: integer(live.samples.bytes),
+        live_bytes_variance: live.samples.variance,
+        live_bytes_low: integer(live.interval.low),
+        live_bytes_high: integer(live.interval.high),
+        live_bytes_error: live.error,
+    });
     Ok(())
+}
+
+/// One half of a row: the columns for all blocks, or those for live ones.
+struct Columns {
+    samples: SampleSum,
+    interval: Interval,
+    error: Option<f64>,
+}
+
+impl Columns {
+    fn new(samples: &SampleSum, estimate: u64, rate: SamplingRate) -> Self {
+        let interval = samples.interval(estimate, rate);
+        Self { samples: *samples, interval, error: interval.relative_error(estimate) }
+    }
 }

@@ -1,18 +1,19 @@
-//! What ranking and tree need to know of a site.
+//! The sums of a site that ranking and call tree need.
 //!
-//! Reads: totals, right after the events; or a database, when only names changed. Writes:
-//! [`SiteSummary`]s.
+//! They come from the totals at the end of a load, or from the database in `rheaper symbolize`.
 //!
-//! Invariant: both ways give equal briefs, so that resolving names later gives the same tables.
+//! Invariant: both sources give equal summaries, so that symbolizing later gives the same tables.
+
+use std::ops::AddAssign;
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use crate::database::estimate::{Rate, SampleSum};
-use crate::loader::rows::{Nanos, Site};
+use crate::database::estimate::{SampleSum, SamplingRate};
+use crate::loader::model::{Nanos, Site};
 use crate::loader::totals::Totals;
-use crate::loader::totals::sample_weights::{Sampled, Sampling};
+use crate::loader::totals::sample_weights::{SampleSums, SampleWeights};
 
-/// A site in a few numbers.
+/// The sums of a site, or of several.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[allow(missing_docs, reason = "columns of `sites`, documented in schema.sql")]
 pub(crate) struct SiteSummary {
@@ -30,39 +31,39 @@ pub(crate) struct SiteSummary {
     pub(crate) last_ns: u64,
     pub(crate) freed_at_end_bytes: u64,
     pub(crate) reallocs: u64,
-    /// Slice and live bytes at its end, where they changed.
+    /// Index of a slice and live bytes at its end, for slices in which they changed.
     pub(crate) curve: Vec<(usize, u64)>,
-    /// The samples that its sums stand on, where they are estimates. Apart: most have none.
-    pub(crate) samples: Option<Box<Sampled>>,
+    /// The samples that the sums are based on; boxed because most recordings are not sampled.
+    pub(crate) samples: Option<Box<SampleSums>>,
 }
 
-/// The run in a few numbers.
+/// The recording's parameters for ranking.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Run {
-    /// Its length.
+    /// Length of the recording.
     pub(crate) duration_ns: u64,
-    /// Slices.
+    /// Number of time slices.
     pub(crate) slices: usize,
-    /// Width of one.
+    /// Width of a slice.
     pub(crate) slice_ns: u64,
-    /// Slices in a point of a site's curve.
-    pub(crate) slices_a_point: usize,
-    /// Bytes alive at the end, of sites with and without a backtrace.
+    /// Slices per point of a site's curve.
+    pub(crate) slices_per_point: usize,
+    /// Live bytes at the end, with and without a backtrace.
     pub(crate) live_bytes: u64,
-    /// How samples were taken; `None`: every block was recorded.
-    pub(crate) rate: Option<Rate>,
+    /// The sampling rate; `None`: every block was recorded.
+    pub(crate) rate: Option<SamplingRate>,
 }
 
 impl Run {
-    /// From totals.
+    /// From the totals of a load.
     pub(crate) fn of(totals: &Totals, duration: Nanos) -> Self {
         Self {
             duration_ns: duration.0,
-            slices: totals.slices.finish(duration).len(),
+            slices: totals.slices.used(duration).len(),
             slice_ns: totals.slices.width_ns(),
-            slices_a_point: totals.slices.slices_a_point() as usize,
+            slices_per_point: totals.slices.slices_per_point() as usize,
             live_bytes: totals.global.live_bytes,
-            rate: totals.sampling.as_ref().map(Sampling::rate),
+            rate: totals.sampling.as_ref().map(SampleWeights::rate),
         }
     }
 
@@ -78,34 +79,53 @@ impl Run {
             duration_ns: get("duration_ns")?,
             slices: get("slices")?.max(1) as usize,
             slice_ns: get("slice_ns")?.max(1),
-            slices_a_point: get("slices_a_point")?.max(1) as usize,
+            slices_per_point: get("slices_per_point")?.max(1) as usize,
             live_bytes: get("live_bytes")?,
-            rate: Rate::new(known("sample_bytes")?.unwrap_or(0)),
+            rate: SamplingRate::new(known("sample_bytes")?.unwrap_or(0)),
         })
     }
 
-    /// The last slice of the first half, if the first half has one: where a point of the sites'
-    /// curves ends.
+    /// The last slice of the first half at which a point of the sites' curves ends; `None` if there
+    /// are too few slices.
     pub(crate) fn half_slice(&self) -> Option<usize> {
-        let half = self.slices / 2 / self.slices_a_point * self.slices_a_point;
+        let half = self.slices / 2 / self.slices_per_point * self.slices_per_point;
         half.checked_sub(1)
     }
 }
 
+impl AddAssign<&SiteSummary> for SiteSummary {
+    /// Adds another site's sums; `site`, `curve` and `samples` stay as they are.
+    fn add_assign(&mut self, other: &Self) {
+        self.allocations = self.allocations.saturating_add(other.allocations);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.frees = self.frees.saturating_add(other.frees);
+        self.live_blocks = self.live_blocks.saturating_add(other.live_blocks);
+        self.live_bytes = self.live_bytes.saturating_add(other.live_bytes);
+        self.at_peak_bytes = self.at_peak_bytes.saturating_add(other.at_peak_bytes);
+        self.temporary = self.temporary.saturating_add(other.temporary);
+        self.freed_at_end_bytes = self.freed_at_end_bytes.saturating_add(other.freed_at_end_bytes);
+        self.reallocs = self.reallocs.saturating_add(other.reallocs);
+        self.size_min = self.size_min.min(other.size_min);
+        self.size_max = self.size_max.max(other.size_max);
+        self.first_ns = self.first_ns.min(other.first_ns);
+        self.last_ns = self.last_ns.max(other.last_ns);
+    }
+}
+
 impl SiteSummary {
-    /// Bytes alive at the end of a slice.
+    /// Live bytes at the end of a slice; 0 for `None`.
     pub(crate) fn live_at(&self, slice: Option<usize>) -> u64 {
         let Some(slice) = slice else { return 0 };
-        let behind = self.curve.partition_point(|point| point.0 <= slice);
-        behind.checked_sub(1).map_or(0, |index| self.curve[index].1)
+        let next = self.curve.partition_point(|point| point.0 <= slice);
+        next.checked_sub(1).map_or(0, |index| self.curve[index].1)
     }
 
-    /// The samples that its sums stand on; none where they are exact.
-    pub(crate) fn sampled(&self) -> Sampled {
+    /// The samples that the sums are based on; empty if the sums are exact.
+    pub(crate) fn sampled(&self) -> SampleSums {
         self.samples.as_deref().copied().unwrap_or_default()
     }
 
-    /// All sites that made a block, from totals.
+    /// All sites that have an allocation, from the totals of a load.
     pub(crate) fn of(totals: &Totals, run: &Run) -> Vec<Self> {
         let sites = totals.sites.iter().enumerate().skip(1);
         sites
@@ -144,7 +164,7 @@ impl SiteSummary {
             .collect()
     }
 
-    /// All sites that made a block, from a database.
+    /// All sites that have an allocation, from a database.
     pub(crate) fn read(connection: &Connection) -> rusqlite::Result<Vec<Self>> {
         let mut sites = connection.prepare(
             "SELECT bt, allocations, bytes, frees, live_blocks, live_bytes, at_peak_bytes,
@@ -176,29 +196,29 @@ impl SiteSummary {
                 samples: samples(row)?,
             })
         })?;
-        rows.map(|brief| {
-            let mut brief = brief?;
-            let points = curves.query_map([brief.site.0], |row| {
+        rows.map(|summary| {
+            let mut summary = summary?;
+            let points = curves.query_map([summary.site.0], |row| {
                 let slice: i64 = row.get(0)?;
                 let live: i64 = row.get(1)?;
                 Ok((slice.max(0) as usize, live.cast_unsigned()))
             })?;
-            brief.curve = points.collect::<rusqlite::Result<_>>()?;
-            Ok(brief)
+            summary.curve = points.collect::<rusqlite::Result<_>>()?;
+            Ok(summary)
         })
         .collect()
     }
 }
 
-/// The last six columns, if they are there.
-fn samples(row: &Row<'_>) -> rusqlite::Result<Option<Box<Sampled>>> {
-    let seen = |first: usize| -> rusqlite::Result<Option<SampleSum>> {
+/// The last six columns, if the site has samples.
+fn samples(row: &Row<'_>) -> rusqlite::Result<Option<Box<SampleSums>>> {
+    let samples = |first: usize| -> rusqlite::Result<Option<SampleSum>> {
         let Some(blocks) = row.get::<_, Option<i64>>(first)? else {
             return Ok(None);
         };
         let bytes = row.get::<_, i64>(first + 1)?.cast_unsigned();
         Ok(Some(SampleSum { blocks: blocks.cast_unsigned(), bytes, variance: row.get(first + 2)? }))
     };
-    let both = seen(14)?.zip(seen(17)?);
-    Ok(both.map(|(made, live)| Box::new(Sampled { made, live })))
+    let both = samples(14)?.zip(samples(17)?);
+    Ok(both.map(|(allocated, live)| Box::new(SampleSums { allocated, live })))
 }

@@ -1,28 +1,26 @@
-//! Ranks what may be a leak, and says why in a sentence.
+//! Ranks the sites that may leak, and explains each in a sentence.
 //!
-//! Reads: sites' briefs and frames. Writes: the rows of `suspects`.
-//!
-//! Sites whose stacks are equal from the first own frame outwards are one suspect: how a library
-//! got to the allocator is not the question. A suspect's score is
-//! `live bytes × steadiness × recency × straightness × kind`. Blocks alive at the end are not yet freed, which is no
-//! proof; growth is what counts:
-//! - steadiness: the share of slices since the first allocation in which live bytes rose, flat
-//!   slices counting half;
-//! - recency: 1 if something was allocated in the last tenth of the run, else the share of the
-//!   first nine tenths at which that ended;
-//! - straightness: a tenth, and nine tenths times the fit of a line to the second half's live
-//!   bytes: a saw-tooth that happens to end high is not to stand before a straight climb;
-//! - kind: 1 for what grows, a tenth for what its label says is no leak (bounded, start-up
-//!   constant, freed at shutdown, quiet): a full cache is not to stand before a small leak.
+//! Sites whose stacks are equal from the first own frame outwards form one suspect: the path of a
+//! library from there to the allocator does not matter. A suspect's score is
+//! `live bytes × steadiness × recency × straightness × kind`. A block that is live at the end is
+//! not necessarily leaked; growth is what counts:
+//! - steadiness: the share of slices since the first allocation in which live bytes rose; flat
+//!   slices count half;
+//! - recency: 1 if there was an allocation in the last tenth of the recording, else the time of the
+//!   last one as a share of the first nine tenths;
+//! - straightness: 0.1 + 0.9 × the fit of a line to the live bytes of the second half: a saw-tooth
+//!   that happens to end high must not rank above a straight climb;
+//! - kind: 0.1 if the label says that it is no leak (bounded, start-up constant, freed at shutdown,
+//!   quiet), else 1: a full cache must not rank above a small leak.
 
 use std::collections::HashMap;
 
 use crate::database::text::units;
 use crate::loader::analyze::site_summary::{Run, SiteSummary};
-use crate::loader::totals::sample_weights::Sampled;
+use crate::loader::totals::sample_weights::SampleSums;
 
-use crate::loader::rows::Site;
-use crate::loader::symbols::frame_names::{FrameRow, Names};
+use crate::loader::model::Site;
+use crate::loader::symbols::site_frames::{FrameRow, SiteFrames};
 
 /// All of a start-up constant is made in this share of the run.
 const START_SHARE: f64 = 0.05;
@@ -84,7 +82,7 @@ pub(crate) struct Suspect {
     pub(crate) sites: Vec<Site>,
     pub(crate) sums: SiteSummary,
     /// What the sums stand on, where they are estimates.
-    pub(crate) sampled: Sampled,
+    pub(crate) sampled: SampleSums,
     pub(crate) live_share: f64,
     pub(crate) steadiness: f64,
     pub(crate) recency: f64,
@@ -95,7 +93,7 @@ pub(crate) struct Suspect {
 /// All suspects, the first one to look at first. `function` names a frame.
 pub(crate) fn rank<'a>(
     briefs: &[SiteSummary],
-    names: &Names,
+    names: &SiteFrames,
     run: &Run,
     function: impl Fn(FrameRow) -> &'a str,
 ) -> Vec<Suspect> {
@@ -129,7 +127,7 @@ pub(crate) fn rank<'a>(
 
 fn judge<'a>(
     mut group: Vec<&SiteSummary>,
-    names: &Names,
+    names: &SiteFrames,
     run: &Run,
     function: &impl Fn(FrameRow) -> &'a str,
 ) -> Suspect {
@@ -143,7 +141,7 @@ fn judge<'a>(
     let frame = names.own(group[0].site.0 as usize - 1).map(|(_, row)| row);
     let live_share = sums.live_bytes as f64 / run.live_bytes.max(1) as f64;
     let name = frame.map_or("an unknown place", function);
-    let mut sampled = Sampled::default();
+    let mut sampled = SampleSums::default();
     group.iter().for_each(|brief| sampled.join(&brief.sampled()));
     let about = if run.rate.is_some() { "about " } else { "" };
     Suspect {
@@ -170,17 +168,7 @@ fn sum(group: &[&SiteSummary]) -> SiteSummary {
         ..SiteSummary::default()
     };
     for brief in group {
-        sums.allocations = sums.allocations.saturating_add(brief.allocations);
-        sums.bytes = sums.bytes.saturating_add(brief.bytes);
-        sums.frees = sums.frees.saturating_add(brief.frees);
-        sums.live_blocks = sums.live_blocks.saturating_add(brief.live_blocks);
-        sums.live_bytes = sums.live_bytes.saturating_add(brief.live_bytes);
-        sums.freed_at_end_bytes = sums.freed_at_end_bytes.saturating_add(brief.freed_at_end_bytes);
-        sums.reallocs = sums.reallocs.saturating_add(brief.reallocs);
-        sums.size_min = sums.size_min.min(brief.size_min);
-        sums.size_max = sums.size_max.max(brief.size_max);
-        sums.first_ns = sums.first_ns.min(brief.first_ns);
-        sums.last_ns = sums.last_ns.max(brief.last_ns);
+        sums += brief;
     }
     sums
 }
@@ -234,7 +222,7 @@ fn steadiness(curve: &[f64], first_ns: u64, run: &Run) -> f64 {
     let mut last = before;
     let mut points = 0.0;
     // A point of a site's curve may cover several slices: only its end says something.
-    let step = run.slices_a_point;
+    let step = run.slices_per_point;
     let ends: Vec<_> = curve[first..].chunks(step).filter_map(|chunk| chunk.last()).collect();
     for live in &ends {
         points += if **live > last {

@@ -1,9 +1,7 @@
-//! A file's bytes, unpacked.
+//! Reads a file that may be compressed with zstd or gzip.
 //!
-//! Reads: a file that is packed by zstd or gzip, or not at all. Writes: nothing.
-//!
-//! Invariants: bytes are unpacked as they are read, in bounded memory; a file that ends inside of
-//! what is packed gives what is there and says so ([`Input::is_torn`]).
+//! Invariants: memory is bounded; a file that is cut off gives the bytes up to there, and
+//! [`Input::is_torn`] is set.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read};
@@ -12,9 +10,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::loader::error::LoadError;
+use crate::loader::api::error::LoadError;
 
-/// Unpacked bytes that are kept at once.
+/// Size of the buffer of decompressed bytes.
 const BUFFER_BYTES: usize = 1 << 18;
 
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -38,7 +36,7 @@ pub(crate) fn open(path: &Path) -> Result<File, LoadError> {
     Ok(file)
 }
 
-/// Counts what is read of a file.
+/// Counts the bytes that are read from a file.
 struct Counted {
     file: File,
     bytes: Arc<AtomicU64>,
@@ -52,16 +50,17 @@ impl Read for Counted {
     }
 }
 
-type Packed = io::Chain<io::Cursor<Vec<u8>>, Counted>;
+/// The file, with the bytes in front that were read to recognize the compression.
+type Compressed = io::Chain<io::Cursor<Vec<u8>>, Counted>;
 
-/// How a file is packed.
-enum Unpacker {
-    Plain(Packed),
-    Gzip(flate2::read::MultiGzDecoder<Packed>),
+/// A decompressor.
+enum Decompressor {
+    Plain(Compressed),
+    Gzip(flate2::read::MultiGzDecoder<Compressed>),
     Zstd(Zstd),
 }
 
-impl Read for Unpacker {
+impl Read for Decompressor {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(file) => file.read(into),
@@ -71,43 +70,44 @@ impl Read for Unpacker {
     }
 }
 
-type Frame = ruzstd::decoding::StreamingDecoder<BufReader<Packed>, ruzstd::decoding::FrameDecoder>;
+type Frame =
+    ruzstd::decoding::StreamingDecoder<BufReader<Compressed>, ruzstd::decoding::FrameDecoder>;
 
-/// Zstandard frames, one behind the other.
+/// A sequence of Zstandard frames.
 enum Zstd {
-    Inside(Box<Frame>),
-    Between(BufReader<Packed>),
-    Over,
+    InFrame(Box<Frame>),
+    BetweenFrames(BufReader<Compressed>),
+    AtEnd,
 }
 
 impl Read for Zstd {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         loop {
-            match std::mem::replace(self, Self::Over) {
-                Self::Over => return Ok(0),
-                Self::Between(mut file) => {
+            match std::mem::replace(self, Self::AtEnd) {
+                Self::AtEnd => return Ok(0),
+                Self::BetweenFrames(mut file) => {
                     if file.fill_buf()?.is_empty() {
                         return Ok(0);
                     }
                     let decoder = ruzstd::decoding::StreamingDecoder::new(file);
-                    *self = Self::Inside(Box::new(decoder.map_err(io::Error::other)?));
+                    *self = Self::InFrame(Box::new(decoder.map_err(io::Error::other)?));
                 }
-                Self::Inside(mut decoder) => {
+                Self::InFrame(mut decoder) => {
                     let taken = decoder.read(into)?;
                     if taken > 0 || into.is_empty() {
-                        *self = Self::Inside(decoder);
+                        *self = Self::InFrame(decoder);
                         return Ok(taken);
                     }
-                    *self = Self::Between(decoder.into_inner());
+                    *self = Self::BetweenFrames(decoder.into_inner());
                 }
             }
         }
     }
 }
 
-/// The unpacked bytes of a file.
+/// The decompressed bytes of a file.
 pub(crate) struct Input {
-    unpacker: BufReader<Unpacker>,
+    decompressor: BufReader<Decompressor>,
     read_bytes: Arc<AtomicU64>,
     file_bytes: u64,
     is_torn: bool,
@@ -118,36 +118,36 @@ impl Input {
     pub(crate) fn open(path: &Path, file_bytes: u64) -> Result<Self, LoadError> {
         let failed = |error| LoadError::reading(path, error);
         let mut file = open(path)?;
-        let mut begin = Vec::new();
-        (&mut file).take(ZSTD_MAGIC.len() as u64).read_to_end(&mut begin).map_err(failed)?;
-        let is_zstd = begin == ZSTD_MAGIC;
-        let is_gzip = begin.starts_with(&GZIP_MAGIC);
-        let read_bytes = Arc::new(AtomicU64::new(begin.len() as u64));
+        let mut start = Vec::new();
+        (&mut file).take(ZSTD_MAGIC.len() as u64).read_to_end(&mut start).map_err(failed)?;
+        let is_zstd = start == ZSTD_MAGIC;
+        let is_gzip = start.starts_with(&GZIP_MAGIC);
+        let read_bytes = Arc::new(AtomicU64::new(start.len() as u64));
         let counted = Counted { file, bytes: Arc::clone(&read_bytes) };
-        let packed = io::Cursor::new(begin).chain(counted);
-        let unpacker = if is_zstd {
-            Unpacker::Zstd(Zstd::Between(BufReader::new(packed)))
+        let compressed = io::Cursor::new(start).chain(counted);
+        let decompressor = if is_zstd {
+            Decompressor::Zstd(Zstd::BetweenFrames(BufReader::new(compressed)))
         } else if is_gzip {
-            Unpacker::Gzip(flate2::read::MultiGzDecoder::new(packed))
+            Decompressor::Gzip(flate2::read::MultiGzDecoder::new(compressed))
         } else {
-            Unpacker::Plain(packed)
+            Decompressor::Plain(compressed)
         };
-        let unpacker = BufReader::with_capacity(BUFFER_BYTES, unpacker);
-        Ok(Self { unpacker, read_bytes, file_bytes, is_torn: false })
+        let decompressor = BufReader::with_capacity(BUFFER_BYTES, decompressor);
+        Ok(Self { decompressor, read_bytes, file_bytes, is_torn: false })
     }
 
-    /// How much of the file is read, 0 to 1.
+    /// Share of the file that has been read, 0 to 1.
     pub(crate) fn share(&self) -> f64 {
         self.read_bytes.load(Ordering::Relaxed) as f64 / self.file_bytes.max(1) as f64
     }
 
-    /// Whether the file ended inside of what is packed; known at the end.
+    /// Whether the file is cut off; known at the end.
     pub(crate) fn is_torn(&self) -> bool {
         self.is_torn
     }
 
-    /// Says that the end came too early for another reason.
-    pub(crate) fn tear(&mut self) {
+    /// Marks the file as cut off, for a reader that misses bytes.
+    pub(crate) fn set_torn(&mut self) {
         self.is_torn = true;
     }
 }
@@ -167,25 +167,26 @@ impl BufRead for Input {
         if self.is_torn {
             return Ok(&[]);
         }
-        // Asked once for whether it works and once for the bytes, which is free the second time.
-        if let Err(error) = self.unpacker.fill_buf() {
-            let is_over = self.read_bytes.load(Ordering::Relaxed) >= self.file_bytes;
-            let is_cut = is_over && ends_early(&error);
+        // The first call only checks for an error, because a result that is returned would borrow
+        // `self` in the error case too; the second call costs nothing.
+        if let Err(error) = self.decompressor.fill_buf() {
+            let is_at_end = self.read_bytes.load(Ordering::Relaxed) >= self.file_bytes;
+            let is_cut = is_at_end && ends_early(&error);
             if !is_cut {
                 return Err(error);
             }
             self.is_torn = true;
             return Ok(&[]);
         }
-        self.unpacker.fill_buf()
+        self.decompressor.fill_buf()
     }
 
     fn consume(&mut self, amount: usize) {
-        self.unpacker.consume(amount);
+        self.decompressor.consume(amount);
     }
 }
 
-/// Whether an unpacker wanted more bytes than there are. Zstandard's wraps that error in its own.
+/// Whether a decompressor failed at the end of the file. Zstandard's wraps that error in its own.
 fn ends_early(error: &io::Error) -> bool {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(found) = cause {

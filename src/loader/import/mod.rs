@@ -1,12 +1,10 @@
-//! Recordings of other profilers, read as if they were ours.
-//!
-//! Reads: heaptrack's and bytehound's files, compressed or not. Writes: nothing; what they hold
-//! goes through the same pairing, sums and tables as a recording of ours.
+//! Reads recordings of heaptrack and bytehound, compressed or not, as a [`Source`] of events.
 //!
 //! Invariants:
 //! - Memory grows with live blocks, distinct stacks and names, never with events.
-//! - Any bytes give a value or a sentence; nothing is reserved on the word of a length field.
-//! - What the other format does not hold is named in [`Foreign`](crate::loader::passes::metadata_pass::Foreign).
+//! - Any bytes give a value or an error; no length field in a file reserves memory.
+//! - Facts that the other format does not record are listed in
+//!   [`ImportInfo`](crate::loader::passes::metadata_pass::ImportInfo).
 
 mod bytehound;
 mod heaptrack;
@@ -17,21 +15,21 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::loader::error::LoadError;
+use crate::loader::api::error::LoadError;
+use crate::loader::api::progress::Progress;
 use crate::loader::import::input::Input;
-use crate::loader::passes::event_pass::{Outcome, Replay};
-use crate::loader::passes::pairing::Sink;
-use crate::loader::progress::Progress;
-use crate::loader::source::{Source, Surveyed};
+use crate::loader::passes::event_pass::{EventPass, Outcome};
+use crate::loader::passes::pairing::RowSink;
+use crate::loader::source::{Source, SourceMetadata};
 use crate::recording::{Header, MAGIC};
 
-/// Bytes that are read at once.
+/// Bytes per read.
 const CHUNK_BYTES: usize = 1 << 16;
 
-/// Bytes that tell whose recording it is.
+/// Decompressed bytes from which the profiler is recognized.
 const SNIFFED_BYTES: u64 = 64;
 
-/// Whose recording it is.
+/// The profiler that made a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Heaptrack,
@@ -45,27 +43,27 @@ pub(crate) struct Recording {
     kind: Kind,
     header: Header,
     file_bytes: u64,
-    /// What the first pass left for the second one.
-    known: RefCell<bytehound::Known>,
+    /// Results of the metadata pass that the event pass needs.
+    backtraces: RefCell<bytehound::Backtraces>,
 }
 
 impl Recording {
-    /// Opens a file and finds out whose it is. Never waits: a FIFO is refused, not read.
+    /// Opens a file and recognizes the profiler. Never blocks: a FIFO is refused.
     pub(crate) fn open(path: &Path) -> Result<Self, LoadError> {
         let failed = |error| LoadError::reading(path, error);
         let file = input::open(path)?;
         let file_bytes = file.metadata().map_err(failed)?.len();
-        let kind = kind(path, file_bytes)?;
+        let kind = detect_kind(path, file_bytes)?;
         let header = Header {
-            recording_id: identity(file, file_bytes).map_err(failed)?,
-            // Stamps are made in nanoseconds; stacks are as deep as they were recorded.
+            recording_id: content_id(file, file_bytes).map_err(failed)?,
+            // Timestamps are in nanoseconds; stacks keep their recorded depth.
             ticks_per_second: 1e9,
             max_stack_depth: u32::MAX,
             sample_rate: 1.0,
             ..Header::default()
         };
-        let known = RefCell::default();
-        Ok(Self { path: path.to_owned(), kind, header, file_bytes, known })
+        let backtraces = RefCell::default();
+        Ok(Self { path: path.to_owned(), kind, header, file_bytes, backtraces })
     }
 
     fn input(&self) -> Result<Input, LoadError> {
@@ -73,36 +71,36 @@ impl Recording {
     }
 }
 
-/// Whether the file begins as one of these recordings does.
+/// Whether a file starts like one of these recordings.
 pub(crate) fn is_recording(path: &Path) -> bool {
     let file_bytes = input::open(path).and_then(|file| {
         let failed = |error| LoadError::reading(path, error);
         Ok(file.metadata().map_err(failed)?.len())
     });
-    file_bytes.and_then(|file_bytes| kind(path, file_bytes)).is_ok()
+    file_bytes.and_then(|file_bytes| detect_kind(path, file_bytes)).is_ok()
 }
 
-/// Whose recording a file is, by what it begins with once it is unpacked.
-fn kind(path: &Path, file_bytes: u64) -> Result<Kind, LoadError> {
+/// Recognizes the profiler by the first decompressed bytes.
+fn detect_kind(path: &Path, file_bytes: u64) -> Result<Kind, LoadError> {
     let mut input = Input::open(path, file_bytes)?;
-    let mut begin = Vec::new();
+    let mut start = Vec::new();
     (&mut input)
         .take(SNIFFED_BYTES)
-        .read_to_end(&mut begin)
+        .read_to_end(&mut start)
         .map_err(|error| LoadError::damaged(path, &error))?;
-    if begin.is_empty() {
+    if start.is_empty() {
         let sentence = "is cut off before the first event can be unpacked: record again";
-        return Err(LoadError::foreign(path, sentence));
+        return Err(LoadError::not_importable(path, sentence));
     }
-    if begin.starts_with(b"v ") {
+    if start.starts_with(b"v ") {
         return Ok(Kind::Heaptrack);
     }
-    if bytehound::is_chunk(&begin) {
+    if bytehound::is_chunk(&start) {
         return Ok(Kind::Bytehound);
     }
-    Err(LoadError::foreign(
+    Err(LoadError::not_importable(
         path,
-        if begin.starts_with(&MAGIC) {
+        if start.starts_with(&MAGIC) {
             "is a recording of rheaper's own: `rheaper load` reads it"
         } else {
             "is no recording of heaptrack or bytehound: its first bytes are not those of one"
@@ -110,8 +108,9 @@ fn kind(path: &Path, file_bytes: u64) -> Result<Kind, LoadError> {
     ))
 }
 
-/// An id that tells this file from any other and is the same for each copy of it.
-fn identity(mut file: File, file_bytes: u64) -> io::Result<[u8; 16]> {
+/// A recording id: the same for each copy of a file. The format has none, so length and checksums
+/// stand in.
+fn content_id(mut file: File, file_bytes: u64) -> io::Result<[u8; 16]> {
     let (mut even, mut odd) = (crc32fast::Hasher::new(), crc32fast::Hasher::new());
     let mut buffer = vec![0; CHUNK_BYTES];
     let mut chunks = 0_u64;
@@ -140,34 +139,34 @@ impl Source for Recording {
         &self.header
     }
 
-    fn survey(&self, progress: &mut dyn Progress) -> Result<Surveyed, LoadError> {
+    fn read_metadata(&self, progress: &mut dyn Progress) -> Result<SourceMetadata, LoadError> {
         let mut input = self.input()?;
-        let surveyed = match self.kind {
-            Kind::Heaptrack => heaptrack::survey(&mut input, progress),
-            Kind::Bytehound => bytehound::survey(&mut input, progress).map(|surveyed| {
-                surveyed.map(|(surveyed, known)| {
-                    *self.known.borrow_mut() = known;
-                    surveyed
+        let found = match self.kind {
+            Kind::Heaptrack => heaptrack::read_metadata(&mut input, progress),
+            Kind::Bytehound => bytehound::read_metadata(&mut input, progress).map(|found| {
+                found.map(|(found, backtraces)| {
+                    *self.backtraces.borrow_mut() = backtraces;
+                    found
                 })
             }),
         };
-        surveyed
+        found
             .map_err(|error| LoadError::damaged(&self.path, &error))?
             .ok_or_else(LoadError::interrupted)
     }
 
-    fn replay<S: Sink>(
+    fn read_events<S: RowSink>(
         &self,
-        replay: &mut Replay,
+        pass: &mut EventPass,
         sink: &mut S,
         progress: &mut dyn Progress,
     ) -> Result<Outcome, LoadError> {
         let mut input = self.input()?;
         let outcome = match self.kind {
-            Kind::Heaptrack => heaptrack::replay(&mut input, replay, sink, progress),
+            Kind::Heaptrack => heaptrack::read_events(&mut input, pass, sink, progress),
             Kind::Bytehound => {
-                let known = self.known.borrow();
-                bytehound::replay(&mut input, &known, replay, sink, progress)
+                let backtraces = self.backtraces.borrow();
+                bytehound::read_events(&mut input, &backtraces, pass, sink, progress)
             }
         };
         outcome.map_err(|error| LoadError::damaged(&self.path, &error))

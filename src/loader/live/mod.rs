@@ -1,4 +1,5 @@
-//! The blocks that are alive at the current moment of the event pass.
+//! The blocks that are live at the current event.
 
-pub(crate) mod map;
-pub(crate) mod block;
+pub(crate) mod live_map;
+pub(crate) mod live_block;
+pub(crate) mod prefetch;

@@ -1,129 +1,131 @@
-//! The second pass: events in order, paired, summed, and handed to a sink.
+//! The second pass: pairs the events in order of time, adds them to the totals, and sends finished
+//! rows to a [`RowSink`].
 //!
-//! Reads: event blocks, the stacks, the clock. Writes: rows and links to a [`Sink`], everything
-//! else into a [`Replay`].
-//!
-//! Invariant: memory is that of the blocks alive, the distinct stacks and sites, and what the
-//! merge keeps back; never that of the events.
+//! Invariant: memory grows with live blocks, distinct stacks and sites, and the merge's buffer,
+//! never with the number of events.
 
 use std::io::{self, Read};
 use std::thread;
 
-use crate::database::estimate::Rate;
-use crate::loader::passes::memory_readings::Samples;
-use crate::loader::passes::metadata_pass::Survey;
-use crate::loader::passes::pairing::{EventOrigin, Pairing, Sink};
-use crate::loader::passes::stacks::{Sites, Stacks};
-use crate::loader::progress::Progress;
+use crate::database::estimate::SamplingRate;
+use crate::loader::api::progress::Progress;
+use crate::loader::model::{FailedAlloc, Nanos, Thread};
+use crate::loader::passes::memory_readings::MemoryReadings;
+use crate::loader::passes::metadata_pass::RecordingMetadata;
+use crate::loader::passes::pairing::{EventOrigin, Pairing, RowSink};
+use crate::loader::passes::stacks::{SiteTable, StackTable};
 use crate::loader::read::clock::Clock;
-use crate::loader::read::decoder_thread::{self, Feed};
+use crate::loader::read::decoder_thread::{self, BatchReceiver};
 use crate::loader::read::merge::Merge;
 use crate::loader::read::reader::Blocks;
-use crate::loader::read::stream::{Step, What};
-use crate::loader::rows::{Failure, Nanos, Thread};
-use crate::loader::totals::sample_weights::Sampling;
+use crate::loader::read::stream::{EventKind, TimedEvent};
+use crate::loader::totals::sample_weights::SampleWeights;
 use crate::loader::totals::{AggregatedTotals, Totals};
 use crate::recording::{
-    Aggregated, AggregatedRecords, FormatError, Header, Ticks, middle_of_duration_class,
+    Aggregated, AggregatedRecords, FormatError, Header, Ticks, duration_class_midpoint,
 };
 
-/// Failures that are kept one by one; further ones are only counted.
+/// Rows of `failures`; further failures are only counted.
 const FAILURES_MAX: usize = 100_000;
 
-/// How many steps pass between two looks at the caller.
-const STEPS_BETWEEN_LOOKS: usize = 1 << 17;
+/// Events between two calls of [`Progress`]: some ten calls a second at the speed of a load.
+const EVENTS_BETWEEN_CHECKS: usize = 1 << 17;
 
-/// How many steps before its own a block is fetched, and how many the sums of its site.
-const BLOCK_AHEAD: usize = 16;
-const SITE_AHEAD: usize = 8;
+/// How many events ahead a block is prefetched, and how many its site's totals. A cache miss takes
+/// about as long as several events: without prefetch, the look-up of a freed block was a third of
+/// a load. The block comes first because it holds the site. `cargo bench --bench load -- dry-run`
+/// measures the distances.
+const BLOCK_PREFETCH_DISTANCE: usize = 16;
+const SITE_PREFETCH_DISTANCE: usize = 8;
 
-/// The address at which something happens.
+/// The address whose live block an event looks up.
 #[inline]
-fn address_of(step: &Step) -> Option<u64> {
-    match step.what {
-        What::Made(made) => Some(made.address),
-        What::Freed { address } | What::ReallocEnd { address } => Some(address),
-        What::SkippedAllocs { .. } | What::Failed { .. } => None,
+fn address_of(event: &TimedEvent) -> Option<u64> {
+    match event.kind {
+        EventKind::Alloc(alloc) => Some(alloc.address),
+        EventKind::Free { address } | EventKind::ReallocEnd { address } => Some(address),
+        EventKind::SkippedAllocs { .. } | EventKind::Failed { .. } => None,
     }
 }
 
-/// Everything that the events gave.
-pub(crate) struct Replay {
-    /// Stamps → times.
+/// The state of the second pass, and its results once [`EventPass::finish`] has run.
+pub(crate) struct EventPass {
+    /// Converts timestamps.
     pub(crate) clock: Clock,
-    /// The streams.
+    /// The event streams.
     pub(crate) merge: Merge,
-    /// Blocks alive, and what could not be paired.
+    /// Live blocks, and counters of events that could not be paired.
     pub(crate) pairing: Pairing,
-    /// Sums.
+    /// Sums over all blocks.
     pub(crate) totals: Totals,
-    /// Stacks.
-    pub(crate) stacks: Stacks,
-    /// Sites in use.
-    pub(crate) sites: Sites,
+    /// Interned stacks.
+    pub(crate) stacks: StackTable,
+    /// Sites that have an event.
+    pub(crate) sites: SiteTable,
     /// Requests that the allocator refused.
-    pub(crate) failures: Vec<Failure>,
-    /// Memory of the process beside the heap's.
-    pub(crate) samples: Samples,
-    /// Length of the run; right after [`Replay::run`].
+    pub(crate) failures: Vec<FailedAlloc>,
+    /// Resident memory over time, with live bytes added.
+    pub(crate) memory_readings: MemoryReadings,
+    /// Length of the recording; exact once the pass is finished.
     pub(crate) duration: Nanos,
-    steps: usize,
-    /// Events that did not come out of blocks.
-    fed: u64,
+    /// Events since the last call of [`Progress`].
+    unreported: usize,
+    /// Events that came through [`EventPass::push`].
+    pushed: u64,
 }
 
-/// Whether the caller wanted all of it.
+/// How a pass over the events ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// It did.
-    Whole,
-    /// It did not.
+    /// All events were processed.
+    Complete,
+    /// The caller asked to stop.
     Stopped,
 }
 
-impl Replay {
-    /// Ready for the first event.
-    pub(crate) fn new(header: &Header, survey: &mut Survey) -> Self {
-        let mut clock = Clock::new(header, &survey.clock_pairs);
-        let duration = clock.nanos(Ticks(survey.last_ticks()));
-        let nodes = std::mem::take(&mut survey.nodes);
-        let samples = Samples::new(&survey.samples, &mut clock);
+impl EventPass {
+    /// A pass that starts at the first event; takes the stack nodes out of `metadata`.
+    pub(crate) fn new(header: &Header, metadata: &mut RecordingMetadata) -> Self {
+        let mut clock = Clock::new(header, &metadata.clock_pairs);
+        let duration = clock.nanos(Ticks(metadata.last_ticks()));
+        let nodes = std::mem::take(&mut metadata.nodes);
+        let memory_readings = MemoryReadings::new(&metadata.memory_readings, &mut clock);
         let mut totals = Totals::new(duration);
-        totals.sampling = Rate::new(header.sample_bytes).map(Sampling::new);
+        totals.sampling = SamplingRate::new(header.sample_bytes).map(SampleWeights::new);
         Self {
             clock,
             merge: Merge::new(header),
             pairing: Pairing::default(),
             totals,
-            stacks: Stacks::new(nodes, header.max_stack_depth),
-            sites: Sites::default(),
+            stacks: StackTable::new(nodes, header.max_stack_depth),
+            sites: SiteTable::default(),
             failures: Vec::new(),
-            samples,
+            memory_readings,
             duration,
-            steps: 0,
-            fed: 0,
+            unreported: 0,
+            pushed: 0,
         }
     }
 
-    /// Takes in all events, which another thread decodes.
-    pub(crate) fn run<R: Read + Send, S: Sink>(
+    /// Processes all event blocks of a recording, which another thread decodes.
+    pub(crate) fn run<R: Read + Send, S: RowSink>(
         &mut self,
         blocks: &mut Blocks<R>,
         bytes: u64,
         sink: &mut S,
         progress: &mut dyn Progress,
     ) -> io::Result<Outcome> {
-        let mut merge = std::mem::replace(&mut self.merge, Merge::idle());
-        let (feeder, feed) = decoder_thread::channel();
+        let mut merge = std::mem::replace(&mut self.merge, Merge::empty());
+        let (decoder, batches) = decoder_thread::channel();
         let (outcome, decoded) = thread::scope(|scope| {
-            let decoding = scope.spawn(|| feeder.run(&mut merge, blocks, bytes));
+            let decoding = scope.spawn(|| decoder.run(&mut merge, blocks, bytes));
             let outcome = if self.totals.sampling.is_some() {
-                self.take::<true, S>(&feed, sink, progress)
+                self.process_batches::<true, S>(&batches, sink, progress)
             } else {
-                self.take::<false, S>(&feed, sink, progress)
+                self.process_batches::<false, S>(&batches, sink, progress)
             };
-            // Where not all was wanted, decoding ends for want of a taker.
-            drop(feed);
+            // Ends the decoder thread if it has not reached the end of the file.
+            drop(batches);
             (outcome, decoding.join())
         });
         self.merge = merge;
@@ -135,36 +137,36 @@ impl Replay {
             return Ok(Outcome::Stopped);
         }
         self.finish(sink);
-        Ok(Outcome::Whole)
+        Ok(Outcome::Complete)
     }
 
-    /// Takes in one step of an event that does not come out of blocks, in the order of time.
-    /// `share` is how much of its source is read.
+    /// Processes one event of an imported recording. Call by ascending time; `share` is the share
+    /// of the file that has been read.
     #[inline]
-    pub(crate) fn feed<S: Sink>(
+    pub(crate) fn push<S: RowSink>(
         &mut self,
-        step: &Step,
+        event: &TimedEvent,
         share: impl FnOnce() -> f64,
         sink: &mut S,
         progress: &mut dyn Progress,
     ) -> Outcome {
-        self.step::<false, S>(step, sink);
-        self.steps += 1;
-        // The other half of a realloc is the same event.
-        self.fed += u64::from(!matches!(step.what, What::ReallocEnd { .. }));
-        if self.steps >= STEPS_BETWEEN_LOOKS {
-            self.steps = 0;
-            progress.advance(self.fed, share());
-            if sink.is_gone() || progress.should_stop() {
+        self.process::<false, S>(event, sink);
+        self.unreported += 1;
+        // A realloc counts once, with its `Alloc`.
+        self.pushed += u64::from(!matches!(event.kind, EventKind::ReallocEnd { .. }));
+        if self.unreported >= EVENTS_BETWEEN_CHECKS {
+            self.unreported = 0;
+            progress.advance(self.pushed, share());
+            if sink.is_closed() || progress.should_stop() {
                 return Outcome::Stopped;
             }
         }
-        Outcome::Whole
+        Outcome::Complete
     }
 
-    /// Nothing more will come.
-    pub(crate) fn finish<S: Sink>(&mut self, sink: &mut S) {
-        self.samples.finish(self.totals.global.live_bytes);
+    /// Completes rows and totals after the last event.
+    pub(crate) fn finish<S: RowSink>(&mut self, sink: &mut S) {
+        self.memory_readings.finish(self.totals.global.live_bytes);
         if self.totals.sampling.is_some() {
             self.pairing.finish::<true, S>(&mut self.totals, sink);
         } else {
@@ -173,120 +175,127 @@ impl Replay {
         self.duration = self.totals.finish(self.duration);
     }
 
-    /// Events taken in so far.
+    /// Events processed so far.
     pub(crate) fn events(&self) -> u64 {
-        self.merge.events() + self.fed
+        self.merge.events() + self.pushed
     }
 
-    /// Takes in the sums of blocks that have no rows.
-    fn aggregated(&mut self, payload: &[u8]) -> Result<(), FormatError> {
+    fn process_batches<const SAMPLED: bool, S: RowSink>(
+        &mut self,
+        batches: &BatchReceiver,
+        sink: &mut S,
+        progress: &mut dyn Progress,
+    ) -> Outcome {
+        while let Some(batch) = batches.next() {
+            // The metadata pass has counted invalid blocks.
+            let _ = self.process_aggregated(&batch.aggregated);
+            for (index, event) in batch.events.iter().enumerate() {
+                let ahead = batch.events.get(index + BLOCK_PREFETCH_DISTANCE);
+                if let Some(address) = ahead.and_then(address_of) {
+                    self.pairing.prefetch(address);
+                }
+                if self.totals.exceed_cache()
+                    && let Some(event) = batch.events.get(index + SITE_PREFETCH_DISTANCE)
+                {
+                    self.prefetch_site(event);
+                }
+                self.process::<SAMPLED, S>(event, sink);
+            }
+            self.unreported += batch.events.len();
+            if self.unreported >= EVENTS_BETWEEN_CHECKS {
+                self.unreported = 0;
+                progress.advance(batch.events_decoded, batch.share);
+                if sink.is_closed() || progress.should_stop() {
+                    return Outcome::Stopped;
+                }
+            }
+            batches.recycle(batch);
+        }
+        Outcome::Complete
+    }
+
+    /// Adds the totals of aggregated blocks, which have no rows.
+    fn process_aggregated(&mut self, payload: &[u8]) -> Result<(), FormatError> {
         if payload.is_empty() {
             return Ok(());
         }
         let mut records = AggregatedRecords::new(payload)?;
         let head = records.head();
         let (from, to) = (self.clock.nanos(head.from), self.clock.nanos(head.to));
-        self.totals.reach(to);
+        self.totals.advance_to(to);
         while let Some(record) = records.take()? {
             match record {
                 Aggregated::Site(sums, lifetimes, powers) => {
-                    let site = self.sites.of(sums.node, &mut self.stacks);
+                    let site = self.sites.site_of(sums.node, &mut self.stacks);
                     let sums = AggregatedTotals::of(&sums, head.to, &mut self.clock);
-                    self.totals.aggregated(site, (from, to), &sums, powers);
+                    self.totals.add_aggregated_site(site, (from, to), &sums, powers);
                     for (class, count) in lifetimes {
-                        let life = self.clock.length(middle_of_duration_class(class), head.to);
-                        let life = u64::try_from(life).unwrap_or(u64::MAX);
-                        self.totals.lifetimes.add_many(site, life, count);
+                        let ticks = duration_class_midpoint(class);
+                        let lifetime = self.clock.duration_ns(ticks, head.to);
+                        let lifetime = u64::try_from(lifetime).unwrap_or(u64::MAX);
+                        self.totals.lifetimes.add_many(site, lifetime, count);
                     }
                 }
                 Aggregated::Pair(pair) => {
                     let mut at = |ticks| self.clock.nanos(ticks);
-                    let made = (Thread(pair.made_by.0), at(pair.first_made), at(pair.last_made));
-                    let freed =
-                        (Thread(pair.freed_by.0), at(pair.first_freed), at(pair.last_freed));
-                    self.totals.aggregated_by(made, freed, pair.blocks, pair.bytes);
+                    let allocated =
+                        (Thread(pair.allocated_by.0), at(pair.first_alloc), at(pair.last_alloc));
+                    let freed = (Thread(pair.freed_by.0), at(pair.first_freed), at(pair.last_free));
+                    self.totals.add_aggregated_pair(allocated, freed, pair.blocks, pair.bytes);
                 }
-                Aggregated::Size(size) => self.totals.sizes.aggregated(size),
+                Aggregated::Size(size) => self.totals.sizes.add_aggregated(size),
             }
         }
         Ok(())
     }
 
-    /// Takes in all batches.
-    fn take<const SAMPLED: bool, S: Sink>(
-        &mut self,
-        feed: &Feed,
-        sink: &mut S,
-        progress: &mut dyn Progress,
-    ) -> Outcome {
-        while let Some(batch) = feed.next() {
-            // What is wrong with them was counted by the survey.
-            let _ = self.aggregated(&batch.aggregated);
-            for (index, step) in batch.steps.iter().enumerate() {
-                if let Some(address) = batch.steps.get(index + BLOCK_AHEAD).and_then(address_of) {
-                    self.pairing.expect(address);
-                }
-                if self.totals.are_wide()
-                    && let Some(step) = batch.steps.get(index + SITE_AHEAD)
-                {
-                    self.expect_site(step);
-                }
-                self.step::<SAMPLED, S>(step, sink);
-            }
-            self.steps += batch.steps.len();
-            if self.steps >= STEPS_BETWEEN_LOOKS {
-                self.steps = 0;
-                progress.advance(batch.events, batch.share);
-                if sink.is_gone() || progress.should_stop() {
-                    return Outcome::Stopped;
-                }
-            }
-            feed.recycle(batch);
-        }
-        Outcome::Whole
-    }
-
-    /// Has the sums fetched that a step will change, once its block was fetched.
+    /// Prefetches the totals of an event's site. A free finds its site in the live block, which
+    /// must have been prefetched before.
     #[inline]
-    fn expect_site(&self, step: &Step) {
-        let site = match step.what {
-            What::Made(made) => self.sites.known(made.node),
-            What::Freed { address } | What::ReallocEnd { address } => self.pairing.site_at(address),
-            What::SkippedAllocs { .. } | What::Failed { .. } => None,
+    fn prefetch_site(&self, event: &TimedEvent) {
+        let site = match event.kind {
+            EventKind::Alloc(alloc) => self.sites.cached_site(alloc.node),
+            EventKind::Free { address } | EventKind::ReallocEnd { address } => {
+                self.pairing.site_at(address)
+            }
+            EventKind::SkippedAllocs { .. } | EventKind::Failed { .. } => None,
         };
         if let Some(site) = site {
-            self.totals.expect(site);
+            self.totals.prefetch(site);
         }
     }
 
     #[inline]
-    fn step<const SAMPLED: bool, S: Sink>(&mut self, step: &Step, sink: &mut S) {
-        let by = EventOrigin {
-            at: self.clock.nanos(step.at),
-            stream: step.stream,
-            thread: Thread(step.thread.0),
+    fn process<const SAMPLED: bool, S: RowSink>(&mut self, event: &TimedEvent, sink: &mut S) {
+        let origin = EventOrigin {
+            at: self.clock.nanos(event.at),
+            stream: event.stream,
+            thread: Thread(event.thread.0),
         };
-        if self.samples.are_before(by.at) {
-            self.samples.note(by.at, self.totals.global.live_bytes);
+        if self.memory_readings.are_due(origin.at) {
+            self.memory_readings.set_live_bytes(origin.at, self.totals.global.live_bytes);
         }
-        self.totals.reach(by.at);
-        match step.what {
-            What::Made(made) => {
-                let site = self.sites.of(made.node, &mut self.stacks);
-                self.pairing.made::<SAMPLED, S>(by, site, &made, &mut self.totals, sink);
+        self.totals.advance_to(origin.at);
+        match event.kind {
+            EventKind::Alloc(alloc) => {
+                let site = self.sites.site_of(alloc.node, &mut self.stacks);
+                self.pairing.on_alloc::<SAMPLED, S>(origin, site, &alloc, &mut self.totals, sink);
             }
-            What::Freed { address } => {
-                self.pairing.freed::<SAMPLED, S>(by, address, &mut self.totals, sink);
+            EventKind::Free { address } => {
+                self.pairing.on_free::<SAMPLED, S>(origin, address, &mut self.totals, sink);
             }
-            What::ReallocEnd { address } => {
-                self.pairing.regrown::<SAMPLED, S>(by, address, &mut self.totals, sink);
+            EventKind::ReallocEnd { address } => {
+                self.pairing.on_realloc_end::<SAMPLED, S>(origin, address, &mut self.totals, sink);
             }
-            What::SkippedAllocs { allocations } => self.totals.unwritten(by.thread, allocations),
-            What::Failed { size, node } => {
-                self.totals.seen(by.thread, by.at);
-                let site = self.sites.of(node, &mut self.stacks);
+            EventKind::SkippedAllocs { allocations } => {
+                self.totals.on_skipped_allocs(origin.thread, allocations);
+            }
+            EventKind::Failed { size, node } => {
+                self.totals.on_thread_active(origin.thread, origin.at);
+                let site = self.sites.site_of(node, &mut self.stacks);
                 if self.failures.len() < FAILURES_MAX {
-                    self.failures.push(Failure { at: by.at, site, size, thread: by.thread });
+                    let EventOrigin { at, thread, .. } = origin;
+                    self.failures.push(FailedAlloc { at, site, size, thread });
                 }
             }
         }

@@ -1,45 +1,43 @@
-//! How much memory the process had, beside how much of it was alive on its heap.
+//! Adds the heap's live bytes to the recording's readings of resident memory, during the event
+//! pass.
 //!
-//! Reads: the recording's samples. Writes: the same with the live bytes of their moments, which
-//! are noted while the events pass.
-//!
-//! Invariant: a sample counts all events up to its own time, that time included.
+//! Invariant: the live bytes of a reading include all events up to its time, that time included.
 
+use crate::loader::model::Nanos;
 use crate::loader::read::clock::Clock;
-use crate::loader::rows::Nanos;
-use crate::recording::SampleDef;
+use crate::recording::MemoryReadingDef;
 
-/// One moment.
+/// Memory of the process at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Sample {
-    /// When.
+pub(crate) struct MemoryReading {
+    /// Time of the reading.
     pub(crate) at: Nanos,
-    /// Resident bytes.
+    /// Resident bytes; `None`: not known.
     pub(crate) rss: Option<u64>,
-    /// Bytes of the control group.
+    /// Bytes charged to the control group; `None`: there is none.
     pub(crate) cgroup: Option<u64>,
-    /// Its limit.
+    /// Limit of the control group; `None`: there is none.
     pub(crate) cgroup_limit: Option<u64>,
-    /// Bytes alive.
+    /// Live bytes on the heap.
     pub(crate) live: u64,
 }
 
 /// All samples, in the order of time.
 #[derive(Debug)]
-pub(crate) struct Samples {
-    list: Vec<Sample>,
-    /// The first one whose live bytes are not noted yet.
+pub(crate) struct MemoryReadings {
+    list: Vec<MemoryReading>,
+    /// The first reading whose live bytes are not set yet.
     next: usize,
-    /// Its time; the end of all times behind the last one.
+    /// Its time; `u64::MAX` after the last one.
     next_at: Nanos,
 }
 
-impl Samples {
-    /// Those of a survey.
-    pub(crate) fn new(defined: &[SampleDef], clock: &mut Clock) -> Self {
+impl MemoryReadings {
+    /// Converts and sorts the readings of the metadata pass.
+    pub(crate) fn new(defined: &[MemoryReadingDef], clock: &mut Clock) -> Self {
         let mut list: Vec<_> = defined
             .iter()
-            .map(|sample| Sample {
+            .map(|sample| MemoryReading {
                 at: clock.nanos(sample.at),
                 rss: sample.rss.map(|bytes| bytes.0),
                 cgroup: sample.cgroup.map(|bytes| bytes.0),
@@ -53,29 +51,29 @@ impl Samples {
         samples
     }
 
-    /// Whether something at `at` comes after a sample whose live bytes have to be noted first.
+    /// Whether an event at `at` must be preceded by [`MemoryReadings::set_live_bytes`].
     #[inline]
-    pub(crate) fn are_before(&self, at: Nanos) -> bool {
+    pub(crate) fn are_due(&self, at: Nanos) -> bool {
         self.next_at < at
     }
 
-    /// Notes the live bytes of all samples before `at`.
+    /// Sets the live bytes of all readings before `at`.
     #[cold]
-    pub(crate) fn note(&mut self, at: Nanos, live: u64) {
+    pub(crate) fn set_live_bytes(&mut self, at: Nanos, live: u64) {
         while self.next_at < at {
             self.note_next(live);
         }
     }
 
-    /// Nothing more happens.
+    /// Sets the live bytes of the remaining readings, after the last event.
     pub(crate) fn finish(&mut self, live: u64) {
         while self.next < self.list.len() {
             self.note_next(live);
         }
     }
 
-    /// All of them.
-    pub(crate) fn list(&self) -> &[Sample] {
+    /// All readings, by time.
+    pub(crate) fn list(&self) -> &[MemoryReading] {
         &self.list
     }
 

@@ -1,4 +1,4 @@
-//! The two passes over a recording: metadata first, then the events.
+//! The two passes over a recording: first the metadata, then the events.
 
 pub(crate) mod event_pass;
 pub(crate) mod memory_readings;

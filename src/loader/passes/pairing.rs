@@ -1,217 +1,217 @@
-//! Pairs every block's beginning with its end.
+//! Pairs allocations with their frees, by address.
 //!
-//! Reads: steps in the order of their stamps. Writes: rows and links to a [`Sink`], totals to
-//! [`Totals`].
+//! An address alternates between allocated and free. The clocks of two cores may disagree a
+//! little, so two streams' events at one address can come in the wrong order. The alternation
+//! shows it, and within [`SKEW_NS_MAX`] the order is corrected:
+//! - An allocation at an address with a live block: the free of the older block is late, or was
+//!   never recorded. The older block ends here; the thread that freed it stays unknown until the
+//!   free arrives or the time is up.
+//! - A free at an address without a live block: the allocation is late, or was before recording
+//!   started. The free waits for it until the time is up.
 //!
-//! An address alternates between allocated and freed. Clocks of different cores may disagree by
-//! a little, so two streams' steps at one address can come in the wrong order; the alternation
-//! says so, and within [`SKEW_NS_MAX`] it is put right:
-//! - A block begins where one is alive: the older one's end is on its way, or was never recorded.
-//!   It ends here; who freed it stays open until the end arrives or the time is up.
-//! - A block ends where none is alive: its beginning is on its way, or was before recording.
-//!   The end waits for it until the time is up.
-//!
-//! Within one stream the order is always right, which decides the doubtful cases.
+//! Events of one stream are always in the right order, so only another stream's event can be late.
 //!
 //! Invariants:
-//! - At most one block is alive at an address; every beginning becomes exactly one row.
-//! - An end that finds no beginning is counted; a beginning that finds no end although its
-//!   address was used again is counted and ends where that happened, with nobody as its freer.
+//! - At most one block is live at an address; every allocation becomes exactly one row.
+//! - A free without an allocation is counted. A block without a free whose address is allocated
+//!   again is counted, and ends at that time without a freeing thread.
 
 use std::collections::{HashMap, VecDeque};
 
 use crate::loader::fast_hash::FastHash;
-use crate::loader::live::block::Live;
-use crate::loader::live::map::Heap;
-use crate::loader::read::stream::{How, Made};
-use crate::loader::rows::{Link, Nanos, Row, Site, Thread};
+use crate::loader::live::live_block::{BlockTag, LiveBlock, ReallocOrigin};
+use crate::loader::live::live_map::LiveMap;
+use crate::loader::model::{AllocationRow, Nanos, ReallocRow, Site, Thread};
+use crate::loader::read::stream::{AllocInfo, AllocKind};
 use crate::loader::totals::Totals;
 use crate::recording::StreamId;
 
-/// Steps of different streams may be out of order by this much. Counters of a processor's cores
-/// differ by less than a microsecond, those of careless virtual machines by a millisecond.
+/// Maximum clock skew between streams. The cores of one processor differ by less than a
+/// microsecond, those of badly configured virtual machines by a millisecond.
 pub(crate) const SKEW_NS_MAX: u64 = 2_000_000;
 
-/// Where rows go.
-pub(crate) trait Sink {
-    /// A block's whole story. Rows are numbered from 1 in the order of these calls.
-    fn row(&mut self, row: Row);
-    /// A block that continued another one.
-    fn link(&mut self, link: Link);
-    /// Whether nobody takes rows any more.
-    fn is_gone(&self) -> bool;
+/// A consumer of finished rows.
+pub(crate) trait RowSink {
+    /// Takes a row of `allocations`. Rows are numbered from 1 in the order of these calls.
+    fn row(&mut self, row: AllocationRow);
+    /// Takes a row of `reallocs`.
+    fn realloc(&mut self, row: ReallocRow);
+    /// Whether the consumer has stopped, so that further rows are lost.
+    fn is_closed(&self) -> bool;
 }
 
-/// Takes rows and drops them: to check a recording, or to measure all that stands before.
+/// Drops all rows: for checking a recording, and for measuring the event pass alone.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct NullSink;
 
-impl Sink for NullSink {
-    fn row(&mut self, row: Row) {
+impl RowSink for NullSink {
+    fn row(&mut self, row: AllocationRow) {
         std::hint::black_box(row);
     }
 
-    fn link(&mut self, link: Link) {
-        std::hint::black_box(link);
+    fn realloc(&mut self, row: ReallocRow) {
+        std::hint::black_box(row);
     }
 
-    fn is_gone(&self) -> bool {
+    fn is_closed(&self) -> bool {
         false
     }
 }
 
-/// Who does something, and when.
+/// Time, stream and thread of an event.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EventOrigin {
-    /// When.
+    /// Time of the event.
     pub(crate) at: Nanos,
-    /// On which stream.
+    /// The stream that it was recorded in.
     pub(crate) stream: StreamId,
-    /// On which thread.
+    /// The thread that called the allocator.
     pub(crate) thread: Thread,
 }
 
-/// What is in doubt at an address.
+/// Events at one address that wait for their counterpart.
 #[derive(Debug, Default)]
 struct Unresolved {
-    /// Blocks whose place was taken; by whom.
-    replaced: VecDeque<(Live, EventOrigin)>,
-    /// Ends that came before their beginnings.
-    early: VecDeque<EventOrigin>,
+    /// Blocks without a free, each with the allocation that replaced it.
+    replaced: VecDeque<(LiveBlock, EventOrigin)>,
+    /// Frees without an allocation.
+    early_frees: VecDeque<EventOrigin>,
+    /// Time of the latest of them.
     since: Nanos,
 }
 
-/// What could not be paired.
+/// Counters of events that could not be paired.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PairingLosses {
-    /// Frees of blocks that are not known.
+    /// Frees of unknown blocks, reallocs included.
     pub(crate) unknown_frees: u64,
-    /// Of these, by growing or shrinking.
-    pub(crate) unknown_regrown: u64,
-    /// Blocks whose address was used again without a free.
-    pub(crate) reused: u64,
-    /// Pairs that were put into order.
+    /// Reallocs of unknown blocks.
+    pub(crate) unknown_reallocs: u64,
+    /// Blocks whose address was allocated again without a free.
+    pub(crate) missed_frees: u64,
+    /// Pairs whose order was corrected.
     pub(crate) reordered: u64,
 }
 
-/// All blocks that are alive.
+/// The live blocks, and the events that wait for their counterpart.
 #[derive(Debug, Default)]
 pub(crate) struct Pairing {
-    live: Heap,
-    doubts: HashMap<u64, Unresolved, FastHash>,
-    /// When to look at which doubt again, in the order of time.
+    live: LiveMap,
+    /// By address.
+    unresolved: HashMap<u64, Unresolved, FastHash>,
+    /// When the time is up for an address in `unresolved`, ascending.
     timeouts: VecDeque<(Nanos, u64)>,
-    /// By stream: the row that its realloc has just ended.
-    regrown: HashMap<StreamId, u64, FastHash>,
+    /// By stream: the row of the block that its last `ReallocEnd` ended.
+    realloc_ends: HashMap<StreamId, u64, FastHash>,
     rows: u64,
-    ended_rows: u64,
+    freed_rows: u64,
     losses: PairingLosses,
 }
 
 impl Pairing {
-    /// Something will soon happen at this address.
+    /// Prefetches the live block at an address that an event will soon need.
     #[inline]
-    pub(crate) fn expect(&self, address: u64) {
-        self.live.expect(address);
+    pub(crate) fn prefetch(&self, address: u64) {
+        self.live.prefetch(address);
     }
 
-    /// Where the block at this address was made, if one is alive.
+    /// The site of the live block at an address.
     #[inline]
     pub(crate) fn site_at(&self, address: u64) -> Option<Site> {
         self.live.get(address).map(|block| block.site)
     }
 
-    /// A block begins.
+    /// A block was allocated.
     #[inline]
-    pub(crate) fn made<const SAMPLED: bool, S: Sink>(
+    pub(crate) fn on_alloc<const SAMPLED: bool, S: RowSink>(
         &mut self,
-        by: EventOrigin,
+        origin: EventOrigin,
         site: Site,
-        made: &Made,
+        alloc: &AllocInfo,
         totals: &mut Totals,
         sink: &mut S,
     ) {
-        if !self.doubts.is_empty() {
-            self.settle_until(by.at, sink);
+        if !self.unresolved.is_empty() {
+            self.resolve_expired(origin.at, sink);
         }
-        let mut block = Live {
-            made: by.at,
-            size: made.size,
+        let mut block = LiveBlock {
+            allocated: origin.at,
+            size: alloc.size,
             site,
-            thread: by.thread,
-            scope: made.scope,
-            tag: 0,
-            continues: 0,
+            thread: origin.thread,
+            scope: alloc.scope,
+            tag: BlockTag::UNSET,
+            origin: ReallocOrigin::NONE,
         };
-        if let How::Realloc { .. } | How::ReallocBegin { linked: true, .. } = made.how {
-            let old_row = self.regrown.remove(&by.stream).unwrap_or(0);
-            let moved = old_row != 0 && made.is_moved();
-            block.continues = old_row * 2 + u64::from(moved);
+        if let AllocKind::Realloc { .. } | AllocKind::ReallocBegin { linked: true, .. } = alloc.kind
+            && let Some(old_row) = self.realloc_ends.remove(&origin.stream)
+        {
+            block.origin = ReallocOrigin::new(old_row, alloc.is_moved());
         }
-        if !self.doubts.is_empty()
-            && self.ended_before::<SAMPLED, S>(made, &mut block, by, totals, sink)
+        if !self.unresolved.is_empty()
+            && self.match_early_free::<SAMPLED, S>(alloc, &mut block, origin, totals, sink)
         {
             return;
         }
-        let (place, older) = self.live.insert(made.address, block);
-        if let Some(older) = older {
-            totals.left::<SAMPLED>(&older, by.at);
-            let doubt = self.doubts.entry(made.address).or_default();
-            doubt.replaced.push_back((older, by));
-            doubt.since = by.at;
-            self.watch(made.address, by.at);
+        let (slot, replaced) = self.live.insert(alloc.address, block);
+        if let Some(replaced) = replaced {
+            totals.on_free::<SAMPLED>(&replaced, origin.at);
+            let unresolved = self.unresolved.entry(alloc.address).or_default();
+            unresolved.replaced.push_back((replaced, origin));
+            unresolved.since = origin.at;
+            self.schedule_timeout(alloc.address, origin.at);
         }
-        let tag = totals.made::<SAMPLED>(site, by.thread, by.at, made);
-        if let Some(block) = self.live.at(place) {
+        let tag = totals.on_alloc::<SAMPLED>(site, origin.thread, origin.at, alloc);
+        if let Some(block) = self.live.at(slot) {
             block.tag = tag;
         }
     }
 
-    /// A block ends; says its row's number if it is known.
+    /// A block was freed; returns the number of its row if the block is known.
     #[inline]
-    pub(crate) fn freed<const SAMPLED: bool, S: Sink>(
+    pub(crate) fn on_free<const SAMPLED: bool, S: RowSink>(
         &mut self,
-        by: EventOrigin,
+        origin: EventOrigin,
         address: u64,
         totals: &mut Totals,
         sink: &mut S,
     ) -> Option<u64> {
-        if !self.doubts.is_empty() {
-            self.settle_until(by.at, sink);
-            if !self.doubts.is_empty()
-                && self.end_of_replaced::<SAMPLED, S>(address, by, totals, sink)
+        if !self.unresolved.is_empty() {
+            self.resolve_expired(origin.at, sink);
+            if !self.unresolved.is_empty()
+                && self.match_replaced_block::<SAMPLED, S>(address, origin, totals, sink)
             {
                 return Some(self.rows);
             }
         }
         let Some(block) = self.live.remove(address) else {
-            let doubt = self.doubts.entry(address).or_default();
-            doubt.early.push_back(by);
-            doubt.since = by.at;
-            self.watch(address, by.at);
+            let unresolved = self.unresolved.entry(address).or_default();
+            unresolved.early_frees.push_back(origin);
+            unresolved.since = origin.at;
+            self.schedule_timeout(address, origin.at);
             return None;
         };
-        totals.left::<SAMPLED>(&block, by.at);
-        totals.freed_by::<SAMPLED>(&block, by.at, by.thread);
-        self.emit(address, &block, Some((by.at, Some(by.thread))), sink);
+        totals.on_free::<SAMPLED>(&block, origin.at);
+        totals.on_freed_by::<SAMPLED>(&block, origin.at, origin.thread);
+        self.emit_row(address, &block, Some((origin.at, Some(origin.thread))), sink);
         Some(self.rows)
     }
 
-    /// A block is about to grow or shrink: it ends, and its stream's next block continues it.
-    pub(crate) fn regrown<const SAMPLED: bool, S: Sink>(
+    /// A realloc ended a block; the stream's next allocation is the new block.
+    pub(crate) fn on_realloc_end<const SAMPLED: bool, S: RowSink>(
         &mut self,
-        by: EventOrigin,
+        origin: EventOrigin,
         address: u64,
         totals: &mut Totals,
         sink: &mut S,
     ) {
-        match self.freed::<SAMPLED, S>(by, address, totals, sink) {
+        match self.on_free::<SAMPLED, S>(origin, address, totals, sink) {
             Some(row) => {
-                self.regrown.insert(by.stream, row);
+                self.realloc_ends.insert(origin.stream, row);
             }
             None => {
-                self.regrown.remove(&by.stream);
-                self.losses.unknown_regrown += 1;
+                self.realloc_ends.remove(&origin.stream);
+                self.losses.unknown_reallocs += 1;
             }
         }
     }
@@ -221,137 +221,140 @@ impl Pairing {
         self.rows
     }
 
-    /// Rows of blocks that ended; known after [`Pairing::finish`].
-    pub(crate) fn ended_rows(&self) -> u64 {
-        self.ended_rows
+    /// Rows of freed blocks, which come before those of live ones; known after
+    /// [`Pairing::finish`].
+    pub(crate) fn freed_rows(&self) -> u64 {
+        self.freed_rows
     }
 
-    /// What could not be paired.
+    /// Counters of events that could not be paired.
     pub(crate) fn losses(&self) -> PairingLosses {
         self.losses
     }
 
-    /// Nothing more will come: what is alive gets its rows, oldest first.
-    pub(crate) fn finish<const SAMPLED: bool, S: Sink>(
+    /// After the last event: emits the rows of the live blocks, oldest first.
+    pub(crate) fn finish<const SAMPLED: bool, S: RowSink>(
         &mut self,
         totals: &mut Totals,
         sink: &mut S,
     ) {
         while let Some((_, address)) = self.timeouts.pop_front() {
-            self.settle(address, sink);
+            self.give_up(address, sink);
         }
-        self.ended_rows = self.rows;
+        self.freed_rows = self.rows;
         for (address, block) in std::mem::take(&mut self.live).into_oldest_first() {
-            totals.stays::<SAMPLED>(&block);
-            self.emit(address, &block, None, sink);
+            totals.on_survivor::<SAMPLED>(&block);
+            self.emit_row(address, &block, None, sink);
         }
     }
 
+    /// Emits the row of a block. `end` is the time of its free and the freeing thread, if known.
     #[inline]
-    fn emit<S: Sink>(
+    fn emit_row<S: RowSink>(
         &mut self,
         address: u64,
-        block: &Live,
+        block: &LiveBlock,
         end: Option<(Nanos, Option<Thread>)>,
         sink: &mut S,
     ) {
         self.rows += 1;
-        sink.row(Row {
-            made: block.made,
-            freed: end.map(|(at, _)| at.max(block.made)),
+        sink.row(AllocationRow {
+            allocated: block.allocated,
+            freed: end.map(|(at, _)| at.max(block.allocated)),
             site: block.site,
-            thread: block.thread,
-            freed_by: end.and_then(|(_, by)| by),
+            alloc_thread: block.thread,
+            free_thread: end.and_then(|(_, thread)| thread),
             size: block.size,
             address,
             scope: block.scope,
         });
-        if block.continues != 0 {
-            sink.link(Link {
-                old_row: block.continues / 2,
-                new_row: self.rows,
-                moved: block.continues & 1 == 1,
-            });
+        if let Some((old_row, moved)) = block.origin.get() {
+            sink.realloc(ReallocRow { old_row, new_row: self.rows, moved });
         }
     }
 
-    fn watch(&mut self, address: u64, at: Nanos) {
+    fn schedule_timeout(&mut self, address: u64, at: Nanos) {
         let until = Nanos(at.0.saturating_add(SKEW_NS_MAX));
         self.timeouts.push_back((until, address));
     }
 
-    /// Whether this block's end has come before its beginning; then it is done with.
+    /// Pairs a new block with a free that came before its allocation; returns whether there was
+    /// one.
     #[cold]
-    fn ended_before<const SAMPLED: bool, S: Sink>(
+    fn match_early_free<const SAMPLED: bool, S: RowSink>(
         &mut self,
-        made: &Made,
-        block: &mut Live,
-        by: EventOrigin,
+        alloc: &AllocInfo,
+        block: &mut LiveBlock,
+        origin: EventOrigin,
         totals: &mut Totals,
         sink: &mut S,
     ) -> bool {
-        let Some(doubt) = self.doubts.get_mut(&made.address) else {
+        let Some(unresolved) = self.unresolved.get_mut(&alloc.address) else {
             return false;
         };
-        let fits = doubt.early.iter().position(|end| end.stream != by.stream);
-        let Some(end) = fits.and_then(|index| doubt.early.remove(index)) else {
+        let frees = &mut unresolved.early_frees;
+        let index = frees.iter().position(|free| free.stream != origin.stream);
+        let Some(free) = index.and_then(|index| frees.remove(index)) else {
             return false;
         };
         self.losses.reordered += 1;
-        block.tag = totals.made::<SAMPLED>(block.site, by.thread, by.at, made);
-        totals.left::<SAMPLED>(block, by.at);
-        totals.freed_by::<SAMPLED>(block, by.at, end.thread);
-        self.emit(made.address, block, Some((by.at, Some(end.thread))), sink);
+        block.tag = totals.on_alloc::<SAMPLED>(block.site, origin.thread, origin.at, alloc);
+        totals.on_free::<SAMPLED>(block, origin.at);
+        totals.on_freed_by::<SAMPLED>(block, origin.at, free.thread);
+        self.emit_row(alloc.address, block, Some((origin.at, Some(free.thread))), sink);
         true
     }
 
-    /// Whether this is the end of a block whose place was taken; then it is done with.
+    /// Pairs a free with a block that was replaced before the free came; returns whether there was
+    /// one.
     #[cold]
-    fn end_of_replaced<const SAMPLED: bool, S: Sink>(
+    fn match_replaced_block<const SAMPLED: bool, S: RowSink>(
         &mut self,
         address: u64,
-        by: EventOrigin,
+        origin: EventOrigin,
         totals: &mut Totals,
         sink: &mut S,
     ) -> bool {
-        let Some(doubt) = self.doubts.get_mut(&address) else {
+        let Some(unresolved) = self.unresolved.get_mut(&address) else {
             return false;
         };
-        // In the stream that took the place, the older block's end would have come first.
-        let fits = doubt.replaced.iter().position(|(_, taker)| taker.stream != by.stream);
-        let Some((block, taker)) = fits.and_then(|index| doubt.replaced.remove(index)) else {
+        // In the stream of the replacing allocation, the older block's free would have come first.
+        let replaced = &mut unresolved.replaced;
+        let index = replaced.iter().position(|(_, by)| by.stream != origin.stream);
+        let Some((block, by)) = index.and_then(|index| replaced.remove(index)) else {
             return false;
         };
-        let at = taker.at;
         self.losses.reordered += 1;
-        totals.freed_by::<SAMPLED>(&block, at, by.thread);
-        self.emit(address, &block, Some((at, Some(by.thread))), sink);
+        totals.on_freed_by::<SAMPLED>(&block, by.at, origin.thread);
+        self.emit_row(address, &block, Some((by.at, Some(origin.thread))), sink);
         true
     }
 
+    /// Gives up on addresses whose time is up.
     #[cold]
-    fn settle_until<S: Sink>(&mut self, now: Nanos, sink: &mut S) {
+    fn resolve_expired<S: RowSink>(&mut self, now: Nanos, sink: &mut S) {
         while let Some((until, address)) = self.timeouts.front().copied() {
             if until >= now {
                 return;
             }
             self.timeouts.pop_front();
-            let fresh = |doubt: &Unresolved| now.0 <= doubt.since.0.saturating_add(SKEW_NS_MAX);
-            if !self.doubts.get(&address).is_some_and(fresh) {
-                self.settle(address, sink);
+            let is_fresh =
+                |unresolved: &Unresolved| now.0 <= unresolved.since.0.saturating_add(SKEW_NS_MAX);
+            if !self.unresolved.get(&address).is_some_and(is_fresh) {
+                self.give_up(address, sink);
             }
         }
     }
 
-    /// The time is up for what is in doubt at this address.
-    fn settle<S: Sink>(&mut self, address: u64, sink: &mut S) {
-        let Some(doubt) = self.doubts.remove(&address) else {
+    /// Counts the events at an address that found no counterpart, and emits the replaced blocks.
+    fn give_up<S: RowSink>(&mut self, address: u64, sink: &mut S) {
+        let Some(unresolved) = self.unresolved.remove(&address) else {
             return;
         };
-        self.losses.unknown_frees += doubt.early.len() as u64;
-        for (block, taker) in doubt.replaced {
-            self.losses.reused += 1;
-            self.emit(address, &block, Some((taker.at, None)), sink);
+        self.losses.unknown_frees += unresolved.early_frees.len() as u64;
+        for (block, by) in unresolved.replaced {
+            self.losses.missed_frees += 1;
+            self.emit_row(address, &block, Some((by.at, None)), sink);
         }
     }
 }

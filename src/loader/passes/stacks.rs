@@ -1,37 +1,34 @@
-//! Stacks without duplicates, cut to the depth that was asked for.
-//!
-//! Reads: the file's stack nodes. Writes: for a node's id the one [`StackId`] of its stack, for a
-//! stack its frames, and numbers of sites by first appearance.
+//! Interns the file's stacks, truncates them to `max_stack_depth`, and numbers the sites.
 //!
 //! Invariants:
-//! - Two nodes with equal frames (after the cut) and equal roots have one [`StackId`].
+//! - Two nodes whose truncated stacks are equal have the same [`StackId`].
 //! - No stack has more than `depth_max` frames.
 //! - A parent's [`StackId`] is smaller than its child's, so every walk ends.
 
 use std::collections::HashMap;
 
 use crate::loader::fast_hash::FastHash;
+use crate::loader::model::{LocationId, Site, StackId};
 use crate::loader::passes::metadata_pass::Node;
-use crate::loader::rows::{LocationId, Site, StackId};
 use crate::recording::NodeId;
 
-/// How a stack ends on its outer side.
+/// Whether a stack reaches its outermost frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum StackCompleteness {
-    /// The outermost frame was reached.
+    /// It does.
     Whole,
-    /// There are more frames than were asked for.
+    /// It has more than `max_stack_depth` frames, the outer ones are cut off.
     Truncated,
-    /// It could not be unwound further, or a definition is missing.
+    /// Unwinding failed, or the file does not define all frames.
     Failed,
-    /// The recorder's table was full.
+    /// The recorder's stack table was full.
     Other,
 }
 
 impl StackCompleteness {
     const ALL: [Self; 4] = [Self::Whole, Self::Truncated, Self::Failed, Self::Other];
 
-    /// As in `sites.stack`.
+    /// The value of `sites.stack`.
     pub(crate) const fn label(self) -> &'static str {
         match self {
             Self::Whole => "whole",
@@ -41,8 +38,8 @@ impl StackCompleteness {
         }
     }
 
-    /// The stack that has no frame and this end.
-    const fn empty(self) -> StackId {
+    /// The stack without frames from which stacks with this end are built.
+    const fn root(self) -> StackId {
         StackId(self as u32)
     }
 
@@ -50,12 +47,13 @@ impl StackCompleteness {
         match id {
             NodeId::ROOT => Self::Whole,
             NodeId::TRUNCATED => Self::Truncated,
-            NodeId::OTHER => Self::Other,
+            NodeId::OVERFLOW => Self::Other,
             _ => Self::Failed,
         }
     }
 }
 
+/// A stack: its innermost frame and its caller's stack.
 #[derive(Clone, Copy, Debug)]
 struct Frame {
     parent: StackId,
@@ -65,28 +63,28 @@ struct Frame {
 
 /// All distinct stacks.
 #[derive(Debug)]
-pub(crate) struct Stacks {
+pub(crate) struct StackTable {
     depth_max: u32,
-    /// The first ones are the empty stacks, in the order of [`StackCompleteness::ALL`].
+    /// Indexed by [`StackId`]; first the roots, in the order of [`StackCompleteness::ALL`].
     frames: Vec<Frame>,
-    known: HashMap<(StackId, LocationId), StackId, FastHash>,
+    ids: HashMap<(StackId, LocationId), StackId, FastHash>,
     by_node: ByNode,
-    /// Nodes that refer to a parent that the file does not define.
+    /// Nodes whose parent the file does not define.
     missing: u64,
 }
 
-impl Stacks {
-    /// Takes in all nodes of a file.
+impl StackTable {
+    /// Interns all nodes of a file.
     pub(crate) fn new(mut nodes: Vec<Node>, depth_max: u32) -> Self {
         let empty = Frame { parent: StackId(0), location: LocationId(u32::MAX), depth: 0 };
         let mut stacks = Self {
             depth_max,
             frames: vec![empty; StackCompleteness::ALL.len()],
-            known: HashMap::default(),
+            ids: HashMap::default(),
             by_node: ByNode::sized_for(&nodes),
             missing: 0,
         };
-        // Parents have smaller ids; the first definition of an id holds.
+        // A parent has a smaller id than its children; of equal ids, the first definition counts.
         nodes.sort_by_key(|node| node.id);
         for node in &nodes {
             if stacks.by_node.get(node.id).is_some() {
@@ -94,10 +92,10 @@ impl Stacks {
             }
             let parent = match stacks.by_node.get(node.parent) {
                 Some(parent) => parent,
-                None if node.parent.is_root() => StackCompleteness::of_root(node.parent).empty(),
+                None if node.parent.is_root() => StackCompleteness::of_root(node.parent).root(),
                 None => {
                     stacks.missing += 1;
-                    StackCompleteness::Failed.empty()
+                    StackCompleteness::Failed.root()
                 }
             };
             let stack = stacks.child(parent, node.location);
@@ -106,32 +104,29 @@ impl Stacks {
         stacks
     }
 
-    /// Definitions that were missing.
+    /// Nodes whose parent the file does not define.
     pub(crate) fn missing(&self) -> u64 {
         self.missing
     }
 
-    /// The stack of a node, not yet cut; `None` if the file does not define it.
+    /// The stack of a node before truncation; `None` if the file does not define it.
     #[inline]
     pub(crate) fn of_node(&self, node: NodeId) -> Option<StackId> {
         if node.is_root() {
-            return Some(StackCompleteness::of_root(node).empty());
+            return Some(StackCompleteness::of_root(node).root());
         }
         self.by_node.get(node)
     }
 
-    /// The same stack with only its innermost `depth_max` frames.
-    pub(crate) fn cut(&mut self, stack: StackId) -> StackId {
+    /// The stack of the innermost `depth_max` frames.
+    pub(crate) fn truncate(&mut self, stack: StackId) -> StackId {
         if self.frames[stack.0 as usize].depth <= self.depth_max {
             return stack;
         }
         let innermost: Vec<_> = self.locations(stack).take(self.depth_max as usize).collect();
-        innermost
-            .into_iter()
-            .rev()
-            .fold(StackCompleteness::Truncated.empty(), |parent, location| {
-                self.child(parent, location)
-            })
+        innermost.into_iter().rev().fold(StackCompleteness::Truncated.root(), |parent, location| {
+            self.child(parent, location)
+        })
     }
 
     /// A stack's frames, innermost first.
@@ -146,8 +141,8 @@ impl Stacks {
         })
     }
 
-    /// How a stack ends on its outer side.
-    pub(crate) fn outermost(&self, stack: StackId) -> StackCompleteness {
+    /// Whether a stack reaches its outermost frame.
+    pub(crate) fn completeness(&self, stack: StackId) -> StackCompleteness {
         let mut at = stack;
         while self.frames[at.0 as usize].depth > 0 {
             at = self.frames[at.0 as usize].parent;
@@ -155,7 +150,7 @@ impl Stacks {
         StackCompleteness::ALL[at.0 as usize]
     }
 
-    /// The stack below the innermost frame, and that frame; `None` for an empty stack.
+    /// The caller's stack and the innermost frame; `None` for a stack without frames.
     pub(crate) fn split(&self, stack: StackId) -> Option<(StackId, LocationId)> {
         let frame = self.frames[stack.0 as usize];
         (frame.depth > 0).then_some((frame.parent, frame.location))
@@ -163,64 +158,66 @@ impl Stacks {
 
     fn child(&mut self, parent: StackId, location: LocationId) -> StackId {
         let frames = &mut self.frames;
-        *self.known.entry((parent, location)).or_insert_with(|| {
+        *self.ids.entry((parent, location)).or_insert_with(|| {
             frames.push(Frame { parent, location, depth: frames[parent.0 as usize].depth + 1 });
             StackId(frames.len() as u32 - 1)
         })
     }
 }
 
-/// Numbers of sites by first appearance.
+/// Numbers the sites by first appearance.
 #[derive(Debug, Default)]
-pub(crate) struct Sites {
+pub(crate) struct SiteTable {
     /// By [`StackId`]: the site, or [`Site::NONE`].
     by_stack: Vec<Site>,
-    /// By site, from 1: its stack, already cut.
+    /// By site, from 1: its truncated stack.
     stacks: Vec<StackId>,
-    /// By node: what was answered before.
+    /// Cache of [`SiteTable::site_of`] for ids from [`ARRAY_NODES_MAX`] on.
     by_node: HashMap<NodeId, Site, FastHash>,
+    /// Cache for smaller ids, indexed by id.
     by_small_node: Vec<Site>,
     /// Events whose node the file does not define.
     unknown: u64,
 }
 
-/// Nodes below this are answered from an array.
-const SMALL_NODE: u32 = 1 << 24;
+/// Node ids below this are cached in an array, of 64 MiB at most; a recorder's ids are dense, only
+/// a damaged file has larger ones.
+const ARRAY_NODES_MAX: u32 = 1 << 24;
 
-impl Sites {
-    /// The site of an event's node; a new number if its stack was not seen before.
+impl SiteTable {
+    /// The site of an event's node; a new one if no event had this stack before.
     #[inline]
-    pub(crate) fn of(&mut self, node: NodeId, stacks: &mut Stacks) -> Site {
+    pub(crate) fn site_of(&mut self, node: NodeId, stacks: &mut StackTable) -> Site {
         if node == NodeId::NONE {
             return Site::NONE;
         }
         let cached = match self.by_small_node.get(node.0 as usize) {
             Some(site) => *site,
-            None if node.0 < SMALL_NODE => Site::NONE,
+            None if node.0 < ARRAY_NODES_MAX => Site::NONE,
             None => self.by_node.get(&node).copied().unwrap_or(Site::NONE),
         };
         if cached != Site::NONE {
             return cached;
         }
-        self.look_up(node, stacks)
+        self.insert(node, stacks)
     }
 
-    /// The site of a node that an event has had before; gives no new number.
+    /// The site of a node if an earlier event had it.
     #[inline]
-    pub(crate) fn known(&self, node: NodeId) -> Option<Site> {
+    pub(crate) fn cached_site(&self, node: NodeId) -> Option<Site> {
         self.by_small_node.get(node.0 as usize).copied().filter(|site| *site != Site::NONE)
     }
 
     #[cold]
-    fn look_up(&mut self, node: NodeId, stacks: &mut Stacks) -> Site {
+    fn insert(&mut self, node: NodeId, stacks: &mut StackTable) -> Site {
         let known = stacks.of_node(node);
         let Some(stack) = known else {
             self.unknown += 1;
-            return self.number(StackCompleteness::Failed.empty());
+            return self.intern(StackCompleteness::Failed.root());
         };
-        let stack = stacks.cut(stack);
-        let site = self.number(stack);
-        if node.0 < SMALL_NODE {
+        let stack = stacks.truncate(stack);
+        let site = self.intern(stack);
+        if node.0 < ARRAY_NODES_MAX {
             let needed = (node.0 as usize + 1).next_power_of_two();
             if self.by_small_node.len() < needed {
                 self.by_small_node.resize(needed, Site::NONE);
@@ -232,7 +229,7 @@ impl Sites {
         site
     }
 
-    fn number(&mut self, stack: StackId) -> Site {
+    fn intern(&mut self, stack: StackId) -> Site {
         let index = stack.0 as usize;
         if self.by_stack.len() <= index {
             self.by_stack.resize((index + 1).next_power_of_two(), Site::NONE);
@@ -244,18 +241,18 @@ impl Sites {
         self.by_stack[index]
     }
 
-    /// The stacks of all sites; the first is site 1's.
+    /// The truncated stacks of all sites; the first is that of site 1.
     pub(crate) fn stacks(&self) -> &[StackId] {
         &self.stacks
     }
 
-    /// Events that refer to a node that the file does not define.
+    /// Events whose node the file does not define.
     pub(crate) fn unknown(&self) -> u64 {
         self.unknown
     }
 }
 
-/// Stacks by the file's node ids: an array where ids are dense, a map where they are not.
+/// Maps node ids to stacks: an array if ids are dense, else a hash table.
 #[derive(Debug)]
 enum ByNode {
     Dense(Vec<StackId>),

@@ -1,29 +1,28 @@
-//! Turns stamps into nanoseconds since tracking was enabled, between the recording's clock pairs.
+//! Converts timestamps in clock ticks to nanoseconds since tracking was enabled, by linear
+//! interpolation between the recording's clock pairs.
 //!
-//! Reads: the header and all clock pairs. Writes: nothing.
-//!
-//! Invariants: a later stamp never gives an earlier time; any pairs give some times, never a
-//! panic. Pairs that step back on either clock are left out.
+//! Invariants: a later timestamp never gives an earlier time; no clock pairs cause a panic. Pairs
+//! that go backward on either clock are ignored.
 
-use crate::loader::rows::Nanos;
+use crate::loader::model::Nanos;
 use crate::recording::{ClockPair, Header, Ticks};
 
-/// Fraction bits of a rate.
+/// Fraction bits of a rate: the rounding error stays below 1 ns per 2³² ticks.
 const RATE_SHIFT: u32 = 32;
 
-/// A stretch of time with one rate.
+/// The time between two clock pairs, with a constant rate.
 #[derive(Clone, Copy, Debug)]
 struct Segment {
     from_ticks: u64,
     from_ns: u64,
-    /// Where the next segment begins: no time in this one is later.
+    /// Start of the next segment: later times are clamped to it.
     to_ns: u64,
-    /// Nanoseconds a tick, times 2³².
+    /// Nanoseconds per tick, times 2³².
     rate: u64,
 }
 
-/// No moment is later, whatever a damaged stamp says: 36 years. So times fit the database's
-/// signed numbers, and sums of two of them are no overflow.
+/// The latest time, 36 years: timestamps of a damaged recording are clamped to it. Times then fit
+/// SQLite's signed integers, and the sum of two does not overflow.
 const NANOS_MAX: u64 = 1 << 60;
 
 impl Segment {
@@ -35,16 +34,17 @@ impl Segment {
     }
 }
 
-/// Stamps → nanoseconds.
+/// Converts ticks to nanoseconds.
 #[derive(Clone, Debug)]
 pub(crate) struct Clock {
     segments: Vec<Segment>,
-    /// The segment that was used last; stamps come nearly in order.
+    /// The segment of the last conversion: timestamps come nearly in order, so the next one is
+    /// usually in it too.
     last: usize,
 }
 
 impl Clock {
-    /// From the header's moment zero through the pairs, which are taken in the order of stamps.
+    /// Starts at the header's time zero; sorts the pairs by ticks.
     pub(crate) fn new(header: &Header, pairs: &[ClockPair]) -> Self {
         let nominal =
             if header.ticks_per_second > 0.0 { 1e9 / header.ticks_per_second } else { 1.0 };
@@ -73,7 +73,7 @@ impl Clock {
             })
             .collect();
         let end = points.last().copied().unwrap_or_default();
-        // Behind the last pair the rate of the whole is the best guess; the nominal one without.
+        // Behind the last pair: the average rate of all pairs, or the nominal rate without pairs.
         let whole = (points.len() > 1).then(|| rate(points[0], end));
         segments.push(Segment {
             from_ticks: end.0,
@@ -84,23 +84,23 @@ impl Clock {
         Self { segments, last: 0 }
     }
 
-    /// How long so many ticks are, at the rate of a moment.
-    pub(crate) fn length(&mut self, ticks: u64, at: Ticks) -> u128 {
+    /// The nanoseconds of a number of ticks, at the rate that holds at `at`.
+    pub(crate) fn duration_ns(&mut self, ticks: u64, at: Ticks) -> u128 {
         self.nanos(at);
         (u128::from(ticks) * u128::from(self.segments[self.last].rate)) >> RATE_SHIFT
     }
 
-    /// When that was; 0 for everything before tracking was enabled.
+    /// The time of a timestamp; 0 if it lies before tracking was enabled.
     #[inline]
     pub(crate) fn nanos(&mut self, at: Ticks) -> Nanos {
-        let holds = |index: usize| {
+        let contains = |index: usize| {
             let next = self.segments.get(index + 1);
             self.segments[index].from_ticks <= at.0
                 && next.is_none_or(|next| at.0 < next.from_ticks)
         };
-        if !holds(self.last) {
-            let behind = self.segments.partition_point(|segment| segment.from_ticks <= at.0);
-            self.last = behind.saturating_sub(1);
+        if !contains(self.last) {
+            let next = self.segments.partition_point(|segment| segment.from_ticks <= at.0);
+            self.last = next.saturating_sub(1);
         }
         Nanos(self.segments[self.last].convert(at.0).min(NANOS_MAX))
     }

@@ -1,76 +1,74 @@
-//! Decoding on a thread of its own: batches of steps in the order of their stamps.
+//! Decodes event blocks on a thread of its own, and sends the merged events in batches.
 //!
-//! Reads: event blocks, through a merge. Writes: [`Batch`]es, to whoever pairs them.
-//!
-//! Invariants: steps come in the order in which the merge gives them, so nothing depends on how
-//! long either thread waits; no more than [`BATCHES_WAITING`] batches wait.
+//! Invariants: batches hold the events in the order of the merge, so that a load does not depend
+//! on the scheduling of the two threads; at most [`BATCHES_WAITING`] batches wait in the channel.
 
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use crate::loader::read::merge::Merge;
 use crate::loader::read::reader::Blocks;
-use crate::loader::read::stream::Step;
+use crate::loader::read::stream::TimedEvent;
 use crate::recording::BlockKind;
 
-/// Steps in a batch: few enough that it is still in a cache when it is taken.
-const BATCH_STEPS: usize = 1 << 11;
+/// Events per batch: few enough that a batch is still cached when it is received.
+const BATCH_EVENTS: usize = 1 << 11;
 
-/// Batches between the two threads.
+/// Batches in the channel: enough that a short pause of one thread does not stop the other.
 const BATCHES_WAITING: usize = 4;
 
-/// Some steps, in order.
+/// Events in order, and the aggregate block that precedes them.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    /// The sums of aggregated blocks that come before the steps; empty: none.
+    /// Payload of an aggregate block that precedes the events; empty: none.
     pub(crate) aggregated: Vec<u8>,
-    /// The steps.
-    pub(crate) steps: Vec<Step>,
-    /// Events that were decoded so far.
-    pub(crate) events: u64,
-    /// The share of the file that is decoded.
+    /// The events.
+    pub(crate) events: Vec<TimedEvent>,
+    /// Events of the file decoded so far.
+    pub(crate) events_decoded: u64,
+    /// Share of the file that is decoded, 0 to 1.
     pub(crate) share: f64,
 }
 
-/// The decoding end.
+/// The sending end, to be run on the decoder thread.
 pub(crate) struct DecoderThread {
     batch: Batch,
     batches: SyncSender<Batch>,
     spares: Receiver<Batch>,
 }
 
-/// The taking end. Decoding ends when it goes.
-pub(crate) struct Feed {
+/// The receiving end. Decoding stops when it is dropped.
+pub(crate) struct BatchReceiver {
     batches: Receiver<Batch>,
     spares: SyncSender<Batch>,
 }
 
-/// Both ends.
-pub(crate) fn channel() -> (DecoderThread, Feed) {
+/// The two ends of a channel.
+pub(crate) fn channel() -> (DecoderThread, BatchReceiver) {
     let (batches, incoming) = sync_channel(BATCHES_WAITING);
     let (back, spares) = sync_channel(BATCHES_WAITING + 2);
-    let batch = Batch { steps: Vec::with_capacity(BATCH_STEPS), ..Batch::default() };
-    (DecoderThread { batch, batches, spares }, Feed { batches: incoming, spares: back })
+    let batch = Batch { events: Vec::with_capacity(BATCH_EVENTS), ..Batch::default() };
+    (DecoderThread { batch, batches, spares }, BatchReceiver { batches: incoming, spares: back })
 }
 
-impl Feed {
+impl BatchReceiver {
     /// The next batch; `None` at the end.
     pub(crate) fn next(&self) -> Option<Batch> {
         self.batches.recv().ok()
     }
 
-    /// Gives back a batch that is done with.
+    /// Returns a batch to the decoder, which reuses its memory.
     pub(crate) fn recycle(&self, batch: Batch) {
-        // A full channel of spares only means that this one is not needed.
+        // If the channel of spares is full, this one is not needed.
         let _ = self.spares.try_send(batch);
     }
 }
 
-/// The other end has gone: there is nothing left to do.
-struct Gone;
+/// The receiver was dropped.
+struct Disconnected;
 
 impl DecoderThread {
-    /// Decodes all event blocks of a file with so many bytes.
+    /// Decodes all event blocks of a file that has `bytes` bytes.
     pub(crate) fn run<R: Read>(
         mut self,
         merge: &mut Merge,
@@ -78,16 +76,16 @@ impl DecoderThread {
         bytes: u64,
     ) -> io::Result<()> {
         while let Some(block) = blocks.next()? {
-            let fed = match block.kind {
+            let sent = match block.kind {
                 BlockKind::Events => {
-                    // What is wrong with a block's head was counted by the survey.
+                    // The metadata pass has counted blocks with an invalid head.
                     let _ = merge.push(block.payload);
                     self.drain(merge)
                 }
-                BlockKind::Aggregated => self.aggregate(block.payload, merge.events()),
+                BlockKind::Aggregated => self.send_aggregated(block.payload, merge.events()),
                 _ => continue,
             };
-            if let Err(Gone) = fed {
+            if let Err(Disconnected) = sent {
                 return Ok(());
             }
             self.batch.share = blocks.position() as f64 / bytes.max(1) as f64;
@@ -96,21 +94,21 @@ impl DecoderThread {
         if let Ok(()) = self.drain(merge) {
             let _ = self.send(merge.events());
         }
-        merge.forget_buffers();
+        merge.free_buffers();
         Ok(())
     }
 
-    /// Hands aggregated sums on in their place between the steps.
-    fn aggregate(&mut self, payload: &[u8], events: u64) -> Result<(), Gone> {
+    /// Starts a new batch with an aggregate block, so that it keeps its place between the events.
+    fn send_aggregated(&mut self, payload: &[u8], events: u64) -> Result<(), Disconnected> {
         self.send(events)?;
         self.batch.aggregated.extend_from_slice(payload);
         Ok(())
     }
 
-    fn drain(&mut self, merge: &mut Merge) -> Result<(), Gone> {
-        while let Some(step) = merge.next() {
-            self.batch.steps.push(step);
-            if self.batch.steps.len() == BATCH_STEPS {
+    fn drain(&mut self, merge: &mut Merge) -> Result<(), Disconnected> {
+        while let Some(event) = merge.next() {
+            self.batch.events.push(event);
+            if self.batch.events.len() == BATCH_EVENTS {
                 self.send(merge.events())?;
             }
         }
@@ -118,14 +116,14 @@ impl DecoderThread {
     }
 
     #[inline(never)]
-    fn send(&mut self, events: u64) -> Result<(), Gone> {
+    fn send(&mut self, events: u64) -> Result<(), Disconnected> {
         let mut next = self.spares.try_recv().unwrap_or_default();
         next.aggregated.clear();
-        next.steps.clear();
-        next.steps.reserve(BATCH_STEPS);
+        next.events.clear();
+        next.events.reserve(BATCH_EVENTS);
         next.share = self.batch.share;
         let mut full = std::mem::replace(&mut self.batch, next);
-        full.events = events;
-        self.batches.send(full).map_err(|_| Gone)
+        full.events_decoded = events;
+        self.batches.send(full).map_err(|_| Disconnected)
     }
 }

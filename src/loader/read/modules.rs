@@ -1,22 +1,21 @@
-//! The recorded process's objects: which one an address is in, as they come and go.
+//! Tracks the executable and the shared libraries of the recorded process as they are loaded and
+//! unloaded, and finds the module of an address.
 //!
-//! Reads: module definitions in the order of the file. Writes: the list of all that ever were.
-//!
-//! Invariant: at most one loaded module answers for an address, the one that came last.
+//! Invariant: at most one loaded module contains an address: the one that was loaded last.
 
 use std::collections::HashMap;
 
 use crate::loader::sanitize;
 use crate::recording::{Address, ModuleDef, ModuleId, ModuleStatus, Ticks};
 
-/// A loaded object.
+/// An executable or a shared library.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Module {
-    /// The file's number.
+    /// Id in the recording.
     pub(crate) id: ModuleId,
-    /// Its path as bytes, to be opened.
+    /// Path as recorded, for opening the file.
     pub(crate) path: Vec<u8>,
-    /// Its path, to be shown.
+    /// Path sanitized for display.
     pub(crate) shown: String,
     /// The linker's build id; empty if there is none.
     pub(crate) build_id: Vec<u8>,
@@ -24,29 +23,29 @@ pub(crate) struct Module {
     pub(crate) main: bool,
     /// First executable address.
     pub(crate) start: u64,
-    /// Behind the last one.
+    /// End of the executable addresses, exclusive.
     pub(crate) end: u64,
     /// Address in the process minus address in the file.
     pub(crate) bias: u64,
-    /// When it was seen.
+    /// When the recorder first saw it.
     pub(crate) loaded: Ticks,
-    /// When it was gone.
+    /// When the recorder missed it; `None`: loaded at the end.
     pub(crate) unloaded: Option<Ticks>,
 }
 
-/// All modules, and which ones are loaded at this place of the file.
+/// All modules of a recording, and the ones that are loaded at the current place in the file.
 #[derive(Debug, Default)]
 pub(crate) struct Modules {
     list: Vec<Module>,
-    /// Index into `list` of the module that carries this number now.
+    /// By id: the index into `list` of the loaded module that has it.
     by_id: HashMap<u32, usize>,
-    /// Loaded ones: (start, end, index), sorted by start, not overlapping.
+    /// Loaded modules as (start, end, index), sorted by start, not overlapping.
     ranges: Vec<(u64, u64, u32)>,
 }
 
 impl Modules {
-    /// A module came or went.
-    pub(crate) fn see(&mut self, definition: &ModuleDef<'_>) {
+    /// Applies a definition: a module was loaded or unloaded.
+    pub(crate) fn apply(&mut self, definition: &ModuleDef<'_>) {
         match definition.status {
             ModuleStatus::Loaded => self.load(definition),
             ModuleStatus::Unloaded => {
@@ -83,33 +82,33 @@ impl Modules {
         let index = self.list.len();
         let (start, end) = (module.start, module.end);
         self.ranges.retain(|range| range.1 <= start || end <= range.0);
-        let place = self.ranges.partition_point(|range| range.0 < start);
-        self.ranges.insert(place, (start, end, index as u32));
+        let index_in_ranges = self.ranges.partition_point(|range| range.0 < start);
+        self.ranges.insert(index_in_ranges, (start, end, index as u32));
         self.by_id.insert(definition.id.0, index);
         self.list.push(module);
     }
 
-    /// The module that carries a number, or carried it last.
-    pub(crate) fn numbered(&self, id: ModuleId) -> Option<u32> {
+    /// The module that has an id, or had it last.
+    pub(crate) fn by_id(&self, id: ModuleId) -> Option<u32> {
         let loaded = self.by_id.get(&id.0).copied();
         let found = loaded.or_else(|| self.list.iter().rposition(|module| module.id == id));
         found.map(|index| index as u32)
     }
 
-    /// The path of one of them.
+    /// The path of the module at an index.
     pub(crate) fn path(&self, index: u32) -> Option<&[u8]> {
         self.list.get(index as usize).map(|module| module.path.as_slice())
     }
 
-    /// The module that a return address belongs to: the one that holds the call before it.
-    pub(crate) fn holding(&self, address: Address) -> Option<u32> {
+    /// The module that contains the call before a return address.
+    pub(crate) fn containing(&self, address: Address) -> Option<u32> {
         let call = address.0.checked_sub(1)?;
-        let behind = self.ranges.partition_point(|range| range.0 <= call);
-        let range = self.ranges.get(behind.checked_sub(1)?)?;
+        let next = self.ranges.partition_point(|range| range.0 <= call);
+        let range = self.ranges.get(next.checked_sub(1)?)?;
         (call < range.1).then_some(range.2)
     }
 
-    /// All that ever were, in the order of the file.
+    /// All modules, unloaded ones included, in the order of the file.
     pub(crate) fn into_list(self) -> Vec<Module> {
         self.list
     }

@@ -1,22 +1,22 @@
-//! Takes a recording apart into blocks, with plain reads through one buffer.
+//! Splits a recording into blocks, and skips damaged bytes.
 //!
-//! Reads: the file, up to the length that it had when it was opened, so that a recording that is
-//! still being written gives one consistent answer. Writes: nothing.
+//! Reads the file up to the length that it had when it was opened, so that both passes over a
+//! recording that is still being written see the same bytes.
 //!
 //! Invariants:
-//! - Only blocks whose checksum agreed are handed out.
+//! - Only blocks with a valid checksum are returned.
 //! - Every byte behind the header is in a block, in [`Damage::bytes`] or in [`Damage::torn_bytes`].
-//! - No memory is reserved on the word of a length field beyond one block's greatest length.
+//! - A length field in the file reserves at most the maximum length of a block.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::loader::error::LoadError;
+use crate::loader::api::error::LoadError;
 use crate::recording::{BLOCK_HEADER_BYTES, Block, BlockHeader, HEADER_BYTES, Header};
 
-/// Bytes that are read at once.
+/// Bytes per read.
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// An open recording.
@@ -29,7 +29,7 @@ pub(crate) struct Recording {
 }
 
 impl Recording {
-    /// Opens a file and checks its header. Never waits: a FIFO is refused, not read.
+    /// Opens a file and checks its header. Never blocks: a FIFO is refused.
     pub(crate) fn open(path: &Path) -> Result<Self, LoadError> {
         let failed = |error| LoadError::reading(path, error);
         let mut file = OpenOptions::new()
@@ -50,12 +50,12 @@ impl Recording {
         Ok(Self { path: path.to_owned(), file, header, file_bytes: metadata.len() })
     }
 
-    /// The first 128 bytes.
+    /// The file header.
     pub(crate) fn header(&self) -> &Header {
         &self.header
     }
 
-    /// Where it is.
+    /// The path it was opened by.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -65,7 +65,7 @@ impl Recording {
         self.file_bytes
     }
 
-    /// All blocks from the first on.
+    /// A new iteration over all blocks.
     pub(crate) fn blocks(&self) -> Blocks<FileAt<'_>> {
         let offset = HEADER_BYTES as u64;
         let source = FileAt { file: &self.file, offset };
@@ -73,7 +73,7 @@ impl Recording {
     }
 }
 
-/// A place in a file that moves on by reading, without moving the file's own.
+/// A reader with an offset of its own: the file's offset is shared by both passes.
 #[derive(Debug)]
 pub(crate) struct FileAt<'a> {
     file: &'a File,
@@ -88,35 +88,35 @@ impl Read for FileAt<'_> {
     }
 }
 
-/// What could not be read.
+/// Bytes that are not part of any valid block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Damage {
-    /// Places where bytes had to be skipped to find the next block.
+    /// Ranges of bytes that were skipped to find the next block.
     pub(crate) places: u64,
-    /// Bytes skipped there.
+    /// Bytes in these ranges.
     pub(crate) bytes: u64,
-    /// Bytes of a last block that is not whole.
+    /// Bytes of an incomplete block at the end of the file.
     pub(crate) torn_bytes: u64,
 }
 
-/// The blocks of a source, one after the other.
+/// Iterates over the blocks of a source.
 #[derive(Debug)]
 pub(crate) struct Blocks<R> {
     source: R,
     buffer: Vec<u8>,
-    /// Where in the buffer the next block begins.
+    /// Offset of the next block in the buffer.
     front: usize,
-    /// Where in the source the buffer's front stands.
+    /// Offset of the next block in the source.
     position: u64,
-    /// Where to stop.
+    /// End of the source.
     limit: u64,
-    /// Where the damage began that is being skipped.
-    lost_since: Option<u64>,
+    /// Offset in the source at which the current damage began.
+    damaged_from: Option<u64>,
     damage: Damage,
 }
 
 impl<R: Read> Blocks<R> {
-    /// Reads `source`, which stands at `position`, up to `limit`.
+    /// Reads `source`, whose offset is `position`, up to offset `limit`.
     pub(crate) fn new(source: R, position: u64, limit: u64) -> Self {
         Self {
             source,
@@ -124,22 +124,22 @@ impl<R: Read> Blocks<R> {
             front: 0,
             position,
             limit,
-            lost_since: None,
+            damaged_from: None,
             damage: Damage::default(),
         }
     }
 
-    /// Bytes of the source that are behind us.
+    /// Offset of the next block in the source.
     pub(crate) fn position(&self) -> u64 {
         self.position
     }
 
-    /// What had to be skipped so far; final when [`Blocks::next`] gave `None`.
+    /// Bytes skipped so far; final once [`Blocks::next`] has returned `None`.
     pub(crate) fn damage(&self) -> Damage {
         self.damage
     }
 
-    /// The next whole block; `None` at the end.
+    /// The next valid block; `None` at the end.
     pub(crate) fn next(&mut self) -> io::Result<Option<Block<'_>>> {
         loop {
             let available = self.fill(BLOCK_HEADER_BYTES)?;
@@ -154,26 +154,26 @@ impl<R: Read> Blocks<R> {
             let len = BLOCK_HEADER_BYTES + header.payload_bytes as usize;
             self.fill(len)?;
             let payload = self.front + BLOCK_HEADER_BYTES..self.front + len;
-            let whole =
-                self.buffer.get(payload.clone()).is_some_and(|payload| header.agrees_with(payload));
-            if !whole {
+            let is_valid =
+                self.buffer.get(payload.clone()).is_some_and(|payload| header.matches(payload));
+            if !is_valid {
                 self.skip_damage();
                 continue;
             }
-            self.leave_damage();
+            self.end_damage();
             self.advance(len);
             return Ok(Some(Block { kind: header.kind, payload: &self.buffer[payload] }));
         }
     }
 
-    /// Reads until `wanted` bytes are in the buffer or the end is reached; says how many are.
+    /// Reads until `wanted` bytes or the rest of the source are in the buffer; returns their number.
     fn fill(&mut self, wanted: usize) -> io::Result<usize> {
         if self.buffer.len() - self.front < wanted {
             self.buffer.drain(..self.front);
             self.front = 0;
             while self.buffer.len() < wanted {
-                let behind = self.position + self.buffer.len() as u64;
-                let room = self.limit.saturating_sub(behind).min(CHUNK_BYTES as u64);
+                let end = self.position + self.buffer.len() as u64;
+                let room = self.limit.saturating_sub(end).min(CHUNK_BYTES as u64);
                 let taken = (&mut self.source).take(room).read_to_end(&mut self.buffer)?;
                 if taken == 0 {
                     break;
@@ -188,9 +188,9 @@ impl<R: Read> Blocks<R> {
         self.position += len as u64;
     }
 
-    /// Goes to the next place that looks like a block's beginning.
+    /// Skips to the next sync bytes, where a block may begin.
     fn skip_damage(&mut self) {
-        self.lost_since.get_or_insert(self.position);
+        self.damaged_from.get_or_insert(self.position);
         let rest = &self.buffer[self.front..];
         let mut skip = Block::resync(rest);
         if skip == rest.len() {
@@ -200,17 +200,17 @@ impl<R: Read> Blocks<R> {
         self.advance(skip);
     }
 
-    fn leave_damage(&mut self) {
-        if let Some(since) = self.lost_since.take() {
+    fn end_damage(&mut self) {
+        if let Some(from) = self.damaged_from.take() {
             self.damage.places += 1;
-            self.damage.bytes += self.position - since;
+            self.damage.bytes += self.position - from;
         }
     }
 
-    /// What is not followed by any whole block is a torn tail, not damage.
+    /// Skipped bytes that no valid block follows are a torn end, not damage.
     fn finish(&mut self) {
-        if let Some(since) = self.lost_since.take() {
-            self.damage.torn_bytes += self.position - since;
+        if let Some(from) = self.damaged_from.take() {
+            self.damage.torn_bytes += self.position - from;
         }
     }
 }

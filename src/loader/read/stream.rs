@@ -1,127 +1,130 @@
-//! One event stream: blocks in, steps in the order of their stamps out.
-//!
-//! Reads: the payloads of this stream's event blocks. Writes: [`Step`]s.
+//! Decodes one event stream: event blocks in, [`TimedEvent`]s by ascending timestamp out.
 //!
 //! Invariants:
-//! - Stamps never go back within a stream; a clock that does is held and counted.
-//! - A realloc becomes two steps, the end of the old block and the beginning of the new one.
-//! - What can't be decoded ends at the next keyframe and is counted in bytes.
+//! - Timestamps never decrease within a stream. An event that is stamped earlier than the one
+//!   before it gets that one's timestamp, and is counted.
+//! - A realloc becomes two events: the free of the old block and the allocation of the new one.
+//! - Bytes that can't be decoded are skipped up to the next keyframe, and counted.
 
 use std::collections::VecDeque;
 
 use crate::recording::{Decoder, Event, EventsHead, NodeId, ScopeId, StreamId, ThreadId, Ticks};
 
-/// Streams' numbers from here on are threads' in the stream that holds events of all threads.
-const HELD_THREADS: u32 = 1 << 31;
+/// Marks the stream id of a deferred event; the other bits are its thread. All threads' deferred
+/// events are in one stream of the file.
+const DEFERRED_THREAD: u32 = 1 << 31;
 
-/// One thing that happened to one address.
+/// One event at one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Step {
-    /// When.
+pub(crate) struct TimedEvent {
+    /// Timestamp in clock ticks.
     pub(crate) at: Ticks,
-    /// On which stream.
+    /// The stream within which events are in their true order.
     pub(crate) stream: StreamId,
-    /// On which thread.
+    /// The thread that called the allocator.
     pub(crate) thread: ThreadId,
-    /// What.
-    pub(crate) what: What,
+    /// The kind with its fields.
+    pub(crate) kind: EventKind,
 }
 
-/// What happened.
+/// The kinds of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum What {
-    /// A block began.
-    Made(Made),
-    /// A block ended.
-    Freed {
-        /// Where.
+pub(crate) enum EventKind {
+    /// A block was allocated.
+    Alloc(AllocInfo),
+    /// A block was freed.
+    Free {
+        /// Its address.
         address: u64,
     },
-    /// A block is about to end because it grows or shrinks; its `Made` is the stream's next one.
+    /// A realloc ends the old block; the stream's next `Alloc` is the new one.
     ReallocEnd {
-        /// Where.
+        /// Address of the old block.
         address: u64,
     },
-    /// The thread made blocks that were aggregated away.
+    /// The thread allocated blocks whose events were aggregated.
     SkippedAllocs {
-        /// How many.
+        /// Number of these blocks.
         allocations: u64,
     },
-    /// The allocator refused.
+    /// The allocator returned null.
     Failed {
-        /// Bytes asked for.
+        /// Requested bytes.
         size: u64,
-        /// From where.
+        /// Call path of the request.
         node: NodeId,
     },
 }
 
-/// A block's beginning.
+/// An allocated block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Made {
-    /// Where.
+pub(crate) struct AllocInfo {
+    /// Its address.
     pub(crate) address: u64,
-    /// Bytes.
+    /// Requested bytes.
     pub(crate) size: u64,
-    /// From where.
+    /// Call path of the allocation.
     pub(crate) node: NodeId,
-    /// Log2 of the alignment where above 16 bytes, else 0.
+    /// Log2 of the alignment if it is above 16 bytes, else 0.
     pub(crate) align_log2: u8,
-    /// In which scope.
+    /// Innermost scope of the thread.
     pub(crate) scope: ScopeId,
-    /// How it was asked for.
-    pub(crate) how: How,
+    /// The allocator function that was called.
+    pub(crate) kind: AllocKind,
 }
 
-impl Made {
-    /// Whether it is another block's continuation at another address.
+impl AllocInfo {
+    /// Whether a realloc moved the block to another address.
     pub(crate) fn is_moved(&self) -> bool {
-        match self.how {
-            How::Realloc { old } => old != self.address,
-            How::ReallocBegin { moved, .. } => moved,
-            How::Alloc | How::Zeroed => false,
+        match self.kind {
+            AllocKind::Realloc { old } => old != self.address,
+            AllocKind::ReallocBegin { moved, .. } => moved,
+            AllocKind::Alloc | AllocKind::Zeroed => false,
         }
     }
 }
 
-/// How a block was asked for.
+/// The allocator function that allocated a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum How {
-    /// Plainly.
+pub(crate) enum AllocKind {
+    /// `alloc`.
     Alloc,
-    /// Zeroed.
+    /// `alloc_zeroed`.
     Zeroed,
-    /// By growing or shrinking the block at `old`.
+    /// `realloc`, recorded as one event.
     Realloc {
-        /// Its address.
+        /// Address of the old block.
         old: u64,
     },
-    /// By growing or shrinking a block that ended before.
+    /// `realloc`, recorded as one event for the old block and one for the new one.
     ReallocBegin {
         /// Whether the address changed.
         moved: bool,
-        /// Whether it is the one that the thread's last `ReallocEnd` ended; else it has no row.
+        /// Whether the thread's last `ReallocEnd` ended the old block; if not, the old block has
+        /// no row.
         linked: bool,
     },
 }
 
+/// The events of one block of the file.
 #[derive(Debug)]
 struct Chunk {
     bytes: Vec<u8>,
+    /// Offset of the first keyframe in `bytes`.
     keyframe: Option<u32>,
-    /// Bytes of this stream are missing before these.
+    /// Whether bytes of the stream are missing before `bytes`.
     after_gap: bool,
 }
 
-/// What a stream could not give.
+/// Losses of a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct StreamLosses {
     /// Bytes that are missing or could not be decoded.
     pub(crate) bytes: u64,
-    /// Blocks that stand in the file a second time.
+    /// Blocks that the file contains twice.
     pub(crate) repeated_blocks: u64,
-    /// Events that were stamped before the stream's last one.
-    pub(crate) steps_back: u64,
+    /// Events with an earlier timestamp than the event before them.
+    pub(crate) backward_stamps: u64,
 }
 
 /// One stream.
@@ -129,43 +132,44 @@ pub(crate) struct StreamLosses {
 pub(crate) struct Stream {
     id: StreamId,
     decoder: Decoder,
-    /// The stream's bytes that were seen so far.
-    seen: u64,
+    /// Offset in the stream behind the last pushed byte.
+    received: u64,
     chunks: VecDeque<Chunk>,
-    /// Where in the first chunk decoding stands.
-    at: usize,
-    /// The other half of a realloc.
-    second_half: Option<Step>,
+    /// Offset of the next event in the first chunk.
+    offset: usize,
+    /// The allocation half of a realloc, to be returned next.
+    pending: Option<TimedEvent>,
+    /// Timestamp of the last event.
     last: Ticks,
     losses: StreamLosses,
     events: u64,
 }
 
 impl Stream {
-    /// A stream of which nothing was seen yet.
+    /// A stream without events.
     pub(crate) fn new(id: StreamId) -> Self {
         Self {
             id,
             decoder: Decoder::new(),
-            seen: 0,
+            received: 0,
             chunks: VecDeque::new(),
-            at: 0,
-            second_half: None,
+            offset: 0,
+            pending: None,
             last: Ticks(0),
             losses: StreamLosses::default(),
             events: 0,
         }
     }
 
-    /// Takes in a block, and says how many bytes of it are kept; `spare` is a buffer to use.
+    /// Appends the events of a block, copied into `spare`; returns the number of copied bytes.
     pub(crate) fn push(&mut self, head: &EventsHead, events: &[u8], mut spare: Vec<u8>) -> u64 {
-        if head.offset < self.seen {
+        if head.offset < self.received {
             self.losses.repeated_blocks += 1;
             return 0;
         }
-        let missing = head.offset - self.seen;
+        let missing = head.offset - self.received;
         self.losses.bytes = self.losses.bytes.saturating_add(missing);
-        self.seen = head.offset.saturating_add(events.len() as u64);
+        self.received = head.offset.saturating_add(events.len() as u64);
         spare.clear();
         spare.extend_from_slice(events);
         self.chunks.push_back(Chunk {
@@ -174,131 +178,138 @@ impl Stream {
             after_gap: missing > 0,
         });
         if self.chunks.len() == 1 {
-            self.enter();
+            self.begin_chunk();
         }
         events.len() as u64
     }
 
-    /// The next step; `None` when all that was pushed is used up. Buffers that are done with go
-    /// to `spares`.
+    /// The next event; `None` when all pushed events are decoded. Pushes buffers that are no
+    /// longer needed to `spares`.
     #[inline(always)]
-    pub(crate) fn next(&mut self, spares: &mut Vec<Vec<u8>>) -> Option<Step> {
-        if let Some(step) = self.second_half.take() {
-            return Some(step);
+    pub(crate) fn next(&mut self, spares: &mut Vec<Vec<u8>>) -> Option<TimedEvent> {
+        if let Some(event) = self.pending.take() {
+            return Some(event);
         }
         loop {
             let chunk = self.chunks.front()?;
-            let mut rest = &chunk.bytes[self.at..];
+            let mut rest = &chunk.bytes[self.offset..];
             match self.decoder.next(&mut rest) {
                 Ok(Some(event)) => {
-                    self.at = chunk.bytes.len() - rest.len();
+                    self.offset = chunk.bytes.len() - rest.len();
                     self.events += 1;
-                    return Some(self.step(&event));
+                    return Some(self.convert(&event));
                 }
-                Ok(None) => self.leave(spares),
+                Ok(None) => self.end_chunk(spares),
                 Err(_) => {
-                    self.at = chunk.bytes.len() - rest.len();
+                    self.offset = chunk.bytes.len() - rest.len();
                     self.recover();
                 }
             }
         }
     }
 
-    /// Events handed out.
+    /// Events decoded so far.
     pub(crate) fn events(&self) -> u64 {
         self.events
     }
 
-    /// What could not be given so far.
+    /// Losses so far.
     pub(crate) fn losses(&self) -> StreamLosses {
         self.losses
     }
 
     #[inline(never)]
-    fn leave(&mut self, spares: &mut Vec<Vec<u8>>) {
+    fn end_chunk(&mut self, spares: &mut Vec<Vec<u8>>) {
         if let Some(chunk) = self.chunks.pop_front() {
             spares.push(chunk.bytes);
         }
-        self.enter();
+        self.begin_chunk();
     }
 
-    /// Begins the first chunk: behind a gap only a keyframe says where we are.
-    fn enter(&mut self) {
-        self.at = 0;
+    /// Starts to decode the first chunk. Behind a gap, decoding can start only at a keyframe.
+    fn begin_chunk(&mut self) {
+        self.offset = 0;
         if let Some(chunk) = self.chunks.front().filter(|chunk| chunk.after_gap) {
             self.decoder = Decoder::new();
-            self.skip_to(chunk.keyframe.map(|place| place as usize));
+            self.skip_to(chunk.keyframe.map(|offset| offset as usize));
         }
     }
 
-    /// After bytes that can't be decoded: goes on at a keyframe that is still ahead.
+    /// After a decoding error: continues at the chunk's keyframe if that lies ahead.
     #[cold]
     fn recover(&mut self) {
         self.decoder = Decoder::new();
         let keyframe = self.chunks.front().and_then(|chunk| chunk.keyframe);
-        let ahead = keyframe.map(|place| place as usize);
-        self.skip_to(ahead.filter(|place| *place > self.at));
+        let ahead = keyframe.map(|offset| offset as usize);
+        self.skip_to(ahead.filter(|offset| *offset > self.offset));
     }
 
-    /// Leaves out what stands before `place` in the first chunk, or all the rest of it.
-    fn skip_to(&mut self, place: Option<usize>) {
+    /// Skips the first chunk's bytes before `target`, or its rest if there is none.
+    fn skip_to(&mut self, target: Option<usize>) {
         let end = self.chunks.front().map_or(0, |chunk| chunk.bytes.len());
-        let place = place.unwrap_or(end).min(end);
-        let left_out = place.saturating_sub(self.at) as u64;
-        self.losses.bytes = self.losses.bytes.saturating_add(left_out);
-        self.at = place;
+        let target = target.unwrap_or(end).min(end);
+        let skipped = target.saturating_sub(self.offset) as u64;
+        self.losses.bytes = self.losses.bytes.saturating_add(skipped);
+        self.offset = target;
     }
 
     #[inline(always)]
-    fn step(&mut self, event: &Event) -> Step {
+    fn convert(&mut self, event: &Event) -> TimedEvent {
         let (thread, scope) = (self.decoder.thread(), self.decoder.scope());
-        let stream = self.stream_of(thread);
-        let (at, what) = match *event {
+        let stream = self.ordered_stream(thread);
+        let (at, kind) = match *event {
             Event::Alloc { at, address, size, node, align_log2, zeroed } => {
-                let how = if zeroed { How::Zeroed } else { How::Alloc };
-                let made = Made { address: address.0, size: size.0, node, align_log2, scope, how };
-                (at, What::Made(made))
+                let kind = if zeroed { AllocKind::Zeroed } else { AllocKind::Alloc };
+                let alloc =
+                    AllocInfo { address: address.0, size: size.0, node, align_log2, scope, kind };
+                (at, EventKind::Alloc(alloc))
             }
-            Event::Free { at, address } => (at, What::Freed { address: address.0 }),
+            Event::Free { at, address } => (at, EventKind::Free { address: address.0 }),
             Event::Realloc { began, at, old, new, size, node, align_log2 } => {
-                let made = Made {
+                let alloc = AllocInfo {
                     address: new.0,
                     size: size.0,
                     node,
                     align_log2,
                     scope,
-                    how: How::Realloc { old: old.0 },
+                    kind: AllocKind::Realloc { old: old.0 },
                 };
-                let began = self.hold(began);
-                self.second_half =
-                    Some(Step { at: self.hold(at), stream, thread, what: What::Made(made) });
-                (began, What::ReallocEnd { address: old.0 })
+                let began = self.clamp_to_last(began);
+                self.pending = Some(TimedEvent {
+                    at: self.clamp_to_last(at),
+                    stream,
+                    thread,
+                    kind: EventKind::Alloc(alloc),
+                });
+                (began, EventKind::ReallocEnd { address: old.0 })
             }
-            Event::ReallocEnd { at, address } => (at, What::ReallocEnd { address: address.0 }),
+            Event::ReallocEnd { at, address } => (at, EventKind::ReallocEnd { address: address.0 }),
             Event::ReallocBegin { at, address, size, node, align_log2, moved, linked } => {
-                let how = How::ReallocBegin { moved, linked };
+                let kind = AllocKind::ReallocBegin { moved, linked };
                 let (address, size) = (address.0, size.0);
-                (at, What::Made(Made { address, size, node, scope, align_log2, how }))
+                (at, EventKind::Alloc(AllocInfo { address, size, node, scope, align_log2, kind }))
             }
-            Event::SkippedAllocs { at, allocations } => (at, What::SkippedAllocs { allocations }),
-            Event::Failed { at, size, node } => (at, What::Failed { size: size.0, node }),
+            Event::SkippedAllocs { at, allocations } => {
+                (at, EventKind::SkippedAllocs { allocations })
+            }
+            Event::Failed { at, size, node } => (at, EventKind::Failed { size: size.0, node }),
         };
-        let at = if self.second_half.is_some() { at } else { self.hold(at) };
-        Step { at, stream, thread, what }
+        let at = if self.pending.is_some() { at } else { self.clamp_to_last(at) };
+        TimedEvent { at, stream, thread, kind }
     }
 
-    /// Within what the order of events is right: the stream, or a thread of the one that holds
-    /// events of all threads.
+    /// The id within which events are in their true order: the stream, or the thread in the stream
+    /// of deferred events, which has events of all threads.
     #[inline]
-    fn stream_of(&self, thread: ThreadId) -> StreamId {
-        if self.id == StreamId::HELD { StreamId(thread.0 | HELD_THREADS) } else { self.id }
+    fn ordered_stream(&self, thread: ThreadId) -> StreamId {
+        if self.id == StreamId::DEFERRED { StreamId(thread.0 | DEFERRED_THREAD) } else { self.id }
     }
 
-    /// The stamp, or the stream's last one if that is later.
+    /// The timestamp, or the last event's if that is later.
     #[inline(always)]
-    fn hold(&mut self, at: Ticks) -> Ticks {
+    fn clamp_to_last(&mut self, at: Ticks) -> Ticks {
         if at < self.last {
-            self.losses.steps_back += 1;
+            self.losses.backward_stamps += 1;
         } else {
             self.last = at;
         }

@@ -1,10 +1,7 @@
-//! Looks many addresses up, on two threads.
+//! Looks up the frames of many calls on two threads.
 //!
-//! Reads: calls and the files that were found for their modules. Writes: each call's frames, in
-//! the order of the calls.
-//!
-//! A module's calls are sorted and cut in two when there are many: neighbours share the parsed
-//! parts of a symbol file, and each thread opens the file for itself.
+//! The calls of a module are sorted by address, because neighbours share parsed parts of a symbol
+//! file, and split in two if they are many. Each thread opens the file for itself.
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -12,18 +9,18 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::loader::progress::Progress;
+use crate::loader::api::progress::Progress;
 use crate::loader::symbols::Call;
 use crate::loader::symbols::find::Found;
 use crate::loader::symbols::lookup::{RawFrame, SymbolFile};
 
-/// Below so many calls of a module one thread does them all.
-const CALLS_TO_SHARE: usize = 256;
+/// A module with fewer calls is not split: opening its file twice would cost more.
+const CALLS_TO_SPLIT: usize = 256;
 
-/// How often the caller is told.
-const TELL_EVERY: Duration = Duration::from_millis(50);
+/// Interval at which the calling thread polls the workers and reports progress.
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
-/// Some calls of one module.
+/// Calls of one module, for one thread.
 struct Job {
     file: PathBuf,
     supplement: Option<PathBuf>,
@@ -31,25 +28,25 @@ struct Job {
     calls: Vec<usize>,
 }
 
-/// The frames of each call; `None` if the caller wants to stop.
+/// The frames of each call, in the order of the calls; `None` if the caller asked to stop.
 pub(crate) fn look_up(
     calls: &[Call],
     found: &[Option<Found>],
     progress: &mut dyn Progress,
 ) -> Option<Vec<Vec<RawFrame>>> {
     let jobs = Mutex::new(jobs(calls, found));
-    let answers = Mutex::new(vec![Vec::new(); calls.len()]);
+    let frames_by_call = Mutex::new(vec![Vec::new(); calls.len()]);
     let done = AtomicU64::new(0);
     let stop = AtomicBool::new(false);
     let work = || {
         while let Some(job) = lock(&jobs).pop() {
-            run(&job, calls, &done, &stop, &answers);
+            run(&job, calls, &done, &stop, &frames_by_call);
         }
     };
     thread::scope(|scope| {
         let workers = [scope.spawn(work), scope.spawn(work)];
         while !workers.iter().all(thread::ScopedJoinHandle::is_finished) {
-            thread::park_timeout(TELL_EVERY.min(Duration::from_millis(2)));
+            thread::park_timeout(POLL_INTERVAL);
             let count = done.load(Ordering::Relaxed);
             progress.advance(count, count as f64 / calls.len().max(1) as f64);
             if progress.should_stop() {
@@ -57,11 +54,12 @@ pub(crate) fn look_up(
             }
         }
     });
-    let answers = answers.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    (!stop.into_inner()).then_some(answers)
+    let frames_by_call =
+        frames_by_call.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    (!stop.into_inner()).then_some(frames_by_call)
 }
 
-/// Big jobs come last, because workers take from the end.
+/// The jobs by ascending size: workers take the largest first, from the end.
 fn jobs(calls: &[Call], found: &[Option<Found>]) -> Vec<Job> {
     let mut by_module: Vec<Vec<usize>> = vec![Vec::new(); found.len()];
     for (index, call) in calls.iter().enumerate() {
@@ -75,12 +73,12 @@ fn jobs(calls: &[Call], found: &[Option<Found>]) -> Vec<Job> {
             continue;
         };
         indices.sort_unstable_by_key(|index| calls[*index].offset);
-        let shares = if indices.len() < CALLS_TO_SHARE { 1 } else { 2 };
-        for share in indices.chunks(indices.len().div_ceil(shares).max(1)) {
+        let parts = if indices.len() < CALLS_TO_SPLIT { 1 } else { 2 };
+        for part in indices.chunks(indices.len().div_ceil(parts).max(1)) {
             jobs.push(Job {
                 file: file.clone(),
                 supplement: found.as_ref().and_then(Found::supplement).cloned(),
-                calls: share.to_vec(),
+                calls: part.to_vec(),
             });
         }
     }
@@ -93,7 +91,7 @@ fn run(
     calls: &[Call],
     done: &AtomicU64,
     stop: &AtomicBool,
-    answers: &Mutex<Vec<Vec<RawFrame>>>,
+    frames_by_call: &Mutex<Vec<Vec<RawFrame>>>,
 ) {
     let file = SymbolFile::open(&job.file, job.supplement.as_deref());
     let mut found = Vec::with_capacity(job.calls.len());
@@ -105,13 +103,13 @@ fn run(
         found.push((*index, frames.unwrap_or_default()));
         done.fetch_add(1, Ordering::Relaxed);
     }
-    let mut answers = lock(answers);
+    let mut frames_by_call = lock(frames_by_call);
     for (index, frames) in found {
-        answers[index] = frames;
+        frames_by_call[index] = frames;
     }
 }
 
-/// A worker that panicked has left the shared lists as they were between two calls.
+/// Locks although a worker may have panicked: no worker panics while it holds a lock.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

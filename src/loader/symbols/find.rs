@@ -1,8 +1,6 @@
-//! Which file on this machine holds a module's names.
+//! Finds the symbol file of a module on this machine.
 //!
-//! Reads: build ids of candidate files. Writes: a [`Found`] for each module.
-//!
-//! Candidates, in this order: what the user gave; the recorded path; debug directories by build
+//! Candidates, in this order: files that the user gave; the recorded path; debug directories by build
 //! id; what `.gnu_debuglink` names. The first one with line tables wins, else the first one with
 //! symbols.
 //!
@@ -21,7 +19,7 @@ use object::{Object, ObjectSection, ObjectSymbol};
 use crate::loader::read::modules::Module;
 use crate::loader::sanitize::hex;
 use crate::loader::symbols::{ModuleSymbols, SymbolState};
-use crate::safeguards;
+use crate::safeguards::{self, Safeguard};
 
 /// Where distributions put debug files.
 const DEBUG_DIRECTORY: &str = "/usr/lib/debug";
@@ -157,7 +155,7 @@ impl Finder {
             .into_iter()
             .filter_map(|path| Some((Contents::of(&path)?, path)))
             .filter(|(contents, _)| {
-                contents.build_id == module.build_id || safeguards::without("build id")
+                contents.build_id == module.build_id || safeguards::is_disabled(Safeguard::BuildId)
             })
             .collect();
         let best = fitting

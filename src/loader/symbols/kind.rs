@@ -1,6 +1,4 @@
-//! Whose code a frame is, and where the user's part of a backtrace begins.
-//!
-//! Reads: names, source files, and the list in `kinds.txt`. Writes: a [`Kind`].
+//! Classifies frames by the owner of their code, and finds the recorder's frames in a backtrace.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -8,7 +6,7 @@ use std::sync::LazyLock;
 use crate::loader::symbols::name::Name;
 use crate::loader::symbols::{Frame, FrameId};
 
-/// Whose code a frame is.
+/// The owner of a frame's code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
     /// The program's own, or a library's that is not listed. Where nothing in the executable is
@@ -119,7 +117,9 @@ pub(crate) fn innermost_foreign(frames: &[FrameId], known: &[Frame]) -> usize {
 /// A function of the recorder. With line tables only, inlined ones have bare names: then their
 /// file tells.
 fn is_recorder(frame: &Frame) -> bool {
-    const FILE: &str = "/src/collector/api/allocator.rs";
+    // Wherever in the collector it is: recordings of other versions are loaded as well.
+    const FOLDER: &str = "/src/collector/";
+    const FILE: &str = "/allocator.rs";
     const BARE: [&str; 6] = [
         "alloc",
         "alloc_zeroed",
@@ -129,7 +129,8 @@ fn is_recorder(frame: &Frame) -> bool {
         "realloc_recorded",
     ];
     let sym = &frame.sym;
-    let is_front = frame.file.as_ref().is_some_and(|file| file.ends_with(FILE));
+    let is_front =
+        frame.file.as_ref().is_some_and(|file| file.contains(FOLDER) && file.ends_with(FILE));
     let bare = sym.split('<').next().unwrap_or_default();
     is_front && BARE.contains(&bare)
         || ["rheaper::collector::", "<rheaper::collector::"]

@@ -1,9 +1,7 @@
-//! One address in one file → its frames.
+//! Looks up the frames of an address in a symbol file: in its DWARF (also split or compressed), else
+//! in its symbol table.
 //!
-//! Reads: DWARF (also split into `.dwo` or `.dwp`, also compressed), else the symbol table.
-//! Writes: [`RawFrame`]s, names still mangled.
-//!
-//! Invariant: any bytes in a symbol file give frames or none, never a panic out of here.
+//! Invariant: a damaged symbol file gives no frames; panics of the DWARF reader are caught.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;

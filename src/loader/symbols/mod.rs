@@ -1,11 +1,11 @@
-//! Return addresses → functions, files and lines, inlined ones expanded.
+//! Resolves return addresses to functions, files and lines, with inlined functions.
 //!
-//! Reads: the executables, libraries and debug files that a recording names, or that the user
-//! gave. Writes: [`Symbols`].
+//! Names come from the executables, libraries and debug files that the recording names or the user
+//! gives.
 //!
 //! Invariants:
-//! - A name comes only from a file whose build id is the recorded one, or, for a module that has
-//!   no build id, from the file at the recorded path. Everything else is `module+0xoffset`.
+//! - A symbol file must have the recorded build id; for a module without one, only the file at the
+//!   recorded path is used. Unresolved addresses are called `module+0xoffset`.
 //! - Each distinct address is looked up once.
 
 mod recorded;
@@ -14,29 +14,29 @@ mod find;
 mod lookup;
 mod kind;
 mod name;
-pub(crate) mod frame_names;
+pub(crate) mod site_frames;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 
 pub(crate) use find::Finder;
 pub(crate) use kind::{Kind, innermost_foreign};
-pub(crate) use recorded::GivenFrame;
+pub(crate) use recorded::RecordedFrame;
 
-use crate::loader::progress::Progress;
+use crate::loader::api::progress::Progress;
+use crate::loader::api::summary::SymbolSummary;
 use crate::loader::read::modules::Module;
 use crate::loader::sanitize;
-use crate::loader::summary::SymbolSummary;
 use crate::loader::symbols::find::Found;
 use crate::loader::symbols::lookup::RawFrame;
 use crate::loader::symbols::name::Name;
 
-/// A call in a module's file: what is left of a return address without the process.
+/// The call before a return address, independent of the address at which the module was loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Call {
     /// Index into the modules.
     pub(crate) module: Option<u32>,
-    /// Address of the call in the module's file, or in the process if the module is not known.
+    /// Address of the call in the module's file; in the process if the module is unknown.
     pub(crate) offset: u64,
 }
 
@@ -48,7 +48,7 @@ impl Call {
     }
 }
 
-/// A place in the code: one row of `frames`.
+/// One row of `frames`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Frame {
     /// Source file.
@@ -57,13 +57,13 @@ pub(crate) struct Frame {
     pub(crate) line: Option<u32>,
     /// Function, demangled.
     pub(crate) sym: String,
-    /// The same, shortened.
+    /// Function, shortened for display.
     pub(crate) function: String,
-    /// The crate that it belongs to.
+    /// Crate of the function.
     pub(crate) krate: Option<String>,
-    /// Whose code it is.
+    /// Owner of the code.
     pub(crate) kind: Kind,
-    /// Whether it is inlined into the next frame outwards.
+    /// Whether it is inlined into its caller.
     pub(crate) inlined: bool,
     /// Index into the modules.
     pub(crate) module: Option<u32>,
@@ -73,37 +73,37 @@ pub(crate) struct Frame {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct FrameId(pub(crate) u32);
 
-/// How well a module's names are known.
+/// The symbol resolution of a module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ModuleSymbols {
-    /// As in `modules.symbols`.
+    /// The value of `modules.symbols`.
     pub(crate) state: SymbolState,
-    /// Where names came from.
+    /// The file that the names were read from.
     pub(crate) file: Option<PathBuf>,
 }
 
-/// How well a module's names are known.
+/// The result of a module's symbol resolution.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum SymbolState {
     /// Functions, files and lines, from a file with the recorded build id.
     Resolved,
-    /// The same, but the module has no build id to be sure by.
+    /// The same, but the module has no build id to check the file by.
     Unchecked,
     /// Functions only.
     Partial,
-    /// Names came with the recording.
+    /// Names were recorded.
     Recorded,
-    /// There is no file.
+    /// No symbol file was found.
     Missing,
-    /// There is a file at its path, but it is another one.
+    /// The file at its path has another build id.
     Mismatch,
-    /// No backtrace goes through it.
+    /// No backtrace has a frame in it.
     #[default]
     Unused,
 }
 
 impl SymbolState {
-    /// As in `modules.symbols`.
+    /// The value of `modules.symbols`.
     pub(crate) const fn label(self) -> &'static str {
         match self {
             Self::Resolved => "resolved",
@@ -120,20 +120,20 @@ impl SymbolState {
 /// The names of all calls.
 #[derive(Debug, Default)]
 pub(crate) struct Symbols {
-    /// Distinct places in the code.
+    /// Distinct frames.
     pub(crate) frames: Vec<Frame>,
-    /// For each frame the first call that it was found for.
+    /// By frame: the offset of its first call.
     pub(crate) offsets: Vec<u64>,
-    /// By call, in the order in which they were given: its frames, innermost first.
+    /// By call: its frames, innermost first.
     pub(crate) by_call: Vec<Vec<FrameId>>,
     /// By module.
     pub(crate) modules: Vec<ModuleSymbols>,
-    /// What to tell.
+    /// Counts and messages for the user.
     pub(crate) summary: SymbolSummary,
 }
 
 impl Symbols {
-    /// Looks all `calls` up; `None` if the caller wants to stop.
+    /// Looks up the frames of all calls; `None` if the caller asked to stop.
     pub(crate) fn resolve(
         calls: &[Call],
         modules: &[Module],
@@ -152,11 +152,11 @@ impl Symbols {
         let raw = batch::look_up(calls, &found, progress)?;
         let mut symbols = Interner::new(modules, Offsets::InFile).intern(calls, raw);
         symbols.claim_executable(modules);
-        symbols.describe(modules, &found, &used);
+        symbols.summarize(modules, &found, &used);
         Some(symbols)
     }
 
-    /// Where nothing in the executable is Rust, its own functions are those of the executable.
+    /// If the executable has no Rust code, its functions count as the program's own.
     fn claim_executable(&mut self, modules: &[Module]) {
         let is_main = |frame: &Frame| frame.module.is_some_and(|at| modules[at as usize].main);
         let is_rust = |kind| matches!(kind, Kind::Own | Kind::Std | Kind::Runtime);
@@ -170,8 +170,8 @@ impl Symbols {
         }
     }
 
-    /// Fills in what is told about modules and to the user.
-    fn describe(&mut self, modules: &[Module], found: &[Option<Found>], used: &[u64]) {
+    /// Fills in `modules` and `summary`.
+    fn summarize(&mut self, modules: &[Module], found: &[Option<Found>], used: &[u64]) {
         let mut summary =
             SymbolSummary { addresses: self.by_call.len() as u64, ..SymbolSummary::default() };
         for frames in &self.by_call {
@@ -194,20 +194,20 @@ impl Symbols {
     }
 }
 
-/// What a call's offset counts from.
+/// The base of a call's offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Offsets {
-    /// From the beginning of the module's file.
+    /// The offset is an address in the module's file.
     InFile,
-    /// It is the address in the process.
+    /// The offset is an address in the process.
     InProcess,
 }
 
-/// Gives equal frames one number.
+/// Interns frames.
 struct Interner<'a> {
     modules: &'a [Module],
     offsets: Offsets,
-    known: HashMap<Frame, FrameId>,
+    ids: HashMap<Frame, FrameId>,
     names: HashMap<String, Name>,
     symbols: Symbols,
 }
@@ -215,7 +215,7 @@ struct Interner<'a> {
 impl<'a> Interner<'a> {
     fn new(modules: &'a [Module], offsets: Offsets) -> Self {
         let symbols = Symbols::default();
-        Self { modules, offsets, known: HashMap::new(), names: HashMap::new(), symbols }
+        Self { modules, offsets, ids: HashMap::new(), names: HashMap::new(), symbols }
     }
 
     fn intern(mut self, calls: &[Call], raw: Vec<Vec<RawFrame>>) -> Symbols {
@@ -229,13 +229,13 @@ impl<'a> Interner<'a> {
     fn frames(&mut self, call: &Call, raw: Vec<RawFrame>) -> Vec<FrameId> {
         if raw.is_empty() {
             let frame = self.unknown(call);
-            return vec![self.number(frame, call)];
+            return vec![self.intern_frame(frame, call)];
         }
         let outermost = raw.len() - 1;
         let mut ids = Vec::with_capacity(raw.len());
         for (index, raw) in raw.into_iter().enumerate() {
             let frame = self.named(call, raw, index < outermost);
-            ids.push(self.number(frame, call));
+            ids.push(self.intern_frame(frame, call));
         }
         ids
     }
@@ -263,14 +263,14 @@ impl<'a> Interner<'a> {
         }
     }
 
-    /// `module+0xoffset`, or `module@0xaddress`.
+    /// The frame of an unresolved call: `module+0xoffset`, or `module@0xaddress`.
     fn unknown(&self, call: &Call) -> Frame {
         let sym = match call.module {
             Some(module) => {
                 let shown = &self.modules[module as usize].shown;
                 let file = shown.rsplit('/').next().unwrap_or(shown);
-                let mark = if self.offsets == Offsets::InFile { '+' } else { '@' };
-                format!("{file}{mark}{:#x}", call.offset)
+                let separator = if self.offsets == Offsets::InFile { '+' } else { '@' };
+                format!("{file}{separator}{:#x}", call.offset)
             }
             None => format!("{:#x}", call.offset),
         };
@@ -286,14 +286,14 @@ impl<'a> Interner<'a> {
         }
     }
 
-    fn number(&mut self, frame: Frame, call: &Call) -> FrameId {
-        if let Some(id) = self.known.get(&frame) {
+    fn intern_frame(&mut self, frame: Frame, call: &Call) -> FrameId {
+        if let Some(id) = self.ids.get(&frame) {
             return *id;
         }
         let id = FrameId(self.symbols.frames.len() as u32);
         self.symbols.frames.push(frame.clone());
         self.symbols.offsets.push(call.offset);
-        self.known.insert(frame, id);
+        self.ids.insert(frame, id);
         id
     }
 }

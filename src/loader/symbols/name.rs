@@ -1,7 +1,4 @@
-//! Mangled names → names for people.
-//!
-//! Reads: a symbol. Writes: its full name without hashes, a short one for the screen, and the
-//! crate that it comes from.
+//! Demangles symbols: the full name without hash, a short name for display, and the crates in it.
 
 use crate::loader::sanitize;
 

@@ -1,17 +1,15 @@
-//! Names that a recording brought along, in the shape of names that were looked up.
+//! Makes [`Symbols`] of the names in another profiler's recording.
 //!
-//! Reads: frames as another profiler named them. Writes: [`Symbols`].
-//!
-//! Invariant: what has no name is called by its module and its address in the process, since
-//! nobody knows where in its file that is.
+//! Invariant: a frame without a name is called `module@0xaddress`, with its address in the process,
+//! because its offset in the file is not recorded.
 
 use crate::loader::read::modules::Module;
 use crate::loader::symbols::lookup::RawFrame;
 use crate::loader::symbols::{Call, Interner, Kind, ModuleSymbols, Offsets, SymbolState, Symbols};
 
-/// A frame as another profiler named it.
+/// A frame with its recorded names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct GivenFrame {
+pub(crate) struct RecordedFrame {
     /// The function, demangled or not.
     pub(crate) function: Option<String>,
     /// Its source file.
@@ -21,10 +19,10 @@ pub(crate) struct GivenFrame {
 }
 
 impl Symbols {
-    /// For each of `calls` its frames, innermost first, all but the last of them inlined.
+    /// `given` has the frames of each call, innermost first; all but the last one are inlined.
     pub(crate) fn recorded(
         calls: &[Call],
-        given: Vec<Vec<GivenFrame>>,
+        given: Vec<Vec<RecordedFrame>>,
         modules: &[Module],
     ) -> Self {
         let raw = given.into_iter().map(|frames| frames.into_iter().map(raw).collect()).collect();
@@ -49,7 +47,7 @@ impl Symbols {
     }
 }
 
-fn raw(frame: GivenFrame) -> RawFrame {
-    let GivenFrame { function, file, line } = frame;
+fn raw(frame: RecordedFrame) -> RawFrame {
+    let RecordedFrame { function, file, line } = frame;
     RawFrame { function, is_rust: false, file, line }
 }

@@ -1,14 +1,12 @@
-//! What a recording says of blocks that have no rows, in nanoseconds.
-//!
-//! Reads: a site's aggregated sums, the clock. Writes: the same sums in the units of the totals.
+//! Converts the totals of aggregated blocks, which have no rows, from ticks to nanoseconds.
 
+use crate::loader::model::Nanos;
 use crate::loader::read::clock::Clock;
-use crate::loader::rows::Nanos;
 use crate::recording::{AggregatedSite, Ticks};
 
-/// The sums of blocks that have no rows, in nanoseconds.
+/// The totals of one site's aggregated blocks, with times in nanoseconds.
 #[derive(Clone, Copy, Debug, Default)]
-#[allow(missing_docs, reason = "the fields of `AggregatedSite`")]
+#[allow(missing_docs, reason = "documented at `AggregatedSite`")]
 pub(crate) struct AggregatedTotals {
     pub(crate) zeroed: bool,
     pub(crate) align: u64,
@@ -24,17 +22,18 @@ pub(crate) struct AggregatedTotals {
     pub(crate) cross_thread_frees: u64,
     pub(crate) reallocs: u64,
     pub(crate) reallocs_moved: u64,
-    pub(crate) first_made: Nanos,
-    pub(crate) last_made: Nanos,
-    pub(crate) last_freed: Nanos,
+    pub(crate) first_alloc: Nanos,
+    pub(crate) last_alloc: Nanos,
+    pub(crate) last_free: Nanos,
     pub(crate) threads: u64,
 }
 
 impl AggregatedTotals {
-    /// From a recording's sums; lifetimes at the rate of a moment.
+    /// Converts a record of the file; lifetimes at the clock rate that holds at `at`.
     pub(crate) fn of(sums: &AggregatedSite, at: Ticks, clock: &mut Clock) -> Self {
-        let length =
-            |ticks, clock: &mut Clock| u64::try_from(clock.length(ticks, at)).unwrap_or(u64::MAX);
+        let duration = |ticks, clock: &mut Clock| {
+            u64::try_from(clock.duration_ns(ticks, at)).unwrap_or(u64::MAX)
+        };
         Self {
             zeroed: sums.zeroed,
             align: alignment(sums.align_log2),
@@ -42,23 +41,23 @@ impl AggregatedTotals {
             bytes: sums.bytes,
             size_min: sums.size_min,
             size_max: sums.size_max,
-            lifetime_sum: clock.length(sums.lifetime_sum, at),
-            lifetime_min: length(sums.lifetime_min, clock),
-            lifetime_max: length(sums.lifetime_max, clock),
+            lifetime_sum: clock.duration_ns(sums.lifetime_sum, at),
+            lifetime_min: duration(sums.lifetime_min, clock),
+            lifetime_max: duration(sums.lifetime_max, clock),
             temporary: sums.temporary,
             temporary_bytes: sums.temporary_bytes,
             cross_thread_frees: sums.cross_thread_frees,
             reallocs: sums.reallocs,
             reallocs_moved: sums.reallocs_moved,
-            first_made: clock.nanos(sums.first_made),
-            last_made: clock.nanos(sums.last_made),
-            last_freed: clock.nanos(sums.last_freed),
+            first_alloc: clock.nanos(sums.first_alloc),
+            last_alloc: clock.nanos(sums.last_alloc),
+            last_free: clock.nanos(sums.last_free),
             threads: sums.threads,
         }
     }
 }
 
-/// In bytes where above the natural one, else 0.
+/// The alignment in bytes; 0: up to 16 bytes, which is the natural alignment.
 pub(crate) fn alignment(log2: u8) -> u64 {
     if log2 == 0 { 0 } else { 1_u64.checked_shl(u32::from(log2)).unwrap_or(0) }
 }

@@ -1,14 +1,12 @@
-//! Sums over blocks, kept while they pass: by site, by thread, by size, over time, and the global
-//! peak.
+//! Sums over all blocks, updated event by event: by site, thread, size, scope and time slice, and
+//! the global peak.
 //!
-//! Reads: what [`pairing`](crate::loader::passes::pairing) says about each block. Writes: totals.
+//! `sites.at_peak_bytes` must not cost a scan of all sites at each new peak. So every peak has a
+//! number, and a site saves its live bytes before its first change after a peak.
 //!
-//! What each site held at the moment of the global peak is known without looking at all sites
-//! whenever a new peak is reached: every peak has a number, and a site that is about to change
-//! for the first time since the last peak first notes what it held.
-//!
-//! Invariant: every sum equals the same sum over the rows of `allocations`; where these are
-//! samples, over what they stand for. `SAMPLED` says which, so that nobody asks at every event.
+//! Invariant: every sum equals the same sum over the rows of `allocations`, in a sampled recording
+//! each row times its weight. The const parameter `SAMPLED` distinguishes the two without a branch
+//! per event.
 
 mod sites;
 mod threads;
@@ -16,7 +14,8 @@ mod aggregated;
 pub(crate) mod by_scope;
 pub(crate) mod size_histogram;
 pub(crate) mod sizes;
-pub(crate) mod time_buckets;
+pub(crate) mod block_sums;
+pub(crate) mod time_slices;
 pub(crate) mod lifetime_histogram;
 pub(crate) mod sample_weights;
 
@@ -27,30 +26,34 @@ pub(crate) use sites::SiteTotals;
 pub(crate) use threads::ThreadTotals;
 
 use crate::loader::fast_hash::FastHash;
-use crate::loader::live::block::Live;
-use crate::loader::live::map::fetch;
-use crate::loader::read::stream::{How, Made};
-use crate::loader::rows::{Nanos, Site, Thread};
+use crate::loader::live::live_block::{BlockTag, LiveBlock};
+use crate::loader::live::prefetch::prefetch;
+use crate::loader::model::{Nanos, Site, Thread};
+use crate::loader::read::stream::{AllocInfo, AllocKind};
 use crate::loader::totals::aggregated::alignment;
-use crate::loader::totals::by_scope::Scopes;
-use crate::loader::totals::lifetime_histogram::Histograms;
-use crate::loader::totals::sample_weights::{Sampling, Weight};
-use crate::loader::totals::sizes::Sizes;
-use crate::loader::totals::threads::{PairTotals, Threads};
-use crate::loader::totals::time_buckets::{Change, Curve, Slices};
-use crate::recording::{Powers as AggregatedPowers, size_power};
+use crate::loader::totals::by_scope::ScopeTotals;
+use crate::loader::totals::lifetime_histogram::LifetimeHistograms;
+use crate::loader::totals::sample_weights::{SampleWeights, Weight};
+use crate::loader::totals::sizes::SizeTotals;
+use crate::loader::totals::threads::{PairTotals, ThreadTable};
+use crate::loader::totals::time_slices::{Change, Curve, TimeSlices};
+use crate::recording::{SizePowers as AggregatedPowers, size_power};
 
-/// A block that lived at least 1/50 of the run and was freed in the last 1/50 of it was "freed at
-/// the end".
+/// A block counts as "freed at the end" if it lived at least 1/50 of the recording and was freed in
+/// the last 1/50.
 pub(crate) const END_SHARE: u64 = 50;
 
-/// The sums of so many sites stay in a cache by themselves.
+/// The totals of up to this many sites stay in the cache by themselves; prefetching them would only
+/// cost instructions.
 const CACHED_SITES_MAX: usize = 1 << 10;
+
+/// A cache line, the unit of prefetch.
+type CacheLine = [u64; 8];
 
 /// Sums over all blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names of `meta`, documented in docs/SCHEMA.md")]
-pub(crate) struct Global {
+#[allow(missing_docs, reason = "the names of `meta`, documented in docs/reference/SCHEMA.md")]
+pub(crate) struct GlobalTotals {
     pub(crate) allocations: u64,
     pub(crate) bytes: u64,
     pub(crate) frees: u64,
@@ -59,121 +62,123 @@ pub(crate) struct Global {
     pub(crate) peak_bytes: u64,
     pub(crate) peak_blocks: u64,
     pub(crate) peak_ns: Nanos,
+    /// Time of the last event.
     pub(crate) last: Nanos,
-    /// Of the allocations, the ones that have no rows.
+    /// Allocations that were aggregated and have no rows; part of `allocations`.
     pub(crate) aggregated: u64,
     pub(crate) aggregated_bytes: u64,
 }
 
-/// Blocks and bytes of requests out of the ordinary: (site, zeroed, alignment) → (blocks, bytes).
-pub(crate) type Layouts = BTreeMap<(Site, bool, u64), (u64, u64)>;
+/// Zeroed or highly aligned requests: (site, zeroed, alignment) → (blocks, bytes).
+pub(crate) type UnusualLayouts = BTreeMap<(Site, bool, u64), (u64, u64)>;
 
 /// All sums.
 #[derive(Debug)]
 pub(crate) struct Totals {
-    /// By site; the first is for blocks whose backtrace was not probed.
+    /// By site; the first is for blocks without a captured backtrace.
     pub(crate) sites: Vec<SiteTotals>,
-    pub(crate) lifetimes: Histograms,
-    pub(crate) slices: Slices,
-    pub(crate) global: Global,
-    pub(crate) layouts: Layouts,
-    pub(crate) sizes: Sizes,
-    pub(crate) scopes: Scopes,
-    /// What samples stand for; `None` where every block was recorded.
-    pub(crate) sampling: Option<Sampling>,
-    threads: Threads,
-    far_pairs: HashSet<(Site, Thread), FastHash>,
+    pub(crate) lifetimes: LifetimeHistograms,
+    pub(crate) slices: TimeSlices,
+    pub(crate) global: GlobalTotals,
+    pub(crate) layouts: UnusualLayouts,
+    pub(crate) sizes: SizeTotals,
+    pub(crate) scopes: ScopeTotals,
+    /// Weights of the samples; `None`: every block was recorded.
+    pub(crate) sampling: Option<SampleWeights>,
+    threads: ThreadTable,
+    /// Sites and threads that are counted in [`SiteTotals::other_threads`].
+    other_threads: HashSet<(Site, Thread), FastHash>,
+    /// Number of the last global peak.
     peak_number: u64,
-    /// The run's length, as far as it is known.
+    /// The expected length of the recording.
     duration: Nanos,
 }
 
 impl Totals {
-    /// For a run that is probably this long.
+    /// Empty sums for a recording of this expected length.
     pub(crate) fn new(duration: Nanos) -> Self {
         Self {
             sites: vec![SiteTotals::default()],
-            lifetimes: Histograms::default(),
-            slices: Slices::new(duration),
-            global: Global::default(),
-            layouts: Layouts::new(),
-            sizes: Sizes::default(),
-            scopes: Scopes::default(),
+            lifetimes: LifetimeHistograms::default(),
+            slices: TimeSlices::new(duration),
+            global: GlobalTotals::default(),
+            layouts: UnusualLayouts::new(),
+            sizes: SizeTotals::default(),
+            scopes: ScopeTotals::default(),
             sampling: None,
-            threads: Threads::default(),
-            far_pairs: HashSet::default(),
+            threads: ThreadTable::default(),
+            other_threads: HashSet::default(),
             peak_number: 0,
             duration,
         }
     }
 
-    /// Time has come to here; must be said before anything else is said of this moment.
+    /// Advances the time to `at`. Call before each event at `at`.
     #[inline]
-    pub(crate) fn reach(&mut self, at: Nanos) {
+    pub(crate) fn advance_to(&mut self, at: Nanos) {
         self.global.last = self.global.last.max(at);
         if self.slices.is_beyond(at) {
-            self.make_room(at);
+            self.widen_slices(at);
         }
     }
 
-    /// Whether there are too many sites for a cache to hold their sums.
+    /// Whether the sites' totals are too many for a cache, so that prefetch pays.
     #[inline]
-    pub(crate) fn are_wide(&self) -> bool {
+    pub(crate) fn exceed_cache(&self) -> bool {
         self.sites.len() > CACHED_SITES_MAX
     }
 
-    /// Something will soon happen at this site.
+    /// Prefetches the totals of a site that an event will soon change.
     #[inline]
-    pub(crate) fn expect(&self, site: Site) {
+    pub(crate) fn prefetch(&self, site: Site) {
         if let Some(totals) = self.sites.get(site.0 as usize) {
-            let begin = &raw const *totals;
-            for line in 0..size_of::<SiteTotals>() / size_of::<[u64; 8]>() {
-                fetch(begin.cast::<[u64; 8]>().wrapping_add(line));
+            let first_line = (&raw const *totals).cast::<CacheLine>();
+            for line in 0..size_of::<SiteTotals>() / size_of::<CacheLine>() {
+                prefetch(first_line.wrapping_add(line));
             }
         }
     }
 
-    /// A thread did something. Gives its sums.
+    /// Records that a thread had an event; returns its sums.
     #[inline]
-    pub(crate) fn seen(&mut self, thread: Thread, at: Nanos) -> &mut ThreadTotals {
-        self.threads.seen(thread, at)
+    pub(crate) fn on_thread_active(&mut self, thread: Thread, at: Nanos) -> &mut ThreadTotals {
+        self.threads.on_active(thread, at)
     }
 
     #[cold]
-    fn make_room(&mut self, at: Nanos) {
+    fn widen_slices(&mut self, at: Nanos) {
         while self.slices.is_beyond(at) {
             self.slices.double(curves(&mut self.sites));
         }
     }
 
-    /// All threads that did something.
+    /// All threads that had an event.
     pub(crate) fn threads(&self) -> impl Iterator<Item = (Thread, &ThreadTotals)> {
-        self.threads.all()
+        self.threads.iter()
     }
 
-    /// Pairs of who made and who freed a block, ascending.
+    /// Sums by allocating and freeing thread, ascending.
     pub(crate) fn thread_pairs(&self) -> BTreeMap<(Thread, Thread), PairTotals> {
         self.threads.pairs()
     }
 
-    /// A block was made. Says what its place among the living keeps, [`Live::tag`].
+    /// A block was allocated; returns the value for [`LiveBlock::tag`].
     #[inline]
-    pub(crate) fn made<const SAMPLED: bool>(
+    pub(crate) fn on_alloc<const SAMPLED: bool>(
         &mut self,
         site: Site,
         thread: Thread,
         at: Nanos,
-        made: &Made,
-    ) -> u32 {
-        let size = made.size;
-        let weight = if SAMPLED { self.draw(site, size) } else { Weight::one(size) };
-        self.sizes.made(size, weight);
-        self.scopes.made(made.scope, site, weight);
-        let of_thread = self.seen(thread, at);
-        of_thread.allocations += weight.blocks;
-        of_thread.bytes = of_thread.bytes.saturating_add(weight.bytes);
-        of_thread.made = of_thread.made.wrapping_add(1);
-        let nth = of_thread.made;
+        alloc: &AllocInfo,
+    ) -> BlockTag {
+        let size = alloc.size;
+        let weight = if SAMPLED { self.sample_weight(site, size) } else { Weight::one(size) };
+        self.sizes.on_alloc(size, weight);
+        self.scopes.on_alloc(alloc.scope, site, weight);
+        let by_thread = self.on_thread_active(thread, at);
+        by_thread.blocks.add_allocated(weight);
+        by_thread.alloc_ordinal = by_thread.alloc_ordinal.wrapping_add(1);
+        let ordinal = by_thread.alloc_ordinal;
 
         let index = site.0 as usize;
         if self.sites.len() <= index {
@@ -186,16 +191,16 @@ impl Totals {
         global.live_bytes = global.live_bytes.saturating_add(weight.bytes);
 
         let totals = &mut self.sites[index];
-        totals.note_peak(self.peak_number);
+        totals.save_peak(self.peak_number);
         if totals.allocations == 0 {
             totals.first_ns = at;
             totals.last_ns = at;
             totals.size_min = size;
-            totals.home = size_power(size);
+            totals.primary_power = size_power(size);
         }
         let power = size_power(size);
-        if power != totals.home {
-            totals.powers.of(power).made(weight);
+        if power != totals.primary_power {
+            totals.sizes.entry(power).on_alloc(weight);
         }
         totals.allocations += weight.blocks;
         totals.bytes = totals.bytes.saturating_add(weight.bytes);
@@ -209,13 +214,13 @@ impl Totals {
         totals.size_max = totals.size_max.max(size);
         totals.first_ns = totals.first_ns.min(at);
         totals.last_ns = totals.last_ns.max(at);
-        if let How::Realloc { .. } | How::ReallocBegin { .. } = made.how {
+        if let AllocKind::Realloc { .. } | AllocKind::ReallocBegin { .. } = alloc.kind {
             totals.reallocs += weight.blocks;
-            totals.reallocs_moved += u64::from(made.is_moved()) * weight.blocks;
+            totals.reallocs_moved += u64::from(alloc.is_moved()) * weight.blocks;
         }
         match 1_u64.checked_shl(thread.0) {
-            Some(bit) => totals.near_threads |= bit,
-            None => totals.far_threads += u32::from(self.far_pairs.insert((site, thread))),
+            Some(bit) => totals.thread_bits |= bit,
+            None => totals.other_threads += u32::from(self.other_threads.insert((site, thread))),
         }
         if global.live_bytes > global.peak_bytes {
             global.peak_bytes = global.live_bytes;
@@ -224,46 +229,50 @@ impl Totals {
             self.peak_number += 1;
         }
         let (live, curve) = (global.live_bytes, &mut totals.curve);
-        self.slices.change(Change::Made, weight, at, live, curve);
-        if self.slices.is_crowded() {
+        self.slices.add(Change::Alloc, weight, at, live, curve);
+        if self.slices.has_too_many_points() {
             self.slices.coarsen(curves(&mut self.sites));
         }
-        if made.how == How::Zeroed || made.align_log2 > 0 {
-            self.note_layout(site, made, weight);
+        if alloc.kind == AllocKind::Zeroed || alloc.align_log2 > 0 {
+            self.add_unusual_layout(site, alloc, weight);
         }
-        if SAMPLED { weight.blocks as u32 } else { nth }
+        if SAMPLED {
+            BlockTag::from_sample_weight(weight.blocks)
+        } else {
+            BlockTag::from_ordinal(ordinal)
+        }
     }
 
-    /// What a new block stands for.
-    fn draw(&mut self, site: Site, size: u64) -> Weight {
-        self.sampling.as_mut().map_or(Weight::one(size), |sampling| sampling.draw(site, size))
+    /// The weight of a newly sampled block.
+    fn sample_weight(&mut self, site: Site, size: u64) -> Weight {
+        self.sampling.as_mut().map_or(Weight::one(size), |sampling| sampling.weigh(site, size))
     }
 
-    /// What a block counts that [`Totals::made`] has counted.
+    /// The weight with which [`Totals::on_alloc`] has counted a block.
     #[inline]
-    fn weight<const SAMPLED: bool>(&self, block: &Live) -> Weight {
+    fn weight<const SAMPLED: bool>(&self, block: &LiveBlock) -> Weight {
         match &self.sampling {
-            Some(sampling) if SAMPLED => sampling.again(block.tag, block.size),
+            Some(sampling) if SAMPLED => sampling.weight(block.tag.sample_weight(), block.size),
             _ => Weight::one(block.size),
         }
     }
 
     #[cold]
-    fn note_layout(&mut self, site: Site, made: &Made, weight: Weight) {
-        let key = (site, made.how == How::Zeroed, alignment(made.align_log2));
+    fn add_unusual_layout(&mut self, site: Site, alloc: &AllocInfo, weight: Weight) {
+        let key = (site, alloc.kind == AllocKind::Zeroed, alignment(alloc.align_log2));
         let sums = self.layouts.entry(key).or_default();
         sums.0 += weight.blocks;
         sums.1 = sums.1.saturating_add(weight.bytes);
     }
 
-    /// A block is not alive any more.
+    /// A block was freed, or its address was allocated again.
     #[inline]
-    pub(crate) fn left<const SAMPLED: bool>(&mut self, block: &Live, at: Nanos) {
-        let Live { site, size, made, .. } = *block;
+    pub(crate) fn on_free<const SAMPLED: bool>(&mut self, block: &LiveBlock, at: Nanos) {
+        let LiveBlock { site, size, allocated, .. } = *block;
         let weight = self.weight::<SAMPLED>(block);
-        let at = at.max(made);
-        let life = at.0 - made.0;
-        self.sizes.left(size, weight);
+        let at = at.max(allocated);
+        let lifetime = at.0 - allocated.0;
+        self.sizes.on_free(size, weight);
         let global = &mut self.global;
         global.frees += weight.blocks;
         global.live_blocks -= weight.blocks;
@@ -271,72 +280,77 @@ impl Totals {
 
         let index = site.0 as usize;
         let totals = &mut self.sites[index];
-        totals.note_peak(self.peak_number);
+        totals.save_peak(self.peak_number);
         totals.live_blocks -= weight.blocks;
         totals.live_bytes = totals.live_bytes.saturating_sub(weight.bytes);
         let power = size_power(size);
-        if power != totals.home {
-            totals.powers.of(power).left(weight);
+        if power != totals.primary_power {
+            totals.sizes.entry(power).on_free(weight);
         }
         if totals.frees == 0 {
-            totals.lifetime_min = life;
+            totals.lifetime_min = lifetime;
         }
         totals.frees += weight.blocks;
-        totals.lifetime_min = totals.lifetime_min.min(life);
-        totals.lifetime_max = totals.lifetime_max.max(life);
-        totals.lifetime_sum += u128::from(life) * u128::from(weight.blocks);
+        totals.lifetime_min = totals.lifetime_min.min(lifetime);
+        totals.lifetime_max = totals.lifetime_max.max(lifetime);
+        totals.lifetime_sum += u128::from(lifetime) * u128::from(weight.blocks);
         if SAMPLED {
-            self.lifetimes.add_many(site, life, weight.blocks);
+            self.lifetimes.add_many(site, lifetime, weight.blocks);
         } else {
-            self.lifetimes.add(site, life);
+            self.lifetimes.add(site, lifetime);
         }
         totals.last_free_ns = totals.last_free_ns.max(Some(at));
-        if is_freed_at_end(at.0, life, self.duration.0) {
+        if is_freed_at_end(at.0, lifetime, self.duration.0) {
             totals.freed_at_end_blocks += weight.blocks;
             totals.freed_at_end_bytes = totals.freed_at_end_bytes.saturating_add(weight.bytes);
         }
         let (live, curve) = (global.live_bytes, &mut totals.curve);
-        self.slices.change(Change::Freed, weight, at, live, curve);
+        self.slices.add(Change::Free, weight, at, live, curve);
     }
 
-    /// A thread made so many blocks that were aggregated away.
-    pub(crate) fn unwritten(&mut self, thread: Thread, allocations: u64) {
+    /// A thread allocated blocks whose events were aggregated.
+    pub(crate) fn on_skipped_allocs(&mut self, thread: Thread, allocations: u64) {
         let totals = self.threads.get(thread);
-        totals.made = totals.made.wrapping_add(allocations as u32);
+        totals.alloc_ordinal = totals.alloc_ordinal.wrapping_add(allocations as u32);
     }
 
-    /// Who freed a block that left.
+    /// The thread that freed a block is known. Call after [`Totals::on_free`].
     #[inline]
-    pub(crate) fn freed_by<const SAMPLED: bool>(&mut self, block: &Live, at: Nanos, by: Thread) {
+    pub(crate) fn on_freed_by<const SAMPLED: bool>(
+        &mut self,
+        block: &LiveBlock,
+        at: Nanos,
+        thread: Thread,
+    ) {
         let weight = self.weight::<SAMPLED>(block);
-        let nth = {
-            let of_thread = self.seen(by, at);
-            of_thread.frees += weight.blocks;
-            if by == block.thread {
-                of_thread.own_frees.add(weight);
+        let ordinal = {
+            let by_thread = self.on_thread_active(thread, at);
+            by_thread.frees += weight.blocks;
+            if thread == block.thread {
+                by_thread.own_frees.add(weight);
             }
-            of_thread.made
+            by_thread.alloc_ordinal
         };
         let totals = &mut self.sites[block.site.0 as usize];
-        if by != block.thread {
+        if thread != block.thread {
             totals.cross_thread_frees += weight.blocks;
-            self.threads.handed_over(block.thread, by).add(weight);
-        } else if !SAMPLED && nth.wrapping_sub(block.tag) <= 1 {
-            // What a thread makes between two samples is not known.
+            self.threads.cross_thread_pair(block.thread, thread).add(weight);
+        } else if !SAMPLED && ordinal.wrapping_sub(block.tag.ordinal()) <= 1 {
+            // Not in a sampled recording: it does not hold all allocations of the thread.
             totals.temporary += 1;
             totals.temporary_bytes = totals.temporary_bytes.saturating_add(block.size);
         }
     }
 
-    /// Blocks of a site came and went between two moments and have no rows.
-    pub(crate) fn aggregated(
+    /// Adds a site's aggregated blocks, allocated and freed within `span`; they have no rows.
+    pub(crate) fn add_aggregated_site(
         &mut self,
         site: Site,
         span: (Nanos, Nanos),
         sums: &AggregatedTotals,
         powers: AggregatedPowers<'_>,
     ) {
-        self.reach(span.1);
+        self.advance_to(span.1);
         let index = site.0 as usize;
         if self.sites.len() <= index {
             self.sites.resize_with(index + 1, SiteTotals::default);
@@ -347,9 +361,9 @@ impl Totals {
         global.frees = global.frees.saturating_add(sums.blocks);
         global.aggregated = global.aggregated.saturating_add(sums.blocks);
         global.aggregated_bytes = global.aggregated_bytes.saturating_add(sums.bytes);
-        self.sites[index].aggregated(sums, powers);
-        self.slices.aggregate(span, sums.blocks, sums.bytes, &mut self.sites[index].curve);
-        if self.slices.is_crowded() {
+        self.sites[index].add_aggregated(sums, powers);
+        self.slices.add_aggregated(span, sums.blocks, sums.bytes, &mut self.sites[index].curve);
+        if self.slices.has_too_many_points() {
             self.slices.coarsen(curves(&mut self.sites));
         }
         if sums.zeroed || sums.align > 0 {
@@ -359,54 +373,53 @@ impl Totals {
         }
     }
 
-    /// The same blocks, by who made and who freed them, and when first and last.
-    pub(crate) fn aggregated_by(
+    /// Adds a pair of threads' aggregated blocks: the allocating and the freeing thread, each with
+    /// the times of its first and last event.
+    pub(crate) fn add_aggregated_pair(
         &mut self,
-        (maker, first_made, last_made): (Thread, Nanos, Nanos),
-        (freer, first_freed, last_freed): (Thread, Nanos, Nanos),
+        (alloc_thread, first_alloc, last_alloc): (Thread, Nanos, Nanos),
+        (free_thread, first_free, last_free): (Thread, Nanos, Nanos),
         blocks: u64,
         bytes: u64,
     ) {
-        self.seen(maker, first_made);
-        let of_maker = self.seen(maker, last_made);
-        of_maker.allocations = of_maker.allocations.saturating_add(blocks);
-        of_maker.bytes = of_maker.bytes.saturating_add(bytes);
-        self.seen(freer, first_freed);
-        let of_freer = self.seen(freer, last_freed);
-        of_freer.frees = of_freer.frees.saturating_add(blocks);
-        let pair = if maker == freer {
-            &mut of_freer.own_frees
+        self.on_thread_active(alloc_thread, first_alloc);
+        let by_thread = self.on_thread_active(alloc_thread, last_alloc);
+        by_thread.blocks.add_aggregated(blocks, bytes);
+        self.on_thread_active(free_thread, first_free);
+        let by_thread = self.on_thread_active(free_thread, last_free);
+        by_thread.frees = by_thread.frees.saturating_add(blocks);
+        let pair = if alloc_thread == free_thread {
+            &mut by_thread.own_frees
         } else {
-            self.threads.handed_over(maker, freer)
+            self.threads.cross_thread_pair(alloc_thread, free_thread)
         };
         pair.blocks = pair.blocks.saturating_add(blocks);
         pair.bytes = pair.bytes.saturating_add(bytes);
     }
 
-    /// A block is alive at the end.
-    pub(crate) fn stays<const SAMPLED: bool>(&mut self, block: &Live) {
+    /// A block is live at the end.
+    pub(crate) fn on_survivor<const SAMPLED: bool>(&mut self, block: &LiveBlock) {
         let weight = self.weight::<SAMPLED>(block);
         if let Some(sampling) = self.sampling.as_mut().filter(|_| SAMPLED) {
-            sampling.stays(block.site, block.size);
+            sampling.on_survivor(block.site, block.size);
         }
-        let thread = self.threads.get(block.thread);
-        thread.live_blocks += weight.blocks;
-        thread.live_bytes = thread.live_bytes.saturating_add(weight.bytes);
-        self.scopes.stays(block.scope, block.site, weight);
-        self.slices.stays(weight.bytes, block.made);
+        self.threads.get(block.thread).blocks.add_live(weight);
+        self.scopes.on_survivor(block.scope, block.site, weight);
+        self.slices.on_survivor(weight.bytes, block.allocated);
     }
 
-    /// Nothing more will come. `end` is the last moment that is known otherwise.
+    /// Completes the sums after the last event. `end` is the latest time that the metadata names;
+    /// returns the end of the recording.
     pub(crate) fn finish(&mut self, end: Nanos) -> Nanos {
         for totals in &mut self.sites {
-            totals.note_peak(self.peak_number);
+            totals.save_peak(self.peak_number);
         }
-        self.lifetimes.settle();
+        self.lifetimes.flush();
         end.max(self.global.last)
     }
 
-    /// Whether the run was longer than promised, so that `freed_at_end_*` are not right.
-    pub(crate) fn end_was_unknown(&self, duration: Nanos) -> bool {
+    /// Whether the recording was longer than expected, so that `freed_at_end_*` must be recomputed.
+    pub(crate) fn exceeded_expected(&self, duration: Nanos) -> bool {
         duration != self.duration
     }
 }
@@ -415,9 +428,9 @@ fn curves(sites: &mut [SiteTotals]) -> impl Iterator<Item = &mut Curve> {
     sites.iter_mut().map(|totals| &mut totals.curve)
 }
 
-/// Freed in the last 1/50 of the run after living at least 1/50 of it.
+/// Whether a block counts as freed at the end, see [`END_SHARE`].
 #[inline]
-fn is_freed_at_end(at: u64, life: u64, duration: u64) -> bool {
+fn is_freed_at_end(at: u64, lifetime: u64, duration: u64) -> bool {
     let share = duration / END_SHARE;
-    at >= duration.saturating_sub(share) && life >= share
+    at >= duration.saturating_sub(share) && lifetime >= share
 }

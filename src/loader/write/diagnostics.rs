@@ -1,16 +1,14 @@
-//! What was lost, by name: the recorder's own counts and the loader's.
-//!
-//! Reads: counters of all stages. Writes: the rows of `losses`, zeros included, so that a query
-//! finds every name.
+//! The rows of `losses`: the counters of the recorder, the file and the event pass. Zeros are written
+//! too, so that a query finds every name.
 
-use crate::loader::passes::metadata_pass::Survey;
+use crate::loader::api::summary::Loss;
+use crate::loader::passes::metadata_pass::RecordingMetadata;
 use crate::loader::passes::pairing::Pairing;
-use crate::loader::passes::stacks::{Sites, Stacks};
+use crate::loader::passes::stacks::{SiteTable, StackTable};
 use crate::loader::read::merge::Merge;
-use crate::loader::summary::Loss;
 use crate::recording::Counter;
 
-/// The recorder's counters that are losses; the others are facts.
+/// The recorder's counters that are losses; the others are in `meta`.
 const RECORDER: [Counter; 14] = [
     Counter::DroppedFull,
     Counter::DroppedNoTracker,
@@ -25,33 +23,33 @@ const RECORDER: [Counter; 14] = [
     Counter::NotSampled,
     Counter::Truncated,
     Counter::FailedWalks,
-    Counter::NodeTableFull,
+    Counter::StackTableFull,
 ];
 
-/// The losses that the recorder counted.
-pub(crate) fn of_recorder(survey: &Survey) -> Vec<Loss> {
+/// Losses that the recorder counted.
+pub(crate) fn of_recorder(metadata: &RecordingMetadata) -> Vec<Loss> {
     RECORDER
         .iter()
         .map(|counter| Loss {
             name: counter.label().to_owned(),
-            count: survey.counters.as_ref().map_or(0, |counters| counters.get(*counter)),
+            count: metadata.counters.as_ref().map_or(0, |counters| counters.get(*counter)),
             meaning: counter.meaning().to_owned(),
         })
         .collect()
 }
 
-/// Replaces the recorder's count of a loss by a better one.
+/// Replaces the recorder's count of a loss, where the loader knows better.
 pub(crate) fn set(losses: &mut [Loss], counter: Counter, count: u64) {
     for loss in losses.iter_mut().filter(|loss| loss.name == counter.label()) {
         loss.count = count;
     }
 }
 
-/// The losses that show in the file itself.
-pub(crate) fn of_file(survey: &Survey) -> Vec<Loss> {
-    let damage = survey.damage;
+/// Losses in the file: damaged and missing bytes.
+pub(crate) fn of_file(metadata: &RecordingMetadata) -> Vec<Loss> {
+    let damage = metadata.damage;
     let missing =
-        survey.streams.values().fold(0_u64, |sum, stream| sum.saturating_add(stream.missing));
+        metadata.streams.values().fold(0_u64, |sum, stream| sum.saturating_add(stream.missing));
     [
         (
             "torn_bytes",
@@ -70,7 +68,7 @@ pub(crate) fn of_file(survey: &Survey) -> Vec<Loss> {
         ),
         (
             "invalid_blocks",
-            survey.invalid_blocks,
+            metadata.invalid_blocks,
             "Whole blocks that hold something that the format does not allow.",
         ),
         (
@@ -83,18 +81,18 @@ pub(crate) fn of_file(survey: &Survey) -> Vec<Loss> {
     .into()
 }
 
-/// What could not be read of another profiler's recording.
-pub(crate) fn of_foreign(survey: &Survey) -> Vec<Loss> {
-    let unreadable = survey.foreign.iter().map(|foreign| foreign.unreadable);
+/// Parts of another profiler's recording that could not be read.
+pub(crate) fn of_import(metadata: &RecordingMetadata) -> Vec<Loss> {
+    let unreadable = metadata.import.iter().map(|import| import.unreadable);
     unreadable.map(|(count, meaning)| named(("unreadable_parts", count, meaning))).collect()
 }
 
-/// The losses that show only when events are decoded and paired.
+/// Losses that the event pass counted.
 pub(crate) fn of_events(
     merge: &Merge,
     pairing: &Pairing,
-    stacks: &Stacks,
-    sites: &Sites,
+    stacks: &StackTable,
+    sites: &SiteTable,
 ) -> Vec<Loss> {
     let streams = merge.losses();
     let pairs = pairing.losses();
@@ -113,13 +111,13 @@ pub(crate) fn of_events(
         ),
         (
             "clock_steps_back",
-            streams.steps_back,
+            streams.backward_stamps,
             "Events that were stamped earlier than the one before them on the same thread; they \
              take its time.",
         ),
         (
             "late_events",
-            merge.late(),
+            merge.late_events(),
             "Events that stood so much later in the file than their time that they are out of \
              order.",
         ),
@@ -138,12 +136,12 @@ pub(crate) fn of_events(
         ),
         (
             "unknown_reallocs",
-            pairs.unknown_regrown,
+            pairs.unknown_reallocs,
             "Of these, the ones by realloc: the new block is known, the old one is not.",
         ),
         (
             "missed_frees",
-            pairs.reused,
+            pairs.missed_frees,
             "Blocks whose address was used again although no free was recorded; they end there, \
              freed by an unknown thread.",
         ),

@@ -1,21 +1,18 @@
-//! Facts about a load: the rows of `meta`, and the summary.
+//! The rows of `meta`, and the [`Summary`] of a load.
 //!
-//! Reads: header, survey, replay. Writes: key and value pairs, a [`Summary`].
-//!
-//! Invariant: nothing here depends on when, where or how fast the load ran, except what is in
-//! the summary only.
+//! Invariant: the rows do not depend on when, where or how fast the load ran; only the summary does.
 
 use rusqlite::types::Value;
 
-use crate::loader::passes::event_pass::Replay;
-use crate::loader::passes::metadata_pass::Survey;
-use crate::loader::rows::Site;
+use crate::loader::api::summary::{Ending, Summary};
+use crate::loader::model::Site;
+use crate::loader::passes::event_pass::EventPass;
+use crate::loader::passes::metadata_pass::RecordingMetadata;
 use crate::loader::sanitize::hex;
-use crate::loader::summary::{Ending, Summary};
 use crate::loader::write::row_writer::integer;
 use crate::recording::{ClockKind, Counter, Header, SealReason};
 
-/// Counters of the recorder that are facts, not losses.
+/// The recorder's counters that are not losses; those are in `losses`.
 const RECORDER: [Counter; 11] = [
     Counter::Allocations,
     Counter::Frees,
@@ -23,19 +20,19 @@ const RECORDER: [Counter; 11] = [
     Counter::Failed,
     Counter::WalkHits,
     Counter::WalkMisses,
-    Counter::FreshFrames,
+    Counter::NewFrames,
     Counter::WaitedNs,
     Counter::BytesWritten,
     Counter::RecorderBytes,
     Counter::FlushGapMaxNs,
 ];
 
-/// How a recording ended.
-pub(crate) fn ending(survey: &Survey) -> Ending {
-    if let Some(foreign) = &survey.foreign {
-        return foreign.ending;
+/// How the recording ended.
+pub(crate) fn ending(metadata: &RecordingMetadata) -> Ending {
+    if let Some(import) = &metadata.import {
+        return import.ending;
     }
-    match survey.seal.map(|seal| (seal.reason, seal.os_error)) {
+    match metadata.seal.map(|seal| (seal.reason, seal.os_error)) {
         None => Ending::CutOff,
         Some((SealReason::Disabled, _)) => Ending::Sealed,
         Some((SealReason::Quota, _)) => Ending::Quota,
@@ -43,14 +40,18 @@ pub(crate) fn ending(survey: &Survey) -> Ending {
     }
 }
 
-/// The recording's id as `meta` has it.
+/// The value of `recording_id`.
 pub(crate) fn recording_id(header: &Header) -> String {
     hex(&header.recording_id)
 }
 
 /// The rows of `meta`.
-pub(crate) fn meta(header: &Header, survey: &Survey, replay: &Replay) -> Vec<(String, Value)> {
-    let ending = ending(survey);
+pub(crate) fn meta_rows(
+    header: &Header,
+    metadata: &RecordingMetadata,
+    pass: &EventPass,
+) -> Vec<(String, Value)> {
+    let ending = ending(metadata);
     let text = |text: &str| Value::Text(text.to_owned());
     let number = |number: u64| Value::Integer(integer(number));
     let mut rows = vec![
@@ -59,10 +60,10 @@ pub(crate) fn meta(header: &Header, survey: &Survey, replay: &Replay) -> Vec<(St
         ("ending", text(ending.label())),
         ("partial", number(u64::from(ending.is_partial()))),
     ];
-    match &survey.foreign {
-        Some(foreign) => {
-            rows.extend(foreign.facts.iter().cloned());
-            rows.extend(foreign.gaps.iter().map(|(name, meaning)| (*name, text(meaning))));
+    match &metadata.import {
+        Some(import) => {
+            rows.extend(import.meta_rows.iter().cloned());
+            rows.extend(import.not_recorded.iter().map(|(name, meaning)| (*name, text(meaning))));
         }
         None => rows.extend([
             ("format_version", number(u64::from(crate::recording::VERSION))),
@@ -76,16 +77,16 @@ pub(crate) fn meta(header: &Header, survey: &Survey, replay: &Replay) -> Vec<(St
     if header.sample_bytes > 0 {
         rows.push(("sample_bytes", number(header.sample_bytes)));
     }
-    if header.bytes_max > 0 {
-        rows.push(("bytes_max", number(header.bytes_max)));
+    if header.quota_bytes > 0 {
+        rows.push(("bytes_max", number(header.quota_bytes)));
     }
     if let Ending::WriteFailed(error) = ending {
         rows.push(("write_errno", Value::Integer(i64::from(error))));
     }
-    rows.extend(counts(replay));
-    rows.push(("threads", threads(survey, replay).map_or(Value::Null, number)));
+    rows.extend(counts(pass));
+    rows.push(("threads", threads(metadata, pass).map_or(Value::Null, number)));
     let mut rows: Vec<_> = rows.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-    if let Some(counters) = &survey.counters {
+    if let Some(counters) = &metadata.counters {
         rows.extend(RECORDER.iter().map(|counter| {
             let label = counter.label();
             let key = format!("recorder_{}", label.trim_start_matches("recorder_"));
@@ -95,27 +96,27 @@ pub(crate) fn meta(header: &Header, survey: &Survey, replay: &Replay) -> Vec<(St
     rows
 }
 
-/// What the source does not hold, a sentence each.
-fn gaps(survey: &Survey) -> Vec<String> {
-    let gaps = survey.foreign.iter().flat_map(|foreign| &foreign.gaps);
-    gaps.map(|(_, meaning)| (*meaning).to_owned()).collect()
+/// A sentence for each fact that the source does not record.
+fn not_recorded(metadata: &RecordingMetadata) -> Vec<String> {
+    let not_recorded = metadata.import.iter().flat_map(|import| &import.not_recorded);
+    not_recorded.map(|(_, meaning)| (*meaning).to_owned()).collect()
 }
 
-/// Threads that did something, if that can be known.
-fn threads(survey: &Survey, replay: &Replay) -> Option<u64> {
-    (!survey.lacks().threads).then(|| replay.totals.threads().count() as u64)
+/// Number of threads that had an event; `None`: the source does not record threads.
+fn threads(metadata: &RecordingMetadata, pass: &EventPass) -> Option<u64> {
+    (!metadata.missing_columns().threads).then(|| pass.totals.threads().count() as u64)
 }
 
-fn counts(replay: &Replay) -> Vec<(&'static str, Value)> {
-    let global = replay.totals.global;
-    let unprobed = &replay.totals.sites[Site::NONE.0 as usize];
-    let slices = &replay.totals.slices;
-    let sites = replay.totals.sites.iter().skip(1);
+fn counts(pass: &EventPass) -> Vec<(&'static str, Value)> {
+    let global = pass.totals.global;
+    let without_backtrace = &pass.totals.sites[Site::NONE.0 as usize];
+    let slices = &pass.totals.slices;
+    let sites = pass.totals.sites.iter().skip(1);
     [
-        ("duration_ns", replay.duration.0),
-        ("events", replay.events()),
-        ("rows", replay.pairing.rows()),
-        ("ended_rows", replay.pairing.ended_rows()),
+        ("duration_ns", pass.duration.0),
+        ("events", pass.events()),
+        ("rows", pass.pairing.rows()),
+        ("freed_rows", pass.pairing.freed_rows()),
         ("allocations", global.allocations),
         ("bytes", global.bytes),
         ("frees", global.frees),
@@ -126,25 +127,25 @@ fn counts(replay: &Replay) -> Vec<(&'static str, Value)> {
         ("peak_bytes", global.peak_bytes),
         ("peak_blocks", global.peak_blocks),
         ("peak_ns", global.peak_ns.0),
-        ("unprobed_allocations", unprobed.allocations),
-        ("unprobed_bytes", unprobed.bytes),
-        ("unprobed_live_blocks", unprobed.live_blocks),
-        ("unprobed_live_bytes", unprobed.live_bytes),
-        ("backtraces", replay.sites.stacks().len() as u64),
+        ("unprobed_allocations", without_backtrace.allocations),
+        ("unprobed_bytes", without_backtrace.bytes),
+        ("unprobed_live_blocks", without_backtrace.live_blocks),
+        ("unprobed_live_bytes", without_backtrace.live_bytes),
+        ("backtraces", pass.sites.stacks().len() as u64),
         ("sites", sites.filter(|site| site.allocations > 0).count() as u64),
-        ("slices", slices.finish(replay.duration).len() as u64),
+        ("slices", slices.used(pass.duration).len() as u64),
         ("slice_ns", slices.width_ns()),
-        ("slices_a_point", slices.slices_a_point()),
+        ("slices_per_point", slices.slices_per_point()),
     ]
     .map(|(key, value)| (key, Value::Integer(integer(value))))
     .into()
 }
 
-/// The summary, as far as it does not depend on the database.
-pub(crate) fn summary(header: &Header, survey: &Survey, replay: &Replay) -> Summary {
-    let global = replay.totals.global;
+/// The summary; losses, symbols and the database's length are to be added.
+pub(crate) fn summary(header: &Header, metadata: &RecordingMetadata, pass: &EventPass) -> Summary {
+    let global = pass.totals.global;
     Summary {
-        events: replay.events(),
+        events: pass.events(),
         allocations: global.allocations,
         bytes: global.bytes,
         frees: global.frees,
@@ -153,11 +154,11 @@ pub(crate) fn summary(header: &Header, survey: &Survey, replay: &Replay) -> Summ
         peak_bytes: global.peak_bytes,
         peak_after_ns: global.peak_ns.0,
         sample_bytes: header.sample_bytes,
-        backtraces: replay.sites.stacks().len() as u64,
-        threads: threads(survey, replay).unwrap_or(0),
-        duration_ns: replay.duration.0,
-        ending: ending(survey),
-        not_recorded: gaps(survey),
+        backtraces: pass.sites.stacks().len() as u64,
+        threads: threads(metadata, pass).unwrap_or(0),
+        duration_ns: pass.duration.0,
+        ending: ending(metadata),
+        not_recorded: not_recorded(metadata),
         ..Summary::default()
     }
 }

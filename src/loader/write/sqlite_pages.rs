@@ -1,16 +1,14 @@
-//! Builds whole tables as SQLite pages, row after row, without SQLite.
+//! Writes tables as SQLite b-tree pages, without SQLite.
 //!
-//! Reads: rows by ascending rowid. Writes: the pages of an ordinary table b-tree, appended to a
-//! database file that SQLite has made and closed.
-//!
-//! Measured on a busy 2-core machine: inserts through SQLite took 1.4 M rows/s there and were
-//! what a load waited for; this takes as many as events give. The format is that of
-//! <https://sqlite.org/fileformat2.html>, sections 1.5 and 2; tests hold the result against
-//! SQLite's own inserts and its `integrity_check`.
+//! Rows come by ascending rowid; pages are appended to a database file that SQLite has created and
+//! closed. Inserts through SQLite reached 1.4 M rows/s and were the bottleneck of a load; this
+//! writer keeps up with the event pass (docs/internals/PERFORMANCE.md). The format is that of
+//! <https://sqlite.org/fileformat2.html>, sections 1.5 and 2; tests compare the result with
+//! SQLite's own inserts and run `integrity_check`.
 //!
 //! Invariants:
-//! - Pages are full but for the last ones of each level; every inner page has two children or
-//!   more; all leaves are at one depth.
+//! - All pages are full except the last ones of each level; an inner page has at least two
+//!   children; all leaves are at the same depth.
 //! - A table's root stays the page that the schema names.
 //! - The page count in the file's header is written last.
 
@@ -19,29 +17,30 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
-/// First byte of a leaf and of an inner page.
+/// The first byte of a page: a leaf or an inner page of a table.
 const LEAF: u8 = 0x0d;
 const INNER: u8 = 0x05;
 const LEAF_HEADER_BYTES: usize = 8;
 const INNER_HEADER_BYTES: usize = 12;
 
-/// A child's cell in an inner page: page number, rowid of at most 9 bytes, its pointer.
+/// Maximum size of a child's cell in an inner page: page number, rowid, cell pointer.
 const CHILD_BYTES_MAX: usize = 4 + 9 + 2;
 
-/// Where the page count stands in the file.
+/// Offset of the page count in the file.
 const PAGE_COUNT_OFFSET: u64 = 28;
 
-/// SQLite locks this byte, so the page that holds it must stay empty.
+/// SQLite locks this byte of the file, so the page that contains it must stay unused.
 const LOCK_BYTE: u64 = 1 << 30;
 
-/// Pages that are written at once.
+/// Bytes per write.
 const WRITE_BYTES: usize = 1 << 20;
 
-/// The disk is asked to write when so many bytes have come. Left to itself the system would begin
-/// when the file is synced, and a load would wait for all of it at its end.
+/// Bytes after which write-back to the disk is started. Otherwise the kernel would start it when
+/// the file is synced, and a load would wait for all of it at the end.
 const WRITE_BACK_BYTES: u64 = 8 << 20;
 
-/// A rowid table's row must fit a page; ours are far below that.
+/// Maximum length of a record; its length then takes one byte, and a row never spills to an
+/// overflow page.
 pub(crate) const PAYLOAD_BYTES_MAX: usize = 120;
 
 /// The end of a database file, where pages are appended.
@@ -49,17 +48,18 @@ pub(crate) const PAYLOAD_BYTES_MAX: usize = 120;
 pub(crate) struct PageFile {
     file: File,
     page_bytes: usize,
-    /// The number that the next page gets; pages count from 1.
+    /// Number of the next page; pages count from 1.
     next: u32,
-    /// Pages that are not yet written, and where they go.
-    waiting: Vec<u8>,
-    waiting_at: u64,
-    /// Up to where the disk was asked to write.
-    begun_to: u64,
+    /// Pages that are not written yet.
+    buffer: Vec<u8>,
+    /// Offset of `buffer` in the file.
+    buffer_at: u64,
+    /// End of the bytes whose write-back has started.
+    write_back_end: u64,
 }
 
 impl PageFile {
-    /// Goes on behind the pages that `file` has.
+    /// Appends to the pages of `file`.
     pub(crate) fn open(file: File, page_bytes: usize) -> io::Result<Self> {
         let bytes = file.metadata()?.len();
         let pages = bytes / page_bytes as u64;
@@ -68,33 +68,33 @@ impl PageFile {
             file,
             page_bytes,
             next,
-            waiting: Vec::with_capacity(WRITE_BYTES),
-            waiting_at: pages * page_bytes as u64,
-            begun_to: 0,
+            buffer: Vec::with_capacity(WRITE_BYTES),
+            buffer_at: pages * page_bytes as u64,
+            write_back_end: 0,
         })
     }
 
     fn append(&mut self, page: &[u8]) -> io::Result<u32> {
         if u64::from(self.next - 1) == LOCK_BYTE / self.page_bytes as u64 {
             self.next += 1;
-            self.waiting.resize(self.waiting.len() + self.page_bytes, 0);
+            self.buffer.resize(self.buffer.len() + self.page_bytes, 0);
         }
         let number = self.next;
         self.next = number.checked_add(1).ok_or_else(too_big)?;
-        self.waiting.extend_from_slice(page);
-        if self.waiting.len() >= WRITE_BYTES {
-            self.write_waiting()?;
+        self.buffer.extend_from_slice(page);
+        if self.buffer.len() >= WRITE_BYTES {
+            self.flush()?;
         }
         Ok(number)
     }
 
-    fn write_waiting(&mut self) -> io::Result<()> {
-        self.file.write_all_at(&self.waiting, self.waiting_at)?;
-        self.waiting_at += self.waiting.len() as u64;
-        self.waiting.clear();
-        if self.waiting_at - self.begun_to >= WRITE_BACK_BYTES {
-            begin_write_back(&self.file, self.begun_to, self.waiting_at - self.begun_to);
-            self.begun_to = self.waiting_at;
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.write_all_at(&self.buffer, self.buffer_at)?;
+        self.buffer_at += self.buffer.len() as u64;
+        self.buffer.clear();
+        if self.buffer_at - self.write_back_end >= WRITE_BACK_BYTES {
+            start_write_back(&self.file, self.write_back_end, self.buffer_at - self.write_back_end);
+            self.write_back_end = self.buffer_at;
         }
         Ok(())
     }
@@ -104,19 +104,19 @@ impl PageFile {
         self.file.write_all_at(page, at)
     }
 
-    /// Writes what is left, and then how many pages there are.
+    /// Writes the buffered pages, and then the page count.
     pub(crate) fn finish(mut self) -> io::Result<()> {
-        self.write_waiting()?;
+        self.flush()?;
         let pages = self.next - 1;
         self.file.write_all_at(&pages.to_be_bytes(), PAGE_COUNT_OFFSET)
     }
 }
 
-/// Asks for these bytes to be written to the disk soon. Only a hint: the file is synced later.
-fn begin_write_back(file: &File, from: u64, bytes: u64) {
+/// Starts write-back of a range. A hint: errors are ignored, because the file is synced later.
+fn start_write_back(file: &File, from: u64, bytes: u64) {
     let range = i64::try_from(from).ok().zip(i64::try_from(bytes).ok());
     if let Some((from, bytes)) = range {
-        // SAFETY: the descriptor is open as long as `file` lives; no memory is passed.
+        // SAFETY: the descriptor is open as long as `file` lives; the call takes no pointer.
         unsafe {
             libc::sync_file_range(file.as_raw_fd(), from, bytes, libc::SYNC_FILE_RANGE_WRITE);
         }
@@ -127,32 +127,33 @@ fn too_big() -> io::Error {
     io::Error::new(io::ErrorKind::FileTooLarge, "the database has too many pages")
 }
 
-/// A page under one of the inner pages: its number and its last rowid.
+/// A child of an inner page: page number and last rowid.
 type Child = (u32, i64);
 
-/// The children that wait for an inner page at one level.
+/// The children at one level that are not in an inner page yet.
 #[derive(Debug, Default)]
 struct Level {
     children: Vec<Child>,
-    /// Whether a page of this level is written already.
-    begun: bool,
+    /// Whether an inner page of this level has been written.
+    has_page: bool,
 }
 
-/// A table being built.
+/// A table under construction.
 #[derive(Debug)]
 pub(crate) struct TableBuilder {
     root: u32,
     children_max: usize,
     leaf: Vec<u8>,
     cells: usize,
-    /// Where the cells begin; they grow downwards from the page's end.
+    /// Offset of the first cell in the leaf; cells grow downwards from the page's end.
     content: usize,
+    /// The last rowid.
     last: i64,
     levels: Vec<Level>,
 }
 
 impl TableBuilder {
-    /// For the empty table whose root page is `root`.
+    /// An empty table with this root page.
     pub(crate) fn new(root: u32, page_bytes: usize) -> Self {
         Self {
             root,
@@ -165,7 +166,7 @@ impl TableBuilder {
         }
     }
 
-    /// Adds a row: a record of at most [`PAYLOAD_BYTES_MAX`] bytes.
+    /// Appends a row: a record of at most [`PAYLOAD_BYTES_MAX`] bytes.
     #[inline]
     pub(crate) fn push(
         &mut self,
@@ -194,7 +195,7 @@ impl TableBuilder {
         Ok(())
     }
 
-    /// Writes what is left; the table is whole then.
+    /// Writes the last pages and the root, which completes the table.
     pub(crate) fn finish(mut self, file: &mut PageFile) -> io::Result<()> {
         if self.levels.is_empty() {
             self.seal_leaf();
@@ -205,7 +206,7 @@ impl TableBuilder {
         loop {
             let children = std::mem::take(&mut self.levels[level].children);
             let fits = children.len() <= self.children_max;
-            if fits && !self.levels[level].begun {
+            if fits && !self.levels[level].has_page {
                 let page = self.inner_page(&children);
                 return file.replace(self.root, &page);
             }
@@ -225,7 +226,7 @@ impl TableBuilder {
         self.leaf[3..5].copy_from_slice(&(self.cells as u16).to_be_bytes());
         self.leaf[5..7].copy_from_slice(&(self.content as u16).to_be_bytes());
         self.leaf[7] = 0;
-        // What an earlier leaf has left between pointers and cells.
+        // Clears remains of the previous leaf between pointers and cells.
         let pointers_end = LEAF_HEADER_BYTES + 2 * self.cells;
         self.leaf[pointers_end..self.content].fill(0);
     }
@@ -242,11 +243,11 @@ impl TableBuilder {
         if self.levels.len() == level {
             self.levels.push(Level::default());
         }
-        let waiting = &mut self.levels[level].children;
-        waiting.push(child);
-        // Twice as many are kept, so that the last page never has only one child.
-        if waiting.len() == 2 * self.children_max {
-            let full: Vec<_> = waiting.drain(..self.children_max).collect();
+        let children = &mut self.levels[level].children;
+        children.push(child);
+        // Up to twice as many are kept back, so that the last page never has only one child.
+        if children.len() == 2 * self.children_max {
+            let full: Vec<_> = children.drain(..self.children_max).collect();
             self.write_inner(file, level, &full)?;
         }
         Ok(())
@@ -258,13 +259,13 @@ impl TableBuilder {
         level: usize,
         children: &[Child],
     ) -> io::Result<()> {
-        self.levels[level].begun = true;
+        self.levels[level].has_page = true;
         let number = file.append(&self.inner_page(children))?;
         let last = children.last().map_or(0, |child| child.1);
         self.add_child(file, level + 1, (number, last))
     }
 
-    /// All children but the last have a cell; the last one stands in the header.
+    /// An inner page: each child has a cell, except the last one, which is in the header.
     fn inner_page(&self, children: &[Child]) -> Vec<u8> {
         let mut page = vec![0; self.leaf.len()];
         let (mut content, mut pointer) = (page.len(), INNER_HEADER_BYTES);
@@ -286,8 +287,8 @@ impl TableBuilder {
     }
 }
 
-/// SQLite's variable-length number, big-endian; says how many bytes. Rowids are positive and far
-/// below 2⁵⁶, so the ninth byte's special case is never reached.
+/// Writes SQLite's variable-length integer, big-endian; returns its length. Rowids are below 2⁵⁶, so
+/// the special case of the ninth byte does not occur.
 #[inline]
 fn varint(value: u64, out: &mut [u8; 9]) -> usize {
     debug_assert!(value < 1 << 56);
@@ -300,7 +301,7 @@ fn varint(value: u64, out: &mut [u8; 9]) -> usize {
     len
 }
 
-/// A row in SQLite's record format. Only integers and NULL.
+/// A row in SQLite's record format, of integers and NULLs.
 #[derive(Debug)]
 pub(crate) struct Record<const COLUMNS: usize> {
     bytes: [u8; PAYLOAD_BYTES_MAX],
@@ -318,7 +319,7 @@ impl<const COLUMNS: usize> Default for Record<COLUMNS> {
 }
 
 impl<const COLUMNS: usize> Record<COLUMNS> {
-    /// Adds a column.
+    /// Appends the value of the next column.
     #[inline]
     pub(crate) fn add(&mut self, value: Option<i64>) {
         let (kind, len) = match value {
@@ -326,7 +327,7 @@ impl<const COLUMNS: usize> Record<COLUMNS> {
             Some(0) => (8, 0),
             Some(1) => (9, 0),
             Some(value) => {
-                // Bits that a signed number needs.
+                // Bits of the value in two's complement.
                 let bits = 65 - (value ^ (value >> 63)).leading_zeros();
                 match bits {
                     0..=8 => (1, 1),
@@ -345,7 +346,7 @@ impl<const COLUMNS: usize> Record<COLUMNS> {
         self.len += len;
     }
 
-    /// The whole record.
+    /// The complete record.
     pub(crate) fn bytes(&self) -> &[u8] {
         debug_assert_eq!(self.columns, COLUMNS);
         &self.bytes[..self.len]
@@ -410,7 +411,7 @@ mod tests {
             let count = format!("SELECT count(*) || '' FROM {table}");
             assert_eq!(one(&count), rows.to_string());
         }
-        // What SQLite itself would then add goes in as well.
+        // SQLite can append to the table.
         connection.execute("INSERT INTO a VALUES (1, 2, 3)", []).unwrap();
         assert_eq!(one("PRAGMA integrity_check"), "ok");
         drop(connection);
@@ -418,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_of_the_lock_byte_stays_empty() {
+    fn the_page_of_the_lock_byte_is_not_used() {
         const PAGE_BYTES: usize = 8192;
         let path = std::env::temp_dir().join(format!("rheaper-lock-byte-{}", std::process::id()));
         let connection = Connection::open(&path).unwrap();
@@ -426,7 +427,7 @@ mod tests {
         connection.execute_batch(schema).unwrap();
         connection.close().unwrap();
         let file = std::fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
-        // As if other pages stood there; a hole takes no place on the disk.
+        // A hole in place of other pages takes no space on the disk.
         file.set_len((1 << 30) - 20 * PAGE_BYTES as u64).unwrap();
         let mut pages = PageFile::open(file, PAGE_BYTES).unwrap();
         let mut builder = TableBuilder::new(2, PAGE_BYTES);
@@ -446,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_are_as_sqlite_makes_them() {
+    fn tables_equal_those_that_sqlite_writes() {
         for rows in (0..60).chain([500, 1_000, 1_100, 5_000, 40_000]) {
             check(512, rows);
         }

@@ -1,165 +1,29 @@
-//! What was summed → tables.
+//! Writes the totals: sites, timelines, threads, sizes, failures and the zone map.
 //!
-//! Reads: totals, names, the survey. Writes: all tables except those that were filled while the events passed.
-//!
-//! Invariant: rows go in by ascending key, so that every table is packed.
+//! Invariant: rows are inserted by ascending key, so that SQLite appends them to full pages.
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, Params, Result};
+use rusqlite::{Connection, Result};
 
-use crate::loader::passes::metadata_pass::Survey;
-use crate::loader::passes::stacks::{Sites, Stacks};
-use crate::loader::read::modules::Module;
-use crate::loader::rows::{Failure, MissingColumns, Nanos, Site, Thread};
-use crate::loader::sanitize::{self, hex};
-use crate::loader::symbols::frame_names::Names;
-use crate::loader::symbols::{Call, ModuleSymbols, Symbols};
-use crate::loader::totals::lifetime_histogram::Histogram;
-use crate::loader::totals::sizes::SizeTotals;
-use crate::loader::totals::{END_SHARE, SiteTotals, ThreadTotals, Totals};
+use crate::loader::model::{FailedAlloc, MissingColumns, Nanos, Site, Thread};
+use crate::loader::passes::metadata_pass::RecordingMetadata;
+use crate::loader::totals::time_slices::TimeSlice;
+use crate::loader::totals::{END_SHARE, ThreadTotals, Totals};
+use crate::loader::write::insert::insert;
 use crate::loader::write::row_writer::integer;
 use crate::loader::write::zone_map::Zone;
-use crate::recording::{Note, StepReason};
+use crate::recording::{AggregationStep, StepReason};
 
-/// Inserts all rows into a table with so many columns.
-pub(crate) fn fill<P: Params>(
-    connection: &Connection,
-    table: &str,
-    columns: usize,
-    rows: impl Iterator<Item = P>,
-) -> Result<()> {
-    let marks = vec!["?"; columns].join(", ");
-    let mut insert = connection.prepare(&format!("INSERT INTO {table} VALUES ({marks})"))?;
-    for row in rows {
-        insert.execute(row)?;
-    }
-    Ok(())
-}
-
-/// Tables whose size the query planner should know; counting them costs little.
-const SMALL_TABLES: [&str; 16] = [
-    "frames",
-    "backtrace_frames",
-    "sites",
-    "site_sizes",
-    "zone_map",
-    "timeline",
-    "site_timeline",
-    "suspects",
-    "tree",
-    "tree_inverted",
-    "threads",
-    "modules",
-    "memory_readings",
-    "marks",
-    "scopes",
-    "scope_sites",
-];
-
-/// Tells the query planner how big the tables are, so that it begins a join with the small ones.
-/// The big tables are not counted again: their sizes are known.
-pub(crate) fn write_statistics(connection: &Connection) -> Result<()> {
-    for table in SMALL_TABLES {
-        connection.execute_batch(&format!("ANALYZE {table}"))?;
-    }
-    connection.execute_batch(
-        "DELETE FROM sqlite_stat1 WHERE tbl IN ('allocations', 'reallocs');
-         INSERT INTO sqlite_stat1
-             SELECT 'allocations', NULL, value || '' FROM meta WHERE key = 'rows';
-         INSERT INTO sqlite_stat1
-             SELECT 'allocations', 'allocations_live', max(max(iif(key = 'rows', value, 0))
-                 - max(iif(key = 'ended_rows', value, 0)), 1) || ' 1'
-             FROM meta WHERE key IN ('rows', 'ended_rows');
-         INSERT INTO sqlite_stat1
-             SELECT 'reallocs', NULL, ifnull(max(new_row), 0) || '' FROM reallocs;",
-    )
-}
-
-/// `frames` and `backtrace_frames`.
-pub(crate) fn write_names(connection: &Connection, names: &Names, symbols: &Symbols) -> Result<()> {
-    let frames = names.rows(symbols).map(|(row, frame, offset)| {
-        (
-            row.0,
-            frame.file.as_deref(),
-            frame.line,
-            &frame.sym,
-            &frame.function,
-            frame.krate.as_deref(),
-            frame.kind.label(),
-            frame.inlined,
-            frame.module,
-            offset.cast_signed(),
-        )
-    });
-    fill(connection, "frames", 10, frames)?;
-    let shown = (0..names.sites()).flat_map(|site| {
-        let frames = names.frames(site).iter().enumerate();
-        frames.map(move |(number, row)| (site as i64 + 1, number as i64, row.0))
-    });
-    fill(connection, "backtrace_frames", 3, shown)
-}
-
-/// `return_addresses`, `stacks` and `backtrace_stacks`: what symbols can be resolved from again.
-pub(crate) fn write_stacks(
-    connection: &Connection,
-    sites: &Sites,
-    stacks: &Stacks,
-    calls: &[Call],
-) -> Result<()> {
-    // Only what sites use, numbered by first appearance; `call_ids` and `stack_ids` say how.
-    let mut call_ids = vec![0_u32; calls.len()];
-    let mut used_calls = Vec::new();
-    let mut stack_ids: Vec<u32> = Vec::new();
-    let mut used_stacks: Vec<(Option<u32>, u32)> = Vec::new();
-    let mut of_sites = Vec::with_capacity(sites.stacks().len());
-    for stack in sites.stacks() {
-        let mut missing = Vec::new();
-        let mut at = *stack;
-        let mut parent = None;
-        while let Some((below, location)) = stacks.split(at) {
-            match stack_ids.get(at.0 as usize) {
-                Some(id) if *id != 0 => {
-                    parent = Some(*id);
-                    break;
-                }
-                _ => missing.push((at, location)),
-            }
-            at = below;
-        }
-        for (at, location) in missing.into_iter().rev() {
-            let call = &mut call_ids[location.0 as usize];
-            if *call == 0 {
-                used_calls.push(calls[location.0 as usize]);
-                *call = used_calls.len() as u32;
-            }
-            used_stacks.push((parent, *call));
-            let index = at.0 as usize;
-            if stack_ids.len() <= index {
-                stack_ids.resize(index + 1, 0);
-            }
-            stack_ids[index] = used_stacks.len() as u32;
-            parent = Some(stack_ids[index]);
-        }
-        of_sites.push(parent);
-    }
-    let numbered = (1_u32..).zip(used_calls);
-    let rows = numbered.map(|(id, call)| (id, call.module, call.offset.cast_signed()));
-    fill(connection, "return_addresses", 3, rows)?;
-    let rows = (1_u32..).zip(used_stacks);
-    fill(connection, "stacks", 3, rows.map(|(id, (parent, call))| (id, parent, call)))?;
-    fill(connection, "backtrace_stacks", 2, (1_u32..).zip(of_sites))
-}
-
-/// What was freed at the end of a run whose end nobody knew while its events passed: one look at
-/// all rows, needed only where a recording was cut off.
-pub(crate) fn count_freed_at_end(
+/// Recomputes `freed_at_end_*` from the rows. The event pass needs the end of the recording to
+/// compute them; the metadata of a recording that was cut off names an earlier one.
+pub(crate) fn recompute_freed_at_end(
     connection: &Connection,
     totals: &mut Totals,
     duration: Nanos,
 ) -> Result<()> {
     let share = duration.0 / END_SHARE;
-    // `total`, which is exact up to 2⁵³ and has no overflow: a damaged recording has any sizes.
+    // `total()` is exact up to 2⁵³ and can't overflow, whatever sizes a damaged recording has.
     let (sums, from) = match totals.sampling {
         None => ("total(1), total(size)", "allocations"),
         Some(_) => ("total(blocks), total(bytes)", "allocations JOIN sample_weights USING (size)"),
@@ -181,281 +45,262 @@ pub(crate) fn count_freed_at_end(
     Ok(())
 }
 
-/// What a site's row needs beside its totals.
+/// The columns of a site's row that depend on names.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct SiteNames {
-    /// First own frame, else the innermost.
+    /// Row of the first own frame, else of the innermost.
     pub(crate) frame: Option<u32>,
-    /// The group that it is ranked in.
+    /// Row of its suspect.
     pub(crate) suspect: Option<u32>,
-    /// Leaf of its stack in the tree.
+    /// Row of its innermost frame in the call tree.
     pub(crate) tree: Option<u32>,
-    /// Frames.
+    /// Number of frames.
     pub(crate) depth: u32,
 }
 
-/// `sites`, for the sites that made a block.
+/// Writes `sites`: those that have an allocation. `names` and `stacks` (whether a stack is
+/// complete) start with site 1.
 pub(crate) fn write_sites(
     connection: &Connection,
     totals: &Totals,
     names: &[SiteNames],
-    outermost: &[&str],
-    lacks: MissingColumns,
+    stacks: &[&str],
+    missing_columns: MissingColumns,
 ) -> Result<()> {
-    let marks = vec!["?"; 34].join(", ");
-    let mut insert = connection.prepare(&format!("INSERT INTO sites VALUES ({marks})"))?;
-    for (index, site) in totals.sites.iter().enumerate().skip(1) {
-        if site.allocations == 0 {
-            continue;
-        }
-        let named = names[index - 1];
-        insert.raw_bind_parameter(1, index as i64)?;
-        insert.raw_bind_parameter(2, named.frame)?;
-        insert.raw_bind_parameter(3, named.suspect)?;
-        insert.raw_bind_parameter(4, named.tree)?;
-        insert.raw_bind_parameter(5, outermost[index - 1])?;
-        for (column, value) in
-            (6..).zip(site_numbers(site, totals.lifetimes.of(index), named.depth, lacks))
-        {
-            insert.raw_bind_parameter(column, value)?;
-        }
-        insert.raw_execute()?;
-    }
+    let by_thread = |value: u64| (!missing_columns.threads).then(|| integer(value));
+    let sites = totals.sites.iter().enumerate().skip(1).filter(|(_, site)| site.allocations > 0);
+    let rows = sites.map(|(bt, site)| {
+        // Lifetimes are NULL without a free.
+        let of_freed = |value: u64| (site.frees > 0).then(|| integer(value));
+        let mean = site.lifetime_sum / u128::from(site.frees.max(1));
+        let mean = of_freed(u64::try_from(mean).unwrap_or(u64::MAX));
+        let shares = [(1, 2), (9, 10), (99, 100)];
+        let histogram = totals.lifetimes.of(bt);
+        let quantiles = histogram.map_or([0; 3], |lives| lives.quantiles(shares, site.frees));
+        // The middle of a bucket may lie outside the range of its lifetimes.
+        let (min, max) = (site.lifetime_min, site.lifetime_max.max(site.lifetime_min));
+        let quantiles = quantiles.map(|value| of_freed(value.clamp(min, max)));
+        let extremes = [site.lifetime_min, site.lifetime_max].map(of_freed);
+        (bt as i64, site, &names[bt - 1], stacks[bt - 1], (extremes, mean, quantiles))
+    });
+    insert!(connection, "sites", rows, |(bt, site, names, stack, ([min, max], mean, [p50, p90, p99]))| {
+        bt: bt,
+        frame: names.frame,
+        suspect: names.suspect,
+        tree: names.tree,
+        stack: stack,
+        depth: names.depth,
+        allocations: integer(site.allocations),
+        bytes: integer(site.bytes),
+        frees: integer(site.frees),
+        live_blocks: integer(site.live_blocks),
+        live_bytes: integer(site.live_bytes),
+        peak_bytes: integer(site.peak_bytes),
+        peak_ns: integer(site.peak_ns.0),
+        at_peak_blocks: integer(site.at_peak_blocks),
+        at_peak_bytes: integer(site.at_peak_bytes),
+        temporary: integer(site.temporary),
+        temporary_bytes: integer(site.temporary_bytes),
+        size_min: integer(site.size_min),
+        size_max: integer(site.size_max),
+        lifetime_min_ns: min,
+        lifetime_avg_ns: mean,
+        lifetime_p50_ns: p50,
+        lifetime_p90_ns: p90,
+        lifetime_p99_ns: p99,
+        lifetime_max_ns: max,
+        first_ns: integer(site.first_ns.0),
+        last_ns: integer(site.last_ns.0),
+        last_free_ns: site.last_free_ns.map(|at| integer(at.0)),
+        threads: by_thread(site.threads()),
+        cross_thread_frees: by_thread(site.cross_thread_frees),
+        freed_at_end_blocks: integer(site.freed_at_end_blocks),
+        freed_at_end_bytes: integer(site.freed_at_end_bytes),
+        reallocs: integer(site.reallocs),
+        reallocs_moved: integer(site.reallocs_moved),
+    });
     Ok(())
 }
 
-/// The columns of `sites` from `depth` on, in order.
-fn site_numbers(
-    site: &SiteTotals,
-    lifetimes: Option<&Histogram>,
-    depth: u32,
-    lacks: MissingColumns,
-) -> [Option<i64>; 29] {
-    let of_threads = |value: u64| (!lacks.threads).then(|| integer(value));
-    let some = |value: u64| Some(integer(value));
-    let freed = |value: u64| (site.frees > 0).then(|| integer(value));
-    let mean = site.lifetime_sum / u128::from(site.frees.max(1));
-    let shares = [(1, 2), (9, 10), (99, 100)];
-    let quantiles = lifetimes.map_or([0; 3], |lives| lives.quantiles(shares, site.frees));
-    // A bucket's middle may lie outside of what there was.
-    let [p50, p90, p99] = quantiles
-        .map(|value| value.clamp(site.lifetime_min, site.lifetime_max.max(site.lifetime_min)));
-    [
-        Some(i64::from(depth)),
-        some(site.allocations),
-        some(site.bytes),
-        some(site.frees),
-        some(site.live_blocks),
-        some(site.live_bytes),
-        some(site.peak_bytes),
-        some(site.peak_ns.0),
-        some(site.at_peak_blocks),
-        some(site.at_peak_bytes),
-        some(site.temporary),
-        some(site.temporary_bytes),
-        some(site.size_min),
-        some(site.size_max),
-        freed(site.lifetime_min),
-        freed(u64::try_from(mean).unwrap_or(u64::MAX)),
-        freed(p50),
-        freed(p90),
-        freed(p99),
-        freed(site.lifetime_max),
-        some(site.first_ns.0),
-        some(site.last_ns.0),
-        site.last_free_ns.map(|at| integer(at.0)),
-        of_threads(site.threads()),
-        of_threads(site.cross_thread_frees),
-        some(site.freed_at_end_blocks),
-        some(site.freed_at_end_bytes),
-        some(site.reallocs),
-        some(site.reallocs_moved),
-    ]
+/// Live bytes and blocks, accumulated slice by slice.
+#[derive(Clone, Copy, Debug, Default)]
+struct LiveCurve {
+    bytes: u64,
+    blocks: u64,
 }
 
-/// `timeline` and `site_timeline`.
+impl LiveCurve {
+    fn advance(&mut self, slice: &TimeSlice) -> Self {
+        self.bytes =
+            self.bytes.saturating_add(slice.allocated_bytes).saturating_sub(slice.freed_bytes);
+        self.blocks = self.blocks.saturating_add(slice.allocations).saturating_sub(slice.frees);
+        *self
+    }
+}
+
+/// Writes `timeline` and `site_timeline`.
 pub(crate) fn write_timelines(
     connection: &Connection,
     totals: &Totals,
     duration: Nanos,
 ) -> Result<()> {
     let width = totals.slices.width_ns();
-    let slices = totals.slices.finish(duration);
-    let (mut live_bytes, mut live_blocks, mut staying) = (0_u64, 0_u64, 0_u64);
+    let slices = totals.slices.used(duration);
+    let (mut live, mut surviving) = (LiveCurve::default(), 0_u64);
     let rows = (0_u64..).zip(slices).map(|(index, slice)| {
-        let peak = slice.peak_bytes.max(live_bytes);
-        live_bytes =
-            live_bytes.saturating_add(slice.allocated_bytes).saturating_sub(slice.freed_bytes);
-        live_blocks = live_blocks.saturating_add(slice.allocations).saturating_sub(slice.frees);
-        staying = staying.saturating_add(slice.staying_bytes);
-        [
-            index,
-            index * width,
-            ((index + 1) * width).min(duration.0 + 1),
-            live_bytes,
-            live_blocks,
-            peak,
-            slice.allocations,
-            slice.allocated_bytes,
-            slice.frees,
-            slice.freed_bytes,
-            staying,
-        ]
-        .map(integer)
+        let peak_bytes = slice.peak_bytes.max(live.bytes);
+        surviving = surviving.saturating_add(slice.surviving_bytes);
+        (index, slice, live.advance(slice), peak_bytes, surviving)
     });
-    fill(connection, "timeline", 11, rows)?;
-
-    let sites = totals.sites.iter().enumerate().skip(1);
-    let rows = sites.flat_map(|(site, sums)| {
-        let (mut live_bytes, mut live_blocks) = (0_u64, 0_u64);
+    insert!(connection, "timeline", rows, |(index, slice, live, peak_bytes, surviving)| {
+        slice: integer(index),
+        from_ns: integer(index * width),
+        to_ns: integer(((index + 1) * width).min(duration.0 + 1)),
+        live_bytes: integer(live.bytes),
+        live_blocks: integer(live.blocks),
+        peak_bytes: integer(peak_bytes),
+        allocations: integer(slice.allocations),
+        allocated_bytes: integer(slice.allocated_bytes),
+        frees: integer(slice.frees),
+        freed_bytes: integer(slice.freed_bytes),
+        never_freed_bytes: integer(surviving),
+    });
+    let rows = totals.sites.iter().enumerate().skip(1).flat_map(|(site, sums)| {
+        let mut live = LiveCurve::default();
         let points = totals.slices.points(&sums.curve, slices.len());
-        points.map(move |(slice, point)| {
-            live_bytes =
-                live_bytes.saturating_add(point.allocated_bytes).saturating_sub(point.freed_bytes);
-            live_blocks = live_blocks.saturating_add(point.allocations).saturating_sub(point.frees);
-            [
-                site as u64,
-                slice as u64,
-                live_bytes,
-                live_blocks,
-                point.allocations,
-                point.allocated_bytes,
-                point.frees,
-                point.freed_bytes,
-            ]
-            .map(integer)
-        })
+        points.map(move |(index, point)| (site, index, point, live.advance(&point)))
     });
-    fill(connection, "site_timeline", 8, rows)
+    insert!(connection, "site_timeline", rows, |(site, index, point, live)| {
+        bt: site as i64,
+        slice: index as i64,
+        live_bytes: integer(live.bytes),
+        live_blocks: integer(live.blocks),
+        allocations: integer(point.allocations),
+        allocated_bytes: integer(point.allocated_bytes),
+        frees: integer(point.frees),
+        freed_bytes: integer(point.freed_bytes),
+    });
+    Ok(())
 }
 
-/// `unusual_layouts` and `failures`.
+/// The value of a `bt` column; NULL: no backtrace was captured.
+pub(crate) fn bt(site: Site) -> Option<u32> {
+    (site != Site::NONE).then_some(site.0)
+}
+
+/// Writes `unusual_layouts` and `failures`.
 pub(crate) fn write_requests(
     connection: &Connection,
     totals: &Totals,
-    failures: &[Failure],
+    failures: &[FailedAlloc],
 ) -> Result<()> {
-    let probed = |site: Site| (site != Site::NONE).then_some(site.0);
-    let layouts = totals.layouts.iter().map(|((site, zeroed, align), sums)| {
-        let (blocks, bytes) = (integer(sums.0), integer(sums.1));
-        (probed(*site), *zeroed, integer(*align), blocks, bytes)
+    insert!(connection, "unusual_layouts", &totals.layouts, |((site, zeroed, align), (blocks, bytes))| {
+        bt: bt(*site),
+        zeroed: *zeroed,
+        align: integer(*align),
+        allocations: integer(*blocks),
+        bytes: integer(*bytes),
     });
-    fill(connection, "unusual_layouts", 5, layouts)?;
-    let failures = failures.iter().map(|failure| {
-        let at = integer(failure.at.0);
-        (at, probed(failure.site), integer(failure.size), failure.thread.0)
+    insert!(connection, "failures", failures, |failure| {
+        at_ns: integer(failure.at.0),
+        bt: bt(failure.site),
+        size: integer(failure.size),
+        thread: failure.thread.0,
     });
-    fill(connection, "failures", 4, failures)
+    Ok(())
 }
 
-/// `threads`: those that did something, and those that only have a name.
+/// Writes `threads`: those with an event, and those that only have a name.
 pub(crate) fn write_threads(
     connection: &Connection,
     totals: &Totals,
-    survey: &Survey,
+    metadata: &RecordingMetadata,
 ) -> Result<()> {
-    if survey.lacks().threads {
+    if metadata.missing_columns().threads {
         return Ok(());
     }
-    let mut known: BTreeMap<u32, _> =
+    let mut rows: BTreeMap<u32, _> =
         totals.threads().map(|(Thread(id), sums)| (id, sums)).collect();
     let nothing = ThreadTotals::default();
-    for id in survey.threads.keys() {
-        known.entry(*id).or_insert(&nothing);
+    for id in metadata.threads.keys() {
+        rows.entry(*id).or_insert(&nothing);
     }
-    let rows = known.iter().map(|(id, sums)| {
-        let named = survey.threads.get(id);
-        (
-            *id,
-            named.map_or(0, |thread| integer(thread.os_id)),
-            named.map_or("", |thread| thread.name.as_str()),
-            sums.span.map(|span| integer(span.0.0)),
-            sums.span.map(|span| integer(span.1.0)),
-            integer(sums.allocations),
-            integer(sums.bytes),
-            integer(sums.frees),
-            integer(sums.live_blocks),
-            integer(sums.live_bytes),
-        )
+    let rows = rows.iter().map(|(id, sums)| (*id, sums, metadata.threads.get(id)));
+    insert!(connection, "threads", rows, |(id, sums, named)| {
+        id: id,
+        os_id: named.map_or(0, |thread| integer(thread.os_id)),
+        name: named.map_or("", |thread| thread.name.as_str()),
+        first_ns: sums.span.map(|(first, _)| integer(first.0)),
+        last_ns: sums.span.map(|(_, last)| integer(last.0)),
+        allocations: integer(sums.blocks.allocations),
+        bytes: integer(sums.blocks.bytes),
+        frees: integer(sums.frees),
+        live_blocks: integer(sums.blocks.live_blocks),
+        live_bytes: integer(sums.blocks.live_bytes),
     });
-    fill(connection, "threads", 10, rows)
+    Ok(())
 }
 
-/// `sizes`, `site_sizes` and `thread_pairs`.
+/// Writes `sizes`, `site_sizes` and `thread_pairs`.
 pub(crate) fn write_sizes_and_pairs(
     connection: &Connection,
     totals: &Totals,
-    lacks: MissingColumns,
+    missing_columns: MissingColumns,
 ) -> Result<()> {
-    let sizes = totals.sizes.iter().map(|(size, sums)| {
-        [size, sums.allocations, sums.bytes, sums.live_blocks, sums.live_bytes].map(integer)
+    insert!(connection, "sizes", totals.sizes.iter(), |(size, sums)| {
+        size: integer(size),
+        allocations: integer(sums.allocations),
+        bytes: integer(sums.bytes),
+        live_blocks: integer(sums.live_blocks),
+        live_bytes: integer(sums.live_bytes),
     });
-    fill(connection, "sizes", 5, sizes)?;
-    let sites = (0_u64..).zip(&totals.sites).skip(1).filter(|(_, site)| site.allocations > 0);
-    let rows = sites.flat_map(|(bt, site)| {
-        site.sizes().map(move |(up_to, sums)| {
-            let SizeTotals { allocations, bytes, live_blocks, live_bytes } = sums;
-            [bt, up_to, allocations, bytes, live_blocks, live_bytes].map(integer)
-        })
+    let sites = (0_i64..).zip(&totals.sites).skip(1).filter(|(_, site)| site.allocations > 0);
+    let rows = sites.flat_map(|(bt, site)| site.sizes().map(move |(size, sums)| (bt, size, sums)));
+    insert!(connection, "site_sizes", rows, |(bt, size, sums)| {
+        bt: bt,
+        up_to_bytes: integer(size),
+        allocations: integer(sums.allocations),
+        bytes: integer(sums.bytes),
+        live_blocks: integer(sums.live_blocks),
+        live_bytes: integer(sums.live_bytes),
     });
-    fill(connection, "site_sizes", 6, rows)?;
-    if lacks.threads {
+    if missing_columns.threads {
         return Ok(());
     }
-    let pairs = totals.thread_pairs().into_iter();
-    let pairs = pairs
-        .map(|((made, freed), sums)| (made.0, freed.0, integer(sums.blocks), integer(sums.bytes)));
-    fill(connection, "thread_pairs", 4, pairs)
-}
-
-/// `zone_map`; `zone_outliers` were written with the rows.
-pub(crate) fn write_zones(connection: &Connection, zones: &[Zone]) -> Result<()> {
-    let rows = zones.iter().map(|zone| {
-        [zone.first, zone.last, zone.made_from.0, zone.ended_from.0, zone.ended_to.0].map(integer)
+    insert!(connection, "thread_pairs", totals.thread_pairs(), |((alloc, free), sums)| {
+        alloc_thread: alloc.0,
+        dealloc_thread: free.0,
+        blocks: integer(sums.blocks),
+        bytes: integer(sums.bytes),
     });
-    fill(connection, "zone_map", 5, rows)
+    Ok(())
 }
 
-/// `aggregation_steps`: the steps by which it became coarser.
-pub(crate) fn write_aggregation(connection: &Connection, notes: &[(Nanos, Note)]) -> Result<()> {
-    let rows = notes.iter().map(|(at, note)| {
-        let reason = match note.reason {
+/// Writes `zone_map`.
+pub(crate) fn write_zone_map(connection: &Connection, zones: &[Zone]) -> Result<()> {
+    insert!(connection, "zone_map", zones, |zone| {
+        first_row: integer(zone.first),
+        last_row: integer(zone.last),
+        alloc_from: integer(zone.alloc_from.0),
+        dealloc_from: integer(zone.free_from.0),
+        dealloc_to: integer(zone.free_to.0),
+    });
+    Ok(())
+}
+
+/// Writes `aggregation_steps`.
+pub(crate) fn write_aggregation_steps(
+    connection: &Connection,
+    steps: &[(Nanos, AggregationStep)],
+) -> Result<()> {
+    insert!(connection, "aggregation_steps", steps, |(at, step)| {
+        at_ns: integer(at.0),
+        aggregate_below_ns: integer(step.aggregate_below_ns),
+        written_bytes: integer(step.written_bytes),
+        reason: match step.reason {
             StepReason::Asked => "asked",
             StepReason::Quota => "quota",
-        };
-        (integer(at.0), integer(note.aggregate_below_ns), integer(note.written_bytes), reason)
-    });
-    fill(connection, "aggregation_steps", 4, rows)
-}
-
-/// `modules`, with when they came and went.
-pub(crate) fn write_modules(
-    connection: &Connection,
-    modules: &[Module],
-    symbols: &[ModuleSymbols],
-    spans: &[(Nanos, Option<Nanos>)],
-) -> Result<()> {
-    let rows = (0_u32..).zip(modules).zip(symbols.iter().zip(spans)).map(
-        |((id, module), (symbols, (loaded, unloaded)))| {
-            let build_id = Some(hex(&module.build_id)).filter(|id| !id.is_empty());
-            let file = symbols.file.as_ref().map(|file| {
-                let shown = file.to_string_lossy();
-                sanitize::text(&shown)
-            });
-            (
-                id,
-                &module.shown,
-                build_id,
-                module.main,
-                module.start.cast_signed(),
-                module.end.cast_signed(),
-                module.bias.cast_signed(),
-                integer(loaded.0),
-                unloaded.map(|at| integer(at.0)),
-                symbols.state.label(),
-                file,
-            )
         },
-    );
-    fill(connection, "modules", 11, rows)
+    });
+    Ok(())
 }

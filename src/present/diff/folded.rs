@@ -1,6 +1,6 @@
-//! Folded stacks with two figures: what `inferno-diff-folded` writes and flamegraph tools read.
+//! A comparison as folded stacks with two values, the format of `inferno-diff-folded`.
 //!
-//! Invariant: one stack a line; no name holds what separates frames or lines.
+//! Invariant: one stack per line; no name contains a separator of frames or lines.
 
 use std::io::{self, Write};
 
@@ -9,7 +9,7 @@ use crate::database::text::sanitize;
 use crate::present::diff::Diff;
 
 pub(super) fn write(diff: &Diff<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let unchanged = if diff.unchanged { diff.comparison.unchanged.as_slice() } else { &[] };
+    let unchanged = if diff.include_unchanged { diff.comparison.unchanged.as_slice() } else { &[] };
     for row in diff.shown().chain(unchanged) {
         line(diff, row, out)?;
     }

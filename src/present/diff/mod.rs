@@ -1,11 +1,8 @@
-//! Writes what differs between two recordings: for people, for an issue, for programs, for a
-//! flamegraph.
-//!
-//! Reads: a [`Comparison`]. Writes: text, to any writer.
+//! Prints a [`Comparison`] as text, Markdown, JSON or folded stacks.
 //!
 //! Invariants:
-//! - No byte of a recording moves a cursor, ends a cell, or separates what it names.
-//! - Without rows nothing is written, except by JSON, which says what was compared.
+//! - No byte of a recording acts on a terminal, ends a cell, or separates frames.
+//! - Without rows only JSON writes anything.
 
 pub(crate) mod folded;
 pub(crate) mod json;
@@ -15,31 +12,45 @@ use std::io::{self, Write};
 
 use crate::database::compare::{Comparison, Measure, Row};
 
-/// How a difference is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+/// The output format.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum DiffFormat {
-    /// For a terminal.
+    /// Aligned tables.
     #[default]
     Text,
-    /// For an issue.
+    /// Markdown tables.
     Markdown,
-    /// For a program: one object, all digits.
+    /// One JSON object.
     Json,
-    /// A stack a line, outermost first, with both figures: for difference flamegraphs.
+    /// Folded stacks with the values of both sides.
     Folded,
 }
 
-/// What is to be written.
+impl DiffFormat {
+    /// All formats with their names and descriptions in the help.
+    pub(crate) const NAMES: &[(Self, &str, &str)] = &[
+        (Self::Text, "text", "For a terminal"),
+        (Self::Markdown, "markdown", "For an issue"),
+        (Self::Json, "json", "For a program: one object, all digits"),
+        (
+            Self::Folded,
+            "folded",
+            "One stack per line, outermost first, with both values: for difference flamegraphs",
+        ),
+    ];
+}
+
+/// The rows to print and the options.
 pub(crate) struct Diff<'a> {
     pub(crate) comparison: &'a Comparison,
-    /// What differs, in the order in which it is shown.
+    /// The rows in the order of the output.
     pub(crate) rows: &'a [Row],
-    /// The most rows.
+    /// Maximum number of rows.
     pub(crate) limit: usize,
     pub(crate) measure: Measure,
-    /// Whether what is the same is written too, where the format has a place for it.
-    pub(crate) unchanged: bool,
-    /// Columns of the terminal, if it is one.
+    /// Whether folded stacks include unchanged sites.
+    pub(crate) include_unchanged: bool,
+    /// Width of the terminal, if there is one.
     pub(crate) width: Option<usize>,
 }
 
@@ -49,7 +60,7 @@ impl Diff<'_> {
     }
 }
 
-/// Writes it.
+/// Prints the comparison.
 ///
 /// # Errors
 /// If the writer fails.

@@ -1,6 +1,6 @@
-//! The difference for people: two sides, their totals, and the sites, the largest change first.
+//! A comparison as text or Markdown: totals of both sides, then the sites by the size of their change.
 //!
-//! Invariant: every text that comes from a database is cleaned here or by the printer.
+//! Invariant: text of a database is sanitized here or by the printer.
 
 use std::io::{self, Write};
 
@@ -10,7 +10,7 @@ use crate::database::text::{sanitize, units};
 use crate::present::diff::Diff;
 use crate::present::table_printer::{Format, Printer, Style};
 
-/// Own functions of a site that are named.
+/// Limit on the own functions that are printed per site.
 const FRAMES_NAMED: usize = 3;
 
 pub(super) fn text(diff: &Diff<'_>, out: &mut dyn Write) -> io::Result<()> {
@@ -31,7 +31,7 @@ pub(super) fn markdown(diff: &Diff<'_>, out: &mut dyn Write) -> io::Result<()> {
     more(diff, out)
 }
 
-/// "before.db (12m 00s) → after.db (11m 58s), an hour"
+/// "before.db (12m 00s) → after.db (11m 58s), per hour"
 fn sides(comparison: &Comparison) -> String {
     let side = |total: &Total| {
         let time = |ns: i64| units::duration(ns as f64);
@@ -39,17 +39,17 @@ fn sides(comparison: &Comparison) -> String {
             ..0 => time(total.span.to_ns),
             from => format!("{} to {}", time(from), time(total.span.to_ns)),
         };
-        let tag = total.notes.tag();
+        let tag = total.caveats.tag();
         let comma = if tag.is_empty() { "" } else { "; " };
         format!("{} ({length}{comma}{tag})", sanitize::line(&total.file))
     };
-    let per = sanitize::line(&comparison.per.words()).into_owned();
+    let per = sanitize::line(&comparison.per.label()).into_owned();
     let (before, after) = (side(&comparison.before), side(&comparison.after));
     let comma = if per.is_empty() { "" } else { "," };
     format!("{before} → {after}{comma}{per}")
 }
 
-/// "live bytes: 12.0 KiB more at 3 sites, 1.20 MiB less at 1 site; 14 the same"
+/// "live bytes: 12.0 KiB more at 3 sites, 1.20 MiB less at 1 site; 14 unchanged"
 fn summary(diff: &Diff<'_>) -> String {
     let comparison = diff.comparison;
     let count = |wanted: &[State]| {
@@ -63,12 +63,12 @@ fn summary(diff: &Diff<'_>) -> String {
         |count: usize| if count == 1 { "1 site".to_owned() } else { format!("{count} sites") };
     let same = comparison.unchanged.len() + comparison.rows.len() - grown - shrunk;
     format!(
-        "{}{}: {} more at {}, {} less at {}; {same} the same",
+        "{}{}: {} more at {}, {} less at {}; {same} unchanged",
         diff.measure.title(),
-        sanitize::line(&comparison.per.words()),
-        diff.measure.show(growth),
+        sanitize::line(&comparison.per.label()),
+        diff.measure.format(growth),
         sites(grown),
-        diff.measure.show(shrinkage),
+        diff.measure.format(shrinkage),
         sites(shrunk),
     )
 }
@@ -87,26 +87,21 @@ fn totals(comparison: &Comparison) -> Rows {
         column("difference", Unit::Bytes),
     ];
     let row = |measure: Measure| {
-        let of = |total: &Total| total.rate.of(total.figures.get(measure));
+        let of = |total: &Total| total.ratio.apply(total.metrics.get(measure));
         let (before, after) = (of(&comparison.before), of(&comparison.after));
         vec![
             Value::Text(measure.title().to_owned()),
-            Value::Text(measure.show(before)),
-            Value::Text(measure.show(after)),
-            Value::Text(measure.show_difference(after.saturating_sub(before))),
+            Value::Text(measure.format(before)),
+            Value::Text(measure.format(after)),
+            Value::Text(measure.format_difference(after.saturating_sub(before))),
         ]
     };
-    (columns, Measure::ALL.into_iter().map(row).collect())
+    (columns, Measure::COMPARED.into_iter().map(row).collect())
 }
 
 fn rows(diff: &Diff<'_>) -> Rows {
-    // Beside the measure itself, its other half: blocks of bytes, bytes of blocks.
-    let other = match diff.measure {
-        Measure::LiveBytes => Measure::LiveBlocks,
-        Measure::LiveBlocks => Measure::LiveBytes,
-        Measure::Bytes => Measure::Allocations,
-        Measure::Allocations => Measure::Bytes,
-    };
+    // The last column is the same measure in the other unit.
+    let other = diff.measure.counterpart();
     let columns = vec![
         column("difference", Unit::Bytes),
         column("before", Unit::Bytes),
@@ -119,11 +114,11 @@ fn rows(diff: &Diff<'_>) -> Rows {
     let row = |row: &Row| {
         let measure = diff.measure;
         vec![
-            Value::Text(measure.show_difference(row.difference(measure))),
-            Value::Text(measure.show(row.before.get(measure))),
-            Value::Text(measure.show(row.after.get(measure))),
-            Value::Text(other.show_difference(row.difference(other))),
-            Value::Text(row.state(measure).word().to_owned()),
+            Value::Text(measure.format_difference(row.difference(measure))),
+            Value::Text(measure.format(row.before.get(measure))),
+            Value::Text(measure.format(row.after.get(measure))),
+            Value::Text(other.format_difference(row.difference(other))),
+            Value::Text(row.state(measure).name().to_owned()),
             Value::Text(site(diff.comparison, row)),
             Value::Text(place(diff.comparison, row)),
         ]
@@ -131,7 +126,7 @@ fn rows(diff: &Diff<'_>) -> Rows {
     (columns, diff.shown().map(row).collect())
 }
 
-/// "Cache::insert < session::open < server::handle < …": who calls stands behind.
+/// "Cache::insert < session::open < server::handle < …": callees first.
 fn site(comparison: &Comparison, row: &Row) -> String {
     let mut frames = comparison.frames(row).map(|name| name.function.as_str());
     let named: Vec<&str> = frames.by_ref().take(FRAMES_NAMED).collect();

@@ -1,4 +1,4 @@
-//! Why an export failed.
+//! Errors of exports.
 
 use std::fmt;
 use std::io;
@@ -8,13 +8,13 @@ use crate::database::QueryError;
 /// Why an export failed.
 #[derive(Debug)]
 pub(crate) enum ExportError {
-    /// The database could not answer.
+    /// A query failed.
     Query(QueryError),
     /// The writer failed.
     Io(io::Error),
-    /// What was asked for makes no sense; a sentence.
+    /// The request is invalid; a sentence.
     Request(String),
-    /// The file can't be written, or must not be; a sentence that names it.
+    /// The file can't be written or replaced; a sentence that names it.
     Target(String),
 }
 

@@ -1,20 +1,17 @@
-//! JSON written as it comes: arrays of any length, strings with everything wild escaped.
+//! Streams JSON: strings, numbers, and arrays of any length.
 //!
-//! Reads: values. Writes: text.
-//!
-//! Invariant: a string parses back to exactly what it was, and has no character that acts on a
-//! terminal or a page.
+//! Invariant: strings parse to the original, and contain no character that acts on a terminal.
 
 use std::io::{self, Write};
 
 use crate::database::text::sanitize;
 
-/// A string with its quotes.
+/// A JSON string with its quotes.
 pub(crate) fn string(text: &str) -> String {
     sanitize::json(&serde_json::Value::from(text).to_string())
 }
 
-/// `null` for nothing.
+/// A JSON number, or `null`.
 pub(crate) fn number(number: Option<i64>) -> String {
     number.map_or_else(|| "null".to_owned(), |number| number.to_string())
 }
@@ -34,25 +31,25 @@ pub(crate) fn array<T: AsRef<str>>(
     out.write_all(b"]")
 }
 
-/// An array that is being written, an item a line.
+/// An array that is written item by item, one per line.
 #[derive(Debug)]
 pub(crate) struct List {
     is_first: bool,
 }
 
 impl List {
-    /// Writes what comes before the items.
+    /// Writes the beginning of the array.
     pub(crate) fn begin(out: &mut dyn Write) -> io::Result<Self> {
         out.write_all(b"[")?;
         Ok(Self { is_first: true })
     }
 
-    /// Writes what comes before an item.
+    /// Writes the separator before an item.
     pub(crate) fn item(&mut self, out: &mut dyn Write) -> io::Result<()> {
         if std::mem::take(&mut self.is_first) { Ok(()) } else { out.write_all(b",\n") }
     }
 
-    /// Writes what comes behind the items.
+    /// Writes the end of the array.
     pub(crate) fn end(out: &mut dyn Write) -> io::Result<()> {
         out.write_all(b"]")
     }

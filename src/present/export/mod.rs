@@ -1,102 +1,93 @@
-//! Exports: what a database knows, in the formats of other tools.
-//!
-//! Reads: a database. Writes: one format to any writer, or a table each into a directory.
+//! Exports backtraces with weights, or tables, in the formats of other tools.
 //!
 //! Invariants:
-//! - Memory grows with distinct backtraces and frames, never with allocations.
-//! - Names reach every format by its own rules of escaping; no byte of a recording can begin
-//!   something else there.
-//! - What is left out of an export is counted and said.
+//! - Memory grows with distinct backtraces and frames, not with allocations.
+//! - Names are escaped by the rules of each format.
+//! - Omitted backtraces and blocks are counted and reported.
 
-pub(crate) mod pprof;
-pub(crate) mod speedscope;
-pub(crate) mod firefox;
-pub(crate) mod dhat;
-#[cfg(feature = "parquet")]
-pub(crate) mod parquet;
-pub(crate) mod trie;
-pub(crate) mod json;
-pub(crate) mod external_stacks;
-pub(crate) mod folded;
-pub(crate) mod svg;
-pub(crate) mod names;
-pub(crate) mod csv;
-pub(crate) mod target;
+mod formats;
 pub(crate) mod omissions;
 pub(crate) mod tables;
-pub(crate) mod stacks;
-pub(crate) mod weights;
-pub(crate) mod metadata;
+mod trie;
+mod stacks;
+mod weights;
+mod json;
+mod names;
+mod metadata;
+pub(crate) mod target;
 pub(crate) mod request;
 pub(crate) mod error;
 
 use std::io::Write;
 
 use crate::database::Database;
-use crate::database::caveats::Notes;
+use crate::database::caveats::Caveats;
 use crate::present::export::error::ExportError;
 use crate::present::export::request::{Format, Request};
 use crate::present::export::stacks::Stacks;
 
+pub(crate) use crate::present::export::formats::external_stacks;
 pub(crate) use crate::present::export::tables::Table;
 
-/// What was written.
+/// The result of an export.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Summary {
-    /// What `count` counts.
-    pub of: &'static str,
-    /// How many of them were written.
+    /// The plural noun for `count`.
+    pub noun: &'static str,
+    /// Number of written items.
     pub count: u64,
-    /// Backtraces that were left out, as a format has no negative weights.
-    pub negative: u64,
-    /// What is not in it since the recording kept no rows of it, as a sentence.
-    pub absent: Option<String>,
-    /// That its weights are estimates, as a sentence.
-    pub estimated: Option<String>,
+    /// Backtraces that were omitted because the format has no negative weights.
+    pub negative_weights: u64,
+    /// A sentence about excluded aggregated blocks.
+    pub omission: Option<String>,
+    /// A sentence if the weights are estimates.
+    pub sampling_caveat: Option<String>,
 }
 
-/// Writes one format of backtraces and weights.
+/// Exports backtraces with weights.
 ///
 /// # Errors
-/// If the question fails, the request makes no sense for this database, or the writer fails.
+/// If a query fails, the request is invalid for this database, or the writer fails.
 pub(crate) fn export(
     database: &Database,
     request: &Request<'_>,
     out: &mut dyn Write,
 ) -> Result<Summary, ExportError> {
-    let stacks = Stacks::gather(database, request)?;
-    let notes = Notes::read(database, &request.limits())?;
-    let title = title(database, &notes);
+    let stacks = Stacks::read(database, request)?;
+    let caveats = Caveats::read(database, &request.limits())?;
+    let title = title(database, &caveats);
     let summary = match request.format {
-        Format::Folded => crate::present::export::folded::write(&stacks, out),
-        Format::Svg => crate::present::export::svg::write(&stacks, request, &title, out),
+        Format::Folded => crate::present::export::formats::folded::write(&stacks, out),
+        Format::Svg => crate::present::export::formats::svg::write(&stacks, request, &title, out),
         Format::Pprof => {
-            crate::present::export::pprof::write(&stacks, database, request, &notes, out)
+            crate::present::export::formats::pprof::write(&stacks, database, request, &caveats, out)
         }
-        Format::Speedscope => crate::present::export::speedscope::write(&stacks, &title, out),
+        Format::Speedscope => {
+            crate::present::export::formats::speedscope::write(&stacks, &title, out)
+        }
         Format::Firefox => {
-            crate::present::export::firefox::write(&stacks, database, request, &title, out)
+            crate::present::export::formats::firefox::write(&stacks, database, request, &title, out)
         }
         Format::Dhat => {
-            crate::present::export::dhat::write(&stacks, database, request, &notes, out)
+            crate::present::export::formats::dhat::write(&stacks, database, request, &caveats, out)
         }
         Format::Csv | Format::Parquet => Err(ExportError::Request(format!(
             "{} holds tables, not backtraces",
-            request.format.word()
+            request.format.name()
         ))),
     }?;
-    let estimated = notes.sampled.map(|sampled| sampled.sentence());
+    let sampling_caveat = caveats.sampled.map(|sampled| sampled.sentence());
     Ok(Summary {
-        absent: crate::present::export::omissions::of_stacks(&stacks, database, request)?,
-        estimated,
+        omission: crate::present::export::omissions::of_stacks(&stacks, database, request)?,
+        sampling_caveat,
         ..summary
     })
 }
 
-/// The tables that a request asks for.
+/// The tables of a request.
 ///
 /// # Errors
-/// If there is no such table, or its rows can't be read.
+/// If a table does not exist, or its rows can't be read.
 pub(crate) fn tables(
     database: &Database,
     request: &Request<'_>,
@@ -107,13 +98,13 @@ pub(crate) fn tables(
                 .to_owned(),
         ));
     }
-    crate::present::export::tables::choose(database, request)
+    crate::present::export::tables::select(database, request)
 }
 
-/// Writes one table.
+/// Exports one table.
 ///
 /// # Errors
-/// If the question fails, a value does not fit its column, or the writer fails.
+/// If a query fails, a value does not have its column's type, or the writer fails.
 pub(crate) fn export_table(
     table: &Table,
     database: &Database,
@@ -122,15 +113,17 @@ pub(crate) fn export_table(
 ) -> Result<Summary, ExportError> {
     match request.format {
         #[cfg(feature = "parquet")]
-        Format::Parquet => crate::present::export::parquet::write(table, database, request, out),
-        _ => crate::present::export::csv::write(table, database, request, out),
+        Format::Parquet => {
+            crate::present::export::formats::parquet::write(table, database, request, out)
+        }
+        _ => crate::present::export::formats::csv::write(table, database, request, out),
     }
 }
 
-/// What an export is called where it has a title: the database's file name, and what that is worth.
-fn title(database: &Database, notes: &Notes) -> String {
+/// The title of an export: the database's file name, and a tag if it is sampled.
+fn title(database: &Database, caveats: &Caveats) -> String {
     let name = database.path().file_name().unwrap_or_default().to_string_lossy();
-    match notes.sampled {
+    match caveats.sampled {
         Some(sampled) => format!("{name} ({})", sampled.tag()),
         None => name.into_owned(),
     }

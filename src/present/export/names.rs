@@ -1,18 +1,15 @@
-//! Names made fit for a format: what it can't hold is replaced by something that reads alike.
+//! Replaces characters of names that an export format can't represent.
 //!
-//! Reads and writes nothing.
-//!
-//! Invariant: a name has no unsafe character ([`clean`]) after any of these; the JSON formats keep
-//! every character instead, escaped.
+//! Invariant: the results are sanitized. The JSON formats escape all characters instead.
 
 use std::borrow::Cow;
 
 use crate::database::text::sanitize;
 
-/// What stands for a name that is empty.
+/// The replacement of an empty name.
 const EMPTY: &str = "[empty name]";
 
-/// A name that a terminal or a page can show.
+/// A sanitized name that is not empty.
 pub(crate) fn plain(name: &str) -> Cow<'_, str> {
     match sanitize::line(name) {
         shown if shown.trim().is_empty() => Cow::Borrowed(EMPTY),
@@ -20,9 +17,9 @@ pub(crate) fn plain(name: &str) -> Cow<'_, str> {
     }
 }
 
-/// A frame of a folded stack. The format has no escaping: `;` ends a frame and becomes `:`, as
-/// `stackcollapse-perf` has it; a `#` that would begin a comment gets a twin; a number at the end
-/// would be read as a weight, and loses the space before it.
+/// A frame of a folded stack. The format has no escaping: `;`, which ends a frame, becomes `:` as in
+/// `stackcollapse-perf`; a leading `#`, which begins a comment, becomes `♯`; and the blank before a
+/// trailing number, which would be read as a weight, becomes `_`.
 pub(crate) fn folded(name: &str) -> String {
     let plain = plain(name);
     let mut folded = plain.trim().replace(';', ":");
@@ -40,12 +37,12 @@ pub(crate) fn folded(name: &str) -> String {
     folded
 }
 
-/// As [`folded`], without the characters that XML can't hold even when they are escaped.
+/// As [`folded`], without the characters that are invalid in XML even if escaped.
 pub(crate) fn folded_xml(name: &str) -> String {
     xml(&folded(name))
 }
 
-/// Without the characters that XML can't hold even when they are escaped.
+/// Replaces the characters that are invalid in XML even if escaped.
 pub(crate) fn xml(text: &str) -> String {
     text.replace(|c| matches!(u32::from(c) & 0xfffe, 0xfffe), "\u{fffd}")
 }

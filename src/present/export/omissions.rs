@@ -1,44 +1,44 @@
-//! What an export can't count, since the recording added it to sums and kept no rows of it.
+//! Caveats of an export that excludes aggregated blocks, which have no rows.
 //!
-//! Reads: `meta`, `aggregation_steps`, and how a statement would run. Writes: nothing.
-//!
-//! Invariant: an export that counts every block is said to, by silence.
+//! Invariant: returns `None` if the export covers every block.
 
 use crate::database::text::units;
-use crate::database::{Database, Params, Value};
+use crate::database::{Database, Measure, Params, Value};
 use crate::present::export::error::ExportError;
-use crate::present::export::metadata::Facts;
-use crate::present::export::request::{Format, Measure, Request};
+use crate::present::export::metadata::Metadata;
+use crate::present::export::request::{Format, Request};
 use crate::present::export::stacks::Stacks;
 use crate::present::export::tables::Table;
 
-/// The tables that have no rows of aggregated blocks.
+/// The tables without rows of aggregated blocks.
 const OF_BLOCKS: [&str; 3] = ["allocations", "reallocs", "allocation_scopes"];
 
-/// What an export of backtraces leaves out, as a sentence.
+/// The caveat of an export of backtraces.
 pub(crate) fn of_stacks(
     stacks: &Stacks<'_>,
     database: &Database,
     request: &Request<'_>,
 ) -> Result<Option<String>, ExportError> {
     let is_one = matches!(request.format, Format::Folded | Format::Svg);
-    let shows = |measure| !is_one || request.measure == measure;
-    // Aggregated blocks are freed ones: what is never freed all has rows.
+    let shows = |bytes: Measure| {
+        !is_one || request.measure == bytes || request.measure == bytes.counterpart()
+    };
+    // Aggregated blocks are freed, so live and leaked blocks at the end are complete.
     let by_rows = if request.weight.is_some() {
         reads_blocks(database, request)?
     } else {
         let is_earlier = request.window.to.is_some();
-        let counts = shows(Measure::Allocated) || shows(Measure::Live) && is_earlier;
-        !stacks.is_of_sites && counts
+        let counts = shows(Measure::AllocatedBytes) || shows(Measure::LiveBytes) && is_earlier;
+        !stacks.from_sites && counts
     };
-    match (by_rows, request.weight.is_none() && shows(Measure::Peak)) {
+    match (by_rows, request.weight.is_none() && shows(Measure::PeakBytes)) {
         (true, _) => sentence(database, request, "counted here"),
         (false, true) => sentence(database, request, "in the peak"),
         (false, false) => Ok(None),
     }
 }
 
-/// What exports of tables leave out, as a sentence.
+/// The caveat of an export of tables.
 ///
 /// # Errors
 /// If the database can't be read.
@@ -47,7 +47,7 @@ pub(crate) fn of_tables(
     database: &Database,
     request: &Request<'_>,
 ) -> Result<Option<String>, ExportError> {
-    let is_by_rows = match request.question {
+    let is_by_rows = match request.selection {
         Some(_) => reads_blocks(database, request)?,
         None => tables.iter().any(|table| OF_BLOCKS.contains(&table.name.as_str())),
     };
@@ -59,8 +59,8 @@ fn sentence(
     request: &Request<'_>,
     place: &str,
 ) -> Result<Option<String>, ExportError> {
-    let facts = Facts::read(database, request)?;
-    let blocks = facts.number("aggregated_blocks");
+    let metadata = Metadata::read(database, request)?;
+    let blocks = metadata.number("aggregated_blocks");
     if blocks == 0 {
         return Ok(None);
     }
@@ -70,21 +70,20 @@ fn sentence(
     Ok(Some(format!(
         "not {place}: {} aggregated blocks of {}, which have no rows; they lived shorter than {}",
         units::count(blocks),
-        units::bytes(facts.number("aggregated_bytes") as f64),
+        units::bytes(metadata.number("aggregated_bytes") as f64),
         units::duration(limit as f64),
     )))
 }
 
-/// Whether the request's question reads rows of blocks, or an index of them: what SQLite would
-/// open to run it.
+/// Whether the selection reads tables or indices of blocks, according to SQLite's bytecode.
 fn reads_blocks(database: &Database, request: &Request<'_>) -> Result<bool, ExportError> {
-    let Some(question) = &request.question else { return Ok(false) };
+    let Some(selection) = &request.selection else { return Ok(false) };
     let names = OF_BLOCKS.map(|name| format!("'{name}'")).join(", ");
     let sql = format!("SELECT rootpage FROM sqlite_schema WHERE tbl_name IN ({names})");
     let pages = database.query(&sql, &Params::none(), &request.limits())?;
-    // What is an EXPLAIN itself runs nothing.
-    let sql = format!("EXPLAIN {}", question.sql);
-    let Ok(plan) = database.query(&sql, &question.params, &request.limits()) else {
+    // A statement that is an EXPLAIN itself fails here and reads no blocks.
+    let sql = format!("EXPLAIN {}", selection.sql);
+    let Ok(plan) = database.query(&sql, &selection.params, &request.limits()) else {
         return Ok(false);
     };
     Ok((0..plan.rows.len()).any(|row| {

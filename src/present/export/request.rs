@@ -1,125 +1,78 @@
-//! What is asked of an export.
-//!
-//! Reads and writes nothing: plain types, some of them parsed by clap.
+//! The options of an export.
 
-use crate::database::{CancelToken, Limits, Params};
+use crate::database::{CancelToken, Limits, Measure, Params};
 
-/// What is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+/// The output format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
-    /// One line a backtrace, outermost function first: for flamegraph tools, grep and awk
+    /// Folded stacks.
     Folded,
-    /// A flamegraph, for a browser
+    /// A flamegraph.
     Svg,
-    /// A gzipped protobuf, for `go tool pprof` and the services that read it
+    /// A gzipped protobuf.
     Pprof,
-    /// Flamegraphs and tables of functions in a browser page
+    /// JSON for speedscope.
     Speedscope,
-    /// The Firefox Profiler's format: the live curve, and what grew in any range of it
+    /// JSON for the Firefox Profiler.
     Firefox,
-    /// The format of valgrind's DHAT: sites with sizes and lifetimes
+    /// JSON for valgrind's DHAT viewer.
     Dhat,
-    /// Tables for spreadsheets and anything else
+    /// Tables as text.
     Csv,
-    /// Tables for DuckDB, ClickHouse, Spark, pandas: see docs/FLEET.md
+    /// Tables in columns.
     Parquet,
 }
 
 impl Format {
-    /// The word of the command line.
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Folded => "folded",
-            Self::Svg => "svg",
-            Self::Pprof => "pprof",
-            Self::Speedscope => "speedscope",
-            Self::Firefox => "firefox",
-            Self::Dhat => "dhat",
-            Self::Csv => "csv",
-            Self::Parquet => "parquet",
-        }
+    /// All formats with their names and descriptions in the help.
+    #[rustfmt::skip]
+    pub(crate) const NAMES: &[(Self, &str, &str)] = &[
+        (Self::Folded, "folded", "One line per backtrace, outermost function first: for flamegraph tools, grep and awk"),
+        (Self::Svg, "svg", "A flamegraph, for a browser"),
+        (Self::Pprof, "pprof", "A gzipped protobuf, for `go tool pprof` and the services that read it"),
+        (Self::Speedscope, "speedscope", "Flamegraphs and tables of functions in a browser page"),
+        (Self::Firefox, "firefox", "The Firefox Profiler's format: the live curve, and the growth in any range of it"),
+        (Self::Dhat, "dhat", "The format of valgrind's DHAT: sites with sizes and lifetimes"),
+        (Self::Csv, "csv", "Tables for spreadsheets"),
+        (Self::Parquet, "parquet", "Tables for DuckDB, ClickHouse, Spark, pandas: see docs/guide/FLEET.md"),
+    ];
+
+    /// The name on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(format, ..)| *format == self).map_or("", |(_, name, _)| name)
     }
 
-    /// Whether it is bytes that no terminal should get.
+    /// Whether the output must not go to a terminal.
     pub(crate) fn is_binary(self) -> bool {
         matches!(self, Self::Pprof | Self::Parquet)
     }
 
-    /// Whether it is tables, not backtraces with weights.
-    pub(crate) fn is_of_tables(self) -> bool {
+    /// Whether it holds tables instead of backtraces with weights.
+    pub(crate) fn is_tabular(self) -> bool {
         matches!(self, Self::Csv | Self::Parquet)
     }
 }
 
-/// Which blocks count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Measure {
-    /// Alive at --to, or at the end of the recording
-    #[default]
-    Live,
-    /// Never freed
-    Leaked,
-    /// Made, whatever became of them
-    Allocated,
-    /// Alive when the recording had most bytes alive
-    Peak,
-}
-
-impl Measure {
-    /// All of them.
-    pub(crate) const ALL: [Self; 4] = [Self::Allocated, Self::Live, Self::Leaked, Self::Peak];
-
-    /// The word of the command line.
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Live => "live",
-            Self::Leaked => "leaked",
-            Self::Allocated => "allocated",
-            Self::Peak => "peak",
-        }
-    }
-}
-
-/// What is counted of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Unit {
-    /// Their bytes.
-    #[default]
-    Bytes,
-    /// Themselves.
-    Blocks,
-}
-
-impl Unit {
-    /// The word for it.
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Bytes => "bytes",
-            Self::Blocks => "blocks",
-        }
-    }
-}
-
-/// Blocks made from `from` to `to`, both included, in ns since tracking was enabled.
+/// Blocks allocated from `from` to `to`, both included, in ns since tracking was enabled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Window {
-    /// Its beginning; `None`: that of the recording.
+    /// The beginning; `None`: that of the recording.
     pub from: Option<i64>,
-    /// Its end; `None`: that of the recording.
+    /// The end; `None`: that of the recording.
     pub to: Option<i64>,
 }
 
 impl Window {
     /// Whether it is the whole recording.
-    pub(crate) fn is_everything(self) -> bool {
+    pub(crate) fn is_whole(self) -> bool {
         self == Self::default()
     }
 }
 
-/// A statement whose rows an export is about.
+/// A statement whose rows select the backtraces or blocks of an export.
 #[derive(Clone, Debug)]
-pub(crate) struct Question {
-    /// What it is called.
+pub(crate) struct Selection {
+    /// The name of the query, for messages and titles.
     pub title: String,
     /// The statement.
     pub sql: String,
@@ -130,43 +83,41 @@ pub(crate) struct Question {
 /// A column with the same value in every row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Label {
-    /// Its name.
+    /// The column's name.
     pub name: String,
-    /// Its value.
+    /// The value.
     pub value: String,
 }
 
-/// What is asked for.
+/// The options of an export.
 #[derive(Clone, Debug)]
 pub(crate) struct Request<'a> {
-    /// What is written.
+    /// The output format.
     pub format: Format,
-    /// Which blocks count; where a format holds all measures, which one is shown first.
+    /// The exported measure; where a format holds all measures, the one that is shown first.
     pub measure: Measure,
-    /// What is counted of them.
-    pub unit: Unit,
-    /// Only blocks made in it.
+    /// Only blocks allocated in this window.
     pub window: Window,
-    /// Only what these rows name.
-    pub question: Option<Question>,
-    /// The column of the rows that has the weights.
+    /// Only the backtraces or blocks of these rows.
+    pub selection: Option<Selection>,
+    /// The column of `selection` with the weights.
     pub weight: Option<String>,
-    /// Which tables; none: the usual ones.
+    /// The exported tables; empty: the default ones.
     pub tables: Vec<String>,
-    /// Columns that every row of a table gets.
+    /// Constant columns of every table.
     pub labels: Vec<Label>,
-    /// Stops it from elsewhere.
+    /// Cancels the export from another thread.
     pub cancel: &'a CancelToken,
 }
 
 impl Request<'_> {
-    /// No limit but the token.
+    /// The limits of all queries of the export: only the cancel token.
     pub(crate) fn limits(&self) -> Limits {
         Limits::none().cancelled_by(self.cancel)
     }
 
-    /// Parameters of the question, or none.
+    /// The parameters of the selection.
     pub(crate) fn params(&self) -> Params {
-        self.question.as_ref().map(|question| question.params.clone()).unwrap_or_default()
+        self.selection.as_ref().map(|selection| selection.params.clone()).unwrap_or_default()
     }
 }

@@ -1,75 +1,73 @@
-//! The backtraces of an export, one after the other, each with its frames and weights.
-//!
-//! Reads: `frames` and `backtrace_frames`. Writes: nothing.
+//! Streams the backtraces of an export, each with its frames and weights.
 //!
 //! Invariants:
-//! - Backtraces come in the order of their numbers; the same database gives the same order.
-//! - One backtrace is held at a time, beside the weights and the distinct frames.
+//! - Backtraces are in the order of their ids, so that the output is deterministic.
+//! - Memory holds the weights, the distinct frames, and one backtrace.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use crate::database::{Database, Params, Value};
+use crate::database::{Database, Measure, Params, Value};
 use crate::present::export::error::ExportError;
-use crate::present::export::request::{Request, Unit};
+use crate::present::export::request::Request;
 use crate::present::export::weights::{self, Weights};
 
-/// What stands for the backtrace of blocks that have none.
+/// The frame of blocks without a backtrace.
 const NO_BACKTRACE: &str = "[backtrace not recorded]";
-/// What stands for a backtrace without frames.
+/// The frame of a backtrace without frames.
 const NO_FRAMES: &str = "[no frames]";
 
-/// A place in the code.
+/// A frame.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Frame {
-    /// The function, uncleaned.
+    /// The function, not sanitized.
     pub sym: String,
-    /// Its source file.
+    /// The source file.
     pub file: Option<String>,
-    /// The line in it.
+    /// The line in the file.
     pub line: Option<i64>,
-    /// own, std, runtime, foreign, unknown.
+    /// `frames.kind`.
     pub kind: String,
-    /// Whether it is inlined into the next frame outwards.
+    /// Whether it is inlined into the next outer frame.
     pub inlined: bool,
-    /// The object that it is in.
+    /// The module, `modules.id`.
     pub module: Option<i64>,
-    /// Its address in that object's file.
+    /// The address in the module's file.
     pub offset: Option<i64>,
 }
 
 /// A backtrace.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stack<'a> {
-    /// Its number in the database; `None`: it was not recorded.
+    /// The id in the database; `None`: not recorded.
     pub bt: Option<i64>,
-    /// Positions in [`Stacks::frames`], innermost first; never empty.
+    /// Indices into [`Stacks::frames`], innermost first; never empty.
     pub frames: &'a [usize],
-    /// A number for each of [`Stacks::weights`]' kinds.
+    /// One number per kind of [`Stacks::weights`].
     pub weights: &'a [i64],
 }
 
-/// Everything about an export's backtraces but their frames, which are streamed.
+/// Weights and distinct frames of an export; the frames of each backtrace are streamed.
 #[derive(Debug)]
 pub(crate) struct Stacks<'a> {
     database: &'a Database,
     request: &'a Request<'a>,
-    /// The distinct frames; the last two are made up.
+    /// The distinct frames; the last two are [`NO_FRAMES`] and [`NO_BACKTRACE`].
     pub frames: Vec<Frame>,
     positions: HashMap<i64, usize>,
-    /// What each backtrace weighs.
+    /// The weights of each backtrace.
     pub weights: Weights,
-    /// Whether the weights are those of whole sites.
-    pub is_of_sites: bool,
+    /// Whether the weights are the totals of whole sites.
+    pub from_sites: bool,
 }
 
 impl<'a> Stacks<'a> {
-    /// Weighs backtraces and reads frames.
-    pub(crate) fn gather(
+    /// Computes weights and reads frames.
+    pub(crate) fn read(
         database: &'a Database,
         request: &'a Request<'a>,
     ) -> Result<Self, ExportError> {
-        let (weights, is_of_sites) = weights::weigh(database, request)?;
+        let (weights, from_sites) = weights::compute(database, request)?;
         let (mut frames, mut positions) = (Vec::new(), HashMap::new());
         let sql = "SELECT id, sym, file, line, kind, inlined, module, offset FROM frames";
         database.stream(sql, &Params::none(), &request.limits(), |row| {
@@ -79,29 +77,33 @@ impl<'a> Stacks<'a> {
             }
             ControlFlow::Continue(())
         })?;
-        for made_up in [NO_FRAMES, NO_BACKTRACE] {
-            frames.push(Frame { sym: made_up.into(), kind: "unknown".into(), ..Frame::default() });
+        for synthetic in [NO_FRAMES, NO_BACKTRACE] {
+            frames.push(Frame {
+                sym: synthetic.into(),
+                kind: "unknown".into(),
+                ..Frame::default()
+            });
         }
-        Ok(Self { database, request, frames, positions, weights, is_of_sites })
+        Ok(Self { database, request, frames, positions, weights, from_sites })
     }
 
-    /// The position of the kind that the request names: it is shown first, or alone.
+    /// The position of the requested kind.
     pub(crate) fn chosen(&self) -> usize {
-        self.weights.kind(self.request.measure, self.request.unit).unwrap_or(0)
+        self.weights.kind(self.request.measure).unwrap_or(0)
     }
 
-    /// The positions of all kinds worth writing where a format holds several: what is leaked
-    /// differs from what is live only where a window ends early.
+    /// The positions of all kinds to write where a format holds several. Without a window's end,
+    /// leaked blocks are the live ones, and are left out unless they were requested.
     pub(crate) fn kinds(&self) -> Vec<usize> {
-        use crate::present::export::request::Measure::Leaked;
-        let twins = [Unit::Blocks, Unit::Bytes].map(|unit| self.weights.kind(Leaked, unit));
-        let is_twin = |kind: &usize| twins.contains(&Some(*kind));
-        let shown = self.request.window.to.is_some() || self.request.measure == Leaked;
-        (0..self.weights.kinds.len()).filter(|kind| shown || !is_twin(kind)).collect()
+        const LEAKED: [Measure; 2] = [Measure::LeakedBlocks, Measure::LeakedBytes];
+        let positions = LEAKED.map(|measure| self.weights.kind(measure));
+        let is_leaked = |kind: &usize| positions.contains(&Some(*kind));
+        let shown = self.request.window.to.is_some() || LEAKED.contains(&self.request.measure);
+        (0..self.weights.kinds.len()).filter(|kind| shown || !is_leaked(kind)).collect()
     }
 
-    /// Hands on each backtrace.
-    pub(crate) fn each(
+    /// Passes each backtrace to `each`.
+    pub(crate) fn for_each(
         &self,
         mut each: impl FnMut(Stack<'_>) -> Result<(), ExportError>,
     ) -> Result<(), ExportError> {
@@ -109,23 +111,23 @@ impl<'a> Stacks<'a> {
         let mut next = 0;
         let mut failed = Ok(());
         let mut stack: Vec<usize> = Vec::new();
-        let mut hand = |next: &mut usize, stack: &mut Vec<usize>| {
-            let made_up = if bts[*next].is_none() { 1 } else { 2 };
+        let mut emit = |next: &mut usize, stack: &mut Vec<usize>| {
+            let synthetic = if bts[*next].is_none() { 1 } else { 2 };
             if stack.is_empty() {
-                stack.push(self.frames.len() - made_up);
+                stack.push(self.frames.len() - synthetic);
             }
             let (bt, weights) = (bts[*next], self.weights.at(*next));
-            let handed = each(Stack { bt, frames: stack, weights });
+            let result = each(Stack { bt, frames: stack, weights });
             stack.clear();
             *next += 1;
-            handed
+            result
         };
-        // Both sides are in the order of backtraces: they are merged.
+        // A merge join: both sides are in the order of backtraces.
         let sql = "SELECT bt, frame FROM backtrace_frames ORDER BY bt, frame_no";
         self.database.stream(sql, &Params::none(), &self.request.limits(), |row| {
             let bt = row[0].as_i64();
             while next < bts.len() && bts[next].is_some() && bts[next] < bt {
-                failed = hand(&mut next, &mut stack);
+                failed = emit(&mut next, &mut stack);
                 if failed.is_err() {
                     return ControlFlow::Break(());
                 }
@@ -138,7 +140,7 @@ impl<'a> Stacks<'a> {
         })?;
         failed?;
         while next < bts.len() {
-            hand(&mut next, &mut stack)?;
+            emit(&mut next, &mut stack)?;
         }
         Ok(())
     }

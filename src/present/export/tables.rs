@@ -1,28 +1,26 @@
-//! Tables to be written whole: which rows, which columns, of which types.
-//!
-//! Reads: the schema as the database has it, and the rows. Writes: nothing.
+//! Selects the tables of an export, their columns and types, and streams their rows.
 //!
 //! Invariants:
-//! - A column has one type; a value of another one is an error, not a guess.
-//! - Rows are streamed; of `sites`, a key of eight bytes each is held.
+//! - A column has one type; a value of another type is an error.
+//! - Rows are streamed; memory holds a key of eight bytes per site.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use crate::database::{Database, Params, Value};
 use crate::present::export::error::ExportError;
-use crate::present::export::metadata::Facts;
+use crate::present::export::metadata::Metadata;
 use crate::present::export::request::{Label, Request};
 
-/// What is written if nothing else is asked for.
-const USUAL: [&str; 4] = ["allocations", "backtraces", "sites", "timeline"];
+/// The tables that are exported by default.
+const DEFAULT_TABLES: [&str; 4] = ["allocations", "backtraces", "sites", "timeline"];
 
-/// What a column holds, beside NULL.
+/// The type of a column's values that are not NULL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// Whole numbers.
+pub(crate) enum ColumnType {
+    /// Integers.
     Int,
-    /// Any numbers.
+    /// Floating-point numbers.
     Real,
     /// Text.
     Text,
@@ -33,43 +31,44 @@ pub(crate) enum Kind {
 pub(crate) struct Field {
     /// Its name.
     pub name: String,
-    /// What it holds.
-    pub kind: Kind,
+    /// The type of its values.
+    pub column_type: ColumnType,
 }
 
-/// A table to be written.
+/// A table to export.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
-    /// Its name; that of its file.
+    /// The name, also of the file.
     pub name: String,
-    /// Its columns, those of labels left out.
+    /// The columns without labels.
     pub fields: Vec<Field>,
-    /// What every row has behind them.
+    /// Constant columns after the others.
     pub labels: Vec<Label>,
     sql: String,
     params: Params,
-    /// Whether the last column is the key of the site that the first one names.
+    /// Whether the last column is the key of the site in the first column.
     has_key: bool,
 }
 
-/// What a request asks for: the rows of its question, else tables.
-pub(crate) fn choose(
+/// The tables of a request: the result of its selection, else named or default tables.
+pub(crate) fn select(
     database: &Database,
     request: &Request<'_>,
 ) -> Result<Vec<Table>, ExportError> {
-    let mut tables = match &request.question {
-        Some(question) => {
-            let sql = question.sql.clone();
-            let fields = sniff(database, request, &sql, &question.params)?;
-            let params = question.params.clone();
+    let mut tables = match &request.selection {
+        Some(selection) => {
+            let sql = selection.sql.clone();
+            let fields = infer_types(database, request, &sql, &selection.params)?;
+            let params = selection.params.clone();
             let labels = Vec::new();
             vec![Table { name: "result".into(), fields, labels, sql, params, has_key: false }]
         }
-        None if request.tables.is_empty() => {
-            USUAL.iter().map(|name| known(database, request, name)).collect::<Result<_, _>>()?
-        }
+        None if request.tables.is_empty() => DEFAULT_TABLES
+            .iter()
+            .map(|name| table_by_name(database, request, name))
+            .collect::<Result<_, _>>()?,
         None => {
-            let named = request.tables.iter().map(|name| known(database, request, name));
+            let named = request.tables.iter().map(|name| table_by_name(database, request, name));
             named.collect::<Result<_, _>>()?
         }
     };
@@ -79,7 +78,7 @@ pub(crate) fn choose(
     Ok(tables)
 }
 
-/// The labels, and behind them which recording it was: ids of rows mean something only within it.
+/// The labels and the id of the recording, which makes ids of rows unique.
 fn labels(
     database: &Database,
     request: &Request<'_>,
@@ -90,7 +89,7 @@ fn labels(
         return Ok(labels);
     }
     if !labels.iter().any(|label| label.name == "recording") {
-        let value = Facts::read(database, request)?.text("recording_id");
+        let value = Metadata::read(database, request)?.text("recording_id");
         labels.push(Label { name: "recording".into(), value });
     }
     let is_taken = |label: &&Label| {
@@ -105,7 +104,11 @@ fn labels(
     }
 }
 
-fn known(database: &Database, request: &Request<'_>, name: &str) -> Result<Table, ExportError> {
+fn table_by_name(
+    database: &Database,
+    request: &Request<'_>,
+    name: &str,
+) -> Result<Table, ExportError> {
     let limits = request.limits();
     let sql = "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') \
                AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name";
@@ -134,69 +137,71 @@ fn known(database: &Database, request: &Request<'_>, name: &str) -> Result<Table
         let text = |column: &str| {
             declared.get(row, column).and_then(Value::as_str).unwrap_or_default().to_owned()
         };
-        let kind = match text("type").as_str() {
-            "INTEGER" => Kind::Int,
-            "REAL" => Kind::Real,
-            "TEXT" => Kind::Text,
-            // A view, or a column of any type: its values say it.
+        let column_type = match text("type").as_str() {
+            "INTEGER" => ColumnType::Int,
+            "REAL" => ColumnType::Real,
+            "TEXT" => ColumnType::Text,
+            // The columns of views have no declared type.
             _ => {
-                fields = sniff(database, request, &sql, &Params::none())?;
+                fields = infer_types(database, request, &sql, &Params::none())?;
                 break;
             }
         };
-        fields.push(Field { name: text("name"), kind });
+        fields.push(Field { name: text("name"), column_type });
     }
     if has_key {
         let more = [
-            ("sym", Kind::Text),
-            ("file", Kind::Text),
-            ("line", Kind::Int),
-            ("site_key", Kind::Text),
+            ("sym", ColumnType::Text),
+            ("file", ColumnType::Text),
+            ("line", ColumnType::Int),
+            ("site_key", ColumnType::Text),
         ];
-        fields.extend(more.map(|(name, kind)| Field { name: name.into(), kind }));
+        fields.extend(more.map(|(name, column_type)| Field { name: name.into(), column_type }));
     }
     let labels = Vec::new();
     Ok(Table { name: name.into(), fields, labels, sql, params: Params::none(), has_key })
 }
 
-/// The types of a result's columns, by a look at all of its values.
-fn sniff(
+/// Infers the types of the columns from all values of the result.
+fn infer_types(
     database: &Database,
     request: &Request<'_>,
     sql: &str,
     params: &Params,
 ) -> Result<Vec<Field>, ExportError> {
     let columns = database.columns(sql)?;
-    let mut kinds: Vec<Option<Kind>> = vec![None; columns.len()];
+    let mut types: Vec<Option<ColumnType>> = vec![None; columns.len()];
     database.stream(sql, params, &request.limits(), |row| {
-        for (kind, value) in kinds.iter_mut().zip(row) {
-            *kind = match (*kind, value) {
-                (kind, Value::Null) => kind,
-                (None | Some(Kind::Int), Value::Integer(_)) => Some(Kind::Int),
-                (Some(Kind::Real), Value::Integer(_))
-                | (None | Some(Kind::Int | Kind::Real), Value::Real(_)) => Some(Kind::Real),
-                _ => Some(Kind::Text),
+        for (column_type, value) in types.iter_mut().zip(row) {
+            *column_type = match (*column_type, value) {
+                (column_type, Value::Null) => column_type,
+                (None | Some(ColumnType::Int), Value::Integer(_)) => Some(ColumnType::Int),
+                (Some(ColumnType::Real), Value::Integer(_))
+                | (None | Some(ColumnType::Int | ColumnType::Real), Value::Real(_)) => {
+                    Some(ColumnType::Real)
+                }
+                _ => Some(ColumnType::Text),
             };
         }
         ControlFlow::Continue(())
     })?;
     let mut fields: Vec<Field> = Vec::new();
-    for (column, kind) in columns.iter().zip(kinds) {
-        // Two columns of one name would be one to most readers.
+    for (column, column_type) in columns.iter().zip(types) {
+        // Most readers require unique column names.
         let mut name = column.name.clone();
         let mut count = 1;
         while fields.iter().any(|field| field.name.eq_ignore_ascii_case(&name)) {
             count += 1;
             name = format!("{}_{count}", column.name);
         }
-        fields.push(Field { name, kind: kind.unwrap_or(Kind::Text) });
+        fields.push(Field { name, column_type: column_type.unwrap_or(ColumnType::Text) });
     }
     Ok(fields)
 }
 
 impl Table {
-    /// Hands on each row, as many values as there are fields.
-    pub(crate) fn each(
+    /// Passes each row to `each`, with one value per field.
+    pub(crate) fn for_each(
         &self,
         database: &Database,
         request: &Request<'_>,
@@ -220,13 +225,13 @@ impl Table {
         failed
     }
 
-    /// That a value is not what its column holds.
+    /// The error for a value that does not have its column's type.
     #[cfg(feature = "parquet")]
-    pub(crate) fn misfit(&self, field: &Field) -> ExportError {
-        let what = match field.kind {
-            Kind::Int => "whole numbers",
-            Kind::Real => "numbers",
-            Kind::Text => "text",
+    pub(crate) fn type_mismatch(&self, field: &Field) -> ExportError {
+        let what = match field.column_type {
+            ColumnType::Int => "whole numbers",
+            ColumnType::Real => "numbers",
+            ColumnType::Text => "text",
         };
         ExportError::Request(format!(
             "{}: column `{}` holds {what}, and a row has something else: CAST it",
@@ -235,9 +240,9 @@ impl Table {
     }
 }
 
-/// What names a site in every recording of a program: FNV-1a, 64 bits, over the names of its own
-/// frames from the innermost outwards, each ended by a line feed; over all frames where none is
-/// own. Lines and addresses are left out: they change with every build.
+/// Keys that identify sites across recordings of a program: 64-bit FNV-1a over the names of the own
+/// frames, innermost first, each followed by a line feed; over all frames if none is own. Lines and
+/// addresses are excluded because they change with every build.
 fn keys(database: &Database, request: &Request<'_>) -> Result<HashMap<i64, u64>, ExportError> {
     #[derive(Clone, Copy)]
     struct Hashes {

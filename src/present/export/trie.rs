@@ -1,39 +1,37 @@
-//! Stacks numbered as a tree: a stack is a frame on top of another stack.
+//! Interns stacks as nodes of a tree: a stack is a frame on top of another stack.
 //!
-//! Reads and writes nothing.
-//!
-//! Invariant: a stack's number is greater than that of the stack below it.
+//! Invariant: the id of a stack is greater than that of its parent.
 
 use std::collections::HashMap;
 
 use crate::present::export::error::ExportError;
 
-/// Number of a stack.
+/// Id of a stack.
 pub(crate) type StackId = u32;
 
-/// All stacks that were seen.
+/// The interned stacks.
 #[derive(Debug, Default)]
 pub(crate) struct Trie {
     ids: HashMap<(Option<StackId>, u32), StackId>,
-    /// Of each stack, the one below it.
+    /// The parent of each stack.
     pub below: Vec<Option<StackId>>,
-    /// Of each stack, its top frame.
+    /// The innermost frame of each stack.
     pub frame: Vec<u32>,
 }
 
 impl Trie {
-    /// The number of a stack, the frames from its bottom to its top; `None` for no frames.
+    /// Interns a stack, outermost frame first; `None` without frames.
     ///
     /// # Errors
-    /// If there are more stacks than numbers.
+    /// If there are more stacks than ids.
     pub(crate) fn number(
         &mut self,
         frames: impl Iterator<Item = usize>,
     ) -> Result<Option<StackId>, ExportError> {
         let mut at = None;
         for frame in frames {
-            let next = narrow(self.frame.len())?;
-            let frame = narrow(frame)?;
+            let next = to_u32(self.frame.len())?;
+            let frame = to_u32(frame)?;
             let id = *self.ids.entry((at, frame)).or_insert(next);
             if id == next {
                 self.below.push(at);
@@ -45,7 +43,7 @@ impl Trie {
     }
 }
 
-fn narrow(number: usize) -> Result<u32, ExportError> {
+fn to_u32(number: usize) -> Result<u32, ExportError> {
     u32::try_from(number).map_err(|_| {
         ExportError::Request("more than four billion stacks: choose fewer backtraces".to_owned())
     })

@@ -1,66 +1,63 @@
-//! What each backtrace weighs: from the sums by site, from a scan of blocks, or from a column of
-//! any result.
-//!
-//! Reads: `sites` and `meta`; `allocations` only for a window or for rows of blocks. Writes:
-//! nothing.
+//! Computes the weights of backtraces: from the totals of sites, from a scan of blocks, or from a
+//! column of a query result.
 //!
 //! Invariants:
-//! - The weights of all backtraces, the missing one included, add up to the recording's totals.
+//! - The weights of all backtraces, including blocks without one, add up to the recording's totals.
 //! - Memory grows with backtraces only.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use crate::database::table::{Column, Unit as ColumnUnit};
-use crate::database::{Database, Value};
+use crate::database::table::{Column, Unit};
+use crate::database::{Database, Measure, Value};
 use crate::present::export::error::ExportError;
-use crate::present::export::metadata::Facts;
-use crate::present::export::request::{Measure, Question, Request, Unit, Window};
+use crate::present::export::metadata::Metadata;
+use crate::present::export::request::{Request, Selection, Window};
 
-/// One number that every backtrace has.
+/// A kind of weight, of which each backtrace has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Kind {
-    /// "live bytes", or the column's name.
+pub(crate) struct WeightKind {
+    /// The title of the measure, or the name of the column.
     pub name: String,
-    /// What it counts.
-    pub unit: ColumnUnit,
-    /// Where it comes from.
+    /// The unit.
+    pub unit: Unit,
+    /// The source of the numbers.
     pub source: Source,
 }
 
-/// Where a weight comes from.
+/// The source of a weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
-    /// A measure of ours.
-    Measure(Measure, Unit),
-    /// A column of the result.
+    /// A measure.
+    Measure(Measure),
+    /// A column of the selection.
     Column,
 }
 
 /// The weights of every backtrace.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Weights {
-    /// What the numbers are.
-    pub kinds: Vec<Kind>,
-    /// Backtraces in ascending order; the missing one, `None`, is the last.
+    /// The kinds of weights.
+    pub kinds: Vec<WeightKind>,
+    /// Backtraces in ascending order; `None`, for blocks without one, is the last.
     pub bts: Vec<Option<i64>>,
-    /// As many numbers a backtrace as there are kinds.
+    /// One number per backtrace and kind, by backtrace.
     numbers: Vec<i64>,
 }
 
 impl Weights {
-    /// The numbers of the backtrace at a position.
+    /// The weights of the backtrace at a position.
     pub(crate) fn at(&self, position: usize) -> &[i64] {
         let width = self.kinds.len();
         &self.numbers[position * width..(position + 1) * width]
     }
 
-    /// The position of a kind.
-    pub(crate) fn kind(&self, measure: Measure, unit: Unit) -> Option<usize> {
-        self.kinds.iter().position(|kind| kind.source == Source::Measure(measure, unit))
+    /// The position of a measure in `kinds`.
+    pub(crate) fn kind(&self, measure: Measure) -> Option<usize> {
+        self.kinds.iter().position(|kind| kind.source == Source::Measure(measure))
     }
 
-    fn new(kinds: Vec<Kind>, mut rows: Vec<(Option<i64>, Vec<i64>)>) -> Self {
+    fn new(kinds: Vec<WeightKind>, mut rows: Vec<(Option<i64>, Vec<i64>)>) -> Self {
         rows.sort_by_key(|(bt, _)| (bt.is_none(), *bt));
         let mut weights = Self { kinds, ..Self::default() };
         for (bt, numbers) in rows {
@@ -71,69 +68,77 @@ impl Weights {
     }
 }
 
-/// Weighs what the request is about; says whether it did so by whole sites.
-pub(crate) fn weigh(
+/// Computes the weights of a request; also returns whether they are the totals of whole sites.
+pub(crate) fn compute(
     database: &Database,
     request: &Request<'_>,
 ) -> Result<(Weights, bool), ExportError> {
-    let columns = match &request.question {
-        Some(question) => {
-            let columns = database.columns(&question.sql)?;
-            check_bt(&columns, question)?;
+    let columns = match &request.selection {
+        Some(selection) => {
+            let columns = database.columns(&selection.sql)?;
+            check_bt(&columns, selection)?;
             Some(columns)
         }
         None => None,
     };
-    if let (Some(question), Some(columns)) = (&request.question, &columns) {
+    if let (Some(selection), Some(columns)) = (&request.selection, &columns) {
         if let Some(weight) = &request.weight {
-            return Ok((of_column(database, request, question, columns, weight)?, false));
+            return Ok((from_column(database, request, selection, columns, weight)?, false));
         }
         if BLOCK_COLUMNS.iter().all(|name| find(columns, name).is_some()) {
-            return Ok((of_blocks(database, request, &question.sql)?, false));
+            return Ok((from_blocks(database, request, &selection.sql)?, false));
         }
     }
-    if !request.window.is_everything() {
-        return Ok((of_blocks(database, request, "SELECT * FROM allocations")?, false));
+    if !request.window.is_whole() {
+        return Ok((from_blocks(database, request, "SELECT * FROM allocations")?, false));
     }
-    Ok((of_sites(database, request)?, true))
+    Ok((from_sites(database, request)?, true))
 }
 
-/// What rows need to be rows of blocks.
+/// The columns by which rows of a selection are recognized as blocks.
 const BLOCK_COLUMNS: [&str; 4] = ["bt", "size", "alloc_after", "dealloc_after"];
 
 fn find<'a>(columns: &'a [Column], name: &str) -> Option<&'a Column> {
     columns.iter().find(|column| column.name.eq_ignore_ascii_case(name))
 }
 
-fn check_bt(columns: &[Column], question: &Question) -> Result<(), ExportError> {
+fn check_bt(columns: &[Column], selection: &Selection) -> Result<(), ExportError> {
     if find(columns, "bt").is_some() {
         return Ok(());
     }
     let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
     Err(ExportError::Request(format!(
         "{}: its rows name no backtraces: a column `bt` is needed, there are: {}",
-        question.title,
+        selection.title,
         names.join(", ")
     )))
 }
 
-fn measured(measures: &[Measure]) -> Vec<Kind> {
-    let kind = |measure: Measure, unit: Unit| Kind {
-        name: format!("{} {}", measure.word(), unit.word()),
-        unit: match unit {
-            Unit::Bytes => ColumnUnit::Bytes,
-            Unit::Blocks => ColumnUnit::Count,
-        },
-        source: Source::Measure(measure, unit),
+/// The measures of sites and blocks, in the order of the numbers of a backtrace.
+const MEASURES: [Measure; 8] = [
+    Measure::Allocations,
+    Measure::AllocatedBytes,
+    Measure::LiveBlocks,
+    Measure::LiveBytes,
+    Measure::LeakedBlocks,
+    Measure::LeakedBytes,
+    Measure::PeakBlocks,
+    Measure::PeakBytes,
+];
+
+fn measure_kinds() -> Vec<WeightKind> {
+    let kind = |measure: Measure| WeightKind {
+        name: measure.title().to_owned(),
+        unit: measure.unit(),
+        source: Source::Measure(measure),
     };
-    let both = |measure: &Measure| [kind(*measure, Unit::Blocks), kind(*measure, Unit::Bytes)];
-    measures.iter().flat_map(both).collect()
+    MEASURES.map(kind).to_vec()
 }
 
-/// The sums that the database has: without a window, what is leaked is what is live.
-fn of_sites(database: &Database, request: &Request<'_>) -> Result<Weights, ExportError> {
-    let only = match &request.question {
-        Some(question) => format!("WHERE bt IN (SELECT bt FROM ({}))", statement(&question.sql)),
+/// The totals of sites. Without a window, leaked blocks are the live ones.
+fn from_sites(database: &Database, request: &Request<'_>) -> Result<Weights, ExportError> {
+    let only = match &request.selection {
+        Some(selection) => format!("WHERE bt IN (SELECT bt FROM ({}))", statement(&selection.sql)),
         None => String::new(),
     };
     let sql = format!(
@@ -141,25 +146,25 @@ fn of_sites(database: &Database, request: &Request<'_>) -> Result<Weights, Expor
          at_peak_blocks, at_peak_bytes FROM sites {only}"
     );
     let mut rows = Vec::new();
-    let mut left = if request.question.is_none() { totals(database, request)? } else { [0; 8] };
+    let mut rest = if request.selection.is_none() { totals(database, request)? } else { [0; 8] };
     database.stream(&sql, &request.params(), &request.limits(), |row| {
         let numbers: Vec<i64> = row[1..].iter().map(|it| it.as_i64().unwrap_or(0)).collect();
-        for (left, number) in left.iter_mut().zip(&numbers) {
-            *left = left.saturating_sub(*number);
+        for (rest, number) in rest.iter_mut().zip(&numbers) {
+            *rest = rest.saturating_sub(*number);
         }
         rows.push((row[0].as_i64(), numbers));
         ControlFlow::Continue(())
     })?;
-    // What is in no site had its backtrace not probed.
-    if request.question.is_none() && left.iter().any(|number| *number > 0) {
-        rows.push((None, left.iter().map(|number| (*number).max(0)).collect()));
+    // Blocks that belong to no site have no recorded backtrace.
+    if request.selection.is_none() && rest.iter().any(|number| *number > 0) {
+        rows.push((None, rest.iter().map(|number| (*number).max(0)).collect()));
     }
-    Ok(Weights::new(measured(&Measure::ALL), rows))
+    Ok(Weights::new(measure_kinds(), rows))
 }
 
-/// The recording's totals, in the order of the measures.
+/// The totals of the recording in the order of [`MEASURES`].
 fn totals(database: &Database, request: &Request<'_>) -> Result<[i64; 8], ExportError> {
-    let facts = Facts::read(database, request)?;
+    let metadata = Metadata::read(database, request)?;
     Ok([
         "allocations",
         "bytes",
@@ -170,23 +175,23 @@ fn totals(database: &Database, request: &Request<'_>) -> Result<[i64; 8], Export
         "peak_blocks",
         "peak_bytes",
     ]
-    .map(|name| facts.number(name)))
+    .map(|name| metadata.number(name)))
 }
 
-/// Fine enough for any weight, and far from the largest number.
+/// Resolution of fractional blocks in sums of samples: far below rounding and overflow.
 const PARTS_OF_A_BLOCK: i64 = 1 << 12;
 
-/// Sums over blocks, one by one: those of a window, or the rows of a result.
-fn of_blocks(
+/// Sums over the blocks of a window, or of the selection.
+fn from_blocks(
     database: &Database,
     request: &Request<'_>,
     blocks: &str,
 ) -> Result<Weights, ExportError> {
-    let facts = Facts::read(database, request)?;
-    let (peak, rate) = (facts.number("peak_ns"), facts.rate());
+    let metadata = Metadata::read(database, request)?;
+    let (peak, rate) = (metadata.number("peak_ns"), metadata.rate());
     let sql = blocks_sql(request, blocks);
     let mut sums: HashMap<Option<i64>, [i64; 8]> = HashMap::new();
-    // What a sample stands for is no whole number of blocks: so many parts of one are counted.
+    // A sample stands for a fractional number of blocks, which is summed in fixed point.
     let parts = if rate.is_some() { PARTS_OF_A_BLOCK } else { 1 };
     let to = request.window.to.unwrap_or(i64::MAX);
     database.stream(&sql, &request.params(), &request.limits(), |row| {
@@ -218,7 +223,7 @@ fn of_blocks(
         }
     }
     let rows = sums.into_iter().map(|(bt, numbers)| (bt, numbers.to_vec())).collect();
-    Ok(Weights::new(measured(&Measure::ALL), rows))
+    Ok(Weights::new(measure_kinds(), rows))
 }
 
 fn blocks_sql(request: &Request<'_>, blocks: &str) -> String {
@@ -226,9 +231,9 @@ fn blocks_sql(request: &Request<'_>, blocks: &str) -> String {
     let mut conditions = Vec::new();
     conditions.extend(from.map(|from| format!("alloc_after >= {from}")));
     conditions.extend(to.map(|to| format!("alloc_after <= {to}")));
-    let is_result = request.question.as_ref().is_some_and(|it| it.sql == blocks);
-    if let Some(question) = request.question.as_ref().filter(|_| !is_result) {
-        conditions.push(format!("bt IN (SELECT bt FROM ({}))", statement(&question.sql)));
+    let is_result = request.selection.as_ref().is_some_and(|it| it.sql == blocks);
+    if let Some(selection) = request.selection.as_ref().filter(|_| !is_result) {
+        conditions.push(format!("bt IN (SELECT bt FROM ({}))", statement(&selection.sql)));
     }
     if conditions.is_empty() {
         conditions.push("1".to_owned());
@@ -238,15 +243,15 @@ fn blocks_sql(request: &Request<'_>, blocks: &str) -> String {
     format!("SELECT bt, size, alloc_after, dealloc_after FROM ({blocks}) WHERE {conditions}")
 }
 
-/// Sums of a column of the result.
-fn of_column(
+/// Sums of a column of the selection.
+fn from_column(
     database: &Database,
     request: &Request<'_>,
-    question: &Question,
+    selection: &Selection,
     columns: &[Column],
     weight: &str,
 ) -> Result<Weights, ExportError> {
-    if !request.window.is_everything() {
+    if !request.window.is_whole() {
         return Err(ExportError::Request(
             "--from and --to choose blocks, and can't be used with --weight: \
              the weights are those of the rows"
@@ -256,14 +261,14 @@ fn of_column(
     let Some(column) = find(columns, weight) else {
         let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
         let names = names.join(", ");
-        let title = &question.title;
+        let title = &selection.title;
         return Err(ExportError::Request(format!(
             "{title}: there is no column `{weight}`, only: {names}"
         )));
     };
-    let kind = Kind { name: column.name.clone(), unit: column.unit, source: Source::Column };
+    let kind = WeightKind { name: column.name.clone(), unit: column.unit, source: Source::Column };
     let quoted = format!("\"{}\"", column.name.replace('"', "\"\""));
-    let sql = format!("SELECT bt, {quoted} FROM ({})", statement(&question.sql));
+    let sql = format!("SELECT bt, {quoted} FROM ({})", statement(&selection.sql));
     let mut sums: HashMap<Option<i64>, f64> = HashMap::new();
     let mut wholes: HashMap<Option<i64>, i64> = HashMap::new();
     let mut text = false;
@@ -286,7 +291,7 @@ fn of_column(
     if text {
         return Err(ExportError::Request(format!(
             "{}: column `{weight}` has text, and a weight is a number",
-            question.title
+            selection.title
         )));
     }
     for (bt, sum) in sums {
@@ -297,7 +302,8 @@ fn of_column(
     Ok(Weights::new(vec![kind], rows))
 }
 
-/// A statement as a subquery: without the `;` that may end it, and safe from a comment at its end.
+/// A statement as a subquery: without a trailing `;`, and on lines of its own, because it may end in
+/// a comment.
 fn statement(sql: &str) -> String {
     format!("\n{}\n", sql.trim_end().trim_end_matches(';'))
 }

@@ -1,17 +1,17 @@
-//! Reads the figures of the page.
+//! Reads the numbers of a report.
 
-use crate::database::caveats::Notes;
+use crate::database::caveats::Caveats;
 use crate::database::estimate::Interval;
 use crate::database::{
     CancelToken, Database, Limits, Params, QueryError, QueryErrorKind, Table, Value,
 };
 use crate::present::report::{Growth, Loss, Memory, Report, Suspect, Temporary};
 
-/// Slices of the second half below which a line through them says nothing.
+/// Least number of time slices for which a growth line is computed.
 const SLICES_MIN: usize = 8;
-/// Frames of a suspect that are shown.
+/// Limit on the shown frames of a suspect.
 const FRAMES_MAX: i64 = 5;
-/// Sites with temporary blocks that are shown.
+/// Limit on the shown sites with temporary blocks.
 const TEMPORARIES_MAX: i64 = 3;
 
 struct Reader<'a> {
@@ -20,7 +20,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The rows, or none if the database lacks what is asked for.
+    /// The rows of a query; none if the database lacks a table of it.
     fn rows(&self, sql: &str, params: &Params) -> Result<Table, QueryError> {
         match self.database.query(sql, params, &self.limits) {
             Err(error) if error.kind == QueryErrorKind::Sql => Ok(Table::default()),
@@ -70,9 +70,9 @@ fn totals(reader: &Reader<'_>, report: &mut Report) -> Result<(), QueryError> {
         row[1].as_str().filter(|_| is_gap).map(str::to_owned)
     };
     report.not_recorded = meta.rows.iter().filter_map(sentence).collect();
-    let notes = Notes::read(reader.database, &reader.limits)?;
-    report.not_recorded.extend(notes.aggregated.map(|aggregated| aggregated.sentence()));
-    report.sampled = notes.sampled;
+    let caveats = Caveats::read(reader.database, &reader.limits)?;
+    report.not_recorded.extend(caveats.aggregated.map(|aggregated| aggregated.sentence()));
+    report.sampled = caveats.sampled;
     let sums = reader.rows(
         "SELECT sum(allocations) AS allocations, sum(allocated_bytes) AS bytes, sum(frees) AS frees, \
          max(peak_bytes) AS peak FROM timeline",
@@ -98,7 +98,7 @@ fn totals(reader: &Reader<'_>, report: &mut Report) -> Result<(), QueryError> {
     Ok(())
 }
 
-/// The least-squares line through the second half of the curve.
+/// The least-squares line through the second half of the live curve.
 fn growth(reader: &Reader<'_>) -> Result<Option<Growth>, QueryError> {
     let sql = "SELECT to_ns, live_bytes FROM timeline \
                WHERE slice >= (SELECT count(*) / 2 FROM timeline) ORDER BY slice";
@@ -111,7 +111,7 @@ fn growth(reader: &Reader<'_>) -> Result<Option<Growth>, QueryError> {
     Ok(line(&points).map(|(bytes_per_hour, fit)| Growth { bytes_per_hour, fit }))
 }
 
-/// Slope and R² of the line through the points.
+/// Slope and R² of the least-squares line.
 pub(crate) fn line(points: &[(f64, f64)]) -> Option<(f64, f64)> {
     if points.len() < SLICES_MIN {
         return None;
@@ -133,7 +133,7 @@ fn suspects(reader: &Reader<'_>, top: i64) -> Result<Vec<Suspect>, QueryError> {
     let sql = "SELECT id, sentence, label, live_bytes, live_blocks, live_share, bt FROM suspects \
                WHERE live_bytes > 0 ORDER BY id LIMIT :top";
     let found = reader.rows(sql, &Params::none().with("top", top))?;
-    // Older databases have no such table, most have no row in it.
+    // Empty unless the recording is sampled.
     let sql = "SELECT id, live_bytes_low, live_bytes_high FROM estimates WHERE of = 'suspect' \
                AND id <= :top";
     let bounds = reader.rows(sql, &Params::none().with("top", top))?;
@@ -159,7 +159,7 @@ fn suspects(reader: &Reader<'_>, top: i64) -> Result<Vec<Suspect>, QueryError> {
     Ok(suspects)
 }
 
-/// The first own frames of a backtrace, else its first frames.
+/// The innermost own frames of a backtrace; without own frames, the innermost ones.
 fn frames(reader: &Reader<'_>, bt: i64) -> Result<Vec<String>, QueryError> {
     let sql = "SELECT f.function, f.file, f.line FROM backtrace_frames b JOIN frames f ON f.id = b.frame \
                WHERE b.bt = :bt AND (f.kind = 'own' OR NOT EXISTS (SELECT 1 FROM backtrace_frames c \

@@ -1,6 +1,6 @@
-//! The page for a program: one object, numbers in bytes and nanoseconds.
+//! A report as a JSON object.
 //!
-//! Invariant: names of fields say their unit and don't change from one release to the next.
+//! Invariant: field names contain the unit and do not change between releases.
 
 use std::io::{self, Write};
 

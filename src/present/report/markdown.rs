@@ -1,6 +1,6 @@
-//! The page for an issue.
+//! A report as Markdown, for an issue.
 //!
-//! Invariant: nothing from the database can end a cell or begin markup: names stand in code spans.
+//! Invariant: no text of the database can end a cell or begin markup: names are in code spans.
 
 use std::io::{self, Write};
 
@@ -14,7 +14,7 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     }
     writeln!(out, "\n### Suspects\n")?;
     if report.suspects.is_empty() {
-        writeln!(out, "None: nothing is alive at the end of the recording.")?;
+        writeln!(out, "None: no block is live at the end of the recording.")?;
     }
     for suspect in &report.suspects {
         writeln!(out, "* {}", plain(&suspect.finding()))?;
@@ -56,7 +56,7 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// Text in which nothing is markup.
+/// Text with all markup escaped.
 fn plain(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in sanitize::line(text).chars() {
@@ -73,7 +73,7 @@ fn plain(text: &str) -> String {
     escaped
 }
 
-/// A code span; a backtick inside would end it, a bar would end a cell.
+/// A code span, without backticks, which would end it, and bars, which would end a cell.
 fn code(text: &str) -> String {
     format!("`{}`", sanitize::line(text).replace('`', "'").replace('|', "¦"))
 }

@@ -1,10 +1,9 @@
-//! One page about a recording, to be read at once or pasted into an issue.
-//!
-//! Reads: the small tables of a database, never `allocations`. Writes: text, markdown or JSON.
+//! A report of one page about a recording, as text, Markdown or JSON. Reads only the small tables of
+//! the database.
 //!
 //! Invariants:
-//! - Every figure names its unit, and what was lost stands on the page.
-//! - A table or a fact that is missing leaves its line out; it does not fail the page.
+//! - Every number has its unit, and losses are listed.
+//! - If a table or key is missing, its line is omitted.
 
 pub(crate) mod markdown;
 pub(crate) mod text;
@@ -13,11 +12,11 @@ pub(crate) mod data;
 
 use std::io::{self, Write};
 
-use crate::database::caveats::{Sampled, between, plus_minus};
+use crate::database::caveats::{Sampled, interval_text, relative_error_text};
 use crate::database::estimate::Interval;
 use crate::database::{CancelToken, Database, QueryError};
 
-/// How the page is written.
+/// The output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReportFormat {
     /// For a terminal.
@@ -28,84 +27,83 @@ pub(crate) enum ReportFormat {
     Json,
 }
 
-/// What the page says.
+/// The contents of a report.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Report {
     /// The database's file name.
     pub file: String,
-    /// How the recording ended; "sealed" is the good case.
+    /// `meta.ending`; "sealed" for a complete recording.
     pub ending: Option<String>,
-    /// Its length.
+    /// Duration of the recording.
     pub duration_ns: i64,
-    /// Blocks made.
+    /// Number of allocations.
     pub allocations: i64,
-    /// Bytes of them.
+    /// Allocated bytes.
     pub allocated_bytes: i64,
-    /// Blocks freed.
+    /// Number of frees.
     pub frees: i64,
-    /// Most bytes alive at once.
+    /// Most live bytes.
     pub peak_bytes: i64,
-    /// When that was.
+    /// Time of most live bytes.
     pub peak_ns: i64,
-    /// Bytes alive at the end.
+    /// Bytes live at the end.
     pub live_bytes: i64,
-    /// Blocks alive at the end.
+    /// Blocks live at the end.
     pub live_blocks: i64,
-    /// Memory of the process; `None` where the system did not tell.
+    /// Memory of the process; `None`: unknown.
     pub memory: Option<Memory>,
-    /// Threads that were recorded; `None`: not known.
+    /// Number of recorded threads; `None`: unknown.
     pub threads: Option<i64>,
     /// Distinct backtraces.
     pub sites: i64,
-    /// Bytes alive at the end of each slice of the run.
+    /// Bytes live at the end of each time slice.
     pub curve: Vec<i64>,
-    /// How live bytes grew over the second half; `None` for too few slices.
+    /// Growth of live bytes in the second half; `None`: too few slices.
     pub growth: Option<Growth>,
-    /// The first to look at first.
+    /// Suspects, most suspicious first.
     pub suspects: Vec<Suspect>,
-    /// The sites with most temporary blocks.
+    /// Sites with most temporary blocks.
     pub temporaries: Vec<Temporary>,
-    /// What was lost, only what is not zero.
+    /// Loss counters that are not zero.
     pub losses: Vec<Loss>,
-    /// The profiler that recorded it, where that was not rheaper.
+    /// The profiler that wrote an imported recording.
     pub imported_from: Option<String>,
-    /// What that profiler does not record, or what was aggregated, a sentence each.
+    /// Sentences about data that was not recorded, or was aggregated.
     pub not_recorded: Vec<String>,
-    /// How it was sampled, if that is so: then all figures are estimates.
+    /// Sampling of a sampled recording, in which all numbers are estimates.
     pub sampled: Option<Sampled>,
 }
 
-/// Memory of the process as the system saw it, in bytes.
+/// Memory of the process in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Memory {
-    /// Resident at the last sample.
+    /// Resident memory at the last reading.
     pub rss_bytes: i64,
-    /// Most resident at any sample.
+    /// Largest resident memory of all readings.
     pub rss_max_bytes: i64,
-    /// Alive on the recorded heap at the last sample.
+    /// Live bytes at the last reading.
     pub live_bytes: i64,
-    /// Most that the recorder itself needed; 0: not known.
+    /// Peak memory of the recorder; 0: unknown.
     pub recorder_bytes: i64,
-    /// What the control group was charged with at the last sample.
+    /// Memory charged to the control group at the last reading.
     pub cgroup_bytes: Option<i64>,
-    /// Its limit.
+    /// The limit of the control group.
     pub cgroup_limit_bytes: Option<i64>,
 }
 
 impl Memory {
-    /// The share of the resident memory that live blocks explain, from 0; above 1 where they were
-    /// asked for and not touched.
+    /// Live bytes relative to resident memory; above 1 if blocks were allocated and not touched.
     pub(crate) fn explained(&self) -> f64 {
         self.live_bytes as f64 / self.rss_bytes.max(1) as f64
     }
 }
 
-/// A straight line through the live bytes of the second half of the run.
+/// A least-squares line through the live bytes of the second half of the recording.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Growth {
-    /// Its slope, an hour.
+    /// The slope in bytes per hour.
     pub bytes_per_hour: f64,
-    /// R²: how much of the curve is this line, 0 to 1.
+    /// R², 0 to 1.
     pub fit: f64,
 }
 
@@ -114,61 +112,62 @@ pub(crate) struct Growth {
 pub(crate) struct Suspect {
     /// The finding in one sentence.
     pub sentence: String,
-    /// What kind of finding.
+    /// The kind of finding.
     pub label: String,
-    /// Bytes alive at the end.
+    /// Bytes live at the end.
     pub live_bytes: i64,
-    /// The bounds of that, where it is an estimate.
+    /// Bounds of `live_bytes`, if it is an estimate.
     pub live_interval: Option<Interval>,
-    /// Blocks alive at the end.
+    /// Blocks live at the end.
     pub live_blocks: i64,
-    /// Of all bytes alive at the end, 0 to 1.
+    /// Share of all bytes live at the end, 0 to 1.
     pub live_share: f64,
-    /// Its heaviest backtrace.
+    /// The backtrace with most live bytes.
     pub bt: i64,
-    /// The first own frames of that backtrace, innermost first: function and place.
+    /// The innermost own frames of that backtrace: function, file and line.
     pub frames: Vec<String>,
 }
 
 impl Suspect {
-    /// The sentence, and the bounds of what lives where that is an estimate.
+    /// The sentence, with the bounds of an estimate.
     pub(crate) fn finding(&self) -> String {
         match self.live_interval {
             None => self.sentence.clone(),
             Some(interval) => {
-                let error = plus_minus(interval.relative_error(self.live_bytes.unsigned_abs()));
-                format!("{} {error}: {}.", self.sentence, between(interval))
+                let error =
+                    relative_error_text(interval.relative_error(self.live_bytes.unsigned_abs()));
+                format!("{} {error}: {}.", self.sentence, interval_text(interval))
             }
         }
     }
 }
 
-/// A site whose blocks die at once.
+/// A site with temporary blocks.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Temporary {
-    /// Its function.
+    /// The function.
     pub function: String,
-    /// Blocks that were freed by their own thread before it made two more.
+    /// Blocks freed by their own thread after at most one other allocation.
     pub blocks: i64,
-    /// Of the site's blocks, 0 to 1.
+    /// Share of the site's allocations, 0 to 1.
     pub share: f64,
 }
 
-/// What was lost.
+/// A loss counter.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Loss {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// How often.
+    /// The value.
     pub count: i64,
-    /// What that means.
+    /// An explanation.
     pub meaning: String,
 }
 
-/// Reads what the page says, with at most `top` suspects.
+/// Reads a report with at most `top` suspects.
 ///
 /// # Errors
-/// If the database is damaged, or `cancel` is used.
+/// If the database is damaged, or the query is cancelled.
 pub(crate) fn gather(
     database: &Database,
     top: usize,
@@ -177,7 +176,7 @@ pub(crate) fn gather(
     crate::present::report::data::gather(database, top, cancel)
 }
 
-/// Writes the page.
+/// Prints a report.
 ///
 /// # Errors
 /// If the writer fails.
@@ -189,13 +188,13 @@ pub(crate) fn write(report: &Report, format: ReportFormat, out: &mut dyn Write) 
     }
 }
 
-/// A curve in so many characters, scaled from zero.
+/// A curve as a line of at most `width` bars, scaled from zero.
 pub(crate) fn sparkline(curve: &[i64], width: usize) -> String {
     const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let top = curve.iter().copied().max().unwrap_or(0).max(1) as f64;
     let width = width.min(curve.len());
     let cell = |i: usize| {
-        // Each character shows the highest of its slices: a short peak stays visible.
+        // Each bar shows the largest of its slices, so that short peaks stay visible.
         let slices = &curve[i * curve.len() / width..(i + 1) * curve.len() / width];
         let value = slices.iter().copied().max().unwrap_or(0).max(0) as f64;
         BARS[((value / top * 7.0).round() as usize).min(7)]

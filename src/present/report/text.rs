@@ -1,13 +1,13 @@
-//! The page for a terminal: sections of short lines.
+//! A report as text for a terminal.
 //!
-//! Invariant: every text that comes from the database is cleaned here, at the last print.
+//! Invariant: all text of the database is sanitized here.
 
 use std::io::{self, Write};
 
 use crate::database::text::{sanitize, units};
 use crate::present::report::{Memory, Report, sparkline};
 
-/// Columns of the curve.
+/// Width of the live curve in characters.
 const CURVE_WIDTH: usize = 60;
 
 pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
@@ -18,9 +18,9 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{name:width$}  {}", sanitize::line(&value))?;
     }
     if report.suspects.is_empty() {
-        writeln!(out, "\nSuspects\n  none: nothing is alive at the end of the recording")?;
+        writeln!(out, "\nSuspects\n  none: no block is live at the end of the recording")?;
     } else {
-        writeln!(out, "\nSuspects, alive at the end; the first is the first to look at")?;
+        writeln!(out, "\nSuspects, live at the end; most suspicious first")?;
     }
     for suspect in &report.suspects {
         writeln!(out, "  {}", sanitize::line(&suspect.finding()))?;
@@ -29,13 +29,16 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         }
     }
     if !report.temporaries.is_empty() {
-        writeln!(out, "\nTemporaries, freed by their own thread before it allocated twice more")?;
+        writeln!(
+            out,
+            "\nTemporaries, freed by their own thread after at most one other allocation"
+        )?;
     }
     for temporary in &report.temporaries {
         let share = units::share(temporary.share);
         let (count, function) =
             (units::count(temporary.blocks), sanitize::line(&temporary.function));
-        writeln!(out, "  {count} blocks, {share} of what {function} makes")?;
+        writeln!(out, "  {count} blocks, {share} of the allocations of {function}")?;
     }
     writeln!(out, "\nLost")?;
     if report.losses.is_empty() {
@@ -54,7 +57,7 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// The figures, as name and value; markdown has the same.
+/// Names and values of the summary, also for Markdown.
 pub(super) fn summary(report: &Report) -> Vec<(&'static str, String)> {
     let bytes = |bytes: i64| units::bytes(bytes as f64);
     let time = |ns: i64| units::duration(ns as f64);
@@ -95,7 +98,7 @@ pub(super) fn summary(report: &Report) -> Vec<(&'static str, String)> {
         let rate = units::bytes(growth.bytes_per_hour.round());
         lines.push((
             "growth",
-            format!("{sign}{rate} an hour in the second half (R² {:.2})", growth.fit),
+            format!("{sign}{rate} per hour in the second half (R² {:.2})", growth.fit),
         ));
     }
     if let Some(sampled) = &report.sampled {
@@ -111,7 +114,7 @@ pub(super) fn summary(report: &Report) -> Vec<(&'static str, String)> {
     lines
 }
 
-/// Memory of the process, and how much of it the recorded heap explains.
+/// Memory of the process, and the share that live blocks explain.
 fn of_process(memory: &Memory) -> String {
     let bytes = |bytes: i64| units::bytes(bytes as f64);
     let mut text = format!(

@@ -1,9 +1,7 @@
 //! The formats for people: table, markdown, line.
 //!
-//! Reads: rows. Writes: text whose columns stand below each other.
-//!
-//! Invariant: widths come from the first [`WINDOW`] rows; later rows are written as they come, so
-//! that a result of any size needs a window's memory.
+//! Invariant: column widths are those of the first [`WINDOW`] rows; later rows are written as they
+//! arrive, so that memory is bounded.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -15,20 +13,20 @@ use crate::database::text::sanitize;
 use crate::database::text::units;
 use crate::present::table_printer::{Format, Headers, Style};
 
-/// Rows that are looked at for the widths.
+/// Rows that determine the column widths.
 const WINDOW: usize = 1000;
-/// The widest cell where no terminal says how wide one may be.
+/// Limit on the width of a cell without a terminal.
 const CELL_MAX: usize = 160;
-/// A column is not cut below this to make a row fit.
+/// Least width to which a column is shrunk to make rows fit.
 const CELL_MIN: usize = 16;
-/// Between two columns.
+/// Blanks between two columns.
 const GAP: usize = 2;
 
-pub(super) struct Aligned {
+pub(crate) struct Aligned {
     style: Style,
     columns: Vec<Column>,
     window: Vec<Vec<String>>,
-    /// Once known.
+    /// Column widths; `None` until the window is complete.
     widths: Option<Vec<usize>>,
     rows: u64,
 }
@@ -67,7 +65,7 @@ impl Aligned {
         Ok(())
     }
 
-    /// Fixes the widths, writes the names and the rows so far.
+    /// Determines the widths, then writes the names and the rows so far.
     fn flush(&mut self, out: &mut dyn Write) -> io::Result<()> {
         self.widths = Some(self.fit());
         if self.style.headers == Headers::Shown || self.style.format == Format::Markdown {
@@ -148,7 +146,7 @@ fn cell(value: &Value, column: &Column, format: Format) -> String {
     escape(&units::value(value, column.unit), format)
 }
 
-/// Nothing of a cell may act on a terminal, or end a cell of markdown.
+/// Escapes a cell so that it can't act on a terminal or end a Markdown cell.
 fn escape(text: &str, format: Format) -> String {
     let text = sanitize::line(text);
     if format == Format::Markdown {
@@ -157,7 +155,7 @@ fn escape(text: &str, format: Format) -> String {
     text.into_owned()
 }
 
-/// Cuts the widest columns until a row fits.
+/// Shrinks the widest columns until a row fits.
 fn shrink(widths: &mut [usize], total: usize) {
     loop {
         let used: usize = widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
@@ -171,7 +169,7 @@ fn shrink(widths: &mut [usize], total: usize) {
     }
 }
 
-/// The text in at most so many columns, with a mark where it was cut.
+/// The text cut to at most `width` columns, with `…` at the cut.
 pub(crate) fn cut(text: &str, width: usize) -> Cow<'_, str> {
     if text.width() <= width {
         return Cow::Borrowed(text);

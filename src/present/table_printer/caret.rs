@@ -1,6 +1,4 @@
-//! Shows where in the SQL an error is: the line, cut to a window, and a mark below.
-//!
-//! Reads: the SQL and a byte offset. Writes: lines of text, cleaned.
+//! Formats an SQL error with the line of SQL and a caret below the position.
 
 use unicode_width::UnicodeWidthStr;
 
@@ -8,10 +6,10 @@ use crate::database::sql::lexer;
 use crate::database::text::sanitize;
 use crate::database::{QueryError, QueryErrorKind};
 
-/// The most columns of SQL that are shown.
+/// Limit on the shown columns of SQL.
 const WINDOW: usize = 78;
 
-/// The error's sentence; below it the place, if SQLite knows it.
+/// The error message, and below it the position, if SQLite knows it.
 pub(crate) fn explain(error: &QueryError, sql: &str) -> String {
     let mut text = sanitize::line(&error.message).into_owned();
     let shown = error.kind == QueryErrorKind::Sql;
@@ -38,7 +36,7 @@ pub(crate) fn explain(error: &QueryError, sql: &str) -> String {
     text
 }
 
-/// Where a window must begin so that the end of the text is in its first two thirds.
+/// The start of a window that has the end of the text in its first two thirds.
 fn window_start(before: &str) -> usize {
     let excess = before.width().saturating_sub(WINDOW * 2 / 3);
     before.char_indices().nth(excess).map_or(0, |(at, _)| at)

@@ -1,8 +1,6 @@
-//! The formats for machines: csv, tsv, json, jsonl.
+//! The formats for programs: tsv, json, jsonl. Each row is written as it arrives.
 //!
-//! Reads: rows. Writes: each as it comes.
-//!
-//! Invariant: what is written parses back to the same values, by the rules of the format.
+//! Invariant: the output parses to the same values by the rules of the format.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -11,19 +9,19 @@ use crate::database::table::{Column, Value};
 use crate::database::text::{sanitize, units};
 use crate::present::table_printer::{Format, Headers, Style};
 
-pub(super) struct Machine {
+pub(crate) struct Machine {
     format: Format,
     headers: Headers,
-    /// Unique, as objects need them.
+    /// Column names, made unique for JSON objects.
     names: Vec<String>,
-    /// The same as JSON, with what stands before and behind them.
+    /// The names as JSON keys, with the punctuation around them.
     keys: Vec<String>,
     rows: u64,
 }
 
 impl Machine {
     pub(super) fn new(style: &Style, columns: &[Column]) -> Self {
-        let names = unique(columns);
+        let names = unique_names(columns);
         let lead = |i: usize| if i == 0 { "{" } else { ", " };
         let key = |(i, name): (usize, &String)| format!("{}{}: ", lead(i), string(name));
         let keys = names.iter().enumerate().map(key).collect();
@@ -42,7 +40,7 @@ impl Machine {
                 self.object(out, row)?;
                 out.write_all(b"\n")?;
             }
-            format => fields(out, format, row.iter().map(|value| field(value, format)))?,
+            _ => fields(out, row.iter().map(field))?,
         }
         self.rows += 1;
         Ok(())
@@ -58,16 +56,11 @@ impl Machine {
     }
 
     fn begin(&self, out: &mut dyn Write) -> io::Result<()> {
-        let named =
-            matches!(self.format, Format::Csv | Format::Tsv) && self.headers == Headers::Shown;
+        let named = self.format == Format::Tsv && self.headers == Headers::Shown;
         if self.rows > 0 || !named {
             return Ok(());
         }
-        fields(
-            out,
-            self.format,
-            self.names.iter().map(|name| field(&Value::Text(name.clone()), self.format)),
-        )
+        fields(out, self.names.iter().map(|name| field(&Value::Text(name.clone()))))
     }
 
     fn object(&self, out: &mut dyn Write, row: &[Value]) -> io::Result<()> {
@@ -79,34 +72,17 @@ impl Machine {
     }
 }
 
-fn fields(
-    out: &mut dyn Write,
-    format: Format,
-    fields: impl Iterator<Item = String>,
-) -> io::Result<()> {
-    let separator = if format == Format::Csv { "," } else { "\t" };
-    let line = fields.collect::<Vec<_>>().join(separator);
-    writeln!(out, "{line}")
+fn fields(out: &mut dyn Write, fields: impl Iterator<Item = String>) -> io::Result<()> {
+    writeln!(out, "{}", fields.collect::<Vec<_>>().join("\t"))
 }
 
-fn field(value: &Value, format: Format) -> String {
-    let text = units::raw(value);
-    if format == Format::Tsv {
-        return text
-            .replace('\\', "\\\\")
-            .replace('\t', "\\t")
-            .replace('\n', "\\n")
-            .replace('\r', "\\r");
-    }
-    // A spreadsheet would run `=…`; numbers of ours may begin with a minus.
-    let runs =
-        matches!(value, Value::Text(_)) && text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let text = if runs { format!("'{text}") } else { text };
-    if text.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text
-    }
+/// A cell of TSV, which escapes with backslashes.
+fn field(value: &Value) -> String {
+    units::raw(value)
+        .replace('\\', "\\\\")
+        .replace('\t', "\\t")
+        .replace('\n', "\\n")
+        .replace('\r', "\\r")
 }
 
 fn json(value: &Value) -> String {
@@ -119,13 +95,13 @@ fn json(value: &Value) -> String {
     }
 }
 
-/// A JSON string in which every character that could act on a terminal is escaped as well.
+/// A JSON string in which characters that act on a terminal are escaped as well.
 fn string(text: &str) -> String {
     sanitize::json(&serde_json::Value::from(text).to_string())
 }
 
-/// The names of the columns; the second `size` becomes `size:2`, as objects need.
-fn unique(columns: &[Column]) -> Vec<String> {
+/// Column names, where the second `size` becomes `size:2`.
+pub(super) fn unique_names(columns: &[Column]) -> Vec<String> {
     let mut seen: HashMap<String, usize> = HashMap::new();
     let number = |Column { name, .. }: &'_ Column| {
         let count = seen.entry(name.clone()).or_default();

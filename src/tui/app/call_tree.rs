@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::database::cancel::CancelToken;
-use crate::database::caveats::Notes;
+use crate::database::caveats::Caveats;
 use crate::database::connection::Database;
 use crate::database::error::QueryError;
 use crate::database::estimate::SampleSum;
@@ -42,7 +42,7 @@ const CURVES: &str = "SELECT bt, slice, live_bytes FROM site_timeline ORDER BY b
 const LIVE: &str = "\
 SELECT bt, alloc_after FROM allocations
 WHERE dealloc_after IS NULL AND rowid > coalesce(
-  (SELECT value FROM meta WHERE key = 'ended_rows'), 0)";
+  (SELECT value FROM meta WHERE key = 'freed_rows'), 0)";
 
 const LIVE_SAMPLES: &str = "\
 SELECT bt, alloc_after, blocks FROM allocations JOIN sample_weights USING (size)
@@ -109,7 +109,7 @@ pub fn sites(
         }
         ControlFlow::Continue(())
     })?;
-    let is_sampled = Notes::read(database, &limits)?.sampled.is_some();
+    let is_sampled = Caveats::read(database, &limits)?.sampled.is_some();
     if is_sampled {
         database.stream(SAMPLE_SUMS, &Params::none(), &limits, |row| {
             let sample_sum = |at: usize| SampleSum {

@@ -1,9 +1,9 @@
 //! Replaces parameters in SQL by their values, so that any SQLite shell can run it.
 
-use crate::database::mark_ref::MarkName;
 use crate::database::query::Params;
 use crate::database::sql::lexer::{self, TokenKind};
 use crate::database::table::Value;
+use crate::database::text::mark_ref::MarkName;
 use crate::tui::data::filter::quote;
 
 /// The statement with its parameters replaced by their values.

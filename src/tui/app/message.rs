@@ -13,7 +13,7 @@ use crossterm::event::{KeyEvent, MouseEvent};
 
 use crate::database::compare::{Comparison, Normalization, Window};
 use crate::database::error::QueryError;
-use crate::database::page::View;
+use crate::database::page::RowView;
 use crate::database::query::Params;
 use crate::database::table::{Completeness, Table};
 use crate::tui::app::export::{Export, Writer};
@@ -137,7 +137,7 @@ pub enum RequestBody {
         /// The statement.
         query: Query,
         /// Filters and sorting.
-        view: View,
+        view: RowView,
         /// Rows to skip.
         offset: u64,
         /// Maximum number of rows.
@@ -148,7 +148,7 @@ pub enum RequestBody {
         /// The statement.
         query: Query,
         /// The filters.
-        view: View,
+        view: RowView,
     },
     /// A call tree.
     Tree(TreeSource),

@@ -26,7 +26,7 @@ use crate::tui::flame::difference_tree::Differences;
 use crate::tui::flame::shape::Shown;
 
 /// Memory limit of SQLite for all queues together, so that the explorer stays below 200 MiB (target of
-/// docs/PERFORMANCE.md).
+/// docs/internals/PERFORMANCE.md).
 const SQLITE_MAX_BYTES: u64 = 96 << 20;
 
 /// Maximum size of a response.

@@ -2,7 +2,7 @@
 //!
 //! Invariant: numbers are parsed in the unit of the column: `>4K` is bytes for sizes.
 
-use crate::database::page::Comparison;
+use crate::database::page::Condition;
 use crate::database::table::{Unit, Value};
 use crate::database::text::units;
 
@@ -10,17 +10,17 @@ use crate::database::text::units;
 ///
 /// # Errors
 /// A message for the user.
-pub fn parse(text: &str, unit: Unit) -> Result<Option<Comparison>, String> {
+pub fn parse(text: &str, unit: Unit) -> Result<Option<Condition>, String> {
     let text = text.trim();
     let number = |text: &str| number(text, unit);
     Ok(Some(match text {
         "" => return Ok(None),
-        "null" | "NULL" => Comparison::IsNull,
-        "!null" | "!NULL" => Comparison::IsNotNull,
+        "null" | "NULL" => Condition::IsNull,
+        "!null" | "!NULL" => Condition::IsNotNull,
         _ => {
             if let Some(pattern) = text.strip_prefix('~') {
                 return match regex::Regex::new(pattern) {
-                    Ok(_) => Ok(Some(Comparison::Matches(pattern.to_owned()))),
+                    Ok(_) => Ok(Some(Condition::Matches(pattern.to_owned()))),
                     Err(_) => {
                         Err("invalid regular expression; escape special characters with \\".into())
                     }
@@ -32,30 +32,30 @@ pub fn parse(text: &str, unit: Unit) -> Result<Option<Comparison>, String> {
                 }
             }
             match text.split_once("..") {
-                Some((low, "")) => Comparison::AtLeast(number(low)?),
-                Some(("", high)) => Comparison::AtMost(number(high)?),
+                Some((low, "")) => Condition::AtLeast(number(low)?),
+                Some(("", high)) => Condition::AtMost(number(high)?),
                 Some((low, high)) if unit.is_numeric() => {
-                    Comparison::Between(number(low)?, number(high)?)
+                    Condition::Between(number(low)?, number(high)?)
                 }
-                _ if unit.is_numeric() => Comparison::Equal(number(text)?),
-                _ => Comparison::Contains(text.to_owned()),
+                _ if unit.is_numeric() => Condition::Equal(number(text)?),
+                _ => Condition::Contains(text.to_owned()),
             }
         }
     }))
 }
 
-type Make = fn(Value) -> Comparison;
+type Make = fn(Value) -> Condition;
 
 /// Longer operators first.
 const SIGNS: [(&str, Make); 8] = [
-    (">=", Comparison::AtLeast),
-    ("≥", Comparison::AtLeast),
-    ("<=", Comparison::AtMost),
-    ("≤", Comparison::AtMost),
-    ("!=", Comparison::NotEqual),
-    (">", Comparison::More),
-    ("<", Comparison::Less),
-    ("=", Comparison::Equal),
+    (">=", Condition::AtLeast),
+    ("≥", Condition::AtLeast),
+    ("<=", Condition::AtMost),
+    ("≤", Condition::AtMost),
+    ("!=", Condition::NotEqual),
+    (">", Condition::More),
+    ("<", Condition::Less),
+    ("=", Condition::Equal),
 ];
 
 fn number(text: &str, unit: Unit) -> Result<Value, String> {

@@ -13,7 +13,7 @@ const UNDO_MAX: usize = 100;
 
 /// Rows are in the order of frees: live blocks are the last ones.
 const LIVE: &str = "dealloc_after IS NULL AND rowid > coalesce(
-    (SELECT value FROM meta WHERE key = 'ended_rows'), 0)";
+    (SELECT value FROM meta WHERE key = 'freed_rows'), 0)";
 
 /// A condition for allocations.
 #[derive(Clone, Debug, PartialEq)]

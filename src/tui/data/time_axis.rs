@@ -11,7 +11,10 @@
 
 /// A row of `timeline`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the columns of `timeline`, documented in docs/SCHEMA.md")]
+#[expect(
+    missing_docs,
+    reason = "the columns of `timeline`, documented in docs/reference/SCHEMA.md"
+)]
 pub struct Slice {
     pub from_ns: i64,
     pub to_ns: i64,

@@ -13,7 +13,7 @@ use crate::tui::flame::measure::Measure;
 /// The slices of the run, and the number of slices per point of a site's curve.
 pub const SLICES: &str = "\
 SELECT from_ns, to_ns, live_bytes, live_blocks, allocations, allocated_bytes, frees, freed_bytes,
-  never_freed_bytes, coalesce((SELECT value FROM meta WHERE key = 'slices_a_point'), 1) AS slices_a_point,
+  never_freed_bytes, coalesce((SELECT value FROM meta WHERE key = 'slices_per_point'), 1) AS slices_per_point,
   (SELECT sum(count) FROM losses
     WHERE name IN ('missed_frees', 'reordered_pairs', 'late_events')) AS late,
   (SELECT value FROM meta WHERE key = 'aggregated_blocks') AS aggregated,
@@ -23,7 +23,7 @@ FROM timeline ORDER BY slice";
 
 /// The condition for rows of live blocks, which are the last ones.
 const LIVE_ROWS: &str = "rowid > coalesce(
-    (SELECT value FROM meta WHERE key = 'ended_rows'), 0) AND dealloc_after IS NULL";
+    (SELECT value FROM meta WHERE key = 'freed_rows'), 0) AND dealloc_after IS NULL";
 
 /// Up to this many sites are looked up one by one: 2 to 3 µs each, whereas a pass over all curves takes
 /// 50 ms for ten million allocations.

@@ -1,6 +1,6 @@
 //! Statistics of backtraces: trend, ages, sampling error.
 
-use crate::database::estimate::{Interval, Rate, SampleSum};
+use crate::database::estimate::{Interval, SampleSum, SamplingRate};
 use crate::tui::flame::measure::Measure;
 
 /// Number of values in a trend.
@@ -28,7 +28,7 @@ impl SiteStats {
     }
 
     /// The error bounds of a value, if known for the measure.
-    pub fn interval(&self, measure: Measure, value: u64, rate: Rate) -> Option<Interval> {
+    pub fn interval(&self, measure: Measure, value: u64, rate: SamplingRate) -> Option<Interval> {
         match measure {
             Measure::LiveAtEnd => Some(self.live.interval(value, rate)),
             Measure::Allocated => Some(self.allocated.interval(value, rate)),
@@ -43,7 +43,7 @@ impl SiteStats {
         }
         self.age_sum_ns += other.age_sum_ns;
         self.live_blocks += other.live_blocks;
-        self.allocated.join(&other.allocated);
-        self.live.join(&other.live);
+        self.allocated.merge(&other.allocated);
+        self.live.merge(&other.live);
     }
 }

@@ -63,13 +63,13 @@ fn title(app: &App) -> String {
     if let Some(comparison) = &compare.comparison {
         let (before, after) = sides(comparison);
         title.push_str(&format!(": {before} → {after}"));
-        if comparison.caution().is_some() {
+        if comparison.warning().is_some() {
             title.push_str(" · estimates");
         }
     }
-    title.push_str(&format!(" · {}{}", compare.options.measure.title(), compare.per.words()));
+    title.push_str(&format!(" · {}{}", compare.options.measure.title(), compare.per.label()));
     if let Some(only) = compare.options.only {
-        title.push_str(&format!(" · only {}", only.word()));
+        title.push_str(&format!(" · only {}", only.name()));
     }
     if !compare.options.pattern.is_empty() {
         title.push_str(&format!(" · ~{}", text::clean(&compare.options.pattern)));
@@ -168,16 +168,6 @@ impl Columns {
     }
 }
 
-/// The measure in the additional column: blocks for bytes, bytes for blocks.
-fn paired_measure(measure: Measure) -> Measure {
-    match measure {
-        Measure::LiveBytes => Measure::LiveBlocks,
-        Measure::LiveBlocks => Measure::LiveBytes,
-        Measure::Bytes => Measure::Allocations,
-        Measure::Allocations => Measure::Bytes,
-    }
-}
-
 fn draw_list(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: Theme) {
     let measure = shown.options.measure;
     let columns = Columns::of(area.width);
@@ -185,7 +175,7 @@ fn draw_list(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, th
         "difference",
         "before",
         "after",
-        paired_measure(measure).title(),
+        measure.counterpart().title(),
         "state",
         "",
     ]) + "site";
@@ -199,11 +189,11 @@ fn draw_list(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, th
         let bar = share.div_ceil(u128::from(largest)) as usize;
         let glyph = theme.change_glyph(change_of(difference));
         let cells = columns.cells([
-            &measure.show_difference(difference),
-            &measure.show(row.before.get(measure)),
-            &measure.show(row.after.get(measure)),
-            &paired_measure(measure).show_difference(row.difference(paired_measure(measure))),
-            row.state(measure).word(),
+            &measure.format_difference(difference),
+            &measure.format(row.before.get(measure)),
+            &measure.format(row.after.get(measure)),
+            &measure.counterpart().format_difference(row.difference(measure.counterpart())),
+            row.state(measure).name(),
             &glyph.repeat(bar.min(columns.bar)),
         ]);
         let style = theme.change(change_of(difference));
@@ -244,13 +234,13 @@ fn draw_site_summary(
     lines.push((name, theme.key()));
     let measure = shown.options.measure;
     let figures = |measure: Measure| {
-        let of = |figures: &Metrics| measure.show(figures.get(measure));
+        let of = |figures: &Metrics| measure.format(figures.get(measure));
         format!(
             "{} {} → {} ({})",
             measure.title(),
             of(&row.before),
             of(&row.after),
-            measure.show_difference(row.difference(measure))
+            measure.format_difference(row.difference(measure))
         )
     };
     if area.height < 3 {
@@ -258,7 +248,7 @@ fn draw_site_summary(
     } else {
         let from = if callers.is_empty() { String::new() } else { "called by ".to_owned() };
         lines.push((from + &callers.join(" < "), theme.dim()));
-        lines.extend(Measure::ALL.map(|measure| (figures(measure), theme.number())));
+        lines.extend(Measure::COMPARED.map(|measure| (figures(measure), theme.number())));
     }
     for (at, (words, style)) in lines.iter().enumerate() {
         text::put(buffer, theme, text::line(area, at as u16), 1, words, *style);
@@ -346,16 +336,16 @@ fn draw_tree(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, th
         let line = text::line(area, 1 + at as u16);
         let amount = |value: u64| match value {
             0 => "-".to_owned(),
-            value => measure.show(i64::try_from(value).unwrap_or(i64::MAX)),
+            value => measure.format(i64::try_from(value).unwrap_or(i64::MAX)),
         };
-        let mut cells = format!("  {:>10} ", measure.show_difference(node.net()));
+        let mut cells = format!("  {:>10} ", measure.format_difference(node.net()));
         if wide {
             cells.push_str(&format!(
                 "{:>9} {:>9} {:>9} {:>9} ",
                 amount(node.up),
                 amount(node.down),
-                measure.show(node.before),
-                measure.show(node.after)
+                measure.format(node.before),
+                measure.format(node.after)
             ));
         }
         let style = theme.change(change_sides(node.up, node.down));
@@ -408,16 +398,16 @@ fn draw_node_summary(
 }
 
 fn change_summary(node: &Node, measure: Measure, top: &Node) -> String {
-    let show = |value: u64| measure.show(i64::try_from(value).unwrap_or(i64::MAX));
+    let show = |value: u64| measure.format(i64::try_from(value).unwrap_or(i64::MAX));
     let moved = node.up.saturating_add(node.down) as f64;
     let all = top.up.saturating_add(top.down).max(1) as f64;
     format!(
         "+{} -{} = {} · {} of all changes · {} → {}",
         show(node.up),
         show(node.down),
-        measure.show_difference(node.net()),
+        measure.format_difference(node.net()),
         units::share(moved / all),
-        measure.show(node.before),
-        measure.show(node.after),
+        measure.format(node.before),
+        measure.format(node.after),
     )
 }

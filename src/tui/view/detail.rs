@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use unicode_width::UnicodeWidthStr;
 
-use crate::database::caveats::{between, plus_minus};
+use crate::database::caveats::{interval_text, relative_error_text};
 use crate::database::estimate::Interval;
 use crate::database::text::units;
 use crate::tui::app::layout::geometry;
@@ -210,10 +210,10 @@ fn totals(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         interval.map_or_else(String::new, |(low, high)| {
             let interval = Interval { low: low.unsigned_abs(), high: high.unsigned_abs() };
             let error = interval.relative_error(total(name).unsigned_abs());
-            format!(" ({} {})", plus_minus(error), between(interval))
+            format!(" ({} {})", relative_error_text(error), interval_text(interval))
         })
     };
-    let about = if app.overview.notes.sampled.is_some() { "about " } else { "" };
+    let about = if app.overview.caveats.sampled.is_some() { "about " } else { "" };
     let words = format!(
         "{about}{} of {} blocks live, {}{} of {}{}; {lived}; peak of the site {}; first at {}, last at {}{threads}",
         units::count_short(total("live_blocks") as f64),

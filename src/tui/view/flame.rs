@@ -217,7 +217,7 @@ fn draw_summary(buffer: &mut Buffer, area: Rect, app: &App, shown: &Shown, theme
         Some(_) => "of this function",
         None => "of all",
     };
-    let is_sampled = app.overview.notes.sampled.is_some();
+    let is_sampled = app.overview.caveats.sampled.is_some();
     let stats = match cell.content {
         CellContent::Node(node) if is_sampled => app.tree.stats_below(shown, node),
         _ => None,

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use unicode_width::UnicodeWidthStr;
 
-use crate::database::caveats::plus_minus;
+use crate::database::caveats::relative_error_text;
 use crate::database::text::units;
 use crate::tui::app::layout::geometry;
 use crate::tui::app::state::App;
@@ -189,7 +189,7 @@ impl Columns {
         };
         let texts = [
             units::bytes(suspect.filtered_bytes as f64),
-            plus_minus(suspect.live_error),
+            relative_error_text(suspect.live_error),
             units::share(suspect.live_share),
             units::count_short(suspect.filtered_blocks as f64),
             theme.spark(&curve, max),

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use unicode_width::UnicodeWidthStr;
 
-use crate::database::page::{Comparison, Order};
+use crate::database::page::{Condition, Order};
 use crate::database::table::{Unit, Value};
 use crate::database::text::units;
 use crate::tui::app::layout::geometry;
@@ -90,7 +90,7 @@ fn title(app: &App, table: &TableState) -> String {
     if app.overview.axis.rows == RowKind::Samples {
         title.push_str(match table.origin {
             Origin::Allocations | Origin::Groups { .. } => " · samples",
-            Origin::BuiltIn(_) => " · estimates",
+            Origin::BuiltinQuery(_) => " · estimates",
             Origin::Statement => "",
         });
     }
@@ -174,7 +174,7 @@ fn measure(table: &TableState, at: usize, window: u64) -> VisibleColumn {
         head.push_str(if sort.order == Order::Descending { " ↓" } else { " ↑" });
     }
     if let Some(filter) = table.view.filters.iter().find(|it| it.column == name) {
-        head.push_str(&format!(" {}", comparison(&filter.comparison, unit)));
+        head.push_str(&format!(" {}", condition(&filter.condition, unit)));
     }
     let top = table.cursor.top;
     let values = (top..top + window).filter_map(|row| table.row(row)?.get(at));
@@ -185,20 +185,20 @@ fn measure(table: &TableState, at: usize, window: u64) -> VisibleColumn {
 }
 
 /// A filter as the user types it.
-fn comparison(comparison: &Comparison, unit: Unit) -> String {
+fn condition(condition: &Condition, unit: Unit) -> String {
     let value = |value: &Value| units::value(value, unit);
-    match comparison {
-        Comparison::Equal(it) => format!("={}", value(it)),
-        Comparison::NotEqual(it) => format!("!={}", value(it)),
-        Comparison::Less(it) => format!("<{}", value(it)),
-        Comparison::AtMost(it) => format!("<={}", value(it)),
-        Comparison::More(it) => format!(">{}", value(it)),
-        Comparison::AtLeast(it) => format!(">={}", value(it)),
-        Comparison::Between(low, high) => format!("{}..{}", value(low), value(high)),
-        Comparison::Contains(text) => format!("has {text}"),
-        Comparison::Matches(pattern) => format!("~{pattern}"),
-        Comparison::IsNull => "null".into(),
-        Comparison::IsNotNull => "!null".into(),
+    match condition {
+        Condition::Equal(it) => format!("={}", value(it)),
+        Condition::NotEqual(it) => format!("!={}", value(it)),
+        Condition::Less(it) => format!("<{}", value(it)),
+        Condition::AtMost(it) => format!("<={}", value(it)),
+        Condition::More(it) => format!(">{}", value(it)),
+        Condition::AtLeast(it) => format!(">={}", value(it)),
+        Condition::Between(low, high) => format!("{}..{}", value(low), value(high)),
+        Condition::Contains(text) => format!("has {text}"),
+        Condition::Matches(pattern) => format!("~{pattern}"),
+        Condition::IsNull => "null".into(),
+        Condition::IsNotNull => "!null".into(),
     }
 }
 

@@ -244,7 +244,7 @@ fn ctrl_c_ends_the_wait_for_a_pipe() {
 }
 
 #[test]
-fn canned_queries_are_listed_described_and_run() {
+fn builtin_queries_are_listed_described_and_run() {
     let place = Place::new(5);
     let list = place.run(&["query", "heap.db"]);
     assert_eq!(list.code, 0);
@@ -254,7 +254,7 @@ fn canned_queries_are_listed_described_and_run() {
         list.out
     );
     let described = place.run(&["query", "heap.db", "never-freed-older-than", "--describe"]).out;
-    for words in ["--age duration", "10m if not given", "live_bytes (bytes)"] {
+    for words in ["--age duration", "default: 10m", "live_bytes (bytes)"] {
         assert!(described.contains(words), "{described}");
     }
     let ran =

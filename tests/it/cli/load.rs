@@ -94,23 +94,23 @@ fn the_explorer_loads_a_recording_first_and_once() {
 }
 
 #[test]
-fn every_canned_query_runs_on_what_the_loader_writes() {
+fn every_builtin_query_runs_on_what_the_loader_writes() {
     let place = place();
     assert_eq!(place.run(&["load", "rip-1", "-o", "loaded.db"]).code, 0);
-    for canned in rheaper::database::Catalog::built_in().iter() {
-        let mut args = vec!["query", "loaded.db", canned.name.as_str(), "--format", "jsonl"];
-        match canned.name.as_str() {
+    for query in rheaper::database::Catalog::built_in().iter() {
+        let mut args = vec!["query", "loaded.db", query.name.as_str(), "--format", "jsonl"];
+        match query.name.as_str() {
             "through" => args.extend(["--pattern", "."]),
             "sites_of_scope" => args.extend(["--scope", "1"]),
             _ => {}
         }
         let ran = place.run(&args);
-        assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{}", canned.name);
+        assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{}", query.name);
         for line in ran.out.lines() {
             assert!(
                 serde_json::from_str::<serde_json::Value>(line).is_ok(),
                 "{}: {line}",
-                canned.name
+                query.name
             );
         }
     }
@@ -119,9 +119,13 @@ fn every_canned_query_runs_on_what_the_loader_writes() {
 #[test]
 fn the_demo_finds_its_own_leak() {
     let place = place();
-    let ran = place.run(&["demo", "--length", "1s"]);
+    let ran = place.run(&["demo", "--duration", "1s"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(ran.err.contains("analyzing events:"), "{}", ran.err);
     let suspects = ran.out.split("Suspects").nth(1).unwrap();
-    assert!(suspects.contains("note") && suspects.contains("src/cli/demo.rs"), "{}", ran.out);
+    assert!(
+        suspects.contains("append") && suspects.contains("src/cli/commands/demo.rs"),
+        "{}",
+        ran.out
+    );
 }

@@ -159,16 +159,16 @@ fn dot_commands_do_what_hands_expect() {
         (".help", ".queries [NAME]"),
         (".tables", "site_timeline"),
         (".schema threads", "CREATE TABLE threads"),
-        (".queries", "Refused requests"),
-        (".queries never_freed_older_than", "10m if not given"),
+        (".queries", "Failed allocations"),
+        (".queries never_freed_older_than", "default: 10m"),
         (".run never_freed_older_than --age 0", "oldest_ns"),
         (".run never_freed_older_than --age ten", "with its unit"),
         (".read script.sql", "1,2"),
         (".read absent.sql", "absent.sql"),
         (".nonsense", "no command is called `.nonsense`"),
-        (".output there.txt", "is there already"),
-        (".output heap.db", "the database itself"),
-        (".mode what", ".mode needs one of"),
+        (".output there.txt", "exists; "),
+        (".output heap.db", "is the open database"),
+        (".mode what", "no format is called"),
     ] {
         terminal.line(typed);
         terminal

@@ -1,16 +1,17 @@
-//! Every canned query equals its brute-force twin, and the plain `sqlite3` shell where it can.
+//! Every built-in query equals its brute-force twin, and the plain `sqlite3` shell where it can.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
 use rheaper::database::builtin::Origin;
-use rheaper::database::caveats::Notes;
+use rheaper::database::caveats::Caveats;
 use rheaper::database::sql::lexer::{self, TokenKind};
-use rheaper::database::{Canned, Catalog, Database, Limits, Value};
+use rheaper::database::{BuiltinQuery, Catalog, Database, Limits, Value};
 
 use crate::database::{reference_blocks, reference_rest, reference_sites};
 use crate::support::random_heap::{Dice, Heap};
+use crate::support::tools;
 
 /// What a twin answers: the parameters that it chose, as typed, and the rows.
 pub(crate) struct Twin {
@@ -32,7 +33,7 @@ fn twins() -> Vec<(&'static str, TwinFn)> {
 #[test]
 fn every_query_has_a_twin_and_a_whole_header() {
     let catalog = Catalog::built_in();
-    let names: BTreeSet<&str> = catalog.iter().map(|canned| canned.name.as_str()).collect();
+    let names: BTreeSet<&str> = catalog.iter().map(|query| query.name.as_str()).collect();
     let known: BTreeSet<&str> = twins().iter().map(|(name, _)| *name).collect();
     assert_eq!(names, known, "queries and their twins differ");
     let files = std::fs::read_dir("queries").unwrap().map(|entry| entry.unwrap().path());
@@ -49,18 +50,18 @@ fn every_query_has_a_twin_and_a_whole_header() {
     let place = tempfile::tempdir().unwrap();
     Heap::random(1).write(&place.path().join("heap.db"));
     let database = Database::open(&place.path().join("heap.db")).unwrap();
-    for canned in catalog.iter() {
-        let name = &canned.name;
-        assert!(canned.question.len() > 20 && canned.origin == Origin::BuiltIn, "{name}");
+    for query in catalog.iter() {
+        let name = &query.name;
+        assert!(query.description.len() > 20 && query.origin == Origin::BuiltIn, "{name}");
         let declared: BTreeSet<&str> =
-            canned.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+            query.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
         let used: BTreeSet<&str> =
-            lexer::parameters(&canned.sql).iter().map(|name| &name[1..]).collect();
+            lexer::parameters(&query.sql).iter().map(|name| &name[1..]).collect();
         assert_eq!(declared, used, "{name}: parameters");
-        assert!(canned.parameters.iter().all(|parameter| !parameter.help.is_empty()), "{name}");
-        let columns = database.columns(&canned.sql).unwrap();
+        assert!(query.parameters.iter().all(|parameter| !parameter.help.is_empty()), "{name}");
+        let columns = database.columns(&query.sql).unwrap();
         let columns: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-        let header: Vec<&str> = canned.columns.iter().map(|column| column.name.as_str()).collect();
+        let header: Vec<&str> = query.columns.iter().map(|column| column.name.as_str()).collect();
         assert_eq!(columns, header, "{name}: columns");
     }
 }
@@ -101,19 +102,19 @@ fn every_query_estimates_what_samples_stand_for() {
             check(catalog.get(name).unwrap(), &database, &twin(&whole, &mut dice), seed);
         }
         for name in OF_SAMPLES {
-            let question = &catalog.get(name).unwrap().question;
-            assert!(question.contains("sampled recording"), "{name}: {question}");
+            let description = &catalog.get(name).unwrap().description;
+            assert!(description.contains("sampled recording"), "{name}: {description}");
         }
         std::fs::remove_file(&path).unwrap();
     }
 }
 
-fn check(canned: &Canned, database: &Database, twin: &Twin, seed: u64) {
+fn check(query: &BuiltinQuery, database: &Database, twin: &Twin, seed: u64) {
     let given: Vec<(&str, &str)> =
         twin.params.iter().map(|(name, typed)| (*name, typed.as_str())).collect();
-    let params = canned.bind(&given).unwrap_or_else(|error| panic!("{}: {error}", canned.name));
-    let table = canned.run(database, &params, &Limits::default());
-    let table = table.unwrap_or_else(|error| panic!("{} with {given:?}: {error}", canned.name));
+    let params = query.bind(&given).unwrap_or_else(|error| panic!("{}: {error}", query.name));
+    let table = query.run(database, &params, &Limits::default());
+    let table = table.unwrap_or_else(|error| panic!("{} with {given:?}: {error}", query.name));
     let same = table.rows.len() == twin.rows.len()
         && table
             .rows
@@ -123,17 +124,17 @@ fn check(canned: &Canned, database: &Database, twin: &Twin, seed: u64) {
     assert!(
         same,
         "{} with {given:?}, seed {seed}\n query: {:?}\n twin:  {:?}",
-        canned.name, table.rows, twin.rows
+        query.name, table.rows, twin.rows
     );
     // What is asked of a database that is known to have no samples, or some.
-    let notes = Notes::read(database, &Limits::default()).unwrap();
-    let sql = canned.sql_for(&notes);
+    let notes = Caveats::read(database, &Limits::default()).unwrap();
+    let sql = query.sql_for(&notes);
     assert!(notes.sampled.is_some() || !sql.contains("FROM sample_weights"), "{sql}");
-    if sql != canned.sql {
+    if sql != query.sql {
         let short = database.query(&sql, &params, &Limits::default()).unwrap();
         let own = |row: &[Value]| row.iter().take(table.columns.len()).cloned().collect();
         let short: Vec<Vec<Value>> = short.rows.iter().map(|row| own(row)).collect();
-        assert_eq!(short, table.rows, "{}: {sql}", canned.name);
+        assert_eq!(short, table.rows, "{}: {sql}", query.name);
     }
 }
 
@@ -159,8 +160,7 @@ const OURS: &[&str] = &[
 
 #[test]
 fn the_plain_shell_gives_the_same_where_no_function_of_ours_is_used() {
-    if Command::new("sqlite3").arg("--version").output().is_err() {
-        // Nothing to compare with on this machine.
+    if !tools::has(&["sqlite3"]) {
         return;
     }
     let place = tempfile::tempdir().unwrap();
@@ -171,12 +171,12 @@ fn the_plain_shell_gives_the_same_where_no_function_of_ours_is_used() {
     let mut compared = 0;
     for (name, twin) in twins() {
         let catalog = Catalog::built_in();
-        let canned = catalog.get(name).unwrap();
-        let words = lexer::tokens(&canned.sql);
+        let query = catalog.get(name).unwrap();
+        let words = lexer::tokens(&query.sql);
         let ours = words.iter().any(|token| {
             !token.is_blank()
                 && token.kind != TokenKind::String
-                && OURS.contains(&token.text(&canned.sql).to_ascii_lowercase().as_str())
+                && OURS.contains(&token.text(&query.sql).to_ascii_lowercase().as_str())
         });
         if ours {
             continue;
@@ -184,7 +184,7 @@ fn the_plain_shell_gives_the_same_where_no_function_of_ours_is_used() {
         let twin = twin(&heap, &mut Dice::new(3));
         let given: Vec<(&str, &str)> =
             twin.params.iter().map(|(name, typed)| (*name, typed.as_str())).collect();
-        let params = canned.bind(&given).unwrap();
+        let params = query.bind(&given).unwrap();
         let mut script = String::new();
         for (name, value) in params.iter() {
             let value = match value {
@@ -198,8 +198,8 @@ fn the_plain_shell_gives_the_same_where_no_function_of_ours_is_used() {
             };
             script.push_str(&format!(".parameter set :{name} {value}\n"));
         }
-        script.push_str(&canned.sql);
-        let table = canned.run(&database, &params, &Limits::default()).unwrap();
+        script.push_str(&query.sql);
+        let table = query.run(&database, &params, &Limits::default()).unwrap();
         let shell = plain(&path, &script);
         let ours: Vec<String> = table
             .rows
@@ -255,49 +255,52 @@ fn rounded(line: &str) -> String {
 #[test]
 fn the_document_is_in_step_with_the_headers() {
     let mut text = String::from(
-        "# Canned queries\n\nMade from the headers of `queries/*.sql`; run the tests with `RHEAPER_BLESS=1` to make it again.\n\n\
-         Run one with `rheaper query DB NAME [--PARAM VALUE]...`, at the prompt with `.run NAME`, or pick it in the explorer.\n\
-         Durations are typed as 10m or 1h30m, sizes as 4K or 1.5MiB, moments as durations or as marks (`@name`, `@name#2`). In plain `sqlite3`, set parameters with\n\
-         `.parameter set :age 600000000000` (nanoseconds, bytes) and `.read` the file.\n",
+        "# Built-in queries\n\nGenerated from the headers of `queries/*.sql`; run the tests with `RHEAPER_BLESS=1` to generate it again.\n\n\
+         Run a query with `rheaper query DB NAME [--PARAM VALUE]...`, at the prompt with `.run NAME`, or choose it in the explorer.\n\
+         Durations are 10m or 1h30m, sizes 4K or 1.5MiB, moments durations since the start or marks (`@name`, `@name#2`). In plain `sqlite3`,\n\
+         set parameters with `.parameter set :age 600000000000` (nanoseconds, bytes) and `.read` the file.\n",
     );
     let mut group = String::new();
-    for canned in Catalog::built_in().iter() {
-        if canned.group != group {
-            group.clone_from(&canned.group);
+    for query in Catalog::built_in().iter() {
+        if query.group != group {
+            group.clone_from(&query.group);
             text.push_str(&format!("\n## {group}\n"));
         }
         text.push_str(&format!(
             "\n### `{}`: {}\n\n{}\n",
-            canned.name, canned.title, canned.question
+            query.name, query.title, query.description
         ));
-        for parameter in &canned.parameters {
+        for parameter in &query.parameters {
             let default = match parameter.default.as_deref() {
-                None => "must be given".to_owned(),
+                None => "required".to_owned(),
                 Some("") => "any".to_owned(),
                 Some(default) => format!("`{default}`"),
             };
             text.push_str(&format!(
                 "\n* `--{}` ({}, {default}): {}",
                 parameter.name,
-                parameter.kind.word(),
+                parameter.kind.name(),
                 parameter.help
             ));
         }
         text.push_str("\n\n| column | unit | |\n|---|---|---|\n");
-        for column in &canned.columns {
+        for column in &query.columns {
             text.push_str(&format!(
                 "| `{}` | {} | {} |\n",
                 column.name,
-                column.unit.word(),
+                column.unit.name(),
                 column.help
             ));
         }
     }
     let text = text.replace("\n\n\n", "\n\n");
-    let path = Path::new("docs/QUERIES.md");
+    let path = Path::new("docs/reference/QUERIES.md");
     if std::env::var_os("RHEAPER_BLESS").is_some() {
         std::fs::write(path, &text).unwrap();
     }
     let found = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(found == text, "docs/QUERIES.md differs from the headers: run with RHEAPER_BLESS=1");
+    assert!(
+        found == text,
+        "docs/reference/QUERIES.md differs from the headers: run with RHEAPER_BLESS=1"
+    );
 }

@@ -54,11 +54,11 @@ fn every_command_says_that_its_figures_are_estimates() {
         (&["export", &database, "-f", "csv", "--table", "sites"], "sample_weights says"),
         (
             &["diff", &database, &exact],
-            "is sampled, one in 4.00 KiB: estimates; rip-2.db has every block",
+            "is sampled, one in 4.00 KiB: estimates; rip-2.db is not sampled",
         ),
         (
             &["diff", &database, &database],
-            "a difference within the error of an estimate says nothing",
+            "a difference within the error of an estimate is not significant",
         ),
     ] {
         let (_, said) = run(&place, arguments);
@@ -102,7 +102,7 @@ fn close(one: Option<f64>, other: Option<f64>) -> bool {
 }
 
 #[test]
-fn canned_answers_have_the_error_beside_the_estimate() {
+fn builtin_query_results_have_the_error_beside_the_estimate() {
     let place = place();
     let database = place.database.to_str().unwrap();
     let rows = |name: &str, database: &str| -> Vec<serde_json::Value> {

@@ -1,12 +1,12 @@
 //! SQL as text, numbers as people type them, and pages of results.
 
 use proptest::prelude::*;
-use rheaper::database::builtin::{Canned, CannedView, Catalog, Origin};
+use rheaper::database::builtin::{BuiltinQuery, Catalog, Origin, QueryView};
 use rheaper::database::completion::{Names, complete};
 use rheaper::database::sql::lexer::{self, Ending, TokenKind};
 use rheaper::database::text::{sanitize, units};
 use rheaper::database::{
-    Comparison, Completeness, Database, Filter, Limits, Order, Params, Sort, Unit, Value, View,
+    Completeness, Condition, Database, Filter, Limits, Order, Params, RowView, Sort, Unit, Value,
 };
 
 use crate::support::random_heap::Heap;
@@ -287,7 +287,7 @@ fn errors_point_into_the_text_that_was_given() {
         let error = database.query(sql, &Params::none(), &Limits::default()).unwrap_err();
         let Some(offset) = error.offset else { panic!("{sql}: {error:?}") };
         assert!(sql[offset..].starts_with(word), "{sql}: {offset}");
-        let paged = database.page(sql, &Params::none(), &View::default(), 0, &Limits::rows(5));
+        let paged = database.page(sql, &Params::none(), &RowView::default(), 0, &Limits::rows(5));
         assert_eq!(paged.unwrap_err().offset, Some(offset), "{sql}");
     }
 }
@@ -304,12 +304,13 @@ fn capped_answers_say_so() {
     ] {
         let table = database.query(sql, &Params::none(), &Limits::rows(cap)).unwrap();
         assert_eq!((table.rows.len(), table.complete), (rows, complete), "{cap}");
-        let page =
-            database.page(sql, &Params::none(), &View::default(), 0, &Limits::rows(cap)).unwrap();
+        let page = database
+            .page(sql, &Params::none(), &RowView::default(), 0, &Limits::rows(cap))
+            .unwrap();
         assert_eq!((page.rows.len(), page.complete), (rows, complete), "{cap}");
     }
     let count = |most| {
-        database.count(sql, &Params::none(), &View::default(), most, &Limits::default()).unwrap()
+        database.count(sql, &Params::none(), &RowView::default(), most, &Limits::default()).unwrap()
     };
     assert_eq!(count(1000), (100, Completeness::All));
     assert_eq!(count(50), (50, Completeness::More));
@@ -323,26 +324,28 @@ fn capped_answers_say_so() {
 fn views_sort_filter_and_page() {
     let (_place, database) = opened();
     let sql = "SELECT column1 AS n, column2 AS \"odd \"\"name\" FROM (VALUES (3, 'c'), (1, 'A'), (NULL, 'n'), (2, 'b'));";
-    let ask = |view: &View, offset, rows| {
+    let ask = |view: &RowView, offset, rows| {
         let page = database.page(sql, &Params::none(), view, offset, &Limits::rows(rows)).unwrap();
         page.rows.iter().map(|row| row[1].as_str().unwrap().to_owned()).collect::<Vec<_>>().concat()
     };
-    let sorted =
-        |order| View { sort: vec![Sort { column: "n".to_owned(), order }], ..View::default() };
+    let sorted = |order| RowView {
+        sort: vec![Sort { column: "n".to_owned(), order }],
+        ..RowView::default()
+    };
     assert_eq!(ask(&sorted(Order::Ascending), 0, 9), "Abcn");
     assert_eq!(ask(&sorted(Order::Descending), 0, 9), "cbAn");
     assert_eq!(ask(&sorted(Order::Descending), 1, 2), "bA");
-    let filtered = |column: &str, comparison| {
-        let filters = vec![Filter { column: column.to_owned(), comparison }];
-        ask(&View { filters, ..View::default() }, 0, 9)
+    let filtered = |column: &str, condition| {
+        let filters = vec![Filter { column: column.to_owned(), condition }];
+        ask(&RowView { filters, ..RowView::default() }, 0, 9)
     };
-    assert_eq!(filtered("n", Comparison::AtLeast(Value::Integer(2))), "cb");
-    assert_eq!(filtered("n", Comparison::Between(Value::Integer(1), Value::Integer(2))), "Ab");
-    assert_eq!(filtered("n", Comparison::IsNull), "n");
-    assert_eq!(filtered("n", Comparison::NotEqual(Value::Integer(1))), "cnb");
-    assert_eq!(filtered("odd \"name", Comparison::Contains("a".to_owned())), "A");
-    assert_eq!(filtered("odd \"name", Comparison::Matches("^[bc]$".to_owned())), "cb");
-    assert_eq!(filtered("odd \"name", Comparison::Equal("' OR 1 --".into())), "");
+    assert_eq!(filtered("n", Condition::AtLeast(Value::Integer(2))), "cb");
+    assert_eq!(filtered("n", Condition::Between(Value::Integer(1), Value::Integer(2))), "Ab");
+    assert_eq!(filtered("n", Condition::IsNull), "n");
+    assert_eq!(filtered("n", Condition::NotEqual(Value::Integer(1))), "cnb");
+    assert_eq!(filtered("odd \"name", Condition::Contains("a".to_owned())), "A");
+    assert_eq!(filtered("odd \"name", Condition::Matches("^[bc]$".to_owned())), "cb");
+    assert_eq!(filtered("odd \"name", Condition::Equal("' OR 1 --".into())), "");
 }
 
 #[test]
@@ -350,22 +353,22 @@ fn headers_are_parsed() {
     let text = "-- # A title\n-- A question,\n-- in two lines.\n--\n-- group  own group\n\
         -- param  age : duration = 10m   how old\n-- param  to : time =    until\n-- param  who : thread\n\
         -- column live_bytes : bytes  held\n-- column site  where\n-- view   flame\nSELECT :age, :to, :who, :more;";
-    let canned = Canned::parse("name", text, Origin::BuiltIn).unwrap();
+    let query = BuiltinQuery::parse("name", text, Origin::BuiltIn).unwrap();
     assert_eq!(
-        (canned.title.as_str(), canned.question.as_str()),
+        (query.title.as_str(), query.description.as_str()),
         ("A title", "A question, in two lines.")
     );
-    assert_eq!((canned.group.as_str(), canned.view), ("own group", CannedView::Flame));
+    assert_eq!((query.group.as_str(), query.view), ("own group", QueryView::Flame));
     let defaults: Vec<_> =
-        canned.parameters.iter().map(|p| (p.name.as_str(), p.default.as_deref())).collect();
+        query.parameters.iter().map(|p| (p.name.as_str(), p.default.as_deref())).collect();
     assert_eq!(defaults, [("age", Some("10m")), ("to", Some("")), ("who", None), ("more", None)]);
-    assert_eq!(canned.columns[0].unit, Unit::Bytes);
-    let params = canned.bind(&[("who", "3"), ("more", "5")]).unwrap();
+    assert_eq!(query.columns[0].unit, Unit::Bytes);
+    let params = query.bind(&[("who", "3"), ("more", "5")]).unwrap();
     assert_eq!(params.get("age"), Some(&Value::Integer(600_000_000_000)));
     assert_eq!(params.get("to"), Some(&Value::Null));
     assert_eq!(params.get("who"), Some(&Value::Integer(3)));
     assert_eq!(params.get("more"), Some(&"5".into()), "undeclared parameters are text");
-    assert!(canned.bind(&[("more", "5")]).is_err());
+    assert!(query.bind(&[("more", "5")]).is_err());
     for (bad, message) in [
         ("-- # T\n--\n-- param a : colour\n", "line 3: no type is called `colour`"),
         ("-- # T\n--\n-- param a\n", "line 3: expected `param NAME : TYPE`"),
@@ -373,7 +376,7 @@ fn headers_are_parsed() {
         ("-- # T\n--\n-- column a : furlongs  x\n", "line 3: no unit is called `furlongs`"),
         ("-- # T\n--\n-- view sideways\n", "line 3: no view is called `sideways`"),
     ] {
-        let error = Canned::parse("name", bad, Origin::BuiltIn).unwrap_err().to_string();
+        let error = BuiltinQuery::parse("name", bad, Origin::BuiltIn).unwrap_err().to_string();
         assert!(error.starts_with(message), "{error}");
     }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rheaper::database::schema::SCHEMA_VERSION;
 use rheaper::database::{
     CancelToken, Database, Limits, OpenOptions, OpenProblem, Params, QueryErrorKind,
 };
@@ -280,6 +281,29 @@ fn files_that_are_not_ours_get_one_clear_sentence() {
     assert!(matches!(problem(&file("newer", &changed(60, 1))), OpenProblem::Newer { .. }));
     assert_eq!(problem(&file("wal", &changed(18, 2))), OpenProblem::WriteAheadLog);
     assert!(matches!(problem(&file("short", &bytes[..4096])), OpenProblem::Damaged(_)));
+}
+
+#[test]
+fn another_schema_version_is_named_with_both_versions_and_the_remedy() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("heap.db");
+    Heap::random(1).write(&path);
+    let ours = SCHEMA_VERSION;
+    for (found, who, remedy) in [
+        (ours - 1, "an older", "load the recording again"),
+        (ours + 1, "a newer", "update rheaper, or load the recording again"),
+    ] {
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        connection.pragma_update(None, "user_version", found).unwrap();
+        drop(connection);
+        let error = Database::open(&path).map(|_| ()).unwrap_err().to_string();
+        let expected = format!(
+            "{}: written by {who} rheaper with schema version {found}, and this one reads \
+             version {ours}: {remedy}",
+            path.display()
+        );
+        assert_eq!(error, expected);
+    }
 }
 
 #[test]

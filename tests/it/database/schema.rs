@@ -1,4 +1,4 @@
-//! docs/SCHEMA.md says what schema.sql says, and names everything that a database holds.
+//! docs/reference/SCHEMA.md says what schema.sql says, and names everything that a database holds.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -43,7 +43,7 @@ fn render(sql: &str) -> String {
 fn the_document_says_what_the_schema_says() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let sql = std::fs::read_to_string(root.join("src/database/schema.sql")).unwrap();
-    let path = root.join("docs/SCHEMA.md");
+    let path = root.join("docs/reference/SCHEMA.md");
     let document = std::fs::read_to_string(&path).unwrap();
     let (head, rest) = document.split_once("\n## `").unwrap();
     let (_, by_hand) = rest.split_once(BY_HAND).unwrap();
@@ -51,14 +51,17 @@ fn the_document_says_what_the_schema_says() {
     if std::env::var_os("RHEAPER_BLESS").is_some() {
         std::fs::write(&path, expected).unwrap();
     } else {
-        assert!(document == expected, "run with RHEAPER_BLESS=1 to write docs/SCHEMA.md anew");
+        assert!(
+            document == expected,
+            "run with RHEAPER_BLESS=1 to write docs/reference/SCHEMA.md anew"
+        );
     }
 }
 
 #[test]
 fn every_name_in_meta_and_losses_is_documented() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let document = std::fs::read_to_string(root.join("docs/SCHEMA.md")).unwrap();
+    let document = std::fs::read_to_string(root.join("docs/reference/SCHEMA.md")).unwrap();
     let shape = Shape {
         events: 50,
         streams: 2,
@@ -73,7 +76,10 @@ fn every_name_in_meta_and_losses_is_documented() {
         let mut query = loaded.connection.prepare(sql).unwrap();
         let names = query.query_map([], |row| row.get::<_, String>(0)).unwrap();
         for name in names.map(Result::unwrap) {
-            assert!(document.contains(&format!("`{name}`")), "{name} is not in docs/SCHEMA.md");
+            assert!(
+                document.contains(&format!("`{name}`")),
+                "{name} is not in docs/reference/SCHEMA.md"
+            );
         }
     }
 }

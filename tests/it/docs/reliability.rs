@@ -1,4 +1,4 @@
-//! docs/RELIABILITY.md stays true: each test that it names exists, each promise and figure has one.
+//! docs/internals/RELIABILITY.md stays true: each test that it names exists, each promise and figure has one.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -25,7 +25,7 @@ fn tests() -> BTreeSet<String> {
 #[test]
 fn every_promise_has_tests_that_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let text = std::fs::read_to_string(root.join("docs/RELIABILITY.md")).unwrap();
+    let text = std::fs::read_to_string(root.join("docs/internals/RELIABILITY.md")).unwrap();
     let tests = tests();
     let mut promises = Vec::new();
     for line in text.lines().filter(|line| line.starts_with("| ")) {
@@ -48,7 +48,7 @@ fn every_promise_has_tests_that_exist() {
         let name = line.trim_end_matches("` |").rsplit('`').next().unwrap();
         assert!(tests.contains(name), "a figure of {name}, which is no test: {line}");
     }
-    for (guard, test) in crate::tidy::safeguards::GUARDS {
-        assert!(tests.contains(test), "guard {guard}: there is no test {test}");
+    for (safeguard, test) in crate::tidy::safeguards::SAFEGUARDS {
+        assert!(tests.contains(test), "{safeguard:?}: there is no test {test}");
     }
 }

@@ -1,4 +1,4 @@
-//! docs/FLEET.md over a fleet whose answer is known: its questions are asked as they stand there.
+//! docs/guide/FLEET.md over a fleet whose answer is known: its questions are asked as they stand there.
 
 use std::path::Path;
 

@@ -6,6 +6,7 @@ use rusqlite::{Connection, params};
 
 use crate::cli::commands::Place;
 use crate::export::stacks::export;
+use crate::support::tools;
 
 /// Names that end a frame, a line, a string, an element or a cell, or act on a terminal.
 pub(crate) const NAMES: &[&str] = &[
@@ -183,6 +184,9 @@ fn group(number: usize) -> String {
 
 #[test]
 fn pprof_has_the_names_cleaned() {
+    if !tools::has(&["go"]) {
+        return;
+    }
     let place = hostile();
     let file = export(&place, "heap.pb.gz", &["-f", "pprof"]);
     let mut pprof = std::process::Command::new("go");

@@ -64,7 +64,7 @@ fn csv_has_every_row_of_the_usual_tables() {
     }
 }
 
-/// The key of a site's own frames, as docs/EXPORT.md defines it.
+/// The key of a site's own frames, as docs/guide/EXPORT.md defines it.
 fn key(names: &[String]) -> String {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for byte in names.iter().flat_map(|name| name.bytes().chain([b'\n'])) {
@@ -108,7 +108,7 @@ fn results_of_any_query_can_be_tables() {
     assert_eq!((ran.code, parsed(&ran.out).len()), (0, 2), "{}", ran.err);
     for (args, code, says) in [
         (vec![], 2, "4 tables: give -o DIR for all of them, or choose one with --table"),
-        (vec!["--table", "nope"], 2, "no table is called `nope`, only: alloc"),
+        (vec!["--table", "nope"], 2, "no table is called `nope`, only: aggregation_steps"),
         (vec!["--table", "sqlite_schema"], 2, "no table is called `sqlite_schema`"),
         (vec!["--table", "sites", "--label", "host"], 2, "expected NAME=VALUE"),
         (vec!["--table", "sites", "--label", "a b=c"], 2, "of letters, digits and _"),

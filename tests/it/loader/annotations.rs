@@ -107,7 +107,7 @@ fn a_mark_that_is_not_there_is_named_with_those_that_are() {
     assert!(ask("@round").status.success() && ask("@round#2").status.success());
     for mark in ["@deploy", "@round#9999", "@it's"] {
         let said = String::from_utf8(ask(mark).stderr).unwrap();
-        let expected = format!("no mark {mark} is in this recording; it has @round");
+        let expected = format!("no mark {mark} in the recording; it has @round");
         assert!(said.contains(&expected), "{said}");
     }
     let said = String::from_utf8(ask("@").stderr).unwrap();

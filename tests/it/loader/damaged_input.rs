@@ -366,7 +366,8 @@ fn deep_stacks_are_cut_and_equal_ones_merged() {
     let whole = writer.stack(NodeId::ROOT, &frames[..3]);
     let again = writer.stack(NodeId::ROOT, &frames[..3]);
     let failed = writer.stack(NodeId::FAILED, &frames[..2]);
-    let nodes = [deep, other, cut, whole, again, failed, NodeId::OTHER, NodeId::NONE, NodeId(999)];
+    let nodes =
+        [deep, other, cut, whole, again, failed, NodeId::OVERFLOW, NodeId::NONE, NodeId(999)];
     for (index, node) in (0..).zip(nodes) {
         writer.alloc((0, 0), 10 + index, 0x7000 + index * 16, 8, node);
     }

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use rheaper::loader::{
-    Ending, LoadErrorKind, LoadOptions, Summary, import, rehearse_import, symbolize,
+    Ending, LoadErrorKind, LoadOptions, Summary, dry_run_import, import, symbolize,
 };
 use rusqlite::Connection;
 
@@ -175,7 +175,7 @@ fn names_that_came_along_are_not_given_up() {
 /// Runs the loader over a file that may be anything; says whether it gave a summary.
 fn survives(recording: &Path, bytes: &[u8]) -> bool {
     fs::write(recording, bytes).unwrap();
-    match rehearse_import(recording, &mut ()) {
+    match dry_run_import(recording, &mut ()) {
         Ok(_) => true,
         Err(error) => {
             assert_eq!(error.kind(), LoadErrorKind::Recording, "{error}");
@@ -222,11 +222,11 @@ fn a_recording_that_was_cut_off_gives_what_stands_before() {
     };
     let frames = [frame(one), frame(other)].concat();
     fs::write(&recording, &frames).unwrap();
-    assert_eq!(rehearse_import(&recording, &mut ()).unwrap().allocations, GREP_TOTALS[0]);
+    assert_eq!(dry_run_import(&recording, &mut ()).unwrap().allocations, GREP_TOTALS[0]);
     for (sample, cuts) in [(&frames, [3, 20]), (&gzipped(&plain), [3, 700]), (&plain, [1, 3])] {
         for cut in cuts {
             fs::write(&recording, &sample[..sample.len() - cut]).unwrap();
-            let summary = rehearse_import(&recording, &mut ()).unwrap();
+            let summary = dry_run_import(&recording, &mut ()).unwrap();
             assert_eq!(summary.ending, Ending::CutOff, "{cut}");
             assert!(summary.allocations > 50, "{cut}");
         }

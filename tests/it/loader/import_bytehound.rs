@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rheaper::loader::{Ending, LoadErrorKind, LoadOptions, Summary, import, rehearse_import};
+use rheaper::loader::{Ending, LoadErrorKind, LoadOptions, Summary, dry_run_import, import};
 use rusqlite::Connection;
 
 use crate::synthetic::random::Random;
@@ -271,7 +271,7 @@ fn text_segment(file: &[u8]) -> (u64, u64, u64, Option<String>) {
 
 fn survives(recording: &Path, bytes: &[u8]) {
     fs::write(recording, bytes).unwrap();
-    if let Err(error) = rehearse_import(recording, &mut ()) {
+    if let Err(error) = dry_run_import(recording, &mut ()) {
         assert_eq!(error.kind(), LoadErrorKind::Recording, "{error}");
         let sentence = error.to_string();
         assert!(!sentence.contains('\n') && sentence.len() < 600, "{sentence}");
@@ -306,7 +306,7 @@ fn a_recording_that_was_cut_off_gives_what_stands_before() {
     let mut last = 0;
     for length in (whole.len() / 2..whole.len()).step_by(13) {
         fs::write(&recording, &whole[..length]).unwrap();
-        let summary = rehearse_import(&recording, &mut ()).unwrap();
+        let summary = dry_run_import(&recording, &mut ()).unwrap();
         assert!(summary.events >= last, "{length}");
         last = summary.events;
     }
@@ -315,7 +315,7 @@ fn a_recording_that_was_cut_off_gives_what_stands_before() {
     let mut events = sample();
     events.0.truncate(events.0.len() - 3);
     fs::write(&recording, events.packed(50)).unwrap();
-    assert_eq!(rehearse_import(&recording, &mut ()).unwrap().ending, Ending::CutOff);
+    assert_eq!(dry_run_import(&recording, &mut ()).unwrap().ending, Ending::CutOff);
 }
 
 #[test]
@@ -327,7 +327,7 @@ fn what_can_not_be_read_is_said() {
     decoded.kind(14).u32(1).text(b"name");
     for (events, part) in [(unknown, "unknown kind 99"), (decoded, "import the original")] {
         fs::write(&recording, events.packed(1000)).unwrap();
-        let error = rehearse_import(&recording, &mut ()).unwrap_err().to_string();
+        let error = dry_run_import(&recording, &mut ()).unwrap_err().to_string();
         assert!(error.contains(part), "{error}");
     }
 }

@@ -4,6 +4,7 @@
 //! bytes never freed, as it writes them for flamegraphs. The names of that output are made here
 //! from the database by its rules.
 
+use crate::support::tools;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -137,6 +138,9 @@ fn check(program: &[&str]) {
 
 #[test]
 fn sqlite3_has_the_totals_that_heaptrack_prints() {
+    if !tools::has(&["heaptrack", "heaptrack_print", "sqlite3"]) {
+        return;
+    }
     let sql = "CREATE TABLE t (a);
         WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 3000)
             INSERT INTO t SELECT hex(randomblob(20)) FROM c;
@@ -146,12 +150,18 @@ fn sqlite3_has_the_totals_that_heaptrack_prints() {
 
 #[test]
 fn perl_has_the_totals_that_heaptrack_prints() {
+    if !tools::has(&["heaptrack", "heaptrack_print", "perl"]) {
+        return;
+    }
     let script = "my %h; push @{$h{$_ % 97}}, 'x' x $_ for 1..3000; delete $h{$_} for 1..50;";
     check(&["perl", "-e", script]);
 }
 
 #[test]
 fn grep_has_the_totals_that_heaptrack_prints() {
+    if !tools::has(&["heaptrack", "heaptrack_print"]) {
+        return;
+    }
     check(&["grep", "-cE", "(a|b)+c", concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")]);
 }
 
@@ -159,6 +169,9 @@ fn grep_has_the_totals_that_heaptrack_prints() {
 /// addresses too, and names by rheaper's own lookup.
 #[test]
 fn a_raw_recording_has_the_same_totals() {
+    if !tools::has(&["heaptrack", "zstd"]) {
+        return;
+    }
     let directory = tempfile::tempdir().unwrap();
     let program = ["grep", "-c", "a", concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")];
     let raw = record(directory.path(), &["--raw"], &program);

@@ -294,8 +294,8 @@ fn bytes_are_what_the_rows_stand_for_and_everything_adds_up() {
         same(&meta("bytes"), &rows("sum(bytes)", "1"));
         same(&meta("live_bytes"), &rows("sum(bytes)", live));
         same(&meta("rows"), "SELECT count(*) FROM allocations");
-        same(&meta("ended_rows"), "SELECT count(*) FROM allocations WHERE dealloc_after NOT NULL");
-        same(&meta("ended_rows"), &format!("SELECT min(rowid) - 1 FROM allocations WHERE {live}"));
+        same(&meta("freed_rows"), "SELECT count(*) FROM allocations WHERE dealloc_after NOT NULL");
+        same(&meta("freed_rows"), &format!("SELECT min(rowid) - 1 FROM allocations WHERE {live}"));
         for column in ["allocations", "bytes", "live_blocks", "live_bytes"] {
             for table in ["sites", "sizes", "site_sizes", "threads", "suspects"] {
                 same(&meta(column), &format!("SELECT sum({column}) FROM {table}"));

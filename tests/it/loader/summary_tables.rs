@@ -107,7 +107,7 @@ const PAIRS: &[(&str, &str, &str)] = &[
         "SELECT bt, slice, live_bytes, live_blocks, allocations, allocated_bytes, frees,
             freed_bytes FROM site_timeline ORDER BY bt, slice",
         "WITH width AS (SELECT value AS ns FROM meta WHERE key = 'slice_ns'),
-            step AS (SELECT value AS slices FROM meta WHERE key = 'slices_a_point'),
+            step AS (SELECT value AS slices FROM meta WHERE key = 'slices_per_point'),
             final AS (SELECT value - 1 AS slice FROM meta WHERE key = 'slices'),
             changes AS (
                 SELECT bt, alloc_after / ns AS at, 1 AS made, size AS bytes_made,
@@ -297,7 +297,7 @@ fn rollups_hold_when_curves_get_coarse() {
     };
     let events = history(&mut random, &shape);
     let loaded = load_bytes(&write(&events, shape.nodes, 5_000));
-    assert!(loaded.one("SELECT value FROM meta WHERE key = 'slices_a_point'") > 1);
+    assert!(loaded.one("SELECT value FROM meta WHERE key = 'slices_per_point'") > 1);
     // These twins ask once a slice, which is too slow for so many rows.
     let is_quick = |name: &str| name != "timeline" && name != "order of ends";
     for (name, rollup, plain) in PAIRS.iter().filter(|(name, ..)| is_quick(name)) {

@@ -127,11 +127,11 @@ fn a_threshold_starts_and_stops_a_thousand_times() {
 }
 
 #[test]
-fn what_can_not_be_had_is_said() {
+fn invalid_triggers_are_refused_with_a_reason() {
     let directory = tempfile::tempdir().unwrap();
     let program = build("programs", "control", RELEASE);
     let output = run_with(&program, &["refusals"], directory.path(), &[("RECORD_NOW", "soon")]);
-    let expected = "`start`, `stop`, or how long, such as `90s`, `10m` or `2h`";
+    let expected = "`start`, `stop`, or a duration, such as `90s`, `10m` or `2h`";
     let said = lines(&output);
     assert_eq!(
         said[..7],
@@ -141,7 +141,7 @@ fn what_can_not_be_had_is_said() {
             "signal 11 can't start recordings: it has a handler already".to_owned(),
             "recordings are already controlled".to_owned(),
             format!("the variable RECORD_NOW should be {expected}"),
-            format!("the control file should say {expected}"),
+            format!("the control file should contain {expected}"),
             "tracking already enabled".to_owned(),
         ]
     );

@@ -12,6 +12,7 @@ use rheaper::recording::{Block, BlockKind, Counter, Counters, HEADER_BYTES};
 
 use crate::support::oracle::{Compared, Expected, Way, Witness, state};
 use crate::support::programs::{RELEASE, build, figure, finish, scaled};
+use crate::support::tools;
 use crate::synthetic::random::Random;
 
 /// No run here takes a tenth of this.
@@ -111,6 +112,9 @@ fn a_kill_at_every_write_leaves_what_was_written() {
 }
 
 fn kill_at_every_write(way: Way) {
+    if !tools::has(&["strace"]) {
+        return;
+    }
     for write in 1.. {
         let witness = Witness::recorded(way);
         let inject = format!("inject=write:signal=KILL:when={write}");
@@ -232,6 +236,9 @@ fn limit_size(limit: u64, arguments: [u64; 3], way: Way) -> u64 {
 
 /// Has the N-th write of the flusher fail, for every N until none is left, once or from then on.
 fn fail_writes(error: &str, says: &str, often: &str) {
+    if !tools::has(&["strace"]) {
+        return;
+    }
     let every = if scaled(1) > 1 { 1 } else { 4 };
     for write in (1..).step_by(every) {
         let witness = Witness::new();
@@ -299,6 +306,9 @@ fn writes_that_fail_from_then_on_end_the_recording_and_not_the_program() {
 /// where more is written at a time than the buffer holds.
 #[test]
 fn the_reason_of_a_failed_write_has_the_counts_of_aggregation() {
+    if !tools::has(&["strace"]) {
+        return;
+    }
     let program = build("programs", "endless", RELEASE);
     let mut busy = 0;
     for write in 4..8 {
@@ -337,6 +347,9 @@ fn last_counters(recording: &[u8]) -> Counters {
 
 #[test]
 fn an_interrupted_write_is_repeated() {
+    if !tools::has(&["strace"]) {
+        return;
+    }
     let witness = Witness::new();
     let runner = [
         "strace",
@@ -356,6 +369,9 @@ fn an_interrupted_write_is_repeated() {
 
 #[test]
 fn a_slow_disk_slows_nobody_and_loses_nothing_uncounted() {
+    if !tools::has(&["strace"]) {
+        return;
+    }
     let witness = Witness::new();
     let runner = [
         "strace",

@@ -14,6 +14,7 @@ use rheaper::loader::{Ending, LoadOptions, Summary, load};
 use rusqlite::Connection;
 
 use crate::support::programs::{RELEASE, Variant, build, figure, finish, lines, scaled};
+use crate::support::tools;
 
 /// For the longest scene at full scale.
 const DEADLINE: Duration = Duration::from_secs(900);
@@ -566,6 +567,9 @@ fn sizes_and_alignments_are_passed_on_and_told_as_asked() {
 
 #[test]
 fn errno_is_left_alone() {
+    if !tools::has(&["strace"]) {
+        return;
+    }
     let count = times(20_000);
     contract(&["errno", &count]);
     let directory = tempfile::tempdir().unwrap();

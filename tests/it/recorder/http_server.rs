@@ -1,4 +1,4 @@
-//! The server of docs/PRODUCTION.md: asked over loopback, recorded on demand, and its leak found.
+//! The server of docs/guide/PRODUCTION.md: asked over loopback, recorded on demand, and its leak found.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -109,6 +109,6 @@ fn the_document_shows_the_admin_door_that_is_tested() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let source = std::fs::read_to_string(root.join("tests/served/src/admin.rs")).unwrap();
     let (_, shown) = source.split_once("\n\n").unwrap();
-    let document = std::fs::read_to_string(root.join("docs/PRODUCTION.md")).unwrap();
-    assert!(document.contains(shown.trim()), "docs/PRODUCTION.md shows another admin.rs");
+    let document = std::fs::read_to_string(root.join("docs/guide/PRODUCTION.md")).unwrap();
+    assert!(document.contains(shown.trim()), "docs/guide/PRODUCTION.md shows another admin.rs");
 }

@@ -5,7 +5,7 @@
 //! seeds one would be beyond them. The files are the recorder's own, taken in here, since where
 //! they live nobody else can see them.
 
-/// Pages, as the recorder has them.
+/// MmapVec, as the recorder has them.
 pub(crate) mod sys {
     use std::ptr::{NonNull, null_mut};
 
@@ -36,7 +36,7 @@ pub(crate) mod sys {
 }
 
 #[path = "../../../src/collector/event_path/sampling/sampler.rs"]
-mod sampler;
+mod product_sampler;
 #[allow(dead_code, reason = "the recorder uses the rest")]
 #[path = "../../../src/collector/event_path/sampling/table.rs"]
 mod table;
@@ -44,7 +44,7 @@ mod table;
 use std::collections::HashSet;
 use std::sync::Mutex;
 
-use crate::recorder::sampler::sampler::{STALE, Sampler, distance, minus_ln, mix};
+use crate::recorder::sampler::product_sampler::{STALE, Sampler, distance, minus_ln, mix};
 use crate::recorder::sampler::table::Table;
 use crate::support::programs::scaled;
 
@@ -58,7 +58,7 @@ fn p(size: usize, mean: f64) -> f64 {
 /// As the recorder asks for each block.
 fn is_chosen(sampler: &Sampler, size: usize, mean: f64) -> bool {
     let left = sampler.take(size);
-    left <= 0 && sampler.chooses(size, left, mean)
+    left <= 0 && sampler.is_chosen(size, left, mean)
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn interrupted_blocks_keep_their_probability() {
         if round % 2 == 0 {
             chosen[1] += u64::from(is_chosen(&sampler, inner, mean));
         }
-        chosen[0] += u64::from(left <= 0 && sampler.chooses(outer, left, mean));
+        chosen[0] += u64::from(left <= 0 && sampler.is_chosen(outer, left, mean));
         chosen[2] += u64::from(is_chosen(&sampler, inner, mean));
     }
     let expected = [(outer, rounds), (inner, rounds / 2), (inner, rounds)];
@@ -237,12 +237,12 @@ fn any_sizes_in_any_order_break_nothing() {
             let left = sampler.take(size);
             if size == isize::MAX as usize {
                 // Nobody gets so much: such a request fails.
-                sampler.give_back(size);
+                sampler.undo(size);
             } else if left <= 0 {
-                let _ = sampler.chooses(size, left, mean);
+                let _ = sampler.is_chosen(size, left, mean);
             }
         }
-        let _ = sampler.chooses(16, STALE, mean);
+        let _ = sampler.is_chosen(16, STALE, mean);
         // It still works, once the last countdown is over.
         let chosen = (0..400).filter(|_| is_chosen(&sampler, 700, 1_000.0)).count();
         let is_far = mean > 1e4;
@@ -259,12 +259,12 @@ fn failures_do_not_count() {
         let size = 1 + round % 900;
         let expected = is_chosen(&without, size, 5_000.0);
         with.take(1 << 40);
-        with.give_back(1 << 40);
+        with.undo(1 << 40);
         assert_eq!(is_chosen(&with, size, 5_000.0), expected, "{round}");
     }
 }
 
-/// Pages and slots are shared by many: the addresses are few, close, and far apart.
+/// MmapVec and slots are shared by many: the addresses are few, close, and far apart.
 fn address(random: u64) -> usize {
     let page = [0, 1, 65_536, 1 << 20, (1 << 35) - 1][(random % 5) as usize];
     (page << 12) + (random >> 8) as usize % 256 * 16
@@ -281,8 +281,8 @@ fn the_table_of_sampled_blocks_is_a_set() {
             state += 1;
             let random = mix(state);
             let address = address(random);
-            assert_eq!(table.has(address), naive.contains(&address), "{session} {round}");
-            assert!(table.may_have(address) || !naive.contains(&address));
+            assert_eq!(table.contains(address), naive.contains(&address), "{session} {round}");
+            assert!(table.may_contain(address) || !naive.contains(&address));
             match (random >> 32) % 8 {
                 0..=3 => {
                     assert!(table.insert(address));
@@ -290,18 +290,18 @@ fn the_table_of_sampled_blocks_is_a_set() {
                 }
                 4 | 5 => assert_eq!(table.remove(address), naive.remove(&address)),
                 6 => {
-                    let held = table.hold(address);
-                    assert_eq!(held.is_some(), naive.contains(&address));
-                    assert!(!table.has(address));
-                    held.into_iter().for_each(|held| table.restore(held));
+                    let locked = table.lock_slot(address);
+                    assert_eq!(locked.is_some(), naive.contains(&address));
+                    assert!(!table.contains(address));
+                    locked.into_iter().for_each(|locked| table.unlock(locked));
                 }
                 _ => {
                     // Somebody else gets the address while its block moves.
-                    let held = table.hold(address);
+                    let locked = table.lock_slot(address);
                     let other = random >> 40 & 1 == 0;
                     assert!(!other || table.insert(address));
                     naive.remove(&address);
-                    held.into_iter().for_each(|held| table.release(held));
+                    locked.into_iter().for_each(|locked| table.remove_locked(locked));
                     if other {
                         naive.insert(address);
                     }
@@ -310,13 +310,13 @@ fn the_table_of_sampled_blocks_is_a_set() {
         }
         // Nothing is left of it in the next one.
         let one = naive.iter().next().copied().unwrap_or_default();
-        let held = table.hold(one);
+        let locked = table.lock_slot(one);
         table.begin(session + 1);
-        naive.iter().for_each(|address| assert!(!table.may_have(*address)));
+        naive.iter().for_each(|address| assert!(!table.may_contain(*address)));
         // What was held in the one before changes nothing in this one.
         assert!(table.insert(one));
-        held.into_iter().for_each(|held| table.release(held));
-        assert!(table.has(one) && table.remove(one) && !table.may_have(one));
+        locked.into_iter().for_each(|locked| table.remove_locked(locked));
+        assert!(table.contains(one) && table.remove(one) && !table.may_contain(one));
     }
 }
 
@@ -344,23 +344,23 @@ fn threads_share_the_table_of_sampled_blocks() {
                     if own.len() < 100 && random & 1 == 0 {
                         let is_sampled = random & 6 != 0;
                         let address = take(random >> 8);
-                        assert!(!table.has(address));
+                        assert!(!table.contains(address));
                         own.push((address, is_sampled));
                         assert!(!is_sampled || table.insert(address));
                     } else if !own.is_empty() {
                         let at = (random >> 8) as usize % own.len();
                         let (address, is_sampled) = own[at];
-                        assert_eq!(table.has(address), is_sampled);
+                        assert_eq!(table.contains(address), is_sampled);
                         if random & 2 == 0 || !is_sampled {
                             own.swap_remove(at);
                             assert_eq!(table.remove(address), is_sampled);
                             give(address);
                         } else {
-                            let held = table.hold(address).unwrap();
+                            let locked = table.lock_slot(address).unwrap();
                             give(address);
                             let new = take(random >> 20);
                             assert!(table.insert(new));
-                            table.release(held);
+                            table.remove_locked(locked);
                             own[at] = (new, true);
                         }
                     }
@@ -372,6 +372,6 @@ fn threads_share_the_table_of_sampled_blocks() {
             });
         }
     });
-    let left = free.lock().unwrap().iter().filter(|address| table.may_have(**address)).count();
+    let left = free.lock().unwrap().iter().filter(|address| table.may_contain(**address)).count();
     assert_eq!(left, 0);
 }

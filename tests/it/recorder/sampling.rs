@@ -362,8 +362,8 @@ fn a_sample_is_not_aggregated() {
     let refused = options.aggregate_shorter_than(Duration::from_secs(1)).enable().unwrap_err();
     assert_eq!(
         refused.to_string(),
-        "the options can't be had together: of a sample nothing is aggregated: ask for sample_bytes \
-         or for aggregate_shorter_than"
+        "options exclude each other: sampled blocks are not aggregated: use either sample_bytes or \
+         aggregate_shorter_than"
     );
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
 }

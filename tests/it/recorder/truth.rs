@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use crate::support::programs::{
     self, DEBUG, OF_CLOCKS, RELEASE, Variant, build, lines, load, number, run, sqlite3,
 };
+use crate::support::tools;
 
 const TESTING: Variant = Variant {
     name: "testing",
@@ -96,7 +97,7 @@ fn has_target(target: &str) -> bool {
     let folder = said.ok().and_then(|said| String::from_utf8(said.stdout).ok());
     let has = folder.is_some_and(|folder| Path::new(folder.trim()).is_dir());
     if !has {
-        println!("SKIPPED: nothing can be built for {target}; rustup target add {target} helps");
+        tools::skip(&format!("rustup target add {target}"));
     }
     has
 }

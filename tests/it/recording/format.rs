@@ -3,9 +3,9 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rheaper::recording::{
-    Address, Block, BlockHeader, BlockKind, Bytes, Counter, Counters, Decoder, EVENT_BYTES_MAX,
-    Encoder, Event, FormatError, Header, MarkDef, ModuleDef, NodeDefs, NodeId, NodesHead, Note,
-    SampleDef, ScopeDef, ScopeId, Seal, ThreadDef, ThreadId, Ticks,
+    Address, AggregationStep, Block, BlockHeader, BlockKind, Bytes, Counter, Counters, Decoder,
+    EVENT_BYTES_MAX, Encoder, Event, FormatError, Header, MarkDef, MemoryReadingDef, ModuleDef,
+    NodeDefs, NodeId, NodesHead, ScopeDef, ScopeId, Seal, ThreadDef, ThreadId, Ticks,
 };
 use rheaper::recording::{AggregatedRecords, ByteReader, ByteWriter, EventsHead};
 
@@ -65,10 +65,12 @@ fn encode(encoder: &mut Encoder, event: &Event, stream: &mut Vec<u8>) {
         }
         Event::Failed { at, size, node } => encoder.failed(&mut out, at, size, node),
         Event::ReallocBegin { at, address, size, node, align_log2, moved, linked } => {
-            encoder.continued(&mut out, at, address, size, node, align_log2, moved, linked)
+            encoder.realloc_begin(&mut out, at, address, size, node, align_log2, moved, linked)
         }
-        Event::ReallocEnd { at, address } => encoder.regrown(&mut out, at, address),
-        Event::SkippedAllocs { at, allocations } => encoder.unwritten(&mut out, at, allocations),
+        Event::ReallocEnd { at, address } => encoder.realloc_end(&mut out, at, address),
+        Event::SkippedAllocs { at, allocations } => {
+            encoder.skipped_allocs(&mut out, at, allocations)
+        }
     };
     assert!(len <= EVENT_BYTES_MAX);
     stream.extend_from_slice(&out[..len]);
@@ -86,7 +88,7 @@ fn decode_all(decoder: &mut Decoder, mut bytes: &[u8]) -> Result<Vec<Event>, For
 fn decode_quickly(decoder: &mut Decoder, mut bytes: &[u8]) -> Result<Vec<Event>, FormatError> {
     let mut events = Vec::new();
     while !bytes.is_empty() {
-        if let Some((short, len)) = decoder.step_short(bytes) {
+        if let Some((short, len)) = decoder.step_compact(bytes) {
             events.push(short.event());
             bytes = &bytes[len..];
         } else if let Some(event) = decoder.step(&mut bytes)? {
@@ -132,7 +134,7 @@ proptest! {
         let _ = Seal::read(&bytes);
         let _ = Counters::read(&bytes);
         let _ = NodeDefs::new(&bytes).map(Iterator::count);
-        let _ = Note::read(&bytes);
+        let _ = AggregationStep::read(&bytes);
         if let Ok(mut records) = AggregatedRecords::new(&bytes) {
             while let Ok(Some(_)) = records.take() {}
         }
@@ -141,7 +143,7 @@ proptest! {
         let mut input = ByteReader::new(&bytes, "test");
         while let Ok(Some(_)) = ThreadDef::read(&mut input) {}
         let mut input = ByteReader::new(&bytes, "test");
-        while let Ok(Some(_)) = SampleDef::read(&mut input) {}
+        while let Ok(Some(_)) = MemoryReadingDef::read(&mut input) {}
         let mut input = ByteReader::new(&bytes, "test");
         while let Ok(Some(_)) = MarkDef::read(&mut input) {}
         let mut input = ByteReader::new(&bytes, "test");
@@ -159,7 +161,7 @@ proptest! {
     ) {
         let (at, name, id) = (Ticks(at), &name[..], ScopeId(parent + further));
         let bytes: Vec<_> = bytes.into_iter().map(|bytes| bytes.map(Bytes)).collect();
-        let sample = SampleDef { at, rss: bytes[0], cgroup: bytes[1], cgroup_limit: bytes[2] };
+        let sample = MemoryReadingDef { at, rss: bytes[0], cgroup: bytes[1], cgroup_limit: bytes[2] };
         let mark = MarkDef { at, thread: ThreadId(parent), value, name };
         let scope = ScopeDef { id, parent: ScopeId(parent), name };
         let mut buffer = [0; 1_000];
@@ -171,7 +173,7 @@ proptest! {
         scope.write(&mut out);
         let scopes = out.finish().unwrap();
         let input = |from: usize, to: usize| ByteReader::new(&buffer[from..to], "test");
-        prop_assert_eq!(SampleDef::read(&mut input(0, samples)), Ok(Some(sample)));
+        prop_assert_eq!(MemoryReadingDef::read(&mut input(0, samples)), Ok(Some(sample)));
         prop_assert_eq!(MarkDef::read(&mut input(samples, marks)), Ok(Some(mark)));
         prop_assert_eq!(ScopeDef::read(&mut input(marks, scopes)), Ok(Some(scope)));
     }

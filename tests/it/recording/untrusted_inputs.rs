@@ -14,7 +14,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent,
 use rheaper::database::builtin::Origin;
 use rheaper::database::sql::lexer;
 use rheaper::database::text::{sanitize, units};
-use rheaper::database::{Canned, Database, Limits, Params};
+use rheaper::database::{BuiltinQuery, Database, Limits, Params};
 use rheaper::loader::{LoadErrorKind, LoadOptions, dry_run, info, load};
 use rheaper::recording::{
     Address, BLOCK_HEADER_BYTES, Block, BlockHeader, BlockKind, ByteReader, ClockPair, Counters,
@@ -228,19 +228,19 @@ impl House {
     }
 
     fn header(&self, text: &str) {
-        let Ok(canned) = Canned::parse("fuzzed", text, Origin::BuiltIn) else {
+        let Ok(query) = BuiltinQuery::parse("fuzzed", text, Origin::BuiltIn) else {
             return;
         };
-        let given: Vec<(&str, &str)> = canned
+        let given: Vec<(&str, &str)> = query
             .parameters
             .iter()
             .zip(["1", "10 MiB", "5s", "x'; DROP TABLE allocations", ""])
             .map(|(parameter, value)| (&*parameter.name, value))
             .collect();
-        let _ = canned.bind(&given);
-        if let Ok(params) = canned.bind(&[]) {
+        let _ = query.bind(&given);
+        if let Ok(params) = query.bind(&[]) {
             let limits = Limits { time_max: Some(Duration::from_millis(50)), ..Limits::rows(100) };
-            let _ = canned.run(&self.database, &params, &limits);
+            let _ = query.run(&self.database, &params, &limits);
         }
         self.is_untouched();
     }
@@ -412,7 +412,7 @@ pub fn seeds(door: Door, house: &House) -> Vec<Vec<u8>> {
         ]),
         Door::Header => rheaper::database::Catalog::built_in()
             .iter()
-            .map(|canned| canned.sql.clone().into_bytes())
+            .map(|query| query.sql.clone().into_bytes())
             .collect(),
         Door::Cleaner => text(&[
             "core::ptr::drop_in_place<alloc::vec::Vec<u8>>",

@@ -121,13 +121,13 @@ fn stacks(process: u32) -> String {
 }
 
 /// A count of the usual tests, times what `RELIABILITY_SCALE` says: 1 at each commit, 100 for
-/// the full figures of docs/RELIABILITY.md.
+/// the full figures of docs/internals/RELIABILITY.md.
 pub(crate) fn scaled(count: u64) -> u64 {
     let scale = std::env::var("RELIABILITY_SCALE").ok().and_then(|scale| scale.parse::<u64>().ok());
     count * scale.unwrap_or(1)
 }
 
-/// Says what came of a count, for the table of docs/RELIABILITY.md. `RELIABILITY_FIGURES` names a
+/// Says what came of a count, for the table of docs/internals/RELIABILITY.md. `RELIABILITY_FIGURES` names a
 /// file that is added to.
 pub(crate) fn figure(what: &str, result: &str) {
     println!("{what}: {result}");
@@ -165,16 +165,31 @@ pub(crate) fn load(recording: &Path) -> PathBuf {
     database
 }
 
-/// Asks the stock `sqlite3` shell; a test without it has to say so, not to pass.
+/// The rows of a statement, as the `sqlite3` shell prints them.
 pub(crate) fn sqlite3(database: &Path, sql: &str) -> Vec<String> {
-    let output = Command::new("sqlite3")
-        .arg(database)
-        .arg(sql)
-        .output()
-        .expect("these tests ask the sqlite3 shell: install it");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{sql}: {said}");
-    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+    use rusqlite::types::ValueRef;
+    let connection = rusqlite::Connection::open(database).unwrap();
+    let failed = |error: rusqlite::Error| -> ! { panic!("{sql}: {error}") };
+    if sql.trim_end().trim_end_matches(';').contains(';') {
+        connection.execute_batch(sql).unwrap_or_else(|error| failed(error));
+        return Vec::new();
+    }
+    let mut statement = connection.prepare(sql).unwrap_or_else(|error| failed(error));
+    let columns = statement.column_count();
+    let mut found = statement.query([]).unwrap_or_else(|error| failed(error));
+    let mut rows = Vec::new();
+    while let Some(row) = found.next().unwrap_or_else(|error| failed(error)) {
+        let cell = |at| match row.get_ref(at).unwrap() {
+            ValueRef::Null => String::new(),
+            ValueRef::Integer(number) => number.to_string(),
+            ValueRef::Real(number) => format!("{number:?}"),
+            ValueRef::Text(text) | ValueRef::Blob(text) => {
+                String::from_utf8_lossy(text).into_owned()
+            }
+        };
+        rows.push((0..columns).map(cell).collect::<Vec<_>>().join("|"));
+    }
+    rows
 }
 
 /// One number out of a database.

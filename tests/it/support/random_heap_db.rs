@@ -46,7 +46,7 @@ impl Heap {
         let ended = self.blocks.iter().filter(|block| block.freed.is_some()).count() as i64;
         let sql = "UPDATE meta SET value = ?2 WHERE key = ?1";
         transaction.execute(sql, params!["rows", rows]).unwrap();
-        transaction.execute(sql, params!["ended_rows", ended]).unwrap();
+        transaction.execute(sql, params!["freed_rows", ended]).unwrap();
         insert(&transaction, "meta", params!["sample_bytes", 4096]);
         transaction.commit().unwrap();
     }
@@ -237,12 +237,12 @@ impl Heap {
             ("allocations", all.0),
             ("bytes", all.1),
             ("rows", all.0),
-            ("ended_rows", all.0 - live.0),
+            ("freed_rows", all.0 - live.0),
             ("live_blocks", live.0),
             ("live_bytes", live.1),
             ("slices", self.slices),
             ("slice_ns", self.width),
-            ("slices_a_point", self.group),
+            ("slices_per_point", self.group),
         ] {
             insert(db, "meta", params![key, value]);
         }

@@ -75,7 +75,7 @@ pub fn generate_file(path: &Path, plan: &Plan) -> u64 {
 
 /// Writes a recording.
 pub fn generate<W: Write>(out: W, plan: &Plan) -> W {
-    let header = Header { region_bytes: 1 << 18, ..plain_header() };
+    let header = Header { ring_bytes: 1 << 18, ..plain_header() };
     let mut writer = Writer::new(out, &header);
     let mut random = Random(plan.seed);
     for thread in 0..plan.threads {

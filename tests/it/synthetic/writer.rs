@@ -7,8 +7,8 @@ use std::io::Write;
 
 use rheaper::recording::{
     Address, BlockHeader, BlockKind, ByteWriter, Bytes, ClockPair, Counters, EVENT_BYTES_MAX,
-    Encoder, Event, EventsHead, Header, MarkDef, ModuleDef, NodeId, NodesHead, SampleDef, ScopeDef,
-    ScopeId, Seal, SealReason, StreamId, ThreadDef, ThreadId, Ticks,
+    Encoder, Event, EventsHead, Header, MarkDef, MemoryReadingDef, ModuleDef, NodeId, NodesHead,
+    ScopeDef, ScopeId, Seal, SealReason, StreamId, ThreadDef, ThreadId, Ticks,
 };
 
 /// Events between two keyframes of a stream.
@@ -44,7 +44,7 @@ pub fn plain_header() -> Header {
         ticks_per_second: 1e9,
         sample_rate: 1.0,
         trackers_max: 50,
-        region_bytes: 8196,
+        ring_bytes: 8192,
         ..Header::default()
     }
 }
@@ -101,8 +101,8 @@ impl<W: Write> Writer<W> {
     pub fn sample(&mut self, at: u64, [rss, cgroup, limit]: [Option<u64>; 3]) {
         let bytes = |value: Option<u64>| value.map(Bytes);
         let (rss, cgroup, cgroup_limit) = (bytes(rss), bytes(cgroup), bytes(limit));
-        let sample = SampleDef { at: Ticks(at), rss, cgroup, cgroup_limit };
-        self.small_block(BlockKind::Samples, |out| sample.write(out));
+        let sample = MemoryReadingDef { at: Ticks(at), rss, cgroup, cgroup_limit };
+        self.small_block(BlockKind::MemoryReadings, |out| sample.write(out));
     }
 
     pub fn mark(&mut self, at: u64, thread: u32, name: &str, value: i64) {
@@ -275,9 +275,9 @@ fn encode(encoder: &mut Encoder, out: &mut [u8; EVENT_BYTES_MAX], event: &Event)
         }
         Event::Failed { at, size, node } => encoder.failed(out, at, size, node),
         Event::ReallocBegin { at, address, size, node, align_log2, moved, linked } => {
-            encoder.continued(out, at, address, size, node, align_log2, moved, linked)
+            encoder.realloc_begin(out, at, address, size, node, align_log2, moved, linked)
         }
-        Event::ReallocEnd { at, address } => encoder.regrown(out, at, address),
-        Event::SkippedAllocs { at, allocations } => encoder.unwritten(out, at, allocations),
+        Event::ReallocEnd { at, address } => encoder.realloc_end(out, at, address),
+        Event::SkippedAllocs { at, allocations } => encoder.skipped_allocs(out, at, allocations),
     }
 }

@@ -2,4 +2,5 @@
 
 pub(crate) mod layout;
 mod modules;
+mod prose;
 pub(crate) mod safeguards;

@@ -1,7 +1,7 @@
 //! How fast the real binary answers on a large database, in a pseudo-terminal.
 //!
 //! `RHEAPER_BENCH_DB=large.db cargo test --release --test it -- --ignored --nocapture explorer`
-//! prints a table for docs/PERFORMANCE.md. Times are from the key's byte to the screen that it
+//! prints a table for docs/internals/PERFORMANCE.md. Times are from the key's byte to the screen that it
 //! asked for, as parsed by a terminal emulator.
 #![expect(clippy::print_stdout, reason = "a bench prints its table")]
 

@@ -63,7 +63,7 @@ fn every_node_of_the_difference_is_its_growth_and_shrinkage() {
         let comparison =
             compare(&sides.0, &sides.1, &Default::default(), &CancelToken::new()).unwrap();
         let comparison = Arc::new(comparison);
-        for measure in Measure::ALL {
+        for measure in Measure::COMPARED {
             for from in [StackEnd::Outermost, StackEnd::Innermost] {
                 let shown = differences(
                     &comparison,
@@ -117,7 +117,7 @@ fn the_states_are_filtered_and_their_rows_are_all() {
         assert_eq!(driver.app.compare.options.only, Some(state));
         assert!(shown.rows.iter().all(|row| row.state(Measure::LiveBytes) == state));
         assert!(!shown.rows.is_empty(), "{state:?}");
-        assert!(driver.text().contains(&format!("only {}", state.word())), "{}", driver.text());
+        assert!(driver.text().contains(&format!("only {}", state.name())), "{}", driver.text());
         sum += shown.rows.len();
     }
     assert_eq!(sum, all);
@@ -174,7 +174,7 @@ fn figures_are_divided_by_time() {
     };
     let whole = change(&driver);
     driver.press("nnn");
-    assert!(driver.text().contains("an hour"), "{}", driver.text());
+    assert!(driver.text().contains("per hour"), "{}", driver.text());
     // The recordings are of twelve minutes.
     assert!((change(&driver) - 5 * whole).abs() <= 2, "{} {whole}", change(&driver));
     driver.press("n");
@@ -219,5 +219,5 @@ fn a_missing_file_or_mark_is_reported() {
     assert!(driver.text().contains("no such file"), "{}", driver.text());
     let mut driver = Driver::new(&path, (120, 24));
     driver.press("C<^U>@rollback .. end<Enter>");
-    assert!(driver.text().contains("no mark @rollback here"), "{}", driver.text());
+    assert!(driver.text().contains("no mark @rollback in the recording"), "{}", driver.text());
 }

@@ -33,7 +33,7 @@ pub(crate) struct Script {
     pub(crate) stacks: BTreeMap<i64, Vec<usize>>,
     pub(crate) blocks: Vec<Block>,
     /// How many slices a point of a site's curve covers; 0: one.
-    pub(crate) slices_a_point: i64,
+    pub(crate) slices_per_point: i64,
     /// Blocks that stand behind some that ended later.
     pub(crate) late: i64,
 }
@@ -341,7 +341,7 @@ fn write_site(
         ],
     )
     .unwrap();
-    let a_point = script.slices_a_point.max(1);
+    let a_point = script.slices_per_point.max(1);
     for first in (0..SLICES).step_by(a_point as usize) {
         let slice = (first + a_point).min(SLICES) - 1;
         let (from, to) = (first * END_NS / SLICES, (slice + 1) * END_NS / SLICES);
@@ -509,7 +509,7 @@ fn write_meta(db: &Connection, script: &Script) {
         ("sites", script.stacks.len() as i64),
         ("slices", SLICES),
         ("slice_ns", END_NS / SLICES),
-        ("slices_a_point", script.slices_a_point.max(1)),
+        ("slices_per_point", script.slices_per_point.max(1)),
     ] {
         db.execute("INSERT INTO meta VALUES (?1, ?2)", params![key, value]).unwrap();
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use rheaper::database::page::Comparison;
+use rheaper::database::page::Condition;
 use rheaper::database::{Unit, Value};
 use rheaper::tui::app::update::popup::help;
 use rheaper::tui::app::update::shell_command;
@@ -91,19 +91,19 @@ fn filters_of_the_scope_are_read_as_typed() {
 fn filters_of_columns_are_read_in_the_columns_unit() {
     let number = Value::Integer;
     for (typed, unit, wanted) in [
-        (">4K", Unit::Bytes, Some(Comparison::More(number(4096)))),
+        (">4K", Unit::Bytes, Some(Condition::More(number(4096)))),
         (
             "1m..10m",
             Unit::Duration,
-            Some(Comparison::Between(number(60_000_000_000), number(600_000_000_000))),
+            Some(Condition::Between(number(60_000_000_000), number(600_000_000_000))),
         ),
-        ("5", Unit::Count, Some(Comparison::Equal(number(5)))),
-        ("0x10", Unit::Address, Some(Comparison::Equal(number(16)))),
-        ("5%", Unit::Share, Some(Comparison::Equal(Value::Real(0.05)))),
-        ("~cache", Unit::None, Some(Comparison::Matches("cache".into()))),
-        ("cache", Unit::None, Some(Comparison::Contains("cache".into()))),
-        ("a..b", Unit::None, Some(Comparison::Contains("a..b".into()))),
-        ("null", Unit::Moment, Some(Comparison::IsNull)),
+        ("5", Unit::Count, Some(Condition::Equal(number(5)))),
+        ("0x10", Unit::Address, Some(Condition::Equal(number(16)))),
+        ("5%", Unit::Share, Some(Condition::Equal(Value::Real(0.05)))),
+        ("~cache", Unit::None, Some(Condition::Matches("cache".into()))),
+        ("cache", Unit::None, Some(Condition::Contains("cache".into()))),
+        ("a..b", Unit::None, Some(Condition::Contains("a..b".into()))),
+        ("null", Unit::Moment, Some(Condition::IsNull)),
         ("", Unit::Bytes, None),
     ] {
         assert_eq!(parse(typed, unit), Ok(wanted), "{typed}");
@@ -227,7 +227,7 @@ fn the_command_line_says_what_is_shown() {
     let divided = format!("rheaper diff {before} {after} --per second --measure live-blocks");
     assert_eq!(line(&driver), divided);
     driver.press("C<^U>1m .. end<Enter>");
-    assert!(line(&driver).contains("--moments '1m 00s..end'"), "{}", line(&driver));
+    assert!(line(&driver).contains("--between '1m 00s..end'"), "{}", line(&driver));
     driver.press("2");
     assert_eq!(line(&driver), format!("rheaper export {after} --format folded"));
     driver.press("1!");

@@ -77,7 +77,7 @@ fn never_freed_older_than_is_asked_with_a_typed_duration() {
     terminal.press("never freed older than");
     terminal.see("1 of ");
     terminal.press(ENTER);
-    terminal.see("how old a block must be");
+    terminal.see("minimum age at the end");
     terminal.press("soon");
     terminal.press(ENTER);
     terminal.see("expected a duration");

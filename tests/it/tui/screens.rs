@@ -2,7 +2,7 @@
 //!
 //! `INSTA_UPDATE=always cargo test --test it screens` accepts what is drawn now.
 
-use rheaper::database::builtin::{Canned, Origin};
+use rheaper::database::builtin::{BuiltinQuery, Origin};
 use rheaper::tui::terminal::theme::{Background, Colors, Glyphs, Theme};
 
 use crate::tui::driver::{Driver, styles, text};
@@ -18,12 +18,12 @@ const ASCII: Theme =
     Theme { colors: Colors::Off, glyphs: Glyphs::Ascii, background: Background::Dark };
 
 /// Questions that stay as they are, whatever becomes of the real ones.
-fn questions_of_ours() -> Vec<Canned> {
+fn questions_of_ours() -> Vec<BuiltinQuery> {
     let question = |name: &str, title: &str, text: &str| {
         let sql = format!(
             "-- # {title}\n-- {text}\n--\n-- group  leaks\n-- param  age : duration = 10m   how old\n-- column bt : backtrace  the site\nSELECT bt FROM sites WHERE 0 <= :age"
         );
-        Canned::parse(name, &sql, Origin::BuiltIn).unwrap()
+        BuiltinQuery::parse(name, &sql, Origin::BuiltIn).unwrap()
     };
     vec![
         question("old", "Never freed, older than an age", "Which sites hold old blocks?"),
@@ -162,7 +162,7 @@ fn help() {
 /// what is then drawn. `RHEAPER_BLESS=1` writes it.
 #[test]
 fn the_documents_show_what_is_drawn() {
-    check_document("docs/EXPLORER.md");
+    check_document("docs/guide/EXPLORER.md");
     check_document("README.md");
 }
 

@@ -24,7 +24,7 @@ use crate::tui::model::Random;
 fn random_script(seed: u64) -> Script {
     let mut random = Random(seed * 0x9e37_79b9 + 1);
     let mut script = Script { frames: leaky_server().frames, ..Script::default() };
-    script.slices_a_point = 1 << random.below(4);
+    script.slices_per_point = 1 << random.below(4);
     let stacks = 2 + random.below(9) as i64;
     for bt in 1..=stacks {
         let depth = 1 + random.below(7);

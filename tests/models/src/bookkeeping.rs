@@ -1,5 +1,5 @@
-//! The recorder's tables, the product's own files, with what they find beside them: for Miri, which
-//! can't do their system calls and sees each access to their memory.
+//! The recorder's tables (the product's own files) with substitutes for the modules that they use,
+//! for Miri, which cannot run their system calls and checks each access to their memory.
 
 pub(crate) mod sys {
     use std::alloc::{Layout, alloc_zeroed, dealloc};
@@ -18,7 +18,8 @@ pub(crate) mod sys {
     }
 
     pub(crate) fn map_pages(bytes: usize) -> Option<NonNull<u8>> {
-        // SAFETY: no table is of size zero. Exposed, as tables keep addresses of other pages.
+        // SAFETY: no table has size zero. The provenance is exposed because tables store addresses
+        // of other pages.
         let pages = unsafe { alloc_zeroed(layout(bytes)) };
         let _ = pages.expose_provenance();
         NonNull::new(pages)
@@ -29,7 +30,7 @@ pub(crate) mod sys {
     pub(crate) unsafe fn populate_pages(_: *const u8, _: usize) {}
 
     pub(crate) unsafe fn unmap_pages(at: NonNull<u8>, bytes: usize) {
-        // SAFETY: what `map_pages` gave, with its size.
+        // SAFETY: `map_pages` returned this block, with this size.
         unsafe { dealloc(at.as_ptr(), layout(bytes)) }
     }
 }
@@ -41,7 +42,7 @@ pub(crate) mod event_count {
     pub(crate) fn notify_space() {}
 }
 
-/// What the tails take from the unwinder.
+/// The unwinder's registers, for the recent stacks.
 pub(crate) mod rules {
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub(crate) struct Registers {
@@ -56,7 +57,7 @@ pub(crate) mod platform {
 }
 
 pub(crate) mod unwind {
-    pub(crate) use crate::collector::rules;
+    pub(crate) use crate::collector::{rules, stack_word};
 }
 
 pub(crate) mod event_path {
@@ -73,24 +74,27 @@ pub(crate) mod mmap_vec;
 pub(crate) mod ring;
 #[path = "../../../src/collector/platform/spin_lock.rs"]
 pub(crate) mod spin_lock;
+#[path = "../../../src/collector/unwind/stack_word.rs"]
+pub(crate) mod stack_word;
 #[path = "../../../src/collector/unwind/recent_stacks.rs"]
 pub(crate) mod recent_stacks;
 
 #[cfg(test)]
-mod regions {
+mod rings {
     use std::thread;
 
-    use crate::collector::ring::{RING_BYTES_MIN, Region, Shared};
+    use crate::collector::ring::{RING_BYTES_MIN, RingProducer, RingShared};
 
-    /// Rounds the ring goes.
+    /// Number of appended events; the ring wraps many times.
     const EVENTS: u64 = 2_000;
 
-    /// What is read is what was appended, in its order, while the owner goes round.
+    /// The flusher reads exactly the appended bytes, in order, while the owner wraps around the
+    /// ring.
     #[test]
-    fn what_is_read_is_what_was_appended() {
-        let shared = Shared::default();
-        let mut region = Region::new(RING_BYTES_MIN, &shared).expect("memory");
-        region.begin(&shared);
+    fn bytes_read_are_the_bytes_appended() {
+        let shared = RingShared::default();
+        let mut ring = RingProducer::new(RING_BYTES_MIN, &shared).expect("memory");
+        ring.begin(&shared);
         thread::scope(|scope| {
             scope.spawn(|| {
                 let mut seen = 0;
@@ -107,11 +111,11 @@ mod regions {
                 }
             });
             for event in 0..EVENTS {
-                while region.needs_slow_path() && !region.look(&shared).fits {
+                while ring.needs_slow_path() && !ring.check_space(&shared).fits {
                     thread::yield_now();
                 }
-                region.slot()[..60].fill(event as u8);
-                region.commit(&shared, 60);
+                ring.slot()[..60].fill(event as u8);
+                ring.commit(&shared, 60);
             }
         });
     }
@@ -125,9 +129,9 @@ mod stacks {
     use crate::collector::rules::Registers;
     use crate::recording::{Address, NodeId};
 
-    /// Two threads intern the same stacks: each id is what it was asked for, to both.
+    /// Two threads intern the same call paths and get the same ids, which are defined as requested.
     #[test]
-    fn ids_are_what_they_were_asked_for() {
+    fn interned_ids_are_defined_as_requested() {
         assert!(stack_table::prepare());
         let intern = || {
             let mut ids = Vec::new();
@@ -153,41 +157,41 @@ mod stacks {
         assert!(stack_table::used_bytes() > 0);
     }
 
-    /// A tail holds while its words are on the stack, and not when one has changed.
+    /// A suffix matches while its words are on the stack, and not when one has changed.
     #[test]
-    fn tails_hold_while_their_words_do() {
+    fn a_suffix_matches_while_its_words_are_unchanged() {
         let pages = crate::collector::sys::map_pages(RecentStacks::BYTES).expect("memory");
-        // SAFETY: zeroed memory of that size, for ever.
-        let mut tails = unsafe { RecentStacks::new(pages) };
+        // SAFETY: the memory is zeroed, of the required size, and never freed.
+        let mut recent = unsafe { RecentStacks::new(pages) };
         let mut stack = [0_u64; 64];
         stack.iter_mut().enumerate().for_each(|(at, word)| *word = at as u64 * 3 + 1);
         let sp = (&raw mut stack).expose_provenance() as u64;
         let end = sp + size_of_val(&stack) as u64;
-        let found = |tails: &RecentStacks, start: &Registers| {
-            let tails = tails.candidates(tails.set_of(start, end));
-            tails.iter().any(|tail| tail.begins_at(start) && tail.holds())
+        let found = |recent: &RecentStacks, start: &Registers| {
+            let suffixes = recent.candidates(recent.set_of(start, end));
+            suffixes.iter().any(|suffix| suffix.starts_at(start) && suffix.matches_stack())
         };
         for pc in 0..40 {
             let start = Registers { pc: 0x5000 + pc, sp, fp: 0 };
             let words: Vec<_> = (0..1 + pc as usize % 16).rev().collect();
             let values = words.iter().map(|at| (*at as u32 * 8, stack[*at]));
-            tails.place(&start, 17 * 8, end).set_words(values, u16::MAX);
-            assert!(found(&tails, &start));
+            recent.insert(&start, 17 * 8, end).set_words(values, u16::MAX);
+            assert!(found(&recent, &start));
             let changed = words[words.len() / 2];
             stack[changed] ^= 1;
             let _ = (&raw mut stack).expose_provenance();
-            assert!(!found(&tails, &start));
+            assert!(!found(&recent, &start));
             stack[changed] ^= 1;
             let _ = (&raw mut stack).expose_provenance();
-            assert!(found(&tails, &start));
+            assert!(found(&recent, &start));
         }
-        tails.clear();
-        assert!(!found(&tails, &Registers { pc: 0x5000, sp, fp: 0 }));
+        recent.clear();
+        assert!(!found(&recent, &Registers { pc: 0x5000, sp, fp: 0 }));
     }
 
-    /// The lock lets one in at a time.
+    /// The lock admits one thread at a time.
     #[test]
-    fn one_at_a_time() {
+    fn lock_admits_one_thread_at_a_time() {
         static LOCK: SpinLock<(u64, u64)> = SpinLock::new((0, 0));
         std::thread::scope(|scope| {
             for _ in 0..3 {
@@ -213,9 +217,9 @@ mod samples {
 
     use crate::collector::table::TABLE;
 
-    /// Two threads enter, hold and take out addresses that share places, and hand them on.
+    /// Two threads insert, lock and remove addresses that share slots, and pass them on.
     #[test]
-    fn who_owns_a_block_owns_its_entry() {
+    fn owner_of_a_block_owns_its_entry() {
         TABLE.begin(1);
         let free: Mutex<Vec<usize>> = Mutex::new((1..20).map(|at| at * 0x1_0000).collect());
         let take = || free.lock().expect("whole").remove(0);
@@ -225,27 +229,27 @@ mod samples {
                 scope.spawn(|| {
                     for round in 0..40 {
                         let mut address = take();
-                        assert!(!TABLE.has(address) && TABLE.insert(address));
+                        assert!(!TABLE.contains(address) && TABLE.insert(address));
                         if round % 2 == 0 {
-                            let held = TABLE.hold(address).expect("it is in");
+                            let locked = TABLE.lock_slot(address).expect("it is in");
                             give(address);
                             address = take();
                             assert!(TABLE.insert(address));
-                            TABLE.release(held);
+                            TABLE.remove_locked(locked);
                         } else {
-                            TABLE.restore(TABLE.hold(address).expect("it is in"));
+                            TABLE.unlock(TABLE.lock_slot(address).expect("it is in"));
                         }
-                        assert!(TABLE.has(address) && TABLE.remove(address));
+                        assert!(TABLE.contains(address) && TABLE.remove(address));
                         give(address);
                     }
                 });
             }
         });
         let free = free.into_inner().expect("whole");
-        assert!(free.iter().all(|address| !TABLE.may_have(*address)));
+        assert!(free.iter().all(|address| !TABLE.may_contain(*address)));
         assert!(TABLE.insert(free[0]));
         TABLE.begin(2);
-        assert!(!TABLE.has(free[0]) && TABLE.used_bytes() > 0);
+        assert!(!TABLE.contains(free[0]) && TABLE.used_bytes() > 0);
     }
 }
 
@@ -253,8 +257,8 @@ mod samples {
 mod aggregation {
     use std::collections::HashSet;
 
-    use crate::collector::aggregate::{Counted, Aggregator, Target};
-    use crate::collector::ring::{RING_BYTES_MIN, Region, Shared};
+    use crate::collector::aggregate::{AggregationCounters, Aggregator, PayloadSink};
+    use crate::collector::ring::{RING_BYTES_MIN, RingProducer, RingShared};
     use crate::recording::{
         Address, BlockKind, ByteWriter, Bytes, Decoder, EVENT_BYTES_MAX, Encoder, Event,
         EventsHead, Aggregated, AggregatedRecords, NodeId, ThreadId, Ticks,
@@ -263,8 +267,8 @@ mod aggregation {
     #[derive(Default)]
     struct Payloads(Vec<(BlockKind, Vec<u8>)>);
 
-    impl Target for Payloads {
-        fn note(&mut self, _: Counted) {}
+    impl PayloadSink for Payloads {
+        fn note(&mut self, _: AggregationCounters) {}
 
         fn payload(
             &mut self,
@@ -282,34 +286,34 @@ mod aggregation {
     }
 
     struct Stream {
-        shared: &'static Shared,
-        region: Region,
+        shared: &'static RingShared,
+        ring: RingProducer,
         encoder: Encoder,
         thread: ThreadId,
     }
 
     impl Stream {
         fn new(thread: u32) -> Self {
-            let shared: &'static Shared = Box::leak(Box::default());
-            let mut region = Region::new(RING_BYTES_MIN, shared).expect("memory");
-            region.begin(shared);
+            let shared: &'static RingShared = Box::leak(Box::default());
+            let mut ring = RingProducer::new(RING_BYTES_MIN, shared).expect("memory");
+            ring.begin(shared);
             let mut stream =
-                Self { shared, region, encoder: Encoder::new(), thread: ThreadId(thread) };
-            assert!(stream.region.look(shared).fits);
-            stream.region.note_keyframe(shared);
+                Self { shared, ring, encoder: Encoder::new(), thread: ThreadId(thread) };
+            assert!(stream.ring.check_space(shared).fits);
+            stream.ring.mark_keyframe(shared);
             let thread = stream.thread;
             stream.put(|encoder, out| encoder.keyframe(out, Ticks(1), thread));
             stream
         }
 
         fn put(&mut self, write: impl FnOnce(&mut Encoder, &mut [u8; EVENT_BYTES_MAX]) -> usize) {
-            assert!(!self.region.needs_slow_path() || self.region.look(self.shared).fits);
-            let len = write(&mut self.encoder, self.region.slot());
-            self.region.commit(self.shared, len);
+            assert!(!self.ring.needs_slow_path() || self.ring.check_space(self.shared).fits);
+            let len = write(&mut self.encoder, self.ring.slot());
+            self.ring.commit(self.shared, len);
         }
     }
 
-    /// Whatever lives shorter than the limit is in the sums, everything else is written, once.
+    /// Blocks with a lifetime below the limit are in the totals; all others are written, once.
     #[test]
     fn every_block_is_aggregated_or_written() {
         const LIMIT: u64 = 1_000;
@@ -346,7 +350,7 @@ mod aggregation {
             }
         }
         aggregate.finish(Ticks(now), &mut payloads);
-        assert_eq!(aggregate.counted().undecoded_bytes, 0);
+        assert_eq!(aggregate.counters().undecoded_bytes, 0);
         let (mut aggregated, mut written) = (0, Vec::new());
         for (kind, payload) in &payloads.0 {
             match kind {
@@ -372,7 +376,7 @@ mod aggregation {
             }
         }
         let short = lives.iter().filter(|(_, life)| *life < LIMIT).count() as u64;
-        assert_eq!((aggregated, aggregate.counted().blocks), (short, short));
+        assert_eq!((aggregated, aggregate.counters().blocks), (short, short));
         let long = lives.iter().filter(|(_, life)| *life >= LIMIT).map(|(address, _)| *address);
         let expected: HashSet<u64> = long.chain(live.iter().map(|(address, _)| *address)).collect();
         assert_eq!(written.len(), expected.len());

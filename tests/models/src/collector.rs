@@ -1,4 +1,4 @@
-//! The ring buffer, with what it finds beside it in the product.
+//! The product's ring buffer, with substitutes for the modules that it uses.
 
 pub(crate) mod sys {
     use std::ptr::NonNull;
@@ -22,19 +22,19 @@ mod hand_over {
     use loom::sync::Arc;
     use loom::thread;
 
-    use crate::collector::ring::{Region, Shared};
+    use crate::collector::ring::{RingProducer, RingShared};
 
-    /// The smallest ring that two events of 60 bytes and their reserve go round in.
+    /// The smallest power of two that holds two events of 60 bytes and the reserve.
     const RING_BYTES: usize = 256;
 
-    /// The flusher reads exactly the bytes that were appended, in their order, while the owner
-    /// goes round the ring.
+    /// The flusher reads exactly the appended bytes, in order, while the owner wraps around the
+    /// ring.
     #[test]
-    fn what_is_read_is_what_was_appended() {
+    fn bytes_read_are_the_bytes_appended() {
         loom::model(|| {
-            let shared = Arc::new(Shared::default());
-            let mut region = Region::new(RING_BYTES, &shared).expect("memory");
-            region.begin(&shared);
+            let shared = Arc::new(RingShared::default());
+            let mut ring = RingProducer::new(RING_BYTES, &shared).expect("memory");
+            ring.begin(&shared);
             let reader = Arc::clone(&shared);
             let flusher = thread::spawn(move || {
                 let mut seen = Vec::new();
@@ -51,15 +51,15 @@ mod hand_over {
             });
             let mut appended = Vec::new();
             for event in 1..=6_u8 {
-                let looks = region.needs_slow_path();
-                if looks && !region.look(&shared).fits {
+                let needs_check = ring.needs_slow_path();
+                if needs_check && !ring.check_space(&shared).fits {
                     break;
                 }
-                region.slot()[..60].fill(event);
-                if looks {
-                    region.commit(&shared, 60);
+                ring.slot()[..60].fill(event);
+                if needs_check {
+                    ring.commit(&shared, 60);
                 } else {
-                    region.commit_fast(&shared, 60);
+                    ring.commit_fast(&shared, 60);
                 }
                 appended.extend([event; 60]);
             }

@@ -1,9 +1,8 @@
-//! What two threads of the recorder do to each other, in every order; and its tables and the format
-//! under Miri.
+//! Concurrency models of the recorder under loom, and its tables and the format under Miri.
 //!
-//! For loom the region is the product's own file. The node table and the beginning and end of
-//! recordings live in statics, which loom can't put back between runs: their steps are written down
-//! here once more, and say which lines they are of. For Miri everything is the product's own.
+//! Under loom the ring buffer is the product's own file. The stack table and the start and end of
+//! recordings are in statics, which loom cannot reset between runs: their steps are repeated here,
+//! with the names of the original functions. Under Miri everything is the product's own code.
 #![cfg(any(loom, miri))]
 
 #[cfg(miri)]
@@ -30,7 +29,7 @@ mod safeguards;
 #[path = "../../it/recording/format.rs"]
 mod format;
 
-/// What `region.rs` finds in the product's format.
+/// The part of the format that `ring.rs` uses.
 #[cfg(loom)]
 #[allow(dead_code)]
 mod recording {
@@ -43,10 +42,10 @@ mod sessions {
     use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
     use loom::thread;
 
-    /// `enter_tracker` and `stop` with `quiesce`, where each event has a fence of its own: a thread
-    /// that got in is waited for, one that comes later does not get in.
+    /// `enter_recorder` against `stop` with `quiesce`, where each event has its own fence: `stop`
+    /// waits for a thread that has entered, and a later thread does not enter.
     #[test]
-    fn whoever_records_is_seen_by_whoever_stops() {
+    fn stop_waits_for_threads_inside_the_recorder() {
         loom::model(|| {
             let session = Arc::new(AtomicU32::new(1));
             let busy = Arc::new(AtomicBool::new(false));
@@ -57,7 +56,7 @@ mod sessions {
                 its_busy.store(true, Ordering::Relaxed);
                 fence(Ordering::SeqCst);
                 if its_session.load(Ordering::Relaxed) == 1 {
-                    // Records: nobody may take the region away now.
+                    // Inside the recorder: the ring must not be taken away now.
                     assert!(!its_done.load(Ordering::Relaxed));
                 }
                 its_busy.store(false, Ordering::Release);
@@ -74,12 +73,12 @@ mod sessions {
 }
 
 #[cfg(all(loom, test))]
-mod nodes {
+mod stack_table {
     use loom::sync::Arc;
     use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
     use loom::thread;
 
-    /// Two slots and three entries of the table.
+    /// A stack table of two slots and three entries.
     struct Table {
         next: AtomicU32,
         address: [AtomicU64; 3],
@@ -93,7 +92,7 @@ mod nodes {
             (address != 0).then(|| (self.parent[id as usize].load(Ordering::Relaxed), address))
         }
 
-        /// `intern` and `insert` of nodes.rs.
+        /// `intern` and `insert` of stack_table.rs.
         fn intern(&self, parent: u32, address: u64) -> u32 {
             let mut own = 0;
             for slot in &self.slots {
@@ -119,9 +118,9 @@ mod nodes {
         }
     }
 
-    /// An id that anybody was given is defined, as what it was asked for.
+    /// Every id that `intern` returned is defined, as the requested node.
     #[test]
-    fn every_id_is_published_before_it_is_seen() {
+    fn every_id_is_defined_before_it_is_visible() {
         loom::model(|| {
             let table = Arc::new(Table {
                 next: AtomicU32::new(1),

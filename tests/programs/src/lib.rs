@@ -1,4 +1,4 @@
-//! What the recorded programs share: starting a recording the way a user does.
+//! Common code of the recorded programs: starts a recording as a user does.
 
 pub mod oracle;
 
@@ -12,35 +12,34 @@ pub fn record(depth: usize) -> PathBuf {
     path
 }
 
-/// Starts recording into the directory that the test names in `RECORD_INTO`, with `depth` frames
-/// at most, or `DEPTH` of them. `AGGREGATE_US`, `QUOTA_BYTES` and `SAMPLE_BYTES` ask for
-/// more.
+/// Starts recording into the directory `RECORD_INTO`, with at most `depth` frames, or `DEPTH` of
+/// them. `AGGREGATE_US`, `QUOTA_BYTES` and `SAMPLE_BYTES` set further options.
 pub fn record_quietly(depth: usize) -> PathBuf {
     try_record(depth).expect("recording starts")
 }
 
-/// The same, where the test may have seen to it that it fails.
+/// Like [`record_quietly`], for tests in which starting may fail.
 pub fn try_record(depth: usize) -> Result<PathBuf, rheaper::Error> {
-    let depth = wish("DEPTH").map_or(depth, |depth| depth as usize);
+    let depth = variable("DEPTH").map_or(depth, |depth| depth as usize);
     options(config(depth)).enable()
 }
 
-/// What the environment asks for.
+/// The options that the environment variables set.
 pub fn options(config: rheaper::TrackerConfig) -> rheaper::Options {
     let mut options = rheaper::Options::new(config);
-    if let Some(aggregate_us) = wish("AGGREGATE_US") {
+    if let Some(aggregate_us) = variable("AGGREGATE_US") {
         options = options.aggregate_shorter_than(Duration::from_micros(aggregate_us));
     }
-    if let Some(bytes) = wish("QUOTA_BYTES") {
+    if let Some(bytes) = variable("QUOTA_BYTES") {
         options = options.max_bytes(bytes);
     }
-    if let Some(bytes) = wish("SAMPLE_BYTES") {
+    if let Some(bytes) = variable("SAMPLE_BYTES") {
         options = options.sample_bytes(bytes);
     }
     options
 }
 
-/// What the scenes ask for where they want nothing special.
+/// The configuration of scenarios without special needs.
 pub fn config(depth: usize) -> rheaper::TrackerConfig {
     rheaper::TrackerConfig {
         max_stack_depth: depth,
@@ -51,6 +50,6 @@ pub fn config(depth: usize) -> rheaper::TrackerConfig {
     }
 }
 
-fn wish(name: &str) -> Option<u64> {
+fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().expect("a number"))
 }

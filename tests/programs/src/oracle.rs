@@ -1,22 +1,22 @@
-//! The truth about a program's heap, kept in a file that is mapped before anything is recorded,
-//! so that it survives whatever happens to the process.
+//! A log of a program's heap, in a file that is mapped before recording starts, so that it survives
+//! the end of the process.
 //!
-//! Layout: a page for the program's state and the recording's path, then a log for each of
+//! Layout: a page for the program's state and the recording's path, then a log per thread for
 //! [`THREADS`] threads: a count, then entries of (address, size; size 0 means freed).
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
-/// Threads that keep a log, and entries of each.
+/// Number of threads with a log, and entries per log.
 pub const THREADS: usize = 16;
 pub const ENTRIES: usize = 1 << 17;
-/// What a thread does for itself is smaller than this, and not logged.
+/// Smaller allocations are the thread's own and are not compared.
 pub const SIZE_MIN: usize = 20_000;
 const PAGE: usize = 4096;
 const LOG_BYTES: usize = PAGE + ENTRIES * 16;
 
-/// Where a program has got to, as the first number of the file.
+/// Progress of the program, the first number of the file.
 pub mod state {
     pub const ENABLED: u64 = 1;
     pub const REFUSED: u64 = 2;
@@ -38,7 +38,7 @@ struct Log {
 }
 
 impl Log {
-    /// Appended when it really happened: an allocation after it, a free before it.
+    /// Appends an entry: after an allocation, before a free.
     fn add(&self, address: u64, size: u64) {
         let len = self.len.load(Ordering::Relaxed);
         let entry = self.entries.get(len as usize).expect("the test asks for less than fits");
@@ -53,7 +53,7 @@ pub fn open() {
     use std::os::fd::AsRawFd;
     let path = std::env::var_os("ORACLE").expect("the test names a file");
     let file = std::fs::OpenOptions::new().read(true).write(true).open(path).expect("it is there");
-    // SAFETY: a new mapping of a file that the test made large enough and nobody shrinks.
+    // SAFETY: a new mapping of a file that the test made large enough and does not shrink.
     let at = unsafe {
         libc::mmap(
             std::ptr::null_mut(),
@@ -68,10 +68,10 @@ pub fn open() {
     FILE.store(at.cast(), Ordering::Release);
 }
 
-/// Notes where the program has got to, and words for the test.
+/// Stores the progress of the program, and text for the test.
 pub fn note(state: u64, words: &[u8]) {
     let file = FILE.load(Ordering::Acquire);
-    // A long path stands before the reason: the end is what says more.
+    // A long path precedes the reason: keep the end, which is more informative.
     let words = &words[words.len().saturating_sub(PAGE - 16)..];
     // SAFETY: the first page is mapped and written by the main thread alone.
     unsafe {
@@ -83,11 +83,11 @@ pub fn note(state: u64, words: &[u8]) {
     }
 }
 
-/// From here on this thread's allocations go to the log of this number.
+/// Logs this thread's allocations in log number `thread` from now on.
 pub fn begin(thread: usize) {
     assert!(thread < THREADS);
     let file = FILE.load(Ordering::Acquire);
-    // SAFETY: the log lies inside the mapping, which is never unmapped; its fields are atomics.
+    // SAFETY: the log is inside the mapping, which is never unmapped; its fields are atomics.
     LOG.set(Some(unsafe { &*file.add(PAGE + thread * LOG_BYTES).cast::<Log>() }));
 }
 
@@ -95,10 +95,10 @@ pub fn end() {
     LOG.set(None);
 }
 
-/// Stands before the recorder and notes what it is asked and what it answers.
+/// Wraps the recorder and logs its calls and results.
 pub struct Oracle<A>(pub A);
 
-// SAFETY: every call goes to the inner allocator unchanged, and so does its answer.
+// SAFETY: every call goes to the inner allocator unchanged, and so does its result.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for Oracle<A> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let block = unsafe { self.0.alloc(layout) };

@@ -1,4 +1,4 @@
-//! A server whose heap is recorded on demand, as docs/PRODUCTION.md shows it, and which leaks.
+//! A server whose heap is recorded on demand, as docs/guide/PRODUCTION.md shows it, and which leaks.
 //!
 //! Prints the ports of its service and of its admin door.
 

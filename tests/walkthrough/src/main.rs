@@ -29,7 +29,7 @@ fn main() {
     rheaper::enable_tracking(rheaper::TrackerConfig {
         max_stack_depth: 50,
         max_trackers: 50,
-        tracker_event_buffer_size: 8196,
+        tracker_event_buffer_size: 8192,
         sample_rate: 1.0,
         profile_dir: std::env::current_dir().unwrap(),
     })

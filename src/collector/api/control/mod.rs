@@ -1,13 +1,12 @@
-//! Starts and stops recordings while the program runs, without a rebuild: opt-in, off by default.
+//! Starts and stops recordings while the program runs. Opt-in, off by default.
 //!
-//! Reads: a signal's flag, a file, an environment variable, the process's memory, requests.
-//! Writes: recordings, through the same doors as `enable_tracking` and `disable_tracking`; what
-//! came of it, for who asks.
+//! Inputs are a signal, a file, an environment variable, a memory measure, and requests of the
+//! program; recordings are started and stopped as by `enable_tracking` and `disable_tracking`.
 //!
 //! Invariants:
-//! - One thread does it all, with all signals blocked; nothing that it allocates is recorded.
-//! - The signal handler sets a flag. There is no port, no socket and no child process.
-//! - Nothing here panics or prints; what can't be done is a sentence in [`ControlStatus`].
+//! - One thread does all the work, with all signals blocked; its allocations are not recorded.
+//! - The signal handler only sets a flag. There is no port, no socket and no child process.
+//! - Nothing here panics or prints; an error is reported in [`ControlStatus`].
 
 pub(crate) mod watch;
 pub(crate) mod triggers;
@@ -20,46 +19,46 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::collector::api::control::triggers::{Command, read_environment, take_signal};
+use crate::collector::api::control::triggers::{Command, install_signal_handler, read_environment};
 use crate::collector::api::control::watch::Watch;
 use crate::collector::event_path::thread_guard::SuppressGuard;
 use crate::collector::options::Options;
 use crate::collector::platform::event_count::FutexEvent;
-use crate::collector::platform::sys::{self, OwnThread};
+use crate::collector::platform::sys::{self, RecorderThread};
 
-/// How often triggers are looked at unless the program says otherwise.
+/// Default polling interval of the triggers.
 const POLL_EVERY: Duration = Duration::from_millis(150);
 
-/// How often they can be looked at.
+/// Limits of the polling interval.
 const POLL_MIN: Duration = Duration::from_millis(1);
 const POLL_MAX: Duration = Duration::from_secs(3600);
 
-/// Changes to wake the control thread.
+/// Wakes the control thread.
 static WAKE: FutexEvent = FutexEvent::new();
 
-/// What [`Control`] asked for last: one of the numbers below.
-static ASKED: AtomicU32 = AtomicU32::new(ASKED_NOTHING);
-const ASKED_NOTHING: u32 = 0;
-const ASKED_START: u32 = 1;
-const ASKED_STOP: u32 = 2;
-const ASKED_END: u32 = 3;
+/// The last request of [`Control`]: one of the numbers below.
+static REQUEST: AtomicU32 = AtomicU32::new(REQUEST_NONE);
+const REQUEST_NONE: u32 = 0;
+const REQUEST_START: u32 = 1;
+const REQUEST_STOP: u32 = 2;
+const REQUEST_END: u32 = 3;
 
-/// What came of it so far. Written by the control thread.
+/// The current status, written by the control thread.
 static STATUS: Mutex<ControlStatus> = Mutex::new(ControlStatus::new());
 
-/// The control thread, and the process that it is in.
-static THREAD: Mutex<Option<(OwnThread, u32)>> = Mutex::new(None);
+/// The control thread and the id of its process.
+static THREAD: Mutex<Option<(RecorderThread, u32)>> = Mutex::new(None);
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Lets recordings be started and stopped from outside while the program runs. Choose triggers,
-/// then [`start`](ControlBuilder::start); without a call of it nothing happens, and without a
-/// trigger only [`Control`] itself starts recordings.
+/// Starts and stops recordings on external triggers while the program runs. Choose triggers, then call
+/// [`start`](ControlBuilder::start); without it nothing happens, and without a trigger only [`Control`]
+/// itself starts recordings.
 ///
-/// A thread of its own looks at the triggers about seven times a second. Any of them may end what
-/// another one began. Recordings that the program itself enabled are left alone.
+/// A separate thread polls the triggers about seven times per second. Each trigger can end a recording
+/// that another one started. Recordings that the program itself enabled are not affected.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -70,10 +69,10 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// # };
 /// let control = rheaper::control(config)
 ///     .signal(12) // SIGUSR2: the first starts, the next stops
-///     .file("/run/heap/record") // there: record; gone, or `stop` in it: don't
-///     .env("RHEAPER_RECORD") // `1`, or how long: `10m`
+///     .file("/run/heap/record") // exists: record; removed, or contains `stop`: stop
+///     .env("RHEAPER_RECORD") // `1`, or a duration: `10m`
 ///     .when_above(rheaper::Measure::Rss, 2 << 30)
-///     .record_for(Duration::from_secs(600)) // however it began
+///     .record_for(Duration::from_secs(600)) // for every trigger
 ///     .start()?;
 /// println!("{:?}", control.status().recording);
 /// # Ok::<(), rheaper::ControlError>(())
@@ -90,9 +89,9 @@ pub fn control(options: impl Into<Options>) -> ControlBuilder {
     }
 }
 
-/// What starts and stops recordings; see [`control`].
+/// The triggers that start and stop recordings; see [`control`].
 #[derive(Clone, Debug)]
-#[must_use = "nothing is watched before `start`"]
+#[must_use = "triggers are not polled before `start`"]
 pub struct ControlBuilder {
     options: Options,
     signal: Option<i32>,
@@ -103,94 +102,95 @@ pub struct ControlBuilder {
     poll_every: Duration,
 }
 
-/// What is compared with a threshold, in bytes.
+/// A measure, in bytes, that is compared with a threshold.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Measure {
-    /// Resident memory of the process.
+    /// Resident set size of the process.
     Rss,
-    /// What the process's control group is charged with: what a container's limit is about.
+    /// Memory charged to the control group of the process; a container's limit applies to it.
     Cgroup,
-    /// What the program says, such as live bytes of its allocator. Called on the control thread,
-    /// at each look. The recorder itself counts nothing while it does not record.
+    /// A value that the program reports, such as live bytes of its allocator. Called on the control
+    /// thread at each poll. The recorder itself counts nothing while it does not record.
     Gauge(fn() -> u64),
 }
 
 impl ControlBuilder {
-    /// A signal, such as `SIGUSR2`, starts a recording, and ends the one that is under way. The
-    /// handler sets a flag. Several signals between two looks are one.
+    /// A signal such as `SIGUSR2` starts a recording, or ends the running one. The handler sets a
+    /// flag. Several signals between two polls count as one.
     ///
-    /// [`start`](Self::start) refuses a signal that already has a handler or is ignored. The
-    /// handler stays when the control ends, as the signal would kill the process without it.
+    /// [`start`](Self::start) rejects a signal that already has a handler or is ignored. The
+    /// handler stays installed when the control ends because the signal would otherwise kill the
+    /// process.
     pub fn signal(mut self, signal: i32) -> Self {
         self.signal = Some(signal);
         self
     }
 
-    /// A recording is under way while this file is there, unless it says `stop`. It may be empty,
-    /// which counts when it is seen twice, say `start`, or say for how long: `90s`, `10m`, `2h`.
-    /// After a recording that ended on its own another one begins when the file is written anew.
+    /// Records while this file exists, unless it contains `stop`. It may be empty (which counts
+    /// when two polls see it), contain `start`, or a duration: `90s`, `10m`, `2h`. After a
+    /// recording that ended on its own, another one starts when the file is written again.
     pub fn file(mut self, path: impl Into<PathBuf>) -> Self {
         self.file = Some(path.into());
         self
     }
 
-    /// A recording begins at once if this environment variable is `1`, `on` or `start`, or says
-    /// for how long: `90s`, `10m`, `2h`. It is read once, and not at all in a program that runs
-    /// with more rights than its caller (set-user-id and the like).
+    /// Starts a recording immediately if this environment variable is `1`, `on` or `start`, or a
+    /// duration: `90s`, `10m`, `2h`. It is read once, and never in a program that runs with more
+    /// privileges than its caller (set-user-id and similar).
     pub fn env(mut self, name: impl Into<OsString>) -> Self {
         self.environment = Some(name.into());
         self
     }
 
-    /// A recording begins when a measure passes `bytes`, once an episode: the episode, and a
-    /// recording that began with it, end when the measure falls below nine tenths of that.
+    /// Starts a recording when a measure exceeds `bytes`, once per episode. The episode, and a
+    /// recording that started with it, end when the measure falls below 90 % of `bytes`.
     pub fn when_above(mut self, measure: Measure, bytes: u64) -> Self {
         self.threshold = Some((measure, bytes));
         self
     }
 
-    /// A recording ends after so long, whatever began it, unless its trigger says for how long.
+    /// Limits the duration of recordings whose trigger does not give one.
     pub fn record_for(mut self, limit: Duration) -> Self {
         self.record_for = Some(limit);
         self
     }
 
-    /// How often the triggers are looked at: 150 ms, unless this says otherwise. From 1 ms to an
-    /// hour.
+    /// Sets the polling interval of the triggers, 1 ms to one hour. Default: 150 ms.
     pub fn poll_every(mut self, interval: Duration) -> Self {
         self.poll_every = interval.clamp(POLL_MIN, POLL_MAX);
         self
     }
 
-    /// Begins to watch, on a thread of its own.
+    /// Starts the control thread.
     ///
     /// # Errors
-    /// [`ControlError::AlreadyControlled`] while another control is at work in this process;
-    /// [`ControlError::Signal`] when the signal can't be had; [`ControlError::Thread`] when the
-    /// system refuses a thread. Nothing is watched then.
+    /// [`ControlError::AlreadyControlled`] while another control is active in this process;
+    /// [`ControlError::Signal`] when the signal cannot be handled; [`ControlError::Thread`] when
+    /// the system refuses a thread. Nothing is polled then.
     pub fn start(self) -> Result<Control, ControlError> {
-        let mut thread = locked(&THREAD);
+        let mut thread = lock(&THREAD);
         let process = sys::process_id();
-        // A forked child inherits the parent's state, but not its thread.
+        // A forked child inherits this state from its parent, but not the thread.
         if thread.as_ref().is_some_and(|(_, owner)| *owner == process) {
             return Err(ControlError::AlreadyControlled);
         }
         let _ignored = SuppressGuard::new();
         if let Some(signal) = self.signal {
-            take_signal(signal).map_err(|source| ControlError::Signal { signal, source })?;
+            install_signal_handler(signal)
+                .map_err(|source| ControlError::Signal { signal, source })?;
         }
-        let at_once = self.environment.as_deref().map_or(Ok(None), read_environment);
-        ASKED.store(ASKED_NOTHING, Ordering::Relaxed);
-        *locked(&STATUS) = ControlStatus::new();
-        let watch = Box::into_raw(Box::new(Watch::new(self, at_once)));
+        let initial = self.environment.as_deref().map_or(Ok(None), read_environment);
+        REQUEST.store(REQUEST_NONE, Ordering::Relaxed);
+        *lock(&STATUS) = ControlStatus::new();
+        let watch = Box::into_raw(Box::new(Watch::new(self, initial)));
         match sys::spawn(run_watch, watch.cast()) {
             Ok(id) => {
                 *thread = Some((id, process));
                 Ok(Control { process })
             }
             Err(error) => {
-                // SAFETY: the thread was not made, so the box is still ours.
+                // SAFETY: no thread was created, so that this function still owns the box.
                 drop(unsafe { Box::from_raw(watch) });
                 Err(ControlError::Thread(io::Error::from_raw_os_error(error)))
             }
@@ -201,74 +201,74 @@ impl ControlBuilder {
 extern "C" fn run_watch(watch: *mut c_void) -> *mut c_void {
     let _ignored = SuppressGuard::own_thread();
     sys::name_this_thread(c"rheaper-control");
-    // SAFETY: `start` passes a leaked box, for us alone.
+    // SAFETY: `start` passes a leaked box, and this thread is its only owner.
     unsafe { Box::from_raw(watch.cast::<Watch>()) }.run();
     std::ptr::null_mut()
 }
 
-/// A control at work. Dropping it changes nothing: the triggers go on being watched until
-/// [`end`](Control::end), or the end of the process.
+/// Handle of an active control. Dropping it changes nothing: the triggers are polled until
+/// [`end`](Control::end) or the end of the process.
 #[derive(Debug)]
 pub struct Control {
     process: u32,
 }
 
 impl Control {
-    /// What came of it so far.
+    /// The current status.
     pub fn status(&self) -> ControlStatus {
-        locked(&STATUS).clone()
+        lock(&STATUS).clone()
     }
 
-    /// Asks for a recording, as any trigger does. It begins within milliseconds, on the control
-    /// thread; [`status`](Self::status) says when, and where.
+    /// Requests a recording, like a trigger. It starts within milliseconds, on the control thread;
+    /// [`status`](Self::status) has its path.
     pub fn start_recording(&self) {
-        self.ask(ASKED_START);
+        self.request(REQUEST_START);
     }
 
-    /// Asks for the end of the recording that is under way, if the control began it.
+    /// Requests the end of the running recording, if the control started it.
     pub fn stop_recording(&self) {
-        self.ask(ASKED_STOP);
+        self.request(REQUEST_STOP);
     }
 
-    /// Ends the recording that the control began, if one is under way, and the control.
+    /// Ends the running recording, if the control started it, and then the control.
     pub fn end(self) {
         // In a forked child there is no thread to join.
         if self.process != sys::process_id() {
             return;
         }
-        let Some((thread, _)) = locked(&THREAD).take() else {
+        let Some((thread, _)) = lock(&THREAD).take() else {
             return;
         };
-        self.ask(ASKED_END);
+        self.request(REQUEST_END);
         let _ = thread.join();
     }
 
-    #[expect(clippy::unused_self, reason = "only who holds a control may ask it")]
-    fn ask(&self, what: u32) {
-        // Nothing is asked of a control that is ending.
-        let ask = |asked| (asked != ASKED_END).then_some(what);
-        let _ = ASKED.fetch_update(Ordering::AcqRel, Ordering::Acquire, ask);
-        WAKE.ring();
+    #[expect(clippy::unused_self, reason = "only the owner of a control may send requests")]
+    fn request(&self, request: u32) {
+        // A request to end is never replaced.
+        let replace = |pending| (pending != REQUEST_END).then_some(request);
+        let _ = REQUEST.fetch_update(Ordering::AcqRel, Ordering::Acquire, replace);
+        WAKE.notify();
     }
 }
 
-/// What a control has done so far.
+/// Status of a control.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ControlStatus {
-    /// The recording that the control began and that is under way.
+    /// The running recording, if the control started it.
     pub recording: Option<PathBuf>,
-    /// The one that ended last.
+    /// The recording that ended last.
     pub last: Option<PathBuf>,
-    /// What began `recording`, else `last`.
+    /// The trigger of `recording`, or of `last` if none is running.
     pub trigger: Option<Trigger>,
-    /// Recordings begun.
+    /// Number of recordings started.
     pub started: u64,
-    /// Of these, ended.
+    /// Number of them that ended.
     pub ended: u64,
-    /// Wishes that could not be fulfilled.
+    /// Number of commands that failed.
     pub refused: u64,
-    /// Why, of the last one.
+    /// Reason of the last failure.
     pub refusal: Option<String>,
 }
 
@@ -286,11 +286,11 @@ impl ControlStatus {
     }
 }
 
-/// What a recording began with.
+/// The trigger of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Trigger {
-    /// [`Control::start_recording`].
+    /// A call of [`Control::start_recording`].
     Request,
     /// The signal.
     Signal,
@@ -298,21 +298,21 @@ pub enum Trigger {
     File,
     /// The environment variable.
     Environment,
-    /// The measure passed its threshold.
+    /// The measure exceeded its threshold.
     Threshold,
 }
 
-/// Why nothing is watched.
+/// Why a control could not be started.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ControlError {
-    /// Another control is at work in this process.
+    /// Another control is active in this process.
     AlreadyControlled,
-    /// The signal has a handler already, is ignored, or can't be handled.
+    /// The signal already has a handler, is ignored, or cannot be handled.
     Signal {
-        /// Which one.
+        /// The signal's number.
         signal: i32,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The system refused a thread.
@@ -340,12 +340,12 @@ impl std::error::Error for ControlError {
     }
 }
 
-/// What was asked since the last look.
+/// Takes the request made since the last poll.
 fn take_request() -> Option<Command> {
-    let take = |asked| (asked != ASKED_END).then_some(ASKED_NOTHING);
-    match ASKED.fetch_update(Ordering::AcqRel, Ordering::Acquire, take) {
-        Ok(ASKED_START) => Some(Command::Start(Trigger::Request, None)),
-        Ok(ASKED_STOP) => Some(Command::Stop),
+    let take = |pending| (pending != REQUEST_END).then_some(REQUEST_NONE);
+    match REQUEST.fetch_update(Ordering::AcqRel, Ordering::Acquire, take) {
+        Ok(REQUEST_START) => Some(Command::Start(Trigger::Request, None)),
+        Ok(REQUEST_STOP) => Some(Command::Stop),
         Ok(_) => None,
         Err(_) => Some(Command::End),
     }

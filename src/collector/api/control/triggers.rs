@@ -1,9 +1,7 @@
-//! What may start or stop a recording: each trigger remembers what it saw, and says what changed.
+//! The triggers of a control: signal, file, environment variable, and memory threshold.
 //!
-//! Reads: the signal's flag, the control file, the environment, a measure. Writes: wishes.
-//!
-//! Invariant: a trigger speaks when something changed, not while it stays: a recording that ended
-//! on its own does not begin again because a file is still there.
+//! Invariant: a trigger issues a command when its state changes, not while it stays: a recording
+//! that ended on its own does not start again because the file still exists.
 
 use std::ffi::OsStr;
 use std::fs::OpenOptions;
@@ -15,23 +13,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::collector::api::control::{Measure, Trigger};
-use crate::collector::writer::process_memory::Gauges;
-use crate::safeguards;
+use crate::collector::writer::process_memory::MemoryReader;
+use crate::safeguards::{self, Safeguard};
 
-/// What a trigger wants.
+/// A command for the control thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
-    /// A recording, for so long if it says.
+    /// Start a recording, with an optional duration.
     Start(Trigger, Option<Duration>),
-    /// Its end.
+    /// Stop the recording.
     Stop,
-    /// Its end, if it began with this trigger.
+    /// Stop the recording if this trigger started it.
     StopOwn(Trigger),
-    /// A recording if there is none, else its end.
+    /// Start a recording, or stop the running one.
     Toggle(Trigger),
-    /// The end of everything.
+    /// End the control.
     End,
-    /// Something that can't be understood.
+    /// Report an input that could not be parsed.
     Refuse(String),
 }
 
@@ -41,64 +39,65 @@ extern "C" fn signalled(_signal: libc::c_int) {
     SIGNALLED.store(true, Ordering::Relaxed);
 }
 
-/// Installs the handler, unless somebody else has one.
-pub(crate) fn take_signal(signal: i32) -> io::Result<()> {
+/// Installs the signal handler unless the program has one.
+pub(crate) fn install_signal_handler(signal: i32) -> io::Result<()> {
     SIGNALLED.store(false, Ordering::Relaxed);
     let ours = signalled as extern "C" fn(libc::c_int) as usize;
-    // SAFETY: zero is a valid value of every field.
+    // SAFETY: all-zero is a valid value of every field of `sigaction`.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = ours;
     action.sa_flags = libc::SA_RESTART | libc::SA_ONSTACK;
-    // SAFETY: as above.
+    // SAFETY: all-zero is a valid value of every field of `sigaction`.
     let mut before: libc::sigaction = unsafe { std::mem::zeroed() };
-    // SAFETY: the handler stores to one atomic; both structures are ours.
+    // SAFETY: the handler only stores to an atomic, which is async-signal-safe; both structures are
+    // valid for the call.
     if unsafe { libc::sigaction(signal, &raw const action, &raw mut before) } != 0 {
         return Err(io::Error::last_os_error());
     }
     if before.sa_sigaction == ours || before.sa_sigaction == libc::SIG_DFL {
         return Ok(());
     }
-    // SAFETY: gives back what was there.
+    // SAFETY: restores the action that the previous call returned.
     unsafe { libc::sigaction(signal, &raw const before, std::ptr::null_mut()) };
     let what = if before.sa_sigaction == libc::SIG_IGN { "is ignored" } else { "has a handler" };
     Err(io::Error::other(format!("it {what} already")))
 }
 
-/// Whether the signal came since the last call.
-pub(crate) fn take_signalled() -> Option<Command> {
+/// The command of a signal that arrived since the last call.
+pub(crate) fn take_signal() -> Option<Command> {
     SIGNALLED.swap(false, Ordering::Relaxed).then_some(Command::Toggle(Trigger::Signal))
 }
 
-/// What the environment asks for, once. `Err`: it can't be understood.
+/// The command of the environment variable; `Err` if it cannot be parsed.
 pub(crate) fn read_environment(name: &OsStr) -> Result<Option<Command>, String> {
-    // SAFETY: a plain number.
+    // SAFETY: `getauxval` takes a number and accesses no memory of the caller.
     let is_privileged = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
-    if is_privileged && !safeguards::without("privileged environment") {
+    if is_privileged && !safeguards::is_disabled(Safeguard::PrivilegedEnvironment) {
         return Ok(None);
     }
     let Some(value) = std::env::var_os(name) else {
         return Ok(None);
     };
     match value.to_str().and_then(parse) {
-        Some(Said::Start(limit)) => Ok(Some(Command::Start(Trigger::Environment, limit))),
-        Some(Said::Stop) => Ok(None),
+        Some(Directive::Start(limit)) => Ok(Some(Command::Start(Trigger::Environment, limit))),
+        Some(Directive::Stop) => Ok(None),
         None => Err(format!("the variable {} should be {EXPECTED}", name.to_string_lossy())),
     }
 }
 
-const EXPECTED: &str = "`start`, `stop`, or how long, such as `90s`, `10m` or `2h`";
+const EXPECTED: &str = "`start`, `stop`, or a duration, such as `90s`, `10m` or `2h`";
 
-/// What a word says.
-enum Said {
+/// The content of a control file or variable.
+enum Directive {
     Start(Option<Duration>),
     Stop,
 }
 
-fn parse(text: &str) -> Option<Said> {
+fn parse(text: &str) -> Option<Directive> {
     let text = text.trim().to_ascii_lowercase();
     match text.as_str() {
-        "1" | "on" | "start" | "true" | "yes" => return Some(Said::Start(None)),
-        "" | "0" | "off" | "stop" | "false" | "no" => return Some(Said::Stop),
+        "1" | "on" | "start" | "true" | "yes" => return Some(Directive::Start(None)),
+        "" | "0" | "off" | "stop" | "false" | "no" => return Some(Directive::Stop),
         _ => {}
     }
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -110,31 +109,31 @@ fn parse(text: &str) -> Option<Said> {
         "h" => Duration::from_secs(number.checked_mul(3600)?),
         _ => return None,
     };
-    Some(Said::Start(Some(limit)))
+    Some(Directive::Start(Some(limit)))
 }
 
-/// More of a control file is not read.
+/// Maximum number of bytes read from a control file.
 const FILE_BYTES_MAX: usize = 64;
 
-/// A file that is there or not.
+/// The file trigger: records while the file exists.
 #[derive(Debug)]
 pub(crate) struct FileTrigger {
     path: PathBuf,
-    seen: Option<Seen>,
-    /// It was seen to be empty, once: whoever writes to a file empties it first.
-    is_waiting: bool,
+    last: Option<FileState>,
+    /// The file was found empty once: an editor truncates a file before it writes the content.
+    is_write_pending: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Seen {
-    /// Whether a recording was wished for.
-    starts: bool,
-    writing: Writing,
+struct FileState {
+    /// Whether the content asks for a recording.
+    wants_recording: bool,
+    version: FileVersion,
 }
 
-/// What tells one writing of a file from another.
+/// Identifies a version of the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Writing {
+struct FileVersion {
     inode: u64,
     modified: (i64, i64),
     bytes: u64,
@@ -142,81 +141,82 @@ struct Writing {
 
 impl FileTrigger {
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path, seen: None, is_waiting: false }
+        Self { path, last: None, is_write_pending: false }
     }
 
-    /// What changed since the last look.
-    pub(crate) fn look(&mut self) -> Option<Command> {
-        let Ok((mut seen, text)) = self.read() else {
-            self.is_waiting = false;
-            let was_there = self.seen.take();
-            return was_there.filter(|seen| seen.starts).map(|_| Command::Stop);
+    /// The command of a change since the last poll.
+    pub(crate) fn poll(&mut self) -> Option<Command> {
+        let Ok((mut state, text)) = self.read() else {
+            self.is_write_pending = false;
+            let previous = self.last.take();
+            return previous.filter(|state| state.wants_recording).map(|_| Command::Stop);
         };
         let is_empty = text.trim().is_empty();
-        let said = if is_empty { Some(Said::Start(None)) } else { parse(&text) };
-        let before = self.seen.unwrap_or_default();
-        let is_known = before.writing == seen.writing && !std::mem::take(&mut self.is_waiting);
-        self.is_waiting = is_empty && before.writing != seen.writing;
-        seen.starts = match said {
-            _ if self.is_waiting => before.starts,
-            Some(Said::Start(_)) => true,
+        let directive = if is_empty { Some(Directive::Start(None)) } else { parse(&text) };
+        let before = self.last.unwrap_or_default();
+        let is_unchanged =
+            before.version == state.version && !std::mem::take(&mut self.is_write_pending);
+        self.is_write_pending = is_empty && before.version != state.version;
+        state.wants_recording = match directive {
+            _ if self.is_write_pending => before.wants_recording,
+            Some(Directive::Start(_)) => true,
             _ => false,
         };
-        self.seen = Some(seen);
-        if is_known || self.is_waiting {
+        self.last = Some(state);
+        if is_unchanged || self.is_write_pending {
             return None;
         }
-        match said {
-            Some(Said::Start(limit)) => Some(Command::Start(Trigger::File, limit)),
-            Some(Said::Stop) => Some(Command::Stop),
-            // What it says is not repeated: it may be a link to somebody's secret.
-            None => Some(Command::Refuse(format!("the control file should say {EXPECTED}"))),
+        match directive {
+            Some(Directive::Start(limit)) => Some(Command::Start(Trigger::File, limit)),
+            Some(Directive::Stop) => Some(Command::Stop),
+            // The content is not echoed: the path may be a link to a confidential file.
+            None => Some(Command::Refuse(format!("the control file should contain {EXPECTED}"))),
         }
     }
 
-    fn read(&self) -> io::Result<(Seen, String)> {
+    fn read(&self) -> io::Result<(FileState, String)> {
         let flags = libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY;
         let mut file = OpenOptions::new().read(true).custom_flags(flags).open(&self.path)?;
         let metadata = file.metadata()?;
         if !metadata.is_file() {
             return Err(io::Error::from(io::ErrorKind::InvalidInput));
         }
-        // At one go: if it is written meanwhile, the end of one text must not stand behind another.
+        // A single read: a concurrent write must not combine parts of two versions.
         let mut bytes = [0; FILE_BYTES_MAX];
         let len = file.read(&mut bytes)?;
-        let writing = Writing {
+        let version = FileVersion {
             inode: metadata.ino(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             bytes: metadata.len(),
         };
         let text = String::from_utf8_lossy(bytes.get(..len).unwrap_or_default()).into_owned();
-        Ok((Seen { starts: false, writing }, text))
+        Ok((FileState { wants_recording: false, version }, text))
     }
 }
 
-/// A measure that passes a threshold.
+/// The threshold trigger: records while a measure is high.
 #[derive(Debug)]
 pub(crate) struct Threshold {
     measure: Measure,
     above: u64,
-    /// None where the program measures.
-    gauges: Option<Gauges>,
-    /// The measure has passed the threshold and has not fallen since.
+    /// None for a measure that the program reports.
+    reader: Option<MemoryReader>,
+    /// The measure exceeded the threshold and has not fallen below 90 % of it since.
     in_episode: bool,
 }
 
 impl Threshold {
     pub(crate) fn new(measure: Measure, above: u64) -> Self {
-        let gauges = (!matches!(measure, Measure::Gauge(_))).then(Gauges::open);
-        Self { measure, above, gauges, in_episode: false }
+        let reader = (!matches!(measure, Measure::Gauge(_))).then(MemoryReader::open);
+        Self { measure, above, reader, in_episode: false }
     }
 
-    /// What changed since the last look.
-    pub(crate) fn look(&mut self) -> Option<Command> {
+    /// The command of a change since the last poll.
+    pub(crate) fn poll(&mut self) -> Option<Command> {
         let value = match self.measure {
-            Measure::Rss => self.gauges.as_ref().and_then(Gauges::rss),
-            Measure::Cgroup => self.gauges.as_ref().and_then(Gauges::cgroup),
-            // The program's own code: what it does wrong must not end the process from here.
+            Measure::Rss => self.reader.as_ref().and_then(MemoryReader::rss),
+            Measure::Cgroup => self.reader.as_ref().and_then(MemoryReader::cgroup),
+            // The program's own code: a panic in it must not end the process from here.
             Measure::Gauge(gauge) => catch_unwind(AssertUnwindSafe(gauge)).ok(),
         }?;
         if !self.in_episode && value > self.above {
@@ -240,35 +240,35 @@ mod tests {
     use crate::collector::api::control::triggers::{Command, FileTrigger};
 
     #[test]
-    fn a_file_that_is_being_written_says_nothing_yet() {
+    fn a_file_that_is_being_written_gives_no_command_yet() {
         let directory = std::env::temp_dir().join(format!("rheaper-file-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
         let path = directory.join("control");
         let mut trigger = FileTrigger::new(path.clone());
         let start = |limit| Some(Command::Start(Trigger::File, limit));
-        // Each writing has another length, so that no clock has to tell them apart.
-        let mut says = |text: Option<&str>| {
+        // Each version has a different length, so that the test does not depend on timestamps.
+        let mut write_and_poll = |text: Option<&str>| {
             match text {
                 Some(text) => fs::write(&path, text).unwrap(),
                 None => fs::remove_file(&path).unwrap(),
             }
-            trigger.look()
+            trigger.poll()
         };
-        assert_eq!(says(Some("")), None);
-        assert_eq!(says(Some("10m")), start(Some(Duration::from_secs(600))));
-        assert_eq!(says(Some("")), None);
-        assert_eq!(says(Some("stop")), Some(Command::Stop));
-        assert_eq!(says(Some("")), None);
-        assert_eq!(says(None), None);
-        assert_eq!(says(Some("start")), start(None));
-        assert_eq!(says(Some("")), None);
-        assert_eq!(says(None), Some(Command::Stop));
+        assert_eq!(write_and_poll(Some("")), None);
+        assert_eq!(write_and_poll(Some("10m")), start(Some(Duration::from_secs(600))));
+        assert_eq!(write_and_poll(Some("")), None);
+        assert_eq!(write_and_poll(Some("stop")), Some(Command::Stop));
+        assert_eq!(write_and_poll(Some("")), None);
+        assert_eq!(write_and_poll(None), None);
+        assert_eq!(write_and_poll(Some("start")), start(None));
+        assert_eq!(write_and_poll(Some("")), None);
+        assert_eq!(write_and_poll(None), Some(Command::Stop));
         fs::write(&path, "").unwrap();
-        assert_eq!(trigger.look(), None);
-        assert_eq!(trigger.look(), start(None));
-        assert_eq!(trigger.look(), None);
+        assert_eq!(trigger.poll(), None);
+        assert_eq!(trigger.poll(), start(None));
+        assert_eq!(trigger.poll(), None);
         fs::remove_file(&path).unwrap();
-        assert_eq!(trigger.look(), Some(Command::Stop));
+        assert_eq!(trigger.poll(), Some(Command::Stop));
         fs::remove_dir_all(directory).unwrap();
     }
 }

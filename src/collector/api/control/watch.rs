@@ -1,31 +1,30 @@
-//! The control thread: looks at the triggers, starts and stops, and says what came of it.
+//! The control thread: polls the triggers, starts and stops recordings, and updates the status.
 //!
-//! Reads: wishes. Writes: recordings, the status.
-//!
-//! Invariants: at most one recording of this thread's is under way; a recording of the program's
-//! own is neither begun over nor ended here.
+//! Invariants: at most one recording of this thread is running; a recording that the program itself
+//! enabled is never ended or replaced here.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::collector::api::control::triggers::{Command, FileTrigger, Threshold, take_signalled};
+use crate::collector::api::control::triggers::{Command, FileTrigger, Threshold, take_signal};
 use crate::collector::api::control::{ControlBuilder, ControlStatus, STATUS, Trigger, WAKE};
-use crate::collector::api::control::{locked, take_request};
+use crate::collector::api::control::{lock, take_request};
+use crate::collector::event_path::session_word::SessionWord;
 use crate::collector::options::Options;
 use crate::collector::platform::sys;
 use crate::collector::session;
 
-/// A recording that began here.
+/// A recording that this thread started.
 #[derive(Debug)]
-struct Begun {
-    session: u32,
+struct ActiveRecording {
+    session: SessionWord,
     path: PathBuf,
     trigger: Trigger,
-    /// When it is to end, on `CLOCK_MONOTONIC`.
-    until_ns: Option<u64>,
+    /// Time of its end on `CLOCK_MONOTONIC`; `None`: no limit.
+    deadline_ns: Option<u64>,
 }
 
-/// What the control thread knows.
+/// State of the control thread.
 #[derive(Debug)]
 pub(crate) struct Watch {
     options: Options,
@@ -34,13 +33,13 @@ pub(crate) struct Watch {
     has_signal: bool,
     record_for: Option<Duration>,
     poll_every: Duration,
-    at_once: Option<Command>,
-    begun: Option<Begun>,
+    initial: Option<Command>,
+    active: Option<ActiveRecording>,
 }
 
 impl Watch {
-    /// For what the program wants watched; `at_once` is what the environment says.
-    pub(crate) fn new(settings: ControlBuilder, at_once: Result<Option<Command>, String>) -> Self {
+    /// Takes the settings of the program; `initial` is the command of the environment variable.
+    pub(crate) fn new(settings: ControlBuilder, initial: Result<Option<Command>, String>) -> Self {
         Self {
             options: settings.options,
             file: settings.file.map(FileTrigger::new),
@@ -48,52 +47,52 @@ impl Watch {
             has_signal: settings.signal.is_some(),
             record_for: settings.record_for,
             poll_every: settings.poll_every,
-            at_once: at_once.unwrap_or_else(|refusal| Some(Command::Refuse(refusal))),
-            begun: None,
+            initial: initial.unwrap_or_else(|refusal| Some(Command::Refuse(refusal))),
+            active: None,
         }
     }
 
-    /// Watches until the control ends.
+    /// Polls until the control ends.
     pub(crate) fn run(mut self) {
         loop {
             let ticket = WAKE.ticket();
-            self.notice_end();
-            let mut wishes = [
-                self.at_once.take(),
-                self.has_signal.then(take_signalled).flatten(),
-                self.file.as_mut().and_then(FileTrigger::look),
-                self.threshold.as_mut().and_then(Threshold::look),
-                self.time_is_up(),
+            self.detect_end();
+            let mut commands = [
+                self.initial.take(),
+                self.has_signal.then(take_signal).flatten(),
+                self.file.as_mut().and_then(FileTrigger::poll),
+                self.threshold.as_mut().and_then(Threshold::poll),
+                self.check_deadline(),
                 take_request(),
             ];
-            let ends = wishes.contains(&Some(Command::End));
-            for wish in wishes.iter_mut().filter_map(Option::take) {
-                self.fulfil(wish);
+            let ends = commands.contains(&Some(Command::End));
+            for command in commands.iter_mut().filter_map(Option::take) {
+                self.execute(command);
             }
             if ends {
                 return;
             }
-            WAKE.sleep(ticket, self.pause());
+            WAKE.wait(ticket, self.sleep_time());
         }
     }
 
-    fn fulfil(&mut self, wish: Command) {
-        match wish {
+    fn execute(&mut self, command: Command) {
+        match command {
             Command::Start(trigger, limit) => self.start(trigger, limit),
-            Command::Toggle(_) if self.begun.is_some() => self.stop(),
+            Command::Toggle(_) if self.active.is_some() => self.stop(),
             Command::Toggle(trigger) => self.start(trigger, None),
             Command::Stop | Command::End => self.stop(),
             Command::StopOwn(trigger) => {
-                if self.begun.as_ref().is_some_and(|begun| begun.trigger == trigger) {
+                if self.active.as_ref().is_some_and(|active| active.trigger == trigger) {
                     self.stop();
                 }
             }
-            Command::Refuse(refusal) => refuse(refusal),
+            Command::Refuse(refusal) => record_refusal(refusal),
         }
     }
 
     fn start(&mut self, trigger: Trigger, limit: Option<Duration>) {
-        if self.begun.is_some() {
+        if self.active.is_some() {
             return;
         }
         match session::enable_for_control(self.options.clone()) {
@@ -101,72 +100,75 @@ impl Watch {
                 let limit = limit.or(self.record_for);
                 let limit_ns =
                     limit.map(|limit| u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX));
-                let until_ns = limit_ns.map(|ns| sys::monotonic_ns().saturating_add(ns));
+                let deadline_ns = limit_ns.map(|ns| sys::monotonic_ns().saturating_add(ns));
                 update(|status| {
                     status.recording = Some(path.clone());
                     status.trigger = Some(trigger);
                     status.started = status.started.saturating_add(1);
                 });
-                self.begun = Some(Begun { session, path, trigger, until_ns });
+                self.active = Some(ActiveRecording { session, path, trigger, deadline_ns });
             }
-            Err(error) => refuse(error.to_string()),
+            Err(error) => record_refusal(error.to_string()),
         }
     }
 
     fn stop(&mut self) {
-        if let Some(begun) = self.begun.take() {
-            session::disable_for_control(begun.session);
-            ended(begun);
+        if let Some(active) = self.active.take() {
+            session::disable_for_control(active.session);
+            record_end(active);
         }
     }
 
-    /// The program may have ended the recording itself; or it can't be written any more, and then
-    /// it is ended here.
-    fn notice_end(&mut self) {
-        let Some(begun) = &self.begun else { return };
-        match session::state_of(begun.session) {
+    /// Handles a recording that the program ended itself, and ends one whose file cannot be
+    /// written.
+    fn detect_end(&mut self) {
+        let Some(active) = &self.active else { return };
+        match session::state_of(active.session) {
             session::State::Recording => {}
             session::State::Failed => {
-                refuse(format!("the recording {} can't be written any more", begun.path.display()));
+                record_refusal(format!(
+                    "the recording {} cannot be written any more",
+                    active.path.display()
+                ));
                 self.stop();
             }
             session::State::Over => {
-                if let Some(begun) = self.begun.take() {
-                    ended(begun);
+                if let Some(active) = self.active.take() {
+                    record_end(active);
                 }
             }
         }
     }
 
-    fn time_is_up(&self) -> Option<Command> {
-        let until_ns = self.begun.as_ref()?.until_ns?;
-        (sys::monotonic_ns() >= until_ns).then_some(Command::Stop)
+    fn check_deadline(&self) -> Option<Command> {
+        let deadline_ns = self.active.as_ref()?.deadline_ns?;
+        (sys::monotonic_ns() >= deadline_ns).then_some(Command::Stop)
     }
 
-    /// How long there is nothing to do.
-    fn pause(&self) -> Duration {
-        let until_ns = self.begun.as_ref().and_then(|begun| begun.until_ns);
-        let left_ns = until_ns.map(|until| until.saturating_sub(sys::monotonic_ns()));
-        let left = left_ns.map_or(Duration::MAX, Duration::from_nanos);
-        left.min(self.poll_every).max(Duration::from_micros(100))
+    /// Time until the next poll.
+    fn sleep_time(&self) -> Duration {
+        let deadline_ns = self.active.as_ref().and_then(|active| active.deadline_ns);
+        let remaining_ns = deadline_ns.map(|until| until.saturating_sub(sys::monotonic_ns()));
+        let remaining = remaining_ns.map_or(Duration::MAX, Duration::from_nanos);
+        remaining.min(self.poll_every).max(Duration::from_micros(100))
     }
 }
 
 fn update(change: impl FnOnce(&mut ControlStatus)) {
-    change(&mut locked(&STATUS));
+    change(&mut lock(&STATUS));
 }
 
-fn refuse(refusal: String) {
+fn record_refusal(refusal: String) {
     update(|status| {
         status.refused = status.refused.saturating_add(1);
         status.refusal = Some(refusal);
     });
 }
 
-fn ended(begun: Begun) {
+fn record_end(active: ActiveRecording) {
     update(|status| {
         status.recording = None;
-        status.last = Some(begun.path);
+        status.last = Some(active.path);
         status.ended = status.ended.saturating_add(1);
     });
 }

@@ -1,16 +1,14 @@
-//! What happens at an event where only some blocks are recorded: chosen by their bytes, see
-//! [`sampler`], and remembered by their addresses, see [`table`].
-//!
-//! Reads: an operation's facts, as [`record`](crate::collector::event_path::hooks) does. Writes: the
-//! thread's region.
+//! The event path of a sampled session: blocks are chosen by their size ([`sampler`]) and
+//! remembered by their address ([`table`]).
 //!
 //! Invariants:
-//! - What is not recorded costs no reading of the clock, no walk, no tracker: a countdown of the
-//!   thread's own before it begins, one look at a small filter where it ends.
-//! - A recorded end belongs to a recorded beginning. A block leaves the table when its end is
-//!   written, before the inner allocator gets it back: where the end can't be written, it stays.
-//! - While the inner allocator may move a block it is held: its address is anybody's meanwhile.
-//! - Stamps are those of [`record`](crate::collector::event_path::hooks).
+//! - An unsampled block costs no clock reading, no stack walk and no thread recorder: one
+//!   thread-local countdown when it is allocated, one look-up in a small filter when it is freed.
+//! - Every recorded end belongs to a recorded allocation. A block leaves the table when its end is
+//!   written, before the inner allocator gets it back; if the end cannot be written, the block
+//!   stays.
+//! - While the inner allocator may move a block, its slot is locked: its old address may be reused.
+//! - Timestamps are taken as in [`hooks`](crate::collector::event_path::hooks).
 
 pub(crate) mod countdown;
 pub(crate) mod table;
@@ -18,35 +16,38 @@ pub(crate) mod sampler;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::collector::event_path::hooks::{Contents, Request, align_log2, here, stack};
-use crate::collector::event_path::sampling::table::{Held, TABLE};
+use crate::collector::event_path::hooks::{
+    Contents, Request, align_log2, capture_registers, capture_stack,
+};
+use crate::collector::event_path::sampling::table::{LockedSlot, TABLE};
+use crate::collector::event_path::session_word::{SESSION, SessionWord};
 use crate::collector::event_path::thread_guard::{self, RecorderGuard};
-use crate::collector::event_path::thread_recorder::{SAMPLED, SESSION};
 use crate::collector::platform::clock;
 use crate::collector::unwind::walker::Start;
 use crate::recording::{Address, Bytes, NodeId, Ticks};
 
-/// Blocks that were chosen and had no place in the table, in this session.
+/// Chosen blocks that did not fit the table, in this session.
 pub(crate) static DROPPED: AtomicU64 = AtomicU64::new(0);
 
-/// Prepares a recording of one byte in `sample_bytes`; 0: of everything. Nothing is recorded now.
-pub(crate) fn prepare(session: u32, sample_bytes: u64) {
+/// Prepares a session with a mean distance of `sample_bytes`; 0: no sampling. Nothing is recorded
+/// now.
+pub(crate) fn prepare(session: SessionWord, sample_bytes: u64) {
     DROPPED.store(0, Ordering::Relaxed);
     if sample_bytes == 0 {
         return;
     }
-    crate::collector::event_path::sampling::countdown::prepare(sample_bytes, seed());
-    TABLE.begin(session);
+    countdown::prepare(sample_bytes, seed());
+    TABLE.begin(session.bits());
 }
 
-/// Gives the memory of what was sampled back to the system. Nothing is recorded now.
+/// Returns the table's memory to the system. Nothing is recorded now.
 pub(crate) fn discard() {
     TABLE.discard();
 }
 
-/// Memory that a session needs for sampling, in bytes.
-pub(crate) fn used_bytes(session: u32) -> u64 {
-    if session & SAMPLED == 0 { 0 } else { TABLE.used_bytes() }
+/// Memory of a session for sampling, in bytes.
+pub(crate) fn used_bytes(session: SessionWord) -> u64 {
+    if session.is_sampled() { TABLE.used_bytes() } else { 0 }
 }
 
 fn seed() -> u64 {
@@ -55,207 +56,220 @@ fn seed() -> u64 {
         return seed;
     }
     let mut seed = clock::now().0.to_ne_bytes();
-    // SAFETY: writes at most 8 bytes into the array; without randomness the time is the seed.
+    // SAFETY: writes at most 8 bytes into the array. If it fails, the time is the seed.
     unsafe { libc::getrandom(seed.as_mut_ptr().cast(), seed.len(), libc::GRND_NONBLOCK) };
     u64::from_ne_bytes(seed)
 }
 
-/// What a countdown says of a block.
+/// The state of the thread's countdown after a block that may be chosen.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Left(i64);
+pub(crate) struct Remaining(i64);
 
-/// Counts a block of `size` bytes, which the inner allocator is about to be asked for, or has just
-/// moved; `None`: it is not chosen, and nothing is to be done unless the inner allocator refuses.
+/// Takes a block of `size` bytes off the countdown; the inner allocator is about to allocate it, or
+/// has just reallocated it. `None`: not chosen, and nothing is to be recorded unless the inner
+/// allocator fails.
 #[inline(always)]
-pub(crate) fn count(size: usize, session: u32) -> Option<Left> {
-    let left = crate::collector::event_path::sampling::countdown::take(size, session);
-    (left <= 0).then_some(Left(left))
+pub(crate) fn count(size: usize, session: SessionWord) -> Option<Remaining> {
+    let left = countdown::take(size, session);
+    (left <= 0).then_some(Remaining(left))
 }
 
-/// The inner allocator has answered a request, of which [`count`] said `left`.
+/// Records the result of a request for which [`count`] returned `left`, if the block is chosen.
 #[inline(always)]
-pub(crate) fn allocated(left: Left, address: usize, size: usize, align: usize, contents: Contents) {
-    allocated_otherwise(here!(), left, Request { address, size, align, contents });
+pub(crate) fn record_alloc(
+    left: Remaining,
+    address: usize,
+    size: usize,
+    align: usize,
+    contents: Contents,
+) {
+    record_alloc_slow(capture_registers!(), left, Request { address, size, align, contents });
 }
 
 #[cold]
 #[inline(never)]
-fn allocated_otherwise(start: Start, Left(left): Left, request: Request) {
+fn record_alloc_slow(start: Start, Remaining(left): Remaining, request: Request) {
     if request.address == 0 {
-        crate::collector::event_path::sampling::countdown::give_back(request.size, left);
-        failed(start, request.size);
-    } else if crate::collector::event_path::sampling::countdown::chooses(request.size, left) {
-        begin(start, request);
+        countdown::undo(request.size, left);
+        write_failure(start, request.size);
+    } else if countdown::is_chosen(request.size, left) {
+        write_chosen(start, request);
     }
 }
 
-/// The inner allocator has refused a block of `size` bytes that [`count`] did not choose.
+/// Records a failed request of `size` bytes that [`count`] did not choose.
 #[cold]
 #[inline(never)]
-pub(crate) fn refused(size: usize) {
-    crate::collector::event_path::sampling::countdown::give_back(size, 0);
-    failed(here!(), size);
+pub(crate) fn record_failure(size: usize) {
+    countdown::undo(size, 0);
+    write_failure(capture_registers!(), size);
 }
 
-/// A block that was chosen begins.
-fn begin(start: Start, request: Request) {
-    let Some(mut entered) = thread_guard::enter_sampled() else { return };
+/// Records the allocation of a chosen block.
+fn write_chosen(start: Start, request: Request) {
+    let Some(mut guard) = thread_guard::enter_sampled() else { return };
     let at = clock::now();
-    let node = stack(&mut entered, start);
-    if !has_room(&mut entered) {
+    let node = capture_stack(&mut guard, start);
+    if !has_room(&mut guard) {
         return;
     }
     if !TABLE.insert(request.address) {
         DROPPED.fetch_add(1, Ordering::Relaxed);
         return;
     }
-    write_alloc(&mut entered, at, node, request);
+    write_alloc(&mut guard, at, node, request);
 }
 
-/// Whether the block at `address` may be one whose end is to be recorded. No is certain.
+/// Whether the block at `address` may be in the sample. `false` is certain.
 #[inline(always)]
-pub(crate) fn may_be_recorded(address: usize) -> bool {
-    TABLE.may_have(address)
+pub(crate) fn may_be_sampled(address: usize) -> bool {
+    TABLE.may_contain(address)
 }
 
-/// A block that may be a recorded one is about to be given back to the inner allocator.
-pub(crate) fn freeing(address: usize) {
-    if !TABLE.has(address) {
+/// Records the free of a block if it is in the sample.
+pub(crate) fn record_free(address: usize) {
+    if !TABLE.contains(address) {
         return;
     }
-    let Some(mut entered) = thread_guard::enter_sampled() else { return };
-    if has_room(&mut entered) && TABLE.remove(address) {
-        write_free(&mut entered, clock::now(), address);
+    let Some(mut guard) = thread_guard::enter_sampled() else { return };
+    if has_room(&mut guard) && TABLE.remove(address) {
+        write_free(&mut guard, clock::now(), address);
     }
 }
 
-/// A recorded block that the inner allocator is to grow or shrink, and when it ended if so.
+/// A sampled block that is being reallocated, and the time at which the call started.
 #[derive(Debug)]
-#[must_use = "the block is held until it is known what became of it"]
-pub(crate) struct Moving {
-    held: Held,
+#[must_use = "the slot stays locked until the result is recorded"]
+pub(crate) struct PendingRealloc {
+    locked: LockedSlot,
     began: Ticks,
 }
 
-/// A block that may be a recorded one is about to be grown or shrunk. `None`: it is not one.
-pub(crate) fn reallocating(address: usize) -> Option<Moving> {
-    if !TABLE.has(address) {
+/// Starts the reallocation of a block; `None`: it is not in the sample.
+pub(crate) fn begin_realloc(address: usize) -> Option<PendingRealloc> {
+    if !TABLE.contains(address) {
         return None;
     }
     let _entered = thread_guard::enter_sampled()?;
-    let held = TABLE.hold(address)?;
-    Some(Moving { held, began: clock::now() })
+    let locked = TABLE.lock_slot(address)?;
+    Some(PendingRealloc { locked, began: clock::now() })
 }
 
-/// The inner allocator has moved the recorded block at `old` to `new`, 0 for failure.
+/// Records that the inner allocator reallocated a sampled block; `new` is 0 if it failed.
 #[inline(always)]
-pub(crate) fn moved(moving: Moving, old: usize, new: usize, size: usize, align: usize) {
+pub(crate) fn record_realloc(
+    pending: PendingRealloc,
+    old: usize,
+    new: usize,
+    size: usize,
+    align: usize,
+) {
     let request = Request { address: new, size, align, contents: Contents::Any };
-    moved_otherwise(here!(), moving, old, request);
+    record_realloc_slow(capture_registers!(), pending, old, request);
 }
 
 #[cold]
 #[inline(never)]
-fn moved_otherwise(start: Start, moving: Moving, old: usize, request: Request) {
-    let Moving { held, began } = moving;
+fn record_realloc_slow(start: Start, pending: PendingRealloc, old: usize, request: Request) {
+    let PendingRealloc { locked, began } = pending;
     if request.address == 0 {
-        TABLE.restore(held);
-        return failed(start, request.size);
+        TABLE.unlock(locked);
+        return write_failure(start, request.size);
     }
     let session = SESSION.load(Ordering::Relaxed);
-    let left = crate::collector::event_path::sampling::countdown::take(request.size, session);
-    let is_chosen =
-        left <= 0 && crate::collector::event_path::sampling::countdown::chooses(request.size, left);
-    let Some(mut entered) = thread_guard::enter_sampled() else {
-        return TABLE.release(held);
+    let left = countdown::take(request.size, session);
+    let is_chosen = left <= 0 && countdown::is_chosen(request.size, left);
+    let Some(mut guard) = thread_guard::enter_sampled() else {
+        return TABLE.remove_locked(locked);
     };
     if !is_chosen {
-        if has_room(&mut entered) {
-            write_free(&mut entered, began, old);
+        if has_room(&mut guard) {
+            write_free(&mut guard, began, old);
         }
-        return TABLE.release(held);
+        return TABLE.remove_locked(locked);
     }
     let at = clock::now();
-    let node = stack(&mut entered, start);
-    if !has_room(&mut entered) {
-        return TABLE.release(held);
+    let node = capture_stack(&mut guard, start);
+    if !has_room(&mut guard) {
+        return TABLE.remove_locked(locked);
     }
     if request.address == old {
-        TABLE.restore(held);
+        TABLE.unlock(locked);
     } else {
         let is_in = TABLE.insert(request.address);
-        TABLE.release(held);
+        TABLE.remove_locked(locked);
         if !is_in {
             DROPPED.fetch_add(1, Ordering::Relaxed);
-            return write_free(&mut entered, began, old);
+            return write_free(&mut guard, began, old);
         }
     }
-    write_realloc(&mut entered, (began, at), old, node, request);
+    write_realloc(&mut guard, (began, at), old, node, request);
 }
 
-/// The inner allocator has refused: that is rare, and always recorded.
-fn failed(start: Start, size: usize) {
-    let Some(mut entered) = thread_guard::enter_sampled() else { return };
+/// Records a failed request. Failures are rare and always recorded.
+fn write_failure(start: Start, size: usize) {
+    let Some(mut guard) = thread_guard::enter_sampled() else { return };
     let at = clock::now();
-    let node = stack(&mut entered, start);
-    if !has_room(&mut entered) {
+    let node = capture_stack(&mut guard, start);
+    if !has_room(&mut guard) {
         return;
     }
-    let tracker = entered.tracker();
-    let local = entered.local();
-    let slot = local.region.slot();
+    let recorder = guard.recorder();
+    let local = guard.local();
+    let slot = local.ring.slot();
     let len = local.encoder.failed(slot, at, Bytes(size as u64), node);
-    local.region.commit(&tracker.shared, len);
-    tracker.tallies.failed.add(1);
+    local.ring.commit(&recorder.shared, len);
+    recorder.counters.failed.add(1);
 }
 
-/// Makes sure that an event fits, and that its thread's scope is told before it; else counts it.
-fn has_room(entered: &mut RecorderGuard) -> bool {
-    let tracker = entered.tracker();
-    let local = entered.local();
-    local.note_scope();
-    let has_room = !local.region.needs_slow_path() || local.make_room(tracker);
+/// Ensures space for an event and schedules a change of scope; counts the event as lost without
+/// space.
+fn has_room(guard: &mut RecorderGuard) -> bool {
+    let recorder = guard.recorder();
+    let local = guard.local();
+    local.check_scope();
+    let has_room = !local.ring.needs_slow_path() || local.ensure_space(recorder);
     if !has_room {
-        tracker.tallies.dropped_full.add(1);
+        recorder.counters.dropped_full.add(1);
     }
     has_room
 }
 
-fn write_alloc(entered: &mut RecorderGuard, at: Ticks, node: NodeId, request: Request) {
-    let tracker = entered.tracker();
-    let local = entered.local();
+fn write_alloc(guard: &mut RecorderGuard, at: Ticks, node: NodeId, request: Request) {
+    let recorder = guard.recorder();
+    let local = guard.local();
     let (address, size) = (Address(request.address as u64), Bytes(request.size as u64));
     let is_zeroed = request.contents == Contents::Zeroed;
     let align_log2 = align_log2(request.align);
-    let slot = local.region.slot();
+    let slot = local.ring.slot();
     let len = if align_log2 == 0 && !is_zeroed {
         local.encoder.alloc(slot, at, address, size, node)
     } else {
         local.encoder.alloc_long(slot, at, address, size, node, align_log2, is_zeroed)
     };
-    local.region.commit(&tracker.shared, len);
-    tracker.tallies.other_allocations.add(1);
+    local.ring.commit(&recorder.shared, len);
+    recorder.counters.full_path_allocations.add(1);
 }
 
-fn write_free(entered: &mut RecorderGuard, at: Ticks, address: usize) {
-    let tracker = entered.tracker();
-    let local = entered.local();
-    let slot = local.region.slot();
+fn write_free(guard: &mut RecorderGuard, at: Ticks, address: usize) {
+    let recorder = guard.recorder();
+    let local = guard.local();
+    let slot = local.ring.slot();
     let len = local.encoder.free(slot, at, Address(address as u64));
-    local.region.commit(&tracker.shared, len);
-    tracker.tallies.frees.add(1);
+    local.ring.commit(&recorder.shared, len);
+    recorder.counters.frees.add(1);
 }
 
 fn write_realloc(
-    entered: &mut RecorderGuard,
+    guard: &mut RecorderGuard,
     (began, at): (Ticks, Ticks),
     old: usize,
     node: NodeId,
     request: Request,
 ) {
-    let tracker = entered.tracker();
-    let local = entered.local();
-    let slot = local.region.slot();
+    let recorder = guard.recorder();
+    let local = guard.local();
+    let slot = local.ring.slot();
     let len = local.encoder.realloc(
         slot,
         began,
@@ -266,6 +280,6 @@ fn write_realloc(
         node,
         align_log2(request.align),
     );
-    local.region.commit(&tracker.shared, len);
-    tracker.tallies.reallocations.add(1);
+    local.ring.commit(&recorder.shared, len);
+    recorder.counters.reallocations.add(1);
 }

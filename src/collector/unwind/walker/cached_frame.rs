@@ -1,24 +1,41 @@
-//! The kept stack: a thread's last one, frame by frame, and the words that it depends on.
+//! The cached stack: a thread's last one, frame by frame, with the stack words that it depends on.
 //!
-//! Reads: this thread's stack at the words' addresses; the fresh frames of a walk. Writes: its own
-//! two arrays, and nodes through [`nodes`].
+//! Reads: this thread's stack at the words' addresses; the new frames of a walk. Writes: its own two
+//! arrays, and nodes through [`stack_table`].
+//!
+//! ```text
+//!  frames:  [0] outermost   [1]              [2] innermost
+//!           +-------------+ +--------------+ +--------------+
+//!           | pc sp fp    | | pc sp fp     | | pc sp fp     |   registers of the frame
+//!           | node        | | node         | | node         |   its call path, interned
+//!           | words: 1    | | words: 3     | | words: 4     |   length of its prefix
+//!           +-------------+ +--------------+ +--------------+
+//!                  |                |                |
+//!  words:   [ ret ]|[ ret    fp    ]|[ ret ]         |         (address, value) pairs
+//!           <------>                |                |
+//!           <-----------------------> . . . . . . . .|
+//!           <---------------------------------------->
+//! ```
+//!
+//! `ret` is the word of a frame's return address, `fp` the one of its caller's frame pointer, which is
+//! left out if no outer frame uses it.
 //!
 //! Invariants:
-//! - The words of a frame are a prefix of all words: those of the frames outside it, and behind
-//!   them its own. A frame holds as long as all of them do.
-//! - Words are compared only after the frames below the present sp were dropped
-//!   ([`CachedStack::pop_returned_frames`]), or for a frame that lies outwards of it: every address that is
-//!   read is mapped.
-//! - Every index that is passed in stays below the number of frames that are kept.
+//! - A frame's words are a prefix of the array: those of the frames outside it, then its own. A frame
+//!   is valid while all words of its prefix have their values on the stack.
+//! - Words are compared only after the frames below the current sp were removed
+//!   ([`CachedStack::pop_returned_frames`]), or for a frame outside it, so every address is mapped.
+//! - Every index that a caller passes is below the number of cached frames.
 
 use std::ptr::NonNull;
 
 use crate::collector::unwind::rules::Registers;
 use crate::collector::unwind::stack_table;
-use crate::collector::unwind::walker::step::{Fresh, NewFrames, read_word};
+use crate::collector::unwind::stack_word::read_stack_word;
+use crate::collector::unwind::walker::step::{NewFrame, NewFrames};
 use crate::recording::{Address, NodeId};
 
-/// Addresses have 48 bits; above them stands the module of code that may be unloaded.
+/// Addresses have 48 bits; the bits above hold the tag of a module that may be unloaded.
 const MODULE_SHIFT: u32 = 48;
 
 /// A frame of the last stack.
@@ -26,69 +43,71 @@ const MODULE_SHIFT: u32 = 48;
 #[repr(C)]
 pub(crate) struct CachedFrame {
     pub(crate) registers: Registers,
-    /// The stack from here outwards.
+    /// The call path from the root to this frame.
     pub(crate) node: NodeId,
-    /// The caller's stack; with the pc it is what `node` was interned from.
+    /// The caller's node; `node` was interned from it and the pc. NONE for interrupted frames.
     parent: NodeId,
-    /// Words that this frame and all outside it depend on: a prefix of the words.
+    /// Length of the prefix of words on which this frame depends.
     pub(crate) words: u32,
+    /// Whether this frame or one outside it uses fp as it is here.
     pub(crate) fp_matters: bool,
+    /// Neither this frame nor one inside it may be reused without unwinding.
     pub(crate) barrier: bool,
-    /// What the pc is tagged with in its node.
+    /// The module tag of the pc in its node; 0: none.
     module_tag: u16,
-    /// No other frame that was ever kept here has this number.
+    /// Unique among all frames that this thread ever cached.
     pub(crate) version: u64,
 }
 
 /// A stack word that unwinding read.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub(crate) struct Word {
+pub(crate) struct StackWord {
     at: u64,
     value: u64,
 }
 
-/// How a run of fresh frames ended.
-pub(crate) enum Outcome {
-    /// At the kept frame with this index, all of whose words hold.
-    Met(usize),
-    /// With a stack of its own.
+/// How a walk's new frames end.
+pub(crate) enum WalkEnd {
+    /// At the cached frame with this index, whose words are all unchanged.
+    Cached(usize),
+    /// At a root, without cached frames.
     Root(NodeId),
 }
 
 /// One thread's last stack, outermost frame first.
 pub(crate) struct CachedStack {
-    usual: Usual,
-    keeps_usual: bool,
+    fast_entry: FastEntry,
+    is_fast_entry_enabled: bool,
     frames: NonNull<CachedFrame>,
     len: usize,
-    /// The last kept frame's number.
+    /// Version of the frame that was cached last.
     version: u64,
-    words: NonNull<Word>,
-    /// How the stack ends.
+    words: NonNull<StackWord>,
+    /// The root of the stack.
     root: NodeId,
     depth_max: usize,
 }
 
 impl CachedStack {
-    /// Frames that may be kept: twice the limit, the recorder's own, and one to spare.
+    /// Capacity in frames: twice the depth limit, the recorder's own frame, and a spare one.
     pub(crate) const fn frames_max(depth_max: usize) -> usize {
         depth_max.saturating_mul(2).saturating_add(2)
     }
 
-    /// An empty one for stacks of `depth_max` frames.
+    /// An empty stack with a depth limit of `depth_max` frames.
     ///
     /// # Safety
-    /// There is zeroed room for [`CachedStack::frames_max`] frames and for twice as many words, that
-    /// nobody else uses, for ever.
+    /// `frames` is zeroed memory for [`CachedStack::frames_max`] frames and `words` for twice as many
+    /// words; both live as long as the value and are used by nothing else.
     pub(crate) unsafe fn new(
         frames: NonNull<CachedFrame>,
-        words: NonNull<Word>,
+        words: NonNull<StackWord>,
         depth_max: usize,
     ) -> Self {
         Self {
-            usual: Usual::NONE,
-            keeps_usual: false,
+            fast_entry: FastEntry::NONE,
+            is_fast_entry_enabled: false,
             frames,
             len: 0,
             version: 0,
@@ -98,113 +117,115 @@ impl CachedStack {
         }
     }
 
-    /// Drops all frames.
+    /// Removes all frames.
     pub(crate) fn clear(&mut self) {
         self.len = 0;
-        self.usual = Usual::NONE;
+        self.fast_entry = FastEntry::NONE;
     }
 
-    /// Frames that are kept.
+    /// Number of cached frames.
     #[inline(always)]
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// The innermost frame's index.
+    /// Index of the innermost frame.
     #[inline(always)]
     pub(crate) fn top(&self) -> Option<usize> {
         self.len.checked_sub(1)
     }
 
-    /// How the stack that was kept last ends.
+    /// The root of the stack that was cached last.
     #[inline(always)]
     pub(crate) fn root(&self) -> NodeId {
         self.root
     }
 
-    /// The frame with this index, which is below [`CachedStack::len`].
+    /// The frame with this index, which must be below [`CachedStack::len`].
     #[inline(always)]
     pub(crate) fn frame(&self, at: usize) -> &CachedFrame {
         debug_assert!(at < Self::frames_max(self.depth_max));
-        // SAFETY: every caller stays below `len`, which stays below `frames_max`.
+        // SAFETY: callers pass indices below `len`, which is at most `frames_max`; those frames are
+        // initialised.
         unsafe { self.frames.add(at).as_ref() }
     }
 
-    /// Whether [`CachedStack::same`] may answer.
-    pub(crate) fn commit_fast_entry(&mut self, keeps: bool) {
-        self.keeps_usual = keeps;
-        self.usual = Usual::NONE;
+    /// Sets whether [`CachedStack::unchanged`] may return a node.
+    pub(crate) fn enable_fast_entry(&mut self, is_enabled: bool) {
+        self.is_fast_entry_enabled = is_enabled;
+        self.fast_entry = FastEntry::NONE;
     }
 
-    /// The last stack, if the present one is the same and has no flaw to be counted.
+    /// The last stack's node if the current stack is the same and complete.
     #[inline(always)]
-    pub(crate) fn same(&self, start: &Registers) -> Option<NodeId> {
-        let usual = &self.usual;
-        let differs = (usual.registers.sp ^ start.sp)
-            | (usual.registers.pc ^ start.pc)
-            | ((usual.registers.fp ^ start.fp) & usual.fp_bits);
-        let is_same = differs == 0 && self.changed(usual.words) == 0;
-        if is_same { Some(usual.node) } else { None }
+    pub(crate) fn unchanged(&self, start: &Registers) -> Option<NodeId> {
+        let entry = &self.fast_entry;
+        let differs = (entry.registers.sp ^ start.sp)
+            | (entry.registers.pc ^ start.pc)
+            | ((entry.registers.fp ^ start.fp) & entry.fp_bits);
+        let is_same = differs == 0 && self.difference(entry.words) == 0;
+        if is_same { Some(entry.node) } else { None }
     }
 
-    /// Makes the innermost frame the one that [`CachedStack::same`] asks about.
+    /// Copies the innermost frame to the fast entry, if its stack is complete.
     pub(crate) fn update_fast_entry(&mut self) {
-        self.usual = match self.top().map(|top| self.frame(top)) {
+        self.fast_entry = match self.top().map(|top| self.frame(top)) {
             Some(top)
-                if self.keeps_usual
+                if self.is_fast_entry_enabled
                     && self.root == NodeId::ROOT
                     && !top.barrier
                     && top.node.0 >= NodeId::FIRST.0 =>
             {
-                Usual {
+                FastEntry {
                     registers: top.registers,
                     fp_bits: if top.fp_matters { u64::MAX } else { 0 },
                     words: top.words,
                     node: top.node,
                 }
             }
-            _ => Usual::NONE,
+            _ => FastEntry::NONE,
         };
     }
 
-    /// How a tail that stands on this kept frame is found again without asking whether the frame
-    /// is still met: by its version; 0 where that is not enough.
+    /// The version by which a suffix with this base and node recognises the base; 0 if the base must
+    /// be compared in full each time.
     pub(crate) fn version_of(&self, base: usize, node: NodeId) -> u64 {
-        let is_usual = self.keeps_usual && self.root == NodeId::ROOT && !node.is_root();
-        if is_usual { self.frame(base).version } else { 0 }
+        let is_complete =
+            self.is_fast_entry_enabled && self.root == NodeId::ROOT && !node.is_root();
+        if is_complete { self.frame(base).version } else { 0 }
     }
 
-    /// Whether a stack of so many kept and fresh frames (the recorder's own among them) may be
-    /// kept: not too deep, and deep enough if it has no root.
+    /// Whether a stack of `cached` and `new` frames, the recorder's own one included, may be cached:
+    /// within the capacity, and at least as deep as the limit if it was truncated.
     #[inline]
-    pub(crate) fn depth_fits(&self, kept: usize, fresh: usize) -> bool {
-        let depth = kept.wrapping_add(fresh).wrapping_sub(1);
-        depth <= self.frames_kept_max()
+    pub(crate) fn depth_fits(&self, cached: usize, new: usize) -> bool {
+        let depth = cached.wrapping_add(new).wrapping_sub(1);
+        depth <= self.depth_cached_max()
             && (self.root != NodeId::TRUNCATED || depth >= self.depth_max)
     }
 
-    /// Frames that may stand above the anchor.
-    pub(crate) fn frames_kept_max(&self) -> usize {
+    /// Maximum depth of the cached stack.
+    pub(crate) fn depth_cached_max(&self) -> usize {
         self.depth_max.wrapping_mul(2)
     }
 
-    /// Frames that a walk without an anchor goes through at most.
-    pub(crate) fn frames_walked_max(&self) -> usize {
+    /// Maximum depth of a walk that starts without cached frames.
+    pub(crate) fn depth_walked_max(&self) -> usize {
         self.depth_max.wrapping_add(self.depth_max / 2)
     }
 
-    /// Drops the frames that lie below `sp`: their functions have returned.
+    /// Removes the frames below `sp`: their functions have returned.
     #[inline]
     pub(crate) fn pop_returned_frames(&mut self, sp: u64) {
         while let Some(top) = self.top()
             && self.frame(top).registers.sp < sp
         {
             self.len = top;
-            self.usual.registers.sp = 0;
+            self.fast_entry.registers.sp = 0;
         }
     }
 
-    /// Drops the frames that depend on a word that has changed.
+    /// Removes the frames that depend on a changed word.
     pub(crate) fn drop_dependents(&mut self, word: u32) {
         while let Some(top) = self.top()
             && self.frame(top).words > word
@@ -213,38 +234,37 @@ impl CachedStack {
         }
     }
 
-    /// Whether a fresh frame with these registers is the kept one, as far as it can be told without
-    /// its words.
+    /// Whether a frame with these registers equals the cached one. The words are not compared.
     #[inline(always)]
-    pub(crate) fn meets(&self, at: usize, registers: &Registers) -> bool {
-        let kept = self.frame(at);
-        kept.registers.sp == registers.sp
-            && kept.registers.pc == registers.pc
-            && !kept.barrier
-            && (kept.registers.fp == registers.fp || !kept.fp_matters)
+    pub(crate) fn matches_frame(&self, at: usize, registers: &Registers) -> bool {
+        let cached = self.frame(at);
+        cached.registers.sp == registers.sp
+            && cached.registers.pc == registers.pc
+            && !cached.barrier
+            && (cached.registers.fp == registers.fp || !cached.fp_matters)
     }
 
-    /// The outermost of the first `len` words that differs from the stack.
+    /// Index of the outermost of the first `len` words that differs from the stack.
     #[inline]
     pub(crate) fn first_changed(&self, len: u32) -> Option<u32> {
-        if self.changed(len) == 0 { None } else { self.find_changed(len) }
+        if self.difference(len) == 0 { None } else { self.find_changed(len) }
     }
 
-    /// Zero if the first `len` words are as they were.
+    /// Zero if the first `len` words equal the stack's.
     #[inline(always)]
-    pub(crate) fn changed(&self, len: u32) -> u64 {
-        let difference = |word: NonNull<Word>| {
+    pub(crate) fn difference(&self, len: u32) -> u64 {
+        let difference = |word: NonNull<StackWord>| {
             // SAFETY: the first `len` words are initialised; each address is aligned and inside
-            // this thread's stack above its current sp, since frames below it were dropped.
-            unsafe { read_word(word.as_ref().at) ^ word.as_ref().value }
+            // this thread's stack above its current sp, because returned frames were removed.
+            unsafe { read_stack_word(word.as_ref().at) ^ word.as_ref().value }
         };
         let mut word = self.words;
-        let mut changed = 0;
-        // Four at a time: the loop's own instructions cost as much as a comparison.
+        let mut sum = 0;
+        // Four words per iteration, because the loop's own instructions cost as much as a comparison.
         for _ in 0..len / 4 {
-            // SAFETY: inside the array of words.
+            // SAFETY: `len` is at most the number of initialised words.
             unsafe {
-                changed |= difference(word)
+                sum |= difference(word)
                     | difference(word.add(1))
                     | difference(word.add(2))
                     | difference(word.add(3));
@@ -252,37 +272,39 @@ impl CachedStack {
             }
         }
         for _ in 0..len % 4 {
-            changed |= difference(word);
-            // SAFETY: at most one behind the initialised words.
+            sum |= difference(word);
+            // SAFETY: at most one behind the last initialised word.
             word = unsafe { word.add(1) };
         }
-        changed
+        sum
     }
 
     #[cold]
     fn find_changed(&self, len: u32) -> Option<u32> {
         (0..len).find(|at| {
-            // SAFETY: as in `first_changed`.
+            // SAFETY: the first `len` words are initialised; each address is aligned and inside
+            // this thread's stack above its current sp, because returned frames were removed.
             unsafe {
                 let word = self.words.add(*at as usize).as_ref();
-                read_word(word.at) != word.value
+                read_stack_word(word.at) != word.value
             }
         })
     }
 
-    /// Puts the fresh frames on what is kept, outermost first, and answers the innermost's node.
-    pub(crate) fn keep(
+    /// Caches the new frames on top of the cached ones, outermost first, and returns the innermost
+    /// frame's node.
+    pub(crate) fn push_frames(
         &mut self,
-        outcome: &Outcome,
-        fresh: &NewFrames,
-        fresh_len: usize,
+        end: &WalkEnd,
+        new_frames: &NewFrames,
+        new_len: usize,
     ) -> NodeId {
-        let mut below = match outcome {
-            Outcome::Met(at) => {
+        let mut caller = match end {
+            WalkEnd::Cached(at) => {
                 self.len = at.wrapping_add(1);
                 *self.frame(*at)
             }
-            Outcome::Root(root) => {
+            WalkEnd::Root(root) => {
                 self.len = 0;
                 self.root = *root;
                 CachedFrame {
@@ -291,102 +313,106 @@ impl CachedStack {
                     parent: NodeId::NONE,
                     words: 0,
                     fp_matters: false,
-                    // What failed once may be known the next time.
+                    // A frame that could not be unwound may be covered by the next walk.
                     barrier: *root == NodeId::FAILED,
                     module_tag: 0,
                     version: 0,
                 }
             }
         };
-        for at in (0..fresh_len).rev() {
-            below = self.keep_one(&fresh.get(at), &below, at == 0);
+        for at in (0..new_len).rev() {
+            caller = self.push_frame(&new_frames.get(at), &caller, at == 0);
         }
-        below.node
+        caller.node
     }
 
     #[inline]
-    fn keep_one(&mut self, fresh: &Fresh, below: &CachedFrame, is_own: bool) -> CachedFrame {
-        let mut words = below.words;
-        if fresh.return_at != 0 {
-            words = self.push_word(words, fresh.return_at);
+    fn push_frame(&mut self, new: &NewFrame, caller: &CachedFrame, is_own: bool) -> CachedFrame {
+        let mut words = caller.words;
+        if new.return_at != 0 {
+            words = self.push_word(words, new.return_at);
         }
-        if fresh.fp_at != 0 && below.fp_matters {
-            words = self.push_word(words, fresh.fp_at);
+        if new.fp_at != 0 && caller.fp_matters {
+            words = self.push_word(words, new.fp_at);
         }
-        // The innermost frame is the recorder's own: not part of the stack that is asked for.
-        let node = if is_own { below.node } else { self.node_of(fresh, below.node) };
+        // The innermost frame is the recorder's own and not a part of the call path.
+        let node = if is_own { caller.node } else { self.node_of(new, caller.node) };
         self.version = self.version.wrapping_add(1);
-        let kept = CachedFrame {
-            registers: fresh.registers,
+        let cached = CachedFrame {
+            registers: new.registers,
             node,
-            // An interrupted frame's node is no other frame's with this pc.
-            parent: if fresh.is_interrupted { NodeId::NONE } else { below.node },
+            // An interrupted frame's node is never the node of another frame with this pc.
+            parent: if new.is_interrupted { NodeId::NONE } else { caller.node },
             words,
-            fp_matters: fresh.uses_fp || (fresh.fp_at == 0 && below.fp_matters),
-            barrier: fresh.barrier || below.barrier,
-            module_tag: fresh.module_tag,
+            fp_matters: new.uses_fp || (new.fp_at == 0 && caller.fp_matters),
+            barrier: new.barrier || caller.barrier,
+            module_tag: new.module_tag,
             version: self.version,
         };
-        // SAFETY: `len` is below `frames_max`: see the check in `depth_fits`.
-        unsafe { self.frames.add(self.len).write(kept) };
+        // SAFETY: `len` is below `frames_max`, because `depth_fits` bounded the walk.
+        unsafe { self.frames.add(self.len).write(cached) };
         self.len = self.len.wrapping_add(1);
-        kept
+        cached
     }
 
-    /// Interns, or finds the answer in what the last stack left at this place: what a node was
-    /// interned from never changes.
+    /// Interns a frame's call path. The removed frame that was here before mostly has the same node,
+    /// which saves the look-up: a node never changes.
     #[inline]
-    fn node_of(&mut self, fresh: &Fresh, parent: NodeId) -> NodeId {
-        // SAFETY: zeroed or written before; `len` is below `frames_max`.
-        let stale = unsafe { self.frames.add(self.len).as_ref() };
-        if stale.registers.pc == fresh.registers.pc
-            && !fresh.is_interrupted
-            && stale.parent == parent
-            && stale.module_tag == fresh.module_tag
-            && !stale.node.is_root()
-            && stale.node != parent
+    fn node_of(&mut self, new: &NewFrame, parent: NodeId) -> NodeId {
+        // SAFETY: `len` is below `frames_max`; the frame was written before or is zeroed, and all-zero
+        // is a valid frame.
+        let removed = unsafe { self.frames.add(self.len).as_ref() };
+        if removed.registers.pc == new.registers.pc
+            && !new.is_interrupted
+            && removed.parent == parent
+            && removed.module_tag == new.module_tag
+            && !removed.node.is_root()
+            && removed.node != parent
         {
-            return stale.node;
+            return removed.node;
         }
-        let tag = u64::from(fresh.module_tag) << MODULE_SHIFT;
-        // Nodes have return addresses, which readers look up one byte in front of.
-        let address = fresh.registers.pc.wrapping_add(u64::from(fresh.is_interrupted));
+        let tag = u64::from(new.module_tag) << MODULE_SHIFT;
+        // Nodes have return addresses, and readers look up the byte before them; an interrupted pc is
+        // the instruction itself.
+        let address = new.registers.pc.wrapping_add(u64::from(new.is_interrupted));
         stack_table::intern(parent, Address(address | tag))
     }
 
     #[inline(always)]
     fn push_word(&mut self, at: u32, address: u64) -> u32 {
-        // SAFETY: at most two words a kept frame, and there is room for twice the frames. The
-        // address was read in this walk.
+        // SAFETY: a frame has at most two words, and there is room for two per frame. This walk has
+        // read `address`, so it is mapped and aligned.
         unsafe {
-            self.words.add(at as usize).write(Word { at: address, value: read_word(address) });
+            let word = StackWord { at: address, value: read_stack_word(address) };
+            self.words.add(at as usize).write(word);
         };
         at.wrapping_add(1)
     }
 
-    /// The words from one place to behind another: (address, value).
+    /// The words with indices from `first` to before `end`, as (address, value).
     pub(crate) fn words(&self, first: u32, end: u32) -> impl Iterator<Item = (u64, u64)> + use<> {
         let words = self.words;
         (first..end).map(move |at| {
-            // SAFETY: words below the top frame's count are initialised.
+            // SAFETY: callers pass an `end` of at most a cached frame's number of words, and all of
+            // those are initialised.
             let word = unsafe { words.add(at as usize).read() };
             (word.at, word.value)
         })
     }
 }
 
-/// The innermost kept frame as far as [`CachedStack::same`] asks about it. Where the stack has a flaw
-/// to be counted, or none is kept, no stack is like it: none has a stack pointer of 0.
+/// A copy of the innermost cached frame for [`CachedStack::unchanged`]. If there is no frame, or its
+/// stack is incomplete, sp is 0, which no stack has.
 #[derive(Clone, Copy)]
-struct Usual {
+struct FastEntry {
     registers: Registers,
-    /// The bits of fp that matter: all or none.
+    /// All bits set if fp must be equal, else 0.
     fp_bits: u64,
     words: u32,
     node: NodeId,
 }
 
-impl Usual {
+impl FastEntry {
     const NONE: Self = Self {
         registers: Registers { pc: 0, sp: 0, fp: 0 },
         fp_bits: 0,

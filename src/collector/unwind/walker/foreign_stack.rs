@@ -1,19 +1,19 @@
-//! A stack that is not the thread's own: a coroutine's, or a signal's.
+//! Unwinds a stack that is not the thread's own: a coroutine's, or an alternate signal stack.
 //!
-//! Reads: memory through the kernel, for nobody vouches for such a stack's bounds. Writes: the
-//! fresh frames of one walk.
+//! Reads: memory through a system call, because the bounds of such a stack are unknown. Writes: the
+//! new frames of one walk.
 //!
 //! Invariants:
-//! - No address is read but by the kernel, which answers for what is not mapped.
-//! - Every frame is a barrier: none is ever met.
+//! - Every word is read by the kernel, which returns an error for unmapped addresses.
+//! - Every frame is a barrier: none is reused by a later walk.
 
 use crate::collector::platform::sys;
 use crate::collector::unwind::rules::{self, Registers, RuleKind, Step};
-use crate::collector::unwind::walker::step::{Fresh, NewFrames, Pc, leave_late};
+use crate::collector::unwind::walker::step::{NewFrame, NewFrames, PcKind, unwind_late};
 use crate::recording::NodeId;
 
-/// Unwinds a stack to its end, or until more than `frames_max` frames were left: how it ends, and
-/// how many fresh frames it has.
+/// Unwinds a stack to its end, or until it has more than `frames_max` frames. Returns its root and the
+/// number of new frames.
 pub(crate) fn unwind(
     start: Registers,
     frames_max: usize,
@@ -21,31 +21,31 @@ pub(crate) fn unwind(
 ) -> (NodeId, usize) {
     let mut window = Window { start: 0, len: 0, bytes: [0; Window::BYTES] };
     let mut read = |at: u64| window.word(at).ok_or(());
-    let (mut registers, mut pc) = (start, Pc::First);
+    let (mut registers, mut pc) = (start, PcKind::First);
     let mut fresh_len = 0;
     let root = loop {
         if fresh_len > frames_max {
             break NodeId::TRUNCATED;
         }
-        let is_return_address = pc == Pc::ReturnAddress;
+        let is_return_address = pc == PcKind::ReturnAddress;
         let (tag, step) = leave_foreign(&registers, is_return_address, &mut read);
-        let fresh = Fresh {
+        let fresh = NewFrame {
             registers,
             return_at: 0,
             fp_at: 0,
             uses_fp: true,
             barrier: true,
-            is_interrupted: pc == Pc::Interrupted,
+            is_interrupted: pc == PcKind::Interrupted,
             module_tag: tag,
         };
         frames.set(fresh_len, fresh);
         fresh_len = fresh_len.wrapping_add(1);
         match step {
             Step::Caller(caller) if caller.sp > registers.sp => {
-                (registers, pc) = (caller, Pc::ReturnAddress);
+                (registers, pc) = (caller, PcKind::ReturnAddress);
             }
-            // From a signal's stack to the one that it interrupted, wherever that is.
-            Step::Interrupted(frame) => (registers, pc) = (frame, Pc::Interrupted),
+            // The interrupted frame may be on another stack, with any sp.
+            Step::Interrupted(frame) => (registers, pc) = (frame, PcKind::Interrupted),
             Step::End => break NodeId::ROOT,
             _ => break NodeId::FAILED,
         }
@@ -59,7 +59,7 @@ fn leave_foreign(
     read: &mut dyn FnMut(u64) -> Result<u64, ()>,
 ) -> (u16, Step) {
     match rules::derive(registers.pc, is_return_address).kind() {
-        RuleKind::Late => leave_late(registers, is_return_address, read),
+        RuleKind::Late => unwind_late(registers, is_return_address, read),
         RuleKind::End => (0, Step::End),
         RuleKind::Unknown | RuleKind::NoUnwindInfo => (0, Step::Failed),
         RuleKind::Signal => (0, rules::step_signal(registers, read)),
@@ -67,7 +67,7 @@ fn leave_foreign(
     }
 }
 
-/// A piece of some stack, copied by the kernel.
+/// A copy of a part of the stack, made by the kernel.
 struct Window {
     start: u64,
     len: usize,
@@ -87,7 +87,7 @@ impl Window {
             self.start = at;
             self.len = sys::read_memory(at, &mut self.bytes);
             if self.len == 0 {
-                // The window may reach into an unmapped page: the word itself may not.
+                // The window extends into an unmapped page; the word itself may be mapped.
                 self.len = self.bytes.get_mut(..8).map_or(0, |word| sys::read_memory(at, word));
             }
             covered(self)

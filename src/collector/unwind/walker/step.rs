@@ -1,93 +1,95 @@
-//! How one frame is left: by its rule, which a thread remembers by pc, or through framehop.
+//! Unwinds one frame, by the rule that the thread caches for its pc or through framehop.
 //!
 //! Reads: this thread's stack between the walk's lowest address and the stack's end, and unwind
-//! tables through [`unwind`]. Writes: the thread's table of rules, the fresh frames of a walk.
+//! tables through [`rules`]. Writes: the thread's table of rules, the new frames of a walk.
 //!
 //! Invariants:
-//! - A rule is remembered for the pc that it was derived for and no other; a pc for which none is
-//!   known is asked for anew each time.
-//! - A frame that is left by a rule says where each word was read that its caller depends on. One
-//!   that framehop had to leave does not: it is a barrier.
+//! - A cached rule is used for the pc from which it was derived and for no other.
+//! - A frame that was unwound by a rule has the addresses of the words on which its caller depends. A
+//!   frame that framehop unwound has not: it is a barrier.
 
 use std::ptr::NonNull;
 
-use crate::collector::platform::counter::Tally;
+use crate::collector::platform::counter::SoloCounter;
 use crate::collector::unwind::dlopen;
 use crate::collector::unwind::rules::{self, LateStep, Registers, Rule, RuleKind, Step};
+use crate::collector::unwind::stack_word::read_stack_word;
 use crate::recording::NodeId;
 
-/// Rules that a thread remembers.
+/// Rules that a thread caches, 16 bytes each; a power of two for `rule_slot`.
 pub(crate) const RULES: usize = 2048;
 
-/// Bytes of their table.
+/// Bytes of the table of rules.
 pub(crate) const RULES_BYTES: usize = RULES * size_of::<Rule>();
 
-/// A frame that was unwound in this walk, innermost first.
+/// A frame that this walk unwound.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub(crate) struct Fresh {
+pub(crate) struct NewFrame {
     pub(crate) registers: Registers,
-    /// Where the return address was read; 0: the frame was not left.
+    /// Stack address of the return address; 0: the caller was not found by a rule.
     pub(crate) return_at: u64,
-    /// Where the caller's fp was read; 0: it was not.
+    /// Stack address of the caller's fp; 0: it was not read.
     pub(crate) fp_at: u64,
     pub(crate) uses_fp: bool,
     pub(crate) barrier: bool,
-    /// A signal interrupted it: its pc is where it goes on, not what it is called back to.
+    /// A signal interrupted the frame: its pc is the next instruction and not a return address.
     pub(crate) is_interrupted: bool,
     pub(crate) module_tag: u16,
 }
 
-/// How one fresh frame was left.
-pub(crate) enum Left {
-    To(Registers),
-    /// To what a signal interrupted.
-    ToInterrupted(Registers),
+/// Result of unwinding one frame.
+pub(crate) enum UnwindOutcome {
+    Caller(Registers),
+    /// The frame that a signal interrupted.
+    Interrupted(Registers),
     Root(NodeId),
 }
 
-/// What is known of the pc of a frame that is to be left.
+/// What a frame's pc is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pc {
-    /// The walk's own first one.
+pub(crate) enum PcKind {
+    /// The pc at which the walk started.
     First,
     ReturnAddress,
-    /// Where a signal interrupted it.
+    /// The instruction that a signal interrupted.
     Interrupted,
 }
 
-/// The fresh frames of one walk.
+/// The new frames of one walk, innermost first.
 pub(crate) struct NewFrames {
-    frames: NonNull<Fresh>,
-    room: usize,
+    frames: NonNull<NewFrame>,
+    capacity: usize,
 }
 
 impl NewFrames {
-    /// Room for so many frames.
+    /// An array of `capacity` frames.
     ///
     /// # Safety
-    /// There is zeroed memory for them that nobody else uses, for ever.
-    pub(crate) unsafe fn new(frames: NonNull<Fresh>, room: usize) -> Self {
-        Self { frames, room }
+    /// `frames` is zeroed memory for them that lives as long as the value and is used by nothing else.
+    pub(crate) unsafe fn new(frames: NonNull<NewFrame>, capacity: usize) -> Self {
+        Self { frames, capacity }
     }
 
-    /// Fills one of the first `room` places.
-    pub(crate) fn set(&mut self, at: usize, fresh: Fresh) {
-        debug_assert!(at < self.room);
-        // SAFETY: a walk stops at one frame more than may be kept, which is below `frames_max`.
-        unsafe { self.frames.add(at).write(fresh) };
+    /// Sets the frame at an index below the capacity.
+    pub(crate) fn set(&mut self, at: usize, frame: NewFrame) {
+        debug_assert!(at < self.capacity);
+        // SAFETY: a walk stops one frame after the maximum depth of the cached stack, which is below
+        // the capacity, `frames_max`.
+        unsafe { self.frames.add(at).write(frame) };
     }
 
-    /// The frame at one of the first `room` places.
+    /// The frame at an index below the capacity.
     #[inline(always)]
-    pub(crate) fn get(&self, at: usize) -> Fresh {
-        debug_assert!(at < self.room);
-        // SAFETY: the walk filled it; what no walk has filled is zeroed.
+    pub(crate) fn get(&self, at: usize) -> NewFrame {
+        debug_assert!(at < self.capacity);
+        // SAFETY: the index is below the capacity; a frame that no walk has set is zeroed, and all-zero
+        // is a valid frame.
         unsafe { self.frames.add(at).read() }
     }
 }
 
-/// One thread's rules, by pc.
+/// One thread's cache of rules, by pc; direct-mapped.
 pub(crate) struct Rules {
     rules: NonNull<Rule>,
 }
@@ -96,54 +98,54 @@ impl Rules {
     /// An empty table.
     ///
     /// # Safety
-    /// There is room for [`RULES`] rules that nobody else uses, for ever.
+    /// `rules` is memory for [`RULES`] rules that lives as long as the value and is used by nothing else.
     pub(crate) unsafe fn new(rules: NonNull<Rule>) -> Self {
         for at in 0..RULES {
-            // SAFETY: inside the table.
+            // SAFETY: `at` is below RULES, the length of the table.
             unsafe { rules.add(at).write(Rule::EMPTY) };
         }
         Self { rules }
     }
 
-    /// Where the table begins.
+    /// Start of the table.
     pub(crate) fn start(&self) -> NonNull<u8> {
         self.rules.cast()
     }
 
-    /// Leaves one frame: what was read, and the caller. `stack` is what may be read: its first
-    /// address, and the one behind its last. Rules that had to be asked for are counted.
+    /// Unwinds one frame. `stack` is the readable range: its first address, and the one behind its last.
+    /// `derived` counts the rules that were not cached.
     #[inline]
-    pub(crate) fn leave(
+    pub(crate) fn unwind_frame(
         &mut self,
         registers: Registers,
-        pc: Pc,
+        pc: PcKind,
         stack: (u64, u64),
-        derived: &Tally,
-    ) -> (Fresh, Left) {
-        let is_return_address = pc == Pc::ReturnAddress;
+        derived: &SoloCounter,
+    ) -> (NewFrame, UnwindOutcome) {
+        let is_return_address = pc == PcKind::ReturnAddress;
         let key = registers.pc.wrapping_sub(u64::from(is_return_address));
         let mut rule = *self.rule(key);
         if rule.key() != key {
             derived.add(1);
-            rule = self.learn(registers.pc, key, is_return_address);
+            rule = self.derive_and_cache(registers.pc, key, is_return_address);
         }
-        let mut fresh = Fresh {
+        let mut frame = NewFrame {
             registers,
             return_at: 0,
             fp_at: 0,
             uses_fp: rule.kind() == RuleKind::FromFp,
-            barrier: pc == Pc::Interrupted,
-            is_interrupted: pc == Pc::Interrupted,
+            barrier: pc == PcKind::Interrupted,
+            is_interrupted: pc == PcKind::Interrupted,
             module_tag: 0,
         };
         let simple = match rule.kind() {
             RuleKind::FromSp => true,
-            // framehop ends the stack there if the code follows frame pointers.
+            // With fp = 0, framehop ends the stack in code that follows frame pointers.
             RuleKind::FromFp => registers.fp != 0,
-            RuleKind::End => return (fresh, Left::Root(NodeId::ROOT)),
-            // Nothing is read: a frame with the same pc in the same place ends the same way.
+            RuleKind::End => return (frame, UnwindOutcome::Root(NodeId::ROOT)),
+            // No word is read, so a frame with the same pc at the same sp is a root again.
             RuleKind::NoUnwindInfo if is_first_frame(&registers, stack.1) => {
-                return (fresh, Left::Root(NodeId::ROOT));
+                return (frame, UnwindOutcome::Root(NodeId::ROOT));
             }
             _ => false,
         };
@@ -155,64 +157,69 @@ impl Rules {
             || !readable(sp.wrapping_sub(8))
             || !fp_at.is_none_or(readable)
         {
-            return Self::unwind_slow(fresh, rule.kind(), is_return_address, stack);
+            return Self::unwind_slow(frame, rule.kind(), is_return_address, stack);
         }
-        fresh.return_at = sp.wrapping_sub(8);
-        // SAFETY: aligned and inside this thread's stack, above its current sp: checked above.
-        let pc = unsafe { read_word(fresh.return_at) };
+        frame.return_at = sp.wrapping_sub(8);
+        // SAFETY: `readable` has checked that it is aligned and inside this thread's stack.
+        let pc = unsafe { read_stack_word(frame.return_at) };
         let fp = match fp_at {
             None => registers.fp,
             Some(at) => {
-                fresh.fp_at = at;
-                // SAFETY: as for the return address.
-                unsafe { read_word(at) }
+                frame.fp_at = at;
+                // SAFETY: `readable` has checked that it is aligned and inside this thread's stack.
+                unsafe { read_stack_word(at) }
             }
         };
         if pc == 0 {
-            return (fresh, Left::Root(NodeId::ROOT));
+            return (frame, UnwindOutcome::Root(NodeId::ROOT));
         }
-        (fresh, Left::To(Registers { pc, sp, fp }))
+        (frame, UnwindOutcome::Caller(Registers { pc, sp, fp }))
     }
 
-    /// Leaves a frame for which there is no rule: through framehop, as a barrier.
+    /// Unwinds a frame that no rule describes, through framehop and as a barrier.
     #[cold]
     fn unwind_slow(
-        mut fresh: Fresh,
+        mut frame: NewFrame,
         kind: RuleKind,
         is_return_address: bool,
         (lowest, end): (u64, u64),
-    ) -> (Fresh, Left) {
-        fresh.barrier = true;
+    ) -> (NewFrame, UnwindOutcome) {
+        frame.barrier = true;
         let mut read = |at: u64| {
             let readable = at & 7 == 0
                 && lowest <= at
                 && at.checked_add(8).is_some_and(|behind| behind <= end);
-            // SAFETY: inside this thread's stack, above its current sp.
-            if readable { Ok(unsafe { read_word(at) }) } else { Err(()) }
+            if !readable {
+                return Err(());
+            }
+            // SAFETY: aligned and inside this thread's stack, above its current sp.
+            Ok(unsafe { read_stack_word(at) })
         };
         let step = if kind == RuleKind::Late {
-            let (tag, step) = leave_late(&fresh.registers, is_return_address, &mut read);
-            fresh.module_tag = tag;
+            let (tag, step) = unwind_late(&frame.registers, is_return_address, &mut read);
+            frame.module_tag = tag;
             step
         } else if matches!(kind, RuleKind::Unknown | RuleKind::NoUnwindInfo) {
             Step::Failed
         } else if kind == RuleKind::Signal {
-            rules::step_signal(&fresh.registers, &mut read)
+            rules::step_signal(&frame.registers, &mut read)
         } else {
-            rules::unwind_with_framehop(&fresh.registers, is_return_address, &mut read)
+            rules::unwind_with_framehop(&frame.registers, is_return_address, &mut read)
         };
-        let left = match step {
-            // A stack only grows outwards; anything else is a wild walk.
-            Step::Caller(caller) if caller.sp > fresh.registers.sp => Left::To(caller),
-            Step::Interrupted(frame) if frame.sp > fresh.registers.sp => Left::ToInterrupted(frame),
-            Step::End => Left::Root(NodeId::ROOT),
-            _ => Left::Root(NodeId::FAILED),
+        let outcome = match step {
+            // A caller has a higher sp than its callee; anything else is a wrong walk.
+            Step::Caller(caller) if caller.sp > frame.registers.sp => UnwindOutcome::Caller(caller),
+            Step::Interrupted(interrupted) if interrupted.sp > frame.registers.sp => {
+                UnwindOutcome::Interrupted(interrupted)
+            }
+            Step::End => UnwindOutcome::Root(NodeId::ROOT),
+            _ => UnwindOutcome::Root(NodeId::FAILED),
         };
-        (fresh, left)
+        (frame, outcome)
     }
 
     #[cold]
-    fn learn(&mut self, pc: u64, key: u64, is_return_address: bool) -> Rule {
+    fn derive_and_cache(&mut self, pc: u64, key: u64, is_return_address: bool) -> Rule {
         let rule = rules::derive(pc, is_return_address);
         if rule.kind() != RuleKind::Unknown {
             // SAFETY: `rule_slot` is below RULES.
@@ -222,31 +229,20 @@ impl Rules {
     }
 
     fn rule(&self, key: u64) -> &Rule {
-        // SAFETY: `rule_slot` is below RULES, and all rules are initialised.
+        // SAFETY: `rule_slot` is below RULES, and `new` initialised all rules.
         unsafe { self.rules.add(rule_slot(key)).as_ref() }
     }
 }
 
-/// Whether a frame whose caller can't be found has none: it begins where the stack does. Of what musl
-/// has there before `main` and a thread's function there is no unwind information; glibc's says so.
+/// Whether a frame without unwind information is the outermost one, because it is at the stack's end. musl
+/// has no unwind information for its code before `main` and before a thread's function; glibc's marks it.
 fn is_first_frame(registers: &Registers, stack_end: u64) -> bool {
     const BYTES_MAX: u64 = 512;
     cfg!(target_env = "musl") && stack_end.saturating_sub(registers.sp) <= BYTES_MAX
 }
 
-/// A word of this thread's stack.
-///
-/// # Safety
-/// `at` is aligned and inside this thread's stack, above its current sp.
-#[inline(always)]
-pub(crate) unsafe fn read_word(at: u64) -> u64 {
-    // SAFETY: the caller vouches for the address. Volatile, because the compiler knows other
-    // owners of this memory.
-    unsafe { std::ptr::read_volatile(at as *const u64) }
-}
-
-/// Leaves a frame whose code may be unloaded, and says what its pc is tagged with.
-pub(crate) fn leave_late(
+/// Unwinds a frame of a module that may be unloaded; returns the tag of its pc, too.
+pub(crate) fn unwind_late(
     registers: &Registers,
     is_return_address: bool,
     read: &mut dyn FnMut(u64) -> Result<u64, ()>,
@@ -254,8 +250,8 @@ pub(crate) fn leave_late(
     for _ in 0..2 {
         match rules::step_late(registers, is_return_address, read) {
             LateStep::Stepped(module, step) => {
-                // 65,535 modules can be told apart; the rest have no tag and are found by
-                // their addresses alone.
+                // The tag has 16 bits; modules from 65,535 on have none and are found by their
+                // addresses alone.
                 let tag = u16::try_from(module.0.wrapping_add(1)).unwrap_or(0);
                 return (tag, step);
             }
@@ -266,6 +262,7 @@ pub(crate) fn leave_late(
     (0, Step::Failed)
 }
 
+/// Folds the bits above 11 into the index, so that functions 2 KiB apart do not share a slot.
 fn rule_slot(key: u64) -> usize {
     ((key ^ (key >> 11)) as usize) & (RULES - 1)
 }

@@ -1,22 +1,20 @@
-//! One event of a bytehound recording.
+//! Decodes one event of a bytehound recording.
 //!
-//! Reads: the unpacked bytes. Writes: an [`Event`].
+//! An event is the number of its kind, in four bytes, and its fields, all little-endian. Its length
+//! is not recorded, so reading ends at an event of an unknown kind. Texts and lists have their
+//! length in front; some numbers have a variable length.
 //!
-//! An event is the number of its kind, four bytes, and its fields one behind the other, all
-//! little-endian. Nothing says how long it is, so that an unknown kind ends what can be read.
-//! Counts stand in front of texts and lists; some numbers are of variable length.
-//!
-//! Invariant: nothing is reserved on the word of a length; long contents are kept up to a bound.
+//! Invariant: no length field reserves memory; contents of files are kept up to a bound.
 
 use std::io::{self, Read};
 
-/// Bytes that are kept of a file in the recording: its headers stand at its beginning.
+/// Bytes that are kept of an embedded file; only the headers at its start are needed.
 const CONTENTS_BYTES_MAX: u64 = 4 << 20;
 
-/// Frames of a backtrace beyond which a file is damaged.
+/// Maximum frames of a backtrace; more are damage.
 const FRAMES_MAX: u32 = 1 << 20;
 
-/// A block.
+/// An allocated block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Block {
     pub(crate) at_us: u64,
@@ -27,34 +25,35 @@ pub(crate) struct Block {
     pub(crate) is_zeroed: bool,
 }
 
-/// What an event says.
+/// An event of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// The first one, and again now and then.
+    /// The first event, repeated from time to time.
     Header(Header),
-    /// A block begins.
-    Made(Block),
-    /// A block begins in place of another one.
-    ReallocEnd { old: u64, block: Block },
-    /// A block ends.
-    Freed { at_us: u64, address: u64, thread: u32 },
-    /// A file that the recorder took along: `/proc/self/maps`, or an executable.
+    /// A block was allocated.
+    Alloc(Block),
+    /// A block replaced the one at address `old`; 0: there was none.
+    Realloc { old: u64, block: Block },
+    /// A block was freed.
+    Free { at_us: u64, address: u64, thread: u32 },
+    /// An embedded file: `/proc/self/maps`, or an executable.
     File { path: Vec<u8>, contents: Vec<u8> },
-    /// A backtrace, innermost first; of `kept` frames fewer than the thread's last one.
+    /// A backtrace, innermost first. With `skipped`, the thread's last backtrace follows, without
+    /// this number of innermost frames.
     Backtrace { id: u64, thread: Option<u32>, skipped: Option<u32>, addresses: Vec<u64> },
-    /// A mapping came.
+    /// Memory was mapped.
     Mapped(Mapping),
-    /// A mapping went.
+    /// Memory was unmapped.
     Unmapped { address: u64 },
-    /// Blocks that were left out of a file that was made smaller.
-    LeftOut { blocks: u64 },
-    /// A part of a file whose names were looked up before.
-    Decoded,
-    /// Something of no use here.
-    Other,
+    /// Blocks that `bytehound strip` has removed from the file.
+    Stripped { blocks: u64 },
+    /// A part of a file whose names bytehound has resolved already.
+    Postprocessed,
+    /// An event that the loader does not need.
+    Ignored,
 }
 
-/// Who was recorded, and when.
+/// The recorded process, and the start of the recording.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) initial_us: u64,
@@ -65,7 +64,7 @@ pub(crate) struct Header {
     pub(crate) executable: Vec<u8>,
 }
 
-/// A range of addresses.
+/// A mapped range of addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mapping {
     pub(crate) start: u64,
@@ -75,7 +74,7 @@ pub(crate) struct Mapping {
     pub(crate) path: Vec<u8>,
 }
 
-/// Reads fields.
+/// Reads the fields of an event.
 struct Fields<R>(R);
 
 impl<R: Read> Fields<R> {
@@ -97,7 +96,8 @@ impl<R: Read> Fields<R> {
         Ok(u64::from_le_bytes(self.bytes()?))
     }
 
-    /// As many bytes follow the first as it has leading ones; its other bits are the highest.
+    /// A number of variable length: the first byte has as many leading ones as bytes follow; its
+    /// other bits are the highest ones of the number.
     fn varint(&mut self) -> io::Result<u64> {
         let first = self.u8()?;
         let count = first.leading_ones();
@@ -143,21 +143,21 @@ impl<R: Read> Fields<R> {
         const IS_ZEROED: u32 = 1 << 31;
         let (address, size, backtrace) = (self.u64()?, self.u64()?, self.u64()?);
         let (thread, flags) = (self.u32()?, self.u32()?);
-        // Room behind the block, and before it.
+        // Usable bytes behind the block and in front of it.
         self.skip(4 + 8)?;
         let is_zeroed = flags & IS_ZEROED != 0;
         Ok(Block { at_us, address, size, backtrace, thread, is_zeroed })
     }
 
-    fn regrown(&mut self) -> io::Result<Event> {
+    fn realloc(&mut self) -> io::Result<Event> {
         let (at_us, old) = (self.u64()?, self.u64()?);
-        Ok(Event::ReallocEnd { old, block: self.block(at_us)? })
+        Ok(Event::Realloc { old, block: self.block(at_us)? })
     }
 
-    fn freed(&mut self) -> io::Result<Event> {
+    fn free(&mut self) -> io::Result<Event> {
         let (at_us, address) = (self.u64()?, self.u64()?);
         self.skip(8)?;
-        Ok(Event::Freed { at_us, address, thread: self.u32()? })
+        Ok(Event::Free { at_us, address, thread: self.u32()? })
     }
 
     fn header(&mut self) -> io::Result<Event> {
@@ -174,7 +174,7 @@ impl<R: Read> Fields<R> {
 
     fn partial(&mut self, width: usize) -> io::Result<Event> {
         let (id, thread, skipped) = (self.u64()?, self.u32()?, self.u32()?);
-        // All ones: nothing of the last one is left.
+        // All ones: no frame of the last backtrace is left.
         let skipped = (skipped != u32::MAX).then_some(skipped);
         let addresses = self.addresses(width)?;
         Ok(Event::Backtrace { id, thread: Some(thread), skipped, addresses })
@@ -222,15 +222,15 @@ impl<R: Read> Fields<R> {
         Ok(Event::Unmapped { address })
     }
 
-    fn of_no_use(&mut self, kind: u32) -> io::Result<()> {
+    fn skip_ignored(&mut self, kind: u32) -> io::Result<()> {
         match kind {
-            // A piece of memory.
+            // A memory dump.
             6 => {
                 self.skip(16)?;
                 let bytes = self.u32()?;
                 self.skip(u64::from(bytes))
             }
-            // A marker; mmap and munmap as they were told once; mallopt; the clock on the wall.
+            // A marker; mmap and munmap of older versions; mallopt; the wall clock.
             7 => self.skip(4),
             8 => self.skip(5 * 8 + 4 * 4 + 8),
             9 => self.skip(4 * 8 + 4),
@@ -240,7 +240,7 @@ impl<R: Read> Fields<R> {
                 self.skip(u64::from(bytes))
             }
             12 => self.skip(3 * 8),
-            // How much of a mapping is in use.
+            // The use of a mapping.
             26 => {
                 self.skip(8)?;
                 self.varint()?;
@@ -264,10 +264,10 @@ impl<R: Read> Fields<R> {
 }
 
 impl Event {
-    /// The next event.
+    /// Reads the next event.
     ///
     /// # Errors
-    /// The reader's own, `UnexpectedEof` inside an event, and what can't be one.
+    /// The reader's own, `UnexpectedEof` inside an event, and an error for an invalid event.
     pub(crate) fn read(input: impl Read) -> io::Result<Self> {
         let mut fields = Fields(input);
         let kind = fields.u32()?;
@@ -275,10 +275,10 @@ impl Event {
             0 => fields.header(),
             1 => {
                 let at_us = fields.u64()?;
-                fields.block(at_us).map(Self::Made)
+                fields.block(at_us).map(Self::Alloc)
             }
-            2 => fields.regrown(),
-            3 => fields.freed(),
+            2 => fields.realloc(),
+            3 => fields.free(),
             4 | 23 => {
                 fields.skip(8)?;
                 let path = fields.text()?;
@@ -287,32 +287,32 @@ impl Event {
             }
             5 => fields.whole(8),
             13 => fields.partial(8),
-            14..=16 => Ok(Self::Decoded),
+            14..=16 => Ok(Self::Postprocessed),
             17 => {
                 fields.skip(3 * 8)?;
                 let blocks = fields.u64()?;
                 fields.skip(3 * 8)?;
-                Ok(Self::LeftOut { blocks })
+                Ok(Self::Stripped { blocks })
             }
             18 => fields.partial(4),
             19 => fields.whole(4),
-            // With an id of the block, which its address and the order of events make needless.
+            // With an id of the block, which is not needed: its address identifies it.
             20 => {
                 fields.skip(16)?;
                 let at_us = fields.u64()?;
-                fields.block(at_us).map(Self::Made)
+                fields.block(at_us).map(Self::Alloc)
             }
             21 => {
                 fields.skip(16)?;
-                fields.regrown()
+                fields.realloc()
             }
             22 => {
                 fields.skip(16)?;
-                fields.freed()
+                fields.free()
             }
             24 => fields.mapped(),
             25 => fields.unmapped(),
-            6..=12 | 26 | 27 => fields.of_no_use(kind).map(|()| Self::Other),
+            6..=12 | 26 | 27 => fields.skip_ignored(kind).map(|()| Self::Ignored),
             _ => Err(io::Error::other(format!("an event of unknown kind {kind}"))),
         }
     }

@@ -1,44 +1,48 @@
-//! bytehound's recordings: every event with its thread and microsecond, addresses of frames, and
-//! the executables that they are in.
+//! Reads bytehound recordings: each event has its thread and its time in microseconds, frames are
+//! addresses, and the headers of the executables are embedded.
 //!
-//! Reads: events. Writes: a survey; steps.
-//!
-//! bytehound gathers the events of its threads in queues, so that they stand in the file somewhat
-//! out of order; they are put in the order of their times before they are paired.
+//! bytehound collects events in a queue per thread, so the file is somewhat out of order; events
+//! are sorted by time before they are paired.
 
+mod metadata;
 mod chunks;
-mod survey;
 mod event;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::io;
 
+use crate::loader::api::progress::Progress;
 use crate::loader::fast_hash::FastHash;
 use crate::loader::import::bytehound::chunks::Chunks;
 use crate::loader::import::bytehound::event::{Block, Event};
 use crate::loader::import::input::Input;
-use crate::loader::passes::event_pass::{Outcome, Replay};
-use crate::loader::passes::pairing::Sink;
-use crate::loader::progress::Progress;
-use crate::loader::read::stream::{How, Made, Step, What};
+use crate::loader::passes::event_pass::{EventPass, Outcome};
+use crate::loader::passes::pairing::RowSink;
+use crate::loader::read::stream::{AllocInfo, AllocKind, EventKind, TimedEvent};
 use crate::recording::{NodeId, ScopeId, StreamId, ThreadId, Ticks};
 
 pub(crate) use chunks::is_chunk;
-pub(crate) use survey::{Known, survey};
+pub(crate) use metadata::read_metadata;
 
-const NS_A_US: u64 = 1_000;
+const NS_PER_US: u64 = 1_000;
 
-/// How far behind the latest event of the file an event may stand and still be put in its place.
+/// Maximum time by which an event may be late in the file and still be sorted.
 const DISORDER_US_MAX: u64 = 1_000_000;
 
-/// Events that are kept back for that at most.
-const KEPT_BACK_MAX: usize = 1 << 18;
+/// Maximum number of events that are buffered for sorting, which bounds memory.
+const BUFFERED_MAX: usize = 1 << 18;
 
-/// Nodes by the file's numbers of backtraces.
-pub(crate) type Backtraces = HashMap<u64, NodeId, FastHash>;
+/// Results of the metadata pass that the event pass needs.
+#[derive(Debug, Default)]
+pub(crate) struct Backtraces {
+    /// By the file's id of a backtrace.
+    pub(crate) nodes: HashMap<u64, NodeId, FastHash>,
+    /// Time of the file that becomes time 0.
+    pub(crate) initial_us: u64,
+}
 
-/// Events, one after the other.
+/// Reads all events of a file.
 struct Events<'a> {
     chunks: Chunks<&'a mut Input>,
 }
@@ -48,9 +52,9 @@ impl<'a> Events<'a> {
         Self { chunks: Chunks::new(input) }
     }
 
-    /// The next event; `None` at the end. A last event that is not whole is left out.
+    /// The next event; `None` at the end. An incomplete last event is dropped.
     fn next(&mut self) -> io::Result<Option<Event>> {
-        match self.chunks.is_over() {
+        match self.chunks.is_at_end() {
             Ok(false) => {}
             Ok(true) => return Ok(None),
             Err(error) => return self.torn(error),
@@ -65,111 +69,123 @@ impl<'a> Events<'a> {
         if error.kind() != io::ErrorKind::UnexpectedEof {
             return Err(error);
         }
-        self.chunks.input.tear();
+        self.chunks.input.set_torn();
         Ok(None)
     }
 }
 
-/// Numbers of threads by those of the system, by first appearance.
+/// Numbers the threads by first appearance.
 #[derive(Default)]
 struct Threads {
+    /// By the operating system's id.
     numbers: HashMap<u32, u32, FastHash>,
 }
 
 impl Threads {
-    /// A thread's number, and whether it is new.
-    fn number(&mut self, system: u32) -> (u32, bool) {
+    /// The number of a thread, and whether it is new.
+    fn number(&mut self, os_id: u32) -> (u32, bool) {
         let next = self.numbers.len() as u32;
-        let number = *self.numbers.entry(system).or_insert(next);
+        let number = *self.numbers.entry(os_id).or_insert(next);
         (number, number == next)
     }
 }
 
-/// What happens to blocks, with its time in the file.
-fn happening(event: &Event) -> Option<(u64, u32, Happening)> {
+/// Time, thread and kind of an event that concerns a block.
+fn block_event(event: &Event) -> Option<(u64, u32, BlockEvent)> {
     match *event {
-        Event::Made(block) => Some((block.at_us, block.thread, Happening::Made(block))),
-        Event::ReallocEnd { old: 0, block } => {
-            Some((block.at_us, block.thread, Happening::Made(block)))
+        Event::Alloc(block) => Some((block.at_us, block.thread, BlockEvent::Alloc(block))),
+        Event::Realloc { old: 0, block } => {
+            Some((block.at_us, block.thread, BlockEvent::Alloc(block)))
         }
-        Event::ReallocEnd { old, block } if block.address == 0 => {
-            Some((block.at_us, block.thread, Happening::Freed(old)))
+        Event::Realloc { old, block } if block.address == 0 => {
+            Some((block.at_us, block.thread, BlockEvent::Free(old)))
         }
-        Event::ReallocEnd { old, block } => {
-            Some((block.at_us, block.thread, Happening::ReallocEnd(old, block)))
+        Event::Realloc { old, block } => {
+            Some((block.at_us, block.thread, BlockEvent::Realloc(old, block)))
         }
-        Event::Freed { at_us, address, thread } => Some((at_us, thread, Happening::Freed(address))),
+        Event::Free { at_us, address, thread } => Some((at_us, thread, BlockEvent::Free(address))),
         _ => None,
     }
 }
 
+/// An event that concerns a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Happening {
-    Made(Block),
-    ReallocEnd(u64, Block),
-    Freed(u64),
+enum BlockEvent {
+    Alloc(Block),
+    Realloc(u64, Block),
+    Free(u64),
 }
 
-impl Happening {
-    /// What that is for pairing: one step, or two for a realloc.
-    fn steps(&self, backtraces: &Backtraces) -> [Option<What>; 2] {
-        let made = |block: &Block, how| {
-            let node = backtraces.get(&block.backtrace).copied().unwrap_or(NodeId::FAILED);
+impl BlockEvent {
+    /// The event for pairing; two for a realloc.
+    fn event_kinds(&self, backtraces: &Backtraces) -> [Option<EventKind>; 2] {
+        let alloc = |block: &Block, kind| {
+            let node = backtraces.nodes.get(&block.backtrace).copied().unwrap_or(NodeId::FAILED);
             let (address, size) = (block.address, block.size);
-            Some(What::Made(Made { address, size, node, align_log2: 0, scope: ScopeId::NONE, how }))
+            Some(EventKind::Alloc(AllocInfo {
+                address,
+                size,
+                node,
+                align_log2: 0,
+                scope: ScopeId::NONE,
+                kind,
+            }))
         };
         match self {
-            Self::Freed(address) => [Some(What::Freed { address: *address }), None],
-            Self::Made(block) => {
-                [made(block, if block.is_zeroed { How::Zeroed } else { How::Alloc }), None]
-            }
-            Self::ReallocEnd(old, block) => {
-                [Some(What::ReallocEnd { address: *old }), made(block, How::Realloc { old: *old })]
-            }
+            Self::Free(address) => [Some(EventKind::Free { address: *address }), None],
+            Self::Alloc(block) => [
+                alloc(block, if block.is_zeroed { AllocKind::Zeroed } else { AllocKind::Alloc }),
+                None,
+            ],
+            Self::Realloc(old, block) => [
+                Some(EventKind::ReallocEnd { address: *old }),
+                alloc(block, AllocKind::Realloc { old: *old }),
+            ],
         }
     }
 }
 
-/// An event that waits for earlier ones: its time, its place in the file, its thread.
-type Waiting = Reverse<(u64, u64, u32, Happening)>;
+/// A buffered event, with its time, its index in the file and its thread.
+type Buffered = Reverse<(u64, u64, u32, BlockEvent)>;
 
-/// The second pass.
-pub(crate) fn replay<S: Sink>(
+/// Runs the event pass.
+pub(crate) fn read_events<S: RowSink>(
     input: &mut Input,
-    known: &Known,
-    replay: &mut Replay,
+    backtraces: &Backtraces,
+    pass: &mut EventPass,
     sink: &mut S,
     progress: &mut dyn Progress,
 ) -> io::Result<Outcome> {
     let mut events = Events::new(input);
     let mut threads = Threads::default();
-    let mut waiting: BinaryHeap<Waiting> = BinaryHeap::new();
-    let (mut latest, mut place) = (0_u64, 0_u64);
+    let mut buffered: BinaryHeap<Buffered> = BinaryHeap::new();
+    let (mut latest, mut index) = (0_u64, 0_u64);
     loop {
         let event = events.next()?;
-        let is_over = event.is_none();
-        if let Some((at_us, thread, what)) = event.as_ref().and_then(happening) {
+        let is_at_end = event.is_none();
+        if let Some((at_us, thread, what)) = event.as_ref().and_then(block_event) {
             let (thread, _) = threads.number(thread);
             latest = latest.max(at_us);
-            place += 1;
-            waiting.push(Reverse((at_us, place, thread, what)));
+            index += 1;
+            buffered.push(Reverse((at_us, index, thread, what)));
         }
-        let due = latest.saturating_sub(DISORDER_US_MAX);
-        let is_due = |next: &Waiting| is_over || next.0.0 < due;
-        while waiting.peek().is_some_and(is_due) || waiting.len() > KEPT_BACK_MAX {
-            let Some(Reverse((at_us, _, thread, what))) = waiting.pop() else { break };
-            let at = Ticks(at_us.saturating_sub(known.initial_us).saturating_mul(NS_A_US));
-            for what in what.steps(&known.backtraces).into_iter().flatten() {
-                let step = Step { at, stream: StreamId(thread), thread: ThreadId(thread), what };
+        let due_before = latest.saturating_sub(DISORDER_US_MAX);
+        let is_due = |next: &Buffered| is_at_end || next.0.0 < due_before;
+        while buffered.peek().is_some_and(is_due) || buffered.len() > BUFFERED_MAX {
+            let Some(Reverse((at_us, _, thread, what))) = buffered.pop() else { break };
+            let at = Ticks(at_us.saturating_sub(backtraces.initial_us).saturating_mul(NS_PER_US));
+            for kind in what.event_kinds(backtraces).into_iter().flatten() {
+                let event =
+                    TimedEvent { at, stream: StreamId(thread), thread: ThreadId(thread), kind };
                 let input = &events.chunks.input;
-                if replay.feed(&step, || input.share(), sink, progress) == Outcome::Stopped {
+                if pass.push(&event, || input.share(), sink, progress) == Outcome::Stopped {
                     return Ok(Outcome::Stopped);
                 }
             }
         }
-        if is_over {
-            replay.finish(sink);
-            return Ok(Outcome::Whole);
+        if is_at_end {
+            pass.finish(sink);
+            return Ok(Outcome::Complete);
         }
     }
 }

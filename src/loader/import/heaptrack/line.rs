@@ -1,13 +1,11 @@
-//! One line of a heaptrack recording.
+//! Parses one line of a heaptrack recording.
 //!
-//! Reads: the bytes of a line, without its end. Writes: a [`Line`].
-//!
-//! A line is a letter, a space, and hexadecimal numbers or text. Since version 3 of the format a
-//! text that is not the rest of its line has its length in front. Indices count from 1, 0 is none.
+//! A line is a letter, a space, and hexadecimal numbers or text. Since version 3 of the format, a
+//! text that is not the rest of its line has its length in front. Indices count from 1; 0: none.
 //!
 //! Invariant: any bytes give a line, [`Line::Other`] or [`BadLine`], never a panic.
 
-/// What a line says.
+/// A line of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Line<'a> {
     /// `v`: heaptrack's own version and that of the file.
@@ -31,23 +29,23 @@ pub(crate) enum Line<'a> {
     Stack { ip: u64, parent: u64 },
     /// `a`: the next kind of block. Interpreted files only.
     Info { size: u64, stack: u64 },
-    /// `+` with one number: a block of this kind begins.
-    Made { info: u64 },
-    /// `+` with three numbers: a block begins.
-    MadeAt { size: u64, stack: u64, address: u64 },
-    /// `-`: a block ends; its kind in an interpreted file, else its address.
-    Freed(u64),
+    /// `+` with one number: a block with this allocation info was allocated.
+    Alloc { info: u64 },
+    /// `+` with three numbers: a block was allocated.
+    AllocAt { size: u64, stack: u64, address: u64 },
+    /// `-`: a block was freed; its allocation info in an interpreted file, else its address.
+    Free(u64),
     /// `c`: milliseconds since the beginning.
     Time { ms: u64 },
     /// `R`: resident pages.
     Resident { pages: u64 },
     /// `A`: heaptrack was attached to a running process.
     Attached,
-    /// A comment, or something newer or of no use here.
+    /// A comment, or a line that the loader does not need.
     Other,
 }
 
-/// A line that does not hold what its letter promises.
+/// A line whose fields do not fit its letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BadLine;
 
@@ -95,7 +93,7 @@ impl Numbers<'_> {
 }
 
 impl<'a> Line<'a> {
-    /// Reads a line.
+    /// Parses a line.
     pub(crate) fn parse(line: &'a [u8], texts: Texts) -> Result<Self, BadLine> {
         let rest = line.get(2..).unwrap_or_default();
         let mut numbers = Numbers(rest);
@@ -103,11 +101,11 @@ impl<'a> Line<'a> {
             Some(b'+') => {
                 let first = numbers.one()?;
                 match numbers.take()? {
-                    None => Self::Made { info: first },
-                    Some(stack) => Self::MadeAt { size: first, stack, address: numbers.one()? },
+                    None => Self::Alloc { info: first },
+                    Some(stack) => Self::AllocAt { size: first, stack, address: numbers.one()? },
                 }
             }
-            Some(b'-') => Self::Freed(numbers.one()?),
+            Some(b'-') => Self::Free(numbers.one()?),
             Some(b'a') => Self::Info { size: numbers.one()?, stack: numbers.one()? },
             Some(b't') => Self::Stack { ip: numbers.one()?, parent: numbers.one()? },
             Some(b'i') => {
@@ -168,12 +166,12 @@ mod tests {
         let bare = |line: &'static str| Line::parse(line.as_bytes(), Texts::Bare);
         assert_eq!(sized("v 10400 3"), Ok(Line::Version { program: 0x1_0400, file: 3 }));
         assert_eq!(sized("v 10200"), Ok(Line::Version { program: 0x1_0200, file: 1 }));
-        assert_eq!(sized("+ c"), Ok(Line::Made { info: 12 }));
+        assert_eq!(sized("+ c"), Ok(Line::Alloc { info: 12 }));
         assert_eq!(
             sized("+ 11c00 4 55d0"),
-            Ok(Line::MadeAt { size: 0x11c00, stack: 4, address: 0x55d0 })
+            Ok(Line::AllocAt { size: 0x11c00, stack: 4, address: 0x55d0 })
         );
-        assert_eq!(sized("- ff"), Ok(Line::Freed(255)));
+        assert_eq!(sized("- ff"), Ok(Line::Free(255)));
         assert_eq!(sized("s 5 a b c"), Ok(Line::Text(b"a b c")));
         assert_eq!(bare("s a b c"), Ok(Line::Text(b"a b c")));
         assert_eq!(sized("s 6 a b c"), Err(BadLine));

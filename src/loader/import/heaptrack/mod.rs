@@ -1,42 +1,40 @@
-//! heaptrack's recordings, both as the profiled process writes them (raw: addresses and modules)
-//! and as `heaptrack_interpret` leaves them (names, and no addresses of blocks).
+//! Reads heaptrack recordings: raw ones, as the profiled process writes them (addresses and modules),
+//! and those of `heaptrack_interpret` (names, but no addresses of blocks).
 //!
-//! Reads: lines. Writes: a survey; steps.
-//!
-//! An interpreted file says of a block's end only which stack and size it had. All blocks alive
-//! of one stack and size are alike to every sum, so that the youngest is taken: that is what
-//! `malloc` and `free` do most of the time.
+//! In an interpreted file, a free names only the stack and the size of its block. Live blocks of
+//! one stack and size are equal in every sum; the youngest one is taken, because most programs free
+//! in that order.
 
-mod survey;
+mod metadata;
 mod line;
 
 use std::io::{self, BufRead};
 
+use crate::loader::api::progress::Progress;
 use crate::loader::import::heaptrack::line::{BadLine, Line, Texts};
 use crate::loader::import::input::Input;
-use crate::loader::passes::event_pass::{Outcome, Replay};
-use crate::loader::passes::pairing::Sink;
-use crate::loader::progress::Progress;
-use crate::loader::read::stream::{How, Made, Step, What};
+use crate::loader::passes::event_pass::{EventPass, Outcome};
+use crate::loader::passes::pairing::RowSink;
+use crate::loader::read::stream::{AllocInfo, AllocKind, EventKind, TimedEvent};
 use crate::recording::{NodeId, ScopeId, StreamId, ThreadId, Ticks};
 
-pub(crate) use survey::survey;
+pub(crate) use metadata::read_metadata;
 
-/// No line is longer: the longest are names of C++ functions.
+/// Maximum length of a line: the longest are names of C++ functions.
 const LINE_BYTES_MAX: usize = 1 << 20;
 
-/// The newest file format that is known.
+/// The newest supported version of the file format.
 const VERSION_MAX: u64 = 3;
 
-const NS_A_MS: u64 = 1_000_000;
+const NS_PER_MS: u64 = 1_000_000;
 
-/// Lines, one after the other.
+/// Reads the lines of a file.
 struct Lines<'a> {
     input: &'a mut Input,
     line: Vec<u8>,
     texts: Texts,
     version: u64,
-    /// Lines that could not be read.
+    /// Lines that could not be parsed.
     bad: u64,
 }
 
@@ -45,7 +43,7 @@ impl<'a> Lines<'a> {
         Self { input, line: Vec::new(), texts: Texts::Bare, version: 0, bad: 0 }
     }
 
-    /// The next line; `None` at the end. A last line that is not whole is left out.
+    /// The next line; `None` at the end. An incomplete last line is dropped.
     fn next(&mut self) -> io::Result<Option<Result<Line<'_>, BadLine>>> {
         self.line.clear();
         let mut is_too_long = false;
@@ -53,7 +51,7 @@ impl<'a> Lines<'a> {
             let available = self.input.fill_buf()?;
             if available.is_empty() {
                 if !self.line.is_empty() || is_too_long {
-                    self.input.tear();
+                    self.input.set_torn();
                 }
                 return Ok(None);
             }
@@ -90,20 +88,20 @@ impl<'a> Lines<'a> {
         Ok(Some(line))
     }
 
-    /// The letter of the line that [`Lines::next`] gave last.
+    /// The letter of the line that [`Lines::next`] returned last.
     fn letter(&self) -> u8 {
         self.line.first().copied().unwrap_or(b'#')
     }
 }
 
-/// Which node each stack of the file is.
+/// Maps the file's stacks to nodes.
 #[derive(Default)]
 struct Nodes {
     by_stack: Vec<NodeId>,
 }
 
 impl Nodes {
-    /// The next stack; gives its node if it is a new one. `ip` 0 is the end of a stack.
+    /// Adds the next stack; returns its node, `None` for an `ip` of 0, which is the root.
     fn define(&mut self, ip: u64) -> Option<NodeId> {
         let number = u32::try_from(self.by_stack.len()).ok();
         let id = number.and_then(|number| number.checked_add(NodeId::FIRST.0)).map(NodeId);
@@ -112,7 +110,7 @@ impl Nodes {
         node
     }
 
-    /// A stack's node. One that does not come before the others is damage.
+    /// The node of a stack; `FAILED` if it is not defined yet, which only damage explains.
     fn get(&self, stack: u64) -> NodeId {
         let Some(index) = stack.checked_sub(1) else { return NodeId::ROOT };
         let known = usize::try_from(index).ok().and_then(|index| self.by_stack.get(index));
@@ -120,14 +118,15 @@ impl Nodes {
     }
 }
 
-/// A kind of block, and how many are alive of it.
+/// An allocation info of the file: a combination of size and stack.
 struct Info {
     size: u64,
     node: NodeId,
+    /// Live blocks with this info.
     live: u32,
 }
 
-/// Events in the order of the file.
+/// Converts lines to events.
 #[derive(Default)]
 struct Events {
     nodes: Nodes,
@@ -136,8 +135,8 @@ struct Events {
 }
 
 impl Events {
-    /// What a line means for an address. Blocks without one get a number that is free.
-    fn step(&mut self, line: &Line<'_>, is_interpreted: bool) -> Option<What> {
+    /// The event of a line. A block without an address gets one that no live block has.
+    fn event(&mut self, line: &Line<'_>, is_interpreted: bool) -> Option<EventKind> {
         match *line {
             Line::Stack { ip, .. } => {
                 self.nodes.define(ip);
@@ -148,46 +147,55 @@ impl Events {
                 None
             }
             Line::Time { ms } => {
-                self.now = self.now.max(Ticks(ms.saturating_mul(NS_A_MS)));
+                self.now = self.now.max(Ticks(ms.saturating_mul(NS_PER_MS)));
                 None
             }
-            Line::Made { info: index } => {
+            Line::Alloc { info: index } => {
                 let info = self.infos.get_mut(usize::try_from(index).ok()?)?;
-                let address = place(index, info.live);
+                let address = synthetic_address(index, info.live);
                 info.live = info.live.saturating_add(1);
-                Some(made(info.size, info.node, address))
+                Some(alloc_event(info.size, info.node, address))
             }
-            Line::MadeAt { size, stack, address } => {
-                Some(made(size, self.nodes.get(stack), address))
+            Line::AllocAt { size, stack, address } => {
+                Some(alloc_event(size, self.nodes.get(stack), address))
             }
-            Line::Freed(address) if !is_interpreted => Some(What::Freed { address }),
-            Line::Freed(index) => {
+            Line::Free(address) if !is_interpreted => Some(EventKind::Free { address }),
+            Line::Free(index) => {
                 let info = usize::try_from(index).ok().and_then(|at| self.infos.get_mut(at));
                 let youngest = info.and_then(|info| {
                     info.live = info.live.checked_sub(1)?;
                     Some(info.live)
                 });
-                Some(What::Freed { address: place(index, youngest.unwrap_or(u32::MAX)) })
+                Some(EventKind::Free {
+                    address: synthetic_address(index, youngest.unwrap_or(u32::MAX)),
+                })
             }
             _ => None,
         }
     }
 }
 
-/// A number that no other block alive has.
-fn place(info: u64, nth: u32) -> u64 {
+/// The made-up address of the `nth` live block with an allocation info.
+fn synthetic_address(info: u64, nth: u32) -> u64 {
     info << 32 | u64::from(nth)
 }
 
-fn made(size: u64, node: NodeId, address: u64) -> What {
+fn alloc_event(size: u64, node: NodeId, address: u64) -> EventKind {
     let scope = ScopeId::NONE;
-    What::Made(Made { address, size, node, align_log2: 0, scope, how: How::Alloc })
+    EventKind::Alloc(AllocInfo {
+        address,
+        size,
+        node,
+        align_log2: 0,
+        scope,
+        kind: AllocKind::Alloc,
+    })
 }
 
-/// The second pass.
-pub(crate) fn replay<S: Sink>(
+/// Runs the event pass.
+pub(crate) fn read_events<S: RowSink>(
     input: &mut Input,
-    replay: &mut Replay,
+    pass: &mut EventPass,
     sink: &mut S,
     progress: &mut dyn Progress,
 ) -> io::Result<Outcome> {
@@ -195,24 +203,24 @@ pub(crate) fn replay<S: Sink>(
     let mut events = Events::default();
     loop {
         let is_interpreted = lines.version >= 1 && !events.infos.is_empty();
-        let (what, letter) = match lines.next()? {
+        let (kind, letter) = match lines.next()? {
             None => break,
-            Some(Ok(line)) => (events.step(&line, is_interpreted), b'#'),
+            Some(Ok(line)) => (events.event(&line, is_interpreted), b'#'),
             Some(Err(BadLine)) => (None, lines.letter()),
         };
         match letter {
-            // What could not be read is counted on, for the sake of those behind it.
+            // A damaged definition takes its number, so that those after it keep theirs.
             b't' => drop(events.nodes.define(0)),
             b'a' => events.infos.push(Info { size: 0, node: NodeId::FAILED, live: 0 }),
             _ => {}
         }
-        let Some(what) = what else { continue };
-        let step = Step { at: events.now, stream: StreamId(0), thread: ThreadId(0), what };
+        let Some(kind) = kind else { continue };
+        let event = TimedEvent { at: events.now, stream: StreamId(0), thread: ThreadId(0), kind };
         let input = &lines.input;
-        if replay.feed(&step, || input.share(), sink, progress) == Outcome::Stopped {
+        if pass.push(&event, || input.share(), sink, progress) == Outcome::Stopped {
             return Ok(Outcome::Stopped);
         }
     }
-    replay.finish(sink);
-    Ok(Outcome::Whole)
+    pass.finish(sink);
+    Ok(Outcome::Complete)
 }

@@ -20,8 +20,8 @@ pub mod text_input;
 pub mod flame_cursor;
 pub mod cursor;
 
-use crate::database::builtin::Canned;
-use crate::database::caveats::{Notes, between, plus_minus};
+use crate::database::builtin::BuiltinQuery;
+use crate::database::caveats::{Caveats, interval_text, relative_error_text};
 use crate::tui::app::export::Writer;
 use crate::tui::app::message::{Now, Query};
 use crate::tui::app::state::compare::CompareState;
@@ -127,7 +127,7 @@ pub struct Overview {
     /// The profiler that recorded it, if that was not rheaper.
     pub imported_from: Option<String>,
     /// Caveats of all figures: sampling and aggregation.
-    pub notes: Notes,
+    pub caveats: Caveats,
     /// Live bytes over time.
     pub curve: Vec<u64>,
     /// The time axis.
@@ -202,7 +202,7 @@ pub struct App {
     /// Writes exports.
     pub exporter: Option<Writer>,
     /// Built-in queries.
-    pub catalog: Vec<Canned>,
+    pub catalog: Vec<BuiltinQuery>,
     /// The filter set of the requested suspects.
     pub suspects_for: Option<FilterSet>,
     /// The filter set of the requested rows.
@@ -218,12 +218,12 @@ impl App {
     pub fn bounds(&self, stats: Option<&SiteStats>, measure: Measure, value: u64) -> String {
         let filters = self.filters.current();
         let covers_whole_sites = filters.is_unfiltered() || filters.is_site_only();
-        let known = stats.zip(self.overview.notes.rate());
+        let known = stats.zip(self.overview.caveats.rate());
         let known = known.filter(|_| covers_whole_sites && self.flame.over.is_none());
         let interval = known.and_then(|(stats, rate)| stats.interval(measure, value, rate));
         interval.map_or_else(String::new, |interval| {
-            let error = plus_minus(interval.relative_error(value));
-            format!(" ({error} {})", between(interval))
+            let error = relative_error_text(interval.relative_error(value));
+            format!(" ({error} {})", interval_text(interval))
         })
     }
 

@@ -48,7 +48,7 @@ pub enum Purpose {
     /// Marks of the program.
     Marks,
     /// The caveats.
-    Notes,
+    Caveats,
     /// The histograms.
     Histograms,
     /// Names of the sites in the histograms.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::database::error::QueryError;
-use crate::database::page::{Comparison, Filter, Order, Sort, View};
+use crate::database::page::{Condition, Filter, Order, RowView, Sort};
 use crate::database::table::{Column, Completeness, Table, Unit, Value};
 use crate::tui::app::message::{Now, Query};
 use crate::tui::app::state::cursor::Cursor;
@@ -61,13 +61,13 @@ pub enum Origin {
     /// The selected allocations.
     Allocations,
     /// The result of a built-in query; its name.
-    BuiltIn(String),
+    BuiltinQuery(String),
     /// Groups of a column's values.
     Groups {
         /// The statement that was grouped.
         of: Query,
         /// The filters and sorting of that table.
-        view: View,
+        view: RowView,
         /// Title of the table that was grouped.
         title: String,
         /// The grouped column.
@@ -89,7 +89,7 @@ pub struct TableState {
     /// The statement.
     pub query: Query,
     /// Filters and sorting.
-    pub view: View,
+    pub view: RowView,
     /// The columns; empty before the first page.
     pub columns: Vec<Column>,
     /// Their layouts.
@@ -119,7 +119,7 @@ impl TableState {
             title,
             origin,
             query,
-            view: View::default(),
+            view: RowView::default(),
             columns: Vec::new(),
             column_layouts: Vec::new(),
             cursor: Cursor::default(),
@@ -271,13 +271,13 @@ impl TableState {
     }
 
     /// Sets or removes the filter of a column.
-    pub fn filter(&mut self, column: usize, comparison: Option<Comparison>) {
+    pub fn filter(&mut self, column: usize, condition: Option<Condition>) {
         let Some(column) = self.columns.get(column).map(|it| it.name.clone()) else {
             return;
         };
         self.view.filters.retain(|filter| filter.column != column);
-        if let Some(comparison) = comparison {
-            self.view.filters.push(Filter { column, comparison });
+        if let Some(condition) = condition {
+            self.view.filters.push(Filter { column, condition });
         }
         self.reset();
     }

@@ -186,7 +186,7 @@ fn move_in_flame(app: &mut App, action: Action) -> bool {
 }
 
 fn normalise(app: &mut App) -> Vec<Effect> {
-    let word = app.compare.per.word();
+    let word = app.compare.per.to_argument();
     let at = word.and_then(|word| RATES.iter().position(|it| *it == word));
     let next = RATES.get(at.map_or(0, |at| at + 1));
     app.compare.per = next.and_then(|word| Normalization::parse(word).ok()).unwrap_or_default();
@@ -314,30 +314,30 @@ fn details(app: &App) -> Option<(String, String)> {
     let comparison = &app.compare.shown.as_ref()?.comparison;
     let mut body = format!(
         "{}{}\n\n{:17}{:>12}{:>12}{:>13}\n",
-        app.compare.state(row).word(),
-        comparison.per.words(),
+        app.compare.state(row).name(),
+        comparison.per.label(),
         "",
         "before",
         "after",
         "difference"
     );
-    for measure in Measure::ALL {
+    for measure in Measure::COMPARED {
         body.push_str(&format!(
             "{:17}{:>12}{:>12}{:>13}\n",
             measure.title(),
-            measure.show(row.before.get(measure)),
-            measure.show(row.after.get(measure)),
-            measure.show_difference(row.difference(measure)),
+            measure.format(row.before.get(measure)),
+            measure.format(row.after.get(measure)),
+            measure.format_difference(row.difference(measure)),
         ));
     }
     for (words, of) in RATE_LINES {
         let rate = |figures: &Metrics, total: &crate::database::compare::Total| {
-            let undivided = total.rate.of as f64 / total.rate.times.max(1) as f64;
-            let seconds = total.span.length_ns().max(1) as f64 / 1e9;
+            let undivided = total.ratio.denominator as f64 / total.ratio.numerator.max(1) as f64;
+            let seconds = total.span.duration_ns().max(1) as f64 / 1e9;
             figures.get(of) as f64 * undivided / seconds
         };
         let show = |rate: f64| match of {
-            Measure::Bytes => units::bytes(rate.round()),
+            Measure::AllocatedBytes => units::bytes(rate.round()),
             _ => units::count_short((rate * 10.0).round() / 10.0),
         };
         let before = rate(&row.before, &comparison.before);
@@ -352,7 +352,7 @@ fn details(app: &App) -> Option<(String, String)> {
 }
 
 const RATE_LINES: [(&str, Measure); 2] =
-    [("bytes per second", Measure::Bytes), ("blocks per second", Measure::Allocations)];
+    [("bytes per second", Measure::AllocatedBytes), ("blocks per second", Measure::Allocations)];
 
 fn title(row: &Row, comparison: &crate::database::compare::Comparison) -> String {
     format!("changes at {}", comparison.function(row))

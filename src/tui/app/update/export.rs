@@ -78,7 +78,7 @@ fn content(app: &App, format: Format) -> Result<(String, Content), String> {
             let measure = app.compare.options.measure;
             let changes = Content::Changes(shown.comparison.clone(), shown.rows.clone(), measure);
             Ok((
-                format!("growth and shrinkage of {}{}", measure.title(), app.compare.per.words()),
+                format!("growth and shrinkage of {}{}", measure.title(), app.compare.per.label()),
                 changes,
             ))
         }

@@ -33,7 +33,7 @@ pub fn request_overview(app: &mut App) -> Vec<Effect> {
     for (table, purpose, sql) in [
         ("memory_readings", Purpose::Rss, time_sql::RSS),
         ("marks", Purpose::Marks, time_sql::MARKS),
-        ("estimates", Purpose::Notes, caveats::NOTES),
+        ("estimates", Purpose::Caveats, caveats::CAVEATS_SQL),
     ] {
         if app.sql.names.table(table).is_some() {
             effects.extend(request_table(app, purpose, sql.into()));
@@ -77,7 +77,7 @@ pub fn load_view(app: &mut App) -> Vec<Effect> {
         ViewKind::Flame => {
             let mut effects = request_tree(app);
             // Error bounds are computed from statistics of backtraces.
-            if app.overview.notes.sampled.is_some() {
+            if app.overview.caveats.sampled.is_some() {
                 effects.extend(request_site_stats(app));
             }
             effects

@@ -101,7 +101,7 @@ pub fn open_queries(app: &mut App) -> Vec<Effect> {
         action: PickerAction::RunQuery(it.name.clone()),
         group: it.group.clone(),
         title: it.title.clone(),
-        help: it.question.clone(),
+        help: it.description.clone(),
     });
     let picker = Picker {
         title: "built-in queries".into(),
@@ -129,7 +129,7 @@ pub fn open_palette(app: &mut App) -> Vec<Effect> {
         action: PickerAction::RunQuery(it.name.clone()),
         group: "query".into(),
         title: it.title.clone(),
-        help: it.question.clone(),
+        help: it.description.clone(),
     }));
     app.popups.push(Popup::Picker(Picker {
         title: "actions and queries".into(),
@@ -206,7 +206,7 @@ fn ask_parameters(app: &mut App, name: &str) -> Vec<Effect> {
     }
     let fields = query.parameters.iter().map(|parameter| Field {
         label: parameter.name.clone(),
-        help: format!("{}: {}", parameter.kind.word(), parameter.help),
+        help: format!("{}: {}", parameter.kind.name(), parameter.help),
         input: TextInput::with_default(parameter.default.clone().unwrap_or_default()),
         error: None,
         parameter: Some(parameter.clone()),
@@ -241,8 +241,8 @@ fn run_query(app: &mut App, name: &str, values: &[(&str, &str)]) -> Vec<Effect> 
         true => query.title.clone(),
         false => format!("{} ({})", query.title, shown_values.join(", ")),
     };
-    let statement = Query { sql: query.sql_for(&app.overview.notes), params };
-    let mut answer = app.new_table(title, Origin::BuiltIn(name.to_owned()), statement);
+    let statement = Query { sql: query.sql_for(&app.overview.caveats), params };
+    let mut answer = app.new_table(title, Origin::BuiltinQuery(name.to_owned()), statement);
     answer.units = query.columns.iter().map(|it| (it.name.clone(), it.unit)).collect();
     app.rows.truncate(1);
     table::push(app, answer)
@@ -322,8 +322,8 @@ fn filter_column(app: &mut App, column: usize, text: &str) -> Result<Vec<Effect>
         return Ok(Vec::new());
     };
     let unit = table.columns.get(column).map_or(Default::default(), |it| it.unit);
-    let comparison = column_filter::parse(text, unit)?;
-    table.filter(column, comparison);
+    let condition = column_filter::parse(text, unit)?;
+    table.filter(column, condition);
     let id = table.id;
     app.popups.pop();
     Ok(load::reload(app, id))

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::database::caveats::Notes;
+use crate::database::caveats::Caveats;
 use crate::database::error::{QueryError, QueryErrorKind};
 use crate::database::table::{Table, Value};
 use crate::tui::app::layout::geometry;
@@ -37,7 +37,9 @@ pub fn on_response(app: &mut App, response: Response) -> Vec<Effect> {
 fn on_success(app: &mut App, purpose: Purpose, reply: ResponseBody) -> Vec<Effect> {
     match (purpose, reply) {
         (Purpose::Overview, ResponseBody::Table(table)) => return set_overview(app, &table),
-        (Purpose::Notes, ResponseBody::Table(table)) => app.overview.notes = Notes::of(&table),
+        (Purpose::Caveats, ResponseBody::Table(table)) => {
+            app.overview.caveats = Caveats::from_row(&table)
+        }
         (Purpose::Slices, ResponseBody::Table(table)) => return set_slices(app, &table),
         (Purpose::Threads, ResponseBody::Table(table)) => set_threads(app, &table),
         (Purpose::Suspects, ResponseBody::Table(table)) => {
@@ -73,7 +75,7 @@ fn on_success(app: &mut App, purpose: Purpose, reply: ResponseBody) -> Vec<Effec
             }
         }
         (Purpose::Compared, ResponseBody::Compared(comparison)) => {
-            comparison.caution().into_iter().for_each(|caution| app.notify(caution));
+            comparison.warning().into_iter().for_each(|warning| app.notify(warning));
             app.compare.comparison = Some(comparison);
             return compare::shape(app);
         }
@@ -153,7 +155,7 @@ fn on_failure(app: &mut App, purpose: Purpose, queue: Queue, error: QueryError) 
         | Purpose::Export
         | Purpose::Rss
         | Purpose::Marks
-        | Purpose::Notes
+        | Purpose::Caveats
         | Purpose::Threads
         | Purpose::Trends
         | Purpose::Frames
@@ -219,7 +221,7 @@ fn set_slices(app: &mut App, table: &Table) -> Vec<Effect> {
         .collect();
     let level = |slice: &Slice| u64::try_from(slice.live_bytes).unwrap_or(0);
     app.overview.curve = slices.iter().map(level).collect();
-    let slices_per_point = table.get(0, "slices_a_point").and_then(number);
+    let slices_per_point = table.get(0, "slices_per_point").and_then(number);
     let slices_per_point = slices_per_point.and_then(|it| usize::try_from(it).ok()).unwrap_or(1);
     let (end, peak) = (app.overview.axis.end_ns, app.overview.axis.peak_ns);
     app.overview.axis = Axis::new(slices, slices_per_point, end, peak);

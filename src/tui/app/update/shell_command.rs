@@ -53,13 +53,13 @@ fn diff_command(app: &App, database: &str) -> String {
             };
             let [first, second] = &sides.windows;
             let moments = format!("{}..{}", moment(first), moment(second));
-            format!("rheaper diff {database} --moments {}", quoted(&moments))
+            format!("rheaper diff {database} --between {}", quoted(&moments))
         }
     };
-    if let Some(per) = app.compare.per.word() {
+    if let Some(per) = app.compare.per.to_argument() {
         line.push_str(&format!(" --per {}", quoted(&per)));
     }
-    let measure = app.compare.options.measure.word().replace('_', "-");
+    let measure = app.compare.options.measure.name().replace('_', "-");
     if measure != "live-bytes" {
         line.push_str(&format!(" --measure {measure}"));
     }

@@ -123,7 +123,7 @@ fn meaning(label: &str) -> &'static str {
         }
         "burst" => "allocated within a short time and kept",
         "quiet" => "holds little memory or has stopped growing",
-        _ => "see docs/EXPLORER.md",
+        _ => "see docs/guide/EXPLORER.md",
     }
 }
 

@@ -1,6 +1,6 @@
 //! Actions of tables, in the Rows view and below the SQL editor.
 
-use crate::database::page::{Comparison, Order};
+use crate::database::page::{Condition, Order};
 use crate::database::table::{Unit, Value};
 use crate::database::text::units;
 use crate::tui::app::layout::geometry;
@@ -62,8 +62,8 @@ fn on_view(app: &mut App, action: Action) -> Vec<Effect> {
         }
         Action::FilterByCell => {
             let like = table.cell().cloned().map(|value| match value {
-                Value::Null => Comparison::IsNull,
-                value => Comparison::Equal(value),
+                Value::Null => Condition::IsNull,
+                value => Condition::Equal(value),
             });
             let column = table.column;
             table.filter(column, like);
@@ -206,13 +206,13 @@ fn open_group(app: &mut App) -> Vec<Effect> {
     let Some(value) = table.selected().and_then(|row| row.first()).cloned() else {
         return Vec::new();
     };
-    let comparison = match value {
-        Value::Null => Comparison::IsNull,
-        value => Comparison::Equal(value),
+    let condition = match value {
+        Value::Null => Condition::IsNull,
+        value => Condition::Equal(value),
     };
     let mut view = view;
-    view.filters.push(crate::database::page::Filter { column, comparison });
-    let mut rows = app.new_table(title, Origin::BuiltIn(String::new()), of);
+    view.filters.push(crate::database::page::Filter { column, condition });
+    let mut rows = app.new_table(title, Origin::BuiltinQuery(String::new()), of);
     rows.view = view;
     push(app, rows)
 }

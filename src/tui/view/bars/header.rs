@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use crate::database::caveats::plus_minus;
+use crate::database::caveats::relative_error_text;
 use crate::database::text::units;
 use crate::tui::app::state::App;
 use crate::tui::terminal::theme::Theme;
@@ -34,7 +34,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         let share = units::share(live as f64 / rss.max(1) as f64);
         format!("{} ({share} live)", bytes(rss))
     });
-    let sampled = overview.notes.sampled;
+    let sampled = overview.caveats.sampled;
     // The longest text that fits; "sampled" is always shown.
     let sampling = sampled.map(|it| {
         let rate = units::bytes(it.sample_bytes as f64);
@@ -44,12 +44,12 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         let fits = words.iter().find(|words| words.len() + LIVE_ROOM <= room || words.len() < 8);
         fits.cloned().unwrap_or_default()
     });
-    let aggregated = overview.notes.aggregated.map(|it| it.tag()).unwrap_or_default();
+    let aggregated = overview.caveats.aggregated.map(|it| it.tag()).unwrap_or_default();
     let live = match sampled {
         None => bytes(overview.live_bytes),
         Some(it) => {
             let error = it.live_interval.relative_error(it.live_bytes);
-            format!("{} {}", bytes(overview.live_bytes), plus_minus(error))
+            format!("{} {}", bytes(overview.live_bytes), relative_error_text(error))
         }
     };
     let parts = [

@@ -1,7 +1,7 @@
-//! One deterministic program of several threads that take turns, on a clock that it drives itself:
-//! recorded with and without aggregation, everything that is not a row must come out the same.
+//! A deterministic program of several threads that alternate, on a clock that it drives itself.
+//! Recorded with and without aggregation, all results except rows must be equal.
 //!
-//! Arguments: aggregate limit in microseconds (0: none), threads, rounds, seed.
+//! Arguments: aggregation threshold in microseconds (0: none), threads, rounds, seed.
 
 #[cfg(rheaper_testing)]
 mod scene {
@@ -15,7 +15,7 @@ mod scene {
         NOW.load(SeqCst)
     }
 
-    /// Numbers that are the same in every run.
+    /// A pseudo-random sequence that is the same in every run.
     pub struct Random(pub u64);
 
     impl Random {
@@ -25,7 +25,7 @@ mod scene {
         }
     }
 
-    /// Blocks that anybody may free later.
+    /// Blocks that any thread may free later.
     type Shelf = Mutex<Vec<Vec<u8>>>;
 
     #[inline(never)]
@@ -112,7 +112,7 @@ mod scene {
                 })
             })
             .collect();
-        // Threads and what they share are made before the recording and taken apart after it.
+        // Threads and their shared state are created before the recording and destroyed after it.
         crate::begin();
         barrier.wait();
         barrier.wait();
@@ -124,8 +124,8 @@ mod scene {
     }
 }
 
-/// The system's allocator, whose blocks always move when they grow: what does not depend on the
-/// heap's state is the same in every run.
+/// The system's allocator without `realloc`, so that every growing block moves: results that do not
+/// depend on the state of the heap are the same in every run.
 struct Moving;
 
 unsafe impl std::alloc::GlobalAlloc for Moving {
@@ -151,7 +151,7 @@ fn begin() {
     let options = rheaper::Options::new(recorded_programs::config(64)).aggregate_shorter_than(aggregate);
     let path = options.enable().expect("recording starts");
     println!("{}", path.display());
-    // Made before the recording, so not to be freed in it.
+    // Created before the recording, so that its free must not be recorded.
     std::mem::forget(path);
 }
 

@@ -1,22 +1,22 @@
-//! What a program says about itself while it is recorded: the argument names the scene.
+//! Scopes, marks and thread names of a recorded program. The argument selects the scenario.
 //!
-//! Scenes: `scopes` (blocks whose size tells the scope that they are made in, on three threads and
-//! through many keyframes), `many` (more scopes than are told apart), `marks` (more than may
-//! wait), `rename` (a thread is renamed and goes on).
+//! Scenarios: `scopes` (the size of a block tells its scope; three threads and many keyframes),
+//! `many` (more scopes than the table holds), `marks` (more than the queue holds), `rename` (a
+//! thread changes its name and continues).
 //!
-//! Invariant: entering scopes and marking never reach the allocator; each scene counts its calls.
+//! Invariant: scopes and marks never reach the allocator; each scenario counts the calls.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Counts what arrives.
+/// Counts the calls of the inner allocator.
 struct Counting;
 
 static CALLS: AtomicU64 = AtomicU64::new(0);
 
-// SAFETY: every call is the system allocator's.
+// SAFETY: every call is passed to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         CALLS.fetch_add(1, Ordering::Relaxed);
@@ -41,7 +41,7 @@ fn calls(f: impl FnOnce()) -> u64 {
     CALLS.load(Ordering::Relaxed) - before
 }
 
-/// A block whose size says where it is made; every hundredth stays.
+/// Allocates a block whose size tells its scope; every hundredth is leaked.
 fn made(size: usize, round: u32) {
     let block = black_box(Vec::<u8>::with_capacity(size));
     if round.is_multiple_of(100) {
@@ -61,7 +61,7 @@ fn rounds(count: u32) {
             made(70_002, round);
         }
         made(70_001, round);
-        // Left from the outside: what is inside is left as well.
+        // Leaving the outer scope leaves the inner one as well.
         let inner = rheaper::scope("inner");
         drop(outer);
         made(70_000, round);
@@ -71,7 +71,7 @@ fn rounds(count: u32) {
 }
 
 fn scopes() {
-    // Entered before the recording begins, and known in it.
+    // Entered before the recording starts, and included in it.
     let early = rheaper::scope("early");
     let path = recorded_programs::record_quietly(32);
     made(70_003, 0);
@@ -108,7 +108,7 @@ fn marks() {
     rheaper::mark("nobody records", 1);
     let path = recorded_programs::record_quietly(32);
     let marking = calls(|| (0..5_000).for_each(|number| rheaper::mark("burst", number)));
-    // Between them the flusher has its turn, so that the last ones find room.
+    // The flusher empties the queue in between, so that the last marks fit.
     std::thread::sleep(Duration::from_millis(100));
     std::thread::spawn(|| {
         made(70_005, 0);
@@ -131,7 +131,8 @@ fn rename() {
         // SAFETY: a terminated name of less than 16 bytes.
         unsafe { libc::prctl(libc::PR_SET_NAME, c"after".as_ptr()) };
         let began = Instant::now();
-        // The thread stays alive, so that only the recorder's looking around can have found it.
+        // The thread stays alive, so that only the flusher's periodic check can have found the
+        // name.
         while !std::fs::read(&path).expect("a recording").windows(5).any(|it| it == b"after") {
             assert!(began.elapsed() < Duration::from_secs(30), "the new name never arrives");
             std::thread::yield_now();

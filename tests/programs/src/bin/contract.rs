@@ -1,17 +1,18 @@
-//! The allocator's contract, over an inner allocator that does what the scene wants: hands a block
-//! on while it is being freed, grows in place, moves, or fails.
+//! The allocator's contract, with an inner allocator that the scenario controls: it reuses a block
+//! while it is being freed, grows in place, moves, or fails.
 //!
-//! What a scene makes on purpose has 777 bytes and more; it prints what a test can't know.
+//! The blocks under test have 777 bytes or more; the program prints numbers that the test cannot
+//! know.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering::SeqCst};
 
-/// Does as it is told.
+/// The inner allocator that the scenario controls.
 struct Scripted;
 
-/// What the next `realloc` of a large block does.
+/// Result of the next `realloc` of a large block.
 const NATURAL: u32 = 0;
 const IN_PLACE: u32 = 1;
 const MOVED: u32 = 2;
@@ -19,22 +20,22 @@ const REFUSED: u32 = 3;
 static GROWTH: AtomicU32 = AtomicU32::new(NATURAL);
 static FAILS: AtomicBool = AtomicBool::new(false);
 
-/// Whether the next free of a marked block is handed to another thread before it returns.
+/// Whether the next free of a marked block passes it to another thread before it returns.
 static HANDS_ON: AtomicBool = AtomicBool::new(false);
 static HANDED: AtomicPtr<u8> = AtomicPtr::new(std::ptr::null_mut());
 
-/// The giver's clock when it last handed a block on, and how often the taker's was not beyond it:
-/// where the clocks of two processors disagree, no stamp can be right.
+/// The clock of the freeing thread when it last passed a block on, and the number of times that the
+/// other thread's clock was not later: if the clocks of two processors disagree, no timestamp can
+/// be right.
 static GIVEN_AT: AtomicU64 = AtomicU64::new(0);
 static BEHIND: AtomicU64 = AtomicU64::new(0);
-/// More than the recorder rounds a stamp by.
+/// More than the recorder's rounding of timestamps.
 const TICK: u64 = 64;
 
-/// Now, by the clock that the recorder takes its stamps from, neither before what stands above nor
-/// behind what stands below.
+/// Reads the recorder's clock, ordered with the code before and after it.
 fn clock() -> u64 {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: every x86-64 processor has them; they touch no memory.
+    // SAFETY: every x86-64 processor has these instructions, and they access no memory.
     unsafe {
         std::arch::x86_64::_mm_lfence();
         let now = std::arch::x86_64::_rdtsc();
@@ -44,14 +45,14 @@ fn clock() -> u64 {
     #[cfg(not(target_arch = "x86_64"))]
     {
         let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: the call writes the one value that it is given.
+        // SAFETY: the call writes only to its argument.
         unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
         now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
     }
 }
 
 thread_local! {
-    /// Calls that reached the inner allocator on this thread.
+    /// Calls of the inner allocator on this thread.
     static CALLS: Cell<u64> = const { Cell::new(0) };
     static TAKES: Cell<bool> = const { Cell::new(false) };
 }
@@ -61,7 +62,7 @@ const ROOMY: Layout = match Layout::from_size_align(1_000, 8) {
     Ok(layout) => layout,
     Err(_) => panic!(),
 };
-/// What a roomy block really has.
+/// Real size of a roomy block.
 const ROOM_BYTES: usize = 10_000;
 
 fn called() {
@@ -75,7 +76,7 @@ unsafe impl GlobalAlloc for Scripted {
             return std::ptr::null_mut();
         }
         if layout == MARKED && TAKES.get() {
-            // Takes the block that another thread is just giving back.
+            // Takes the block that another thread is freeing.
             loop {
                 let block = HANDED.swap(std::ptr::null_mut(), SeqCst);
                 if !block.is_null() {
@@ -116,7 +117,7 @@ unsafe impl GlobalAlloc for Scripted {
     }
 }
 
-/// Hands a block that is given back to the thread that waits for one, if it is to be so.
+/// Passes a block that is being freed to the waiting thread, if requested.
 fn hand_on(block: *mut u8) -> bool {
     let hands_on = HANDS_ON.swap(false, SeqCst);
     if hands_on {
@@ -129,10 +130,10 @@ fn hand_on(block: *mut u8) -> bool {
     hands_on
 }
 
-/// Whether the other thread has its block, recorded.
+/// Whether the other thread has got the block and its allocation is recorded.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// Aborts if a call of the program's is not one call of the inner allocator's.
+/// Aborts if one call of the program is not exactly one call of the inner allocator.
 struct Once<A>(A);
 
 impl<A> Once<A> {
@@ -151,7 +152,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Once<A> {
         Self::check(|| unsafe { self.0.alloc(layout) })
     }
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // The scripted one makes it of `alloc`, once.
+        // The scripted allocator implements it with one call of `alloc`.
         Self::check(|| unsafe { self.0.alloc_zeroed(layout) })
     }
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
@@ -167,17 +168,17 @@ static GLOBAL: Once<rheaper::Allocator<Scripted>> =
     Once(rheaper::Allocator::from_allocator(Scripted));
 
 fn make(layout: Layout) -> *mut u8 {
-    // SAFETY: no layout here is empty.
+    // SAFETY: no layout of this program has size zero.
     black_box(unsafe { std::alloc::alloc(layout) })
 }
 
 fn drop_block(block: *mut u8, layout: Layout) {
-    // SAFETY: the scenes free what they made, once, with its layout.
+    // SAFETY: the scenarios free each of their blocks once, with its layout.
     unsafe { std::alloc::dealloc(block, layout) };
 }
 
-/// A block goes to another thread while its free is under way, or while it moves and becomes one
-/// of another size.
+/// A block is passed to another thread while its free is in progress, or while it moves and changes
+/// its size.
 fn reuse(count: u64, moves_to: Option<usize>) {
     let path = recorded_programs::record_quietly(16);
     let (orders, inbox) = std::sync::mpsc::sync_channel::<()>(0);
@@ -187,7 +188,7 @@ fn reuse(count: u64, moves_to: Option<usize>) {
         for () in inbox {
             let block = make(MARKED);
             TAKEN.store(true, SeqCst);
-            // Only when the first free is over.
+            // Only after the first free has returned.
             wait.recv().expect("the main thread says so");
             drop_block(block, MARKED);
         }
@@ -223,7 +224,7 @@ fn growth(count: u64) {
         for (how, size) in [(IN_PLACE, 2_000), (REFUSED, 9_999), (MOVED, 3_000), (IN_PLACE, 1_500)]
         {
             GROWTH.store(how, SeqCst);
-            // SAFETY: the block has this layout, and room for any of these sizes.
+            // SAFETY: the block has this layout, and space for any of these sizes.
             let new = black_box(unsafe { std::alloc::realloc(block, layout, size) });
             assert_eq!(new.is_null(), how == REFUSED);
             assert_eq!(new == block, how == IN_PLACE);
@@ -243,7 +244,7 @@ fn growth(count: u64) {
     println!("{}", path.display());
 }
 
-/// Any size and alignment: the pointers fit, the sizes are told as they were asked.
+/// All sizes and alignments: pointers are aligned, and the recorded sizes are the requested ones.
 fn layouts() {
     let path = recorded_programs::record_quietly(16);
     let mut sum = 0;
@@ -262,7 +263,7 @@ fn layouts() {
     println!("{}\n{sum}", path.display());
 }
 
-/// `errno` is as it was, whatever the recorder has to do: full buffers, a full disk, new threads.
+/// `errno` is unchanged by whatever the recorder does: full buffers, a full disk, new threads.
 fn errno(count: u64) {
     if std::env::var_os("SMALL_FILES").is_some() {
         let limit = libc::rlimit { rlim_cur: 50_000, rlim_max: 50_000 };
@@ -272,11 +273,11 @@ fn errno(count: u64) {
     let path = recorded_programs::record_quietly(16);
     let check = move || {
         for round in 0..count {
-            // SAFETY: libc's own place for this thread.
+            // SAFETY: libc's `errno` of this thread.
             unsafe { *libc::__errno_location() = 77 };
             let block = make(MARKED);
             drop_block(block, MARKED);
-            // SAFETY: as above.
+            // SAFETY: libc's `errno` of this thread.
             let now = unsafe { *libc::__errno_location() };
             assert_eq!(now, 77, "after {round} blocks");
         }
@@ -287,7 +288,7 @@ fn errno(count: u64) {
     println!("{}", path.display());
 }
 
-/// What was made before the recording is freed and grown in it.
+/// Blocks from before the recording are freed and grown in it.
 fn unknown() {
     let mut blocks: Vec<*mut u8> = (0..1_000).map(|_| make(ROOMY)).collect();
     let path = recorded_programs::record_quietly(16);

@@ -1,11 +1,11 @@
-//! Recordings that are started and stopped from outside, again and again, in a process under load.
+//! Recordings started and stopped by triggers, many times, in a process under load.
 //!
-//! Arguments: the trigger (`signal`, `file`, `env`, `timer`, `request`, `gauge`, `rss`), how often.
-//! Each recording's path is a line of stdout; who reads it deletes the file. The last line is
-//! `flat` with descriptors, threads and resident KiB after a tenth of the rounds and at the end.
-//! Other scenes: `refusals`, `exit`, `environment`.
+//! Arguments: trigger (`signal`, `file`, `env`, `timer`, `request`, `gauge`, `rss`), number of
+//! rounds. Prints the path of each recording on a line; the reader deletes the file. The last line
+//! is `flat` with descriptors, threads and resident KiB after a tenth of the rounds and at the end.
+//! Other scenarios: `refusals`, `exit`, `environment`.
 //!
-//! Invariant: a round goes on only when every thread of the load has allocated in its recording.
+//! Invariant: a round ends only after every load thread has allocated in its recording.
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -45,7 +45,7 @@ fn load(number: usize) {
         let _scope = rheaper::scope("load");
         drop(black_box(Box::new([7_u8; 777])));
         ROUNDS[number].fetch_add(1, SeqCst);
-        // Four threads and the recorder's share two cores here and there.
+        // Leaves time for the recorder's thread on a machine of two cores.
         std::thread::sleep(Duration::from_micros(200));
     }
 }
@@ -54,12 +54,12 @@ fn directory() -> PathBuf {
     std::env::var_os("RECORD_INTO").expect("a directory").into()
 }
 
-/// A sample with `SAMPLE_BYTES`.
+/// The control of the test; sampled if `SAMPLE_BYTES` is set.
 fn builder() -> ControlBuilder {
     let config = TrackerConfig {
         max_stack_depth: 16,
         max_trackers: 16,
-        // A machine that is busy with other things may keep the recorder waiting for long.
+        // A busy machine may delay the flusher for long.
         tracker_event_buffer_size: 131_072,
         sample_rate: 1.0,
         profile_dir: directory().join("recordings"),
@@ -75,7 +75,7 @@ fn wait(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-/// Every thread of the load has done a whole round from here on.
+/// Waits until every load thread has completed a round.
 fn everybody_works() {
     let before: Vec<u64> = ROUNDS.iter().map(|rounds| rounds.load(SeqCst)).collect();
     wait("a round of every thread", || {
@@ -95,7 +95,7 @@ fn ended(control: &Control, rounds: u64) {
     report(&status.last.expect("it is over"));
 }
 
-/// Names a recording, and lets the reader keep up.
+/// Prints the path of a recording, and waits until the reader keeps up.
 fn report(path: &Path) {
     println!("{}", path.display());
     let many = || std::fs::read_dir(directory().join("recordings")).expect("it is there").count();
@@ -121,7 +121,7 @@ fn kill() {
     unsafe { libc::kill(libc::getpid(), libc::SIGUSR2) };
 }
 
-/// Memory that the allocator does not keep.
+/// Maps memory outside of the allocator.
 fn big(bytes: usize) -> *mut libc::c_void {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE;
     let access = libc::PROT_READ | libc::PROT_WRITE;
@@ -129,7 +129,7 @@ fn big(bytes: usize) -> *mut libc::c_void {
     unsafe { libc::mmap(std::ptr::null_mut(), bytes, access, flags, -1, 0) }
 }
 
-/// One recording, by this trigger.
+/// One recording, started by `trigger`.
 fn round(trigger: &str, control: &Control, nth: u64, file: &Path) {
     match trigger {
         "signal" => {
@@ -149,7 +149,7 @@ fn round(trigger: &str, control: &Control, nth: u64, file: &Path) {
             }
         }
         "timer" => {
-            // It may be over before it is seen.
+            // It may end before the status is read.
             control.start_recording();
         }
         "request" => {
@@ -162,7 +162,7 @@ fn round(trigger: &str, control: &Control, nth: u64, file: &Path) {
             LEVEL.store(1001, SeqCst);
             begun(control, nth);
             everybody_works();
-            // Inside the hysteresis neither the end nor another beginning.
+            // Within the hysteresis the recording neither ends nor starts again.
             LEVEL.store(950, SeqCst);
             everybody_works();
             LEVEL.store(1001, SeqCst);
@@ -200,7 +200,7 @@ fn rounds(trigger: &str, count: u64) {
         match &control {
             Some(control) => round(trigger, control, nth, &file),
             None => {
-                // The environment is read once a control: each round is a control of its own.
+                // The environment is read once per control, so that each round has its own control.
                 let control = builder.clone().start().expect("it begins");
                 begun(&control, 1);
                 let path = control.status().recording.expect("it is under way");
@@ -219,7 +219,7 @@ fn rounds(trigger: &str, count: u64) {
     println!("flat{flat}");
 }
 
-/// What can't be had is said, and nothing else happens.
+/// Invalid triggers are refused with a reason, and nothing else happens.
 fn refusals() {
     // SAFETY: to ignore a signal is harmless.
     unsafe { libc::signal(libc::SIGUSR1, libc::SIG_IGN) };
@@ -234,7 +234,7 @@ fn refusals() {
     std::fs::write(&file, "sTaRt the engine").expect("written");
     wait("the file is refused", || control.status().refused == 2);
     println!("{}", control.status().refusal.expect("why"));
-    // The program's own recording is left alone.
+    // The program's own recording is not affected.
     let own = recorded_programs::record_quietly(16);
     control.start_recording();
     wait("a second recording is refused", || control.status().refused == 3);
@@ -243,7 +243,7 @@ fn refusals() {
     std::thread::sleep(Duration::from_millis(20));
     drop(black_box(Box::new([7_u8; 778])));
     rheaper::disable_tracking();
-    // And one that the program ends itself is over for the control as well.
+    // A recording that the program ends itself has also ended for the control.
     control.start_recording();
     begun(&control, 1);
     rheaper::disable_tracking();
@@ -254,12 +254,12 @@ fn refusals() {
     println!("{}", own.display());
 }
 
-/// Whether the environment began a recording, and whether this program has more rights than who
-/// started it.
+/// Prints whether the environment variable started a recording, and whether this program has more
+/// privileges than its caller.
 fn environment() {
     let file = directory().join("record");
     let control = builder().file(&file).env("RECORD_NOW").start().expect("it begins");
-    // The control has looked at everything when it has looked at the file.
+    // The triggers are polled in order: after the file, the variable was read.
     std::fs::write(&file, "nonsense").expect("written");
     wait("the file is refused", || control.status().refused == 1);
     let started = control.status().started;
@@ -285,7 +285,7 @@ fn main() {
         .collect();
     everybody_works();
     if trigger == "exit" {
-        // The process ends while recordings begin and end, at any moment of their lives.
+        // The process exits while recordings start and end, at any point of their lives.
         let control = builder().record_for(Duration::from_micros(500)).start().expect("it begins");
         let began = Instant::now();
         while began.elapsed() < Duration::from_micros(count) {

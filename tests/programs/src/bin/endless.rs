@@ -1,7 +1,7 @@
-//! Allocates for ever, a tenth of it never freed; the test kills it.
+//! Allocates for ever and leaks a tenth; the test kills it.
 //!
-//! With arguments, threads and rounds: each thread makes so many pairs of blocks and frees one of
-//! them, and then the program aborts.
+//! With arguments (threads, rounds), each thread allocates that many pairs of blocks and frees one
+//! of each pair, and then the program aborts.
 
 #[global_allocator]
 static GLOBAL: rheaper::Allocator<std::alloc::System> =

@@ -1,5 +1,5 @@
-//! Another allocator than the system's as the recorded one: `mimalloc` or `jemalloc`, chosen by
-//! the argument through a switch that both see from the first allocation on.
+//! A different inner allocator: `mimalloc` or `jemalloc`, selected by the environment so that the
+//! choice is known at the first allocation.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::hint::black_box;

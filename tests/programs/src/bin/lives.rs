@@ -1,8 +1,8 @@
-//! A recorder's life beside a program's: what the argument names happens, and the program goes on.
+//! Life cycles of recordings; the argument selects the scenario.
 //!
-//! Scenes: `toggle` (two recordings with one thread alive across both), `exit` (ends without
-//! disabling), `zeroed` (a large zeroed block stays untouched), `fork` (children allocate),
-//! `twice` (enabling twice), `few` (more threads than trackers), `none` (no backtraces).
+//! Scenarios: `toggle` (two recordings with one thread alive across both), `exit` (ends without
+//! disabling), `zeroed` (a large zeroed block stays untouched), `fork` (children allocate), `twice`
+//! (enabling twice), `few` (more threads than trackers), `none` (no backtraces).
 
 use std::hint::black_box;
 use std::os::unix::process::CommandExt;
@@ -18,7 +18,7 @@ fn marked(count: usize) {
     (0..count).for_each(|_| drop(black_box(Box::new([7_u8; 777]))));
 }
 
-/// One thread allocates in both recordings, and between them.
+/// One thread allocates in both recordings and between them.
 fn toggle() {
     let (orders, inbox) = mpsc::channel::<usize>();
     let (answers, done) = mpsc::channel::<()>();

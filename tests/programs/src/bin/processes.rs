@@ -1,7 +1,7 @@
-//! Hardships of processes, signals, loaded libraries and stacks; a scene an argument, then its
-//! numbers.
+//! Fault scenarios of processes, signals, loaded libraries and stacks. Arguments: a scenario and
+//! its numbers.
 //!
-//! What a scene makes on purpose are blocks of 777 bytes, and it prints how many.
+//! The blocks under test have 777 bytes; the program prints their number.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-/// The system's allocator, and in signal handlers one that may be interrupted anywhere.
+/// The system's allocator; in signal handlers, one that may be interrupted anywhere.
 struct Inner;
 
 thread_local! {
@@ -22,7 +22,7 @@ thread_local! {
 
 const ARENA_BYTES: usize = 1 << 20;
 struct Arena(std::cell::UnsafeCell<[u8; ARENA_BYTES]>);
-// SAFETY: each block is handed out once a round, and handlers drop theirs before they return.
+// SAFETY: each block is allocated once per round, and handlers free theirs before they return.
 unsafe impl Sync for Arena {}
 static ARENA: Arena = Arena(std::cell::UnsafeCell::new([0; ARENA_BYTES]));
 static USED: AtomicUsize = AtomicUsize::new(0);
@@ -80,7 +80,7 @@ impl Hammer {
                         black_box(vec![1_u8; 300]);
                         black_box((0..20).collect::<Vec<u64>>());
                     }
-                    // Bursts: the recording is to be loaded in the end.
+                    // In bursts, so that the recording stays small enough to load.
                     std::thread::sleep(Duration::from_micros(500));
                 }
             })
@@ -95,13 +95,13 @@ impl Hammer {
     }
 }
 
-/// Real forks: a closure that allocates before `exec`.
+/// Forks whose child runs a closure that allocates before `exec`.
 fn forks(count: u64) {
     let path = recorded_programs::record_quietly(32);
     let hammer = Hammer::start();
     for _ in 0..count {
         let mut command = Command::new("/bin/true");
-        // SAFETY: that it allocates is what this is about.
+        // SAFETY: the closure allocates after `fork`, which is the subject of this test.
         unsafe {
             command.pre_exec(|| {
                 (0..100).for_each(|_| drop(black_box(Box::new([7_u8; 777]))));
@@ -116,15 +116,15 @@ fn forks(count: u64) {
     println!("{}\n{}", path.display(), made());
 }
 
-/// Children that live on, allocate, and record themselves.
+/// Children that continue, allocate, and record themselves.
 fn preforks(count: u64) {
     let path = recorded_programs::record_quietly(32);
     println!("{}", path.display());
     let hammer = Hammer::start();
     for _ in 0..count {
-        // The child has these bytes as well, of which its parent's flusher has read none.
+        // The child inherits these bytes, none of which the parent's flusher has read.
         marked(100);
-        // SAFETY: the child does what it likes, which is what this is about.
+        // SAFETY: the child allocates after `fork`, which is the subject of this test.
         let child = unsafe { libc::fork() };
         if child == 0 {
             (0..100_000).for_each(|_| drop(black_box(Box::new([7_u8; 777]))));
@@ -151,7 +151,7 @@ extern "C" fn share(_: *mut c_void) -> i32 {
     0
 }
 
-/// Children that share the memory: `clone` as `vfork` does it.
+/// Children that share the memory: `clone` as `vfork` uses it.
 fn shared(count: u64) {
     let path = recorded_programs::record_quietly(32);
     let mut stack = vec![0_u8; 256 << 10];
@@ -171,7 +171,7 @@ fn shared(count: u64) {
     println!("{}\n{}", path.display(), made());
 }
 
-/// Becomes itself again and again, each time with a recording.
+/// Executes itself repeatedly, each time with a recording.
 fn again(left: u64) {
     let path = recorded_programs::record_quietly(32);
     marked(left + 1);
@@ -184,7 +184,7 @@ fn again(left: u64) {
     rheaper::disable_tracking();
 }
 
-/// The parent goes, the child stays.
+/// The parent exits, the child continues.
 fn daemonise() {
     let path = recorded_programs::record_quietly(32);
     marked(21);
@@ -214,9 +214,9 @@ extern "C" fn walk_in_handler(_: i32) {
     HANDLED.fetch_add(1, SeqCst);
 }
 
-/// Goes on for so many frames: the unwinder's own numbers for yes and no.
+/// Continues up to a number of frames, with the unwinder's return codes.
 extern "C" fn visit(_: *mut c_void, left: *mut c_void) -> i32 {
-    // SAFETY: the number that `walk_in_handler` counts in.
+    // SAFETY: a pointer to the counter of `walk_in_handler`.
     let left = unsafe { &mut *left.cast::<u32>() };
     *left = left.saturating_sub(1);
     if *left > 0 { 0 } else { 5 }
@@ -229,7 +229,7 @@ unsafe extern "C" {
     ) -> i32;
 }
 
-/// Processor time of this thread so far: what signals may come in.
+/// CPU time of this thread, in which signals can arrive.
 fn processor_ms() -> i64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the kernel writes into `now`.
@@ -237,10 +237,10 @@ fn processor_ms() -> i64 {
     now.tv_sec * 1_000 + now.tv_nsec / 1_000_000
 }
 
-/// A timer whose handler does something while the program allocates, grows and walks deep stacks.
-/// It is asked for five signals a millisecond: two are to come, where other work is beside it too.
+/// A timer whose handler runs while the program allocates, reallocates and walks deep stacks. Five
+/// signals per millisecond are requested; two must arrive even if the machine is busy.
 fn timer(milliseconds: u64, which: i32, signal: i32, handler: extern "C" fn(i32)) {
-    // The unwinder's own first call may allocate.
+    // The first call of the unwinder may allocate.
     walk_in_handler(0);
     HANDLED.store(0, SeqCst);
     let path = recorded_programs::record_quietly(32);
@@ -288,7 +288,8 @@ extern "C" fn called_back() {
     marked(1);
 }
 
-/// A library whose constructor calls back is loaded and dropped again, while others allocate.
+/// A library whose constructor calls back is loaded and unloaded repeatedly while other threads
+/// allocate.
 fn libraries(names: &[String], milliseconds: u64) {
     // SAFETY: no other thread reads the environment yet.
     unsafe { std::env::set_var("CALL_BACK", format!("{}", called_back as *const () as usize)) };
@@ -345,8 +346,8 @@ extern "C" fn three() {
     marked(3);
 }
 
-/// Calls `function` with this in the frame pointer's register and, where `stack` is given, on
-/// that stack.
+/// Calls `function` with this value in the frame pointer register and, if `stack` is given, on that
+/// stack.
 #[cfg(target_arch = "x86_64")]
 unsafe fn call_with(function: extern "C" fn(), frame_pointer: u64, stack: Option<u64>) {
     // SAFETY: all registers that the called function may change are named; rbp and rsp are put
@@ -372,7 +373,7 @@ unsafe fn call_with(function: extern "C" fn(), frame_pointer: u64, stack: Option
     }
 }
 
-/// Frame pointers that point nowhere, into a circle, or out of the stack; stacks of one's own.
+/// Frame pointers that are invalid, cyclic, or outside of the stack; foreign stacks.
 #[cfg(target_arch = "x86_64")]
 fn wild() {
     let path = recorded_programs::record_quietly(64);
@@ -450,7 +451,7 @@ fn deep(depth: u64) {
     println!("{}\n{}", path.display(), made());
 }
 
-/// Ends in a way of its own after its work was flushed.
+/// Ends the process in a given way after the events were flushed.
 fn exits(how: &str) {
     let path = recorded_programs::record_quietly(32);
     marked(50);
@@ -481,7 +482,7 @@ fn exits(how: &str) {
     }
 }
 
-/// Goes on until it is told to end.
+/// Runs until the given time is over.
 fn steady(milliseconds: u64) {
     let path = recorded_programs::record_quietly(32);
     println!("{}", path.display());

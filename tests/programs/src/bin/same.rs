@@ -1,6 +1,6 @@
-//! One deterministic program, recorded with the verified walk or, if the argument is `naive`,
-//! with every stack unwound anew; on a clock that counts its own readings, so that two runs differ
-//! in nothing but the walk.
+//! A deterministic program, recorded with cached stacks or, with the argument `naive`, with every
+//! stack unwound completely. Its clock counts its own readings, so that two runs differ only in the
+//! stack walk.
 
 #[cfg(rheaper_testing)]
 mod scene {
@@ -10,10 +10,10 @@ mod scene {
 
     static NOW: AtomicU64 = AtomicU64::new(1);
 
-    /// Time passes for the program's own thread only: the recorder's thread looks at the clock
-    /// whenever the machine lets it.
+    /// The clock advances for the program's thread only: the flusher reads it at unpredictable
+    /// times.
     pub fn tick() -> u64 {
-        // SAFETY: both only answer a number.
+        // SAFETY: both calls only return a number.
         let is_main = unsafe { libc::getpid() == libc::gettid() };
         NOW.fetch_add(if is_main { 10 } else { 0 }, Relaxed)
     }

@@ -1,7 +1,7 @@
-//! Programs of which a sample is recorded: what they made is known to the byte.
+//! Sampled programs whose allocations are known to the byte.
 //!
-//! Scenes: `known <sample bytes> <first seed> <recordings>`, `overflow`, `twice`. Each recording's
-//! path is a line of stdout.
+//! Scenarios: `known <sample bytes> <first seed> <recordings>`, `overflow`, `twice`. The path of
+//! each recording is a line of stdout.
 
 #[global_allocator]
 static GLOBAL: rheaper::Allocator<std::alloc::System> =
@@ -13,7 +13,7 @@ mod scene {
     use std::hint::black_box;
     use std::path::PathBuf;
 
-    /// Size of each class, how many blocks, and whether they are what grew out of the class above.
+    /// Size of each class, number of blocks, and whether they are reallocated from the class above.
     /// The test has the same list.
     const CLASSES: [(usize, usize, bool); 8] = [
         (24, 900, false),
@@ -46,11 +46,11 @@ mod scene {
     }
 
     fn free(block: *mut u8, size: usize) {
-        // SAFETY: made above, of this size, and freed once.
+        // SAFETY: `make` allocated the block with this size, and it is freed once.
         unsafe { std::alloc::dealloc(block, layout(size)) };
     }
 
-    /// What is to be made, in an order that is the same in every run.
+    /// The allocations, in an order that is the same in every run.
     fn plan() -> Vec<usize> {
         let whole = CLASSES.iter().enumerate().filter(|(_, class)| !class.2);
         let mut plan: Vec<usize> =
@@ -63,7 +63,7 @@ mod scene {
         plan
     }
 
-    /// Makes what is planned; a third is freed at once, a third later, a third never.
+    /// Executes the plan; a third is freed at once, a third later, a third never.
     pub fn known(sample_bytes: u64, first_seed: u64, recordings: u64) {
         let plan = plan();
         let mut later: Vec<(*mut u8, usize)> = Vec::with_capacity(plan.len());
@@ -91,13 +91,13 @@ mod scene {
         }
     }
 
-    /// More blocks than the table of sampled ones has room for are alive at once.
+    /// More live sampled blocks than the table holds.
     pub fn overflow() {
         const COUNT: usize = 60_000;
         rheaper::testing::limit_sample_levels(1);
         let mut blocks = Vec::with_capacity(COUNT);
         let path = record(1);
-        // Those that have a place are freed; their places are used again.
+        // The blocks in the table are freed, and their slots are reused.
         for _ in 0..2 {
             (0..COUNT).for_each(|_| blocks.push(make(777)));
             blocks.drain(..).for_each(|block| free(block, 777));
@@ -106,7 +106,7 @@ mod scene {
         println!("{}\n{}", path.display(), 2 * COUNT);
     }
 
-    /// Blocks live from one recording to the next.
+    /// Blocks live across two recordings.
     pub fn twice() {
         let mut paths = Vec::new();
         let mut blocks: Vec<*mut u8> = Vec::with_capacity(10_000);

@@ -1,6 +1,7 @@
-//! Hardships of threads and of the moments around them; a scene an argument, then its numbers.
+//! Fault scenarios of threads, and of code before and after `main`. Arguments: a scenario and its
+//! numbers.
 //!
-//! What a scene makes on purpose are blocks of 777 bytes, and it prints how many.
+//! The blocks under test have 777 bytes; the program prints their number.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
@@ -35,7 +36,7 @@ fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").expect("procfs").count()
 }
 
-/// Processor time of all threads so far, in nanoseconds: what other programs do does not count.
+/// CPU time of all threads, in nanoseconds: the load of other programs is not in it.
 fn processor_ns() -> i64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the kernel writes into `now`.
@@ -53,7 +54,8 @@ fn short_lives(count: u64) -> (i64, i64, i64) {
     (status("VmRSS:") as i64 - resident, descriptors() as i64 - open, took)
 }
 
-/// As many threads, plain and recorded: KiB grown, descriptors, processor time of both.
+/// The same number of threads without and with a recording: KiB grown, descriptors, CPU time of
+/// both.
 fn short(count: u64) {
     short_lives(count / 10);
     let (_, _, plain_ns) = short_lives(count);
@@ -71,14 +73,14 @@ fn eat(bytes: u64) {
     if bytes > 0 {
         eat(bytes.saturating_sub(256));
     } else {
-        // A first event of a thread, and one that is not its first.
+        // The first event of a thread, and a later one.
         marked(2);
         marked(1);
     }
     black_box(frame);
 }
 
-/// A thread of 64 KiB eats so many bytes of its stack and then allocates.
+/// A thread with a stack of 64 KiB uses `bytes` of it and then allocates.
 fn deep(bytes: u64, recorded: bool) {
     let path = recorded.then(|| recorded_programs::record_quietly(32));
     std::thread::Builder::new()
@@ -91,7 +93,7 @@ fn deep(bytes: u64, recorded: bool) {
     println!("{}\n{}", path.unwrap_or_default().display(), made());
 }
 
-/// So many at once, on the smallest stacks.
+/// `count` threads at once, on the smallest stacks.
 fn many(count: u64) {
     let path = rheaper::enable_tracking(rheaper::TrackerConfig {
         max_trackers: count as usize + 1,
@@ -118,7 +120,8 @@ fn many(count: u64) {
     println!("{}\n{}", path.display(), made());
 }
 
-/// Recordings begin and end while eight threads allocate; a few are kept and named.
+/// Recordings start and end while eight threads allocate; a few recordings are kept and their paths
+/// printed.
 fn toggles(count: u64) {
     let stop = Arc::new(AtomicBool::new(false));
     let workers: Vec<_> = (0..8)
@@ -160,7 +163,7 @@ fn toggles(count: u64) {
     println!("{memory} {grown_kib} {}", descriptors() - open);
 }
 
-/// Eight begin at the same moment, eight end at the same moment.
+/// Eight threads start and end a recording at the same time.
 fn race(count: u64) {
     for _ in 0..count {
         let barrier = Barrier::new(8);
@@ -197,7 +200,7 @@ thread_local! {
 }
 
 unsafe extern "C" fn key_ended(value: *mut c_void) {
-    // SAFETY: `keyed` left a box.
+    // SAFETY: `keyed` stored a box.
     drop(unsafe { Box::from_raw(value.cast::<[u8; 777]>()) });
     marked(7);
 }
@@ -209,16 +212,16 @@ fn key() -> libc::pthread_key_t {
     key
 }
 
-/// Leaves a block to the destructor of a key.
+/// Stores a block that the destructor of the key frees.
 fn leave_to(key: libc::pthread_key_t) {
     let block = Box::into_raw(black_box(Box::new([7_u8; 777])));
     MADE.fetch_add(1, SeqCst);
-    // SAFETY: the key's destructor takes the box.
+    // SAFETY: the key's destructor frees the box.
     unsafe { libc::pthread_setspecific(key, block.cast()) };
 }
 
-/// Destructors of both kinds allocate and free, in threads older and younger than the recording;
-/// the last ones run behind the recorder's own, whose key is older.
+/// Destructors of both kinds allocate and free, in threads that started before and after the
+/// recording. The last ones run after the recorder's own, whose key is older.
 fn destructors(count: u64) {
     let key = key();
     let live = move || {
@@ -251,11 +254,11 @@ thread_local! {
 
 static BEHIND: AtomicU64 = AtomicU64::new(0);
 
-/// Comes back in every round that there is, and allocates in each.
+/// Registers itself again in every round, and allocates in each.
 unsafe extern "C" fn key_comes_back(value: *mut c_void) {
     ROUNDS.set(ROUNDS.get() + 1);
     let key = KEYS[1].load(SeqCst) as libc::pthread_key_t;
-    // SAFETY: the key is ours; its value only has to be another than null.
+    // SAFETY: this program created the key; any non-null value is valid.
     unsafe { libc::pthread_setspecific(key, value) };
     if ROUNDS.get() == ROUNDS_MAX {
         BEHIND.fetch_add(7, SeqCst);
@@ -263,15 +266,15 @@ unsafe extern "C" fn key_comes_back(value: *mut c_void) {
     marked(7);
 }
 
-/// Comes back as often, in front of the recorder's own.
+/// Registers itself again as often, but runs before the recorder's destructor.
 unsafe extern "C" fn key_in_front(value: *mut c_void) {
     let key = KEYS[0].load(SeqCst) as libc::pthread_key_t;
-    // SAFETY: as above.
+    // SAFETY: this program created the key; any non-null value is valid.
     unsafe { libc::pthread_setspecific(key, value) };
     marked(3);
 }
 
-/// glibc goes round so often while destructors leave new values.
+/// Number of destructor rounds of glibc while destructors store new values.
 const ROUNDS_MAX: u64 = 4;
 
 static KEYS: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
@@ -283,8 +286,8 @@ fn key_of(destructor: unsafe extern "C" fn(*mut c_void)) -> libc::pthread_key_t 
     key
 }
 
-/// Destructors that come back in every round, one older than the recorder's key and one younger:
-/// how many blocks there were, and how many of them behind the recorder's last round.
+/// Destructors that register themselves again in every round, one key older than the recorder's and
+/// one younger. Prints the number of blocks, and the number after the recorder's last round.
 fn last_rounds(count: u64) {
     KEYS[0].store(u64::from(key_of(key_in_front)), SeqCst);
     let path = recorded_programs::record_quietly(32);
@@ -294,7 +297,7 @@ fn last_rounds(count: u64) {
             marked(1);
             for key in &KEYS {
                 let key = key.load(SeqCst) as libc::pthread_key_t;
-                // SAFETY: the destructors only ask whether there is a value.
+                // SAFETY: the destructors only test the value for null.
                 unsafe { libc::pthread_setspecific(key, (&raw const KEYS).cast()) };
             }
         });
@@ -304,7 +307,7 @@ fn last_rounds(count: u64) {
     println!("{}\n{} {}", path.display(), made(), BEHIND.load(SeqCst));
 }
 
-/// Threads that got their trackers in a recording of many live on into one of few.
+/// Threads that got their trackers in a recording with many continue in a recording with few.
 fn survivors(count: u64) {
     let record = |trackers| {
         let config =
@@ -334,7 +337,7 @@ fn survivors(count: u64) {
     let second = record(2);
     turn();
     older.into_iter().for_each(|thread| thread.join().expect("it ends"));
-    // Their trackers are handed on: as many threads that are new, and as many again.
+    // Their trackers are reused: first as many new threads, then as many again.
     for _ in 0..2 {
         let newer: Vec<_> = (0..count).map(|_| std::thread::spawn(work(1))).collect();
         turn();
@@ -344,11 +347,11 @@ fn survivors(count: u64) {
     println!("{}\n{}", second.display(), made());
 }
 
-/// The recorder's thread takes no signal of the program's.
+/// The flusher thread receives no signal of the program.
 fn signals(count: u64) {
     let path = recorded_programs::record_quietly(32);
     marked(3);
-    // It has begun when it has written: until then the C library blocks its signals.
+    // It has started once it has written: until then the C library blocks its signals.
     while std::fs::metadata(&path).expect("it is there").len() <= 128 {
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -363,7 +366,8 @@ fn signals(count: u64) {
     for _ in 0..count {
         marked(3);
         let mut signal = 0;
-        // SAFETY: the set is initialised; the signal is blocked here, so it waits for us.
+        // SAFETY: the set is initialised; the signal is blocked in this thread, so that it stays
+        // pending.
         unsafe {
             libc::kill(libc::getpid(), libc::SIGUSR1);
             libc::sigwait(set.as_ptr(), &raw mut signal);
@@ -388,11 +392,11 @@ static EARLY: AtomicU64 = AtomicU64::new(0);
 #[unsafe(link_section = ".init_array")]
 static CONSTRUCTOR: extern "C" fn() = before_main;
 
-/// What was made before `main` is freed in it; what is done at exit is recorded.
+/// Blocks from before `main` are freed in it, and allocations at exit are recorded.
 fn outside_main() {
-    // Handlers run last first: ours is to run before the recorder's.
+    // Exit handlers run in reverse order: this one must run before the recorder's.
     let path = recorded_programs::record_quietly(32);
-    // SAFETY: the handler only allocates; the box is the constructor's.
+    // SAFETY: the handler only allocates; the constructor allocated the box.
     unsafe {
         libc::atexit(after_main);
         drop(Box::from_raw(EARLY.load(SeqCst) as *mut [u8; 777]));
@@ -416,7 +420,7 @@ fn leave() {
     println!("{}", path.display());
 }
 
-/// Names with any bytes; two threads of one name.
+/// Thread names with arbitrary bytes; two threads with the same name.
 fn names() {
     // SAFETY: a string that ends with a zero.
     unsafe { libc::prctl(libc::PR_SET_NAME, c"of two\nlines".as_ptr()) };
@@ -429,7 +433,8 @@ fn names() {
             marked(4);
         })
     });
-    // A scope would not wait for their destructors, where a short thread's last name is taken.
+    // A scope would not wait for the thread-local destructors, in which a short-lived thread's last
+    // name is recorded.
     named.map(|thread| thread.join().unwrap());
     rheaper::disable_tracking();
     println!("{}\n{}", path.display(), made());

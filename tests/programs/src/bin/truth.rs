@@ -1,5 +1,5 @@
-//! Threads that allocate, reallocate and free each other's blocks, over an allocator that counts:
-//! what it counted between enabling and disabling is printed for the test to compare.
+//! Threads that allocate, reallocate and free each other's blocks, with a counting inner allocator.
+//! Prints the counts between enabling and disabling for the test to compare.
 //!
 //! Arguments: threads, rounds.
 
@@ -59,7 +59,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static GLOBAL: rheaper::Allocator<Counting> = rheaper::Allocator::from_allocator(Counting);
 
-/// One thread's work: own blocks, growing ones, and blocks handed to the next thread.
+/// The work of one thread: own blocks, growing blocks, and blocks passed to the next thread.
 fn work(seed: u64, rounds: u64, to: &mpsc::SyncSender<Vec<u8>>, from: &mpsc::Receiver<Vec<u8>>) {
     let mut state = seed | 1;
     let mut draw = |below: u64| {
@@ -86,7 +86,7 @@ fn main() {
     let arguments: Vec<u64> =
         std::env::args().skip(1).map(|argument| argument.parse().expect("a number")).collect();
     let (threads, rounds) = (arguments[0], arguments[1]);
-    // Threads, channels and stdout are made before counting and taken apart after it.
+    // Threads, channels and stdout are created before counting and destroyed after it.
     let barrier = Arc::new(Barrier::new(threads as usize + 1));
     let (mut senders, receivers): (Vec<_>, Vec<_>) =
         (0..threads).map(|_| mpsc::sync_channel::<Vec<u8>>(64)).unzip();

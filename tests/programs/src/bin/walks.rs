@@ -1,8 +1,8 @@
-//! Real programs' stacks: each allocation is walked twice, by the recorder and by the system's
-//! unwinder (`--cfg rheaper_testing`), and the answers are counted.
+//! Stacks of realistic programs: each allocation is walked by the recorder and by the system's
+//! unwinder (`--cfg rheaper_testing`), and the results are compared.
 //!
-//! Arguments: depth limit; a C library with `twice(callback, x)`, opened and closed again and again.
-//! Prints a line a scene: name, walks compared, walks that differed.
+//! Arguments: depth limit; a C library with `twice(callback, x)`, which is loaded and unloaded
+//! repeatedly. Prints a line per scenario: name, compared walks, differing walks.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -91,7 +91,7 @@ fn closures() {
     (0..100_000).for_each(|n| drop(black_box(closures[n % 3](n))));
 }
 
-/// Calls and allocates as chance has it: the same frames stand on every stack that they can.
+/// Random calls and allocations: the same frames occur in every possible combination.
 #[inline(never)]
 fn wander(random: &mut u64, depth: usize) {
     for _ in 0..3 {
@@ -165,11 +165,11 @@ fn opened_library() {
     let path = std::ffi::CString::new(path).expect("a path");
     type Twice = extern "C" fn(extern "C" fn(i32) -> i32, i32) -> i32;
     for _ in 0..50 {
-        // SAFETY: the test built the library, whose one function has this type.
+        // SAFETY: the test built the library, and its only function has this type.
         unsafe {
             let library = libc::dlopen(path.as_ptr(), libc::RTLD_NOW);
             if library.is_null() && cfg!(target_feature = "crt-static") {
-                // A static program opens none.
+                // A static program cannot load libraries.
                 return;
             }
             assert!(!library.is_null(), "the library opens");
@@ -190,12 +190,12 @@ fn threads() {
 }
 
 static HANDLED: AtomicU64 = AtomicU64::new(0);
-/// How many signals are to come.
+/// Number of signals to wait for.
 static WANTED: AtomicU64 = AtomicU64::new(0);
 
 extern "C" fn allocate_in_handler(_: i32) {
     drop(black_box(Box::new([3_u8; 100])));
-    // Where handling takes as long as the timer's period, what is interrupted gets nowhere.
+    // If handling takes as long as the timer's period, the interrupted code makes no progress.
     if HANDLED.fetch_add(1, Relaxed) + 1 >= WANTED.load(Relaxed) {
         set_timer(0);
     }
@@ -208,7 +208,7 @@ fn set_timer(microseconds: i64) {
     unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) };
 }
 
-/// Pushes, calls and returns, and never allocates: a handler may interrupt it anywhere.
+/// Calls and returns without allocating: a handler may interrupt it anywhere.
 #[inline(never)]
 fn compute(depth: u64, sum: u64) -> u64 {
     if depth == 0 {
@@ -224,13 +224,13 @@ extern "C" fn order(a: *const libc::c_void, b: *const libc::c_void) -> i32 {
     unsafe { (*a.cast::<u32>()).cmp(&*b.cast::<u32>()) as i32 }
 }
 
-/// Allocates in a handler that interrupted any instruction, on the stack that was interrupted and
-/// on one of the handler's own.
+/// Allocates in a signal handler that interrupted an arbitrary instruction, on the interrupted
+/// stack and on an alternate one.
 fn interrupted(flags: i32) {
     let mut small = vec![0_u8; 64 << 10];
     let mut numbers = vec![0_u32; 300];
-    // SAFETY: the stack lives longer than the handler, which may do what the loop below may not
-    // be doing at the time: allocate.
+    // SAFETY: the stack outlives the handler, and the interrupted loop does not allocate, so that
+    // the handler may.
     unsafe {
         let stack =
             libc::stack_t { ss_sp: small.as_mut_ptr().cast(), ss_flags: 0, ss_size: small.len() };

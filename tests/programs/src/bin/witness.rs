@@ -1,8 +1,8 @@
-//! Threads that allocate, grow and free at a gentle pace, each with a log of the truth; the test
-//! kills the program, fills its disk, takes its files away, and compares.
+//! Threads that allocate, reallocate and free at a low rate, each with a log. The test kills the
+//! program, fills its disk, removes its files, and compares.
 //!
-//! Arguments: threads, rounds (0: for ever), microseconds between rounds. Says nothing on its
-//! streams: where it has got to stands in the oracle's file.
+//! Arguments: threads, rounds (0: for ever), microseconds between rounds. Prints nothing: the
+//! oracle's file has the progress.
 
 use std::hint::black_box;
 use std::os::unix::ffi::OsStrExt;
@@ -53,7 +53,7 @@ fn main() {
     oracle::open();
     let closed = std::env::var("CLOSE_STREAMS").unwrap_or_default();
     for stream in closed.bytes().map(|digit| i32::from(digit - b'0')) {
-        // SAFETY: nobody else has them.
+        // SAFETY: this program owns the descriptors.
         unsafe { libc::close(stream) };
     }
     match recorded_programs::try_record(32) {
@@ -74,7 +74,7 @@ fn main() {
     if !closed.is_empty() {
         let words = b"printed by the program";
         for stream in 0..3 {
-            // SAFETY: the text has this length. Whether anybody reads it is the test's affair.
+            // SAFETY: the text has this length.
             unsafe { libc::write(stream, words.as_ptr().cast(), words.len()) };
         }
     }
