@@ -1,8 +1,8 @@
-//! How fast the real binary answers on a large database, in a pseudo-terminal.
+//! Response times of the real binary on a large database, in a pseudo-terminal.
 //!
 //! `RHEAPER_BENCH_DB=large.db cargo test --release --test it -- --ignored --nocapture explorer`
-//! prints a table for docs/internals/PERFORMANCE.md. Times are from the key's byte to the screen that it
-//! asked for, as parsed by a terminal emulator.
+//! prints a table for docs/internals/PERFORMANCE.md. Times are from sending a key to the requested screen,
+//! as parsed by a terminal emulator.
 #![expect(clippy::print_stdout, reason = "a bench prints its table")]
 
 use std::path::Path;
@@ -34,7 +34,7 @@ impl Times {
     }
 }
 
-/// Presses and waits for what then is on the screen.
+/// Presses keys and waits for a text on the screen.
 fn timed(terminal: &mut Terminal, keys: &str, wanted: &str) -> Duration {
     let start = Instant::now();
     terminal.press(keys);
@@ -86,7 +86,7 @@ fn keys_and_cancel(path: &Path, home: &Path) -> [Times; 3] {
         let start = Instant::now();
         terminal.press("\x03");
         terminal.wait("nothing running", |screen| !screen.contents().contains("running"));
-        // The thread is free again only when it answers the next one.
+        // The next statement shows that the thread is free again.
         terminal.press("\x01SELECT 41 + 1;  \x1b[D\x1b[15~");
         terminal.see("42");
         cancels.push(start.elapsed());
@@ -101,7 +101,7 @@ fn keys_and_cancel(path: &Path, home: &Path) -> [Times; 3] {
     ]
 }
 
-/// Whatever may need memory, one after the other; gives the most it took.
+/// Operations that need memory, one after the other; returns the peak of resident memory.
 fn memory(path: &Path, home: &Path) -> (u64, Vec<(&'static str, Duration)>) {
     let mut terminal = Terminal::explore(path, home, SIZE, &[]);
     terminal.see("allocations");
@@ -172,7 +172,7 @@ fn explorer_on_a_large_database() {
     }
 }
 
-/// Filter sets that say when, typed in a view: from Enter to what is of the new filter set.
+/// Typed time filters: from Enter to the data of the new filters.
 fn ranges(path: &Path, home: &Path) -> Vec<Times> {
     let mut terminal = Terminal::explore(path, home, SIZE, &[]);
     terminal.see("allocations");
@@ -218,7 +218,7 @@ fn ranges(path: &Path, home: &Path) -> Vec<Times> {
     all
 }
 
-/// The length of the run in seconds, as the database has it.
+/// The length of the run in seconds.
 fn end_s(path: &Path) -> f64 {
     let database = rheaper::database::Database::open(path).unwrap();
     let sql = "SELECT value FROM meta WHERE key = 'duration_ns'";

@@ -1,4 +1,4 @@
-//! The comparison view: sums, states, filters, moments, and the fixed site first everywhere.
+//! The Compare view: sums, states, filters, moments.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -88,7 +88,7 @@ fn every_node_of_the_difference_is_its_growth_and_shrinkage() {
     }
 }
 
-/// Cells below a cell never reach beyond it, and stand for as much as they say.
+/// Cells are within their parent and have the value of their node.
 fn check_cells(shown: &Differences) {
     for width in [40, 80, 250] {
         let drawn = rows(shown, Top { node: TOP, skip: 0 }, width, 50);
@@ -156,7 +156,7 @@ fn the_fixed_site_is_first_in_the_list_the_flamegraph_and_the_tree() {
     driver.press("<Enter><Down>");
     assert!(driver.text().contains("session::open"), "{}", driver.text());
 
-    // The other way round it has grown by as much.
+    // In the opposite direction, it has grown by as much.
     let mut back = Driver::comparing(&before, &after, (120, 40));
     let (there, back_shown) = (shown.top(), back.app.compare.shown.clone().unwrap().top());
     assert_eq!((there.up, there.down), (back_shown.down, back_shown.up));
@@ -197,7 +197,7 @@ fn two_moments_of_one_recording_are_compared() {
     assert!(driver.text().contains("expected two moments"), "{}", driver.text());
     driver.press("<Esc>");
 
-    // The range of the time view is offered.
+    // The default is the range of the Time view.
     let mut driver = Driver::new(&path, (120, 40));
     driver.press("5<Left><Left><Left><Left><Tab><Left>C");
     assert!(driver.text().contains(" .. "), "{}", driver.text());

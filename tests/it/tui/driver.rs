@@ -1,4 +1,4 @@
-//! The explorer without a terminal: messages in, buffers out, questions answered on the spot.
+//! The explorer without a terminal: messages in, buffers out, requests run synchronously.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use rheaper::tui::app::worker;
 use rheaper::tui::terminal::theme::Theme;
 use rheaper::tui::view::screen;
 
-/// The state, its database, and what was asked of the outside.
+/// The state, its database, pending requests and other effects.
 pub(crate) struct Driver {
     pub(crate) app: App,
     pub(crate) other_effects: Vec<Effect>,
@@ -31,7 +31,7 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    /// Starts on a database; the first questions are answered.
+    /// Starts on a database and answers the first requests.
     pub(crate) fn new(path: &Path, size: (u16, u16)) -> Self {
         let database = worker::open(path).unwrap();
         let catalog = Catalog::built_in();
@@ -64,13 +64,13 @@ impl Driver {
         driver
     }
 
-    /// Sends a message without answering what it asks.
+    /// Sends a message without answering its requests.
     pub(crate) fn send(&mut self, message: Message) {
         let effects = update(&mut self.app, message);
         self.queue_effects(effects);
     }
 
-    /// Answers the question that was asked first, if it still is one.
+    /// Answers the oldest request, unless it was cancelled.
     pub(crate) fn answer_one(&mut self) {
         let Some(request) = self.pending.pop_front() else {
             return;
@@ -87,19 +87,19 @@ impl Driver {
         self.send(Message::Response(Response { id: request.id, elapsed, result }));
     }
 
-    /// Answers everything.
+    /// Answers all requests.
     pub(crate) fn answer_all(&mut self) {
         while !self.pending.is_empty() {
             self.answer_one();
         }
     }
 
-    /// Presses keys one after the other; `<Enter>` and the like are written so.
+    /// Presses keys and answers all requests after each; special keys are `<Enter>` and so on.
     pub(crate) fn press(&mut self, keys: &str) {
         self.each_key(keys, Self::answer_all);
     }
 
-    /// Presses keys while nothing is answered.
+    /// Presses keys without answering requests.
     pub(crate) fn press_unanswered(&mut self, keys: &str) {
         self.each_key(keys, |_| {});
     }
@@ -115,7 +115,7 @@ impl Driver {
         }
     }
 
-    /// What would be on the screen.
+    /// Draws the screen.
     pub(crate) fn draw(&self, theme: Theme) -> Buffer {
         let area = Rect::new(0, 0, self.app.size.0, self.app.size.1);
         let mut buffer = Buffer::empty(area);
@@ -123,7 +123,7 @@ impl Driver {
         buffer
     }
 
-    /// Its text.
+    /// The text of the screen.
     pub(crate) fn text(&self) -> String {
         text(&self.draw(Theme::default()))
     }
@@ -172,7 +172,7 @@ pub(crate) fn text(buffer: &Buffer) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Runs of equal styles of a buffer that are not the default, a line a row.
+/// Runs of cells with the same style, without the default style, one line per row.
 pub(crate) fn styles(buffer: &Buffer) -> String {
     let width = usize::from(buffer.area.width).max(1);
     let mut lines = Vec::new();

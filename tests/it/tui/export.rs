@@ -1,4 +1,4 @@
-//! What is shown, as a file: each view in each format, read back.
+//! Exports: each view in each format, read back.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -17,7 +17,7 @@ fn explorer(path: &Path) -> Driver {
     driver
 }
 
-/// Exports to a new file; gives what is then in it.
+/// Exports to a new file; returns its content.
 fn export(driver: &mut Driver, file: &Path) -> String {
     driver.press(&format!("<^S><^U>{}<Enter>", file.display()));
     let notice = driver.app.notice.clone().map(|notice| notice.text).unwrap_or_default();
@@ -49,7 +49,7 @@ fn weights(folded: &str) -> i64 {
 fn rows_are_written_whole_in_each_format() {
     let (directory, path) = database(&leaky_server());
     let live = number(&path, "SELECT count(*) FROM allocations WHERE dealloc_after IS NULL");
-    // More than a page, so that not only what was looked at is written.
+    // More than one page, to check that all rows are written.
     assert!(live > 500, "{live}");
     let mut driver = explorer(&path);
     driver.press("+live<Enter>4s");
@@ -60,7 +60,7 @@ fn rows_are_written_whole_in_each_format() {
     assert_eq!(sizes.len() as i64, live);
     assert!(sizes.is_sorted_by(|one, next| one >= next), "as the screen sorts them");
 
-    // A hidden column is not written, and a filter holds.
+    // Hidden columns are left out, and filters apply.
     driver.press("/>4K<Enter>-");
     let json = export(&mut driver, &directory.path().join("rows.json"));
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
@@ -198,14 +198,14 @@ fn nothing_is_overwritten_and_no_name_is_guessed() {
         assert!(driver.text().contains("the name must end in .csv, .json"), "{}", driver.text());
         driver.press("<Esc>");
     }
-    // What is offered fits what is shown.
+    // The suggested name fits the view.
     driver.press("2<^S>");
     assert!(driver.text().contains("server-flame.svg"), "{}", driver.text());
 }
 
-/// The real binary, which writes where it was started.
+/// The real binary writes to its working directory.
 #[test]
-fn the_explorer_writes_beside_where_it_was_started() {
+fn the_explorer_exports_to_its_working_directory() {
     let (directory, path) = database(&leaky_server());
     let mut terminal = Terminal::explore(&path, directory.path(), (120, 30), &[]);
     terminal.see("#1 steady leak");

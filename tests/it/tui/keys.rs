@@ -1,4 +1,4 @@
-//! The key table, and what is typed: filters of the filter set and of columns, colours and glyphs.
+//! The key table, parsing of filters, and themes by environment.
 
 use std::collections::HashSet;
 
@@ -57,7 +57,7 @@ fn the_palette_does_what_a_key_does() {
     let mut driver = Driver::new(&path, (100, 30));
     driver.press(":explain<Enter>");
     assert!(driver.text().contains("steadiness"), "{}", driver.text());
-    // A whole name goes before words that only have it in them.
+    // An exact label comes before texts that contain it.
     driver.press("q:command<Enter>");
     assert!(driver.text().contains("rheaper sql"), "{}", driver.text());
     driver.press("q:export<Enter>");
@@ -65,7 +65,7 @@ fn the_palette_does_what_a_key_does() {
 }
 
 #[test]
-fn filters_of_the_scope_are_read_as_typed() {
+fn filters_are_parsed_as_typed() {
     for (typed, filter) in [
         ("live", Filter::NeverFreed),
         ("age 10m", Filter::AgeAtLeast(600_000_000_000)),
@@ -88,7 +88,7 @@ fn filters_of_the_scope_are_read_as_typed() {
 }
 
 #[test]
-fn filters_of_columns_are_read_in_the_columns_unit() {
+fn column_filters_are_parsed_in_the_unit_of_the_column() {
     let number = Value::Integer;
     for (typed, unit, wanted) in [
         (">4K", Unit::Bytes, Some(Condition::More(number(4096)))),
@@ -172,7 +172,7 @@ fn user_keys_replace_those_of_the_table_and_bad_lines_are_reported() {
     assert_eq!(named, ["line 5", "line 6", "line 7", "line 8", "line 9"], "{problems:#?}");
     assert!(problems[0].contains("has no action dance"), "{problems:?}");
     assert!(problems[4].contains("is the only key of"), "{problems:?}");
-    // Nothing means two things, and everything can still be done.
+    // No key has two actions, and every action has a key.
     assert_eq!(table.len(), BINDINGS.len());
     let mut seen = HashSet::new();
     for line in &table {
@@ -232,7 +232,7 @@ fn the_command_line_says_what_is_shown() {
     assert_eq!(line(&driver), format!("rheaper export {after} --format folded"));
     driver.press("1!");
     assert!(driver.text().contains("rheaper sql"), "{}", driver.text());
-    // A shell takes the statement back as it is.
+    // A shell passes the statement unchanged.
     let printed = line(&driver).replacen("rheaper sql", "printf '%s|'", 1);
     let ran = std::process::Command::new("sh").args(["-c", &printed]).output().unwrap();
     let words = String::from_utf8(ran.stdout).unwrap();

@@ -1,4 +1,4 @@
-//! The explorer without a screen: one filter set in all views, and trees and widths with their oracles.
+//! The model of the explorer: filters in all views; trees and widths against brute force.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use rheaper::tui::flame::tree::{CallTree, NodeId, ROOT};
 use crate::tui::driver::Driver;
 use crate::tui::fixture::{self, END_NS, Script, database, leaky_server};
 
-/// Leaves the fixture behind to be looked at by hand: `RHEAPER_KEEP=path cargo test keep_fixture`.
+/// Writes the fixture to a file for manual inspection: `RHEAPER_KEEP=path cargo test keep_fixture`.
 #[test]
 fn keep_fixture() {
     if let Some(path) = std::env::var_os("RHEAPER_KEEP") {
@@ -24,7 +24,7 @@ fn keep_fixture() {
     }
 }
 
-/// What a block weighs by each measure, said once more in the plainest words.
+/// The weight of each stack in all measures, by brute force.
 fn weights(script: &Script, peak_ns: i64) -> BTreeMap<Vec<String>, [i64; 7]> {
     let mut by_stack: BTreeMap<Vec<String>, [i64; 7]> = BTreeMap::new();
     for block in &script.blocks {
@@ -49,7 +49,7 @@ fn weights(script: &Script, peak_ns: i64) -> BTreeMap<Vec<String>, [i64; 7]> {
     by_stack
 }
 
-/// The same from a tree: the path to each node with what it allocated itself.
+/// The own weight of each call path of a tree.
 fn by_stack(tree: &CallTree) -> BTreeMap<Vec<String>, [i64; 7]> {
     let mut all = BTreeMap::new();
     for (at, node) in tree.nodes().iter().enumerate() {
@@ -108,7 +108,7 @@ fn a_flamegraph_over_a_result_equals_brute_force() {
         let mut part = script.clone();
         part.blocks.retain(wanted);
         let mut truth = weights(&part, peak_ns);
-        // Whether a block was temporary is known of sites, not of rows.
+        // Temporary allocations are known for sites only.
         truth.values_mut().for_each(|it| it[4] = 0);
         assert_eq!(by_stack(&tree), truth, "{condition}");
     }
@@ -168,7 +168,7 @@ fn recursion_and_library_frames_are_collapsed() {
     assert_eq!(count(Collapse::Collapsed), (1, true));
 }
 
-/// A small generator of numbers, the same everywhere.
+/// A small deterministic random number generator.
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
@@ -202,7 +202,7 @@ fn apportioned_widths_sum_exactly() {
     }
 }
 
-/// A cell's children lie in it side by side from its left edge on; only its own share is blank.
+/// The children of a cell fill it from its left edge; only its own weight is blank.
 fn check_row(shown: &Shown, above: &[Cell], row: &[Cell], entered: bool) {
     for parent in above {
         let inside: Vec<&Cell> = row.iter().filter(|cell| parent.covers(cell.x)).collect();
@@ -270,7 +270,7 @@ fn exactly(driver: &Driver) -> u64 {
 }
 
 #[test]
-fn chips_typed_sql_and_the_canned_question_agree() {
+fn filters_typed_sql_and_the_built_in_query_agree() {
     let script = leaky_server();
     let (_directory, path) = database(&script);
     let old = |it: &&fixture::Block| it.dealloc.is_none() && END_NS - it.alloc >= 600_000_000_000;

@@ -1,4 +1,4 @@
-//! The real binary in a pseudo-terminal: the path to a leak, and the terminal given back.
+//! The real binary in a pseudo-terminal: the path to a leak, and restoring the terminal.
 
 use crate::cli::check::example;
 use crate::support::programs::run;
@@ -42,7 +42,7 @@ fn the_first_suspect_leads_to_its_source_line() {
     terminal.is_given_back();
 }
 
-/// The same with nothing made up: the example is recorded, and its recording opened.
+/// The same with a recording of the real example.
 #[test]
 fn the_leak_of_the_recorded_example_is_found_without_reading_its_code() {
     let directory = tempfile::tempdir().unwrap();
@@ -69,7 +69,7 @@ fn the_leak_of_the_recorded_example_is_found_without_reading_its_code() {
 }
 
 #[test]
-fn never_freed_older_than_is_asked_with_a_typed_duration() {
+fn never_freed_older_than_takes_a_typed_duration() {
     let place = place();
     let mut terminal = explore(&place, (100, 30));
     terminal.press("c");
@@ -204,7 +204,7 @@ fn ctrl_z_stops_and_fg_continues_twice() {
         terminal.press("\x1a");
         terminal.is_given_back();
         terminal.wait("the explorer again", |screen| {
-            // It may not have stopped yet, so it is told to go on until it does.
+            // It may not have stopped yet, so SIGCONT is sent repeatedly.
             terminal.signal(libc::SIGCONT);
             screen.alternate_screen() && screen.contents().contains("suspects:")
         });
@@ -215,7 +215,7 @@ fn ctrl_z_stops_and_fg_continues_twice() {
 }
 
 #[test]
-fn an_endless_query_leaves_the_keys_alive_and_can_be_stopped() {
+fn an_endless_query_does_not_block_keys_and_can_be_stopped() {
     let place = place();
     let mut terminal = explore(&place, (100, 30));
     terminal.press("7");
@@ -273,7 +273,7 @@ fn without_colours_every_cell_has_the_default_ones() {
 }
 
 #[test]
-fn keys_are_pressed_from_a_file_and_written_into_one() {
+fn keys_are_replayed_and_recorded() {
     let place = place();
     let file = |name: &str| place.directory.path().join(name);
     std::fs::write(file("in.keys"), "# to the cache\n2/cache<Enter>\n").unwrap();

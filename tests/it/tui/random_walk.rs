@@ -1,5 +1,5 @@
-//! A drunken user: keys, clicks and resizes at random, answers late or never. Nothing may panic,
-//! and every selection must stay in range.
+//! Random keys, clicks and resizes, with late or missing responses. Nothing may panic, and every
+//! selection must stay in range.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Rect;

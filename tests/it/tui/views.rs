@@ -1,5 +1,5 @@
-//! Time, tree and histograms against the plainest sums over random small recordings, and what their
-//! keys make of the filter set.
+//! Time, tree and histograms against brute force over random small recordings, and the filters that
+//! their keys add.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,7 +20,7 @@ use crate::tui::driver::Driver;
 use crate::tui::fixture::{Block, END_NS, Script, database, leaky_server};
 use crate::tui::model::Random;
 
-/// A recording of a few hundred blocks, with any stacks, that changes at any moment.
+/// A random recording of a few hundred blocks.
 fn random_script(seed: u64) -> Script {
     let mut random = Random(seed * 0x9e37_79b9 + 1);
     let mut script = Script { frames: leaky_server().frames, ..Script::default() };
@@ -40,12 +40,12 @@ fn random_script(seed: u64) -> Script {
         let (bt, thread) = (1 + random.below(stacks as u64) as i64, random.below(3) as i64);
         script.blocks.push(Block { alloc, dealloc, bt, size, thread });
     }
-    // Every site makes a block, as every site of the loader does.
+    // Every site has a block, as in a loaded database.
     for bt in 1..=stacks {
         script.blocks.push(Block { alloc: bt, dealloc: Some(bt + 1), bt, size: 1, thread: 0 });
     }
     script.blocks.sort_by_key(|block| (block.dealloc.unwrap_or(i64::MAX), block.alloc));
-    // Every third recording has some rows that the loader knew late.
+    // Every third recording has some rows out of order.
     let freed = script.blocks.iter().filter(|it| it.dealloc.is_some()).count() as u64;
     script.late = if seed.is_multiple_of(3) { 4 } else { 0 };
     for _ in 0..script.late {
@@ -61,7 +61,7 @@ fn alive(block: &Block, at: i64) -> bool {
     block.alloc <= at && block.dealloc.is_none_or(|freed| freed > at)
 }
 
-/// Whether a filter says yes to a block, in the plainest words.
+/// Whether a filter matches a block, by brute force.
 fn matches_filter(filter: &Filter, block: &Block, axis: &Axis, script: &Script) -> bool {
     match filter {
         Filter::NeverFreed => block.dealloc.is_none(),
@@ -122,7 +122,7 @@ fn filter_set(filters: &[Filter]) -> FilterSet {
     history.current().clone()
 }
 
-/// Any filter set that says when, at edges of the axis.
+/// A random filter set with a time filter at edges of the axis.
 fn random_filter_set(random: &mut Random, axis: &Axis, script: &Script) -> FilterSet {
     let points = axis.points() as u64;
     let first = random.below(points + 1) as usize;
@@ -152,7 +152,7 @@ fn time_filters_equal_brute_force_from_slices_and_from_rows() {
         let script = random_script(seed);
         let (_directory, path) = database(&script);
         let mut axis = Driver::new(&path, (80, 24)).app.overview.axis;
-        // As if there were few of them, and very many.
+        // Both plans: few sites and many.
         axis.sites = if seed.is_multiple_of(2) { 10 } else { i64::MAX };
         assert_eq!(
             axis.frees() as usize,
@@ -180,7 +180,7 @@ fn time_filters_equal_brute_force_from_slices_and_from_rows() {
     }
 }
 
-/// Suspects and flamegraph of a filter set hold what its sites do.
+/// Suspects and flamegraph of a filter set have the sums of its sites.
 fn check_views(path: &Path, filters: &FilterSet, axis: &Axis, truth: &Sums) {
     let sums = rows(path, &view_sql::suspects(filters, axis));
     let listed: i64 = sums.iter().map(|row| row[row.len() - 2].as_i64().unwrap()).sum();
@@ -198,9 +198,9 @@ fn check_views(path: &Path, filters: &FilterSet, axis: &Axis, truth: &Sums) {
     }
 }
 
-/// Whatever is typed is moved to where sums are known, or says itself that it was not.
+/// Between edges, only rows are exact; typed moments are moved to edges.
 #[test]
-fn moments_between_edges_need_a_look_at_rows() {
+fn moments_between_edges_are_computed_from_rows() {
     let script = random_script(7);
     let (_directory, path) = database(&script);
     let axis = Driver::new(&path, (80, 24)).app.overview.axis;
@@ -227,7 +227,7 @@ fn moments_between_edges_need_a_look_at_rows() {
     assert!(driver.text().contains("[live at 5m 00s]"), "{}", driver.text());
 }
 
-/// A line's functions from the outermost to its last one, with all that was made through them.
+/// Bytes and blocks allocated through the call path of a line, by brute force.
 fn through(script: &Script, shown: &Shown, line: &tree_lines::Line) -> (u64, u64) {
     let mut names = Vec::new();
     let mut node = line.node();
@@ -309,7 +309,7 @@ fn lines_sum_to_the_line_above_and_the_whole_to_the_database() {
     }
 }
 
-/// Each line is its own share and the lines one deeper that follow it.
+/// The value of each line is its own weight plus the lines one level deeper.
 fn check_sums(shown: &Shown) {
     let lines = all_lines(shown);
     let below = |at: usize, depth: usize| -> u64 {
@@ -409,7 +409,7 @@ fn check_bins(counted: &histogram::Histograms, filters: &FilterSet, axis: &Axis,
     }
 }
 
-/// Points, sums between cursors, and stacked sites, of the whole and of a part.
+/// Points, sums between cursors and stacked sites, with and without a filter.
 #[test]
 fn time_curves_equal_brute_force() {
     for seed in 1..=12 {
@@ -458,7 +458,7 @@ fn check_time_curves(app: &App, script: &Script) {
     }
 }
 
-/// Each key of the time view, and what the suspects then hold.
+/// Each key of the Time view, and the sums of the suspects with its filter.
 #[test]
 fn keys_of_the_time_view_add_filters() {
     let script = leaky_server();
@@ -502,12 +502,12 @@ fn keys_of_the_time_view_add_filters() {
 }
 
 #[test]
-fn a_measure_of_before_the_range_comes_back_after_it() {
+fn the_measure_is_restored_when_the_range_is_removed() {
     let (_directory, path) = database(&leaky_server());
     let mut driver = Driver::new(&path, (100, 30));
     driver.press("2+at 5m<Enter>");
     assert_eq!(driver.app.flame.measure, Measure::Allocated);
-    // What of it lives at the end is asked for when it is wanted.
+    // Other measures are requested when they are selected.
     let mut steps = 0;
     while driver.app.flame.measure != Measure::LiveAtEnd && steps < 7 {
         driver.press("m");
@@ -521,7 +521,7 @@ fn a_measure_of_before_the_range_comes_back_after_it() {
     assert_eq!(driver.app.flame.measure, Measure::LiveAtEnd);
 }
 
-/// While the answer for the new filter set is awaited, the last one stays and says what it is.
+/// While a request for new filters is pending, the old data is shown and marked as stale.
 #[test]
 fn stale_views_say_so_until_the_response_arrives() {
     let (_directory, path) = database(&leaky_server());
@@ -542,7 +542,7 @@ fn stale_views_say_so_until_the_response_arrives() {
     }
 }
 
-/// Enter on a bar makes the filter set of its blocks.
+/// Enter on a bar adds a filter for its blocks.
 #[test]
 fn a_bar_leads_to_its_blocks() {
     let script = leaky_server();
@@ -582,7 +582,7 @@ fn lines_stay_open_and_searches_open_them() {
     assert!(driver.text().contains("flame: bottom-up"), "{}", driver.text());
 }
 
-/// The program's marks are on the axis, and resident memory beside what lives.
+/// Marks and resident memory are shown.
 #[test]
 fn marks_and_resident_memory_are_shown() {
     let (_directory, path) = database(&leaky_server());

@@ -8,7 +8,7 @@
 //!    main     │ detail     side by side from 110 columns on,
 //!                          above each other from 20 rows on,
 //!                          else one at a time
-//!  status   row n of m, time taken, what is running                1 row
+//!  status   row n of m, run time, running request                 1 row
 //!  footer   keys of the current state                              1 row
 //! ```
 //!

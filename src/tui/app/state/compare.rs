@@ -1,7 +1,7 @@
 //! State of the Compare view: sides, options, result and cursors.
 //!
-//! Invariant: cursors are in range after [`CompareState::clamp`]; what is shown remembers the wish
-//! that it answers.
+//! Invariant: cursors are in range after [`CompareState::clamp`]; the shown result has the options that
+//! it was requested with.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! State of the flamegraph: trees, cursor, search.
 //!
-//! Invariant: [`FlameState::selected`] is the path of a cell that is drawn; whoever changes the
-//! tree, the zoom or the size calls [`FlameState::clamp`].
+//! Invariant: the selected cell is drawn. After changes of the tree, the zoom or the size,
+//! [`FlameState::clamp`] must be called.
 
 use std::collections::HashSet;
 use std::sync::Arc;
