@@ -24,7 +24,7 @@ use crate::tui::terminal::{signals, user_files};
 /// Maximum bytes to copy: terminals ignore longer OSC 52 sequences.
 const COPY_MAX: usize = 100_000;
 
-/// What effects need: terminal, input thread and workers.
+/// Resources of effects: terminal, event thread and workers.
 #[derive(Debug)]
 pub(crate) struct EffectRunner {
     database: PathBuf,

@@ -102,7 +102,7 @@ pub struct Request {
     pub id: RequestId,
     /// The queue it waits in.
     pub queue: Queue,
-    /// What to do.
+    /// The operation.
     pub body: RequestBody,
 }
 

@@ -15,7 +15,7 @@ use crossterm::event::{self, Event};
 /// Poll interval, which is how long a pause may wait for the reader.
 const POLL: Duration = Duration::from_millis(20);
 
-/// What the thread reports.
+/// Reports of the thread.
 #[derive(Debug)]
 pub(crate) enum TerminalEvent {
     /// An event.

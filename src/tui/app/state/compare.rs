@@ -47,7 +47,7 @@ impl CompareMode {
 pub struct CompareState {
     /// The two sides; `None`: nothing to compare.
     pub sides: Option<Sides>,
-    /// What figures are divided by.
+    /// The divisor of all figures.
     pub per: Normalization,
     /// Measure, filters and direction.
     pub options: DifferenceOptions,
