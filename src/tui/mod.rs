@@ -234,7 +234,7 @@ fn initial_state(
     app.suspects.patterns = crate::tui::terminal::user_files::suppressions();
     if let Some(before) = &options.compare {
         let sides = Sides { before: Some(before.clone()), windows: Default::default() };
-        app.compare.begin(sides);
+        app.compare.start(sides);
         app.view = ViewKind::Compare;
     }
     app

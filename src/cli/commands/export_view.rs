@@ -221,7 +221,7 @@ fn stacks(shown: &Shown, top: Top, each: &mut StackSink<'_>) -> Result<(), Expor
             }
         }
         let is_part = node == top.node && top.skip > 0;
-        let own = if is_part { 0 } else { shown.own(node) };
+        let own = if is_part { 0 } else { shown.self_value(node) };
         if own > 0 {
             each(&path, i64::try_from(own).unwrap_or(i64::MAX))?;
         }

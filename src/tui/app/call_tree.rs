@@ -5,7 +5,7 @@
 //! Invariants:
 //! - Rows are streamed: memory holds the tree, never a whole result.
 //! - A node's own weight is its row minus the rows of its children, because rows of `tree` include
-//! their subtrees.
+//!   their subtrees.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -176,15 +176,15 @@ fn prepared(
     database.stream(PREPARED, &Params::none(), limits, |row| {
         let number = |at: usize| row.get(at).and_then(integer);
         let parent = number(1).and_then(|it| nodes.get(&it)).copied().unwrap_or(ROOT);
-        let symbol = number(2).and_then(|it| symbols.of(FrameId(it)));
+        let symbol = number(2).and_then(|it| symbols.of_frame(FrameId(it)));
         let node = match symbol {
             Some(symbol) => builder.child(parent, symbol),
             None => parent,
         };
         let weights = measures(row.get(3..));
-        builder.weigh(node, weights);
+        builder.add_weights(node, weights);
         if parent != ROOT {
-            builder.weigh(parent, weights.negated());
+            builder.add_weights(parent, weights.negated());
         }
         if let Some(id) = number(0) {
             nodes.insert(id, node);
@@ -194,7 +194,7 @@ fn prepared(
     database.stream(SITES, &Params::none(), limits, |row| {
         let number = |at: usize| row.get(at).and_then(integer);
         if let (Some(bt), Some(node)) = (number(0), number(1).and_then(|it| nodes.get(&it))) {
-            builder.site(bt, *node);
+            builder.add_site(bt, *node);
         }
         ControlFlow::Continue(())
     })?;
@@ -209,7 +209,7 @@ fn stacks(
 ) -> Result<CallTree, QueryError> {
     let mut builder = TreeBuilder::new(Arc::clone(symbols));
     if let Some(without_backtrace) = weights.get(&None) {
-        builder.stack(symbols.of(NO_BACKTRACE).into_iter(), *without_backtrace);
+        builder.add_stack(symbols.of_frame(NO_BACKTRACE).into_iter(), *without_backtrace);
     }
     let mut bts: Vec<i64> = weights.keys().copied().flatten().collect();
     bts.sort_unstable();
@@ -222,8 +222,8 @@ fn stacks(
         let mut stack: (i64, Vec<SymbolId>) = (i64::MIN, Vec::new());
         let mut finish = |stack: &mut (i64, Vec<SymbolId>)| {
             if let Some(weights) = weights.get(&Some(stack.0)) {
-                let node = builder.stack(stack.1.drain(..), *weights);
-                builder.site(stack.0, node);
+                let node = builder.add_stack(stack.1.drain(..), *weights);
+                builder.add_site(stack.0, node);
             }
         };
         database.stream(&sql, &Params::none(), limits, |row| {
@@ -233,7 +233,7 @@ fn stacks(
                 finish(&mut stack);
                 stack.0 = bt;
             }
-            stack.1.extend(number(1).and_then(|it| symbols.of(FrameId(it))));
+            stack.1.extend(number(1).and_then(|it| symbols.of_frame(FrameId(it))));
             ControlFlow::Continue(())
         })?;
         finish(&mut stack);

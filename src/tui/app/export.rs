@@ -44,7 +44,7 @@ impl Format {
     ];
 
     /// The format of a file name.
-    pub fn of(path: &Path) -> Option<Self> {
+    pub fn from_path(path: &Path) -> Option<Self> {
         let end = path.extension()?.to_str()?.to_ascii_lowercase();
         Self::ALL.iter().find(|(_, known)| *known == end).map(|(format, _)| *format)
     }

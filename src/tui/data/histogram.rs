@@ -4,7 +4,7 @@
 //!
 //! Invariants:
 //! - Every selected block is in one bin of the sizes, and in one bin of the lifetimes (freed) or of the
-//! ages (live).
+//!   ages (live).
 //! - The bounds of a bin are included; bins have no gaps and don't overlap.
 
 use std::collections::HashMap;
@@ -174,23 +174,24 @@ pub fn read(
     let limits = Limits::none().cancelled_by(token);
     database.stream(sql, &Params::none(), &limits, |row| {
         if let [bt, size, allocated_at, freed_at, weight @ ..] = row {
-            let whole = |value: &Value| value.as_i64();
-            let (size, allocated_at) = (whole(size).unwrap_or(0), whole(allocated_at).unwrap_or(0));
+            let integer = |value: &Value| value.as_i64();
+            let (size, allocated_at) =
+                (integer(size).unwrap_or(0), integer(allocated_at).unwrap_or(0));
             let sum = match weight {
                 [blocks, bytes] => {
                     builder.parts = PARTS_PER_BLOCK;
                     let blocks = blocks.as_f64().unwrap_or(0.0) * PARTS_PER_BLOCK as f64;
-                    let bytes = u64::try_from(whole(bytes).unwrap_or(0)).unwrap_or(0);
+                    let bytes = u64::try_from(integer(bytes).unwrap_or(0)).unwrap_or(0);
                     Sum { blocks: blocks.round() as u64, bytes }
                 }
                 _ => Sum { blocks: 1, bytes: u64::try_from(size).unwrap_or(0) },
             };
-            builder.add(whole(bt), Kind::Sizes, size, sum);
-            match whole(freed_at) {
+            builder.add(integer(bt), Kind::Sizes, size, sum);
+            match integer(freed_at) {
                 Some(freed_at) => {
-                    builder.add(whole(bt), Kind::Lifetimes, freed_at - allocated_at, sum)
+                    builder.add(integer(bt), Kind::Lifetimes, freed_at - allocated_at, sum)
                 }
-                None => builder.add(whole(bt), Kind::Ages, end_ns - allocated_at, sum),
+                None => builder.add(integer(bt), Kind::Ages, end_ns - allocated_at, sum),
             }
         }
         ControlFlow::Continue(())

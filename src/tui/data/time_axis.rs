@@ -5,9 +5,9 @@
 //! Invariants:
 //! - Edge 0 is the start, the last edge is after the end; edges increase.
 //! - A point of a site's curve covers the time between two edges, so that sums over `site_timeline`
-//! from edge to edge are exact.
+//!   from edge to edge are exact.
 //! - Rows of `allocations` are in the order of frees: the blocks freed before an edge are the first
-//! [`Axis::ended_before`] rows, except for at most [`Axis::late`] of them.
+//!   [`Axis::ended_before`] rows, except for at most [`Axis::late`] of them.
 
 /// A row of `timeline`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -120,8 +120,8 @@ impl Axis {
             if (at + 1) % slices_per_point.max(1) != 0 && !is_last {
                 continue;
             }
-            let behind = if is_last { slice.to_ns.max(end_ns + 1) } else { slice.to_ns };
-            axis.edges.push(behind);
+            let end = if is_last { slice.to_ns.max(end_ns + 1) } else { slice.to_ns };
+            axis.edges.push(end);
             axis.last_slices.push(at);
             axis.ended.push(frees);
         }

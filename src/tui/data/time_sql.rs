@@ -2,9 +2,9 @@
 //!
 //! Invariants:
 //! - Sums from slices equal those over `allocations`: for a moment between two edges of the axis, there
-//! is no statement.
+//!   is no statement.
 //! - No statement scans all of `allocations`: rows of a range of frees are found by number, and live
-//! blocks are the last rows.
+//!   blocks are the last rows.
 
 use crate::tui::data::filter::{Filter, FilterSet, FreedFilter};
 use crate::tui::data::time_axis::Axis;

@@ -93,7 +93,7 @@ pub enum Key {
 struct ShownNode {
     key: Key,
     parent: ShownId,
-    own: u64,
+    self_value: u64,
     value: u64,
     pair: Pair,
     children: Vec<ShownId>,
@@ -173,8 +173,8 @@ impl Shown {
     }
 
     /// The own weight of a node, without its children.
-    pub fn own(&self, id: ShownId) -> u64 {
-        self.nodes.get(id.0 as usize).map_or(0, |node| node.own)
+    pub fn self_value(&self, id: ShownId) -> u64 {
+        self.nodes.get(id.0 as usize).map_or(0, |node| node.self_value)
     }
 
     /// Bytes and blocks of a node, with its children; 0 if the measure has none.
@@ -242,7 +242,7 @@ impl<'a> Shaper<'a> {
         let top = ShownNode {
             key: Key::All,
             parent: TOP,
-            own: 0,
+            self_value: 0,
             value: 0,
             pair: Pair::default(),
             children: Vec::new(),
@@ -262,23 +262,23 @@ impl<'a> Shaper<'a> {
     }
 
     fn width(&self, node: &Node) -> u64 {
-        node.own.width(self.shown.shape.measure)
+        node.self_weights.width(self.shown.shape.measure)
     }
 
     /// Adds the own weight of a call tree node to its shown node.
-    fn weigh(&mut self, place: ShownId, node: &Node) {
+    fn add_weight(&mut self, place: ShownId, node: &Node) {
         let measure = self.shown.shape.measure;
-        let of = |measure: Option<Measure>| measure.map_or(0, |it| node.own.width(it));
+        let of = |measure: Option<Measure>| measure.map_or(0, |it| node.self_weights.width(it));
         let pair = Pair { bytes: of(measure.bytes()), blocks: of(measure.blocks()) };
         let width = self.width(node);
         if let Some(shown) = self.shown.nodes.get_mut(place.0 as usize) {
-            shown.own += width;
+            shown.self_value += width;
             shown.pair.add(pair);
         }
     }
 
     /// Maps the backtraces to shown nodes.
-    fn note_sites(&mut self, place: impl Fn(NodeId) -> Option<ShownId>) {
+    fn map_sites(&mut self, place: impl Fn(NodeId) -> Option<ShownId>) {
         let sites = self.tree.sites().iter();
         self.shown.sites = sites.filter_map(|(bt, node)| Some((*bt, place(*node)?))).collect();
     }
@@ -314,7 +314,7 @@ impl<'a> Shaper<'a> {
             self.shown.nodes.push(ShownNode {
                 key,
                 parent,
-                own: 0,
+                self_value: 0,
                 value: 0,
                 pair: Pair::default(),
                 children: Vec::new(),
@@ -334,18 +334,18 @@ impl<'a> Shaper<'a> {
                 (_, Some(from)) if above.is_none() && node.symbol == from => {
                     Some(self.child(TOP, Key::Symbol(from)))
                 }
-                _ => above.map(|above| self.below(above, node.symbol)),
+                _ => above.map(|above| self.callee(above, node.symbol)),
             };
             if let Some(place) = place {
-                self.weigh(place, node);
+                self.add_weight(place, node);
             }
             places.push(place);
         }
-        self.note_sites(|node| places.get(node.0 as usize).copied().flatten());
+        self.map_sites(|node| places.get(node.0 as usize).copied().flatten());
     }
 
     /// The shown node of a function called from `above`.
-    fn below(&mut self, above: ShownId, symbol: SymbolId) -> ShownId {
+    fn callee(&mut self, above: ShownId, symbol: SymbolId) -> ShownId {
         if self.is_hidden(symbol) {
             above
         } else if self.is_library(symbol) {
@@ -363,10 +363,10 @@ impl<'a> Shaper<'a> {
         let mut places = vec![None; nodes.len()];
         for (at, node) in nodes.iter().enumerate() {
             if self.width(node) > 0 && (at != 0 || self.shown.shape.from.is_none()) {
-                places[at] = self.upwards(NodeId(at as u32), node);
+                places[at] = self.add_reversed_stack(NodeId(at as u32), node);
             }
         }
-        self.note_sites(|node| places.get(node.0 as usize).copied().flatten());
+        self.map_sites(|node| places.get(node.0 as usize).copied().flatten());
     }
 
     fn callers(&mut self, symbol: SymbolId) {
@@ -380,14 +380,14 @@ impl<'a> Shaper<'a> {
         }
         for (at, node) in nodes.iter().enumerate() {
             if self.width(node) > 0 && outermost[at] != ROOT {
-                self.upwards(outermost[at], node);
+                self.add_reversed_stack(outermost[at], node);
             }
         }
     }
 
     /// Adds the stack from `node` to its callers with the weight of `weight`; returns its last node.
     /// Collapsed library frames are left out: nearly all bottom-up stacks start with the same ones.
-    fn upwards(&mut self, node: NodeId, weight: &Node) -> Option<ShownId> {
+    fn add_reversed_stack(&mut self, node: NodeId, weight: &Node) -> Option<ShownId> {
         let from = self.shown.shape.from;
         let mut stack = Vec::new();
         let mut at = node;
@@ -414,14 +414,14 @@ impl<'a> Shaper<'a> {
             }
             place = self.child(place, Key::Symbol(symbol));
         }
-        self.weigh(place, weight);
+        self.add_weight(place, weight);
         Some(place)
     }
 
     fn finish(mut self) -> Shown {
         let nodes = &mut self.shown.nodes;
         for at in (0..nodes.len()).rev() {
-            nodes[at].value += nodes[at].own;
+            nodes[at].value += nodes[at].self_value;
             let (parent, value) = (nodes[at].parent, nodes[at].value);
             if at != 0 {
                 let pair = nodes[at].pair;

@@ -103,12 +103,12 @@ impl Symbols {
     }
 
     /// The function of a frame.
-    pub fn of(&self, frame: FrameId) -> Option<SymbolId> {
+    pub fn of_frame(&self, frame: FrameId) -> Option<SymbolId> {
         self.by_frame.get(&frame).copied()
     }
 
     /// The function with this full name.
-    pub fn named(&self, sym: &str) -> Option<SymbolId> {
+    pub fn by_name(&self, sym: &str) -> Option<SymbolId> {
         self.by_name.get(sym).copied()
     }
 
@@ -136,7 +136,7 @@ pub struct Node {
     /// The function; meaningless for the root.
     pub symbol: SymbolId,
     /// Allocated by this function itself, not by what it calls.
-    pub own: Weights,
+    pub self_weights: Weights,
 }
 
 /// The call tree.
@@ -173,7 +173,7 @@ impl CallTree {
     pub fn total(&self) -> Weights {
         let mut total = Weights::default();
         for node in &self.nodes {
-            total += node.own;
+            total += node.self_weights;
         }
         total
     }
@@ -189,7 +189,8 @@ pub struct TreeBuilder {
 impl TreeBuilder {
     /// An empty tree over these functions.
     pub fn new(symbols: Arc<Symbols>) -> Self {
-        let root = Node { parent: ROOT, symbol: SymbolId(u32::MAX), own: Weights::default() };
+        let root =
+            Node { parent: ROOT, symbol: SymbolId(u32::MAX), self_weights: Weights::default() };
         Self {
             tree: CallTree { nodes: vec![root], symbols, sites: Vec::new(), cut_stacks: 0 },
             children: HashMap::new(),
@@ -207,19 +208,19 @@ impl TreeBuilder {
         }
         let child = NodeId(self.tree.nodes.len() as u32);
         self.children.insert((parent, symbol), child);
-        self.tree.nodes.push(Node { parent, symbol, own: Weights::default() });
+        self.tree.nodes.push(Node { parent, symbol, self_weights: Weights::default() });
         child
     }
 
     /// Adds to the own weights of a node.
-    pub fn weigh(&mut self, node: NodeId, weights: Weights) {
+    pub fn add_weights(&mut self, node: NodeId, weights: Weights) {
         if let Some(node) = self.tree.nodes.get_mut(node.0 as usize) {
-            node.own += weights;
+            node.self_weights += weights;
         }
     }
 
     /// Adds a stack, outermost function first; returns the node of the innermost function.
-    pub fn stack(
+    pub fn add_stack(
         &mut self,
         outermost_first: impl Iterator<Item = SymbolId>,
         weights: Weights,
@@ -228,12 +229,12 @@ impl TreeBuilder {
         for symbol in outermost_first {
             node = self.child(node, symbol);
         }
-        self.weigh(node, weights);
+        self.add_weights(node, weights);
         node
     }
 
     /// Sets the innermost node of a backtrace.
-    pub fn site(&mut self, bt: i64, node: NodeId) {
+    pub fn add_site(&mut self, bt: i64, node: NodeId) {
         self.tree.sites.push((bt, node));
     }
 

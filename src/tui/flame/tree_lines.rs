@@ -4,7 +4,7 @@
 //!
 //! Invariants:
 //! - A run of functions that only call the next one is one line. A function with own weight or more
-//! than one callee ends it, so that the total of a line is its own weight plus the lines below it.
+//!   than one callee ends it, so that the total of a line is its own weight plus the lines below it.
 //! - A line is identified by the names on its path, so that it stays expanded in another tree.
 
 use std::collections::HashSet;
@@ -137,7 +137,7 @@ fn run_from(shown: &Shown, first: ShownId, above: Path) -> (Vec<ShownId>, Path) 
     let mut run = vec![first];
     let mut node = first;
     while let [only] = shown.children(node) {
-        if shown.own(node) > 0 {
+        if shown.self_value(node) > 0 {
             break;
         }
         node = *only;

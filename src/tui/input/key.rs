@@ -35,7 +35,7 @@ pub struct Key {
 
 impl Key {
     /// The key of a terminal event.
-    pub fn of(event: KeyEvent) -> Self {
+    pub fn from_event(event: KeyEvent) -> Self {
         let (code, modifiers) = match event.code {
             KeyCode::BackTab => (KeyCode::BackTab, event.modifiers - KeyModifiers::SHIFT),
             KeyCode::Char(_) => (event.code, event.modifiers - KeyModifiers::SHIFT),

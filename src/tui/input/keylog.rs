@@ -46,8 +46,8 @@ pub fn parse(text: &str) -> Result<Vec<KeyEvent>, String> {
 }
 
 /// A key as it is written to a log.
-pub fn spelled(event: KeyEvent) -> String {
-    let key = Key::of(event);
+pub fn spell(event: KeyEvent) -> String {
+    let key = Key::from_event(event);
     match (key.code, key.modifiers.is_empty()) {
         (KeyCode::Char('<'), true) => "<lt>".to_owned(),
         (KeyCode::Char(c), true) if c != ' ' && c != '#' => c.to_string(),
@@ -77,6 +77,6 @@ impl Log {
             return Ok(());
         }
         let end = if event.code == KeyCode::Enter { "\n" } else { "" };
-        self.0.write_all(format!("{}{end}", spelled(event)).as_bytes())
+        self.0.write_all(format!("{}{end}", spell(event)).as_bytes())
     }
 }

@@ -5,7 +5,7 @@
 //! Invariants:
 //! - [`restore`] may be called at any time and repeatedly, also from the panic hook.
 //! - A panic of the drawing thread restores the terminal before its message is printed; a panic of
-//! another thread prints nothing, because it is reported on the screen.
+//!   another thread prints nothing, because it is reported on the screen.
 
 use std::io::{self, Stdout, Write, stdout};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -60,7 +60,7 @@ impl Guard {
     /// When the terminal can't be switched to raw mode or written to.
     pub fn acquire(mouse: Mouse) -> io::Result<Self> {
         hook_panics(thread::current().id());
-        enter(mouse)?;
+        set_modes(mouse)?;
         let screen = Terminal::new(CrosstermBackend::new(stdout()))?;
         Ok(Self { screen })
     }
@@ -70,7 +70,7 @@ impl Guard {
     /// # Errors
     /// As [`Guard::take`].
     pub fn reacquire(&mut self, mouse: Mouse) -> io::Result<()> {
-        enter(mouse)?;
+        set_modes(mouse)?;
         crossterm::execute!(stdout(), Clear(ClearType::All))?;
         // A new one, because clearing the old one would query the cursor position, whose response the event
         // thread may read.
@@ -117,7 +117,7 @@ pub fn restore() {
     }
 }
 
-fn enter(mouse: Mouse) -> io::Result<()> {
+fn set_modes(mouse: Mouse) -> io::Result<()> {
     ACQUIRED.store(true, Ordering::SeqCst);
     let result = enable_raw_mode().and_then(|()| {
         crossterm::execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste)?;

@@ -34,9 +34,9 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let Some(shown) = &app.compare.shown else {
         return;
     };
-    let foot = geometry::compare_footer_rows(app).min(inside.height);
-    let body = Rect { height: inside.height - foot, ..inside };
-    let below = Rect { y: inside.y + body.height, height: foot, ..inside };
+    let footer = geometry::compare_footer_rows(app).min(inside.height);
+    let body = Rect { height: inside.height - footer, ..inside };
+    let below = Rect { y: inside.y + body.height, height: footer, ..inside };
     match app.compare.mode {
         CompareMode::List => draw_list(buffer, body, app, shown, theme),
         CompareMode::Flame => draw_flame(buffer, body, app, shown, theme),
@@ -141,7 +141,7 @@ struct Columns {
 }
 
 impl Columns {
-    fn of(width: u16) -> Self {
+    fn fitting(width: u16) -> Self {
         Self {
             sides: width >= 62,
             other: width >= 100,
@@ -170,7 +170,7 @@ impl Columns {
 
 fn draw_list(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: Theme) {
     let measure = shown.options.measure;
-    let columns = Columns::of(area.width);
+    let columns = Columns::fitting(area.width);
     let head = columns.cells([
         "difference",
         "before",

@@ -68,8 +68,8 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
             draw_cell(buffer, text::line(below, y), cell, shown, theme, &state);
         }
     }
-    let foot = Rect { y: inside.y + height, height: inside.height - height, ..inside };
-    draw_summary(buffer, foot, app, shown, theme);
+    let footer = Rect { y: inside.y + height, height: inside.height - height, ..inside };
+    draw_summary(buffer, footer, app, shown, theme);
     if freshness::freshness(app) == Freshness::Stale {
         text::tint(buffer, inside, theme.stale());
     }
@@ -192,13 +192,13 @@ fn draw_summary(buffer: &mut Buffer, area: Rect, app: &App, shown: &Shown, theme
         _ => format!("{} blocks", units::count(i64::try_from(value).unwrap_or(i64::MAX))),
     };
     let share = |value: u64, whole: u64| units::share(value as f64 / whole.max(1) as f64);
-    let (name, own) = match cell.content {
+    let (name, self_value) = match cell.content {
         CellContent::More { parent, skip } => {
             let count = shown.children(parent).len().saturating_sub(skip);
             let count = units::count(count as i64);
             (format!("{count} more functions, each too small to draw; Enter: show them"), None)
         }
-        CellContent::Node(node) => (name_of(shown, node), Some(shown.own(node))),
+        CellContent::Node(node) => (name_of(shown, node), Some(shown.self_value(node))),
     };
     let mut x = 1;
     let numbers = match area.height {
@@ -229,8 +229,8 @@ fn draw_summary(buffer: &mut Buffer, area: Rect, app: &App, shown: &Shown, theme
     if top != TOP && shown.value(top) < total {
         words.push_str(&format!(" · {} of the zoom", share(cell.value, shown.value(top))));
     }
-    if let Some(own) = own.filter(|own| *own > 0) {
-        words.push_str(&format!(" · {} self", number(own)));
+    if let Some(self_value) = self_value.filter(|value| *value > 0) {
+        words.push_str(&format!(" · {} self", number(self_value)));
     }
     if let Some(search) = &app.flame.search {
         let found = search.symbols.len();

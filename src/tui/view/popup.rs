@@ -42,9 +42,9 @@ fn draw_text(buffer: &mut Buffer, area: Rect, popup: &Text, theme: Theme) {
     }
     let more = popup.body.lines().count().saturating_sub(top + usize::from(inside.height));
     if more > 0 {
-        let foot = Rect { y: area.y + area.height - 1, height: 1, ..area };
+        let footer = Rect { y: area.y + area.height - 1, height: 1, ..area };
         let words = format!(" {more} more lines ");
-        text::put(buffer, theme, foot, 2, &words, theme.key());
+        text::put(buffer, theme, footer, 2, &words, theme.key());
     }
 }
 
@@ -95,13 +95,13 @@ fn draw_picker(buffer: &mut Buffer, area: Rect, picker: &Picker, theme: Theme) {
     }
     let groups = matching.iter().map(|it| it.group.width()).max().unwrap_or(0).min(12);
     let titles = matching.iter().map(|it| it.title.width()).max().unwrap_or(0).min(36);
-    let foot = picker_footer_rows(inside.height);
-    if let Some(item) = matching.get(picker.cursor.at as usize).filter(|_| foot > 0) {
-        let top = inside.height - foot;
+    let footer = picker_footer_rows(inside.height);
+    if let Some(item) = matching.get(picker.cursor.at as usize).filter(|_| footer > 0) {
+        let top = inside.height - footer;
         let rule = theme.glyph("─", "-").repeat(usize::from(inside.width));
         text::put(buffer, theme, text::line(inside, top), 0, &rule, theme.dim());
         let lines = text::wrap(&text::clean(&item.help), usize::from(inside.width) - 2);
-        for (row, line) in lines.iter().take(usize::from(foot) - 1).enumerate() {
+        for (row, line) in lines.iter().take(usize::from(footer) - 1).enumerate() {
             text::put(
                 buffer,
                 theme,
@@ -112,7 +112,7 @@ fn draw_picker(buffer: &mut Buffer, area: Rect, picker: &Picker, theme: Theme) {
             );
         }
     }
-    for row in 1..inside.height - foot {
+    for row in 1..inside.height - footer {
         let at = picker.cursor.top + u64::from(row) - 1;
         let Some(item) = matching.get(at as usize) else {
             break;
@@ -157,8 +157,8 @@ fn draw_prompt(buffer: &mut Buffer, area: Rect, prompt: &Prompt, theme: Theme) {
                     // A default is drawn as selected, because typing replaces it.
                     let x = label.width() as u16 + 3;
                     let width = (before.width() as u16).min(line.width.saturating_sub(x));
-                    let offer = Rect { x: line.x + x, width, ..line };
-                    text::tint(buffer, offer, theme.selected());
+                    let default = Rect { x: line.x + x, width, ..line };
+                    text::tint(buffer, default, theme.selected());
                 }
             }
             false => {

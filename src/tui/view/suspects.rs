@@ -37,7 +37,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: F
         return;
     }
     let listed = app.suspects.listed();
-    let columns = Columns::of(inside.width, &listed);
+    let columns = Columns::fitting(inside.width, &listed);
     columns.head(buffer, theme, text::line(inside, 0), app);
     let window = geometry::suspects_window(app);
     let top = app.suspects.cursor.top;
@@ -116,7 +116,7 @@ struct Columns {
 }
 
 impl Columns {
-    fn of(width: u16, listed: &[&Suspect]) -> Self {
+    fn fitting(width: u16, listed: &[&Suspect]) -> Self {
         let kind = listed.iter().map(|it| it.label.width()).max().unwrap_or(0).clamp(4, 18);
         let width = usize::from(width);
         // Mark, live bytes, blocks and site are always shown, the others if there is room.

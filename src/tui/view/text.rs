@@ -52,7 +52,7 @@ pub fn cut(text: &str, width: usize, theme: Theme) -> Cow<'_, str> {
     if width == 0 {
         return Cow::Borrowed("");
     }
-    let mut kept = String::new();
+    let mut cut_text = String::new();
     let mut taken = 0;
     for c in text.chars() {
         let columns = c.width().unwrap_or(0);
@@ -60,10 +60,10 @@ pub fn cut(text: &str, width: usize, theme: Theme) -> Cow<'_, str> {
             break;
         }
         taken += columns;
-        kept.push(c);
+        cut_text.push(c);
     }
-    kept.push_str(theme.glyph("…", "~"));
-    Cow::Owned(kept)
+    cut_text.push_str(theme.glyph("…", "~"));
+    Cow::Owned(cut_text)
 }
 
 /// Cuts text at its beginning, for paths and names whose end matters more.
@@ -74,17 +74,17 @@ pub fn cut_front(text: &str, width: usize, theme: Theme) -> Cow<'_, str> {
     if width == 0 {
         return Cow::Borrowed("");
     }
-    let mut kept = Vec::new();
+    let mut cut_text = Vec::new();
     let mut taken = 1;
     for c in text.chars().rev() {
         taken += c.width().unwrap_or(0);
         if taken > width {
             break;
         }
-        kept.push(c);
+        cut_text.push(c);
     }
     let mark = theme.glyph("…", "~");
-    Cow::Owned(mark.chars().chain(kept.into_iter().rev()).collect())
+    Cow::Owned(mark.chars().chain(cut_text.into_iter().rev()).collect())
 }
 
 /// Wraps text at words, or within words that are too long.

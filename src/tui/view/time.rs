@@ -42,7 +42,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         text::put(buffer, theme, inside, 1, "reading…", theme.dim());
         return;
     }
-    let rows = Rows::of(app, inside.height);
+    let rows = PartHeights::fitting(app, inside.height);
     let width = geometry::time_width(app);
     let chart = Rect {
         x: inside.x + TIME_GUTTER,
@@ -73,12 +73,12 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         }
     }
     y += rows.sparks;
-    let foot = Rect {
+    let footer = Rect {
         y: inside.y + y.min(inside.height),
         height: inside.height.saturating_sub(y),
         ..inside
     };
-    draw_summary(buffer, foot, app, theme);
+    draw_summary(buffer, footer, app, theme);
     if geometry::has_time_legend(app) {
         let x = chart.x + chart.width + 1;
         let width = (inside.x + inside.width).saturating_sub(x);
@@ -110,14 +110,14 @@ fn title(app: &App, theme: Theme) -> String {
 }
 
 /// Rows of each part.
-struct Rows {
+struct PartHeights {
     chart: u16,
     marks: u16,
     sparks: u16,
 }
 
-impl Rows {
-    fn of(app: &App, height: u16) -> Self {
+impl PartHeights {
+    fn fitting(app: &App, height: u16) -> Self {
         let facts: u16 = if height >= 8 { 3 } else { 1 };
         let left = height.saturating_sub(facts + 1);
         let marks = u16::from(!app.time.marks.is_empty() && left > 4);
@@ -193,13 +193,13 @@ fn draw_sum(buffer: &mut Buffer, chart: Rect, app: &App, max: u64, theme: Theme)
     for x in 0..chart.width {
         let at = |values: &[u64]| values.get(usize::from(x)).copied().unwrap_or(0);
         let high = eighths(at(&live), max, chart.height);
-        let kept = at(&never).saturating_mul(u64::from(chart.height)) / max.max(1);
+        let never_freed = at(&never).saturating_mul(u64::from(chart.height)) / max.max(1);
         for row in 0..u64::from(chart.height) {
             let line = text::line(chart, chart.height - 1 - row as u16);
             let left = high.saturating_sub(row * 8);
             let (glyph, style) = match left {
                 0 => continue,
-                _ if row < kept => (theme.glyph("█", "#"), theme.number()),
+                _ if row < never_freed => (theme.glyph("█", "#"), theme.number()),
                 8.. => (theme.glyph("▒", ":"), theme.number()),
                 part => {
                     let part = part as usize - 1;
@@ -393,7 +393,7 @@ fn draw_summary(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     };
     let bytes = |bytes: i64| units::bytes(bytes as f64);
     let edge = app.time.cursor();
-    let now = app.time.alive(edge);
+    let now = app.time.live_at(edge);
     let mut words = format!(
         "{}: {} live in {} blocks",
         time(edge),
@@ -437,12 +437,12 @@ fn draw_summary(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
 }
 
 fn live_change(app: &App, last: usize, first: usize) -> i64 {
-    app.time.alive(last).live_bytes - app.time.alive(first).live_bytes
+    app.time.live_at(last).live_bytes - app.time.live_at(first).live_bytes
 }
 
 fn rss_at(app: &App, at_ns: i64) -> Option<i64> {
-    let behind = app.time.rss.partition_point(|it| it.0 <= at_ns);
-    app.time.rss.get(behind.checked_sub(1)?).map(|it| it.1)
+    let count = app.time.rss.partition_point(|it| it.0 <= at_ns);
+    app.time.rss.get(count.checked_sub(1)?).map(|it| it.1)
 }
 
 /// A stacked site: letter, style, bytes at the cursor, name.
@@ -451,12 +451,12 @@ type Band = (String, Style, i64, String);
 /// The stacked sites, all others last.
 fn bands(app: &App, theme: Theme) -> Vec<Band> {
     let edge = app.time.cursor();
-    let held =
+    let bytes_at_cursor =
         |values: &[i64]| edge.checked_sub(1).and_then(|at| values.get(at)).copied().unwrap_or(0);
-    let mut rest = app.time.alive(edge).live_bytes;
+    let mut rest = app.time.live_at(edge).live_bytes;
     let mut bands: Vec<Band> = Vec::new();
     for (rank, site) in app.time.sites.iter().enumerate() {
-        let bytes = held(&site.live_bytes);
+        let bytes = bytes_at_cursor(&site.live_bytes);
         rest -= bytes;
         let name = text::clean(&site.name).into_owned();
         bands.push((letter(rank), theme.stacked(rank), bytes, name));

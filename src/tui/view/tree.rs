@@ -37,7 +37,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let Some(shown) = app.tree.shown() else {
         return;
     };
-    let columns = Columns::of(inside.width, shown.shape().measure);
+    let columns = Columns::fitting(inside.width, shown.shape().measure);
     let head = columns.head();
     text::put(buffer, theme, text::line(inside, 0), 0, &head, theme.title());
     let window = geometry::tree_window(app);
@@ -53,8 +53,8 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         }
     }
     let rows = geometry::tree_footer_rows(inside.height);
-    let foot = Rect { y: inside.y + inside.height - rows, height: rows, ..inside };
-    draw_summary(buffer, foot, app, shown, theme);
+    let footer = Rect { y: inside.y + inside.height - rows, height: rows, ..inside };
+    draw_summary(buffer, footer, app, shown, theme);
     if freshness::freshness(app) == Freshness::Stale {
         text::tint(buffer, inside, theme.stale());
     }
@@ -117,7 +117,7 @@ struct Columns {
 }
 
 impl Columns {
-    fn of(width: u16, measure: Measure) -> Self {
+    fn fitting(width: u16, measure: Measure) -> Self {
         let mut room = usize::from(width).saturating_sub(2 + 10 + NAMES_MIN);
         let mut take = |columns: usize, wanted: bool| {
             let fits = wanted && room >= columns;
@@ -174,7 +174,7 @@ impl Columns {
         let node = drawn.node();
         let pair = shown.pair(node);
         let total = shown.value(TOP).max(1);
-        let own = shown.own(node);
+        let self_value = shown.self_value(node);
         let stats = app.tree.stats(drawn);
         let trend = stats.map(|it| {
             let max = it.trend.iter().copied().max().unwrap_or(0);
@@ -191,7 +191,7 @@ impl Columns {
         let cells = self.cells(&[
             &value(shown.value(node)),
             &units::share(shown.value(node) as f64 / total as f64),
-            &if own > 0 { value(own) } else { String::new() },
+            &if self_value > 0 { value(self_value) } else { String::new() },
             &units::count_short(pair.blocks as f64),
             &average,
             &age,
@@ -272,7 +272,7 @@ fn draw_summary(buffer: &mut Buffer, area: Rect, app: &App, shown: &Shown, theme
         number(measure, shown.value(node)),
         app.bounds(app.tree.stats(line), measure, shown.value(node)),
         units::share(shown.value(node) as f64 / shown.value(TOP).max(1) as f64),
-        number(measure, shown.own(node)),
+        number(measure, shown.self_value(node)),
     );
     let pair = shown.pair(node);
     if let (Some(_), blocks) = (measure.blocks(), pair.blocks.max(1)) {

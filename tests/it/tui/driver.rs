@@ -59,7 +59,7 @@ impl Driver {
     pub(crate) fn comparing(path: &Path, before: &Path, size: (u16, u16)) -> Self {
         let mut driver = Self::new(path, size);
         let before = Some(before.to_owned());
-        driver.app.compare.begin(Sides { before, windows: Default::default() });
+        driver.app.compare.start(Sides { before, windows: Default::default() });
         driver.press("8");
         driver
     }

@@ -148,7 +148,7 @@ fn a_key_is_read_as_it_is_spelled() {
 fn a_log_of_keys_is_read_as_it_was_written() {
     let all: Vec<_> =
         BINDINGS.iter().flat_map(|binding| binding.keys).map(|key| key.event()).collect();
-    let log: String = all.iter().map(|key| keylog::spelled(*key)).collect();
+    let log: String = all.iter().map(|key| keylog::spell(*key)).collect();
     assert_eq!(keylog::parse(&log).unwrap(), all);
     let typed = keylog::parse("# a comment\n2<Down>\n/a b<lt><Enter><^U>#").unwrap();
     assert_eq!(typed.len(), 10, "{typed:?}");

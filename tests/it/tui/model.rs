@@ -53,7 +53,7 @@ fn weights(script: &Script, peak_ns: i64) -> BTreeMap<Vec<String>, [i64; 7]> {
 fn by_stack(tree: &CallTree) -> BTreeMap<Vec<String>, [i64; 7]> {
     let mut all = BTreeMap::new();
     for (at, node) in tree.nodes().iter().enumerate() {
-        if !node.own.is_zero() {
+        if !node.self_weights.is_zero() {
             let mut path = Vec::new();
             let mut here = NodeId(at as u32);
             while here != ROOT {
@@ -62,7 +62,7 @@ fn by_stack(tree: &CallTree) -> BTreeMap<Vec<String>, [i64; 7]> {
                 here = node.parent;
             }
             path.reverse();
-            all.insert(path, node.own.0);
+            all.insert(path, node.self_weights.0);
         }
     }
     all
@@ -123,9 +123,9 @@ fn values_are_own_shares_plus_children_in_every_direction() {
     let script = leaky_server();
     let (_directory, path) = database(&script);
     let tree = read(&path, &TreeSource::Prepared);
-    let handle = tree.symbols().named("server::handle").unwrap();
+    let handle = tree.symbols().by_name("server::handle").unwrap();
     for measure in Measure::ALL {
-        let total: u64 = tree.nodes().iter().map(|node| node.own.width(measure)).sum();
+        let total: u64 = tree.nodes().iter().map(|node| node.self_weights.width(measure)).sum();
         for direction in [
             Direction::TopDown,
             Direction::BottomUp,
@@ -136,7 +136,7 @@ fn values_are_own_shares_plus_children_in_every_direction() {
                 let shown = Shown::new(&tree, shape(measure, direction, collapse));
                 for id in (0..shown.len() as u32).map(ShownId) {
                     let children: u64 = shown.children(id).iter().map(|it| shown.value(*it)).sum();
-                    assert_eq!(shown.value(id), shown.own(id) + children);
+                    assert_eq!(shown.value(id), shown.self_value(id) + children);
                 }
                 if matches!(direction, Direction::TopDown | Direction::BottomUp) {
                     assert_eq!(shown.value(TOP), total, "{measure:?} {direction:?}");
@@ -214,7 +214,7 @@ fn check_row(shown: &Shown, above: &[Cell], row: &[Cell], entered: bool) {
         }
         assert!(x <= parent.x + parent.width, "wider than its parent");
         let (node, own) = match parent.content {
-            CellContent::Node(node) => (node, shown.own(node)),
+            CellContent::Node(node) => (node, shown.self_value(node)),
             CellContent::More { parent, .. } if entered => (parent, 0),
             CellContent::More { .. } => {
                 assert!(inside.is_empty());

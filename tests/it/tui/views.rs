@@ -316,10 +316,14 @@ fn check_sums(shown: &Shown) {
         let inside = lines[at..].iter().take_while(|it| it.depth >= depth);
         inside.filter(|it| it.depth == depth).map(|it| shown.value(it.run[0])).sum()
     };
-    assert_eq!(below(0, 0) + shown.own(TOP), shown.value(TOP));
+    assert_eq!(below(0, 0) + shown.self_value(TOP), shown.value(TOP));
     for (at, line) in lines.iter().enumerate() {
         let whole = shown.value(line.run[0]);
-        assert_eq!(shown.own(line.node()) + below(at + 1, line.depth + 1), whole, "{line:?}");
+        assert_eq!(
+            shown.self_value(line.node()) + below(at + 1, line.depth + 1),
+            whole,
+            "{line:?}"
+        );
         assert!(line.run.iter().all(|node| shown.value(*node) == whole), "{line:?}");
         let fork = tree_lines::paths_to_next_fork(shown, line);
         assert!(!fork.is_empty());
@@ -438,7 +442,7 @@ fn check_time_curves(app: &App, script: &Script) {
     };
     for edge in 0..=axis.points() {
         let at = axis.edge(edge) - 1;
-        let point = app.time.alive(edge);
+        let point = app.time.live_at(edge);
         let live = sum(&|it| alive(it, at));
         assert_eq!((point.live_bytes, point.live_blocks), live, "edge {edge}");
         if let Some(last) = edge.checked_sub(1) {

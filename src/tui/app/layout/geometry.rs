@@ -59,9 +59,9 @@ pub fn detail_rows(app: &App) -> (u16, u16, u16) {
         _ => (height / 3).min(11),
     };
     let room = height.saturating_sub(totals + source);
-    let taken = room.min(frames.max(3));
-    let source = if source > 0 { height - totals - taken } else { 0 };
-    (taken, source.min(15), totals)
+    let frame_rows = room.min(frames.max(3));
+    let source = if source > 0 { height - totals - frame_rows } else { 0 };
+    (frame_rows, source.min(15), totals)
 }
 
 /// Columns and rows of the flamegraph, without the callers of a sandwich.
@@ -155,27 +155,27 @@ pub fn picker_footer_rows(height: u16) -> u16 {
 /// Lines of a pop-up that are drawn, without border and head.
 pub fn popup_window(app: &App) -> u64 {
     let height = inner_area(crate::tui::app::layout::areas::popup(app)).height;
-    let foot = match app.popups.last() {
+    let footer = match app.popups.last() {
         Some(Popup::Picker(_)) => picker_footer_rows(height),
         _ => 0,
     };
-    u64::from(height.saturating_sub(1 + foot)).max(1)
+    u64::from(height.saturating_sub(1 + footer)).max(1)
 }
 
 /// Moves every selection into its range.
 pub fn clamp_selections(app: &mut App) {
     let window = suspects_window(app);
     let listed = app.suspects.listed().len() as u64;
-    app.suspects.cursor.fit(listed, window);
+    app.suspects.cursor.clamp(listed, window);
 
     let window = detail_window(app);
     let lines = app.detail.lines().len() as u64;
-    app.detail.cursor.fit(lines, window);
+    app.detail.cursor.clamp(lines, window);
 
     let window = table_window(app);
     if let Some(table) = app.table_mut() {
         let len = table.len();
-        table.cursor.fit(len, window);
+        table.cursor.clamp(len, window);
         table.column = table.column.min(table.columns.len().saturating_sub(1));
     }
 
@@ -188,15 +188,15 @@ pub fn clamp_selections(app: &mut App) {
         app.flame.clamp(width, height);
     }
     let (lines, window) = (app.tree.lines().len() as u64, tree_window(app));
-    app.tree.cursor.fit(lines, window);
+    app.tree.cursor.clamp(lines, window);
     if app.view == ViewKind::Tree {
         app.tree.sum_visible(window);
     }
     let ((width, height), window) = (compare_flame_window(app), compare_window(app));
     app.compare.clamp(width, height, window);
-    app.time.fit(app.overview.axis.points());
+    app.time.clamp(app.overview.axis.points());
     let (bars, window) = (app.histograms.bins().len() as u64, bars_window(app));
-    app.histograms.cursor.fit(bars, window);
+    app.histograms.cursor.clamp(bars, window);
     clamp_popup(app);
 }
 
@@ -218,7 +218,7 @@ fn clamp_popup(app: &mut App) {
     match app.popups.last_mut() {
         Some(Popup::Picker(picker)) => {
             let len = picker.matching().len() as u64;
-            picker.cursor.fit(len, window);
+            picker.cursor.clamp(len, window);
         }
         Some(Popup::Prompt(prompt)) => {
             prompt.focused = prompt.focused.min(prompt.fields.len().saturating_sub(1));

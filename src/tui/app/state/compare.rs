@@ -72,7 +72,7 @@ pub struct CompareState {
 
 impl CompareState {
     /// Starts another comparison.
-    pub fn begin(&mut self, sides: Sides) {
+    pub fn start(&mut self, sides: Sides) {
         *self = Self {
             sides: Some(sides),
             per: self.per.clone(),
@@ -164,8 +164,8 @@ impl CompareState {
     /// Moves all cursors into range.
     pub fn clamp(&mut self, width: u16, height: usize, window: u64) {
         let sites = self.shown.as_ref().map_or(0, |shown| shown.rows.len() as u64);
-        self.list.fit(sites, window);
-        self.lines.fit(self.opened_lines.len() as u64, window);
+        self.list.clamp(sites, window);
+        self.lines.clamp(self.opened_lines.len() as u64, window);
         if self.mode == CompareMode::Flame {
             self.with_cursor(width, |cursor, graph| cursor.clamp(graph, height));
         }

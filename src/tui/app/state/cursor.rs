@@ -1,6 +1,6 @@
 //! The selected line and the scroll position of a list.
 //!
-//! Invariants after [`Cursor::fit`]: the selection is in the list (or 0 if it is empty) and in the
+//! Invariants after [`Cursor::clamp`]: the selection is in the list (or 0 if it is empty) and in the
 //! window; the window is full if the list is long enough.
 
 /// A movement of the selection.
@@ -38,11 +38,11 @@ impl Cursor {
             Step::First => 0,
             Step::Last => len.saturating_sub(1),
         };
-        self.fit(len, window);
+        self.clamp(len, window);
     }
 
     /// Moves selection and window into the list.
-    pub fn fit(&mut self, len: u64, window: u64) {
+    pub fn clamp(&mut self, len: u64, window: u64) {
         self.at = self.at.min(len.saturating_sub(1));
         let window = window.max(1);
         if self.at < self.top {

@@ -77,8 +77,8 @@ impl DetailState {
         let mut lines = Vec::new();
         let mut at = 0;
         while at < frames.len() {
-            let noise = |frame: &&Frame| frame.kind.is_library();
-            let run = frames.iter().skip(at).take_while(noise).count();
+            let is_library = |frame: &&Frame| frame.kind.is_library();
+            let run = frames.iter().skip(at).take_while(is_library).count();
             if self.library == Collapse::Collapsed && run > 0 && run < frames.len() {
                 lines.push(Line::Collapsed(at, run));
                 at += run;
@@ -111,7 +111,7 @@ impl DetailState {
     }
 
     /// Starts with another backtrace.
-    pub fn begin(&mut self, bt: Option<i64>) {
+    pub fn start(&mut self, bt: Option<i64>) {
         *self = Self { bt, library: self.library, ..Self::default() };
     }
 
@@ -135,15 +135,15 @@ impl DetailState {
 
 fn frame(table: &Table, row: usize) -> Frame {
     let text = |name: &str| table.get(row, name).and_then(Value::as_str);
-    let whole = |name: &str| table.get(row, name).and_then(number);
+    let integer = |name: &str| table.get(row, name).and_then(number);
     Frame {
-        number: whole("frame_no").unwrap_or(0),
+        number: integer("frame_no").unwrap_or(0),
         sym: text("sym").unwrap_or("").to_owned(),
         function: text("function").unwrap_or("").to_owned(),
         kind: FrameKind::parse(text("kind").unwrap_or("")),
         file: text("file").map(str::to_owned),
-        line: whole("line").and_then(|line| u32::try_from(line).ok()),
-        inlined: match whole("inlined") {
+        line: integer("line").and_then(|line| u32::try_from(line).ok()),
+        inlined: match integer("inlined") {
             Some(1) => Inlined::Yes,
             _ => Inlined::No,
         },

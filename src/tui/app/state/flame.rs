@@ -106,7 +106,7 @@ impl FlameState {
         let Some(tree) = &self.tree else {
             return Vec::new();
         };
-        let named = |sym: &String| tree.symbols().named(sym);
+        let named = |sym: &String| tree.symbols().by_name(sym);
         let shape = |direction| Shape {
             measure: self.measure,
             direction,
@@ -224,7 +224,7 @@ impl FlameState {
 
     /// Zooms into the selected cell.
     pub fn zoom_in(&mut self, width: u16) {
-        self.with_cursor(width, |cursor, graph| cursor.zoom_in(graph));
+        self.with_cursor(width, FlameCursor::zoom_in);
     }
 
     /// Moves the cursor to a drawn cell and scrolls to it.

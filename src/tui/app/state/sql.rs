@@ -3,7 +3,7 @@
 //! Invariants:
 //! - A tab keeps its statement, start and run time, whatever is edited later.
 //! - Positions are byte offsets for SQLite and the lexer, and rows and characters for the editor;
-//! [`SqlState::offset`] and [`SqlState::go_to`] convert.
+//!   [`SqlState::offset`] and [`SqlState::go_to`] convert.
 
 use ratatui::style::Style;
 use tui_textarea::{CursorMove, TextArea};
@@ -88,8 +88,9 @@ impl SqlState {
         let cursor = self.editor.cursor();
         let before = self.editor.lines().iter().take(cursor.0);
         let lines: usize = before.map(|line| line.len() + 1).sum();
-        let here = self.editor.lines().get(cursor.0);
-        let within = here.map_or(0, |line| line.chars().take(cursor.1).map(char::len_utf8).sum());
+        let current_line = self.editor.lines().get(cursor.0);
+        let within =
+            current_line.map_or(0, |line| line.chars().take(cursor.1).map(char::len_utf8).sum());
         lines + within
     }
 

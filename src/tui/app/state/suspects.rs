@@ -167,32 +167,32 @@ pub fn downsample_max(curve: &[u64], width: usize) -> Vec<u64> {
 
 fn suspect(table: &Table, row: usize) -> Suspect {
     let get = |name: &str| table.get(row, name);
-    let whole = |name: &str| get(name).and_then(number).unwrap_or(0);
+    let integer = |name: &str| get(name).and_then(number).unwrap_or(0);
     let real = |name: &str| get(name).and_then(Value::as_f64).unwrap_or(0.0);
     let text = |name: &str| get(name).and_then(Value::as_str).unwrap_or("").to_owned();
     Suspect {
-        id: whole("id"),
+        id: integer("id"),
         label: text("label"),
         sentence: text("sentence"),
         score: real("score"),
-        bt: whole("bt"),
-        sites: whole("sites"),
-        live_bytes: whole("live_bytes"),
+        bt: integer("bt"),
+        sites: integer("sites"),
+        live_bytes: integer("live_bytes"),
         live_error: get("live_bytes_error").and_then(Value::as_f64),
-        live_blocks: whole("live_blocks"),
+        live_blocks: integer("live_blocks"),
         live_share: real("live_share"),
-        allocations: whole("allocations"),
+        allocations: integer("allocations"),
         steadiness: real("steadiness"),
         recency: real("recency"),
         slope: real("slope_bytes_per_s"),
         fit: real("fit"),
-        first_ns: whole("first_ns"),
-        last_ns: whole("last_ns"),
+        first_ns: integer("first_ns"),
+        last_ns: integer("last_ns"),
         sym: text("sym"),
         function: text("function"),
         file: get("file").and_then(Value::as_str).map(str::to_owned),
         line: get("line").and_then(number).and_then(|it| u32::try_from(it).ok()),
-        filtered_bytes: whole("filtered_bytes"),
-        filtered_blocks: whole("filtered_blocks"),
+        filtered_bytes: integer("filtered_bytes"),
+        filtered_blocks: integer("filtered_blocks"),
     }
 }

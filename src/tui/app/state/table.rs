@@ -231,8 +231,8 @@ impl TableState {
         self.error = None;
         self.pages.insert(page, table.rows);
         while self.pages.len() > PAGES_MAX {
-            let here = self.cursor.top / PAGE_ROWS;
-            let farthest = self.pages.keys().copied().max_by_key(|page| page.abs_diff(here));
+            let window_page = self.cursor.top / PAGE_ROWS;
+            let farthest = self.pages.keys().copied().max_by_key(|page| page.abs_diff(window_page));
             let Some(farthest) = farthest else { break };
             self.pages.remove(&farthest);
         }

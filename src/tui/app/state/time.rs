@@ -105,27 +105,27 @@ impl TimeState {
     }
 
     /// Moves the cursors onto the axis.
-    pub fn fit(&mut self, points: usize) {
+    pub fn clamp(&mut self, points: usize) {
         self.cursors = self.cursors.map(|edge| edge.min(points));
         self.active = self.active.min(1);
     }
 
     /// The point before an edge: what is live at it.
-    pub fn alive(&self, edge: usize) -> Point {
+    pub fn live_at(&self, edge: usize) -> Point {
         let before = edge.checked_sub(1);
         before.and_then(|at| self.points.get(at)).copied().unwrap_or_default()
     }
 
     /// Sums of events from edge to edge; live values are those at the later edge.
     pub fn between(&self, from: usize, to: usize) -> Point {
-        let mut sum = self.alive(to);
+        let mut sum = self.live_at(to);
         let points = self.points.get(from..to).unwrap_or_default();
         let add = |of: fn(&Point) -> i64| points.iter().map(of).sum();
         sum.allocations = add(|it| it.allocations);
         sum.allocated_bytes = add(|it| it.allocated_bytes);
         sum.frees = add(|it| it.frees);
         sum.freed_bytes = add(|it| it.freed_bytes);
-        sum.never_freed_bytes -= self.alive(from).never_freed_bytes;
+        sum.never_freed_bytes -= self.live_at(from).never_freed_bytes;
         sum
     }
 

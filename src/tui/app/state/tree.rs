@@ -135,7 +135,7 @@ impl TreeState {
     }
 
     /// Selects a line by its path; returns whether it is visible.
-    pub fn go_to(&mut self, path: Path) -> bool {
+    pub fn select(&mut self, path: Path) -> bool {
         let at = self.lines.iter().position(|line| line.path == path);
         if let Some(at) = at {
             self.cursor.at = at as u64;

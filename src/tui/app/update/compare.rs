@@ -6,6 +6,7 @@ use crate::tui::app::layout::geometry;
 use crate::tui::app::message::{Effect, Queue, RequestBody, Sides};
 use crate::tui::app::state::compare::CompareMode;
 use crate::tui::app::state::cursor::Step;
+use crate::tui::app::state::flame_cursor::FlameCursor;
 use crate::tui::app::state::popup::{Popup, Purpose as PromptPurpose, Text};
 use crate::tui::app::state::requests::Purpose;
 use crate::tui::app::state::{App, ViewKind};
@@ -73,7 +74,7 @@ pub fn begin_moments(app: &mut App, text: &str) -> Result<Vec<Effect>, String> {
     let at = |text| Ok::<_, String>(Window { from: None, to: Some(Moment::parse(text)?) });
     let windows = [at(first)?, at(second)?];
     app.popups.pop();
-    app.compare.begin(Sides { before: None, windows });
+    app.compare.start(Sides { before: None, windows });
     let mut effects = app
         .requests
         .cancel(|request| matches!(request.purpose, Purpose::Compared | Purpose::Differences));
@@ -204,7 +205,7 @@ fn handle_navigation(app: &mut App, action: Action) -> Vec<Effect> {
     match (app.compare.mode, action) {
         (CompareMode::List, Action::Activate) => explain(app),
         (CompareMode::Flame, Action::Activate) => {
-            app.compare.with_cursor(width, |cursor, graph| cursor.zoom_in(graph))
+            app.compare.with_cursor(width, FlameCursor::zoom_in)
         }
         (CompareMode::Flame, Action::Back) if app.compare.cursor.zoom_out() => {}
         (CompareMode::Tree, _) if toggle_line(app, action) => {}

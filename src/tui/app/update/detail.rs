@@ -21,7 +21,7 @@ pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
         Action::Back | Action::Left => {
             app.pane = Pane::Main;
             if app.view == ViewKind::Rows {
-                app.detail.begin(None);
+                app.detail.start(None);
             }
             Vec::new()
         }

@@ -42,7 +42,7 @@ pub fn open_prompt(app: &mut App) -> Vec<Effect> {
 pub fn submit(app: &mut App, name: &str) -> Result<Vec<Effect>, String> {
     let writer = app.exporter.ok_or("exports are not available here")?;
     let path = Path::new(name.trim());
-    let format = Format::of(path).ok_or_else(|| {
+    let format = Format::from_path(path).ok_or_else(|| {
         let ends: Vec<&str> = Format::ALL.iter().map(|(_, end)| *end).collect();
         format!("the name must end in .{}", ends.join(", ."))
     })?;

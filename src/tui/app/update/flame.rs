@@ -166,7 +166,7 @@ pub fn on_symbol(app: &mut App, action: Action, sym: String) -> Vec<Effect> {
 
 fn source_position(app: &App, sym: &str) -> Option<(Option<String>, Option<u32>)> {
     let symbols = app.flame.shown.as_ref()?.symbols();
-    let symbol = symbols.get(symbols.named(sym)?)?;
+    let symbol = symbols.get(symbols.by_name(sym)?)?;
     Some((symbol.file.clone(), symbol.line))
 }
 

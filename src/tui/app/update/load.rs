@@ -370,7 +370,7 @@ fn request_rows(app: &mut App) -> Vec<Effect> {
     let table = app.new_table(title.into(), Origin::Allocations, Query::plain(sql));
     let id = table.id;
     app.rows = vec![table];
-    app.detail.begin(None);
+    app.detail.start(None);
     request_page(app, id, 0)
 }
 
@@ -392,7 +392,7 @@ fn request_backtrace(app: &mut App) -> Vec<Effect> {
 
 /// Requests a backtrace.
 pub fn open_backtrace(app: &mut App, bt: i64) -> Vec<Effect> {
-    app.detail.begin(Some(bt));
+    app.detail.start(Some(bt));
     let mut effects = request_table(app, Purpose::Frames, view_sql::frames(bt));
     let totals = view_sql::site(bt, app.overview.axis.rows);
     effects.extend(request_table(app, Purpose::Site, totals));

@@ -116,7 +116,7 @@ fn on_key(app: &mut App, event: KeyEvent) -> Vec<Effect> {
         return Vec::new();
     }
     let contexts = app.contexts();
-    match keymap::action(contexts, Key::of(event)) {
+    match keymap::action(contexts, Key::from_event(event)) {
         Some(action) => handle_action(app, action),
         None => {
             on_text_key(app, event);

@@ -8,7 +8,7 @@ use crate::database::caveats::Caveats;
 use crate::database::error::{QueryError, QueryErrorKind};
 use crate::database::table::{Table, Value};
 use crate::tui::app::layout::geometry;
-use crate::tui::app::message::{Effect, Queue, Response, ResponseBody};
+use crate::tui::app::message::{Effect, Queue, Response, ResponseBody, Source};
 use crate::tui::app::state::popup::Popup;
 use crate::tui::app::state::requests::{Purpose, TableId};
 use crate::tui::app::state::table::{Origin, number};
@@ -34,8 +34,8 @@ pub fn on_response(app: &mut App, response: Response) -> Vec<Effect> {
     }
 }
 
-fn on_success(app: &mut App, purpose: Purpose, reply: ResponseBody) -> Vec<Effect> {
-    match (purpose, reply) {
+fn on_success(app: &mut App, purpose: Purpose, body: ResponseBody) -> Vec<Effect> {
+    match (purpose, body) {
         (Purpose::Overview, ResponseBody::Table(table)) => return set_overview(app, &table),
         (Purpose::Caveats, ResponseBody::Table(table)) => {
             app.overview.caveats = Caveats::from_row(&table)
@@ -55,14 +55,7 @@ fn on_success(app: &mut App, purpose: Purpose, reply: ResponseBody) -> Vec<Effec
         (Purpose::Frames, ResponseBody::Table(table)) => app.detail.set(&table),
         (Purpose::Site, ResponseBody::Table(table)) => app.detail.site = Some(table),
         (Purpose::Excerpt, ResponseBody::Source(source)) => app.detail.excerpt = Some(source),
-        (Purpose::Source, ResponseBody::Source(source)) => {
-            let half = geometry::popup_window(app) / 2;
-            if let Some(Popup::Source(popup)) = app.popups.last_mut() {
-                let before = u64::from(popup.line.saturating_sub(source.first_line));
-                popup.cursor.at = before.saturating_sub(half);
-                popup.source = Some(source);
-            }
-        }
+        (Purpose::Source, ResponseBody::Source(source)) => set_source(app, source),
         (Purpose::Tree, ResponseBody::Tree(tree)) => {
             app.flame.tree = Some(tree);
             pick_measure(app);
@@ -109,6 +102,16 @@ fn on_success(app: &mut App, purpose: Purpose, reply: ResponseBody) -> Vec<Effec
         _ => {}
     }
     Vec::new()
+}
+
+/// Shows a source file with the requested line in the middle.
+fn set_source(app: &mut App, source: Source) {
+    let half = geometry::popup_window(app) / 2;
+    if let Some(Popup::Source(popup)) = app.popups.last_mut() {
+        let before = u64::from(popup.line.saturating_sub(source.first_line));
+        popup.cursor.at = before.saturating_sub(half);
+        popup.source = Some(source);
+    }
 }
 
 /// Switches to another measure if the current one is zero in this tree.

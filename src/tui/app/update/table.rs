@@ -161,7 +161,7 @@ fn back(app: &mut App) -> Vec<Effect> {
     }
     if app.rows.len() > 1 {
         let closed = app.rows.pop();
-        app.detail.begin(None);
+        app.detail.start(None);
         if closed.is_some_and(|table| table.origin == Origin::Statement) {
             app.view = ViewKind::Sql;
             app.pane = Pane::Detail;
@@ -221,7 +221,7 @@ fn open_group(app: &mut App) -> Vec<Effect> {
 pub fn push(app: &mut App, table: TableState) -> Vec<Effect> {
     let id = table.id;
     app.rows.push(table);
-    app.detail.begin(None);
+    app.detail.start(None);
     app.view = ViewKind::Rows;
     app.pane = Pane::Main;
     load::request_page(app, id, 0)

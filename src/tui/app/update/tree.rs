@@ -96,7 +96,7 @@ fn open_path(app: &mut App, action: Action) {
     app.tree.opened.extend(paths);
     app.tree.refresh();
     if let Some(last) = last.filter(|_| action == Action::ExpandHeaviest) {
-        app.tree.go_to(last);
+        app.tree.select(last);
     }
 }
 
@@ -108,9 +108,9 @@ pub fn next_match(app: &mut App, forward: bool) -> bool {
     };
     let order = preorder(&shown);
     let ends = if forward { line.run.last() } else { line.run.first() };
-    let here = order.iter().position(|node| Some(node) == ends).unwrap_or(0);
+    let position = order.iter().position(|node| Some(node) == ends).unwrap_or(0);
     let is_match = |node: &&ShownId| app.flame.is_match(&shown, **node);
-    let (before, behind) = order.split_at(here);
+    let (before, behind) = order.split_at(position);
     let behind = behind.get(1..).unwrap_or_default();
     let found = match forward {
         true => behind.iter().find(is_match).or_else(|| order.iter().find(is_match)),
@@ -129,7 +129,7 @@ fn reveal(app: &mut App, shown: &Shown, node: ShownId) {
     if let Some((line, above)) = paths.split_last() {
         app.tree.opened.extend(above);
         app.tree.refresh();
-        app.tree.go_to(*line);
+        app.tree.select(*line);
     }
 }
 
