@@ -121,7 +121,7 @@ pub fn run(database: &Path, options: &TuiOptions) -> Result<(), TuiError> {
     let (sender, events) = channel();
     let signal_sender = sender.clone();
     crate::tui::terminal::signals::watch(move |signal| {
-        drop(signal_sender.send(InputEvent::Signal(signal)))
+        drop(signal_sender.send(InputEvent::Signal(signal)));
     })?;
     let mut app = initial_state(database, &first, options);
     if let Some(problem) = problems.first() {
@@ -320,7 +320,7 @@ fn wait(
     while let Some(event) = next {
         match event {
             InputEvent::Terminal(TerminalEvent::Input(Event::Key(key))) => {
-                messages.extend(appearance.feed_key(key))
+                messages.extend(appearance.feed_key(key));
             }
             InputEvent::Terminal(TerminalEvent::Input(event)) => messages.extend(message(event)),
             InputEvent::Terminal(TerminalEvent::Closed) => {

@@ -189,7 +189,7 @@ pub fn read(
             builder.add(integer(bt), Kind::Sizes, size, sum);
             match integer(freed_at) {
                 Some(freed_at) => {
-                    builder.add(integer(bt), Kind::Lifetimes, freed_at - allocated_at, sum)
+                    builder.add(integer(bt), Kind::Lifetimes, freed_at - allocated_at, sum);
                 }
                 None => builder.add(integer(bt), Kind::Ages, end_ns - allocated_at, sum),
             }

@@ -91,7 +91,7 @@ pub fn rows(shown: &impl WeightedTree, top: Top, width: u16, depth_max: usize) -
         for cell in above {
             match cell.content {
                 CellContent::Node(node) => {
-                    push_children(shown, Top { node, skip: 0 }, *cell, &mut row)
+                    push_children(shown, Top { node, skip: 0 }, *cell, &mut row);
                 }
                 // A "… more" cell shows its content only if it is the root.
                 CellContent::More { parent, skip } if rows.len() == 1 => {

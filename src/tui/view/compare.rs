@@ -45,7 +45,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     match app.compare.mode {
         CompareMode::List => draw_site_summary(buffer, below, app, shown, theme),
         CompareMode::Flame | CompareMode::Tree => {
-            draw_node_summary(buffer, below, app, shown, theme)
+            draw_node_summary(buffer, below, app, shown, theme);
         }
     }
     if freshness::freshness(app) == Freshness::Stale {

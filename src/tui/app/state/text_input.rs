@@ -72,7 +72,7 @@ impl TextInput {
         match key.code {
             KeyCode::Char('a') if modifiers == KeyModifiers::CONTROL => self.cursor = 0,
             KeyCode::Char('e') if modifiers == KeyModifiers::CONTROL => {
-                self.cursor = self.text.len()
+                self.cursor = self.text.len();
             }
             KeyCode::Char('k') if modifiers == KeyModifiers::CONTROL => {
                 self.text.truncate(self.cursor);

@@ -205,7 +205,7 @@ fn handle_navigation(app: &mut App, action: Action) -> Vec<Effect> {
     match (app.compare.mode, action) {
         (CompareMode::List, Action::Activate) => explain(app),
         (CompareMode::Flame, Action::Activate) => {
-            app.compare.with_cursor(width, FlameCursor::zoom_in)
+            app.compare.with_cursor(width, FlameCursor::zoom_in);
         }
         (CompareMode::Flame, Action::Back) if app.compare.cursor.zoom_out() => {}
         (CompareMode::Tree, _) if toggle_line(app, action) => {}
@@ -214,7 +214,7 @@ fn handle_navigation(app: &mut App, action: Action) -> Vec<Effect> {
             return shape(app);
         }
         (_, Action::Back) => {
-            app.notify("nothing to go back to; Tab: another presentation, q: quit")
+            app.notify("nothing to go back to; Tab: another presentation, q: quit");
         }
         _ => {}
     }

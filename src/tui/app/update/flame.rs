@@ -63,7 +63,7 @@ fn handle_movement(app: &mut App, action: Action, width: u16, height: usize) -> 
         Action::Down => app.flame.step_row(inwards, width, height),
         Action::PageUp | Action::HalfPageUp => app.flame.step_row(-inwards * page, width, height),
         Action::PageDown | Action::HalfPageDown => {
-            app.flame.step_row(inwards * page, width, height)
+            app.flame.step_row(inwards * page, width, height);
         }
         Action::Left => app.flame.step_cell(-1, width, height),
         Action::Right => app.flame.step_cell(1, width, height),

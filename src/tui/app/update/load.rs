@@ -308,7 +308,7 @@ fn request_time_curves(app: &mut App) -> Vec<Effect> {
     match filters.site_condition() {
         None => app.time.set_whole_run(&app.overview.axis),
         Some(_) => {
-            effects.extend(request_table(app, Purpose::Changes, time_sql::changes(&filters)))
+            effects.extend(request_table(app, Purpose::Changes, time_sql::changes(&filters)));
         }
     }
     effects.extend(request_table(app, Purpose::Largest, time_sql::largest(&filters, STACKED)));

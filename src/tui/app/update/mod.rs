@@ -141,7 +141,7 @@ fn on_text_key(app: &mut App, event: KeyEvent) {
             picker.cursor.at = if changed { 0 } else { picker.cursor.at };
         }
         None if (app.view, app.pane) == (ViewKind::Sql, Pane::Main) => {
-            crate::tui::app::update::sql::on_text_key(app, event)
+            crate::tui::app::update::sql::on_text_key(app, event);
         }
         Some(Popup::Text(_) | Popup::Source(_)) | None => {}
     }
@@ -158,7 +158,7 @@ fn on_paste(app: &mut App, text: &str) -> Vec<Effect> {
         Some(Popup::Picker(picker)) => picker.typed.insert(text),
         Some(Popup::Text(_) | Popup::Source(_)) => {}
         None if (app.view, app.pane) == (ViewKind::Sql, Pane::Main) => {
-            crate::tui::app::update::sql::on_paste(app, text)
+            crate::tui::app::update::sql::on_paste(app, text);
         }
         None => app.notify("to paste, go to the SQL view first (7)"),
     }

@@ -38,7 +38,7 @@ fn on_success(app: &mut App, purpose: Purpose, body: ResponseBody) -> Vec<Effect
     match (purpose, body) {
         (Purpose::Overview, ResponseBody::Table(table)) => return set_overview(app, &table),
         (Purpose::Caveats, ResponseBody::Table(table)) => {
-            app.overview.caveats = Caveats::from_row(&table)
+            app.overview.caveats = Caveats::from_row(&table);
         }
         (Purpose::Slices, ResponseBody::Table(table)) => return set_slices(app, &table),
         (Purpose::Threads, ResponseBody::Table(table)) => set_threads(app, &table),

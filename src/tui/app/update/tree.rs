@@ -76,7 +76,7 @@ fn toggle_line(app: &mut App, action: Action) {
             None => app.notify("this is an outermost function; x: remove the last filter"),
         },
         (Action::Activate | Action::Right, Expansion::Leaf) => {
-            app.notify("this line has no callees")
+            app.notify("this line has no callees");
         }
         _ => {}
     }
