@@ -18,7 +18,7 @@ use crate::present::export::{self, Summary};
 use crate::present::table_printer::{Format as Output, Printer, Style};
 use crate::tui::app::export::{Content, Export, Format, Rows};
 use crate::tui::flame::cell_layout::Top;
-use crate::tui::flame::shape::{Key, Shown, ShownId};
+use crate::tui::flame::shape::{Key, ShapedId, ShapedTree};
 
 /// Writes the file; returns a sentence with its path and size.
 ///
@@ -208,9 +208,9 @@ fn changes(export: &Export, target: &mut Target) -> Result<Summary, ExportError>
 }
 
 /// StackSink shown node with a weight of its own, and the names that lead to it from the top.
-fn stacks(shown: &Shown, top: Top, each: &mut StackSink<'_>) -> Result<(), ExportError> {
+fn stacks(shown: &ShapedTree, top: Top, each: &mut StackSink<'_>) -> Result<(), ExportError> {
     let mut path: Vec<String> = Vec::new();
-    let mut open: Vec<(ShownId, usize)> = vec![(top.node, 0)];
+    let mut open: Vec<(ShapedId, usize)> = vec![(top.node, 0)];
     while let Some((node, depth)) = open.pop() {
         path.truncate(depth);
         match shown.key(node) {

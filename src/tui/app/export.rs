@@ -13,7 +13,7 @@ use crate::database::connection::Database;
 use crate::database::query::Params;
 use crate::database::table::Unit;
 use crate::tui::flame::cell_layout::Top;
-use crate::tui::flame::shape::Shown;
+use crate::tui::flame::shape::ShapedTree;
 
 /// Writes an export; returns the message to show.
 pub type Writer = fn(&Database, &Export, &CancelToken) -> Result<String, String>;
@@ -74,7 +74,7 @@ pub enum Content {
     /// Rows of a statement.
     Rows(Rows),
     /// A flamegraph from its root, which may be zoomed.
-    Stacks(Arc<Shown>, Top),
+    Stacks(Arc<ShapedTree>, Top),
     /// A comparison in one measure.
     Changes(Arc<Comparison>, Vec<Row>, Measure),
 }

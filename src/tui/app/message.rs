@@ -19,7 +19,7 @@ use crate::database::table::{Completeness, Table};
 use crate::tui::app::export::{Export, Writer};
 use crate::tui::data::histogram::Histograms;
 use crate::tui::flame::difference_tree::{DifferenceOptions, Differences};
-use crate::tui::flame::shape::{Shape, Shown};
+use crate::tui::flame::shape::{Shape, ShapedTree};
 use crate::tui::flame::site_stats::SiteStats;
 use crate::tui::flame::tree::CallTree;
 use crate::tui::terminal::screen::Mouse;
@@ -217,7 +217,7 @@ pub enum ResponseBody {
     /// A call tree.
     Tree(Arc<CallTree>),
     /// A call tree in each requested shape.
-    Shown(Vec<Arc<Shown>>),
+    Shaped(Vec<Arc<ShapedTree>>),
     /// Statistics by backtrace.
     Sites(Arc<HashMap<i64, SiteStats>>),
     /// Histograms of sizes, lifetimes and ages.

@@ -23,7 +23,7 @@ use crate::tui::app::message::{Queue, Request, RequestBody, RequestId, Response,
 use crate::tui::app::{call_tree, source};
 use crate::tui::data::histogram;
 use crate::tui::flame::difference_tree::Differences;
-use crate::tui::flame::shape::Shown;
+use crate::tui::flame::shape::ShapedTree;
 
 /// Memory limit of SQLite for all queues together, so that the explorer stays below 200 MiB (target of
 /// docs/internals/PERFORMANCE.md).
@@ -189,8 +189,8 @@ pub fn execute(
             ResponseBody::Tree(Arc::new(call_tree::read(database, &source, token)?))
         }
         RequestBody::Shape(tree, shapes) => {
-            let shown = shapes.into_iter().map(|it| Arc::new(Shown::new(&tree, it)));
-            ResponseBody::Shown(shown.collect())
+            let shown = shapes.into_iter().map(|it| Arc::new(ShapedTree::new(&tree, it)));
+            ResponseBody::Shaped(shown.collect())
         }
         RequestBody::Sites(end_ns) => {
             ResponseBody::Sites(Arc::new(call_tree::sites(database, end_ns, token)?))

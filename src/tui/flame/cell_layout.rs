@@ -7,22 +7,22 @@
 //! - The cells below a cell, with a blank for its own weight, are exactly as wide as the cell.
 //! - Nodes that are too small for a cell share one "… n more" cell, which can be zoomed into.
 
-use crate::tui::flame::shape::{Shown, ShownId};
+use crate::tui::flame::shape::{ShapedId, ShapedTree};
 
 /// A tree with weights: a node weighs at least as much as its children together.
 pub trait WeightedTree {
     /// The weight of a node.
-    fn value(&self, node: ShownId) -> u64;
+    fn value(&self, node: ShapedId) -> u64;
     /// The children of a node, heaviest first.
-    fn children(&self, node: ShownId) -> &[ShownId];
+    fn children(&self, node: ShapedId) -> &[ShapedId];
 }
 
-impl WeightedTree for Shown {
-    fn value(&self, node: ShownId) -> u64 {
+impl WeightedTree for ShapedTree {
+    fn value(&self, node: ShapedId) -> u64 {
         Self::value(self, node)
     }
 
-    fn children(&self, node: ShownId) -> &[ShownId] {
+    fn children(&self, node: ShapedId) -> &[ShapedId] {
         Self::children(self, node)
     }
 }
@@ -31,7 +31,7 @@ impl WeightedTree for Shown {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Top {
     /// The node.
-    pub node: ShownId,
+    pub node: ShapedId,
     /// Number of its largest children that are not drawn, after zooming into a "… more" cell.
     pub skip: usize,
 }
@@ -40,11 +40,11 @@ pub struct Top {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CellContent {
     /// A function.
-    Node(ShownId),
+    Node(ShapedId),
     /// The children of a node from the `skip`th on, too small to draw.
     More {
         /// The node.
-        parent: ShownId,
+        parent: ShapedId,
         /// Number of larger children.
         skip: usize,
     },
@@ -109,7 +109,7 @@ pub fn rows(shown: &impl WeightedTree, top: Top, width: u16, depth_max: usize) -
 }
 
 /// The weight of a node's children from the `skip`th on; of the whole node for 0.
-fn rest(shown: &impl WeightedTree, node: ShownId, skip: usize) -> u64 {
+fn rest(shown: &impl WeightedTree, node: ShapedId, skip: usize) -> u64 {
     if skip == 0 {
         return shown.value(node);
     }
@@ -125,7 +125,7 @@ fn push_children(shown: &impl WeightedTree, top: Top, parent: Cell, row: &mut Ve
     let total = parent.value.max(1);
     let width = u128::from(parent.width);
     // Children are sorted: all behind the first that would get less than a cell are small.
-    let is_small = |child: &ShownId| u128::from(shown.value(*child)) * width < u128::from(total);
+    let is_small = |child: &ShapedId| u128::from(shown.value(*child)) * width < u128::from(total);
     let mut large = children.iter().take_while(|child| !is_small(child)).count();
     if large + 1 == children.len() && large < parent.width as usize {
         large += 1; // a single small one needs no gathering

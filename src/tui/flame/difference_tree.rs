@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::database::compare::{Comparison, Measure, NameId, Row, State};
 use crate::tui::flame::cell_layout::WeightedTree;
-use crate::tui::flame::shape::{ShownId, TOP};
+use crate::tui::flame::shape::{ShapedId, TOP};
 
 /// Which differences to show, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub struct Node {
     pub before: i64,
     /// Value of the second side.
     pub after: i64,
-    children: Vec<ShownId>,
+    children: Vec<ShapedId>,
 }
 
 impl Node {
@@ -75,11 +75,11 @@ pub struct Differences {
 }
 
 impl WeightedTree for Differences {
-    fn value(&self, node: ShownId) -> u64 {
+    fn value(&self, node: ShapedId) -> u64 {
         self.node(node).map_or(0, |node| node.up.saturating_add(node.down))
     }
 
-    fn children(&self, node: ShownId) -> &[ShownId] {
+    fn children(&self, node: ShapedId) -> &[ShapedId] {
         self.node(node).map_or(&[], |node| node.children.as_slice())
     }
 }
@@ -105,7 +105,7 @@ impl Differences {
     }
 
     /// A node.
-    pub fn node(&self, id: ShownId) -> Option<&Node> {
+    pub fn node(&self, id: ShapedId) -> Option<&Node> {
         self.nodes.get(id.0 as usize)
     }
 
@@ -125,7 +125,7 @@ impl Differences {
     }
 
     /// The short name of a node's function.
-    pub fn function(&self, id: ShownId) -> &str {
+    pub fn function(&self, id: ShapedId) -> &str {
         let name = self.node(id).and_then(|node| node.name);
         match name.and_then(|name| self.comparison.stacks.get(name)) {
             Some(name) => &name.function,
@@ -171,7 +171,7 @@ fn tree(comparison: &Comparison, rows: &[Row], options: &DifferenceOptions) -> V
     }
     for at in 1..nodes.len() {
         let parent = nodes[at].parent as usize;
-        nodes[parent].children.push(ShownId(at as u32));
+        nodes[parent].children.push(ShapedId(at as u32));
     }
     let name = |node: &Node| {
         let name = node.name.and_then(|name| comparison.stacks.get(name));
@@ -204,16 +204,16 @@ fn add(nodes: &mut [Node], at: u32, row: &Row, measure: Measure) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenLine {
     /// The node.
-    pub node: ShownId,
+    pub node: ShapedId,
     /// Depth below the root.
     pub depth: usize,
 }
 
 /// The visible lines of the tree: the children of each expanded node.
-pub fn lines(tree: &Differences, is_open: impl Fn(ShownId) -> bool, most: usize) -> Vec<OpenLine> {
+pub fn lines(tree: &Differences, is_open: impl Fn(ShapedId) -> bool, most: usize) -> Vec<OpenLine> {
     let mut lines = Vec::new();
     let mut todo: Vec<OpenLine> = Vec::new();
-    let below = |todo: &mut Vec<OpenLine>, node: ShownId, depth: usize| {
+    let below = |todo: &mut Vec<OpenLine>, node: ShapedId, depth: usize| {
         let children = WeightedTree::children(tree, node).iter().rev();
         todo.extend(children.map(|child| OpenLine { node: *child, depth }));
     };

@@ -1,7 +1,7 @@
 //! Flamegraph and tree without a screen: stacks → call tree → shaped tree → cells or lines.
 //!
 //! Reads: weighted stacks or rows of the table `tree`, from the worker.
-//! Writes: [`shape::Shown`], which [`cell_layout`] lays out exactly.
+//! Writes: [`shape::ShapedTree`], which [`cell_layout`] lays out exactly.
 //!
 //! Invariant: pure; it uses no SQL, terminal or clock.
 

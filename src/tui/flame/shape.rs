@@ -1,7 +1,7 @@
 //! Turns a call tree into the shown tree: direction, collapsed frames, hidden functions, one measure.
 //!
 //! Reads: a [`CallTree`] and [`Shape`].
-//! Writes: [`Shown`].
+//! Writes: [`ShapedTree`].
 //!
 //! Invariants:
 //! - A node's value is its own weight plus the values of its children.
@@ -18,14 +18,14 @@ pub const INVERTED_DEPTH_MAX: usize = 128;
 
 /// Maximum number of nodes, about 50 MiB. Stacks beyond it end in the deepest existing node and are
 /// counted.
-pub const SHOWN_MAX: usize = 500_000;
+pub const SHAPED_NODES_MAX: usize = 500_000;
 
 /// The root of a shown tree.
-pub const TOP: ShownId = ShownId(0);
+pub const TOP: ShapedId = ShapedId(0);
 
-/// A node of [`Shown`].
+/// A node of [`ShapedTree`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ShownId(pub u32);
+pub struct ShapedId(pub u32);
 
 /// Direction of the tree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -90,25 +90,25 @@ pub enum Key {
 }
 
 #[derive(Clone, Debug)]
-struct ShownNode {
+struct ShapedNode {
     key: Key,
-    parent: ShownId,
+    parent: ShapedId,
     self_value: u64,
     value: u64,
-    pair: Pair,
-    children: Vec<ShownId>,
+    pair: BytesAndBlocks,
+    children: Vec<ShapedId>,
 }
 
 /// Bytes and blocks of the same allocations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pair {
+pub struct BytesAndBlocks {
     /// Bytes.
     pub bytes: u64,
     /// Blocks.
     pub blocks: u64,
 }
 
-impl Pair {
+impl BytesAndBlocks {
     fn add(&mut self, other: Self) {
         self.bytes = self.bytes.saturating_add(other.bytes);
         self.blocks = self.blocks.saturating_add(other.blocks);
@@ -117,16 +117,16 @@ impl Pair {
 
 /// A shown tree.
 #[derive(Clone, Debug)]
-pub struct Shown {
-    nodes: Vec<ShownNode>,
+pub struct ShapedTree {
+    nodes: Vec<ShapedNode>,
     symbols: Arc<Symbols>,
-    sites: Vec<(i64, ShownId)>,
+    sites: Vec<(i64, ShapedId)>,
     shape: Shape,
     depth: usize,
     cut: u64,
 }
 
-impl Shown {
+impl ShapedTree {
     /// Builds the tree for a shape.
     pub fn new(tree: &CallTree, shape: Shape) -> Self {
         let mut shaper = Shaper::new(tree, shape);
@@ -152,7 +152,7 @@ impl Shown {
         self.nodes.len()
     }
 
-    /// Number of functions beyond [`SHOWN_MAX`], whose weight went to their callers.
+    /// Number of functions beyond [`SHAPED_NODES_MAX`], whose weight went to their callers.
     pub fn cut(&self) -> u64 {
         self.cut
     }
@@ -168,42 +168,42 @@ impl Shown {
     }
 
     /// The value of a node, with its children.
-    pub fn value(&self, id: ShownId) -> u64 {
+    pub fn value(&self, id: ShapedId) -> u64 {
         self.nodes.get(id.0 as usize).map_or(0, |node| node.value)
     }
 
     /// The own weight of a node, without its children.
-    pub fn self_value(&self, id: ShownId) -> u64 {
+    pub fn self_value(&self, id: ShapedId) -> u64 {
         self.nodes.get(id.0 as usize).map_or(0, |node| node.self_value)
     }
 
     /// Bytes and blocks of a node, with its children; 0 if the measure has none.
-    pub fn pair(&self, id: ShownId) -> Pair {
-        self.nodes.get(id.0 as usize).map_or(Pair::default(), |node| node.pair)
+    pub fn pair(&self, id: ShapedId) -> BytesAndBlocks {
+        self.nodes.get(id.0 as usize).map_or(BytesAndBlocks::default(), |node| node.pair)
     }
 
     /// The innermost node of each backtrace.
-    pub fn sites(&self) -> &[(i64, ShownId)] {
+    pub fn sites(&self) -> &[(i64, ShapedId)] {
         &self.sites
     }
 
     /// The content of a node.
-    pub fn key(&self, id: ShownId) -> Key {
+    pub fn key(&self, id: ShapedId) -> Key {
         self.nodes.get(id.0 as usize).map_or(Key::All, |node| node.key)
     }
 
     /// The parent; the root is its own.
-    pub fn parent(&self, id: ShownId) -> ShownId {
+    pub fn parent(&self, id: ShapedId) -> ShapedId {
         self.nodes.get(id.0 as usize).map_or(TOP, |node| node.parent)
     }
 
     /// The children, largest first.
-    pub fn children(&self, id: ShownId) -> &[ShownId] {
+    pub fn children(&self, id: ShapedId) -> &[ShapedId] {
         self.nodes.get(id.0 as usize).map_or(&[], |node| node.children.as_slice())
     }
 
     /// The function of a node, if it is one.
-    pub fn symbol(&self, id: ShownId) -> Option<&Symbol> {
+    pub fn symbol(&self, id: ShapedId) -> Option<&Symbol> {
         match self.key(id) {
             Key::Symbol(symbol) => self.symbols.get(symbol),
             Key::All | Key::Library => None,
@@ -233,23 +233,23 @@ impl Shown {
 
 struct Shaper<'a> {
     tree: &'a CallTree,
-    shown: Shown,
-    index: HashMap<(ShownId, Key), ShownId>,
+    shown: ShapedTree,
+    index: HashMap<(ShapedId, Key), ShapedId>,
 }
 
 impl<'a> Shaper<'a> {
     fn new(tree: &'a CallTree, shape: Shape) -> Self {
-        let top = ShownNode {
+        let top = ShapedNode {
             key: Key::All,
             parent: TOP,
             self_value: 0,
             value: 0,
-            pair: Pair::default(),
+            pair: BytesAndBlocks::default(),
             children: Vec::new(),
         };
         Self {
             tree,
-            shown: Shown {
+            shown: ShapedTree {
                 nodes: vec![top],
                 symbols: Arc::clone(tree.symbols()),
                 sites: Vec::new(),
@@ -266,10 +266,10 @@ impl<'a> Shaper<'a> {
     }
 
     /// Adds the own weight of a call tree node to its shown node.
-    fn add_weight(&mut self, place: ShownId, node: &Node) {
+    fn add_weight(&mut self, place: ShapedId, node: &Node) {
         let measure = self.shown.shape.measure;
         let of = |measure: Option<Measure>| measure.map_or(0, |it| node.self_weights.width(it));
-        let pair = Pair { bytes: of(measure.bytes()), blocks: of(measure.blocks()) };
+        let pair = BytesAndBlocks { bytes: of(measure.bytes()), blocks: of(measure.blocks()) };
         let width = self.width(node);
         if let Some(shown) = self.shown.nodes.get_mut(place.0 as usize) {
             shown.self_value += width;
@@ -278,7 +278,7 @@ impl<'a> Shaper<'a> {
     }
 
     /// Maps the backtraces to shown nodes.
-    fn map_sites(&mut self, place: impl Fn(NodeId) -> Option<ShownId>) {
+    fn map_sites(&mut self, place: impl Fn(NodeId) -> Option<ShapedId>) {
         let sites = self.tree.sites().iter();
         self.shown.sites = sites.filter_map(|(bt, node)| Some((*bt, place(*node)?))).collect();
     }
@@ -292,7 +292,7 @@ impl<'a> Shaper<'a> {
             && self.tree.symbols().get(symbol).is_some_and(|symbol| symbol.kind.is_library())
     }
 
-    fn child(&mut self, parent: ShownId, key: Key) -> ShownId {
+    fn child(&mut self, parent: ShapedId, key: Key) -> ShapedId {
         if self.shown.shape.recursion == Collapse::Collapsed && key != Key::Library {
             let mut above = parent;
             while above != TOP {
@@ -303,20 +303,20 @@ impl<'a> Shaper<'a> {
             }
         }
         // A quarter of the nodes is reserved for the first row, which matters most.
-        let room = if parent == TOP { SHOWN_MAX } else { SHOWN_MAX / 4 * 3 };
+        let room = if parent == TOP { SHAPED_NODES_MAX } else { SHAPED_NODES_MAX / 4 * 3 };
         if self.shown.nodes.len() >= room && !self.index.contains_key(&(parent, key)) {
             self.shown.cut += 1;
             return parent;
         }
-        let next = ShownId(self.shown.nodes.len() as u32);
+        let next = ShapedId(self.shown.nodes.len() as u32);
         let child = *self.index.entry((parent, key)).or_insert(next);
         if child == next {
-            self.shown.nodes.push(ShownNode {
+            self.shown.nodes.push(ShapedNode {
                 key,
                 parent,
                 self_value: 0,
                 value: 0,
-                pair: Pair::default(),
+                pair: BytesAndBlocks::default(),
                 children: Vec::new(),
             });
         }
@@ -325,7 +325,7 @@ impl<'a> Shaper<'a> {
 
     fn top_down(&mut self) {
         // The shown node of each call tree node; `None` above `from`.
-        let mut places: Vec<Option<ShownId>> = Vec::with_capacity(self.tree.nodes().len());
+        let mut places: Vec<Option<ShapedId>> = Vec::with_capacity(self.tree.nodes().len());
         for (at, node) in self.tree.nodes().iter().enumerate() {
             let above = places.get(node.parent.0 as usize).copied().flatten();
             let place = match (at, self.shown.shape.from) {
@@ -345,7 +345,7 @@ impl<'a> Shaper<'a> {
     }
 
     /// The shown node of a function called from `above`.
-    fn callee(&mut self, above: ShownId, symbol: SymbolId) -> ShownId {
+    fn callee(&mut self, above: ShapedId, symbol: SymbolId) -> ShapedId {
         if self.is_hidden(symbol) {
             above
         } else if self.is_library(symbol) {
@@ -387,7 +387,7 @@ impl<'a> Shaper<'a> {
 
     /// Adds the stack from `node` to its callers with the weight of `weight`; returns its last node.
     /// Collapsed library frames are left out: nearly all bottom-up stacks start with the same ones.
-    fn add_reversed_stack(&mut self, node: NodeId, weight: &Node) -> Option<ShownId> {
+    fn add_reversed_stack(&mut self, node: NodeId, weight: &Node) -> Option<ShapedId> {
         let from = self.shown.shape.from;
         let mut stack = Vec::new();
         let mut at = node;
@@ -418,7 +418,7 @@ impl<'a> Shaper<'a> {
         Some(place)
     }
 
-    fn finish(mut self) -> Shown {
+    fn finish(mut self) -> ShapedTree {
         let nodes = &mut self.shown.nodes;
         for at in (0..nodes.len()).rev() {
             nodes[at].value += nodes[at].self_value;
@@ -428,7 +428,7 @@ impl<'a> Shaper<'a> {
                 nodes[parent.0 as usize].value += value;
                 nodes[parent.0 as usize].pair.add(pair);
                 if value > 0 {
-                    nodes[parent.0 as usize].children.push(ShownId(at as u32));
+                    nodes[parent.0 as usize].children.push(ShapedId(at as u32));
                 }
             }
         }
@@ -452,7 +452,7 @@ impl<'a> Shaper<'a> {
         self.shown
     }
 
-    fn name(&self, id: ShownId) -> &str {
+    fn name(&self, id: ShapedId) -> &str {
         self.shown.symbol(id).map_or("", |symbol| &symbol.sym)
     }
 }

@@ -1,6 +1,6 @@
 //! The shown tree as lines that can be expanded and collapsed.
 //!
-//! Reads: a [`Shown`] tree and the expanded lines. Writes: the visible lines.
+//! Reads: a [`ShapedTree`] tree and the expanded lines. Writes: the visible lines.
 //!
 //! Invariants:
 //! - A run of functions that only call the next one is one line. A function with own weight or more
@@ -10,7 +10,7 @@
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::tui::flame::shape::{Key, Shown, ShownId, TOP};
+use crate::tui::flame::shape::{Key, ShapedId, ShapedTree, TOP};
 
 /// Maximum number of lines; the title says if there are more.
 pub const LINES_MAX: usize = 100_000;
@@ -38,22 +38,22 @@ pub struct Line {
     /// Depth below the root.
     pub depth: usize,
     /// Its functions, outermost first; at least one.
-    pub run: Vec<ShownId>,
+    pub run: Vec<ShapedId>,
     /// Whether it is expanded.
     pub expansion: Expansion,
 }
 
 impl Line {
     /// The innermost function, whose callees are the lines below.
-    pub fn node(&self) -> ShownId {
+    pub fn node(&self) -> ShapedId {
         self.run.last().copied().unwrap_or(TOP)
     }
 }
 
 /// The visible lines of a tree in which `opened` are expanded.
-pub fn lines(shown: &Shown, opened: &HashSet<Path>) -> Vec<Line> {
+pub fn lines(shown: &ShapedTree, opened: &HashSet<Path>) -> Vec<Line> {
     let mut lines = Vec::new();
-    let mut pending: Vec<(ShownId, Path, usize)> = Vec::new();
+    let mut pending: Vec<(ShapedId, Path, usize)> = Vec::new();
     push_children(shown, TOP, Path::default(), 0, &mut pending);
     while let Some((first, above, depth)) = pending.pop() {
         if lines.len() >= LINES_MAX {
@@ -76,7 +76,7 @@ pub fn lines(shown: &Shown, opened: &HashSet<Path>) -> Vec<Line> {
 
 /// The lines to expand so that everything from a line down to the next branch is visible, with the
 /// branch's callees.
-pub fn paths_to_next_fork(shown: &Shown, line: &Line) -> Vec<Path> {
+pub fn paths_to_next_fork(shown: &ShapedTree, line: &Line) -> Vec<Path> {
     let mut paths = vec![line.path];
     let (mut node, mut path) = (line.node(), line.path);
     while let [only] = shown.children(node) {
@@ -89,7 +89,7 @@ pub fn paths_to_next_fork(shown: &Shown, line: &Line) -> Vec<Path> {
 }
 
 /// The lines to expand so that the heaviest path below a line is visible.
-pub fn heaviest_path(shown: &Shown, line: &Line) -> Vec<Path> {
+pub fn heaviest_path(shown: &ShapedTree, line: &Line) -> Vec<Path> {
     let mut paths = vec![line.path];
     let (mut node, mut path) = (line.node(), line.path);
     while let Some(first) = shown.children(node).first() {
@@ -102,7 +102,7 @@ pub fn heaviest_path(shown: &Shown, line: &Line) -> Vec<Path> {
 }
 
 /// The lines to expand so that a node is visible, and the node's own line.
-pub fn paths_to_node(shown: &Shown, node: ShownId) -> Vec<Path> {
+pub fn paths_to_node(shown: &ShapedTree, node: ShapedId) -> Vec<Path> {
     let mut above = Vec::new();
     let mut at = node;
     while at != TOP {
@@ -122,18 +122,18 @@ pub fn paths_to_node(shown: &Shown, node: ShownId) -> Vec<Path> {
 }
 
 fn push_children(
-    shown: &Shown,
-    node: ShownId,
+    shown: &ShapedTree,
+    node: ShapedId,
     path: Path,
     depth: usize,
-    pending: &mut Vec<(ShownId, Path, usize)>,
+    pending: &mut Vec<(ShapedId, Path, usize)>,
 ) {
     // Reversed, because the stack is popped from its end.
     pending.extend(shown.children(node).iter().rev().map(|child| (*child, path, depth)));
 }
 
 /// The run that starts with a node, and its path.
-fn run_from(shown: &Shown, first: ShownId, above: Path) -> (Vec<ShownId>, Path) {
+fn run_from(shown: &ShapedTree, first: ShapedId, above: Path) -> (Vec<ShapedId>, Path) {
     let mut run = vec![first];
     let mut node = first;
     while let [only] = shown.children(node) {

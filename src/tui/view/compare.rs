@@ -13,7 +13,7 @@ use crate::tui::app::state::App;
 use crate::tui::app::state::compare::CompareMode;
 use crate::tui::flame::cell_layout::{Cell, CellContent, WeightedTree};
 use crate::tui::flame::difference_tree::{Differences, Node, StackEnd};
-use crate::tui::flame::shape::ShownId;
+use crate::tui::flame::shape::ShapedId;
 use crate::tui::terminal::theme::{Change, Focus, Theme};
 use crate::tui::view::freshness::{self, Freshness};
 use crate::tui::view::text;
@@ -314,7 +314,7 @@ fn draw_cell(
     }
 }
 
-fn node_change(shown: &Differences, node: ShownId) -> Change {
+fn node_change(shown: &Differences, node: ShapedId) -> Change {
     shown.node(node).map_or(Change::None, |node| change_sides(node.up, node.down))
 }
 

@@ -10,7 +10,7 @@ use crate::tui::app::layout::geometry;
 use crate::tui::app::state::App;
 use crate::tui::app::state::flame::{Orientation, Roots};
 use crate::tui::flame::cell_layout::{self, Cell, CellContent, Top};
-use crate::tui::flame::shape::{Collapse, Key, Shown, ShownId, TOP};
+use crate::tui::flame::shape::{Collapse, Key, ShapedId, ShapedTree, TOP};
 use crate::tui::flame::tree::FrameKind;
 use crate::tui::terminal::theme::{Focus, Theme};
 use crate::tui::view::freshness::{self, Freshness};
@@ -104,7 +104,7 @@ fn title(app: &App) -> String {
     }
 }
 
-fn draw_callers(buffer: &mut Buffer, area: Rect, callers: &Shown, theme: Theme) {
+fn draw_callers(buffer: &mut Buffer, area: Rect, callers: &ShapedTree, theme: Theme) {
     let top = Top { node: TOP, skip: 0 };
     // The first two rows are the root and the function itself, which is drawn below.
     let rows = cell_layout::rows(callers, top, area.width, usize::from(area.height) + 2);
@@ -123,7 +123,7 @@ fn draw_cell(
     buffer: &mut Buffer,
     line: Rect,
     cell: &Cell,
-    shown: &Shown,
+    shown: &ShapedTree,
     theme: Theme,
     state: &CellState,
 ) {
@@ -162,7 +162,7 @@ fn draw_cell(
     }
 }
 
-fn label(cell: &Cell, shown: &Shown, theme: Theme) -> (String, FrameKind) {
+fn label(cell: &Cell, shown: &ShapedTree, theme: Theme) -> (String, FrameKind) {
     match cell.content {
         CellContent::More { parent, skip } => {
             let count = shown.children(parent).len().saturating_sub(skip);
@@ -182,7 +182,7 @@ fn label(cell: &Cell, shown: &Shown, theme: Theme) -> (String, FrameKind) {
 }
 
 /// Two lines about the selected cell: function and figures.
-fn draw_summary(buffer: &mut Buffer, area: Rect, app: &App, shown: &Shown, theme: Theme) {
+fn draw_summary(buffer: &mut Buffer, area: Rect, app: &App, shown: &ShapedTree, theme: Theme) {
     let Some(cell) = app.flame.cell(geometry::flame_window(app).0) else {
         return;
     };
@@ -244,7 +244,7 @@ fn draw_summary(buffer: &mut Buffer, area: Rect, app: &App, shown: &Shown, theme
     text::put(buffer, theme, numbers, x, &words, theme.number());
 }
 
-fn name_of(shown: &Shown, node: ShownId) -> String {
+fn name_of(shown: &ShapedTree, node: ShapedId) -> String {
     match (shown.key(node), shown.symbol(node)) {
         (Key::All, _) => "all selected allocations".into(),
         (Key::Library, _) => "library and runtime frames; .: expand them".into(),

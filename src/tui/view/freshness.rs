@@ -17,7 +17,7 @@ pub fn freshness(app: &App) -> Freshness {
     let view = app.view;
     let is_awaited = |purpose: Purpose| match purpose {
         Purpose::Suspects => view == ViewKind::Suspects,
-        Purpose::Tree | Purpose::Shown => matches!(view, ViewKind::Flame | ViewKind::Tree),
+        Purpose::Tree | Purpose::Shape => matches!(view, ViewKind::Flame | ViewKind::Tree),
         Purpose::Changes => view == ViewKind::Time,
         Purpose::Histograms => view == ViewKind::Histograms,
         Purpose::Compared | Purpose::Differences => view == ViewKind::Compare,

@@ -11,7 +11,7 @@ use crate::tui::app::layout::geometry;
 use crate::tui::app::state::App;
 use crate::tui::app::state::flame::Orientation;
 use crate::tui::flame::measure::Measure;
-use crate::tui::flame::shape::{Collapse, Direction, Key, Shown, ShownId, TOP};
+use crate::tui::flame::shape::{Collapse, Direction, Key, ShapedId, ShapedTree, TOP};
 use crate::tui::flame::site_stats::{SiteStats, TREND};
 use crate::tui::flame::tree_lines::{Expansion, LINES_MAX, Line};
 use crate::tui::terminal::theme::{Focus, Theme};
@@ -215,7 +215,7 @@ impl Columns {
 
 /// The names of a run. Without room for all, the middle is replaced by its number, and the function
 /// nearest to the allocation is kept.
-fn join_names(shown: &Shown, run: &[ShownId], room: usize, theme: Theme) -> String {
+fn join_names(shown: &ShapedTree, run: &[ShapedId], room: usize, theme: Theme) -> String {
     let arrow = theme.glyph(" › ", " > ");
     // Library frames are left out of runs with other functions.
     let named = run.iter().filter(|node| shown.symbol(**node).is_some());
@@ -243,7 +243,7 @@ fn join_names(shown: &Shown, run: &[ShownId], room: usize, theme: Theme) -> Stri
     })
 }
 
-fn name(shown: &Shown, node: ShownId) -> String {
+fn name(shown: &ShapedTree, node: ShapedId) -> String {
     match (shown.key(node), shown.symbol(node)) {
         (Key::Library, _) => "[library]".into(),
         (_, Some(symbol)) => text::clean(&symbol.function).into_owned(),
@@ -252,7 +252,7 @@ fn name(shown: &Shown, node: ShownId) -> String {
 }
 
 /// Two lines about the selected line: location, and figures whose columns may not fit.
-fn draw_summary(buffer: &mut Buffer, area: Rect, app: &App, shown: &Shown, theme: Theme) {
+fn draw_summary(buffer: &mut Buffer, area: Rect, app: &App, shown: &ShapedTree, theme: Theme) {
     let (Some(line), false) = (app.tree.selected(), area.is_empty()) else {
         return;
     };

@@ -8,7 +8,7 @@ use rheaper::database::{CancelToken, Database};
 use rheaper::tui::app::state::compare::CompareMode;
 use rheaper::tui::flame::cell_layout::{CellContent, Top, WeightedTree, rows};
 use rheaper::tui::flame::difference_tree::{DifferenceOptions, Differences, StackEnd};
-use rheaper::tui::flame::shape::{ShownId, TOP};
+use rheaper::tui::flame::shape::{ShapedId, TOP};
 
 use crate::support::random_heap::Heap;
 use crate::tui::driver::Driver;
@@ -40,11 +40,11 @@ fn naive(shown: &Differences) -> BTreeMap<Vec<String>, (u64, u64)> {
     sums
 }
 
-fn path(shown: &Differences, mut node: ShownId) -> Vec<String> {
+fn path(shown: &Differences, mut node: ShapedId) -> Vec<String> {
     let mut names = Vec::new();
     while let Some(name) = shown.node(node).unwrap().name {
         names.push(shown.comparison.stacks.get(name).unwrap().sym.clone());
-        node = ShownId(shown.node(node).unwrap().parent);
+        node = ShapedId(shown.node(node).unwrap().parent);
     }
     names.reverse();
     names
@@ -71,7 +71,7 @@ fn every_node_of_the_difference_is_its_growth_and_shrinkage() {
                 );
                 let expected = naive(&shown);
                 let found: BTreeMap<_, _> = (0..shown.len() as u32)
-                    .map(|id| (path(&shown, ShownId(id)), shown.node(ShownId(id)).unwrap()))
+                    .map(|id| (path(&shown, ShapedId(id)), shown.node(ShapedId(id)).unwrap()))
                     .map(|(path, node)| (path, (node.up, node.down)))
                     .collect();
                 if shown.is_empty() {

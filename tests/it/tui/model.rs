@@ -9,7 +9,7 @@ use rheaper::tui::app::{call_tree, view_sql};
 use rheaper::tui::data::time_axis::Axis;
 use rheaper::tui::flame::cell_layout::{Cell, CellContent, Top, apportion, rows};
 use rheaper::tui::flame::measure::Measure;
-use rheaper::tui::flame::shape::{Collapse, Direction, Key, Shape, Shown, ShownId, TOP};
+use rheaper::tui::flame::shape::{Collapse, Direction, Key, Shape, ShapedId, ShapedTree, TOP};
 use rheaper::tui::flame::tree::{CallTree, NodeId, ROOT};
 
 use crate::tui::driver::Driver;
@@ -133,8 +133,8 @@ fn values_are_own_shares_plus_children_in_every_direction() {
             Direction::Callees(handle),
         ] {
             for collapse in [Collapse::Collapsed, Collapse::Expanded] {
-                let shown = Shown::new(&tree, shape(measure, direction, collapse));
-                for id in (0..shown.len() as u32).map(ShownId) {
+                let shown = ShapedTree::new(&tree, shape(measure, direction, collapse));
+                for id in (0..shown.len() as u32).map(ShapedId) {
                     let children: u64 = shown.children(id).iter().map(|it| shown.value(*it)).sum();
                     assert_eq!(shown.value(id), shown.self_value(id) + children);
                 }
@@ -144,9 +144,9 @@ fn values_are_own_shares_plus_children_in_every_direction() {
             }
         }
         let callers =
-            Shown::new(&tree, shape(measure, Direction::Callers(handle), Collapse::Collapsed));
+            ShapedTree::new(&tree, shape(measure, Direction::Callers(handle), Collapse::Collapsed));
         let callees =
-            Shown::new(&tree, shape(measure, Direction::Callees(handle), Collapse::Collapsed));
+            ShapedTree::new(&tree, shape(measure, Direction::Callees(handle), Collapse::Collapsed));
         assert_eq!(callers.value(TOP), callees.value(TOP), "{measure:?}");
     }
 }
@@ -157,11 +157,11 @@ fn recursion_and_library_frames_are_collapsed() {
     let (_directory, path) = database(&script);
     let tree = read(&path, &TreeSource::Prepared);
     let count = |collapse| {
-        let shown = Shown::new(&tree, shape(Measure::Count, Direction::TopDown, collapse));
-        let ids = (0..shown.len() as u32).map(ShownId);
+        let shown = ShapedTree::new(&tree, shape(Measure::Count, Direction::TopDown, collapse));
+        let ids = (0..shown.len() as u32).map(ShapedId);
         let named =
-            |id: &ShownId| shown.symbol(*id).is_some_and(|it| it.sym == "server::json::value");
-        let library = |id: &ShownId| shown.key(*id) == Key::Library;
+            |id: &ShapedId| shown.symbol(*id).is_some_and(|it| it.sym == "server::json::value");
+        let library = |id: &ShapedId| shown.key(*id) == Key::Library;
         (ids.clone().filter(named).count(), ids.filter(library).count() > 0)
     };
     assert_eq!(count(Collapse::Expanded), (3, false));
@@ -203,7 +203,7 @@ fn apportioned_widths_sum_exactly() {
 }
 
 /// The children of a cell fill it from its left edge; only its own weight is blank.
-fn check_row(shown: &Shown, above: &[Cell], row: &[Cell], entered: bool) {
+fn check_row(shown: &ShapedTree, above: &[Cell], row: &[Cell], entered: bool) {
     for parent in above {
         let inside: Vec<&Cell> = row.iter().filter(|cell| parent.covers(cell.x)).collect();
         let mut x = parent.x;
@@ -246,9 +246,9 @@ fn rows_sum_to_their_parents_at_every_width_and_zoom() {
     let tree = read(&path, &TreeSource::Prepared);
     for measure in Measure::ALL {
         for direction in [Direction::TopDown, Direction::BottomUp] {
-            let shown = Shown::new(&tree, shape(measure, direction, Collapse::Collapsed));
+            let shown = ShapedTree::new(&tree, shape(measure, direction, Collapse::Collapsed));
             for width in (1..130).chain([400, 1000]) {
-                for node in (0..shown.len() as u32).map(ShownId) {
+                for node in (0..shown.len() as u32).map(ShapedId) {
                     for skip in 0..shown.children(node).len().min(3) {
                         let rows = rows(&shown, Top { node, skip }, width, 50);
                         assert_eq!(rows[0][0].width, width);

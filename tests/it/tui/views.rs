@@ -13,7 +13,7 @@ use rheaper::tui::data::histogram::{self, Kind};
 use rheaper::tui::data::time_axis::Axis;
 use rheaper::tui::data::time_sql::{self, Part};
 use rheaper::tui::flame::measure::Measure;
-use rheaper::tui::flame::shape::{Collapse, Direction, Shape, Shown, TOP};
+use rheaper::tui::flame::shape::{Collapse, Direction, Shape, ShapedTree, TOP};
 use rheaper::tui::flame::tree_lines::{self, Expansion};
 
 use crate::tui::driver::Driver;
@@ -228,7 +228,7 @@ fn moments_between_edges_are_computed_from_rows() {
 }
 
 /// Bytes and blocks allocated through the call path of a line, by brute force.
-fn through(script: &Script, shown: &Shown, line: &tree_lines::Line) -> (u64, u64) {
+fn through(script: &Script, shown: &ShapedTree, line: &tree_lines::Line) -> (u64, u64) {
     let mut names = Vec::new();
     let mut node = line.node();
     while node != TOP {
@@ -256,7 +256,7 @@ fn lines_of_the_tree_equal_brute_force() {
             recursion: Collapse::Expanded,
             ..Shape::default()
         };
-        let shown = Shown::new(&tree, shape);
+        let shown = ShapedTree::new(&tree, shape);
         for line in all_lines(&shown) {
             let (bytes, blocks) = through(&script, &shown, &line);
             assert_eq!(shown.value(line.node()), bytes, "seed {seed} {line:?}");
@@ -266,7 +266,7 @@ fn lines_of_the_tree_equal_brute_force() {
     }
 }
 
-fn all_lines(shown: &Shown) -> Vec<tree_lines::Line> {
+fn all_lines(shown: &ShapedTree) -> Vec<tree_lines::Line> {
     let mut opened = std::collections::HashSet::new();
     loop {
         let lines = tree_lines::lines(shown, &opened);
@@ -300,7 +300,7 @@ fn lines_sum_to_the_line_above_and_the_whole_to_the_database() {
                         recursion: collapse,
                         ..Shape::default()
                     };
-                    let shown = Shown::new(&tree, shape);
+                    let shown = ShapedTree::new(&tree, shape);
                     assert_eq!(Some(shown.value(TOP) as i64), sum);
                     check_sums(&shown);
                 }
@@ -310,7 +310,7 @@ fn lines_sum_to_the_line_above_and_the_whole_to_the_database() {
 }
 
 /// The value of each line is its own weight plus the lines one level deeper.
-fn check_sums(shown: &Shown) {
+fn check_sums(shown: &ShapedTree) {
     let lines = all_lines(shown);
     let below = |at: usize, depth: usize| -> u64 {
         let inside = lines[at..].iter().take_while(|it| it.depth >= depth);

@@ -13,7 +13,7 @@ use crate::tui::app::state::cursor::Cursor;
 use crate::tui::app::state::flame_cursor::{DEPTH_MAX, FlameCursor, Graph};
 use crate::tui::flame::cell_layout::{Cell, CellContent, Top};
 use crate::tui::flame::difference_tree::{self, DifferenceOptions, Differences, OpenLine};
-use crate::tui::flame::shape::{ShownId, TOP};
+use crate::tui::flame::shape::{ShapedId, TOP};
 
 /// Maximum lines of the tree.
 pub const LINES_MAX: usize = 100_000;
@@ -64,7 +64,7 @@ pub struct CompareState {
     /// The selected line of the tree.
     pub lines: Cursor,
     /// Expanded nodes of the tree.
-    pub opened: HashSet<ShownId>,
+    pub opened: HashSet<ShapedId>,
     /// Selected cell, zoom and scroll position of the flamegraph.
     pub cursor: FlameCursor,
     opened_lines: Vec<OpenLine>,
@@ -150,7 +150,7 @@ impl CompareState {
     }
 
     /// The node at the cursor, in the flamegraph or in the tree.
-    pub fn node(&self, width: u16) -> Option<ShownId> {
+    pub fn node(&self, width: u16) -> Option<ShapedId> {
         match self.mode {
             CompareMode::List => None,
             CompareMode::Tree => self.line().map(|line| line.node),

@@ -12,7 +12,7 @@ use crate::tui::app::state::flame_cursor::{DEPTH_MAX, FlameCursor, Graph};
 use crate::tui::data::filter::{Filter, FilterSet};
 use crate::tui::flame::cell_layout::{Cell, CellContent, Top};
 use crate::tui::flame::measure::Measure;
-use crate::tui::flame::shape::{Collapse, Direction, Key, Shape, Shown, ShownId, TOP};
+use crate::tui::flame::shape::{Collapse, Direction, Key, Shape, ShapedId, ShapedTree, TOP};
 use crate::tui::flame::tree::{CallTree, SymbolId};
 
 /// Where the roots are drawn.
@@ -60,9 +60,9 @@ pub struct FlameState {
     /// The call tree that `shown` was made from; the previous one until a new one is shaped.
     pub drawn_tree: Option<Arc<CallTree>>,
     /// The tree that is drawn; in a sandwich, the callees.
-    pub shown: Option<Arc<Shown>>,
+    pub shown: Option<Arc<ShapedTree>>,
     /// In a sandwich, the callers.
-    pub callers: Option<Arc<Shown>>,
+    pub callers: Option<Arc<ShapedTree>>,
     /// The measure of widths.
     pub measure: Measure,
     /// The measure before a time filter was added, to be restored without it.
@@ -133,7 +133,7 @@ impl FlameState {
     }
 
     /// Draws another tree.
-    pub fn set(&mut self, mut shown: Vec<Arc<Shown>>) {
+    pub fn set(&mut self, mut shown: Vec<Arc<ShapedTree>>) {
         self.callers = (shown.len() > 1).then(|| shown.remove(1));
         self.shown = shown.pop();
         self.drawn_tree = self.tree.clone();
@@ -158,7 +158,7 @@ impl FlameState {
         self.cursor.top(self.root())
     }
 
-    fn graph(&self, width: u16) -> Graph<'_, Shown> {
+    fn graph(&self, width: u16) -> Graph<'_, ShapedTree> {
         Graph { tree: self.shown.as_deref(), root: self.root(), width }
     }
 
@@ -166,7 +166,7 @@ impl FlameState {
     fn with_cursor<T>(
         &mut self,
         width: u16,
-        change: impl FnOnce(&mut FlameCursor, &Graph<'_, Shown>) -> T,
+        change: impl FnOnce(&mut FlameCursor, &Graph<'_, ShapedTree>) -> T,
     ) -> T {
         let mut cursor = std::mem::take(&mut self.cursor);
         let result = change(&mut cursor, &self.graph(width));
@@ -185,7 +185,7 @@ impl FlameState {
     }
 
     /// The node of the selected cell; for a "… more" cell, its parent.
-    pub fn node(&self, width: u16) -> Option<ShownId> {
+    pub fn node(&self, width: u16) -> Option<ShapedId> {
         Some(match self.cell(width)?.content {
             CellContent::Node(node) => node,
             CellContent::More { parent, .. } => parent,
@@ -254,7 +254,7 @@ impl FlameState {
     }
 
     /// Whether the node matches the search.
-    pub fn is_match(&self, shown: &Shown, node: ShownId) -> bool {
+    pub fn is_match(&self, shown: &ShapedTree, node: ShapedId) -> bool {
         match (&self.search, shown.key(node)) {
             (Some(search), Key::Symbol(symbol)) => search.symbols.contains(&symbol),
             _ => false,

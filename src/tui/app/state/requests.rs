@@ -36,7 +36,7 @@ pub enum Purpose {
     /// A call tree.
     Tree,
     /// Shapes of the call tree.
-    Shown,
+    Shape,
     /// Statistics of backtraces.
     Sites,
     /// The curve of the selected sites.

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::tui::app::state::cursor::Cursor;
-use crate::tui::flame::shape::{Shown, ShownId, TOP};
+use crate::tui::flame::shape::{ShapedId, ShapedTree, TOP};
 use crate::tui::flame::site_stats::SiteStats;
 use crate::tui::flame::tree_lines::{self, Line, Path};
 
@@ -21,9 +21,9 @@ pub struct TreeState {
     pub cursor: Cursor,
     sites: Option<Arc<HashMap<i64, SiteStats>>>,
     /// The tree of the lines.
-    shown: Option<Arc<Shown>>,
+    shown: Option<Arc<ShapedTree>>,
     lines: Vec<Line>,
-    stats: HashMap<ShownId, SiteStats>,
+    stats: HashMap<ShapedId, SiteStats>,
 }
 
 impl TreeState {
@@ -33,7 +33,7 @@ impl TreeState {
     }
 
     /// The tree of the lines.
-    pub fn shown(&self) -> Option<&Arc<Shown>> {
+    pub fn shown(&self) -> Option<&Arc<ShapedTree>> {
         self.shown.as_ref()
     }
 
@@ -48,7 +48,7 @@ impl TreeState {
     }
 
     /// Shows another tree; expands it to its first branch, unless some of its lines are expanded.
-    pub fn set(&mut self, shown: &Arc<Shown>) {
+    pub fn set(&mut self, shown: &Arc<ShapedTree>) {
         self.shown = Some(Arc::clone(shown));
         let known = tree_lines::lines(shown, &HashSet::new());
         if !known.iter().any(|line| self.opened.contains(&line.path)) {
@@ -92,7 +92,7 @@ impl TreeState {
             return;
         };
         let in_view = self.lines.iter().skip(self.cursor.top as usize).take(window as usize);
-        let wanted: Vec<ShownId> = in_view.map(Line::node).collect();
+        let wanted: Vec<ShapedId> = in_view.map(Line::node).collect();
         if wanted.iter().all(|node| self.stats.contains_key(node)) {
             return;
         }
@@ -118,7 +118,7 @@ impl TreeState {
     }
 
     /// The summed statistics of the backtraces below a node.
-    pub fn stats_below(&self, shown: &Shown, node: ShownId) -> Option<SiteStats> {
+    pub fn stats_below(&self, shown: &ShapedTree, node: ShapedId) -> Option<SiteStats> {
         let sites = self.sites.as_ref()?;
         let mut sum = SiteStats::default();
         for (bt, leaf) in shown.sites() {

@@ -13,7 +13,7 @@ use crate::tui::app::state::{App, ViewKind};
 use crate::tui::app::update::{detail, prompt, switch};
 use crate::tui::data::filter::Filter;
 use crate::tui::flame::difference_tree::{self, StackEnd};
-use crate::tui::flame::shape::ShownId;
+use crate::tui::flame::shape::ShapedId;
 use crate::tui::input::keymap::Action;
 
 /// Rates that one key steps through.
@@ -256,7 +256,7 @@ fn function(app: &App) -> Option<(String, Option<String>, Option<u32>)> {
     let name = match app.compare.mode {
         CompareMode::List => shown.comparison.frames(app.compare.row()?).next()?,
         CompareMode::Flame | CompareMode::Tree => {
-            let node: ShownId = app.compare.node(geometry::compare_flame_window(app).0)?;
+            let node: ShapedId = app.compare.node(geometry::compare_flame_window(app).0)?;
             stacks.get(shown.node(node)?.name?)?
         }
     };

@@ -103,7 +103,7 @@ pub fn cancel_background_requests(app: &mut App) -> Vec<Effect> {
                 request.purpose,
                 Purpose::Page(..)
                     | Purpose::Tree
-                    | Purpose::Shown
+                    | Purpose::Shape
                     | Purpose::Histograms
                     | Purpose::Compared
                     | Purpose::Differences
@@ -199,7 +199,7 @@ pub fn stop(app: &mut App, which: impl Fn(&PendingRequest) -> bool) -> Vec<Effec
                     table.error = Some(error);
                 }
             }
-            Purpose::Tree | Purpose::Shown => app.flame.error = Some(error),
+            Purpose::Tree | Purpose::Shape => app.flame.error = Some(error),
             Purpose::Compared | Purpose::Differences => app.compare.error = Some(error),
             Purpose::Histograms => {
                 app.histograms.requested_for = None;
@@ -352,7 +352,7 @@ pub fn request_shapes(app: &mut App) -> Vec<Effect> {
         return Vec::new();
     }
     let body = RequestBody::Shape(tree, shapes);
-    app.requests.send(Queue::View, Purpose::Shown, body, app.now)
+    app.requests.send(Queue::View, Purpose::Shape, body, app.now)
 }
 
 fn request_rows(app: &mut App) -> Vec<Effect> {

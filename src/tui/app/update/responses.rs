@@ -61,7 +61,7 @@ fn on_success(app: &mut App, purpose: Purpose, body: ResponseBody) -> Vec<Effect
             pick_measure(app);
             return load::request_tree(app);
         }
-        (Purpose::Shown, ResponseBody::Shown(shown)) => {
+        (Purpose::Shape, ResponseBody::Shaped(shown)) => {
             app.flame.set(shown);
             if let Some(shown) = app.flame.shown.clone() {
                 app.tree.set(&shown);
@@ -141,7 +141,7 @@ fn on_failure(app: &mut App, purpose: Purpose, queue: Queue, error: QueryError) 
             app.suspects_for = None;
             app.suspects.error = Some(error);
         }
-        Purpose::Tree | Purpose::Shown => app.flame.error = Some(error),
+        Purpose::Tree | Purpose::Shape => app.flame.error = Some(error),
         Purpose::Compared | Purpose::Differences => app.compare.error = Some(error),
         Purpose::Histograms => {
             app.histograms.requested_for = None;

@@ -7,7 +7,7 @@ use crate::tui::app::state::popup::Purpose;
 use crate::tui::app::state::{App, ViewKind};
 use crate::tui::app::update::{detail, flame, load, prompt, switch};
 use crate::tui::flame::cell_layout::Top;
-use crate::tui::flame::shape::{Shown, ShownId, TOP};
+use crate::tui::flame::shape::{ShapedId, ShapedTree, TOP};
 use crate::tui::flame::tree_lines::{self, Expansion};
 use crate::tui::input::keymap::Action;
 
@@ -109,7 +109,7 @@ pub fn next_match(app: &mut App, forward: bool) -> bool {
     let order = preorder(&shown);
     let ends = if forward { line.run.last() } else { line.run.first() };
     let position = order.iter().position(|node| Some(node) == ends).unwrap_or(0);
-    let is_match = |node: &&ShownId| app.flame.is_match(&shown, **node);
+    let is_match = |node: &&ShapedId| app.flame.is_match(&shown, **node);
     let (before, behind) = order.split_at(position);
     let behind = behind.get(1..).unwrap_or_default();
     let found = match forward {
@@ -124,7 +124,7 @@ pub fn next_match(app: &mut App, forward: bool) -> bool {
 }
 
 /// Expands the ancestors of a node and selects its line.
-fn reveal(app: &mut App, shown: &Shown, node: ShownId) {
+fn reveal(app: &mut App, shown: &ShapedTree, node: ShapedId) {
     let paths = tree_lines::paths_to_node(shown, node);
     if let Some((line, above)) = paths.split_last() {
         app.tree.opened.extend(above);
@@ -134,7 +134,7 @@ fn reveal(app: &mut App, shown: &Shown, node: ShownId) {
 }
 
 /// All nodes with a weight in preorder, the heaviest callee first.
-fn preorder(shown: &Shown) -> Vec<ShownId> {
+fn preorder(shown: &ShapedTree) -> Vec<ShapedId> {
     let mut order = Vec::with_capacity(shown.len());
     let mut pending = vec![TOP];
     while let Some(node) = pending.pop() {
