@@ -46,7 +46,7 @@ pub enum Filter {
     Matches(String),
     /// Belongs to this suspect: rank and name.
     Suspect(i64, String),
-    /// Has this backtrace.
+    /// The backtrace is this one.
     Backtrace(i64),
     /// The call path contains this function.
     Through(String),

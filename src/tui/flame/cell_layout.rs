@@ -128,7 +128,7 @@ fn push_children(shown: &impl WeightedTree, top: Top, parent: Cell, row: &mut Ve
     let is_small = |child: &ShapedId| u128::from(shown.value(*child)) * width < u128::from(total);
     let mut large = children.iter().take_while(|child| !is_small(child)).count();
     if large + 1 == children.len() && large < parent.width as usize {
-        large += 1; // a single small one needs no gathering
+        large += 1; // a single small child gets its own cell
     }
     let (large, small) = children.split_at(large);
     let mut shares: Vec<u64> = large.iter().map(|child| shown.value(*child)).collect();

@@ -44,10 +44,10 @@ pub enum Direction {
 /// Whether repetitive frames are drawn as one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Collapse {
-    /// As one.
+    /// Drawn as one.
     #[default]
     Collapsed,
-    /// Each separately.
+    /// Drawn separately.
     Expanded,
 }
 

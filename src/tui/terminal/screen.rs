@@ -68,7 +68,7 @@ impl Guard {
     /// Sets the modes again after [`restore`]; the next frame is drawn completely.
     ///
     /// # Errors
-    /// As [`Guard::take`].
+    /// As [`Guard::acquire`].
     pub fn reacquire(&mut self, mouse: Mouse) -> io::Result<()> {
         set_modes(mouse)?;
         crossterm::execute!(stdout(), Clear(ClearType::All))?;
