@@ -144,7 +144,7 @@ fn memory(path: &Path, home: &Path) -> (u64, Vec<(&'static str, Duration)>) {
         let text = screen.contents();
         text.contains("size 16 B") && text.contains("flame:") && !text.contains("reading")
     });
-    took.push(("flamegraph of a scope that needs a scan", start.elapsed()));
+    took.push(("flamegraph with filters that need a scan", start.elapsed()));
     terminal.press("7");
     terminal.press("SELECT a.*, b.* FROM allocations a, allocations b");
     took.push(("first rows of a cross join", timed(&mut terminal, "\x1b[15~", "row 1 of >")));
@@ -202,7 +202,7 @@ fn ranges(path: &Path, home: &Path) -> Vec<Times> {
                 terminal.see(typed.trim_start_matches('+'));
                 let start = Instant::now();
                 terminal.press("\r");
-                terminal.wait("an answer for the new scope", |screen| {
+                terminal.wait("data for the new filters", |screen| {
                     let text = screen.contents();
                     !text.contains("add a filter")
                         && !text.contains("STALE")
