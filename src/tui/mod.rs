@@ -9,7 +9,7 @@
 //!
 //! Invariants:
 //! - The drawing thread never waits for the database or for a file.
-//! - The terminal is given back in every exit that can be caught.
+//! - The terminal is restored on every exit that can be caught.
 
 pub mod view;
 pub mod app;
@@ -30,58 +30,58 @@ use crossterm::event::{Event, KeyEvent};
 use crate::database::builtin::Catalog;
 use crate::database::completion::Names;
 use crate::database::error::OpenError;
-use crate::tui::app::effects::EffectContext;
-use crate::tui::app::message::{Answer, Effect, Message, Sides};
+use crate::tui::app::effects::EffectRunner;
+use crate::tui::app::message::{Effect, Message, Response, Sides};
 use crate::tui::app::state::{App, ViewKind};
 use crate::tui::app::update::{start, update};
 use crate::tui::app::worker::Workers;
-use crate::tui::input::events::{Input, Read};
+use crate::tui::input::event_thread::{EventThread, TerminalEvent};
 use crate::tui::input::keylog::Log;
-use crate::tui::terminal::osc11::{Listener, Osc11Parser};
+use crate::tui::terminal::osc11::{Osc11Event, Osc11Parser};
 use crate::tui::terminal::screen::{Guard, Mouse};
 use crate::tui::terminal::signals::Signal;
-use crate::tui::terminal::theme::{Choice, Colors, Theme, Wanted};
+use crate::tui::terminal::theme::{BackgroundChoice, Colors, Theme, ThemeSettings};
 use crate::tui::view::screen;
 
-/// Between two frames at least, so that a flood of keys is drawn once.
-const FRAME: Duration = Duration::from_millis(6);
+/// The shortest time between two frames: events that arrive faster are drawn together.
+const MIN_FRAME_TIME: Duration = Duration::from_millis(6);
 
-/// Events that are taken before a frame is drawn again.
-const FLOOD_MAX: usize = 256;
+/// Events that are handled before the next frame, so that a flood of events can't stop the drawing.
+const EVENTS_PER_FRAME_MAX: usize = 256;
 
-/// Between two looks at the clock while something runs, and otherwise.
+/// Interval of [`Message::Tick`] while a request runs (the status line shows its time), and otherwise.
 const TICK_BUSY: Duration = Duration::from_millis(125);
 const TICK_IDLE: Duration = Duration::from_millis(1000);
 
-/// What may differ from one start to another.
+/// Options of the explorer.
 #[derive(Clone, Debug, Default)]
 pub struct TuiOptions {
-    /// The queries; `None`: the built-in ones and the user's.
+    /// Built-in queries; `None`: those of rheaper and of the user.
     pub catalog: Option<Catalog>,
-    /// Whether the mouse is asked for.
+    /// Whether mouse events are requested.
     pub mouse: Mouse,
-    /// A database to compare with: the first thing that is shown.
+    /// A database to compare with; the explorer then starts with the comparison.
     pub compare: Option<PathBuf>,
-    /// Keys that are pressed first, each when all questions before it are answered.
+    /// Keys to replay at the start, each after all earlier requests are answered.
     pub keys: Vec<KeyEvent>,
-    /// A new file in which the keys that are pressed are written down.
+    /// A new file to record all keys in.
     pub record_keys: Option<PathBuf>,
-    /// Colours and glyphs; those of the environment if it is not given.
+    /// Colours and glyphs; `None`: as the environment says.
     pub theme: Option<Theme>,
-    /// What the background is like; what the user's file says, or the terminal, if it is not given.
-    pub wanted: Option<Wanted>,
-    /// What writes exports; without, there are none.
+    /// The terminal's background; `None`: as `theme.txt` or the terminal says.
+    pub background: Option<BackgroundChoice>,
+    /// Writes exports; `None`: exports are disabled.
     pub exporter: Option<crate::tui::app::export::Writer>,
 }
 
-/// Why the explorer could not begin or go on.
+/// Why the explorer could not start or had to end.
 #[derive(Debug)]
 pub enum TuiError {
-    /// The database can't be asked.
+    /// The database can't be opened.
     Open(OpenError),
     /// The terminal can't be used.
     Terminal(io::Error),
-    /// The log of keys can't be begun or written.
+    /// The key log can't be created or written.
     Keys(io::Error),
 }
 
@@ -89,8 +89,8 @@ impl fmt::Display for TuiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Open(error) => error.fmt(f),
-            Self::Keys(error) => write!(f, "the log of keys can't be written: {error}"),
-            Self::Terminal(error) => write!(f, "the terminal can't be used: {error}"),
+            Self::Keys(error) => write!(f, "can't write the key log: {error}"),
+            Self::Terminal(error) => write!(f, "can't use the terminal: {error}"),
         }
     }
 }
@@ -119,50 +119,50 @@ pub fn run(database: &Path, options: &TuiOptions) -> Result<(), TuiError> {
     let log = log.map_err(TuiError::Keys)?;
     let problems = crate::tui::input::keymap::configure(&crate::tui::terminal::user_files::keys());
     let (sender, events) = channel();
-    let of_signals = sender.clone();
+    let signal_sender = sender.clone();
     crate::tui::terminal::signals::watch(move |signal| {
-        drop(of_signals.send(InputEvent::Signal(signal)));
+        drop(signal_sender.send(InputEvent::Signal(signal)));
     })?;
-    let mut app = first_state(database, &first, options);
+    let mut app = initial_state(database, &first, options);
     if let Some(problem) = problems.first() {
         let more = problems.len() - 1;
         let rest = if more > 0 { format!(" (and {more} more)") } else { String::new() };
         app.show_error(format!("keys.txt: {problem}{rest}"));
     }
-    let of_workers = sender.clone();
+    let worker_sender = sender.clone();
     let workers = Workers::start(database, first, move |answer| {
-        drop(of_workers.send(InputEvent::Answer(Box::new(answer))));
+        drop(worker_sender.send(InputEvent::Response(Box::new(answer))));
     })?;
-    let mut look = look(&mut app, options);
-    let mut guard = Guard::take(options.mouse)?;
-    if look.listener.is_listening() {
-        guard.send(crate::tui::terminal::osc11::QUESTION)?;
+    let mut appearance = appearance(&mut app, options);
+    let mut guard = Guard::acquire(options.mouse)?;
+    if appearance.osc11.is_waiting() {
+        guard.send(crate::tui::terminal::osc11::QUERY)?;
     }
-    let input = Input::start(move |read| drop(sender.send(InputEvent::Read(read))))?;
-    let outside = EffectContext::new(database, guard, input, workers, options.mouse);
-    let mut presses = KeyReplay { left: options.keys.clone().into(), log };
-    explore(app, outside, &events, &mut presses, &mut look)
+    let input = EventThread::start(move |event| drop(sender.send(InputEvent::Terminal(event))))?;
+    let effects_runner = EffectRunner::new(database, guard, input, workers, options.mouse);
+    let mut replay = KeyReplay { pending: options.keys.clone().into(), log };
+    explore(app, effects_runner, &events, &mut replay, &mut appearance)
 }
 
-/// How everything looks, and whether the terminal is still to say something about it.
-struct Look {
+/// The theme, and the pending query for the terminal's background.
+struct Appearance {
     theme: Theme,
-    listener: Listener,
+    osc11: Osc11Parser,
 }
 
-impl Look {
-    /// How long the first frame waits for the terminal's answer yet.
-    fn hold(&self, elapsed: Duration) -> Option<Duration> {
-        let left = crate::tui::terminal::osc11::HOLD.checked_sub(elapsed)?;
-        self.listener.is_listening().then_some(left)
+impl Appearance {
+    /// How much longer the first frame waits for the terminal's background.
+    fn first_frame_delay(&self, elapsed: Duration) -> Option<Duration> {
+        let left = crate::tui::terminal::osc11::FIRST_FRAME_DELAY.checked_sub(elapsed)?;
+        self.osc11.is_waiting().then_some(left)
     }
 
-    /// A key, or the terminal's answer, which looks like keys.
-    fn hear(&mut self, key: KeyEvent) -> Vec<Message> {
-        match self.listener.hear(key) {
-            Osc11Parser::Held => Vec::new(),
-            Osc11Parser::Keys(keys) => keys.into_iter().map(Message::Key).collect(),
-            Osc11Parser::Background(background) => {
+    /// Takes a key, which may be part of the terminal's response.
+    fn feed_key(&mut self, key: KeyEvent) -> Vec<Message> {
+        match self.osc11.feed(key) {
+            Osc11Event::Pending => Vec::new(),
+            Osc11Event::Keys(keys) => keys.into_iter().map(Message::Key).collect(),
+            Osc11Event::Background(background) => {
                 self.theme.background = background;
                 Vec::new()
             }
@@ -170,51 +170,51 @@ impl Look {
     }
 
     fn expire(&mut self, elapsed: Duration) -> Vec<Message> {
-        match self.listener.is_listening() && elapsed > crate::tui::terminal::osc11::PATIENCE {
-            true => self.listener.end().into_iter().map(Message::Key).collect(),
+        match self.osc11.is_waiting() && elapsed > crate::tui::terminal::osc11::RESPONSE_TIMEOUT {
+            true => self.osc11.finish().into_iter().map(Message::Key).collect(),
             false => Vec::new(),
         }
     }
 }
 
-fn look(app: &mut App, options: &TuiOptions) -> Look {
+fn appearance(app: &mut App, options: &TuiOptions) -> Appearance {
     let variable = |name: &str| std::env::var(name).ok();
     let theme = options.theme.unwrap_or_else(|| Theme::from_environment(variable));
-    let mut choice =
-        Choice::parse(&crate::tui::terminal::user_files::theme()).unwrap_or_else(|problem| {
+    let mut settings = ThemeSettings::parse(&crate::tui::terminal::user_files::theme())
+        .unwrap_or_else(|problem| {
             app.show_error(format!("theme.txt: {problem}"));
-            Choice::default()
+            ThemeSettings::default()
         });
-    choice.wanted = options.wanted.or(choice.wanted);
-    let theme = theme.chosen(choice);
-    // The console of Linux prints what it does not know.
-    let is_asked = choice.wanted.unwrap_or_default() == Wanted::Auto
+    settings.background = options.background.or(settings.background);
+    let theme = theme.with_settings(settings);
+    // The Linux console prints escape sequences that it does not know.
+    let asks_terminal = settings.background.unwrap_or_default() == BackgroundChoice::Auto
         && theme.colors != Colors::Off
         && variable("TERM").is_some_and(|term| term != "linux");
-    let listener = if is_asked { Listener::new() } else { Listener::default() };
-    Look { theme, listener }
+    let osc11 = if asks_terminal { Osc11Parser::new() } else { Osc11Parser::default() };
+    Appearance { theme, osc11 }
 }
 
-/// Whatever the drawing thread wakes up for.
+/// Everything that wakes up the drawing thread.
 enum InputEvent {
-    Read(Read),
+    Terminal(TerminalEvent),
     Signal(Signal),
-    Answer(Box<Answer>),
+    Response(Box<Response>),
 }
 
-/// Keys that come from a file, and a file that keys go to.
+/// Keys to replay, and the log of keys.
 struct KeyReplay {
-    left: VecDeque<KeyEvent>,
+    pending: VecDeque<KeyEvent>,
     log: Option<Log>,
 }
 
-/// How the loop ended.
-enum EndFilter {
+/// Why the loop ended.
+enum ExitReason {
     Quit,
     Signal(i32),
 }
 
-fn first_state(
+fn initial_state(
     database: &Path,
     connection: &crate::database::Database,
     options: &TuiOptions,
@@ -226,15 +226,15 @@ fn first_state(
     app.mouse = options.mouse;
     app.exporter = options.exporter;
     let name = database.file_name().unwrap_or(database.as_os_str());
-    app.facts.name = name.to_string_lossy().into_owned();
+    app.overview.name = name.to_string_lossy().into_owned();
     app.path = database.to_string_lossy().into_owned();
     app.sql.names = Names::of(connection, &catalog).unwrap_or_default();
     app.catalog = catalog.iter().cloned().collect();
     app.sql.history = crate::tui::terminal::user_files::history();
-    app.suspects.patterns = crate::tui::terminal::user_files::accepted();
+    app.suspects.patterns = crate::tui::terminal::user_files::suppressions();
     if let Some(before) = &options.compare {
         let sides = Sides { before: Some(before.clone()), windows: Default::default() };
-        app.compare.begin(sides);
+        app.compare.start(sides);
         app.view = ViewKind::Compare;
     }
     app
@@ -242,19 +242,19 @@ fn first_state(
 
 fn explore(
     mut app: App,
-    mut outside: EffectContext,
+    mut effects_runner: EffectRunner,
     events: &Receiver<InputEvent>,
-    presses: &mut KeyReplay,
-    look: &mut Look,
+    replay: &mut KeyReplay,
+    appearance: &mut Appearance,
 ) -> Result<(), TuiError> {
     let begin = Instant::now();
-    let size = outside.screen().size()?;
+    let size = effects_runner.screen().size()?;
     let mut messages = vec![Message::Resize(size.width, size.height)];
     let mut effects = start(&mut app);
-    let ended = loop {
+    let reason = loop {
         messages.push(Message::Tick(begin.elapsed()));
         for message in messages.drain(..) {
-            if let (Message::Key(key), Some(log)) = (&message, &mut presses.log) {
+            if let (Message::Key(key), Some(log)) = (&message, &mut replay.log) {
                 log.write(*key).map_err(TuiError::Keys)?;
             }
             effects.extend(update(&mut app, message));
@@ -263,67 +263,75 @@ fn explore(
             if matches!(effect, Effect::Quit) {
                 return Ok(());
             }
-            messages.extend(outside.perform(effect)?);
+            messages.extend(effects_runner.run(effect)?);
         }
-        messages.extend(look.expire(begin.elapsed()));
-        let hold = look.hold(begin.elapsed());
-        if hold.is_none() {
-            outside.screen().draw(|frame| screen::render(frame, &app, look.theme))?;
+        messages.extend(appearance.expire(begin.elapsed()));
+        let first_frame_delay = appearance.first_frame_delay(begin.elapsed());
+        if first_frame_delay.is_none() {
+            effects_runner.screen().draw(|frame| screen::render(frame, &app, appearance.theme))?;
         }
-        panic_if_asked();
+        panic_for_test();
         let drawn = Instant::now();
-        // A written key is pressed on the screen that it was meant for.
-        if app.asked.oldest().is_none()
-            && let Some(key) = presses.left.pop_front()
+        // A replayed key waits for the screen that it was recorded on.
+        if app.requests.oldest().is_none()
+            && let Some(key) = replay.pending.pop_front()
         {
             messages.push(Message::Key(key));
         }
-        let tick = if messages.is_empty() { hold.unwrap_or(tick(&app)) } else { Duration::ZERO };
-        if let Some(ended) = wait(events, &mut messages, look, drawn, tick) {
-            break ended;
+        let tick = if messages.is_empty() {
+            first_frame_delay.unwrap_or(tick(&app))
+        } else {
+            Duration::ZERO
+        };
+        if let Some(reason) = wait(events, &mut messages, appearance, drawn, tick) {
+            break reason;
         }
     };
-    drop(outside);
-    match ended {
-        EndFilter::Quit => Ok(()),
-        EndFilter::Signal(signal) => crate::tui::terminal::signals::end_by(signal),
+    drop(effects_runner);
+    match reason {
+        ExitReason::Quit => Ok(()),
+        ExitReason::Signal(signal) => crate::tui::terminal::signals::terminate_by(signal),
     }
 }
 
-/// Between two looks at the clock.
+/// The interval of ticks.
 fn tick(app: &App) -> Duration {
-    match app.asked.oldest() {
+    match app.requests.oldest() {
         Some(_) => TICK_BUSY,
         None => TICK_IDLE,
     }
 }
 
-/// Waits until something happens, then takes whatever else has; gives the end, if that is it.
+/// Waits for an event and collects those that follow; returns the reason if the explorer ends.
 fn wait(
     events: &Receiver<InputEvent>,
     messages: &mut Vec<Message>,
-    look: &mut Look,
+    appearance: &mut Appearance,
     drawn: Instant,
     tick: Duration,
-) -> Option<EndFilter> {
+) -> Option<ExitReason> {
     let mut next = match events.recv_timeout(tick) {
-        Ok(happened) => Some(happened),
+        Ok(event) => Some(event),
         Err(RecvTimeoutError::Timeout) => None,
-        Err(RecvTimeoutError::Disconnected) => return Some(EndFilter::Quit),
+        Err(RecvTimeoutError::Disconnected) => return Some(ExitReason::Quit),
     };
-    // A flood is taken in portions, so that it can't keep the screen from being drawn.
-    let mut left = FLOOD_MAX;
-    while let Some(happened) = next {
-        match happened {
-            InputEvent::Read(Read::Event(Event::Key(key))) => messages.extend(look.hear(key)),
-            InputEvent::Read(Read::Event(event)) => messages.extend(message(event)),
-            InputEvent::Read(Read::Gone) => return Some(EndFilter::Signal(libc::SIGHUP)),
-            InputEvent::Signal(Signal::End(signal)) => return Some(EndFilter::Signal(signal)),
+    // Events are handled in portions, so that a flood of them can't stop the drawing.
+    let mut left = EVENTS_PER_FRAME_MAX;
+    while let Some(event) = next {
+        match event {
+            InputEvent::Terminal(TerminalEvent::Input(Event::Key(key))) => {
+                messages.extend(appearance.feed_key(key));
+            }
+            InputEvent::Terminal(TerminalEvent::Input(event)) => messages.extend(message(event)),
+            InputEvent::Terminal(TerminalEvent::Closed) => {
+                return Some(ExitReason::Signal(libc::SIGHUP));
+            }
+            InputEvent::Signal(Signal::End(signal)) => return Some(ExitReason::Signal(signal)),
             InputEvent::Signal(Signal::Stop) => messages.push(Message::Stop),
-            InputEvent::Answer(answer) => messages.push(Message::Answer(*answer)),
+            InputEvent::Response(answer) => messages.push(Message::Response(*answer)),
         }
         left -= 1;
-        let until_next_frame = FRAME.saturating_sub(drawn.elapsed());
+        let until_next_frame = MIN_FRAME_TIME.saturating_sub(drawn.elapsed());
         next = if left > 0 { events.recv_timeout(until_next_frame).ok() } else { None };
     }
     None
@@ -339,8 +347,8 @@ fn message(event: Event) -> Option<Message> {
     }
 }
 
-/// Lets the tests see that a panic gives the terminal back. Nothing of it is in a release.
-fn panic_if_asked() {
+/// Panics if a test asks for it, to check that the terminal is restored. Debug builds only.
+fn panic_for_test() {
     #[cfg(debug_assertions)]
     if std::env::var_os("RHEAPER_TEST_PANIC").is_some() {
         panic!("asked to panic");

@@ -16,9 +16,9 @@ use crate::present::export::request::{Format as Stacks, Request, Selection, Wind
 use crate::present::export::target::{Overwrite, Target};
 use crate::present::export::{self, Summary};
 use crate::present::table_printer::{Format as Output, Printer, Style};
-use crate::tui::app::export::{Export, Format, Rows, What};
-use crate::tui::flame::cells::Top;
-use crate::tui::flame::shape::{Key, Shown, ShownId};
+use crate::tui::app::export::{Content, Export, Format, Rows};
+use crate::tui::flame::cell_layout::Top;
+use crate::tui::flame::shape::{Key, ShapedId, ShapedTree};
 
 /// Writes the file; returns a sentence with its path and size.
 ///
@@ -70,8 +70,8 @@ fn content(
     target: &mut Target,
 ) -> Result<Summary, ExportError> {
     let file = database.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
-    match &export.what {
-        What::Rows(rows) if export.format.is_of_stacks() => {
+    match &export.content {
+        Content::Rows(rows) if export.format.needs_stacks() => {
             let selection = Selection {
                 title: export.title.clone(),
                 sql: rows.sql.clone(),
@@ -89,8 +89,8 @@ fn content(
             };
             export::export(database, &request, target.out())
         }
-        What::Rows(rows) => print(database, rows, export.format, cancel, target),
-        What::Stacks(shown, top) => {
+        Content::Rows(rows) => print(database, rows, export.format, cancel, target),
+        Content::Stacks(shown, top) => {
             let unit = shown.shape().measure.unit();
             let caption = Caption { title: file, subtitle: export.title.clone(), unit };
             let each = |each: &mut StackSink<'_>| stacks(shown, *top, each);
@@ -99,7 +99,7 @@ fn content(
                 _ => external_stacks::folded(each, target.out()),
             }
         }
-        What::Changes(comparison, rows, measure) => {
+        Content::Changes(comparison, rows, measure) => {
             let format = match export.format {
                 Format::Json => DiffFormat::Json,
                 Format::Markdown => DiffFormat::Markdown,
@@ -179,7 +179,7 @@ fn print(
 
 /// Prints differences as CSV, one row per site.
 fn changes(export: &Export, target: &mut Target) -> Result<Summary, ExportError> {
-    let What::Changes(comparison, rows, measure) = &export.what else {
+    let Content::Changes(comparison, rows, measure) = &export.content else {
         return Ok(Summary::default());
     };
     let column = |name: &str, unit: Unit| crate::database::Column { name: name.to_owned(), unit };
@@ -208,20 +208,20 @@ fn changes(export: &Export, target: &mut Target) -> Result<Summary, ExportError>
 }
 
 /// StackSink shown node with a weight of its own, and the names that lead to it from the top.
-fn stacks(shown: &Shown, top: Top, each: &mut StackSink<'_>) -> Result<(), ExportError> {
+fn stacks(shown: &ShapedTree, top: Top, each: &mut StackSink<'_>) -> Result<(), ExportError> {
     let mut path: Vec<String> = Vec::new();
-    let mut open: Vec<(ShownId, usize)> = vec![(top.node, 0)];
+    let mut open: Vec<(ShapedId, usize)> = vec![(top.node, 0)];
     while let Some((node, depth)) = open.pop() {
         path.truncate(depth);
         match shown.key(node) {
             Key::All => {}
-            Key::Noise => path.push("[library and runtime]".to_owned()),
+            Key::Library => path.push("[library and runtime]".to_owned()),
             Key::Symbol(_) => {
                 path.push(shown.symbol(node).map_or(String::new(), |it| it.sym.clone()));
             }
         }
         let is_part = node == top.node && top.skip > 0;
-        let own = if is_part { 0 } else { shown.own(node) };
+        let own = if is_part { 0 } else { shown.self_value(node) };
         if own > 0 {
             each(&path, i64::try_from(own).unwrap_or(i64::MAX))?;
         }

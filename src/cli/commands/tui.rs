@@ -10,7 +10,7 @@ use crate::cli::commands::{diff, export_view, load, open, report};
 use crate::cli::exit::Failure;
 use crate::database::CancelToken;
 use crate::tui::TuiOptions;
-use crate::tui::terminal::theme::{Background, Wanted};
+use crate::tui::terminal::theme::{Background, BackgroundChoice};
 
 /// Suspects of the report that is printed without a terminal.
 const REPORT_SUSPECTS: usize = 5;
@@ -35,15 +35,15 @@ pub(crate) fn tui(args: &TuiArgs, cancel: &CancelToken) -> Result<(), Failure> {
     // Opened here first, so that an error is printed before the screen changes.
     open::database(&database)?;
     compare.as_deref().map(open::database).transpose()?;
-    let wanted = args.theme.map(|theme| match theme {
-        ThemeName::Auto => Wanted::Auto,
-        ThemeName::Dark => Wanted::Is(Background::Dark),
-        ThemeName::Light => Wanted::Is(Background::Light),
+    let background = args.theme.map(|theme| match theme {
+        ThemeName::Auto => BackgroundChoice::Auto,
+        ThemeName::Dark => BackgroundChoice::Fixed(Background::Dark),
+        ThemeName::Light => BackgroundChoice::Fixed(Background::Light),
     });
     let exporter: Option<crate::tui::app::export::Writer> = Some(export_view::write_view);
     let record_keys = args.record_keys.clone();
     let options =
-        TuiOptions { compare, keys, record_keys, wanted, exporter, ..TuiOptions::default() };
+        TuiOptions { compare, keys, record_keys, background, exporter, ..TuiOptions::default() };
     crate::tui::run(&database, &options).map_err(|error| Failure::failed(error.to_string()))
 }
 

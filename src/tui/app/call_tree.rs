@@ -1,11 +1,11 @@
 //! Reads a call tree from the database.
 //!
-//! Reads: the `tree` table, or the backtraces of weighed rows. Writes: a [`CallTree`].
+//! Reads: the table `tree`, or the backtraces of weighted rows. Writes: a [`CallTree`].
 //!
 //! Invariants:
-//! - Row by row: what is kept is the tree, never an answer.
-//! - What a node allocated itself is its row minus its children's rows, so that nothing of the
-//!   prepared table is counted twice.
+//! - Rows are streamed: memory holds the tree, never a whole result.
+//! - A node's own weight is its row minus the rows of its children, because rows of `tree` include
+//!   their subtrees.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -20,12 +20,12 @@ use crate::database::query::{Limits, Params};
 use crate::database::table::Value;
 use crate::tui::app::message::TreeSource;
 use crate::tui::flame::measure::{MEASURES, Weights};
-use crate::tui::flame::sites::{SiteFacts, TREND};
+use crate::tui::flame::site_stats::{SiteStats, TREND};
 use crate::tui::flame::tree::{
     CallTree, FrameId, FrameKind, NodeId, ROOT, Symbol, SymbolId, Symbols, TreeBuilder,
 };
 
-/// Stacks are fetched for so many backtraces at a time.
+/// Backtraces per query for stacks; their ids are listed in the statement.
 const BATCH: usize = 400;
 
 const FRAMES: &str = "SELECT id, sym, function, crate, kind, file, line FROM frames";
@@ -48,14 +48,14 @@ const LIVE_SAMPLES: &str = "\
 SELECT bt, alloc_after, blocks FROM allocations JOIN sample_weights USING (size)
 WHERE dealloc_after IS NULL";
 
-const SEEN: &str = "\
+const SAMPLE_SUMS: &str = "\
 SELECT id, sampled_bytes, bytes_variance, live_sampled_bytes, live_bytes_variance
 FROM estimates WHERE of = 'site'";
 
-/// What blocks without a backtrace hang below.
-const UNPROBED: FrameId = FrameId(i64::MIN);
+/// The frame of blocks without a backtrace.
+const NO_BACKTRACE: FrameId = FrameId(i64::MIN);
 
-/// Reads a tree.
+/// Reads the call tree of a source.
 ///
 /// # Errors
 /// As [`Database::query`].
@@ -71,7 +71,8 @@ pub fn read(
         TreeSource::Weights(query) => {
             let mut weights: HashMap<Option<i64>, Weights> = HashMap::new();
             database.stream(&query.sql, &query.params, &limits, |row| {
-                *weights.entry(row.first().and_then(whole)).or_default() += measures(row.get(1..));
+                *weights.entry(row.first().and_then(integer)).or_default() +=
+                    measures(row.get(1..));
                 ControlFlow::Continue(())
             })?;
             stacks(database, &limits, &symbols, &weights)
@@ -79,7 +80,7 @@ pub fn read(
     }
 }
 
-/// Reads what is known of each backtrace beside its weight.
+/// Reads statistics of each backtrace: trend, ages, sampling error.
 ///
 /// # Errors
 /// As [`Database::query`].
@@ -87,21 +88,22 @@ pub fn sites(
     database: &Database,
     end_ns: i64,
     token: &CancelToken,
-) -> Result<HashMap<i64, SiteFacts>, QueryError> {
+) -> Result<HashMap<i64, SiteStats>, QueryError> {
     let limits = Limits::none().cancelled_by(token);
     let mut slices = 0;
     database.stream("SELECT count(*) FROM timeline", &Params::none(), &limits, |row| {
-        slices = row.first().and_then(whole).unwrap_or(0);
+        slices = row.first().and_then(integer).unwrap_or(0);
         ControlFlow::Continue(())
     })?;
-    let mut sites: HashMap<i64, SiteFacts> = HashMap::new();
+    let mut sites: HashMap<i64, SiteStats> = HashMap::new();
     database.stream(CURVES, &Params::none(), &limits, |row| {
-        if let [Some(bt), Some(slice), Some(live)] = [0, 1, 2].map(|at| row.get(at).and_then(whole))
+        if let [Some(bt), Some(slice), Some(live)] =
+            [0, 1, 2].map(|at| row.get(at).and_then(integer))
         {
-            let facts = sites.entry(bt).or_default();
-            // The share that ends at or behind this slice's end, and all later ones.
+            let stats = sites.entry(bt).or_default();
+            // A value holds from the bucket in which its slice ends.
             let share = (slice * TREND as i64 / slices.max(1)).clamp(0, TREND as i64 - 1);
-            if let Some(rest) = facts.trend.get_mut(share as usize..) {
+            if let Some(rest) = stats.trend.get_mut(share as usize..) {
                 rest.fill(u64::try_from(live).unwrap_or(0));
             }
         }
@@ -109,24 +111,24 @@ pub fn sites(
     })?;
     let is_sampled = Caveats::read(database, &limits)?.sampled.is_some();
     if is_sampled {
-        database.stream(SEEN, &Params::none(), &limits, |row| {
-            let seen = |at: usize| SampleSum {
+        database.stream(SAMPLE_SUMS, &Params::none(), &limits, |row| {
+            let sample_sum = |at: usize| SampleSum {
                 blocks: 0,
-                bytes: row.get(at).and_then(whole).unwrap_or(0).max(0).unsigned_abs(),
+                bytes: row.get(at).and_then(integer).unwrap_or(0).max(0).unsigned_abs(),
                 variance: row.get(at + 1).and_then(Value::as_f64).unwrap_or(0.0),
             };
-            let facts = sites.entry(row.first().and_then(whole).unwrap_or(0)).or_default();
-            (facts.made, facts.live) = (seen(1), seen(3));
+            let stats = sites.entry(row.first().and_then(integer).unwrap_or(0)).or_default();
+            (stats.allocated, stats.live) = (sample_sum(1), sample_sum(3));
             ControlFlow::Continue(())
         })?;
     }
     let live = if is_sampled { LIVE_SAMPLES } else { LIVE };
     database.stream(live, &Params::none(), &limits, |row| {
-        if let [Some(bt), Some(made)] = [0, 1].map(|at| row.get(at).and_then(whole)) {
-            let facts = sites.entry(bt).or_default();
+        if let [Some(bt), Some(allocated_at)] = [0, 1].map(|at| row.get(at).and_then(integer)) {
+            let stats = sites.entry(bt).or_default();
             let blocks = row.get(2).and_then(Value::as_f64).unwrap_or(1.0);
-            facts.age_sum_ns += (end_ns - made) as f64 * blocks;
-            facts.live_blocks += blocks;
+            stats.age_sum_ns += (end_ns - allocated_at) as f64 * blocks;
+            stats.live_blocks += blocks;
         }
         ControlFlow::Continue(())
     })?;
@@ -137,7 +139,7 @@ fn symbols(database: &Database, limits: &Limits) -> Result<Symbols, QueryError> 
     let mut symbols = Symbols::default();
     database.stream(FRAMES, &Params::none(), limits, |row| {
         let text = |at: usize| row.get(at).and_then(Value::as_str).unwrap_or("").to_owned();
-        let frame = FrameId(row.first().and_then(whole).unwrap_or(0));
+        let frame = FrameId(row.first().and_then(integer).unwrap_or(0));
         symbols.insert(
             frame,
             Symbol {
@@ -146,13 +148,13 @@ fn symbols(database: &Database, limits: &Limits) -> Result<Symbols, QueryError> 
                 krate: text(3),
                 kind: FrameKind::parse(&text(4)),
                 file: row.get(5).and_then(Value::as_str).map(str::to_owned),
-                line: row.get(6).and_then(whole).and_then(|it| u32::try_from(it).ok()),
+                line: row.get(6).and_then(integer).and_then(|it| u32::try_from(it).ok()),
             },
         );
         ControlFlow::Continue(())
     })?;
     symbols.insert(
-        UNPROBED,
+        NO_BACKTRACE,
         Symbol {
             sym: "(no backtrace)".into(),
             function: "(no backtrace)".into(),
@@ -169,20 +171,20 @@ fn prepared(
     symbols: &Arc<Symbols>,
 ) -> Result<CallTree, QueryError> {
     let mut builder = TreeBuilder::new(Arc::clone(symbols));
-    // Rows of one function called from one place, on several lines, are one node.
+    // Rows of one function with one caller on several lines are one node.
     let mut nodes: HashMap<i64, NodeId> = HashMap::new();
     database.stream(PREPARED, &Params::none(), limits, |row| {
-        let number = |at: usize| row.get(at).and_then(whole);
+        let number = |at: usize| row.get(at).and_then(integer);
         let parent = number(1).and_then(|it| nodes.get(&it)).copied().unwrap_or(ROOT);
-        let symbol = number(2).and_then(|it| symbols.of(FrameId(it)));
+        let symbol = number(2).and_then(|it| symbols.of_frame(FrameId(it)));
         let node = match symbol {
             Some(symbol) => builder.child(parent, symbol),
             None => parent,
         };
         let weights = measures(row.get(3..));
-        builder.weigh(node, weights);
+        builder.add_weights(node, weights);
         if parent != ROOT {
-            builder.weigh(parent, weights.negated());
+            builder.add_weights(parent, weights.negated());
         }
         if let Some(id) = number(0) {
             nodes.insert(id, node);
@@ -190,9 +192,9 @@ fn prepared(
         ControlFlow::Continue(())
     })?;
     database.stream(SITES, &Params::none(), limits, |row| {
-        let number = |at: usize| row.get(at).and_then(whole);
+        let number = |at: usize| row.get(at).and_then(integer);
         if let (Some(bt), Some(node)) = (number(0), number(1).and_then(|it| nodes.get(&it))) {
-            builder.site(bt, *node);
+            builder.add_site(bt, *node);
         }
         ControlFlow::Continue(())
     })?;
@@ -206,8 +208,8 @@ fn stacks(
     weights: &HashMap<Option<i64>, Weights>,
 ) -> Result<CallTree, QueryError> {
     let mut builder = TreeBuilder::new(Arc::clone(symbols));
-    if let Some(unprobed) = weights.get(&None) {
-        builder.stack(symbols.of(UNPROBED).into_iter(), *unprobed);
+    if let Some(without_backtrace) = weights.get(&None) {
+        builder.add_stack(symbols.of_frame(NO_BACKTRACE).into_iter(), *without_backtrace);
     }
     let mut bts: Vec<i64> = weights.keys().copied().flatten().collect();
     bts.sort_unstable();
@@ -220,18 +222,18 @@ fn stacks(
         let mut stack: (i64, Vec<SymbolId>) = (i64::MIN, Vec::new());
         let mut finish = |stack: &mut (i64, Vec<SymbolId>)| {
             if let Some(weights) = weights.get(&Some(stack.0)) {
-                let node = builder.stack(stack.1.drain(..), *weights);
-                builder.site(stack.0, node);
+                let node = builder.add_stack(stack.1.drain(..), *weights);
+                builder.add_site(stack.0, node);
             }
         };
         database.stream(&sql, &Params::none(), limits, |row| {
-            let number = |at: usize| row.get(at).and_then(whole);
+            let number = |at: usize| row.get(at).and_then(integer);
             let bt = number(0).unwrap_or(i64::MIN);
             if bt != stack.0 {
                 finish(&mut stack);
                 stack.0 = bt;
             }
-            stack.1.extend(number(1).and_then(|it| symbols.of(FrameId(it))));
+            stack.1.extend(number(1).and_then(|it| symbols.of_frame(FrameId(it))));
             ControlFlow::Continue(())
         })?;
         finish(&mut stack);
@@ -242,12 +244,12 @@ fn stacks(
 fn measures(values: Option<&[Value]>) -> Weights {
     let mut weights = [0; MEASURES];
     for (weight, value) in weights.iter_mut().zip(values.unwrap_or_default()) {
-        *weight = whole(value).unwrap_or(0);
+        *weight = integer(value).unwrap_or(0);
     }
     Weights(weights)
 }
 
-fn whole(value: &Value) -> Option<i64> {
+fn integer(value: &Value) -> Option<i64> {
     match value {
         Value::Integer(number) => Some(*number),
         Value::Real(number) => Some(*number as i64),

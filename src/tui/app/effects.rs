@@ -1,61 +1,64 @@
-//! Does what the state asked for: the clipboard, editors, files, stopping.
+//! Runs effects: clipboard, editors, files, suspension.
 //!
-//! Reads: [`Effect`]s. Writes: the terminal, the user's own files; answers with messages.
+//! Reads: [`Effect`]s. Writes: the terminal and the user's files; results are messages.
 //!
 //! Invariants:
-//! - Nothing but the user's own state and what the user asked to write is written.
-//! - Another program gets the terminal only after it was given back, and the keys with it.
+//! - Only the user's state files are written, and what the user asked to write.
+//! - Another program runs only after the terminal was restored and the reading of keys paused.
 
 use std::env;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crossterm::Command as _;
+use crossterm::clipboard::CopyToClipboard;
+
 use crate::tui::app::message::{Effect, Message};
 use crate::tui::app::source;
 use crate::tui::app::worker::Workers;
-use crate::tui::input::events::Input;
-use crate::tui::terminal::screen::{Guard, Mouse, Screen, give_back};
+use crate::tui::input::event_thread::EventThread;
+use crate::tui::terminal::screen::{Guard, Mouse, Screen, restore};
 use crate::tui::terminal::{signals, user_files};
 
-/// Bytes that a terminal may be sent for its clipboard.
+/// Maximum bytes to copy: terminals ignore longer OSC 52 sequences.
 const COPY_MAX: usize = 100_000;
 
-/// Everything outside the state.
+/// Resources of effects: terminal, event thread and workers.
 #[derive(Debug)]
-pub(crate) struct EffectContext {
+pub(crate) struct EffectRunner {
     database: PathBuf,
     guard: Guard,
-    input: Input,
+    input: EventThread,
     workers: Workers,
     mouse: Mouse,
 }
 
-impl EffectContext {
-    /// Takes them together.
+impl EffectRunner {
+    /// Combines them.
     pub(crate) fn new(
         database: &Path,
         guard: Guard,
-        input: Input,
+        input: EventThread,
         workers: Workers,
         mouse: Mouse,
     ) -> Self {
         Self { database: database.to_owned(), guard, input, workers, mouse }
     }
 
-    /// What frames are drawn on.
+    /// The screen to draw on.
     pub(crate) fn screen(&mut self) -> &mut Screen {
         &mut self.guard.screen
     }
 
-    /// Does it; what it has to say comes back.
+    /// Runs an effect; returns the resulting message, if any.
     ///
     /// # Errors
-    /// When the terminal can't be used any more.
-    pub(crate) fn perform(&mut self, effect: Effect) -> io::Result<Option<Message>> {
+    /// When the terminal can no longer be used.
+    pub(crate) fn run(&mut self, effect: Effect) -> io::Result<Option<Message>> {
         Ok(match effect {
-            Effect::Ask(request) => {
-                self.workers.ask(request);
+            Effect::Send(request) => {
+                self.workers.submit(request);
                 None
             }
             Effect::Cancel(id) => {
@@ -65,25 +68,25 @@ impl EffectContext {
             Effect::Copy(text) => self.copy(&text)?,
             Effect::OpenSource(file, line) => self.open(&file, line)?,
             Effect::EditSql(text) => self.edit(&text)?,
-            Effect::Accept(line) => told(user_files::accept(&line)),
-            Effect::Remember(statement) => told(user_files::remember(&statement)),
+            Effect::Accept(line) => error_notice(user_files::append_suppression(&line)),
+            Effect::Remember(statement) => error_notice(user_files::append_history(&statement)),
             Effect::SetMouse(mouse) => {
                 self.mouse = mouse;
                 self.guard.set_mouse(mouse)?;
                 None
             }
             Effect::Suspend => {
-                self.with_terminal_suspended(signals::stop)?;
+                self.with_terminal_suspended(signals::stop_group)?;
                 None
             }
             Effect::Quit => None,
         })
     }
 
-    /// Through the terminal itself (OSC 52), which works over ssh; tmux passes it on if asked.
+    /// Copies through the terminal (OSC 52), which works over ssh; tmux passes it on if configured.
     fn copy(&mut self, text: &str) -> io::Result<Option<Message>> {
         if text.len() > COPY_MAX {
-            let words = "too much for the clipboard: 100 KB at most";
+            let words = "too large for the clipboard (100 KB at most)";
             return Ok(Some(Message::Notice(words.into())));
         }
         let tmux = env::var_os("TMUX").is_some();
@@ -95,12 +98,12 @@ impl EffectContext {
         let Some(path) = source::find(file, &self.database) else {
             let name = file.to_string_lossy();
             let name = crate::database::text::sanitize::line(&name);
-            return Ok(Some(Message::Notice(format!("{name} is not on this machine"))));
+            return Ok(Some(Message::Notice(format!("{name} does not exist on this machine"))));
         };
         let mut command = editor();
         let name = command.get_program().to_string_lossy().into_owned();
-        arguments(&mut command, &name, &path, line);
-        Ok(self.call(command)?.err())
+        add_position_arguments(&mut command, &name, &path, line);
+        Ok(self.run_program(command)?.err())
     }
 
     fn edit(&mut self, text: &str) -> io::Result<Option<Message>> {
@@ -110,70 +113,73 @@ impl EffectContext {
         };
         let mut command = editor();
         command.arg(&path);
-        let called = self.call(command)?;
+        let result = self.run_program(command)?;
         let edited = user_files::take_scratch(&path);
-        Ok(Some(match (called, edited) {
+        Ok(Some(match (result, edited) {
             (Err(message), _) => message,
             (Ok(()), Ok(text)) => Message::Edited(text),
             (Ok(()), Err(error)) => Message::Notice(error.to_string()),
         }))
     }
 
-    /// Lends the terminal to a program until it ends.
-    fn call(&mut self, mut command: Command) -> io::Result<Result<(), Message>> {
+    /// Runs a program with the terminal until it ends.
+    fn run_program(&mut self, mut command: Command) -> io::Result<Result<(), Message>> {
         let name = command.get_program().to_string_lossy().into_owned();
-        let ended = self.with_terminal_suspended(|| {
-            signals::lent(|| {
-                let child = signals::unmasked(|| command.spawn());
+        let status = self.with_terminal_suspended(|| {
+            signals::while_lent(|| {
+                let child = signals::with_signals_unblocked(|| command.spawn());
                 child.and_then(|mut child| child.wait())
             })
         })?;
         let name = crate::database::text::sanitize::line(&name).into_owned();
-        Ok(match ended {
+        Ok(match status {
             Ok(status) if status.success() => Ok(()),
             Ok(status) => Err(Message::Notice(format!("{name} ended with {status}"))),
             Err(error) => {
-                Err(Message::Notice(format!("{name}: {error}; set EDITOR to another one")))
+                Err(Message::Notice(format!("{name}: {error}; set EDITOR to another editor")))
             }
         })
     }
 
-    fn with_terminal_suspended<T>(&mut self, to: impl FnOnce() -> T) -> io::Result<T> {
+    fn with_terminal_suspended<T>(&mut self, run: impl FnOnce() -> T) -> io::Result<T> {
         let result = {
             let _pause = self.input.pause();
-            give_back();
-            to()
+            restore();
+            run()
         };
-        self.guard.retake(self.mouse)?;
+        self.guard.reacquire(self.mouse)?;
         Ok(result)
     }
 }
 
-/// The bytes that put text on the clipboard of a terminal.
-pub(crate) fn osc52(text: &str, tmux: bool) -> String {
-    let sequence = format!("\x1b]52;c;{}\x07", base64(text.as_bytes()));
+/// The escape sequence (OSC 52) that copies text to the clipboard of the terminal. Inside tmux it is
+/// wrapped so that tmux passes it on to the outer terminal.
+fn osc52(text: &str, tmux: bool) -> String {
+    let mut sequence = String::new();
+    // Writing to a string does not fail.
+    let _ = CopyToClipboard::to_clipboard_from(text).write_ansi(&mut sequence);
     match tmux {
         true => format!("\x1bPtmux;{}\x1b\\", sequence.replace('\x1b', "\x1b\x1b")),
         false => sequence,
     }
 }
 
-fn told(done: io::Result<()>) -> Option<Message> {
+fn error_notice(done: io::Result<()>) -> Option<Message> {
     done.err().map(|error| Message::Notice(error.to_string()))
 }
 
-/// `$VISUAL`, `$EDITOR` or vi, with the arguments that are in the variable.
+/// The command of `$VISUAL` or `$EDITOR` with its arguments, or vi.
 fn editor() -> Command {
-    let set = |name: &str| env::var(name).ok().filter(|it| !it.trim().is_empty());
-    let line = set("VISUAL").or_else(|| set("EDITOR")).unwrap_or_else(|| "vi".into());
+    let variable = |name: &str| env::var(name).ok().filter(|it| !it.trim().is_empty());
+    let line = variable("VISUAL").or_else(|| variable("EDITOR")).unwrap_or_else(|| "vi".into());
     let mut words = line.split_whitespace();
     let mut command = Command::new(words.next().unwrap_or("vi"));
     command.args(words);
     command
 }
 
-/// How editors are told a line.
-fn arguments(command: &mut Command, name: &str, path: &Path, line: u32) {
+/// Adds the arguments that open a file at a line, as the editor expects them.
+fn add_position_arguments(command: &mut Command, name: &str, path: &Path, line: u32) {
     let name = name.rsplit('/').next().unwrap_or(name);
     match name {
         "code" | "codium" | "cursor" => {
@@ -186,18 +192,4 @@ fn arguments(command: &mut Command, name: &str, path: &Path, line: u32) {
             command.arg(format!("+{line}")).arg(path);
         }
     }
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const SIGNS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for at in 0..4 {
-            let sign = SIGNS[(bits >> (18 - 6 * at) & 63) as usize];
-            text.push(if at <= chunk.len() { char::from(sign) } else { '=' });
-        }
-    }
-    text
 }

@@ -1,8 +1,8 @@
-//! What is shown, ready to be written to a file by whoever knows the formats.
+//! The data of an export: a snapshot of the view.
 //!
-//! Reads and writes nothing: the writer is handed in, as this folder knows no formats.
+//! The writer is a function pointer from the command line, because this folder must not import the formats.
 //!
-//! Invariant: it is what the screen showed when the key was pressed, whatever is pressed then.
+//! Invariant: it is the view as it was when the key was pressed.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,13 +12,13 @@ use crate::database::compare::{Comparison, Measure, Row};
 use crate::database::connection::Database;
 use crate::database::query::Params;
 use crate::database::table::Unit;
-use crate::tui::flame::cells::Top;
-use crate::tui::flame::shape::Shown;
+use crate::tui::flame::cell_layout::Top;
+use crate::tui::flame::shape::ShapedTree;
 
-/// Writes an export; what it says is shown, whether it worked or not.
+/// Writes an export; returns the message to show.
 pub type Writer = fn(&Database, &Export, &CancelToken) -> Result<String, String>;
 
-/// How a file is written.
+/// File formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Rows, for spreadsheets.
@@ -27,14 +27,14 @@ pub enum Format {
     Json,
     /// Rows, for an issue.
     Markdown,
-    /// Stacks with weights, one a line.
+    /// Folded stacks, one call path and weight per line.
     Folded,
     /// A flamegraph, for a browser.
     Svg,
 }
 
 impl Format {
-    /// What the file's name ends in, which chooses the format.
+    /// All formats with their file name extensions.
     pub const ALL: [(Self, &str); 5] = [
         (Self::Csv, "csv"),
         (Self::Json, "json"),
@@ -43,39 +43,39 @@ impl Format {
         (Self::Svg, "svg"),
     ];
 
-    /// The format of a file of this name.
-    pub fn of(path: &Path) -> Option<Self> {
+    /// The format of a file name.
+    pub fn from_path(path: &Path) -> Option<Self> {
         let end = path.extension()?.to_str()?.to_ascii_lowercase();
         Self::ALL.iter().find(|(_, known)| *known == end).map(|(format, _)| *format)
     }
 
-    /// Whether it holds stacks, not rows.
-    pub fn is_of_stacks(self) -> bool {
+    /// Whether the format holds stacks instead of rows.
+    pub fn needs_stacks(self) -> bool {
         matches!(self, Self::Folded | Self::Svg)
     }
 }
 
-/// What is to be written.
+/// An export.
 #[derive(Clone, Debug)]
 pub struct Export {
-    /// The file, which must not be there yet.
+    /// The file, which must not exist yet.
     pub path: PathBuf,
-    /// How.
+    /// The format.
     pub format: Format,
-    /// What is shown, in words.
+    /// The title of the view.
     pub title: String,
-    /// The content.
-    pub what: What,
+    /// The data.
+    pub content: Content,
 }
 
-/// The content of an export.
+/// The data of an export.
 #[derive(Clone, Debug)]
-pub enum What {
+pub enum Content {
     /// Rows of a statement.
     Rows(Rows),
-    /// A flamegraph, from a node on.
-    Stacks(Arc<Shown>, Top),
-    /// What differs.
+    /// A flamegraph from its root, which may be zoomed.
+    Stacks(Arc<ShapedTree>, Top),
+    /// A comparison in one measure.
     Changes(Arc<Comparison>, Vec<Row>, Measure),
 }
 
@@ -86,8 +86,8 @@ pub struct Rows {
     pub sql: String,
     /// Values of its parameters.
     pub params: Params,
-    /// Units of columns, where they don't follow from their names.
+    /// Units of columns whose names don't determine them.
     pub units: Vec<(String, Unit)>,
-    /// The columns that are shown, in their order; empty: all.
+    /// Indices of the shown columns in order; empty: all.
     pub columns: Vec<usize>,
 }

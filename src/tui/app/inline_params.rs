@@ -1,4 +1,4 @@
-//! SQL text with the values of its parameters written into it, to be run in any SQLite shell.
+//! Replaces parameters in SQL by their values, so that any SQLite shell can run it.
 
 use crate::database::query::Params;
 use crate::database::sql::lexer::{self, TokenKind};
@@ -6,7 +6,7 @@ use crate::database::table::Value;
 use crate::database::text::mark_ref::MarkName;
 use crate::tui::data::filter::quote;
 
-/// The statement with its parameters' values in their places, so that it can be run anywhere.
+/// The statement with its parameters replaced by their values.
 pub fn with_values(sql: &str, params: &Params) -> String {
     let mut text = String::with_capacity(sql.len());
     for token in lexer::tokens(sql) {

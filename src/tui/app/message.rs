@@ -1,8 +1,8 @@
-//! What reaches the state and what it asks for: the only words between the pure and the rest.
+//! Messages to the state and effects from it: the interface between the pure and the impure part.
 //!
 //! Invariants:
-//! - A [`Message`] carries everything that [`update`](mod@crate::tui::app::update) needs; it looks at no clock.
-//! - Every [`Effect::Ask`] is answered once, by [`Message::Answer`] with the same [`RequestId`].
+//! - A [`Message`] carries everything that [`update`](mod@crate::tui::app::update) needs, the time included.
+//! - Every [`Effect::Send`] is answered once, by a [`Message::Response`] with the same [`RequestId`].
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -18,95 +18,95 @@ use crate::database::query::Params;
 use crate::database::table::{Completeness, Table};
 use crate::tui::app::export::{Export, Writer};
 use crate::tui::data::histogram::Histograms;
-use crate::tui::flame::difference::{Differences, Wish};
-use crate::tui::flame::shape::{Shape, Shown};
-use crate::tui::flame::sites::SiteFacts;
+use crate::tui::flame::difference_tree::{DifferenceOptions, Differences};
+use crate::tui::flame::shape::{Shape, ShapedTree};
+use crate::tui::flame::site_stats::SiteStats;
 use crate::tui::flame::tree::CallTree;
 use crate::tui::terminal::screen::Mouse;
 
-/// Since the explorer was started.
+/// Time since the explorer was started.
 pub type Now = Duration;
 
-/// Names one question and its answer.
+/// Identifies a request and its response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestId(pub u64);
 
-/// Something happened.
+/// An event for the state.
 #[derive(Clone, Debug)]
 pub enum Message {
     /// A key was pressed.
     Key(KeyEvent),
-    /// The mouse did something.
+    /// A mouse event.
     Mouse(MouseEvent),
     /// Text was pasted.
     Paste(String),
-    /// The terminal has this many columns and rows.
+    /// The new size of the terminal: columns and rows.
     Resize(u16, u16),
     /// Time has passed.
     Tick(Now),
-    /// A question was answered.
-    Answer(Answer),
-    /// The process is to stop, as by Ctrl-Z.
+    /// The response to a request.
+    Response(Response),
+    /// Suspend the process, as by Ctrl-Z.
     Stop,
-    /// An external editor has returned this text.
+    /// The text returned by an external editor.
     Edited(String),
-    /// Something to tell the user, such as an effect that failed.
+    /// A message for the status line, such as the error of an effect.
     Notice(String),
 }
 
-/// Something to be done outside the state.
+/// An action outside the state.
 #[derive(Clone, Debug)]
 pub enum Effect {
-    /// Ask the database or the file system.
-    Ask(Request),
-    /// Stop asking.
+    /// Send a request to the worker.
+    Send(Request),
+    /// Cancel a request.
     Cancel(RequestId),
-    /// Put text on the clipboard.
+    /// Copy text to the clipboard.
     Copy(String),
     /// Open a file at a line in the user's editor.
     OpenSource(PathBuf, u32),
-    /// Edit SQL in the user's editor; answered by [`Message::Edited`].
+    /// Edit SQL in the user's editor; the result is [`Message::Edited`].
     EditSql(String),
     /// Append a line to the file of accepted suspects.
     Accept(String),
     /// Append a statement to the history.
     Remember(String),
-    /// Ask for mouse events, or no longer.
+    /// Enable or disable mouse events.
     SetMouse(Mouse),
-    /// Stop the process until it is continued.
+    /// Suspend the process until it is continued.
     Suspend,
-    /// End.
+    /// Quit.
     Quit,
 }
 
-/// Which queue a question waits in. Each has a thread and a connection of its own.
+/// The queue of a request. Each has its own thread and database connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RequestQueue {
-    /// What a view needs to be drawn.
+pub enum Queue {
+    /// Data of the current view.
     View,
-    /// What the user wrote.
+    /// SQL of the user.
     Sql,
-    /// Row counts, which nobody waits for.
+    /// Background work: row counts and statistics.
     Count,
 }
 
-impl RequestQueue {
-    /// All of them.
+impl Queue {
+    /// All queues.
     pub const ALL: [Self; 3] = [Self::View, Self::Sql, Self::Count];
 }
 
-/// A question.
+/// A request to the worker.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Its name.
+    /// Identifies the request.
     pub id: RequestId,
-    /// Its queue.
-    pub lane: RequestQueue,
-    /// What is asked.
-    pub ask: Ask,
+    /// The queue it waits in.
+    pub queue: Queue,
+    /// The operation.
+    pub body: RequestBody,
 }
 
-/// Rows of a statement.
+/// A statement with its parameters.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Query {
     /// The statement.
@@ -122,54 +122,54 @@ impl Query {
     }
 }
 
-/// What can be asked.
+/// The operations of the worker.
 #[derive(Clone, Debug)]
-pub enum Ask {
-    /// Rows, at most so many.
+pub enum RequestBody {
+    /// Rows of a statement, at most `limit`.
     Rows {
         /// The statement.
         query: Query,
-        /// The most rows to fetch.
+        /// Maximum number of rows.
         limit: usize,
     },
-    /// A page of a statement seen through a view.
+    /// A page of a statement with filters and sorting.
     Page {
         /// The statement.
         query: Query,
-        /// Its filters and its order.
+        /// Filters and sorting.
         view: RowView,
-        /// Rows to leave out at the beginning.
+        /// Rows to skip.
         offset: u64,
-        /// The most rows to fetch.
+        /// Maximum number of rows.
         limit: usize,
     },
-    /// How many rows a statement has through a view.
+    /// The number of rows of a statement with filters.
     Count {
         /// The statement.
         query: Query,
-        /// Its filters.
+        /// The filters.
         view: RowView,
     },
     /// A call tree.
     Tree(TreeSource),
-    /// A call tree as it is to be shown, each [`Shape`] in turn.
+    /// A call tree in each of the given shapes.
     Shape(Arc<CallTree>, Vec<Shape>),
-    /// What is known of each backtrace beside its weight; the end of the recording.
+    /// Statistics of each backtrace; the end of the recording in ns.
     Sites(i64),
-    /// Sizes, lives and ages of the blocks that a statement gives.
+    /// Histograms of the blocks that a statement returns.
     Histograms {
         /// The statement, with the columns of [`crate::tui::data::histogram::blocks`].
         sql: String,
-        /// The end of the recording.
+        /// The end of the recording in ns.
         end_ns: i64,
     },
-    /// What differs between two sides, divided so.
+    /// The differences between two sides, and what figures are divided by.
     Compare(Sides, Normalization),
-    /// The same as it is to be shown.
-    Differences(Arc<Comparison>, Wish),
-    /// What is shown, to be written to a file.
+    /// A comparison as list and tree.
+    Differences(Arc<Comparison>, DifferenceOptions),
+    /// Export the view to a file.
     Export(Box<Export>, Writer),
-    /// The lines of a source file around one.
+    /// The lines of a source file around a line.
     Source {
         /// The file as the compiler named it.
         file: String,
@@ -178,66 +178,66 @@ pub enum Ask {
     },
 }
 
-/// What is compared: two databases, or two moments of one.
+/// The sides of a comparison: two databases, or two moments of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sides {
-    /// The first side's file; `None`: the explored database itself.
+    /// The database of the first side; `None`: the explored database.
     pub before: Option<PathBuf>,
-    /// What of each side.
+    /// The time window of each side.
     pub windows: [Window; 2],
 }
 
-/// Where a call tree comes from.
+/// The source of a call tree.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TreeSource {
-    /// The table that the loader made, for everything.
+    /// The table `tree` of the loader, which covers all allocations.
     Prepared,
-    /// A statement whose rows are `bt` and the six measures.
+    /// A statement with the columns `bt` and the measures.
     Weights(Query),
 }
 
-/// What became of a question.
+/// The response to a request.
 #[derive(Clone, Debug)]
-pub struct Answer {
-    /// Its name.
+pub struct Response {
+    /// Identifies the request.
     pub id: RequestId,
-    /// How long it took.
+    /// Run time.
     pub elapsed: Duration,
-    /// What came out.
-    pub outcome: Result<Reply, QueryError>,
+    /// The result, or the error.
+    pub result: Result<ResponseBody, QueryError>,
 }
 
-/// What comes out of an [`Ask`].
+/// The result of a [`RequestBody`].
 #[derive(Clone, Debug)]
-pub enum Reply {
-    /// Rows.
+pub enum ResponseBody {
+    /// Rows of a statement.
     Table(Table),
-    /// How many rows there are, or at least so many.
+    /// The number of rows; a lower bound if not complete.
     Count(u64, Completeness),
     /// A call tree.
     Tree(Arc<CallTree>),
-    /// A call tree as shown, one for each shape.
-    Shown(Vec<Arc<Shown>>),
-    /// Facts by backtrace.
-    Sites(Arc<HashMap<i64, SiteFacts>>),
-    /// Sizes, lives and ages.
+    /// A call tree in each requested shape.
+    Shaped(Vec<Arc<ShapedTree>>),
+    /// Statistics by backtrace.
+    Sites(Arc<HashMap<i64, SiteStats>>),
+    /// Histograms of sizes, lifetimes and ages.
     Histograms(Arc<Histograms>),
-    /// What differs.
+    /// A comparison.
     Compared(Arc<Comparison>),
-    /// What differs, as shown.
+    /// A comparison as list and tree.
     Differences(Arc<Differences>),
-    /// Where an export was written, or why it was not.
+    /// A message about the written file, or the error.
     Exported(Result<String, String>),
     /// Source text.
     Source(Source),
 }
 
-/// Lines of a file.
+/// Lines of a source file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Source {
-    /// Where it was found; none: nowhere.
+    /// The path; `None`: not found.
     pub path: Option<PathBuf>,
-    /// Where it was looked for, in words, if it was not found.
+    /// Why lines are missing; empty if none are.
     pub problem: String,
     /// Number of the first of `lines`.
     pub first_line: u32,

@@ -1,4 +1,4 @@
-//! The application: state, update, effects, and the requests to the worker.
+//! The application: state, update function, effects, and the worker that runs requests.
 
 pub(crate) mod effects;
 pub mod update;

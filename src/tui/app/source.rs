@@ -1,8 +1,8 @@
-//! Finds a source file as a compiler named it and reads the lines around one.
+//! Finds a source file by the path that the compiler recorded, and reads the lines around a line.
 //!
-//! Reads: files. Writes: [`Source`], its text safe to print.
+//! Reads: files. Writes: [`Source`] with sanitized text.
 //!
-//! Invariant: only regular files are read, and of them at most [`FILE_MAX_BYTES`].
+//! Invariant: only regular files are read, at most [`FILE_MAX_BYTES`] of each.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -14,19 +14,19 @@ use crate::tui::app::message::Source;
 /// Bytes of a file that are read.
 pub const FILE_MAX_BYTES: u64 = 8 << 20;
 
-/// Lines before and after the asked one that are kept.
+/// Lines that are read before and after the requested line.
 const AROUND: usize = 2000;
 
-/// Columns of a line that are kept.
+/// Characters of a line that are read.
 const COLUMNS_MAX: usize = 400;
 
-/// Reads the lines around `line` of `file`, which stands where the compiler said, or below the
-/// working directory, the database's directory, or the toolchain's library source.
+/// Reads the lines around `line` of `file`: at the recorded path, or relative to the working
+/// directory or the database's directory, or in the library source of a toolchain.
 pub fn read(file: &str, line: u32, database: &Path) -> Source {
     let places = places(file, database);
     let Some(path) = places.iter().find(|path| is_file(path)) else {
         return Source {
-            problem: format!("{} is not on this machine", sanitize::line(file)),
+            problem: format!("{} does not exist on this machine", sanitize::line(file)),
             ..Source::default()
         };
     };
@@ -39,7 +39,7 @@ pub fn read(file: &str, line: u32, database: &Path) -> Source {
     }
 }
 
-/// Where a file is opened by an editor, if it is anywhere.
+/// The path of a source file on this machine, if it exists.
 pub fn find(file: &Path, database: &Path) -> Option<PathBuf> {
     let places = places(&file.to_string_lossy(), database);
     places.into_iter().find(|path| is_file(path))
@@ -51,7 +51,7 @@ fn places(file: &str, database: &Path) -> Vec<PathBuf> {
     if path.is_relative() {
         places.extend(database.parent().map(|directory| directory.join(path)));
     }
-    // /rustc/<commit>/library/… is what the standard library's files are called in releases.
+    // Releases of the standard library record /rustc/<commit>/library/… as the path.
     if let Some(rest) = file.strip_prefix("/rustc/")
         && let Some((_, library)) = rest.split_once('/')
     {
@@ -61,7 +61,7 @@ fn places(file: &str, database: &Path) -> Vec<PathBuf> {
     places
 }
 
-/// The installed toolchains, by the usual variables.
+/// The toolchains in `RUSTUP_HOME` or `~/.rustup`.
 fn toolchains() -> Vec<PathBuf> {
     let home = std::env::var_os("RUSTUP_HOME").map(PathBuf::from);
     let usual = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".rustup"));
@@ -99,7 +99,7 @@ fn excerpt(path: &Path, text: &str, line: u32) -> Source {
     Source {
         path: Some(path.to_owned()),
         problem: match missing {
-            true => format!("the file has no line {line}: it has changed since"),
+            true => format!("the file has no line {line}: it has changed since the build"),
             false => String::new(),
         },
         first_line: first as u32,

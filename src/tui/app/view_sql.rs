@@ -1,23 +1,23 @@
-//! The SQL behind each view, for the database and for the user, who can see and change it.
+//! The SQL of each view; the user can see and change it (`e`).
 //!
 //! Reads: the filter set. Writes: statements.
 //!
-//! Invariant: nothing is shown that these statements, run in the SQL view, would not answer.
+//! Invariant: these statements, run in the SQL view, return what the views show.
 
 use crate::tui::app::message::{Query, TreeSource};
-use crate::tui::data::axis::{Axis, Rows};
 use crate::tui::data::filter::FilterSet;
+use crate::tui::data::time_axis::{Axis, RowKind};
 use crate::tui::data::time_sql::{self, Part};
 use crate::tui::flame::measure::Measure;
 
-/// Suspects that are listed.
+/// Maximum number of listed suspects.
 pub const SUSPECTS_MAX: usize = 1000;
 
-/// Suspects whose curve is drawn.
+/// Suspects with a curve, by rank.
 pub const TRENDS_MAX: usize = 100;
 
-/// Facts for the header: one row.
-pub const FACTS: &str = "\
+/// The overview in the header: one row.
+pub const OVERVIEW: &str = "\
 SELECT (SELECT value FROM meta WHERE key = 'duration_ns') AS duration_ns,
   (SELECT value FROM meta WHERE key = 'peak_ns') AS peak_ns,
   (SELECT max(peak_bytes) FROM timeline) AS peak_bytes,
@@ -33,13 +33,13 @@ FROM timeline";
 /// Names of threads.
 pub const THREADS: &str = "SELECT id, name FROM threads ORDER BY id LIMIT 5000";
 
-/// The suspects of a filter set, with what of them is in it.
+/// The suspects of a filter set, with their selected bytes and blocks.
 pub fn suspects(filters: &FilterSet, axis: &Axis) -> String {
     let columns = "suspects.*, frames.sym, frames.function, frames.file, frames.line";
     let frames = "LEFT JOIN frames ON frames.id = suspects.frame";
-    // Of what is only a part of them the error is not known.
-    let (columns, frames) = match (axis.rows, filters.is_everything()) {
-        (Rows::Samples, true) => (
+    // With filters, the error of the selected part is unknown.
+    let (columns, frames) = match (axis.rows, filters.is_unfiltered()) {
+        (RowKind::Samples, true) => (
             format!("{columns}, estimates.live_bytes_error"),
             format!(
                 "{frames}\n  LEFT JOIN estimates ON of = 'suspect' AND estimates.id = suspects.id"
@@ -47,7 +47,7 @@ pub fn suspects(filters: &FilterSet, axis: &Axis) -> String {
         ),
         _ => (columns.to_owned(), frames.to_owned()),
     };
-    if filters.is_everything() {
+    if filters.is_unfiltered() {
         return format!(
             "SELECT {columns},\n  live_bytes AS filtered_bytes, live_blocks AS filtered_blocks\nFROM suspects {frames}\nORDER BY suspects.id LIMIT {SUSPECTS_MAX}"
         );
@@ -56,13 +56,13 @@ pub fn suspects(filters: &FilterSet, axis: &Axis) -> String {
         format!(
             "SELECT sites.suspect, sum(by_bt.bytes) AS filtered_bytes, sum(by_bt.blocks) AS filtered_blocks\n  FROM ({by_site}) AS by_bt\n  JOIN sites ON sites.bt = by_bt.bt\n  GROUP BY sites.suspect"
         )
-    } else if filters.is_of_sites() || filters.is_live_only() {
-        let condition = filters.of_sites().unwrap_or_else(|| "1".into());
+    } else if filters.is_site_only() || filters.is_live_only() {
+        let condition = filters.site_condition().unwrap_or_else(|| "1".into());
         format!(
             "SELECT suspect, sum(live_bytes) AS filtered_bytes, sum(live_blocks) AS filtered_blocks\n  FROM sites WHERE {condition}\n  GROUP BY suspect"
         )
     } else {
-        let condition = filters.of_rows(axis).unwrap_or_else(|| "1".into());
+        let condition = filters.row_condition(axis).unwrap_or_else(|| "1".into());
         let (size, count) = (axis.rows.bytes("allocations"), axis.rows.count("allocations"));
         format!(
             "SELECT sites.suspect, sum(by_bt.bytes) AS filtered_bytes, sum(by_bt.blocks) AS filtered_blocks\n  FROM (SELECT bt, sum({size}) AS bytes, {count} AS blocks FROM allocations\n    WHERE {condition} GROUP BY bt) AS by_bt\n  JOIN sites ON sites.bt = by_bt.bt\n  GROUP BY sites.suspect"
@@ -73,19 +73,19 @@ pub fn suspects(filters: &FilterSet, axis: &Axis) -> String {
     )
 }
 
-/// How the live bytes of the first suspects changed, slice by slice.
+/// Changes of the live bytes of the first suspects per slice.
 pub fn trends() -> String {
     format!(
         "SELECT sites.suspect, site_timeline.slice,\n  sum(site_timeline.allocated_bytes - site_timeline.freed_bytes) AS change\nFROM sites JOIN site_timeline ON site_timeline.bt = sites.bt\nWHERE sites.suspect <= {TRENDS_MAX}\nGROUP BY sites.suspect, site_timeline.slice\nORDER BY site_timeline.slice"
     )
 }
 
-/// The blocks of a filter set, one a row.
+/// The blocks of a filter set, one per row.
 pub fn rows(filters: &FilterSet, axis: &Axis) -> String {
     let mut sql = String::from(
         "SELECT size, alloc_after, dealloc_after, bt,\n  (SELECT function FROM sites JOIN frames ON frames.id = sites.frame\n    WHERE sites.bt = allocations.bt) AS site,\n  alloc_thread, dealloc_thread, addr\nFROM allocations",
     );
-    if let Some(condition) = filters.of_rows(axis) {
+    if let Some(condition) = filters.row_condition(axis) {
         sql.push_str("\nWHERE ");
         sql.push_str(&condition);
     }
@@ -99,7 +99,7 @@ pub fn frames(bt: i64) -> String {
     )
 }
 
-/// What sites are called: the first own function of each.
+/// The names of sites: the first own function of each.
 pub fn names(bts: &[i64]) -> String {
     let bts: Vec<String> = bts.iter().map(i64::to_string).collect();
     format!(
@@ -108,24 +108,24 @@ pub fn names(bts: &[i64]) -> String {
     )
 }
 
-/// The totals of a backtrace, with their bounds where they are estimates.
-pub fn site(bt: i64, rows: Rows) -> String {
+/// The totals of a backtrace; with error bounds if they are estimates.
+pub fn site(bt: i64, rows: RowKind) -> String {
     match rows {
-        Rows::Blocks => format!("SELECT * FROM sites WHERE bt = {bt}"),
-        Rows::Samples => format!(
+        RowKind::Blocks => format!("SELECT * FROM sites WHERE bt = {bt}"),
+        RowKind::Samples => format!(
             "SELECT * FROM sites LEFT JOIN estimates ON of = 'site' AND id = bt\nWHERE bt = {bt}"
         ),
     }
 }
 
-/// Where a filter set's call tree comes from. Where the filter set says when, it has this measure, and those
-/// beside it that cost nothing more.
+/// The source of a filter set's call tree. With a time filter, it has only the given measure and those
+/// that cost nothing more.
 pub fn tree(filters: &FilterSet, axis: &Axis, measure: Measure) -> TreeSource {
-    if filters.is_everything() {
+    if filters.is_unfiltered() {
         return TreeSource::Prepared;
     }
-    if filters.is_of_sites() {
-        let condition = filters.of_sites().unwrap_or_else(|| "1".into());
+    if filters.is_site_only() {
+        let condition = filters.site_condition().unwrap_or_else(|| "1".into());
         let sites = weights_of_sites();
         return TreeSource::Weights(Query::plain(format!("{sites}\nWHERE {condition}")));
     }
@@ -134,29 +134,28 @@ pub fn tree(filters: &FilterSet, axis: &Axis, measure: Measure) -> TreeSource {
     {
         return TreeSource::Weights(Query::plain(time_sql::weights(&by_site, part)));
     }
-    let condition = filters.of_rows(axis).unwrap_or_else(|| "1".into());
+    let condition = filters.row_condition(axis).unwrap_or_else(|| "1".into());
     let over = format!("SELECT * FROM allocations\n  WHERE {condition}");
     TreeSource::Weights(Query::plain(weights_of_blocks(&over, axis)))
 }
 
-/// The measures of single blocks, by backtrace. Whether a block was temporary is known of
-/// sites only, so that one is 0.
+/// The measures of single blocks, by backtrace. `temporary` is 0, because it is known for sites only.
 pub fn weights_of_blocks(blocks: &str, axis: &Axis) -> String {
     let (half, peak) = (axis.end_ns / 2, axis.peak_ns);
     let (size, count) = (axis.rows.bytes("block"), axis.rows.count("block"));
     let live = axis.rows.count_of("block", "dealloc_after IS NULL");
-    // A result is a subquery without a name, which its columns need only where they are looked up.
+    // Samples look up their weight by `block.size`, which needs a name for the subquery.
     let name = match axis.rows {
-        Rows::Blocks => "",
-        Rows::Samples => " AS block",
+        RowKind::Blocks => "",
+        RowKind::Samples => " AS block",
     };
     format!(
         "SELECT bt,\n  sum(CASE WHEN dealloc_after IS NULL THEN {size} ELSE 0 END) AS live_bytes,\n  sum(CASE WHEN alloc_after <= {peak} AND (dealloc_after IS NULL OR dealloc_after > {peak})\n    THEN {size} ELSE 0 END) AS at_peak_bytes,\n  sum({size}) AS bytes, {count} AS allocations, 0 AS temporary,\n  sum(CASE WHEN dealloc_after IS NULL THEN {size} ELSE 0 END)\n    - sum(CASE WHEN alloc_after <= {half} AND (dealloc_after IS NULL OR dealloc_after > {half})\n    THEN {size} ELSE 0 END) AS growth_bytes,\n  {live} AS live_blocks\nFROM ({blocks}){name}\nGROUP BY bt"
     )
 }
 
-/// The measures of any result with a `bt` column: from its own columns where it has some that are
-/// named as ours, else what the sites hold.
+/// The measures of a query result with a column `bt`: from its own columns where their names match,
+/// otherwise from `sites`.
 pub fn weights_of_result(sql: &str, columns: &[String], axis: &Axis) -> String {
     let has = |name: &str| columns.iter().any(|column| column.eq_ignore_ascii_case(name));
     if has("size") && has("alloc_after") && has("dealloc_after") {
@@ -174,7 +173,7 @@ pub fn weights_of_result(sql: &str, columns: &[String], axis: &Axis) -> String {
     format!("{}\nWHERE bt IN (SELECT bt FROM (\n{sql}\n))", weights_of_sites())
 }
 
-/// In the order of the measures: what a column of a result may be called.
+/// Column names of a result that are taken for a measure, in the order of the measures.
 const MEASURE_COLUMNS: [(&str, &[&str]); 7] = [
     ("live_bytes", &["live_bytes"]),
     ("at_peak_bytes", &["at_peak_bytes"]),
@@ -194,7 +193,7 @@ fn weights_of_sites() -> &'static str {
 FROM sites"
 }
 
-/// What a flamegraph shows, as a list: functions with what was allocated through them.
+/// The content of a flamegraph as a list: functions with their weight.
 pub fn flame(source: &TreeSource, measure: Measure) -> String {
     let column = match measure {
         Measure::LiveAtEnd => "live_bytes",

@@ -1,10 +1,10 @@
-//! Answers questions off the drawing thread: one thread and one connection a lane.
+//! Runs requests on their own threads: one thread and one database connection per queue.
 //!
-//! Reads: the database, read-only, and source files. Writes: an [`Answer`] a question.
+//! Reads: the database, read-only, and source files. Writes: one [`Response`] per request.
 //!
 //! Invariants:
-//! - Every question is answered once, also a cancelled one, also if answering it panics.
-//! - A cancelled question that has not begun is never begun.
+//! - Every request gets one response, even if it is cancelled or panics.
+//! - A request that is cancelled before it starts never starts.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,45 +19,45 @@ use crate::database::compare::{Side, compare};
 use crate::database::connection::{Database, OpenOptions};
 use crate::database::error::{OpenError, QueryError, QueryErrorKind};
 use crate::database::query::Limits;
-use crate::tui::app::message::{Answer, Ask, Reply, Request, RequestId, RequestQueue};
+use crate::tui::app::message::{Queue, Request, RequestBody, RequestId, Response, ResponseBody};
 use crate::tui::app::{call_tree, source};
 use crate::tui::data::histogram;
-use crate::tui::flame::difference::Differences;
-use crate::tui::flame::shape::Shown;
+use crate::tui::flame::difference_tree::Differences;
+use crate::tui::flame::shape::ShapedTree;
 
-/// The most memory that SQLite may use for all lanes together, so that the whole explorer stays
-/// below 200 MiB whatever is asked.
+/// Memory limit of SQLite for all queues together, so that the explorer stays below 200 MiB (target of
+/// docs/internals/PERFORMANCE.md).
 const SQLITE_MAX_BYTES: u64 = 96 << 20;
 
-/// Bytes of values that one answer may have.
-const ANSWER_MAX_BYTES: usize = 16 << 20;
+/// Maximum size of a response.
+const RESPONSE_MAX_BYTES: usize = 16 << 20;
 
-/// Rows that are counted; beyond, "more than" is said.
+/// Rows that are counted; more are shown as "more than".
 const COUNT_MAX: u64 = 1 << 40;
 
 type Tokens = Arc<Mutex<HashMap<RequestId, CancelToken>>>;
 
-/// The threads that answer.
+/// The worker threads.
 #[derive(Debug)]
 pub struct Workers {
-    lanes: HashMap<RequestQueue, Sender<(Request, CancelToken)>>,
+    queues: HashMap<Queue, Sender<(Request, CancelToken)>>,
     tokens: Tokens,
 }
 
 impl Workers {
-    /// Starts them. `first` is a connection that is already open, for the view.
+    /// Starts the threads. `first` is an open connection for the first queue.
     ///
     /// # Errors
     /// When the database can't be opened again.
     pub fn start(
         database: &Path,
         first: Database,
-        notify: impl Fn(Answer) + Clone + Send + 'static,
+        notify: impl Fn(Response) + Clone + Send + 'static,
     ) -> Result<Self, OpenError> {
         let tokens = Tokens::default();
-        let mut lanes = HashMap::new();
+        let mut queues = HashMap::new();
         let mut first = Some(first);
-        for lane in RequestQueue::ALL {
+        for queue in Queue::ALL {
             let connection = match first.take() {
                 Some(first) => Some(first),
                 None => Some(open(database)?),
@@ -70,25 +70,25 @@ impl Workers {
             };
             let notify = notify.clone();
             let thread = thread::Builder::new().name("rheaper-query".into());
-            // Without its thread a lane is never answered; the system has none left, so say so.
+            // Requests of a queue whose thread could not be started are never answered.
             if thread.spawn(move || worker.run(&receiver, notify)).is_ok() {
-                lanes.insert(lane, sender);
+                queues.insert(queue, sender);
             }
         }
-        Ok(Self { lanes, tokens })
+        Ok(Self { queues, tokens })
     }
 
-    /// Asks.
-    pub fn ask(&self, request: Request) {
+    /// Queues a request.
+    pub fn submit(&self, request: Request) {
         let token = CancelToken::new();
         lock(&self.tokens).insert(request.id, token.clone());
-        if let Some(lane) = self.lanes.get(&request.lane) {
-            // The other end lives as long as its thread, which ends with this sender.
-            let _ = lane.send((request, token));
+        if let Some(queue) = self.queues.get(&request.queue) {
+            // Fails only if the thread has ended, which needs this sender to be dropped.
+            let _ = queue.send((request, token));
         }
     }
 
-    /// Stops a question.
+    /// Cancels a request.
     pub fn cancel(&self, id: RequestId) {
         if let Some(token) = lock(&self.tokens).get(&id) {
             token.cancel();
@@ -120,95 +120,105 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(mut self, requests: &Receiver<(Request, CancelToken)>, notify: impl Fn(Answer)) {
+    fn run(mut self, requests: &Receiver<(Request, CancelToken)>, notify: impl Fn(Response)) {
         while let Ok((request, token)) = requests.recv() {
             let start = Instant::now();
             let id = request.id;
-            let outcome = match token.is_cancelled() {
+            let result = match token.is_cancelled() {
                 true => Err(QueryError::new(QueryErrorKind::Cancelled, "stopped")),
-                false => self.guarded(request.ask, &token),
+                false => self.run_caught(request.body, &token),
             };
             lock(&self.tokens).remove(&id);
-            notify(Answer { id, elapsed: start.elapsed(), outcome });
+            notify(Response { id, elapsed: start.elapsed(), result });
         }
     }
 
-    /// A panic is an answer as well, and costs the connection, whose state is then unknown.
-    fn guarded(&mut self, ask: Ask, token: &CancelToken) -> Result<Reply, QueryError> {
+    /// Runs a request. A panic becomes an error, and closes the connection because its state is unknown.
+    fn run_caught(
+        &mut self,
+        body: RequestBody,
+        token: &CancelToken,
+    ) -> Result<ResponseBody, QueryError> {
         let Some(database) = &self.database else {
             self.database = open(&self.path).ok();
-            let text = "the database had to be opened again: ask once more";
+            let text = "the database had to be reopened; try again";
             return Err(QueryError::new(QueryErrorKind::Damaged, text));
         };
-        let answered = catch_unwind(AssertUnwindSafe(|| answer(database, &self.path, ask, token)));
-        answered.unwrap_or_else(|_| {
+        let result = catch_unwind(AssertUnwindSafe(|| execute(database, &self.path, body, token)));
+        result.unwrap_or_else(|_| {
             self.database = None;
-            let text = "answering this failed inside rheaper: please report what you asked";
+            let text = "internal error in rheaper; please report the query";
             Err(QueryError::new(QueryErrorKind::Damaged, text))
         })
     }
 }
 
-/// Answers one question, on this thread.
+/// Runs one request on this thread.
 ///
 /// # Errors
-/// When the database has no answer.
-pub fn answer(
+/// When the query fails or is cancelled.
+pub fn execute(
     database: &Database,
     path: &Path,
-    ask: Ask,
+    body: RequestBody,
     token: &CancelToken,
-) -> Result<Reply, QueryError> {
+) -> Result<ResponseBody, QueryError> {
     let limits = |rows: usize| Limits {
-        bytes_max: ANSWER_MAX_BYTES,
+        bytes_max: RESPONSE_MAX_BYTES,
         ..Limits::rows(rows).cancelled_by(token)
     };
-    Ok(match ask {
-        Ask::Rows { query, limit } => {
-            Reply::Table(database.query(&query.sql, &query.params, &limits(limit))?)
+    Ok(match body {
+        RequestBody::Rows { query, limit } => {
+            ResponseBody::Table(database.query(&query.sql, &query.params, &limits(limit))?)
         }
-        Ask::Page { query, view, offset, limit } => {
+        RequestBody::Page { query, view, offset, limit } => {
             let limits = limits(limit);
             let is_plain = offset == 0 && view.filters.is_empty() && view.sort.is_empty();
-            Reply::Table(match is_plain && !can_be_wrapped(&query.sql) {
+            ResponseBody::Table(match is_plain && !is_wrappable(&query.sql) {
                 true => database.query(&query.sql, &query.params, &limits)?,
                 false => database.page(&query.sql, &query.params, &view, offset, &limits)?,
             })
         }
-        Ask::Count { query, view } => {
+        RequestBody::Count { query, view } => {
             let limits = limits(1);
             let (rows, complete) =
                 database.count(&query.sql, &query.params, &view, COUNT_MAX, &limits)?;
-            Reply::Count(rows, complete)
+            ResponseBody::Count(rows, complete)
         }
-        Ask::Tree(source) => Reply::Tree(Arc::new(call_tree::read(database, &source, token)?)),
-        Ask::Shape(tree, shapes) => {
-            let shown = shapes.into_iter().map(|it| Arc::new(Shown::new(&tree, it)));
-            Reply::Shown(shown.collect())
+        RequestBody::Tree(source) => {
+            ResponseBody::Tree(Arc::new(call_tree::read(database, &source, token)?))
         }
-        Ask::Sites(end_ns) => Reply::Sites(Arc::new(call_tree::sites(database, end_ns, token)?)),
-        Ask::Histograms { sql, end_ns } => {
-            Reply::Histograms(Arc::new(histogram::read(database, &sql, end_ns, token)?))
+        RequestBody::Shape(tree, shapes) => {
+            let shown = shapes.into_iter().map(|it| Arc::new(ShapedTree::new(&tree, it)));
+            ResponseBody::Shaped(shown.collect())
         }
-        Ask::Compare(sides, per) => {
+        RequestBody::Sites(end_ns) => {
+            ResponseBody::Sites(Arc::new(call_tree::sites(database, end_ns, token)?))
+        }
+        RequestBody::Histograms { sql, end_ns } => {
+            ResponseBody::Histograms(Arc::new(histogram::read(database, &sql, end_ns, token)?))
+        }
+        RequestBody::Compare(sides, per) => {
             let first = sides.before.as_deref().map(open).transpose();
             let first = first
                 .map_err(|error| QueryError::new(QueryErrorKind::Damaged, error.to_string()))?;
             let [before, after] = sides.windows;
             let before = Side { database: first.as_ref().unwrap_or(database), window: before };
             let after = Side { database, window: after };
-            Reply::Compared(Arc::new(compare(&before, &after, &per, token)?))
+            ResponseBody::Compared(Arc::new(compare(&before, &after, &per, token)?))
         }
-        Ask::Differences(comparison, wish) => {
-            Reply::Differences(Arc::new(Differences::new(comparison, wish)))
+        RequestBody::Differences(comparison, options) => {
+            ResponseBody::Differences(Arc::new(Differences::new(comparison, options)))
         }
-        Ask::Export(export, write) => Reply::Exported(write(database, &export, token)),
-        Ask::Source { file, line } => Reply::Source(source::read(&file, line, path)),
+        RequestBody::Export(export, write) => {
+            ResponseBody::Exported(write(database, &export, token))
+        }
+        RequestBody::Source { file, line } => ResponseBody::Source(source::read(&file, line, path)),
     })
 }
 
-/// `EXPLAIN` and pragmas can't stand inside another statement.
-fn can_be_wrapped(sql: &str) -> bool {
+/// `EXPLAIN` and pragmas can't be a subquery.
+fn is_wrappable(sql: &str) -> bool {
     use crate::database::sql::lexer::tokens;
     let first = tokens(sql).into_iter().find(|token| !token.is_blank());
     let word = first.map(|token| token.text(sql).to_ascii_uppercase());
@@ -216,6 +226,6 @@ fn can_be_wrapped(sql: &str) -> bool {
 }
 
 fn lock(tokens: &Tokens) -> std::sync::MutexGuard<'_, HashMap<RequestId, CancelToken>> {
-    // A map of flags is never half done.
+    // Each operation on the map is complete or has no effect.
     tokens.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,15 +1,15 @@
-//! Reads a column's filter as it is typed.
+//! Parses the filter of a column as the user types it.
 //!
-//! Invariant: numbers are read in the column's unit, so that `>4K` means bytes where sizes are.
+//! Invariant: numbers are parsed in the unit of the column: `>4K` is bytes for sizes.
 
 use crate::database::page::Condition;
 use crate::database::table::{Unit, Value};
 use crate::database::text::units;
 
-/// What was typed for a column of this unit; nothing typed is no filter.
+/// Parses a filter for a column of this unit; an empty text is no filter.
 ///
 /// # Errors
-/// With a sentence for the user.
+/// A message for the user.
 pub fn parse(text: &str, unit: Unit) -> Result<Option<Condition>, String> {
     let text = text.trim();
     let number = |text: &str| number(text, unit);
@@ -22,7 +22,7 @@ pub fn parse(text: &str, unit: Unit) -> Result<Option<Condition>, String> {
                 return match regex::Regex::new(pattern) {
                     Ok(_) => Ok(Some(Condition::Matches(pattern.to_owned()))),
                     Err(_) => {
-                        Err("this is not a regular expression; escape special signs with \\".into())
+                        Err("invalid regular expression; escape special characters with \\".into())
                     }
                 };
             }
@@ -46,7 +46,7 @@ pub fn parse(text: &str, unit: Unit) -> Result<Option<Condition>, String> {
 
 type Make = fn(Value) -> Condition;
 
-/// Longer signs first.
+/// Longer operators first.
 const SIGNS: [(&str, Make); 8] = [
     (">=", Condition::AtLeast),
     ("≥", Condition::AtLeast),
@@ -81,7 +81,7 @@ fn number(text: &str, unit: Unit) -> Result<Value, String> {
     parsed.map(Value::Integer).map_err(|error| error.to_string())
 }
 
-/// A number where it looks like one, else text.
+/// A number if the text is one, otherwise text.
 fn plain(text: &str) -> Value {
     if let Ok(whole) = text.parse::<i64>() {
         return Value::Integer(whole);

@@ -1,74 +1,72 @@
-//! The filter set: what all views show, as a list of filters, and its SQL.
-//!
-//! Reads: nothing. Writes: conditions for `allocations` and for sites.
+//! Filters of all views, and their SQL.
 //!
 //! Invariants:
 //! - User text reaches SQL only through [`quote`].
-//! - A filter set without filters on single blocks can be answered from the precomputed tables.
-//! - Undo brings back exactly the filter set that was.
+//! - Without filters on single blocks, the precomputed tables suffice.
+//! - Undo restores exactly the previous filter set.
 
 use crate::database::text::units;
-use crate::tui::data::axis::Axis;
+use crate::tui::data::time_axis::Axis;
 
-/// Filter sets that undo can bring back.
+/// Number of undo steps.
 const UNDO_MAX: usize = 100;
 
-/// Rows stand in the order in which their blocks ended: those alive are the last ones.
+/// Rows are in the order of frees: live blocks are the last ones.
 const LIVE: &str = "dealloc_after IS NULL AND rowid > coalesce(
     (SELECT value FROM meta WHERE key = 'freed_rows'), 0)";
 
-/// One condition, shown as a chip.
+/// A condition for allocations.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Filter {
-    /// Alive at the end.
+    /// Live at the end.
     NeverFreed,
-    /// Lived at least so long, until its end or the recording's, in ns.
+    /// Minimum age in ns, at its free or at the end of the recording.
     AgeAtLeast(i64),
-    /// From `.0` to `.1` bytes, both included.
+    /// Size from `.0` to `.1` bytes, both included.
     Size(i64, i64),
-    /// Made by this thread; its name.
+    /// Allocated by this thread: number and name.
     Thread(i64, String),
-    /// Made from `.0` on and before `.1`, in ns.
-    Made(i64, i64),
-    /// The same, and alive at the end.
-    Kept(i64, i64),
-    /// Alive at this moment, in ns: what happened at it has happened.
+    /// Allocated from `.0` to before `.1`, in ns.
+    AllocatedIn(i64, i64),
+    /// Allocated from `.0` to before `.1`, in ns, and live at the end.
+    SurvivingFrom(i64, i64),
+    /// Live after all events up to this moment, in ns.
     AliveAt(i64),
-    /// Alive at both moments and so in between, in ns.
+    /// Live at both moments, and so in between, in ns.
     AliveThrough(i64, i64),
-    /// Alive when most was.
+    /// Live at the peak.
     AtPeak,
-    /// Freed after a life of `.0` to `.1` ns, both included.
-    Life(i64, i64),
+    /// Freed after `.0` to `.1` ns, both included.
+    Lifetime(i64, i64),
     /// Never freed, and `.0` to `.1` ns old at the end, both included.
     Age(i64, i64),
-    /// Some frame is of this crate.
+    /// Some frame belongs to this crate.
     Crate(String),
     /// Some frame's function or file matches this regular expression.
     Matches(String),
-    /// In this group of sites; its name.
+    /// Belongs to this suspect: rank and name.
     Suspect(i64, String),
-    /// This backtrace.
+    /// The backtrace is this one.
     Backtrace(i64),
-    /// Goes through this function.
+    /// The call path contains this function.
     Through(String),
-    /// Doesn't.
+    /// The call path does not contain this function.
     NotThrough(String),
-    /// A backtrace of this query's rows; what the query is called.
+    /// The backtrace is in the rows of a query.
     Result {
-        /// A name for the chip.
+        /// The title of the query.
         title: String,
         /// The statement, with a `bt` column.
         sql: String,
     },
-    /// In flamegraphs, this function is left out.
+    /// Flamegraphs hide this function.
     Hide(String),
-    /// In flamegraphs, this function is the outermost.
+    /// Flamegraphs start at this function.
     From(String),
 }
 
 impl Filter {
-    /// The chip's text.
+    /// The label in the filter row.
     pub fn label(&self) -> String {
         match self {
             Self::NeverFreed => "never freed".into(),
@@ -78,12 +76,14 @@ impl Filter {
             Self::Size(low, high) => {
                 format!("size {}..{}", units::bytes(*low as f64), units::bytes(*high as f64))
             }
-            Self::Made(from, to) => format!("made {}", span(*from, *to)),
-            Self::Kept(from, to) => format!("made {}, kept to the end", span(*from, *to)),
-            Self::AliveAt(at) => format!("alive at {}", units::duration(*at as f64)),
-            Self::AliveThrough(from, to) => format!("alive all through {}", span(*from, *to)),
-            Self::AtPeak => "alive at the peak".into(),
-            Self::Life(low, high) => format!("freed after {}", span(*low, *high)),
+            Self::AllocatedIn(from, to) => format!("allocated {}", span(*from, *to)),
+            Self::SurvivingFrom(from, to) => {
+                format!("allocated {}, live at the end", span(*from, *to))
+            }
+            Self::AliveAt(at) => format!("live at {}", units::duration(*at as f64)),
+            Self::AliveThrough(from, to) => format!("live throughout {}", span(*from, *to)),
+            Self::AtPeak => "live at the peak".into(),
+            Self::Lifetime(low, high) => format!("freed after {}", span(*low, *high)),
             Self::Age(low, high) => format!("never freed, age {}", span(*low, *high)),
             Self::Thread(id, name) if name.is_empty() => format!("thread {id}"),
             Self::Thread(_, name) => format!("thread {name}"),
@@ -99,37 +99,37 @@ impl Filter {
         }
     }
 
-    /// Whether the site alone decides; then the precomputed tables are enough.
-    pub fn is_of_site(&self) -> bool {
+    /// Whether the filter depends only on the site; then the precomputed tables suffice.
+    pub fn is_site_filter(&self) -> bool {
         !matches!(
             self,
             Self::NeverFreed
                 | Self::AgeAtLeast(_)
                 | Self::Size(..)
                 | Self::Thread(..)
-                | Self::Life(..)
+                | Self::Lifetime(..)
                 | Self::Age(..)
-        ) && !self.is_of_time()
+        ) && !self.is_time_filter()
     }
 
-    /// Whether it says when a block was made or alive.
-    pub fn is_of_time(&self) -> bool {
+    /// Whether the filter depends on the time of allocation or on liveness at a moment.
+    pub fn is_time_filter(&self) -> bool {
         matches!(
             self,
-            Self::Made(..)
-                | Self::Kept(..)
+            Self::AllocatedIn(..)
+                | Self::SurvivingFrom(..)
                 | Self::AliveAt(_)
                 | Self::AliveThrough(..)
                 | Self::AtPeak
         )
     }
 
-    /// Whether it only changes how flamegraphs are drawn.
-    pub fn is_of_flame(&self) -> bool {
+    /// Whether the filter affects only the drawing of flamegraphs.
+    pub fn is_flame_filter(&self) -> bool {
         matches!(self, Self::Hide(_) | Self::From(_))
     }
 
-    /// The condition.
+    /// The SQL condition.
     fn condition(&self, axis: &Axis) -> Option<String> {
         let end_ns = axis.end_ns;
         let through = |sym: &str| {
@@ -147,14 +147,14 @@ impl Filter {
             Self::Size(0, high) => format!("size <= {high}"),
             Self::Size(low, high) => format!("size BETWEEN {low} AND {high}"),
             Self::Thread(id, _) => format!("alloc_thread = {id}"),
-            Self::Made(from, to) => format!("alloc_after >= {from} AND alloc_after < {to}"),
-            Self::Kept(from, to) => {
+            Self::AllocatedIn(from, to) => format!("alloc_after >= {from} AND alloc_after < {to}"),
+            Self::SurvivingFrom(from, to) => {
                 format!("{LIVE}\n  AND alloc_after >= {from} AND alloc_after < {to}")
             }
             Self::AliveAt(at) => alive(*at, *at, axis),
             Self::AliveThrough(from, to) => alive(*from, *to, axis),
             Self::AtPeak => alive(axis.peak_ns, axis.peak_ns, axis),
-            Self::Life(low, high) => {
+            Self::Lifetime(low, high) => {
                 format!("dealloc_after - alloc_after BETWEEN {low} AND {high}")
             }
             Self::Age(low, high) => {
@@ -178,101 +178,104 @@ impl Filter {
     }
 }
 
-/// What is looked at.
+/// A list of filters, all of which must match.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FilterSet {
     filters: Vec<Filter>,
 }
 
 impl FilterSet {
-    /// The conditions, oldest first.
+    /// The filters, oldest first.
     pub fn filters(&self) -> &[Filter] {
         &self.filters
     }
 
-    /// Whether everything is looked at, drawing apart.
-    pub fn is_everything(&self) -> bool {
-        self.filters.iter().all(Filter::is_of_flame)
+    /// Whether all allocations are selected.
+    pub fn is_unfiltered(&self) -> bool {
+        self.filters.iter().all(Filter::is_flame_filter)
     }
 
-    /// Whether the site alone decides.
-    pub fn is_of_sites(&self) -> bool {
-        self.filters.iter().all(Filter::is_of_site)
+    /// Whether all filters depend only on the site.
+    pub fn is_site_only(&self) -> bool {
+        self.filters.iter().all(Filter::is_site_filter)
     }
 
-    /// Whether it is of sites and, of blocks, at most "never freed".
+    /// Whether it selects live blocks of sites.
     pub fn is_live_only(&self) -> bool {
         self.filters.contains(&Filter::NeverFreed)
             && self
                 .filters
                 .iter()
-                .all(|filter| filter.is_of_site() || *filter == Filter::NeverFreed)
+                .all(|filter| filter.is_site_filter() || *filter == Filter::NeverFreed)
     }
 
-    /// The filter that says when a block was made or alive, and whether it must live at the end,
-    /// if nothing but these and filters on sites are asked: then sums by slice are enough.
-    pub fn of_time(&self) -> Option<(&Filter, EndFilter)> {
-        let time = self.filters.iter().find(|it| it.is_of_time())?;
-        let mut ended = match time {
-            Filter::Kept(..) => EndFilter::Never,
-            _ => EndFilter::Whenever,
+    /// The time filter and whether blocks must be live at the end, if all other filters depend only on the
+    /// site: then sums by slice suffice.
+    pub fn time_filter(&self) -> Option<(&Filter, FreedFilter)> {
+        let time = self.filters.iter().find(|it| it.is_time_filter())?;
+        let mut freed = match time {
+            Filter::SurvivingFrom(..) => FreedFilter::LiveOnly,
+            _ => FreedFilter::Any,
         };
         for filter in &self.filters {
             match filter {
-                Filter::NeverFreed => ended = EndFilter::Never,
-                filter if filter == time || filter.is_of_site() => {}
+                Filter::NeverFreed => freed = FreedFilter::LiveOnly,
+                filter if filter == time || filter.is_site_filter() => {}
                 _ => return None,
             }
         }
-        Some((time, ended))
+        Some((time, freed))
     }
 
-    /// Everything that must hold of a row of `allocations`, or `None`.
-    pub fn of_rows(&self, axis: &Axis) -> Option<String> {
+    /// The SQL condition for a row of `allocations`; `None`: all rows.
+    pub fn row_condition(&self, axis: &Axis) -> Option<String> {
         join(self.filters.iter().filter_map(|it| it.condition(axis)))
     }
 
-    /// What must hold of a site, leaving out what is asked of single blocks.
-    pub fn of_sites(&self) -> Option<String> {
-        let of_sites = self.filters.iter().filter(|filter| filter.is_of_site());
+    /// The SQL condition for a site, without filters on single blocks; `None`: all sites.
+    pub fn site_condition(&self) -> Option<String> {
+        let of_sites = self.filters.iter().filter(|filter| filter.is_site_filter());
         join(of_sites.filter_map(|it| it.condition(&Axis::default())))
     }
 }
 
-/// Whether blocks that were freed are meant as well.
+/// Whether freed blocks are included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EndFilter {
-    /// They are.
-    Whenever,
-    /// Only those alive at the end.
-    Never,
+pub enum FreedFilter {
+    /// Included.
+    Any,
+    /// Only blocks live at the end.
+    LiveOnly,
 }
 
-/// The filter set and those before and after it.
+/// The current filter set with its undo history.
 #[derive(Clone, Debug, Default)]
 pub struct FilterHistory {
-    now: FilterSet,
+    current: FilterSet,
     before: Vec<FilterSet>,
     after: Vec<FilterSet>,
 }
 
 impl FilterHistory {
-    /// The filter set.
-    pub fn now(&self) -> &FilterSet {
-        &self.now
+    /// The current filter set.
+    pub fn current(&self) -> &FilterSet {
+        &self.current
     }
 
-    /// Adds a condition; one of a kind that can't be met twice replaces the earlier one.
+    /// Adds a filter; it replaces earlier ones of a kind that can be used only once.
     pub fn add(&mut self, filter: Filter) {
-        let mut next = self.now.clone();
+        let mut next = self.current.clone();
         let replaces = |old: &Filter| {
             *old == filter
-                || old.is_of_time() && filter.is_of_time()
+                || old.is_time_filter() && filter.is_time_filter()
                 || matches!(
                     (old, &filter),
                     (Filter::AgeAtLeast(_), Filter::AgeAtLeast(_))
                         | (Filter::Size(..), Filter::Size(..))
-                        | (Filter::Life(..) | Filter::Age(..), Filter::Life(..) | Filter::Age(..))
+                        | (
+                            Filter::Lifetime(..) | Filter::Age(..),
+                            Filter::Lifetime(..) | Filter::Age(..)
+                        )
                         | (Filter::Thread(..), Filter::Thread(..))
                         | (Filter::Suspect(..), Filter::Suspect(..))
                         | (Filter::Backtrace(_), Filter::Backtrace(_))
@@ -285,52 +288,52 @@ impl FilterHistory {
         self.set(next);
     }
 
-    /// Drops the conditions that `which` says yes to.
+    /// Removes the filters that `which` selects.
     pub fn drop_matching(&mut self, which: impl Fn(&Filter) -> bool) {
-        let mut next = self.now.clone();
+        let mut next = self.current.clone();
         next.filters.retain(|filter| !which(filter));
         self.set(next);
     }
 
-    /// Drops the condition added last.
+    /// Removes the last filter.
     pub fn drop_last(&mut self) {
-        let mut next = self.now.clone();
+        let mut next = self.current.clone();
         if next.filters.pop().is_some() {
             self.set(next);
         }
     }
 
-    /// Drops all conditions.
+    /// Removes all filters.
     pub fn clear(&mut self) {
         self.set(FilterSet::default());
     }
 
-    /// Whether there is a step to go back.
+    /// Whether there is a change to undo.
     pub fn can_undo(&self) -> bool {
         !self.before.is_empty()
     }
 
-    /// Goes back one step; whether there was one.
+    /// Undoes a change; returns whether there was one.
     pub fn undo(&mut self) -> bool {
         let Some(filters) = self.before.pop() else {
             return false;
         };
-        self.after.push(std::mem::replace(&mut self.now, filters));
+        self.after.push(std::mem::replace(&mut self.current, filters));
         true
     }
 
-    /// Takes back an undo; whether there was one.
+    /// Redoes a change; returns whether there was one.
     pub fn redo(&mut self) -> bool {
         let Some(filters) = self.after.pop() else {
             return false;
         };
-        self.before.push(std::mem::replace(&mut self.now, filters));
+        self.before.push(std::mem::replace(&mut self.current, filters));
         true
     }
 
     fn set(&mut self, filters: FilterSet) {
-        if filters != self.now {
-            self.before.push(std::mem::replace(&mut self.now, filters));
+        if filters != self.current {
+            self.before.push(std::mem::replace(&mut self.current, filters));
             self.after.clear();
             if self.before.len() > UNDO_MAX {
                 self.before.remove(0);
@@ -339,10 +342,10 @@ impl FilterHistory {
     }
 }
 
-/// Reads a condition as it is typed, or says what can be typed.
+/// Parses a filter as the user types it.
 ///
 /// # Errors
-/// With a sentence for the user.
+/// A message for the user.
 pub fn parse_filter(text: &str) -> Result<Filter, String> {
     let text = text.trim();
     let (word, rest) = match text.find(|c: char| !c.is_ascii_alphabetic()) {
@@ -351,7 +354,7 @@ pub fn parse_filter(text: &str) -> Result<Filter, String> {
     };
     let rest = rest.trim_start_matches([' ', '≥', '>', '=', ':']).trim();
     let needed = |what: &str| match rest {
-        "" => Err(format!("{word}: which? For example {word} {what}")),
+        "" => Err(format!("{word} needs a value, for example {word} {what}")),
         rest => Ok(rest.to_owned()),
     };
     match word {
@@ -364,11 +367,11 @@ pub fn parse_filter(text: &str) -> Result<Filter, String> {
         "thread" => match needed("0")?.parse() {
             Ok(id) => Ok(Filter::Thread(id, String::new())),
             Err(_) => {
-                Err("thread: its number, as the thread column shows it, or its whole name".into())
+                Err("expected the number of a thread, as in the thread column, or its full name".into())
             }
         },
-        "made" => parse_span(rest).map(|(from, to)| Filter::Made(from, to)),
-        "kept" => parse_span(rest).map(|(from, to)| Filter::Kept(from, to)),
+        "made" => parse_span(rest).map(|(from, to)| Filter::AllocatedIn(from, to)),
+        "kept" => parse_span(rest).map(|(from, to)| Filter::SurvivingFrom(from, to)),
         "at" if rest == "peak" => Ok(Filter::AtPeak),
         "at" | "alive" if rest.contains("..") => {
             parse_span(rest).map(|(from, to)| Filter::AliveThrough(from, to))
@@ -377,42 +380,42 @@ pub fn parse_filter(text: &str) -> Result<Filter, String> {
             let moment = units::parse_duration(&needed("5m")?);
             moment.map(Filter::AliveAt).map_err(|error| error.to_string())
         }
-        "life" => parse_span(rest).map(|(low, high)| Filter::Life(low, high)),
+        "life" => parse_span(rest).map(|(low, high)| Filter::Lifetime(low, high)),
         "peak" => Ok(Filter::AtPeak),
         "crate" => Ok(Filter::Crate(needed("serde_json")?)),
         "fn" | "file" | "match" => checked_regex(needed("cache.*insert")?.trim_start_matches('~')),
         "bt" | "backtrace" | "site" => match needed("17")?.parse() {
             Ok(id) => Ok(Filter::Backtrace(id)),
-            Err(_) => Err("bt: its number, as the bt column shows it".into()),
+            Err(_) => Err("expected the number of a backtrace, as in the bt column".into()),
         },
         _ => {
-            Err("try: live · age 10m · size 4K..1M · made 1m..2m · kept 1m..2m · at 5m · peak · life 1ms..1s · thread 0 · crate NAME · ~REGEX · bt 17".into())
+            Err("expected: live · age 10m · size 4K..1M · made 1m..2m · kept 1m..2m · at 5m · peak · life 1ms..1s · thread 0 · crate NAME · ~REGEX · bt 17".into())
         }
     }
 }
 
-/// A text as an SQL literal.
+/// Text as an SQL literal.
 pub fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// Blocks made by `from` and not freed by `to`. Those that ended earlier stand before them.
+/// Blocks allocated by `from` and not freed by `to`. Rows of earlier frees are skipped by number.
 fn alive(from: i64, to: i64, axis: &Axis) -> String {
     let mut condition =
         format!("alloc_after <= {from} AND (dealloc_after IS NULL OR dealloc_after > {to})");
-    let edge = axis.exactly(to.saturating_add(1)).or_else(|| {
+    let edge = axis.edge_at(to.saturating_add(1)).or_else(|| {
         let near = axis.nearest(to);
         if axis.edge(near) <= to { Some(near) } else { near.checked_sub(1) }
     });
-    if let Some(ended) = edge.map(|edge| axis.surely_ended(edge)).filter(|ended| *ended > 0) {
-        condition.push_str(&format!(" AND rowid > {ended}"));
+    if let Some(freed) = edge.map(|edge| axis.min_ended_before(edge)).filter(|freed| *freed > 0) {
+        condition.push_str(&format!(" AND rowid > {freed}"));
     }
     condition
 }
 
-/// `1m..5m`, `..5m`, `1m..`; the second one is not the smaller.
+/// Parses `1m..5m`, `..5m` or `1m..`.
 fn parse_span(text: &str) -> Result<(i64, i64), String> {
-    const EXPECTED: &str = "from when to when? For example 1m..5m, ..30s or 10m..";
+    const EXPECTED: &str = "expected a range, for example 1m..5m, ..30s or 10m..";
     let (from, to) = text.split_once("..").ok_or(EXPECTED)?;
     let ns = |text: &str| units::parse_duration(text.trim()).map_err(|error| error.to_string());
     let from = if from.trim().is_empty() { 0 } else { ns(from)? };
@@ -420,11 +423,11 @@ fn parse_span(text: &str) -> Result<(i64, i64), String> {
     if to < from { Err(EXPECTED.into()) } else { Ok((from, to)) }
 }
 
-/// A span of time in words.
+/// The label of a time range.
 fn span(from: i64, to: i64) -> String {
     let time = |ns: i64| units::duration(ns as f64);
     match (from, to) {
-        (from, i64::MAX) => format!("from {} on", time(from)),
+        (from, i64::MAX) => format!("from {}", time(from)),
         (from, to) => format!("{}..{}", time(from), time(to)),
     }
 }
@@ -439,7 +442,7 @@ fn parse_size(text: &str) -> Result<Filter, String> {
         };
         return match low <= high {
             true => Ok(Filter::Size(low, high)),
-            false => Err("size: from small to large, for example 1K..4K".into()),
+            false => Err("expected a range from small to large, for example 1K..4K".into()),
         };
     }
     let (operator, number) =
@@ -456,9 +459,9 @@ fn parse_size(text: &str) -> Result<Filter, String> {
 
 fn checked_regex(pattern: &str) -> Result<Filter, String> {
     match regex::Regex::new(pattern) {
-        Ok(_) if pattern.is_empty() => Err("~: which pattern? For example ~cache.*insert".into()),
+        Ok(_) if pattern.is_empty() => Err("~ needs a pattern, for example ~cache.*insert".into()),
         Ok(_) => Ok(Filter::Matches(pattern.to_owned())),
-        Err(_) => Err("this is not a regular expression; escape special signs with \\".into()),
+        Err(_) => Err("invalid regular expression; escape special characters with \\".into()),
     }
 }
 
@@ -467,7 +470,7 @@ fn join(conditions: impl Iterator<Item = String>) -> Option<String> {
     (!all.is_empty()).then(|| all.join("\n  AND "))
 }
 
-/// The last two parts of a path, generic arguments cut.
+/// The last two segments of a path, without generic arguments.
 fn last_segments(sym: &str) -> String {
     let plain = sym.split('<').find(|part| !part.is_empty()).unwrap_or(sym);
     let mut parts: Vec<&str> = plain.trim_end_matches(':').rsplit("::").take(2).collect();

@@ -1,11 +1,11 @@
-//! Blocks by size, by life and by age, in bins that grow by a factor.
+//! Histograms of sizes, lifetimes and ages with logarithmic bins.
 //!
-//! Reads: one row a block, once for all three. Writes: [`Histograms`].
+//! Reads: one row per block, in one pass. Writes: [`Histograms`].
 //!
 //! Invariants:
-//! - Every block of the filter set is in one bin of the sizes, and in one of either lives (it was freed)
-//!   or ages (it was not): the sums are the filter set's.
-//! - A bin's bounds are included; bins don't overlap and leave nothing out.
+//! - Every selected block is in one bin of the sizes, and in one bin of the lifetimes (freed) or of the
+//!   ages (live).
+//! - The bounds of a bin are included; bins have no gaps and don't overlap.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -15,42 +15,42 @@ use crate::database::connection::Database;
 use crate::database::error::QueryError;
 use crate::database::query::{Limits, Params};
 use crate::database::table::Value;
-use crate::tui::data::axis::{Axis, Rows};
 use crate::tui::data::filter::FilterSet;
+use crate::tui::data::time_axis::{Axis, RowKind};
 
-/// Sites that are kept of a bin.
+/// Sites listed per bin.
 pub const SITES_MAX: usize = 20;
 
-/// Backtraces that are told apart; the others are counted, but not listed.
-const PAIRS_MAX: usize = 1 << 20;
+/// Maximum number of pairs of site and bin; further sites are counted but not listed.
+const SITE_BINS_MAX: usize = 1 << 20;
 
-/// What blocks are sorted into bins by.
+/// The kinds of histograms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// Bytes asked for.
+    /// Requested bytes.
     #[default]
     Sizes,
-    /// From being made to being freed.
-    Lives,
-    /// From being made to the end of the recording, which they saw.
+    /// From allocation to free, for freed blocks.
+    Lifetimes,
+    /// From allocation to the end of the recording, for live blocks.
     Ages,
 }
 
 impl Kind {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Sizes, Self::Lives, Self::Ages];
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::Sizes, Self::Lifetimes, Self::Ages];
 
-    /// The next one, round and round.
+    /// The next variant; the first follows the last.
     pub fn next(self) -> Self {
         Self::ALL[(self as usize + 1) % Self::ALL.len()]
     }
 
-    /// In which bin a value is.
+    /// The bin of a value.
     fn bin(self, value: i64) -> usize {
         match self {
             Self::Sizes if value <= 1 => 0,
             Self::Sizes => (64 - (value - 1).leading_zeros()) as usize,
-            Self::Lives | Self::Ages => TIMES.partition_point(|bound| *bound < value),
+            Self::Lifetimes | Self::Ages => TIMES.partition_point(|bound| *bound < value),
         }
     }
 
@@ -59,12 +59,12 @@ impl Kind {
         match self {
             Self::Sizes if bin >= 63 => i64::MAX,
             Self::Sizes => 1 << bin,
-            Self::Lives | Self::Ages => TIMES.get(bin).copied().unwrap_or(i64::MAX),
+            Self::Lifetimes | Self::Ages => TIMES.get(bin).copied().unwrap_or(i64::MAX),
         }
     }
 }
 
-/// Times are in half decades from 100 ns to ten months.
+/// Bounds of time bins: half decades from 100 ns to about ten months.
 const TIMES: [i64; 24] = {
     let mut bounds = [0; 24];
     let mut decade = 100;
@@ -75,19 +75,19 @@ const TIMES: [i64; 24] = {
         decade *= 10;
         at += 2;
     }
-    // The last bound is beyond every recording, and no sum of it overflows.
+    // The last bound is beyond every recording and far from overflow.
     bounds
 };
 
-/// A site, if the blocks have one, with its share of a bin.
-pub type OfSite = (Option<i64>, Sum);
+/// A backtrace, if the blocks have one, with its part of a bin.
+pub type SiteShare = (Option<i64>, Sum);
 
 /// Blocks and bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sum {
     /// Blocks.
     pub blocks: u64,
-    /// Bytes of them.
+    /// Bytes.
     pub bytes: u64,
 }
 
@@ -105,25 +105,25 @@ pub struct Bin {
     pub low: i64,
     /// The largest value.
     pub high: i64,
-    /// What is in it.
+    /// Its blocks and bytes.
     pub sum: Sum,
-    /// Backtraces with the most bytes in it, and these; none: without a backtrace.
-    pub sites: Vec<OfSite>,
+    /// The backtraces with the most bytes in the bin; `None`: blocks without a backtrace.
+    pub sites: Vec<SiteShare>,
 }
 
-/// All three.
+/// All histograms.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Histograms {
     kinds: [Vec<Bin>; 3],
 }
 
 impl Histograms {
-    /// The bins of a kind, from the first to the last that is not empty.
+    /// The bins of a kind, without empty ones at the ends.
     pub fn bins(&self, kind: Kind) -> &[Bin] {
         &self.kinds[kind as usize]
     }
 
-    /// All that is in the bins of a kind.
+    /// The total of a kind.
     pub fn total(&self, kind: Kind) -> Sum {
         let mut total = Sum::default();
         for bin in self.bins(kind) {
@@ -134,32 +134,33 @@ impl Histograms {
     }
 }
 
-/// The blocks of a filter set, one a row: what [`read`] reads.
+/// The statement that [`read`] takes: the selected blocks, one per row.
 pub fn blocks(filters: &FilterSet, axis: &Axis) -> String {
-    let condition = filters.of_rows(axis).map(|it| format!("\nWHERE {it}")).unwrap_or_default();
+    let condition =
+        filters.row_condition(axis).map(|it| format!("\nWHERE {it}")).unwrap_or_default();
     let more = axis.rows.columns("allocations");
     format!("SELECT bt, size, alloc_after, dealloc_after{more} FROM allocations{condition}")
 }
 
-/// The same as a table for people: what [`read`] counts, of one kind.
-pub fn behind(filters: &FilterSet, axis: &Axis, kind: Kind) -> String {
+/// The statement of a histogram for the SQL view.
+pub fn query(filters: &FilterSet, axis: &Axis, kind: Kind) -> String {
     let blocks = blocks(filters, axis);
     let end = axis.end_ns;
     let sums = match axis.rows {
-        Rows::Blocks => "count(*) AS blocks, sum(size) AS bytes",
-        Rows::Samples => "CAST(round(sum(blocks)) AS INTEGER) AS blocks, sum(bytes) AS bytes",
+        RowKind::Blocks => "count(*) AS blocks, sum(size) AS bytes",
+        RowKind::Samples => "CAST(round(sum(blocks)) AS INTEGER) AS blocks, sum(bytes) AS bytes",
     };
     let (value, which) = match kind {
         Kind::Sizes => ("size".into(), ""),
-        Kind::Lives => ("dealloc_after - alloc_after".into(), "\nWHERE dealloc_after NOT NULL"),
+        Kind::Lifetimes => ("dealloc_after - alloc_after".into(), "\nWHERE dealloc_after NOT NULL"),
         Kind::Ages => (format!("{end} - alloc_after"), "\nWHERE dealloc_after IS NULL"),
     };
     format!(
-        "-- powers of two here; the view has times in half decades\nSELECT hist_bucket({value}) AS up_to, {sums}\nFROM ({blocks}){which}\nGROUP BY 1 ORDER BY 1"
+        "-- powers of two; the view bins times in half decades\nSELECT hist_bucket({value}) AS up_to, {sums}\nFROM ({blocks}){which}\nGROUP BY 1 ORDER BY 1"
     )
 }
 
-/// Counts the blocks of a statement with the columns of [`blocks`].
+/// Reads the histograms of the blocks of a statement with the columns of [`blocks`].
 ///
 /// # Errors
 /// As [`Database::query`].
@@ -169,49 +170,52 @@ pub fn read(
     end_ns: i64,
     token: &CancelToken,
 ) -> Result<Histograms, QueryError> {
-    let mut counting = Counting::default();
+    let mut builder = HistogramBuilder::default();
     let limits = Limits::none().cancelled_by(token);
     database.stream(sql, &Params::none(), &limits, |row| {
-        if let [bt, size, made, freed, weight @ ..] = row {
-            let whole = |value: &Value| value.as_i64();
-            let (size, made) = (whole(size).unwrap_or(0), whole(made).unwrap_or(0));
+        if let [bt, size, allocated_at, freed_at, weight @ ..] = row {
+            let integer = |value: &Value| value.as_i64();
+            let (size, allocated_at) =
+                (integer(size).unwrap_or(0), integer(allocated_at).unwrap_or(0));
             let sum = match weight {
                 [blocks, bytes] => {
-                    counting.parts = PARTS_OF_A_BLOCK;
-                    let blocks = blocks.as_f64().unwrap_or(0.0) * PARTS_OF_A_BLOCK as f64;
-                    let bytes = u64::try_from(whole(bytes).unwrap_or(0)).unwrap_or(0);
+                    builder.parts = PARTS_PER_BLOCK;
+                    let blocks = blocks.as_f64().unwrap_or(0.0) * PARTS_PER_BLOCK as f64;
+                    let bytes = u64::try_from(integer(bytes).unwrap_or(0)).unwrap_or(0);
                     Sum { blocks: blocks.round() as u64, bytes }
                 }
                 _ => Sum { blocks: 1, bytes: u64::try_from(size).unwrap_or(0) },
             };
-            counting.add(whole(bt), Kind::Sizes, size, sum);
-            match whole(freed) {
-                Some(freed) => counting.add(whole(bt), Kind::Lives, freed - made, sum),
-                None => counting.add(whole(bt), Kind::Ages, end_ns - made, sum),
+            builder.add(integer(bt), Kind::Sizes, size, sum);
+            match integer(freed_at) {
+                Some(freed_at) => {
+                    builder.add(integer(bt), Kind::Lifetimes, freed_at - allocated_at, sum);
+                }
+                None => builder.add(integer(bt), Kind::Ages, end_ns - allocated_at, sum),
             }
         }
         ControlFlow::Continue(())
     })?;
-    Ok(counting.finish())
+    Ok(builder.finish())
 }
 
-/// What a sample stands for is no whole number of blocks: so many parts of one are counted.
-const PARTS_OF_A_BLOCK: u64 = 1 << 12;
+/// Samples stand for fractional numbers of blocks, which are counted in this fixed-point unit.
+const PARTS_PER_BLOCK: u64 = 1 << 12;
 
-struct Counting {
-    /// Parts that a block is counted in.
+struct HistogramBuilder {
+    /// Parts per block: 1 without samples.
     parts: u64,
     sums: [Vec<Sum>; 3],
     sites: HashMap<(Option<i64>, Kind, usize), Sum>,
 }
 
-impl Default for Counting {
+impl Default for HistogramBuilder {
     fn default() -> Self {
         Self { parts: 1, sums: Default::default(), sites: HashMap::new() }
     }
 }
 
-impl Counting {
+impl HistogramBuilder {
     fn add(&mut self, bt: Option<i64>, kind: Kind, value: i64, more: Sum) {
         let bin = kind.bin(value);
         let sums = &mut self.sums[kind as usize];
@@ -222,7 +226,7 @@ impl Counting {
             sum.add(more);
         }
         let key = (bt, kind, bin);
-        let has_room = self.sites.len() < PAIRS_MAX;
+        let has_room = self.sites.len() < SITE_BINS_MAX;
         match self.sites.get_mut(&key) {
             Some(sum) => sum.add(more),
             None if has_room => {
@@ -237,7 +241,7 @@ impl Counting {
         let whole = |sum: &mut Sum| sum.blocks = (sum.blocks + parts / 2) / parts;
         self.sums.iter_mut().flatten().for_each(whole);
         self.sites.values_mut().for_each(whole);
-        let mut by_bin: HashMap<(Kind, usize), Vec<OfSite>> = HashMap::new();
+        let mut by_bin: HashMap<(Kind, usize), Vec<SiteShare>> = HashMap::new();
         for ((bt, kind, bin), sum) in self.sites {
             by_bin.entry((kind, bin)).or_default().push((bt, sum));
         }

@@ -1,18 +1,16 @@
-//! The SQL of filter sets that say when: sums by site, from slices where they are enough.
-//!
-//! Reads: the filter set and the [`Axis`]. Writes: statements.
+//! The SQL of time filters: sums by site, from slices where possible.
 //!
 //! Invariants:
-//! - What comes from slices equals the same sums over `allocations`: where a moment is between two
-//!   edges of the axis, there is no such statement.
-//! - No statement looks at all rows of `allocations`: those of a span of ends are found by their
-//!   numbers, and those alive at the end are the last ones.
+//! - Sums from slices equal those over `allocations`: for a moment between two edges of the axis, there
+//!   is no statement.
+//! - No statement scans all of `allocations`: rows of a range of frees are found by number, and live
+//!   blocks are the last rows.
 
-use crate::tui::data::axis::Axis;
-use crate::tui::data::filter::{EndFilter, Filter, FilterSet};
+use crate::tui::data::filter::{Filter, FilterSet, FreedFilter};
+use crate::tui::data::time_axis::Axis;
 use crate::tui::flame::measure::Measure;
 
-/// The slices of the run, with how many of them a point of a site's curve covers.
+/// The slices of the run, and the number of slices per point of a site's curve.
 pub const SLICES: &str = "\
 SELECT from_ns, to_ns, live_bytes, live_blocks, allocations, allocated_bytes, frees, freed_bytes,
   never_freed_bytes, coalesce((SELECT value FROM meta WHERE key = 'slices_per_point'), 1) AS slices_per_point,
@@ -23,81 +21,81 @@ SELECT from_ns, to_ns, live_bytes, live_blocks, allocations, allocated_bytes, fr
   (SELECT value FROM meta WHERE key = 'sites') AS sites
 FROM timeline ORDER BY slice";
 
-/// Rows of `allocations` from which on blocks are alive at the end.
+/// The condition for rows of live blocks, which are the last ones.
 const LIVE_ROWS: &str = "rowid > coalesce(
     (SELECT value FROM meta WHERE key = 'freed_rows'), 0) AND dealloc_after IS NULL";
 
-/// So many sites are asked one by one: 2 to 3 µs each, where a pass over all curves is 50 ms for ten
-/// million allocations.
-const FEW_SITES: i64 = 20_000;
+/// Up to this many sites are looked up one by one: 2 to 3 µs each, whereas a pass over all curves takes
+/// 50 ms for ten million allocations.
+const LOOKUP_SITES_MAX: i64 = 20_000;
 
-/// What of a filter set is asked.
+/// A part of a filter set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// All its blocks.
     All,
-    /// Those alive at the end.
+    /// Its blocks live at the end.
     Survivors,
 }
 
-/// `bt`, `bytes` and `blocks` of the sites of a filter set that says when, if slices are enough.
+/// A statement for `bt`, `bytes` and `blocks` of the sites of a time filter, if slices suffice.
 pub fn by_site(filters: &FilterSet, axis: &Axis, part: Part) -> Option<String> {
-    let (filter, ended) = filters.of_time()?;
-    let condition = filters.of_sites();
-    let stays = part == Part::Survivors || ended == EndFilter::Never;
-    match (filter, stays) {
+    let (filter, freed) = filters.time_filter()?;
+    let condition = filters.site_condition();
+    let survivors_only = part == Part::Survivors || freed == FreedFilter::LiveOnly;
+    match (filter, survivors_only) {
         (Filter::AtPeak, false) => Some(format!(
             "SELECT bt, at_peak_bytes AS bytes, at_peak_blocks AS blocks FROM sites\n  WHERE at_peak_blocks > 0{}",
-            and(condition.as_deref())
+            and_condition(condition.as_deref())
         )),
-        (Filter::AtPeak, true) => Some(staying(axis, 0, axis.peak_ns + 1, condition.as_deref())),
-        (Filter::Made(from, to) | Filter::Kept(from, to), true) => {
-            Some(staying(axis, *from, *to, condition.as_deref()))
+        (Filter::AtPeak, true) => Some(survivors(axis, 0, axis.peak_ns + 1, condition.as_deref())),
+        (Filter::AllocatedIn(from, to) | Filter::SurvivingFrom(from, to), true) => {
+            Some(survivors(axis, *from, *to, condition.as_deref()))
         }
         (Filter::AliveAt(at) | Filter::AliveThrough(at, _), true) => {
-            Some(staying(axis, 0, at.saturating_add(1), condition.as_deref()))
+            Some(survivors(axis, 0, at.saturating_add(1), condition.as_deref()))
         }
-        (Filter::Made(from, to), false) => {
-            let (first, last) = (axis.exactly(*from)?, edge_at(axis, *to)?);
-            Some(made(axis, first, last, condition.as_deref()))
+        (Filter::AllocatedIn(from, to), false) => {
+            let (first, last) = (axis.edge_at(*from)?, edge_at(axis, *to)?);
+            Some(allocated_between(axis, first, last, condition.as_deref()))
         }
         (Filter::AliveAt(at), false) => {
             let edge = edge_at(axis, at.saturating_add(1))?;
-            Some(alive(axis, edge, condition.as_deref()))
+            Some(live_at_edge(axis, edge, condition.as_deref()))
         }
         (Filter::AliveThrough(from, to), false) => {
             let (first, last) =
                 (edge_at(axis, from.saturating_add(1))?, edge_at(axis, to.saturating_add(1))?);
-            Some(alive_through(axis, (first, last), *from, condition.as_deref()))
+            Some(live_at_both_edges(axis, (first, last), *from, condition.as_deref()))
         }
         _ => None,
     }
 }
 
-/// The course of the filter set's sites: what each slice changed.
+/// The changes per slice of the selected sites.
 pub fn changes(filters: &FilterSet) -> String {
-    let condition = filters.of_sites().unwrap_or_else(|| "1".into());
+    let condition = filters.site_condition().unwrap_or_else(|| "1".into());
     format!(
         "SELECT slice, sum(allocations) AS allocations, sum(allocated_bytes) AS allocated_bytes,\n  sum(frees) AS frees, sum(freed_bytes) AS freed_bytes\nFROM site_timeline WHERE {condition}\nGROUP BY slice ORDER BY slice"
     )
 }
 
-/// The course of the groups of sites that held most, the largest first.
+/// The changes per slice of the groups of sites with the highest peaks, largest first.
 pub fn largest(filters: &FilterSet, limit: usize) -> String {
-    let condition = filters.of_sites().unwrap_or_else(|| "1".into());
+    let condition = filters.site_condition().unwrap_or_else(|| "1".into());
     format!(
         "WITH chosen AS (SELECT bt, suspect, peak_bytes FROM sites WHERE {condition}),\ntop AS (SELECT suspect, sum(peak_bytes) AS weight FROM chosen\n  WHERE suspect NOT NULL GROUP BY suspect ORDER BY weight DESC, suspect LIMIT {limit})\nSELECT top.suspect, coalesce(frames.function, '?') AS site, slice,\n  sum(allocated_bytes - freed_bytes) AS change\nFROM top JOIN chosen ON chosen.suspect = top.suspect\nJOIN site_timeline ON site_timeline.bt = chosen.bt\nLEFT JOIN suspects ON suspects.id = top.suspect\nLEFT JOIN frames ON frames.id = suspects.frame\nGROUP BY top.suspect, slice ORDER BY weight DESC, top.suspect, slice"
     )
 }
 
-/// What of the system's view of the process there is: when, bytes.
+/// Memory readings: time, resident bytes.
 pub const RSS: &str =
     "SELECT at_ns, rss_bytes FROM memory_readings WHERE rss_bytes NOT NULL ORDER BY at_ns";
 
-/// Moments that the program named.
+/// The marks.
 pub const MARKS: &str = "SELECT at_ns, name, value FROM marks ORDER BY at_ns LIMIT 5000";
 
-/// Which part of a filter set a measure is about, if sums by site are enough for it.
+/// The part of a filter set that a measure needs, if sums by site suffice.
 pub fn part_of(measure: Measure) -> Option<Part> {
     match measure {
         Measure::Allocated | Measure::Count => Some(Part::All),
@@ -106,7 +104,7 @@ pub fn part_of(measure: Measure) -> Option<Part> {
     }
 }
 
-/// The measures of sums by site; those of the other part are 0.
+/// The measures from sums by site; those of the other part are 0.
 pub fn weights(by_site: &str, part: Part) -> String {
     let columns = match part {
         Part::All => {
@@ -119,39 +117,39 @@ pub fn weights(by_site: &str, part: Part) -> String {
     format!("SELECT bt, {columns}\nFROM ({by_site})")
 }
 
-/// An edge by its moment; beyond the end is the end.
+/// The edge at a moment; the last one for moments after the end.
 fn edge_at(axis: &Axis, at: i64) -> Option<usize> {
     match at > axis.end_ns {
         true => Some(axis.points()),
-        false => axis.exactly(at),
+        false => axis.edge_at(at),
     }
 }
 
-fn and(condition: Option<&str>) -> String {
+fn and_condition(condition: Option<&str>) -> String {
     condition.map(|it| format!("\n    AND {it}")).unwrap_or_default()
 }
 
-/// Made from edge to edge.
-fn made(axis: &Axis, first: usize, last: usize, condition: Option<&str>) -> String {
+/// Sums of blocks allocated from edge to edge.
+fn allocated_between(axis: &Axis, first: usize, last: usize, condition: Option<&str>) -> String {
     let from = axis.slice_before(first).map_or(0, |slice| slice + 1);
     let to = axis.slice_before(last).map_or(-1, |slice| slice as i64);
     format!(
         "SELECT bt, sum(allocated_bytes) AS bytes, sum(allocations) AS blocks FROM site_timeline\n  WHERE slice BETWEEN {from} AND {to}{}\n  GROUP BY bt HAVING blocks > 0",
-        and(condition)
+        and_condition(condition)
     )
 }
 
-/// Alive at an edge: the last point of each site's curve up to there, which few sites are asked for
-/// one by one, and many in one pass. SQLite gives the other columns of the row with the largest slice.
-fn alive(axis: &Axis, edge: usize, condition: Option<&str>) -> String {
+/// Blocks live at an edge: the last point of each site's curve up to it. Few sites are looked up one by
+/// one, many in one pass: for max(), SQLite returns the other columns of the row with the maximum.
+fn live_at_edge(axis: &Axis, edge: usize, condition: Option<&str>) -> String {
     if edge == axis.points() {
         return format!(
             "SELECT bt, live_bytes AS bytes, live_blocks AS blocks FROM sites\n  WHERE live_blocks > 0{}",
-            and(condition)
+            and_condition(condition)
         );
     }
     let to = axis.slice_before(edge).map_or(-1, |slice| slice as i64);
-    if axis.sites <= FEW_SITES {
+    if axis.sites <= LOOKUP_SITES_MAX {
         return format!(
             "SELECT point.bt, point.live_bytes AS bytes, point.live_blocks AS blocks\n  FROM (SELECT bt FROM sites WHERE {}) AS chosen\n  CROSS JOIN site_timeline AS point ON point.bt = chosen.bt AND point.slice =\n    (SELECT max(slice) FROM site_timeline WHERE bt = chosen.bt AND slice <= {to})\n  WHERE point.live_blocks > 0",
             condition.unwrap_or("1")
@@ -159,37 +157,42 @@ fn alive(axis: &Axis, edge: usize, condition: Option<&str>) -> String {
     }
     format!(
         "SELECT bt, bytes, blocks FROM (\n  SELECT bt, live_bytes AS bytes, live_blocks AS blocks, max(slice) FROM site_timeline\n  WHERE slice <= {to}{}\n  GROUP BY bt)\n  WHERE blocks > 0",
-        and(condition)
+        and_condition(condition)
     )
 }
 
-/// Alive at both edges: either what was alive at the first without what ended in between, or what
-/// ended later without what was made later, whichever are fewer rows. The former needs rows that
-/// stand in the order of ends.
-fn alive_through(axis: &Axis, edges: (usize, usize), from: i64, condition: Option<&str>) -> String {
-    let (before, after) = (axis.ended(edges.0), axis.ended(edges.1));
+/// Blocks live at both edges: either those live at the first without those freed in between, or those
+/// freed later without those allocated later, whichever are fewer rows. The former needs rows in the
+/// exact order of frees.
+fn live_at_both_edges(
+    axis: &Axis,
+    edges: (usize, usize),
+    from: i64,
+    condition: Option<&str>,
+) -> String {
+    let (before, after) = (axis.ended_before(edges.0), axis.ended_before(edges.1));
     let live = axis.slices.last().map_or(0, |slice| slice.live_blocks);
     let (size, count) = (axis.rows.bytes("allocations"), axis.rows.count("allocations"));
     if axis.late > 0 || after - before > axis.frees() - after + live {
         return format!(
             "SELECT bt, sum({size}) AS bytes, {count} AS blocks FROM allocations\n  WHERE rowid > {} AND alloc_after <= {from}\n    AND (dealloc_after IS NULL OR dealloc_after >= {}){}\n  GROUP BY bt",
-            axis.surely_ended(edges.1),
+            axis.min_ended_before(edges.1),
             axis.edge(edges.1),
-            and(condition)
+            and_condition(condition)
         );
     }
-    let then = alive(axis, edges.0, condition);
+    let then = live_at_edge(axis, edges.0, condition);
     format!(
         "SELECT bt, sum(bytes) AS bytes, sum(blocks) AS blocks FROM (\n  {then}\n  UNION ALL\n  SELECT bt, -sum({size}), -{count} FROM allocations\n  WHERE rowid > {before} AND rowid <= {after} AND alloc_after <= {from}{}\n  GROUP BY bt\n)\nGROUP BY bt HAVING sum(blocks) > 0",
-        and(condition)
+        and_condition(condition)
     )
 }
 
-/// Made in a span and alive at the end.
-fn staying(axis: &Axis, from: i64, to: i64, condition: Option<&str>) -> String {
+/// Blocks allocated in a range and live at the end.
+fn survivors(axis: &Axis, from: i64, to: i64, condition: Option<&str>) -> String {
     let (size, count) = (axis.rows.bytes("allocations"), axis.rows.count("allocations"));
     format!(
         "SELECT bt, sum({size}) AS bytes, {count} AS blocks FROM allocations\n  WHERE {LIVE_ROWS}\n    AND alloc_after >= {from} AND alloc_after < {to}{}\n  GROUP BY bt",
-        and(condition)
+        and_condition(condition)
     )
 }

@@ -1,36 +1,36 @@
-//! What a flamegraph can be as wide as.
+//! The measures of a flamegraph's widths.
 //!
-//! Invariant: every measure has a unit and one sentence that defines it; both are shown.
+//! Invariant: every measure has a unit and a definition, which are shown.
 
 use std::ops::{AddAssign, Index, IndexMut};
 
 use crate::database::table::Unit;
 
-/// How many measures there are.
+/// Number of measures.
 pub const MEASURES: usize = 7;
 
-/// What a cell's width stands for.
+/// A measure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Measure {
-    /// Bytes alive at the end.
+    /// Bytes live at the end.
     #[default]
     LiveAtEnd,
-    /// Bytes alive at the global peak.
+    /// Bytes live at the global peak.
     LiveAtPeak,
-    /// Bytes of all blocks.
+    /// Bytes of all allocations.
     Allocated,
-    /// Blocks made.
+    /// Allocations.
     Count,
-    /// Blocks freed almost at once.
+    /// Temporary allocations.
     Temporary,
-    /// Bytes alive at the end minus at half time.
+    /// Bytes live at the end minus bytes live at half time.
     Growth,
-    /// Blocks alive at the end.
+    /// Blocks live at the end.
     LiveBlocks,
 }
 
 impl Measure {
-    /// All of them, in the order in which the key steps through them.
+    /// All measures, in the order of the key that steps through them.
     pub const ALL: [Self; MEASURES] = [
         Self::LiveAtEnd,
         Self::LiveAtPeak,
@@ -41,12 +41,12 @@ impl Measure {
         Self::LiveBlocks,
     ];
 
-    /// The next one, round and round.
+    /// The next variant; the first follows the last.
     pub fn next(self) -> Self {
         Self::ALL[(self as usize + 1) % MEASURES]
     }
 
-    /// A few words.
+    /// The name.
     pub fn title(self) -> &'static str {
         match self {
             Self::LiveAtEnd => "live at end",
@@ -59,22 +59,22 @@ impl Measure {
         }
     }
 
-    /// One sentence that says what the number means.
+    /// The definition, one sentence.
     pub fn definition(self) -> &'static str {
         match self {
-            Self::LiveAtEnd => "bytes of blocks that nobody had freed when the recording ended",
-            Self::LiveAtPeak => "bytes of blocks alive at the moment the whole heap was largest",
-            Self::Allocated => "bytes of all blocks ever made, freed or not",
-            Self::Count => "blocks ever made, freed or not",
+            Self::LiveAtEnd => "bytes of blocks not freed when the recording ended",
+            Self::LiveAtPeak => "bytes of blocks live when the heap was largest",
+            Self::Allocated => "bytes of all blocks ever allocated, freed or not",
+            Self::Count => "blocks ever allocated, freed or not",
             Self::Temporary => "blocks freed by their thread after at most one other allocation",
             Self::Growth => {
-                "live bytes at the end minus at half time; places that shrank count as zero"
+                "live bytes at the end minus at half time; negative growth counts as zero"
             }
-            Self::LiveBlocks => "blocks that nobody had freed when the recording ended",
+            Self::LiveBlocks => "blocks not freed when the recording ended",
         }
     }
 
-    /// What the numbers count.
+    /// The unit of the values.
     pub fn unit(self) -> Unit {
         match self {
             Self::Count | Self::Temporary | Self::LiveBlocks => Unit::Count,
@@ -82,7 +82,7 @@ impl Measure {
         }
     }
 
-    /// The measure that counts the blocks whose bytes this one sums, if there is one.
+    /// The measure that counts the blocks whose bytes this one sums.
     pub fn blocks(self) -> Option<Self> {
         match self {
             Self::LiveAtEnd | Self::LiveBlocks => Some(Self::LiveBlocks),
@@ -103,23 +103,23 @@ impl Measure {
     }
 }
 
-/// One number a measure. Growth may be negative.
+/// One value per measure. Growth may be negative.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Weights(pub [i64; MEASURES]);
 
 impl Weights {
-    /// What a cell's width is made from: never negative.
+    /// The weight of a cell: never negative.
     pub fn width(&self, measure: Measure) -> u64 {
         u64::try_from(self[measure]).unwrap_or(0)
     }
 
-    /// To take away what [`AddAssign`] would add.
+    /// The negative of all values.
     #[must_use]
     pub fn negated(self) -> Self {
         Self(self.0.map(i64::wrapping_neg))
     }
 
-    /// Whether nothing would be shown, whatever the measure.
+    /// Whether all values are 0.
     pub fn is_zero(&self) -> bool {
         self.0.iter().all(|weight| *weight == 0)
     }

@@ -1,14 +1,14 @@
-//! The flamegraph without a screen: stacks → call tree → the tree as shown → cells, or lines.
+//! Flamegraph and tree without a screen: stacks → call tree → shaped tree → cells or lines.
 //!
-//! Reads: weighed stacks or rows of the `tree` table, handed over by the worker.
-//! Writes: [`shape::Shown`], whose widths [`cells`] deals out exactly.
+//! Reads: weighted stacks or rows of the table `tree`, from the worker.
+//! Writes: [`shape::ShapedTree`], which [`cell_layout`] lays out exactly.
 //!
-//! Invariant: pure; nothing here knows SQL, a terminal or a clock.
+//! Invariant: pure; it uses no SQL, terminal or clock.
 
-pub mod outline;
-pub mod difference;
-pub mod cells;
+pub mod tree_lines;
+pub mod difference_tree;
+pub mod cell_layout;
 pub mod shape;
 pub mod tree;
-pub mod sites;
+pub mod site_stats;
 pub mod measure;

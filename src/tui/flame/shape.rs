@@ -1,11 +1,11 @@
-//! Turns a call tree into the tree that is shown: direction, folding, hiding, one measure.
+//! Turns a call tree into the shown tree: direction, collapsed frames, hidden functions, one measure.
 //!
 //! Reads: a [`CallTree`] and [`Shape`].
-//! Writes: [`Shown`].
+//! Writes: [`ShapedTree`].
 //!
 //! Invariants:
-//! - A node's value is its own share plus its children's values, exactly.
-//! - Children stand largest first, equal ones by name, so that the same input looks the same.
+//! - A node's value is its own weight plus the values of its children.
+//! - Children are sorted by value, then by name, so that equal input is drawn equally.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,47 +13,47 @@ use std::sync::Arc;
 use crate::tui::flame::measure::Measure;
 use crate::tui::flame::tree::{CallTree, Node, NodeId, ROOT, Symbol, SymbolId, Symbols};
 
-/// Frames of a stack that a view from the inside out follows.
+/// Frames of a stack that bottom-up trees follow.
 pub const INVERTED_DEPTH_MAX: usize = 128;
 
-/// Nodes that are shown at most; stacks beyond end in the deepest node that there is, and are
-/// counted. Half a million is far more than anyone zooms into, and some 50 MiB.
-pub const SHOWN_MAX: usize = 500_000;
+/// Maximum number of nodes, about 50 MiB. Stacks beyond it end in the deepest existing node and are
+/// counted.
+pub const SHAPED_NODES_MAX: usize = 500_000;
 
-/// The node at the top of what is shown.
-pub const TOP: ShownId = ShownId(0);
+/// The root of a shown tree.
+pub const TOP: ShapedId = ShapedId(0);
 
-/// A node of [`Shown`].
+/// A node of [`ShapedTree`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ShownId(pub u32);
+pub struct ShapedId(pub u32);
 
-/// From where the tree is looked at.
+/// Direction of the tree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Direction {
-    /// From the outermost functions to what they call.
+    /// From the outermost functions to their callees.
     #[default]
     TopDown,
-    /// From the functions that allocate to their callers.
+    /// From the allocating functions to their callers.
     BottomUp,
-    /// Who calls one function.
+    /// The callers of one function.
     Callers(SymbolId),
-    /// What one function calls.
+    /// The callees of one function.
     Callees(SymbolId),
 }
 
-/// Whether something repetitive is drawn together.
+/// Whether repetitive frames are drawn as one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Collapse {
-    /// As one.
+    /// Drawn as one.
     #[default]
     Collapsed,
-    /// Each by itself.
+    /// Drawn separately.
     Expanded,
 }
 
 impl Collapse {
-    /// The other one.
-    pub fn flipped(self) -> Self {
+    /// The other variant.
+    pub fn toggled(self) -> Self {
         match self {
             Self::Collapsed => Self::Expanded,
             Self::Expanded => Self::Collapsed,
@@ -61,73 +61,73 @@ impl Collapse {
     }
 }
 
-/// How a tree is to be shown.
+/// The options of a shown tree.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shape {
-    /// What widths stand for.
+    /// The measure.
     pub measure: Measure,
-    /// From where it is looked at.
+    /// The direction.
     pub direction: Direction,
-    /// Standard library and runtime frames.
-    pub noise: Collapse,
-    /// Functions that call themselves, directly or not.
+    /// Whether library and runtime frames are collapsed.
+    pub library: Collapse,
+    /// Whether recursive calls, direct or not, are collapsed.
     pub recursion: Collapse,
-    /// Functions that are left out, their callees moving up.
+    /// Functions that are hidden; their callees move up.
     pub hidden: Vec<SymbolId>,
-    /// Only what is below this function, beginning with it.
+    /// Only the subtrees of this function.
     pub from: Option<SymbolId>,
 }
 
-/// What a shown node stands for.
+/// The content of a shown node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Key {
-    /// The whole.
+    /// The root.
     All,
     /// A function.
     Symbol(SymbolId),
-    /// A run of standard library and runtime frames.
-    Noise,
+    /// A run of library and runtime frames.
+    Library,
 }
 
 #[derive(Clone, Debug)]
-struct ShownNode {
+struct ShapedNode {
     key: Key,
-    parent: ShownId,
-    own: u64,
+    parent: ShapedId,
+    self_value: u64,
     value: u64,
-    pair: Pair,
-    children: Vec<ShownId>,
+    pair: BytesAndBlocks,
+    children: Vec<ShapedId>,
 }
 
-/// Bytes and blocks that belong to a measure, whichever of the two it counts itself.
+/// Bytes and blocks of the same allocations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pair {
-    /// Bytes of the blocks.
+pub struct BytesAndBlocks {
+    /// Bytes.
     pub bytes: u64,
-    /// The blocks.
+    /// Blocks.
     pub blocks: u64,
 }
 
-impl Pair {
+impl BytesAndBlocks {
     fn add(&mut self, other: Self) {
         self.bytes = self.bytes.saturating_add(other.bytes);
         self.blocks = self.blocks.saturating_add(other.blocks);
     }
 }
 
-/// A tree ready to be drawn.
+/// A shown tree.
 #[derive(Clone, Debug)]
-pub struct Shown {
-    nodes: Vec<ShownNode>,
+pub struct ShapedTree {
+    nodes: Vec<ShapedNode>,
     symbols: Arc<Symbols>,
-    sites: Vec<(i64, ShownId)>,
+    sites: Vec<(i64, ShapedId)>,
     shape: Shape,
     depth: usize,
     cut: u64,
 }
 
-impl Shown {
-    /// Makes the tree that `shape` asks for.
+impl ShapedTree {
+    /// Builds the tree for a shape.
     pub fn new(tree: &CallTree, shape: Shape) -> Self {
         let mut shaper = Shaper::new(tree, shape);
         match shaper.shown.shape.direction {
@@ -142,71 +142,71 @@ impl Shown {
         shaper.finish()
     }
 
-    /// How it was made.
+    /// The options it was built with.
     pub fn shape(&self) -> &Shape {
         &self.shape
     }
 
-    /// How many nodes there are, the top included.
+    /// Number of nodes, with the root.
     pub fn len(&self) -> usize {
         self.nodes.len()
     }
 
-    /// How often a function found no room, and its share went to its caller.
+    /// Number of functions beyond [`SHAPED_NODES_MAX`], whose weight went to their callers.
     pub fn cut(&self) -> u64 {
         self.cut
     }
 
-    /// How many rows the deepest node with a width needs, the top's included.
+    /// Number of rows, with the root.
     pub fn depth(&self) -> usize {
         self.depth
     }
 
-    /// Whether nothing has any width.
+    /// Whether the total is 0.
     pub fn is_empty(&self) -> bool {
         self.value(TOP) == 0
     }
 
-    /// How much a node stands for, its children's values included.
-    pub fn value(&self, id: ShownId) -> u64 {
+    /// The value of a node, with its children.
+    pub fn value(&self, id: ShapedId) -> u64 {
         self.nodes.get(id.0 as usize).map_or(0, |node| node.value)
     }
 
-    /// How much of it is no child's.
-    pub fn own(&self, id: ShownId) -> u64 {
-        self.nodes.get(id.0 as usize).map_or(0, |node| node.own)
+    /// The own weight of a node, without its children.
+    pub fn self_value(&self, id: ShapedId) -> u64 {
+        self.nodes.get(id.0 as usize).map_or(0, |node| node.self_value)
     }
 
-    /// Bytes and blocks of the node, its children's included; 0 where the measure has none.
-    pub fn pair(&self, id: ShownId) -> Pair {
-        self.nodes.get(id.0 as usize).map_or(Pair::default(), |node| node.pair)
+    /// Bytes and blocks of a node, with its children; 0 if the measure has none.
+    pub fn pair(&self, id: ShapedId) -> BytesAndBlocks {
+        self.nodes.get(id.0 as usize).map_or(BytesAndBlocks::default(), |node| node.pair)
     }
 
-    /// The nodes at which the weight of each backtrace ends.
-    pub fn sites(&self) -> &[(i64, ShownId)] {
+    /// The innermost node of each backtrace.
+    pub fn sites(&self) -> &[(i64, ShapedId)] {
         &self.sites
     }
 
-    /// What the node stands for.
-    pub fn key(&self, id: ShownId) -> Key {
+    /// The content of a node.
+    pub fn key(&self, id: ShapedId) -> Key {
         self.nodes.get(id.0 as usize).map_or(Key::All, |node| node.key)
     }
 
-    /// The node above; the top is its own.
-    pub fn parent(&self, id: ShownId) -> ShownId {
+    /// The parent; the root is its own.
+    pub fn parent(&self, id: ShapedId) -> ShapedId {
         self.nodes.get(id.0 as usize).map_or(TOP, |node| node.parent)
     }
 
-    /// The nodes below, largest first.
-    pub fn children(&self, id: ShownId) -> &[ShownId] {
+    /// The children, largest first.
+    pub fn children(&self, id: ShapedId) -> &[ShapedId] {
         self.nodes.get(id.0 as usize).map_or(&[], |node| node.children.as_slice())
     }
 
-    /// The function that a node stands for, if it is one.
-    pub fn symbol(&self, id: ShownId) -> Option<&Symbol> {
+    /// The function of a node, if it is one.
+    pub fn symbol(&self, id: ShapedId) -> Option<&Symbol> {
         match self.key(id) {
             Key::Symbol(symbol) => self.symbols.get(symbol),
-            Key::All | Key::Noise => None,
+            Key::All | Key::Library => None,
         }
     }
 
@@ -215,7 +215,7 @@ impl Shown {
         &self.symbols
     }
 
-    /// How much is in nodes that `is_match` says yes to, none counted twice.
+    /// The value of all subtrees of matching functions, without double counting.
     pub fn matched(&self, is_match: impl Fn(SymbolId) -> bool) -> u64 {
         let mut total = 0;
         let mut inside = vec![false; self.nodes.len()];
@@ -233,23 +233,23 @@ impl Shown {
 
 struct Shaper<'a> {
     tree: &'a CallTree,
-    shown: Shown,
-    index: HashMap<(ShownId, Key), ShownId>,
+    shown: ShapedTree,
+    index: HashMap<(ShapedId, Key), ShapedId>,
 }
 
 impl<'a> Shaper<'a> {
     fn new(tree: &'a CallTree, shape: Shape) -> Self {
-        let top = ShownNode {
+        let top = ShapedNode {
             key: Key::All,
             parent: TOP,
-            own: 0,
+            self_value: 0,
             value: 0,
-            pair: Pair::default(),
+            pair: BytesAndBlocks::default(),
             children: Vec::new(),
         };
         Self {
             tree,
-            shown: Shown {
+            shown: ShapedTree {
                 nodes: vec![top],
                 symbols: Arc::clone(tree.symbols()),
                 sites: Vec::new(),
@@ -262,23 +262,23 @@ impl<'a> Shaper<'a> {
     }
 
     fn width(&self, node: &Node) -> u64 {
-        node.own.width(self.shown.shape.measure)
+        node.self_weights.width(self.shown.shape.measure)
     }
 
-    /// Adds what a node of the tree allocated itself to where it is shown.
-    fn weigh(&mut self, place: ShownId, node: &Node) {
+    /// Adds the own weight of a call tree node to its shown node.
+    fn add_weight(&mut self, place: ShapedId, node: &Node) {
         let measure = self.shown.shape.measure;
-        let of = |measure: Option<Measure>| measure.map_or(0, |it| node.own.width(it));
-        let pair = Pair { bytes: of(measure.bytes()), blocks: of(measure.blocks()) };
+        let of = |measure: Option<Measure>| measure.map_or(0, |it| node.self_weights.width(it));
+        let pair = BytesAndBlocks { bytes: of(measure.bytes()), blocks: of(measure.blocks()) };
         let width = self.width(node);
         if let Some(shown) = self.shown.nodes.get_mut(place.0 as usize) {
-            shown.own += width;
+            shown.self_value += width;
             shown.pair.add(pair);
         }
     }
 
-    /// Notes where the backtraces end, once it is known where each node of the tree is shown.
-    fn note_sites(&mut self, place: impl Fn(NodeId) -> Option<ShownId>) {
+    /// Maps the backtraces to shown nodes.
+    fn map_sites(&mut self, place: impl Fn(NodeId) -> Option<ShapedId>) {
         let sites = self.tree.sites().iter();
         self.shown.sites = sites.filter_map(|(bt, node)| Some((*bt, place(*node)?))).collect();
     }
@@ -287,13 +287,13 @@ impl<'a> Shaper<'a> {
         self.shown.shape.hidden.contains(&symbol)
     }
 
-    fn is_noise(&self, symbol: SymbolId) -> bool {
-        self.shown.shape.noise == Collapse::Collapsed
-            && self.tree.symbols().get(symbol).is_some_and(|symbol| symbol.kind.is_noise())
+    fn is_library(&self, symbol: SymbolId) -> bool {
+        self.shown.shape.library == Collapse::Collapsed
+            && self.tree.symbols().get(symbol).is_some_and(|symbol| symbol.kind.is_library())
     }
 
-    fn child(&mut self, parent: ShownId, key: Key) -> ShownId {
-        if self.shown.shape.recursion == Collapse::Collapsed && key != Key::Noise {
+    fn child(&mut self, parent: ShapedId, key: Key) -> ShapedId {
+        if self.shown.shape.recursion == Collapse::Collapsed && key != Key::Library {
             let mut above = parent;
             while above != TOP {
                 if self.shown.key(above) == key {
@@ -302,21 +302,21 @@ impl<'a> Shaper<'a> {
                 above = self.shown.parent(above);
             }
         }
-        // The first row goes on when the others are full: it says most.
-        let room = if parent == TOP { SHOWN_MAX } else { SHOWN_MAX / 4 * 3 };
+        // A quarter of the nodes is reserved for the first row, which matters most.
+        let room = if parent == TOP { SHAPED_NODES_MAX } else { SHAPED_NODES_MAX / 4 * 3 };
         if self.shown.nodes.len() >= room && !self.index.contains_key(&(parent, key)) {
             self.shown.cut += 1;
             return parent;
         }
-        let next = ShownId(self.shown.nodes.len() as u32);
+        let next = ShapedId(self.shown.nodes.len() as u32);
         let child = *self.index.entry((parent, key)).or_insert(next);
         if child == next {
-            self.shown.nodes.push(ShownNode {
+            self.shown.nodes.push(ShapedNode {
                 key,
                 parent,
-                own: 0,
+                self_value: 0,
                 value: 0,
-                pair: Pair::default(),
+                pair: BytesAndBlocks::default(),
                 children: Vec::new(),
             });
         }
@@ -324,8 +324,8 @@ impl<'a> Shaper<'a> {
     }
 
     fn top_down(&mut self) {
-        // Where each node of the tree stands in what is shown; nowhere above `from`.
-        let mut places: Vec<Option<ShownId>> = Vec::with_capacity(self.tree.nodes().len());
+        // The shown node of each call tree node; `None` above `from`.
+        let mut places: Vec<Option<ShapedId>> = Vec::with_capacity(self.tree.nodes().len());
         for (at, node) in self.tree.nodes().iter().enumerate() {
             let above = places.get(node.parent.0 as usize).copied().flatten();
             let place = match (at, self.shown.shape.from) {
@@ -334,24 +334,24 @@ impl<'a> Shaper<'a> {
                 (_, Some(from)) if above.is_none() && node.symbol == from => {
                     Some(self.child(TOP, Key::Symbol(from)))
                 }
-                _ => above.map(|above| self.below(above, node.symbol)),
+                _ => above.map(|above| self.callee(above, node.symbol)),
             };
             if let Some(place) = place {
-                self.weigh(place, node);
+                self.add_weight(place, node);
             }
             places.push(place);
         }
-        self.note_sites(|node| places.get(node.0 as usize).copied().flatten());
+        self.map_sites(|node| places.get(node.0 as usize).copied().flatten());
     }
 
-    /// Where a function called from `above` stands.
-    fn below(&mut self, above: ShownId, symbol: SymbolId) -> ShownId {
+    /// The shown node of a function called from `above`.
+    fn callee(&mut self, above: ShapedId, symbol: SymbolId) -> ShapedId {
         if self.is_hidden(symbol) {
             above
-        } else if self.is_noise(symbol) {
+        } else if self.is_library(symbol) {
             match self.shown.key(above) {
-                Key::Noise => above,
-                _ => self.child(above, Key::Noise),
+                Key::Library => above,
+                _ => self.child(above, Key::Library),
             }
         } else {
             self.child(above, Key::Symbol(symbol))
@@ -363,10 +363,10 @@ impl<'a> Shaper<'a> {
         let mut places = vec![None; nodes.len()];
         for (at, node) in nodes.iter().enumerate() {
             if self.width(node) > 0 && (at != 0 || self.shown.shape.from.is_none()) {
-                places[at] = self.upwards(NodeId(at as u32), node);
+                places[at] = self.add_reversed_stack(NodeId(at as u32), node);
             }
         }
-        self.note_sites(|node| places.get(node.0 as usize).copied().flatten());
+        self.map_sites(|node| places.get(node.0 as usize).copied().flatten());
     }
 
     fn callers(&mut self, symbol: SymbolId) {
@@ -380,15 +380,14 @@ impl<'a> Shaper<'a> {
         }
         for (at, node) in nodes.iter().enumerate() {
             if self.width(node) > 0 && outermost[at] != ROOT {
-                self.upwards(outermost[at], node);
+                self.add_reversed_stack(outermost[at], node);
             }
         }
     }
 
-    /// Adds the stack from `node` outwards, with the weight of another one, and says where it ends.
-    /// Noise is left out altogether: from the inside out nearly every stack begins with the same
-    /// library frames.
-    fn upwards(&mut self, node: NodeId, weight: &Node) -> Option<ShownId> {
+    /// Adds the stack from `node` to its callers with the weight of `weight`; returns its last node.
+    /// Collapsed library frames are left out: nearly all bottom-up stacks start with the same ones.
+    fn add_reversed_stack(&mut self, node: NodeId, weight: &Node) -> Option<ShapedId> {
         let from = self.shown.shape.from;
         let mut stack = Vec::new();
         let mut at = node;
@@ -409,27 +408,27 @@ impl<'a> Shaper<'a> {
         for (depth, symbol) in stack.into_iter().enumerate() {
             let is_focus = callers_of && depth == 0;
             if depth >= INVERTED_DEPTH_MAX
-                || !is_focus && (self.is_hidden(symbol) || self.is_noise(symbol))
+                || !is_focus && (self.is_hidden(symbol) || self.is_library(symbol))
             {
                 continue;
             }
             place = self.child(place, Key::Symbol(symbol));
         }
-        self.weigh(place, weight);
+        self.add_weight(place, weight);
         Some(place)
     }
 
-    fn finish(mut self) -> Shown {
+    fn finish(mut self) -> ShapedTree {
         let nodes = &mut self.shown.nodes;
         for at in (0..nodes.len()).rev() {
-            nodes[at].value += nodes[at].own;
+            nodes[at].value += nodes[at].self_value;
             let (parent, value) = (nodes[at].parent, nodes[at].value);
             if at != 0 {
                 let pair = nodes[at].pair;
                 nodes[parent.0 as usize].value += value;
                 nodes[parent.0 as usize].pair.add(pair);
                 if value > 0 {
-                    nodes[parent.0 as usize].children.push(ShownId(at as u32));
+                    nodes[parent.0 as usize].children.push(ShapedId(at as u32));
                 }
             }
         }
@@ -441,7 +440,7 @@ impl<'a> Shaper<'a> {
             });
             self.shown.nodes[at].children = children;
         }
-        // Parents come before their children, so one pass knows every depth.
+        // Parents come before their children, so that one pass is enough.
         let mut depths: Vec<usize> = Vec::with_capacity(self.shown.nodes.len());
         for (at, node) in self.shown.nodes.iter().enumerate() {
             let above = if at == 0 { 0 } else { depths[node.parent.0 as usize] };
@@ -453,7 +452,7 @@ impl<'a> Shaper<'a> {
         self.shown
     }
 
-    fn name(&self, id: ShownId) -> &str {
+    fn name(&self, id: ShapedId) -> &str {
         self.shown.symbol(id).map_or("", |symbol| &symbol.sym)
     }
 }

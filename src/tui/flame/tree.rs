@@ -1,22 +1,22 @@
-//! The call tree: functions from the outermost inwards, each with what it allocated itself.
+//! The call tree: functions from the outermost inwards, each with its own weights.
 //!
-//! Reads: frames, then stacks with weights or ready-made nodes, in any order that puts parents first.
-//! Writes: [`CallTree`], shared with the shaper and the screen, never changed after.
+//! Reads: frames, then stacks with weights, or nodes with parents before children.
+//! Writes: an immutable [`CallTree`].
 //!
 //! Invariants:
 //! - A parent's number is smaller than its children's; node 0 is the root and has no function.
-//! - A node holds its own weights only; sums are made by the shaper, so that they can't disagree.
-//! - Two calls of one function from one place are one node, whatever their lines.
+//! - A node has its own weights only; [`shape`](crate::tui::flame::shape) sums them.
+//! - Calls of one function from one node are one node, whatever their lines.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::tui::flame::measure::Weights;
 
-/// Nodes that a tree may have; further stacks end in the deepest node that exists.
+/// Maximum number of nodes; further stacks end in the deepest existing node.
 pub const NODES_MAX: usize = 500_000;
 
-/// The node that everything hangs from.
+/// The root.
 pub const ROOT: NodeId = NodeId(0);
 
 /// A node of a [`CallTree`].
@@ -31,7 +31,7 @@ pub struct SymbolId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FrameId(pub i64);
 
-/// Whose code a function is.
+/// The kind of a function's code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum FrameKind {
     /// The recorded program's, or a library's that is no runtime.
@@ -59,8 +59,8 @@ impl FrameKind {
         }
     }
 
-    /// Whether the frame is folded away unless asked for.
-    pub fn is_noise(self) -> bool {
+    /// Whether the frame is collapsed by default.
+    pub fn is_library(self) -> bool {
         matches!(self, Self::Std | Self::Runtime)
     }
 }
@@ -68,21 +68,21 @@ impl FrameKind {
 /// A function.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Symbol {
-    /// Whole name.
+    /// Full name.
     pub sym: String,
     /// Short name.
     pub function: String,
-    /// Where it comes from; empty if that is unknown.
+    /// The crate; empty if unknown.
     pub krate: String,
-    /// Whose code it is.
+    /// The kind of its code.
     pub kind: FrameKind,
-    /// One of its places, to open its source.
+    /// One of its source files.
     pub file: Option<String>,
-    /// The line there.
+    /// The line in it.
     pub line: Option<u32>,
 }
 
-/// Functions by number, each once.
+/// Intern table of functions.
 #[derive(Clone, Debug, Default)]
 pub struct Symbols {
     symbols: Vec<Symbol>,
@@ -91,7 +91,7 @@ pub struct Symbols {
 }
 
 impl Symbols {
-    /// Takes up a frame; frames of one function share its number.
+    /// Adds a frame; frames of one function share an id.
     pub fn insert(&mut self, frame: FrameId, symbol: Symbol) -> SymbolId {
         let next = SymbolId(self.symbols.len() as u32);
         let id = *self.by_name.entry(symbol.sym.clone()).or_insert(next);
@@ -103,21 +103,21 @@ impl Symbols {
     }
 
     /// The function of a frame.
-    pub fn of(&self, frame: FrameId) -> Option<SymbolId> {
+    pub fn of_frame(&self, frame: FrameId) -> Option<SymbolId> {
         self.by_frame.get(&frame).copied()
     }
 
-    /// The function with this whole name.
-    pub fn named(&self, sym: &str) -> Option<SymbolId> {
+    /// The function with this full name.
+    pub fn by_name(&self, sym: &str) -> Option<SymbolId> {
         self.by_name.get(sym).copied()
     }
 
-    /// A function by number.
+    /// A function by id.
     pub fn get(&self, id: SymbolId) -> Option<&Symbol> {
         self.symbols.get(id.0 as usize)
     }
 
-    /// How many functions there are.
+    /// Number of functions.
     pub fn len(&self) -> usize {
         self.symbols.len()
     }
@@ -128,7 +128,7 @@ impl Symbols {
     }
 }
 
-/// A place in the tree.
+/// A node of the call tree.
 #[derive(Clone, Copy, Debug)]
 pub struct Node {
     /// The caller; the root is its own.
@@ -136,10 +136,10 @@ pub struct Node {
     /// The function; meaningless for the root.
     pub symbol: SymbolId,
     /// Allocated by this function itself, not by what it calls.
-    pub own: Weights,
+    pub self_weights: Weights,
 }
 
-/// Everything that allocated, as a tree.
+/// The call tree.
 #[derive(Clone, Debug)]
 pub struct CallTree {
     nodes: Vec<Node>,
@@ -173,13 +173,13 @@ impl CallTree {
     pub fn total(&self) -> Weights {
         let mut total = Weights::default();
         for node in &self.nodes {
-            total += node.own;
+            total += node.self_weights;
         }
         total
     }
 }
 
-/// Makes a [`CallTree`].
+/// Builds a [`CallTree`].
 #[derive(Debug)]
 pub struct TreeBuilder {
     tree: CallTree,
@@ -189,14 +189,15 @@ pub struct TreeBuilder {
 impl TreeBuilder {
     /// An empty tree over these functions.
     pub fn new(symbols: Arc<Symbols>) -> Self {
-        let root = Node { parent: ROOT, symbol: SymbolId(u32::MAX), own: Weights::default() };
+        let root =
+            Node { parent: ROOT, symbol: SymbolId(u32::MAX), self_weights: Weights::default() };
         Self {
             tree: CallTree { nodes: vec![root], symbols, sites: Vec::new(), cut_stacks: 0 },
             children: HashMap::new(),
         }
     }
 
-    /// The child of `parent` for a function, made if it is not there yet.
+    /// The child of `parent` for a function; created if missing.
     pub fn child(&mut self, parent: NodeId, symbol: SymbolId) -> NodeId {
         if let Some(child) = self.children.get(&(parent, symbol)) {
             return *child;
@@ -207,19 +208,19 @@ impl TreeBuilder {
         }
         let child = NodeId(self.tree.nodes.len() as u32);
         self.children.insert((parent, symbol), child);
-        self.tree.nodes.push(Node { parent, symbol, own: Weights::default() });
+        self.tree.nodes.push(Node { parent, symbol, self_weights: Weights::default() });
         child
     }
 
-    /// Adds to what a node allocated itself.
-    pub fn weigh(&mut self, node: NodeId, weights: Weights) {
+    /// Adds to the own weights of a node.
+    pub fn add_weights(&mut self, node: NodeId, weights: Weights) {
         if let Some(node) = self.tree.nodes.get_mut(node.0 as usize) {
-            node.own += weights;
+            node.self_weights += weights;
         }
     }
 
-    /// Adds a whole stack, outermost function first, and gives the node of its innermost one.
-    pub fn stack(
+    /// Adds a stack, outermost function first; returns the node of the innermost function.
+    pub fn add_stack(
         &mut self,
         outermost_first: impl Iterator<Item = SymbolId>,
         weights: Weights,
@@ -228,12 +229,12 @@ impl TreeBuilder {
         for symbol in outermost_first {
             node = self.child(node, symbol);
         }
-        self.weigh(node, weights);
+        self.add_weights(node, weights);
         node
     }
 
-    /// Notes the node at which a backtrace ends.
-    pub fn site(&mut self, bt: i64, node: NodeId) {
+    /// Sets the innermost node of a backtrace.
+    pub fn add_site(&mut self, bt: i64, node: NodeId) {
         self.tree.sites.push((bt, node));
     }
 

@@ -1,10 +1,10 @@
-//! A key as the table has it, and how it is spelled.
+//! Keys and their spelling.
 //!
-//! Invariant: what a terminal may tell in two ways (Shift with a character) is one [`Key`].
+//! Invariant: events that terminals report differently (Shift with a character) are one [`Key`].
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-/// Keys with a name of their own.
+/// Names of special keys.
 const NAMES: &[(&str, KeyCode)] = &[
     ("Enter", KeyCode::Enter),
     ("Esc", KeyCode::Esc),
@@ -24,40 +24,39 @@ const NAMES: &[(&str, KeyCode)] = &[
     ("PgDn", KeyCode::PageDown),
 ];
 
-/// A key with what is held down beside it.
+/// A key with modifiers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     /// The key.
     pub code: KeyCode,
     /// Ctrl and Alt; Shift is part of a character.
-    pub held: KeyModifiers,
+    pub modifiers: KeyModifiers,
 }
 
 impl Key {
-    /// As the terminal told it.
-    pub fn of(event: KeyEvent) -> Self {
-        let (code, held) = match event.code {
+    /// The key of a terminal event.
+    pub fn from_event(event: KeyEvent) -> Self {
+        let (code, modifiers) = match event.code {
             KeyCode::BackTab => (KeyCode::BackTab, event.modifiers - KeyModifiers::SHIFT),
             KeyCode::Char(_) => (event.code, event.modifiers - KeyModifiers::SHIFT),
             code => (code, event.modifiers),
         };
-        Self { code, held }
+        Self { code, modifiers }
     }
 
-    /// The key of a spelling, as [`spelling`](Self::spelling) gives it: `m`, `^U`, `Alt-Enter`,
-    /// `F5`, `PgDn`.
+    /// Parses a key as [`spelling`](Self::spelling) writes it: `m`, `^U`, `Alt-Enter`, `F5`, `PgDn`.
     pub fn parse(text: &str) -> Option<Self> {
-        let held = |held: KeyModifiers, rest: &str| {
-            let key = Self::parse(rest).filter(|key| key.held.is_empty())?;
+        let modifiers = |modifiers: KeyModifiers, rest: &str| {
+            let key = Self::parse(rest).filter(|key| key.modifiers.is_empty())?;
             let code = match key.code {
-                KeyCode::Char(c) if held == KeyModifiers::CONTROL => {
+                KeyCode::Char(c) if modifiers == KeyModifiers::CONTROL => {
                     KeyCode::Char(c.to_ascii_lowercase())
                 }
                 code => code,
             };
-            Some(Self { code, held })
+            Some(Self { code, modifiers })
         };
-        let plain = |code| Some(Self { code, held: KeyModifiers::NONE });
+        let plain = |code| Some(Self { code, modifiers: KeyModifiers::NONE });
         if let Some((_, code)) = NAMES.iter().find(|(name, _)| *name == text) {
             return plain(*code);
         }
@@ -66,10 +65,10 @@ impl Key {
             return plain(KeyCode::Char(c));
         }
         if let Some(rest) = text.strip_prefix('^') {
-            return held(KeyModifiers::CONTROL, rest);
+            return modifiers(KeyModifiers::CONTROL, rest);
         }
         if let Some(rest) = text.strip_prefix("Alt-") {
-            return held(KeyModifiers::ALT, rest);
+            return modifiers(KeyModifiers::ALT, rest);
         }
         let number = text.strip_prefix('F').and_then(|number| number.parse().ok());
         number
@@ -77,21 +76,21 @@ impl Key {
             .and_then(|number| plain(KeyCode::F(number)))
     }
 
-    /// The event that a terminal would tell.
+    /// The event of the key.
     pub fn event(self) -> KeyEvent {
-        KeyEvent::new(self.code, self.held)
+        KeyEvent::new(self.code, self.modifiers)
     }
 
-    /// How it is written in the footer and in help.
+    /// The spelling in the footer, in help and in files.
     pub fn spelling(self) -> String {
-        let held = match () {
-            () if self.held.contains(KeyModifiers::CONTROL) => "^",
-            () if self.held.contains(KeyModifiers::ALT) => "Alt-",
+        let modifiers = match () {
+            () if self.modifiers.contains(KeyModifiers::CONTROL) => "^",
+            () if self.modifiers.contains(KeyModifiers::ALT) => "Alt-",
             () => "",
         };
         let code = match self.code {
             KeyCode::Char(' ') => "Space".into(),
-            KeyCode::Char(c) if self.held.contains(KeyModifiers::CONTROL) => {
+            KeyCode::Char(c) if self.modifiers.contains(KeyModifiers::CONTROL) => {
                 c.to_ascii_uppercase().to_string()
             }
             KeyCode::Char(c) => c.to_string(),
@@ -102,6 +101,6 @@ impl Key {
             KeyCode::BackTab => "S-Tab".into(),
             code => format!("{code:?}"),
         };
-        format!("{held}{code}")
+        format!("{modifiers}{code}")
     }
 }

@@ -1,72 +1,74 @@
-//! The one key table: dispatch, footer and help are all made from it.
+//! Looks up keys; replaces those of the key table by the user's `keys.txt`.
 //!
-//! Reads: the user's own keys, once, before the first key is pressed.
+//! `keys.txt` is read once, before the first key is handled.
 //!
 //! Invariants:
-//! - A key means one thing in a context; [`action`] asks the contexts from the inside out.
-//! - Whatever can be done has a line here, and so stands in help and in the palette, whatever the
-//!   user's own keys are.
+//! - A key has one action per context; [`action`] searches the contexts from the innermost outwards.
+//! - Every action keeps at least one key, whatever is in `keys.txt`.
 
 use std::sync::OnceLock;
 
+pub use crate::tui::input::action::{Action, Context};
 use crate::tui::input::key::Key;
-pub use crate::tui::input::keytable::{Action, BINDINGS, Binding, Context, Rank};
+pub use crate::tui::input::keytable::{BINDINGS, Binding, Rank};
 
-/// The table with the user's own keys, if there are any.
-static OWN: OnceLock<Vec<Binding>> = OnceLock::new();
+/// The key table with the user's keys.
+static USER_TABLE: OnceLock<Vec<Binding>> = OnceLock::new();
 
-/// All lines.
+/// The key table.
 pub fn table() -> &'static [Binding] {
-    OWN.get().map_or(BINDINGS, Vec::as_slice)
+    USER_TABLE.get().map_or(BINDINGS, Vec::as_slice)
 }
 
-/// Takes the user's own keys, once for the whole process; says what is wrong with them.
+/// Sets the user's keys, once per process; returns the problems in them.
 pub fn configure(text: &str) -> Vec<String> {
-    let (table, problems) = configured(text);
-    // Whoever came first has decided: keys don't change while they are pressed.
-    let _ = OWN.set(table);
+    let (table, problems) = parse_table(text);
+    // Later calls have no effect: keys don't change while the explorer runs.
+    let _ = USER_TABLE.set(table);
     problems
 }
 
-/// The table with these keys, and a sentence for each line that means nothing, which is left out.
+/// The key table with the user's keys, and a message for each invalid line, which is skipped.
 ///
-/// A line is a place, an action, and its keys: `Flame Measure M ^N`. `#` begins a comment.
-pub fn configured(text: &str) -> (Vec<Binding>, Vec<String>) {
+/// A line has a context, an action and its keys: `flame next-measure M ^N`. Names are not case
+/// sensitive. A line that begins with `#` is a comment.
+pub fn parse_table(text: &str) -> (Vec<Binding>, Vec<String>) {
     let mut table = BINDINGS.to_vec();
     let mut problems = Vec::new();
     for (number, line) in text.lines().enumerate() {
-        // A comment is a line of its own, as `#` is a key as well.
+        // `#` within a line is a key.
         let words: Vec<&str> = line.split_whitespace().collect();
         if words.first().is_none_or(|word| word.starts_with('#')) {
             continue;
         }
-        if let Err(problem) = take(&mut table, &words) {
+        if let Err(problem) = rebind(&mut table, &words) {
             problems.push(format!("line {}: {problem}", number + 1));
         }
     }
     (table, problems)
 }
 
-fn take(table: &mut [Binding], words: &[&str]) -> Result<(), String> {
-    let [place, action, keys @ ..] = words else {
-        return Err("expected a place, an action and its keys, as in Flame Measure M".to_owned());
+fn rebind(table: &mut [Binding], words: &[&str]) -> Result<(), String> {
+    let [context, action, keys @ ..] = words else {
+        let expected = "expected a context, an action and its keys, as in: flame next-measure M";
+        return Err(expected.to_owned());
     };
-    let is_place = |binding: &Binding| format!("{:?}", binding.context).eq_ignore_ascii_case(place);
+    let in_context = |binding: &Binding| binding.context.name().eq_ignore_ascii_case(context);
     let at = table.iter().position(|binding| {
-        is_place(binding) && format!("{:?}", binding.action).eq_ignore_ascii_case(action)
+        in_context(binding) && binding.action.name().eq_ignore_ascii_case(action)
     });
     let Some(at) = at else {
-        return Err(match table.iter().any(is_place) {
-            true => format!("{place} has no action {action}; rheaper tui --list-keys lists them"),
-            false => format!("no place is called {place}; rheaper tui --list-keys lists them"),
+        return Err(match table.iter().any(in_context) {
+            true => format!("{context} has no action {action}; see rheaper tui --list-keys"),
+            false => format!("there is no context {context}; see rheaper tui --list-keys"),
         });
     };
     let mut parsed = Vec::new();
     for key in keys {
-        parsed.push(Key::parse(key).ok_or_else(|| format!("{key} is no key"))?);
+        parsed.push(Key::parse(key).ok_or_else(|| format!("unknown key {key}"))?);
     }
     if parsed.is_empty() {
-        return Err(format!("{action} would have no key"));
+        return Err(format!("no key is given for {action}"));
     }
     let context = table[at].context;
     let mut changed: Vec<(usize, Vec<Key>)> = vec![(at, parsed.clone())];
@@ -74,41 +76,44 @@ fn take(table: &mut [Binding], words: &[&str]) -> Result<(), String> {
         if other == at || binding.context != context {
             continue;
         }
-        let left: Vec<Key> =
+        let remaining: Vec<Key> =
             binding.keys.iter().filter(|key| !parsed.contains(key)).copied().collect();
-        if left.is_empty() {
-            let (key, other) = (binding.keys.first().map(|key| key.spelling()), binding.action);
-            let key = key.unwrap_or_default();
-            return Err(format!("{key} is the only key of {other:?}: give that another one first"));
+        if remaining.is_empty() {
+            let key = binding.keys.first().map(|key| key.spelling()).unwrap_or_default();
+            let other = binding.action.name();
+            return Err(format!(
+                "{key} is the only key of {other}: give {other} another key first"
+            ));
         }
-        if left.len() < binding.keys.len() {
-            changed.push((other, left));
+        if remaining.len() < binding.keys.len() {
+            changed.push((other, remaining));
         }
     }
     for (at, keys) in changed {
-        // The table lives as long as the process, and so do its keys.
+        // The keys are leaked because the table lives as long as the process.
         table[at].keys = Vec::leak(keys);
     }
     Ok(())
 }
 
-/// The table as the file of own keys has it, to be copied from.
+/// The key table in the format of `keys.txt`.
 pub fn listing() -> String {
-    let mut text = String::from("# place action keys\n");
-    let mut place = None;
+    let mut text = String::from("# context action keys\n");
+    let mut context = None;
     for binding in table() {
-        if place != Some(binding.context) {
+        if context != Some(binding.context) {
             text.push_str(&format!("\n# {}\n", binding.context.title()));
-            place = Some(binding.context);
+            context = Some(binding.context);
         }
         let keys: Vec<String> = binding.keys.iter().map(|key| key.spelling()).collect();
-        let line = format!("{:?} {:?} {}", binding.context, binding.action, keys.join(" "));
+        let line =
+            format!("{} {} {}", binding.context.name(), binding.action.name(), keys.join(" "));
         text.push_str(&format!("# {}\n{line}\n", binding.help));
     }
     text
 }
 
-/// What a key means, asking `contexts` in turn.
+/// The action of a key in the first context that has one.
 pub fn action(contexts: &[Context], key: Key) -> Option<Action> {
     contexts.iter().find_map(|context| {
         let mut bound = table().iter().filter(|it| it.context == *context);
@@ -116,7 +121,7 @@ pub fn action(contexts: &[Context], key: Key) -> Option<Action> {
     })
 }
 
-/// The lines of the table for these contexts, without the keys that an inner context took.
+/// The bindings of these contexts, without those whose first key an inner context overrides.
 pub fn bindings(contexts: &[Context]) -> impl Iterator<Item = &'static Binding> {
     let contexts = contexts.to_vec();
     let of = move |context: Context| table().iter().filter(move |it| it.context == context);

@@ -1,7 +1,8 @@
 //! Keyboard and mouse: keys, key bindings, key logs.
 
-pub(crate) mod events;
+pub(crate) mod event_thread;
 pub mod keylog;
 pub mod keymap;
 pub mod keytable;
+pub mod action;
 pub mod key;

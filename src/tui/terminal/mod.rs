@@ -1,4 +1,4 @@
-//! The terminal: raw mode, signals, colours, the files of the user.
+//! The terminal: modes, signals, colours, and the user's files.
 
 pub(crate) mod user_files;
 pub(crate) mod signals;

@@ -1,11 +1,9 @@
-//! What the terminal says about its background, told apart from what is typed.
+//! Asks the terminal for its background colour (OSC 11), and filters the response out of the keys.
 //!
-//! Reads: keys, as they come. Writes: nothing; [`QUESTION`] is for whoever has the terminal.
+//! The response arrives as keys: over a slow line long after the first frame, and from some terminals
+//! never. So nothing waits for it for long, and it is parsed here.
 //!
-//! The answer comes among the keys, whenever it comes: over a slow line long after the first
-//! frame, and from some terminals never. So nothing waits for it, and it is picked out here.
-//!
-//! Invariant: keys that are not the answer come out again, all of them, in their order.
+//! Invariant: keys that are not part of the response are returned, in order.
 
 use std::time::Duration;
 
@@ -13,100 +11,100 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use crate::tui::terminal::theme::Background;
 
-/// Asks for the background's colour (OSC 11).
-pub const QUESTION: &[u8] = b"\x1b]11;?\x1b\\";
+/// The query (OSC 11).
+pub const QUERY: &[u8] = b"\x1b]11;?\x1b\\";
 
-/// How long an answer may take; later, the key it begins with is a key again.
-pub const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the response may take. Later, Alt-] is a key again.
+pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the first frame waits for it.
-pub const HOLD: Duration = Duration::from_millis(80);
+/// How long the first frame waits for the response.
+pub const FIRST_FRAME_DELAY: Duration = Duration::from_millis(80);
 
-/// What every answer begins with, behind the key.
+/// The beginning of every response, after Alt-].
 const PREFIX: &str = "11;rgb";
 
-/// Characters of the longest answer: `11;rgba:` and four numbers of four digits.
+/// Length of the longest response: `11;rgba:` and four numbers of four digits.
 const LENGTH_MAX: usize = 32;
 
-/// What became of a key.
+/// The result of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Osc11Parser {
-    /// It may be part of the answer, and is kept.
-    Held,
-    /// These are to be pressed.
+pub enum Osc11Event {
+    /// The key is buffered, because it may be part of the response.
+    Pending,
+    /// Keys of the user.
     Keys(Vec<KeyEvent>),
-    /// It was the end of the answer.
+    /// The end of the response.
     Background(Background),
 }
 
-/// Listens for the answer.
+/// Parses the response.
 #[derive(Clone, Debug, Default)]
-pub struct Listener {
-    is_listening: bool,
-    held: Vec<KeyEvent>,
+pub struct Osc11Parser {
+    is_waiting: bool,
+    buffered: Vec<KeyEvent>,
     text: String,
 }
 
-impl Listener {
-    /// For when the question was asked.
+impl Osc11Parser {
+    /// A parser that waits for a response.
     pub fn new() -> Self {
-        Self { is_listening: true, ..Self::default() }
+        Self { is_waiting: true, ..Self::default() }
     }
 
-    /// Whether the answer may still come.
-    pub fn is_listening(&self) -> bool {
-        self.is_listening
+    /// Whether the response may still arrive.
+    pub fn is_waiting(&self) -> bool {
+        self.is_waiting
     }
 
     /// Takes a key.
-    pub fn hear(&mut self, key: KeyEvent) -> Osc11Parser {
-        let is_begin = key.code == KeyCode::Char(']') && key.modifiers == KeyModifiers::ALT;
-        if !self.is_listening || self.held.is_empty() && !is_begin {
-            return Osc11Parser::Keys(vec![key]);
+    pub fn feed(&mut self, key: KeyEvent) -> Osc11Event {
+        let is_introducer = key.code == KeyCode::Char(']') && key.modifiers == KeyModifiers::ALT;
+        if !self.is_waiting || self.buffered.is_empty() && !is_introducer {
+            return Osc11Event::Keys(vec![key]);
         }
-        self.held.push(key);
-        if is_begin && self.held.len() == 1 {
-            return Osc11Parser::Held;
+        self.buffered.push(key);
+        if is_introducer && self.buffered.len() == 1 {
+            return Osc11Event::Pending;
         }
-        if is_end(key) {
+        if is_terminator(key) {
             let answer = background(&self.text);
             if let Some(background) = answer {
-                self.held.clear();
-                self.is_listening = false;
-                return Osc11Parser::Background(background);
+                self.buffered.clear();
+                self.is_waiting = false;
+                return Osc11Event::Background(background);
             }
         } else if let KeyCode::Char(c) = key.code
             && (KeyModifiers::SHIFT.contains(key.modifiers))
         {
             self.text.push(c);
-            if is_beginning(&self.text) {
-                return Osc11Parser::Held;
+            if is_response_prefix(&self.text) {
+                return Osc11Event::Pending;
             }
         }
-        Osc11Parser::Keys(self.give_back())
+        Osc11Event::Keys(self.take_buffered())
     }
 
-    /// Listens no longer; what was kept is to be pressed.
-    pub fn end(&mut self) -> Vec<KeyEvent> {
-        self.is_listening = false;
-        self.give_back()
+    /// Stops waiting; returns the buffered keys.
+    pub fn finish(&mut self) -> Vec<KeyEvent> {
+        self.is_waiting = false;
+        self.take_buffered()
     }
 
-    fn give_back(&mut self) -> Vec<KeyEvent> {
+    fn take_buffered(&mut self) -> Vec<KeyEvent> {
         self.text.clear();
-        std::mem::take(&mut self.held)
+        std::mem::take(&mut self.buffered)
     }
 }
 
-/// BEL or ST, as the reader of keys sees them.
-fn is_end(key: KeyEvent) -> bool {
+/// BEL or ST, as crossterm reports them.
+fn is_terminator(key: KeyEvent) -> bool {
     matches!(
         (key.code, key.modifiers),
         (KeyCode::Char('g'), KeyModifiers::CONTROL) | (KeyCode::Char('\\'), KeyModifiers::ALT)
     )
 }
 
-fn is_beginning(text: &str) -> bool {
+fn is_response_prefix(text: &str) -> bool {
     match text.strip_prefix(PREFIX) {
         Some(rest) => {
             text.len() <= LENGTH_MAX
@@ -116,7 +114,7 @@ fn is_beginning(text: &str) -> bool {
     }
 }
 
-/// The answer's meaning: `11;rgb:ffff/ffff/ffff`, each number of one to four digits.
+/// Parses `11;rgb:ffff/ffff/ffff`; each number has one to four digits.
 fn background(text: &str) -> Option<Background> {
     let (_, numbers) = text.strip_prefix(PREFIX)?.split_once(':')?;
     let mut parts = numbers.split('/').map(|digits| {
@@ -125,7 +123,7 @@ fn background(text: &str) -> Option<Background> {
     });
     let mut next = || parts.next().flatten();
     let (red, green, blue) = (next()?, next()?, next()?);
-    // As bright as it looks, by the weights of the three primaries.
+    // Relative luminance with the coefficients of BT.709.
     Some(match 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.5 {
         true => Background::Light,
         false => Background::Dark,

@@ -1,28 +1,26 @@
-//! The colours of each theme, by the terminal's background and by how many it can show.
+//! The colours of each theme, by background and number of colours.
 //!
-//! Reads and writes nothing.
-//!
-//! Invariant: text in any colour here can be read on the backgrounds that the theme is for, and
-//! [`Palette::ink`] on every colour that is a background here; a test measures each pair.
+//! Invariant: text in these colours has enough contrast on the theme's backgrounds, and
+//! [`Palette::ink`] on every colour that is used as a background; a test measures each pair.
 
 use ratatui::style::Color;
 
-/// Colours by what they are for.
+/// Colours by purpose.
 #[derive(Debug)]
 pub struct Palette {
-    /// Names of regions, the current tab, the frame of the pane with the keys.
+    /// Titles, the current tab, the border of the focused pane.
     pub accent: Color,
-    /// What need not be read at first.
+    /// Secondary text.
     pub dim: Color,
-    /// Numbers that matter, and what is half bad.
+    /// Important numbers; changes that are partly bad.
     pub number: Color,
     /// Errors, leaks, growth.
     pub bad: Color,
-    /// Filters, what is well, what shrank.
+    /// Filters, harmless suspects, shrinkage.
     pub good: Color,
-    /// What matches a search, and parameters.
+    /// Search matches and SQL parameters.
     pub matched: Color,
-    /// Words of SQL.
+    /// SQL keywords.
     pub keyword: Color,
     /// Text on any of the colours below.
     pub ink: Color,
@@ -36,11 +34,11 @@ pub struct Palette {
     pub unknown: Color,
     /// Bands of a stacked chart.
     pub bands: [Color; 7],
-    /// Cells of what grew, shrank, and did both.
+    /// Cells that grew, shrank, or both.
     pub changes: [Color; 3],
 }
 
-/// The terminal's own sixteen, on dark. Bright ones where the plain one is too dark by custom.
+/// The terminal's 16 colours on dark. Bright ones where the normal one is usually too dark.
 pub const DARK_16: Palette = Palette {
     accent: Color::Cyan,
     dim: Color::DarkGray,
@@ -66,7 +64,7 @@ pub const DARK_16: Palette = Palette {
     changes: [Color::LightRed, Color::Green, Color::Yellow],
 };
 
-/// The terminal's own sixteen, on light, where few of them can be read as text.
+/// The terminal's 16 colours on light, where few of them are readable as text.
 pub const LIGHT_16: Palette = Palette {
     accent: Color::Blue,
     dim: Color::DarkGray,
@@ -79,7 +77,7 @@ pub const LIGHT_16: Palette = Palette {
     ..DARK_16
 };
 
-/// The 256 of xterm, on dark. From 16 on their values are the same everywhere.
+/// The 256 colours of xterm on dark. From 16 on, their values are the same in all terminals.
 pub const DARK_256: Palette = Palette {
     accent: Color::Indexed(80),
     dim: Color::Indexed(247),
@@ -114,7 +112,7 @@ pub const DARK_256: Palette = Palette {
     changes: [Color::Indexed(210), Color::Indexed(114), Color::Indexed(222)],
 };
 
-/// The 256 of xterm, on light.
+/// The 256 colours of xterm on light.
 pub const LIGHT_256: Palette = Palette {
     accent: Color::Indexed(24),
     dim: Color::Indexed(241),
@@ -132,7 +130,7 @@ const fn rgb(hex: u32) -> Color {
     Color::Rgb((hex >> 16 & 0xff) as u8, (hex >> 8 & 0xff) as u8, (hex & 0xff) as u8)
 }
 
-/// Any colour, on dark.
+/// 24-bit colours on dark.
 pub const DARK_TRUE: Palette = Palette {
     accent: rgb(0x5c_c8_d7),
     dim: rgb(0x9f_a4_ad),
@@ -167,7 +165,7 @@ pub const DARK_TRUE: Palette = Palette {
     changes: [rgb(0xff_8a_80), rgb(0x8f_d6_94), rgb(0xf5_d0_7a)],
 };
 
-/// Any colour, on light.
+/// 24-bit colours on light.
 pub const LIGHT_TRUE: Palette = Palette {
     accent: rgb(0x00_5f_7a),
     dim: rgb(0x5c_60_66),

@@ -1,11 +1,11 @@
-//! The terminal: taken once, given back in every exit that can be caught.
+//! Terminal modes: set at the start, restored on every exit that can be caught.
 //!
-//! Reads: nothing. Writes: modes of the terminal (raw, alternate screen, mouse, bracketed paste).
+//! Writes: terminal modes (raw, alternate screen, mouse, bracketed paste).
 //!
 //! Invariants:
-//! - [`give_back`] may be called at any time, any number of times, from the panic hook as well.
-//! - A panic of the drawing thread gives the terminal back before its message is printed; one of
-//!   another named thread prints nothing, because it is reported on the screen.
+//! - [`restore`] may be called at any time and repeatedly, also from the panic hook.
+//! - A panic of the drawing thread restores the terminal before its message is printed; a panic of
+//!   another thread prints nothing, because it is reported on the screen.
 
 use std::io::{self, Stdout, Write, stdout};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,12 +21,12 @@ use crossterm::terminal::{
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 
-static TAKEN: AtomicBool = AtomicBool::new(false);
+static ACQUIRED: AtomicBool = AtomicBool::new(false);
 
-/// What frames are drawn on.
+/// The screen that frames are drawn on.
 pub type Screen = Terminal<CrosstermBackend<Stdout>>;
 
-/// Whether mouse events are asked for; without, the terminal selects text by itself.
+/// Whether mouse events are captured; otherwise the terminal uses the mouse to select text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mouse {
     /// The explorer gets clicks and the wheel.
@@ -37,8 +37,8 @@ pub enum Mouse {
 }
 
 impl Mouse {
-    /// The other one.
-    pub fn flipped(self) -> Self {
+    /// The other variant.
+    pub fn toggled(self) -> Self {
         match self {
             Self::Captured => Self::Free,
             Self::Free => Self::Captured,
@@ -46,39 +46,39 @@ impl Mouse {
     }
 }
 
-/// The terminal while it is ours.
+/// The terminal in the explorer's modes; restored on drop.
 #[derive(Debug)]
 pub struct Guard {
-    /// What frames are drawn on.
+    /// The screen that frames are drawn on.
     pub screen: Screen,
 }
 
 impl Guard {
-    /// Takes the terminal and hooks panics.
+    /// Sets the modes and the panic hook.
     ///
     /// # Errors
     /// When the terminal can't be switched to raw mode or written to.
-    pub fn take(mouse: Mouse) -> io::Result<Self> {
+    pub fn acquire(mouse: Mouse) -> io::Result<Self> {
         hook_panics(thread::current().id());
-        enter(mouse)?;
+        set_modes(mouse)?;
         let screen = Terminal::new(CrosstermBackend::new(stdout()))?;
         Ok(Self { screen })
     }
 
-    /// Takes the terminal again after [`give_back`]; the next frame is drawn whole.
+    /// Sets the modes again after [`restore`]; the next frame is drawn completely.
     ///
     /// # Errors
-    /// As [`Guard::take`].
-    pub fn retake(&mut self, mouse: Mouse) -> io::Result<()> {
-        enter(mouse)?;
+    /// As [`Guard::acquire`].
+    pub fn reacquire(&mut self, mouse: Mouse) -> io::Result<()> {
+        set_modes(mouse)?;
         crossterm::execute!(stdout(), Clear(ClearType::All))?;
-        // A new one, as clearing the old one would ask the terminal where its cursor is, and
-        // wait for an answer that the reader of keys may take.
+        // A new one, because clearing the old one would query the cursor position, whose response the event
+        // thread may read.
         self.screen = Terminal::new(CrosstermBackend::new(stdout()))?;
         Ok(())
     }
 
-    /// Asks for mouse events, or no longer.
+    /// Enables or disables mouse events.
     ///
     /// # Errors
     /// When the terminal can't be written to.
@@ -89,7 +89,7 @@ impl Guard {
         }
     }
 
-    /// Sends bytes past the screen, for example to the clipboard.
+    /// Writes bytes to the terminal directly, for example an OSC sequence.
     ///
     /// # Errors
     /// When the terminal can't be written to.
@@ -102,14 +102,14 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        give_back();
+        restore();
     }
 }
 
-/// Gives the terminal back, if it was taken.
-pub fn give_back() {
-    if TAKEN.swap(false, Ordering::SeqCst) {
-        // Each step by itself: if one fails, the others still help.
+/// Restores the terminal modes, if they were set.
+pub fn restore() {
+    if ACQUIRED.swap(false, Ordering::SeqCst) {
+        // Each step is separate: if one fails, the others still help.
         let _ = crossterm::execute!(stdout(), DisableMouseCapture);
         let _ = crossterm::execute!(stdout(), DisableBracketedPaste);
         let _ = crossterm::execute!(stdout(), LeaveAlternateScreen, Show);
@@ -117,28 +117,28 @@ pub fn give_back() {
     }
 }
 
-fn enter(mouse: Mouse) -> io::Result<()> {
-    TAKEN.store(true, Ordering::SeqCst);
-    let taken = enable_raw_mode().and_then(|()| {
+fn set_modes(mouse: Mouse) -> io::Result<()> {
+    ACQUIRED.store(true, Ordering::SeqCst);
+    let result = enable_raw_mode().and_then(|()| {
         crossterm::execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste)?;
         match mouse {
             Mouse::Captured => crossterm::execute!(stdout(), EnableMouseCapture),
             Mouse::Free => Ok(()),
         }
     });
-    if taken.is_err() {
-        give_back();
+    if result.is_err() {
+        restore();
     }
-    taken
+    result
 }
 
 fn hook_panics(drawing: ThreadId) {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         if thread::current().id() == drawing {
-            give_back();
+            restore();
             before(panic);
-        } else if !TAKEN.load(Ordering::SeqCst) {
+        } else if !ACQUIRED.load(Ordering::SeqCst) {
             before(panic);
         }
     }));

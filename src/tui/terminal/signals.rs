@@ -1,9 +1,9 @@
-//! Signals as messages: ended and stopped in order, the terminal given back first.
+//! Turns signals into messages, so that the terminal is restored before the process ends or stops.
 //!
-//! Reads: signals of the process. Writes: a call of the given function for each.
+//! Reads: signals of the process. Writes: calls the given function for each.
 //!
-//! Invariant: the signals are blocked in every thread but fetched by one that waits for them, so
-//! nothing runs inside a signal handler and no call is interrupted.
+//! Invariant: the signals are blocked in every thread and one thread waits for them, so that nothing
+//! runs in a signal handler and no system call is interrupted.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,15 +11,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// When we last stopped the processes of our group, ourselves among them, and were continued. The
-/// signal that we sent them must not be taken for a second wish to stop, and may be fetched late.
+/// When we last stopped our process group and were continued. The SIGTSTP that we sent to the group,
+/// ourselves included, may arrive late and must not stop us again.
 static STOPPED: Mutex<Stopped> = Mutex::new(Stopped::Never);
 
-/// Set while another program has the terminal.
-static LENT: AtomicBool = AtomicBool::new(false);
+/// Whether another program has the terminal.
+static TERMINAL_LENT: AtomicBool = AtomicBool::new(false);
 
-/// For so long after being continued, our own signal may still come.
-const LATE: Duration = Duration::from_millis(500);
+/// How long after being continued our own SIGTSTP may still arrive.
+const OWN_STOP_WINDOW: Duration = Duration::from_millis(500);
 
 enum Stopped {
     Never,
@@ -28,35 +28,35 @@ enum Stopped {
 }
 
 fn stopped() -> MutexGuard<'static, Stopped> {
-    // One word, never half written.
+    // The value is replaced as a whole, never left inconsistent.
     STOPPED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn is_our_own() -> bool {
+fn is_own_stop() -> bool {
     match *stopped() {
         Stopped::Never => false,
         Stopped::Now => true,
-        Stopped::Until(continued) => continued.elapsed() < LATE,
+        Stopped::Until(continued) => continued.elapsed() < OWN_STOP_WINDOW,
     }
 }
 
-/// Asked of us from outside.
+/// A request from outside the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signal {
-    /// To end; the number to end with.
+    /// Terminate by this signal.
     End(i32),
-    /// To stop until continued.
+    /// Stop until continued.
     Stop,
 }
 
-const ENDING: [i32; 4] = [libc::SIGTERM, libc::SIGHUP, libc::SIGINT, libc::SIGQUIT];
+const TERMINATING: [i32; 4] = [libc::SIGTERM, libc::SIGHUP, libc::SIGINT, libc::SIGQUIT];
 
-/// Blocks the signals in this thread and all that it starts later, and waits for them in one.
+/// Blocks the signals in this thread and all that it starts later, and starts the waiting thread.
 ///
 /// # Errors
-/// When the waiting thread can't be started.
+/// When the thread can't be started.
 pub(crate) fn watch(mut notify: impl FnMut(Signal) + Send + 'static) -> io::Result<()> {
-    mask(libc::SIG_BLOCK);
+    set_mask(libc::SIG_BLOCK);
     let wait = move || {
         let signals = signals();
         loop {
@@ -66,11 +66,11 @@ pub(crate) fn watch(mut notify: impl FnMut(Signal) + Send + 'static) -> io::Resu
                 continue;
             }
             match signal {
-                // The key is meant for the program that has the terminal.
-                libc::SIGINT | libc::SIGQUIT if LENT.load(Ordering::SeqCst) => {}
-                // Its key to stop stops us with it, so that the shell has the terminal again.
-                libc::SIGTSTP if LENT.load(Ordering::SeqCst) => stop_alone(),
-                libc::SIGTSTP if is_our_own() => {}
+                // Ctrl-C and Ctrl-\ are meant for the program that has the terminal.
+                libc::SIGINT | libc::SIGQUIT if TERMINAL_LENT.load(Ordering::SeqCst) => {}
+                // Ctrl-Z in the other program stops us too, so that the shell gets the terminal.
+                libc::SIGTSTP if TERMINAL_LENT.load(Ordering::SeqCst) => stop_self(),
+                libc::SIGTSTP if is_own_stop() => {}
                 libc::SIGTSTP => notify(Signal::Stop),
                 other => notify(Signal::End(other)),
             }
@@ -80,61 +80,61 @@ pub(crate) fn watch(mut notify: impl FnMut(Signal) + Send + 'static) -> io::Resu
     thread.spawn(wait).map(|_| ())
 }
 
-/// Stops this process and its group, as the terminal's own key would; returns when continued.
-pub(crate) fn stop() {
+/// Stops the process group, as Ctrl-Z in the shell would; returns when continued.
+pub(crate) fn stop_group() {
     *stopped() = Stopped::Now;
-    // SAFETY: `kill` has no memory to get wrong. The group gets the signal of the key, so that
-    // a wrapper stops too; we block that one, so SIGSTOP, which can't be blocked, stops us.
+    // SAFETY: `kill` takes no pointers. The group gets SIGTSTP, so that a wrapper such as `sh`
+    // stops too; we block it, so SIGSTOP, which can't be blocked, stops us.
     unsafe {
         libc::kill(0, libc::SIGTSTP);
     }
-    stop_alone();
+    stop_self();
     *stopped() = Stopped::Until(Instant::now());
 }
 
-fn stop_alone() {
-    // SAFETY: `kill` has no memory to get wrong.
+fn stop_self() {
+    // SAFETY: `kill` takes no pointers.
     unsafe {
         libc::kill(libc::getpid(), libc::SIGSTOP);
     }
 }
 
-/// Ends the process by the signal that asked for it, so that its parent sees why.
-pub(crate) fn end_by(signal: i32) -> ! {
-    // SAFETY: resets the signal to its default and lets it through; no memory is involved.
+/// Terminates the process by the signal that was received, so that its parent sees the reason.
+pub(crate) fn terminate_by(signal: i32) -> ! {
+    // SAFETY: `SIG_DFL` is a valid handler for every signal.
     unsafe {
         libc::signal(signal, libc::SIG_DFL);
     }
-    mask(libc::SIG_UNBLOCK);
-    // SAFETY: `raise` has no memory to get wrong.
+    set_mask(libc::SIG_UNBLOCK);
+    // SAFETY: `raise` takes no pointers.
     unsafe {
         libc::raise(signal);
     }
     std::process::exit(128 + signal)
 }
 
-/// Runs `program` as the one that has the terminal, and with it the keys that send signals.
-pub(crate) fn lent<T>(program: impl FnOnce() -> T) -> T {
-    LENT.store(true, Ordering::SeqCst);
-    let result = program();
-    LENT.store(false, Ordering::SeqCst);
+/// Runs `run` while another program has the terminal and receives its signals.
+pub(crate) fn while_lent<T>(run: impl FnOnce() -> T) -> T {
+    TERMINAL_LENT.store(true, Ordering::SeqCst);
+    let result = run();
+    TERMINAL_LENT.store(false, Ordering::SeqCst);
     result
 }
 
-/// Runs `start` with the signals let through: a child process inherits the mask.
-pub(crate) fn unmasked<T>(start: impl FnOnce() -> T) -> T {
-    mask(libc::SIG_UNBLOCK);
+/// Runs `start` with the signals unblocked, because a child process inherits the mask.
+pub(crate) fn with_signals_unblocked<T>(start: impl FnOnce() -> T) -> T {
+    set_mask(libc::SIG_UNBLOCK);
     let result = start();
-    mask(libc::SIG_BLOCK);
+    set_mask(libc::SIG_BLOCK);
     result
 }
 
 fn signals() -> libc::sigset_t {
-    // SAFETY: a sigset_t is plain memory that sigemptyset initialises before use.
+    // SAFETY: all-zero is a valid `sigset_t`, and every pointer is to the live `set`.
     unsafe {
         let mut set = std::mem::zeroed();
         libc::sigemptyset(&raw mut set);
-        for signal in ENDING {
+        for signal in TERMINATING {
             libc::sigaddset(&raw mut set, signal);
         }
         libc::sigaddset(&raw mut set, libc::SIGTSTP);
@@ -142,9 +142,9 @@ fn signals() -> libc::sigset_t {
     }
 }
 
-fn mask(how: i32) {
+fn set_mask(how: i32) {
     let set = signals();
-    // SAFETY: `set` is initialised; the old mask is not asked for.
+    // SAFETY: `set` is a live, initialised set; a null pointer for the old mask is allowed.
     unsafe {
         libc::pthread_sigmask(how, &raw const set, std::ptr::null_mut());
     }

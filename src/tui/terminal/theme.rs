@@ -1,9 +1,7 @@
-//! Colours and glyphs. The only file that knows either.
+//! The theme: colours and glyphs. Only this file and the palette define them.
 //!
-//! Reads: environment variables, once, through [`Theme::from_environment`].
-//!
-//! Invariant: no state is told by colour alone: each style has an attribute or stands beside a
-//! glyph, so that the screen means the same without colours and in ASCII.
+//! Invariant: colour alone carries no information: each style has an attribute or a glyph next to it,
+//! so that the screen has the same meaning without colours and in ASCII.
 
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::symbols::border;
@@ -11,21 +9,21 @@ use ratatui::symbols::border;
 use crate::tui::flame::tree::FrameKind;
 use crate::tui::terminal::palette::{self, Palette};
 
-/// How many colours the terminal is trusted with.
+/// The number of colours of the terminal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Colors {
     /// None: attributes only.
     Off,
-    /// The terminal's own sixteen.
+    /// The terminal's 16 colours.
     #[default]
     Sixteen,
-    /// The 256 of xterm.
+    /// The 256 colours of xterm.
     Indexed,
-    /// Any.
+    /// 24-bit colours.
     True,
 }
 
-/// What the terminal's background is like, on which most is drawn.
+/// The background of the terminal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Background {
     /// Light text on dark.
@@ -35,41 +33,41 @@ pub enum Background {
     Light,
 }
 
-/// What the user says about the background.
+/// The user's setting of the background.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Wanted {
-    /// Nothing: the terminal is asked.
+pub enum BackgroundChoice {
+    /// Query the terminal.
     #[default]
     Auto,
-    /// It is this.
-    Is(Background),
+    /// Use this one.
+    Fixed(Background),
 }
 
-/// What the file of the theme says.
+/// Settings of `theme.txt`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Choice {
+pub struct ThemeSettings {
     /// The background.
-    pub wanted: Option<Wanted>,
-    /// How many colours.
+    pub background: Option<BackgroundChoice>,
+    /// The number of colours.
     pub colors: Option<Colors>,
 }
 
-impl Choice {
-    /// Reads words such as `light 256`; a line that begins with `#` is a comment.
+impl ThemeSettings {
+    /// Parses words such as `light 256`; a line that starts with `#` is a comment.
     ///
     /// # Errors
-    /// A sentence about the first word that means nothing.
+    /// A message about the first unknown word.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let mut choice = Self::default();
+        let mut settings = Self::default();
         let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
         for word in lines.flat_map(str::split_whitespace) {
             match word {
-                "auto" => choice.wanted = Some(Wanted::Auto),
-                "dark" => choice.wanted = Some(Wanted::Is(Background::Dark)),
-                "light" => choice.wanted = Some(Wanted::Is(Background::Light)),
-                "16" => choice.colors = Some(Colors::Sixteen),
-                "256" => choice.colors = Some(Colors::Indexed),
-                "true" => choice.colors = Some(Colors::True),
+                "auto" => settings.background = Some(BackgroundChoice::Auto),
+                "dark" => settings.background = Some(BackgroundChoice::Fixed(Background::Dark)),
+                "light" => settings.background = Some(BackgroundChoice::Fixed(Background::Light)),
+                "16" => settings.colors = Some(Colors::Sixteen),
+                "256" => settings.colors = Some(Colors::Indexed),
+                "true" => settings.colors = Some(Colors::True),
                 other => {
                     return Err(format!(
                         "{other}: expected dark, light or auto, and 16, 256 or true"
@@ -77,33 +75,33 @@ impl Choice {
                 }
             }
         }
-        Ok(choice)
+        Ok(settings)
     }
 }
 
-/// Which characters may be drawn.
+/// The characters that may be drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Glyphs {
-    /// Lines, blocks and arrows.
+    /// Unicode lines, blocks and arrows.
     #[default]
     Unicode,
     /// ASCII only.
     Ascii,
 }
 
-/// How everything looks.
+/// A theme.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Theme {
     /// Colours.
     pub colors: Colors,
-    /// What is drawn on.
+    /// The background.
     pub background: Background,
     /// Characters.
     pub glyphs: Glyphs,
 }
 
 impl Theme {
-    /// What `NO_COLOR`, `TERM`, `COLORTERM`, `COLORFGBG`, the locale and `RHEAPER_ASCII` say.
+    /// The theme by `NO_COLOR`, `TERM`, `COLORTERM`, `COLORFGBG`, the locale and `RHEAPER_ASCII`.
     pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
         let term = set("TERM").unwrap_or_default();
@@ -134,20 +132,20 @@ impl Theme {
         Self { colors, background, glyphs }
     }
 
-    /// What the user has chosen; that there are to be no colours stays so.
+    /// Applies the user's settings; without colours it stays so.
     #[must_use]
-    pub fn chosen(mut self, choice: Choice) -> Self {
-        if let Some(Wanted::Is(background)) = choice.wanted {
+    pub fn with_settings(mut self, settings: ThemeSettings) -> Self {
+        if let Some(BackgroundChoice::Fixed(background)) = settings.background {
             self.background = background;
         }
-        self.colors = match (self.colors, choice.colors) {
+        self.colors = match (self.colors, settings.colors) {
             (Colors::Off, _) | (_, None) => self.colors,
             (_, Some(colors)) => colors,
         };
         self
     }
 
-    /// The colours; `None`: attributes only.
+    /// The palette; `None`: attributes only.
     pub fn palette(self) -> Option<&'static Palette> {
         Some(match (self.colors, self.background) {
             (Colors::Off, _) => return None,
@@ -164,7 +162,7 @@ impl Theme {
         self.palette().map_or(Style::new(), |palette| Style::new().fg(color(palette)))
     }
 
-    /// What stands out: names of regions, the current tab.
+    /// Titles and the current tab.
     pub fn title(self) -> Style {
         self.fg(|it| it.accent).add_modifier(Modifier::BOLD)
     }
@@ -174,12 +172,12 @@ impl Theme {
         Style::new().add_modifier(Modifier::REVERSED)
     }
 
-    /// The selected row of a pane without the focus.
+    /// The selected row of a pane without focus.
     pub fn selected_elsewhere(self) -> Style {
         Style::new().add_modifier(Modifier::UNDERLINED)
     }
 
-    /// What need not be read at first.
+    /// Secondary text.
     pub fn dim(self) -> Style {
         match self.colors {
             Colors::Off => Style::new().add_modifier(Modifier::DIM),
@@ -187,27 +185,27 @@ impl Theme {
         }
     }
 
-    /// What is of the last filter set and will be replaced; the title says so as well.
+    /// Stale content, which will be replaced; the title says so too.
     pub fn stale(self) -> Style {
         Style::new().add_modifier(Modifier::DIM)
     }
 
-    /// Numbers that matter.
+    /// Important numbers.
     pub fn number(self) -> Style {
         self.fg(|it| it.number)
     }
 
-    /// Errors; beside a `!`.
+    /// Errors; a `!` is next to them.
     pub fn error(self) -> Style {
         self.fg(|it| it.bad).add_modifier(Modifier::BOLD)
     }
 
-    /// What matches a search.
+    /// Search matches.
     pub fn matched(self) -> Style {
         self.fg(|it| it.matched).add_modifier(Modifier::BOLD | Modifier::UNDERLINED)
     }
 
-    /// A chip of the filter set.
+    /// A filter in the filter row.
     pub fn chip(self) -> Style {
         self.fg(|it| it.good).add_modifier(Modifier::BOLD)
     }
@@ -217,7 +215,7 @@ impl Theme {
         Style::new().add_modifier(Modifier::BOLD)
     }
 
-    /// The frame around a pane.
+    /// The border of a pane.
     pub fn border(self, focus: Focus) -> Style {
         match focus {
             Focus::Here => self.fg(|it| it.accent).add_modifier(Modifier::BOLD),
@@ -225,7 +223,7 @@ impl Theme {
         }
     }
 
-    /// What the label of a suspect looks like; the words differ as well.
+    /// The label of a suspect; the text differs too.
     pub fn suspect(self, label: &str) -> Style {
         match label {
             "steady leak" | "growing container" => {
@@ -237,7 +235,7 @@ impl Theme {
         }
     }
 
-    /// A cell of a flamegraph. Its edges are drawn as glyphs, so that it is told apart anyway.
+    /// A cell of a flamegraph; its edge is a glyph.
     pub fn cell(self, kind: FrameKind, name: &str) -> Style {
         let Some(palette) = self.palette() else {
             return match kind {
@@ -260,7 +258,7 @@ impl Theme {
         Style::new().bg(color).fg(palette.ink)
     }
 
-    /// One of the bands of a stacked chart; its letter tells it as well.
+    /// A band of a stacked chart; its letter identifies it too.
     pub fn stacked(self, rank: usize) -> Style {
         let Some(palette) = self.palette() else {
             return Style::new();
@@ -268,7 +266,7 @@ impl Theme {
         Style::new().bg(palette.bands[rank % palette.bands.len()]).fg(palette.ink)
     }
 
-    /// Numbers of something that changed; the sign stands beside them.
+    /// Changed numbers; their sign is next to them.
     pub fn change(self, change: Change) -> Style {
         match change {
             Change::Grown => self.fg(|it| it.bad),
@@ -278,7 +276,7 @@ impl Theme {
         }
     }
 
-    /// The same as a cell of a flamegraph, whose edge is [`change_glyph`](Self::change_glyph).
+    /// A changed cell of a flamegraph; its edge is [`change_glyph`](Self::change_glyph).
     pub fn change_cell(self, change: Change) -> Style {
         let Some(palette) = self.palette() else {
             return match change {
@@ -307,27 +305,27 @@ impl Theme {
         }
     }
 
-    /// Words of SQL that mean something to SQLite.
+    /// SQL keywords.
     pub fn sql_keyword(self) -> Style {
         self.fg(|it| it.keyword).add_modifier(Modifier::BOLD)
     }
 
-    /// Text in quotes.
+    /// SQL strings.
     pub fn sql_string(self) -> Style {
         self.fg(|it| it.good)
     }
 
-    /// Numbers in SQL.
+    /// SQL numbers.
     pub fn sql_number(self) -> Style {
         self.fg(|it| it.number)
     }
 
-    /// Parameters.
+    /// SQL parameters.
     pub fn sql_parameter(self) -> Style {
         self.fg(|it| it.matched).add_modifier(Modifier::BOLD)
     }
 
-    /// Lines for panes.
+    /// The lines of borders.
     pub fn lines(self) -> border::Set<'static> {
         match self.glyphs {
             Glyphs::Unicode => border::PLAIN,
@@ -344,7 +342,7 @@ impl Theme {
         }
     }
 
-    /// One of two spellings.
+    /// The Unicode or the ASCII form of a glyph.
     pub fn glyph(self, unicode: &'static str, ascii: &'static str) -> &'static str {
         match self.glyphs {
             Glyphs::Unicode => unicode,
@@ -352,7 +350,7 @@ impl Theme {
         }
     }
 
-    /// A small chart, one character a value, of values from 0 to `max`.
+    /// A sparkline with one character per value from 0 to `max`.
     pub fn spark(self, values: &[u64], max: u64) -> String {
         const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
         const ASCII: [char; 8] = ['_', '.', ',', '-', '=', '+', '*', '#'];
@@ -365,7 +363,7 @@ impl Theme {
         signs.collect()
     }
 
-    /// Replaces what ASCII can't show; the text keeps its width.
+    /// Replaces non-ASCII characters if needed; the width stays the same.
     pub fn text(self, text: String) -> String {
         match self.glyphs {
             Glyphs::Unicode => text,
@@ -375,29 +373,29 @@ impl Theme {
     }
 }
 
-/// Which way something changed.
+/// The direction of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// There is more of it.
+    /// Growth.
     Grown,
-    /// There is less of it.
+    /// Shrinkage.
     Shrunk,
-    /// Parts of it grew, others shrank.
+    /// Both.
     Both,
-    /// It did not.
+    /// No change.
     None,
 }
 
-/// Whether a pane has the keys.
+/// Whether a pane has the focus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Focus {
-    /// It has.
+    /// It has the focus.
     Here,
-    /// Another one has.
+    /// Another pane has it.
     Elsewhere,
 }
 
-/// The background in `foreground;background`, numbers of the sixteen.
+/// The background of `foreground;background`.
 fn last_number(colors: impl AsRef<str>) -> Option<u8> {
     colors.as_ref().rsplit(';').next()?.trim().parse().ok()
 }

@@ -1,9 +1,9 @@
-//! The user's own files: the history of statements and the accepted suspects.
+//! The user's files: SQL history, accepted suspects, keys and theme.
 //!
-//! Reads and writes: `history.sql` in the state directory, `suppressions.txt` in the
-//! configuration directory, and a scratch file while an editor is open.
+//! Reads and writes: `history.sql` in the state directory; `suppressions.txt`, `keys.txt` and `theme.txt`
+//! in the configuration directory; a temporary file while an editor is open.
 //!
-//! Invariant: a home that can't be read or written is no error at the start, and a sentence later.
+//! Invariant: files that can't be read are ignored; files that can't be written cause a message.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -12,16 +12,16 @@ use std::path::{Path, PathBuf};
 
 use directories::ProjectDirs;
 
-/// Statements of the history that are kept.
+/// Maximum number of statements in the history.
 pub(crate) const HISTORY_MAX: usize = 1000;
 
-/// Bytes of a file of ours that are read.
+/// Bytes of a file that are read.
 const FILE_MAX_BYTES: u64 = 4 << 20;
 
-/// Between two statements of the history, which may have line ends of their own.
+/// Separates statements of the history, which may have several lines.
 const SEPARATOR: &str = "\n\u{1e}\n";
 
-/// The statements that were run before, oldest first.
+/// The history, oldest statement first.
 pub(crate) fn history() -> Vec<String> {
     let text = history_path().and_then(|path| text(&path).ok()).unwrap_or_default();
     let statements = text.split(SEPARATOR).map(str::trim).filter(|it| !it.is_empty());
@@ -34,46 +34,46 @@ pub(crate) fn history() -> Vec<String> {
 ///
 /// # Errors
 /// When the file can't be written.
-pub(crate) fn remember(statement: &str) -> io::Result<()> {
+pub(crate) fn append_history(statement: &str) -> io::Result<()> {
     match history_path() {
         Some(path) => append(&path, &format!("{statement}{SEPARATOR}")),
         None => Ok(()),
     }
 }
 
-/// The patterns of accepted suspects: what follows `leak:` in a line.
-pub(crate) fn accepted() -> Vec<String> {
-    let text = accepted_path().and_then(|path| text(&path).ok()).unwrap_or_default();
+/// The patterns of accepted suspects: the rest of lines that start with `leak:`.
+pub(crate) fn suppressions() -> Vec<String> {
+    let text = suppressions_path().and_then(|path| text(&path).ok()).unwrap_or_default();
     let patterns = text.lines().filter_map(|line| line.trim().strip_prefix("leak:"));
     patterns.map(str::trim).filter(|it| !it.is_empty()).map(str::to_owned).collect()
 }
 
-/// The user's own keys, as they are written.
+/// The content of `keys.txt`.
 pub(crate) fn keys() -> String {
-    let path = accepted_path().map(|path| path.with_file_name("keys.txt"));
+    let path = suppressions_path().map(|path| path.with_file_name("keys.txt"));
     path.and_then(|path| text(&path).ok()).unwrap_or_default()
 }
 
-/// The user's own theme, as it is written.
+/// The content of `theme.txt`.
 pub(crate) fn theme() -> String {
-    let path = accepted_path().map(|path| path.with_file_name("theme.txt"));
+    let path = suppressions_path().map(|path| path.with_file_name("theme.txt"));
     path.and_then(|path| text(&path).ok()).unwrap_or_default()
 }
 
 /// Appends lines to the file of accepted suspects.
 ///
 /// # Errors
-/// When there is no home, or the file can't be written.
-pub(crate) fn accept(lines: &str) -> io::Result<()> {
-    match accepted_path() {
+/// When there is no home directory or the file can't be written.
+pub(crate) fn append_suppression(lines: &str) -> io::Result<()> {
+    match suppressions_path() {
         Some(path) => append(&path, &format!("{lines}\n")),
-        None => {
-            Err(io::Error::other("accepted for now only: there is no home directory to keep it in"))
-        }
+        None => Err(io::Error::other(
+            "accepted for this session only: there is no home directory to save it in",
+        )),
     }
 }
 
-/// A file with a text in it, for an editor; only the user can read it.
+/// Creates a temporary file with a text, for an editor; only the user can read it.
 ///
 /// # Errors
 /// When it can't be written.
@@ -90,16 +90,16 @@ pub(crate) fn scratch(text: &str) -> io::Result<PathBuf> {
             Err(error) => return Err(error),
         }
     }
-    Err(io::Error::other("no name is free for a scratch file"))
+    Err(io::Error::other("can't create a temporary file: all names are taken"))
 }
 
-/// Reads a scratch file and removes it.
+/// Reads and removes a temporary file.
 ///
 /// # Errors
 /// When it can't be read.
 pub(crate) fn take_scratch(path: &Path) -> io::Result<String> {
     let edited = text(path);
-    // What stays behind is in the temporary directory, readable for the user only.
+    // If it can't be removed, only the user can read it.
     let _ = fs::remove_file(path);
     edited.map(|text| crate::database::text::sanitize::block(&text).into_owned())
 }
@@ -110,7 +110,7 @@ fn history_path() -> Option<PathBuf> {
     Some(state.join("history.sql"))
 }
 
-fn accepted_path() -> Option<PathBuf> {
+fn suppressions_path() -> Option<PathBuf> {
     if let Some(directory) = std::env::var_os("RHEAPER_CONFIG").filter(|it| !it.is_empty()) {
         return Some(PathBuf::from(directory).join("suppressions.txt"));
     }

@@ -1,6 +1,6 @@
-//! The comparison: what grew and shrank, as a list, a flamegraph or a tree.
+//! Draws the Compare view: growth and shrinkage as a list, a flamegraph or a tree.
 //!
-//! Invariant: the sign of a change is told by a glyph as well as by colour.
+//! Invariant: the direction of a change has a glyph in addition to its colour.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -10,22 +10,22 @@ use crate::database::compare::{Comparison, Measure, Metrics, Name, Row, Total, W
 use crate::database::text::units;
 use crate::tui::app::layout::geometry;
 use crate::tui::app::state::App;
-use crate::tui::app::state::compare::Look;
-use crate::tui::flame::cells::{Cell, What, Widths};
-use crate::tui::flame::difference::{Differences, End, Node};
-use crate::tui::flame::shape::ShownId;
+use crate::tui::app::state::compare::CompareMode;
+use crate::tui::flame::cell_layout::{Cell, CellContent, WeightedTree};
+use crate::tui::flame::difference_tree::{Differences, Node, StackEnd};
+use crate::tui::flame::shape::ShapedId;
 use crate::tui::terminal::theme::{Change, Focus, Theme};
 use crate::tui::view::freshness::{self, Freshness};
 use crate::tui::view::text;
 use crate::tui::view::text::select_row;
 
-/// Draws it.
+/// Draws the view.
 pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let inside = text::pane(buffer, theme, area, &title(app), Focus::Here);
     if inside.is_empty() {
         return;
     }
-    if let Some((words, style)) = instead(app, theme) {
+    if let Some((words, style)) = placeholder(app, theme) {
         for (at, line) in text::wrap(&words, usize::from(inside.width)).iter().enumerate() {
             text::put(buffer, theme, text::line(inside, at as u16), 1, line, style);
         }
@@ -34,17 +34,19 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let Some(shown) = &app.compare.shown else {
         return;
     };
-    let foot = geometry::compare_foot(app).min(inside.height);
-    let body = Rect { height: inside.height - foot, ..inside };
-    let below = Rect { y: inside.y + body.height, height: foot, ..inside };
-    match app.compare.look {
-        Look::List => list(buffer, body, app, shown, theme),
-        Look::Flame => picture(buffer, body, app, shown, theme),
-        Look::Tree => tree(buffer, body, app, shown, theme),
+    let footer = geometry::compare_footer_rows(app).min(inside.height);
+    let body = Rect { height: inside.height - footer, ..inside };
+    let below = Rect { y: inside.y + body.height, height: footer, ..inside };
+    match app.compare.mode {
+        CompareMode::List => draw_list(buffer, body, app, shown, theme),
+        CompareMode::Flame => draw_flame(buffer, body, app, shown, theme),
+        CompareMode::Tree => draw_tree(buffer, body, app, shown, theme),
     }
-    match app.compare.look {
-        Look::List => about_site(buffer, below, app, shown, theme),
-        Look::Flame | Look::Tree => about_node(buffer, below, app, shown, theme),
+    match app.compare.mode {
+        CompareMode::List => draw_site_summary(buffer, below, app, shown, theme),
+        CompareMode::Flame | CompareMode::Tree => {
+            draw_node_summary(buffer, below, app, shown, theme);
+        }
     }
     if freshness::freshness(app) == Freshness::Stale {
         text::tint(buffer, inside, theme.stale());
@@ -53,10 +55,10 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
 
 fn title(app: &App) -> String {
     let compare = &app.compare;
-    let mut title = match compare.look {
-        Look::List => "compare".to_owned(),
-        Look::Flame => "compare, flame".to_owned(),
-        Look::Tree => "compare, tree".to_owned(),
+    let mut title = match compare.mode {
+        CompareMode::List => "compare".to_owned(),
+        CompareMode::Flame => "compare, flame".to_owned(),
+        CompareMode::Tree => "compare, tree".to_owned(),
     };
     if let Some(comparison) = &compare.comparison {
         let (before, after) = sides(comparison);
@@ -65,20 +67,20 @@ fn title(app: &App) -> String {
             title.push_str(" · estimates");
         }
     }
-    title.push_str(&format!(" · {}{}", compare.wish.measure.title(), compare.per.label()));
-    if let Some(only) = compare.wish.only {
+    title.push_str(&format!(" · {}{}", compare.options.measure.title(), compare.per.label()));
+    if let Some(only) = compare.options.only {
         title.push_str(&format!(" · only {}", only.name()));
     }
-    if !compare.wish.pattern.is_empty() {
-        title.push_str(&format!(" · ~{}", text::clean(&compare.wish.pattern)));
+    if !compare.options.pattern.is_empty() {
+        title.push_str(&format!(" · ~{}", text::clean(&compare.options.pattern)));
     }
-    if compare.look != Look::List && compare.wish.from == End::Innermost {
+    if compare.mode != CompareMode::List && compare.options.root == StackEnd::Innermost {
         title.push_str(" · bottom-up");
     }
-    title + freshness::stale_words(app)
+    title + freshness::stale_suffix(app)
 }
 
-/// Files, or moments where the file is the same.
+/// The names of the sides: files, or moments of one file.
 fn sides(comparison: &Comparison) -> (String, String) {
     let (before, after) = (&comparison.before, &comparison.after);
     if before.window == Window::default() && after.window == Window::default() {
@@ -91,29 +93,29 @@ fn sides(comparison: &Comparison) -> (String, String) {
     (moment(before), moment(after))
 }
 
-fn instead(app: &App, theme: Theme) -> Option<(String, Style)> {
+fn placeholder(app: &App, theme: Theme) -> Option<(String, Style)> {
     let compare = &app.compare;
     if let Some(error) = &compare.error {
         return Some((format!("! {}", text::clean(&error.message)), theme.error()));
     }
     match &compare.shown {
         None if compare.sides.is_none() => Some((
-            "Nothing to compare with. Start with --compare OTHER.db, or press C for two moments of this recording.".into(),
+            "Nothing to compare with. Start with --compare OTHER.db, or press C to compare two moments of this recording.".into(),
             theme.dim(),
         )),
         None => Some(("reading…".into(), theme.dim())),
         Some(shown) if shown.comparison.rows.is_empty() => {
-            Some(("Nothing differs.".into(), theme.dim()))
+            Some(("No differences.".into(), theme.dim()))
         }
         Some(shown) if shown.is_empty() => Some((
-            "Nothing differs by this measure and filter.\nm: next measure · w: other changes · Backspace: all functions".into(),
+            "No differences in this measure with this filter.\nm: next measure · w: other changes · Backspace: all functions".into(),
             theme.dim(),
         )),
         Some(_) => None,
     }
 }
 
-fn change(up: u64, down: u64) -> Change {
+fn change_sides(up: u64, down: u64) -> Change {
     match (up, down) {
         (0, 0) => Change::None,
         (_, 0) => Change::Grown,
@@ -122,7 +124,7 @@ fn change(up: u64, down: u64) -> Change {
     }
 }
 
-fn of(difference: i64) -> Change {
+fn change_of(difference: i64) -> Change {
     match difference {
         0 => Change::None,
         1.. => Change::Grown,
@@ -130,7 +132,7 @@ fn of(difference: i64) -> Change {
     }
 }
 
-/// Which columns of the list there is room for: difference and site are always there.
+/// The columns that fit; difference and site are always shown.
 struct Columns {
     sides: bool,
     other: bool,
@@ -139,7 +141,7 @@ struct Columns {
 }
 
 impl Columns {
-    fn of(width: u16) -> Self {
+    fn fitting(width: u16) -> Self {
         Self {
             sides: width >= 62,
             other: width >= 100,
@@ -166,9 +168,9 @@ impl Columns {
     }
 }
 
-fn list(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: Theme) {
-    let measure = shown.wish.measure;
-    let columns = Columns::of(area.width);
+fn draw_list(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: Theme) {
+    let measure = shown.options.measure;
+    let columns = Columns::fitting(area.width);
     let head = columns.cells([
         "difference",
         "before",
@@ -185,7 +187,7 @@ fn list(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: 
         let difference = row.difference(measure);
         let share = u128::from(difference.unsigned_abs()) * columns.bar as u128;
         let bar = share.div_ceil(u128::from(largest)) as usize;
-        let glyph = theme.change_glyph(of(difference));
+        let glyph = theme.change_glyph(change_of(difference));
         let cells = columns.cells([
             &measure.format_difference(difference),
             &measure.format(row.before.get(measure)),
@@ -194,7 +196,7 @@ fn list(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: 
             row.state(measure).name(),
             &glyph.repeat(bar.min(columns.bar)),
         ]);
-        let style = theme.change(of(difference));
+        let style = theme.change(change_of(difference));
         let x = text::put(buffer, theme, line, 0, &cells, style);
         text::put(buffer, theme, line, x, &site(&shown.comparison, row), Style::new());
         if app.compare.list.top + at == app.compare.list.at {
@@ -203,7 +205,7 @@ fn list(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: 
     }
 }
 
-/// The innermost own function, and who calls it.
+/// The innermost own function and its callers.
 fn site(comparison: &Comparison, row: &Row) -> String {
     let names: Vec<&str> =
         comparison.frames(row).take(4).map(|name| name.function.as_str()).collect();
@@ -217,14 +219,20 @@ fn place(name: &Name) -> String {
     }
 }
 
-fn about_site(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: Theme) {
+fn draw_site_summary(
+    buffer: &mut Buffer,
+    area: Rect,
+    app: &App,
+    shown: &Differences,
+    theme: Theme,
+) {
     let Some(row) = app.compare.row() else { return };
     let mut lines = Vec::new();
     let mut frames = shown.comparison.frames(row);
     let name = frames.next().map(place).unwrap_or_default();
     let callers: Vec<&str> = frames.map(|name| name.function.as_str()).collect();
     lines.push((name, theme.key()));
-    let measure = shown.wish.measure;
+    let measure = shown.options.measure;
     let figures = |measure: Measure| {
         let of = |figures: &Metrics| measure.format(figures.get(measure));
         format!(
@@ -247,19 +255,19 @@ fn about_site(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, t
     }
 }
 
-fn picture(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: Theme) {
-    let top = app.compare.top_row;
+fn draw_flame(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: Theme) {
+    let top = app.compare.cursor.top_row;
     let rows = app.compare.rows(area.width, top + usize::from(area.height));
     for (at, row) in rows.iter().enumerate().skip(top).take(usize::from(area.height)) {
         let line = text::line(area, (at - top) as u16);
         for cell in row {
-            let selected = (at, cell.x) == app.compare.selected;
-            draw(buffer, line, cell, shown, theme, selected);
+            let selected = (at, cell.x) == app.compare.cursor.selected;
+            draw_cell(buffer, line, cell, shown, theme, selected);
         }
     }
 }
 
-fn draw(
+fn draw_cell(
     buffer: &mut Buffer,
     line: Rect,
     cell: &Cell,
@@ -275,41 +283,43 @@ fn draw(
     if area.is_empty() {
         return;
     }
-    let (label, change) = match cell.what {
-        What::More { parent, skip } => {
-            let all = Widths::children(shown, parent);
+    let (label, change) = match cell.content {
+        CellContent::More { parent, skip } => {
+            let all = WeightedTree::children(shown, parent);
             let count = all.len().saturating_sub(skip);
             (format!("{} more", units::count(count as i64)), Change::None)
         }
-        What::Node(node) => (text::clean(shown.function(node)).into_owned(), changed(shown, node)),
+        CellContent::Node(node) => {
+            (text::clean(shown.function(node)).into_owned(), node_change(shown, node))
+        }
     };
     let mut style = theme.change_cell(change);
     if selected {
         style =
             Style::new().add_modifier(Modifier::REVERSED | Modifier::BOLD | Modifier::UNDERLINED);
     }
-    let edge = match (selected, cell.what) {
+    let edge = match (selected, cell.content) {
         (true, _) if area.width > 2 => theme.glyph("▶", ">"),
-        (_, What::More { .. }) => "…",
+        (_, CellContent::More { .. }) => "…",
         _ => theme.change_glyph(change),
     };
     text::tint(buffer, area, style);
     let blank = " ".repeat(usize::from(area.width));
     buffer.set_stringn(area.x, area.y, &blank, usize::from(area.width), style);
     text::put(buffer, theme, area, 0, edge, style);
-    // The selected cell keeps its sign behind the mark.
+    // The selected cell has its sign after the mark.
     let sign = if selected && area.width > 2 { theme.change_glyph(change) } else { "" };
     if area.width > 3 {
         text::put(buffer, theme, area, 1, &format!("{sign}{label}"), style);
     }
 }
 
-fn changed(shown: &Differences, node: ShownId) -> Change {
-    shown.node(node).map_or(Change::None, |node| change(node.up, node.down))
+fn node_change(shown: &Differences, node: ShapedId) -> Change {
+    shown.node(node).map_or(Change::None, |node| change_sides(node.up, node.down))
 }
 
-fn tree(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: Theme) {
-    let measure = shown.wish.measure;
+fn draw_tree(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: Theme) {
+    let measure = shown.options.measure;
     let wide = area.width >= 76;
     let head = match wide {
         true => format!(
@@ -338,14 +348,16 @@ fn tree(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: 
                 measure.format(node.after)
             ));
         }
-        let style = theme.change(change(node.up, node.down));
+        let style = theme.change(change_sides(node.up, node.down));
         let x = text::put(buffer, theme, line, 0, &cells, style);
-        let mark =
-            match (Widths::children(shown, drawn.node), app.compare.opened.contains(&drawn.node)) {
-                ([], _) => " ",
-                (_, true) => theme.glyph("▾", "-"),
-                (_, false) => theme.glyph("▸", "+"),
-            };
+        let mark = match (
+            WeightedTree::children(shown, drawn.node),
+            app.compare.opened.contains(&drawn.node),
+        ) {
+            ([], _) => " ",
+            (_, true) => theme.glyph("▾", "-"),
+            (_, false) => theme.glyph("▸", "+"),
+        };
         let indent =
             " ".repeat((drawn.depth * 2).min(usize::from(line.width.saturating_sub(x)) / 2));
         let x = x + text::put(buffer, theme, line, x, &format!("{indent}{mark} "), theme.key());
@@ -356,18 +368,24 @@ fn tree(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: 
     }
 }
 
-fn about_node(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, theme: Theme) {
-    let measure = shown.wish.measure;
-    let (width, _) = geometry::compare_picture(app);
+fn draw_node_summary(
+    buffer: &mut Buffer,
+    area: Rect,
+    app: &App,
+    shown: &Differences,
+    theme: Theme,
+) {
+    let measure = shown.options.measure;
+    let (width, _) = geometry::compare_flame_window(app);
     let Some(id) = app.compare.node(width) else {
-        let words = "several functions, each too small to draw; Enter opens them";
+        let words = "several functions, each too small to draw; Enter: show them";
         text::put(buffer, theme, area, 1, words, theme.dim());
         return;
     };
     let node = shown.node(id).cloned().unwrap_or_default();
     let name = node.name.and_then(|name| shown.comparison.stacks.get(name));
-    let name = name.map_or_else(|| "everything that differs".to_owned(), place);
-    let words = about(&node, measure, &shown.top());
+    let name = name.map_or_else(|| "all differences".to_owned(), place);
+    let words = change_summary(&node, measure, &shown.top());
     if area.height == 1 {
         let half = usize::from(area.width) / 2;
         let short = text::cut(&name, half, theme).into_owned();
@@ -379,12 +397,12 @@ fn about_node(buffer: &mut Buffer, area: Rect, app: &App, shown: &Differences, t
     text::put(buffer, theme, text::line(area, 1), 1, &words, theme.number());
 }
 
-fn about(node: &Node, measure: Measure, top: &Node) -> String {
+fn change_summary(node: &Node, measure: Measure, top: &Node) -> String {
     let show = |value: u64| measure.format(i64::try_from(value).unwrap_or(i64::MAX));
     let moved = node.up.saturating_add(node.down) as f64;
     let all = top.up.saturating_add(top.down).max(1) as f64;
     format!(
-        "{} more, {} less: {} · {} of all changes · {} → {}",
+        "+{} -{} = {} · {} of all changes · {} → {}",
         show(node.up),
         show(node.down),
         measure.format_difference(node.net()),

@@ -1,4 +1,4 @@
-//! A backtrace: frames, the source of the selected one, and the site's totals.
+//! Draws the detail pane: frames, source of the selected frame, totals of the site.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -17,13 +17,13 @@ use crate::tui::terminal::theme::{Focus, Theme};
 use crate::tui::view::text;
 use crate::tui::view::text::select_row;
 
-/// Draws it.
+/// Draws the pane.
 pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: Focus) {
     if area.is_empty() {
         return;
     }
     let inside = text::pane(buffer, theme, area, &title(app), focus);
-    let (frames, source, facts) = geometry::detail_rows(app);
+    let (frames, source, totals_rows) = geometry::detail_rows(app);
     let part = |y: u16, height: u16| Rect {
         y: inside.y + y,
         height: height.min(inside.height.saturating_sub(y)),
@@ -31,13 +31,13 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: F
     };
     match &app.detail.frames {
         None if app.detail.bt.is_none() => {
-            text::put(buffer, theme, inside, 1, "no backtrace is selected", theme.dim());
+            text::put(buffer, theme, inside, 1, "no backtrace selected", theme.dim());
         }
         None => {
             text::put(buffer, theme, inside, 1, "reading…", theme.dim());
         }
         Some(list) if list.is_empty() => {
-            let words = "no frames: the stack was not recorded";
+            let words = "no frames: the call stack was not recorded";
             text::put(buffer, theme, inside, 1, words, theme.dim());
         }
         Some(_) => list_frames(buffer, part(0, frames), app, theme, focus),
@@ -45,12 +45,12 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: F
     if source > 1 {
         excerpt(buffer, part(frames, source), app, theme);
     }
-    if facts > 0 {
-        totals(buffer, part(inside.height.saturating_sub(facts), facts), app, theme);
+    if totals_rows > 0 {
+        totals(buffer, part(inside.height.saturating_sub(totals_rows), totals_rows), app, theme);
     }
 }
 
-/// Draws source lines with a line marked; the marked one is in the middle, or `top` is first.
+/// Draws source lines with one line marked. It is centred, unless `top` is the first line.
 pub fn source(
     buffer: &mut Buffer,
     area: Rect,
@@ -133,7 +133,7 @@ fn frame_line(buffer: &mut Buffer, line: Rect, frame: &Frame, theme: Theme) {
         Inlined::Yes => format!("{} (inlined)", text::clean(&frame.function)),
         Inlined::No => text::clean(&frame.function).into_owned(),
     };
-    // The place gets what the name leaves, but at least two fifths.
+    // The location gets the space that the name leaves, but at least two fifths.
     let for_place = (width.saturating_sub(name.width() + 5)).max(width * 2 / 5).min(place.width());
     let for_name = width.saturating_sub(for_place + 4);
     let name = text::cut_front(&name, for_name, theme);
@@ -142,7 +142,7 @@ fn frame_line(buffer: &mut Buffer, line: Rect, frame: &Frame, theme: Theme) {
     text::put_right(buffer, theme, line, &place, theme.dim());
 }
 
-/// Without what stands before the source directory of a dependency or of the library.
+/// The path relative to the sources of the dependency or of the standard library.
 fn short(file: &str) -> String {
     if let Some((_, rest)) = file.split_once("/library/")
         && file.starts_with("/rustc/")
@@ -183,7 +183,7 @@ fn excerpt(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
             text::put(buffer, theme, below, 1, "reading…", theme.dim());
         }
         _ => {
-            text::put(buffer, theme, below, 1, "no source line is known here", theme.dim());
+            text::put(buffer, theme, below, 1, "source line unknown", theme.dim());
         }
     }
 }
@@ -196,13 +196,13 @@ fn totals(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let time = |ns: i64| units::duration(ns as f64);
     let bytes = |it: i64| units::bytes(it as f64);
     let lived = match app.detail.total("lifetime_p50_ns") {
-        Some(p50) => format!("freed ones lived {} (median)", time(p50)),
-        None => "none was freed".into(),
+        Some(p50) => format!("median lifetime of freed blocks {}", time(p50)),
+        None => "none freed".into(),
     };
     let threads = match app.detail.total("threads") {
         None => String::new(),
-        Some(1) => "; from 1 thread".into(),
-        Some(threads) => format!("; from {threads} threads"),
+        Some(1) => "; 1 thread".into(),
+        Some(threads) => format!("; {threads} threads"),
     };
     let bounds = |name: &str| {
         let bound = |end: &str| app.detail.total(&format!("{name}_{end}"));
@@ -213,9 +213,9 @@ fn totals(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
             format!(" ({} {})", relative_error_text(error), interval_text(interval))
         })
     };
-    let about = if app.facts.notes.sampled.is_some() { "about " } else { "" };
+    let about = if app.overview.caveats.sampled.is_some() { "about " } else { "" };
     let words = format!(
-        "{about}{} of {} blocks live, {}{} of {}{}; {lived}; own peak {}; first at {}, last at {}{threads}",
+        "{about}{} of {} blocks live, {}{} of {}{}; {lived}; peak of the site {}; first at {}, last at {}{threads}",
         units::count_short(total("live_blocks") as f64),
         units::count_short(total("allocations") as f64),
         bytes(total("live_bytes")),

@@ -1,4 +1,4 @@
-//! A histogram: a bar a bin, and beside it the sites with the most bytes in the selected one.
+//! Draws a histogram: one bar per bin, and the largest sites of the selected bin.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -8,7 +8,7 @@ use unicode_width::UnicodeWidthStr;
 use crate::database::text::units;
 use crate::tui::app::layout::geometry;
 use crate::tui::app::state::App;
-use crate::tui::app::state::histograms::By;
+use crate::tui::app::state::histograms::BarUnit;
 use crate::tui::app::update::histograms::bounds;
 use crate::tui::data::histogram::{Bin, Kind, Sum};
 use crate::tui::terminal::theme::{Focus, Theme};
@@ -16,22 +16,22 @@ use crate::tui::view::freshness::{self, Freshness};
 use crate::tui::view::text;
 use crate::tui::view::text::select_row;
 
-/// From so many columns on, the sites of a bar stand beside the bars.
+/// Columns from which the sites of a bar are next to the bars.
 const WIDE: u16 = 90;
 
-/// Below so many columns, bars keep only the bounds and numbers that they can't do without.
+/// Below this width, a bar has only its upper bound and one number.
 const NARROW: u16 = 60;
 
-/// Columns that they get.
+/// Columns of the sites.
 const SITES: u16 = 44;
 
-/// Draws it.
+/// Draws the view.
 pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let inside = text::pane(buffer, theme, area, &title(app), Focus::Here);
     if inside.is_empty() {
         return;
     }
-    if let Some((words, style)) = instead(app, theme) {
+    if let Some((words, style)) = placeholder(app, theme) {
         for (at, line) in text::wrap(&words, usize::from(inside.width)).iter().enumerate() {
             text::put(buffer, theme, text::line(inside, at as u16), 1, line, style);
         }
@@ -52,8 +52,8 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
 fn title(app: &App) -> String {
     let kind = match app.histograms.kind {
         Kind::Sizes => "sizes",
-        Kind::Lives => "lifetimes of freed blocks",
-        Kind::Ages => "ages of blocks alive at the end",
+        Kind::Lifetimes => "lifetimes of freed blocks",
+        Kind::Ages => "ages of blocks live at the end",
     };
     let mut title = format!("histogram: {kind}");
     if let Some(counted) = &app.histograms.counted {
@@ -61,22 +61,22 @@ fn title(app: &App) -> String {
         let blocks = units::count(i64::try_from(total.blocks).unwrap_or(i64::MAX));
         title.push_str(&format!(" · {} in {blocks} blocks", units::bytes(total.bytes as f64)));
     }
-    title + freshness::stale_words(app)
+    title + freshness::stale_suffix(app)
 }
 
-fn instead(app: &App, theme: Theme) -> Option<(String, Style)> {
+fn placeholder(app: &App, theme: Theme) -> Option<(String, Style)> {
     if let Some(error) = &app.histograms.error {
         return Some((format!("! {}", text::clean(&error.message)), theme.error()));
     }
     if app.histograms.counted.is_none() {
-        return Some(("counting every selected allocation…".into(), theme.dim()));
+        return Some(("counting the selected allocations…".into(), theme.dim()));
     }
     if !app.histograms.bins().is_empty() {
         return None;
     }
     let words = match app.histograms.kind {
-        Kind::Sizes => "No allocation matches the filters. x removes the last filter, u undoes.",
-        Kind::Lives => "No selected allocation was freed. Tab: ages of live allocations.",
+        Kind::Sizes => "No allocation matches the filters. x: remove the last filter, u: undo.",
+        Kind::Lifetimes => "No selected allocation was freed. Tab: ages of live allocations.",
         Kind::Ages => "No selected allocation is live at the end. Tab: sizes of all.",
     };
     Some((words.into(), theme.dim()))
@@ -85,32 +85,32 @@ fn instead(app: &App, theme: Theme) -> Option<(String, Style)> {
 fn draw_bars(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let state = &app.histograms;
     let bins = state.bins();
-    // Without room for all, a bar is named by its upper bound and has the number it is drawn by.
+    // In a narrow pane, a bar has its upper bound and the number that is its length.
     let is_narrow = area.width < NARROW;
     let words = |bin: &Bin| match is_narrow {
         true => bounds(state.kind, 0, bin.high),
         false => bounds(state.kind, bin.low, bin.high),
     };
-    let numbers = |bytes: &str, blocks: &str| match (is_narrow, state.by) {
+    let numbers = |bytes: &str, blocks: &str| match (is_narrow, state.bar_unit) {
         (false, _) => format!("{bytes:>9} {blocks:>7}"),
-        (true, By::Bytes) => format!("{bytes:>9}"),
-        (true, By::Blocks) => format!("{blocks:>7}"),
+        (true, BarUnit::Bytes) => format!("{bytes:>9}"),
+        (true, BarUnit::Blocks) => format!("{blocks:>7}"),
     };
     let label = bins.iter().map(|bin| words(bin).width()).max().unwrap_or(0).max(8);
-    let of = |sum: &Sum| match state.by {
-        By::Bytes => sum.bytes,
-        By::Blocks => sum.blocks,
+    let of = |sum: &Sum| match state.bar_unit {
+        BarUnit::Bytes => sum.bytes,
+        BarUnit::Blocks => sum.blocks,
     };
     let most = bins.iter().map(|bin| of(&bin.sum)).max().unwrap_or(0).max(1);
     let name = match state.kind {
         Kind::Sizes => "size",
-        Kind::Lives => "lived",
+        Kind::Lifetimes => "lifetime",
         Kind::Ages => "age",
     };
     let head = format!("  {name:>label$} {} ", numbers("bytes", "blocks"));
-    let by = match state.by {
-        By::Bytes => "by bytes (m: by blocks)",
-        By::Blocks => "by blocks (m: by bytes)",
+    let by = match state.bar_unit {
+        BarUnit::Bytes => "by bytes (m: by blocks)",
+        BarUnit::Blocks => "by blocks (m: by bytes)",
     };
     let line = text::line(area, 0);
     let x = text::put(buffer, theme, line, 0, &head, theme.title());
@@ -134,7 +134,7 @@ fn draw_bars(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     }
 }
 
-/// A bar in eighths of a cell; what is not nothing is seen.
+/// A bar in eighths of a cell; at least one for values above 0.
 fn bar(value: u64, most: u64, room: usize, theme: Theme) -> String {
     const PARTS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     let eighths = u128::from(value) * room as u128 * 8 / u128::from(most.max(1));
@@ -151,7 +151,7 @@ fn draw_sites(buffer: &mut Buffer, area: Rect, app: &App, bin: &Bin, theme: Them
         text::put(buffer, theme, text::line(area, row), 0, edge, theme.dim());
     }
     let area = Rect { x: area.x + 1, width: area.width.saturating_sub(1), ..area };
-    let head = format!(" {:>9} {:>7} sites of this bar", "bytes", "blocks");
+    let head = format!(" {:>9} {:>7} largest sites of this bar", "bytes", "blocks");
     text::put(buffer, theme, text::line(area, 0), 0, &head, theme.title());
     for (at, (bt, sum)) in bin.sites.iter().enumerate().take(usize::from(area.height) - 1) {
         let name = match bt {

@@ -1,9 +1,9 @@
-//! Draws the state. One file a region, each with one `render`.
+//! Draws the state. One file per view or region, each with a function `render`.
 //!
 //! Reads: [`App`](crate::tui::app::state::App). Writes: a buffer.
 //!
-//! Invariant: drawing changes nothing, and whatever text comes from a recording passes
-//! [`text::clean`] on its way to the buffer.
+//! Invariant: drawing does not change the state, and all text from a recording is sanitized by
+//! [`text::clean`].
 
 pub mod screen;
 pub mod bars;

@@ -1,4 +1,4 @@
-//! Pop-ups: texts, source, lists, fields.
+//! Draws pop-ups: texts, source, lists and prompts.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -6,10 +6,10 @@ use ratatui::style::{Modifier, Style};
 use ratatui::widgets::{Clear, Widget};
 use unicode_width::UnicodeWidthStr;
 
-use crate::tui::app::layout::geometry::picker_foot;
+use crate::tui::app::layout::geometry::picker_footer_rows;
 use crate::tui::app::state::App;
 use crate::tui::app::state::popup::{Picker, Popup, Prompt, SourcePopup, Text};
-use crate::tui::app::state::text_input::Offer;
+use crate::tui::app::state::text_input::Origin;
 use crate::tui::terminal::theme::{Focus, Theme};
 use crate::tui::view::detail;
 use crate::tui::view::text;
@@ -42,9 +42,9 @@ fn draw_text(buffer: &mut Buffer, area: Rect, popup: &Text, theme: Theme) {
     }
     let more = popup.body.lines().count().saturating_sub(top + usize::from(inside.height));
     if more > 0 {
-        let foot = Rect { y: area.y + area.height - 1, height: 1, ..area };
-        let words = format!(" {more} more lines below ");
-        text::put(buffer, theme, foot, 2, &words, theme.key());
+        let footer = Rect { y: area.y + area.height - 1, height: 1, ..area };
+        let words = format!(" {more} more lines ");
+        text::put(buffer, theme, footer, 2, &words, theme.key());
     }
 }
 
@@ -78,7 +78,7 @@ fn draw_picker(buffer: &mut Buffer, area: Rect, picker: &Picker, theme: Theme) {
     let inside = text::pane(buffer, theme, area, &text::clean(&picker.title), Focus::Here);
     let matching = picker.matching();
     let head = text::line(inside, 0);
-    let (before, after) = picker.typed.halves();
+    let (before, after) = picker.typed.split_at_cursor();
     field(buffer, head, theme, "find", before, after);
     let count = format!("{} of {} ", matching.len(), picker.items.len());
     text::put_right(buffer, theme, head, &count, theme.dim());
@@ -88,20 +88,20 @@ fn draw_picker(buffer: &mut Buffer, area: Rect, picker: &Picker, theme: Theme) {
             theme,
             text::line(inside, 1),
             2,
-            "nothing matches; Backspace takes letters back",
+            "nothing matches; Backspace: delete",
             theme.dim(),
         );
         return;
     }
     let groups = matching.iter().map(|it| it.group.width()).max().unwrap_or(0).min(12);
     let titles = matching.iter().map(|it| it.title.width()).max().unwrap_or(0).min(36);
-    let foot = picker_foot(inside.height);
-    if let Some(item) = matching.get(picker.cursor.at as usize).filter(|_| foot > 0) {
-        let top = inside.height - foot;
+    let footer = picker_footer_rows(inside.height);
+    if let Some(item) = matching.get(picker.cursor.at as usize).filter(|_| footer > 0) {
+        let top = inside.height - footer;
         let rule = theme.glyph("─", "-").repeat(usize::from(inside.width));
         text::put(buffer, theme, text::line(inside, top), 0, &rule, theme.dim());
         let lines = text::wrap(&text::clean(&item.help), usize::from(inside.width) - 2);
-        for (row, line) in lines.iter().take(usize::from(foot) - 1).enumerate() {
+        for (row, line) in lines.iter().take(usize::from(footer) - 1).enumerate() {
             text::put(
                 buffer,
                 theme,
@@ -112,7 +112,7 @@ fn draw_picker(buffer: &mut Buffer, area: Rect, picker: &Picker, theme: Theme) {
             );
         }
     }
-    for row in 1..inside.height - foot {
+    for row in 1..inside.height - footer {
         let at = picker.cursor.top + u64::from(row) - 1;
         let Some(item) = matching.get(at as usize) else {
             break;
@@ -138,31 +138,32 @@ fn draw_picker(buffer: &mut Buffer, area: Rect, picker: &Picker, theme: Theme) {
 
 fn draw_prompt(buffer: &mut Buffer, area: Rect, prompt: &Prompt, theme: Theme) {
     let inside = text::pane(buffer, theme, area, &text::clean(&prompt.title), Focus::Here);
-    // In a low terminal the fields before the one with the keys give way.
+    // In a low terminal, fields before the focused one are not drawn.
     let rows = |at: usize| prompt.fields.get(at).map_or(0, |it| 2 + u16::from(!it.help.is_empty()));
     let mut first = 0;
-    while first < prompt.at && (first..=prompt.at).map(rows).sum::<u16>() > inside.height {
+    while first < prompt.focused && (first..=prompt.focused).map(rows).sum::<u16>() > inside.height
+    {
         first += 1;
     }
     let mut y = 0;
     for (at, it) in prompt.fields.iter().enumerate().skip(first) {
         let line = text::line(inside, y);
-        let (before, after) = it.line.halves();
+        let (before, after) = it.input.split_at_cursor();
         let label = if it.label.is_empty() { ">" } else { &it.label };
-        match at == prompt.at {
+        match at == prompt.focused {
             true => {
                 field(buffer, line, theme, label, before, after);
-                if it.line.offer() == Offer::Open {
-                    // An offer looks selected, as typing replaces it.
+                if it.input.origin() == Origin::Default {
+                    // A default is drawn as selected, because typing replaces it.
                     let x = label.width() as u16 + 3;
                     let width = (before.width() as u16).min(line.width.saturating_sub(x));
-                    let offer = Rect { x: line.x + x, width, ..line };
-                    text::tint(buffer, offer, theme.selected());
+                    let default = Rect { x: line.x + x, width, ..line };
+                    text::tint(buffer, default, theme.selected());
                 }
             }
             false => {
                 let x = 1 + text::put(buffer, theme, line, 1, label, theme.dim());
-                text::put(buffer, theme, line, x + 1, it.line.text(), Style::new());
+                text::put(buffer, theme, line, x + 1, it.input.text(), Style::new());
             }
         }
         if !it.help.is_empty() {
@@ -184,7 +185,7 @@ fn draw_prompt(buffer: &mut Buffer, area: Rect, prompt: &Prompt, theme: Theme) {
     }
 }
 
-/// A line that is being typed, with its cursor; its beginning gives way.
+/// A text field with its cursor; the beginning is cut if there is no room.
 fn field(buffer: &mut Buffer, line: Rect, theme: Theme, label: &str, before: &str, after: &str) {
     let x = 2 + text::put(buffer, theme, line, 1, label, theme.title());
     let room = usize::from(line.width.saturating_sub(x + 2));

@@ -1,4 +1,4 @@
-//! The whole screen; where its parts stand is drawn in [`crate::tui::app::layout::areas`].
+//! Draws the whole screen, as divided by [`crate::tui::app::layout::areas`].
 
 use ratatui::Frame;
 use ratatui::buffer::Buffer;

@@ -1,6 +1,6 @@
-//! The editor: text in colours, the caret at a mistake, candidates below the cursor.
+//! Draws the SQL editor: coloured text, the position of an error, completions.
 //!
-//! The text area draws in one style; the cells are then coloured by the lexer's tokens.
+//! The text area draws in one style; the cells are then coloured by token.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
@@ -13,21 +13,21 @@ use crate::tui::app::state::App;
 use crate::tui::terminal::theme::{Focus, Theme};
 use crate::tui::view::text;
 
-/// Candidates that are shown at once.
+/// Candidates shown at once.
 const CANDIDATES: usize = 8;
 
-/// Draws it.
+/// Draws the editor.
 pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: Focus) {
     if area.is_empty() {
         return;
     }
-    let title = "SQL (Ctrl-J or F5 runs the statement at the cursor)";
+    let title = "SQL (Ctrl-J or F5: run the statement at the cursor)";
     let inside = text::pane(buffer, theme, area, title, focus);
     if inside.is_empty() {
         return;
     }
     if app.sql.editor.is_empty() {
-        hints(buffer, inside, theme);
+        draw_hints(buffer, inside, theme);
     }
     let mut editor = app.sql.editor.clone();
     editor.set_cursor_style(match focus {
@@ -35,7 +35,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: F
         Focus::Elsewhere => Style::new(),
     });
     if !app.sql.editor.is_empty() || focus == Focus::Here {
-        // Drawn into a buffer of its own, so that hints below an empty editor stay.
+        // Drawn into a separate buffer, so that the hints of an empty editor stay.
         let mut own = Buffer::empty(inside);
         editor.render(inside, &mut own);
         if !app.sql.editor.is_empty() {
@@ -45,22 +45,22 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: F
         }
     }
     let (top, left) = editor.scroll_offset();
-    let view = View { area: inside, top, left };
-    color(buffer, &view, app, theme);
-    caret(buffer, &view, app, theme);
+    let view = TextWindow { area: inside, top, left };
+    colour_tokens(buffer, &view, app, theme);
+    draw_error(buffer, &view, app, theme);
     if focus == Focus::Here {
-        candidates(buffer, &view, app, theme);
+        draw_candidates(buffer, &view, app, theme);
     }
 }
 
-struct View {
+struct TextWindow {
     area: Rect,
     top: u16,
     left: u16,
 }
 
-impl View {
-    /// The cell of a row and a display column of the text, if it is drawn.
+impl TextWindow {
+    /// The cell of a row and a display column of the text, if it is visible.
     fn cell(&self, row: usize, column: usize) -> Option<Position> {
         let y = row.checked_sub(usize::from(self.top))?;
         let x = column.checked_sub(usize::from(self.left))?;
@@ -69,22 +69,22 @@ impl View {
     }
 }
 
-fn hints(buffer: &mut Buffer, area: Rect, theme: Theme) {
+fn draw_hints(buffer: &mut Buffer, area: Rect, theme: Theme) {
     let lines = [
-        "Ask anything; for example:",
+        "Run any query, for example:",
         "",
         "  SELECT bt, count(*), sum(size) FROM allocations",
         "  WHERE dealloc_after IS NULL GROUP BY bt ORDER BY 3 DESC;",
         "",
-        "Tab completes, Ctrl-T lists built-in queries, Esc leaves.",
-        "Enter on a row with a bt opens its backtrace, f its flamegraph.",
+        "Tab: complete · Ctrl-T: built-in queries · Esc: leave the editor",
+        "On a row with a bt, Enter opens its backtrace and f the flamegraph of all rows.",
     ];
     for (at, line) in lines.iter().enumerate() {
         text::put(buffer, theme, text::line(area, at as u16), 1, line, theme.dim());
     }
 }
 
-fn color(buffer: &mut Buffer, view: &View, app: &App, theme: Theme) {
+fn colour_tokens(buffer: &mut Buffer, view: &TextWindow, app: &App, theme: Theme) {
     let sql = app.sql.text();
     let mut row = 0;
     let mut column = 0;
@@ -121,9 +121,9 @@ fn color(buffer: &mut Buffer, view: &View, app: &App, theme: Theme) {
     }
 }
 
-/// Underlines where SQLite found a mistake, and says what it is on the pane's lower border.
-fn caret(buffer: &mut Buffer, view: &View, app: &App, theme: Theme) {
-    let Some(offset) = app.sql.caret else { return };
+/// Underlines the position of an SQL error and writes its message on the lower border.
+fn draw_error(buffer: &mut Buffer, view: &TextWindow, app: &App, theme: Theme) {
+    let Some(offset) = app.sql.error_offset else { return };
     let (row, chars) = app.sql.position(offset);
     let line = app.sql.editor.lines().get(row).map_or("", String::as_str);
     let column: usize = line.chars().take(chars).map(|c| c.width().unwrap_or(0)).sum();
@@ -140,7 +140,7 @@ fn caret(buffer: &mut Buffer, view: &View, app: &App, theme: Theme) {
     }
 }
 
-fn candidates(buffer: &mut Buffer, view: &View, app: &App, theme: Theme) {
+fn draw_candidates(buffer: &mut Buffer, view: &TextWindow, app: &App, theme: Theme) {
     let Some(open) = &app.sql.completions else {
         return;
     };

@@ -1,4 +1,4 @@
-//! The list of suspects, and the sentence of the selected one.
+//! Draws the list of suspects and the description of the selected one.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -9,26 +9,26 @@ use crate::database::caveats::relative_error_text;
 use crate::database::text::units;
 use crate::tui::app::layout::geometry;
 use crate::tui::app::state::App;
-use crate::tui::app::state::suspects::{Accepted, Suspect, squeeze};
+use crate::tui::app::state::suspects::{Accepted, Suspect, downsample_max};
 use crate::tui::app::view_sql::SUSPECTS_MAX;
 use crate::tui::terminal::theme::{Focus, Theme};
 use crate::tui::view::freshness::{self, Freshness};
 use crate::tui::view::text;
 use crate::tui::view::text::select_row;
 
-/// Columns of how far live bytes may be off.
+/// Columns of the error of live bytes.
 const ERROR: usize = 6;
 
 /// Columns of the curve.
 const TREND: usize = 12;
 
-/// Draws it.
+/// Draws the view.
 pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: Focus) {
     let inside = text::pane(buffer, theme, area, &title(app), focus);
     if inside.is_empty() {
         return;
     }
-    if let Some(sentence) = empty(app) {
+    if let Some(sentence) = placeholder(app) {
         let error = app.suspects.error.is_some();
         let style = if error { theme.error() } else { theme.dim() };
         for (at, line) in text::wrap(&sentence, usize::from(inside.width)).iter().enumerate() {
@@ -37,7 +37,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: F
         return;
     }
     let listed = app.suspects.listed();
-    let columns = Columns::of(inside.width, &listed);
+    let columns = Columns::fitting(inside.width, &listed);
     columns.head(buffer, theme, text::line(inside, 0), app);
     let window = geometry::suspects_window(app);
     let top = app.suspects.cursor.top;
@@ -69,34 +69,38 @@ fn title(app: &App) -> String {
         return "suspects".into();
     }
     let bytes: i64 = listed.iter().map(|it| it.filtered_bytes).sum();
-    let (accepted, held) = app.suspects.accepted_total();
+    let (accepted, held_bytes) = app.suspects.accepted_total();
     let all = app.suspects.all.as_ref().map_or(0, Vec::len);
-    let which = if all < SUSPECTS_MAX { "suspects:" } else { "suspects: the first" };
+    let which = if all < SUSPECTS_MAX { "suspects:" } else { "suspects: first" };
     let mut title = format!("{which} {} hold {}", listed.len(), units::bytes(bytes as f64));
     if accepted > 0 {
         let what = match app.suspects.accepted {
             Accepted::Hidden => "hidden",
             Accepted::Listed => "marked",
         };
-        title.push_str(&format!(" · {accepted} accepted {what} ({})", units::bytes(held as f64)));
+        title.push_str(&format!(
+            " · {accepted} accepted {what} ({})",
+            units::bytes(held_bytes as f64)
+        ));
     }
-    title + freshness::stale_words(app)
+    title + freshness::stale_suffix(app)
 }
 
-fn empty(app: &App) -> Option<String> {
+fn placeholder(app: &App) -> Option<String> {
     if let Some(error) = &app.suspects.error {
         return Some(format!("! {}", text::clean(&error.message)));
     }
     match &app.suspects.all {
         None => Some("reading…".into()),
-        Some(all) if all.is_empty() && app.filters.now().is_everything() => Some(
-            "Nothing is suspicious: no site holds memory at the end. Press 2 for where memory went, c for queries.".into(),
+        Some(all) if all.is_empty() && app.filters.current().is_unfiltered() => Some(
+            "No suspects: no site holds memory at the end. 2: flamegraph, c: built-in queries."
+                .into(),
         ),
         Some(all) if all.is_empty() => {
-            Some("No suspect matches the filters. Press x to remove the last filter, u to undo.".into())
+            Some("No suspect matches the filters. x: remove the last filter, u: undo.".into())
         }
         Some(_) if app.suspects.listed().is_empty() => {
-            Some("All suspects are accepted. Press A to list them.".into())
+            Some("All suspects are accepted. A: list them.".into())
         }
         Some(_) => None,
     }
@@ -112,12 +116,12 @@ struct Columns {
 }
 
 impl Columns {
-    fn of(width: u16, listed: &[&Suspect]) -> Self {
+    fn fitting(width: u16, listed: &[&Suspect]) -> Self {
         let kind = listed.iter().map(|it| it.label.width()).max().unwrap_or(0).clamp(4, 18);
         let width = usize::from(width);
-        // mark, live, blocks, site: always. The others as there is room; the sentence has them all.
+        // Mark, live bytes, blocks and site are always shown, the others if there is room.
         let kind = if width < 60 { 0 } else { kind };
-        // Only of estimates.
+        // Only for estimates.
         let error = width >= 60 && listed.iter().any(|it| it.live_error.is_some());
         let needed = 2 + 10 + 7 + kind + 2 + if error { ERROR + 1 } else { 0 };
         let site = |extra: usize| width.saturating_sub(needed + extra);
@@ -157,17 +161,26 @@ impl Columns {
     }
 
     fn head(&self, buffer: &mut Buffer, theme: Theme, line: Rect, app: &App) {
-        // Blocks of other filter sets may have been freed.
-        let filters = app.filters.now();
-        let held = if filters.is_of_sites() || filters.is_live_only() { "live" } else { "bytes" };
-        let texts =
-            [held, "±", "share", "blocks", "over time", "growth", "kind", "first own function"];
+        // With other filters, the blocks may have been freed.
+        let filters = app.filters.current();
+        let held_bytes =
+            if filters.is_site_only() || filters.is_live_only() { "live" } else { "bytes" };
+        let texts = [
+            held_bytes,
+            "±",
+            "share",
+            "blocks",
+            "over time",
+            "growth",
+            "kind",
+            "first own function",
+        ];
         text::put(buffer, theme, line, 0, &self.cells(texts), theme.dim());
     }
 
     fn row(&self, buffer: &mut Buffer, theme: Theme, line: Rect, app: &App, suspect: &Suspect) {
         let curve = app.suspects.trends.get(&suspect.id);
-        let curve = curve.map(|curve| squeeze(curve, TREND)).unwrap_or_default();
+        let curve = curve.map(|curve| downsample_max(curve, TREND)).unwrap_or_default();
         let max = curve.iter().copied().max().unwrap_or(0);
         let sign = if suspect.slope > 0.0 { "+" } else { "" };
         let site = match app.suspects.is_accepted(suspect) {

@@ -1,4 +1,4 @@
-//! A table: column names with their sorting and filters, and the rows in the window.
+//! Draws a table: column names with sorting and filters, and the visible rows.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -9,18 +9,18 @@ use crate::database::page::{Condition, Order};
 use crate::database::table::{Unit, Value};
 use crate::database::text::units;
 use crate::tui::app::layout::geometry;
-use crate::tui::app::state::table::{Origin, Place, TableState};
+use crate::tui::app::state::table::{Origin, Placement, TableState};
 use crate::tui::app::state::{App, ViewKind};
-use crate::tui::data::axis::Rows;
+use crate::tui::data::time_axis::RowKind;
 use crate::tui::terminal::theme::{Focus, Theme};
 use crate::tui::view::text;
 use crate::tui::view::text::select_row;
 use crate::tui::view::text::total_text;
 
-/// The widest that a column gets by itself.
+/// Maximum natural width of a column.
 const WIDTH_MAX: usize = 48;
 
-/// Draws the table that is shown.
+/// Draws the current table.
 pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: Focus) {
     if area.is_empty() {
         return;
@@ -33,7 +33,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: F
     if inside.is_empty() {
         return;
     }
-    if let Some(words) = instead(table) {
+    if let Some(words) = placeholder(table) {
         let style = if table.error.is_some() { theme.error() } else { theme.dim() };
         for (at, line) in text::wrap(&words, usize::from(inside.width)).iter().enumerate() {
             text::put(buffer, theme, text::line(inside, at as u16), 0, line, style);
@@ -70,7 +70,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme, focus: F
     }
 }
 
-struct Drawn {
+struct VisibleColumn {
     at: usize,
     x: u16,
     width: usize,
@@ -87,7 +87,7 @@ fn title(app: &App, table: &TableState) -> String {
         }
         _ => format!("{}: {rows}", text::clean(&table.title)),
     };
-    if app.facts.axis.rows == Rows::Samples {
+    if app.overview.axis.rows == RowKind::Samples {
         title.push_str(match table.origin {
             Origin::Allocations | Origin::Groups { .. } => " · samples",
             Origin::BuiltinQuery(_) => " · estimates",
@@ -95,7 +95,7 @@ fn title(app: &App, table: &TableState) -> String {
         });
     }
     if table.error.is_some() {
-        return format!("{} · no answer", text::clean(&table.title));
+        return format!("{} · failed", text::clean(&table.title));
     }
     if !table.is_loaded() {
         title = format!("{} · running…", text::clean(&table.title));
@@ -112,26 +112,27 @@ fn title(app: &App, table: &TableState) -> String {
     title
 }
 
-fn instead(table: &TableState) -> Option<String> {
+fn placeholder(table: &TableState) -> Option<String> {
     if let Some(error) = &table.error {
         return Some(format!("! {}", text::clean(&error.message)));
     }
     if !table.is_loaded() {
-        return Some(" running… Ctrl-C stops it".into());
+        return Some(" running… Ctrl-C: stop".into());
     }
     if !table.is_empty() {
         return None;
     }
     Some(match table.view.filters.is_empty() {
-        true => "\n no rows: nothing in the recording matches, with these filters (x removes the last one)".into(),
-        false => "\n no rows match the column filters; _ drops them".into(),
+        true => "\n no rows match the filters; x: remove the last filter".into(),
+        false => "\n no rows match the column filters; _: remove them".into(),
     })
 }
 
-/// The columns that fit, from the pinned ones on, scrolled so that the selected one is seen.
-fn columns(table: &TableState, width: usize, window: u64) -> Vec<Drawn> {
+/// The columns that fit, pinned ones first, scrolled to the selected one.
+fn columns(table: &TableState, width: usize, window: u64) -> Vec<VisibleColumn> {
     let order = table.order();
-    let mut drawn: Vec<Drawn> = order.iter().map(|at| measure(table, *at, window)).collect();
+    let mut drawn: Vec<VisibleColumn> =
+        order.iter().map(|at| measure(table, *at, window)).collect();
     let pinned = order.iter().filter(|at| is_pinned(table, **at)).count();
     let mut first = pinned;
     loop {
@@ -160,10 +161,10 @@ fn columns(table: &TableState, width: usize, window: u64) -> Vec<Drawn> {
 }
 
 fn is_pinned(table: &TableState, at: usize) -> bool {
-    table.looks.get(at).is_some_and(|look| look.place == Place::Pinned)
+    table.column_layouts.get(at).is_some_and(|layout| layout.placement == Placement::Pinned)
 }
 
-fn measure(table: &TableState, at: usize, window: u64) -> Drawn {
+fn measure(table: &TableState, at: usize, window: u64) -> VisibleColumn {
     let (name, unit) = match table.columns.get(at) {
         Some(column) => (text::clean(&column.name).into_owned(), column.unit),
         None => (String::new(), Unit::None),
@@ -179,11 +180,11 @@ fn measure(table: &TableState, at: usize, window: u64) -> Drawn {
     let values = (top..top + window).filter_map(|row| table.row(row)?.get(at));
     let widest = values.map(|value| shown(value, unit).width().min(WIDTH_MAX)).max();
     let natural = widest.unwrap_or(0).max(head.width()).max(2) as i64;
-    let extra = table.looks.get(at).map_or(0, |look| i64::from(look.extra_width));
-    Drawn { at, x: 0, width: (natural + extra).clamp(2, 400) as usize, unit, head }
+    let extra = table.column_layouts.get(at).map_or(0, |layout| i64::from(layout.extra_width));
+    VisibleColumn { at, x: 0, width: (natural + extra).clamp(2, 400) as usize, unit, head }
 }
 
-/// A filter as it would be typed.
+/// A filter as the user types it.
 fn condition(condition: &Condition, unit: Unit) -> String {
     let value = |value: &Value| units::value(value, unit);
     match condition {
@@ -213,7 +214,7 @@ fn draw_row(
     buffer: &mut Buffer,
     theme: Theme,
     line: Rect,
-    columns: &[Drawn],
+    columns: &[VisibleColumn],
     values: &[Value],
     table: &TableState,
 ) {
@@ -236,7 +237,7 @@ fn put_cell(
     buffer: &mut Buffer,
     theme: Theme,
     line: Rect,
-    column: &Drawn,
+    column: &VisibleColumn,
     text: &str,
     style: Style,
 ) {
@@ -258,7 +259,7 @@ fn put_cell(
 fn underline_cell(
     buffer: &mut Buffer,
     line: Rect,
-    columns: &[Drawn],
+    columns: &[VisibleColumn],
     table: &TableState,
     theme: Theme,
 ) {

@@ -1,8 +1,8 @@
-//! Writing text into cells: cleaned, cut to a width, in a style.
+//! Writes text into cells: sanitized, cut to a width, with a style.
 //!
 //! Invariants:
 //! - Nothing is written outside the given width, whatever characters the text has.
-//! - Nothing is written that [`clean`](mod@crate::database::text::sanitize) would replace.
+//! - All text is [sanitized](mod@crate::database::text::sanitize).
 
 use std::borrow::Cow;
 
@@ -17,7 +17,7 @@ use crate::database::text::units;
 use crate::tui::app::state::table::Total;
 use crate::tui::terminal::theme::{Focus, Theme};
 
-/// Writes text that fits, cut with a mark where it doesn't; gives the columns it took.
+/// Writes text, cut with a mark if it does not fit; returns the columns it took.
 pub fn put(buffer: &mut Buffer, theme: Theme, area: Rect, x: u16, text: &str, style: Style) -> u16 {
     let area = area.intersection(buffer.area);
     if area.is_empty() || x >= area.width {
@@ -30,7 +30,7 @@ pub fn put(buffer: &mut Buffer, theme: Theme, area: Rect, x: u16, text: &str, st
     width
 }
 
-/// As [`put`], but ending at the right edge; nothing if there is no room for all.
+/// Like [`put`], but aligned to the right edge; writes nothing if the text does not fit.
 pub fn put_right(buffer: &mut Buffer, theme: Theme, area: Rect, text: &str, style: Style) -> u16 {
     let width = text.width() as u16;
     if width > area.width {
@@ -39,12 +39,12 @@ pub fn put_right(buffer: &mut Buffer, theme: Theme, area: Rect, text: &str, styl
     put(buffer, theme, area, area.width - width, text, style)
 }
 
-/// Safe to print.
+/// Sanitizes text.
 pub fn clean(text: &str) -> Cow<'_, str> {
     sanitize::line(text)
 }
 
-/// Cut to so many columns, ending in a mark if something is missing.
+/// Cuts text to a width, with a mark at its end.
 pub fn cut(text: &str, width: usize, theme: Theme) -> Cow<'_, str> {
     if text.width() <= width {
         return Cow::Borrowed(text);
@@ -52,7 +52,7 @@ pub fn cut(text: &str, width: usize, theme: Theme) -> Cow<'_, str> {
     if width == 0 {
         return Cow::Borrowed("");
     }
-    let mut kept = String::new();
+    let mut cut_text = String::new();
     let mut taken = 0;
     for c in text.chars() {
         let columns = c.width().unwrap_or(0);
@@ -60,13 +60,13 @@ pub fn cut(text: &str, width: usize, theme: Theme) -> Cow<'_, str> {
             break;
         }
         taken += columns;
-        kept.push(c);
+        cut_text.push(c);
     }
-    kept.push_str(theme.glyph("…", "~"));
-    Cow::Owned(kept)
+    cut_text.push_str(theme.glyph("…", "~"));
+    Cow::Owned(cut_text)
 }
 
-/// Cut at the beginning, for paths and names whose end says more.
+/// Cuts text at its beginning, for paths and names whose end matters more.
 pub fn cut_front(text: &str, width: usize, theme: Theme) -> Cow<'_, str> {
     if text.width() <= width {
         return Cow::Borrowed(text);
@@ -74,20 +74,20 @@ pub fn cut_front(text: &str, width: usize, theme: Theme) -> Cow<'_, str> {
     if width == 0 {
         return Cow::Borrowed("");
     }
-    let mut kept = Vec::new();
+    let mut cut_text = Vec::new();
     let mut taken = 1;
     for c in text.chars().rev() {
         taken += c.width().unwrap_or(0);
         if taken > width {
             break;
         }
-        kept.push(c);
+        cut_text.push(c);
     }
     let mark = theme.glyph("…", "~");
-    Cow::Owned(mark.chars().chain(kept.into_iter().rev()).collect())
+    Cow::Owned(mark.chars().chain(cut_text.into_iter().rev()).collect())
 }
 
-/// Breaks text into lines of a width, between words where there are any.
+/// Wraps text at words, or within words that are too long.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for paragraph in text.split('\n') {
@@ -112,7 +112,7 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// A line of the area, counted from its top; empty if it has fewer.
+/// A line of the area, counted from its top; empty if the area is too low.
 pub fn line(area: Rect, at: u16) -> Rect {
     if at >= area.height {
         return Rect::default();
@@ -120,12 +120,12 @@ pub fn line(area: Rect, at: u16) -> Rect {
     Rect { y: area.y + at, height: 1, ..area }
 }
 
-/// Puts a style on a whole line without touching its text.
+/// Applies a style to an area without changing its text.
 pub fn tint(buffer: &mut Buffer, area: Rect, style: Style) {
     buffer.set_style(area.intersection(buffer.area), style);
 }
 
-/// Draws a pane's border with a title and gives its inside.
+/// Draws the border of a pane with a title; returns the inner area.
 pub fn pane(buffer: &mut Buffer, theme: Theme, area: Rect, title: &str, focus: Focus) -> Rect {
     if area.is_empty() {
         return Rect::default();
@@ -133,7 +133,7 @@ pub fn pane(buffer: &mut Buffer, theme: Theme, area: Rect, title: &str, focus: F
     let block = Block::bordered().border_set(theme.lines()).border_style(theme.border(focus));
     let inside = block.inner(area);
     block.render(area, buffer);
-    // The focus is told by a mark as well, for those who see no colours.
+    // The focus has a mark in addition to its colour.
     let mark = match focus {
         Focus::Here => theme.glyph("▸", ">"),
         Focus::Elsewhere => " ",
@@ -147,7 +147,7 @@ pub fn pane(buffer: &mut Buffer, theme: Theme, area: Rect, title: &str, focus: F
     inside
 }
 
-/// Marks the selected line.
+/// Marks a line as selected.
 pub fn select_row(buffer: &mut Buffer, theme: Theme, line: Rect, focus: Focus) {
     let style = match focus {
         Focus::Here => theme.selected(),
@@ -157,7 +157,7 @@ pub fn select_row(buffer: &mut Buffer, theme: Theme, line: Rect, focus: Focus) {
     put(buffer, theme, line, 0, theme.glyph("▶", ">"), Style::new());
 }
 
-/// "17", or ">500" where it is only known that there is at least one more.
+/// "17", or ">500" if the number is a lower bound.
 pub fn total_text(total: Total) -> String {
     let count = |rows: u64| units::count(i64::try_from(rows).unwrap_or(i64::MAX));
     match total {

@@ -1,13 +1,13 @@
-//! The run's course: a chart over the axis, cursors and marks below it, rates, and what is at them.
+//! Draws the Time view: chart, cursors, marks, sparklines, and figures at the cursors.
 //!
 //! ```text
 //!  1.3M ┤            ▂▃▅███      live bytes; the darker part is never freed
-//!       │      ▂▄▆▒▒▒▒▒▒▒▒      or, stacked, a letter a site
+//!       │      ▂▄▆▒▒▒▒▒▒▒▒      or, stacked, one letter per site
 //!       └────────[━━━━━━]──      the range between the cursors
-//!  marks         ▲deploy         what the program named
+//!  marks         ▲deploy         marks of the program
 //!  blocks ▁▁▂▂▃▃▄▄▅▅▆▆▇▇██      and rates, where there is room
-//!  5m 00s: 650 KiB in 400 …      the moving cursor
-//!  range 3m..5m: made …          between both
+//!  5m 00s: 650 KiB live in …     the active cursor
+//!  range 3m..5m: allocated …     between both
 //! ```
 
 use ratatui::buffer::Buffer;
@@ -18,16 +18,16 @@ use unicode_width::UnicodeWidthStr;
 use crate::database::text::units;
 use crate::tui::app::layout::geometry::{self, TIME_GUTTER};
 use crate::tui::app::state::App;
-use crate::tui::app::state::suspects::squeeze;
-use crate::tui::app::state::time::{Point, Stack};
+use crate::tui::app::state::suspects::downsample_max;
+use crate::tui::app::state::time::{Point, Stacking};
 use crate::tui::terminal::theme::{Focus, Theme};
 use crate::tui::view::freshness::{self, Freshness};
 use crate::tui::view::text;
 
-/// Resident memory is drawn over the chart if it is at most so many times what lives.
+/// Resident memory is drawn in the chart if it is at most this multiple of the live bytes.
 const RSS_TIMES: u64 = 4;
 
-/// Draws it.
+/// Draws the view.
 pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let inside = text::pane(buffer, theme, area, &title(app, theme), Focus::Here);
     if inside.is_empty() {
@@ -42,7 +42,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         text::put(buffer, theme, inside, 1, "reading…", theme.dim());
         return;
     }
-    let rows = Rows::of(app, inside.height);
+    let rows = PartHeights::fitting(app, inside.height);
     let width = geometry::time_width(app);
     let chart = Rect {
         x: inside.x + TIME_GUTTER,
@@ -51,9 +51,9 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         ..inside
     };
     let max = scale(app);
-    match app.time.stack {
-        Stack::Sum => draw_sum(buffer, chart, app, max, theme),
-        Stack::Sites => draw_sites(buffer, chart, app, max, theme),
+    match app.time.stacking {
+        Stacking::Sum => draw_sum(buffer, chart, app, max, theme),
+        Stacking::Sites => draw_sites(buffer, chart, app, max, theme),
     }
     draw_cursors(buffer, chart, app, theme);
     draw_scale(buffer, inside, rows.chart, max, theme);
@@ -64,7 +64,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         draw_marks(buffer, text::line(inside, y), chart, app, theme);
         y += 1;
     }
-    if app.time.stack == Stack::Sites && !geometry::has_time_legend(app) {
+    if app.time.stacking == Stacking::Sites && !geometry::has_time_legend(app) {
         let area = Rect { y: chart.y + y, height: rows.sparks, ..chart };
         draw_letters(buffer, area, app, theme);
     } else {
@@ -73,12 +73,12 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         }
     }
     y += rows.sparks;
-    let foot = Rect {
+    let footer = Rect {
         y: inside.y + y.min(inside.height),
         height: inside.height.saturating_sub(y),
         ..inside
     };
-    draw_facts(buffer, foot, app, theme);
+    draw_summary(buffer, footer, app, theme);
     if geometry::has_time_legend(app) {
         let x = chart.x + chart.width + 1;
         let width = (inside.x + inside.width).saturating_sub(x);
@@ -90,34 +90,34 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
 }
 
 fn title(app: &App, theme: Theme) -> String {
-    let what = match app.time.stack {
-        Stack::Sum => format!(
+    let what = match app.time.stacking {
+        Stacking::Sum => format!(
             "live bytes ({} never freed, {} freed later)",
             theme.glyph("█", "#"),
             theme.glyph("▒", ":")
         ),
-        Stack::Sites => "live bytes, a letter a site".into(),
+        Stacking::Sites => "live bytes, one letter per site".into(),
     };
     let mut title = format!("time: {what}");
     if has_rss_over_chart(app) {
         title.push_str(&format!(", {} resident", theme.glyph("•", "o")));
     }
-    let filters = app.filters.now().filters();
-    if filters.iter().any(|it| !it.is_of_site() && !it.is_of_time()) {
+    let filters = app.filters.current().filters();
+    if filters.iter().any(|it| !it.is_site_filter() && !it.is_time_filter()) {
         title.push_str(" · all allocations of the selected sites");
     }
-    title + freshness::stale_words(app)
+    title + freshness::stale_suffix(app)
 }
 
-/// How many rows each part gets.
-struct Rows {
+/// Rows of each part.
+struct PartHeights {
     chart: u16,
     marks: u16,
     sparks: u16,
 }
 
-impl Rows {
-    fn of(app: &App, height: u16) -> Self {
+impl PartHeights {
+    fn fitting(app: &App, height: u16) -> Self {
         let facts: u16 = if height >= 8 { 3 } else { 1 };
         let left = height.saturating_sub(facts + 1);
         let marks = u16::from(!app.time.marks.is_empty() && left > 4);
@@ -133,7 +133,7 @@ impl Rows {
     }
 }
 
-/// What the top of the chart stands for.
+/// The bytes at the top of the chart.
 fn scale(app: &App) -> u64 {
     let live = app.time.points.iter().map(|it| it.live_bytes).max().unwrap_or(0);
     let live = u64::try_from(live).unwrap_or(0).max(1);
@@ -145,23 +145,23 @@ fn rss_max(app: &App) -> u64 {
     u64::try_from(rss).unwrap_or(0)
 }
 
-/// Whether resident memory is drawn over the curve; where it is far above it, only below.
+/// Whether resident memory is drawn in the chart; if it is far above the curve, it is only a sparkline.
 fn has_rss_over_chart(app: &App) -> bool {
     let live = app.time.points.iter().map(|it| it.live_bytes).max().unwrap_or(0);
     let live = u64::try_from(live).unwrap_or(0).max(1);
     let is_near = rss_max(app) <= live.saturating_mul(RSS_TIMES);
-    app.time.stack == Stack::Sum && !app.time.rss.is_empty() && is_near
+    app.time.stacking == Stacking::Sum && !app.time.rss.is_empty() && is_near
 }
 
 fn curve(app: &App, width: u16, of: impl Fn(&Point) -> i64) -> Vec<u64> {
     let values = app.time.points.iter().map(|point| u64::try_from(of(point)).unwrap_or(0));
-    squeeze(&values.collect::<Vec<_>>(), usize::from(width))
+    downsample_max(&values.collect::<Vec<_>>(), usize::from(width))
 }
 
-/// Resident memory by column, where there are samples.
+/// Resident memory per column; `None` before the first reading.
 fn rss(app: &App, width: u16) -> Vec<Option<u64>> {
     let mut columns = vec![None; usize::from(width)];
-    let end = app.facts.axis.end_ns.max(1) as u128;
+    let end = app.overview.axis.end_ns.max(1) as u128;
     for (at, bytes) in &app.time.rss {
         let x = u128::try_from(*at).unwrap_or(0) * u128::from(width) / (end + 1);
         if let Some(column) = columns.get_mut(x as usize) {
@@ -169,7 +169,7 @@ fn rss(app: &App, width: u16) -> Vec<Option<u64>> {
             *column = Some(column.unwrap_or(0).max(bytes));
         }
     }
-    // Between two samples the last one holds.
+    // A reading holds until the next one.
     let mut last = None;
     for column in &mut columns {
         last = column.or(last);
@@ -178,7 +178,7 @@ fn rss(app: &App, width: u16) -> Vec<Option<u64>> {
     columns
 }
 
-/// How many eighths of rows a value is high; what is not nothing is seen.
+/// The height of a value in eighths of a row; at least one for values above 0.
 fn eighths(value: u64, max: u64, rows: u16) -> u64 {
     let high = u128::from(value) * u128::from(rows) * 8 / u128::from(max.max(1));
     if value > 0 { (high as u64).max(1) } else { 0 }
@@ -193,13 +193,13 @@ fn draw_sum(buffer: &mut Buffer, chart: Rect, app: &App, max: u64, theme: Theme)
     for x in 0..chart.width {
         let at = |values: &[u64]| values.get(usize::from(x)).copied().unwrap_or(0);
         let high = eighths(at(&live), max, chart.height);
-        let kept = at(&never).saturating_mul(u64::from(chart.height)) / max.max(1);
+        let never_freed = at(&never).saturating_mul(u64::from(chart.height)) / max.max(1);
         for row in 0..u64::from(chart.height) {
             let line = text::line(chart, chart.height - 1 - row as u16);
             let left = high.saturating_sub(row * 8);
             let (glyph, style) = match left {
                 0 => continue,
-                _ if row < kept => (theme.glyph("█", "#"), theme.number()),
+                _ if row < never_freed => (theme.glyph("█", "#"), theme.number()),
                 8.. => (theme.glyph("▒", ":"), theme.number()),
                 part => {
                     let part = part as usize - 1;
@@ -226,21 +226,21 @@ fn letter(rank: usize) -> String {
 
 fn draw_sites(buffer: &mut Buffer, chart: Rect, app: &App, max: u64, theme: Theme) {
     let live = app.time.points.iter().map(|it| u64::try_from(it.live_bytes).unwrap_or(0));
-    let total = means(&live.collect::<Vec<_>>(), chart.width);
+    let total = downsample_mean(&live.collect::<Vec<_>>(), chart.width);
     let bands: Vec<Vec<u64>> = app
         .time
         .sites
         .iter()
         .map(|site| {
             let values = site.live_bytes.iter().map(|it| u64::try_from(*it).unwrap_or(0));
-            means(&values.collect::<Vec<_>>(), chart.width)
+            downsample_mean(&values.collect::<Vec<_>>(), chart.width)
         })
         .collect();
     for x in 0..chart.width {
         let at = |values: &[u64]| values.get(usize::from(x)).copied().unwrap_or(0);
         let high = eighths(at(&total), max, chart.height).div_ceil(8);
         for row in 0..high.min(u64::from(chart.height)) {
-            // The band in which the middle of the cell lies, from the largest site upwards.
+            // The band at the middle of the cell, counted from the largest site.
             let level =
                 (u128::from(max) * u128::from(row * 2 + 1) / (u128::from(chart.height) * 2)) as u64;
             let mut below = 0_u64;
@@ -261,9 +261,8 @@ fn draw_sites(buffer: &mut Buffer, chart: Rect, app: &App, max: u64, theme: Them
     }
 }
 
-/// A curve by column, each the mean of its share, so that bands can be added up and noise is not
-/// drawn.
-fn means(values: &[u64], width: u16) -> Vec<u64> {
+/// Reduces a curve to the mean per column, so that bands can be added and noise is smoothed.
+fn downsample_mean(values: &[u64], width: u16) -> Vec<u64> {
     let width = usize::from(width).max(1);
     let mean = |at: usize| {
         let from = at * values.len() / width;
@@ -275,7 +274,7 @@ fn means(values: &[u64], width: u16) -> Vec<u64> {
     (0..width).map(mean).collect()
 }
 
-/// The cursors, in cells that the curve leaves empty.
+/// The cursors: a line in empty cells, highlighted cells elsewhere.
 fn draw_cursors(buffer: &mut Buffer, chart: Rect, app: &App, theme: Theme) {
     for (at, edge) in app.time.cursors.iter().enumerate() {
         let x = geometry::time_column(app, *edge, chart.width);
@@ -307,7 +306,7 @@ fn draw_scale(buffer: &mut Buffer, inside: Rect, rows: u16, max: u64, theme: The
     }
 }
 
-/// The line below the chart: the range between the cursors, and times where there is room.
+/// The line below the chart with the range between the cursors.
 fn draw_axis(buffer: &mut Buffer, line: Rect, chart: Rect, app: &App, theme: Theme) {
     let line = Rect { x: chart.x, width: chart.width, ..line };
     let (first, last) = app.time.range();
@@ -334,7 +333,7 @@ fn draw_marks(buffer: &mut Buffer, line: Rect, chart: Rect, app: &App, theme: Th
     let gutter = Rect { width: TIME_GUTTER - 1, ..line };
     text::put_right(buffer, theme, gutter, "marks", theme.dim());
     let line = Rect { x: chart.x, width: chart.width, ..line };
-    let column = |at: i64| geometry::time_column(app, app.facts.axis.nearest(at), chart.width);
+    let column = |at: i64| geometry::time_column(app, app.overview.axis.nearest(at), chart.width);
     let mut free = 0;
     for (at, mark) in app.time.marks.iter().enumerate() {
         let x = column(mark.at_ns);
@@ -349,7 +348,7 @@ fn draw_marks(buffer: &mut Buffer, line: Rect, chart: Rect, app: &App, theme: Th
     }
 }
 
-/// The small curves, the first ones first when there is no room for all.
+/// The sparklines, most important first.
 fn sparks(app: &App) -> Vec<(&'static str, Vec<u64>)> {
     let width = geometry::time_width(app);
     let mut sparks = Vec::new();
@@ -358,8 +357,8 @@ fn sparks(app: &App) -> Vec<(&'static str, Vec<u64>)> {
         sparks.push(("rss", rss(app, width).into_iter().map(|it| it.unwrap_or(0)).collect()));
     }
     sparks.push(("blocks", curve(app, width, |it| it.live_blocks)));
-    sparks.push(("made", curve(app, width, |it| it.allocations)));
-    sparks.push(("freed", curve(app, width, |it| it.frees)));
+    sparks.push(("allocs", curve(app, width, |it| it.allocations)));
+    sparks.push(("frees", curve(app, width, |it| it.frees)));
     sparks
 }
 
@@ -385,18 +384,18 @@ fn draw_spark(
     );
 }
 
-/// What is at the moving cursor, and what happened between both.
-fn draw_facts(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
-    let axis = &app.facts.axis;
+/// Figures at the active cursor, and of the range.
+fn draw_summary(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
+    let axis = &app.overview.axis;
     let time = |edge: usize| match edge {
         0 => "0 s".to_owned(),
         edge => units::duration(axis.edge(edge).min(axis.end_ns) as f64),
     };
     let bytes = |bytes: i64| units::bytes(bytes as f64);
     let edge = app.time.cursor();
-    let now = app.time.alive(edge);
+    let now = app.time.live_at(edge);
     let mut words = format!(
-        "{}: {} in {} blocks alive",
+        "{}: {} live in {} blocks",
         time(edge),
         bytes(now.live_bytes),
         units::count(now.live_blocks)
@@ -413,13 +412,13 @@ fn draw_facts(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let sum = app.time.between(first, last);
     let seconds = (axis.edge(last).min(axis.end_ns) - axis.edge(first)).max(1) as f64 / 1e9;
     let rate = |count: i64| units::count_short((count as f64 / seconds).round());
-    let grew = now_minus(app, last, first);
-    let sign = if grew < 0 { "" } else { "+" };
+    let growth = live_change(app, last, first);
+    let sign = if growth < 0 { "" } else { "+" };
     let range = format!(
-        "range {} .. {}: {sign}{} · made {} in {} blocks ({}/s)",
+        "range {} .. {}: {sign}{} · allocated {} in {} blocks ({}/s)",
         time(first),
         time(last),
-        bytes(grew),
+        bytes(growth),
         bytes(sum.allocated_bytes),
         units::count(sum.allocations),
         rate(sum.allocations),
@@ -431,42 +430,42 @@ fn draw_facts(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         units::count(sum.frees),
         rate(sum.frees)
     );
-    if app.filters.now().of_sites().is_none() {
-        rest.push_str(&format!(" · kept to the end {}", bytes(sum.never_freed_bytes)));
+    if app.filters.current().site_condition().is_none() {
+        rest.push_str(&format!(" · survivors {}", bytes(sum.never_freed_bytes)));
     }
     text::put(buffer, theme, text::line(area, 2), 1, &rest, theme.number());
 }
 
-fn now_minus(app: &App, last: usize, first: usize) -> i64 {
-    app.time.alive(last).live_bytes - app.time.alive(first).live_bytes
+fn live_change(app: &App, last: usize, first: usize) -> i64 {
+    app.time.live_at(last).live_bytes - app.time.live_at(first).live_bytes
 }
 
 fn rss_at(app: &App, at_ns: i64) -> Option<i64> {
-    let behind = app.time.rss.partition_point(|it| it.0 <= at_ns);
-    app.time.rss.get(behind.checked_sub(1)?).map(|it| it.1)
+    let count = app.time.rss.partition_point(|it| it.0 <= at_ns);
+    app.time.rss.get(count.checked_sub(1)?).map(|it| it.1)
 }
 
-/// A stacked site: its letter and how that looks, what it holds at the cursor, its name.
+/// A stacked site: letter, style, bytes at the cursor, name.
 type Band = (String, Style, i64, String);
 
-/// The stacked sites with what they hold at the cursor, the rest last.
+/// The stacked sites, all others last.
 fn bands(app: &App, theme: Theme) -> Vec<Band> {
     let edge = app.time.cursor();
-    let held =
+    let bytes_at_cursor =
         |values: &[i64]| edge.checked_sub(1).and_then(|at| values.get(at)).copied().unwrap_or(0);
-    let mut rest = app.time.alive(edge).live_bytes;
+    let mut rest = app.time.live_at(edge).live_bytes;
     let mut bands: Vec<Band> = Vec::new();
     for (rank, site) in app.time.sites.iter().enumerate() {
-        let bytes = held(&site.live_bytes);
+        let bytes = bytes_at_cursor(&site.live_bytes);
         rest -= bytes;
         let name = text::clean(&site.name).into_owned();
         bands.push((letter(rank), theme.stacked(rank), bytes, name));
     }
-    bands.push((theme.glyph("·", ".").into(), theme.dim(), rest, "all others".into()));
+    bands.push((theme.glyph("·", ".").into(), theme.dim(), rest, "other sites".into()));
     bands
 }
 
-/// The stacked sites beside the chart, one a row.
+/// The legend next to the chart, one site per row.
 fn draw_legend(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     text::put(buffer, theme, area, 0, "at the cursor", theme.title());
     for (at, (mark, style, bytes, name)) in bands(app, theme).iter().enumerate() {
@@ -482,7 +481,7 @@ fn draw_legend(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     }
 }
 
-/// The same below the chart, where there is no room beside it.
+/// The legend below the chart, if there is no room next to it.
 fn draw_letters(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let (mut x, mut row) = (0, 0);
     for (mark, style, bytes, name) in bands(app, theme).iter().filter(|it| it.2 != 0) {

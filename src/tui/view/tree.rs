@@ -1,4 +1,4 @@
-//! The tree: a line a function, or a run of functions, with what it holds.
+//! Draws the Tree view: one line per function or run of functions, with its figures.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -9,26 +9,26 @@ use crate::database::table::Unit;
 use crate::database::text::units;
 use crate::tui::app::layout::geometry;
 use crate::tui::app::state::App;
-use crate::tui::app::state::flame::Look;
+use crate::tui::app::state::flame::Orientation;
 use crate::tui::flame::measure::Measure;
-use crate::tui::flame::outline::{Expansion, LINES_MAX, Line};
-use crate::tui::flame::shape::{Collapse, Direction, Key, Shown, ShownId, TOP};
-use crate::tui::flame::sites::{SiteFacts, TREND};
+use crate::tui::flame::shape::{Collapse, Direction, Key, ShapedId, ShapedTree, TOP};
+use crate::tui::flame::site_stats::{SiteStats, TREND};
+use crate::tui::flame::tree_lines::{Expansion, LINES_MAX, Line};
 use crate::tui::terminal::theme::{Focus, Theme};
 use crate::tui::view::freshness::{self, Freshness};
 use crate::tui::view::text;
 use crate::tui::view::text::select_row;
 
-/// Columns that the functions keep, whatever else there is.
+/// Minimum columns of the function names.
 const NAMES_MIN: usize = 32;
 
-/// Draws it.
+/// Draws the view.
 pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let inside = text::pane(buffer, theme, area, &title(app), Focus::Here);
     if inside.is_empty() {
         return;
     }
-    if let Some((words, style)) = instead(app, theme) {
+    if let Some((words, style)) = placeholder(app, theme) {
         for (at, line) in text::wrap(&words, usize::from(inside.width)).iter().enumerate() {
             text::put(buffer, theme, text::line(inside, at as u16), 1, line, style);
         }
@@ -37,7 +37,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let Some(shown) = app.tree.shown() else {
         return;
     };
-    let columns = Columns::of(inside.width, shown.shape().measure);
+    let columns = Columns::fitting(inside.width, shown.shape().measure);
     let head = columns.head();
     text::put(buffer, theme, text::line(inside, 0), 0, &head, theme.title());
     let window = geometry::tree_window(app);
@@ -52,9 +52,9 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
             select_row(buffer, theme, line, Focus::Here);
         }
     }
-    let rows = geometry::tree_foot(inside.height);
-    let foot = Rect { y: inside.y + inside.height - rows, height: rows, ..inside };
-    selected(buffer, foot, app, shown, theme);
+    let rows = geometry::tree_footer_rows(inside.height);
+    let footer = Rect { y: inside.y + inside.height - rows, height: rows, ..inside };
+    draw_summary(buffer, footer, app, shown, theme);
     if freshness::freshness(app) == Freshness::Stale {
         text::tint(buffer, inside, theme.stale());
     }
@@ -62,35 +62,35 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
 
 fn title(app: &App) -> String {
     let flame = &app.flame;
-    let look = match &flame.look {
-        Look::TopDown => "who calls what".to_owned(),
-        Look::BottomUp => "who allocates, callers below".to_owned(),
-        Look::Sandwich(sym) => format!("what {} calls", text::clean(sym)),
+    let orientation = match &flame.orientation {
+        Orientation::TopDown => "top-down".to_owned(),
+        Orientation::BottomUp => "bottom-up, callers below".to_owned(),
+        Orientation::Sandwich(sym) => format!("callees of {}", text::clean(sym)),
     };
-    let mut title = format!("tree: {look}");
+    let mut title = format!("tree: {orientation}");
     if let Some(shown) = app.tree.shown() {
         title.push_str(&format!(" · {}", number(shown.shape().measure, shown.value(TOP))));
     }
     if flame.recursion == Collapse::Expanded {
         title.push_str(" · recursion expanded");
     }
-    if flame.noise == Collapse::Expanded {
+    if flame.library == Collapse::Expanded {
         title.push_str(" · library frames expanded");
     }
     if app.tree.lines().len() >= LINES_MAX {
-        title.push_str(" · the first 100,000 lines: close some");
+        title.push_str(" · only the first 100,000 lines: collapse some");
     }
-    title + freshness::stale_words(app)
+    title + freshness::stale_suffix(app)
 }
 
-fn instead(app: &App, theme: Theme) -> Option<(String, Style)> {
+fn placeholder(app: &App, theme: Theme) -> Option<(String, Style)> {
     if let Some(error) = &app.flame.error {
         return Some((format!("! {}", text::clean(&error.message)), theme.error()));
     }
     match app.tree.shown() {
         None => Some(("reading…".into(), theme.dim())),
         Some(shown) if shown.is_empty() => Some((
-            "Nothing to show by this measure with these filters.\nm: next measure · x: remove the last filter · u: undo".into(),
+            "Nothing to show for this measure with these filters.\nm: next measure · x: remove the last filter · u: undo".into(),
             theme.dim(),
         )),
         Some(_) => None,
@@ -104,7 +104,7 @@ fn number(measure: Measure, value: u64) -> String {
     }
 }
 
-/// Which columns there is room for. Total and functions are always there.
+/// The columns that fit; total and functions are always shown.
 struct Columns {
     measure: Measure,
     share: bool,
@@ -117,7 +117,7 @@ struct Columns {
 }
 
 impl Columns {
-    fn of(width: u16, measure: Measure) -> Self {
+    fn fitting(width: u16, measure: Measure) -> Self {
         let mut room = usize::from(width).saturating_sub(2 + 10 + NAMES_MIN);
         let mut take = |columns: usize, wanted: bool| {
             let fits = wanted && room >= columns;
@@ -174,15 +174,15 @@ impl Columns {
         let node = drawn.node();
         let pair = shown.pair(node);
         let total = shown.value(TOP).max(1);
-        let own = shown.own(node);
-        let facts = app.tree.facts(drawn);
-        let trend = facts.map(|it| {
+        let self_value = shown.self_value(node);
+        let stats = app.tree.stats(drawn);
+        let trend = stats.map(|it| {
             let max = it.trend.iter().copied().max().unwrap_or(0);
             if max == 0 { String::new() } else { theme.spark(&it.trend, max) }
         });
-        let age = match facts {
+        let age = match stats {
             None => "…".into(),
-            Some(facts) => facts.age_ns().map(units::duration).unwrap_or_else(|| "-".into()),
+            Some(stats) => stats.age_ns().map(units::duration).unwrap_or_else(|| "-".into()),
         };
         let average = match pair.blocks {
             0 => "-".into(),
@@ -191,7 +191,7 @@ impl Columns {
         let cells = self.cells(&[
             &value(shown.value(node)),
             &units::share(shown.value(node) as f64 / total as f64),
-            &if own > 0 { value(own) } else { String::new() },
+            &if self_value > 0 { value(self_value) } else { String::new() },
             &units::count_short(pair.blocks as f64),
             &average,
             &age,
@@ -208,16 +208,16 @@ impl Columns {
         let room = usize::from(line.width.saturating_sub(x));
         let is_match = drawn.run.iter().any(|node| app.flame.is_match(shown, *node));
         let style = if is_match { theme.matched() } else { Style::new() };
-        let name = joined(shown, &drawn.run, room, theme);
+        let name = join_names(shown, &drawn.run, room, theme);
         text::put(buffer, theme, line, x, &name, style);
     }
 }
 
-/// A run as one text. Where there is no room for all, what is between is counted, and the function
-/// that matters most is kept: the one that allocates or is next to it.
-fn joined(shown: &Shown, run: &[ShownId], room: usize, theme: Theme) -> String {
+/// The names of a run. Without room for all, the middle is replaced by its number, and the function
+/// nearest to the allocation is kept.
+fn join_names(shown: &ShapedTree, run: &[ShapedId], room: usize, theme: Theme) -> String {
     let arrow = theme.glyph(" › ", " > ");
-    // Library frames say nothing in a run that has others.
+    // Library frames are left out of runs with other functions.
     let named = run.iter().filter(|node| shown.symbol(**node).is_some());
     let mut names: Vec<String> = named.map(|node| name(shown, *node)).collect();
     if names.is_empty() {
@@ -243,16 +243,16 @@ fn joined(shown: &Shown, run: &[ShownId], room: usize, theme: Theme) -> String {
     })
 }
 
-fn name(shown: &Shown, node: ShownId) -> String {
+fn name(shown: &ShapedTree, node: ShapedId) -> String {
     match (shown.key(node), shown.symbol(node)) {
-        (Key::Noise, _) => "[library]".into(),
+        (Key::Library, _) => "[library]".into(),
         (_, Some(symbol)) => text::clean(&symbol.function).into_owned(),
         _ => "?".into(),
     }
 }
 
-/// Two lines about the selected line: where it is, and what the columns without room would say.
-fn selected(buffer: &mut Buffer, area: Rect, app: &App, shown: &Shown, theme: Theme) {
+/// Two lines about the selected line: location, and figures whose columns may not fit.
+fn draw_summary(buffer: &mut Buffer, area: Rect, app: &App, shown: &ShapedTree, theme: Theme) {
     let (Some(line), false) = (app.tree.selected(), area.is_empty()) else {
         return;
     };
@@ -262,26 +262,26 @@ fn selected(buffer: &mut Buffer, area: Rect, app: &App, shown: &Shown, theme: Th
             (Some(file), Some(at)) => format!("{}  ({file}:{at})", symbol.sym),
             _ => symbol.sym.clone(),
         },
-        None => "library and runtime frames; . expands them".into(),
+        None => "library and runtime frames; .: expand them".into(),
     };
     text::put(buffer, theme, text::line(area, 0), 1, &place, theme.key());
     let measure = shown.shape().measure;
     let node = line.node();
     let mut words = format!(
-        "{}{} · {} of all · {} by itself",
+        "{}{} · {} of all · {} self",
         number(measure, shown.value(node)),
-        app.bounds(app.tree.facts(line), measure, shown.value(node)),
+        app.bounds(app.tree.stats(line), measure, shown.value(node)),
         units::share(shown.value(node) as f64 / shown.value(TOP).max(1) as f64),
-        number(measure, shown.own(node)),
+        number(measure, shown.self_value(node)),
     );
     let pair = shown.pair(node);
     if let (Some(_), blocks) = (measure.blocks(), pair.blocks.max(1)) {
         let average = units::bytes((pair.bytes as f64 / blocks as f64).round());
         let blocks = units::count(i64::try_from(pair.blocks).unwrap_or(i64::MAX));
-        words.push_str(&format!(" · {blocks} blocks of {average} on average"));
+        words.push_str(&format!(" · {blocks} blocks, {average} on average"));
     }
-    if let Some(age) = app.tree.facts(line).and_then(SiteFacts::age_ns) {
-        words.push_str(&format!(" · live ones {} old on average", units::duration(age)));
+    if let Some(age) = app.tree.stats(line).and_then(SiteStats::age_ns) {
+        words.push_str(&format!(" · average age of live blocks {}", units::duration(age)));
     }
     text::put(buffer, theme, text::line(area, 1), 1, &words, theme.number());
 }

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use rheaper::database::{CancelToken, Database, Limits, Params};
 use rheaper::tui::app::view_sql;
-use rheaper::tui::data::axis::{Axis, Rows};
 use rheaper::tui::data::histogram;
+use rheaper::tui::data::time_axis::{Axis, RowKind};
 
 use crate::loader::sampled::{Program, RATE, program};
 use crate::support::programs::{load, rheaper};
@@ -175,7 +175,7 @@ fn what_the_explorer_asks_of_rows_is_weighed() {
         table.rows[0].iter().map(|value| value.as_f64().unwrap_or(0.0).round() as i64).collect()
     };
     let mut axis = Axis::new(Vec::new(), 1, i64::MAX / 4, 0);
-    axis.rows = Rows::Samples;
+    axis.rows = RowKind::Samples;
     let truth = sum("SELECT sum(bytes), sum(blocks), sum(iif(dealloc_after IS NULL, bytes, 0)),
             sum(iif(dealloc_after IS NULL, blocks, 0))
         FROM allocations JOIN sample_weights USING (size) WHERE alloc_thread = 1");
@@ -186,8 +186,8 @@ fn what_the_explorer_asks_of_rows_is_weighed() {
     ));
     let near = |one: i64, other: i64| (one - other).abs() <= 6;
     assert!(truth.iter().zip(&found).all(|(one, other)| near(*one, *other)), "{truth:?} {found:?}");
-    let scope = rheaper::tui::data::filter::FilterSet::default();
-    let sql = histogram::blocks(&scope, &axis);
+    let filters = rheaper::tui::data::filter::FilterSet::default();
+    let sql = histogram::blocks(&filters, &axis);
     let bins = histogram::read(&database, &sql, axis.end_ns, &CancelToken::new()).unwrap();
     let all =
         sum("SELECT sum(bytes), sum(blocks) FROM allocations JOIN sample_weights USING (size)");

@@ -256,12 +256,12 @@ impl House {
             if at % 16 == 0 {
                 driver.draw(Theme::default());
             }
-            driver.outside.clear();
+            driver.other_effects.clear();
             if driver.pending.len() > 50 {
-                driver.settle();
+                driver.answer_all();
             }
         }
-        driver.settle();
+        driver.answer_all();
         driver.draw(Theme::default());
         self.is_untouched();
     }
@@ -286,7 +286,7 @@ fn pressed(what: u8, which: u8) -> Message {
         3..=9 => {
             let binding = &BINDINGS[usize::from(which) % BINDINGS.len()];
             let key = binding.keys[usize::from(what / 16) % binding.keys.len()];
-            Message::Key(KeyEvent::new(key.code, key.held))
+            Message::Key(KeyEvent::new(key.code, key.modifiers))
         }
         _ => Message::Key(KeyEvent::new(KeyCode::Char(char::from(which)), KeyModifiers::NONE)),
     }

@@ -1,8 +1,8 @@
-//! How fast the real binary answers on a large database, in a pseudo-terminal.
+//! Response times of the real binary on a large database, in a pseudo-terminal.
 //!
 //! `RHEAPER_BENCH_DB=large.db cargo test --release --test it -- --ignored --nocapture explorer`
-//! prints a table for docs/internals/PERFORMANCE.md. Times are from the key's byte to the screen that it
-//! asked for, as parsed by a terminal emulator.
+//! prints a table for docs/internals/PERFORMANCE.md. Times are from sending a key to the requested screen,
+//! as parsed by a terminal emulator.
 #![expect(clippy::print_stdout, reason = "a bench prints its table")]
 
 use std::path::Path;
@@ -34,7 +34,7 @@ impl Times {
     }
 }
 
-/// Presses and waits for what then is on the screen.
+/// Presses keys and waits for a text on the screen.
 fn timed(terminal: &mut Terminal, keys: &str, wanted: &str) -> Duration {
     let start = Instant::now();
     terminal.press(keys);
@@ -49,7 +49,7 @@ fn first_frames(path: &Path, home: &Path) -> Times {
         terminal.wait("the first frame", |screen| {
             let text = screen.contents();
             text.contains("allocations")
-                && (text.contains("suspects:") || text.contains("Nothing is"))
+                && (text.contains("suspects:") || text.contains("No suspects"))
         });
         let took = start.elapsed();
         terminal.press("q");
@@ -71,7 +71,7 @@ fn keys_and_cancel(path: &Path, home: &Path) -> [Times; 3] {
     terminal.press("4");
     terminal.see("row 1 of");
     terminal.press("7");
-    terminal.see("Ask anything");
+    terminal.see("Run any query");
     terminal.press(ENDLESS);
     for _ in 0..5 {
         terminal.press("\x05\x1b[15~");
@@ -86,7 +86,7 @@ fn keys_and_cancel(path: &Path, home: &Path) -> [Times; 3] {
         let start = Instant::now();
         terminal.press("\x03");
         terminal.wait("nothing running", |screen| !screen.contents().contains("running"));
-        // The thread is free again only when it answers the next one.
+        // The next statement shows that the thread is free again.
         terminal.press("\x01SELECT 41 + 1;  \x1b[D\x1b[15~");
         terminal.see("42");
         cancels.push(start.elapsed());
@@ -101,7 +101,7 @@ fn keys_and_cancel(path: &Path, home: &Path) -> [Times; 3] {
     ]
 }
 
-/// Whatever may need memory, one after the other; gives the most it took.
+/// Operations that need memory, one after the other; returns the peak of resident memory.
 fn memory(path: &Path, home: &Path) -> (u64, Vec<(&'static str, Duration)>) {
     let mut terminal = Terminal::explore(path, home, SIZE, &[]);
     terminal.see("allocations");
@@ -144,7 +144,7 @@ fn memory(path: &Path, home: &Path) -> (u64, Vec<(&'static str, Duration)>) {
         let text = screen.contents();
         text.contains("size 16 B") && text.contains("flame:") && !text.contains("reading")
     });
-    took.push(("flamegraph of a scope that needs a scan", start.elapsed()));
+    took.push(("flamegraph with filters that need a scan", start.elapsed()));
     terminal.press("7");
     terminal.press("SELECT a.*, b.* FROM allocations a, allocations b");
     took.push(("first rows of a cross join", timed(&mut terminal, "\x1b[15~", "row 1 of >")));
@@ -172,7 +172,7 @@ fn explorer_on_a_large_database() {
     }
 }
 
-/// Filter sets that say when, typed in a view: from Enter to what is of the new filter set.
+/// Typed time filters: from Enter to the data of the new filters.
 fn ranges(path: &Path, home: &Path) -> Vec<Times> {
     let mut terminal = Terminal::explore(path, home, SIZE, &[]);
     terminal.see("allocations");
@@ -202,7 +202,7 @@ fn ranges(path: &Path, home: &Path) -> Vec<Times> {
                 terminal.see(typed.trim_start_matches('+'));
                 let start = Instant::now();
                 terminal.press("\r");
-                terminal.wait("an answer for the new scope", |screen| {
+                terminal.wait("data for the new filters", |screen| {
                     let text = screen.contents();
                     !text.contains("add a filter")
                         && !text.contains("STALE")
@@ -218,7 +218,7 @@ fn ranges(path: &Path, home: &Path) -> Vec<Times> {
     all
 }
 
-/// The length of the run in seconds, as the database has it.
+/// The length of the run in seconds.
 fn end_s(path: &Path) -> f64 {
     let database = rheaper::database::Database::open(path).unwrap();
     let sql = "SELECT value FROM meta WHERE key = 'duration_ns'";
@@ -228,7 +228,7 @@ fn end_s(path: &Path) -> f64 {
 
 #[test]
 #[ignore = "needs a large database in RHEAPER_BENCH_DB, and a release build to mean anything"]
-fn explorer_scopes_that_say_when() {
+fn explorer_time_filters() {
     let path = std::env::var_os("RHEAPER_BENCH_DB").expect("RHEAPER_BENCH_DB names a database");
     let home = tempfile::tempdir().unwrap();
     println!("| | median | worst | target | n |\n|---|---|---|---|---|");

@@ -1,21 +1,21 @@
-//! The comparison view: sums, states, filters, moments, and the fixed site first everywhere.
+//! The Compare view: sums, states, filters, moments.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rheaper::database::compare::{Comparison, Measure, Side, State, compare};
 use rheaper::database::{CancelToken, Database};
-use rheaper::tui::app::state::compare::Look;
-use rheaper::tui::flame::cells::{Top, What, Widths, rows};
-use rheaper::tui::flame::difference::{Differences, End, Wish};
-use rheaper::tui::flame::shape::{ShownId, TOP};
+use rheaper::tui::app::state::compare::CompareMode;
+use rheaper::tui::flame::cell_layout::{CellContent, Top, WeightedTree, rows};
+use rheaper::tui::flame::difference_tree::{DifferenceOptions, Differences, StackEnd};
+use rheaper::tui::flame::shape::{ShapedId, TOP};
 
 use crate::support::random_heap::Heap;
 use crate::tui::driver::Driver;
 use crate::tui::fixture::{database, databases, leaky_server};
 
-fn differences(comparison: &Arc<Comparison>, wish: Wish) -> Differences {
-    Differences::new(Arc::clone(comparison), wish)
+fn differences(comparison: &Arc<Comparison>, options: DifferenceOptions) -> Differences {
+    Differences::new(Arc::clone(comparison), options)
 }
 
 /// Sums of growth and shrinkage by path of names, by a loop over the rows.
@@ -24,10 +24,10 @@ fn naive(shown: &Differences) -> BTreeMap<Vec<String>, (u64, u64)> {
     for row in &shown.rows {
         let mut path: Vec<String> =
             shown.comparison.frames(row).map(|name| name.sym.clone()).collect();
-        if shown.wish.from == End::Outermost {
+        if shown.options.root == StackEnd::Outermost {
             path.reverse();
         }
-        let change = row.difference(shown.wish.measure);
+        let change = row.difference(shown.options.measure);
         for len in 0..=path.len() {
             let sum = sums.entry(path[..len].to_vec()).or_default();
             if change > 0 {
@@ -40,11 +40,11 @@ fn naive(shown: &Differences) -> BTreeMap<Vec<String>, (u64, u64)> {
     sums
 }
 
-fn path(shown: &Differences, mut node: ShownId) -> Vec<String> {
+fn path(shown: &Differences, mut node: ShapedId) -> Vec<String> {
     let mut names = Vec::new();
     while let Some(name) = shown.node(node).unwrap().name {
         names.push(shown.comparison.stacks.get(name).unwrap().sym.clone());
-        node = ShownId(shown.node(node).unwrap().parent);
+        node = ShapedId(shown.node(node).unwrap().parent);
     }
     names.reverse();
     names
@@ -64,11 +64,14 @@ fn every_node_of_the_difference_is_its_growth_and_shrinkage() {
             compare(&sides.0, &sides.1, &Default::default(), &CancelToken::new()).unwrap();
         let comparison = Arc::new(comparison);
         for measure in Measure::COMPARED {
-            for from in [End::Outermost, End::Innermost] {
-                let shown = differences(&comparison, Wish { measure, from, ..Wish::default() });
+            for from in [StackEnd::Outermost, StackEnd::Innermost] {
+                let shown = differences(
+                    &comparison,
+                    DifferenceOptions { measure, root: from, ..DifferenceOptions::default() },
+                );
                 let expected = naive(&shown);
                 let found: BTreeMap<_, _> = (0..shown.len() as u32)
-                    .map(|id| (path(&shown, ShownId(id)), shown.node(ShownId(id)).unwrap()))
+                    .map(|id| (path(&shown, ShapedId(id)), shown.node(ShapedId(id)).unwrap()))
                     .map(|(path, node)| (path, (node.up, node.down)))
                     .collect();
                 if shown.is_empty() {
@@ -85,7 +88,7 @@ fn every_node_of_the_difference_is_its_growth_and_shrinkage() {
     }
 }
 
-/// Cells below a cell never reach beyond it, and stand for as much as they say.
+/// Cells are within their parent and have the value of their node.
 fn check_cells(shown: &Differences) {
     for width in [40, 80, 250] {
         let drawn = rows(shown, Top { node: TOP, skip: 0 }, width, 50);
@@ -94,8 +97,8 @@ fn check_cells(shown: &Differences) {
             for cell in &pair[1] {
                 let above = pair[0].iter().find(|above| above.covers(cell.x)).unwrap();
                 assert!(cell.x + cell.width <= above.x + above.width);
-                if let What::Node(node) = cell.what {
-                    assert_eq!(cell.value, Widths::value(shown, node));
+                if let CellContent::Node(node) = cell.content {
+                    assert_eq!(cell.value, WeightedTree::value(shown, node));
                 }
             }
         }
@@ -111,7 +114,7 @@ fn the_states_are_filtered_and_their_rows_are_all() {
     for state in State::CHANGES {
         driver.press("w");
         let shown = driver.app.compare.shown.clone().unwrap();
-        assert_eq!(driver.app.compare.wish.only, Some(state));
+        assert_eq!(driver.app.compare.options.only, Some(state));
         assert!(shown.rows.iter().all(|row| row.state(Measure::LiveBytes) == state));
         assert!(!shown.rows.is_empty(), "{state:?}");
         assert!(driver.text().contains(&format!("only {}", state.name())), "{}", driver.text());
@@ -126,7 +129,7 @@ fn the_states_are_filtered_and_their_rows_are_all() {
     driver.press("<Back>");
     assert_eq!(driver.app.compare.shown.as_ref().unwrap().rows.len(), all);
     driver.press("/(<Enter>");
-    assert!(driver.text().contains("not a regular expression"), "{}", driver.text());
+    assert!(driver.text().contains("invalid regular expression"), "{}", driver.text());
 }
 
 #[test]
@@ -139,21 +142,21 @@ fn the_fixed_site_is_first_in_the_list_the_flamegraph_and_the_tree() {
 
     driver.press("<Tab>i");
     let shown = driver.app.compare.shown.clone().unwrap();
-    let widest = Widths::children(shown.as_ref(), TOP)[0];
+    let widest = WeightedTree::children(shown.as_ref(), TOP)[0];
     assert_eq!(shown.function(widest), "Cache::insert");
     assert!(shown.node(widest).unwrap().down > 0 && shown.node(widest).unwrap().up == 0);
     driver.press("<Down>");
     let cell = driver.app.compare.cell(118).unwrap();
-    assert_eq!(cell.what, What::Node(widest), "the first cell below the whole");
-    assert!(driver.text().contains("0 B more"), "{}", driver.text());
+    assert_eq!(cell.content, CellContent::Node(widest), "the first cell below the whole");
+    assert!(driver.text().contains("+0 B -"), "{}", driver.text());
 
     driver.press("<Tab>");
-    assert_eq!(driver.app.compare.look, Look::Tree);
+    assert_eq!(driver.app.compare.mode, CompareMode::Tree);
     assert!(first(&driver).contains("Cache::insert"), "{}", driver.text());
     driver.press("<Enter><Down>");
     assert!(driver.text().contains("session::open"), "{}", driver.text());
 
-    // The other way round it has grown by as much.
+    // In the opposite direction, it has grown by as much.
     let mut back = Driver::comparing(&before, &after, (120, 40));
     let (there, back_shown) = (shown.top(), back.app.compare.shown.clone().unwrap().top());
     assert_eq!((there.up, there.down), (back_shown.down, back_shown.up));
@@ -194,7 +197,7 @@ fn two_moments_of_one_recording_are_compared() {
     assert!(driver.text().contains("expected two moments"), "{}", driver.text());
     driver.press("<Esc>");
 
-    // The range of the time view is offered.
+    // The default is the range of the Time view.
     let mut driver = Driver::new(&path, (120, 40));
     driver.press("5<Left><Left><Left><Left><Tab><Left>C");
     assert!(driver.text().contains(" .. "), "{}", driver.text());
@@ -206,11 +209,11 @@ fn two_moments_of_one_recording_are_compared() {
 fn a_recording_does_not_differ_from_itself() {
     let (_directory, path) = database(&leaky_server());
     let driver = Driver::comparing(&path, &path, (80, 24));
-    assert!(driver.text().contains("Nothing differs."), "{}", driver.text());
+    assert!(driver.text().contains("No differences."), "{}", driver.text());
 }
 
 #[test]
-fn a_missing_file_or_mark_is_said() {
+fn a_missing_file_or_mark_is_reported() {
     let (directory, path) = database(&leaky_server());
     let driver = Driver::comparing(&path, &directory.path().join("none.db"), (80, 24));
     assert!(driver.text().contains("no such file"), "{}", driver.text());

@@ -1,4 +1,4 @@
-//! The explorer without a terminal: messages in, buffers out, questions answered on the spot.
+//! The explorer without a terminal: messages in, buffers out, requests run synchronously.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -11,17 +11,19 @@ use ratatui::style::{Color, Modifier, Style};
 use rheaper::database::builtin::Catalog;
 use rheaper::database::completion::Names;
 use rheaper::database::{CancelToken, Database};
-use rheaper::tui::app::message::{Answer, Effect, Message, Reply, Request, RequestId, Sides};
+use rheaper::tui::app::message::{
+    Effect, Message, Request, RequestId, Response, ResponseBody, Sides,
+};
 use rheaper::tui::app::state::App;
 use rheaper::tui::app::update::{start, update};
 use rheaper::tui::app::worker;
 use rheaper::tui::terminal::theme::Theme;
 use rheaper::tui::view::screen;
 
-/// The state, its database, and what was asked of the outside.
+/// The state, its database, pending requests and other effects.
 pub(crate) struct Driver {
     pub(crate) app: App,
-    pub(crate) outside: Vec<Effect>,
+    pub(crate) other_effects: Vec<Effect>,
     pub(crate) pending: VecDeque<Request>,
     cancelled: Vec<RequestId>,
     database: Database,
@@ -29,27 +31,27 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    /// Starts on a database; the first questions are answered.
+    /// Starts on a database and answers the first requests.
     pub(crate) fn new(path: &Path, size: (u16, u16)) -> Self {
         let database = worker::open(path).unwrap();
         let catalog = Catalog::built_in();
         let mut app = App::default();
-        app.facts.name = "server.db".into();
+        app.overview.name = "server.db".into();
         app.path = path.to_string_lossy().into_owned();
         app.sql.names = Names::of(&database, &catalog).unwrap();
         app.catalog = catalog.iter().cloned().collect();
         let mut driver = Self {
             app,
-            outside: Vec::new(),
+            other_effects: Vec::new(),
             pending: VecDeque::new(),
             cancelled: Vec::new(),
             database,
             path: path.to_owned(),
         };
         let effects = start(&mut driver.app);
-        driver.take(effects);
+        driver.queue_effects(effects);
         driver.send(Message::Resize(size.0, size.1));
-        driver.settle();
+        driver.answer_all();
         driver
     }
 
@@ -57,18 +59,18 @@ impl Driver {
     pub(crate) fn comparing(path: &Path, before: &Path, size: (u16, u16)) -> Self {
         let mut driver = Self::new(path, size);
         let before = Some(before.to_owned());
-        driver.app.compare.begin(Sides { before, windows: Default::default() });
+        driver.app.compare.start(Sides { before, windows: Default::default() });
         driver.press("8");
         driver
     }
 
-    /// Sends a message without answering what it asks.
+    /// Sends a message without answering its requests.
     pub(crate) fn send(&mut self, message: Message) {
         let effects = update(&mut self.app, message);
-        self.take(effects);
+        self.queue_effects(effects);
     }
 
-    /// Answers the question that was asked first, if it still is one.
+    /// Answers the oldest request, unless it was cancelled.
     pub(crate) fn answer_one(&mut self) {
         let Some(request) = self.pending.pop_front() else {
             return;
@@ -76,28 +78,28 @@ impl Driver {
         if self.cancelled.contains(&request.id) {
             return;
         }
-        let mut outcome =
-            worker::answer(&self.database, &self.path, request.ask, &CancelToken::new());
-        if let Ok(Reply::Table(table)) = &mut outcome {
+        let mut result =
+            worker::execute(&self.database, &self.path, request.body, &CancelToken::new());
+        if let Ok(ResponseBody::Table(table)) = &mut result {
             table.elapsed = Duration::from_millis(1);
         }
         let elapsed = Duration::from_millis(1);
-        self.send(Message::Answer(Answer { id: request.id, elapsed, outcome }));
+        self.send(Message::Response(Response { id: request.id, elapsed, result }));
     }
 
-    /// Answers everything.
-    pub(crate) fn settle(&mut self) {
+    /// Answers all requests.
+    pub(crate) fn answer_all(&mut self) {
         while !self.pending.is_empty() {
             self.answer_one();
         }
     }
 
-    /// Presses keys one after the other; `<Enter>` and the like are written so.
+    /// Presses keys and answers all requests after each; special keys are `<Enter>` and so on.
     pub(crate) fn press(&mut self, keys: &str) {
-        self.each_key(keys, Self::settle);
+        self.each_key(keys, Self::answer_all);
     }
 
-    /// Presses keys while nothing is answered.
+    /// Presses keys without answering requests.
     pub(crate) fn press_unanswered(&mut self, keys: &str) {
         self.each_key(keys, |_| {});
     }
@@ -113,7 +115,7 @@ impl Driver {
         }
     }
 
-    /// What would be on the screen.
+    /// Draws the screen.
     pub(crate) fn draw(&self, theme: Theme) -> Buffer {
         let area = Rect::new(0, 0, self.app.size.0, self.app.size.1);
         let mut buffer = Buffer::empty(area);
@@ -121,17 +123,17 @@ impl Driver {
         buffer
     }
 
-    /// Its text.
+    /// The text of the screen.
     pub(crate) fn text(&self) -> String {
         text(&self.draw(Theme::default()))
     }
 
-    fn take(&mut self, effects: Vec<Effect>) {
+    fn queue_effects(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Ask(request) => self.pending.push_back(request),
+                Effect::Send(request) => self.pending.push_back(request),
                 Effect::Cancel(id) => self.cancelled.push(id),
-                other => self.outside.push(other),
+                other => self.other_effects.push(other),
             }
         }
     }
@@ -170,7 +172,7 @@ pub(crate) fn text(buffer: &Buffer) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Runs of equal styles of a buffer that are not the default, a line a row.
+/// Runs of cells with the same style, without the default style, one line per row.
 pub(crate) fn styles(buffer: &Buffer) -> String {
     let width = usize::from(buffer.area.width).max(1);
     let mut lines = Vec::new();
@@ -183,13 +185,13 @@ pub(crate) fn styles(buffer: &Buffer) -> String {
                 _ => runs.push((x, x + 1, style)),
             }
         }
-        let told: Vec<String> = runs
+        let lines_of_row: Vec<String> = runs
             .into_iter()
             .filter(|run| !run.2.is_empty())
             .map(|(from, to, style)| format!("{from}-{}{style}", to - 1))
             .collect();
-        if !told.is_empty() {
-            lines.push(format!("{y}: {}", told.join(", ")));
+        if !lines_of_row.is_empty() {
+            lines.push(format!("{y}: {}", lines_of_row.join(", ")));
         }
     }
     lines.join("\n")

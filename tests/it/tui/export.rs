@@ -1,4 +1,4 @@
-//! What is shown, as a file: each view in each format, read back.
+//! Exports: each view in each format, read back.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -17,11 +17,11 @@ fn explorer(path: &Path) -> Driver {
     driver
 }
 
-/// Exports to a new file; gives what is then in it.
+/// Exports to a new file; returns its content.
 fn export(driver: &mut Driver, file: &Path) -> String {
     driver.press(&format!("<^S><^U>{}<Enter>", file.display()));
-    let note = driver.app.note.clone().map(|note| note.text).unwrap_or_default();
-    assert!(note.starts_with(&format!("wrote {}: ", file.display())), "{note}");
+    let notice = driver.app.notice.clone().map(|notice| notice.text).unwrap_or_default();
+    assert!(notice.starts_with(&format!("wrote {}: ", file.display())), "{notice}");
     let mode = std::fs::metadata(file).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "only the user may read it");
     let text = std::fs::read_to_string(file).unwrap();
@@ -49,7 +49,7 @@ fn weights(folded: &str) -> i64 {
 fn rows_are_written_whole_in_each_format() {
     let (directory, path) = database(&leaky_server());
     let live = number(&path, "SELECT count(*) FROM allocations WHERE dealloc_after IS NULL");
-    // More than a page, so that not only what was looked at is written.
+    // More than one page, to check that all rows are written.
     assert!(live > 500, "{live}");
     let mut driver = explorer(&path);
     driver.press("+live<Enter>4s");
@@ -60,7 +60,7 @@ fn rows_are_written_whole_in_each_format() {
     assert_eq!(sizes.len() as i64, live);
     assert!(sizes.is_sorted_by(|one, next| one >= next), "as the screen sorts them");
 
-    // A hidden column is not written, and a filter holds.
+    // Hidden columns are left out, and filters apply.
     driver.press("/>4K<Enter>-");
     let json = export(&mut driver, &directory.path().join("rows.json"));
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
@@ -107,7 +107,7 @@ fn every_view_has_rows_and_those_with_stacks_have_stacks() {
                 assert!(!export(&mut driver, &file).is_empty(), "{keys} {end}");
             } else {
                 driver.press(&format!("<^S><^U>{}<Enter>", file.display()));
-                assert!(driver.text().contains("there are no stacks here"), "{}", driver.text());
+                assert!(driver.text().contains("this view has no stacks"), "{}", driver.text());
                 assert!(!file.exists());
                 driver.press("<Esc>");
             }
@@ -116,7 +116,7 @@ fn every_view_has_rows_and_those_with_stacks_have_stacks() {
 }
 
 #[test]
-fn a_flamegraph_is_written_as_it_is_folded_and_zoomed() {
+fn a_flamegraph_is_written_collapsed_and_zoomed() {
     let (directory, path) = database(&leaky_server());
     let file = directory.path().join("flame.folded");
     let live = number(&path, "SELECT sum(live_bytes) FROM sites");
@@ -184,33 +184,33 @@ fn nothing_is_overwritten_and_no_name_is_guessed() {
     let mut driver = explorer(&path);
     for (name, why) in [(&file, "it exists; choose another name"), (&link, "symbolic link")] {
         driver.press(&format!("<^S><^U>{}<Enter>", name.display()));
-        let note = driver.app.note.clone().unwrap().text;
-        assert!(note.contains("not overwritten") && note.contains(why), "{note}");
+        let notice = driver.app.notice.clone().unwrap().text;
+        assert!(notice.contains("not overwritten") && notice.contains(why), "{notice}");
     }
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine");
     assert!(!directory.path().join("nowhere").exists());
     let gone = directory.path().join("no/such/directory.csv");
     driver.press(&format!("<^S><^U>{}<Enter>", gone.display()));
-    let note = driver.app.note.clone().unwrap().text;
-    assert!(note.contains("can't be written"), "{note}");
+    let notice = driver.app.notice.clone().unwrap().text;
+    assert!(notice.contains("can't be written"), "{notice}");
     for name in ["", "view", "view.xls"] {
         driver.press(&format!("<^S><^U>{name}<Enter>"));
         assert!(driver.text().contains("the name must end in .csv, .json"), "{}", driver.text());
         driver.press("<Esc>");
     }
-    // What is offered fits what is shown.
+    // The suggested name fits the view.
     driver.press("2<^S>");
     assert!(driver.text().contains("server-flame.svg"), "{}", driver.text());
 }
 
-/// The real binary, which writes where it was started.
+/// The real binary writes to its working directory.
 #[test]
-fn the_explorer_writes_beside_where_it_was_started() {
+fn the_explorer_exports_to_its_working_directory() {
     let (directory, path) = database(&leaky_server());
     let mut terminal = Terminal::explore(&path, directory.path(), (120, 30), &[]);
     terminal.see("#1 steady leak");
     terminal.press("\x13");
-    terminal.see("export what is shown to a file");
+    terminal.see("export this view to a file");
     terminal.press("\x15top.md\r");
     terminal.see("wrote ");
     let written = std::fs::read_to_string(directory.path().join("top.md")).unwrap();

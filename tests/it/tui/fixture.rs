@@ -1,5 +1,5 @@
-//! A small database for the explorer's tests, made from a script of blocks with the schema's own
-//! words: what the loader would write, computed by the most obvious code.
+//! A small database for the explorer's tests: what the loader would write for a list of blocks, computed
+//! by the most obvious code.
 //!
 //! Invariant: the same arguments give the same rows.
 
@@ -34,7 +34,7 @@ pub(crate) struct Script {
     pub(crate) blocks: Vec<Block>,
     /// How many slices a point of a site's curve covers; 0: one.
     pub(crate) slices_per_point: i64,
-    /// Blocks that stand behind some that ended later.
+    /// Rows that are behind rows of later frees.
     pub(crate) late: i64,
 }
 
@@ -112,8 +112,8 @@ pub(crate) fn leaky_server() -> Script {
     script
 }
 
-/// The same server after its fix: the cache forgets, the file of settings has grown, what the
-/// helper kept is gone, and there is an audit log now.
+/// The same server after its fix: the cache evicts, the configuration has grown, the block of the
+/// helper is gone, and there is a new audit log.
 pub(crate) fn fixed_server() -> Script {
     let mut script = leaky_server();
     script.frames.push(("server::audit::note", "examples/server/audit.rs", 7, "server", "own", 0));
@@ -161,11 +161,11 @@ pub(crate) fn write(script: &Script, path: &Path) {
     write_sites(&tx, script);
     write_timeline(&tx, script);
     write_tree(&tx, script);
-    write_facts(&tx, script);
+    write_meta(&tx, script);
     tx.commit().unwrap();
 }
 
-/// The file that the leak is in: line 41 keeps every value.
+/// The source file with the leak in line 41.
 fn cache_rs() -> String {
     let mut lines: Vec<String> = (1..=60).map(|_| String::new()).collect();
     for (at, line) in [
@@ -189,7 +189,7 @@ fn cache_rs() -> String {
     lines.join("\n")
 }
 
-/// Writes it into a new directory, which must outlive its use, with a source file beside it.
+/// Writes the database and a source file into a new directory, which is removed on drop.
 pub(crate) fn database(script: &Script) -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("server.db");
@@ -499,7 +499,7 @@ fn write_nodes(db: &Connection, above: &Totals, parent: Option<i64>, depth: i64,
     }
 }
 
-fn write_facts(db: &Connection, script: &Script) {
+fn write_meta(db: &Connection, script: &Script) {
     let (_, peak_ns) = peak(&all(script));
     for (key, value) in [
         ("duration_ns", END_NS),
@@ -549,7 +549,7 @@ fn write_facts(db: &Connection, script: &Script) {
     .unwrap();
 }
 
-/// Resident memory every half minute, some more than what lives, and what the program said.
+/// Memory readings every half minute, and marks.
 fn write_context(db: &Connection, script: &Script) {
     for at in (0..=END_NS).step_by((END_NS / 24) as usize) {
         let live = script.blocks.iter().filter(|it| live_at(it, at));
@@ -566,7 +566,7 @@ fn write_context(db: &Connection, script: &Script) {
     }
 }
 
-/// As the loader has it: every size here is the largest of its class.
+/// As the loader writes it: every size here is the largest of its class.
 fn write_sizes(db: &Connection) {
     db.execute_batch(
         "INSERT INTO sizes SELECT size, count(*), sum(size), sum(dealloc_after IS NULL),

@@ -1,16 +1,16 @@
-//! The key table, and what is typed: filters of the filter set and of columns, colours and glyphs.
+//! The key table, parsing of filters, and themes by environment.
 
 use std::collections::HashSet;
 
 use rheaper::database::page::Condition;
 use rheaper::database::{Unit, Value};
-use rheaper::tui::app::update::command;
 use rheaper::tui::app::update::popup::help;
+use rheaper::tui::app::update::shell_command;
 use rheaper::tui::data::column_filter::parse;
 use rheaper::tui::data::filter::{Filter, parse_filter};
 use rheaper::tui::input::key::Key;
 use rheaper::tui::input::keylog;
-use rheaper::tui::input::keymap::{self, BINDINGS, Context, Rank, bindings};
+use rheaper::tui::input::keymap::{self, Action, BINDINGS, Context, Rank, bindings};
 use rheaper::tui::terminal::theme::{Colors, Glyphs, Theme};
 
 use crate::tui::driver::Driver;
@@ -57,15 +57,15 @@ fn the_palette_does_what_a_key_does() {
     let mut driver = Driver::new(&path, (100, 30));
     driver.press(":explain<Enter>");
     assert!(driver.text().contains("steadiness"), "{}", driver.text());
-    // A whole name goes before words that only have it in them.
-    driver.press("q:cmd<Enter>");
+    // An exact label comes before texts that contain it.
+    driver.press("q:command<Enter>");
     assert!(driver.text().contains("rheaper sql"), "{}", driver.text());
     driver.press("q:export<Enter>");
-    assert!(driver.text().contains("export what is shown to a file"), "{}", driver.text());
+    assert!(driver.text().contains("export this view to a file"), "{}", driver.text());
 }
 
 #[test]
-fn filters_of_the_scope_are_read_as_typed() {
+fn filters_are_parsed_as_typed() {
     for (typed, filter) in [
         ("live", Filter::NeverFreed),
         ("age 10m", Filter::AgeAtLeast(600_000_000_000)),
@@ -88,7 +88,7 @@ fn filters_of_the_scope_are_read_as_typed() {
 }
 
 #[test]
-fn filters_of_columns_are_read_in_the_columns_unit() {
+fn column_filters_are_parsed_in_the_unit_of_the_column() {
     let number = Value::Integer;
     for (typed, unit, wanted) in [
         (">4K", Unit::Bytes, Some(Condition::More(number(4096)))),
@@ -148,45 +148,79 @@ fn a_key_is_read_as_it_is_spelled() {
 fn a_log_of_keys_is_read_as_it_was_written() {
     let all: Vec<_> =
         BINDINGS.iter().flat_map(|binding| binding.keys).map(|key| key.event()).collect();
-    let log: String = all.iter().map(|key| keylog::spelled(*key)).collect();
+    let log: String = all.iter().map(|key| keylog::spell(*key)).collect();
     assert_eq!(keylog::parse(&log).unwrap(), all);
     let typed = keylog::parse("# a comment\n2<Down>\n/a b<lt><Enter><^U>#").unwrap();
     assert_eq!(typed.len(), 10, "{typed:?}");
-    assert!(keylog::parse("ab<Entr>").unwrap_err().contains("line 1: <Entr> is no key"));
+    assert!(keylog::parse("ab<Entr>").unwrap_err().contains("line 1: <Entr> is not a key"));
     assert!(keylog::parse("a<b").unwrap_err().contains("<lt>"));
 }
 
 #[test]
-fn own_keys_replace_those_of_the_table_and_bad_lines_are_named() {
-    let text = "# mine\nFlame Measure M ^N\n\nflame zoomreset z\nFlame Dance d\nStage Measure m\n\
-                Flame Measure Entr\nFlame Measure\nFlame Keep Enter\n";
-    let (table, problems) = keymap::configured(text);
+fn user_keys_replace_those_of_the_table_and_bad_lines_are_reported() {
+    let text = "# mine\nflame next-measure M ^N\n\nFlame Reset-Zoom z\nflame dance d\nstage next-measure m\n\
+                flame next-measure Entr\nflame next-measure\nflame keep-through Enter\n";
+    let (table, problems) = keymap::parse_table(text);
     let of = |context: Context, name: &str| {
         let mut lines = table.iter();
-        let line = lines.find(|it| it.context == context && format!("{:?}", it.action) == name);
+        let line = lines.find(|it| it.context == context && it.action.name() == name);
         line.unwrap().keys.iter().map(|key| key.spelling()).collect::<Vec<_>>()
     };
-    assert_eq!(of(Context::Flame, "Measure"), ["M", "^N"]);
-    assert_eq!(of(Context::Flame, "ZoomReset"), ["z"]);
+    assert_eq!(of(Context::Flame, "next-measure"), ["M", "^N"]);
+    assert_eq!(of(Context::Flame, "reset-zoom"), ["z"]);
     let named: Vec<&str> = problems.iter().map(|it| it.split(':').next().unwrap()).collect();
     assert_eq!(named, ["line 5", "line 6", "line 7", "line 8", "line 9"], "{problems:#?}");
-    assert!(problems[0].contains("has no action Dance"), "{problems:?}");
+    assert!(problems[0].contains("has no action dance"), "{problems:?}");
     assert!(problems[4].contains("is the only key of"), "{problems:?}");
-    // Nothing means two things, and everything can still be done.
+    // No key has two actions, and every action has a key.
     assert_eq!(table.len(), BINDINGS.len());
     let mut seen = HashSet::new();
     for line in &table {
         assert!(!line.keys.is_empty());
         assert!(line.keys.iter().all(|key| seen.insert((line.context, *key))));
     }
-    assert_eq!(keymap::configured(&keymap::listing()).1, Vec::<String>::new());
+    assert_eq!(keymap::parse_table(&keymap::listing()).1, Vec::<String>::new());
+}
+
+#[test]
+fn contexts_and_actions_have_unique_names_and_the_listing_is_read_back() {
+    fn check(names: impl Iterator<Item = &'static str>) {
+        let mut seen = HashSet::new();
+        for name in names {
+            assert!(!name.is_empty() && seen.insert(name), "{name} twice");
+            assert!(name.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{name}");
+        }
+    }
+    check(Context::ALL.iter().map(|it| it.name()));
+    check(Action::ALL.iter().map(|it| it.name()));
+    let pairs: HashSet<_> = BINDINGS.iter().map(|it| (it.context, it.action)).collect();
+    assert_eq!(pairs.len(), BINDINGS.len(), "one line for each context and action");
+    for action in Action::ALL {
+        assert!(BINDINGS.iter().any(|it| it.action == *action), "{action:?} has no key");
+    }
+    // Every line of the listing names its binding: with another key, that binding changes.
+    let lines: Vec<_> = keymap::listing().lines().map(str::to_owned).collect();
+    let lines: Vec<_> =
+        lines.iter().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    assert_eq!(lines.len(), BINDINGS.len());
+    for (line, binding) in lines.iter().zip(BINDINGS) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let upper = format!("{} {} F24", words[0].to_uppercase(), words[1].to_uppercase());
+        let (table, problems) = keymap::parse_table(&upper);
+        assert!(problems.is_empty(), "{upper}: {problems:?}");
+        let changed: Vec<_> =
+            table.iter().filter(|it| it.keys == [Key::parse("F24").unwrap()]).collect();
+        assert_eq!(changed.len(), 1);
+        let found = (changed[0].context, changed[0].action);
+        assert_eq!(found, (binding.context, binding.action));
+    }
 }
 
 #[test]
 fn the_command_line_says_what_is_shown() {
     let (_directory, after, before) = databases();
     let mut driver = Driver::comparing(&after, &before, (120, 40));
-    let line = |driver: &Driver| command::line(&driver.app);
+    let line = |driver: &Driver| shell_command::command_line(&driver.app);
     let (after, before) = (after.display(), before.display());
     assert_eq!(line(&driver), format!("rheaper diff {before} {after}"));
     driver.press("nm");
@@ -198,10 +232,10 @@ fn the_command_line_says_what_is_shown() {
     assert_eq!(line(&driver), format!("rheaper export {after} --format folded"));
     driver.press("1!");
     assert!(driver.text().contains("rheaper sql"), "{}", driver.text());
-    // A shell takes the statement back as it is.
+    // A shell passes the statement unchanged.
     let printed = line(&driver).replacen("rheaper sql", "printf '%s|'", 1);
     let ran = std::process::Command::new("sh").args(["-c", &printed]).output().unwrap();
     let words = String::from_utf8(ran.stdout).unwrap();
-    let statement = rheaper::tui::app::update::load::sql_behind(&driver.app).sql;
+    let statement = rheaper::tui::app::update::load::current_query(&driver.app).sql;
     assert_eq!(words.split('|').nth(2), Some(statement.as_str()));
 }

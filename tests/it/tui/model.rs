@@ -1,4 +1,4 @@
-//! The explorer without a screen: one filter set in all views, and trees and widths with their oracles.
+//! The model of the explorer: filters in all views; trees and widths against brute force.
 
 use std::collections::BTreeMap;
 
@@ -6,16 +6,16 @@ use rheaper::database::{CancelToken, Database, Value};
 use rheaper::tui::app::message::{Query, TreeSource};
 use rheaper::tui::app::state::table::Total;
 use rheaper::tui::app::{call_tree, view_sql};
-use rheaper::tui::data::axis::Axis;
-use rheaper::tui::flame::cells::{Cell, Top, What, deal, rows};
+use rheaper::tui::data::time_axis::Axis;
+use rheaper::tui::flame::cell_layout::{Cell, CellContent, Top, apportion, rows};
 use rheaper::tui::flame::measure::Measure;
-use rheaper::tui::flame::shape::{Collapse, Direction, Key, Shape, Shown, ShownId, TOP};
+use rheaper::tui::flame::shape::{Collapse, Direction, Key, Shape, ShapedId, ShapedTree, TOP};
 use rheaper::tui::flame::tree::{CallTree, NodeId, ROOT};
 
 use crate::tui::driver::Driver;
 use crate::tui::fixture::{self, END_NS, Script, database, leaky_server};
 
-/// Leaves the fixture behind to be looked at by hand: `RHEAPER_KEEP=path cargo test keep_fixture`.
+/// Writes the fixture to a file for manual inspection: `RHEAPER_KEEP=path cargo test keep_fixture`.
 #[test]
 fn keep_fixture() {
     if let Some(path) = std::env::var_os("RHEAPER_KEEP") {
@@ -24,7 +24,7 @@ fn keep_fixture() {
     }
 }
 
-/// What a block weighs by each measure, said once more in the plainest words.
+/// The weight of each stack in all measures, by brute force.
 fn weights(script: &Script, peak_ns: i64) -> BTreeMap<Vec<String>, [i64; 7]> {
     let mut by_stack: BTreeMap<Vec<String>, [i64; 7]> = BTreeMap::new();
     for block in &script.blocks {
@@ -49,11 +49,11 @@ fn weights(script: &Script, peak_ns: i64) -> BTreeMap<Vec<String>, [i64; 7]> {
     by_stack
 }
 
-/// The same from a tree: the path to each node with what it allocated itself.
+/// The own weight of each call path of a tree.
 fn by_stack(tree: &CallTree) -> BTreeMap<Vec<String>, [i64; 7]> {
     let mut all = BTreeMap::new();
     for (at, node) in tree.nodes().iter().enumerate() {
-        if !node.own.is_zero() {
+        if !node.self_weights.is_zero() {
             let mut path = Vec::new();
             let mut here = NodeId(at as u32);
             while here != ROOT {
@@ -62,7 +62,7 @@ fn by_stack(tree: &CallTree) -> BTreeMap<Vec<String>, [i64; 7]> {
                 here = node.parent;
             }
             path.reverse();
-            all.insert(path, node.own.0);
+            all.insert(path, node.self_weights.0);
         }
     }
     all
@@ -93,8 +93,8 @@ fn a_flamegraph_over_a_result_equals_brute_force() {
     let script = leaky_server();
     let (_directory, path) = database(&script);
     let peak_ns = fact(&path, "peak_ns");
-    type Wanted = fn(&fixture::Block) -> bool;
-    let cases: [(&str, Wanted); 3] = [
+    type BackgroundChoice = fn(&fixture::Block) -> bool;
+    let cases: [(&str, BackgroundChoice); 3] = [
         ("size > 100", |it| it.size > 100),
         ("dealloc_after IS NULL", |it| it.dealloc.is_none()),
         ("alloc_thread = 2 AND size < 1000", |it| it.thread == 2 && it.size < 1000),
@@ -108,14 +108,14 @@ fn a_flamegraph_over_a_result_equals_brute_force() {
         let mut part = script.clone();
         part.blocks.retain(wanted);
         let mut truth = weights(&part, peak_ns);
-        // Whether a block was temporary is known of sites, not of rows.
+        // Temporary allocations are known for sites only.
         truth.values_mut().for_each(|it| it[4] = 0);
         assert_eq!(by_stack(&tree), truth, "{condition}");
     }
 }
 
-fn shape(measure: Measure, direction: Direction, folding: Collapse) -> Shape {
-    Shape { measure, direction, noise: folding, recursion: folding, ..Shape::default() }
+fn shape(measure: Measure, direction: Direction, collapse: Collapse) -> Shape {
+    Shape { measure, direction, library: collapse, recursion: collapse, ..Shape::default() }
 }
 
 #[test]
@@ -123,20 +123,20 @@ fn values_are_own_shares_plus_children_in_every_direction() {
     let script = leaky_server();
     let (_directory, path) = database(&script);
     let tree = read(&path, &TreeSource::Prepared);
-    let handle = tree.symbols().named("server::handle").unwrap();
+    let handle = tree.symbols().by_name("server::handle").unwrap();
     for measure in Measure::ALL {
-        let total: u64 = tree.nodes().iter().map(|node| node.own.width(measure)).sum();
+        let total: u64 = tree.nodes().iter().map(|node| node.self_weights.width(measure)).sum();
         for direction in [
             Direction::TopDown,
             Direction::BottomUp,
             Direction::Callers(handle),
             Direction::Callees(handle),
         ] {
-            for folding in [Collapse::Collapsed, Collapse::Expanded] {
-                let shown = Shown::new(&tree, shape(measure, direction, folding));
-                for id in (0..shown.len() as u32).map(ShownId) {
+            for collapse in [Collapse::Collapsed, Collapse::Expanded] {
+                let shown = ShapedTree::new(&tree, shape(measure, direction, collapse));
+                for id in (0..shown.len() as u32).map(ShapedId) {
                     let children: u64 = shown.children(id).iter().map(|it| shown.value(*it)).sum();
-                    assert_eq!(shown.value(id), shown.own(id) + children);
+                    assert_eq!(shown.value(id), shown.self_value(id) + children);
                 }
                 if matches!(direction, Direction::TopDown | Direction::BottomUp) {
                     assert_eq!(shown.value(TOP), total, "{measure:?} {direction:?}");
@@ -144,31 +144,31 @@ fn values_are_own_shares_plus_children_in_every_direction() {
             }
         }
         let callers =
-            Shown::new(&tree, shape(measure, Direction::Callers(handle), Collapse::Collapsed));
+            ShapedTree::new(&tree, shape(measure, Direction::Callers(handle), Collapse::Collapsed));
         let callees =
-            Shown::new(&tree, shape(measure, Direction::Callees(handle), Collapse::Collapsed));
+            ShapedTree::new(&tree, shape(measure, Direction::Callees(handle), Collapse::Collapsed));
         assert_eq!(callers.value(TOP), callees.value(TOP), "{measure:?}");
     }
 }
 
 #[test]
-fn recursion_and_library_frames_are_folded() {
+fn recursion_and_library_frames_are_collapsed() {
     let script = leaky_server();
     let (_directory, path) = database(&script);
     let tree = read(&path, &TreeSource::Prepared);
-    let count = |folding| {
-        let shown = Shown::new(&tree, shape(Measure::Count, Direction::TopDown, folding));
-        let ids = (0..shown.len() as u32).map(ShownId);
+    let count = |collapse| {
+        let shown = ShapedTree::new(&tree, shape(Measure::Count, Direction::TopDown, collapse));
+        let ids = (0..shown.len() as u32).map(ShapedId);
         let named =
-            |id: &ShownId| shown.symbol(*id).is_some_and(|it| it.sym == "server::json::value");
-        let noise = |id: &ShownId| shown.key(*id) == Key::Noise;
-        (ids.clone().filter(named).count(), ids.filter(noise).count() > 0)
+            |id: &ShapedId| shown.symbol(*id).is_some_and(|it| it.sym == "server::json::value");
+        let library = |id: &ShapedId| shown.key(*id) == Key::Library;
+        (ids.clone().filter(named).count(), ids.filter(library).count() > 0)
     };
     assert_eq!(count(Collapse::Expanded), (3, false));
     assert_eq!(count(Collapse::Collapsed), (1, true));
 }
 
-/// A small generator of numbers, the same everywhere.
+/// A small deterministic random number generator.
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
@@ -181,7 +181,7 @@ impl Random {
 }
 
 #[test]
-fn dealt_widths_sum_exactly() {
+fn apportioned_widths_sum_exactly() {
     let mut random = Random(42);
     for _ in 0..20_000 {
         let shares: Vec<u64> = (0..random.below(12))
@@ -191,10 +191,10 @@ fn dealt_widths_sum_exactly() {
             })
             .collect();
         let width = random.below(400) as u16;
-        let widths = deal(width, &shares);
-        let dealt: u32 = widths.iter().map(|it| u32::from(*it)).sum();
+        let widths = apportion(width, &shares);
+        let assigned: u32 = widths.iter().map(|it| u32::from(*it)).sum();
         let total: u128 = shares.iter().map(|it| u128::from(*it)).sum();
-        assert_eq!(dealt, if total == 0 { 0 } else { u32::from(width) });
+        assert_eq!(assigned, if total == 0 { 0 } else { u32::from(width) });
         for (width_of, share) in widths.iter().zip(&shares) {
             let exact = u128::from(*share) * u128::from(width) / total.max(1);
             assert!(exact <= u128::from(*width_of) && u128::from(*width_of) <= exact + 1);
@@ -202,8 +202,8 @@ fn dealt_widths_sum_exactly() {
     }
 }
 
-/// A cell's children lie in it side by side from its left edge on; only its own share is blank.
-fn check_row(shown: &Shown, above: &[Cell], row: &[Cell], entered: bool) {
+/// The children of a cell fill it from its left edge; only its own weight is blank.
+fn check_row(shown: &ShapedTree, above: &[Cell], row: &[Cell], entered: bool) {
     for parent in above {
         let inside: Vec<&Cell> = row.iter().filter(|cell| parent.covers(cell.x)).collect();
         let mut x = parent.x;
@@ -213,26 +213,26 @@ fn check_row(shown: &Shown, above: &[Cell], row: &[Cell], entered: bool) {
             x += cell.width;
         }
         assert!(x <= parent.x + parent.width, "wider than its parent");
-        let (node, own) = match parent.what {
-            What::Node(node) => (node, shown.own(node)),
-            What::More { parent, .. } if entered => (parent, 0),
-            What::More { .. } => {
+        let (node, own) = match parent.content {
+            CellContent::Node(node) => (node, shown.self_value(node)),
+            CellContent::More { parent, .. } if entered => (parent, 0),
+            CellContent::More { .. } => {
                 assert!(inside.is_empty());
                 continue;
             }
         };
-        let told: usize = inside
+        let listed: usize = inside
             .iter()
-            .map(|cell| match cell.what {
-                What::Node(_) => 1,
-                What::More { parent, skip } => shown.children(parent).len() - skip,
+            .map(|cell| match cell.content {
+                CellContent::Node(_) => 1,
+                CellContent::More { parent, skip } => shown.children(parent).len() - skip,
             })
             .sum();
-        let skipped = match parent.what {
-            What::More { skip, .. } => skip,
-            What::Node(_) => 0,
+        let skipped = match parent.content {
+            CellContent::More { skip, .. } => skip,
+            CellContent::Node(_) => 0,
         };
-        assert_eq!(told, shown.children(node).len() - skipped, "every child is told of");
+        assert_eq!(listed, shown.children(node).len() - skipped, "every child is listed");
         if own == 0 && !shown.children(node).is_empty() {
             assert_eq!(x, parent.x + parent.width, "a row sums to its parent's width");
         }
@@ -246,9 +246,9 @@ fn rows_sum_to_their_parents_at_every_width_and_zoom() {
     let tree = read(&path, &TreeSource::Prepared);
     for measure in Measure::ALL {
         for direction in [Direction::TopDown, Direction::BottomUp] {
-            let shown = Shown::new(&tree, shape(measure, direction, Collapse::Collapsed));
+            let shown = ShapedTree::new(&tree, shape(measure, direction, Collapse::Collapsed));
             for width in (1..130).chain([400, 1000]) {
-                for node in (0..shown.len() as u32).map(ShownId) {
+                for node in (0..shown.len() as u32).map(ShapedId) {
                     for skip in 0..shown.children(node).len().min(3) {
                         let rows = rows(&shown, Top { node, skip }, width, 50);
                         assert_eq!(rows[0][0].width, width);
@@ -270,7 +270,7 @@ fn exactly(driver: &Driver) -> u64 {
 }
 
 #[test]
-fn chips_typed_sql_and_the_builtin_query_agree() {
+fn filters_typed_sql_and_the_built_in_query_agree() {
     let script = leaky_server();
     let (_directory, path) = database(&script);
     let old = |it: &&fixture::Block| it.dealloc.is_none() && END_NS - it.alloc >= 600_000_000_000;
@@ -284,14 +284,14 @@ fn chips_typed_sql_and_the_builtin_query_agree() {
     typed.press("7SELECT * FROM allocations WHERE dealloc_after IS NULL AND NOT alloc_after > 720000000000 - 600000000000<F5>");
     assert_eq!(exactly(&typed), truth);
 
-    let mut builtin = Driver::new(&path, (100, 30));
-    builtin.press("cnever freed older than<Enter>10m<Enter>");
-    let table = builtin.app.table().unwrap();
+    let mut built_in = Driver::new(&path, (100, 30));
+    built_in.press("cnever freed older than<Enter>10m<Enter>");
+    let table = built_in.app.table().unwrap();
     let blocks = table.columns.iter().position(|it| it.name == "live_blocks").unwrap();
     let sum: i64 = (0..table.len()).filter_map(|row| table.row(row)?[blocks].as_i64()).sum();
     assert_eq!(sum as u64, truth);
 
-    for driver in [&mut chips, &mut typed, &mut builtin] {
+    for driver in [&mut chips, &mut typed, &mut built_in] {
         driver.press("<Enter>");
         let frames = driver.app.detail.frames.as_ref().unwrap();
         assert!(!frames.is_empty(), "a row opens its backtrace");
@@ -301,24 +301,24 @@ fn chips_typed_sql_and_the_builtin_query_agree() {
 }
 
 #[test]
-fn undo_brings_the_same_scope_back() {
+fn undo_restores_the_previous_filter_set() {
     let (_directory, path) = database(&leaky_server());
     let mut driver = Driver::new(&path, (100, 30));
-    let mut scopes = vec![driver.app.filters.now().clone()];
+    let mut filter_sets = vec![driver.app.filters.current().clone()];
     for filter in
         ["live", "age 1m", "size 1K..1M", "thread worker-1", "crate server", "~cache", "bt 1"]
     {
         driver.press(&format!("+{filter}<Enter>"));
-        scopes.push(driver.app.filters.now().clone());
-        assert_eq!(driver.app.filters.now().filters().len(), scopes.len() - 1, "{filter}");
+        filter_sets.push(driver.app.filters.current().clone());
+        assert_eq!(driver.app.filters.current().filters().len(), filter_sets.len() - 1, "{filter}");
     }
-    for filters in scopes.iter().rev().skip(1) {
+    for filters in filter_sets.iter().rev().skip(1) {
         driver.press("u");
-        assert_eq!(driver.app.filters.now(), filters);
+        assert_eq!(driver.app.filters.current(), filters);
     }
-    for filters in scopes.iter().skip(1) {
+    for filters in filter_sets.iter().skip(1) {
         driver.press("U");
-        assert_eq!(driver.app.filters.now(), filters);
+        assert_eq!(driver.app.filters.current(), filters);
     }
 }
 
@@ -411,14 +411,14 @@ fn hostile_names_reach_no_cell() {
 }
 
 #[test]
-fn what_gave_way_to_another_view_is_asked_again() {
+fn requests_cancelled_by_another_view_are_sent_again() {
     let (_directory, path) = database(&leaky_server());
     let mut driver = Driver::new(&path, (100, 30));
     for view in ["2", "4"] {
         driver.press_unanswered(view);
         assert!(!driver.pending.is_empty());
         driver.press_unanswered("1");
-        driver.settle();
+        driver.answer_all();
         driver.press(view);
         let text = driver.text();
         assert!(!text.contains("reading…") && !text.contains("running…"), "{text}");
@@ -428,15 +428,15 @@ fn what_gave_way_to_another_view_is_asked_again() {
 }
 
 #[test]
-fn a_table_that_is_gone_is_asked_for_no_longer() {
+fn requests_of_a_closed_table_are_cancelled() {
     let (_directory, path) = database(&leaky_server());
     let mut driver = Driver::new(&path, (100, 30));
     driver.press("4");
     for filter in ["+live<Enter>", "+size 1K..<Enter>", "+thread 1<Enter>"] {
         filter.split_inclusive('>').for_each(|keys| driver.press_unanswered(keys));
     }
-    driver.settle();
+    driver.answer_all();
     assert_eq!(driver.app.rows.len(), 1);
-    assert!(!driver.app.asked.is_open(|_| true), "nothing is open");
+    assert!(!driver.app.requests.is_pending(|_| true), "nothing is open");
     assert!(exactly(&driver) > 0);
 }

@@ -1,4 +1,4 @@
-//! The real binary in a pseudo-terminal: the path to a leak, and the terminal given back.
+//! The real binary in a pseudo-terminal: the path to a leak, and restoring the terminal.
 
 use crate::cli::check::example;
 use crate::support::programs::run;
@@ -26,7 +26,7 @@ fn explore(place: &Place, size: (u16, u16)) -> Terminal {
 }
 
 #[test]
-fn a_newcomer_reads_the_first_sentence_and_lands_on_the_line() {
+fn the_first_suspect_leads_to_its_source_line() {
     let place = place();
     let mut terminal = explore(&place, (80, 24));
     terminal.see("#1 steady leak");
@@ -42,7 +42,7 @@ fn a_newcomer_reads_the_first_sentence_and_lands_on_the_line() {
     terminal.is_given_back();
 }
 
-/// The same with nothing made up: the example is recorded, and its recording opened.
+/// The same with a recording of the real example.
 #[test]
 fn the_leak_of_the_recorded_example_is_found_without_reading_its_code() {
     let directory = tempfile::tempdir().unwrap();
@@ -69,11 +69,11 @@ fn the_leak_of_the_recorded_example_is_found_without_reading_its_code() {
 }
 
 #[test]
-fn never_freed_older_than_is_asked_with_a_typed_duration() {
+fn never_freed_older_than_takes_a_typed_duration() {
     let place = place();
     let mut terminal = explore(&place, (100, 30));
     terminal.press("c");
-    terminal.see("queries");
+    terminal.see("built-in queries");
     terminal.press("never freed older than");
     terminal.see("1 of ");
     terminal.press(ENTER);
@@ -136,12 +136,12 @@ fn inside_tmux_the_clipboard_is_passed_on() {
 }
 
 #[test]
-fn what_is_accepted_and_asked_is_remembered() {
+fn accepted_suspects_and_statements_are_remembered() {
     let place = place();
     let mut terminal = explore(&place, (100, 30));
     terminal.see("#1 steady leak");
     terminal.press("a");
-    terminal.see("why it is no leak");
+    terminal.see("why this is not a leak");
     terminal.press("kept on purpose\r");
     terminal.see("1 accepted hidden");
     terminal.press("7SELECT 6 * 7\x1b[15~");
@@ -154,7 +154,7 @@ fn what_is_accepted_and_asked_is_remembered() {
     let mut terminal = explore(&place, (100, 30));
     terminal.see("1 accepted hidden");
     terminal.press("7");
-    terminal.see("Ask anything");
+    terminal.see("Run any query");
     terminal.press("\x1b[1;5A"); // Ctrl-Up
     terminal.see("SELECT 6 * 7");
     terminal.press("\x03\x03");
@@ -204,7 +204,7 @@ fn ctrl_z_stops_and_fg_continues_twice() {
         terminal.press("\x1a");
         terminal.is_given_back();
         terminal.wait("the explorer again", |screen| {
-            // It may not have stopped yet, so it is told to go on until it does.
+            // It may not have stopped yet, so SIGCONT is sent repeatedly.
             terminal.signal(libc::SIGCONT);
             screen.alternate_screen() && screen.contents().contains("suspects:")
         });
@@ -215,11 +215,11 @@ fn ctrl_z_stops_and_fg_continues_twice() {
 }
 
 #[test]
-fn an_endless_query_leaves_the_keys_alive_and_can_be_stopped() {
+fn an_endless_query_does_not_block_keys_and_can_be_stopped() {
     let place = place();
     let mut terminal = explore(&place, (100, 30));
     terminal.press("7");
-    terminal.see("Ask anything");
+    terminal.see("Run any query");
     terminal.press(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n",
     );
@@ -273,7 +273,7 @@ fn without_colours_every_cell_has_the_default_ones() {
 }
 
 #[test]
-fn keys_are_pressed_from_a_file_and_written_into_one() {
+fn keys_are_replayed_and_recorded() {
     let place = place();
     let file = |name: &str| place.directory.path().join(name);
     std::fs::write(file("in.keys"), "# to the cache\n2/cache<Enter>\n").unwrap();
@@ -290,12 +290,12 @@ fn keys_are_pressed_from_a_file_and_written_into_one() {
 }
 
 #[test]
-fn own_keys_are_heeded_and_a_bad_line_is_said() {
+fn user_keys_apply_and_a_bad_line_is_reported() {
     let place = place();
     let home = place.directory.path();
-    std::fs::write(home.join("keys.txt"), "Global Quit Q\nFlame Dance d\n").unwrap();
+    std::fs::write(home.join("keys.txt"), "global quit Q\nflame dance d\n").unwrap();
     let mut terminal = Terminal::explore_with(&place.path, home, (100, 30), &[], &[]);
-    terminal.see("keys.txt: line 2: Flame has no action Dance");
+    terminal.see("keys.txt: line 2: flame has no action dance");
     terminal.see("Q quit");
     terminal.press("Q");
     assert!(terminal.ended().success());

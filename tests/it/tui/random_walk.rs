@@ -1,12 +1,12 @@
-//! A drunken user: keys, clicks and resizes at random, answers late or never. Nothing may panic,
-//! and every selection must stay in range.
+//! Random keys, clicks and resizes, with late or missing responses. Nothing may panic, and every
+//! selection must stay in range.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Rect;
 use rheaper::tui::app::layout::areas::regions;
 use rheaper::tui::app::layout::geometry;
 use rheaper::tui::app::message::Message;
-use rheaper::tui::app::state::compare::Look;
+use rheaper::tui::app::state::compare::CompareMode;
 use rheaper::tui::app::state::popup::Popup;
 use rheaper::tui::app::state::{App, Pane, ViewKind};
 use rheaper::tui::input::keymap::BINDINGS;
@@ -29,7 +29,7 @@ fn key(random: &mut Random) -> Message {
     }
     let binding = &BINDINGS[random.below(BINDINGS.len() as u64) as usize];
     let key = binding.keys[random.below(binding.keys.len() as u64) as usize];
-    Message::Key(KeyEvent::new(key.code, key.held))
+    Message::Key(KeyEvent::new(key.code, key.modifiers))
 }
 
 fn message(random: &mut Random, app: &App, step: u64) -> Message {
@@ -89,8 +89,11 @@ fn check(app: &App) {
     if let Some(shown) = compare.shown.as_ref().filter(|_| app.view == ViewKind::Compare) {
         assert!(within(compare.list.at, compare.list.top, shown.rows.len() as u64));
         assert!(within(compare.lines.at, compare.lines.top, compare.opened_lines().len() as u64));
-        let (width, _) = geometry::compare_picture(app);
-        if compare.look == Look::Flame && !shown.is_empty() && app.size.0 >= 40 && app.size.1 >= 10
+        let (width, _) = geometry::compare_flame_window(app);
+        if compare.mode == CompareMode::Flame
+            && !shown.is_empty()
+            && app.size.0 >= 40
+            && app.size.1 >= 10
         {
             assert!(compare.cell(width).is_some(), "a cell is always selected");
         }
@@ -105,7 +108,7 @@ fn check(app: &App) {
     }
     let lines = app.tree.lines().len() as u64;
     assert!(within(app.tree.cursor.at, app.tree.cursor.top, lines));
-    assert!(app.time.cursors.iter().all(|edge| *edge <= app.facts.axis.points()));
+    assert!(app.time.cursors.iter().all(|edge| *edge <= app.overview.axis.points()));
     let bins = app.histograms.bins().len() as u64;
     assert!(within(app.histograms.cursor.at, app.histograms.cursor.top, bins));
     check_regions(app);
@@ -142,9 +145,9 @@ fn walk(seed: u64, steps: u64) {
         if step % 16 == 0 {
             driver.draw(themes[(step / 16 % 3) as usize]);
         }
-        driver.outside.clear();
+        driver.other_effects.clear();
         if driver.pending.len() > 50 {
-            driver.settle();
+            driver.answer_all();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Every view as it looks: text and styles, at four sizes, in colour, without, and in ASCII.
+//! Snapshots of every view: text and styles at four sizes, with and without colour, and in ASCII.
 //!
 //! `INSTA_UPDATE=always cargo test --test it screens` accepts what is drawn now.
 
@@ -17,25 +17,21 @@ const NO_COLOUR: Theme =
 const ASCII: Theme =
     Theme { colors: Colors::Off, glyphs: Glyphs::Ascii, background: Background::Dark };
 
-/// Questions that stay as they are, whatever becomes of the real ones.
-fn questions_of_ours() -> Vec<BuiltinQuery> {
-    let question = |name: &str, title: &str, text: &str| {
+/// Queries that don't change with the built-in ones.
+fn fixed_queries() -> Vec<BuiltinQuery> {
+    let query = |name: &str, title: &str, text: &str| {
         let sql = format!(
             "-- # {title}\n-- {text}\n--\n-- group  leaks\n-- param  age : duration = 10m   how old\n-- column bt : backtrace  the site\nSELECT bt FROM sites WHERE 0 <= :age"
         );
         BuiltinQuery::parse(name, &sql, Origin::BuiltIn).unwrap()
     };
     vec![
-        question("old", "Never freed, older than an age", "Which sites hold old blocks?"),
-        question(
-            "peak",
-            "Live at the peak",
-            &"Who held the memory when most was in use? ".repeat(6),
-        ),
+        query("old", "Never freed, older than an age", "Which sites hold old blocks?"),
+        query("peak", "Live at the peak", &"Who held the memory when most was in use? ".repeat(6)),
     ]
 }
 
-/// One file a view and size: the text, its styles with and without colour, the text in ASCII.
+/// One file per view and size: text, styles with and without colour, text in ASCII.
 fn check(name: &str, keys: &[&str]) {
     let (_directory, path) = database(&leaky_server());
     drawn(name, keys, |size| Driver::new(&path, size));
@@ -50,7 +46,7 @@ fn check_compared(name: &str, keys: &[&str]) {
 fn drawn(name: &str, keys: &[&str], driver: impl Fn((u16, u16)) -> Driver) {
     for size in SIZES {
         let mut driver = driver(size);
-        driver.app.catalog = questions_of_ours();
+        driver.app.catalog = fixed_queries();
         keys.iter().for_each(|keys| driver.press(keys));
         let (colour, plain, ascii) =
             (driver.draw(COLOUR), driver.draw(NO_COLOUR), driver.draw(ASCII));
@@ -143,14 +139,14 @@ fn sql() {
 }
 
 #[test]
-fn a_mistake_in_sql() {
-    check("mistake", &["7", "SELECT size FROM alocations", "<F5>"]);
+fn an_error_in_sql() {
+    check("sql_error", &["7", "SELECT size FROM alocations", "<F5>"]);
 }
 
 #[test]
-fn questions() {
-    check("questions", &["c", "<Down>"]);
-    check("question", &["c", "<Enter>", "soon<Enter>"]);
+fn queries() {
+    check("queries", &["c", "<Down>"]);
+    check("query", &["c", "<Enter>", "soon<Enter>"]);
 }
 
 #[test]
@@ -158,10 +154,10 @@ fn help() {
     check("help", &["?"]);
 }
 
-/// Each `<!-- keys: … -->` of a document is pressed, in order, and the block below it must show
-/// what is then drawn. `RHEAPER_BLESS=1` writes it.
+/// The keys of each `<!-- keys: … -->` are pressed in order; the block below must be the screen that is
+/// then drawn. `RHEAPER_BLESS=1` writes it.
 #[test]
-fn the_documents_show_what_is_drawn() {
+fn the_documents_show_the_drawn_screens() {
     check_document("docs/guide/EXPLORER.md");
     check_document("README.md");
 }

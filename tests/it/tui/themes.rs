@@ -1,15 +1,16 @@
-//! Colours: which are chosen, what the terminal says about its background, and whether all that is
-//! drawn can be read.
+//! Themes: selection, the terminal's background, and the contrast of everything that is drawn.
 //!
-//! Invariant: contrast is that of WCAG 2, measured on what the views really draw.
+//! Invariant: contrast is that of WCAG 2, measured on the drawn views.
 
 use std::collections::HashMap;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::style::{Color, Modifier};
 use rheaper::tui::flame::tree::FrameKind;
-use rheaper::tui::terminal::osc11::{Listener, Osc11Parser};
-use rheaper::tui::terminal::theme::{Background, Change, Choice, Colors, Glyphs, Theme, Wanted};
+use rheaper::tui::terminal::osc11::{Osc11Event, Osc11Parser};
+use rheaper::tui::terminal::theme::{
+    Background, BackgroundChoice, Change, Colors, Glyphs, Theme, ThemeSettings,
+};
 
 use crate::support::terminal::Terminal;
 use crate::tui::driver::{Driver, styles, text};
@@ -21,7 +22,7 @@ const COLORS: [(Colors, &str); 3] =
 const BACKGROUNDS: [(Background, &str); 2] =
     [(Background::Dark, "dark"), (Background::Light, "light")];
 
-/// Backgrounds that terminals come with: black, VS Code, One Dark, Solarized, Ubuntu.
+/// Default backgrounds of terminals: black, VS Code, One Dark, Solarized, Ubuntu.
 const DARK: [u32; 5] = [0x00_00_00, 0x1e_1e_1e, 0x28_2c_34, 0x00_2b_36, 0x30_0a_24];
 /// White, Atom One Light, Solarized.
 const LIGHT: [u32; 3] = [0xff_ff_ff, 0xfa_fa_fa, 0xfd_f6_e3];
@@ -35,7 +36,7 @@ fn themes() -> impl Iterator<Item = (String, Theme)> {
     })
 }
 
-/// What xterm shows for a colour.
+/// The RGB value of a colour in xterm.
 fn shown(color: Color) -> u32 {
     let of = |red: u32, green: u32, blue: u32| red << 16 | green << 8 | blue;
     let sixteen = |at: usize| {
@@ -105,12 +106,12 @@ fn contrast_is_that_of_the_guidelines() {
     assert_eq!(shown(Color::Indexed(247)), 0x9e_9e_9e);
 }
 
-/// The pairs of colours of a theme, with what they are for: all its styles, and all that is drawn.
+/// The pairs of colours of a theme with their use: those of its styles and of all drawn cells.
 fn pairs(theme: Theme, drawn: &[Driver]) -> HashMap<(Color, Color), String> {
     let mut pairs = HashMap::new();
     let mut add = |fg: Option<Color>, bg: Option<Color>, what: String| {
         let pair = (fg.unwrap_or_default(), bg.unwrap_or_default());
-        // What is the terminal's own is as readable as the user has it.
+        // The contrast of the terminal's default colours is the user's choice.
         if pair != (Color::Reset, Color::Reset) {
             pairs.entry(pair).or_insert(what);
         }
@@ -149,7 +150,7 @@ fn pairs(theme: Theme, drawn: &[Driver]) -> HashMap<(Color, Color), String> {
 }
 
 #[test]
-fn all_that_is_drawn_can_be_read() {
+fn everything_drawn_has_enough_contrast() {
     let (_directory, path) = database(&leaky_server());
     let (_both, after, before) = databases();
     let mut drawn = Vec::new();
@@ -183,7 +184,7 @@ fn all_that_is_drawn_can_be_read() {
     }
     let mut bad = Vec::new();
     for (name, theme) in themes() {
-        // The sixteen are the user's own; by custom, bright blue is as bright as this.
+        // The user defines the 16 colours; bright blue usually has no more contrast than this.
         let least = if theme.colors == Colors::Sixteen { 3.0 } else { 4.5 };
         let backgrounds = match theme.background {
             Background::Dark => DARK.as_slice(),
@@ -252,17 +253,17 @@ fn the_environment_says_how_many_colours_and_on_what() {
 
 #[test]
 fn the_file_and_the_option_choose_but_no_colours_stay_none() {
-    let choice = Choice::parse("# mine\nlight 256\n").unwrap();
-    assert_eq!(choice.wanted, Some(Wanted::Is(Background::Light)));
-    let theme = of(&[("TERM", "xterm"), ("COLORFGBG", "15;0")]).chosen(choice);
+    let choice = ThemeSettings::parse("# mine\nlight 256\n").unwrap();
+    assert_eq!(choice.background, Some(BackgroundChoice::Fixed(Background::Light)));
+    let theme = of(&[("TERM", "xterm"), ("COLORFGBG", "15;0")]).with_settings(choice);
     assert_eq!((theme.background, theme.colors), (Background::Light, Colors::Indexed));
-    assert_eq!(of(&[("NO_COLOR", "1")]).chosen(choice).colors, Colors::Off);
-    assert_eq!(Choice::parse("auto").unwrap().wanted, Some(Wanted::Auto));
-    assert_eq!(Choice::parse("").unwrap(), Choice::default());
-    assert!(Choice::parse("light mauve").unwrap_err().starts_with("mauve: expected"));
+    assert_eq!(of(&[("NO_COLOR", "1")]).with_settings(choice).colors, Colors::Off);
+    assert_eq!(ThemeSettings::parse("auto").unwrap().background, Some(BackgroundChoice::Auto));
+    assert_eq!(ThemeSettings::parse("").unwrap(), ThemeSettings::default());
+    assert!(ThemeSettings::parse("light mauve").unwrap_err().starts_with("mauve: expected"));
 }
 
-/// What the reader of keys makes of bytes of the terminal.
+/// The key events that crossterm reports for bytes of the terminal.
 fn as_keys(bytes: &str) -> Vec<KeyEvent> {
     let mut keys = Vec::new();
     let mut chars = bytes.chars();
@@ -277,21 +278,21 @@ fn as_keys(bytes: &str) -> Vec<KeyEvent> {
     keys
 }
 
-fn heard(bytes: &str) -> (Vec<KeyEvent>, Option<Background>) {
-    let (mut listener, mut pressed, mut said) = (Listener::new(), Vec::new(), None);
+fn parsed(bytes: &str) -> (Vec<KeyEvent>, Option<Background>) {
+    let (mut parser, mut pressed, mut reported) = (Osc11Parser::new(), Vec::new(), None);
     for key in as_keys(bytes) {
-        match listener.hear(key) {
-            Osc11Parser::Held => {}
-            Osc11Parser::Keys(keys) => pressed.extend(keys),
-            Osc11Parser::Background(background) => said = Some(background),
+        match parser.feed(key) {
+            Osc11Event::Pending => {}
+            Osc11Event::Keys(keys) => pressed.extend(keys),
+            Osc11Event::Background(background) => reported = Some(background),
         }
     }
-    pressed.extend(listener.end());
-    (pressed, said)
+    pressed.extend(parser.finish());
+    (pressed, reported)
 }
 
 #[test]
-fn the_terminals_answer_is_told_apart_from_keys() {
+fn the_terminals_response_is_separated_from_keys() {
     for (answer, background) in [
         ("\x1b]11;rgb:ffff/ffff/ffff\x1b\\", Background::Light),
         ("\x1b]11;rgb:FDFD/F6F6/E3E3\x07", Background::Light),
@@ -299,11 +300,11 @@ fn the_terminals_answer_is_told_apart_from_keys() {
         ("\x1b]11;rgba:0000/2b2b/3636/ffff\x1b\\", Background::Dark),
         ("\x1b]11;rgb:f/f/f\x1b\\", Background::Light),
     ] {
-        assert_eq!(heard(answer), (Vec::new(), Some(background)), "{answer:?}");
+        assert_eq!(parsed(answer), (Vec::new(), Some(background)), "{answer:?}");
         let among = format!("2/a{answer}jj");
-        assert_eq!(heard(&among), (as_keys("2/ajj"), Some(background)), "{answer:?}");
+        assert_eq!(parsed(&among), (as_keys("2/ajj"), Some(background)), "{answer:?}");
     }
-    // Everything else is pressed, as it was.
+    // Everything else is returned unchanged.
     for keys in [
         "",
         "jk]11;rgb:\x07",
@@ -316,11 +317,11 @@ fn the_terminals_answer_is_told_apart_from_keys() {
         "\x1b]11;rgb:000000000000000000000000000000000000000000000000",
         "\x1b]10;rgb:ffff/ffff/ffff\x07",
     ] {
-        assert_eq!(heard(keys), (as_keys(keys), None), "{keys:?}");
+        assert_eq!(parsed(keys), (as_keys(keys), None), "{keys:?}");
     }
 }
 
-/// The real binary: its accent is that of the light theme after the answer, however late.
+/// The real binary has the accent of the light theme after a late response.
 #[test]
 fn a_light_terminal_gets_the_light_theme() {
     let (directory, path) = database(&leaky_server());
@@ -339,7 +340,7 @@ fn a_light_terminal_gets_the_light_theme() {
     terminal.wait("the dark accent", |screen| accent(screen, 80));
     terminal.press("\x1b]11;rgb:ffff/ffff/ffff\x1b\\");
     terminal.wait("the light accent", |screen| accent(screen, 24) && !accent(screen, 80));
-    // No part of the answer was pressed.
+    // No part of the response was handled as a key.
     terminal.see("▸suspects:");
     terminal.press("q");
     assert!(terminal.ended().success());

@@ -1,14 +1,14 @@
-//! Where everything stands, for drawing and for the mouse alike.
+//! The rectangles of the screen, for drawing and for the mouse.
 //!
 //! ```text
 //!  header   file · duration · live · peak · allocations            1 row
 //!  tabs     1 Suspects 2 Flame 3 Tree … 7 SQL      live curve      1 row
-//!  filter set    chips, and what the measure means                      1 row, if there is room
+//!  filters  filters as chips, definition of the measure      1 row, if there is room
 //!  body     the view                                               the rest
 //!    main     │ detail     side by side from 110 columns on,
 //!                          above each other from 20 rows on,
 //!                          else one at a time
-//!  status   row n of m, time taken, what is running                1 row
+//!  status   row n of m, run time, running request                 1 row
 //!  footer   keys of the current state                              1 row
 //! ```
 //!
@@ -20,29 +20,29 @@ use ratatui::layout::Rect;
 use crate::tui::app::state::popup::Popup;
 use crate::tui::app::state::{App, Pane, ViewKind};
 
-/// Fewer columns are too few.
+/// Minimum number of columns.
 pub const COLUMNS_MIN: u16 = 40;
-/// Fewer rows are too few.
+/// Minimum number of rows.
 pub const ROWS_MIN: u16 = 10;
-/// From so many columns on, list and detail stand side by side.
-const WIDE: u16 = 110;
-/// From so many rows of body on, they stand above each other.
-const TALL: u16 = 15;
+/// Columns from which list and detail are side by side.
+const SIDE_BY_SIDE_COLUMNS: u16 = 110;
+/// Rows of the body from which they are above each other.
+const STACKED_ROWS: u16 = 15;
 
-/// The regions. Those without room have no area.
+/// The regions. Regions without room are empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Regions {
-    /// Facts.
+    /// The overview.
     pub header: Rect,
     /// Views and curve.
     pub tabs: Rect,
-    /// Chips.
+    /// The filters.
     pub filters: Rect,
     /// The view's first pane, with its border.
     pub main: Rect,
     /// The second pane: a backtrace, or the results under the editor.
     pub detail: Rect,
-    /// What happened.
+    /// Messages and position.
     pub status: Rect,
     /// Keys.
     pub footer: Rect,
@@ -53,14 +53,14 @@ pub fn is_large_enough(size: (u16, u16)) -> bool {
     size.0 >= COLUMNS_MIN && size.1 >= ROWS_MIN
 }
 
-/// Where everything stands now.
+/// The regions for the current state.
 pub fn regions(app: &App) -> Regions {
     let (width, height) = app.size;
     if !is_large_enough(app.size) {
         return Regions::default();
     }
     let row = |y: u16| Rect::new(0, y, width, 1);
-    let has_filter_row = height >= 16 || !app.filters.now().filters().is_empty();
+    let has_filter_row = height >= 16 || !app.filters.current().filters().is_empty();
     let top = 2 + u16::from(has_filter_row);
     let body = Rect::new(0, top, width, height - top - 2);
     let (main, detail) = split(app, body);
@@ -76,7 +76,7 @@ pub fn regions(app: &App) -> Regions {
 }
 
 /// The inside of a pane with a border.
-pub fn inside(pane: Rect) -> Rect {
+pub fn inner_area(pane: Rect) -> Rect {
     Rect::new(
         pane.x + pane.width.min(1),
         pane.y + pane.height.min(1),
@@ -100,13 +100,15 @@ fn split(app: &App, body: Rect) -> (Rect, Rect) {
             let lines = app.sql.editor.lines().len().min(1000) as u16 + 2;
             above(lines.clamp(5, body.height / 2))
         }
-        ViewKind::Suspects | ViewKind::Rows if body.width >= WIDE => {
+        ViewKind::Suspects | ViewKind::Rows if body.width >= SIDE_BY_SIDE_COLUMNS => {
             let width = (u32::from(body.width) * 62 / 100) as u16;
             let main = Rect { width, ..body };
             let x = body.x + width;
             (main, Rect { x, width: body.width - width, ..body })
         }
-        ViewKind::Suspects | ViewKind::Rows if body.height >= TALL => above(body.height / 2),
+        ViewKind::Suspects | ViewKind::Rows if body.height >= STACKED_ROWS => {
+            above(body.height / 2)
+        }
         _ => one(app.pane == Pane::Main),
     }
 }
@@ -124,7 +126,7 @@ fn has_two_panes(app: &App) -> bool {
     }
 }
 
-/// Where the topmost pop-up stands.
+/// The rectangle of the topmost pop-up.
 pub fn popup(app: &App) -> Rect {
     let (width, height) = app.size;
     if !is_large_enough(app.size) {

@@ -1,22 +1,22 @@
-//! A selection in a list that is longer than its window.
+//! The selected line and the scroll position of a list.
 //!
-//! Invariants, after [`Cursor::fit`]: the selection is in the list (or 0 in an empty one) and in
-//! the window, and the window shows nothing behind the end that it could fill.
+//! Invariants after [`Cursor::clamp`]: the selection is in the list (or 0 if it is empty) and in the
+//! window; the window is full if the list is long enough.
 
-/// How far a key moves.
+/// A movement of the selection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Rows down; negative: up.
+    /// Lines down; up if negative.
     Rows(i64),
-    /// Windows down, in halves; negative: up.
-    HalfWindows(i64),
-    /// To the beginning.
+    /// Half windows down; up if negative.
+    HalfPages(i64),
+    /// To the first line.
     First,
-    /// To the end.
+    /// To the last line.
     Last,
 }
 
-/// The selected line and the first one that is shown.
+/// Selection and scroll position.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
     /// The selected line.
@@ -31,18 +31,18 @@ impl Cursor {
         let by = |rows: i64, at: u64| at.saturating_add_signed(rows);
         self.at = match step {
             Step::Rows(rows) => by(rows, self.at),
-            Step::HalfWindows(halves) => {
+            Step::HalfPages(halves) => {
                 let half = (window / 2).max(1) as i64;
                 by(halves.saturating_mul(half), self.at)
             }
             Step::First => 0,
             Step::Last => len.saturating_sub(1),
         };
-        self.fit(len, window);
+        self.clamp(len, window);
     }
 
-    /// Brings selection and window back into the list.
-    pub fn fit(&mut self, len: u64, window: u64) {
+    /// Moves selection and window into the list.
+    pub fn clamp(&mut self, len: u64, window: u64) {
         self.at = self.at.min(len.saturating_sub(1));
         let window = window.max(1);
         if self.at < self.top {

@@ -1,7 +1,7 @@
-//! A backtrace: its frames, its totals, and the source of the selected frame.
+//! State of the detail pane: frames and totals of a backtrace, source of the selected frame.
 //!
-//! Invariant: lines are drawn from [`DetailState::lines`], in which runs of library and runtime
-//! frames are one line unless expanded; the selection is a position in it.
+//! Invariant: the selection is an index into [`DetailState::lines`], in which a run of library and
+//! runtime frames is one line unless expanded.
 
 use crate::database::table::{Table, Value};
 use crate::tui::app::message::Source;
@@ -10,7 +10,7 @@ use crate::tui::app::state::table::number;
 use crate::tui::flame::shape::Collapse;
 use crate::tui::flame::tree::FrameKind;
 
-/// Frames of a backtrace that are fetched.
+/// Maximum frames of a backtrace.
 pub const FRAMES_MAX: usize = 2000;
 
 /// A frame.
@@ -22,7 +22,7 @@ pub struct Frame {
     pub sym: String,
     /// Short name.
     pub function: String,
-    /// Whose code it is.
+    /// The kind of code.
     pub kind: FrameKind,
     /// Source file.
     pub file: Option<String>,
@@ -32,13 +32,13 @@ pub struct Frame {
     pub inlined: Inlined,
 }
 
-/// Whether a frame is a call of its own.
+/// Whether a frame was inlined into its caller.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Inlined {
-    /// It is.
+    /// A real call.
     #[default]
     No,
-    /// It was inlined.
+    /// Inlined.
     Yes,
 }
 
@@ -47,14 +47,14 @@ pub enum Inlined {
 pub enum Line {
     /// A frame, by its position.
     Frame(usize),
-    /// So many library and runtime frames, from a position on.
+    /// A run of library and runtime frames: position and length.
     Collapsed(usize, usize),
 }
 
-/// The pane.
+/// State of the pane.
 #[derive(Clone, Debug, Default)]
 pub struct DetailState {
-    /// Whose frames these are, or will be.
+    /// The backtrace that is shown or requested.
     pub bt: Option<i64>,
     /// The frames, innermost first; `None` while they are fetched.
     pub frames: Option<Vec<Frame>>,
@@ -62,24 +62,24 @@ pub struct DetailState {
     pub site: Option<Table>,
     /// The selected line.
     pub cursor: Cursor,
-    /// Library and runtime frames.
-    pub noise: Collapse,
+    /// Whether library and runtime frames are collapsed.
+    pub library: Collapse,
     /// Source around the selected frame.
     pub excerpt: Option<Source>,
-    /// Whose source that is, or will be.
+    /// The source location that is shown or requested.
     pub excerpt_of: Option<(String, u32)>,
 }
 
 impl DetailState {
-    /// What is drawn.
+    /// The lines to draw.
     pub fn lines(&self) -> Vec<Line> {
         let frames = self.frames.as_deref().unwrap_or_default();
         let mut lines = Vec::new();
         let mut at = 0;
         while at < frames.len() {
-            let noise = |frame: &&Frame| frame.kind.is_noise();
-            let run = frames.iter().skip(at).take_while(noise).count();
-            if self.noise == Collapse::Collapsed && run > 0 && run < frames.len() {
+            let is_library = |frame: &&Frame| frame.kind.is_library();
+            let run = frames.iter().skip(at).take_while(is_library).count();
+            if self.library == Collapse::Collapsed && run > 0 && run < frames.len() {
                 lines.push(Line::Collapsed(at, run));
                 at += run;
             } else {
@@ -90,7 +90,7 @@ impl DetailState {
         lines
     }
 
-    /// The selected frame; of folded ones, the first.
+    /// The selected frame; the first one of a collapsed run.
     pub fn selected(&self) -> Option<&Frame> {
         let at = match self.lines().get(self.cursor.at as usize)? {
             Line::Frame(at) | Line::Collapsed(at, _) => *at,
@@ -98,25 +98,25 @@ impl DetailState {
         self.frames.as_ref()?.get(at)
     }
 
-    /// The selected line, if it is a folded one.
+    /// Whether a collapsed run is selected.
     pub fn is_on_collapsed(&self) -> bool {
         let line = self.lines().get(self.cursor.at as usize).copied();
         matches!(line, Some(Line::Collapsed(..)))
     }
 
-    /// Where the selected frame's source is.
+    /// The source location of the selected frame.
     pub fn place(&self) -> Option<(String, u32)> {
         let frame = self.selected().filter(|_| !self.is_on_collapsed())?;
         Some((frame.file.clone()?, frame.line?))
     }
 
-    /// Begins with another backtrace.
-    pub fn begin(&mut self, bt: Option<i64>) {
-        *self = Self { bt, noise: self.noise, ..Self::default() };
+    /// Starts with another backtrace.
+    pub fn start(&mut self, bt: Option<i64>) {
+        *self = Self { bt, library: self.library, ..Self::default() };
     }
 
-    /// Takes the frames, and selects the first of the program's own.
-    pub fn take(&mut self, table: &Table) {
+    /// Shows the frames and selects the first own one.
+    pub fn set(&mut self, table: &Table) {
         self.frames = Some((0..table.rows.len()).map(|row| frame(table, row)).collect());
         let frames = self.frames.as_deref().unwrap_or_default();
         let own = |line: &Line| match line {
@@ -135,15 +135,15 @@ impl DetailState {
 
 fn frame(table: &Table, row: usize) -> Frame {
     let text = |name: &str| table.get(row, name).and_then(Value::as_str);
-    let whole = |name: &str| table.get(row, name).and_then(number);
+    let integer = |name: &str| table.get(row, name).and_then(number);
     Frame {
-        number: whole("frame_no").unwrap_or(0),
+        number: integer("frame_no").unwrap_or(0),
         sym: text("sym").unwrap_or("").to_owned(),
         function: text("function").unwrap_or("").to_owned(),
         kind: FrameKind::parse(text("kind").unwrap_or("")),
         file: text("file").map(str::to_owned),
-        line: whole("line").and_then(|line| u32::try_from(line).ok()),
-        inlined: match whole("inlined") {
+        line: integer("line").and_then(|line| u32::try_from(line).ok()),
+        inlined: match integer("inlined") {
             Some(1) => Inlined::Yes,
             _ => Inlined::No,
         },

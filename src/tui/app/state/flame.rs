@@ -1,102 +1,95 @@
-//! The flamegraph's state: what is shown, where the cursor is, what was zoomed into.
+//! State of the flamegraph: trees, cursor, search.
 //!
-//! Reads: shaped trees as they arrive. Writes: which tree and which shape are wanted.
-//!
-//! Invariant: [`FlameState::selected`] is the path of a cell that is drawn; whoever changes the
-//! tree, the zoom or the size calls [`FlameState::fit`].
+//! Invariant: the selected cell is drawn. After changes of the tree, the zoom or the size,
+//! [`FlameState::clamp`] must be called.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::database::error::QueryError;
 use crate::tui::app::message::TreeSource;
+use crate::tui::app::state::flame_cursor::{DEPTH_MAX, FlameCursor, Graph};
 use crate::tui::data::filter::{Filter, FilterSet};
-use crate::tui::flame::cells::{self, Cell, Top, What};
+use crate::tui::flame::cell_layout::{Cell, CellContent, Top};
 use crate::tui::flame::measure::Measure;
-use crate::tui::flame::shape::{Collapse, Direction, Key, Shape, Shown, ShownId, TOP};
+use crate::tui::flame::shape::{Collapse, Direction, Key, Shape, ShapedId, ShapedTree, TOP};
 use crate::tui::flame::tree::{CallTree, SymbolId};
-
-/// Rows below the top that can be gone down to.
-pub const DEPTH_MAX: usize = 400;
 
 /// Where the roots are drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Roots {
-    /// At the top; growing downwards.
+    /// At the top (icicle graph).
     #[default]
     Top,
-    /// At the bottom; growing upwards, as flames do.
+    /// At the bottom (flame graph).
     Bottom,
 }
 
-/// From where the tree is looked at, by names, which outlive a tree.
+/// The orientation of the tree. Functions are names, because ids don't outlive a tree.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Look {
-    /// From the outermost functions inwards.
+pub enum Orientation {
+    /// From the outermost functions to the allocating ones.
     #[default]
     TopDown,
-    /// From the allocating functions outwards.
+    /// From the allocating functions to the outermost ones.
     BottomUp,
     /// Callers and callees of one function.
     Sandwich(String),
 }
 
-/// A search: the pattern and what it found.
+/// A search with its matches.
 #[derive(Clone, Debug, Default)]
 pub struct Search {
     /// As typed.
     pub pattern: String,
     /// The functions that match.
     pub symbols: HashSet<SymbolId>,
-    /// How much of the whole goes through them.
+    /// The weight of all call paths through them.
     pub value: u64,
 }
 
-/// The flamegraph.
+/// State of the flamegraph.
 #[derive(Clone, Debug, Default)]
 pub struct FlameState {
-    /// Instead of the filter set: rows of a result; what it is called and its statement.
+    /// A query result shown instead of the filtered allocations: title and source.
     pub over: Option<(String, TreeSource)>,
-    /// What the tree was asked for.
+    /// The source that the tree was requested for.
     pub source: Option<TreeSource>,
-    /// Everything.
+    /// The call tree.
     pub tree: Option<Arc<CallTree>>,
-    /// The tree that is drawn: the last one, until its successor has been shaped.
-    pub drawn: Option<Arc<CallTree>>,
-    /// What is drawn; in a sandwich, what the function calls.
-    pub shown: Option<Arc<Shown>>,
-    /// In a sandwich, who calls the function.
-    pub callers: Option<Arc<Shown>>,
-    /// What widths stand for.
+    /// The call tree that `shown` was made from; the previous one until a new one is shaped.
+    pub drawn_tree: Option<Arc<CallTree>>,
+    /// The tree that is drawn; in a sandwich, the callees.
+    pub shown: Option<Arc<ShapedTree>>,
+    /// In a sandwich, the callers.
+    pub callers: Option<Arc<ShapedTree>>,
+    /// The measure of widths.
     pub measure: Measure,
-    /// What they stood for before the filter set said when, to come back to.
+    /// The measure before a time filter was added, to be restored without it.
     pub measure_before: Option<Measure>,
-    /// What the filter set said about when, the last time that a tree was asked for.
+    /// The time filter of the last requested tree.
     pub time: Option<Filter>,
-    /// From where it is looked at.
-    pub look: Look,
-    /// Library and runtime frames.
-    pub noise: Collapse,
-    /// Functions that call themselves.
+    /// The orientation.
+    pub orientation: Orientation,
+    /// Whether library and runtime frames are collapsed.
+    pub library: Collapse,
+    /// Whether recursive calls are collapsed.
     pub recursion: Collapse,
     /// Where the roots are drawn.
     pub roots: Roots,
-    /// What was zoomed into, outermost first.
-    pub zoom: Vec<Top>,
-    /// Row and column of the selected cell. Row 0 is the top.
-    pub selected: (usize, u16),
-    /// The first row that is drawn.
-    pub top_row: usize,
+    /// Selected cell, zoom and scroll position.
+    pub cursor: FlameCursor,
     /// The search.
     pub search: Option<Search>,
-    /// What went wrong.
+    /// The error of the last request, if it failed.
     pub error: Option<QueryError>,
 }
 
 impl FlameState {
-    /// Takes note of a filter set: one that says when is about its own blocks, not about the run's end.
-    pub fn heed(&mut self, filters: &FilterSet) {
-        let time = filters.filters().iter().find(|it| it.is_of_time()).cloned();
+    /// Switches to allocated bytes when a time filter is added, because most of its blocks may be freed at
+    /// the end of the run; switches back when it is removed.
+    pub fn on_filters_changed(&mut self, filters: &FilterSet) {
+        let time = filters.filters().iter().find(|it| it.is_time_filter()).cloned();
         match (&self.time, &time) {
             (None, Some(_)) => {
                 self.measure_before = Some(self.measure);
@@ -108,24 +101,24 @@ impl FlameState {
         self.time = time;
     }
 
-    /// The shapes to ask for: one, or two in a sandwich.
+    /// The shapes to request: one, or two for a sandwich.
     pub fn shapes(&self, hidden: &[String], from: Option<&String>) -> Vec<Shape> {
         let Some(tree) = &self.tree else {
             return Vec::new();
         };
-        let named = |sym: &String| tree.symbols().named(sym);
+        let named = |sym: &String| tree.symbols().by_name(sym);
         let shape = |direction| Shape {
             measure: self.measure,
             direction,
-            noise: self.noise,
+            library: self.library,
             recursion: self.recursion,
             hidden: hidden.iter().filter_map(named).collect(),
             from: from.and_then(named),
         };
-        match &self.look {
-            Look::TopDown => vec![shape(Direction::TopDown)],
-            Look::BottomUp => vec![shape(Direction::BottomUp)],
-            Look::Sandwich(sym) => match named(sym) {
+        match &self.orientation {
+            Orientation::TopDown => vec![shape(Direction::TopDown)],
+            Orientation::BottomUp => vec![shape(Direction::BottomUp)],
+            Orientation::Sandwich(sym) => match named(sym) {
                 Some(symbol) => {
                     vec![shape(Direction::Callees(symbol)), shape(Direction::Callers(symbol))]
                 }
@@ -134,149 +127,112 @@ impl FlameState {
         }
     }
 
-    /// Whether it is this tree that is drawn.
-    pub fn is_of(&self, tree: &Arc<CallTree>) -> bool {
-        self.drawn.as_ref().is_some_and(|drawn| Arc::ptr_eq(drawn, tree))
+    /// Whether this call tree is drawn.
+    pub fn is_drawn(&self, tree: &Arc<CallTree>) -> bool {
+        self.drawn_tree.as_ref().is_some_and(|drawn_tree| Arc::ptr_eq(drawn_tree, tree))
     }
 
-    /// Takes what is to be drawn.
-    pub fn take(&mut self, mut shown: Vec<Arc<Shown>>) {
+    /// Draws another tree.
+    pub fn set(&mut self, mut shown: Vec<Arc<ShapedTree>>) {
         self.callers = (shown.len() > 1).then(|| shown.remove(1));
         self.shown = shown.pop();
-        self.drawn = self.tree.clone();
-        self.zoom.clear();
-        self.selected = (0, 0);
-        self.top_row = 0;
+        self.drawn_tree = self.tree.clone();
+        self.cursor.reset();
         if let Some(pattern) = self.search.as_ref().map(|search| search.pattern.clone()) {
             self.find(&pattern);
         }
     }
 
-    /// What stands at the top.
-    pub fn top(&self) -> Top {
-        // In a sandwich the function itself is the top: what is above are its callers.
+    /// The root of the picture without zoom.
+    fn root(&self) -> Top {
+        // The root of a sandwich is the function itself; its callers are drawn above.
         let focus = match (&self.shown, &self.callers) {
             (Some(shown), Some(_)) => shown.children(TOP).first().copied(),
             _ => None,
         };
-        let whole = Top { node: focus.unwrap_or(TOP), skip: 0 };
-        self.zoom.last().copied().unwrap_or(whole)
+        Top { node: focus.unwrap_or(TOP), skip: 0 }
     }
 
-    /// The rows as they are drawn, from the top on.
+    /// The root of the picture.
+    pub fn top(&self) -> Top {
+        self.cursor.top(self.root())
+    }
+
+    fn graph(&self, width: u16) -> Graph<'_, ShapedTree> {
+        Graph { tree: self.shown.as_deref(), root: self.root(), width }
+    }
+
+    /// Changes the cursor, given the flamegraph as it is drawn.
+    fn with_cursor<T>(
+        &mut self,
+        width: u16,
+        change: impl FnOnce(&mut FlameCursor, &Graph<'_, ShapedTree>) -> T,
+    ) -> T {
+        let mut cursor = std::mem::take(&mut self.cursor);
+        let result = change(&mut cursor, &self.graph(width));
+        self.cursor = cursor;
+        result
+    }
+
+    /// The rows of cells, root first.
     pub fn rows(&self, width: u16, depth_max: usize) -> Vec<Vec<Cell>> {
-        match &self.shown {
-            Some(shown) => cells::rows(shown.as_ref(), self.top(), width, depth_max),
-            None => Vec::new(),
-        }
+        self.cursor.rows(&self.graph(width), depth_max)
     }
 
     /// The selected cell.
     pub fn cell(&self, width: u16) -> Option<Cell> {
-        let rows = self.rows(width, self.selected.0 + 1);
-        let row = rows.get(self.selected.0)?;
-        row.iter().find(|cell| cell.covers(self.selected.1)).copied()
+        self.cursor.cell(&self.graph(width))
     }
 
-    /// The node of the selected cell; for "… more", the node whose children these are.
-    pub fn node(&self, width: u16) -> Option<ShownId> {
-        Some(match self.cell(width)?.what {
-            What::Node(node) => node,
-            What::More { parent, .. } => parent,
+    /// The node of the selected cell; for a "… more" cell, its parent.
+    pub fn node(&self, width: u16) -> Option<ShapedId> {
+        Some(match self.cell(width)?.content {
+            CellContent::Node(node) => node,
+            CellContent::More { parent, .. } => parent,
         })
     }
 
     /// The function of the selected cell.
     pub fn symbol(&self, width: u16) -> Option<String> {
-        let What::Node(node) = self.cell(width)?.what else {
+        let CellContent::Node(node) = self.cell(width)?.content else {
             return None;
         };
         let shown = self.shown.as_ref()?;
         shown.symbol(node).map(|symbol| symbol.sym.clone())
     }
 
-    /// Moves to a row, keeping the column; then to what is there.
+    /// Moves down by rows and keeps the column; up if negative.
     pub fn step_row(&mut self, by: i64, width: u16, height: usize) {
-        let row = self.selected.0.saturating_add_signed(by as isize).min(DEPTH_MAX);
-        if let Some(cell) = self.cell(width).filter(|_| row > self.selected.0) {
-            // Going in, the first and widest callee is meant, not what is under the middle.
-            self.selected.1 = cell.x;
-        }
-        let rows = self.rows(width, row + 1);
-        self.selected.0 = row.min(rows.len().saturating_sub(1));
-        self.fit(width, height);
+        self.with_cursor(width, |cursor, graph| {
+            cursor.step_row(graph, by);
+            cursor.clamp(graph, height);
+        });
     }
 
-    /// Moves along the row.
+    /// Moves right by cells of the row; left if negative.
     pub fn step_cell(&mut self, by: i64, width: u16, height: usize) {
-        let rows = self.rows(width, self.selected.0 + 1);
-        let Some(row) = rows.get(self.selected.0) else {
-            return;
-        };
-        let at = row.iter().position(|cell| cell.covers(self.selected.1));
-        let last = row.len().saturating_sub(1);
-        let next = at.unwrap_or(0).saturating_add_signed(by as isize).min(last);
-        if let Some(cell) = row.get(next) {
-            self.selected.1 = cell.x;
-        }
-        self.fit(width, height);
+        self.with_cursor(width, |cursor, graph| {
+            cursor.step_cell(graph, by);
+            cursor.clamp(graph, height);
+        });
     }
 
-    /// Selects whatever is at a place, if anything is.
+    /// Selects the cell at a row and column; returns whether there is one.
     pub fn point(&mut self, row: usize, column: u16, width: u16) -> bool {
-        let rows = self.rows(width, row + 1);
-        let hit = rows.get(row).and_then(|row| row.iter().find(|cell| cell.covers(column)));
-        match hit {
-            Some(cell) => self.selected = (row, cell.x),
-            None => return false,
-        }
-        true
+        self.with_cursor(width, |cursor, graph| cursor.point(graph, row, column))
     }
 
     /// Zooms into the selected cell.
     pub fn zoom_in(&mut self, width: u16) {
-        let Some(cell) = self.cell(width) else { return };
-        let top = match cell.what {
-            What::Node(node) => Top { node, skip: 0 },
-            What::More { parent, skip } => Top { node: parent, skip },
-        };
-        if top != self.top() {
-            self.zoom.push(top);
-            self.selected = (0, 0);
-            self.top_row = 0;
-        }
+        self.with_cursor(width, FlameCursor::zoom_in);
     }
 
-    /// Zooms out one step; whether there was one.
-    pub fn zoom_out(&mut self) -> bool {
-        self.selected = (0, 0);
-        self.top_row = 0;
-        self.zoom.pop().is_some()
+    /// Moves the cursor to a drawn cell and scrolls to it.
+    pub fn clamp(&mut self, width: u16, height: usize) {
+        self.with_cursor(width, |cursor, graph| cursor.clamp(graph, height));
     }
 
-    /// Brings the selection back onto a drawn cell, and the window around it.
-    pub fn fit(&mut self, width: u16, height: usize) {
-        let rows = self.rows(width, self.selected.0 + 1);
-        self.selected.0 = self.selected.0.min(rows.len().saturating_sub(1));
-        if let Some(row) = rows.get(self.selected.0) {
-            let x = self.selected.1;
-            let nearest = row.iter().min_by_key(|cell| match cell.covers(x) {
-                true => 0,
-                false => 1 + cell.x.abs_diff(x),
-            });
-            self.selected.1 = nearest.map_or(0, |cell| cell.x);
-        } else {
-            self.selected = (0, 0);
-        }
-        let height = height.max(1);
-        if self.selected.0 < self.top_row {
-            self.top_row = self.selected.0;
-        } else if self.selected.0 >= self.top_row + height {
-            self.top_row = self.selected.0 + 1 - height;
-        }
-    }
-
-    /// Searches; an empty pattern ends it. False if it is no pattern.
+    /// Searches for a pattern; an empty one ends the search. Returns false if it is not valid.
     pub fn find(&mut self, pattern: &str) -> bool {
         self.search = None;
         let (Some(shown), false) = (&self.shown, pattern.is_empty()) else {
@@ -297,15 +253,15 @@ impl FlameState {
         true
     }
 
-    /// Whether the search found this node.
-    pub fn is_match(&self, shown: &Shown, node: ShownId) -> bool {
+    /// Whether the node matches the search.
+    pub fn is_match(&self, shown: &ShapedTree, node: ShapedId) -> bool {
         match (&self.search, shown.key(node)) {
             (Some(search), Key::Symbol(symbol)) => search.symbols.contains(&symbol),
             _ => false,
         }
     }
 
-    /// Goes to the next match that is drawn, row by row, in a direction; whether there is one.
+    /// Selects the next drawn match, row by row; returns whether there is one.
     pub fn next_match(&mut self, forward: bool, width: u16, height: usize) -> bool {
         let Some(shown) = self.shown.clone() else {
             return false;
@@ -314,19 +270,19 @@ impl FlameState {
         let mut places: Vec<(usize, u16)> = Vec::new();
         for (at, row) in rows.iter().enumerate() {
             let hits = row.iter().filter(
-                |cell| matches!(cell.what, What::Node(node) if self.is_match(&shown, node)),
+                |cell| matches!(cell.content, CellContent::Node(node) if self.is_match(&shown, node)),
             );
             places.extend(hits.map(|cell| (at, cell.x)));
         }
         let next = match forward {
-            true => places.iter().find(|place| **place > self.selected).or(places.first()),
-            false => places.iter().rfind(|place| **place < self.selected).or(places.last()),
+            true => places.iter().find(|place| **place > self.cursor.selected).or(places.first()),
+            false => places.iter().rfind(|place| **place < self.cursor.selected).or(places.last()),
         };
         let Some(next) = next.copied() else {
             return false;
         };
-        self.selected = next;
-        self.fit(width, height);
+        self.cursor.selected = next;
+        self.clamp(width, height);
         true
     }
 }

@@ -1,4 +1,4 @@
-//! The histograms' state: which one is shown, which bar is selected.
+//! State of the Histograms view: data, current histogram and selected bar.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,9 +8,9 @@ use crate::tui::app::state::cursor::Cursor;
 use crate::tui::data::filter::FilterSet;
 use crate::tui::data::histogram::{Bin, Histograms, Kind};
 
-/// What a bar is as long as.
+/// The unit of the bars' lengths.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum By {
+pub enum BarUnit {
     /// Bytes.
     #[default]
     Bytes,
@@ -18,32 +18,32 @@ pub enum By {
     Blocks,
 }
 
-/// The histograms.
+/// State of the view.
 #[derive(Clone, Debug, Default)]
 pub struct HistogramsState {
-    /// What was counted.
+    /// The data.
     pub counted: Option<Arc<Histograms>>,
-    /// The filter set that it was asked for.
-    pub counted_for: Option<FilterSet>,
-    /// Which one is shown.
+    /// The filter set of the data that was requested.
+    pub requested_for: Option<FilterSet>,
+    /// The current histogram.
     pub kind: Kind,
-    /// What its bars are as long as.
-    pub by: By,
+    /// The unit of its bars.
+    pub bar_unit: BarUnit,
     /// The selected bar.
     pub cursor: Cursor,
-    /// What sites are called.
+    /// Names of sites by backtrace.
     pub names: HashMap<i64, String>,
-    /// What went wrong.
+    /// The error of the last request, if it failed.
     pub error: Option<QueryError>,
 }
 
 impl HistogramsState {
-    /// The bars that are shown.
+    /// The bars of the current histogram.
     pub fn bins(&self) -> &[Bin] {
         self.counted.as_ref().map_or(&[], |it| it.bins(self.kind))
     }
 
-    /// The selected one.
+    /// The selected bar.
     pub fn selected(&self) -> Option<&Bin> {
         self.bins().get(self.cursor.at as usize)
     }

@@ -1,9 +1,9 @@
-//! Everything that the explorer knows: what is shown, where the cursors are, what is asked.
+//! The state of the explorer: views, cursors, filters, pending requests.
 //!
-//! Reads and writes nothing outside; changed by [`update`](mod@crate::tui::app::update) only.
+//! Only [`update`](mod@crate::tui::app::update) changes it.
 //!
-//! Invariant: what was loaded remembers the filter set it was loaded for, so that a view never shows
-//! the answer to an earlier filter set without asking anew.
+//! Invariant: loaded data keeps the filter set that it was requested for, so that a view never shows
+//! the data of other filters without a new request.
 
 pub mod flame;
 pub mod tree;
@@ -17,6 +17,7 @@ pub mod detail;
 pub mod table;
 pub mod requests;
 pub mod text_input;
+pub mod flame_cursor;
 pub mod cursor;
 
 use crate::database::builtin::BuiltinQuery;
@@ -34,37 +35,37 @@ use crate::tui::app::state::suspects::SuspectsState;
 use crate::tui::app::state::table::{Origin, TableState};
 use crate::tui::app::state::time::TimeState;
 use crate::tui::app::state::tree::TreeState;
-use crate::tui::data::axis::Axis;
 use crate::tui::data::filter::{FilterHistory, FilterSet};
+use crate::tui::data::time_axis::Axis;
 use crate::tui::flame::measure::Measure;
-use crate::tui::flame::sites::SiteFacts;
+use crate::tui::flame::site_stats::SiteStats;
 use crate::tui::input::keymap::Context;
 use crate::tui::terminal::screen::Mouse;
 
-/// From where the filter set is looked at.
+/// The views.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ViewKind {
-    /// Who leaks, ranked.
+    /// Suspects, ranked.
     #[default]
     Suspects,
     /// A flamegraph.
     Flame,
-    /// The same, line by line.
+    /// The call tree, line by line.
     Tree,
-    /// Blocks, or the rows of a built-in query.
+    /// Allocations or rows of a built-in query.
     Rows,
-    /// The run's course.
+    /// Live bytes over time.
     Time,
     /// Sizes, lifetimes and ages.
     Histograms,
-    /// Any SQL.
+    /// The SQL editor.
     Sql,
-    /// What differs from another recording, or between two moments.
+    /// Differences from another recording, or between two moments.
     Compare,
 }
 
 impl ViewKind {
-    /// All of them, in the order of their digits.
+    /// All views, in the order of their digits.
     pub const ALL: [Self; 8] = [
         Self::Suspects,
         Self::Flame,
@@ -91,7 +92,7 @@ impl ViewKind {
     }
 }
 
-/// Which half of a view has the keys.
+/// The pane of a view that has the focus.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Pane {
     /// The list, the flamegraph or the editor.
@@ -101,125 +102,125 @@ pub enum Pane {
     Detail,
 }
 
-/// What the header says.
+/// The data of the header, and what all views share.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
+pub struct Overview {
     /// The database's file name.
     pub name: String,
-    /// Length of the recording; `None` before the first answer.
+    /// Length of the recording; `None`: not read yet.
     pub duration_ns: Option<i64>,
-    /// Alive at the end.
+    /// Live at the end.
     pub live_bytes: i64,
-    /// Alive at the end.
+    /// Live at the end.
     pub live_blocks: i64,
-    /// Resident memory of the process at its last sample, and what of the heap was alive then;
-    /// `None`: not known.
+    /// Resident memory at the last memory reading, and live bytes at that moment; `None`: not
+    /// recorded.
     pub rss: Option<(i64, i64)>,
-    /// Most alive at once.
+    /// Peak of live bytes.
     pub peak_bytes: i64,
-    /// When that was.
+    /// Time of the peak.
     pub peak_ns: i64,
-    /// Blocks made.
+    /// Number of allocations.
     pub allocations: i64,
-    /// Things that the recording lost.
+    /// Number of losses.
     pub losses: i64,
-    /// The profiler that recorded it, where that was not rheaper.
+    /// The profiler that recorded it, if that was not rheaper.
     pub imported_from: Option<String>,
-    /// What is to be said of all figures: that they are estimates, or what is missing in some.
-    pub notes: Caveats,
+    /// Caveats of all figures: sampling and aggregation.
+    pub caveats: Caveats,
     /// Live bytes over time.
     pub curve: Vec<u64>,
-    /// When is what known.
+    /// The time axis.
     pub axis: Axis,
     /// Names of threads, by number.
     pub threads: Vec<(i64, String)>,
 }
 
-/// A sentence in the status line.
+/// A message in the status line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Note {
-    /// The sentence.
+pub struct Notice {
+    /// The text.
     pub text: String,
-    /// When it was said.
+    /// When it was shown.
     pub at: Now,
-    /// How bad it is.
-    pub tone: Tone,
+    /// Information or error.
+    pub severity: Severity,
 }
 
-/// How bad a [`Note`] is.
+/// Severity of a [`Notice`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tone {
-    /// Something worked.
-    Plain,
-    /// Something did not.
-    Bad,
+pub enum Severity {
+    /// Information.
+    Info,
+    /// An error.
+    Error,
 }
 
-/// Everything.
+/// The state.
 #[derive(Clone, Debug, Default)]
 pub struct App {
     /// Columns and rows of the terminal.
     pub size: (u16, u16),
-    /// Since the start.
+    /// Time since the start.
     pub now: Now,
     /// The shown view.
     pub view: ViewKind,
-    /// Which half of it has the keys.
+    /// The pane with the focus.
     pub pane: Pane,
     /// The database, as it was named at the start.
     pub path: String,
-    /// What the header says.
-    pub facts: Facts,
-    /// What all views show.
+    /// The data of the header, and what all views share.
+    pub overview: Overview,
+    /// The filters of all views.
     pub filters: FilterHistory,
-    /// ViewKind 1.
+    /// View 1.
     pub suspects: SuspectsState,
-    /// ViewKind 2.
+    /// View 2.
     pub flame: FlameState,
-    /// ViewKind 3, which shares its tree with view 2.
+    /// View 3, which shares its tree with view 2.
     pub tree: TreeState,
-    /// ViewKind 5.
+    /// View 5.
     pub time: TimeState,
-    /// ViewKind 6.
+    /// View 6.
     pub histograms: HistogramsState,
-    /// ViewKind 4: the filter set's allocations, and what was opened over them.
+    /// View 4: the selected allocations, and tables opened on top of them.
     pub rows: Vec<TableState>,
-    /// ViewKind 7.
+    /// View 7.
     pub sql: SqlState,
-    /// ViewKind 8.
+    /// View 8.
     pub compare: CompareState,
-    /// The backtrace beside a list.
+    /// The detail pane.
     pub detail: DetailState,
-    /// What lies over the screen, the last one on top.
+    /// Open pop-ups, the topmost last.
     pub popups: Vec<Popup>,
-    /// What the status line says.
-    pub note: Option<Note>,
-    /// Open questions.
-    pub asked: PendingRequests,
-    /// Whether we have the mouse.
+    /// The message in the status line.
+    pub notice: Option<Notice>,
+    /// Pending requests.
+    pub requests: PendingRequests,
+    /// Whether mouse events are captured.
     pub mouse: Mouse,
-    /// What writes exports.
+    /// Writes exports.
     pub exporter: Option<Writer>,
-    /// The built-in queries.
+    /// Built-in queries.
     pub catalog: Vec<BuiltinQuery>,
-    /// The filter set that the suspects were asked for.
+    /// The filter set of the requested suspects.
     pub suspects_for: Option<FilterSet>,
-    /// The filter set that the rows were asked for.
+    /// The filter set of the requested rows.
     pub rows_for: Option<FilterSet>,
-    /// When Ctrl-C was pressed with nothing to stop.
+    /// When Ctrl-C was pressed while nothing was running.
     pub interrupted_at: Option<Now>,
-    tables_made: u64,
+    tables_created: u64,
 }
 
 impl App {
-    /// " (±12% 8.0 MiB to 10.1 MiB)": how far a value of the call tree may be off, if it is an
-    /// estimate and its backtraces are known: parts of them may hold anything.
-    pub fn bounds(&self, facts: Option<&SiteFacts>, measure: Measure, value: u64) -> String {
-        let filters = self.filters.now();
-        let is_of_whole = filters.is_everything() || filters.is_of_sites();
-        let known = facts.zip(self.facts.notes.rate());
-        let known = known.filter(|_| is_of_whole && self.flame.over.is_none());
-        let interval = known.and_then(|(facts, rate)| facts.interval(measure, value, rate));
+    /// The error bounds of a value of the call tree, as in " (±12% 8.0 MiB to 10.1 MiB)"; empty if it is
+    /// exact, or if it covers only parts of its sites, for which the error is unknown.
+    pub fn bounds(&self, stats: Option<&SiteStats>, measure: Measure, value: u64) -> String {
+        let filters = self.filters.current();
+        let covers_whole_sites = filters.is_unfiltered() || filters.is_site_only();
+        let known = stats.zip(self.overview.caveats.rate());
+        let known = known.filter(|_| covers_whole_sites && self.flame.over.is_none());
+        let interval = known.and_then(|(stats, rate)| stats.interval(measure, value, rate));
         interval.map_or_else(String::new, |interval| {
             let error = relative_error_text(interval.relative_error(value));
             format!(" ({error} {})", interval_text(interval))
@@ -228,10 +229,10 @@ impl App {
 
     /// The end of the recording.
     pub fn end_ns(&self) -> i64 {
-        self.facts.duration_ns.unwrap_or(i64::MAX / 2)
+        self.overview.duration_ns.unwrap_or(i64::MAX / 2)
     }
 
-    /// Where keys are looked up, innermost first.
+    /// The contexts in which keys are looked up, innermost first.
     pub fn contexts(&self) -> &'static [Context] {
         match self.popups.last() {
             Some(Popup::Text(_)) => &[Context::Text, Context::Motion, Context::Always],
@@ -284,7 +285,7 @@ impl App {
         }
     }
 
-    /// The table that has the keys or is at least shown.
+    /// The table of the current view.
     pub fn table(&self) -> Option<&TableState> {
         match self.view {
             ViewKind::Rows => self.rows.last(),
@@ -293,7 +294,7 @@ impl App {
         }
     }
 
-    /// The same, to be changed.
+    /// The table of the current view, mutable.
     pub fn table_mut(&mut self) -> Option<&mut TableState> {
         match self.view {
             ViewKind::Rows => self.rows.last_mut(),
@@ -302,8 +303,8 @@ impl App {
         }
     }
 
-    /// A table by its name, shown or not.
-    pub fn table_named(&mut self, id: TableId) -> Option<&mut TableState> {
+    /// A table by its id, shown or not.
+    pub fn table_by_id(&mut self, id: TableId) -> Option<&mut TableState> {
         let mut all = self.rows.iter_mut().chain(&mut self.sql.tabs);
         all.find(|table| table.id == id)
     }
@@ -313,24 +314,24 @@ impl App {
         TableState::new(self.new_table_id(), title, origin, query)
     }
 
-    /// A name that no table has yet.
+    /// An id that no table has yet.
     pub fn new_table_id(&mut self) -> TableId {
-        self.tables_made += 1;
-        TableId(self.tables_made)
+        self.tables_created += 1;
+        TableId(self.tables_created)
     }
 
-    /// Says something in the status line.
-    pub fn say(&mut self, text: impl Into<String>) {
-        self.tell(text.into(), Tone::Plain);
+    /// Shows a message in the status line.
+    pub fn notify(&mut self, text: impl Into<String>) {
+        self.set_notice(text.into(), Severity::Info);
     }
 
-    /// Says in the status line that something did not work.
+    /// Shows an error in the status line.
     pub fn show_error(&mut self, text: impl Into<String>) {
-        self.tell(text.into(), Tone::Bad);
+        self.set_notice(text.into(), Severity::Error);
     }
 
-    fn tell(&mut self, text: String, tone: Tone) {
+    fn set_notice(&mut self, text: String, severity: Severity) {
         let at = self.now;
-        self.note = Some(Note { text, at, tone });
+        self.notice = Some(Notice { text, at, severity });
     }
 }

@@ -1,11 +1,11 @@
-//! What lies over the screen: texts, lists to choose from, fields to fill in.
+//! State of pop-ups: texts, source, lists and prompts.
 //!
-//! Invariant: a pop-up knows what it will do; closing it does nothing.
+//! Invariant: a pop-up holds everything that its action needs; closing it has no effect.
 
 use crate::database::builtin::Parameter;
 use crate::tui::app::message::Source;
 use crate::tui::app::state::cursor::Cursor;
-use crate::tui::app::state::text_input::Line;
+use crate::tui::app::state::text_input::TextInput;
 use crate::tui::input::keymap::Action;
 
 /// A pop-up.
@@ -17,18 +17,18 @@ pub enum Popup {
     Source(SourcePopup),
     /// A list.
     Picker(Picker),
-    /// Fields.
+    /// A prompt.
     Prompt(Prompt),
 }
 
 /// A text to read.
 #[derive(Clone, Debug, Default)]
 pub struct Text {
-    /// What it is.
+    /// The title.
     pub title: String,
-    /// The text, with line ends.
+    /// The text.
     pub body: String,
-    /// The first line shown.
+    /// The scroll position.
     pub cursor: Cursor,
 }
 
@@ -41,110 +41,110 @@ pub struct SourcePopup {
     pub file: String,
     /// The line.
     pub line: u32,
-    /// The text, when it is here.
+    /// The text, once read.
     pub source: Option<Source>,
-    /// The first line shown.
+    /// The scroll position.
     pub cursor: Cursor,
 }
 
-/// What choosing a line does.
+/// The effect of choosing an item.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Choice {
+pub enum PickerAction {
     /// Runs the built-in query of this name.
-    Ask(String),
-    /// Does what a key would do.
-    Do(Action),
+    RunQuery(String),
+    /// Performs an action.
+    Perform(Action),
 }
 
-/// A line to choose.
+/// An item of a list.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Item {
-    /// What it does.
-    pub choice: Choice,
-    /// What it belongs to.
+pub struct PickerItem {
+    /// The effect of choosing it.
+    pub action: PickerAction,
+    /// Group, or the key of an action.
     pub group: String,
     /// Its name.
     pub title: String,
-    /// A sentence about it.
+    /// A description.
     pub help: String,
 }
 
-/// A list, narrowed by what is typed.
+/// A list with incremental search.
 #[derive(Clone, Debug)]
 pub struct Picker {
-    /// What is chosen.
+    /// The title.
     pub title: String,
-    /// All of it.
-    pub items: Vec<Item>,
-    /// What was typed.
-    pub typed: Line,
-    /// The selection, among those that match.
+    /// All items.
+    pub items: Vec<PickerItem>,
+    /// The text typed by the user.
+    pub typed: TextInput,
+    /// The selection among the matching items.
     pub cursor: Cursor,
 }
 
 impl Picker {
-    /// The items that have all typed words in them.
-    pub fn matching(&self) -> Vec<&Item> {
+    /// The items that contain all typed words.
+    pub fn matching(&self) -> Vec<&PickerItem> {
         let typed = self.typed.text().to_lowercase();
         let words: Vec<&str> = typed.split_whitespace().collect();
-        let has_all = |item: &&Item| {
+        let has_all = |item: &&PickerItem| {
             let text = format!("{} {} {}", item.group, item.title, item.help).to_lowercase();
             words.iter().all(|word| text.contains(word))
         };
-        let mut found: Vec<&Item> = self.items.iter().filter(has_all).collect();
-        // Whoever types a whole name means it.
+        let mut found: Vec<&PickerItem> = self.items.iter().filter(has_all).collect();
+        // An exact title comes first.
         found.sort_by_key(|item| item.title.to_lowercase() != typed.trim());
         found
     }
 }
 
-/// What the fields are for.
+/// The purpose of a prompt.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Purpose {
     /// A filter for the filter set.
     AddFilter,
     /// A filter for a column of the shown table.
     FilterColumn(usize),
-    /// A pattern to search for in the flamegraph.
+    /// A pattern to search for in the flamegraph or tree.
     Search,
-    /// The parameters of a built-in query.
-    Ask(String),
+    /// The parameters of a built-in query; its name.
+    QueryParameters(String),
     /// The name of a file to export to.
     Export,
     /// Two moments to compare.
     Moments,
-    /// What a comparison is narrowed to.
+    /// The pattern of a comparison.
     CompareOnly,
-    /// Why a suspect is accepted; its pattern.
+    /// The reason for accepting a suspect; its pattern.
     Accept(String),
 }
 
 /// A field.
 #[derive(Clone, Debug)]
 pub struct Field {
-    /// What to type.
+    /// The name of the field.
     pub label: String,
-    /// More about it.
+    /// A description.
     pub help: String,
-    /// What was typed.
-    pub line: Line,
-    /// What is wrong with it.
+    /// The text typed by the user.
+    pub input: TextInput,
+    /// The error of the last check.
     pub error: Option<String>,
-    /// The parameter it is for.
+    /// The query parameter that checks the value.
     pub parameter: Option<Parameter>,
 }
 
-/// Fields.
+/// A prompt.
 #[derive(Clone, Debug)]
 pub struct Prompt {
-    /// What it is.
+    /// The title.
     pub title: String,
-    /// What they are for.
+    /// The purpose.
     pub purpose: Purpose,
     /// The fields; at least one.
     pub fields: Vec<Field>,
-    /// The one that has the keys.
-    pub at: usize,
+    /// The field with the focus.
+    pub focused: usize,
 }
 
 impl Prompt {
@@ -156,16 +156,16 @@ impl Prompt {
             fields: vec![Field {
                 label: String::new(),
                 help: help.to_owned(),
-                line: Line::with(text),
+                input: TextInput::with(text),
                 error: None,
                 parameter: None,
             }],
-            at: 0,
+            focused: 0,
         }
     }
 
-    /// The field that has the keys.
-    pub fn field(&mut self) -> Option<&mut Field> {
-        self.fields.get_mut(self.at)
+    /// The field with the focus.
+    pub fn focused_field(&mut self) -> Option<&mut Field> {
+        self.fields.get_mut(self.focused)
     }
 }

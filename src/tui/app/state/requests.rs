@@ -1,29 +1,29 @@
-//! Which questions are open, and what for.
+//! Pending requests and their purposes.
 //!
 //! Invariants:
-//! - Of each [`Purpose`] at most one question is open; asking again cancels the earlier one.
-//! - The answer to a cancelled or replaced question has no purpose any more and changes nothing.
+//! - At most one request per [`Purpose`] is pending; a new one cancels the earlier one.
+//! - The response to a cancelled request has no purpose any more and changes nothing.
 
 use std::collections::BTreeMap;
 
-use crate::tui::app::message::{Ask, Effect, Now, Request, RequestId, RequestQueue};
+use crate::tui::app::message::{Effect, Now, Queue, Request, RequestBody, RequestId};
 
-/// Names a table, through all its sorts and filters.
+/// Identifies a table, whatever its sorting and filters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TableId(pub u64);
 
-/// What an answer is for.
+/// The purpose of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Purpose {
-    /// Facts for the header.
-    Facts,
-    /// The slices of the run.
+    /// The data of the header.
+    Overview,
+    /// The slices of the timeline.
     Slices,
     /// Names of threads.
     Threads,
     /// The list of suspects.
     Suspects,
-    /// Their curves.
+    /// The curves of the suspects.
     Trends,
     /// The frames of a backtrace.
     Frames,
@@ -35,93 +35,99 @@ pub enum Purpose {
     Source,
     /// A call tree.
     Tree,
-    /// A call tree as it is to be shown.
-    Shown,
-    /// Facts of backtraces beside their weights.
+    /// Shapes of the call tree.
+    Shape,
+    /// Statistics of backtraces.
     Sites,
-    /// The course of the filter set's sites.
+    /// The curve of the selected sites.
     Changes,
-    /// The course of the largest of them.
+    /// The curves of the largest selected sites.
     Largest,
-    /// Samples of resident memory.
+    /// Memory readings.
     Rss,
     /// Marks of the program.
     Marks,
-    /// What is to be said of all figures.
-    Notes,
-    /// Sizes, lives and ages.
+    /// The caveats.
+    Caveats,
+    /// The histograms.
     Histograms,
-    /// Names of the sites in them.
+    /// Names of the sites in the histograms.
     Names,
-    /// What differs between two sides.
+    /// A comparison.
     Compared,
-    /// The same as it is to be shown.
+    /// List and tree of the comparison.
     Differences,
     /// An export.
     Export,
-    /// A page of a table, by its number.
+    /// A page of a table, by number.
     Page(TableId, u64),
-    /// The rows of a table.
+    /// The number of rows of a table.
     Count(TableId),
 }
 
-/// An open question.
+/// A pending request.
 #[derive(Clone, Copy, Debug)]
-pub struct Open {
-    /// What for.
+pub struct PendingRequest {
+    /// Its purpose.
     pub purpose: Purpose,
-    /// Where it waits.
-    pub lane: RequestQueue,
-    /// Since when.
+    /// Its queue.
+    pub queue: Queue,
+    /// When it was sent.
     pub since: Now,
 }
 
-/// The open questions.
+/// All pending requests.
 #[derive(Clone, Debug, Default)]
 pub struct PendingRequests {
     last: u64,
-    open: BTreeMap<RequestId, Open>,
+    pending: BTreeMap<RequestId, PendingRequest>,
 }
 
 impl PendingRequests {
-    /// Asks, taking back what was asked for the same purpose.
-    pub fn ask(&mut self, lane: RequestQueue, purpose: Purpose, ask: Ask, now: Now) -> Vec<Effect> {
-        let mut effects = self.forget(|open| open.purpose == purpose);
+    /// Sends a request; cancels the pending one of the same purpose.
+    pub fn send(
+        &mut self,
+        queue: Queue,
+        purpose: Purpose,
+        body: RequestBody,
+        now: Now,
+    ) -> Vec<Effect> {
+        let mut effects = self.cancel(|request| request.purpose == purpose);
         self.last += 1;
         let id = RequestId(self.last);
-        self.open.insert(id, Open { purpose, lane, since: now });
-        effects.push(Effect::Ask(Request { id, lane, ask }));
+        self.pending.insert(id, PendingRequest { purpose, queue, since: now });
+        effects.push(Effect::Send(Request { id, queue, body }));
         effects
     }
 
-    /// Takes back whatever `which` says yes to.
-    pub fn forget(&mut self, which: impl Fn(&Open) -> bool) -> Vec<Effect> {
+    /// Cancels the requests that `which` selects.
+    pub fn cancel(&mut self, which: impl Fn(&PendingRequest) -> bool) -> Vec<Effect> {
         let ids: Vec<RequestId> =
-            self.open.iter().filter_map(|(id, open)| which(open).then_some(*id)).collect();
+            self.pending.iter().filter_map(|(id, request)| which(request).then_some(*id)).collect();
         for id in &ids {
-            self.open.remove(id);
+            self.pending.remove(id);
         }
         ids.into_iter().map(Effect::Cancel).collect()
     }
 
-    /// What the open questions are for that `which` says yes to.
-    pub fn open(&self, which: impl Fn(&Open) -> bool) -> Vec<Purpose> {
-        let open = self.open.values().filter(|open| which(open));
-        open.map(|open| open.purpose).collect()
+    /// The purposes of the requests that `which` selects.
+    pub fn purposes(&self, which: impl Fn(&PendingRequest) -> bool) -> Vec<Purpose> {
+        let request = self.pending.values().filter(|request| which(request));
+        request.map(|request| request.purpose).collect()
     }
 
-    /// What an answer is for, if anybody still waits for it.
-    pub fn answered(&mut self, id: RequestId) -> Option<Open> {
-        self.open.remove(&id)
+    /// Removes the request of a response; `None` if it was cancelled.
+    pub fn complete(&mut self, id: RequestId) -> Option<PendingRequest> {
+        self.pending.remove(&id)
     }
 
-    /// Whether an answer is waited for.
-    pub fn is_open(&self, which: impl Fn(Purpose) -> bool) -> bool {
-        self.open.values().any(|open| which(open.purpose))
+    /// Whether a request of such a purpose is pending.
+    pub fn is_pending(&self, which: impl Fn(Purpose) -> bool) -> bool {
+        self.pending.values().any(|request| which(request.purpose))
     }
 
-    /// The question that has been open longest, counts apart.
-    pub fn oldest(&self) -> Option<&Open> {
-        self.open.values().find(|open| open.lane != RequestQueue::Count)
+    /// The oldest pending request outside of the background queue.
+    pub fn oldest(&self) -> Option<&PendingRequest> {
+        self.pending.values().find(|request| request.queue != Queue::Count)
     }
 }

@@ -1,9 +1,9 @@
-//! The SQL view: an editor, what it could complete, its history, and a tab a result.
+//! State of the SQL view: editor, completions, history and result tabs.
 //!
 //! Invariants:
-//! - A tab keeps the statement that made it, and when and how long it ran, whatever is edited.
-//! - Positions in the text are bytes where SQLite or the lexer speaks, and rows and characters
-//!   where the editor does; [`SqlState::offset`] and [`SqlState::go_to`] translate.
+//! - A tab keeps its statement, start and run time, whatever is edited later.
+//! - Positions are byte offsets for SQLite and the lexer, and rows and characters for the editor;
+//!   [`SqlState::offset`] and [`SqlState::go_to`] convert.
 
 use ratatui::style::Style;
 use tui_textarea::{CursorMove, TextArea};
@@ -13,37 +13,37 @@ use crate::database::sql::lexer;
 use crate::tui::app::state::table::TableState;
 use crate::tui::terminal::user_files::HISTORY_MAX;
 
-/// Result tabs that are kept.
+/// Maximum number of result tabs.
 pub const TABS_MAX: usize = 12;
 
 /// Candidates for the word at the cursor.
 #[derive(Clone, Debug, Default)]
 pub struct Completions {
-    /// What could stand there.
+    /// The candidates and the range of the word.
     pub completion: Completion,
     /// The selected candidate.
     pub at: usize,
 }
 
-/// The view.
+/// State of the view.
 #[derive(Clone, Debug)]
 pub struct SqlState {
     /// The editor.
     pub editor: TextArea<'static>,
-    /// Names to complete.
+    /// Names of tables, columns and functions for completion.
     pub names: Names,
     /// The open list of candidates.
     pub completions: Option<Completions>,
     /// Statements that were run, oldest first.
     pub history: Vec<String>,
-    /// Where in the history the editor is, and what was in it before.
+    /// Position in the history, and the text before it was opened.
     pub history_at: Option<(usize, String)>,
-    /// Results.
+    /// Result tabs.
     pub tabs: Vec<TableState>,
-    /// The shown one.
+    /// Index of the current tab.
     pub tab: usize,
-    /// Byte in the text where the last statement went wrong.
-    pub caret: Option<usize>,
+    /// Byte offset of the error of the last statement.
+    pub error_offset: Option<usize>,
 }
 
 impl Default for SqlState {
@@ -56,7 +56,7 @@ impl Default for SqlState {
             history_at: None,
             tabs: Vec::new(),
             tab: 0,
-            caret: None,
+            error_offset: None,
         }
     }
 }
@@ -67,33 +67,34 @@ impl SqlState {
         self.editor.lines().join("\n")
     }
 
-    /// Replaces the whole text; undo brings the old one back.
+    /// Replaces the whole text; the editor can undo it.
     pub fn set_text(&mut self, text: &str) {
         self.editor.select_all();
         self.editor.cut();
         self.editor.insert_str(text);
         self.editor.move_cursor(CursorMove::Top);
         self.editor.move_cursor(CursorMove::Head);
-        self.changed();
+        self.on_text_changed();
     }
 
-    /// To be called after every change of the text.
-    pub fn changed(&mut self) {
-        self.caret = None;
+    /// Must be called after every change of the text.
+    pub fn on_text_changed(&mut self) {
+        self.error_offset = None;
         self.completions = None;
     }
 
-    /// The byte that the cursor stands before.
+    /// The byte offset of the cursor.
     pub fn offset(&self) -> usize {
         let cursor = self.editor.cursor();
         let before = self.editor.lines().iter().take(cursor.0);
         let lines: usize = before.map(|line| line.len() + 1).sum();
-        let here = self.editor.lines().get(cursor.0);
-        let within = here.map_or(0, |line| line.chars().take(cursor.1).map(char::len_utf8).sum());
+        let current_line = self.editor.lines().get(cursor.0);
+        let within =
+            current_line.map_or(0, |line| line.chars().take(cursor.1).map(char::len_utf8).sum());
         lines + within
     }
 
-    /// Row and character of a byte.
+    /// Row and character of a byte offset.
     pub fn position(&self, offset: usize) -> (usize, usize) {
         let mut rest = offset;
         for (row, line) in self.editor.lines().iter().enumerate() {
@@ -106,21 +107,21 @@ impl SqlState {
         (self.editor.lines().len().saturating_sub(1), 0)
     }
 
-    /// Moves the cursor before a byte.
+    /// Moves the cursor to a byte offset.
     pub fn go_to(&mut self, offset: usize) {
         let (row, column) = self.position(offset);
         let to = |it: usize| u16::try_from(it).unwrap_or(u16::MAX);
         self.editor.move_cursor(CursorMove::Jump(to(row), to(column)));
     }
 
-    /// The statement at the cursor and where it begins.
+    /// The statement at the cursor and its byte offset.
     pub fn statement(&self) -> Option<(usize, String)> {
         let text = self.text();
         let statement = lexer::statement_at(&text, self.offset())?;
         Some((statement.range.start, text.get(statement.range)?.to_owned()))
     }
 
-    /// All statements and where they begin.
+    /// All statements with their byte offsets.
     pub fn statements(&self) -> Vec<(usize, String)> {
         let text = self.text();
         let statements = lexer::statements(&text).into_iter();
@@ -129,7 +130,7 @@ impl SqlState {
         statements.filter_map(|it| with_text(it.range)).collect()
     }
 
-    /// Opens the list of candidates; takes the only one at once.
+    /// Opens the list of candidates; inserts a single one at once.
     pub fn complete(&mut self) {
         let text = self.text();
         let completion = complete(&text, self.offset(), &self.names);
@@ -137,13 +138,13 @@ impl SqlState {
             0 => self.completions = None,
             1 => {
                 self.completions = Some(Completions { completion, at: 0 });
-                self.take_completion();
+                self.accept_completion();
             }
             _ => self.completions = Some(Completions { completion, at: 0 }),
         }
     }
 
-    /// Narrows the open list to what was typed meanwhile, taking nothing by itself.
+    /// Updates the open list after typing; inserts nothing.
     pub fn complete_again(&mut self) {
         let text = self.text();
         let completion = complete(&text, self.offset(), &self.names);
@@ -151,8 +152,8 @@ impl SqlState {
         self.completions = some.then_some(Completions { completion, at: 0 });
     }
 
-    /// Writes the selected candidate in place of the word.
-    pub fn take_completion(&mut self) {
+    /// Replaces the word by the selected candidate.
+    pub fn accept_completion(&mut self) {
         let Some(completions) = self.completions.take() else {
             return;
         };
@@ -168,10 +169,10 @@ impl SqlState {
             self.editor.delete_char();
         }
         self.editor.insert_str(&candidate.text);
-        self.changed();
+        self.on_text_changed();
     }
 
-    /// Goes through the history, by a number of statements, older ones first.
+    /// Moves in the history; backwards if negative.
     pub fn step_history(&mut self, by: i64) {
         let (at, draft) = match self.history_at.take() {
             Some(it) => it,
@@ -183,7 +184,7 @@ impl SqlState {
         self.history_at = (at < self.history.len()).then_some((at, draft));
     }
 
-    /// Takes a statement into the history; whether it was not its last one already.
+    /// Adds a statement to the history, unless it is the last one; returns whether it was added.
     pub fn remember(&mut self, statement: &str) -> bool {
         self.history_at = None;
         if self.history.last().is_some_and(|last| last == statement) {
@@ -196,7 +197,7 @@ impl SqlState {
         true
     }
 
-    /// Adds a result, dropping the oldest if there are too many, and shows it.
+    /// Adds a result tab and shows it; removes the oldest beyond [`TABS_MAX`].
     pub fn add_tab(&mut self, table: TableState) {
         self.tabs.push(table);
         if self.tabs.len() > TABS_MAX {
@@ -211,7 +212,7 @@ impl SqlState {
     }
 }
 
-/// An editor with a text in it.
+/// An editor with a text.
 fn editor(text: &str) -> TextArea<'static> {
     let mut editor = TextArea::new(text.lines().map(str::to_owned).collect());
     editor.set_cursor_line_style(Style::new());

@@ -1,9 +1,6 @@
-//! The list of suspects: ranked sites with a label, a sentence and a curve.
+//! State of the Suspects view: ranked groups of sites with label, description and curve.
 //!
-//! Reads: rows of the `suspects` table, and their curves. Writes: nothing.
-//!
-//! Invariant: an accepted suspect is hidden or shown with a mark, never forgotten: how many there
-//! are and what they hold is always said.
+//! Invariant: the number and the bytes of accepted suspects are always shown, even if they are hidden.
 
 use std::collections::HashMap;
 
@@ -12,16 +9,16 @@ use crate::database::table::{Table, Value};
 use crate::tui::app::state::cursor::Cursor;
 use crate::tui::app::state::table::number;
 
-/// A row of the list.
+/// A suspect.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Suspect {
     /// Rank, 1 first.
     pub id: i64,
-    /// What kind it is.
+    /// The label: "steady leak", "bounded", and so on.
     pub label: String,
-    /// The finding in a sentence.
+    /// The description, one sentence.
     pub sentence: String,
-    /// What it is ranked by.
+    /// The score that it is ranked by.
     pub score: f64,
     /// Its heaviest backtrace.
     pub bt: i64,
@@ -29,76 +26,76 @@ pub struct Suspect {
     pub sites: i64,
     /// Live bytes.
     pub live_bytes: i64,
-    /// How far these may be off, as a share; `None`: they are exact.
+    /// Relative error of the live bytes; `None`: exact.
     pub live_error: Option<f64>,
     /// Live blocks.
     pub live_blocks: i64,
-    /// Of everything alive at the end.
+    /// Share of all bytes live at the end.
     pub live_share: f64,
-    /// Blocks made.
+    /// Allocations.
     pub allocations: i64,
-    /// Share of slices without a fall.
+    /// Share of slices without a decrease; flat ones count half.
     pub steadiness: f64,
-    /// 1: still allocates.
+    /// 1: allocated in the last tenth of the run; less if it stopped earlier.
     pub recency: f64,
-    /// Growth in the second half.
+    /// Bytes per second in the second half of the run.
     pub slope: f64,
-    /// How well a line fits.
+    /// Coefficient of determination of a linear fit; 1 is a straight line.
     pub fit: f64,
-    /// First allocation.
+    /// First allocation, ns since the start.
     pub first_ns: i64,
-    /// Last allocation.
+    /// Last allocation, ns since the start.
     pub last_ns: i64,
-    /// Whole name of its first own function.
+    /// Full name of its first own function.
     pub sym: String,
     /// Short name.
     pub function: String,
-    /// Its place.
+    /// Source file.
     pub file: Option<String>,
-    /// The line there.
+    /// Source line.
     pub line: Option<u32>,
-    /// Bytes of it in the filter set.
+    /// Selected bytes.
     pub filtered_bytes: i64,
-    /// Blocks of it in the filter set.
+    /// Selected blocks.
     pub filtered_blocks: i64,
 }
 
 /// Whether accepted suspects are listed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Accepted {
-    /// They are left out.
+    /// Hidden.
     #[default]
     Hidden,
-    /// They are listed, with a mark.
+    /// Listed with a mark.
     Listed,
 }
 
-/// The list.
+/// State of the view.
 #[derive(Clone, Debug, Default)]
 pub struct SuspectsState {
-    /// All of the filter set; `None` before the first answer.
+    /// All suspects of the filter set; `None`: not read yet.
     pub all: Option<Vec<Suspect>>,
     /// Live bytes over time, by suspect.
     pub trends: HashMap<i64, Vec<u64>>,
-    /// The selection, among those listed.
+    /// The selection among the listed ones.
     pub cursor: Cursor,
-    /// Patterns that the user accepted.
+    /// Patterns of accepted suspects.
     pub patterns: Vec<String>,
-    /// Whether these are listed.
+    /// Whether accepted suspects are listed.
     pub accepted: Accepted,
-    /// What went wrong.
+    /// The error of the last request, if it failed.
     pub error: Option<QueryError>,
 }
 
 impl SuspectsState {
-    /// What is listed.
+    /// The listed suspects.
     pub fn listed(&self) -> Vec<&Suspect> {
         let all = self.all.iter().flatten();
         all.filter(|suspect| self.accepted == Accepted::Listed || !self.is_accepted(suspect))
             .collect()
     }
 
-    /// How many are accepted, and what they hold.
+    /// Number and bytes of accepted suspects.
     pub fn accepted_total(&self) -> (usize, i64) {
         let accepted = self.all.iter().flatten().filter(|it| self.is_accepted(it));
         accepted.fold((0, 0), |(count, bytes), it| (count + 1, bytes + it.filtered_bytes))
@@ -109,19 +106,19 @@ impl SuspectsState {
         self.patterns.iter().any(|it| suspect.sym.contains(it.as_str()))
     }
 
-    /// The selected one.
+    /// The selected suspect.
     pub fn selected(&self) -> Option<&Suspect> {
         self.listed().get(self.cursor.at as usize).copied()
     }
 
-    /// Takes the list.
-    pub fn take(&mut self, table: &Table) {
+    /// Shows another list.
+    pub fn set(&mut self, table: &Table) {
         self.all = Some((0..table.rows.len()).map(|row| suspect(table, row)).collect());
         self.error = None;
     }
 
-    /// Takes the curves: rows of suspect, slice and change, in the order of slices.
-    pub fn take_trends(&mut self, table: &Table, slices: usize) {
+    /// Sets the curves from rows of suspect, slice and change, ordered by slice.
+    pub fn set_trends(&mut self, table: &Table, slices: usize) {
         self.trends.clear();
         let mut live: HashMap<i64, i64> = HashMap::new();
         let mut last: HashMap<i64, usize> = HashMap::new();
@@ -155,8 +152,8 @@ impl SuspectsState {
     }
 }
 
-/// Squeezes a curve into so many values, each the largest of its share, so that no peak is lost.
-pub fn squeeze(curve: &[u64], width: usize) -> Vec<u64> {
+/// Reduces a curve to `width` values, each the maximum of its part, so that no peak is lost.
+pub fn downsample_max(curve: &[u64], width: usize) -> Vec<u64> {
     let share = |at: usize| {
         let from = at * curve.len() / width;
         let to = ((at + 1) * curve.len() / width).clamp(from + 1, curve.len());
@@ -170,32 +167,32 @@ pub fn squeeze(curve: &[u64], width: usize) -> Vec<u64> {
 
 fn suspect(table: &Table, row: usize) -> Suspect {
     let get = |name: &str| table.get(row, name);
-    let whole = |name: &str| get(name).and_then(number).unwrap_or(0);
+    let integer = |name: &str| get(name).and_then(number).unwrap_or(0);
     let real = |name: &str| get(name).and_then(Value::as_f64).unwrap_or(0.0);
     let text = |name: &str| get(name).and_then(Value::as_str).unwrap_or("").to_owned();
     Suspect {
-        id: whole("id"),
+        id: integer("id"),
         label: text("label"),
         sentence: text("sentence"),
         score: real("score"),
-        bt: whole("bt"),
-        sites: whole("sites"),
-        live_bytes: whole("live_bytes"),
+        bt: integer("bt"),
+        sites: integer("sites"),
+        live_bytes: integer("live_bytes"),
         live_error: get("live_bytes_error").and_then(Value::as_f64),
-        live_blocks: whole("live_blocks"),
+        live_blocks: integer("live_blocks"),
         live_share: real("live_share"),
-        allocations: whole("allocations"),
+        allocations: integer("allocations"),
         steadiness: real("steadiness"),
         recency: real("recency"),
         slope: real("slope_bytes_per_s"),
         fit: real("fit"),
-        first_ns: whole("first_ns"),
-        last_ns: whole("last_ns"),
+        first_ns: integer("first_ns"),
+        last_ns: integer("last_ns"),
         sym: text("sym"),
         function: text("function"),
         file: get("file").and_then(Value::as_str).map(str::to_owned),
         line: get("line").and_then(number).and_then(|it| u32::try_from(it).ok()),
-        filtered_bytes: whole("filtered_bytes"),
-        filtered_blocks: whole("filtered_blocks"),
+        filtered_bytes: integer("filtered_bytes"),
+        filtered_blocks: integer("filtered_blocks"),
     }
 }

@@ -1,11 +1,9 @@
-//! A table that is never whole in memory: pages of a statement, seen through sorts and filters.
-//!
-//! Reads: pages as they arrive. Writes: which pages are wanted.
+//! State of a table: pages of a statement's rows, with sorting and column filters.
 //!
 //! Invariants:
-//! - At most [`PAGES_MAX`] pages are kept, those nearest to the window.
-//! - A page belongs to the view that it was asked for: every change of the view drops all pages.
-//! - The number of rows is exact or is said to be a lower bound.
+//! - At most [`PAGES_MAX`] pages are in memory, those nearest to the window.
+//! - Every change of sorting or filters drops all pages.
+//! - The number of rows is exact or marked as a lower bound.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,95 +15,96 @@ use crate::tui::app::message::{Now, Query};
 use crate::tui::app::state::cursor::Cursor;
 use crate::tui::app::state::requests::TableId;
 
-/// Rows in a page.
+/// Rows per page.
 pub const PAGE_ROWS: u64 = 500;
 
-/// Pages that are kept.
+/// Maximum number of pages in memory.
 pub const PAGES_MAX: usize = 8;
 
-/// How deep a sorted table can be scrolled: deeper, each page would sort the table anew.
+/// Rows of a sorted table that can be reached: SQLite sorts again for every page, and keeps all rows up
+/// to it.
 pub const SORTED_ROWS_MAX: u64 = 100_000;
 
-/// Whether a column is drawn, and where.
+/// The placement of a column.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Place {
-    /// With the others.
+pub enum Placement {
+    /// In its order.
     #[default]
     Plain,
-    /// At the left, always.
+    /// At the left edge, always visible.
     Pinned,
-    /// Not at all.
+    /// Not drawn.
     Hidden,
 }
 
-/// How a column is drawn.
+/// The layout of a column.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Look {
-    /// Where.
-    pub place: Place,
-    /// Columns that the user asked for, beyond what its values need.
+pub struct ColumnLayout {
+    /// Its placement.
+    pub placement: Placement,
+    /// Terminal columns that the user added to its natural width.
     pub extra_width: i16,
 }
 
-/// How many rows there are.
+/// The number of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Total {
-    /// So many.
+    /// The exact number.
     Exactly(u64),
-    /// At least so many.
+    /// A lower bound.
     AtLeast(u64),
 }
 
-/// What kind of rows these are, which decides what Enter does.
+/// The origin of the rows, which decides what Enter does.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Origin {
-    /// The filter set's allocations.
+    /// The selected allocations.
     Allocations,
     /// The result of a built-in query; its name.
     BuiltinQuery(String),
-    /// Values of a column with their rows; the table that was grouped and its column.
+    /// Groups of a column's values.
     Groups {
         /// The statement that was grouped.
         of: Query,
-        /// The filters it was seen through.
+        /// The filters and sorting of that table.
         view: RowView,
         /// Title of the table that was grouped.
         title: String,
-        /// The column.
+        /// The grouped column.
         column: String,
     },
-    /// The user's statement.
+    /// A statement of the user.
     Statement,
 }
 
-/// A table.
+/// State of a table.
 #[derive(Clone, Debug)]
 pub struct TableState {
-    /// Its name.
+    /// Identifies the table.
     pub id: TableId,
-    /// What it is called.
+    /// The title.
     pub title: String,
-    /// Whose rows these are.
+    /// The origin of the rows.
     pub origin: Origin,
     /// The statement.
     pub query: Query,
-    /// Its filters and order.
+    /// Filters and sorting.
     pub view: RowView,
-    /// Its columns; empty before the first page.
+    /// The columns; empty before the first page.
     pub columns: Vec<Column>,
-    /// How they are drawn.
-    pub looks: Vec<Look>,
-    /// The row, and the first one shown.
+    /// Their layouts.
+    pub column_layouts: Vec<ColumnLayout>,
+    /// The selected row and the scroll position.
     pub cursor: Cursor,
     /// The selected column.
     pub column: usize,
-    /// How many rows there are.
+    /// The number of rows.
     pub total: Total,
-    /// What went wrong.
+    /// The error of the last request, if it failed.
     pub error: Option<QueryError>,
-    /// How long its first page took.
+    /// Run time of the first page.
     pub elapsed: Option<Duration>,
-    /// When that was.
+    /// When it was read.
     pub ran_at: Now,
     /// Units that the built-in query declares.
     pub units: Vec<(String, Unit)>,
@@ -113,7 +112,7 @@ pub struct TableState {
 }
 
 impl TableState {
-    /// A table of which nothing is known yet.
+    /// A table before its first page.
     pub fn new(id: TableId, title: String, origin: Origin, query: Query) -> Self {
         Self {
             id,
@@ -122,7 +121,7 @@ impl TableState {
             query,
             view: RowView::default(),
             columns: Vec::new(),
-            looks: Vec::new(),
+            column_layouts: Vec::new(),
             cursor: Cursor::default(),
             column: 0,
             total: Total::AtLeast(0),
@@ -134,7 +133,7 @@ impl TableState {
         }
     }
 
-    /// A row, if its page is here.
+    /// A row, if its page is in memory.
     pub fn row(&self, row: u64) -> Option<&[Value]> {
         let page = self.pages.get(&(row / PAGE_ROWS))?;
         page.get((row % PAGE_ROWS) as usize).map(Vec::as_slice)
@@ -174,12 +173,12 @@ impl TableState {
         Some((file, u32::try_from(line).ok()?))
     }
 
-    /// Whether anything has arrived.
+    /// Whether the first page was read.
     pub fn is_loaded(&self) -> bool {
         !self.columns.is_empty()
     }
 
-    /// How many rows can be scrolled to.
+    /// The number of rows that can be reached.
     pub fn len(&self) -> u64 {
         let known = match self.total {
             Total::Exactly(rows) | Total::AtLeast(rows) => rows,
@@ -190,12 +189,12 @@ impl TableState {
         }
     }
 
-    /// Whether there are no rows, as far as is known.
+    /// Whether no rows are known.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The pages that a window of rows needs and that are not here.
+    /// The missing pages of a window of rows.
     pub fn missing(&self, window: u64) -> Vec<u64> {
         let first = self.cursor.top / PAGE_ROWS;
         let behind = self.cursor.top.saturating_add(window.max(1));
@@ -205,13 +204,13 @@ impl TableState {
             .collect()
     }
 
-    /// Takes a page.
-    pub fn take_page(&mut self, page: u64, table: Table, now: Now) {
+    /// Stores a page.
+    pub fn set_page(&mut self, page: u64, table: Table, now: Now) {
         let rows = table.rows.len() as u64;
         let end = page * PAGE_ROWS + rows;
         if self.columns.is_empty() || self.columns.len() != table.columns.len() {
             self.columns = table.columns;
-            self.looks = vec![Look::default(); self.columns.len()];
+            self.column_layouts = vec![ColumnLayout::default(); self.columns.len()];
             self.column = self.column.min(self.columns.len().saturating_sub(1));
             for column in &mut self.columns {
                 let declared = self.units.iter().find(|(name, _)| *name == column.name);
@@ -232,15 +231,15 @@ impl TableState {
         self.error = None;
         self.pages.insert(page, table.rows);
         while self.pages.len() > PAGES_MAX {
-            let here = self.cursor.top / PAGE_ROWS;
-            let farthest = self.pages.keys().copied().max_by_key(|page| page.abs_diff(here));
+            let window_page = self.cursor.top / PAGE_ROWS;
+            let farthest = self.pages.keys().copied().max_by_key(|page| page.abs_diff(window_page));
             let Some(farthest) = farthest else { break };
             self.pages.remove(&farthest);
         }
     }
 
-    /// Takes the number of rows.
-    pub fn take_count(&mut self, rows: u64, complete: Completeness) {
+    /// Stores the number of rows.
+    pub fn set_count(&mut self, rows: u64, complete: Completeness) {
         if let Total::AtLeast(known) = self.total {
             self.total = match complete {
                 Completeness::All => Total::Exactly(rows),
@@ -249,7 +248,7 @@ impl TableState {
         }
     }
 
-    /// Forgets all rows, because the view or the statement changed.
+    /// Drops all rows after a change of the filters, the sorting or the statement.
     pub fn reset(&mut self) {
         self.pages.clear();
         self.total = Total::AtLeast(0);
@@ -258,7 +257,7 @@ impl TableState {
         self.elapsed = None;
     }
 
-    /// Sorts by the selected column, or no longer if it is sorted so.
+    /// Sorts by the selected column, or removes that sorting.
     pub fn sort(&mut self, order: Order) {
         let Some(column) = self.columns.get(self.column) else {
             return;
@@ -271,7 +270,7 @@ impl TableState {
         self.reset();
     }
 
-    /// Sets the filter of a column, or drops it.
+    /// Sets or removes the filter of a column.
     pub fn filter(&mut self, column: usize, condition: Option<Condition>) {
         let Some(column) = self.columns.get(column).map(|it| it.name.clone()) else {
             return;
@@ -283,16 +282,17 @@ impl TableState {
         self.reset();
     }
 
-    /// The columns as they are drawn: pinned ones first, hidden ones not at all.
+    /// The columns in drawing order: pinned ones first, without hidden ones.
     pub fn order(&self) -> Vec<usize> {
-        let of = |place: Place| {
-            let looks = self.looks.iter().enumerate();
-            looks.filter_map(move |(at, look)| (look.place == place).then_some(at))
+        let at = |placement: Placement| {
+            let column_layouts = self.column_layouts.iter().enumerate();
+            column_layouts
+                .filter_map(move |(at, layout)| (layout.placement == placement).then_some(at))
         };
-        of(Place::Pinned).chain(of(Place::Plain)).collect()
+        at(Placement::Pinned).chain(at(Placement::Plain)).collect()
     }
 
-    /// Goes to the next drawn column in a direction.
+    /// Moves right by drawn columns; left if negative.
     pub fn step_column(&mut self, by: i64) {
         let order = self.order();
         let at = order.iter().position(|column| *column == self.column);
@@ -303,7 +303,7 @@ impl TableState {
     }
 }
 
-/// A whole number, also where an old or a hand-made table has it as text.
+/// An integer; text is parsed, because old or hand-written tables may store it so.
 pub fn number(value: &Value) -> Option<i64> {
     match value {
         Value::Text(text) => text.parse().ok(),

@@ -1,45 +1,45 @@
-//! A line of text that is being typed.
+//! A single-line text field.
 //!
-//! Invariant: the cursor is between two characters of the text, or at an end.
+//! Invariant: the cursor is on a character boundary.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-/// Characters that a line may have.
+/// Maximum number of characters.
 const CHARS_MAX: usize = 2000;
 
-/// The text and the place where the next character goes.
+/// The text and the cursor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Line {
+pub struct TextInput {
     text: String,
     cursor: usize,
-    offer: Offer,
+    origin: Origin,
 }
 
-/// Whether the text is only an offer, which the first character that is typed replaces.
+/// Whether the text is a default, which the first typed character replaces.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Offer {
-    /// It was typed or edited.
+pub enum Origin {
+    /// Typed or edited by the user.
     #[default]
-    Taken,
-    /// Nobody has touched it.
-    Open,
+    Typed,
+    /// A default that was not edited.
+    Default,
 }
 
-impl Line {
-    /// A line with the cursor at its end.
+impl TextInput {
+    /// A field with the cursor at its end.
     pub fn with(text: impl Into<String>) -> Self {
         let text = text.into();
-        Self { cursor: text.len(), text, offer: Offer::Taken }
+        Self { cursor: text.len(), text, origin: Origin::Typed }
     }
 
-    /// A line with a text that the first typed character replaces.
-    pub fn offering(text: impl Into<String>) -> Self {
-        Self { offer: Offer::Open, ..Self::with(text) }
+    /// A field with a default that the first typed character replaces.
+    pub fn with_default(text: impl Into<String>) -> Self {
+        Self { origin: Origin::Default, ..Self::with(text) }
     }
 
-    /// Whether the text is only an offer.
-    pub fn offer(&self) -> Offer {
-        self.offer
+    /// Whether the text is a default.
+    pub fn origin(&self) -> Origin {
+        self.origin
     }
 
     /// The text.
@@ -48,13 +48,13 @@ impl Line {
     }
 
     /// The text before and after the cursor.
-    pub fn halves(&self) -> (&str, &str) {
+    pub fn split_at_cursor(&self) -> (&str, &str) {
         self.text.split_at(self.cursor)
     }
 
     /// Inserts text, without its line ends.
     pub fn insert(&mut self, text: &str) {
-        if self.offer == Offer::Open {
+        if self.origin == Origin::Default {
             *self = Self::default();
         }
         for c in text.chars().filter(|c| !c.is_control()) {
@@ -65,34 +65,36 @@ impl Line {
         }
     }
 
-    /// Does what a key does in a line; whether it did anything.
+    /// Handles a key; returns whether it changed anything.
     pub fn key(&mut self, key: KeyEvent) -> bool {
         let before = self.clone();
-        let held = key.modifiers - KeyModifiers::SHIFT;
+        let modifiers = key.modifiers - KeyModifiers::SHIFT;
         match key.code {
-            KeyCode::Char('a') if held == KeyModifiers::CONTROL => self.cursor = 0,
-            KeyCode::Char('e') if held == KeyModifiers::CONTROL => self.cursor = self.text.len(),
-            KeyCode::Char('k') if held == KeyModifiers::CONTROL => {
+            KeyCode::Char('a') if modifiers == KeyModifiers::CONTROL => self.cursor = 0,
+            KeyCode::Char('e') if modifiers == KeyModifiers::CONTROL => {
+                self.cursor = self.text.len();
+            }
+            KeyCode::Char('k') if modifiers == KeyModifiers::CONTROL => {
                 self.text.truncate(self.cursor);
             }
-            KeyCode::Char('u') if held == KeyModifiers::CONTROL => {
+            KeyCode::Char('u') if modifiers == KeyModifiers::CONTROL => {
                 self.text.drain(..self.cursor);
                 self.cursor = 0;
             }
-            KeyCode::Char('w') if held == KeyModifiers::CONTROL => {
-                let kept = self.text[..self.cursor].trim_end();
-                let start = kept.rfind(' ').map_or(0, |at| at + 1);
+            KeyCode::Char('w') if modifiers == KeyModifiers::CONTROL => {
+                let trimmed = self.text[..self.cursor].trim_end();
+                let start = trimmed.rfind(' ').map_or(0, |at| at + 1);
                 self.text.drain(start..self.cursor);
                 self.cursor = start;
             }
-            // What some terminals send for Backspace.
-            KeyCode::Char('h') if held == KeyModifiers::CONTROL => self.delete_before(),
-            KeyCode::Char(c) if held.is_empty() => self.insert(c.encode_utf8(&mut [0; 4])),
+            // Some terminals send Ctrl-H for Backspace.
+            KeyCode::Char('h') if modifiers == KeyModifiers::CONTROL => self.delete_before(),
+            KeyCode::Char(c) if modifiers.is_empty() => self.insert(c.encode_utf8(&mut [0; 4])),
             KeyCode::Backspace => self.delete_before(),
             KeyCode::Delete if self.cursor < self.text.len() => {
                 self.text.remove(self.cursor);
             }
-            KeyCode::Left => self.cursor -= self.before(),
+            KeyCode::Left => self.cursor -= self.width_before(),
             KeyCode::Right => {
                 let next = self.text[self.cursor..].chars().next();
                 self.cursor += next.map_or(0, char::len_utf8);
@@ -103,7 +105,7 @@ impl Line {
         }
         let changed = *self != before;
         if changed {
-            self.offer = Offer::Taken;
+            self.origin = Origin::Typed;
         }
         changed
     }
@@ -115,7 +117,7 @@ impl Line {
         }
     }
 
-    fn before(&self) -> usize {
+    fn width_before(&self) -> usize {
         let last = self.text[..self.cursor].chars().next_back();
         last.map_or(0, char::len_utf8)
     }

@@ -1,20 +1,17 @@
-//! The run's course: curves over the axis, two cursors, marks.
-//!
-//! Reads: sums by slice of the filter set's sites, samples and marks as they arrive.
-//! Writes: what the cursors are at.
+//! State of the Time view: curves over the time axis, two cursors, marks.
 //!
 //! Invariants:
-//! - Cursors are numbers of edges of the axis, so that every sum between them is exact.
-//! - A curve has a value for each point, which is between two edges.
+//! - Cursors are indices of edges of the axis, so that every sum between them is exact.
+//! - A curve has one value per point; a point lies between two edges.
 
 use crate::database::error::QueryError;
-use crate::tui::data::axis::Axis;
 use crate::tui::data::filter::FilterSet;
+use crate::tui::data::time_axis::Axis;
 
-/// Sites that are stacked beside the rest.
+/// Number of sites that are stacked; all others are one band.
 pub const STACKED: usize = 7;
 
-/// What happened in a point, and what was alive at its end.
+/// Events of a point, and live blocks at its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "as the columns of `timeline`")]
 pub struct Point {
@@ -24,121 +21,121 @@ pub struct Point {
     pub allocated_bytes: i64,
     pub frees: i64,
     pub freed_bytes: i64,
-    /// Of what was made up to its end, the bytes alive at the end of the run.
+    /// Bytes allocated up to its end that are live at the end of the run.
     pub never_freed_bytes: i64,
 }
 
-/// The live bytes of one group of sites over time.
+/// The live bytes of a group of sites over time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SiteCurve {
     /// The group, `suspects.id`.
     pub suspect: i64,
     /// Its first own function.
     pub name: String,
-    /// Bytes alive at the end of each point.
+    /// Bytes live at the end of each point.
     pub live_bytes: Vec<i64>,
 }
 
-/// A moment that the program named.
+/// A named moment of the program.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Mark {
-    /// When.
+    /// Nanoseconds since the start.
     pub at_ns: i64,
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// A number that came with it.
+    /// The value given with it.
     pub value: Option<f64>,
 }
 
-/// Whether the curve is cut into its largest sites.
+/// Whether the curve is divided into its largest sites.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Stack {
-    /// Only the sum.
+pub enum Stacking {
+    /// The total only.
     #[default]
     Sum,
-    /// The largest sites, and the rest.
+    /// The largest sites and all others.
     Sites,
 }
 
-/// The view.
+/// State of the view.
 #[derive(Clone, Debug, Default)]
 pub struct TimeState {
-    /// The two cursors, as numbers of edges.
+    /// The two cursors, as indices of edges.
     pub cursors: [usize; 2],
-    /// Which one moves.
+    /// Index of the cursor that moves.
     pub active: usize,
-    /// How the curve is drawn.
-    pub stack: Stack,
-    /// The points of the filter set's sites; none before the answer.
+    /// Whether the curve is stacked.
+    pub stacking: Stacking,
+    /// The points of the selected sites; empty before they are read.
     pub points: Vec<Point>,
-    /// The largest sites of it, largest first.
+    /// The largest selected sites, largest first.
     pub sites: Vec<SiteCurve>,
-    /// The filter set that both were asked for.
-    pub asked_for: Option<FilterSet>,
-    /// Resident memory of the process: when, bytes.
+    /// The filter set of the requested curves.
+    pub requested_for: Option<FilterSet>,
+    /// Memory readings: nanoseconds, resident bytes.
     pub rss: Vec<(i64, i64)>,
-    /// Marks, in the order of time.
+    /// Marks by time.
     pub marks: Vec<Mark>,
-    /// What went wrong.
+    /// The error of the last request, if it failed.
     pub error: Option<QueryError>,
 }
 
 impl TimeState {
-    /// The edge at which the moving cursor is.
+    /// The edge of the active cursor.
     pub fn cursor(&self) -> usize {
         self.cursors.get(self.active).copied().unwrap_or(0)
     }
 
-    /// The edges of the range, the earlier one first.
+    /// The edges of the range, the earlier first.
     pub fn range(&self) -> (usize, usize) {
         let [one, other] = self.cursors;
         (one.min(other), one.max(other))
     }
 
-    /// Moves the cursor.
+    /// Moves the active cursor.
     pub fn step(&mut self, by: i64, points: usize) {
-        self.go(self.cursor().saturating_add_signed(by as isize), points);
+        self.move_to(self.cursor().saturating_add_signed(by as isize), points);
     }
 
-    /// Puts the cursor at an edge.
-    pub fn go(&mut self, edge: usize, points: usize) {
+    /// Moves the active cursor to an edge.
+    pub fn move_to(&mut self, edge: usize, points: usize) {
         if let Some(cursor) = self.cursors.get_mut(self.active) {
             *cursor = edge.min(points);
         }
     }
 
-    /// Brings the cursors back onto the axis.
-    pub fn fit(&mut self, points: usize) {
+    /// Moves the cursors onto the axis.
+    pub fn clamp(&mut self, points: usize) {
         self.cursors = self.cursors.map(|edge| edge.min(points));
         self.active = self.active.min(1);
     }
 
-    /// What was alive at an edge.
-    pub fn alive(&self, edge: usize) -> Point {
+    /// The point before an edge: what is live at it.
+    pub fn live_at(&self, edge: usize) -> Point {
         let before = edge.checked_sub(1);
         before.and_then(|at| self.points.get(at)).copied().unwrap_or_default()
     }
 
-    /// The sums of what happened from edge to edge; what is alive is that at the later one.
+    /// Sums of events from edge to edge; live values are those at the later edge.
     pub fn between(&self, from: usize, to: usize) -> Point {
-        let mut sum = self.alive(to);
+        let mut sum = self.live_at(to);
         let points = self.points.get(from..to).unwrap_or_default();
         let add = |of: fn(&Point) -> i64| points.iter().map(of).sum();
         sum.allocations = add(|it| it.allocations);
         sum.allocated_bytes = add(|it| it.allocated_bytes);
         sum.frees = add(|it| it.frees);
         sum.freed_bytes = add(|it| it.freed_bytes);
-        sum.never_freed_bytes -= self.alive(from).never_freed_bytes;
+        sum.never_freed_bytes -= self.live_at(from).never_freed_bytes;
         sum
     }
 
-    /// The whole run, from the slices.
-    pub fn take_all(&mut self, axis: &Axis) {
-        self.points = (0..axis.points()).map(|point| from_slices(axis, point)).collect();
+    /// Sets the curve of the whole run from the slices.
+    pub fn set_whole_run(&mut self, axis: &Axis) {
+        self.points = (0..axis.points()).map(|point| sum_slices(axis, point)).collect();
     }
 
-    /// The filter set's sites: rows of slice, made blocks and bytes, freed blocks and bytes.
-    pub fn take_changes(&mut self, axis: &Axis, changes: &[[i64; 5]]) {
+    /// Sets the curve from rows of slice, allocated blocks and bytes, freed blocks and bytes.
+    pub fn set_changes(&mut self, axis: &Axis, changes: &[[i64; 5]]) {
         let mut points = vec![Point::default(); axis.points()];
         for [slice, allocations, allocated, frees, freed] in changes {
             if let Some(point) = usize::try_from(*slice)
@@ -161,8 +158,8 @@ impl TimeState {
         self.points = points;
     }
 
-    /// The largest groups of sites: rows of group, slice and change, and their names by rank.
-    pub fn take_sites(&mut self, axis: &Axis, names: &[(i64, String)], changes: &[[i64; 3]]) {
+    /// Sets the largest groups from their names by rank and rows of group, slice and change.
+    pub fn set_sites(&mut self, axis: &Axis, names: &[(i64, String)], changes: &[[i64; 3]]) {
         self.sites = names
             .iter()
             .map(|(suspect, name)| {
@@ -186,7 +183,7 @@ impl TimeState {
             .collect();
     }
 
-    /// The mark after the cursor, or before it, as an edge.
+    /// The edge of the next mark after or before the cursor.
     pub fn next_mark(&self, axis: &Axis, forward: bool) -> Option<usize> {
         let here = self.cursor();
         let edges = self.marks.iter().map(|mark| axis.nearest(mark.at_ns));
@@ -197,7 +194,7 @@ impl TimeState {
     }
 }
 
-fn from_slices(axis: &Axis, point: usize) -> Point {
+fn sum_slices(axis: &Axis, point: usize) -> Point {
     let from = axis.slice_before(point).map_or(0, |slice| slice + 1);
     let to = axis.slice_before(point + 1).unwrap_or(from);
     let mut sum = Point::default();

@@ -1,40 +1,40 @@
-//! The tree's state: which lines are open, which one is selected, what is known of their sites.
+//! State of the Tree view: expanded lines, selection, statistics of lines.
 //!
-//! Reads: the tree that the flamegraph draws. Writes: which lines are in view.
+//! It shows the tree that the flamegraph draws.
 //!
-//! Invariant: [`TreeState::lines`] are those of the tree that `TreeState::of` says, or none.
+//! Invariant: [`TreeState::lines`] belong to the tree of [`TreeState::shown`].
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::tui::app::state::cursor::Cursor;
-use crate::tui::flame::outline::{self, Line, Path};
-use crate::tui::flame::shape::{Shown, ShownId, TOP};
-use crate::tui::flame::sites::SiteFacts;
+use crate::tui::flame::shape::{ShapedId, ShapedTree, TOP};
+use crate::tui::flame::site_stats::SiteStats;
+use crate::tui::flame::tree_lines::{self, Line, Path};
 
-/// The tree.
+/// The call tree.
 #[derive(Clone, Debug, Default)]
 pub struct TreeState {
-    /// The lines that are open.
+    /// The expanded lines.
     pub opened: HashSet<Path>,
-    /// The selected line, and the first one shown.
+    /// Selection and scroll position.
     pub cursor: Cursor,
-    sites: Option<Arc<HashMap<i64, SiteFacts>>>,
-    /// The tree that the lines are of.
-    of: Option<Arc<Shown>>,
+    sites: Option<Arc<HashMap<i64, SiteStats>>>,
+    /// The tree of the lines.
+    shown: Option<Arc<ShapedTree>>,
     lines: Vec<Line>,
-    facts: HashMap<ShownId, SiteFacts>,
+    stats: HashMap<ShapedId, SiteStats>,
 }
 
 impl TreeState {
-    /// The lines in order.
+    /// The visible lines in order.
     pub fn lines(&self) -> &[Line] {
         &self.lines
     }
 
-    /// The tree that they are of.
-    pub fn shown(&self) -> Option<&Arc<Shown>> {
-        self.of.as_ref()
+    /// The tree of the lines.
+    pub fn shown(&self) -> Option<&Arc<ShapedTree>> {
+        self.shown.as_ref()
     }
 
     /// The selected line.
@@ -42,58 +42,58 @@ impl TreeState {
         self.lines.get(self.cursor.at as usize)
     }
 
-    /// What is known of the backtraces below a line in view.
-    pub fn facts(&self, line: &Line) -> Option<&SiteFacts> {
-        self.facts.get(&line.node())
+    /// Statistics of the backtraces below a visible line.
+    pub fn stats(&self, line: &Line) -> Option<&SiteStats> {
+        self.stats.get(&line.node())
     }
 
-    /// Takes a tree: opens it to its first fork, unless lines of it are open already.
-    pub fn take(&mut self, shown: &Arc<Shown>) {
-        self.of = Some(Arc::clone(shown));
-        let known = outline::lines(shown, &HashSet::new());
+    /// Shows another tree; expands it to its first branch, unless some of its lines are expanded.
+    pub fn set(&mut self, shown: &Arc<ShapedTree>) {
+        self.shown = Some(Arc::clone(shown));
+        let known = tree_lines::lines(shown, &HashSet::new());
         if !known.iter().any(|line| self.opened.contains(&line.path)) {
             if let Some(first) = known.first() {
-                self.opened.extend(outline::to_next_fork(shown, first));
+                self.opened.extend(tree_lines::paths_to_next_fork(shown, first));
             }
             self.cursor = Cursor::default();
         }
         self.refresh();
     }
 
-    /// Takes what is known of each backtrace.
-    pub fn take_sites(&mut self, sites: Arc<HashMap<i64, SiteFacts>>) {
+    /// Sets the statistics of backtraces.
+    pub fn set_sites(&mut self, sites: Arc<HashMap<i64, SiteStats>>) {
         self.sites = Some(sites);
-        self.facts.clear();
+        self.stats.clear();
     }
 
-    /// Whether that is here.
+    /// Whether the statistics were read.
     pub fn has_sites(&self) -> bool {
         self.sites.is_some()
     }
 
-    /// Lines were opened or closed.
+    /// Rebuilds the lines after some were expanded or collapsed.
     pub fn refresh(&mut self) {
         let selected = self.selected().map(|line| line.path);
-        self.lines = match &self.of {
-            Some(shown) => outline::lines(shown, &self.opened),
+        self.lines = match &self.shown {
+            Some(shown) => tree_lines::lines(shown, &self.opened),
             None => Vec::new(),
         };
-        // The selection stays with its line, wherever that is now.
+        // The selection follows its line.
         let at = selected.and_then(|path| self.lines.iter().position(|line| line.path == path));
         if let Some(at) = at {
             self.cursor.at = at as u64;
         }
-        self.facts.clear();
+        self.stats.clear();
     }
 
-    /// Sums what is known of the backtraces below the lines in view.
-    pub fn sum_up(&mut self, window: u64) {
-        let (Some(shown), Some(sites)) = (&self.of, &self.sites) else {
+    /// Sums the statistics of the backtraces below the visible lines.
+    pub fn sum_visible(&mut self, window: u64) {
+        let (Some(shown), Some(sites)) = (&self.shown, &self.sites) else {
             return;
         };
         let in_view = self.lines.iter().skip(self.cursor.top as usize).take(window as usize);
-        let wanted: Vec<ShownId> = in_view.map(Line::node).collect();
-        if wanted.iter().all(|node| self.facts.contains_key(node)) {
+        let wanted: Vec<ShapedId> = in_view.map(Line::node).collect();
+        if wanted.iter().all(|node| self.stats.contains_key(node)) {
             return;
         }
         let mut place = vec![usize::MAX; shown.len()];
@@ -102,40 +102,40 @@ impl TreeState {
                 *place = at;
             }
         }
-        let mut sums = vec![SiteFacts::default(); wanted.len()];
+        let mut sums = vec![SiteStats::default(); wanted.len()];
         for (bt, leaf) in shown.sites() {
-            let Some(facts) = sites.get(bt) else { continue };
+            let Some(stats) = sites.get(bt) else { continue };
             let mut node = *leaf;
             while node != TOP {
                 let at = place.get(node.0 as usize).copied().unwrap_or(usize::MAX);
                 if let Some(sum) = sums.get_mut(at) {
-                    sum.add(facts);
+                    sum.add(stats);
                 }
                 node = shown.parent(node);
             }
         }
-        self.facts = wanted.into_iter().zip(sums).collect();
+        self.stats = wanted.into_iter().zip(sums).collect();
     }
 
-    /// What is known of the backtraces below any node of a tree, if they are known.
-    pub fn below(&self, shown: &Shown, node: ShownId) -> Option<SiteFacts> {
+    /// The summed statistics of the backtraces below a node.
+    pub fn stats_below(&self, shown: &ShapedTree, node: ShapedId) -> Option<SiteStats> {
         let sites = self.sites.as_ref()?;
-        let mut sum = SiteFacts::default();
+        let mut sum = SiteStats::default();
         for (bt, leaf) in shown.sites() {
-            let Some(facts) = sites.get(bt) else { continue };
+            let Some(stats) = sites.get(bt) else { continue };
             let mut at = *leaf;
             while at != node && at != TOP {
                 at = shown.parent(at);
             }
             if at == node {
-                sum.add(facts);
+                sum.add(stats);
             }
         }
         Some(sum)
     }
 
-    /// Goes to a line by its path, if it is there.
-    pub fn go_to(&mut self, path: Path) -> bool {
+    /// Selects a line by its path; returns whether it is visible.
+    pub fn select(&mut self, path: Path) -> bool {
         let at = self.lines.iter().position(|line| line.path == path);
         if let Some(at) = at {
             self.cursor.at = at as u64;
@@ -143,7 +143,7 @@ impl TreeState {
         at.is_some()
     }
 
-    /// The line above the selected one that it lies below.
+    /// The parent of the selected line.
     pub fn parent(&self) -> Option<usize> {
         let depth = self.selected()?.depth;
         let before = self.lines.get(..self.cursor.at as usize)?;

@@ -1,138 +1,144 @@
-//! Keys of the comparison, and what it asks for.
+//! Actions and requests of the comparison.
 
 use crate::database::compare::{Measure, Metrics, Moment, Normalization, Row, State, Window};
 use crate::database::text::units;
 use crate::tui::app::layout::geometry;
-use crate::tui::app::message::{Ask, Effect, RequestQueue, Sides};
-use crate::tui::app::state::compare::Look;
+use crate::tui::app::message::{Effect, Queue, RequestBody, Sides};
+use crate::tui::app::state::compare::CompareMode;
 use crate::tui::app::state::cursor::Step;
+use crate::tui::app::state::flame_cursor::FlameCursor;
 use crate::tui::app::state::popup::{Popup, Purpose as PromptPurpose, Text};
 use crate::tui::app::state::requests::Purpose;
 use crate::tui::app::state::{App, ViewKind};
 use crate::tui::app::update::{detail, prompt, switch};
 use crate::tui::data::filter::Filter;
-use crate::tui::flame::difference::{self, End};
-use crate::tui::flame::shape::ShownId;
+use crate::tui::flame::difference_tree::{self, StackEnd};
+use crate::tui::flame::shape::ShapedId;
 use crate::tui::input::keymap::Action;
 
-/// What figures can be divided by at a key.
+/// Rates that one key steps through.
 const RATES: [&str; 3] = ["second", "minute", "hour"];
 
-/// Asks for the comparison, or for another shape of it.
+/// Requests the comparison, or its list and tree for the current options.
 pub fn load(app: &mut App) -> Vec<Effect> {
     let Some(sides) = app.compare.sides.clone() else {
         return Vec::new();
     };
-    if app.compare.error.is_some() || app.asked.is_open(|it| it == Purpose::Compared) {
+    if app.compare.error.is_some() || app.requests.is_pending(|it| it == Purpose::Compared) {
         return Vec::new();
     }
     if app.compare.comparison.is_none() {
-        let ask = Ask::Compare(sides, app.compare.per.clone());
-        return app.asked.ask(RequestQueue::View, Purpose::Compared, ask, app.now);
+        let body = RequestBody::Compare(sides, app.compare.per.clone());
+        return app.requests.send(Queue::View, Purpose::Compared, body, app.now);
     }
     shape(app)
 }
 
-/// Asks for the shape that is wanted, if it is another one.
+/// Requests list and tree for the current options, unless they are shown.
 pub fn shape(app: &mut App) -> Vec<Effect> {
     let Some(comparison) = app.compare.comparison.clone() else {
         return Vec::new();
     };
-    let same = app.compare.shown.as_ref().is_some_and(|shown| {
-        shown.wish == app.compare.wish && std::sync::Arc::ptr_eq(&shown.comparison, &comparison)
+    let is_current = app.compare.shown.as_ref().is_some_and(|shown| {
+        shown.options == app.compare.options
+            && std::sync::Arc::ptr_eq(&shown.comparison, &comparison)
     });
-    if same {
-        return app.asked.forget(|open| open.purpose == Purpose::Differences);
+    if is_current {
+        return app.requests.cancel(|request| request.purpose == Purpose::Differences);
     }
-    let ask = Ask::Differences(comparison, app.compare.wish.clone());
-    app.asked.ask(RequestQueue::View, Purpose::Differences, ask, app.now)
+    let body = RequestBody::Differences(comparison, app.compare.options.clone());
+    app.requests.send(Queue::View, Purpose::Differences, body, app.now)
 }
 
-/// Asks which two moments of the recording are to be compared.
-pub fn ask_moments(app: &mut App) -> Vec<Effect> {
+/// Opens the prompt for two moments.
+pub fn prompt_moments(app: &mut App) -> Vec<Effect> {
     let (from, to) = app.time.range();
-    let points = app.facts.axis.points();
-    let edge = |edge: usize| units::duration(app.facts.axis.edge(edge) as f64);
-    let offered = match from < to && to < points {
+    let points = app.overview.axis.points();
+    let edge = |edge: usize| units::duration(app.overview.axis.edge(edge) as f64);
+    let suggestion = match from < to && to < points {
         true => format!("{} .. {}", edge(from), edge(to)),
         false if 0 < from && from < points => format!("{} .. end", edge(from)),
         false => "peak .. end".to_owned(),
     };
-    let help = "two moments: a time since the start such as 5m, or start, peak, end, @MARK";
-    prompt(app, "compare two moments of this recording", PromptPurpose::Moments, help, &offered)
+    let help = "two moments: a time since the start (5m), start, peak, end or @MARK";
+    prompt(app, "compare two moments of this recording", PromptPurpose::Moments, help, &suggestion)
 }
 
-/// Compares two moments.
+/// Starts a comparison of two moments.
 ///
 /// # Errors
-/// With a sentence, if they are none.
-pub fn moments(app: &mut App, text: &str) -> Result<Vec<Effect>, String> {
-    let (first, second) = text.split_once("..").ok_or("expected two moments, as in 5m .. end")?;
+/// A message if the text is not two moments.
+pub fn begin_moments(app: &mut App, text: &str) -> Result<Vec<Effect>, String> {
+    let (first, second) =
+        text.split_once("..").ok_or("expected two moments, for example 5m .. end")?;
     let at = |text| Ok::<_, String>(Window { from: None, to: Some(Moment::parse(text)?) });
     let windows = [at(first)?, at(second)?];
     app.popups.pop();
-    app.compare.begin(Sides { before: None, windows });
-    let mut effects =
-        app.asked.forget(|open| matches!(open.purpose, Purpose::Compared | Purpose::Differences));
+    app.compare.start(Sides { before: None, windows });
+    let mut effects = app
+        .requests
+        .cancel(|request| matches!(request.purpose, Purpose::Compared | Purpose::Differences));
     effects.extend(switch(app, ViewKind::Compare));
     Ok(effects)
 }
 
-/// Shows only what matches.
+/// Shows only call paths that match a pattern.
 ///
 /// # Errors
-/// With a sentence, if it is no pattern.
-pub fn find(app: &mut App, text: &str) -> Result<Vec<Effect>, String> {
-    if difference::pattern(text).is_none() {
-        return Err("this is not a regular expression; escape special signs with \\".into());
+/// A message if the pattern is not valid.
+pub fn set_pattern(app: &mut App, text: &str) -> Result<Vec<Effect>, String> {
+    if difference_tree::parse_pattern(text).is_none() {
+        return Err("invalid regular expression; escape special characters with \\".into());
     }
     app.popups.pop();
-    app.compare.wish.pattern = text.to_owned();
+    app.compare.options.pattern = text.to_owned();
     Ok(shape(app))
 }
 
-/// Does it.
-pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
-    if moved(app, action) {
+/// Handles an action.
+pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
+    if handle_movement(app, action) {
         return Vec::new();
     }
     match action {
         Action::NextKind => {
-            app.compare.look = app.compare.look.next();
+            app.compare.mode = app.compare.mode.next();
             Vec::new()
         }
-        Action::Measure => {
-            app.compare.wish.measure = app.compare.wish.measure.next();
+        Action::NextMeasure => {
+            app.compare.options.measure = app.compare.options.measure.next();
             shape(app)
         }
-        Action::BottomUp => {
-            app.compare.wish.from = match app.compare.wish.from {
-                End::Outermost => End::Innermost,
-                End::Innermost => End::Outermost,
+        Action::ToggleBottomUp => {
+            app.compare.options.root = match app.compare.options.root {
+                StackEnd::Outermost => StackEnd::Innermost,
+                StackEnd::Innermost => StackEnd::Outermost,
             };
-            if app.compare.look == Look::List {
-                app.say("the tree and the flamegraph (Tab) are now the other way round");
+            if app.compare.mode == CompareMode::List {
+                app.notify("the tree and the flamegraph (Tab) have changed direction");
             }
             shape(app)
         }
-        Action::OnlyState => {
-            let only = app.compare.wish.only;
+        Action::NextState => {
+            let only = app.compare.options.only;
             let at = only.and_then(|only| State::CHANGES.iter().position(|it| *it == only));
-            app.compare.wish.only = State::CHANGES.get(at.map_or(0, |at| at + 1)).copied();
+            app.compare.options.only = State::CHANGES.get(at.map_or(0, |at| at + 1)).copied();
             shape(app)
         }
-        Action::Normalise => normalise(app),
+        Action::NextRate => normalise(app),
         Action::Search => {
-            let text = app.compare.wish.pattern.clone();
-            let help = "a regular expression of functions and files; empty: all";
-            prompt(app, "only what matches", PromptPurpose::CompareOnly, help, &text)
+            let text = app.compare.options.pattern.clone();
+            let help = "a regular expression for functions and files; empty: show all";
+            prompt(app, "show only matching call paths", PromptPurpose::CompareOnly, help, &text)
         }
-        Action::Rerun => {
+        Action::RunAgain => {
             app.compare.error = None;
             app.compare.comparison = None;
             load(app)
         }
-        Action::Enter | Action::Right | Action::Left | Action::Back => entered(app, action),
+        Action::Activate | Action::Right | Action::Left | Action::Back => {
+            handle_navigation(app, action)
+        }
         Action::Explain => {
             explain(app);
             Vec::new()
@@ -141,42 +147,42 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
     }
 }
 
-fn moved(app: &mut App, action: Action) -> bool {
+fn handle_movement(app: &mut App, action: Action) -> bool {
     let Some(step) = detail::step(action) else {
-        return picture_moved(app, action);
+        return move_in_flame(app, action);
     };
     let window = geometry::compare_window(app);
-    match app.compare.look {
-        Look::List => {
+    match app.compare.mode {
+        CompareMode::List => {
             let len = app.compare.shown.as_ref().map_or(0, |it| it.rows.len() as u64);
             app.compare.list.step(step, len, window);
         }
-        Look::Tree => {
+        CompareMode::Tree => {
             let len = app.compare.opened_lines().len() as u64;
             app.compare.lines.step(step, len, window);
         }
-        Look::Flame => {
-            let (width, height) = geometry::compare_picture(app);
+        CompareMode::Flame => {
+            let (width, height) = geometry::compare_flame_window(app);
             let rows = match step {
                 Step::Rows(rows) => rows,
-                Step::HalfWindows(halves) => halves * (height as i64 / 2).max(1),
+                Step::HalfPages(halves) => halves * (height as i64 / 2).max(1),
                 Step::First => -i64::from(i32::MAX),
                 Step::Last => i64::from(i32::MAX),
             };
-            app.compare.step(rows, 0, width);
+            app.compare.with_cursor(width, |cursor, graph| cursor.step_row(graph, rows));
         }
     }
     true
 }
 
-fn picture_moved(app: &mut App, action: Action) -> bool {
-    let cells = match (app.compare.look, action) {
-        (Look::Flame, Action::Left) => -1,
-        (Look::Flame, Action::Right) => 1,
+fn move_in_flame(app: &mut App, action: Action) -> bool {
+    let cells = match (app.compare.mode, action) {
+        (CompareMode::Flame, Action::Left) => -1,
+        (CompareMode::Flame, Action::Right) => 1,
         _ => return false,
     };
-    let (width, _) = geometry::compare_picture(app);
-    app.compare.step(0, cells, width);
+    let (width, _) = geometry::compare_flame_window(app);
+    app.compare.with_cursor(width, |cursor, graph| cursor.step_cell(graph, cells));
     true
 }
 
@@ -187,40 +193,45 @@ fn normalise(app: &mut App) -> Vec<Effect> {
     app.compare.per = next.and_then(|word| Normalization::parse(word).ok()).unwrap_or_default();
     app.compare.comparison = None;
     app.compare.error = None;
-    let mut effects =
-        app.asked.forget(|open| matches!(open.purpose, Purpose::Compared | Purpose::Differences));
+    let mut effects = app
+        .requests
+        .cancel(|request| matches!(request.purpose, Purpose::Compared | Purpose::Differences));
     effects.extend(load(app));
     effects
 }
 
-fn entered(app: &mut App, action: Action) -> Vec<Effect> {
-    let (width, _) = geometry::compare_picture(app);
-    match (app.compare.look, action) {
-        (Look::List, Action::Enter) => explain(app),
-        (Look::Flame, Action::Enter) => app.compare.zoom_in(width),
-        (Look::Flame, Action::Back) if app.compare.zoom_out() => {}
-        (Look::Tree, _) if collapse(app, action) => {}
-        (_, Action::Back) if !app.compare.wish.pattern.is_empty() => {
-            app.compare.wish.pattern.clear();
+fn handle_navigation(app: &mut App, action: Action) -> Vec<Effect> {
+    let (width, _) = geometry::compare_flame_window(app);
+    match (app.compare.mode, action) {
+        (CompareMode::List, Action::Activate) => explain(app),
+        (CompareMode::Flame, Action::Activate) => {
+            app.compare.with_cursor(width, FlameCursor::zoom_in);
+        }
+        (CompareMode::Flame, Action::Back) if app.compare.cursor.zoom_out() => {}
+        (CompareMode::Tree, _) if toggle_line(app, action) => {}
+        (_, Action::Back) if !app.compare.options.pattern.is_empty() => {
+            app.compare.options.pattern.clear();
             return shape(app);
         }
-        (_, Action::Back) => app.say("this is the whole; Tab shows it otherwise, q quits"),
+        (_, Action::Back) => {
+            app.notify("nothing to go back to; Tab: another presentation, q: quit");
+        }
         _ => {}
     }
     Vec::new()
 }
 
-/// Opens or closes the selected line; whether the key means that here.
-fn collapse(app: &mut App, action: Action) -> bool {
+/// Expands or collapses the selected line; returns whether the action applies.
+fn toggle_line(app: &mut App, action: Action) -> bool {
     let Some(line) = app.compare.line() else {
         return false;
     };
     let is_open = app.compare.opened.contains(&line.node);
     match action {
-        Action::Enter | Action::Right if !is_open => {
+        Action::Activate | Action::Right if !is_open => {
             app.compare.opened.insert(line.node);
         }
-        Action::Enter => {
+        Action::Activate => {
             app.compare.opened.remove(&line.node);
         }
         Action::Left | Action::Back if is_open => {
@@ -238,14 +249,14 @@ fn collapse(app: &mut App, action: Action) -> bool {
     true
 }
 
-/// The function that the cursor is on, and where it is.
+/// The function at the cursor with its source location.
 fn function(app: &App) -> Option<(String, Option<String>, Option<u32>)> {
     let shown = app.compare.shown.as_ref()?;
     let stacks = &shown.comparison.stacks;
-    let name = match app.compare.look {
-        Look::List => shown.comparison.frames(app.compare.row()?).next()?,
-        Look::Flame | Look::Tree => {
-            let node: ShownId = app.compare.node(geometry::compare_picture(app).0)?;
+    let name = match app.compare.mode {
+        CompareMode::List => shown.comparison.frames(app.compare.row()?).next()?,
+        CompareMode::Flame | CompareMode::Tree => {
+            let node: ShapedId = app.compare.node(geometry::compare_flame_window(app).0)?;
             stacks.get(shown.node(node)?.name?)?
         }
     };
@@ -254,18 +265,23 @@ fn function(app: &App) -> Option<(String, Option<String>, Option<u32>)> {
 
 fn on_function(app: &mut App, action: Action) -> Vec<Effect> {
     let Some((sym, file, line)) = function(app) else {
-        if matches!(action, Action::Source | Action::Open | Action::Blocks | Action::Copy) {
-            app.say("select a function first: arrows move");
+        if matches!(
+            action,
+            Action::ShowSource | Action::OpenInEditor | Action::ShowBlocks | Action::Copy
+        ) {
+            app.notify("select a function first with the arrow keys");
         }
         return Vec::new();
     };
     match action {
-        Action::Source => detail::source(app, sym, file, line),
-        Action::Open => detail::open(app, file, line),
-        Action::Blocks => {
-            let gone = app.compare.row().is_some_and(|row| row.bt_after.is_none());
-            if gone && app.compare.look == Look::List {
-                app.say("it is only in the first recording, whose blocks are not open here");
+        Action::ShowSource => detail::source(app, sym, file, line),
+        Action::OpenInEditor => detail::open(app, file, line),
+        Action::ShowBlocks => {
+            let is_gone = app.compare.row().is_some_and(|row| row.bt_after.is_none());
+            if is_gone && app.compare.mode == CompareMode::List {
+                app.notify(
+                    "this site is only in the other recording, whose blocks are not available here",
+                );
                 return Vec::new();
             }
             app.filters.add(Filter::Through(sym));
@@ -273,7 +289,7 @@ fn on_function(app: &mut App, action: Action) -> Vec<Effect> {
             switch(app, ViewKind::Rows)
         }
         Action::Copy => detail::copy(app, sym, "function's name"),
-        Action::CopyMore => match details(app) {
+        Action::CopyAll => match details(app) {
             Some((_, body)) => detail::copy(app, body, "difference"),
             None => Vec::new(),
         },
@@ -286,13 +302,13 @@ fn explain(app: &mut App) {
         Some((title, body)) => {
             app.popups.push(Popup::Text(Text { title, body, ..Text::default() }));
         }
-        None => app.say("the list (Tab) has the figures of each site"),
+        None => app.notify("the list (Tab) shows the figures of each site"),
     }
 }
 
 /// Everything about the selected site, as text.
 fn details(app: &App) -> Option<(String, String)> {
-    if app.compare.look != Look::List {
+    if app.compare.mode != CompareMode::List {
         return None;
     }
     let row = app.compare.row()?;
@@ -317,9 +333,9 @@ fn details(app: &App) -> Option<(String, String)> {
     }
     for (words, of) in RATE_LINES {
         let rate = |figures: &Metrics, total: &crate::database::compare::Total| {
-            let undone = total.ratio.denominator as f64 / total.ratio.numerator.max(1) as f64;
+            let undivided = total.ratio.denominator as f64 / total.ratio.numerator.max(1) as f64;
             let seconds = total.span.duration_ns().max(1) as f64 / 1e9;
-            figures.get(of) as f64 * undone / seconds
+            figures.get(of) as f64 * undivided / seconds
         };
         let show = |rate: f64| match of {
             Measure::AllocatedBytes => units::bytes(rate.round()),
@@ -337,10 +353,10 @@ fn details(app: &App) -> Option<(String, String)> {
 }
 
 const RATE_LINES: [(&str, Measure); 2] =
-    [("bytes a second", Measure::AllocatedBytes), ("blocks a second", Measure::Allocations)];
+    [("bytes per second", Measure::AllocatedBytes), ("blocks per second", Measure::Allocations)];
 
 fn title(row: &Row, comparison: &crate::database::compare::Comparison) -> String {
-    format!("what changed at {}", comparison.function(row))
+    format!("changes at {}", comparison.function(row))
 }
 
 fn place(name: &crate::database::compare::Name) -> String {

@@ -1,7 +1,7 @@
-//! Keys of the backtrace, and what other panes share with it: steps, copying, opening source.
+//! Actions of the backtrace, and those shared with other panes: moving, copying, opening source.
 
 use crate::tui::app::layout::geometry;
-use crate::tui::app::message::{Ask, Effect, RequestQueue};
+use crate::tui::app::message::{Effect, Queue, RequestBody};
 use crate::tui::app::state::cursor::Step;
 use crate::tui::app::state::popup::{Popup, SourcePopup};
 use crate::tui::app::state::requests::Purpose;
@@ -10,8 +10,8 @@ use crate::tui::app::update::switch;
 use crate::tui::data::filter::Filter;
 use crate::tui::input::keymap::Action;
 
-/// Does it.
-pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
+/// Handles an action.
+pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
     if let Some(step) = step(action) {
         let (len, window) = (app.detail.lines().len() as u64, geometry::detail_window(app));
         app.detail.cursor.step(step, len, window);
@@ -21,51 +21,53 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
         Action::Back | Action::Left => {
             app.pane = Pane::Main;
             if app.view == ViewKind::Rows {
-                app.detail.begin(None);
+                app.detail.start(None);
             }
             Vec::new()
         }
-        Action::CollapseLibrary => {
-            app.detail.noise = app.detail.noise.flipped();
+        Action::ToggleLibraryFrames => {
+            app.detail.library = app.detail.library.toggled();
             Vec::new()
         }
-        Action::Enter if app.detail.is_on_collapsed() => {
-            app.detail.noise = app.detail.noise.flipped();
+        Action::Activate if app.detail.is_on_collapsed() => {
+            app.detail.library = app.detail.library.toggled();
             Vec::new()
         }
-        Action::CopyMore => {
+        Action::CopyAll => {
             let trace = trace(app);
             copy(app, trace, "backtrace")
         }
-        Action::Flame | Action::Blocks => match app.detail.bt {
+        Action::ShowFlame | Action::ShowBlocks => match app.detail.bt {
             Some(bt) => {
                 app.filters.add(Filter::Backtrace(bt));
                 app.flame.over = None;
                 app.rows.truncate(1);
-                let to = if action == Action::Flame { ViewKind::Flame } else { ViewKind::Rows };
+                let to = if action == Action::ShowFlame { ViewKind::Flame } else { ViewKind::Rows };
                 switch(app, to)
             }
             None => Vec::new(),
         },
-        Action::Enter | Action::Right | Action::Open | Action::Through | Action::Copy => {
-            frame(app, action)
-        }
+        Action::Activate
+        | Action::Right
+        | Action::OpenInEditor
+        | Action::FlameThrough
+        | Action::Copy => frame(app, action),
         _ => Vec::new(),
     }
 }
 
-/// What is done with the selected frame.
+/// Actions on the selected frame.
 fn frame(app: &mut App, action: Action) -> Vec<Effect> {
     let Some(frame) = app.detail.selected().cloned() else {
         return Vec::new();
     };
     match action {
-        Action::Through => through(app, frame.sym),
+        Action::FlameThrough => through(app, frame.sym),
         Action::Copy => {
             let place = place_text(&frame.function, frame.file.as_deref(), frame.line);
-            copy(app, place, "place")
+            copy(app, place, "source location")
         }
-        Action::Open => open(app, frame.file, frame.line),
+        Action::OpenInEditor => open(app, frame.file, frame.line),
         _ => source(app, frame.sym, frame.file, frame.line),
     }
 }
@@ -73,7 +75,7 @@ fn frame(app: &mut App, action: Action) -> Vec<Effect> {
 /// Shows a source file at a line.
 pub fn source(app: &mut App, sym: String, file: Option<String>, line: Option<u32>) -> Vec<Effect> {
     let (Some(file), Some(line)) = (file, line) else {
-        app.show_error("its source line is not known: was the program built with line tables?");
+        app.show_error("source line unknown: was the program built with debug information?");
         return Vec::new();
     };
     app.popups.push(Popup::Source(SourcePopup {
@@ -82,7 +84,7 @@ pub fn source(app: &mut App, sym: String, file: Option<String>, line: Option<u32
         line,
         ..SourcePopup::default()
     }));
-    app.asked.ask(RequestQueue::View, Purpose::Source, Ask::Source { file, line }, app.now)
+    app.requests.send(Queue::View, Purpose::Source, RequestBody::Source { file, line }, app.now)
 }
 
 /// Opens a source file at a line in the user's editor.
@@ -90,13 +92,13 @@ pub fn open(app: &mut App, file: Option<String>, line: Option<u32>) -> Vec<Effec
     match (file, line) {
         (Some(file), Some(line)) => vec![Effect::OpenSource(file.into(), line)],
         _ => {
-            app.show_error("its source line is not known");
+            app.show_error("source line unknown");
             Vec::new()
         }
     }
 }
 
-/// Shows everything allocated through a function.
+/// Shows a flamegraph of everything allocated through a function.
 pub fn through(app: &mut App, sym: String) -> Vec<Effect> {
     app.popups.clear();
     app.filters.add(Filter::Through(sym));
@@ -104,13 +106,13 @@ pub fn through(app: &mut App, sym: String) -> Vec<Effect> {
     switch(app, ViewKind::Flame)
 }
 
-/// Puts text on the clipboard and says so.
+/// Copies text to the clipboard and shows a message.
 pub fn copy(app: &mut App, text: String, what: &str) -> Vec<Effect> {
-    app.say(format!("copied the {what}"));
+    app.notify(format!("copied the {what}"));
     vec![Effect::Copy(text)]
 }
 
-/// The backtrace as text, one frame a line.
+/// The backtrace as text, one frame per line.
 pub fn trace(app: &App) -> String {
     let frames = app.detail.frames.iter().flatten();
     let lines = frames.map(|frame| {
@@ -123,15 +125,15 @@ pub fn trace(app: &App) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The movement that an action is, if it is one in a list.
+/// The step of an action that moves in a list.
 pub fn step(action: Action) -> Option<Step> {
     Some(match action {
         Action::Up => Step::Rows(-1),
         Action::Down => Step::Rows(1),
-        Action::PageUp => Step::HalfWindows(-2),
-        Action::PageDown => Step::HalfWindows(2),
-        Action::HalfUp => Step::HalfWindows(-1),
-        Action::HalfDown => Step::HalfWindows(1),
+        Action::PageUp => Step::HalfPages(-2),
+        Action::PageDown => Step::HalfPages(2),
+        Action::HalfPageUp => Step::HalfPages(-1),
+        Action::HalfPageDown => Step::HalfPages(1),
         Action::First => Step::First,
         Action::Last => Step::Last,
         _ => return None,

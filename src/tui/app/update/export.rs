@@ -1,22 +1,22 @@
-//! The shown view as a file: asks for its name, then for the file.
+//! Exports the current view: prompts for the file name, then sends the request.
 //!
-//! Invariant: the end of the name chooses the format, and one that does not fit is refused before
-//! anything is written.
+//! Invariant: the file name extension selects the format; one that does not fit the view is rejected
+//! before anything is written.
 
 use std::path::Path;
 
-use crate::tui::app::export::{Export, Format, Rows, What};
-use crate::tui::app::message::{Ask, Effect, RequestQueue};
+use crate::tui::app::export::{Content, Export, Format, Rows};
+use crate::tui::app::message::{Effect, Queue, RequestBody};
 use crate::tui::app::state::popup::{Popup, Prompt, Purpose as PromptPurpose};
 use crate::tui::app::state::requests::Purpose;
 use crate::tui::app::state::{App, ViewKind};
 use crate::tui::app::update::load;
-use crate::tui::flame::cells::Top;
+use crate::tui::flame::cell_layout::Top;
 use crate::tui::flame::shape::TOP;
 
-/// Asks for the file's name.
-pub fn ask(app: &mut App) -> Vec<Effect> {
-    let stem = app.facts.name.trim_end_matches(".db");
+/// Opens the prompt for the file name.
+pub fn open_prompt(app: &mut App) -> Vec<Effect> {
+    let stem = app.overview.name.trim_end_matches(".db");
     let (_, view) = app.view.title();
     let end = match app.view {
         ViewKind::Flame => "svg",
@@ -25,34 +25,36 @@ pub fn ask(app: &mut App) -> Vec<Effect> {
     };
     let name = format!("{stem}-{}.{end}", view.to_ascii_lowercase());
     let help = match has_stacks(app) {
-        true => ".csv .json .md for rows, .folded .svg for stacks; nothing is overwritten",
-        false => ".csv .json .md; nothing is overwritten",
+        true => {
+            ".csv .json .md for rows, .folded .svg for stacks; existing files are not overwritten"
+        }
+        false => ".csv .json .md; existing files are not overwritten",
     };
-    let prompt = Prompt::one("export what is shown to a file", PromptPurpose::Export, help, &name);
+    let prompt = Prompt::one("export this view to a file", PromptPurpose::Export, help, &name);
     app.popups.push(Popup::Prompt(prompt));
     Vec::new()
 }
 
-/// Takes the name.
+/// Sends the export.
 ///
 /// # Errors
-/// A sentence, if what is shown can't be written to such a file.
+/// A message if the view can't be written in this format.
 pub fn submit(app: &mut App, name: &str) -> Result<Vec<Effect>, String> {
-    let writer = app.exporter.ok_or("this explorer was started without exports")?;
+    let writer = app.exporter.ok_or("exports are not available here")?;
     let path = Path::new(name.trim());
-    let format = Format::of(path).ok_or_else(|| {
+    let format = Format::from_path(path).ok_or_else(|| {
         let ends: Vec<&str> = Format::ALL.iter().map(|(_, end)| *end).collect();
         format!("the name must end in .{}", ends.join(", ."))
     })?;
-    let (title, what) = content(app, format)?;
+    let (title, content) = content(app, format)?;
     app.popups.pop();
-    app.say("writing …");
-    let export = Box::new(Export { path: path.to_owned(), format, title, what });
-    let ask = Ask::Export(export, writer);
-    Ok(app.asked.ask(RequestQueue::Sql, Purpose::Export, ask, app.now))
+    app.notify("writing…");
+    let export = Box::new(Export { path: path.to_owned(), format, title, content });
+    let body = RequestBody::Export(export, writer);
+    Ok(app.requests.send(Queue::Sql, Purpose::Export, body, app.now))
 }
 
-/// Whether a flamegraph can be made of what is shown.
+/// Whether the view has call paths.
 fn has_stacks(app: &App) -> bool {
     match app.view {
         ViewKind::Flame | ViewKind::Tree | ViewKind::Compare => true,
@@ -63,66 +65,66 @@ fn has_stacks(app: &App) -> bool {
     }
 }
 
-fn content(app: &App, format: Format) -> Result<(String, What), String> {
-    if format.is_of_stacks() && !has_stacks(app) {
-        let words = "there are no stacks here: .folded and .svg are for Flame, Tree, Compare, and \
-                     rows with a column bt";
+fn content(app: &App, format: Format) -> Result<(String, Content), String> {
+    if format.needs_stacks() && !has_stacks(app) {
+        let words = "this view has no stacks: .folded and .svg need Flame, Tree, Compare or rows \
+                     with a column bt";
         return Err(words.to_owned());
     }
     let (_, view) = app.view.title();
     match app.view {
         ViewKind::Compare => {
-            let shown = app.compare.shown.as_ref().ok_or("nothing is compared yet")?;
-            let measure = app.compare.wish.measure;
-            let changes = What::Changes(shown.comparison.clone(), shown.rows.clone(), measure);
+            let shown = app.compare.shown.as_ref().ok_or("there is no comparison yet")?;
+            let measure = app.compare.options.measure;
+            let changes = Content::Changes(shown.comparison.clone(), shown.rows.clone(), measure);
             Ok((
                 format!("growth and shrinkage of {}{}", measure.title(), app.compare.per.label()),
                 changes,
             ))
         }
-        ViewKind::Flame | ViewKind::Tree if format.is_of_stacks() => {
-            let shown = app.flame.shown.clone().ok_or("the tree is still being read")?;
+        ViewKind::Flame | ViewKind::Tree if format.needs_stacks() => {
+            let shown = app.flame.shown.clone().ok_or("the call tree is still being read")?;
             let title = match &app.flame.over {
                 Some((of, _)) => format!("{} of {of}", app.flame.measure.title()),
                 None => app.flame.measure.title().to_owned(),
             };
-            // The tree has no zoom.
+            // The Tree view has no zoom.
             let top = match app.view {
                 ViewKind::Flame => app.flame.top(),
                 _ => Top { node: TOP, skip: 0 },
             };
-            Ok((title, What::Stacks(shown, top)))
+            Ok((title, Content::Stacks(shown, top)))
         }
         ViewKind::Rows | ViewKind::Sql => {
             let table = app.table().ok_or("there is no result yet: run a statement")?;
             if let Some(error) = &table.error {
                 return Err(format!("there are no rows: {error}"));
             }
-            let mut rows = behind(app);
+            let mut rows = current_rows(app);
             rows.units = table.units.clone();
             let shown = table.order();
             if shown.iter().copied().ne(0..table.columns.len()) {
                 rows.columns = shown;
             }
-            Ok((table.title.clone(), What::Rows(rows)))
+            Ok((table.title.clone(), Content::Rows(rows)))
         }
         ViewKind::Suspects
         | ViewKind::Flame
         | ViewKind::Tree
         | ViewKind::Time
-        | ViewKind::Histograms => Ok((view.to_owned(), What::Rows(behind(app)))),
+        | ViewKind::Histograms => Ok((view.to_owned(), Content::Rows(current_rows(app)))),
     }
 }
 
-fn behind(app: &App) -> Rows {
-    let query = load::sql_behind(app);
+fn current_rows(app: &App) -> Rows {
+    let query = load::current_query(app);
     Rows { sql: query.sql, params: query.params, ..Rows::default() }
 }
 
-/// Says what became of it.
-pub fn written(app: &mut App, outcome: Result<String, String>) {
+/// Shows the result of the export.
+pub fn on_written(app: &mut App, outcome: Result<String, String>) {
     match outcome {
-        Ok(said) => app.say(said),
+        Ok(summary) => app.notify(summary),
         Err(problem) => app.show_error(problem),
     }
 }

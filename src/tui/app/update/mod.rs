@@ -1,14 +1,14 @@
-//! One function that changes the state: what happened in, what is to be done out.
+//! The update function: takes a message, changes the state, returns effects.
 //!
 //! Reads: a [`Message`] and the state. Writes: the state, and [`Effect`]s.
 //!
 //! Invariants:
-//! - Pure: no terminal, no database, no clock, no file.
-//! - After every message all selections are in range.
+//! - Pure: it uses no terminal, database, clock or file.
+//! - After every message, all selections are in range.
 
 pub mod mouse;
 pub mod histograms;
-pub mod command;
+pub mod shell_command;
 pub mod responses;
 pub mod sql;
 pub mod popup;
@@ -22,47 +22,47 @@ pub mod load;
 pub mod compare;
 pub mod detail;
 
-use crate::tui::app::message::{Effect, Message, Query, RequestQueue};
+use crate::tui::app::message::{Effect, Message, Query, Queue};
 use crate::tui::app::state::popup::{Popup, Purpose as PromptPurpose};
-use crate::tui::app::state::{App, Pane, Tone, ViewKind};
+use crate::tui::app::state::{App, Pane, Severity, ViewKind};
 use crate::tui::data::filter::FilterHistory;
 use crate::tui::input::key::Key;
 use crate::tui::input::keymap::{self, Action};
 use crossterm::event::{KeyEvent, KeyEventKind};
 use std::time::Duration;
 
-/// How long a second Ctrl-C quits.
-const AGAIN: Duration = Duration::from_secs(2);
+/// Time in which a second Ctrl-C quits.
+const QUIT_WINDOW: Duration = Duration::from_secs(2);
 
-/// How long a sentence stays in the status line.
-const NOTE: Duration = Duration::from_secs(8);
+/// Time that a message stays in the status line.
+const NOTICE_DURATION: Duration = Duration::from_secs(8);
 
-/// What is asked before anything was pressed.
+/// The effects at the start.
 pub fn start(app: &mut App) -> Vec<Effect> {
-    let mut effects = crate::tui::app::update::load::header(app);
+    let mut effects = crate::tui::app::update::load::request_overview(app);
     effects.extend(crate::tui::app::update::load::load_view(app));
     effects
 }
 
-/// Changes the state, and says what is to be done.
+/// Changes the state and returns the effects to run.
 pub fn update(app: &mut App, message: Message) -> Vec<Effect> {
     let mut effects = match message {
-        Message::Key(key) => pressed(app, key),
-        Message::Mouse(event) => crate::tui::app::update::mouse::mouse(app, event),
-        Message::Paste(text) => pasted(app, &text),
+        Message::Key(key) => on_key(app, key),
+        Message::Mouse(event) => crate::tui::app::update::mouse::on_mouse(app, event),
+        Message::Paste(text) => on_paste(app, &text),
         Message::Resize(width, height) => {
             app.size = (width, height);
             Vec::new()
         }
         Message::Tick(now) => {
-            ticked(app, now);
+            on_tick(app, now);
             Vec::new()
         }
-        Message::Answer(answer) => crate::tui::app::update::responses::answered(app, answer),
+        Message::Response(answer) => crate::tui::app::update::responses::on_response(app, answer),
         Message::Stop => vec![Effect::Suspend],
         Message::Edited(text) => {
             app.sql.set_text(&text);
-            app.say("the editor's text is here");
+            app.notify("text taken over from the editor");
             Vec::new()
         }
         Message::Notice(text) => {
@@ -70,115 +70,117 @@ pub fn update(app: &mut App, message: Message) -> Vec<Effect> {
             Vec::new()
         }
     };
-    crate::tui::app::layout::geometry::fit(app);
-    effects.extend(crate::tui::app::update::load::missing(app));
+    crate::tui::app::layout::geometry::clamp_selections(app);
+    effects.extend(crate::tui::app::update::load::request_missing(app));
     effects
 }
 
-/// Does what the key table calls by this name, as if its key had been pressed.
-pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
+/// Handles an action in the current context.
+pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
     if !app.popups.is_empty() {
-        return match always(app, action) {
+        return match handle_always(app, action) {
             Some(effects) => effects,
-            None => crate::tui::app::update::popup::perform(app, action),
+            None => crate::tui::app::update::popup::handle_action(app, action),
         };
     }
-    if let Some(effects) = always(app, action) {
+    if let Some(effects) = handle_always(app, action) {
         return effects;
     }
-    if let Some(effects) = global(app, action) {
+    if let Some(effects) = handle_global(app, action) {
         return effects;
     }
     match (app.view, app.pane) {
-        (ViewKind::Suspects, Pane::Main) => crate::tui::app::update::suspects::perform(app, action),
-        (ViewKind::Suspects | ViewKind::Rows, Pane::Detail) => {
-            crate::tui::app::update::detail::perform(app, action)
+        (ViewKind::Suspects, Pane::Main) => {
+            crate::tui::app::update::suspects::handle_action(app, action)
         }
-        (ViewKind::Flame, _) => crate::tui::app::update::flame::perform(app, action),
-        (ViewKind::Tree, _) => crate::tui::app::update::tree::perform(app, action),
-        (ViewKind::Time, _) => crate::tui::app::update::time::perform(app, action),
-        (ViewKind::Histograms, _) => crate::tui::app::update::histograms::perform(app, action),
-        (ViewKind::Compare, _) => crate::tui::app::update::compare::perform(app, action),
-        (ViewKind::Rows, Pane::Main) => crate::tui::app::update::table::perform(app, action),
-        (ViewKind::Sql, Pane::Main) => crate::tui::app::update::sql::perform(app, action),
+        (ViewKind::Suspects | ViewKind::Rows, Pane::Detail) => {
+            crate::tui::app::update::detail::handle_action(app, action)
+        }
+        (ViewKind::Flame, _) => crate::tui::app::update::flame::handle_action(app, action),
+        (ViewKind::Tree, _) => crate::tui::app::update::tree::handle_action(app, action),
+        (ViewKind::Time, _) => crate::tui::app::update::time::handle_action(app, action),
+        (ViewKind::Histograms, _) => {
+            crate::tui::app::update::histograms::handle_action(app, action)
+        }
+        (ViewKind::Compare, _) => crate::tui::app::update::compare::handle_action(app, action),
+        (ViewKind::Rows, Pane::Main) => crate::tui::app::update::table::handle_action(app, action),
+        (ViewKind::Sql, Pane::Main) => crate::tui::app::update::sql::handle_action(app, action),
         (ViewKind::Sql, Pane::Detail) => {
-            crate::tui::app::update::sql::perform_on_results(app, action)
+            crate::tui::app::update::sql::handle_results_action(app, action)
         }
     }
 }
 
-fn pressed(app: &mut App, event: KeyEvent) -> Vec<Effect> {
+fn on_key(app: &mut App, event: KeyEvent) -> Vec<Effect> {
     if event.kind == KeyEventKind::Release {
         return Vec::new();
     }
     let contexts = app.contexts();
-    match keymap::action(contexts, Key::of(event)) {
-        Some(action) => perform(app, action),
+    match keymap::action(contexts, Key::from_event(event)) {
+        Some(action) => handle_action(app, action),
         None => {
-            typed(app, event);
+            on_text_key(app, event);
             Vec::new()
         }
     }
 }
 
-/// A key without a meaning of its own is typed, where something is typed.
-fn typed(app: &mut App, event: KeyEvent) {
+/// Passes a key without an action to the text field or editor that has the focus.
+fn on_text_key(app: &mut App, event: KeyEvent) {
     match app.popups.last_mut() {
         Some(Popup::Prompt(prompt)) => {
-            if let Some(field) = prompt.field()
-                && field.line.key(event)
+            if let Some(field) = prompt.focused_field()
+                && field.input.key(event)
             {
                 field.error = None;
             }
-            crate::tui::app::update::popup::typed(app);
+            crate::tui::app::update::popup::on_text_changed(app);
         }
         Some(Popup::Picker(picker)) => {
             let changed = picker.typed.key(event);
             picker.cursor.at = if changed { 0 } else { picker.cursor.at };
         }
         None if (app.view, app.pane) == (ViewKind::Sql, Pane::Main) => {
-            crate::tui::app::update::sql::typed(app, event);
+            crate::tui::app::update::sql::on_text_key(app, event);
         }
         Some(Popup::Text(_) | Popup::Source(_)) | None => {}
     }
 }
 
-fn pasted(app: &mut App, text: &str) -> Vec<Effect> {
+fn on_paste(app: &mut App, text: &str) -> Vec<Effect> {
     match app.popups.last_mut() {
         Some(Popup::Prompt(prompt)) => {
-            if let Some(field) = prompt.field() {
-                field.line.insert(text);
+            if let Some(field) = prompt.focused_field() {
+                field.input.insert(text);
             }
-            crate::tui::app::update::popup::typed(app);
+            crate::tui::app::update::popup::on_text_changed(app);
         }
         Some(Popup::Picker(picker)) => picker.typed.insert(text),
         Some(Popup::Text(_) | Popup::Source(_)) => {}
         None if (app.view, app.pane) == (ViewKind::Sql, Pane::Main) => {
-            crate::tui::app::update::sql::pasted(app, text);
+            crate::tui::app::update::sql::on_paste(app, text);
         }
-        None => app.say("pasting: go to the SQL view (7) first"),
+        None => app.notify("to paste, go to the SQL view first (7)"),
     }
     Vec::new()
 }
 
-fn ticked(app: &mut App, now: Duration) {
+fn on_tick(app: &mut App, now: Duration) {
     app.now = now;
-    if app.note.as_ref().is_some_and(|note| now > note.at + NOTE) {
-        app.note = None;
+    if app.notice.as_ref().is_some_and(|notice| now > notice.at + NOTICE_DURATION) {
+        app.notice = None;
     }
 }
 
-/// What works everywhere, also while text is typed.
-fn always(app: &mut App, action: Action) -> Option<Vec<Effect>> {
+/// Actions that work everywhere, even in text fields.
+fn handle_always(app: &mut App, action: Action) -> Option<Vec<Effect>> {
     Some(match action {
         Action::ToggleMouse => {
-            app.mouse = app.mouse.flipped();
-            app.say(match app.mouse {
-                crate::tui::terminal::screen::Mouse::Captured => {
-                    "the mouse is ours: click and scroll"
-                }
+            app.mouse = app.mouse.toggled();
+            app.notify(match app.mouse {
+                crate::tui::terminal::screen::Mouse::Captured => "mouse on: click and scroll",
                 crate::tui::terminal::screen::Mouse::Free => {
-                    "the mouse is the terminal's: select and copy text"
+                    "mouse off: the terminal can select and copy text"
                 }
             });
             vec![Effect::SetMouse(app.mouse)]
@@ -190,7 +192,7 @@ fn always(app: &mut App, action: Action) -> Option<Vec<Effect>> {
 }
 
 fn interrupt(app: &mut App) -> Vec<Effect> {
-    let stopped = crate::tui::app::update::load::stop(app, |open| open.lane == RequestQueue::Sql);
+    let stopped = crate::tui::app::update::load::stop(app, |request| request.queue == Queue::Sql);
     if !stopped.is_empty() {
         app.show_error("stopped");
         if app.view == ViewKind::Sql {
@@ -199,23 +201,23 @@ fn interrupt(app: &mut App) -> Vec<Effect> {
         return stopped;
     }
     let (slow, now) = (Duration::from_millis(500), app.now);
-    let stopped = crate::tui::app::update::load::stop(app, |open| {
-        open.lane == RequestQueue::View && now > open.since + slow
+    let stopped = crate::tui::app::update::load::stop(app, |request| {
+        request.queue == Queue::View && now > request.since + slow
     });
     if !stopped.is_empty() {
-        app.show_error("stopped; Ctrl-C quits now");
+        app.show_error("stopped; Ctrl-C again: quit");
         return stopped;
     }
-    if app.interrupted_at.is_some_and(|at| now < at + AGAIN) {
+    if app.interrupted_at.is_some_and(|at| now < at + QUIT_WINDOW) {
         return vec![Effect::Quit];
     }
     app.interrupted_at = Some(now);
-    app.say("nothing is running; press Ctrl-C again to quit");
+    app.notify("nothing is running; press Ctrl-C again to quit");
     Vec::new()
 }
 
-/// What works everywhere but where text is typed.
-fn global(app: &mut App, action: Action) -> Option<Vec<Effect>> {
+/// Actions that work everywhere except in text fields.
+fn handle_global(app: &mut App, action: Action) -> Option<Vec<Effect>> {
     Some(match action {
         Action::ViewSuspects => switch(app, ViewKind::Suspects),
         Action::ViewFlame => {
@@ -235,12 +237,12 @@ fn global(app: &mut App, action: Action) -> Option<Vec<Effect>> {
         Action::ViewSql => switch(app, ViewKind::Sql),
         Action::ViewCompare => match app.compare.sides {
             Some(_) => switch(app, ViewKind::Compare),
-            None => crate::tui::app::update::compare::ask_moments(app),
+            None => crate::tui::app::update::compare::prompt_moments(app),
         },
-        Action::CommandLine => crate::tui::app::update::command::show(app),
-        Action::Export => crate::tui::app::update::export::ask(app),
-        Action::Moments => crate::tui::app::update::compare::ask_moments(app),
-        Action::Ask => crate::tui::app::update::popup::open_queries(app),
+        Action::ShowCommand => crate::tui::app::update::shell_command::show(app),
+        Action::Export => crate::tui::app::update::export::open_prompt(app),
+        Action::CompareMoments => crate::tui::app::update::compare::prompt_moments(app),
+        Action::Queries => crate::tui::app::update::popup::open_queries(app),
         Action::Palette => crate::tui::app::update::popup::open_palette(app),
         Action::Help => crate::tui::app::update::popup::open_help(app),
         Action::ShowSql => show_sql(app),
@@ -251,10 +253,11 @@ fn global(app: &mut App, action: Action) -> Option<Vec<Effect>> {
             app.popups.push(Popup::Prompt(prompt));
             Vec::new()
         }
-        Action::NeverFreed => {
-            crate::tui::app::update::load::narrow(app, crate::tui::data::filter::Filter::NeverFreed)
-        }
-        Action::DropFilter => {
+        Action::FilterNeverFreed => crate::tui::app::update::load::add_filter(
+            app,
+            crate::tui::data::filter::Filter::NeverFreed,
+        ),
+        Action::RemoveFilter => {
             crate::tui::app::update::load::set_filters(app, FilterHistory::drop_last)
         }
         Action::ClearFilters => {
@@ -262,13 +265,13 @@ fn global(app: &mut App, action: Action) -> Option<Vec<Effect>> {
         }
         Action::Undo => {
             if !app.filters.undo() {
-                app.say("nothing to undo");
+                app.notify("nothing to undo");
             }
             crate::tui::app::update::load::load_view(app)
         }
         Action::Redo => {
             if !app.filters.redo() {
-                app.say("nothing to redo");
+                app.notify("nothing to redo");
             }
             crate::tui::app::update::load::load_view(app)
         }
@@ -276,11 +279,11 @@ fn global(app: &mut App, action: Action) -> Option<Vec<Effect>> {
     })
 }
 
-/// Goes to a view, and asks for what it lacks.
+/// Switches to a view and loads it.
 pub fn switch(app: &mut App, view: ViewKind) -> Vec<Effect> {
-    let shares = |view: ViewKind| matches!(view, ViewKind::Flame | ViewKind::Tree);
-    let goes_on = app.view == view || shares(app.view) && shares(view);
-    let mut effects = if goes_on {
+    let shows_tree = |view: ViewKind| matches!(view, ViewKind::Flame | ViewKind::Tree);
+    let keeps_requests = app.view == view || shows_tree(app.view) && shows_tree(view);
+    let mut effects = if keeps_requests {
         Vec::new()
     } else {
         crate::tui::app::update::load::cancel_background_requests(app)
@@ -309,21 +312,21 @@ fn next_pane(app: &mut App) -> Vec<Effect> {
     Vec::new()
 }
 
-/// Puts the SQL behind the shown view into the editor.
+/// Opens the SQL of the current view in the editor.
 fn show_sql(app: &mut App) -> Vec<Effect> {
     if app.view == ViewKind::Sql {
         return next_pane(app);
     }
-    let Query { sql, params } = crate::tui::app::update::load::sql_behind(app);
+    let Query { sql, params } = crate::tui::app::update::load::current_query(app);
     let sql = crate::tui::app::inline_params::with_values(&sql, &params);
     app.sql.set_text(&sql);
     app.view = ViewKind::Sql;
     app.pane = Pane::Main;
-    app.say("this is the SQL behind it: change it, run it with Ctrl-J or F5");
+    app.notify("the SQL of the last view; Ctrl-J or F5: run");
     Vec::new()
 }
 
-/// Opens a prompt to type a filter of a column or a search.
+/// Opens a prompt with one field.
 pub fn prompt(
     app: &mut App,
     title: &str,
@@ -336,7 +339,7 @@ pub fn prompt(
     Vec::new()
 }
 
-/// Whether the last thing said was bad.
-pub fn has_complained(app: &App) -> bool {
-    app.note.as_ref().is_some_and(|note| note.tone == Tone::Bad)
+/// Whether the status line shows an error.
+pub fn has_error_notice(app: &App) -> bool {
+    app.notice.as_ref().is_some_and(|notice| notice.severity == Severity::Error)
 }

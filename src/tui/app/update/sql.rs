@@ -1,4 +1,4 @@
-//! Keys of the SQL editor and of its results.
+//! Actions of the SQL editor and of its results.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use tui_textarea::Input;
@@ -11,13 +11,13 @@ use crate::tui::app::state::{App, Pane, ViewKind};
 use crate::tui::app::update::{load, popup, table};
 use crate::tui::input::keymap::Action;
 
-/// Bytes that may be pasted at once.
+/// Maximum size of a paste.
 const PASTE_MAX: usize = 1 << 20;
 
-/// Does it, in the editor.
-pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
+/// Handles an action in the editor.
+pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
     match action {
-        Action::Run => {
+        Action::RunStatement => {
             let statements = app.sql.statement().into_iter().collect();
             return run(app, statements);
         }
@@ -26,42 +26,42 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
             return run(app, statements);
         }
         Action::Complete => complete(app),
-        Action::Accepted => app.sql.take_completion(),
+        Action::AcceptCompletion => app.sql.accept_completion(),
         Action::Up | Action::Down => step_completion(app, action),
         Action::Back if app.sql.completions.is_some() => app.sql.completions = None,
-        Action::Back => leave(app),
-        Action::Format => format(app),
-        Action::ExternalEditor => return vec![Effect::EditSql(app.sql.text())],
-        Action::HistoryBack => app.sql.step_history(-1),
-        Action::HistoryForward => app.sql.step_history(1),
-        Action::Ask => return popup::open_queries(app),
+        Action::Back => leave_editor(app),
+        Action::FormatSql => format_sql(app),
+        Action::EditInEditor => return vec![Effect::EditSql(app.sql.text())],
+        Action::OlderStatement => app.sql.step_history(-1),
+        Action::NewerStatement => app.sql.step_history(1),
+        Action::Queries => return popup::open_queries(app),
         Action::Help => return popup::open_help(app),
         _ => {}
     }
     Vec::new()
 }
 
-/// Does it, among the results.
-pub fn perform_on_results(app: &mut App, action: Action) -> Vec<Effect> {
+/// Handles an action in the results.
+pub fn handle_results_action(app: &mut App, action: Action) -> Vec<Effect> {
     let tabs = app.sql.tabs.len();
     match action {
         Action::NextTab if tabs > 0 => app.sql.tab = (app.sql.tab + 1) % tabs,
-        Action::PrevTab if tabs > 0 => app.sql.tab = (app.sql.tab + tabs - 1) % tabs,
+        Action::PreviousTab if tabs > 0 => app.sql.tab = (app.sql.tab + tabs - 1) % tabs,
         Action::CloseTab if tabs > 0 => {
             app.sql.tabs.remove(app.sql.tab);
         }
-        _ => return table::perform(app, action),
+        _ => return table::handle_action(app, action),
     }
     Vec::new()
 }
 
-/// A key that is typed into the editor.
-pub fn typed(app: &mut App, event: KeyEvent) {
+/// Passes a key to the editor.
+pub fn on_text_key(app: &mut App, event: KeyEvent) {
     let was_open = app.sql.completions.is_some();
     let before = app.sql.editor.lines().to_vec();
     app.sql.editor.input(Input::from(event));
     if app.sql.editor.lines() != before.as_slice() {
-        app.sql.changed();
+        app.sql.on_text_changed();
         app.sql.history_at = None;
         let is_word = matches!(event.code, KeyCode::Char(c) if c.is_alphanumeric() || c == '_' || c == '.')
             && (event.modifiers - KeyModifiers::SHIFT).is_empty();
@@ -73,40 +73,40 @@ pub fn typed(app: &mut App, event: KeyEvent) {
     }
 }
 
-/// Text that is pasted into the editor.
-pub fn pasted(app: &mut App, text: &str) {
+/// Inserts pasted text into the editor.
+pub fn on_paste(app: &mut App, text: &str) {
     let mut end = text.len().min(PASTE_MAX);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    let kept = crate::database::text::sanitize::block(&text[..end]).replace('\r', "\n");
-    app.sql.editor.insert_str(&kept);
-    app.sql.changed();
+    let cleaned = crate::database::text::sanitize::block(&text[..end]).replace('\r', "\n");
+    app.sql.editor.insert_str(&cleaned);
+    app.sql.on_text_changed();
 }
 
-/// Puts the caret at the mistake that SQLite found.
+/// Moves the cursor to the error that SQLite reported.
 pub fn point_at_error(app: &mut App, id: TableId, error: &QueryError) {
     if app.view == ViewKind::Sql {
         app.pane = Pane::Main;
     }
     let Some(offset) = error.offset else { return };
-    let Some(statement) = app.table_named(id).map(|table| table.query.sql.clone()) else {
+    let Some(statement) = app.table_by_id(id).map(|table| table.query.sql.clone()) else {
         return;
     };
-    // The text may have been edited since; then the caret would point at something else.
+    // If the text was edited since, the position is no longer valid.
     let text = app.sql.text();
     if let Some(start) = text.find(&statement) {
         let at = (start + offset).min(text.len());
-        app.sql.caret = Some(at);
+        app.sql.error_offset = Some(at);
         app.sql.go_to(at);
     }
 }
 
 fn run(app: &mut App, statements: Vec<(usize, String)>) -> Vec<Effect> {
     app.sql.completions = None;
-    app.sql.caret = None;
+    app.sql.error_offset = None;
     if statements.is_empty() {
-        app.say("there is no statement to run; c or Ctrl-T lists built-in queries");
+        app.notify("there is no statement to run; Ctrl-T: built-in queries");
         return Vec::new();
     }
     let mut effects = Vec::new();
@@ -118,13 +118,13 @@ fn run(app: &mut App, statements: Vec<(usize, String)>) -> Vec<Effect> {
         let table = app.new_table(title, Origin::Statement, Query::plain(sql));
         let id = table.id;
         app.sql.add_tab(table);
-        effects.extend(load::ask_page(app, id, 0));
+        effects.extend(load::request_page(app, id, 0));
     }
     app.pane = Pane::Detail;
     effects
 }
 
-/// A few words of a statement, for its tab.
+/// The beginning of a statement as the title of its tab.
 fn title(sql: &str) -> String {
     let words = sql.lines().filter(|line| !line.trim_start().starts_with("--"));
     let flat: Vec<String> =
@@ -143,7 +143,7 @@ fn complete(app: &mut App) {
     match blank && app.sql.text().lines().count() > 1 {
         true => {
             app.sql.editor.insert_tab();
-            app.sql.changed();
+            app.sql.on_text_changed();
         }
         false => app.sql.complete(),
     }
@@ -159,22 +159,22 @@ fn step_completion(app: &mut App, action: Action) {
     }
 }
 
-fn leave(app: &mut App) {
+fn leave_editor(app: &mut App) {
     if app.sql.tabs.is_empty() {
         app.view = ViewKind::Suspects;
-        app.say("7 goes back to the editor");
+        app.notify("7: back to the editor");
         return;
     }
     app.pane = Pane::Detail;
 }
 
-fn format(app: &mut App) {
+fn format_sql(app: &mut App) {
     let text = app.sql.text();
     let options =
         sqlformat::FormatOptions { uppercase: Some(true), ..sqlformat::FormatOptions::default() };
     let formatted = sqlformat::format(&text, &sqlformat::QueryParams::None, &options);
     match formatted == text {
-        true => app.say("nothing to lay out"),
+        true => app.notify("already formatted"),
         false => app.sql.set_text(&formatted),
     }
 }

@@ -1,4 +1,4 @@
-//! Keys of the suspects.
+//! Actions of the suspects.
 
 use crate::database::text::units;
 use crate::tui::app::layout::geometry;
@@ -10,14 +10,14 @@ use crate::tui::app::update::{detail, load, prompt, switch};
 use crate::tui::data::filter::Filter;
 use crate::tui::input::keymap::Action;
 
-/// Does it.
-pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
+/// Handles an action.
+pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
     if let Some(step) = detail::step(action) {
         let (len, window) = (app.suspects.listed().len() as u64, geometry::suspects_window(app));
         app.suspects.cursor.step(step, len, window);
         return Vec::new();
     }
-    if action == Action::ShowAccepted {
+    if action == Action::ToggleAccepted {
         app.suspects.accepted = match app.suspects.accepted {
             Accepted::Hidden => Accepted::Listed,
             Accepted::Listed => Accepted::Hidden,
@@ -28,16 +28,16 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
         return Vec::new();
     };
     match action {
-        Action::Enter | Action::Right => {
+        Action::Activate | Action::Right => {
             app.pane = Pane::Detail;
             Vec::new()
         }
-        Action::Flame => {
+        Action::ShowFlame => {
             app.flame.over = None;
             app.filters.add(as_filter(&suspect));
             switch(app, ViewKind::Flame)
         }
-        Action::Blocks => {
+        Action::ShowBlocks => {
             app.filters.add(as_filter(&suspect));
             app.rows.truncate(1);
             switch(app, ViewKind::Rows)
@@ -46,24 +46,24 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
             app.popups.push(Popup::Text(explain(&suspect)));
             Vec::new()
         }
-        Action::Accept => prompt(
+        Action::AcceptSuspect => prompt(
             app,
             &format!("accept {}", suspect.function),
             Purpose::Accept(suspect.sym.clone()),
-            "why it is no leak; it is then hidden in every recording (A shows it)",
+            "why this is not a leak; it will be hidden in every recording (A shows it)",
             "",
         ),
-        Action::Open => match (suspect.file, suspect.line) {
+        Action::OpenInEditor => match (suspect.file, suspect.line) {
             (Some(file), Some(line)) => vec![Effect::OpenSource(file.into(), line)],
             _ => {
-                app.show_error("its source line is not known");
+                app.show_error("source line unknown");
                 Vec::new()
             }
         },
-        Action::Copy => detail::copy(app, suspect.sentence, "sentence"),
-        Action::CopyMore => {
+        Action::Copy => detail::copy(app, suspect.sentence, "description"),
+        Action::CopyAll => {
             let trace = detail::trace(app);
-            detail::copy(app, format!("{}\n{trace}", suspect.sentence), "sentence and backtrace")
+            detail::copy(app, format!("{}\n{trace}", suspect.sentence), "description and backtrace")
         }
         _ => Vec::new(),
     }
@@ -76,13 +76,13 @@ fn as_filter(suspect: &Suspect) -> Filter {
 fn explain(suspect: &Suspect) -> Text {
     let body = format!(
         "{sentence}\n\n\
-         score        {score:.0} = live bytes x steadiness x recency x (0.1 + 0.9 fit), a tenth where the kind is no leak\n\
+         score        {score:.0} = live bytes x steadiness x recency x (0.1 + 0.9 fit), a tenth if the kind is not a leak\n\
          live bytes   {live} of {blocks} blocks ({share} of all alive at the end)\n\
-         steadiness   {steadiness:.2}: share of slices in which it did not shrink, flat ones half\n\
-         recency      {recency:.2}: 1 if it allocated in the last tenth of the run, else less\n\
+         steadiness   {steadiness:.2}: share of time slices in which it did not shrink; flat slices count half\n\
+         recency      {recency:.2}: 1 if it allocated in the last tenth of the run, otherwise less\n\
          slope        {slope}/s over the second half (fit {fit:.2}; 1 is a straight line)\n\
-         made         {made} blocks in all, first {first}, last {last}\n\
-         sites        {sites} backtraces meet in {function}\n\n\
+         allocated    {made} blocks in total, first at {first}, last at {last}\n\
+         sites        {sites} backtraces share {function}\n\n\
          {label}: {meaning}",
         sentence = suspect.sentence,
         score = suspect.score,
@@ -104,29 +104,33 @@ fn explain(suspect: &Suspect) -> Text {
     Text { title: format!("why suspect #{}", suspect.id), body, ..Text::default() }
 }
 
-/// What a label means.
+/// An explanation of a label.
 fn meaning(label: &str) -> &'static str {
     match label {
-        "start-up constant" => "made in the first moments and kept, as lazy statics are; no leak",
-        "steady leak" => "nearly every block made here is still alive, and they grow in number",
+        "start-up constant" => "allocated at start-up and kept, like lazy statics; not a leak",
+        "steady leak" => "nearly every block allocated here is still live, and their number grows",
         "freed at shutdown" => {
-            "held through the run and freed only in its last moments: a leak in practice"
+            "kept during the whole run and freed only at the end: in practice a leak"
         }
         "growing container" => {
-            "one block that was made larger again and again: look at who fills it"
+            "one block that was reallocated to larger sizes again and again: find out what fills it"
         }
-        "partial leak" => "live bytes rise, though many blocks are freed: some paths forget theirs",
-        "bounded" => "grew at first and is flat since, as caches and pools are; likely no leak",
-        "burst" => "came all at once and stayed",
-        "quiet" => "holds little or has stopped",
+        "partial leak" => {
+            "live bytes rise although many blocks are freed: some code paths do not free theirs"
+        }
+        "bounded" => {
+            "grew at first and has been flat since, like caches and pools; probably not a leak"
+        }
+        "burst" => "allocated within a short time and kept",
+        "quiet" => "holds little memory or has stopped growing",
         _ => "see docs/guide/EXPLORER.md",
     }
 }
 
-/// Takes the reason for accepting a suspect.
+/// Accepts a suspect with a reason.
 pub fn accept(app: &mut App, pattern: &str, reason: &str) -> Vec<Effect> {
     app.suspects.patterns.push(pattern.to_owned());
-    app.say("accepted; A shows accepted suspects");
+    app.notify("accepted; A shows accepted suspects");
     let mut line = format!("leak:{pattern}");
     if !reason.trim().is_empty() {
         line = format!("# {}\n{line}", reason.trim());

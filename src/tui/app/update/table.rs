@@ -1,4 +1,4 @@
-//! Keys of tables, in the view of rows and under the editor.
+//! Actions of tables, in the Rows view and below the SQL editor.
 
 use crate::database::page::{Condition, Order};
 use crate::database::table::{Unit, Value};
@@ -6,15 +6,15 @@ use crate::database::text::units;
 use crate::tui::app::layout::geometry;
 use crate::tui::app::message::{Effect, Query, TreeSource};
 use crate::tui::app::state::popup::{Popup, Purpose, Text};
-use crate::tui::app::state::table::{Origin, Place, TableState};
+use crate::tui::app::state::table::{Origin, Placement, TableState};
 use crate::tui::app::state::{App, Pane, ViewKind};
 use crate::tui::app::update::{detail, load, prompt, switch};
 use crate::tui::app::{inline_params, view_sql};
 use crate::tui::data::filter::Filter;
 use crate::tui::input::keymap::Action;
 
-/// Does it.
-pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
+/// Handles an action.
+pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
     let window = geometry::table_window(app);
     let Some(table) = app.table_mut() else {
         return Vec::new();
@@ -27,11 +27,11 @@ pub fn perform(app: &mut App, action: Action) -> Vec<Effect> {
     match action {
         Action::Left => table.step_column(-1),
         Action::Right => table.step_column(1),
-        Action::HideColumn | Action::PinColumn | Action::Widen | Action::Narrow => {
-            look(table, action);
+        Action::HideColumn | Action::PinColumn | Action::WidenColumn | Action::NarrowColumn => {
+            change_column_layout(table, action);
         }
         Action::Back => return back(app),
-        Action::Enter => return enter(app),
+        Action::Activate => return open_row(app),
         _ => return on_view(app, action),
     }
     Vec::new()
@@ -43,24 +43,24 @@ fn on_view(app: &mut App, action: Action) -> Vec<Effect> {
     };
     let id = table.id;
     match action {
-        Action::SortDown => table.sort(Order::Descending),
-        Action::SortUp => table.sort(Order::Ascending),
-        Action::ShowColumns => {
-            for look in &mut table.looks {
-                look.place = Place::Plain;
-                look.extra_width = 0;
+        Action::SortDescending => table.sort(Order::Descending),
+        Action::SortAscending => table.sort(Order::Ascending),
+        Action::ResetColumns => {
+            for layout in &mut table.column_layouts {
+                layout.placement = Placement::Plain;
+                layout.extra_width = 0;
             }
             table.view.sort.clear();
             table.view.filters.clear();
             table.reset();
         }
-        // The same place is looked at again, so that a change is seen.
-        Action::Rerun => {
+        // The cursor stays, so that changes are easy to see.
+        Action::RunAgain => {
             let cursor = table.cursor;
             table.reset();
             table.cursor = cursor;
         }
-        Action::FilterLike => {
+        Action::FilterByCell => {
             let like = table.cell().cloned().map(|value| match value {
                 Value::Null => Condition::IsNull,
                 value => Condition::Equal(value),
@@ -92,12 +92,12 @@ fn on_cell(app: &mut App, action: Action) -> Vec<Effect> {
                 "",
             )
         }
-        Action::Flame => flame(app),
-        Action::Group => group(app),
-        Action::UseResult => use_result(app),
-        Action::Cell => {
+        Action::ShowFlame => flame(app),
+        Action::GroupByColumn => group(app),
+        Action::FilterByResult => use_result(app),
+        Action::ShowCell => {
             let title = table.columns.get(table.column).map_or("", |it| &it.name).to_owned();
-            let body = table.cell().map(|value| whole(value, unit(table))).unwrap_or_default();
+            let body = table.cell().map(|value| full_text(value, unit(table))).unwrap_or_default();
             app.popups.push(Popup::Text(Text { title, body, ..Text::default() }));
             Vec::new()
         }
@@ -105,7 +105,7 @@ fn on_cell(app: &mut App, action: Action) -> Vec<Effect> {
             let cell = table.cell().map(units::raw).unwrap_or_default();
             detail::copy(app, cell, "cell")
         }
-        Action::CopyMore => {
+        Action::CopyAll => {
             let row = table.selected().unwrap_or_default();
             let cells: Vec<String> = row.iter().map(units::raw).collect();
             detail::copy(app, cells.join("\t"), "row")
@@ -118,8 +118,8 @@ fn unit(table: &TableState) -> Unit {
     table.columns.get(table.column).map_or(Unit::None, |it| it.unit)
 }
 
-/// A cell with nothing left out: as people read it, and every digit.
-fn whole(value: &Value, unit: Unit) -> String {
+/// The full text of a cell: formatted, and with every digit.
+fn full_text(value: &Value, unit: Unit) -> String {
     let (shown, raw) = (units::value(value, unit), units::raw(value));
     match value {
         Value::Null => "NULL".into(),
@@ -128,14 +128,14 @@ fn whole(value: &Value, unit: Unit) -> String {
     }
 }
 
-fn look(table: &mut TableState, action: Action) {
+fn change_column_layout(table: &mut TableState, action: Action) {
     let visible = table.order().len();
-    let Some(look) = table.looks.get_mut(table.column) else {
+    let Some(layout) = table.column_layouts.get_mut(table.column) else {
         return;
     };
     match action {
         Action::HideColumn if visible > 1 => {
-            look.place = Place::Hidden;
+            layout.placement = Placement::Hidden;
             if let Some(next) = table.order().into_iter().find(|at| *at > table.column) {
                 table.column = next;
             } else {
@@ -143,13 +143,13 @@ fn look(table: &mut TableState, action: Action) {
             }
         }
         Action::PinColumn => {
-            look.place = match look.place {
-                Place::Pinned => Place::Plain,
-                _ => Place::Pinned,
+            layout.placement = match layout.placement {
+                Placement::Pinned => Placement::Plain,
+                _ => Placement::Pinned,
             }
         }
-        Action::Widen => look.extra_width = (look.extra_width + 4).min(200),
-        Action::Narrow => look.extra_width = (look.extra_width - 4).max(-200),
+        Action::WidenColumn => layout.extra_width = (layout.extra_width + 4).min(200),
+        Action::NarrowColumn => layout.extra_width = (layout.extra_width - 4).max(-200),
         _ => {}
     }
 }
@@ -161,23 +161,23 @@ fn back(app: &mut App) -> Vec<Effect> {
     }
     if app.rows.len() > 1 {
         let closed = app.rows.pop();
-        app.detail.begin(None);
+        app.detail.start(None);
         if closed.is_some_and(|table| table.origin == Origin::Statement) {
             app.view = ViewKind::Sql;
             app.pane = Pane::Detail;
         }
         return load::load_view(app);
     }
-    app.say("these are the selected rows; x removes the last filter, q quits");
+    app.notify("nothing to go back to; x: remove the last filter, q: quit");
     Vec::new()
 }
 
-fn enter(app: &mut App) -> Vec<Effect> {
+fn open_row(app: &mut App) -> Vec<Effect> {
     let Some(table) = app.table() else {
         return Vec::new();
     };
     if let Origin::Groups { .. } = &table.origin {
-        return ungroup(app);
+        return open_group(app);
     }
     if let Some(bt) = table.backtrace() {
         if app.view == ViewKind::Sql {
@@ -192,11 +192,11 @@ fn enter(app: &mut App) -> Vec<Effect> {
     if let Some((file, line)) = table.place() {
         return detail::source(app, String::new(), Some(file), Some(line));
     }
-    on_cell(app, Action::Cell)
+    on_cell(app, Action::ShowCell)
 }
 
-/// The rows of the selected group.
-fn ungroup(app: &mut App) -> Vec<Effect> {
+/// Opens the rows of the selected group.
+fn open_group(app: &mut App) -> Vec<Effect> {
     let Some(table) = app.table() else {
         return Vec::new();
     };
@@ -217,17 +217,17 @@ fn ungroup(app: &mut App) -> Vec<Effect> {
     push(app, rows)
 }
 
-/// Shows a table over the others.
+/// Opens a table on top of the current one.
 pub fn push(app: &mut App, table: TableState) -> Vec<Effect> {
     let id = table.id;
     app.rows.push(table);
-    app.detail.begin(None);
+    app.detail.start(None);
     app.view = ViewKind::Rows;
     app.pane = Pane::Main;
-    load::ask_page(app, id, 0)
+    load::request_page(app, id, 0)
 }
 
-/// Each value of the selected column, with its rows and, where there are sizes, its bytes.
+/// Groups by the selected column: rows and, if there is a column of bytes, bytes per value.
 fn group(app: &mut App) -> Vec<Effect> {
     let Some(table) = app.table() else {
         return Vec::new();
@@ -269,7 +269,7 @@ fn flame(app: &mut App) -> Vec<Effect> {
         return Vec::new();
     };
     let columns: Vec<String> = table.columns.iter().map(|it| it.name.clone()).collect();
-    let weights = view_sql::weights_of_result(&sql, &columns, &app.facts.axis);
+    let weights = view_sql::weights_of_result(&sql, &columns, &app.overview.axis);
     app.flame.over = Some((title, TreeSource::Weights(Query::plain(weights))));
     switch(app, ViewKind::Flame)
 }
@@ -280,18 +280,18 @@ fn use_result(app: &mut App) -> Vec<Effect> {
     };
     app.rows.truncate(1);
     app.filters.add(Filter::Result { title, sql });
-    app.say("all views now show these backtraces only; u undoes");
+    app.notify("all views now show only these backtraces; u: undo");
     switch(app, ViewKind::Suspects)
 }
 
-/// The shown table's title and statement, if it has backtraces.
+/// Title and statement of the current table, if it has backtraces.
 fn result_sql(app: &mut App) -> Option<(String, String)> {
     let table = app.table()?;
     if table.columns.iter().any(|it| it.name.eq_ignore_ascii_case("bt")) {
         let (sql, params) = table.view.wrap(&table.query.sql, &table.query.params);
         return Some((table.title.clone(), inline_params::with_values(&sql, &params)));
     }
-    app.show_error("this needs a column named bt: the rows' backtraces");
+    app.show_error("this needs a column bt with the backtrace of each row");
     None
 }
 
@@ -300,6 +300,6 @@ fn filter_help(unit: Unit) -> &'static str {
         Unit::Bytes => ">4K  <=1MiB  1K..4K  =512   (empty: no filter)",
         Unit::Duration | Unit::Moment => ">10m  <1s  1m..10m  null   (empty: no filter)",
         unit if unit.is_numeric() => ">100  <=5  1..10  =7  null   (empty: no filter)",
-        _ => "text in it  ~regex  =exactly  >100  null  !null   (empty: no filter)",
+        _ => "text  ~regex  =exactly  >100  null  !null   (empty: no filter)",
     }
 }

@@ -1,4 +1,4 @@
-//! The third row: the filters as chips; in the flamegraph, what its measure means.
+//! Draws the third row: the filters; in the flamegraph, the definition of its measure.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -7,13 +7,13 @@ use crate::tui::app::state::{App, ViewKind};
 use crate::tui::terminal::theme::Theme;
 use crate::tui::view::text;
 
-/// Draws it.
+/// Draws the row.
 pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     if area.is_empty() {
         return;
     }
     let mut x = 1 + text::put(buffer, theme, area, 1, "filter", theme.dim());
-    let filters = app.filters.now().filters();
+    let filters = app.filters.current().filters();
     if app.view == ViewKind::Flame
         && let Some((title, _)) = &app.flame.over
     {
@@ -39,6 +39,6 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
             text::put_right(buffer, theme, left, &format!("  {title}"), theme.title());
         }
     } else if !filters.is_empty() {
-        text::put_right(buffer, theme, left, "  x removes the last, u undoes", theme.dim());
+        text::put_right(buffer, theme, left, "  x: remove the last, u: undo", theme.dim());
     }
 }

@@ -1,5 +1,4 @@
-//! The first row: which file, how long, what lives, what of the process that is, and what lived at the
-//! peak.
+//! Draws the first row: file, duration, live bytes, resident memory, peak, losses.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -11,33 +10,33 @@ use crate::tui::app::state::App;
 use crate::tui::terminal::theme::Theme;
 use crate::tui::view::text;
 
-/// Columns that live bytes and their error need.
+/// Columns of live bytes with their error.
 const LIVE_ROOM: usize = 24;
 
-/// Draws it.
+/// Draws the row.
 pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
-    let facts = &app.facts;
+    let overview = &app.overview;
     let mut x = 1 + text::put(buffer, theme, area, 1, "rheaper", theme.title());
     let room = usize::from(area.width / 3).max(8);
-    let name = text::cut_front(&facts.name, room, theme).into_owned();
+    let name = text::cut_front(&overview.name, room, theme).into_owned();
     x += 1 + text::put(buffer, theme, area, x + 1, &name, Style::new());
-    let Some(duration) = facts.duration_ns else {
+    let Some(duration) = overview.duration_ns else {
         text::put(buffer, theme, area, x + 1, "reading…", theme.dim());
         return;
     };
     let bytes = |bytes: i64| units::bytes(bytes as f64);
     let time = |ns: i64| units::duration(ns as f64);
-    let losses = match facts.losses {
+    let losses = match overview.losses {
         0 => String::new(),
         losses => format!("! {} lost", units::count(losses)),
     };
-    let rss = facts.rss.map(|(rss, live)| {
+    let rss = overview.rss.map(|(rss, live)| {
         let share = units::share(live as f64 / rss.max(1) as f64);
         format!("{} ({share} live)", bytes(rss))
     });
-    let sampled = facts.notes.sampled;
-    // As much of it as there is room for, but never nothing.
-    let how = sampled.map(|it| {
+    let sampled = overview.caveats.sampled;
+    // The longest text that fits; "sampled" is always shown.
+    let sampling = sampled.map(|it| {
         let rate = units::bytes(it.sample_bytes as f64);
         let room =
             usize::from(area.width.saturating_sub(x + 4)).saturating_sub(time(duration).len());
@@ -45,24 +44,24 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         let fits = words.iter().find(|words| words.len() + LIVE_ROOM <= room || words.len() < 8);
         fits.cloned().unwrap_or_default()
     });
-    let aggregated = facts.notes.aggregated.map(|it| it.tag()).unwrap_or_default();
+    let aggregated = overview.caveats.aggregated.map(|it| it.tag()).unwrap_or_default();
     let live = match sampled {
-        None => bytes(facts.live_bytes),
+        None => bytes(overview.live_bytes),
         Some(it) => {
             let error = it.live_interval.relative_error(it.live_bytes);
-            format!("{} {}", bytes(facts.live_bytes), relative_error_text(error))
+            format!("{} {}", bytes(overview.live_bytes), relative_error_text(error))
         }
     };
     let parts = [
         ("", time(duration)),
-        ("", how.unwrap_or_default()),
+        ("", sampling.unwrap_or_default()),
         ("live ", live),
         ("rss ", rss.unwrap_or_default()),
-        ("peak ", format!("{} at {}", bytes(facts.peak_bytes), time(facts.peak_ns))),
-        ("", format!("{} allocations", units::count_short(facts.allocations as f64))),
+        ("peak ", format!("{} at {}", bytes(overview.peak_bytes), time(overview.peak_ns))),
+        ("", format!("{} allocations", units::count_short(overview.allocations as f64))),
         ("", losses),
         ("", aggregated),
-        ("by ", facts.imported_from.clone().unwrap_or_default()),
+        ("by ", overview.imported_from.clone().unwrap_or_default()),
     ];
     for (label, value) in parts {
         let width = (label.chars().count() + value.chars().count()) as u16;

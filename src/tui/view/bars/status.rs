@@ -1,4 +1,4 @@
-//! The last two rows: what happened, and the keys of the current state.
+//! Draws the last two rows: message and position, and the keys of the current context.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -6,8 +6,8 @@ use ratatui::style::Style;
 use unicode_width::UnicodeWidthStr;
 
 use crate::database::text::units;
-use crate::tui::app::state::compare::Look;
-use crate::tui::app::state::{App, Tone, ViewKind};
+use crate::tui::app::state::compare::CompareMode;
+use crate::tui::app::state::{App, Severity, ViewKind};
 use crate::tui::data::filter::Filter;
 use crate::tui::input::keymap::{self, Rank};
 use crate::tui::terminal::screen::Mouse;
@@ -15,21 +15,23 @@ use crate::tui::terminal::theme::Theme;
 use crate::tui::view::text;
 use crate::tui::view::text::total_text;
 
-/// Draws the status.
+/// Draws the status row.
 pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
-    let right = place(app);
+    let right = selection_position(app);
     let taken = text::put_right(buffer, theme, area, &format!("{right} "), theme.dim());
     let left = Rect { width: area.width.saturating_sub(taken + 1), ..area };
-    let (words, style) = match (running(app), &app.note) {
-        (_, Some(note)) if note.tone == Tone::Bad => (format!("! {}", note.text), theme.error()),
-        (_, Some(note)) => (note.text.clone(), Style::new()),
+    let (words, style) = match (running_text(app), &app.notice) {
+        (_, Some(notice)) if notice.severity == Severity::Error => {
+            (format!("! {}", notice.text), theme.error())
+        }
+        (_, Some(notice)) => (notice.text.clone(), Style::new()),
         (Some(running), None) => (running, theme.number()),
         (None, None) => (String::new(), Style::new()),
     };
     text::put(buffer, theme, left, 1, &words, style);
 }
 
-/// Draws the keys: the most important first, as many as there is room for.
+/// Draws the footer: as many keys as fit, the most important first.
 pub fn render_footer(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let mut shown: Vec<_> = keymap::bindings(app.contexts())
         .filter(|it| it.rank != Rank::Help && is_useful(app, it.action))
@@ -53,17 +55,21 @@ pub fn render_footer(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     }
 }
 
-/// Whether a key would do something now.
+/// Whether a key has an effect now.
 fn is_useful(app: &App, action: keymap::Action) -> bool {
     use keymap::Action;
     match action {
-        Action::DropFilter => !app.filters.now().filters().is_empty(),
+        Action::RemoveFilter => !app.filters.current().filters().is_empty(),
         Action::Undo => app.filters.can_undo(),
         Action::NextPane => matches!(app.view, ViewKind::Suspects | ViewKind::Rows | ViewKind::Sql),
-        Action::ClearRange => app.filters.now().filters().iter().any(Filter::is_of_time),
-        Action::SearchNext if app.view == ViewKind::Time => !app.time.marks.is_empty(),
+        Action::ClearTimeFilter => {
+            app.filters.current().filters().iter().any(Filter::is_time_filter)
+        }
+        Action::Next if app.view == ViewKind::Time => !app.time.marks.is_empty(),
         Action::Back if app.view == ViewKind::Flame && app.popups.is_empty() => {
-            !app.flame.zoom.is_empty() || app.flame.over.is_some() || app.flame.callers.is_some()
+            !app.flame.cursor.zoom.is_empty()
+                || app.flame.over.is_some()
+                || app.flame.callers.is_some()
         }
         Action::Back if app.view == ViewKind::Rows && app.popups.is_empty() => {
             app.rows.len() > 1 || app.pane == crate::tui::app::state::Pane::Detail
@@ -72,20 +78,20 @@ fn is_useful(app: &App, action: keymap::Action) -> bool {
     }
 }
 
-fn running(app: &App) -> Option<String> {
-    let open = app.asked.oldest()?;
-    let since = app.now.saturating_sub(open.since);
-    // What is over in a moment needs no words.
+fn running_text(app: &App) -> Option<String> {
+    let request = app.requests.oldest()?;
+    let since = app.now.saturating_sub(request.since);
+    // Short requests are not shown.
     if since.as_millis() < 150 {
         return None;
     }
     let spinner = ["|", "/", "-", "\\"][(app.now.as_millis() / 125 % 4) as usize];
     let took = units::duration(since.as_millis() as f64 * 1e6);
-    Some(format!("{spinner} running for {took}; Ctrl-C stops it"))
+    Some(format!("{spinner} running for {took}; Ctrl-C: stop"))
 }
 
-/// Where the selection is.
-fn place(app: &App) -> String {
+/// The position of the selection.
+fn selection_position(app: &App) -> String {
     let mouse = match app.mouse {
         Mouse::Captured => "",
         Mouse::Free => " · mouse off (F2)",
@@ -103,14 +109,16 @@ fn place(app: &App) -> String {
             0 => String::new(),
             lines => format!("line {} of {}", app.tree.cursor.at + 1, units::count(lines as i64)),
         },
-        ViewKind::Time => format!("{} moments", units::count(app.facts.axis.points() as i64 + 1)),
+        ViewKind::Time => {
+            format!("{} moments", units::count(app.overview.axis.points() as i64 + 1))
+        }
         ViewKind::Histograms => match app.histograms.bins().len() {
             0 => String::new(),
             bins => format!("bar {} of {bins}", app.histograms.cursor.at + 1),
         },
-        ViewKind::Compare => match (&app.compare.shown, app.compare.look) {
+        ViewKind::Compare => match (&app.compare.shown, app.compare.mode) {
             (None, _) => String::new(),
-            (Some(shown), Look::List) => match shown.rows.len() {
+            (Some(shown), CompareMode::List) => match shown.rows.len() {
                 0 => String::new(),
                 rows => format!("{} of {}", app.compare.list.at + 1, units::count(rows as i64)),
             },

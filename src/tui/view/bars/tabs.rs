@@ -1,15 +1,15 @@
-//! The second row: the views, and how much lived over time.
+//! Draws the second row: the tabs of the views, and live bytes over time.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use crate::tui::app::state::App;
-use crate::tui::app::state::suspects::squeeze;
+use crate::tui::app::state::suspects::downsample_max;
 use crate::tui::app::update::mouse;
 use crate::tui::terminal::theme::Theme;
 use crate::tui::view::text;
 
-/// Draws it.
+/// Draws the row.
 pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let mut end = 0;
     for (x, width, view) in mouse::tabs(app) {
@@ -24,13 +24,13 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     }
     let room = area.width.saturating_sub(end + 2);
     let label = "live ";
-    if room < 8 || app.facts.curve.is_empty() {
+    if room < 8 || app.overview.curve.is_empty() {
         return;
     }
     let with_label = room >= 24;
     let width = (room - if with_label { label.len() as u16 } else { 0 }).min(60);
-    let curve = squeeze(&app.facts.curve, usize::from(width));
-    let max = app.facts.curve.iter().copied().max().unwrap_or(0);
+    let curve = downsample_max(&app.overview.curve, usize::from(width));
+    let max = app.overview.curve.iter().copied().max().unwrap_or(0);
     let spark = theme.spark(&curve, max);
     text::put_right(buffer, theme, area, &spark, theme.number());
     if with_label {

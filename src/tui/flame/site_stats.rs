@@ -1,49 +1,49 @@
-//! What is known of a backtrace beside its weight: how it grew, and how old its blocks are.
+//! Statistics of backtraces: trend, ages, sampling error.
 
 use crate::database::estimate::{Interval, SampleSum, SamplingRate};
 use crate::tui::flame::measure::Measure;
 
-/// Values in a trend.
+/// Number of values in a trend.
 pub const TREND: usize = 12;
 
-/// Facts of a backtrace, or sums of them.
+/// Statistics of a backtrace, or of several.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct SiteFacts {
-    /// Live bytes over the run, each at the end of its share.
+pub struct SiteStats {
+    /// Live bytes over the run, each at the end of its part.
     pub trend: [u64; TREND],
-    /// Ages at the end of the blocks alive then, summed, in ns.
+    /// Sum of the ages of blocks live at the end, in ns.
     pub age_sum_ns: f64,
-    /// How many these are; of samples, what they stand for.
+    /// Number of these blocks; estimated from samples.
     pub live_blocks: f64,
-    /// The samples of what was made, where sums are estimates.
-    pub made: SampleSum,
-    /// The same of what is alive at the end.
+    /// Sample sums of allocated bytes, for error bounds.
+    pub allocated: SampleSum,
+    /// Sample sums of bytes live at the end, for error bounds.
     pub live: SampleSum,
 }
 
-impl SiteFacts {
-    /// Mean age of what is alive at the end.
+impl SiteStats {
+    /// Mean age of blocks live at the end.
     pub fn age_ns(&self) -> Option<f64> {
         (self.live_blocks > 0.0).then(|| self.age_sum_ns / self.live_blocks)
     }
 
-    /// The bounds of what they sum up to by a measure, if these are known.
+    /// The error bounds of a value, if known for the measure.
     pub fn interval(&self, measure: Measure, value: u64, rate: SamplingRate) -> Option<Interval> {
         match measure {
             Measure::LiveAtEnd => Some(self.live.interval(value, rate)),
-            Measure::Allocated => Some(self.made.interval(value, rate)),
+            Measure::Allocated => Some(self.allocated.interval(value, rate)),
             _ => None,
         }
     }
 
-    /// Adds those of another backtrace.
+    /// Adds the statistics of another backtrace.
     pub fn add(&mut self, other: &Self) {
         for (sum, value) in self.trend.iter_mut().zip(other.trend) {
             *sum = sum.saturating_add(value);
         }
         self.age_sum_ns += other.age_sum_ns;
         self.live_blocks += other.live_blocks;
-        self.made.merge(&other.made);
+        self.allocated.merge(&other.allocated);
         self.live.merge(&other.live);
     }
 }

@@ -1,15 +1,15 @@
-//! The run's time axis: the moments at which every sum is known without a look at single blocks.
+//! The time axis: the moments at which all sums are precomputed.
 //!
-//! Reads: rows of `timeline`. Writes: edges, and how many blocks had ended at each.
+//! Reads: rows of `timeline`. Writes: edges, and the number of blocks freed before each.
 //!
 //! Invariants:
-//! - Edge 0 is the beginning and the last one is behind the end; edges rise.
-//! - Between two edges lies what one point of a site's curve covers, so that sums over
-//!   `site_timeline` from edge to edge are exact.
-//! - Rows of `allocations` stand in the order in which blocks ended: those that ended before an
-//!   edge are the first [`Axis::ended`] ones, but for as many as [`Axis::late`] says.
+//! - Edge 0 is the start, the last edge is after the end; edges increase.
+//! - A point of a site's curve covers the time between two edges, so that sums over `site_timeline`
+//!   from edge to edge are exact.
+//! - Rows of `allocations` are in the order of frees: the blocks freed before an edge are the first
+//!   [`Axis::ended_before`] rows, except for at most [`Axis::late`] of them.
 
-/// A slice of the run, as the table has it.
+/// A row of `timeline`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(
     missing_docs,
@@ -27,17 +27,17 @@ pub struct Slice {
     pub never_freed_bytes: i64,
 }
 
-/// What a row of `allocations` counts in sums.
+/// The meaning of a row of `allocations`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Rows {
-    /// One block of its size.
+pub enum RowKind {
+    /// A block.
     #[default]
     Blocks,
-    /// What a sample of its size stands for.
+    /// A sample, which stands for several blocks.
     Samples,
 }
 
-impl Rows {
+impl RowKind {
     /// SQL: the bytes of a row of `table`.
     pub fn bytes(self, table: &str) -> String {
         match self {
@@ -48,7 +48,7 @@ impl Rows {
         }
     }
 
-    /// SQL: the blocks of a row of `table`, not always a whole number.
+    /// SQL: the blocks of a row of `table`, not always an integer.
     fn blocks(self, table: &str) -> String {
         match self {
             Self::Blocks => "1".into(),
@@ -58,7 +58,7 @@ impl Rows {
         }
     }
 
-    /// SQL: a sum of blocks, as a whole number.
+    /// SQL: the number of blocks, as an integer.
     pub fn count(self, table: &str) -> String {
         match self {
             Self::Blocks => "count(*)".into(),
@@ -66,7 +66,7 @@ impl Rows {
         }
     }
 
-    /// SQL: the same of rows of which a condition holds.
+    /// SQL: the number of blocks for which a condition holds.
     pub fn count_of(self, table: &str, condition: &str) -> String {
         match self {
             Self::Blocks => format!("sum({condition})"),
@@ -76,7 +76,7 @@ impl Rows {
         }
     }
 
-    /// SQL: more columns of a row of `table`, for who adds up rows himself.
+    /// SQL: additional columns with the weight of a row of `table`.
     pub fn columns(self, table: &str) -> String {
         match self {
             Self::Blocks => String::new(),
@@ -87,19 +87,19 @@ impl Rows {
     }
 }
 
-/// The axis.
+/// The time axis.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Axis {
-    /// The end of the recording.
+    /// End of the recording, ns since the start.
     pub end_ns: i64,
-    /// When most was alive.
+    /// Time of the peak, ns since the start.
     pub peak_ns: i64,
-    /// Blocks whose end was known late at most, so that their rows stand behind those of later ends.
+    /// Upper bound of rows that are behind rows of later frees.
     pub late: i64,
-    /// How many backtraces made a block.
+    /// Number of backtraces with allocations.
     pub sites: i64,
-    /// What a row of `allocations` counts.
-    pub rows: Rows,
+    /// The meaning of a row of `allocations`.
+    pub rows: RowKind,
     /// The slices.
     pub slices: Vec<Slice>,
     edges: Vec<i64>,
@@ -108,7 +108,7 @@ pub struct Axis {
 }
 
 impl Axis {
-    /// From the slices, of which each point of a site's curve covers `slices_per_point`.
+    /// Builds the axis from slices; a point of a site's curve covers `slices_per_point` of them.
     pub fn new(slices: Vec<Slice>, slices_per_point: usize, end_ns: i64, peak_ns: i64) -> Self {
         let mut axis = Self { end_ns, peak_ns, edges: vec![0], ..Self::default() };
         axis.last_slices.push(0);
@@ -120,8 +120,8 @@ impl Axis {
             if (at + 1) % slices_per_point.max(1) != 0 && !is_last {
                 continue;
             }
-            let behind = if is_last { slice.to_ns.max(end_ns + 1) } else { slice.to_ns };
-            axis.edges.push(behind);
+            let end = if is_last { slice.to_ns.max(end_ns + 1) } else { slice.to_ns };
+            axis.edges.push(end);
             axis.last_slices.push(at);
             axis.ended.push(frees);
         }
@@ -129,17 +129,17 @@ impl Axis {
         axis
     }
 
-    /// Between how many edges the run lies: the last edge's number.
+    /// Number of points, which is the index of the last edge.
     pub fn points(&self) -> usize {
         self.edges.len().saturating_sub(1)
     }
 
-    /// When an edge is. What happened before it has happened, what happens at it has not.
+    /// The time of an edge. Events before it are included, events at it are not.
     pub fn edge(&self, number: usize) -> i64 {
         self.edges.get(number).or(self.edges.last()).copied().unwrap_or(0)
     }
 
-    /// The edge that is nearest to a moment.
+    /// The edge nearest to a moment.
     pub fn nearest(&self, at_ns: i64) -> usize {
         let above = self.edges.partition_point(|edge| *edge < at_ns);
         let distance = |number: usize| self.edge(number).abs_diff(at_ns);
@@ -149,12 +149,12 @@ impl Axis {
         }
     }
 
-    /// The number of the edge that is at this moment exactly.
-    pub fn exactly(&self, at_ns: i64) -> Option<usize> {
+    /// The edge at exactly this moment.
+    pub fn edge_at(&self, at_ns: i64) -> Option<usize> {
         self.edges.binary_search(&at_ns).ok()
     }
 
-    /// The slice that ends at an edge; none at the beginning.
+    /// The slice that ends at an edge; `None` at the start.
     pub fn slice_before(&self, number: usize) -> Option<usize> {
         match number {
             0 => None,
@@ -162,23 +162,23 @@ impl Axis {
         }
     }
 
-    /// The point that a slice is in: it lies between the edges of this number and the next.
+    /// The point of a slice: it lies between the edge of this index and the next.
     pub fn point_of(&self, slice: usize) -> usize {
         let ends = self.last_slices.get(1..).unwrap_or_default();
         ends.partition_point(|last| *last < slice).min(self.points().saturating_sub(1))
     }
 
-    /// How many blocks had ended before an edge.
-    pub fn ended(&self, number: usize) -> i64 {
+    /// Number of blocks freed before an edge.
+    pub fn ended_before(&self, number: usize) -> i64 {
         self.ended.get(number).copied().unwrap_or(0)
     }
 
-    /// So many first rows of `allocations` all ended before an edge.
-    pub fn surely_ended(&self, number: usize) -> i64 {
-        self.ended(number).saturating_sub(self.late).max(0)
+    /// Number of first rows of `allocations` that were certainly freed before an edge.
+    pub fn min_ended_before(&self, number: usize) -> i64 {
+        self.ended_before(number).saturating_sub(self.late).max(0)
     }
 
-    /// How many blocks ended at all.
+    /// Number of all frees.
     pub fn frees(&self) -> i64 {
         self.ended.last().copied().unwrap_or(0)
     }

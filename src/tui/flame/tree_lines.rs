@@ -1,31 +1,30 @@
-//! A shown tree as lines of a table that is opened step by step.
+//! The shown tree as lines that can be expanded and collapsed.
 //!
-//! Reads: a [`Shown`] tree, and which lines are open. Writes: the lines in view.
+//! Reads: a [`ShapedTree`] tree and the expanded lines. Writes: the visible lines.
 //!
 //! Invariants:
-//! - A run of functions that only call the next one is one line; whatever has a share of its own or
-//!   more than one callee ends it, so that every line's total is the sum of its own share and the
-//!   lines below it.
-//! - A line is known by the names on its path, so that it stays open when the tree is made anew.
+//! - A run of functions that only call the next one is one line. A function with own weight or more
+//!   than one callee ends it, so that the total of a line is its own weight plus the lines below it.
+//! - A line is identified by the names on its path, so that it stays expanded in another tree.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::tui::flame::shape::{Key, Shown, ShownId, TOP};
+use crate::tui::flame::shape::{Key, ShapedId, ShapedTree, TOP};
 
-/// Lines that an outline has at most; more can't be read, and are said to be missing.
+/// Maximum number of lines; the title says if there are more.
 pub const LINES_MAX: usize = 100_000;
 
-/// Names a line by its path.
+/// Identifies a line: a hash of the names on its path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Path(u64);
 
 /// Whether the lines below a line are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expansion {
-    /// They are.
+    /// They are shown.
     Open,
-    /// They are not.
+    /// They are hidden.
     Closed,
     /// There are none.
     Leaf,
@@ -34,29 +33,29 @@ pub enum Expansion {
 /// A line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// Its path.
+    /// Identifies the line.
     pub path: Path,
-    /// How many lines it lies below.
+    /// Depth below the root.
     pub depth: usize,
-    /// The functions that it stands for, the outermost first; at least one.
-    pub run: Vec<ShownId>,
-    /// Whether more is below it.
+    /// Its functions, outermost first; at least one.
+    pub run: Vec<ShapedId>,
+    /// Whether it is expanded.
     pub expansion: Expansion,
 }
 
 impl Line {
-    /// The innermost function, whose callees are below.
-    pub fn node(&self) -> ShownId {
+    /// The innermost function, whose callees are the lines below.
+    pub fn node(&self) -> ShapedId {
         self.run.last().copied().unwrap_or(TOP)
     }
 }
 
-/// The lines of a tree of which `opened` are open.
-pub fn lines(shown: &Shown, opened: &HashSet<Path>) -> Vec<Line> {
+/// The visible lines of a tree in which `opened` are expanded.
+pub fn lines(shown: &ShapedTree, opened: &HashSet<Path>) -> Vec<Line> {
     let mut lines = Vec::new();
-    let mut todo: Vec<(ShownId, Path, usize)> = Vec::new();
-    push_children(shown, TOP, Path::default(), 0, &mut todo);
-    while let Some((first, above, depth)) = todo.pop() {
+    let mut pending: Vec<(ShapedId, Path, usize)> = Vec::new();
+    push_children(shown, TOP, Path::default(), 0, &mut pending);
+    while let Some((first, above, depth)) = pending.pop() {
         if lines.len() >= LINES_MAX {
             break;
         }
@@ -68,16 +67,16 @@ pub fn lines(shown: &Shown, opened: &HashSet<Path>) -> Vec<Line> {
             () => Expansion::Closed,
         };
         if expansion == Expansion::Open {
-            push_children(shown, node, path, depth + 1, &mut todo);
+            push_children(shown, node, path, depth + 1, &mut pending);
         }
         lines.push(Line { path, depth, run, expansion });
     }
     lines
 }
 
-/// The paths to open so that everything from a line down to the next fork is seen, that fork's
-/// callees included.
-pub fn to_next_fork(shown: &Shown, line: &Line) -> Vec<Path> {
+/// The lines to expand so that everything from a line down to the next branch is visible, with the
+/// branch's callees.
+pub fn paths_to_next_fork(shown: &ShapedTree, line: &Line) -> Vec<Path> {
     let mut paths = vec![line.path];
     let (mut node, mut path) = (line.node(), line.path);
     while let [only] = shown.children(node) {
@@ -89,8 +88,8 @@ pub fn to_next_fork(shown: &Shown, line: &Line) -> Vec<Path> {
     paths
 }
 
-/// The paths to open so that the heaviest callee of each is seen, down to the innermost one.
-pub fn heaviest(shown: &Shown, line: &Line) -> Vec<Path> {
+/// The lines to expand so that the heaviest path below a line is visible.
+pub fn heaviest_path(shown: &ShapedTree, line: &Line) -> Vec<Path> {
     let mut paths = vec![line.path];
     let (mut node, mut path) = (line.node(), line.path);
     while let Some(first) = shown.children(node).first() {
@@ -102,8 +101,8 @@ pub fn heaviest(shown: &Shown, line: &Line) -> Vec<Path> {
     paths
 }
 
-/// The paths to open so that a node is seen: those of the lines above it.
-pub fn to_node(shown: &Shown, node: ShownId) -> Vec<Path> {
+/// The lines to expand so that a node is visible, and the node's own line.
+pub fn paths_to_node(shown: &ShapedTree, node: ShapedId) -> Vec<Path> {
     let mut above = Vec::new();
     let mut at = node;
     while at != TOP {
@@ -123,22 +122,22 @@ pub fn to_node(shown: &Shown, node: ShownId) -> Vec<Path> {
 }
 
 fn push_children(
-    shown: &Shown,
-    node: ShownId,
+    shown: &ShapedTree,
+    node: ShapedId,
     path: Path,
     depth: usize,
-    todo: &mut Vec<(ShownId, Path, usize)>,
+    pending: &mut Vec<(ShapedId, Path, usize)>,
 ) {
-    // The largest is to be taken first, so it is put last.
-    todo.extend(shown.children(node).iter().rev().map(|child| (*child, path, depth)));
+    // Reversed, because the stack is popped from its end.
+    pending.extend(shown.children(node).iter().rev().map(|child| (*child, path, depth)));
 }
 
-/// The run that begins with a node, and its path.
-fn run_from(shown: &Shown, first: ShownId, above: Path) -> (Vec<ShownId>, Path) {
+/// The run that starts with a node, and its path.
+fn run_from(shown: &ShapedTree, first: ShapedId, above: Path) -> (Vec<ShapedId>, Path) {
     let mut run = vec![first];
     let mut node = first;
     while let [only] = shown.children(node) {
-        if shown.own(node) > 0 {
+        if shown.self_value(node) > 0 {
             break;
         }
         node = *only;
@@ -148,7 +147,7 @@ fn run_from(shown: &Shown, first: ShownId, above: Path) -> (Vec<ShownId>, Path) 
     above.0.hash(&mut hasher);
     match (shown.key(first), shown.symbol(first)) {
         (_, Some(symbol)) => symbol.sym.hash(&mut hasher),
-        (key, None) => (key == Key::Noise).hash(&mut hasher),
+        (key, None) => (key == Key::Library).hash(&mut hasher),
     }
     (run, Path(hasher.finish()))
 }

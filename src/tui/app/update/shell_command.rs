@@ -1,6 +1,6 @@
-//! The command line that prints what the screen shows.
+//! Builds the shell command that prints the current view.
 //!
-//! Invariant: what it prints is quoted so that a shell takes it as it is.
+//! Invariant: every word is quoted for a POSIX shell.
 
 use crate::database::compare::Window;
 use crate::tui::app::inline_params;
@@ -10,35 +10,37 @@ use crate::tui::app::state::{App, ViewKind};
 use crate::tui::app::update::load;
 use crate::tui::data::filter::FilterSet;
 
-/// Shows it, to be copied.
+/// Shows the command in a pop-up.
 pub fn show(app: &mut App) -> Vec<Effect> {
-    let body = line(app);
-    let title = "the same on the command line; y copies it".to_owned();
+    let body = command_line(app);
+    let title = "command line for this view; y copies it".to_owned();
     app.popups.push(Popup::Text(Text { title, body, ..Text::default() }));
     Vec::new()
 }
 
-/// The command line.
-pub fn line(app: &App) -> String {
+/// The command for the current view.
+pub fn command_line(app: &App) -> String {
     let database = quoted(&app.path);
     match app.view {
-        ViewKind::Compare => difference(app, &database),
-        ViewKind::Flame if is_whole(app) => format!("rheaper export {database} --format folded"),
+        ViewKind::Compare => diff_command(app, &database),
+        ViewKind::Flame if is_unfiltered(app) => {
+            format!("rheaper export {database} --format folded")
+        }
         _ => {
-            let query = load::sql_behind(app);
+            let query = load::current_query(app);
             let statement = inline_params::with_values(&query.sql, &query.params);
             format!("rheaper sql {database} -c {}", quoted(&statement))
         }
     }
 }
 
-/// Whether the flamegraph is of everything, as the loader made it.
-fn is_whole(app: &App) -> bool {
-    app.filters.now() == &FilterSet::default()
+/// Whether the flamegraph covers all allocations.
+fn is_unfiltered(app: &App) -> bool {
+    app.filters.current() == &FilterSet::default()
         && matches!(app.flame.source, None | Some(TreeSource::Prepared))
 }
 
-fn difference(app: &App, database: &str) -> String {
+fn diff_command(app: &App, database: &str) -> String {
     let Some(sides) = &app.compare.sides else {
         return format!("rheaper diff {database}");
     };
@@ -57,14 +59,14 @@ fn difference(app: &App, database: &str) -> String {
     if let Some(per) = app.compare.per.to_argument() {
         line.push_str(&format!(" --per {}", quoted(&per)));
     }
-    let measure = app.compare.wish.measure.name().replace('_', "-");
+    let measure = app.compare.options.measure.name().replace('_', "-");
     if measure != "live-bytes" {
         line.push_str(&format!(" --measure {measure}"));
     }
     line
 }
 
-/// As one word of a shell.
+/// Quotes a word for a shell.
 fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-/@#:=+%".contains(c);
     match !word.is_empty() && word.chars().all(is_plain) && !word.starts_with('#') {

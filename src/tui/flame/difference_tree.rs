@@ -1,58 +1,58 @@
-//! The tree of what differs between two sides: each node with its growth and its shrinkage.
+//! The tree of the differences between two sides: each node has its growth and shrinkage.
 //!
-//! Reads: a [`Comparison`] and a [`Wish`]. Writes: [`Differences`], rows and tree alike.
+//! Reads: a [`Comparison`] and [`DifferenceOptions`]. Writes: [`Differences`], rows and tree.
 //!
 //! Invariants:
-//! - A node is as wide as its growth and shrinkage together; what cancels out is seen, not lost.
-//! - Rows and tree are of the same stacks: their sums are equal.
-//! - Children stand widest first, equal ones by name.
+//! - A node weighs its growth plus its shrinkage, so that changes which cancel out are visible.
+//! - Rows and tree cover the same stacks: their sums are equal.
+//! - Children are sorted by weight, then by name.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::database::compare::{Comparison, Measure, NameId, Row, State};
-use crate::tui::flame::cells::Widths;
-use crate::tui::flame::shape::{ShownId, TOP};
+use crate::tui::flame::cell_layout::WeightedTree;
+use crate::tui::flame::shape::{ShapedId, TOP};
 
-/// What of a comparison is shown.
+/// Which differences to show, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wish {
-    /// What differs.
+pub struct DifferenceOptions {
+    /// The measure.
     pub measure: Measure,
-    /// Only stacks that changed so; `None`: all that changed.
+    /// Only stacks with this change; `None`: all that changed.
     pub only: Option<State>,
     /// Only stacks with a function or file that matches; empty: all.
     pub pattern: String,
-    /// From where the tree is looked at.
-    pub from: End,
+    /// The end of the stacks at which the tree starts.
+    pub root: StackEnd,
 }
 
-/// The end of a stack at which a tree begins.
+/// An end of a stack.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum End {
-    /// Who calls, then what is called.
+pub enum StackEnd {
+    /// Callers first (top-down).
     #[default]
     Outermost,
-    /// Who allocates, then who calls.
+    /// Allocating functions first (bottom-up).
     Innermost,
 }
 
 /// A node of the tree.
 #[derive(Clone, Debug, Default)]
 pub struct Node {
-    /// The function; `None` for the whole.
+    /// The function; `None`: the root.
     pub name: Option<NameId>,
-    /// The node above; the top is its own.
+    /// The parent; the root is its own.
     pub parent: u32,
-    /// Growth here and below.
+    /// Growth of the subtree.
     pub up: u64,
-    /// Shrinkage here and below.
+    /// Shrinkage of the subtree.
     pub down: u64,
-    /// On the first side.
+    /// Value of the first side.
     pub before: i64,
-    /// On the second side.
+    /// Value of the second side.
     pub after: i64,
-    children: Vec<ShownId>,
+    children: Vec<ShapedId>,
 }
 
 impl Node {
@@ -62,58 +62,59 @@ impl Node {
     }
 }
 
-/// What differs, as it is shown.
+/// The differences as list and tree.
 #[derive(Clone, Debug)]
 pub struct Differences {
-    /// Of what.
+    /// The comparison.
     pub comparison: Arc<Comparison>,
-    /// How it was asked for.
-    pub wish: Wish,
-    /// The stacks, the largest change first.
+    /// The options they were made with.
+    pub options: DifferenceOptions,
+    /// The stacks, largest change first.
     pub rows: Vec<Row>,
     nodes: Vec<Node>,
 }
 
-impl Widths for Differences {
-    fn value(&self, node: ShownId) -> u64 {
+impl WeightedTree for Differences {
+    fn value(&self, node: ShapedId) -> u64 {
         self.node(node).map_or(0, |node| node.up.saturating_add(node.down))
     }
 
-    fn children(&self, node: ShownId) -> &[ShownId] {
+    fn children(&self, node: ShapedId) -> &[ShapedId] {
         self.node(node).map_or(&[], |node| node.children.as_slice())
     }
 }
 
 impl Differences {
-    /// Makes rows and tree.
-    pub fn new(comparison: Arc<Comparison>, wish: Wish) -> Self {
-        let pattern = (!wish.pattern.is_empty()).then(|| pattern(&wish.pattern)).flatten();
-        let mut rows = comparison.changed(wish.measure, 1);
+    /// Builds rows and tree.
+    pub fn new(comparison: Arc<Comparison>, options: DifferenceOptions) -> Self {
+        let pattern =
+            (!options.pattern.is_empty()).then(|| parse_pattern(&options.pattern)).flatten();
+        let mut rows = comparison.changed(options.measure, 1);
         rows.retain(|row| {
-            let is_meant = wish.only.is_none_or(|only| row.state(wish.measure) == only);
+            let has_state = options.only.is_none_or(|only| row.state(options.measure) == only);
             let is_match = |regex: &regex::Regex| {
                 comparison.frames(row).any(|name| {
                     regex.is_match(&name.sym)
                         || name.file.as_deref().is_some_and(|file| regex.is_match(file))
                 })
             };
-            is_meant && pattern.as_ref().is_none_or(is_match)
+            has_state && pattern.as_ref().is_none_or(is_match)
         });
-        let nodes = tree(&comparison, &rows, &wish);
-        Self { comparison, wish, rows, nodes }
+        let nodes = tree(&comparison, &rows, &options);
+        Self { comparison, options, rows, nodes }
     }
 
     /// A node.
-    pub fn node(&self, id: ShownId) -> Option<&Node> {
+    pub fn node(&self, id: ShapedId) -> Option<&Node> {
         self.nodes.get(id.0 as usize)
     }
 
-    /// The whole.
+    /// The root.
     pub fn top(&self) -> Node {
         self.nodes.first().cloned().unwrap_or_default()
     }
 
-    /// How many nodes there are, the whole included.
+    /// Number of nodes, with the root.
     pub fn len(&self) -> usize {
         self.nodes.len()
     }
@@ -124,7 +125,7 @@ impl Differences {
     }
 
     /// The short name of a node's function.
-    pub fn function(&self, id: ShownId) -> &str {
+    pub fn function(&self, id: ShapedId) -> &str {
         let name = self.node(id).and_then(|node| node.name);
         match name.and_then(|name| self.comparison.stacks.get(name)) {
             Some(name) => &name.function,
@@ -133,15 +134,16 @@ impl Differences {
     }
 }
 
-/// Small letters match large ones too, large ones only themselves; `None` if it is no pattern.
-pub fn pattern(text: &str) -> Option<regex::Regex> {
+/// Compiles a pattern with smart case: case-insensitive if it has no upper case letter. `None` if it is
+/// not valid.
+pub fn parse_pattern(text: &str) -> Option<regex::Regex> {
     regex::RegexBuilder::new(text)
         .case_insensitive(!text.chars().any(char::is_uppercase))
         .build()
         .ok()
 }
 
-fn tree(comparison: &Comparison, rows: &[Row], wish: &Wish) -> Vec<Node> {
+fn tree(comparison: &Comparison, rows: &[Row], options: &DifferenceOptions) -> Vec<Node> {
     let mut nodes = vec![Node::default()];
     let mut index: HashMap<(u32, NameId), u32> = HashMap::new();
     let mut path: Vec<NameId> = Vec::new();
@@ -152,11 +154,11 @@ fn tree(comparison: &Comparison, rows: &[Row], wish: &Wish) -> Vec<Node> {
             path.push(name);
             stack = above;
         }
-        if wish.from == End::Outermost {
+        if options.root == StackEnd::Outermost {
             path.reverse();
         }
         let mut at = 0;
-        add(&mut nodes, at, row, wish.measure);
+        add(&mut nodes, at, row, options.measure);
         for name in &path {
             let next = nodes.len() as u32;
             let child = *index.entry((at, *name)).or_insert(next);
@@ -164,12 +166,12 @@ fn tree(comparison: &Comparison, rows: &[Row], wish: &Wish) -> Vec<Node> {
                 nodes.push(Node { name: Some(*name), parent: at, ..Node::default() });
             }
             at = child;
-            add(&mut nodes, at, row, wish.measure);
+            add(&mut nodes, at, row, options.measure);
         }
     }
     for at in 1..nodes.len() {
         let parent = nodes[at].parent as usize;
-        nodes[parent].children.push(ShownId(at as u32));
+        nodes[parent].children.push(ShapedId(at as u32));
     }
     let name = |node: &Node| {
         let name = node.name.and_then(|name| comparison.stacks.get(name));
@@ -198,21 +200,21 @@ fn add(nodes: &mut [Node], at: u32, row: &Row, measure: Measure) {
     node.after = node.after.saturating_add(row.after.get(measure));
 }
 
-/// A line of the opened tree.
+/// A visible line of the tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenLine {
     /// The node.
-    pub node: ShownId,
-    /// How far in it stands.
+    pub node: ShapedId,
+    /// Depth below the root.
     pub depth: usize,
 }
 
-/// The tree as lines: below each opened node stand its children.
-pub fn lines(tree: &Differences, is_open: impl Fn(ShownId) -> bool, most: usize) -> Vec<OpenLine> {
+/// The visible lines of the tree: the children of each expanded node.
+pub fn lines(tree: &Differences, is_open: impl Fn(ShapedId) -> bool, most: usize) -> Vec<OpenLine> {
     let mut lines = Vec::new();
     let mut todo: Vec<OpenLine> = Vec::new();
-    let below = |todo: &mut Vec<OpenLine>, node: ShownId, depth: usize| {
-        let children = Widths::children(tree, node).iter().rev();
+    let below = |todo: &mut Vec<OpenLine>, node: ShapedId, depth: usize| {
+        let children = WeightedTree::children(tree, node).iter().rev();
         todo.extend(children.map(|child| OpenLine { node: *child, depth }));
     };
     below(&mut todo, TOP, 0);

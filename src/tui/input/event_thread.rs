@@ -1,8 +1,8 @@
-//! Reads the terminal's events on a thread of its own.
+//! Reads terminal events on a separate thread.
 //!
-//! Reads: keys, mouse, pastes, resizes. Writes: a call of the given function for each.
+//! Reads: keys, mouse, pastes, resizes. Writes: calls the given function for each.
 //!
-//! Invariant: while [`Input::pause`]d nothing is read, so that another program can have the keys.
+//! Invariant: nothing is read during [`EventThread::pause`], so that another program gets the keys.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,62 +12,64 @@ use std::time::Duration;
 
 use crossterm::event::{self, Event};
 
-/// How long a pause may have to wait for the reader to let go.
+/// Poll interval, which is how long a pause may wait for the reader.
 const POLL: Duration = Duration::from_millis(20);
 
-/// What the reader thread says.
+/// Reports of the thread.
 #[derive(Debug)]
-pub(crate) enum Read {
-    /// Something happened at the terminal.
-    Event(Event),
-    /// The terminal is gone; there is nothing more to come.
-    Gone,
+pub(crate) enum TerminalEvent {
+    /// An event.
+    Input(Event),
+    /// The terminal was closed.
+    Closed,
 }
 
 /// The reader thread.
 #[derive(Debug)]
-pub(crate) struct Input {
+pub(crate) struct EventThread {
     gate: Arc<Gate>,
 }
 
 #[derive(Debug, Default)]
 struct Gate {
-    wanted: AtomicBool,
+    is_paused: AtomicBool,
     reading: Mutex<()>,
 }
 
-/// Nothing is read while this lives.
+/// Pauses reading until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Pause<'a> {
     gate: &'a Gate,
     _reading: MutexGuard<'a, ()>,
 }
 
-impl Input {
-    /// Starts reading.
+impl EventThread {
+    /// Starts the thread.
     ///
     /// # Errors
     /// When the thread can't be started.
-    pub(crate) fn start(mut notify: impl FnMut(Read) + Send + 'static) -> io::Result<Self> {
+    pub(crate) fn start(
+        mut notify: impl FnMut(TerminalEvent) + Send + 'static,
+    ) -> io::Result<Self> {
         let gate = Arc::new(Gate::default());
-        let ours = Arc::clone(&gate);
+        let thread_gate = Arc::clone(&gate);
         let thread = thread::Builder::new().name("rheaper-input".into());
         thread.spawn(move || {
             loop {
-                if ours.wanted.load(Ordering::SeqCst) {
+                if thread_gate.is_paused.load(Ordering::SeqCst) {
                     thread::sleep(POLL);
                     continue;
                 }
                 let read = {
-                    let _reading = lock(&ours.reading);
+                    let _reading = lock(&thread_gate.reading);
                     next()
                 };
                 match read {
                     Ok(None) => {}
-                    Ok(Some(event)) => notify(Read::Event(event)),
+                    Ok(Some(event)) => notify(TerminalEvent::Input(event)),
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(_) => {
-                        notify(Read::Gone);
+                        notify(TerminalEvent::Closed);
                         return;
                     }
                 }
@@ -76,16 +78,16 @@ impl Input {
         Ok(Self { gate })
     }
 
-    /// Stops reading until the result is dropped.
+    /// Pauses reading until the result is dropped.
     pub(crate) fn pause(&self) -> Pause<'_> {
-        self.gate.wanted.store(true, Ordering::SeqCst);
+        self.gate.is_paused.store(true, Ordering::SeqCst);
         Pause { gate: &self.gate, _reading: lock(&self.gate.reading) }
     }
 }
 
 impl Drop for Pause<'_> {
     fn drop(&mut self) {
-        self.gate.wanted.store(false, Ordering::SeqCst);
+        self.gate.is_paused.store(false, Ordering::SeqCst);
     }
 }
 
@@ -97,6 +99,6 @@ fn next() -> io::Result<Option<Event>> {
 }
 
 fn lock(mutex: &Mutex<()>) -> MutexGuard<'_, ()> {
-    // Nothing is behind the mutex that a panic could have left half done.
+    // The mutex protects no data that a panic could leave inconsistent.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
