@@ -104,9 +104,9 @@ pub fn through(app: &mut App, sym: String) -> Vec<Effect> {
     switch(app, ViewKind::Flame)
 }
 
-/// Puts text on the clipboard and says so.
+/// Hands text to the clipboard, and says how far that is known to have come.
 pub fn copy(app: &mut App, text: String, what: &str) -> Vec<Effect> {
-    app.say(format!("copied the {what}"));
+    app.say(format!("sent the {what} to the terminal's clipboard"));
     vec![Effect::Copy(text)]
 }
 
