@@ -39,8 +39,9 @@ impl AtomicFile {
     /// `AlreadyExists` if this process is already writing to the same destination.
     pub(crate) fn create(destination: &Path, suffix: &str, mode: u32) -> io::Result<(Self, File)> {
         let name = destination.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-        let mut hidden = hidden_prefix(name);
-        hidden.push(format!("{}.{suffix}", std::process::id()));
+        let mut hidden = OsString::from(".");
+        hidden.push(name);
+        hidden.push(format!(".{}.{suffix}", std::process::id()));
         let temporary = destination.with_file_name(hidden);
         let file = OpenOptions::new()
             .write(true)
@@ -75,36 +76,51 @@ impl AtomicFile {
     }
 }
 
-fn hidden_prefix(name: &OsStr) -> OsString {
-    let mut prefix = OsString::from(".");
-    prefix.push(name);
-    prefix.push(".");
-    prefix
-}
-
 /// Removes temporary files that killed processes have left for the same destination.
 pub(crate) fn remove_abandoned(destination: &Path, suffix: &str) {
-    let Some(name) = destination.file_name() else { return };
-    let directory = match destination.parent() {
+    for (path, name) in abandoned(directory_of(destination), suffix) {
+        if Some(name.as_os_str()) == destination.file_name() {
+            // If it can't be removed, it only takes space.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// The temporary files that killed processes have left for other destinations in the same directory,
+/// with their lengths in bytes.
+pub(crate) fn abandoned_for_others(destination: &Path, suffix: &str) -> Vec<(PathBuf, u64)> {
+    abandoned(directory_of(destination), suffix)
+        .into_iter()
+        .filter(|(_, name)| Some(name.as_os_str()) != destination.file_name())
+        .filter_map(|(path, _)| {
+            let bytes = fs::metadata(&path).ok()?.len();
+            Some((path, bytes))
+        })
+        .collect()
+}
+
+/// The temporary files of processes that no longer exist, with the names of their destinations. Without
+/// procfs there are none, because it is unknown which processes exist.
+fn abandoned(directory: &Path, suffix: &str) -> Vec<(PathBuf, OsString)> {
+    if !Path::new("/proc/self").exists() {
+        return Vec::new();
+    }
+    let destination = |temporary: &OsStr| {
+        let rest = temporary.as_bytes().strip_prefix(b".")?;
+        let rest = rest.strip_suffix(suffix.as_bytes())?.strip_suffix(b".")?;
+        let dot = rest.iter().rposition(|byte| *byte == b'.')?;
+        let pid: u32 = std::str::from_utf8(&rest[dot + 1..]).ok()?.parse().ok()?;
+        let exists = Path::new("/proc").join(pid.to_string()).exists();
+        (!exists).then(|| OsStr::from_bytes(&rest[..dot]).to_owned())
+    };
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.filter_map(|entry| Some((entry.path(), destination(&entry.file_name())?))).collect()
+}
+
+fn directory_of(destination: &Path) -> &Path {
+    match destination.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
-    };
-    let (Ok(entries), true) = (fs::read_dir(directory), Path::new("/proc/self").exists()) else {
-        return;
-    };
-    let prefix = hidden_prefix(name);
-    for entry in entries.flatten() {
-        let found = entry.file_name();
-        let pid = found
-            .as_bytes()
-            .strip_prefix(prefix.as_bytes())
-            .and_then(|rest| rest.strip_suffix(suffix.as_bytes())?.strip_suffix(b"."))
-            .and_then(|pid| std::str::from_utf8(pid).ok())
-            .and_then(|pid| pid.parse::<u32>().ok());
-        if pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
-            // If it can't be removed, it only takes space.
-            let _ = fs::remove_file(entry.path());
-        }
     }
 }
 
@@ -145,7 +161,7 @@ mod tests {
     use std::fs;
     use std::io::Write;
 
-    use crate::atomic_file::{AtomicFile, Existing, remove_abandoned};
+    use crate::atomic_file::{AtomicFile, Existing, abandoned_for_others, remove_abandoned};
 
     #[test]
     fn a_file_appears_complete_or_not_at_all() {
@@ -176,8 +192,11 @@ mod tests {
         // No process has this id: it is above the kernel's limit.
         fs::write(directory.join(".file.4194999.test"), "").unwrap();
         fs::write(directory.join(".file.4194999.other"), "").unwrap();
+        let other = directory.join(".other.file.4194999.test");
+        fs::write(&other, "half").unwrap();
+        assert_eq!(abandoned_for_others(&path, "test"), [(other, 4)]);
         remove_abandoned(&path, "test");
-        assert_eq!(names(), 2);
+        assert_eq!(names(), 3);
         fs::remove_dir_all(&directory).unwrap();
     }
 }

@@ -18,6 +18,10 @@ pub(crate) enum Safeguard {
     PreserveErrno,
     /// Unwinding passes through signal frames.
     SignalFrames,
+    /// A thread takes no signal while it is on the recorder's own stack.
+    HeldSignals,
+    /// A descriptor that the program has reused for another file is not written to.
+    OwnFile,
     /// Unwind rules are derived on a stack of the recorder's own.
     AltStack,
     /// The recorder's threads block all signals.
@@ -74,6 +78,8 @@ impl Safeguard {
             Self::PidCheck => "pid-check",
             Self::PreserveErrno => "preserve-errno",
             Self::SignalFrames => "signal-frames",
+            Self::HeldSignals => "held-signals",
+            Self::OwnFile => "own-file",
             Self::AltStack => "alt-stack",
             Self::BlockSignals => "block-signals",
             Self::ExitRounds => "exit-rounds",

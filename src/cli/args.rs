@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
 use crate::cli::choices::{COMPARED, ExportMeasure, ThemeName, names};
@@ -37,13 +38,13 @@ pub(crate) struct Cli {
     pub short: ShortLoad,
 }
 
-/// `rheaper RECORDING DB`
+/// `rheaper RECORDING [DB]`
 #[derive(Args, Debug)]
 pub(crate) struct ShortLoad {
     /// The recording (`rip-…`) to load
-    #[arg(value_name = "RECORDING", requires = "database")]
+    #[arg(value_name = "RECORDING")]
     pub recording: Option<PathBuf>,
-    /// The database to write
+    /// The database to write [default: the recording's name with .db]
     #[arg(value_name = "DB")]
     pub database: Option<PathBuf>,
 }
@@ -373,7 +374,7 @@ pub(crate) struct ExportArgs {
     /// The database
     pub database: PathBuf,
     /// The output format
-    #[arg(short, long, value_parser = names(ExportFormat::NAMES), value_name = "FORMAT")]
+    #[arg(short, long, value_parser = export_formats(), value_name = "FORMAT")]
     pub format: ExportFormat,
     /// The file to write, or the directory for several tables [default: stdout, also `-`]
     #[arg(short, long, value_name = "FILE|DIR")]
@@ -387,6 +388,9 @@ pub(crate) struct ExportArgs {
     /// Count blocks instead of their bytes
     #[arg(long)]
     pub blocks: bool,
+    /// Replace consecutive frames of the standard library and the runtime by the outermost of them
+    #[arg(long)]
+    pub collapse: bool,
     /// Only blocks allocated at or after this time, such as 90s
     #[arg(long, value_name = "TIME")]
     pub from: Option<String>,
@@ -413,6 +417,18 @@ pub(crate) struct ExportArgs {
     pub label: Vec<String>,
 }
 
+/// A parser of export formats. Formats that this build can't write are hidden, but accepted, because the
+/// export's error message names the missing feature.
+fn export_formats() -> impl TypedValueParser<Value = ExportFormat> {
+    let values = ExportFormat::NAMES.iter().map(|(format, name, help)| {
+        PossibleValue::new(*name).help(*help).hide(!format.is_supported())
+    });
+    PossibleValuesParser::new(values).try_map(|typed| {
+        let found = ExportFormat::NAMES.iter().find(|(_, name, _)| *name == typed);
+        found.map(|(format, ..)| *format).ok_or("no such name")
+    })
+}
+
 /// `rheaper demo`
 #[cfg(feature = "collector")]
 #[derive(Args, Debug)]
@@ -424,6 +440,9 @@ pub(crate) struct DemoArgs {
     /// The duration of the recording
     #[arg(long, default_value = "3s", value_name = "DURATION")]
     pub duration: String,
+    /// Keep the recording and its database, which are removed otherwise when the explorer exits
+    #[arg(long)]
+    pub keep: bool,
 }
 
 /// `rheaper completions`

@@ -34,9 +34,9 @@ impl Failure {
         Self { code: 3, message: message.into() }
     }
 
-    /// The user pressed Ctrl-C.
+    /// The user pressed Ctrl-C, or a signal asked the process to terminate.
     pub(crate) fn interrupted() -> Self {
-        Self { code: interrupt::EXIT_CODE, message: "interrupted".to_owned() }
+        Self { code: interrupt::exit_code(), message: "interrupted".to_owned() }
     }
 
     /// The reader of stdout closed the pipe, which is no error.

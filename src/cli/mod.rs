@@ -66,6 +66,12 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
             let (Some(recording), output) = (cli.short.recording, cli.short.database) else {
                 return Err(Failure::usage("expected a command, or a recording and a database"));
             };
+            if output.is_none() && !recording.exists() {
+                return Err(Failure::usage(format!(
+                    "{} is neither a command nor an existing file; see rheaper --help",
+                    recording.display()
+                )));
+            }
             let args = LoadArgs { recording, output, symbols: Vec::new(), force: false };
             commands::load::load(args, &cancel)
         }

@@ -10,8 +10,7 @@
 
 use std::cell::UnsafeCell;
 use std::ffi::c_void;
-use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -25,11 +24,11 @@ use crate::collector::event_path::thread_guard::{self, SuppressGuard};
 use crate::collector::event_path::{marks, sampling, scope_table};
 use crate::collector::options::{Options, QUOTA_BYTES_MIN, TrackerConfig};
 use crate::collector::platform::clock::{self, ClockInfo};
-use crate::collector::platform::event_count;
+use crate::collector::platform::event_count::{self, FutexEvent};
 use crate::collector::platform::sys::{self, RecorderThread};
 use crate::collector::unwind::module_registry::{self, KnownGuard};
 use crate::collector::unwind::{modules, stack_table};
-use crate::collector::writer::create;
+use crate::collector::writer::create::{self, ProgramDescriptor, RecordingFile};
 use crate::collector::writer::flusher::{Flusher, STOP, SessionSummary};
 use crate::recording::{ClockPair, Counter, Header};
 use crate::safeguards::{self, Safeguard};
@@ -54,6 +53,13 @@ static SESSIONS: AtomicU32 = AtomicU32::new(0);
 static HAS_HANDLERS: AtomicBool = AtomicBool::new(false);
 /// The process that registered the handlers; a forked child is another one.
 static OWNER: AtomicU32 = AtomicU32::new(0);
+/// The flusher has run [`Flusher::prepare_on_thread`] and stored the result in
+/// [`PROGRAM_DESCRIPTOR`].
+static IS_FLUSHER_READY: AtomicBool = AtomicBool::new(false);
+static FLUSHER_READY: FutexEvent = FutexEvent::new();
+static PROGRAM_DESCRIPTOR: Mutex<Option<ProgramDescriptor>> = Mutex::new(None);
+/// Maximum time between two checks of [`IS_FLUSHER_READY`].
+const READY_CHECK_EVERY: Duration = Duration::from_millis(10);
 /// The process whose `exit` has begun; no control may start a recording in it.
 static EXITING: AtomicU32 = AtomicU32::new(0);
 
@@ -432,26 +438,45 @@ fn header(
     }
 }
 
-/// Starts the flusher on its own thread.
+/// Starts the flusher on its own thread, and waits until it no longer uses the descriptors of the
+/// program.
 fn start_flusher(
-    file: File,
+    file: RecordingFile,
     session: SessionWord,
     header: &Header,
 ) -> Result<RecorderThread, Error> {
     let flusher = Flusher::new(file, session, header)
         .ok_or_else(|| Error::Resources(io::Error::from_raw_os_error(libc::ENOMEM)))?;
     let flusher = Box::into_raw(Box::new(flusher));
-    sys::spawn(run_flusher, flusher.cast()).map_err(|refused| {
+    IS_FLUSHER_READY.store(false, Ordering::SeqCst);
+    let thread = sys::spawn(run_flusher, flusher.cast()).map_err(|refused| {
         // SAFETY: no thread was created, so that this function still owns the box.
         drop(unsafe { Box::from_raw(flusher) });
         Error::Resources(io::Error::from_raw_os_error(refused))
-    })
+    })?;
+    loop {
+        let ticket = FLUSHER_READY.ticket();
+        if IS_FLUSHER_READY.load(Ordering::SeqCst) {
+            break;
+        }
+        FLUSHER_READY.wait(ticket, READY_CHECK_EVERY);
+    }
+    // Closes the descriptor in the program's table, which the flusher cannot reach any more.
+    drop(program_descriptor().take());
+    Ok(thread)
+}
+
+fn program_descriptor() -> MutexGuard<'static, Option<ProgramDescriptor>> {
+    PROGRAM_DESCRIPTOR.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 extern "C" fn run_flusher(flusher: *mut c_void) -> *mut c_void {
     let _suppressed = SuppressGuard::for_recorder_thread();
     sys::name_this_thread(c"rheaper");
     // SAFETY: `start_flusher` passes a leaked box, and this thread is its only owner.
-    let flusher = unsafe { Box::from_raw(flusher.cast::<Flusher>()) };
+    let mut flusher = unsafe { Box::from_raw(flusher.cast::<Flusher>()) };
+    *program_descriptor() = flusher.prepare_on_thread();
+    IS_FLUSHER_READY.store(true, Ordering::SeqCst);
+    FLUSHER_READY.notify();
     Box::into_raw(Box::new(flusher.run())).cast()
 }

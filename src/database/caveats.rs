@@ -17,6 +17,8 @@ pub struct Caveats {
     pub sampled: Option<Sampled>,
     /// Short-lived blocks were aggregated.
     pub aggregated: Option<Aggregated>,
+    /// The recorder was attached to a running program.
+    pub is_attached: bool,
 }
 
 /// The sampling interval, and the estimated totals with their bounds.
@@ -45,9 +47,14 @@ pub struct Aggregated {
     pub shorter_than_ns: u64,
 }
 
+/// The caveat of a recording that began while the program was running.
+pub const ATTACHED: &str = "attached: the recorder was attached to a running program; earlier allocations are \
+in no figure, and their frees are left out";
+
 /// The query for [`Caveats::from_row`], which has one row.
 pub const CAVEATS_SQL: &str = "\
 SELECT (SELECT value FROM meta WHERE key = 'sample_bytes') AS sample_bytes,
+  (SELECT value FROM meta WHERE key = 'attached') AS attached,
   (SELECT value FROM meta WHERE key = 'bytes') AS bytes,
   (SELECT value FROM meta WHERE key = 'live_bytes') AS live_bytes,
   (SELECT value FROM meta WHERE key = 'aggregated_blocks') AS aggregated_blocks,
@@ -91,6 +98,7 @@ impl Caveats {
         Self {
             sampled: (sampled.sample_bytes > 0).then_some(sampled),
             aggregated: (aggregated.blocks > 0).then_some(aggregated),
+            is_attached: number("attached") > 0,
         }
     }
 
@@ -102,14 +110,16 @@ impl Caveats {
     /// One sentence per caveat.
     pub fn sentences(&self) -> Vec<String> {
         let sampled = self.sampled.iter().map(Sampled::sentence);
-        sampled.chain(self.aggregated.iter().map(Aggregated::sentence)).collect()
+        let attached = self.is_attached.then(|| ATTACHED.to_owned());
+        sampled.chain(self.aggregated.iter().map(Aggregated::sentence)).chain(attached).collect()
     }
 
     /// A short text for titles; empty without caveats.
     pub fn tag(&self) -> String {
         let sampled = self.sampled.map(|sampled| sampled.tag());
         let aggregated = self.aggregated.map(|aggregated| aggregated.tag());
-        let words: Vec<String> = sampled.into_iter().chain(aggregated).collect();
+        let attached = self.is_attached.then(|| "attached: incomplete".to_owned());
+        let words: Vec<String> = sampled.into_iter().chain(aggregated).chain(attached).collect();
         words.join("; ")
     }
 

@@ -33,6 +33,7 @@ pub use crate::loader::api::options::LoadOptions;
 pub use crate::loader::api::progress::{Phase, Progress};
 pub use crate::loader::api::summary::{Ending, Loss, Summary, SymbolSummary};
 pub use crate::loader::pipeline::info::{BlockCount, Info, ModuleInfo, StreamInfo, ThreadInfo};
+pub(crate) use crate::loader::write::database_file::abandoned_for_others;
 
 use crate::loader::passes::metadata_pass::RecordingMetadata;
 use crate::loader::pipeline::load::Pipeline;

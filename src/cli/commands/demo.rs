@@ -1,15 +1,18 @@
 //! `rheaper demo`: records a small leaky service inside this binary, loads the recording and opens
 //! the explorer.
 //!
+//! Recording and database are in a directory of their own, which is removed at the end unless `--keep`
+//! is given.
+//!
 //! Invariant: the service always performs the same sequence of requests; the machine determines only
 //! how many.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::fs::DirBuilder;
+use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -38,10 +41,18 @@ pub(crate) fn demo(args: &DemoArgs, cancel: &CancelToken) -> Result<(), Failure>
         duration.as_secs_f64()
     ));
     let recording = record(duration, cancel).map_err(|error| Failure::file(error.to_string()))?;
-    if cancel.is_cancelled() {
-        return Err(Failure::interrupted());
+    let directory = recording.parent().map(Path::to_owned).unwrap_or_default();
+    let result = if cancel.is_cancelled() {
+        Err(Failure::interrupted())
+    } else {
+        tui::tui(&TuiArgs { file: Some(recording), ..TuiArgs::default() }, cancel)
+    };
+    if args.keep {
+        progress::print_line(&format!("kept: {}", directory.display()));
+    } else if let Err(error) = fs::remove_dir_all(&directory) {
+        progress::print_line(&format!("can't remove {}: {error}", directory.display()));
     }
-    tui::tui(&TuiArgs { file: Some(recording), ..TuiArgs::default() }, cancel)
+    result
 }
 
 /// The recording could not be started.

@@ -144,6 +144,7 @@ fn request<'a>(args: &ExportArgs, cancel: &'a CancelToken) -> Result<Request<'a>
         format: args.format,
         measure: args.measure.with_unit(args.blocks),
         window: window(args)?,
+        is_collapsed: args.collapse,
         selection,
         weight: args.weight.clone(),
         tables: args.table.clone(),
@@ -164,6 +165,7 @@ fn check_options(args: &ExportArgs) -> Result<(), Failure> {
             ("--from", args.from.is_some()),
             ("--to", args.to.is_some()),
             ("--blocks", args.blocks),
+            ("--collapse", args.collapse),
             ("--measure", args.measure != ExportMeasure::default()),
         ]);
         return match option {

@@ -81,6 +81,7 @@ fn content(
                 format: if export.format == Format::Svg { Stacks::Svg } else { Stacks::Folded },
                 measure: Measure::default(),
                 window: Window::default(),
+                is_collapsed: false,
                 selection: Some(selection),
                 weight: None,
                 tables: Vec::new(),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::args::{ImportArgs, LoadArgs};
 use crate::cli::exit::Failure;
+use crate::cli::interrupt::TerminationHandler;
 use crate::cli::progress::{self, ProgressReporter};
 use crate::database::text::units;
 use crate::database::{CancelToken, Database};
@@ -14,8 +15,10 @@ use crate::loader::{self, LoadOptions, Summary};
 /// `rheaper load`
 pub(crate) fn load(args: LoadArgs, cancel: &CancelToken) -> Result<(), Failure> {
     check_is_recording(&args.recording)?;
-    let output = args.output.unwrap_or_else(|| default_output(&args.recording));
+    let output = args.output.map_or_else(|| default_output(&args.recording), Ok)?;
     let options = LoadOptions { symbols: args.symbols, force: args.force };
+    let _handler = TerminationHandler::install();
+    print_abandoned(&output);
     let summary = loader::load(
         &args.recording,
         &output,
@@ -28,8 +31,10 @@ pub(crate) fn load(args: LoadArgs, cancel: &CancelToken) -> Result<(), Failure> 
 
 /// `rheaper import`
 pub(crate) fn import(args: ImportArgs, cancel: &CancelToken) -> Result<(), Failure> {
-    let output = args.output.unwrap_or_else(|| default_output(&args.recording));
+    let output = args.output.map_or_else(|| default_output(&args.recording), Ok)?;
     let options = LoadOptions { symbols: args.symbols, force: args.force };
+    let _handler = TerminationHandler::install();
+    print_abandoned(&output);
     let summary = loader::import(
         &args.recording,
         &output,
@@ -46,7 +51,7 @@ pub(crate) fn database_of(file: &Path, cancel: &CancelToken) -> Result<PathBuf, 
     if !is_recording(file) {
         return Ok(file.to_owned());
     }
-    let mut output = default_output(file);
+    let mut output = default_output(file)?;
     if is_newer(&output, file) && Database::open(&output).is_ok() {
         return Ok(output);
     }
@@ -58,6 +63,8 @@ pub(crate) fn database_of(file: &Path, cancel: &CancelToken) -> Result<PathBuf, 
             output.display()
         ));
     }
+    let _handler = TerminationHandler::install();
+    print_abandoned(&output);
     let summary = loader::load(
         file,
         &output,
@@ -97,11 +104,33 @@ pub(crate) fn refuse_foreign(file: &Path) -> Result<(), Failure> {
     )))
 }
 
-/// The database `rip-123.db` for the recording `rip-123`.
-fn default_output(recording: &Path) -> PathBuf {
+/// The database `rip-123.db` for the recording `rip-123`. A recording that is a stream has no default,
+/// because its database would be in a directory of the system.
+fn default_output(recording: &Path) -> Result<PathBuf, Failure> {
+    let absolute = std::path::absolute(recording).unwrap_or_else(|_| recording.to_owned());
+    let is_stream = ["/dev", "/proc"].iter().any(|directory| absolute.starts_with(directory))
+        && !absolute.starts_with("/dev/shm");
+    if is_stream {
+        return Err(Failure::usage(format!(
+            "{} is a stream, which has no default database: name one with -o",
+            recording.display()
+        )));
+    }
     let mut name = recording.as_os_str().to_owned();
     name.push(".db");
-    PathBuf::from(name)
+    Ok(PathBuf::from(name))
+}
+
+/// Prints the temporary files of killed loads of other databases in the directory of `output`. The
+/// loader removes those of the same database.
+fn print_abandoned(output: &Path) {
+    for (path, bytes) in loader::abandoned_for_others(output) {
+        progress::print_line(&format!(
+            "{} ({}) was left by a killed load and can be removed",
+            path.display(),
+            units::bytes(bytes as f64)
+        ));
+    }
 }
 
 fn is_newer(database: &Path, recording: &Path) -> bool {

@@ -388,6 +388,78 @@ pub(crate) fn spawn(
     Ok(RecorderThread(unsafe { thread.assume_init() }))
 }
 
+/// Blocks the signals of this thread from the first [`HeldSignals::hold`] until the value is
+/// dropped.
+///
+/// The kernel starts a handler at the top of its alternate stack unless the stack pointer is on
+/// that stack. While the recorder runs on its own stack inside such a handler, the next handler
+/// would overwrite the frames of the first one. A handler without an alternate stack would have too
+/// little space on the recorder's stack.
+pub(crate) struct HeldSignals(Option<u64>);
+
+impl HeldSignals {
+    /// Signals that an instruction of the thread raises. The recorder's code raises none of them,
+    /// and the kernel kills the process if one is raised while it is blocked, for example the
+    /// `SIGSYS` of a seccomp filter.
+    const SYNCHRONOUS: [i32; 6] =
+        [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGSYS];
+
+    /// Blocks nothing yet.
+    pub(crate) const fn none() -> Self {
+        Self(None)
+    }
+
+    /// Blocks all signals except the synchronous ones. A second call does nothing.
+    #[cold]
+    pub(crate) fn hold(&mut self) {
+        if self.0.is_some() || safeguards::is_disabled(Safeguard::HeldSignals) {
+            return;
+        }
+        let mut all = u64::MAX;
+        for signal in Self::SYNCHRONOUS {
+            all &= !(1 << signal.wrapping_sub(1));
+        }
+        let mut before = 0_u64;
+        // `pthread_sigmask` leaves out the two signals that libc uses itself; their handlers have
+        // no alternate stack either.
+        // SAFETY: the kernel reads `all` and writes `before`, both sets of 64 signals as the last
+        // argument states.
+        let refused = unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigprocmask,
+                libc::SIG_SETMASK,
+                &raw const all,
+                &raw mut before,
+                size_of::<u64>(),
+            )
+        };
+        self.0 = (refused == 0).then_some(before);
+    }
+}
+
+impl Drop for HeldSignals {
+    #[inline(always)]
+    fn drop(&mut self) {
+        #[cold]
+        fn release(before: u64) {
+            // SAFETY: the kernel reads `before`, a set of 64 signals as the last argument states,
+            // and writes nothing because the pointer for the old set is null.
+            unsafe {
+                libc::syscall(
+                    libc::SYS_rt_sigprocmask,
+                    libc::SIG_SETMASK,
+                    &raw const before,
+                    ptr::null_mut::<u64>(),
+                    size_of::<u64>(),
+                )
+            };
+        }
+        if let Some(before) = self.0 {
+            release(before);
+        }
+    }
+}
+
 /// Sets the name of this thread, at most 15 bytes.
 pub(crate) fn name_this_thread(name: &std::ffi::CStr) {
     // SAFETY: the name is zero-terminated, and the thread is the calling one; libc rejects longer

@@ -3,12 +3,15 @@
 //!
 //! Reads and writes: its pages.
 //!
-//! Invariant: code that runs on it holds the lock that owns the [`Stack`], so one thread uses it at a time.
+//! Invariants:
+//! - Code that runs on it holds the lock that owns the [`Stack`], so one thread uses it at a time.
+//! - That thread takes no signal meanwhile ([`HeldSignals`]): to the kernel, a thread on this stack has
+//!   left its alternate signal stack, so the next handler would overwrite the frames there.
 
 use std::ptr::NonNull;
 
 use crate::collector::platform::spin_lock::SpinLock;
-use crate::collector::platform::sys;
+use crate::collector::platform::sys::{self, HeldSignals};
 use crate::safeguards::{self, Safeguard};
 
 static STACK: SpinLock<Option<Stack>> = SpinLock::new(None);
@@ -22,9 +25,10 @@ pub(crate) fn prepare() {
     }
 }
 
-/// Runs `work` on this stack, or on the thread's if it could not be mapped or locked. `work` must not
-/// panic.
-pub(crate) fn run(work: &mut dyn FnMut()) {
+/// Runs `work` on this stack, or on the thread's if it could not be mapped or locked, and holds the
+/// thread's signals, which `signals` releases when it is dropped. `work` must not panic.
+pub(crate) fn run(signals: &mut HeldSignals, work: &mut dyn FnMut()) {
+    signals.hold();
     match STACK.lock().as_deref_mut() {
         Some(Some(stack)) if !safeguards::is_disabled(Safeguard::AltStack) => stack.run(work),
         _ => work(),

@@ -64,7 +64,7 @@ pub(crate) fn add_late(module: &LateModule) {
     let id = {
         let mut known = known();
         known.push(Known {
-            path: module.path().to_vec(),
+            path: modules::whole_path(module.path().to_vec(), module.text().0),
             build_id: module.build_id().to_vec(),
             bias: module.bias(),
             text: module.text(),

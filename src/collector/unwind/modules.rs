@@ -368,7 +368,11 @@ fn describe(
 ) -> Option<Module> {
     let layout = Layout::of(bias, headers)?;
     let mut module = Module {
-        path: if is_main && !names_a_file(&name) { own_executable() } else { name },
+        path: if is_main && !names_a_file(&name) {
+            own_executable()
+        } else {
+            whole_path(name, Address(layout.text.0))
+        },
         build_id: layout.build_id().to_vec(),
         bias,
         text: (Address(layout.text.0), Address(layout.text.1)),
@@ -389,6 +393,33 @@ fn describe(
 /// is empty; musl's is `argv[0]` or `/proc/self/exe`.
 fn names_a_file(name: &[u8]) -> bool {
     name.starts_with(b"/") && name != b"/proc/self/exe"
+}
+
+/// A module's absolute path. The dynamic loader keeps a relative one as the program passed it, which
+/// readers in another directory can't open; the kernel's list of mappings has the file. Allocates.
+pub(crate) fn whole_path(path: Vec<u8>, address: Address) -> Vec<u8> {
+    if !path.contains(&b'/') || path.starts_with(b"/") {
+        return path;
+    }
+    let maps = std::fs::read("/proc/self/maps").unwrap_or_default();
+    mapped_at(&maps, address).unwrap_or(path)
+}
+
+/// The path of the mapping at an address, of lines like
+/// `7f1c2a000000-7f1c2a021000 r-xp 00000000 fd:01 1234   /path`.
+fn mapped_at(maps: &[u8], address: Address) -> Option<Vec<u8>> {
+    let number = |text: &[u8]| u64::from_str_radix(std::str::from_utf8(text).ok()?, 16).ok();
+    let holds = |range: &[u8]| {
+        let mut ends = range.split(|byte| *byte == b'-');
+        let (start, end) = (number(ends.next()?)?, number(ends.next()?)?);
+        (start <= address.0 && address.0 < end).then_some(())
+    };
+    let line = maps
+        .split(|byte| *byte == b'\n')
+        .find(|line| line.split(|byte| *byte == b' ').next().and_then(holds).is_some())?;
+    let at = line.iter().position(|byte| *byte == b'/')?;
+    let path = line.get(at..)?;
+    Some(path.strip_suffix(b" (deleted)").unwrap_or(path).to_vec())
 }
 
 fn own_executable() -> Vec<u8> {

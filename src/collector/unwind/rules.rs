@@ -11,7 +11,7 @@
 //!
 //! Invariants:
 //! - A rule is for code of a module that is never unloaded. Code of any other module is [`RuleKind::Late`]: its
-//!   module's identity is checked each time, and framehop unwinds it anew.
+//!   module's identity is checked each time.
 //! - No allocation: modules are added by the enabling thread and the flusher, never here.
 
 use framehop::{
@@ -20,9 +20,10 @@ use framehop::{
 };
 
 use crate::collector::platform::spin_lock::SpinLock;
+use crate::collector::platform::sys::HeldSignals;
 use crate::collector::unwind::alt_stack;
 use crate::collector::unwind::eh_frame_hdr::{Table, covers};
-use crate::collector::unwind::modules::{self, Identity, LateModule, Lifetime, Module};
+use crate::collector::unwind::modules::{Identity, LateModule, Lifetime, Module};
 use crate::recording::{Address, ModuleId};
 use crate::safeguards::{self, Safeguard};
 
@@ -58,7 +59,7 @@ pub(crate) enum RuleKind {
     End,
     /// framehop unwinds each frame.
     Exact,
-    /// Not in a module that stays: [`step_late`].
+    /// In no module that is never unloaded: [`dlopen`](crate::collector::unwind::dlopen) unwinds it.
     Late,
     /// Where a signal handler returns to: [`step_signal`].
     Signal,
@@ -178,14 +179,13 @@ pub(crate) fn add_late(module: &LateModule, id: ModuleId) {
     drop(before);
 }
 
-/// Whether the deriver has this module.
-pub(crate) fn knows(identity: &Identity) -> bool {
-    let known = DERIVER.lock().and_then(|place| place.as_ref()?.late_module(identity));
-    known.is_some()
+/// The module's id, if the deriver has it.
+pub(crate) fn late_module(identity: &Identity) -> Option<ModuleId> {
+    DERIVER.lock().and_then(|place| place.as_ref()?.late_module(identity))
 }
 
 /// The rule for a frame at `pc`.
-pub(crate) fn derive(pc: u64, is_return_address: bool) -> Rule {
+pub(crate) fn derive(pc: u64, is_return_address: bool, signals: &mut HeldSignals) -> Rule {
     let key = pc.wrapping_sub(u64::from(is_return_address));
     let Some(address) = frame_address(pc, is_return_address) else {
         return Rule::special(key, RuleKind::Unknown);
@@ -203,41 +203,19 @@ pub(crate) fn derive(pc: u64, is_return_address: bool) -> Rule {
         return Rule::special(key, RuleKind::Signal);
     }
     match deriver.covers(key) {
-        Some(true) => {
-            let mut rule = Rule::special(key, RuleKind::Unknown);
-            alt_stack::run(&mut || rule = probe(&deriver.unwinder, &mut deriver.cache, address));
-            rule
-        }
+        Some(true) => deriver.probe(key, address, signals),
         Some(false) => Rule::special(key, RuleKind::NoUnwindInfo),
         None => Rule::special(key, RuleKind::Late),
     }
 }
 
-/// Result of unwinding a frame whose module may be unloaded.
-pub(crate) enum LateStep {
-    /// The frame's module, and its caller.
-    Stepped(ModuleId, Step),
-    /// The deriver does not have the module yet.
-    Unknown(Identity),
-    /// The pc is in no module: generated code, or an invalid address.
-    Nowhere,
-}
-
-/// Unwinds one frame of a module that may be unloaded.
-pub(crate) fn step_late(
-    registers: &Registers,
-    is_return_address: bool,
-    read: &mut dyn FnMut(u64) -> Result<u64, ()>,
-) -> LateStep {
-    let key = registers.pc.wrapping_sub(u64::from(is_return_address));
-    let Some(identity) = modules::identify(Address(key)) else {
-        return LateStep::Nowhere;
-    };
-    let known = DERIVER.lock().and_then(|place| place.as_ref()?.late_module(&identity));
-    match known {
-        Some(id) => LateStep::Stepped(id, unwind_with_framehop(registers, is_return_address, read)),
-        None => LateStep::Unknown(identity),
-    }
+/// The rule for a frame of a module that may be unloaded and that the deriver has.
+pub(crate) fn derive_late(pc: u64, is_return_address: bool, signals: &mut HeldSignals) -> Rule {
+    let key = pc.wrapping_sub(u64::from(is_return_address));
+    let unknown = Rule::special(key, RuleKind::Unknown);
+    let Some(address) = frame_address(pc, is_return_address) else { return unknown };
+    let Some(mut place) = DERIVER.lock() else { return unknown };
+    place.as_mut().map_or(unknown, |deriver| deriver.probe(key, address, signals))
 }
 
 /// Unwinds one frame with framehop on the real stack, which `read` reads.
@@ -245,6 +223,7 @@ pub(crate) fn unwind_with_framehop(
     registers: &Registers,
     is_return_address: bool,
     read: &mut dyn FnMut(u64) -> Result<u64, ()>,
+    signals: &mut HeldSignals,
 ) -> Step {
     let Some(address) = frame_address(registers.pc, is_return_address) else {
         return Step::Failed;
@@ -258,7 +237,7 @@ pub(crate) fn unwind_with_framehop(
     let mut regs = UnwindRegsX86_64::new(registers.pc, registers.sp, registers.fp);
     let mut read = read;
     let mut caller = Ok(None);
-    alt_stack::run(&mut || {
+    alt_stack::run(signals, &mut || {
         caller = deriver.unwinder.unwind_frame(address, &mut regs, &mut deriver.cache, &mut read);
     });
     match caller {
@@ -339,6 +318,13 @@ impl RuleDeriver {
         self.is_fixed(pc)
             && self.is_fixed(last)
             && SIGNAL_RETURN.iter().enumerate().all(|(offset, byte)| at(offset) == *byte)
+    }
+
+    /// Derives the rule for a frame at an address with unwind information, on the recorder's own stack.
+    fn probe(&mut self, key: u64, address: FrameAddress, signals: &mut HeldSignals) -> Rule {
+        let mut rule = Rule::special(key, RuleKind::Unknown);
+        alt_stack::run(signals, &mut || rule = probe(&self.unwinder, &mut self.cache, address));
+        rule
     }
 
     fn late_module(&self, identity: &Identity) -> Option<ModuleId> {

@@ -5,10 +5,9 @@
 //! - The file up to [`BlockFile::written`] consists of complete blocks.
 //! - The buffer contains only complete blocks.
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
+use std::io;
 
+use crate::collector::writer::create::{ProgramDescriptor, RecordingFile};
 use crate::recording::{BLOCK_HEADER_BYTES, BlockHeader, BlockKind, ByteWriter, HEADER_BYTES};
 
 /// Size of the block buffer; twice the largest ring.
@@ -19,7 +18,7 @@ const TRAILER_BYTES: u64 = 1024;
 
 /// A recording file and the blocks that are not yet written.
 pub(crate) struct BlockFile {
-    file: File,
+    file: RecordingFile,
     buffer: Vec<u8>,
     used: usize,
     written: u64,
@@ -32,7 +31,7 @@ pub(crate) struct BlockFile {
 
 impl BlockFile {
     /// Takes a file that has its header. Allocates the buffer.
-    pub(crate) fn new(file: File) -> Self {
+    pub(crate) fn new(file: RecordingFile) -> Self {
         Self {
             file,
             buffer: vec![0; BUFFER_BYTES],
@@ -41,6 +40,11 @@ impl BlockFile {
             written_before: (HEADER_BYTES as u64, HEADER_BYTES as u64),
             trailer: None,
         }
+    }
+
+    /// Same as [`RecordingFile::unshare_descriptors`].
+    pub(crate) fn unshare_descriptors(&self) -> Option<ProgramDescriptor> {
+        self.file.unshare_descriptors()
     }
 
     /// Buffered bytes.
@@ -112,8 +116,7 @@ impl BlockFile {
             None => [self.written, self.written_before.0],
         };
         for position in positions {
-            let end = position.saturating_add(used as u64);
-            if self.file.write_all_at(bytes, position).is_ok() && self.file.set_len(end).is_ok() {
+            if self.file.end_with(bytes, position).is_ok() {
                 self.trailer = Some((position, used));
                 return;
             }

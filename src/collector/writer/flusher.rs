@@ -11,7 +11,6 @@
 //!   but the rings are still drained so that no thread waits. The file ends with the reason: after
 //!   its last complete block, or in place of the last blocks if the disk has no more space.
 
-use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -30,6 +29,7 @@ use crate::collector::unwind::dlopen;
 use crate::collector::unwind::module_registry;
 use crate::collector::writer::block_file::BlockFile;
 use crate::collector::writer::counters::FlusherCounters;
+use crate::collector::writer::create::{ProgramDescriptor, RecordingFile};
 use crate::collector::writer::definitions::{Definitions, QuotaSink};
 use crate::collector::writer::process_memory::MemoryReader;
 use crate::collector::writer::quota::Quota;
@@ -100,7 +100,7 @@ pub(crate) struct SessionSummary {
 impl Flusher {
     /// A flusher for a file that has its header. Allocates all needed memory; `None` if the system
     /// refuses it.
-    pub(crate) fn new(file: File, session: SessionWord, header: &Header) -> Option<Self> {
+    pub(crate) fn new(file: RecordingFile, session: SessionWord, header: &Header) -> Option<Self> {
         let second = match header.clock {
             // An event counter has no durations, so that no block counts as short-lived.
             ClockKind::Counter => 0,
@@ -129,7 +129,7 @@ impl Flusher {
             clock_written_ns: 0,
             written_ns: 0,
             committed: vec![0; session_config::TRACKERS_MAX],
-            gauges: MemoryReader::open(),
+            gauges: MemoryReader::default(),
             aggregate,
             quota,
             passes_since_full: None,
@@ -137,6 +137,14 @@ impl Flusher {
             is_sealed: false,
             second,
         })
+    }
+
+    /// Called first on the flusher's thread: gives it a descriptor table of its own, as
+    /// [`RecordingFile::unshare_descriptors`] does, and opens the files of memory readings in it.
+    pub(crate) fn prepare_on_thread(&mut self) -> Option<ProgramDescriptor> {
+        let program = self.output.unshare_descriptors();
+        self.gauges = MemoryReader::open();
+        program
     }
 
     /// Writes until the recording is ended, then the rest and the seal.

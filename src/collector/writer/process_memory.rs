@@ -5,15 +5,16 @@
 //! once.
 //!
 //! Invariants: opening allocates, outside of the recording; reading does not allocate. A value that
-//! the system does not provide is `None`, never an error.
+//! the system does not provide, or whose descriptor the program has closed, is `None`, never an
+//! error.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::collector::platform::sys;
-use crate::collector::writer::create;
+use crate::collector::writer::create::OwnFile;
 
 /// Maximum number of ancestor groups whose limits are read.
 const GROUPS_MAX: usize = 32;
@@ -21,13 +22,13 @@ const GROUPS_MAX: usize = 32;
 /// Larger limits mean no limit: version 1 of control groups reports a huge number.
 const NO_LIMIT_BYTES: u64 = 1 << 60;
 
-/// The open files of memory readings.
-#[derive(Debug)]
+/// The open files of memory readings; by default none.
+#[derive(Debug, Default)]
 pub(crate) struct MemoryReader {
-    statm: Option<File>,
-    group: Option<File>,
+    statm: Option<OwnFile>,
+    group: Option<OwnFile>,
     /// Limits of the group and its ancestors.
-    limits: Vec<File>,
+    limits: Vec<OwnFile>,
     page_bytes: u64,
 }
 
@@ -65,7 +66,7 @@ impl MemoryReader {
 }
 
 /// Opens the usage file of the group and the limit files.
-fn open_group() -> (Option<File>, Vec<File>) {
+fn open_group() -> (Option<OwnFile>, Vec<OwnFile>) {
     let Ok(groups) = fs::read_to_string("/proc/self/cgroup") else {
         return (None, Vec::new());
     };
@@ -112,14 +113,16 @@ fn candidates(groups: &str) -> Vec<(&'static str, &'static str, Vec<PathBuf>)> {
     found
 }
 
-fn open(path: &Path) -> Option<File> {
+fn open(path: &Path) -> Option<OwnFile> {
     let mut options = OpenOptions::new();
     options.read(true).custom_flags(libc::O_CLOEXEC | libc::O_NONBLOCK);
-    create::above_standard_streams(options.open(path).ok()?).ok()
+    OwnFile::new(options.open(path).ok()?).ok()
 }
 
-/// Reads the decimal number after `skipped` words at the beginning of a file.
-fn read_number(file: &File, skipped: usize) -> Option<u64> {
+/// Reads the decimal number after `skipped` words at the beginning of a file. `None` also if the
+/// program has closed the descriptor.
+fn read_number(file: &OwnFile, skipped: usize) -> Option<u64> {
+    let file = file.get()?;
     let mut bytes = [0_u8; 64];
     // SAFETY: the kernel writes at most the length of the array.
     let len = unsafe { libc::pread(file.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len(), 0) };

@@ -105,6 +105,13 @@ impl Window {
         };
         let from_ns = resolve(&self.from, -1)?;
         let to_ns = resolve(&self.to, end)?;
+        if let Some(behind) = [from_ns, to_ns].into_iter().find(|moment| *moment > end) {
+            let (behind, end) = (units::duration(behind as f64), units::duration(end as f64));
+            return Err(parameter_error(format!(
+                "{}: {behind} is after the end of the recording at {end}",
+                database.path().display()
+            )));
+        }
         if from_ns >= to_ns {
             let (from, to) = (units::duration(from_ns as f64), units::duration(to_ns as f64));
             return Err(parameter_error(format!(

@@ -259,7 +259,11 @@ fn label(sums: &SiteSummary, curve: &[f64], run: &Run, fit: f64) -> Label {
         Label::StartUpConstant
     } else if rising && kept >= STEADY_KEPT && !container {
         Label::SteadyLeak
-    } else if sums.freed_at_end_bytes as f64 >= peak * 0.5 && sums.freed_at_end_bytes > 0 {
+    } else if sums.freed_at_end_bytes as f64 >= peak * 0.5
+        && sums.freed_at_end_bytes > 0
+        // What is replaced all the time is freed at the end too, and as much is alive.
+        && end < peak * 0.5
+    {
         Label::FreedAtShutdown
     } else if container {
         Label::GrowingContainer

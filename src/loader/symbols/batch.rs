@@ -4,15 +4,16 @@
 //! file, and split in two if they are many. Each thread opens the file for itself.
 
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use crate::loader::api::progress::Progress;
 use crate::loader::symbols::Call;
 use crate::loader::symbols::find::Found;
-use crate::loader::symbols::lookup::{RawFrame, SymbolFile};
+use crate::loader::symbols::lookup::SymbolFile;
+use crate::loader::symbols::raw_frame::RawFrame;
 
 /// A module with fewer calls is not split: opening its file twice would cost more.
 const CALLS_TO_SPLIT: usize = 256;
@@ -24,6 +25,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(2);
 struct Job {
     file: PathBuf,
     supplement: Option<PathBuf>,
+    /// Files and directories to search for the parts of split DWARF.
+    parts: Arc<[PathBuf]>,
     /// Indices into the calls, sorted by offset.
     calls: Vec<usize>,
 }
@@ -78,6 +81,7 @@ fn jobs(calls: &[Call], found: &[Option<Found>]) -> Vec<Job> {
             jobs.push(Job {
                 file: file.clone(),
                 supplement: found.as_ref().and_then(Found::supplement).cloned(),
+                parts: found.as_ref().map(Found::parts).unwrap_or_default(),
                 calls: part.to_vec(),
             });
         }
@@ -93,7 +97,7 @@ fn run(
     stop: &AtomicBool,
     frames_by_call: &Mutex<Vec<Vec<RawFrame>>>,
 ) {
-    let file = SymbolFile::open(&job.file, job.supplement.as_deref());
+    let file = SymbolFile::open(&job.file, job.supplement.as_deref(), &job.parts);
     let mut found = Vec::with_capacity(job.calls.len());
     for index in &job.calls {
         if stop.load(Ordering::Relaxed) {

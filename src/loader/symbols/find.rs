@@ -12,13 +12,14 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use memmap2::Mmap;
 use object::{Object, ObjectSection, ObjectSymbol};
 
 use crate::loader::read::modules::Module;
-use crate::loader::sanitize::hex;
-use crate::loader::symbols::{ModuleSymbols, SymbolState};
+use crate::loader::sanitize::{self, hex};
+use crate::loader::symbols::{ModuleSymbols, SymbolState, split};
 use crate::safeguards::{self, Safeguard};
 
 /// Where distributions put debug files.
@@ -32,8 +33,10 @@ const FILES_MAX: usize = 100_000;
 /// Looks for symbol files.
 #[derive(Debug, Default)]
 pub(crate) struct Finder {
-    /// Files given by the user, directly or in a directory, by build id.
+    /// Files given by the user, directly or in a directory, by build id; empty for files without one.
     given: HashMap<Vec<u8>, Vec<PathBuf>>,
+    /// The `.dwo` and `.dwp` files among those, which hold parts of split DWARF.
+    parts: Vec<PathBuf>,
 }
 
 /// The properties of an object file that matter for symbols.
@@ -54,9 +57,35 @@ pub(crate) struct Found {
     state: SymbolState,
     file: Option<PathBuf>,
     supplement: Option<PathBuf>,
+    /// Files and directories to search for the parts of split DWARF.
+    parts: Arc<[PathBuf]>,
+    /// A file of another build that the user gave for the module, with its build id.
+    other_build: Option<(PathBuf, Vec<u8>)>,
 }
 
 impl Found {
+    /// The result without a file.
+    fn none(state: SymbolState) -> Self {
+        Self { state, file: None, supplement: None, parts: Arc::from([]), other_build: None }
+    }
+
+    /// Files and directories to search for the parts of split DWARF.
+    pub(crate) fn parts(&self) -> Arc<[PathBuf]> {
+        Arc::clone(&self.parts)
+    }
+
+    /// A message for the user if the part that describes `calls` addresses was not found.
+    pub(crate) fn split_note(&self, module: &Module, calls: u64) -> Option<String> {
+        (calls > 0).then(|| {
+            format!(
+                "{} has no lines for {calls} addresses: its debug information is split, and the \
+                 `.dwo` or `.dwp` files with that part were not found; give them or their \
+                 directory with --symbols",
+                module.shown
+            )
+        })
+    }
+
     /// Where to look addresses up.
     pub(crate) fn file(&self) -> Option<&PathBuf> {
         self.file.as_ref()
@@ -79,7 +108,14 @@ impl Found {
             id if id.is_empty() => String::from("that file as it was when recorded"),
             id => format!("the file with build id {id}"),
         };
-        let help = "give it or its directory with --symbols";
+        let help = match &self.other_build {
+            Some((path, id)) => {
+                let id = if id.is_empty() { String::from("none") } else { hex(id) };
+                let path = sanitize::text(&path.to_string_lossy());
+                format!("{path} was given, but it is of another build: its build id is {id}")
+            }
+            None => String::from("give it or its directory with --symbols"),
+        };
         match self.state {
             SymbolState::Missing => Some(format!(
                 "no symbols for {shown} ({calls} addresses): wanted is {wanted}; {help}"
@@ -127,8 +163,9 @@ impl Finder {
             return;
         }
         *left = left.saturating_sub(1);
-        if let Some(contents) = Contents::of(path).filter(|contents| !contents.build_id.is_empty())
-        {
+        if path.extension().is_some_and(|extension| extension == "dwo" || extension == "dwp") {
+            self.parts.push(path.to_owned());
+        } else if let Some(contents) = Contents::of(path) {
             let known = self.given.entry(contents.build_id).or_default();
             known.push(path.to_owned());
         }
@@ -139,7 +176,8 @@ impl Finder {
         let own = PathBuf::from(OsStr::from_bytes(&module.path));
         let of_own = Contents::of(&own);
         if module.build_id.is_empty() {
-            return unchecked(own, of_own.as_ref());
+            let parts = self.parts_of(&own, &own);
+            return unchecked(own, of_own.as_ref(), parts);
         }
         let mut candidates: Vec<PathBuf> =
             self.given.get(&module.build_id).cloned().unwrap_or_default();
@@ -171,29 +209,51 @@ impl Finder {
                 },
                 file: Some(path.clone()),
                 supplement: contents.supplement_of(path),
+                parts: self.parts_of(path, &own),
+                other_build: self.other_build(module),
             },
-            None => Found {
-                state: if of_own.is_some() && fitting.is_empty() {
-                    SymbolState::Mismatch
-                } else {
-                    SymbolState::Missing
-                },
-                file: None,
-                supplement: None,
-            },
+            None => {
+                let is_other = of_own.is_some() && fitting.is_empty();
+                let other_build = self.other_build(module);
+                let state = if is_other { SymbolState::Mismatch } else { SymbolState::Missing };
+                Found { other_build, ..Found::none(state) }
+            }
         }
+    }
+
+    /// Files and directories to search for the parts of a symbol file.
+    fn parts_of(&self, file: &Path, own: &Path) -> Arc<[PathBuf]> {
+        let mut places = self.parts.clone();
+        places.extend([file, own].into_iter().flat_map(split::beside));
+        Arc::from(places)
+    }
+
+    /// A file of another build that the user gave, if it is named like the module.
+    fn other_build(&self, module: &Module) -> Option<(PathBuf, Vec<u8>)> {
+        let name = Path::new(OsStr::from_bytes(&module.path)).file_name()?.as_bytes();
+        let is_named = |path: &&PathBuf| {
+            let rest = path.file_name().and_then(|given| given.as_bytes().strip_prefix(name));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"."))
+        };
+        let others = self.given.iter().filter(|(id, _)| **id != module.build_id);
+        let named = others.flat_map(|(id, paths)| {
+            paths.iter().filter(is_named).map(move |path| (path.clone(), id.clone()))
+        });
+        named.min()
     }
 }
 
 /// A module without a build id: its path is all that there is.
-fn unchecked(own: PathBuf, contents: Option<&Contents>) -> Found {
+fn unchecked(own: PathBuf, contents: Option<&Contents>, parts: Arc<[PathBuf]>) -> Found {
     match contents {
         Some(contents) if contents.has_lines || contents.has_symbols => Found {
             state: SymbolState::Unchecked,
             supplement: contents.supplement_of(&own),
             file: Some(own),
+            parts,
+            other_build: None,
         },
-        _ => Found { state: SymbolState::Missing, file: None, supplement: None },
+        _ => Found::none(SymbolState::Missing),
     }
 }
 

@@ -4,34 +4,28 @@
 //! Invariant: a damaged symbol file gives no frames; panics of the DWARF reader are caught.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use addr2line::Loader;
 
-/// A frame as the symbol file tells it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct RawFrame {
-    /// Name of the function, mangled.
-    pub(crate) function: Option<String>,
-    /// Whether it is compiled from Rust, whatever its name looks like.
-    pub(crate) is_rust: bool,
-    /// Source file.
-    pub(crate) file: Option<String>,
-    /// Line in it.
-    pub(crate) line: Option<u32>,
-}
+use crate::loader::symbols::raw_frame::{RawFrame, raw_frames};
+use crate::loader::symbols::split::{SplitFile, SplitFrames};
 
 /// An open symbol file.
 pub(crate) struct SymbolFile {
     loader: Loader,
+    split: Option<Box<SplitFile>>,
 }
 
 impl SymbolFile {
     /// Opens a file; `None` if it holds nothing that can be read.
-    pub(crate) fn open(path: &Path, supplement: Option<&Path>) -> Option<Self> {
-        let open = || Loader::new_with_sup(path, supplement).ok();
-        let loader = catch_unwind(AssertUnwindSafe(open)).ok()??;
-        Some(Self { loader })
+    /// The parts of one whose DWARF is split are looked for in `parts`.
+    pub(crate) fn open(path: &Path, supplement: Option<&Path>, parts: &[PathBuf]) -> Option<Self> {
+        let open = || {
+            let loader = Loader::new_with_sup(path, supplement).ok()?;
+            Some(Self { loader, split: SplitFile::open(path, parts).map(Box::new) })
+        };
+        catch_unwind(AssertUnwindSafe(open)).ok()?
     }
 
     /// The frames at an address in the file, innermost first; none if nothing is known.
@@ -51,24 +45,14 @@ impl SymbolFile {
     }
 
     fn dwarf_frames(&self, offset: u64) -> Option<Vec<RawFrame>> {
-        let mut frames = Vec::new();
-        let mut found = self.loader.find_frames(offset).ok()?;
-        while let Ok(Some(frame)) = found.next() {
-            let function = frame
-                .function
-                .as_ref()
-                .and_then(|function| function.raw_name().ok())
-                .map(std::borrow::Cow::into_owned);
-            let location = frame.location.as_ref();
-            frames.push(RawFrame {
-                function,
-                is_rust: frame.function.as_ref().is_some_and(|function| {
-                    function.language == Some(addr2line::gimli::DW_LANG_Rust)
-                }),
-                file: location.and_then(|location| location.file).map(str::to_owned),
-                line: location.and_then(|location| location.line).filter(|line| *line > 0),
-            });
+        match self.split.as_ref().map(|split| split.frames(offset)) {
+            None => Some(raw_frames(self.loader.find_frames(offset).ok()?)),
+            Some(found) => Some(match found? {
+                SplitFrames::Found(frames) => frames,
+                SplitFrames::Missing => {
+                    vec![RawFrame { is_split_off: true, ..RawFrame::default() }]
+                }
+            }),
         }
-        Some(frames)
     }
 }

@@ -12,6 +12,8 @@ mod recorded;
 mod batch;
 mod find;
 mod lookup;
+mod split;
+mod raw_frame;
 mod kind;
 mod name;
 pub(crate) mod site_frames;
@@ -28,8 +30,8 @@ use crate::loader::api::summary::SymbolSummary;
 use crate::loader::read::modules::Module;
 use crate::loader::sanitize;
 use crate::loader::symbols::find::Found;
-use crate::loader::symbols::lookup::RawFrame;
 use crate::loader::symbols::name::Name;
+use crate::loader::symbols::raw_frame::RawFrame;
 
 /// The call before a return address, independent of the address at which the module was loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -150,9 +152,15 @@ impl Symbols {
             .map(|(module, calls)| (*calls > 0).then(|| finder.find(module)))
             .collect();
         let raw = batch::look_up(calls, &found, progress)?;
+        let mut split_off = vec![0_u64; modules.len()];
+        for (call, frames) in calls.iter().zip(&raw) {
+            if let Some(module) = call.module {
+                split_off[module as usize] += u64::from(frames.iter().any(|it| it.is_split_off));
+            }
+        }
         let mut symbols = Interner::new(modules, Offsets::InFile).intern(calls, raw);
         symbols.claim_executable(modules);
-        symbols.summarize(modules, &found, &used);
+        symbols.summarize(modules, &found, (&used, &split_off));
         Some(symbols)
     }
 
@@ -170,8 +178,14 @@ impl Symbols {
         }
     }
 
-    /// Fills in `modules` and `summary`.
-    fn summarize(&mut self, modules: &[Module], found: &[Option<Found>], used: &[u64]) {
+    /// Fills in `modules` and `summary`. `used` and `split_off` are by module: its calls, and those of
+    /// them whose part of split DWARF was not found.
+    fn summarize(
+        &mut self,
+        modules: &[Module],
+        found: &[Option<Found>],
+        (used, split_off): (&[u64], &[u64]),
+    ) {
         let mut summary =
             SymbolSummary { addresses: self.by_call.len() as u64, ..SymbolSummary::default() };
         for frames in &self.by_call {
@@ -181,12 +195,23 @@ impl Symbols {
         }
         self.modules = found
             .iter()
-            .map(|found| found.as_ref().map(Found::outcome).unwrap_or_default())
+            .zip(used.iter().zip(split_off))
+            .map(|(found, (used, split_off))| {
+                let outcome = found.as_ref().map(Found::outcome).unwrap_or_default();
+                // Without any part of its split DWARF, a module has functions only.
+                match *used > 0 && used == split_off {
+                    true => ModuleSymbols { state: SymbolState::Partial, ..outcome },
+                    false => outcome,
+                }
+            })
             .collect();
-        for ((module, found), used) in modules.iter().zip(found).zip(used) {
+        for (((module, found), used), split_off) in
+            modules.iter().zip(found).zip(used).zip(split_off)
+        {
             let Some(found) = found else { continue };
             summary.files.extend(found.file().cloned());
             summary.notes.extend(found.note(module, *used));
+            summary.notes.extend(found.split_note(module, *split_off));
         }
         summary.files.sort();
         summary.files.dedup();

@@ -4,7 +4,7 @@
 //! because its offset in the file is not recorded.
 
 use crate::loader::read::modules::Module;
-use crate::loader::symbols::lookup::RawFrame;
+use crate::loader::symbols::raw_frame::RawFrame;
 use crate::loader::symbols::{Call, Interner, Kind, ModuleSymbols, Offsets, SymbolState, Symbols};
 
 /// A frame with its recorded names.
@@ -49,5 +49,5 @@ impl Symbols {
 
 fn raw(frame: RecordedFrame) -> RawFrame {
     let RecordedFrame { function, file, line } = frame;
-    RawFrame { function, is_rust: false, file, line }
+    RawFrame { function, file, line, ..RawFrame::default() }
 }

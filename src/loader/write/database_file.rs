@@ -7,7 +7,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
@@ -141,6 +141,12 @@ impl DatabaseFile {
         }
         Ok(bytes)
     }
+}
+
+/// The temporary files that killed loads have left for other databases in the directory of `output`,
+/// with their lengths in bytes.
+pub(crate) fn abandoned_for_others(output: &Path) -> Vec<(PathBuf, u64)> {
+    atomic_file::abandoned_for_others(output, TEMPORARY_SUFFIX)
 }
 
 fn check_replaceable(path: &Path, recording_id: &str, force: bool) -> Result<(), LoadError> {

@@ -42,6 +42,11 @@ impl Format {
         Self::NAMES.iter().find(|(format, ..)| *format == self).map_or("", |(_, name, _)| name)
     }
 
+    /// Whether this build can write it.
+    pub(crate) fn is_supported(self) -> bool {
+        self != Self::Parquet || cfg!(feature = "parquet")
+    }
+
     /// Whether the output must not go to a terminal.
     pub(crate) fn is_binary(self) -> bool {
         matches!(self, Self::Pprof | Self::Parquet)
@@ -98,6 +103,8 @@ pub(crate) struct Request<'a> {
     pub measure: Measure,
     /// Only blocks allocated in this window.
     pub window: Window,
+    /// Whether consecutive library frames are replaced by the outermost of them.
+    pub is_collapsed: bool,
     /// Only the backtraces or blocks of these rows.
     pub selection: Option<Selection>,
     /// The column of `selection` with the weights.

@@ -116,6 +116,9 @@ impl<'a> Stacks<'a> {
             if stack.is_empty() {
                 stack.push(self.frames.len() - synthetic);
             }
+            if self.request.is_collapsed {
+                self.collapse(stack);
+            }
             let (bt, weights) = (bts[*next], self.weights.at(*next));
             let result = each(Stack { bt, frames: stack, weights });
             stack.clear();
@@ -143,6 +146,16 @@ impl<'a> Stacks<'a> {
             emit(&mut next, &mut stack)?;
         }
         Ok(())
+    }
+
+    /// Leaves of each run of the standard library's and the runtime's frames what was called first.
+    fn collapse(&self, stack: &mut Vec<usize>) {
+        let is_library = |frame: usize| matches!(&*self.frames[frame].kind, "std" | "runtime");
+        let kept = (0..stack.len()).filter(|at| {
+            let outer = stack.get(at + 1);
+            !is_library(stack[*at]) || outer.is_none_or(|outer| !is_library(*outer))
+        });
+        *stack = kept.map(|at| stack[at]).collect();
     }
 }
 

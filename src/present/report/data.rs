@@ -1,6 +1,6 @@
 //! Reads the numbers of a report.
 
-use crate::database::caveats::Caveats;
+use crate::database::caveats::{ATTACHED, Caveats};
 use crate::database::estimate::Interval;
 use crate::database::{
     CancelToken, Database, Limits, Params, QueryError, QueryErrorKind, Table, Value,
@@ -72,6 +72,8 @@ fn totals(reader: &Reader<'_>, report: &mut Report) -> Result<(), QueryError> {
     report.not_recorded = meta.rows.iter().filter_map(sentence).collect();
     let caveats = Caveats::read(reader.database, &reader.limits)?;
     report.not_recorded.extend(caveats.aggregated.map(|aggregated| aggregated.sentence()));
+    report.not_recorded.extend(caveats.is_attached.then(|| ATTACHED.to_owned()));
+    report.not_recorded.extend(missing_names(reader)?);
     report.sampled = caveats.sampled;
     let sums = reader.rows(
         "SELECT sum(allocations) AS allocations, sum(allocated_bytes) AS bytes, sum(frees) AS frees, \
@@ -96,6 +98,21 @@ fn totals(reader: &Reader<'_>, report: &mut Report) -> Result<(), QueryError> {
     report.threads = counts.get(0, "threads").and_then(Value::as_i64);
     report.sites = int(&counts, 0, "sites");
     Ok(())
+}
+
+/// A sentence on the names that the executable lacks, if no file with them was found.
+fn missing_names(reader: &Reader<'_>) -> Result<Option<String>, QueryError> {
+    let sql = "SELECT path, symbols FROM modules WHERE main = 1 ORDER BY id DESC LIMIT 1";
+    let main = reader.rows(sql, &Params::none())?;
+    let text = |name: &str| main.get(0, name).and_then(Value::as_str).unwrap_or_default();
+    let lacks = match text("symbols") {
+        "partial" => "source lines: it was built without line tables, or stripped of them",
+        "missing" => "function names: it was stripped, or is not on this machine",
+        "mismatch" => "function names: the file at its path is of another build",
+        _ => return Ok(None),
+    };
+    let help = "`rheaper symbolize --symbols` reads them from another file";
+    Ok(Some(format!("{} lacks {lacks}; {help}", text("path"))))
 }
 
 /// The least-squares line through the second half of the live curve.

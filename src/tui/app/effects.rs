@@ -7,9 +7,9 @@
 //! - Another program runs only after the terminal was restored and the reading of keys paused.
 
 use std::env;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crossterm::Command as _;
 use crossterm::clipboard::CopyToClipboard;
@@ -83,15 +83,22 @@ impl EffectRunner {
         })
     }
 
-    /// Copies through the terminal (OSC 52), which works over ssh; tmux passes it on if configured.
+    /// Copies through the terminal (OSC 52), which works over ssh; a terminal does not report whether it
+    /// accepted the text. tmux has a buffer of its own and passes it on (`load-buffer -w`, since 3.2).
     fn copy(&mut self, text: &str) -> io::Result<Option<Message>> {
         if text.len() > COPY_MAX {
             let words = "too large for the clipboard (100 KB at most)";
             return Ok(Some(Message::Notice(words.into())));
         }
-        let tmux = env::var_os("TMUX").is_some();
-        self.guard.send(osc52(text, tmux).as_bytes())?;
-        Ok(None)
+        let is_tmux = env::var_os("TMUX").is_some_and(|tmux| !tmux.is_empty());
+        if is_tmux && load_tmux_buffer(text) {
+            let words = "in tmux's buffer: paste it with prefix ]; the terminal was sent it too";
+            return Ok(Some(Message::Notice(words.into())));
+        }
+        self.guard.send(osc52(text, is_tmux).as_bytes())?;
+        let words = "sent to the terminal through tmux, which passes it on only with `set -g \
+                     allow-passthrough on`";
+        Ok(is_tmux.then(|| Message::Notice(words.into())))
     }
 
     fn open(&mut self, file: &Path, line: u32) -> io::Result<Option<Message>> {
@@ -150,6 +157,17 @@ impl EffectRunner {
         self.guard.reacquire(self.mouse)?;
         Ok(result)
     }
+}
+
+/// Loads the text into a tmux buffer; whether tmux accepted it.
+fn load_tmux_buffer(text: &str) -> bool {
+    let mut command = Command::new("tmux");
+    command.args(["load-buffer", "-w", "-"]).stdin(Stdio::piped());
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let Ok(mut child) = signals::with_signals_unblocked(|| command.spawn()) else { return false };
+    let written =
+        child.stdin.take().is_some_and(|mut input| input.write_all(text.as_bytes()).is_ok());
+    child.wait().is_ok_and(|status| status.success()) && written
 }
 
 /// The escape sequence (OSC 52) that copies text to the clipboard of the terminal. Inside tmux it is

@@ -177,8 +177,11 @@ fn measure(table: &TableState, at: usize, window: u64) -> VisibleColumn {
         head.push_str(&format!(" {}", condition(&filter.condition, unit)));
     }
     let top = table.cursor.top;
-    let values = (top..top + window).filter_map(|row| table.row(row)?.get(at));
-    let widest = values.map(|value| shown(value, unit).width().min(WIDTH_MAX)).max();
+    let rows = (top..top + window).filter_map(|row| table.row(row));
+    let widest = rows
+        .filter_map(|row| Some(shown(row.get(at)?, unit, never(table, at, row)).width()))
+        .map(|width| width.min(WIDTH_MAX))
+        .max();
     let natural = widest.unwrap_or(0).max(head.width()).max(2) as i64;
     let extra = table.column_layouts.get(at).map_or(0, |layout| i64::from(layout.extra_width));
     VisibleColumn { at, x: 0, width: (natural + extra).clamp(2, 400) as usize, unit, head }
@@ -202,9 +205,26 @@ fn condition(condition: &Condition, unit: Unit) -> String {
     }
 }
 
-fn shown(value: &Value, unit: Unit) -> String {
+/// Whether what is missing in this column never came, as the moment and the thread of a block's free.
+/// Elsewhere it was not recorded.
+fn never(table: &TableState, at: usize, row: &[Value]) -> bool {
+    is_never(|at| table.columns.get(at).map_or("", |column| &*column.name), at, row)
+}
+
+fn is_never<'a>(name: impl Fn(usize) -> &'a str, at: usize, row: &[Value]) -> bool {
+    match name(at) {
+        "dealloc_thread" => {
+            let freed = (0..row.len()).find(|at| name(*at) == "dealloc_after");
+            freed.is_some_and(|at| matches!(row.get(at), Some(Value::Null)))
+        }
+        name => !name.starts_with("alloc_"),
+    }
+}
+
+fn shown(value: &Value, unit: Unit, is_never: bool) -> String {
     match (value, unit) {
-        (Value::Null, Unit::Moment | Unit::Thread) => "never".into(),
+        (Value::Null, Unit::Moment | Unit::Thread) if is_never => "never".into(),
+        (Value::Null, Unit::Moment | Unit::Thread) => "–".into(),
         (Value::Null, _) => "-".into(),
         _ => units::value(value, unit),
     }
@@ -228,7 +248,8 @@ fn draw_row(
             (Value::Integer(_) | Value::Real(_), _) if column.unit == Unit::Bytes => theme.number(),
             _ => Style::new(),
         };
-        let text = text::clean(&shown(value, column.unit)).into_owned();
+        let text =
+            text::clean(&shown(value, column.unit, never(table, column.at, values))).into_owned();
         put_cell(buffer, theme, line, column, &text, style);
     }
 }
@@ -273,5 +294,38 @@ fn underline_cell(
             ..line
         };
         text::tint(buffer, area, theme.selected_elsewhere().patch(theme.key()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::database::table::{Unit, Value};
+    use crate::tui::view::table::{is_never, shown};
+
+    #[test]
+    fn only_a_free_that_did_not_come_is_never() {
+        let names = ["alloc_after", "dealloc_after", "alloc_thread", "dealloc_thread"];
+        let units = [Unit::Moment, Unit::Moment, Unit::Thread, Unit::Thread];
+        let (at, none) = (Value::Integer(1), Value::Null);
+        for (row, expected) in [
+            (
+                [at.clone(), none.clone(), at.clone(), none.clone()],
+                [None, Some("never"), None, Some("never")],
+            ),
+            (
+                [at.clone(), none.clone(), none.clone(), none.clone()],
+                [None, Some("never"), Some("–"), Some("never")],
+            ),
+            (
+                [at.clone(), at.clone(), none.clone(), none.clone()],
+                [None, None, Some("–"), Some("–")],
+            ),
+        ] {
+            for (column, expected) in expected.into_iter().enumerate() {
+                let is_never = is_never(|at| names[at], column, &row);
+                let text = shown(&row[column], units[column], is_never);
+                assert!(expected.is_none_or(|it| it == text), "{row:?}, {column}: {text}");
+            }
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The command line: commands, exit codes, the SQL prompt, permissions.
 
+pub(crate) mod leftovers;
 pub(crate) mod check;
 pub(crate) mod commands;
 pub(crate) mod diff;

@@ -7,5 +7,6 @@ pub(crate) mod import;
 pub(crate) mod import_bytehound;
 pub(crate) mod import_heaptrack;
 pub(crate) mod sampled;
+pub(crate) mod split_symbols;
 pub(crate) mod summary_tables;
 pub(crate) mod symbols;

@@ -36,10 +36,10 @@ fn main() {
 "#;
 
 /// A place in the code: function, file, line.
-type Place = (String, Option<String>, Option<u32>);
+pub(crate) type Place = (String, Option<String>, Option<u32>);
 
 /// Compiles the program; the directory goes away with the answer.
-fn compile(flags: &[&str]) -> (tempfile::TempDir, PathBuf) {
+pub(crate) fn compile(flags: &[&str]) -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let (source, binary) = (directory.path().join("main.rs"), directory.path().join("program"));
     fs::write(&source, PROGRAM).unwrap();
@@ -50,19 +50,19 @@ fn compile(flags: &[&str]) -> (tempfile::TempDir, PathBuf) {
     (directory, binary)
 }
 
-fn run(program: &str, arguments: &[&dyn AsRef<std::ffi::OsStr>]) {
+pub(crate) fn run(program: &str, arguments: &[&dyn AsRef<std::ffi::OsStr>]) {
     let mut command = Command::new(program);
     command.args(arguments.iter().map(AsRef::as_ref));
     assert!(command.status().unwrap().success(), "{command:?}");
 }
 
-fn has(program: &str) -> bool {
+pub(crate) fn has(program: &str) -> bool {
     Command::new(program).arg("--version").stdout(Stdio::null()).status().is_ok()
 }
 
 /// Build id of a binary, and addresses all over its functions. Between functions is padding, to
 /// which binutils give the name of the function before it.
-fn contents(binary: &Path) -> (Vec<u8>, Vec<u64>) {
+pub(crate) fn contents(binary: &Path) -> (Vec<u8>, Vec<u64>) {
     let bytes = fs::read(binary).unwrap();
     let object = object::File::parse(&*bytes).unwrap();
     let text = object.section_by_name(".text").unwrap();
@@ -101,13 +101,18 @@ fn recording(path: &Path, build_id: &[u8], addresses: &[u64]) -> Vec<u8> {
     writer.finish()
 }
 
-struct Named {
+pub(crate) struct Named {
     directory: tempfile::TempDir,
     database: PathBuf,
-    summary: Summary,
+    pub(crate) summary: Summary,
 }
 
-fn load_names(path: &Path, build_id: &[u8], addresses: &[u64], symbols: &[PathBuf]) -> Named {
+pub(crate) fn load_names(
+    path: &Path,
+    build_id: &[u8],
+    addresses: &[u64],
+    symbols: &[PathBuf],
+) -> Named {
     let directory = tempfile::tempdir().unwrap();
     let (file, database) = (directory.path().join("rip-1"), directory.path().join("db"));
     fs::write(&file, recording(path, build_id, addresses)).unwrap();
@@ -118,7 +123,7 @@ fn load_names(path: &Path, build_id: &[u8], addresses: &[u64], symbols: &[PathBu
 
 impl Named {
     /// The places of every call, innermost first.
-    fn places(&self) -> BTreeMap<u64, Vec<Place>> {
+    pub(crate) fn places(&self) -> BTreeMap<u64, Vec<Place>> {
         let connection = Connection::open(&self.database).unwrap();
         let sql = "SELECT return_addresses.offset, backtraces.sym, backtraces.file, backtraces.line
                    FROM backtraces JOIN backtrace_stacks ON bt = backtraces.id
@@ -134,7 +139,7 @@ impl Named {
         places
     }
 
-    fn state(&self) -> String {
+    pub(crate) fn state(&self) -> String {
         let connection = Connection::open(&self.database).unwrap();
         let sql = "SELECT symbols FROM modules";
         connection.query_row(sql, [], |row| row.get(0)).unwrap()

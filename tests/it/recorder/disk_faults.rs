@@ -11,7 +11,7 @@ use rheaper::loader::{Ending, LoadErrorKind, LoadOptions, dry_run, load};
 use rheaper::recording::{Block, BlockKind, Counter, Counters, HEADER_BYTES};
 
 use crate::support::oracle::{Compared, Expected, Way, Witness, state};
-use crate::support::programs::{RELEASE, build, figure, finish, scaled};
+use crate::support::programs::{RELEASE, WITHOUT_OWN_DESCRIPTORS, build, figure, finish, scaled};
 use crate::support::tools;
 use crate::synthetic::random::Random;
 
@@ -506,9 +506,15 @@ fn few_descriptors_are_an_error_or_enough() {
 fn closed_standard_streams_are_never_written_to() {
     // The program closes them itself, before it records: Rust opens those that are closed when a
     // program begins.
-    for closed in ["0", "1", "2", "012"] {
+    for (closed, own) in ["0", "1", "2", "012"].into_iter().flat_map(|it| [(it, true), (it, false)])
+    {
         let witness = Witness::new();
-        let mut command = witness.command([3, 50, 500]);
+        let arguments = [3, 50, 500];
+        // A kernel that has no descriptors for the flusher alone.
+        let mut command = match own {
+            true => witness.command(arguments),
+            false => witness.under(&WITHOUT_OWN_DESCRIPTORS, arguments),
+        };
         command.env("CLOSE_STREAMS", closed);
         let output = run(command);
         unharmed(&witness, &output, closed);

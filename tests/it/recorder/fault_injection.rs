@@ -53,6 +53,10 @@ impl Scene {
         lines(&self.output)
     }
 
+    pub(crate) fn stderr(&self) -> String {
+        String::from_utf8_lossy(&self.output.stderr).into_owned()
+    }
+
     /// The numbers of a line.
     pub(crate) fn numbers(&self, line: usize) -> Vec<i64> {
         let lines = self.lines();

@@ -31,6 +31,19 @@ pub(crate) const RELEASE: Variant =
 /// What clocks of two processors that disagree lead to, and what is put right: no loss.
 pub(crate) const OF_CLOCKS: [&str; 3] = ["clock_steps_back", "late_events", "reordered_pairs"];
 
+/// Runs a program as on a kernel that can't give a thread descriptors of its own.
+pub(crate) const WITHOUT_OWN_DESCRIPTORS: [&str; 9] = [
+    "strace",
+    "-f",
+    "-qq",
+    "-o",
+    "/dev/null",
+    "-e",
+    "trace=close_range",
+    "-e",
+    "inject=close_range:error=ENOSYS",
+];
+
 /// Builds `program` of the workspace `tests/<workspace>` and answers its path.
 pub(crate) fn build(workspace: &str, program: &str, variant: Variant) -> PathBuf {
     static BUILT: Mutex<Option<HashMap<(String, Variant), PathBuf>>> = Mutex::new(None);

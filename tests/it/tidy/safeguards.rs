@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 pub(crate) use crate::tidy::safeguards::product::{Safeguard, is_disabled};
 
 /// The safeguards, each with a test that fails without it.
-pub(crate) const SAFEGUARDS: [(Safeguard, &str); 27] = [
+pub(crate) const SAFEGUARDS: [(Safeguard, &str); 29] = [
     (
         Safeguard::TimestampBeforeFree,
         "recorder::fault_injection::a_block_that_is_reused_while_it_is_freed_is_paired",
@@ -25,6 +25,14 @@ pub(crate) const SAFEGUARDS: [(Safeguard, &str); 27] = [
     (
         Safeguard::SignalFrames,
         "recorder::fault_injection::handlers_may_allocate_at_any_instruction",
+    ),
+    (
+        Safeguard::HeldSignals,
+        "recorder::rough::signals_come_while_a_handler_on_an_alternate_stack_allocates",
+    ),
+    (
+        Safeguard::OwnFile,
+        "recorder::rough::a_program_that_closes_all_descriptors_keeps_its_files_and_its_recording",
     ),
     (Safeguard::AltStack, "recorder::fault_injection::recording_takes_little_of_a_thread_s_stack"),
     (

@@ -7,9 +7,10 @@
 //! - Every word is read by the kernel, which returns an error for unmapped addresses.
 //! - Every frame is a barrier: none is reused by a later walk.
 
-use crate::collector::platform::sys;
+use crate::collector::platform::sys::{self, HeldSignals};
+use crate::collector::unwind::dlopen;
 use crate::collector::unwind::rules::{self, Registers, RuleKind, Step};
-use crate::collector::unwind::walker::step::{NewFrame, NewFrames, PcKind, unwind_late};
+use crate::collector::unwind::walker::step::{NewFrame, NewFrames, PcKind};
 use crate::recording::NodeId;
 
 /// Unwinds a stack to its end, or until it has more than `frames_max` frames. Returns its root and the
@@ -21,6 +22,7 @@ pub(crate) fn unwind(
 ) -> (NodeId, usize) {
     let mut window = Window { start: 0, len: 0, bytes: [0; Window::BYTES] };
     let mut read = |at: u64| window.word(at).ok_or(());
+    let mut signals = HeldSignals::none();
     let (mut registers, mut pc) = (start, PcKind::First);
     let mut fresh_len = 0;
     let root = loop {
@@ -28,7 +30,7 @@ pub(crate) fn unwind(
             break NodeId::TRUNCATED;
         }
         let is_return_address = pc == PcKind::ReturnAddress;
-        let (tag, step) = leave_foreign(&registers, is_return_address, &mut read);
+        let (tag, step) = leave_foreign(&registers, is_return_address, &mut read, &mut signals);
         let fresh = NewFrame {
             registers,
             return_at: 0,
@@ -57,13 +59,14 @@ fn leave_foreign(
     registers: &Registers,
     is_return_address: bool,
     read: &mut dyn FnMut(u64) -> Result<u64, ()>,
+    signals: &mut HeldSignals,
 ) -> (u16, Step) {
-    match rules::derive(registers.pc, is_return_address).kind() {
-        RuleKind::Late => unwind_late(registers, is_return_address, read),
+    match rules::derive(registers.pc, is_return_address, signals).kind() {
+        RuleKind::Late => dlopen::unwind_late(registers, is_return_address, read, signals),
         RuleKind::End => (0, Step::End),
         RuleKind::Unknown | RuleKind::NoUnwindInfo => (0, Step::Failed),
         RuleKind::Signal => (0, rules::step_signal(registers, read)),
-        _ => (0, rules::unwind_with_framehop(registers, is_return_address, read)),
+        _ => (0, rules::unwind_with_framehop(registers, is_return_address, read, signals)),
     }
 }
 

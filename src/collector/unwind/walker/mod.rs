@@ -42,7 +42,7 @@ pub(crate) mod step;
 use std::ptr::NonNull;
 
 use crate::collector::platform::counter::WalkCounters;
-use crate::collector::platform::sys;
+use crate::collector::platform::sys::{self, HeldSignals};
 use crate::collector::unwind::recent_stacks::RecentStacks;
 use crate::collector::unwind::rules::{Registers, Rule};
 use crate::collector::unwind::walker::cached_frame::{
@@ -238,6 +238,7 @@ impl Walker {
         let mut pc = PcKind::First;
         let mut verified = false;
         let mut new_len = 0;
+        let mut signals = HeldSignals::none();
         loop {
             self.cached.pop_returned_frames(registers.sp);
             // An interrupted frame may have another rule than a cached frame that returns to its pc.
@@ -263,8 +264,12 @@ impl Walker {
                 return (WalkEnd::Root(NodeId::TRUNCATED), new_len);
             }
             let readable = (start.sp, self.stack.1);
-            let (frame, outcome) =
-                self.rules.unwind_frame(registers, pc, readable, &counters.rules_derived);
+            let (frame, outcome) = self.rules.unwind_frame(
+                registers,
+                pc,
+                readable,
+                (&counters.rules_derived, &mut signals),
+            );
             self.new_frames.set(new_len, frame);
             new_len = new_len.wrapping_add(1);
             match outcome {

@@ -11,8 +11,9 @@
 use std::ptr::NonNull;
 
 use crate::collector::platform::counter::SoloCounter;
+use crate::collector::platform::sys::HeldSignals;
 use crate::collector::unwind::dlopen;
-use crate::collector::unwind::rules::{self, LateStep, Registers, Rule, RuleKind, Step};
+use crate::collector::unwind::rules::{self, Registers, Rule, RuleKind, Step};
 use crate::collector::unwind::stack_word::read_stack_word;
 use crate::recording::NodeId;
 
@@ -113,21 +114,22 @@ impl Rules {
     }
 
     /// Unwinds one frame. `stack` is the readable range: its first address, and the one behind its last.
-    /// `derived` counts the rules that were not cached.
+    /// `derived` counts the rules that were not cached; `signals` holds the thread's signals from the first
+    /// use of the recorder's own stack on.
     #[inline]
     pub(crate) fn unwind_frame(
         &mut self,
         registers: Registers,
         pc: PcKind,
         stack: (u64, u64),
-        derived: &SoloCounter,
+        (derived, signals): (&SoloCounter, &mut HeldSignals),
     ) -> (NewFrame, UnwindOutcome) {
         let is_return_address = pc == PcKind::ReturnAddress;
         let key = registers.pc.wrapping_sub(u64::from(is_return_address));
         let mut rule = *self.rule(key);
         if rule.key() != key {
             derived.add(1);
-            rule = self.derive_and_cache(registers.pc, key, is_return_address);
+            rule = self.derive_and_cache(registers.pc, key, is_return_address, signals);
         }
         let mut frame = NewFrame {
             registers,
@@ -157,7 +159,7 @@ impl Rules {
             || !readable(sp.wrapping_sub(8))
             || !fp_at.is_none_or(readable)
         {
-            return Self::unwind_slow(frame, rule.kind(), is_return_address, stack);
+            return Self::unwind_slow(frame, rule.kind(), (is_return_address, stack), signals);
         }
         frame.return_at = sp.wrapping_sub(8);
         // SAFETY: `readable` has checked that it is aligned and inside this thread's stack.
@@ -176,13 +178,13 @@ impl Rules {
         (frame, UnwindOutcome::Caller(Registers { pc, sp, fp }))
     }
 
-    /// Unwinds a frame that no rule describes, through framehop and as a barrier.
+    /// Unwinds a frame that no cached rule describes, as a barrier.
     #[cold]
     fn unwind_slow(
         mut frame: NewFrame,
         kind: RuleKind,
-        is_return_address: bool,
-        (lowest, end): (u64, u64),
+        (is_return_address, (lowest, end)): (bool, (u64, u64)),
+        signals: &mut HeldSignals,
     ) -> (NewFrame, UnwindOutcome) {
         frame.barrier = true;
         let mut read = |at: u64| {
@@ -196,7 +198,8 @@ impl Rules {
             Ok(unsafe { read_stack_word(at) })
         };
         let step = if kind == RuleKind::Late {
-            let (tag, step) = unwind_late(&frame.registers, is_return_address, &mut read);
+            let (tag, step) =
+                dlopen::unwind_late(&frame.registers, is_return_address, &mut read, signals);
             frame.module_tag = tag;
             step
         } else if matches!(kind, RuleKind::Unknown | RuleKind::NoUnwindInfo) {
@@ -204,7 +207,7 @@ impl Rules {
         } else if kind == RuleKind::Signal {
             rules::step_signal(&frame.registers, &mut read)
         } else {
-            rules::unwind_with_framehop(&frame.registers, is_return_address, &mut read)
+            rules::unwind_with_framehop(&frame.registers, is_return_address, &mut read, signals)
         };
         let outcome = match step {
             // A caller has a higher sp than its callee; anything else is a wrong walk.
@@ -219,8 +222,14 @@ impl Rules {
     }
 
     #[cold]
-    fn derive_and_cache(&mut self, pc: u64, key: u64, is_return_address: bool) -> Rule {
-        let rule = rules::derive(pc, is_return_address);
+    fn derive_and_cache(
+        &mut self,
+        pc: u64,
+        key: u64,
+        is_return_address: bool,
+        signals: &mut HeldSignals,
+    ) -> Rule {
+        let rule = rules::derive(pc, is_return_address, signals);
         if rule.kind() != RuleKind::Unknown {
             // SAFETY: `rule_slot` is below RULES.
             unsafe { self.rules.add(rule_slot(key)).write(rule) };
@@ -239,27 +248,6 @@ impl Rules {
 fn is_first_frame(registers: &Registers, stack_end: u64) -> bool {
     const BYTES_MAX: u64 = 512;
     cfg!(target_env = "musl") && stack_end.saturating_sub(registers.sp) <= BYTES_MAX
-}
-
-/// Unwinds a frame of a module that may be unloaded; returns the tag of its pc, too.
-pub(crate) fn unwind_late(
-    registers: &Registers,
-    is_return_address: bool,
-    read: &mut dyn FnMut(u64) -> Result<u64, ()>,
-) -> (u16, Step) {
-    for _ in 0..2 {
-        match rules::step_late(registers, is_return_address, read) {
-            LateStep::Stepped(module, step) => {
-                // The tag has 16 bits; modules from 65,535 on have none and are found by their
-                // addresses alone.
-                let tag = u16::try_from(module.0.wrapping_add(1)).unwrap_or(0);
-                return (tag, step);
-            }
-            LateStep::Unknown(identity) if dlopen::make_known(&identity) => {}
-            LateStep::Unknown(_) | LateStep::Nowhere => break,
-        }
-    }
-    (0, Step::Failed)
 }
 
 /// Folds the bits above 11 into the index, so that functions 2 KiB apart do not share a slot.

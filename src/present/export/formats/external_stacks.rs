@@ -53,7 +53,7 @@ pub(crate) fn svg(
         tree.add(names.into_iter(), weight);
         Ok(())
     })?;
-    svg::draw(&tree, caption, out)?;
+    svg::draw(&mut tree, caption, out)?;
     Ok(Summary { noun: "stacks", count, ..Summary::default() })
 }
 

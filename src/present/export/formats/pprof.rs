@@ -148,8 +148,10 @@ pub(crate) fn write(
             return Ok(());
         }
         sample.location_id.clear();
+        let frames = stack.frames.get(library_frames(stack.frames, &stacks.frames)..);
+        let frames = frames.unwrap_or(stack.frames);
         // Inlined frames belong to the location of the frame that they are inlined into.
-        for place in stack.frames.split_inclusive(|frame| !stacks.frames[*frame].inlined) {
+        for place in frames.split_inclusive(|frame| !stacks.frames[*frame].inlined) {
             sample.location_id.push(profile.location(&stacks.frames, place)?);
         }
         summary.count += 1;
@@ -157,6 +159,17 @@ pub(crate) fn write(
     })?;
     profile.finish()?;
     Ok(summary)
+}
+
+/// The number of innermost frames to leave out because they are of the standard library or the
+/// runtime; 0 for a backtrace without other frames.
+///
+/// Tools rank by the innermost frame, which would be the allocator everywhere; Go's heap profiles leave
+/// it out as well. pprof's `drop_frames` is no alternative: it would cut at the outermost frame that
+/// matches, the runtime's caller of `main`.
+fn library_frames(stack: &[usize], frames: &[Frame]) -> usize {
+    let is_library = |frame: &usize| matches!(&*frames[*frame].kind, "std" | "runtime");
+    stack.iter().position(|frame| !is_library(frame)).unwrap_or(0)
 }
 
 /// The name and unit of Go's heap profiles, where they have the measure.

@@ -3,12 +3,13 @@
 //! Invariants:
 //! - Frames that are too narrow to draw are merged into their callers, so that the text is bounded by
 //!   the visible frames.
-//! - The output is deterministic: colours are derived from names.
+//! - The output is deterministic: a colour's hue is derived from the frame's kind, its brightness from
+//!   the name.
 
 use std::collections::HashMap;
 use std::io::Write;
 
-use inferno::flamegraph::color::{BasicPalette, Palette};
+use inferno::flamegraph::color::{BasicPalette, Color, Palette, PaletteMap};
 use inferno::flamegraph::{Options, from_lines};
 
 use crate::database::table::Unit;
@@ -42,9 +43,10 @@ pub(crate) struct Caption {
 }
 
 /// A call tree merged by function; node 0 is the root.
-#[derive(Debug)]
 pub(crate) struct Tree {
     names: Vec<String>,
+    /// Colours by name; names of external stacks have none.
+    colors: PaletteMap,
     by_name: HashMap<String, usize>,
     nodes: Vec<Node>,
     edges: HashMap<(usize, usize), usize>,
@@ -52,8 +54,8 @@ pub(crate) struct Tree {
 
 impl Default for Tree {
     fn default() -> Self {
-        let (names, by_name, edges) = Default::default();
-        Self { names, by_name, nodes: vec![Node::default()], edges }
+        let (names, colors, by_name, edges) = Default::default();
+        Self { names, colors, by_name, nodes: vec![Node::default()], edges }
     }
 }
 
@@ -67,6 +69,14 @@ impl Tree {
         self.names.push(name.clone());
         self.by_name.insert(name, self.names.len() - 1);
         self.names.len() - 1
+    }
+
+    /// Interns the name of a frame whose kind determines its colour.
+    pub(crate) fn name_of(&mut self, sym: &str, kind: &str) -> usize {
+        let at = self.name(sym);
+        let name = &self.names[at];
+        self.colors.insert(name, color(name, kind));
+        at
     }
 
     /// Adds a stack, outermost name first.
@@ -94,7 +104,7 @@ pub(crate) fn write(
     out: &mut dyn Write,
 ) -> Result<Summary, ExportError> {
     let mut summary = Summary { noun: "backtraces", ..Summary::default() };
-    let tree = merge(stacks, &mut summary)?;
+    let mut tree = merge(stacks, &mut summary)?;
     let kind = &stacks.weights.kinds[stacks.chosen()];
     if tree.nodes[0].total == 0 {
         return Err(ExportError::Request(format!("there is nothing to draw: no {}", kind.name)));
@@ -104,12 +114,16 @@ pub(crate) fn write(
     if kind.unit != Unit::Bytes {
         options.count_name = names::folded_xml(kind.name.rsplit(' ').next().unwrap_or("blocks"));
     }
-    render(&tree, options, out)?;
+    render(&mut tree, options, out)?;
     Ok(summary)
 }
 
 /// Draws a tree of the caller.
-pub(crate) fn draw(tree: &Tree, caption: &Caption, out: &mut dyn Write) -> Result<(), ExportError> {
+pub(crate) fn draw(
+    tree: &mut Tree,
+    caption: &Caption,
+    out: &mut dyn Write,
+) -> Result<(), ExportError> {
     let total = tree.nodes[0].total;
     if total == 0 {
         let words = format!("there is nothing to draw: no {}", caption.subtitle);
@@ -141,9 +155,17 @@ pub(crate) fn plain(text: &str) -> String {
     names::xml(text)
 }
 
-fn render(tree: &Tree, mut options: Options<'_>, out: &mut dyn Write) -> Result<(), ExportError> {
+fn render(
+    tree: &mut Tree,
+    options: Options<'static>,
+    out: &mut dyn Write,
+) -> Result<(), ExportError> {
     let least = (tree.nodes[0].total as f64 * SHARE_MIN).ceil() as i64;
     let lines = lines(&tree.names, &tree.nodes, least);
+    let mut colors = std::mem::take(&mut tree.colors);
+    // Shortens the lifetime, because `colors` is a local.
+    let mut options: Options<'_> = options;
+    options.palette_map = Some(&mut colors);
     from_lines(&mut options, lines.iter().rev().map(String::as_str), out)?;
     Ok(())
 }
@@ -166,6 +188,21 @@ fn options(title: &str, about: &str, total: i64, unit: Unit) -> Options<'static>
     options
 }
 
+/// Warm colours for the program's own code and its dependencies, cold and pale ones for the rest.
+fn color(name: &str, kind: &str) -> Color {
+    let (r, g, b): (u8, u8, u8) = match kind {
+        "own" => (220, 110, 40),
+        "dependency" => (205, 175, 60),
+        "std" => (130, 165, 200),
+        "runtime" => (165, 185, 200),
+        "foreign" => (165, 135, 195),
+        _ => (185, 185, 185),
+    };
+    let sum = name.bytes().fold(0_u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte));
+    let shade = |part: u8| part.saturating_add(sum % 32);
+    Color { r: shade(r), g: shade(g), b: shade(b) }
+}
+
 /// The subtitle: measure, selection and window.
 fn about(request: &Request<'_>, measure: &str) -> String {
     let mut words = measure.to_owned();
@@ -184,7 +221,8 @@ fn about(request: &Request<'_>, measure: &str) -> String {
 /// Merges the stacks into a call tree.
 fn merge(stacks: &Stacks<'_>, summary: &mut Summary) -> Result<Tree, ExportError> {
     let mut tree = Tree::default();
-    let name_of: Vec<usize> = stacks.frames.iter().map(|frame| tree.name(&frame.sym)).collect();
+    let name_of: Vec<usize> =
+        stacks.frames.iter().map(|frame| tree.name_of(&frame.sym, &frame.kind)).collect();
     let chosen = stacks.chosen();
     stacks.for_each(|stack| {
         let weight = stack.weights[chosen];

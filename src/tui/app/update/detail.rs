@@ -106,9 +106,9 @@ pub fn through(app: &mut App, sym: String) -> Vec<Effect> {
     switch(app, ViewKind::Flame)
 }
 
-/// Copies text to the clipboard and shows a message.
+/// Sends text to the clipboard and reports how far that is known to have succeeded.
 pub fn copy(app: &mut App, text: String, what: &str) -> Vec<Effect> {
-    app.notify(format!("copied the {what}"));
+    app.notify(format!("sent the {what} to the terminal's clipboard"));
     vec![Effect::Copy(text)]
 }
 
