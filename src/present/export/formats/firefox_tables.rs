@@ -128,7 +128,7 @@ pub(crate) fn shared<'a>(
             length: trie.frame.len(),
         },
         frame_table: frame_table(&stacks.frames, names.function_of),
-        func_table: func_table(names.functions),
+        func_table: func_table(&names.functions),
         resource_table: resource_table(resources),
         native_symbols: NativeSymbols::default(),
         sources: sources(names.sources),
@@ -175,7 +175,7 @@ fn frame_table(frames: &[Frame], func: Vec<usize>) -> impl Serialize {
     }
 }
 
-fn func_table(functions: Vec<Function>) -> FuncTable {
+fn func_table(functions: &[Function]) -> FuncTable {
     let length = functions.len();
     FuncTable {
         name: functions.iter().map(|(name, ..)| *name).collect(),
