@@ -5,3 +5,4 @@ pub(crate) mod diff;
 pub(crate) mod export;
 pub(crate) mod table_printer;
 mod csv;
+mod json;

@@ -20,11 +20,14 @@ pub fn block(text: &str) -> Cow<'_, str> {
     replace(text, |c| is_unsafe(c) && c != '\n' && c != '\t')
 }
 
-/// Escapes the unsafe characters that JSON itself permits unescaped.
-pub fn json(json: &str) -> String {
-    let mut escaped = String::with_capacity(json.len());
-    for c in json.chars() {
-        if is_unsafe(c) && c != '\n' {
+/// Escapes the unsafe characters that JSON itself permits unescaped in a string.
+pub fn json(string: &str) -> Cow<'_, str> {
+    if !string.chars().any(is_unsafe) {
+        return Cow::Borrowed(string);
+    }
+    let mut escaped = String::with_capacity(string.len());
+    for c in string.chars() {
+        if is_unsafe(c) {
             for unit in c.encode_utf16(&mut [0; 2]) {
                 escaped.push_str(&format!("\\u{unit:04x}"));
             }
@@ -32,7 +35,7 @@ pub fn json(json: &str) -> String {
             escaped.push(c);
         }
     }
-    escaped
+    Cow::Owned(escaped)
 }
 
 /// Whether the character can affect a terminal or mislead a reader.

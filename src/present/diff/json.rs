@@ -7,8 +7,8 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 
 use crate::database::compare::{Measure, Metrics, Row, Total};
-use crate::database::text::sanitize;
 use crate::present::diff::Diff;
+use crate::present::json;
 
 pub(super) fn write(diff: &Diff<'_>, out: &mut dyn Write) -> io::Result<()> {
     let comparison = diff.comparison;
@@ -24,8 +24,7 @@ pub(super) fn write(diff: &Diff<'_>, out: &mut dyn Write) -> io::Result<()> {
         "changed_sites": diff.rows.len(),
         "rows": rows,
     });
-    let text = serde_json::to_string_pretty(&object)?;
-    writeln!(out, "{}", sanitize::json(&text))
+    json::document(&object, out)
 }
 
 fn side_json(total: &Total) -> Value {

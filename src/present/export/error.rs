@@ -44,6 +44,13 @@ impl From<QueryError> for ExportError {
     }
 }
 
+impl From<serde_json::Error> for ExportError {
+    fn from(error: serde_json::Error) -> Self {
+        // The error of the writer itself, such as a closed pipe.
+        Self::Io(error.into())
+    }
+}
+
 impl From<io::Error> for ExportError {
     fn from(error: io::Error) -> Self {
         Self::Io(error)

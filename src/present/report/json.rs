@@ -7,12 +7,11 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 
 use crate::database::estimate::{CONFIDENCE, Interval};
-use crate::database::text::sanitize;
+use crate::present::json;
 use crate::present::report::Report;
 
 pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
-    let text = serde_json::to_string_pretty(&object(report))?;
-    writeln!(out, "{}", sanitize::json(&text))
+    json::document(&object(report), out)
 }
 
 fn object(report: &Report) -> Value {

@@ -5,8 +5,11 @@
 use std::collections::HashMap;
 use std::io::{self, Write};
 
+use serde::{Serialize, Serializer};
+
 use crate::database::table::{Column, Value};
-use crate::database::text::{sanitize, units};
+use crate::database::text::units;
+use crate::present::json;
 use crate::present::table_printer::{Format, Headers, Style};
 
 pub(crate) struct Machine {
@@ -14,18 +17,13 @@ pub(crate) struct Machine {
     headers: Headers,
     /// Column names, made unique for JSON objects.
     names: Vec<String>,
-    /// The names as JSON keys, with the punctuation around them.
-    keys: Vec<String>,
     rows: u64,
 }
 
 impl Machine {
     pub(super) fn new(style: &Style, columns: &[Column]) -> Self {
         let names = unique_names(columns);
-        let lead = |i: usize| if i == 0 { "{" } else { ", " };
-        let key = |(i, name): (usize, &String)| format!("{}{}: ", lead(i), string(name));
-        let keys = names.iter().enumerate().map(key).collect();
-        Self { format: style.format, headers: style.headers, names, keys, rows: 0 }
+        Self { format: style.format, headers: style.headers, names, rows: 0 }
     }
 
     pub(super) fn row(&mut self, out: &mut dyn Write, row: &[Value]) -> io::Result<()> {
@@ -64,11 +62,34 @@ impl Machine {
     }
 
     fn object(&self, out: &mut dyn Write, row: &[Value]) -> io::Result<()> {
-        for (key, value) in self.keys.iter().zip(row) {
-            out.write_all(key.as_bytes())?;
-            out.write_all(json(value).as_bytes())?;
+        json::row(&Object { names: &self.names, row }, out)
+    }
+}
+
+/// A row as a JSON object.
+struct Object<'a> {
+    names: &'a [String],
+    row: &'a [Value],
+}
+
+impl Serialize for Object<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.names.iter().zip(self.row.iter().map(Cell)))
+    }
+}
+
+/// A cell of JSON.
+struct Cell<'a>(&'a Value);
+
+impl Serialize for Cell<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Null => serializer.serialize_unit(),
+            Value::Integer(number) => serializer.serialize_i64(*number),
+            Value::Real(number) => serializer.serialize_f64(*number),
+            Value::Text(text) => serializer.serialize_str(text),
+            Value::Blob(_) => serializer.serialize_str(&units::raw(self.0)),
         }
-        out.write_all(if self.names.is_empty() { b"{}" } else { b"}" })
     }
 }
 
@@ -83,21 +104,6 @@ fn field(value: &Value) -> String {
         .replace('\t', "\\t")
         .replace('\n', "\\n")
         .replace('\r', "\\r")
-}
-
-fn json(value: &Value) -> String {
-    match value {
-        Value::Real(number) if !number.is_finite() => "null".to_owned(),
-        Value::Null => "null".to_owned(),
-        Value::Integer(_) | Value::Real(_) => units::raw(value),
-        Value::Text(text) => string(text),
-        Value::Blob(_) => string(&units::raw(value)),
-    }
-}
-
-/// A JSON string in which characters that act on a terminal are escaped as well.
-fn string(text: &str) -> String {
-    sanitize::json(&serde_json::Value::from(text).to_string())
 }
 
 /// Column names, where the second `size` becomes `size:2`.

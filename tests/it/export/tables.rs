@@ -243,6 +243,24 @@ mod parquet {
     }
 
     #[test]
+    fn times_and_addresses_are_written_as_differences() {
+        use parquet::basic::Encoding;
+        let place = Place::new(1);
+        let sql = "SELECT alloc_after, addr, alloc_after AS first_ns, size FROM allocations";
+        let ran =
+            place.run(&["export", "heap.db", "-f", "parquet", "--sql", sql, "-o", "x.parquet"]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        let reader = std::fs::File::open(place.path("x.parquet")).unwrap();
+        let reader = parquet::file::reader::SerializedFileReader::new(reader).unwrap();
+        let group = parquet::file::reader::FileReader::metadata(&reader).row_group(0);
+        let is_delta = |column: &parquet::file::metadata::ColumnChunkMetaData| {
+            column.encodings().any(|encoding| encoding == Encoding::DELTA_BINARY_PACKED)
+        };
+        let found: Vec<bool> = group.columns().iter().map(is_delta).collect();
+        assert_eq!(found, [true, true, true, false]);
+    }
+
+    #[test]
     fn what_does_not_fit_a_column_is_text() {
         let place = Place::new(1);
         let sql = "SELECT 1 AS a, 2 AS b UNION ALL SELECT 'x', 2.5";

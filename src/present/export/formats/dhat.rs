@@ -4,29 +4,63 @@
 //! - No two program points have the same frames, because dh_view rejects duplicates.
 //! - Lifetimes and peaks are known for whole sites only; a time window or a weight is an error.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::Write;
 use std::ops::ControlFlow;
+
+use serde::{Serialize, Serializer};
 
 use crate::database::caveats::Caveats;
 use crate::database::{Database, Measure, Params};
 use crate::present::export::Summary;
 use crate::present::export::error::ExportError;
-use crate::present::export::json::{self, List};
+use crate::present::export::json::Each;
 use crate::present::export::metadata::Metadata;
 use crate::present::export::request::Request;
 use crate::present::export::stacks::{Frame, Stacks};
 use crate::present::export::trie::{StackId, Trie};
+use crate::present::json;
 
 /// Lifetime in µs below which dh_view calls a block short-lived.
 const SHORT_LIVED_US: u32 = 500;
 
+/// The fields and their names are DHAT's.
+#[derive(Serialize)]
+struct File<P, F> {
+    #[serde(rename = "dhatFileVersion")]
+    version: u32,
+    mode: &'static str,
+    verb: &'static str,
+    bklt: bool,
+    bkacc: bool,
+    tu: &'static str,
+    #[serde(rename = "Mtu")]
+    mtu: &'static str,
+    tuth: u32,
+    cmd: String,
+    pid: i64,
+    tg: i64,
+    te: i64,
+    pps: P,
+    ftbl: F,
+}
+
+/// A program point with the frames of its stack, innermost first.
+#[derive(Serialize)]
+struct FramedPoint<'a, F> {
+    #[serde(flatten)]
+    point: &'a Point,
+    fs: F,
+}
+
 /// A program point with DHAT's field names: t is total, g at the global maximum, e at the end, m the
 /// point's own maximum; b is bytes, bk blocks, l lifetime.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 struct Point {
     tb: i64,
     tbk: i64,
+    #[serde(rename = "tl", serialize_with = "microseconds")]
     tl_ns: i64,
     mb: i64,
     mbk: i64,
@@ -97,72 +131,52 @@ pub(crate) fn write(
         }
         Ok(())
     })?;
-    head(database, request, &metadata, caveats, out)?;
-    let mut list = List::begin(out)?;
-    for id in &order {
-        list.item(out)?;
-        point(&points[id], out)?;
-        json::array(out, path(&trie, *id).into_iter().map(|frame| (frame + 1).to_string()))?;
-        out.write_all(b"}")?;
-    }
-    List::end(out)?;
-    out.write_all(b",\n\"ftbl\":")?;
     let modules = modules(database, request)?;
-    let frames = stacks.frames.iter().map(|it| json::string(&frame(it, &modules)));
-    json::array(out, std::iter::once("\"[root]\"".to_owned()).chain(frames))?;
-    out.write_all(b"}\n")?;
+    let points = order.iter().map(|id| {
+        let path = std::iter::successors(Some(*id), |id| trie.below[*id as usize]);
+        // Number 0 of the frame table is the root.
+        let fs = Each(path.map(|id| trie.frame[id as usize] + 1));
+        FramedPoint { point: &points[id], fs }
+    });
+    let frames = stacks.frames.iter().map(|it| Cow::Owned(frame(it, &modules)));
+    let file = File {
+        version: 2,
+        mode: "rust-heap",
+        verb: "Allocated",
+        bklt: true,
+        bkacc: false,
+        tu: "µs",
+        mtu: "s",
+        tuth: SHORT_LIVED_US,
+        cmd: command(database, request, caveats)?,
+        pid: metadata.number("pid"),
+        tg: metadata.number("peak_ns") / 1000,
+        te: metadata.number("duration_ns") / 1000,
+        pps: Each(points),
+        ftbl: Each(std::iter::once(Cow::Borrowed("[root]")).chain(frames)),
+    };
+    file.serialize(&mut json::export(out))?;
+    out.write_all(b"\n")?;
     Ok(Summary { noun: "program points", count: order.len() as u64, ..Summary::default() })
 }
 
-fn head(
+/// The path of the program, and a tag if it is sampled.
+fn command(
     database: &Database,
     request: &Request<'_>,
-    metadata: &Metadata,
     caveats: &Caveats,
-    out: &mut dyn Write,
-) -> Result<(), ExportError> {
+) -> Result<String, ExportError> {
     let main = "SELECT path FROM modules WHERE main = 1 ORDER BY id LIMIT 1";
     let main = database.query(main, &Params::none(), &request.limits())?;
     let command = main.rows.first().and_then(|row| row[0].as_str()).unwrap_or("unknown");
-    let command = match caveats.sampled {
+    Ok(match caveats.sampled {
         Some(sampled) => format!("{command} ({})", sampled.tag()),
         None => command.to_owned(),
-    };
-    let microseconds = |name: &str| metadata.number(name) / 1000;
-    writeln!(
-        out,
-        "{{\"dhatFileVersion\":2,\"mode\":\"rust-heap\",\"verb\":\"Allocated\",\n\
-         \"bklt\":true,\"bkacc\":false,\n\
-         \"tu\":\"µs\",\"Mtu\":\"s\",\"tuth\":{SHORT_LIVED_US},\n\
-         \"cmd\":{},\"pid\":{},\n\"tg\":{},\"te\":{},\n\"pps\":",
-        json::string(&command),
-        metadata.number("pid"),
-        microseconds("peak_ns"),
-        microseconds("duration_ns"),
-    )?;
-    Ok(())
+    })
 }
 
-fn point(point: &Point, out: &mut dyn Write) -> Result<(), ExportError> {
-    let Point { tb, tbk, tl_ns, mb, mbk, gb, gbk, eb, ebk } = point;
-    let tl = tl_ns / 1000;
-    write!(
-        out,
-        "{{\"tb\":{tb},\"tbk\":{tbk},\"tl\":{tl},\"mb\":{mb},\"mbk\":{mbk},\"gb\":{gb},\
-         \"gbk\":{gbk},\"eb\":{eb},\"ebk\":{ebk},\"fs\":"
-    )?;
-    Ok(())
-}
-
-/// The frames of a stack, innermost first.
-fn path(trie: &Trie, id: StackId) -> Vec<u32> {
-    let mut path = Vec::new();
-    let mut at = Some(id);
-    while let Some(id) = at {
-        path.push(trie.frame[id as usize]);
-        at = trie.below[id as usize];
-    }
-    path
+fn microseconds<S: Serializer>(ns: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_i64(ns / 1000)
 }
 
 /// `0x1234: function (file:line)`, the form that readers of the format parse.

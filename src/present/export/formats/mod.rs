@@ -6,6 +6,7 @@ pub(crate) mod svg;
 pub(crate) mod pprof;
 pub(crate) mod speedscope;
 pub(crate) mod firefox;
+pub(crate) mod firefox_tables;
 pub(crate) mod dhat;
 #[cfg(feature = "parquet")]
 pub(crate) mod parquet;

@@ -102,7 +102,8 @@ fn properties(table: &Table, recording: &str) -> WriterProperties {
     // Times and addresses are mostly distinct, with small differences between rows.
     for field in &table.fields {
         let name = field.name.as_str();
-        if field.column_type == ColumnType::Int && (name.ends_with("_after") || name == "addr") {
+        let is_time = name.ends_with("_after") || name.ends_with("_ns");
+        if field.column_type == ColumnType::Int && (is_time || name == "addr") {
             let column = ColumnPath::from(name);
             properties = properties
                 .set_column_dictionary_enabled(column.clone(), false)
