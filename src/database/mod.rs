@@ -16,6 +16,7 @@ pub mod query;
 pub mod connection;
 pub mod estimate;
 pub mod cancel;
+pub mod trend;
 pub mod error;
 pub mod mark_ref;
 pub mod schema;

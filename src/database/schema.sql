@@ -85,7 +85,9 @@ CREATE TABLE sites (
     freed_at_end_blocks INTEGER NOT NULL,    -- freed in the last 2 % of the run after living at least 2 % of it
     freed_at_end_bytes  INTEGER NOT NULL,    -- bytes of them
     reallocs            INTEGER NOT NULL,    -- blocks made here by growing or shrinking another one
-    reallocs_moved      INTEGER NOT NULL     -- of these, the ones that changed their place
+    reallocs_moved      INTEGER NOT NULL,    -- of these, the ones that changed their place
+    judged_blocks       INTEGER NOT NULL,    -- alive before the shutdown, `meta.shutdown_ns`; at T if the run did not end with one
+    judged_bytes        INTEGER NOT NULL     -- bytes of them
 );
 
 -- The run cut into equal slices (`meta.slices`, `meta.slice_ns`). Every slice has a row.
@@ -119,20 +121,20 @@ CREATE TABLE site_timeline (
 -- Sites grouped by what leaks: the backtrace from its first own frame outwards, ranked.
 CREATE TABLE suspects (
     id                 INTEGER PRIMARY KEY, -- rank: 1 is the first to look at
-    label              TEXT NOT NULL,       -- start-up constant, steady leak, freed at shutdown, growing container, partial leak, bounded, burst, quiet
+    label              TEXT NOT NULL,       -- start-up constant, constant, steady leak, freed at shutdown, growing container, partial leak, bounded, burst, quiet
     sentence           TEXT NOT NULL,       -- the finding in one sentence
-    score              REAL NOT NULL,       -- leaked bytes x steadiness x recency x (0.1 + 0.9 fit), a tenth of it where the label says no leak
+    score              REAL NOT NULL,       -- live bytes x steadiness x recency x (0.1 + 0.9 fit), a tenth of it where the label says no leak
     frame              INTEGER,             -- first own frame, `frames.id`
     bt                 INTEGER NOT NULL,    -- its site with the most live bytes
     sites              INTEGER NOT NULL,    -- sites in the group
-    live_bytes         INTEGER NOT NULL,    -- alive at T
-    live_blocks        INTEGER NOT NULL,    -- alive at T
-    live_share         REAL NOT NULL,       -- of all bytes alive at T, 0 to 1
+    live_bytes         INTEGER NOT NULL,    -- alive before the shutdown, `meta.shutdown_ns`; at T if the run did not end with one
+    live_blocks        INTEGER NOT NULL,    -- alive then
+    live_share         REAL NOT NULL,       -- of all bytes alive then, 0 to 1
     allocations        INTEGER NOT NULL,    -- blocks made
     bytes              INTEGER NOT NULL,    -- bytes of them
     steadiness         REAL NOT NULL,       -- share of the slices since its first allocation in which live bytes rose, flat ones counting half
-    recency            REAL NOT NULL,       -- 1 if it allocated in the last tenth of the run, else falling to 0
-    slope_bytes_per_s  REAL NOT NULL,       -- least-squares slope of live bytes over the second half of the run
+    recency            REAL NOT NULL,       -- 1 if it allocated in the last tenth of the run (until the shutdown), else falling to 0
+    slope_bytes_per_s  REAL NOT NULL,       -- least-squares slope of live bytes over the second half of the run (until the shutdown)
     fit                REAL NOT NULL,       -- its R², 0 to 1
     first_ns        INTEGER NOT NULL,    -- first allocation
     last_ns         INTEGER NOT NULL     -- last allocation
@@ -353,8 +355,8 @@ CREATE TABLE sample_weights (
 
 -- How far the sums of a sampled recording may be off; docs/SAMPLING.md says how that is known. No row: nothing is an estimate.
 CREATE TABLE estimates (
-    of                  TEXT NOT NULL,    -- whose sums: total (`meta`), site, suspect, tree, tree_inverted
-    id                  INTEGER NOT NULL, -- `sites.bt`, `suspects.id`, `tree.id`, `tree_inverted.id`; of total 0
+    of                  TEXT NOT NULL,    -- whose sums: total (`meta`), site, site_judged (with `sites.judged_bytes` for what is alive; only where that is not what is alive at T), suspect, tree, tree_inverted
+    id                  INTEGER NOT NULL, -- `sites.bt` (twice), `suspects.id`, `tree.id`, `tree_inverted.id`; of total 0
     sampled_blocks      INTEGER NOT NULL, -- blocks made that were sampled
     sampled_bytes       INTEGER NOT NULL, -- bytes of these themselves
     bytes_variance      REAL NOT NULL,    -- variance of `bytes`, bytes²

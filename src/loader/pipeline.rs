@@ -10,6 +10,8 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 
 use crate::database::schema::INDICES;
+use crate::loader::analyze::shutdown;
+use crate::loader::analyze::shutdown::Ended;
 use crate::loader::analyze::site_summary::{Run, SiteSummary};
 use crate::loader::analyze::{analysis, estimates};
 use crate::loader::error::LoadError;
@@ -20,7 +22,7 @@ use crate::loader::passes::stacks::StackCompleteness;
 use crate::loader::progress::{Phase, Progress};
 use crate::loader::rows::Nanos;
 use crate::loader::source::{Source, Surveyed};
-use crate::loader::summary::{Loss, Summary};
+use crate::loader::summary::{Ending, Loss, Summary};
 use crate::loader::symbols::frame_names::Names;
 use crate::loader::symbols::{Call, Finder, Symbols};
 use crate::loader::write::atomic_file::Output;
@@ -135,8 +137,17 @@ impl<'a, R: Source> Build<'a, R> {
         if replay.totals.end_was_unknown(replay.duration) {
             tables::count_freed_at_end(connection, &mut replay.totals, replay.duration)?;
         }
-        let run = Run::of(&replay.totals, replay.duration);
-        let briefs = SiteSummary::of(&replay.totals, &run);
+        let ended = Ended {
+            duration: replay.duration,
+            sealed: metadata::ending(&self.survey) == Ending::Sealed,
+            precedents: replay.declines.precedents(),
+            zones: &self.zones,
+            ended_rows: replay.pairing.ended_rows(),
+        };
+        let moments = replay.declines.moments();
+        let shutdown = shutdown::find(connection, &replay.totals, &moments, &ended)?;
+        let run = Run::of(&replay.totals, replay.duration, shutdown.as_ref());
+        let briefs = SiteSummary::of(&replay.totals, &run, shutdown.as_ref());
         if let Some(sampling) = &replay.totals.sampling {
             estimates::write(connection, sampling, &replay.totals.global, &briefs)?;
         }
@@ -175,6 +186,7 @@ impl<'a, R: Source> Build<'a, R> {
         tables::fill(connection, "losses", 3, rows)?;
         let mut meta = metadata::meta(self.source.header(), &self.survey, &self.replay);
         meta.extend(analysis::meta(&briefs, &run));
+        meta.extend(shutdown::meta(shutdown.as_ref(), &self.replay.totals.global));
         let memory = annotations::meta(&self.replay).into_iter();
         meta.extend(memory.map(|(key, bytes)| (key.to_owned(), Value::Integer(integer(bytes)))));
         meta.sort_by(|one, other| one.0.cmp(&other.0));

@@ -57,8 +57,13 @@ pub(crate) fn write(
             suspect: None,
             tree: tree.leaf(site),
             depth: names.frames(site).len() as u32,
+            ..SiteNames::default()
         })
         .collect();
+    for site in briefs {
+        let named = &mut of_sites[site.site.0 as usize - 1];
+        (named.judged_blocks, named.judged_bytes) = (site.judged_blocks, site.judged_bytes);
+    }
     let function = |row| names.frame(row, symbols).function.as_str();
     let suspects = suspects::rank(briefs, names, run, function);
     for (rank, suspect) in (1..).zip(&suspects) {
@@ -71,7 +76,7 @@ pub(crate) fn write(
         let rows = (1..).zip(&suspects).map(|(id, suspect)| Estimated {
             id,
             bytes: suspect.sums.bytes,
-            live_bytes: suspect.sums.live_bytes,
+            live_bytes: suspect.sums.judged_bytes,
             sampled: suspect.sampled,
         });
         estimates::rows(connection, Of::Suspect, rate, rows)?;
@@ -85,21 +90,21 @@ fn write_suspects(connection: &Connection, suspects: &[Suspect]) -> rusqlite::Re
     for (rank, suspect) in (1_i64..).zip(suspects) {
         let sums = &suspect.sums;
         insert.raw_bind_parameter(1, rank)?;
-        insert.raw_bind_parameter(2, suspect.label)?;
+        insert.raw_bind_parameter(2, suspect.verdict.label.text())?;
         insert.raw_bind_parameter(3, &suspect.sentence)?;
-        insert.raw_bind_parameter(4, suspect.score)?;
+        insert.raw_bind_parameter(4, suspect.verdict.score)?;
         insert.raw_bind_parameter(5, suspect.frame.map(|row| row.0))?;
         insert.raw_bind_parameter(6, sums.site.0)?;
         insert.raw_bind_parameter(7, suspect.sites.len() as i64)?;
-        insert.raw_bind_parameter(8, integer(sums.live_bytes))?;
-        insert.raw_bind_parameter(9, integer(sums.live_blocks))?;
+        insert.raw_bind_parameter(8, integer(sums.judged_bytes))?;
+        insert.raw_bind_parameter(9, integer(sums.judged_blocks))?;
         insert.raw_bind_parameter(10, suspect.live_share)?;
         insert.raw_bind_parameter(11, integer(sums.allocations))?;
         insert.raw_bind_parameter(12, integer(sums.bytes))?;
-        insert.raw_bind_parameter(13, suspect.steadiness)?;
-        insert.raw_bind_parameter(14, suspect.recency)?;
-        insert.raw_bind_parameter(15, suspect.slope_bytes_per_s)?;
-        insert.raw_bind_parameter(16, suspect.fit)?;
+        insert.raw_bind_parameter(13, suspect.verdict.steadiness)?;
+        insert.raw_bind_parameter(14, suspect.verdict.recency)?;
+        insert.raw_bind_parameter(15, suspect.verdict.slope_bytes_per_s)?;
+        insert.raw_bind_parameter(16, suspect.verdict.fit)?;
         insert.raw_bind_parameter(17, integer(sums.first_ns))?;
         insert.raw_bind_parameter(18, integer(sums.last_ns))?;
         insert.raw_execute()?;
@@ -114,5 +119,5 @@ pub(crate) const TABLES: [&str; 6] = [
     "tree",
     "tree_inverted",
     "suspects",
-    "estimates WHERE of NOT IN ('total', 'site')",
+    "estimates WHERE of NOT IN ('total', 'site', 'site_judged')",
 ];

@@ -20,6 +20,8 @@ pub(crate) enum Of {
     Total,
     /// A backtrace.
     Site,
+    /// A backtrace, with what was alive when leaks are judged.
+    SiteJudged,
     /// A group of them.
     Suspect,
     /// A node of the call tree.
@@ -33,6 +35,7 @@ impl Of {
         match self {
             Self::Total => "total",
             Self::Site => "site",
+            Self::SiteJudged => "site_judged",
             Self::Suspect => "suspect",
             Self::Tree => "tree",
             Self::TreeInverted => "tree_inverted",
@@ -78,7 +81,15 @@ pub(crate) fn write(
         live_bytes: brief.live_bytes,
         sampled: brief.sampled(),
     });
-    rows(connection, Of::Site, rate, sites)
+    rows(connection, Of::Site, rate, sites)?;
+    let judged = briefs.iter().filter(|brief| brief.judged_samples.is_some());
+    let judged = judged.map(|brief| Estimated {
+        id: u64::from(brief.site.0),
+        bytes: brief.bytes,
+        live_bytes: brief.judged_bytes,
+        sampled: brief.sampled_when_judged(),
+    });
+    rows(connection, Of::SiteJudged, rate, judged)
 }
 
 /// Rows of `estimates`.

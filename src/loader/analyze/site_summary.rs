@@ -8,6 +8,7 @@
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::database::estimate::{Rate, SampleSum};
+use crate::loader::analyze::shutdown::{Held, Shutdown};
 use crate::loader::rows::{Nanos, Site};
 use crate::loader::totals::Totals;
 use crate::loader::totals::sample_weights::{Sampled, Sampling};
@@ -30,10 +31,15 @@ pub(crate) struct SiteSummary {
     pub(crate) last_ns: u64,
     pub(crate) freed_at_end_bytes: u64,
     pub(crate) reallocs: u64,
+    /// Alive at [`Run::judged_ns`].
+    pub(crate) judged_blocks: u64,
+    pub(crate) judged_bytes: u64,
     /// Slice and live bytes at its end, where they changed.
     pub(crate) curve: Vec<(usize, u64)>,
     /// The samples that its sums stand on, where they are estimates. Apart: most have none.
     pub(crate) samples: Option<Box<Sampled>>,
+    /// The same for what was alive at [`Run::judged_ns`], where that is not the end.
+    pub(crate) judged_samples: Option<Box<SampleSum>>,
 }
 
 /// The run in a few numbers.
@@ -41,27 +47,33 @@ pub(crate) struct SiteSummary {
 pub(crate) struct Run {
     /// Its length.
     pub(crate) duration_ns: u64,
+    /// When leaks are judged: before the shutdown, else at the end.
+    pub(crate) judged_ns: u64,
+    /// Whether that is before a shutdown.
+    pub(crate) is_shut_down: bool,
+    /// Bytes alive then, of sites with and without a backtrace.
+    pub(crate) judged_bytes: u64,
     /// Slices.
     pub(crate) slices: usize,
     /// Width of one.
     pub(crate) slice_ns: u64,
     /// Slices in a point of a site's curve.
     pub(crate) slices_a_point: usize,
-    /// Bytes alive at the end, of sites with and without a backtrace.
-    pub(crate) live_bytes: u64,
     /// How samples were taken; `None`: every block was recorded.
     pub(crate) rate: Option<Rate>,
 }
 
 impl Run {
     /// From totals.
-    pub(crate) fn of(totals: &Totals, duration: Nanos) -> Self {
+    pub(crate) fn of(totals: &Totals, duration: Nanos, shutdown: Option<&Shutdown>) -> Self {
         Self {
             duration_ns: duration.0,
             slices: totals.slices.finish(duration).len(),
             slice_ns: totals.slices.width_ns(),
             slices_a_point: totals.slices.slices_a_point() as usize,
-            live_bytes: totals.global.live_bytes,
+            judged_ns: shutdown.map_or(duration, |shutdown| shutdown.at).0,
+            is_shut_down: shutdown.is_some(),
+            judged_bytes: shutdown.map_or(totals.global.live_bytes, |shutdown| shutdown.held.bytes),
             rate: totals.sampling.as_ref().map(Sampling::rate),
         }
     }
@@ -74,12 +86,20 @@ impl Run {
             Ok(value.map(|value| value.max(0).unsigned_abs()))
         };
         let get = |key: &str| known(key)?.ok_or(rusqlite::Error::QueryReturnedNoRows);
+        let shutdown = known("shutdown_ns")?;
+        // A database of an older version has the end only.
+        let judged_bytes = match known("judged_bytes")? {
+            Some(bytes) => bytes,
+            None => get("live_bytes")?,
+        };
         Ok(Self {
+            judged_ns: shutdown.map_or_else(|| get("duration_ns"), Ok)?,
+            is_shut_down: shutdown.is_some(),
+            judged_bytes,
             duration_ns: get("duration_ns")?,
             slices: get("slices")?.max(1) as usize,
             slice_ns: get("slice_ns")?.max(1),
             slices_a_point: get("slices_a_point")?.max(1) as usize,
-            live_bytes: get("live_bytes")?,
             rate: Rate::new(known("sample_bytes")?.unwrap_or(0)),
         })
     }
@@ -105,12 +125,19 @@ impl SiteSummary {
         self.samples.as_deref().copied().unwrap_or_default()
     }
 
+    /// The same, with what was alive when it is judged in place of what is alive at the end.
+    pub(crate) fn sampled_when_judged(&self) -> Sampled {
+        let sampled = self.sampled();
+        Sampled { live: self.judged_samples.as_deref().copied().unwrap_or(sampled.live), ..sampled }
+    }
+
     /// All sites that made a block, from totals.
-    pub(crate) fn of(totals: &Totals, run: &Run) -> Vec<Self> {
+    pub(crate) fn of(totals: &Totals, run: &Run, shutdown: Option<&Shutdown>) -> Vec<Self> {
         let sites = totals.sites.iter().enumerate().skip(1);
         sites
             .filter(|(_, site)| site.allocations > 0)
             .map(|(index, site)| {
+                let held = shutdown.map_or(Held::at_end(site), |it| it.of(Site(index as u32)));
                 let mut live = 0_u64;
                 let points = totals.slices.points(&site.curve, run.slices);
                 let curve = points.map(|(slice, point)| {
@@ -134,11 +161,16 @@ impl SiteSummary {
                     last_ns: site.last_ns.0,
                     freed_at_end_bytes: site.freed_at_end_bytes,
                     reallocs: site.reallocs,
+                    judged_blocks: held.blocks,
+                    judged_bytes: held.bytes,
                     curve: curve.collect(),
                     samples: totals
                         .sampling
                         .as_ref()
                         .map(|sampling| Box::new(sampling.of(Site(index as u32)))),
+                    judged_samples: shutdown
+                        .and_then(|it| it.seen.get(index))
+                        .map(|seen| Box::new(*seen)),
                 }
             })
             .collect()
@@ -146,13 +178,23 @@ impl SiteSummary {
 
     /// All sites that made a block, from a database.
     pub(crate) fn read(connection: &Connection) -> rusqlite::Result<Vec<Self>> {
-        let mut sites = connection.prepare(
+        // A database of an older version has the end only.
+        let is_known =
+            "SELECT count(*) FROM pragma_table_info('sites') WHERE name = 'judged_bytes'";
+        let judged = match connection.query_row(is_known, [], |row| row.get::<_, i64>(0))? {
+            0 => "live_blocks, live_bytes",
+            _ => "judged_blocks, judged_bytes",
+        };
+        let mut sites = connection.prepare(&format!(
             "SELECT bt, allocations, bytes, frees, live_blocks, live_bytes, at_peak_bytes,
              temporary, size_min, size_max, first_ns, last_ns, freed_at_end_bytes, reallocs,
-             sampled_blocks, sampled_bytes, bytes_variance,
-             live_sampled_blocks, live_sampled_bytes, live_bytes_variance
-             FROM sites LEFT JOIN estimates ON of = 'site' AND id = bt ORDER BY bt",
-        )?;
+             all_of.sampled_blocks, all_of.sampled_bytes, all_of.bytes_variance,
+             all_of.live_sampled_blocks, all_of.live_sampled_bytes, all_of.live_bytes_variance,
+             held.live_sampled_blocks, held.live_sampled_bytes, held.live_bytes_variance,
+             {judged} FROM sites
+             LEFT JOIN estimates AS all_of ON all_of.of = 'site' AND all_of.id = bt
+             LEFT JOIN estimates AS held ON held.of = 'site_judged' AND held.id = bt ORDER BY bt",
+        ))?;
         let mut curves = connection
             .prepare("SELECT slice, live_bytes FROM site_timeline WHERE bt = ?1 ORDER BY slice")?;
         let rows = sites.query_map([], |row| {
@@ -172,8 +214,13 @@ impl SiteSummary {
                 last_ns: number(11)?,
                 freed_at_end_bytes: number(12)?,
                 reallocs: number(13)?,
+                judged_blocks: number(23)?,
+                judged_bytes: number(24)?,
                 curve: Vec::new(),
-                samples: samples(row)?,
+                samples: seen(row, 14)?
+                    .zip(seen(row, 17)?)
+                    .map(|(made, live)| Box::new(Sampled { made, live })),
+                judged_samples: seen(row, 20)?.map(Box::new),
             })
         })?;
         rows.map(|brief| {
@@ -190,15 +237,11 @@ impl SiteSummary {
     }
 }
 
-/// The last six columns, if they are there.
-fn samples(row: &Row<'_>) -> rusqlite::Result<Option<Box<Sampled>>> {
-    let seen = |first: usize| -> rusqlite::Result<Option<SampleSum>> {
-        let Some(blocks) = row.get::<_, Option<i64>>(first)? else {
-            return Ok(None);
-        };
-        let bytes = row.get::<_, i64>(first + 1)?.cast_unsigned();
-        Ok(Some(SampleSum { blocks: blocks.cast_unsigned(), bytes, variance: row.get(first + 2)? }))
+/// Three columns about samples, if they are there.
+fn seen(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<SampleSum>> {
+    let Some(blocks) = row.get::<_, Option<i64>>(first)? else {
+        return Ok(None);
     };
-    let both = seen(14)?.zip(seen(17)?);
-    Ok(both.map(|(made, live)| Box::new(Sampled { made, live })))
+    let bytes = row.get::<_, i64>(first + 1)?.cast_unsigned();
+    Ok(Some(SampleSum { blocks: blocks.cast_unsigned(), bytes, variance: row.get(first + 2)? }))
 }

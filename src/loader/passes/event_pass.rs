@@ -21,6 +21,7 @@ use crate::loader::read::merge::Merge;
 use crate::loader::read::reader::Blocks;
 use crate::loader::read::stream::{Step, What};
 use crate::loader::rows::{Failure, Nanos, Thread};
+use crate::loader::totals::decline::Declines;
 use crate::loader::totals::sample_weights::Sampling;
 use crate::loader::totals::{AggregatedTotals, Totals};
 use crate::recording::{
@@ -57,6 +58,8 @@ pub(crate) struct Replay {
     pub(crate) pairing: Pairing,
     /// Sums.
     pub(crate) totals: Totals,
+    /// Where a shutdown may have begun.
+    pub(crate) declines: Declines,
     /// Stacks.
     pub(crate) stacks: Stacks,
     /// Sites in use.
@@ -95,6 +98,7 @@ impl Replay {
             merge: Merge::new(header),
             pairing: Pairing::default(),
             totals,
+            declines: Declines::default(),
             stacks: Stacks::new(nodes, header.max_stack_depth),
             sites: Sites::default(),
             failures: Vec::new(),
@@ -274,10 +278,13 @@ impl Replay {
             What::Made(made) => {
                 let site = self.sites.of(made.node, &mut self.stacks);
                 self.pairing.made::<SAMPLED, S>(by, site, &made, &mut self.totals, sink);
+                self.declines.made(by.at, &self.totals.global);
             }
             What::Freed { address } => {
                 self.pairing.freed::<SAMPLED, S>(by, address, &mut self.totals, sink);
+                self.declines.freed(by.at, &self.totals.global);
             }
+            // It comes back at once: that is no decline.
             What::ReallocEnd { address } => {
                 self.pairing.regrown::<SAMPLED, S>(by, address, &mut self.totals, sink);
             }

@@ -11,6 +11,7 @@
 //! samples, over what they stand for. `SAMPLED` says which, so that nobody asks at every event.
 
 mod sites;
+pub(crate) mod decline;
 mod threads;
 mod aggregated;
 pub(crate) mod by_scope;

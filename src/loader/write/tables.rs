@@ -192,6 +192,10 @@ pub(crate) struct SiteNames {
     pub(crate) tree: Option<u32>,
     /// Frames.
     pub(crate) depth: u32,
+    /// Alive before the shutdown, else at the end.
+    pub(crate) judged_blocks: u64,
+    /// Bytes of them.
+    pub(crate) judged_bytes: u64,
 }
 
 /// `sites`, for the sites that made a block.
@@ -202,7 +206,7 @@ pub(crate) fn write_sites(
     outermost: &[&str],
     lacks: MissingColumns,
 ) -> Result<()> {
-    let marks = vec!["?"; 34].join(", ");
+    let marks = vec!["?"; 36].join(", ");
     let mut insert = connection.prepare(&format!("INSERT INTO sites VALUES ({marks})"))?;
     for (index, site) in totals.sites.iter().enumerate().skip(1) {
         if site.allocations == 0 {
@@ -219,6 +223,8 @@ pub(crate) fn write_sites(
         {
             insert.raw_bind_parameter(column, value)?;
         }
+        insert.raw_bind_parameter(35, integer(named.judged_blocks))?;
+        insert.raw_bind_parameter(36, integer(named.judged_bytes))?;
         insert.raw_execute()?;
     }
     Ok(())
