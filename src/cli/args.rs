@@ -255,11 +255,12 @@ pub(crate) struct ReportArgs {
 /// `rheaper check`
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Prints the rows and exits with 1 if there are more of them than allowed, or more bytes.
+    after_help = "Compares all rows of the query, not the first page, unless --param limit=N says so. Prints them and
+exits with 1 if there are more of them than allowed, or more bytes.
 
 Examples:
   rheaper check heap.db --query never_freed_older_than --param age=30s --max-rows 0
-  rheaper check heap.db --query live_at_end --max-bytes 16MiB"
+  rheaper check heap.db --query never_freed --max-bytes 16MiB"
 )]
 pub(crate) struct CheckArgs {
     /// The database

@@ -2,7 +2,8 @@
 //!
 //! Reads: a database. Writes: the offending rows to stdout, the verdict to stderr.
 //!
-//! Invariant: it passes only if the query ran to its end and stayed within every limit given.
+//! Invariant: it passes only if the query ran to its end and all of its rows together stayed within every
+//! limit given; a page of them is compared only where `limit` was given.
 
 use std::io::{self, BufWriter};
 
@@ -33,27 +34,40 @@ pub(crate) fn check(args: &CheckArgs, cancel: &CancelToken) -> Result<(), Failur
     let limits = Limits { rows_max: usize::MAX, ..Limits::none() }.cancelled_by(cancel);
     let table = canned.run(&database, &params, &limits)?;
 
-    let mut faults = Vec::new();
     let rows = u64::try_from(table.rows.len()).unwrap_or(u64::MAX);
-    if let Some(most) = rows_max.filter(|most| rows > *most) {
-        faults.push(format!("{rows} rows, at most {most} allowed"));
+    let count = |rows: u64| units::count(i64::try_from(rows).unwrap_or(i64::MAX));
+    let mut found = vec![format!("{} row{}", count(rows), if rows == 1 { "" } else { "s" })];
+    let mut fails = false;
+    if let Some(most) = rows_max {
+        fails |= rows > most;
+        found = vec![format!("{} of at most {}", found[0], count(most))];
     }
     if let Some(most) = bytes_max {
         let sum = sum(&table, args.column.as_deref())?;
-        if sum > most {
-            let shown = |bytes: i64| units::bytes(bytes as f64);
-            faults.push(format!("{}, at most {} allowed", shown(sum), shown(most)));
+        fails |= sum > most;
+        let shown = |bytes: i64| units::bytes(bytes as f64);
+        found.push(format!("{} of at most {}", shown(sum), shown(most)));
+    }
+    // Only where it was asked for: then the answer is a part, and so is what was compared.
+    if canned.limit(&params).is_some_and(|limit| limit <= rows) {
+        let all = canned.count(&database, &params, &limits)?;
+        if all > rows {
+            found.push(format!(
+                "of {} rows only the first were compared, as `limit` says",
+                count(all)
+            ));
         }
     }
-    if faults.is_empty() {
-        progress::say(&format!("ok: {}: {rows} rows", canned.name));
+    let found = found.join(", ");
+    if !fails {
+        progress::say(&format!("ok: {}: {found}", canned.name));
         return Ok(());
     }
     print(args, &table)?;
-    Err(Failure::question(format!("check failed: {}: {}", canned.name, faults.join("; "))))
+    Err(Failure::question(format!("check failed: {}: {found}", canned.name)))
 }
 
-/// The values of `NAME=VALUE` words, and the defaults of the others.
+/// The values of `NAME=VALUE` words, and the defaults of the others, but for a limit: all rows.
 pub(crate) fn params(canned: &Canned, typed: &[String]) -> Result<Params, Failure> {
     let mut given = Vec::new();
     for pair in typed {
@@ -61,7 +75,7 @@ pub(crate) fn params(canned: &Canned, typed: &[String]) -> Result<Params, Failur
         given
             .push(pair.ok_or_else(|| Failure::usage("--param needs NAME=VALUE, such as age=10m"))?);
     }
-    canned.bind(&given).map_err(|error| Failure::usage(format!("{}: {error}", canned.name)))
+    canned.bind_whole(&given).map_err(|error| Failure::usage(format!("{}: {error}", canned.name)))
 }
 
 fn sum(table: &Table, named: Option<&str>) -> Result<i64, Failure> {
@@ -76,8 +90,16 @@ fn sum(table: &Table, named: Option<&str>) -> Result<i64, Failure> {
                 |name| format!("the query has no column `{name}`"),
             ))
         })?;
-    let numbers = table.rows.iter().filter_map(|row| row.get(column).and_then(Value::as_i64));
-    Ok(numbers.fold(0, i64::saturating_add))
+    let (mut whole, mut rest) = (0_i64, 0.0);
+    for value in table.rows.iter().filter_map(|row| row.get(column)) {
+        match value {
+            Value::Integer(bytes) => whole = whole.saturating_add(*bytes),
+            // Means have parts of bytes, which add up.
+            other => rest += other.as_f64().unwrap_or(0.0),
+        }
+    }
+    // Towards failing: half a byte too much is too much.
+    Ok(whole.saturating_add(f64::ceil(rest) as i64))
 }
 
 fn print(args: &CheckArgs, table: &Table) -> io::Result<()> {

@@ -16,6 +16,7 @@ use crate::cli::progress;
 use crate::cli::run_query::{self, Question};
 use crate::database::builtin;
 use crate::database::text::sanitize;
+use crate::database::text::units;
 use crate::database::{CancelToken, Canned, Catalog, Limits, Params};
 use crate::present::table_printer::Format;
 
@@ -40,7 +41,25 @@ pub(crate) fn query(args: &QueryArgs, cancel: &CancelToken) -> Result<(), Failur
     let sql = canned.sql_for(&progress::notes(&database));
     let question = Question { sql: &sql, params: &params, canned: Some(canned) };
     let limits = Limits::none().cancelled_by(cancel);
-    run_query::ask(&database, &question, &run_query::style_of(typed.format), &limits, &mut out)?;
+    let rows = run_query::ask(
+        &database,
+        &question,
+        &run_query::style_of(typed.format),
+        &limits,
+        &mut out,
+    )?;
+    if canned.limit(&params).is_some_and(|limit| limit == rows) {
+        let all = canned.count(&database, &params, &limits)?;
+        if all > rows {
+            let count = |rows: u64| units::count(i64::try_from(rows).unwrap_or(i64::MAX));
+            out.flush()?;
+            progress::say(&format!(
+                "the first {} of {} rows: --limit gives more",
+                count(rows),
+                count(all)
+            ));
+        }
+    }
     Ok(())
 }
 

@@ -20,7 +20,7 @@ use crate::database::connection::Database;
 use crate::database::error::QueryError;
 use crate::database::query::{Limits, Params};
 use crate::database::sql::lexer;
-use crate::database::table::{Column, Table, Unit};
+use crate::database::table::{Column, Table, Unit, Value};
 
 pub use crate::database::builtin::header::HeaderError;
 pub use crate::database::builtin::parameter::{BindError, Parameter, ParameterKind};
@@ -134,6 +134,46 @@ impl Canned {
         crate::database::builtin::parameter::bind(&self.parameters, given)
     }
 
+    /// The same, with all rows where no `limit` is given: a page of an answer is for the eye, not for
+    /// what is summed, compared or drawn.
+    ///
+    /// # Errors
+    /// As [`Canned::bind`].
+    pub fn bind_whole(&self, given: &[(&str, &str)]) -> Result<Params, BindError> {
+        let mut params = self.bind(given)?;
+        if self.limit(&params).is_some() && !given.iter().any(|(name, _)| *name == LIMIT) {
+            // SQLite's word for no limit.
+            params.set(LIMIT, Value::Integer(-1));
+        }
+        Ok(params)
+    }
+
+    /// The most rows that it answers with, as bound.
+    pub fn limit(&self, params: &Params) -> Option<u64> {
+        self.parameter(LIMIT).filter(|limit| limit.kind == ParameterKind::Int)?;
+        let bound = params.iter().find(|(name, _)| *name == LIMIT)?;
+        bound.1.as_i64().and_then(|limit| u64::try_from(limit).ok())
+    }
+
+    /// How many rows it would answer with if it had no limit.
+    ///
+    /// # Errors
+    /// As [`Database::query`].
+    pub fn count(
+        &self,
+        database: &Database,
+        params: &Params,
+        limits: &Limits,
+    ) -> Result<u64, QueryError> {
+        let mut params = params.clone();
+        params.set(LIMIT, Value::Integer(-1));
+        let sql = without_weights(&self.sql);
+        let sql = format!("SELECT count(*) FROM (\n{}\n)", sql.trim_end().trim_end_matches(';'));
+        let counted = database.query(&sql, &params, limits)?;
+        let count = counted.rows.first().and_then(|row| row[0].as_i64());
+        Ok(count.unwrap_or(0).max(0).unsigned_abs())
+    }
+
     /// The SQL to ask a database with, that gives the answer of the file's.
     ///
     /// Where every block was recorded, nothing is looked up for each row; that is a twentieth to a
@@ -204,6 +244,9 @@ impl Canned {
         }
     }
 }
+
+/// The parameter that says how many rows a page has.
+const LIMIT: &str = "limit";
 
 /// What a row counts, as `queries/README.md` has it: the weight of a sample, or what stands last.
 const WEIGHT: &str = r"iif\(\(SELECT 1 FROM sample_weights\), \(SELECT \w+ FROM sample_weights AS w WHERE w\.size = [\w.]+\), ([\w.]+)\)";

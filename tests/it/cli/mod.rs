@@ -7,3 +7,4 @@ pub(crate) mod load;
 pub(crate) mod permissions;
 pub(crate) mod repl;
 pub(crate) mod walkthrough;
+pub(crate) mod whole_answers;
