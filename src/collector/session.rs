@@ -32,7 +32,7 @@ use crate::collector::unwind::module_registry::{self, KnownGuard};
 use crate::collector::unwind::{modules, stack_table};
 use crate::collector::writer::create;
 use crate::collector::writer::flusher::{Ended, Flusher, STOP};
-use crate::recording::{ClockPair, Counter, Header};
+use crate::recording::{ClockPair, Counter, Counters, Header};
 use crate::safeguards;
 
 /// A thread that was stopped inside the recorder (a debugger, a descheduled core) is waited for
@@ -107,6 +107,11 @@ impl Options {
     pub fn enable(self) -> Result<PathBuf, Error> {
         enable(self, StartedBy::Program).map(|(_, path)| path)
     }
+}
+
+/// The same, and which session it is.
+pub(crate) fn begin_for_guard(options: Options) -> Result<(u32, PathBuf), Error> {
+    enable(options, StartedBy::Program)
 }
 
 /// The same for the control thread, whose own allocations are nobody's business: thread 0 is then
@@ -209,7 +214,7 @@ pub fn disable_tracking() {
 }
 
 /// The same for one session only: another one may have begun since.
-pub(crate) fn disable_for_control(session: u32) {
+pub(crate) fn end(session: u32) {
     let running = running();
     let is_it = running.as_ref().is_some_and(|running| running.session == session);
     say(if is_it { stop(running) } else { None });
@@ -239,13 +244,26 @@ fn say(ended: Option<Ended>) {
     if let Some(Ended { counters, failure }) = ended {
         let kinds = [Counter::Allocations, Counter::Frees, Counter::Reallocations];
         let events: u64 = kinds.into_iter().map(|kind| counters.get(kind)).sum();
-        let line = match failure.map(io::Error::from_raw_os_error) {
-            None => format!("recorded {events} allocation events\n"),
-            Some(error) => format!("recorded {events} allocation events, not all: {error}\n"),
+        let mut line = match failure.map(io::Error::from_raw_os_error) {
+            None => format!("recorded {events} allocation events"),
+            Some(error) => format!("recorded {events} allocation events, not all: {error}"),
         };
+        if let Some(lost) = lost(&counters) {
+            line.push_str(&lost);
+        }
+        line.push('\n');
         // The program may have closed its stderr: then nobody wants to know.
         let _ = io::stderr().write_all(line.as_bytes());
     }
+}
+
+/// How many events were not recorded, and what the most of them were lost by.
+fn lost(counters: &Counters) -> Option<String> {
+    let lost = || Counter::LOST_EVENTS.iter().map(|kind| (counters.get(*kind), kind));
+    let count = lost().fold(0_u64, |sum, (count, _)| sum.saturating_add(count));
+    let (_, most) = lost().max_by_key(|(count, _)| *count).filter(|_| count > 0)?;
+    let was = if count == 1 { "was" } else { "were" };
+    Some(format!("; {count} more {was} not recorded: {}", most.meaning().trim_end_matches('.')))
 }
 
 fn stop(mut running: MutexGuard<'_, Option<Running>>) -> Option<Ended> {

@@ -15,6 +15,17 @@ macro_rules! counters {
         }
 
         impl Counter {
+            /// Counts of events that are not in the recording.
+            pub const LOST_EVENTS: &'static [Self] = &[
+                Self::DroppedFull,
+                Self::DroppedNoTracker,
+                Self::DroppedReentrant,
+                Self::DroppedNoMemory,
+                Self::DroppedWrite,
+                Self::DroppedQuota,
+                Self::DroppedSamples,
+            ];
+
             /// Every counter, in the order of the file.
             pub const ALL: &'static [Self] = &[$(Self::$name,)+];
 
@@ -45,19 +56,20 @@ counters! {
     Reallocations = 3, "reallocations";
     /// Requests that the inner allocator answered with null.
     Failed = 4, "failed_allocations";
-    /// Events lost because a tracker's buffer stayed full longer than a thread may wait.
+    /// Events lost because a tracker's buffer stayed full longer than a thread may wait; raise
+    /// tracker_event_buffer_size.
     DroppedFull = 16, "dropped_buffer_full";
-    /// Events of threads that found no free tracker.
+    /// Events of threads that found no free tracker; raise max_trackers.
     DroppedNoTracker = 17, "dropped_no_tracker";
     /// Events inside the recorder itself or in a signal handler that interrupted it.
     DroppedReentrant = 18, "dropped_reentrant";
     /// Events that could not be kept because memory for a tracker was refused.
     DroppedNoMemory = 19, "dropped_no_memory";
-    /// Events lost because the file could not be written.
+    /// Events lost because the file could not be written; make room on its disk.
     DroppedWrite = 20, "dropped_write_failed";
-    /// Events lost because the recording had grown to its quota.
+    /// Events lost because the recording had grown to its quota; raise max_bytes.
     DroppedQuota = 21, "dropped_quota";
-    /// Sampled allocations lost because too many of them were alive at once.
+    /// Sampled allocations lost because too many of them were alive at once; raise sample_bytes.
     DroppedSamples = 22, "dropped_samples";
     /// Allocations whose backtrace was not probed because of the sample rate.
     NotSampled = 32, "backtraces_not_sampled";

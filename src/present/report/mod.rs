@@ -9,13 +9,16 @@
 pub(crate) mod markdown;
 pub(crate) mod text;
 pub(crate) mod json;
+pub(crate) mod holders;
 pub(crate) mod data;
 
 use std::io::{self, Write};
 
 use crate::database::caveats::{Sampled, between, plus_minus};
 use crate::database::estimate::Interval;
+use crate::database::text::units;
 use crate::database::{CancelToken, Database, QueryError};
+use crate::present::report::holders::Ranking;
 
 /// How the page is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,11 +62,23 @@ pub(crate) struct Report {
     pub sites: i64,
     /// Bytes alive at the end of each slice of the run.
     pub curve: Vec<i64>,
-    /// How live bytes grew over the second half; `None` for too few slices.
+    /// When the shutdown began that the run ended with, if it did.
+    pub shutdown_ns: Option<i64>,
+    /// Bytes alive then; at the end if there was none.
+    pub judged_bytes: i64,
+    /// Blocks alive then.
+    pub judged_blocks: i64,
+    /// Who held that.
+    pub held: Ranking,
+    /// Who held the peak.
+    pub at_peak: Ranking,
+    /// Who allocated most.
+    pub allocated: Ranking,
+    /// How live bytes grew over the second half; `None` where that is too short or no line.
     pub growth: Option<Growth>,
     /// The first to look at first.
     pub suspects: Vec<Suspect>,
-    /// The sites with most temporary blocks.
+    /// The functions with most temporary blocks.
     pub temporaries: Vec<Temporary>,
     /// What was lost, only what is not zero.
     pub losses: Vec<Loss>,
@@ -73,6 +88,65 @@ pub(crate) struct Report {
     pub not_recorded: Vec<String>,
     /// How it was sampled, if that is so: then all figures are estimates.
     pub sampled: Option<Sampled>,
+}
+
+/// Labels of what grows for ever, as far as was seen.
+const GROWING: [&str; 3] = ["steady leak", "partial leak", "growing container"];
+
+impl Report {
+    /// When leaks are judged.
+    pub(crate) fn judged_ns(&self) -> i64 {
+        self.shutdown_ns.unwrap_or(self.duration_ns)
+    }
+
+    /// That moment in words.
+    pub(crate) fn judged_moment(&self) -> String {
+        match self.shutdown_ns {
+            None => "at the end".to_owned(),
+            Some(at) => format!("before the shutdown at {}", units::duration(at as f64)),
+        }
+    }
+
+    /// The suspects that grow.
+    pub(crate) fn growing(&self) -> impl Iterator<Item = &Suspect> {
+        self.suspects.iter().filter(|suspect| GROWING.contains(&suspect.label.as_str()))
+    }
+
+    /// What is to be said of losses: a free of a block from before the recording is none, unless events
+    /// are missing that could be its allocation.
+    pub(crate) fn told_losses(&self) -> impl Iterator<Item = &Loss> {
+        let is_whole = self.lost_events() == 0;
+        let older = ["unknown_frees", "unknown_reallocs"];
+        self.losses.iter().filter(move |loss| !is_whole || !older.contains(&loss.name.as_str()))
+    }
+
+    /// Events that were not recorded.
+    pub(crate) fn lost_events(&self) -> i64 {
+        let lost = self.losses.iter().filter(|loss| loss.is_of_events());
+        lost.fold(0, |sum, loss| sum.saturating_add(loss.count))
+    }
+
+    /// What to read first: what grows, or that nothing does, and whether that can be known.
+    pub(crate) fn finding(&self) -> String {
+        let bytes = |bytes: i64| units::bytes(bytes as f64);
+        let grown: i64 = self.growing().map(|suspect| suspect.live_bytes).sum();
+        let (moment, held) = (self.judged_moment(), bytes(self.judged_bytes));
+        match self.growing().count() {
+            0 if self.allocations == 0 => "Nothing was recorded.".to_owned(),
+            0 => format!("Nothing grows: no leak was found. {held} are held {moment}."),
+            1 => format!("One suspect grows and holds {} of {held} {moment}.", bytes(grown)),
+            many => format!("{many} suspects grow and hold {} of {held} {moment}.", bytes(grown)),
+        }
+    }
+
+    /// What was not recorded, and what to do about it; it makes every share one of a part.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let lost = self.lost_events();
+        let worst =
+            self.losses.iter().filter(|loss| loss.is_of_events()).max_by_key(|it| it.count)?;
+        let (count, is) = (units::count(lost), if lost == 1 { "event was" } else { "events were" });
+        Some(format!("! {count} {is} not recorded, sums are of the others: {}", worst.meaning))
+    }
 }
 
 /// Memory of the process as the system saw it, in bytes.
@@ -103,7 +177,11 @@ impl Memory {
 /// A straight line through the live bytes of the second half of the run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Growth {
-    /// Its slope, an hour.
+    /// Its slope.
+    pub bytes: f64,
+    /// … in this time: "a second", "an hour".
+    pub unit: &'static str,
+    /// The same in an hour, whatever may be told of it.
     pub bytes_per_hour: f64,
     /// R²: how much of the curve is this line, 0 to 1.
     pub fit: f64,
@@ -143,14 +221,14 @@ impl Suspect {
     }
 }
 
-/// A site whose blocks die at once.
+/// A function whose blocks die at once.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Temporary {
     /// Its function.
     pub function: String,
     /// Blocks that were freed by their own thread before it made two more.
     pub blocks: i64,
-    /// Of the site's blocks, 0 to 1.
+    /// Of the function's blocks, 0 to 1.
     pub share: f64,
 }
 
@@ -163,6 +241,14 @@ pub(crate) struct Loss {
     pub count: i64,
     /// What that means.
     pub meaning: String,
+}
+
+impl Loss {
+    /// Whether events are missing, and with them blocks; all others are facts about what there is.
+    fn is_of_events(&self) -> bool {
+        let others = ["dropped_marks", "dropped_scopes"];
+        self.name.starts_with("dropped_") && !others.contains(&self.name.as_str())
+    }
 }
 
 /// Reads what the page says, with at most `top` suspects.

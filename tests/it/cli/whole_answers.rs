@@ -54,7 +54,7 @@ fn a_page_says_of_how_many_rows_it_is_the_first() {
     let ran = place.run(&["query", "many.db", "never_freed", "--limit", "800", "--format", "csv"]);
     assert_eq!((ran.code, rows(&ran.out), ran.err.contains("first")), (0, 737, false));
     // What is drawn is all of it.
-    let ran = place.run(&["export", "many.db", "--format", "aggregated", "--query", "never_freed"]);
+    let ran = place.run(&["export", "many.db", "--format", "folded", "--query", "never_freed"]);
     let sum: u64 =
         ran.out.lines().map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum();
     assert_eq!((ran.code, sum), (0, SITES * 506), "{}", ran.err);

@@ -115,7 +115,7 @@ impl Watch {
 
     fn stop(&mut self) {
         if let Some(begun) = self.begun.take() {
-            session::disable_for_control(begun.session);
+            session::end(begun.session);
             ended(begun);
         }
     }
