@@ -73,8 +73,10 @@ pub(super) fn rankings(report: &Report) -> Vec<(String, &Ranking)> {
     let bytes = |bytes: i64| units::bytes(bytes as f64);
     let listed = |ranking: &Ranking| {
         let share = units::share(ranking.listed_share());
+        let all = usize::try_from(ranking.functions).unwrap_or(usize::MAX);
         match ranking.holders.len() {
-            1 if ranking.functions == 1 => format!("one function, {share}"),
+            1 if all == 1 => format!("one function, {share}"),
+            listed if listed >= all => format!("all {listed} functions, {share}"),
             listed => format!("the first {listed} of {} functions, {share}", ranking.functions),
         }
     };
@@ -86,6 +88,11 @@ pub(super) fn rankings(report: &Report) -> Vec<(String, &Ranking)> {
     ];
     all.into_iter()
         .filter(|(_, ranking)| !ranking.holders.is_empty())
+        // Where the peak is what is held, it has been said who holds it.
+        .filter(|(_, ranking)| {
+            !std::ptr::eq(*ranking, &raw const report.at_peak)
+                || report.at_peak.holders != report.held.holders
+        })
         .map(|(title, ranking)| {
             (format!("{title}: {}; {}", bytes(ranking.bytes), listed(ranking)), ranking)
         })

@@ -61,6 +61,33 @@ fn a_page_says_of_how_many_rows_it_is_the_first() {
 }
 
 #[test]
+fn a_moment_has_one_answer() {
+    let place = Place::new(4);
+    let duration = Heap::random(4).duration;
+    for part in 1..8 {
+        let at = format!("{}ns", duration * part / 8);
+        let query =
+            ["query", "heap.db", "alive_at", "--at", &at, "--limit", "9999", "--format", "csv"];
+        let asked = place.run(&query);
+        let sum = |text: &str, cut: char, nth: usize| -> i64 {
+            let values =
+                text.lines().filter_map(|line| line.rsplit(cut).nth(nth)?.parse::<i64>().ok());
+            values.sum()
+        };
+        let drawn = ["export", "heap.db", "--format", "folded", "--measure", "live", "--to", &at];
+        let drawn = place.run(&drawn);
+        assert_eq!((asked.code, drawn.code), (0, 0), "{}{}", asked.err, drawn.err);
+        assert_eq!(
+            sum(&asked.out, ',', 2),
+            sum(&drawn.out, ' ', 0),
+            "{at}: {}{}",
+            asked.out,
+            drawn.out
+        );
+    }
+}
+
+#[test]
 fn what_check_sums_is_what_sql_sums_over_the_whole_relation() {
     let place = tempfile::tempdir().unwrap();
     let catalog = Catalog::built_in();
