@@ -187,7 +187,7 @@ impl<'a, R: Source> Build<'a, R> {
         let mut meta = metadata::meta(self.source.header(), &self.survey, &self.replay);
         meta.extend(analysis::meta(&briefs, &run));
         meta.extend(shutdown::meta(shutdown.as_ref(), &self.replay.totals.global));
-        let memory = annotations::meta(&self.replay).into_iter();
+        let memory = annotations::meta(&self.replay, self.survey.counters.as_ref()).into_iter();
         meta.extend(memory.map(|(key, bytes)| (key.to_owned(), Value::Integer(integer(bytes)))));
         meta.sort_by(|one, other| one.0.cmp(&other.0));
         tables::fill(connection, "meta", 2, meta.into_iter())?;

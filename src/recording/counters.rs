@@ -113,6 +113,8 @@ counters! {
     ModuleRefreshes = 69, "module_refreshes";
     /// Longest time between two flushes, in nanoseconds.
     FlushGapMaxNs = 70, "flush_gap_max_ns";
+    /// Most memory of the process that was ever resident at once, in bytes, as the kernel knows it.
+    RssMaxBytes = 71, "rss_max_bytes";
 }
 
 /// The value of every counter at one moment.

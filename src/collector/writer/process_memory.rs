@@ -1,7 +1,7 @@
 //! How much memory the process has, as the system sees it: resident bytes, and what its control
 //! group is charged with.
 //!
-//! Reads: `/proc/self/statm` and the files of the control group, through descriptors that are
+//! Reads: `/proc/self/statm`, `/proc/self/status`, and the files of the control group, through descriptors that are
 //! opened once. Writes: nothing.
 //!
 //! Invariants: opening allocates and is done where that is not recorded; reading does not
@@ -21,10 +21,14 @@ const GROUPS_MAX: usize = 32;
 /// Limits from here on mean that there is none; version 1 says so with a huge number.
 const NO_LIMIT_BYTES: u64 = 1 << 60;
 
+/// `VmHWM` stands in the first bytes of `/proc/self/status`.
+const STATUS_BYTES: usize = 2048;
+
 /// Where the numbers come from.
 #[derive(Debug)]
 pub(crate) struct Gauges {
     statm: Option<File>,
+    status: Option<File>,
     group: Option<File>,
     /// Of the group and those around it.
     limits: Vec<File>,
@@ -39,6 +43,7 @@ impl Gauges {
         let (group, limits) = open_group();
         Self {
             statm: open(Path::new("/proc/self/statm")),
+            status: open(Path::new("/proc/self/status")),
             group,
             limits,
             page_bytes: u64::try_from(page_bytes).unwrap_or(4096),
@@ -50,6 +55,13 @@ impl Gauges {
         // Pages: all, resident, …
         let pages = read_number(self.statm.as_ref()?, 1)?;
         pages.checked_mul(self.page_bytes)
+    }
+
+    /// Most resident bytes of the process so far: between two readings there is room for a peak.
+    pub(crate) fn rss_max(&self) -> Option<u64> {
+        let mut bytes = [0_u8; STATUS_BYTES];
+        let text = read(self.status.as_ref()?, &mut bytes)?;
+        high_water_mark(text)
     }
 
     /// Bytes that the control group is charged with: anonymous memory, page cache, kernel memory.
@@ -118,12 +130,24 @@ fn open(path: &Path) -> Option<File> {
     create::above_standard_streams(options.open(path).ok()?).ok()
 }
 
+/// The beginning of a file.
+fn read<'a>(file: &File, bytes: &'a mut [u8]) -> Option<&'a [u8]> {
+    // SAFETY: the kernel writes at most the slice's length into it.
+    let len = unsafe { libc::pread(file.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    bytes.get(..usize::try_from(len).ok()?)
+}
+
+/// What `VmHWM` says in `/proc/self/status`, in bytes.
+fn high_water_mark(status: &[u8]) -> Option<u64> {
+    let line = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"VmHWM:"))?;
+    let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    sys::decimal(words.next()?)?.checked_mul(1024)
+}
+
 /// The decimal number behind so many others at the beginning of a file.
 fn read_number(file: &File, behind: usize) -> Option<u64> {
     let mut bytes = [0_u8; 64];
-    // SAFETY: the kernel writes at most the array's length into it.
-    let len = unsafe { libc::pread(file.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len(), 0) };
-    let text = bytes.get(..usize::try_from(len).ok()?)?;
+    let text = read(file, &mut bytes)?;
     let mut words = text.split(u8::is_ascii_whitespace);
     sys::decimal(words.nth(behind)?)
 }

@@ -31,8 +31,10 @@ const RISING_GROWTH: f64 = 0.05;
 const RISING_OF_PEAK: f64 = 0.9;
 /// … and what it never falls below rises too: by less, since that lags behind.
 const RISING_FLOOR: f64 = RISING_GROWTH / 4.0;
-/// … in so many slices: what came in one or two steps may be all that ever comes.
-const RISING_SLICES_MIN: usize = 4;
+/// … in so many steps of the second half, each at least this share of what it holds: what came in one or
+/// two, as a table that is rehashed, may be all that ever comes.
+const RISING_STEPS_MIN: usize = 4;
+const RISING_STEP: f64 = RISING_GROWTH / 8.0;
 /// Fewer blocks alive than this are no leak of blocks: what is made once and kept (the buffer behind
 /// standard output, a thread's handle) looks the same, wherever in the run it was first needed.
 const BLOCKS_MIN: u64 = 4;
@@ -210,11 +212,19 @@ fn is_rising(sums: &SiteSummary, curve: &[f64], peak: f64, run: &Run) -> bool {
     let second_half = &curve[half.max(first)..];
     let (early, late) = second_half.split_at(second_half.len() / 2);
     let floor_rises = lowest(late) - lowest(early) >= end * RISING_FLOOR;
-    let rises = curve[first..].windows(2).filter(|pair| pair[1] > pair[0]).count();
+    let before = highest(&curve[..half]);
+    let mut reached = before;
+    let mut steps = 0;
+    for live in second_half.iter().filter(|live| **live > 0.0) {
+        if *live >= reached + end * RISING_STEP {
+            steps += 1;
+            reached = *live;
+        }
+    }
     sums.judged_blocks >= BLOCKS_MIN
-        && rises >= RISING_SLICES_MIN
+        && steps >= RISING_STEPS_MIN
         && end >= peak * RISING_OF_PEAK
-        && end - highest(&curve[..half]) >= end * RISING_GROWTH
+        && end - before >= end * RISING_GROWTH
         && floor_rises
 }
 

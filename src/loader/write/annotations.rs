@@ -14,7 +14,7 @@ use crate::loader::passes::metadata_pass::{NamedScope, Survey};
 use crate::loader::rows::Site;
 use crate::loader::write::row_writer::integer;
 use crate::loader::write::tables::fill;
-use crate::recording::ScopeId;
+use crate::recording::{Counter, Counters, ScopeId};
 
 /// Names of a path that are shown; recursive scopes may be as deep as there are scopes.
 const PATH_NAMES_MAX: usize = 24;
@@ -85,7 +85,7 @@ fn path(scopes: &BTreeMap<u32, NamedScope>, id: u32) -> String {
 }
 
 /// What `meta` says about the process's memory: of the last sample, and the largest ones.
-pub(crate) fn meta(replay: &Replay) -> Vec<(&'static str, u64)> {
+pub(crate) fn meta(replay: &Replay, counters: Option<&Counters>) -> Vec<(&'static str, u64)> {
     let samples = replay.samples.list();
     let mut facts = Vec::new();
     if let Some((sample, rss)) = samples.iter().rev().find_map(|sample| Some((sample, sample.rss?)))
@@ -93,7 +93,10 @@ pub(crate) fn meta(replay: &Replay) -> Vec<(&'static str, u64)> {
         facts.push(("rss_bytes", rss));
         facts.push(("rss_live_bytes", sample.live));
     }
-    facts.extend(samples.iter().filter_map(|it| it.rss).max().map(|rss| ("rss_max_bytes", rss)));
+    // Between two readings there is room for a peak, of which only the kernel knows.
+    let known = counters.map(|counters| counters.get(Counter::RssMaxBytes)).filter(|max| *max > 0);
+    let most = samples.iter().filter_map(|it| it.rss).max().max(known);
+    facts.extend(most.map(|rss| ("rss_max_bytes", rss)));
     let of_group = samples.iter().rev().find_map(|sample| sample.cgroup);
     facts.extend(of_group.map(|bytes| ("cgroup_bytes", bytes)));
     let limit = samples.iter().rev().find_map(|sample| sample.cgroup_limit);
