@@ -170,7 +170,9 @@ fn label(sums: &SiteSummary, curve: &[f64], run: &Run, fit: f64) -> Label {
     let peak = curve.iter().copied().fold(0.0, f64::max);
     let end = sums.judged_bytes as f64;
     let is_alive = sums.judged_blocks > 0;
-    let kept = sums.judged_blocks as f64 / sums.allocations.max(1) as f64;
+    // A block that is regrown ends and goes on: only its first self was ever made anew.
+    let begun = sums.allocations.saturating_sub(sums.reallocs).max(sums.judged_blocks).max(1);
+    let kept = sums.judged_blocks as f64 / begun as f64;
     let last_ns = sums.last_ns.min(run.judged_ns);
     let at_start = last_ns as f64 <= duration * START_SHARE;
     let is_brief = last_ns.saturating_sub(sums.first_ns) as f64 <= duration * BURST_SHARE;

@@ -122,6 +122,6 @@ fn the_demo_finds_its_own_leak() {
     let ran = place.run(&["demo", "--length", "1s"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(ran.err.contains("analyzing events:"), "{}", ran.err);
-    let suspects = ran.out.split("Suspects").nth(1).unwrap();
+    let suspects = ran.out.split("What grows").nth(1).unwrap();
     assert!(suspects.contains("note") && suspects.contains("src/cli/demo.rs"), "{}", ran.out);
 }

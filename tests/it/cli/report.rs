@@ -3,6 +3,7 @@
 use rheaper::recording::{Counter, Counters, NodeId};
 
 use crate::cli::commands::Place;
+use crate::tui::driver::Driver;
 use crate::synthetic::writer::{Writer, plain_header};
 
 const MS: u64 = 1_000_000;
@@ -115,6 +116,14 @@ fn what_was_lost_stands_at_the_head_and_older_blocks_are_no_loss() {
     let json = place.run(&["report", "x.db", "--json"]).out;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["lost_events"].as_i64(), Some(77_258));
+    // The explorer says so at any width; the name gives way.
+    let named = place.path("rip-1796132777-of-a-long-name.db");
+    std::fs::copy(place.path("x.db"), &named).unwrap();
+    for width in [40, 80, 100, 160] {
+        let screen = Driver::new(&named, (width, 24)).text();
+        let header = screen.lines().next().unwrap();
+        assert!(header.contains("! 77,258 lost"), "{width}: {header}");
+    }
     let (_, page) = lose(0);
     assert!(!page.contains('!') && !page.contains("unknown_frees"), "{page}");
 }

@@ -272,6 +272,17 @@ const LEAKS: &[(&str, &str, Work)] = &[
         }
         program.temporaries(3);
     }),
+    ("each is grown once before it is kept", "steady leak", |program, _| {
+        program.leak(0, 8);
+        let (_, old, _) = program.live[program.live.len() - 1];
+        program.next += 1;
+        program.pass(200);
+        let new = 0x7f00_0000_0000 + program.next * 64;
+        let at = (program.now - 50, program.now);
+        program.writer.realloc((0, 0), at, (old, new), 700, program.sites[0]);
+        program.live.last_mut().unwrap().1 = new;
+        program.temporaries(2);
+    }),
     ("late in a long run", "steady leak", |program, ms| {
         program.temporaries(3);
         if ms > WORK * 7 / 10 {
