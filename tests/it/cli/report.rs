@@ -3,8 +3,8 @@
 use rheaper::recording::{Counter, Counters, NodeId};
 
 use crate::cli::commands::Place;
-use crate::tui::driver::Driver;
 use crate::synthetic::writer::{Writer, plain_header};
+use crate::tui::driver::Driver;
 
 const MS: u64 = 1_000_000;
 
