@@ -219,7 +219,10 @@ fn of_process(memory: &Memory) -> String {
         text.push_str(&format!("live blocks are {} of it", units::share(memory.explained())));
     }
     if memory.recorder_bytes > 0 {
-        text.push_str(&format!(", the recorder at most {}", bytes(memory.recorder_bytes)));
+        text.push_str(&format!(
+            "; the recorder mapped at most {}, touched or not",
+            bytes(memory.recorder_bytes)
+        ));
     }
     match (memory.cgroup_bytes, memory.cgroup_limit_bytes) {
         (Some(charged), Some(limit)) => {
