@@ -245,7 +245,8 @@ pub(crate) struct ReportArgs {
 /// `rheaper check`
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Prints the rows and exits with 1 if there are more rows or bytes than allowed.
+    after_help = "Compares all rows of the query unless --param limit=N is given. Prints the rows and exits with 1 if
+there are more rows or bytes than allowed.
 
 Examples:
   rheaper check heap.db --query never_freed_older_than --param age=30s --max-rows 0

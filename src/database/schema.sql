@@ -86,7 +86,9 @@ CREATE TABLE sites (
     freed_at_end_blocks INTEGER NOT NULL,    -- blocks freed in the last 2 % of the recording after a lifetime of at least 2 % of it
     freed_at_end_bytes  INTEGER NOT NULL,    -- bytes of those blocks
     reallocs            INTEGER NOT NULL,    -- blocks allocated here by `realloc`
-    reallocs_moved      INTEGER NOT NULL     -- of those, blocks whose address changed
+    reallocs_moved      INTEGER NOT NULL,    -- of those, blocks whose address changed
+    judged_blocks       INTEGER NOT NULL,    -- blocks live when leaks are judged: before the shutdown, `meta.shutdown_ns`, else at T
+    judged_bytes        INTEGER NOT NULL     -- bytes of those blocks
 );
 
 -- Totals of the recording in equal time slices (`meta.slices`, `meta.slice_ns`). Every slice has a row.
@@ -120,20 +122,20 @@ CREATE TABLE site_timeline (
 -- Sites grouped by what leaks: the backtrace from its first own frame outwards, ranked.
 CREATE TABLE suspects (
     id                 INTEGER PRIMARY KEY, -- rank, 1 is the most suspicious
-    label              TEXT NOT NULL,       -- start-up constant, steady leak, freed at shutdown, growing container, partial leak, bounded, burst, quiet
+    label              TEXT NOT NULL,       -- start-up constant, constant, steady leak, freed at shutdown, growing container, partial leak, bounded, burst, quiet
     sentence           TEXT NOT NULL,       -- finding in one sentence
-    score              REAL NOT NULL,       -- leaked bytes x steadiness x recency x (0.1 + 0.9 fit); a tenth of it for labels that are no leak
+    score              REAL NOT NULL,       -- live bytes x steadiness x recency x (0.1 + 0.9 fit); a tenth of it for labels that are no leak
     frame              INTEGER,             -- first own frame, `frames.id`
     bt                 INTEGER NOT NULL,    -- site of the group with most live bytes
     sites              INTEGER NOT NULL,    -- number of sites in the group
-    live_bytes         INTEGER NOT NULL,    -- bytes live at T
-    live_blocks        INTEGER NOT NULL,    -- blocks live at T
-    live_share         REAL NOT NULL,       -- share of all bytes live at T, 0 to 1
+    live_bytes         INTEGER NOT NULL,    -- bytes live before the shutdown, `meta.shutdown_ns`, else at T
+    live_blocks        INTEGER NOT NULL,    -- blocks live at that time
+    live_share         REAL NOT NULL,       -- share of all bytes live at that time, 0 to 1
     allocations        INTEGER NOT NULL,    -- number of allocations
     bytes              INTEGER NOT NULL,    -- allocated bytes
     steadiness         REAL NOT NULL,       -- share of the slices since its first allocation in which live bytes rose; slices without change count half
-    recency            REAL NOT NULL,       -- 1 if it allocated in the last tenth of the recording, falling to 0 before
-    slope_bytes_per_s  REAL NOT NULL,       -- least-squares slope of live bytes over the second half of the recording
+    recency            REAL NOT NULL,       -- 1 if it allocated in the last tenth of the recording (up to the shutdown), falling to 0 before
+    slope_bytes_per_s  REAL NOT NULL,       -- least-squares slope of live bytes over the second half of the recording (up to the shutdown)
     fit                REAL NOT NULL,       -- R² of that line, 0 to 1
     first_ns           INTEGER NOT NULL,    -- time of the first allocation
     last_ns            INTEGER NOT NULL     -- time of the last allocation
@@ -372,8 +374,8 @@ FROM allocations;
 
 -- Confidence intervals of the totals of a sampled recording; see docs/guide/SAMPLING.md. Empty: the recording is not sampled.
 CREATE TABLE estimates (
-    of                  TEXT NOT NULL,    -- the kind of totals: total (`meta`), site, suspect, tree, tree_inverted
-    id                  INTEGER NOT NULL, -- `sites.bt`, `suspects.id`, `tree.id`, `tree_inverted.id`; 0 for total
+    of                  TEXT NOT NULL,    -- the kind of totals: total (`meta`), site, site_judged (the live columns are for `sites.judged_bytes`; only after a shutdown), suspect, tree, tree_inverted
+    id                  INTEGER NOT NULL, -- `sites.bt` (site, site_judged), `suspects.id`, `tree.id`, `tree_inverted.id`; 0 for total
     sampled_blocks      INTEGER NOT NULL, -- sampled blocks
     sampled_bytes       INTEGER NOT NULL, -- their own bytes, without weights
     bytes_variance      REAL NOT NULL,    -- variance of the estimate `bytes`, in bytes²

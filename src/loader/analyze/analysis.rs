@@ -56,8 +56,13 @@ pub(crate) fn write(
             suspect: None,
             tree: tree.leaf(site),
             depth: site_frames.frames(site).len() as u32,
+            ..SiteNames::default()
         })
         .collect();
+    for summary in summaries {
+        let names = &mut site_names[summary.site.0 as usize - 1];
+        (names.judged_blocks, names.judged_bytes) = (summary.judged_blocks, summary.judged_bytes);
+    }
     let function = |row| site_frames.frame(row, symbols).function.as_str();
     let suspects = suspects::rank(summaries, site_frames, run, function);
     for (rank, suspect) in (1..).zip(&suspects) {
@@ -70,7 +75,7 @@ pub(crate) fn write(
         let rows = (1..).zip(&suspects).map(|(id, suspect)| Estimate {
             id,
             bytes: suspect.sums.bytes,
-            live_bytes: suspect.sums.live_bytes,
+            live_bytes: suspect.sums.judged_bytes,
             samples: suspect.sampled,
         });
         estimates::write_rows(connection, EstimateTarget::Suspect, rate, rows)?;
@@ -81,21 +86,21 @@ pub(crate) fn write(
 fn write_suspects(connection: &Connection, suspects: &[Suspect]) -> rusqlite::Result<()> {
     insert!(connection, "suspects", (1_i64..).zip(suspects), |(rank, suspect)| {
         id: rank,
-        label: suspect.label,
+        label: suspect.verdict.label.text(),
         sentence: &suspect.sentence,
-        score: suspect.score,
+        score: suspect.verdict.score,
         frame: suspect.frame.map(|row| row.0),
         bt: suspect.sums.site.0,
         sites: suspect.sites.len() as i64,
-        live_bytes: integer(suspect.sums.live_bytes),
-        live_blocks: integer(suspect.sums.live_blocks),
+        live_bytes: integer(suspect.sums.judged_bytes),
+        live_blocks: integer(suspect.sums.judged_blocks),
         live_share: suspect.live_share,
         allocations: integer(suspect.sums.allocations),
         bytes: integer(suspect.sums.bytes),
-        steadiness: suspect.steadiness,
-        recency: suspect.recency,
-        slope_bytes_per_s: suspect.slope_bytes_per_s,
-        fit: suspect.fit,
+        steadiness: suspect.verdict.steadiness,
+        recency: suspect.verdict.recency,
+        slope_bytes_per_s: suspect.verdict.slope_bytes_per_s,
+        fit: suspect.verdict.fit,
         first_ns: integer(suspect.sums.first_ns),
         last_ns: integer(suspect.sums.last_ns),
     });
@@ -110,5 +115,5 @@ pub(crate) const TABLES: [&str; 6] = [
     "tree",
     "tree_inverted",
     "suspects",
-    "estimates WHERE of NOT IN ('total', 'site')",
+    "estimates WHERE of NOT IN ('total', 'site', 'site_judged')",
 ];

@@ -2,6 +2,8 @@
 
 pub(crate) mod analysis;
 pub(crate) mod suspects;
+pub(crate) mod verdict;
 pub(crate) mod call_tree;
 pub(crate) mod estimates;
 pub(crate) mod site_summary;
+pub(crate) mod shutdown;

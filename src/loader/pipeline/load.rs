@@ -8,11 +8,12 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 
 use crate::database::schema::INDICES;
+use crate::loader::analyze::shutdown::{self, Ended, Shutdown};
 use crate::loader::analyze::site_summary::{Run, SiteSummary};
 use crate::loader::analyze::{analysis, estimates};
 use crate::loader::api::error::LoadError;
 use crate::loader::api::progress::{Phase, Progress};
-use crate::loader::api::summary::{Loss, Summary};
+use crate::loader::api::summary::{Ending, Loss, Summary};
 use crate::loader::passes::event_pass::{EventPass, Outcome};
 use crate::loader::passes::metadata_pass::RecordingMetadata;
 use crate::loader::passes::pairing::NullSink;
@@ -131,7 +132,7 @@ impl<'a, R: Source> Pipeline<'a, R> {
     }
 
     fn write_tables(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        let (run, summaries) = self.write_site_tables(connection)?;
+        let (run, summaries, shutdown) = self.write_site_tables(connection)?;
         self.write_other_tables(connection)?;
         let mut losses = self.losses();
         losses.sort_by(|one, other| one.name.cmp(&other.name));
@@ -142,7 +143,8 @@ impl<'a, R: Source> Pipeline<'a, R> {
         });
         let mut meta = metadata::meta_rows(self.source.header(), &self.metadata, &self.pass);
         meta.extend(analysis::meta_rows(&summaries, &run));
-        let memory = annotations::meta_rows(&self.pass).into_iter();
+        meta.extend(shutdown::meta_rows(shutdown.as_ref(), &self.pass.totals.global));
+        let memory = annotations::meta_rows(&self.pass, self.metadata.counters.as_ref()).into_iter();
         meta.extend(memory.map(|(key, bytes)| (key.to_owned(), Value::Integer(integer(bytes)))));
         meta.sort_by(|one, other| one.0.cmp(&other.0));
         insert!(connection, "meta", meta, |(key, value)| {
@@ -157,7 +159,7 @@ impl<'a, R: Source> Pipeline<'a, R> {
     fn write_site_tables(
         &mut self,
         connection: &Connection,
-    ) -> rusqlite::Result<(Run, Vec<SiteSummary>)> {
+    ) -> rusqlite::Result<(Run, Vec<SiteSummary>, Option<Shutdown>)> {
         let site_frames = self.site_frames();
         let pass = &mut self.pass;
         if let Some(sampling) = &pass.totals.sampling {
@@ -166,8 +168,17 @@ impl<'a, R: Source> Pipeline<'a, R> {
         if pass.totals.exceeded_expected(pass.duration) {
             tables::recompute_freed_at_end(connection, &mut pass.totals, pass.duration)?;
         }
-        let run = Run::of(&pass.totals, pass.duration);
-        let summaries = SiteSummary::of(&pass.totals, &run);
+        let ended = Ended {
+            duration: pass.duration,
+            is_sealed: metadata::ending(&self.metadata) == Ending::Sealed,
+            precedents: pass.declines.precedents(),
+            zones: &self.zones,
+            freed_rows: pass.pairing.freed_rows(),
+        };
+        let moments = pass.declines.moments();
+        let shutdown = shutdown::find(connection, &pass.totals, &moments, &ended)?;
+        let run = Run::of(&pass.totals, pass.duration, shutdown.as_ref());
+        let summaries = SiteSummary::of(&pass.totals, &run, shutdown.as_ref());
         if let Some(sampling) = &pass.totals.sampling {
             estimates::write(connection, sampling, &pass.totals.global, &summaries)?;
         }
@@ -179,7 +190,7 @@ impl<'a, R: Source> Pipeline<'a, R> {
         let missing_columns = self.metadata.missing_columns();
         tables::write_sites(connection, &pass.totals, &names, &completeness, missing_columns)?;
         tables::write_timelines(connection, &pass.totals, pass.duration)?;
-        Ok((run, summaries))
+        Ok((run, summaries, shutdown))
     }
 
     fn write_other_tables(&mut self, connection: &Connection) -> rusqlite::Result<()> {

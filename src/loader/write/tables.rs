@@ -56,6 +56,10 @@ pub(crate) struct SiteNames {
     pub(crate) tree: Option<u32>,
     /// Number of frames.
     pub(crate) depth: u32,
+    /// Blocks live before the shutdown, else at the end.
+    pub(crate) judged_blocks: u64,
+    /// Their bytes.
+    pub(crate) judged_bytes: u64,
 }
 
 /// Writes `sites`: those that have an allocation. `names` and `stacks` (whether a stack is
@@ -118,6 +122,8 @@ pub(crate) fn write_sites(
         freed_at_end_bytes: integer(site.freed_at_end_bytes),
         reallocs: integer(site.reallocs),
         reallocs_moved: integer(site.reallocs_moved),
+        judged_blocks: integer(names.judged_blocks),
+        judged_bytes: integer(names.judged_bytes),
     });
     Ok(())
 }

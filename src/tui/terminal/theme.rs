@@ -232,7 +232,7 @@ impl Theme {
                 self.fg(|it| it.bad).add_modifier(Modifier::BOLD)
             }
             "partial leak" | "freed at shutdown" => self.fg(|it| it.number),
-            "bounded" | "quiet" | "start-up constant" => self.fg(|it| it.good),
+            "bounded" | "quiet" | "start-up constant" | "constant" => self.fg(|it| it.good),
             _ => Style::new(),
         }
     }

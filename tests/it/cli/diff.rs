@@ -314,7 +314,8 @@ fn many_sites(place: &Place, sites: i64) {
                  FROM generate_series_ AS bt, generate_series_ AS depth WHERE depth.value <= 8;
              INSERT INTO sites SELECT value, NULL, NULL, NULL, 'whole', 20, 10, 640, 5, 5,
                  320 + CASE WHEN value % 4 = 0 THEN (value * {shift}) % 1000 ELSE 0 END,
-                 640, 5, 5, 5, 0, 0, 64, 64, NULL, NULL, NULL, NULL, NULL, NULL, 0, 9, NULL, 1, 0, 0, 0, 0, 0
+                 640, 5, 5, 5, 0, 0, 64, 64, NULL, NULL, NULL, NULL, NULL, NULL, 0, 9, NULL, 1, 0, 0, 0, 0, 0, 5,
+                 320 + CASE WHEN value % 4 = 0 THEN (value * {shift}) % 1000 ELSE 0 END
                  FROM generate_series_;
              COMMIT"
         );

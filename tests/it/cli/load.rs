@@ -122,7 +122,7 @@ fn the_demo_finds_its_own_leak() {
     let ran = place.run(&["demo", "--duration", "1s"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(ran.err.contains("analyzing events:"), "{}", ran.err);
-    let suspects = ran.out.split("Suspects").nth(1).unwrap();
+    let suspects = ran.out.split("What grows").nth(1).unwrap();
     assert!(
         suspects.contains("append") && suspects.contains("src/cli/commands/demo.rs"),
         "{}",

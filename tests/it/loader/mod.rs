@@ -3,6 +3,7 @@
 pub(crate) mod annotations;
 pub(crate) mod damaged_input;
 pub(crate) mod end_to_end;
+pub(crate) mod endings;
 pub(crate) mod import;
 pub(crate) mod import_bytehound;
 pub(crate) mod import_heaptrack;

@@ -219,7 +219,7 @@ const PAIRS: &[(&str, &str, &str)] = &[
         "suspects",
         "SELECT id, live_bytes, live_blocks, allocations, bytes, sites, first_ns, last_ns
          FROM suspects ORDER BY id",
-        "SELECT suspect, sum(live_bytes), sum(live_blocks), sum(allocations), sum(bytes),
+        "SELECT suspect, sum(judged_bytes), sum(judged_blocks), sum(allocations), sum(bytes),
             count(*), min(first_ns), max(last_ns) FROM sites GROUP BY suspect ORDER BY suspect",
     ),
     (

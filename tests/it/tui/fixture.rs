@@ -329,9 +329,9 @@ fn write_site(
          live_bytes, peak_bytes, peak_ns, at_peak_blocks, at_peak_bytes, temporary, temporary_bytes,
          size_min, size_max, lifetime_min_ns, lifetime_avg_ns, lifetime_p50_ns, lifetime_p90_ns,
          lifetime_p99_ns, lifetime_max_ns, first_ns, last_ns, threads, cross_thread_frees,
-         freed_at_end_blocks, freed_at_end_bytes, reallocs, reallocs_moved)
+         freed_at_end_blocks, freed_at_end_bytes, reallocs, reallocs_moved, judged_blocks, judged_bytes)
          VALUES (?1, ?2, ?3, 'whole', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,
-         ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, 0, 0, 0, 0, 0)",
+         ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, 0, 0, 0, 0, 0, ?7, ?8)",
         params![
             bt, first_own(script, bt) as i64, suspect, depth, made, bytes, made - live_blocks, live_blocks,
             live_bytes, own_peak.0, own_peak.1, peak_blocks, peak_bytes, temporary, temporary_bytes,

@@ -121,7 +121,9 @@ pub struct Facts {
     pub peak_ns: i64,
     /// Blocks made.
     pub allocations: i64,
-    /// Things that the recording lost.
+    /// Bytes live before the shutdown, if there was one.
+    pub before_shutdown: Option<i64>,
+    /// Events that were not recorded.
     pub losses: i64,
     /// The profiler that recorded it, where that was not rheaper.
     pub imported_from: Option<String>,

@@ -189,6 +189,7 @@ fn facts(app: &mut App, table: &Table) -> Vec<Effect> {
     app.facts.rss = resident.map(|rss| (rss, whole("rss_live_bytes")));
     app.facts.peak_bytes = whole("peak_bytes");
     app.facts.losses = whole("losses");
+    app.facts.before_shutdown = table.get(0, "before_shutdown").and_then(number);
     app.facts.imported_from =
         table.get(0, "imported_from").and_then(Value::as_str).map(str::to_owned);
     app.facts.allocations = whole("allocations");

@@ -77,7 +77,7 @@ fn explain(suspect: &Suspect) -> Text {
     let body = format!(
         "{sentence}\n\n\
          score        {score:.0} = live bytes x steadiness x recency x (0.1 + 0.9 fit), a tenth where the kind is no leak\n\
-         live bytes   {live} of {blocks} blocks ({share} of all alive at the end)\n\
+         live bytes   {live} of {blocks} blocks ({share} of all live then)\n\
          steadiness   {steadiness:.2}: share of slices in which it did not shrink, flat ones half\n\
          recency      {recency:.2}: 1 if it allocated in the last tenth of the run, else less\n\
          slope        {slope}/s over the second half (fit {fit:.2}; 1 is a straight line)\n\
@@ -109,6 +109,7 @@ fn meaning(label: &str) -> &'static str {
     match label {
         "start-up constant" => "made in the first moments and kept, as lazy statics are; no leak",
         "steady leak" => "nearly every block made here is still alive, and they grow in number",
+        "constant" => "allocated once, when first needed, and kept; no leak",
         "freed at shutdown" => {
             "held through the run and freed only in its last moments: a leak in practice"
         }

@@ -14,11 +14,21 @@ use crate::tui::view::text;
 /// Columns that live bytes and their error need.
 const LIVE_ROOM: usize = 24;
 
+/// Columns before the losses: margin, title, and gaps.
+const LOSSES_INDENT: usize = 12;
+
 /// Draws it.
 pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let facts = &app.facts;
     let mut x = 1 + text::put(buffer, theme, area, 1, "rheaper", theme.title());
+    let losses = match facts.losses {
+        0 => String::new(),
+        losses => format!("! {} lost", units::count(losses)),
+    };
+    // Losses are shown at any width: the name is cut instead.
+    let left = usize::from(area.width).saturating_sub(LOSSES_INDENT + losses.len());
     let room = usize::from(area.width / 3).max(8);
+    let room = if losses.is_empty() { room } else { room.min(left.max(1)) };
     let name = text::cut_front(&facts.name, room, theme).into_owned();
     x += 1 + text::put(buffer, theme, area, x + 1, &name, Style::new());
     let Some(duration) = facts.duration_ns else {
@@ -27,10 +37,6 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     };
     let bytes = |bytes: i64| units::bytes(bytes as f64);
     let time = |ns: i64| units::duration(ns as f64);
-    let losses = match facts.losses {
-        0 => String::new(),
-        losses => format!("! {} lost", units::count(losses)),
-    };
     let rss = facts.rss.map(|(rss, live)| {
         let share = units::share(live as f64 / rss.max(1) as f64);
         format!("{} ({share} live)", bytes(rss))
@@ -54,13 +60,14 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         }
     };
     let parts = [
+        ("", losses),
         ("", time(duration)),
         ("", how.unwrap_or_default()),
         ("live ", live),
+        ("before shutdown ", facts.before_shutdown.map(bytes).unwrap_or_default()),
         ("rss ", rss.unwrap_or_default()),
         ("peak ", format!("{} at {}", bytes(facts.peak_bytes), time(facts.peak_ns))),
         ("", format!("{} allocations", units::count_short(facts.allocations as f64))),
-        ("", losses),
         ("", aggregated),
         ("by ", facts.imported_from.clone().unwrap_or_default()),
     ];
