@@ -95,6 +95,9 @@ pub(crate) struct LoadArgs {
     /// A file with symbols, or a directory to search by build id; may be repeated
     #[arg(long, value_name = "DIR|FILE")]
     pub symbols: Vec<PathBuf>,
+    /// A file that says whose code a frame is: lines such as `dependency my_fork`; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub kinds: Vec<PathBuf>,
     /// Replace a database that was made from another recording
     #[arg(long)]
     pub force: bool,
@@ -134,6 +137,9 @@ pub(crate) struct ImportArgs {
     /// A file with symbols, or a directory to search by build id; may be repeated
     #[arg(long, value_name = "DIR|FILE")]
     pub symbols: Vec<PathBuf>,
+    /// A file that says whose code a frame is: lines such as `dependency my_fork`; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub kinds: Vec<PathBuf>,
     /// Replace a database that was made from another recording
     #[arg(long)]
     pub force: bool,

@@ -84,7 +84,13 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
                 return Err(Failure::usage("expected a command, or a recording and a database"));
             };
             crate::cli::commands::load::load(
-                LoadArgs { recording, output, symbols: Vec::new(), force: false },
+                LoadArgs {
+                    recording,
+                    output,
+                    symbols: Vec::new(),
+                    kinds: Vec::new(),
+                    force: false,
+                },
                 &cancel,
             )
         }

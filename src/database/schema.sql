@@ -24,8 +24,8 @@ CREATE TABLE frames (
     line     INTEGER,             -- line in it; NULL: unknown
     sym      TEXT NOT NULL,       -- function, demangled, without hash; `module+0xoffset` where unknown, `module@0xaddress` where only the process's address is known
     function TEXT NOT NULL,       -- the same, shortened for a screen: generic arguments and leading path cut
-    crate    TEXT,                -- first path segment of the function; NULL: unknown or not Rust
-    kind     TEXT NOT NULL,       -- own, std, runtime (async and thread runtimes, known crates), foreign (no Rust name, unless no Rust is in the executable: then the executable's are own), unknown
+    crate    TEXT,                -- the crate that it belongs to; NULL: unknown or not Rust
+    kind     TEXT NOT NULL,       -- whose code it is: own (of the program's workspace), dependency (a library's), std (the language's own libraries), runtime (C library, dynamic linker, allocator, recorder), unknown (no name)
     inlined  INTEGER NOT NULL,    -- 1: inlined into the next frame outwards
     module   INTEGER,             -- the object that it is in, `modules.id`
     offset   INTEGER              -- address of the first call of it that was seen, in that object's file

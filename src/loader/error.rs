@@ -18,6 +18,8 @@ pub enum LoadErrorKind {
     Output,
     /// A database that was given is none of ours or can't be changed.
     Database,
+    /// A file of rules can't be read, or has a line that is none.
+    Rules,
     /// [`Progress::should_stop`](crate::loader::Progress::should_stop) said so.
     Interrupted,
 }
@@ -134,6 +136,11 @@ impl LoadError {
             LoadErrorKind::Output,
             format!("{} is {what} and is left untouched: name another output", path.display()),
         )
+    }
+
+    /// A file that says whose code a frame is.
+    pub(crate) fn rules(path: &Path, what: &str) -> Self {
+        Self::new(LoadErrorKind::Rules, format!("{}: {what}", path.display()))
     }
 
     /// The caller wanted to stop.

@@ -42,6 +42,7 @@ use crate::loader::passes::metadata_pass::Survey;
 use crate::loader::pipeline::Build;
 use crate::loader::read::reader::Recording;
 use crate::loader::source::Source;
+use crate::loader::symbols::Rules;
 use crate::loader::write::atomic_file::Output;
 
 /// Turns the recording at `recording` into a database at `output`.
@@ -89,9 +90,10 @@ fn write<R: Source>(
     progress: &mut dyn Progress,
     started: Instant,
 ) -> Result<Summary, LoadError> {
+    let rules = Rules::read(&options.kinds)?;
     let output = Output::begin(output, &source.id(), options.force)?;
     let mut build = Build::survey(source, progress)?;
-    build.resolve(&options.symbols, progress)?;
+    build.resolve(&options.symbols, rules, progress)?;
     let connection = build.replay_into(&output, progress)?;
     build.write_totals(&connection, &output, progress)?;
     build.finish(connection, output, options.force, started)

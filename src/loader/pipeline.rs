@@ -22,7 +22,7 @@ use crate::loader::rows::Nanos;
 use crate::loader::source::{Source, Surveyed};
 use crate::loader::summary::{Loss, Summary};
 use crate::loader::symbols::frame_names::Names;
-use crate::loader::symbols::{Call, Finder, Symbols};
+use crate::loader::symbols::{Call, Finder, KINDS_FACT, Rules, Symbols};
 use crate::loader::write::atomic_file::Output;
 use crate::loader::write::row_writer::{channel, integer};
 use crate::loader::write::zone_map::Zone;
@@ -35,6 +35,8 @@ pub(crate) struct Build<'a, R> {
     survey: Survey,
     calls: Vec<Call>,
     symbols: Symbols,
+    /// What the user says of whose code a frame is.
+    rules: Rules,
     /// Whether the source brought its names along.
     named: bool,
     replay: Replay,
@@ -53,23 +55,26 @@ impl<'a, R: Source> Build<'a, R> {
         let replay = Replay::new(source.header(), &mut survey);
         let named = names.is_some();
         let symbols = names.unwrap_or_default();
-        Ok(Self { source, survey, calls, symbols, named, replay, zones: Vec::new() })
+        let rules = Rules::default();
+        Ok(Self { source, survey, calls, symbols, rules, named, replay, zones: Vec::new() })
     }
 
     /// Looks up the names of all calls.
     pub(crate) fn resolve(
         &mut self,
         given: &[PathBuf],
+        rules: Rules,
         progress: &mut dyn Progress,
     ) -> Result<(), LoadError> {
         progress.begin(Phase::Backtraces);
-        if self.named {
-            progress.end(self.calls.len() as u64);
-            return Ok(());
+        let modules = &self.survey.modules;
+        if !self.named {
+            let finder = Finder::new(given);
+            self.symbols = Symbols::resolve(&self.calls, modules, &finder, progress)
+                .ok_or_else(LoadError::interrupted)?;
         }
-        let finder = Finder::new(given);
-        self.symbols = Symbols::resolve(&self.calls, &self.survey.modules, &finder, progress)
-            .ok_or_else(LoadError::interrupted)?;
+        self.symbols.decide_kinds(modules, &rules);
+        self.rules = rules;
         progress.end(self.calls.len() as u64);
         Ok(())
     }
@@ -177,6 +182,8 @@ impl<'a, R: Source> Build<'a, R> {
         meta.extend(analysis::meta(&briefs, &run));
         let memory = annotations::meta(&self.replay).into_iter();
         meta.extend(memory.map(|(key, bytes)| (key.to_owned(), Value::Integer(integer(bytes)))));
+        let rules = Some(self.rules.text()).filter(|text| !text.is_empty());
+        meta.extend(rules.map(|text| (KINDS_FACT.to_owned(), Value::Text(text))));
         meta.sort_by(|one, other| one.0.cmp(&other.0));
         tables::fill(connection, "meta", 2, meta.into_iter())?;
         connection.execute_batch(INDICES)?;

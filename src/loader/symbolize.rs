@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use crate::loader::analyze::analysis;
 use crate::loader::analyze::site_summary::{Run, SiteSummary};
@@ -18,7 +18,7 @@ use crate::loader::read::modules::Module;
 use crate::loader::sanitize;
 use crate::loader::summary::SymbolSummary;
 use crate::loader::symbols::frame_names::Names;
-use crate::loader::symbols::{Call, Finder, SymbolState, Symbols};
+use crate::loader::symbols::{Call, Finder, KINDS_FACT, Rules, SymbolState, Symbols};
 use crate::loader::write::atomic_file::is_rheaper_database;
 use crate::loader::write::tables;
 use crate::loader::write::tables::SiteNames;
@@ -46,8 +46,9 @@ pub(crate) fn symbolize(
 
     progress.begin(Phase::Backtraces);
     let finder = Finder::new(given);
-    let symbols = Symbols::resolve(&known.calls, &known.modules, &finder, progress)
+    let mut symbols = Symbols::resolve(&known.calls, &known.modules, &finder, progress)
         .ok_or_else(LoadError::interrupted)?;
+    symbols.decide_kinds(&known.modules, &known.rules);
     progress.end(known.calls.len() as u64);
     if let Some(module) = known.lost(&symbols) {
         return Err(LoadError::would_lose_names(path, &module.shown));
@@ -61,6 +62,8 @@ pub(crate) fn symbolize(
 /// What the database knows without names.
 struct Known {
     modules: Vec<Module>,
+    /// What the user said of whose code a frame is.
+    rules: Rules,
     /// Whether a module's names are in the database.
     named: Vec<bool>,
     calls: Vec<Call>,
@@ -101,6 +104,7 @@ impl Known {
         let count = modules.len();
         Ok(Self {
             modules,
+            rules: read_rules(connection)?,
             named,
             calls: read_calls(connection, count)?,
             stacks: read_stacks(connection)?,
@@ -172,6 +176,16 @@ fn update_sites(
         update.execute((brief.site.0, site.frame, site.suspect, site.tree, site.depth))?;
     }
     Ok(())
+}
+
+fn read_rules(connection: &Connection) -> rusqlite::Result<Rules> {
+    let sql = "SELECT value FROM meta WHERE key = ?1";
+    let text: Option<String> =
+        connection.query_row(sql, [KINDS_FACT], |row| row.get(0)).optional()?;
+    let mut rules = Rules::default();
+    // What we wrote is right; what somebody else wrote there counts up to where it is.
+    let _ = rules.add(&text.unwrap_or_default());
+    Ok(rules)
 }
 
 fn read_calls(connection: &Connection, modules: usize) -> rusqlite::Result<Vec<Call>> {

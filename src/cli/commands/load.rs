@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::args::{ImportArgs, LoadArgs};
 use crate::cli::exit::Failure;
 use crate::cli::progress::{self, ProgressReporter};
+use crate::database::builtin;
 use crate::database::text::units;
 use crate::database::{CancelToken, Database};
 use crate::loader::{self, LoadOptions, Summary};
@@ -17,7 +18,8 @@ use crate::loader::{self, LoadOptions, Summary};
 pub(crate) fn load(args: LoadArgs, cancel: &CancelToken) -> Result<(), Failure> {
     check_is_recording(&args.recording)?;
     let output = args.output.unwrap_or_else(|| beside(&args.recording));
-    let options = LoadOptions { symbols: args.symbols, force: args.force };
+    let kinds = kinds(args.kinds, &output);
+    let options = LoadOptions { symbols: args.symbols, kinds, force: args.force };
     let summary = loader::load(
         &args.recording,
         &output,
@@ -31,7 +33,8 @@ pub(crate) fn load(args: LoadArgs, cancel: &CancelToken) -> Result<(), Failure> 
 /// `rheaper import`
 pub(crate) fn import(args: ImportArgs, cancel: &CancelToken) -> Result<(), Failure> {
     let output = args.output.unwrap_or_else(|| beside(&args.recording));
-    let options = LoadOptions { symbols: args.symbols, force: args.force };
+    let kinds = kinds(args.kinds, &output);
+    let options = LoadOptions { symbols: args.symbols, kinds, force: args.force };
     let summary = loader::import(
         &args.recording,
         &output,
@@ -60,12 +63,9 @@ pub(crate) fn database_of(file: &Path, cancel: &CancelToken) -> Result<PathBuf, 
             output.display()
         ));
     }
-    let summary = loader::load(
-        file,
-        &output,
-        &LoadOptions::default(),
-        &mut ProgressReporter::new(cancel.clone()),
-    )?;
+    let options = LoadOptions { kinds: kinds(Vec::new(), &output), ..LoadOptions::default() };
+    let summary =
+        loader::load(file, &output, &options, &mut ProgressReporter::new(cancel.clone()))?;
     tell(&summary, &output);
     Ok(output)
 }
@@ -98,6 +98,17 @@ pub(crate) fn refuse_foreign(file: &Path) -> Result<(), Failure> {
     Err(Failure::file(format!(
         "{file}: a recording of another profiler; first: rheaper import {file}"
     )))
+}
+
+/// Files that say whose code a frame is: those that are given, that beside the database, the
+/// user's.
+fn kinds(given: Vec<PathBuf>, output: &Path) -> Vec<PathBuf> {
+    const NAME: &str = "kinds.txt";
+    let users = builtin::configuration().map(|directory| directory.join(NAME));
+    let mut files = given;
+    let found = [Some(output.with_file_name(NAME)), users].into_iter().flatten();
+    files.extend(found.filter(|file| file.is_file()));
+    files
 }
 
 /// `rip-123` is loaded into `rip-123.db`.

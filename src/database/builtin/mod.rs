@@ -273,14 +273,18 @@ impl Catalog {
     }
 }
 
-/// Where the user's own queries are: `queries/` in the configuration directory, which
-/// `RHEAPER_CONFIG` names if set.
+/// Where the user's own files are: the configuration directory, which `RHEAPER_CONFIG` names if
+/// set.
+pub fn configuration() -> Option<PathBuf> {
+    match std::env::var_os("RHEAPER_CONFIG") {
+        Some(path) if !path.is_empty() => Some(PathBuf::from(path)),
+        _ => Some(directories::ProjectDirs::from("", "", "rheaper")?.config_dir().to_owned()),
+    }
+}
+
+/// Where the user's own queries are: `queries/` in the configuration directory.
 pub fn user_directory() -> Option<PathBuf> {
-    let configuration = match std::env::var_os("RHEAPER_CONFIG") {
-        Some(path) if !path.is_empty() => PathBuf::from(path),
-        _ => directories::ProjectDirs::from("", "", "rheaper")?.config_dir().to_owned(),
-    };
-    Some(configuration.join("queries"))
+    Some(configuration()?.join("queries"))
 }
 
 /// A file of the user's that is not in the catalog.

@@ -12,6 +12,9 @@ mod recorded;
 mod batch;
 mod find;
 mod lookup;
+mod classify;
+mod rules;
+mod origin;
 mod kind;
 mod name;
 pub(crate) mod frame_names;
@@ -22,6 +25,7 @@ use std::path::PathBuf;
 pub(crate) use find::Finder;
 pub(crate) use kind::{Kind, innermost_foreign};
 pub(crate) use recorded::GivenFrame;
+pub(crate) use rules::{KINDS_FACT, Rules};
 
 use crate::loader::progress::Progress;
 use crate::loader::read::modules::Module;
@@ -122,6 +126,8 @@ impl SymbolState {
 pub(crate) struct Symbols {
     /// Distinct places in the code.
     pub(crate) frames: Vec<Frame>,
+    /// For each frame whether it is compiled from Rust.
+    is_rust: Vec<bool>,
     /// For each frame the first call that it was found for.
     pub(crate) offsets: Vec<u64>,
     /// By call, in the order in which they were given: its frames, innermost first.
@@ -151,23 +157,13 @@ impl Symbols {
             .collect();
         let raw = batch::look_up(calls, &found, progress)?;
         let mut symbols = Interner::new(modules, Offsets::InFile).intern(calls, raw);
-        symbols.claim_executable(modules);
         symbols.describe(modules, &found, &used);
         Some(symbols)
     }
 
-    /// Where nothing in the executable is Rust, its own functions are those of the executable.
-    fn claim_executable(&mut self, modules: &[Module]) {
-        let is_main = |frame: &Frame| frame.module.is_some_and(|at| modules[at as usize].main);
-        let is_rust = |kind| matches!(kind, Kind::Own | Kind::Std | Kind::Runtime);
-        if self.frames.iter().any(|frame| is_main(frame) && is_rust(frame.kind)) {
-            return;
-        }
-        for frame in self.frames.iter_mut().filter(|frame| is_main(frame)) {
-            if frame.kind == Kind::Foreign {
-                frame.kind = Kind::Own;
-            }
-        }
+    /// Decides whose code each frame is.
+    pub(crate) fn decide_kinds(&mut self, modules: &[Module], rules: &Rules) {
+        classify::classify_all(self, modules, rules);
     }
 
     /// Fills in what is told about modules and to the user.
@@ -229,38 +225,41 @@ impl<'a> Interner<'a> {
     fn frames(&mut self, call: &Call, raw: Vec<RawFrame>) -> Vec<FrameId> {
         if raw.is_empty() {
             let frame = self.unknown(call);
-            return vec![self.number(frame, call)];
+            return vec![self.number(frame, false, call)];
         }
         let outermost = raw.len() - 1;
         let mut ids = Vec::with_capacity(raw.len());
         for (index, raw) in raw.into_iter().enumerate() {
-            let frame = self.named(call, raw, index < outermost);
-            ids.push(self.number(frame, call));
+            let (frame, is_rust) = self.named(call, raw, index < outermost);
+            ids.push(self.number(frame, is_rust, call));
         }
         ids
     }
 
-    fn named(&mut self, call: &Call, raw: RawFrame, inlined: bool) -> Frame {
+    fn named(&mut self, call: &Call, raw: RawFrame, inlined: bool) -> (Frame, bool) {
         let file = raw.file.map(|file| sanitize::text(&file));
         let Some(mangled) = raw.function else {
             let mut frame = self.unknown(call);
             frame.file = file;
             frame.line = raw.line;
             frame.inlined = inlined;
-            return frame;
+            return (frame, false);
         };
         let name = self.names.entry(mangled).or_insert_with_key(|mangled| Name::of(mangled));
-        let (krate, kind) = kind::classify(name, raw.is_rust, file.as_deref());
-        Frame {
+        let of_rust = |file: &String| file.ends_with(".rs");
+        let is_rust = name.is_rust || raw.is_rust || file.as_ref().is_some_and(of_rust);
+        let frame = Frame {
             line: raw.line,
             sym: name.full.clone(),
             function: name.short.clone(),
-            krate,
-            kind,
+            krate: None,
+            // Whose it is will be decided when all are known.
+            kind: Kind::Own,
             inlined,
             module: call.module,
             file,
-        }
+        };
+        (frame, is_rust)
     }
 
     /// `module+0xoffset`, or `module@0xaddress`.
@@ -286,13 +285,14 @@ impl<'a> Interner<'a> {
         }
     }
 
-    fn number(&mut self, frame: Frame, call: &Call) -> FrameId {
+    fn number(&mut self, frame: Frame, is_rust: bool, call: &Call) -> FrameId {
         if let Some(id) = self.known.get(&frame) {
             return *id;
         }
         let id = FrameId(self.symbols.frames.len() as u32);
         self.symbols.frames.push(frame.clone());
         self.symbols.offsets.push(call.offset);
+        self.symbols.is_rust.push(is_rust);
         self.known.insert(frame, id);
         id
     }

@@ -28,7 +28,7 @@ pub(crate) struct Frame {
     pub file: Option<String>,
     /// The line in it.
     pub line: Option<i64>,
-    /// own, std, runtime, foreign, unknown.
+    /// own, dependency, std, runtime, unknown.
     pub kind: String,
     /// Whether it is inlined into the next frame outwards.
     pub inlined: bool,

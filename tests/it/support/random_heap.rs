@@ -56,9 +56,9 @@ pub(crate) const FRAMES: &[Frame] = &[
     Frame { file: Some("/rust/alloc/src/raw_vec.rs"), line: Some(560), sym: "alloc::raw_vec::finish_grow", krate: Some("alloc"), kind: "std" },
     Frame { file: Some("src/cache.rs"), line: Some(41), sym: "server::cache::insert", krate: Some("server"), kind: "own" },
     Frame { file: Some("src/main.rs"), line: Some(7), sym: "server::main", krate: Some("server"), kind: "own" },
-    Frame { file: Some("/cargo/tokio/src/task/spawn.rs"), line: Some(167), sym: "tokio::task::spawn::spawn", krate: Some("tokio"), kind: "runtime" },
-    Frame { file: Some("/cargo/flume/src/lib.rs"), line: Some(3), sym: "flume::Sender<T>::send", krate: Some("flume"), kind: "runtime" },
-    Frame { file: None, line: None, sym: "g_malloc", krate: None, kind: "foreign" },
+    Frame { file: Some("/cargo/tokio/src/task/spawn.rs"), line: Some(167), sym: "tokio::task::spawn::spawn", krate: Some("tokio"), kind: "dependency" },
+    Frame { file: Some("/cargo/flume/src/lib.rs"), line: Some(3), sym: "flume::Sender<T>::send", krate: Some("flume"), kind: "dependency" },
+    Frame { file: None, line: None, sym: "g_malloc", krate: None, kind: "runtime" },
     Frame { file: Some("src/jobs.rs"), line: Some(99), sym: "jobs::queue::push", krate: Some("jobs"), kind: "own" },
     Frame { file: None, line: None, sym: "libfoo.so+0x1234", krate: None, kind: "unknown" },
 ];
