@@ -53,7 +53,9 @@ FROM backtrace_frames JOIN frames ON frames.id = backtrace_frames.frame;
 -- One row a site: everything about a backtrace that would otherwise need a scan.
 CREATE TABLE sites (
     bt                  INTEGER PRIMARY KEY, -- the backtrace
-    frame               INTEGER,             -- first own frame, else the innermost; `frames.id`
+    frame               INTEGER,             -- the frame that names it: the first own one, else a dependency's, else the first that is not `alloc`, `core` or the allocator; `frames.id`
+    through             INTEGER,             -- the dependency's function that the named one calls, directly or from the language's own, `frames.id`; NULL: none
+    caller              INTEGER,             -- the next frame outwards of the named one's kind that is another function, `frames.id`; NULL: none
     suspect             INTEGER,             -- the group it is ranked in, `suspects.id`
     tree                INTEGER,             -- its innermost frame in the call tree, `tree.id`
     stack               TEXT NOT NULL,       -- whole, truncated (deeper than the limit), failed (not unwound to its end), other (the recorder's table was full)
@@ -116,13 +118,13 @@ CREATE TABLE site_timeline (
     PRIMARY KEY (bt, slice)
 ) WITHOUT ROWID;
 
--- Sites grouped by what leaks: the backtrace from its first own frame outwards, ranked.
+-- Sites grouped by cause, ranked: the same named function and the same course over time, recursion aggregated; or leaks that one caller makes together. `sites.suspect` tells the parts.
 CREATE TABLE suspects (
     id                 INTEGER PRIMARY KEY, -- rank: 1 is the first to look at
     label              TEXT NOT NULL,       -- start-up constant, steady leak, freed at shutdown, growing container, partial leak, bounded, burst, quiet
     sentence           TEXT NOT NULL,       -- the finding in one sentence
     score              REAL NOT NULL,       -- leaked bytes x steadiness x recency x (0.1 + 0.9 fit), a tenth of it where the label says no leak
-    frame              INTEGER,             -- first own frame, `frames.id`
+    frame              INTEGER,             -- the frame that names it, `frames.id`: that of its heaviest site, or the common caller
     bt                 INTEGER NOT NULL,    -- its site with the most live bytes
     sites              INTEGER NOT NULL,    -- sites in the group
     live_bytes         INTEGER NOT NULL,    -- alive at T
@@ -135,7 +137,33 @@ CREATE TABLE suspects (
     slope_bytes_per_s  REAL NOT NULL,       -- least-squares slope of live bytes over the second half of the run
     fit                REAL NOT NULL,       -- its R², 0 to 1
     first_ns        INTEGER NOT NULL,    -- first allocation
-    last_ns         INTEGER NOT NULL     -- last allocation
+    last_ns         INTEGER NOT NULL,    -- last allocation
+    through            INTEGER              -- the dependency's function that the named one calls in its heaviest site, `frames.id`; NULL: none
+);
+
+-- The frames to print for a suspect, of its backtrace `suspects.bt`: no two suspects print the same. For the first 2,000 suspects.
+CREATE TABLE suspect_frames (
+    suspect  INTEGER NOT NULL, -- `suspects.id`
+    frame_no INTEGER NOT NULL, -- `backtrace_frames.frame_no`
+    PRIMARY KEY (suspect, frame_no)
+) WITHOUT ROWID;
+
+-- One row a function that names sites, `sites.frame`, whatever the line: the sums of these sites.
+CREATE TABLE functions (
+    id              INTEGER PRIMARY KEY, -- number of the function
+    frame           INTEGER NOT NULL,    -- the first of its frames that was seen; `frames.id`
+    sites           INTEGER NOT NULL,    -- sites
+    allocations     INTEGER NOT NULL,    -- blocks made
+    bytes           INTEGER NOT NULL,    -- bytes of them
+    live_blocks     INTEGER NOT NULL,    -- alive at T
+    live_bytes      INTEGER NOT NULL,    -- bytes of them
+    at_peak_blocks  INTEGER NOT NULL,    -- alive at the global peak, `meta.peak_ns`
+    at_peak_bytes   INTEGER NOT NULL,    -- bytes of them
+    temporary       INTEGER NOT NULL,    -- temporary blocks
+    temporary_bytes INTEGER NOT NULL,    -- bytes of them
+    size_max        INTEGER NOT NULL,    -- largest block
+    first_ns     INTEGER NOT NULL,    -- first allocation
+    last_ns      INTEGER NOT NULL     -- last allocation
 );
 
 -- The call tree: outermost function first, equal functions merged whatever the line. Ready for a flamegraph.

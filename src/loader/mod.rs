@@ -12,6 +12,8 @@
 mod info;
 mod symbolize;
 mod import;
+mod outline;
+mod causes;
 mod options;
 mod pipeline;
 mod source;

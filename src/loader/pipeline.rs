@@ -152,6 +152,7 @@ impl<'a, R: Source> Build<'a, R> {
         tables::write_stacks(connection, &replay.sites, stacks, &self.calls)?;
         let lacks = self.survey.lacks();
         tables::write_sites(connection, &replay.totals, &site_names, &outermost, lacks)?;
+        tables::write_functions(connection)?;
         tables::write_timelines(connection, &replay.totals, replay.duration)?;
         tables::write_requests(connection, &replay.totals, &replay.failures)?;
         tables::write_threads(connection, &replay.totals, &self.survey)?;

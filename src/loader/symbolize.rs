@@ -150,6 +150,7 @@ impl Known {
         let names = self.names(symbols);
         let of_sites = analysis::write(&transaction, &briefs, &names, symbols, &run)?;
         update_sites(&transaction, &briefs, &of_sites)?;
+        tables::write_functions(&transaction)?;
         let mut update = transaction
             .prepare("UPDATE modules SET symbols = ?2, symbol_file = ?3 WHERE id = ?1")?;
         for (id, module) in (0_i64..).zip(&symbols.modules) {
@@ -169,11 +170,13 @@ fn update_sites(
     names: &[SiteNames],
 ) -> rusqlite::Result<()> {
     let mut update = connection.prepare(
-        "UPDATE sites SET frame = ?2, suspect = ?3, tree = ?4, depth = ?5 WHERE bt = ?1",
+        "UPDATE sites SET frame = ?2, suspect = ?3, tree = ?4, depth = ?5, through = ?6, caller = ?7
+         WHERE bt = ?1",
     )?;
     for brief in briefs {
         let site = names[brief.site.0 as usize - 1];
-        update.execute((brief.site.0, site.frame, site.suspect, site.tree, site.depth))?;
+        let SiteNames { frame, through, caller, suspect, tree, depth } = site;
+        update.execute((brief.site.0, frame, suspect, tree, depth, through, caller))?;
     }
     Ok(())
 }

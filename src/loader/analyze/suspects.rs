@@ -1,9 +1,8 @@
 //! Ranks what may be a leak, and says why in a sentence.
 //!
-//! Reads: sites' briefs and frames. Writes: the rows of `suspects`.
+//! Reads: causes and their sites' briefs. Writes: the rows of `suspects`.
 //!
-//! Sites whose stacks are equal from the first own frame outwards are one suspect: how a library
-//! got to the allocator is not the question. A suspect's score is
+//! A suspect is a cause: the sites that belong together, as `causes` groups them. A suspect's score is
 //! `live bytes × steadiness × recency × straightness × kind`. Blocks alive at the end are not yet freed, which is no
 //! proof; growth is what counts:
 //! - steadiness: the share of slices since the first allocation in which live bytes rose, flat
@@ -14,8 +13,6 @@
 //!   bytes: a saw-tooth that happens to end high is not to stand before a straight climb;
 //! - kind: 1 for what grows, a tenth for what its label says is no leak (bounded, start-up
 //!   constant, freed at shutdown, quiet): a full cache is not to stand before a small leak.
-
-use std::collections::HashMap;
 
 use crate::database::text::units;
 use crate::loader::analyze::site_summary::{Run, SiteSummary};
@@ -38,7 +35,7 @@ const STRAIGHT_FIT: f64 = 0.9;
 
 /// What kind of thing a suspect is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Label {
+pub(crate) enum Label {
     StartUpConstant,
     SteadyLeak,
     FreedAtShutdown,
@@ -63,6 +60,11 @@ impl Label {
         }
     }
 
+    /// Whether it is something that grows.
+    pub(crate) const fn is_leak(self) -> bool {
+        matches!(self, Self::SteadyLeak | Self::GrowingContainer | Self::PartialLeak)
+    }
+
     /// What the kind does to the score.
     const fn weight(self) -> f64 {
         match self {
@@ -70,6 +72,15 @@ impl Label {
             Self::StartUpConstant | Self::FreedAtShutdown | Self::Bounded | Self::Quiet => 0.1,
         }
     }
+}
+
+/// Sites that are one suspect.
+#[derive(Clone, Debug)]
+pub(crate) struct Cause<'a> {
+    /// The sites.
+    pub(crate) sites: Vec<&'a SiteSummary>,
+    /// The frame that it is named by.
+    pub(crate) frame: Option<FrameRow>,
 }
 
 /// A row of `suspects`, without its rank.
@@ -80,6 +91,7 @@ pub(crate) struct Suspect {
     pub(crate) sentence: String,
     pub(crate) score: f64,
     pub(crate) frame: Option<FrameRow>,
+    pub(crate) through: Option<FrameRow>,
     /// The members; the first one has the most live bytes.
     pub(crate) sites: Vec<Site>,
     pub(crate) sums: SiteSummary,
@@ -92,27 +104,16 @@ pub(crate) struct Suspect {
     pub(crate) fit: f64,
 }
 
-/// All suspects, the first one to look at first. `function` names a frame.
-pub(crate) fn rank<'a>(
-    briefs: &[SiteSummary],
+/// All suspects, the first one to look at first. `name` names a cause in a sentence, by its frame
+/// and the library's function that it calls.
+pub(crate) fn rank(
+    causes: Vec<Cause<'_>>,
     names: &Names,
     run: &Run,
-    function: impl Fn(FrameRow) -> &'a str,
+    name: impl Fn(FrameRow, Option<FrameRow>) -> String,
 ) -> Vec<Suspect> {
-    let mut groups: Vec<Vec<&SiteSummary>> = Vec::new();
-    let mut known: HashMap<&[FrameRow], usize> = HashMap::new();
-    for brief in briefs {
-        let site = brief.site.0 as usize - 1;
-        let from = names.own(site).map_or(0, |(index, _)| index);
-        let key = &names.frames(site)[from..];
-        let group = *known.entry(key).or_insert_with(|| {
-            groups.push(Vec::new());
-            groups.len() - 1
-        });
-        groups[group].push(brief);
-    }
     let mut suspects: Vec<_> =
-        groups.into_iter().map(|group| judge(group, names, run, &function)).collect();
+        causes.into_iter().map(|cause| judge(cause, names, run, &name)).collect();
     // The order of first appearance decides between equals.
     suspects.sort_by(|one, other| {
         other
@@ -127,12 +128,13 @@ pub(crate) fn rank<'a>(
     suspects
 }
 
-fn judge<'a>(
-    mut group: Vec<&SiteSummary>,
+fn judge(
+    cause: Cause<'_>,
     names: &Names,
     run: &Run,
-    function: &impl Fn(FrameRow) -> &'a str,
+    name: &impl Fn(FrameRow, Option<FrameRow>) -> String,
 ) -> Suspect {
+    let Cause { sites: mut group, frame } = cause;
     group.sort_by_key(|brief| (std::cmp::Reverse(brief.live_bytes), brief.site));
     let sums = sum(&group);
     let curve = curve(&group, run.slices);
@@ -140,17 +142,18 @@ fn judge<'a>(
     let steadiness = steadiness(&curve, sums.first_ns, run);
     let recency = recency(sums.last_ns, run.duration_ns);
     let label = label(&sums, &curve, run, fit);
-    let frame = names.own(group[0].site.0 as usize - 1).map(|(_, row)| row);
+    let through = names.named(group[0].site.0 as usize - 1).and_then(|named| named.through);
     let live_share = sums.live_bytes as f64 / run.live_bytes.max(1) as f64;
-    let name = frame.map_or("an unknown place", function);
+    let name = frame.map_or_else(|| "an unknown place".to_owned(), |row| name(row, through));
     let mut sampled = Sampled::default();
     group.iter().for_each(|brief| sampled.join(&brief.sampled()));
     let about = if run.rate.is_some() { "about " } else { "" };
     Suspect {
-        sentence: sentence(label, name, &sums, live_share, slope_bytes_per_s, about),
+        sentence: sentence(label, &name, &sums, live_share, slope_bytes_per_s, about),
         label: label.text(),
         score: sums.live_bytes as f64 * steadiness * recency * (0.1 + 0.9 * fit) * label.weight(),
         frame,
+        through,
         sites: group.iter().map(|brief| brief.site).collect(),
         sums,
         sampled,
@@ -162,7 +165,8 @@ fn judge<'a>(
     }
 }
 
-fn sum(group: &[&SiteSummary]) -> SiteSummary {
+/// The sums of all.
+pub(crate) fn sum(group: &[&SiteSummary]) -> SiteSummary {
     let mut sums = SiteSummary {
         site: group[0].site,
         size_min: u64::MAX,
@@ -186,7 +190,7 @@ fn sum(group: &[&SiteSummary]) -> SiteSummary {
 }
 
 /// Live bytes at the end of every slice.
-fn curve(group: &[&SiteSummary], slices: usize) -> Vec<f64> {
+pub(crate) fn curve(group: &[&SiteSummary], slices: usize) -> Vec<f64> {
     let mut changes = vec![0_i64; slices];
     for brief in group {
         let mut before = 0_i64;
@@ -208,7 +212,7 @@ fn curve(group: &[&SiteSummary], slices: usize) -> Vec<f64> {
 }
 
 /// Slope in bytes a second and R² of a straight line through the second half.
-fn line(curve: &[f64], run: &Run) -> (f64, f64) {
+pub(crate) fn line(curve: &[f64], run: &Run) -> (f64, f64) {
     let half = &curve[curve.len() / 2..];
     let count = half.len() as f64;
     if half.len() < 2 {
@@ -253,7 +257,8 @@ fn recency(last_ns: u64, duration: u64) -> f64 {
     (last_ns as f64 / (duration.max(1) as f64 * 0.9)).min(1.0)
 }
 
-fn label(sums: &SiteSummary, curve: &[f64], run: &Run, fit: f64) -> Label {
+/// What kind of thing has these sums and this curve.
+pub(crate) fn label(sums: &SiteSummary, curve: &[f64], run: &Run, fit: f64) -> Label {
     let duration = run.duration_ns.max(1) as f64;
     let peak = curve.iter().copied().fold(0.0, f64::max);
     let end = sums.live_bytes as f64;
@@ -307,7 +312,7 @@ fn sentence(
             _ => String::new(),
         };
         return format!(
-            "{}: {about}{} in {about}{blocks} blocks from `{name}`, first at {first}, all freed{at_end}.",
+            "{}: {about}{} in {about}{blocks} blocks from {name}, first at {first}, all freed{at_end}.",
             label.text(),
             units::bytes(sums.bytes as f64)
         );
@@ -320,7 +325,7 @@ fn sentence(
     };
     format!(
         "{}: {about}{bytes} ({:.0} % of what lives at the end) in {about}{live} of {blocks} blocks from \
-         `{name}`, first at {first}{trend}.",
+         {name}, first at {first}{trend}.",
         label.text(),
         share * 100.0
     )

@@ -24,8 +24,22 @@ pub(crate) struct Names {
     flat: Vec<FrameRow>,
     /// By site, from 0: where its frames end in `flat`.
     ends: Vec<usize>,
-    /// By site, from 0: the first own frame, else the innermost.
-    own: Vec<Option<(usize, FrameRow)>>,
+    /// By site, from 0: the frame that names it.
+    named: Vec<Option<Named>>,
+}
+
+/// The frame that names a site: the first own one, else a dependency's, else the first that is
+/// neither the allocator's nor of `alloc` and `core`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Named {
+    /// Its place in the backtrace.
+    pub(crate) index: usize,
+    /// The frame.
+    pub(crate) frame: FrameRow,
+    /// The dependency's function that it calls, directly or from the language's own.
+    pub(crate) through: Option<FrameRow>,
+    /// The next frame outwards of the same kind that is another function.
+    pub(crate) caller: Option<FrameRow>,
 }
 
 impl Names {
@@ -40,10 +54,23 @@ impl Names {
             let row = self.number(*id);
             self.flat.push(row);
         }
-        let kind = |id: &FrameId| symbols.frames[id.0 as usize].kind;
-        let own = shown.iter().position(|id| kind(id) == Kind::Own);
-        let first = own.or((!shown.is_empty()).then_some(0));
-        self.own.push(first.map(|index| (index, self.flat[from + index])));
+        let named = named_index(shown, symbols).map(|index| {
+            let rows = &self.flat[from..];
+            let frame = |at: usize| &symbols.frames[shown[at].0 as usize];
+            let this = frame(index);
+            let through = (0..index)
+                .rev()
+                .find(|at| this.kind != Kind::Dependency && frame(*at).kind == Kind::Dependency);
+            let is_caller = |at: &usize| frame(*at).kind == this.kind && frame(*at).sym != this.sym;
+            let caller = (index + 1..shown.len()).find(is_caller);
+            Named {
+                index,
+                frame: rows[index],
+                through: through.map(|at| rows[at]),
+                caller: caller.map(|at| rows[at]),
+            }
+        });
+        self.named.push(named);
         self.ends.push(self.flat.len());
     }
 
@@ -70,9 +97,9 @@ impl Names {
         &self.flat[from..self.ends[site]]
     }
 
-    /// A site's first own frame, else its innermost, and its place.
-    pub(crate) fn own(&self, site: usize) -> Option<(usize, FrameRow)> {
-        self.own[site]
+    /// The frame that names a site; sites count from 0 here.
+    pub(crate) fn named(&self, site: usize) -> Option<Named> {
+        self.named[site]
     }
 
     /// All rows of `frames` with what they stand for.
@@ -93,9 +120,35 @@ impl Names {
         self.rows(symbols).map(|(row, frame, _)| *known.entry(&frame.sym).or_insert(row)).collect()
     }
 
+    /// By row of `frames`: the first row that a reader can't tell from it.
+    pub(crate) fn places(&self, symbols: &Symbols) -> Vec<FrameRow> {
+        let mut known: HashMap<(&str, Option<&str>, Option<u32>), FrameRow> = HashMap::new();
+        let rows = self.rows(symbols).map(|(row, frame, _)| {
+            let place = (frame.sym.as_str(), frame.file.as_deref(), frame.line);
+            *known.entry(place).or_insert(row)
+        });
+        rows.collect()
+    }
+
     /// What a row of `frames` stands for.
     pub(crate) fn frame<'a>(&self, row: FrameRow, symbols: &'a Symbols) -> &'a Frame {
         let id = self.order[row.0 as usize - 1];
         &symbols.frames[id.0 as usize]
     }
+}
+
+/// Which frame names a backtrace, innermost first.
+fn named_index(frames: &[FrameId], symbols: &Symbols) -> Option<usize> {
+    let frame = |id: &FrameId| &symbols.frames[id.0 as usize];
+    let is_allocating = |frame: &Frame| {
+        frame.kind == Kind::Runtime || matches!(frame.krate.as_deref(), Some("alloc" | "core"))
+    };
+    let find = |is_it: &dyn Fn(&Frame) -> bool| frames.iter().position(|id| is_it(frame(id)));
+    find(&|it| it.kind == Kind::Own)
+        .or_else(|| find(&|it| it.kind == Kind::Unknown && symbols.is_executable(it)))
+        .or_else(|| find(&|it| it.kind == Kind::Dependency))
+        .or_else(|| find(&|it| it.kind == Kind::Unknown))
+        .or_else(|| find(&|it| it.kind == Kind::Std && !is_allocating(it)))
+        .or_else(|| find(&|it| !is_allocating(it)))
+        .or_else(|| frames.len().checked_sub(1))
 }

@@ -134,6 +134,8 @@ pub(crate) struct Symbols {
     pub(crate) by_call: Vec<Vec<FrameId>>,
     /// By module.
     pub(crate) modules: Vec<ModuleSymbols>,
+    /// Index of the executable itself.
+    executable: Option<u32>,
     /// What to tell.
     pub(crate) summary: SymbolSummary,
 }
@@ -164,6 +166,12 @@ impl Symbols {
     /// Decides whose code each frame is.
     pub(crate) fn decide_kinds(&mut self, modules: &[Module], rules: &Rules) {
         classify::classify_all(self, modules, rules);
+        self.executable = modules.iter().position(|module| module.main).map(|at| at as u32);
+    }
+
+    /// Whether a frame is in the executable, not in a library.
+    pub(crate) fn is_executable(&self, frame: &Frame) -> bool {
+        frame.module.is_some() && frame.module == self.executable
     }
 
     /// Fills in what is told about modules and to the user.

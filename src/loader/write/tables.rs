@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, Params, Result};
 
+use crate::database::schema::FUNCTIONS;
 use crate::loader::passes::metadata_pass::Survey;
 use crate::loader::passes::stacks::{Sites, Stacks};
 use crate::loader::read::modules::Module;
@@ -38,7 +39,7 @@ pub(crate) fn fill<P: Params>(
 }
 
 /// Tables whose size the query planner should know; counting them costs little.
-const SMALL_TABLES: [&str; 16] = [
+const SMALL_TABLES: [&str; 17] = [
     "frames",
     "backtrace_frames",
     "sites",
@@ -47,6 +48,7 @@ const SMALL_TABLES: [&str; 16] = [
     "timeline",
     "site_timeline",
     "suspects",
+    "functions",
     "tree",
     "tree_inverted",
     "threads",
@@ -184,8 +186,12 @@ pub(crate) fn count_freed_at_end(
 /// What a site's row needs beside its totals.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct SiteNames {
-    /// First own frame, else the innermost.
+    /// The frame that names it.
     pub(crate) frame: Option<u32>,
+    /// The dependency's function that the named one calls.
+    pub(crate) through: Option<u32>,
+    /// The next frame outwards of the same kind that is another function.
+    pub(crate) caller: Option<u32>,
     /// The group that it is ranked in.
     pub(crate) suspect: Option<u32>,
     /// Leaf of its stack in the tree.
@@ -202,7 +208,7 @@ pub(crate) fn write_sites(
     outermost: &[&str],
     lacks: MissingColumns,
 ) -> Result<()> {
-    let marks = vec!["?"; 34].join(", ");
+    let marks = vec!["?"; 36].join(", ");
     let mut insert = connection.prepare(&format!("INSERT INTO sites VALUES ({marks})"))?;
     for (index, site) in totals.sites.iter().enumerate().skip(1) {
         if site.allocations == 0 {
@@ -211,11 +217,13 @@ pub(crate) fn write_sites(
         let named = names[index - 1];
         insert.raw_bind_parameter(1, index as i64)?;
         insert.raw_bind_parameter(2, named.frame)?;
-        insert.raw_bind_parameter(3, named.suspect)?;
-        insert.raw_bind_parameter(4, named.tree)?;
-        insert.raw_bind_parameter(5, outermost[index - 1])?;
+        insert.raw_bind_parameter(3, named.through)?;
+        insert.raw_bind_parameter(4, named.caller)?;
+        insert.raw_bind_parameter(5, named.suspect)?;
+        insert.raw_bind_parameter(6, named.tree)?;
+        insert.raw_bind_parameter(7, outermost[index - 1])?;
         for (column, value) in
-            (6..).zip(site_numbers(site, totals.lifetimes.of(index), named.depth, lacks))
+            (8..).zip(site_numbers(site, totals.lifetimes.of(index), named.depth, lacks))
         {
             insert.raw_bind_parameter(column, value)?;
         }
@@ -271,6 +279,11 @@ fn site_numbers(
         some(site.reallocs),
         some(site.reallocs_moved),
     ]
+}
+
+/// `functions`, from `sites` and `frames`.
+pub(crate) fn write_functions(connection: &Connection) -> Result<()> {
+    connection.execute_batch(FUNCTIONS)
 }
 
 /// `timeline` and `site_timeline`.

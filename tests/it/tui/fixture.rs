@@ -385,7 +385,7 @@ fn write_suspect(
         function(script.frames[first_own(script, bt)].0),
     );
     db.execute(
-        "INSERT INTO suspects VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, ?8, ?9, ?10, ?11, 0.98, 1.0, ?12, 0.99, ?13, ?14)",
+        "INSERT INTO suspects VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, ?8, ?9, ?10, ?11, 0.98, 1.0, ?12, 0.99, ?13, ?14, NULL)",
         params![
             id, label, sentence, live_bytes as f64, first_own(script, bt) as i64, bt, live_bytes,
             live.len() as i64, share, blocks.len() as i64, blocks.iter().map(|it| it.size).sum::<i64>(),
