@@ -12,8 +12,6 @@
 mod info;
 mod symbolize;
 mod import;
-mod outline;
-mod causes;
 mod options;
 mod pipeline;
 mod source;

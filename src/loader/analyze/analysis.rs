@@ -13,11 +13,11 @@ use crate::loader::analyze::call_tree::{Direction, Tree};
 use crate::loader::analyze::estimates::{self, Estimated, Of};
 use crate::loader::analyze::site_summary::{Run, SiteSummary};
 use crate::loader::analyze::suspects::{self, Suspect};
+use crate::loader::analyze::{causes, outline};
 use crate::loader::symbols::Symbols;
 use crate::loader::symbols::frame_names::{FrameRow, Names};
 use crate::loader::write::row_writer::integer;
 use crate::loader::write::tables::{self, SiteNames};
-use crate::loader::{causes, outline};
 
 /// What `meta` says of it.
 pub(crate) fn meta(briefs: &[SiteSummary], run: &Run) -> Vec<(String, Value)> {

@@ -231,7 +231,7 @@ fn caller(group: &Group<'_>, names: &Names, functions: &[FrameRow]) -> Option<Fr
 
 #[cfg(test)]
 mod tests {
-    use crate::loader::causes::aggregate;
+    use crate::loader::analyze::causes::aggregate;
     use crate::loader::symbols::frame_names::FrameRow;
 
     #[test]
