@@ -306,6 +306,14 @@ impl Heap {
         &FRAMES[*own.unwrap_or(&stack[0]) as usize - 1]
     }
 
+    /// The first own frame that calls the named one and is another function.
+    pub(crate) fn caller(&self, bt: i64) -> Option<i64> {
+        let named = self.first_own(bt);
+        let frame = |id: &i64| &FRAMES[*id as usize - 1];
+        let mut outwards = self.stacks[&bt].iter().skip_while(|id| frame(id).sym != named.sym);
+        outwards.find(|id| frame(id).sym != named.sym && frame(id).kind == named.kind).copied()
+    }
+
     pub(crate) fn name(&self, bt: i64) -> String {
         function(self.first_own(bt)).to_owned()
     }

@@ -159,6 +159,7 @@ pub(crate) fn write(script: &Script, path: &Path) {
     write_frames(&tx, script);
     write_allocations(&tx, script);
     write_sites(&tx, script);
+    tx.execute_batch(rheaper::database::schema::FUNCTIONS).unwrap();
     write_timeline(&tx, script);
     write_tree(&tx, script);
     write_facts(&tx, script);
