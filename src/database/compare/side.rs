@@ -185,6 +185,7 @@ struct Frame {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Whose {
     Own,
+    Dependency,
     Unknown,
     Other,
 }
@@ -202,6 +203,7 @@ fn frames(
         let whose = match kind.as_str() {
             "own" => Whose::Own,
             "unknown" if number(7) == Some(1) => Whose::Own,
+            "dependency" => Whose::Dependency,
             "unknown" => Whose::Unknown,
             _ => Whose::Other,
         };
@@ -219,15 +221,27 @@ fn frames(
     Ok(frames)
 }
 
-/// The frames by which a stack is known: its own; where it has none, those without a name, else
-/// all of them.
+/// The frames by which a stack is known: its own; where it has none, the dependencies', then those
+/// without a name, else all of them. Recursion is folded: its depth is no difference.
 fn own(frames: &[Frame]) -> Vec<NameId> {
-    for whose in [Whose::Own, Whose::Unknown] {
+    for whose in [Whose::Own, Whose::Dependency, Whose::Unknown] {
         let found: Vec<NameId> =
             frames.iter().filter(|frame| frame.whose == whose).map(|frame| frame.name).collect();
         if !found.is_empty() {
-            return found;
+            return fold(found);
         }
     }
-    frames.iter().map(|frame| frame.name).collect()
+    fold(frames.iter().map(|frame| frame.name).collect())
+}
+
+/// The path without its cycles: where it comes back to a function, what is in between is cut.
+fn fold(path: Vec<NameId>) -> Vec<NameId> {
+    let mut folded: Vec<NameId> = Vec::with_capacity(path.len());
+    for name in path {
+        match folded.iter().position(|it| *it == name) {
+            Some(index) => folded.truncate(index + 1),
+            None => folded.push(name),
+        }
+    }
+    folded
 }

@@ -68,7 +68,9 @@ pub(crate) fn innermost_foreign(frames: &[FrameId], known: &[Frame]) -> usize {
 /// A function of the recorder. With line tables only, inlined ones have bare names: then their
 /// file tells.
 pub(crate) fn is_recorder(frame: &Frame) -> bool {
-    const FILE: &str = "/src/collector/api/allocator.rs";
+    // Wherever in the collector it is: recordings of other versions are loaded as well.
+    const FOLDER: &str = "/src/collector/";
+    const FILE: &str = "/allocator.rs";
     const BARE: [&str; 6] = [
         "alloc",
         "alloc_zeroed",
@@ -78,7 +80,8 @@ pub(crate) fn is_recorder(frame: &Frame) -> bool {
         "realloc_recorded",
     ];
     let sym = &frame.sym;
-    let is_front = frame.file.as_ref().is_some_and(|file| file.ends_with(FILE));
+    let is_front =
+        frame.file.as_ref().is_some_and(|file| file.contains(FOLDER) && file.ends_with(FILE));
     let bare = sym.split('<').next().unwrap_or_default();
     is_front && BARE.contains(&bare)
         || ["rheaper::collector::", "<rheaper::collector::"]

@@ -9,8 +9,6 @@ use crate::present::report::{Growth, Loss, Memory, Report, Suspect, Temporary};
 
 /// Slices of the second half below which a line through them says nothing.
 const SLICES_MIN: usize = 8;
-/// Frames of a suspect that are shown.
-const FRAMES_MAX: i64 = 5;
 /// Sites with temporary blocks that are shown.
 const TEMPORARIES_MAX: i64 = 3;
 
@@ -153,19 +151,18 @@ fn suspects(reader: &Reader<'_>, top: i64) -> Result<Vec<Suspect>, QueryError> {
             live_blocks: int(&found, row, "live_blocks"),
             live_share: real(&found, row, "live_share"),
             bt,
-            frames: frames(reader, bt)?,
+            frames: frames(reader, int(&found, row, "id"))?,
         });
     }
     Ok(suspects)
 }
 
-/// The first own frames of a backtrace, else its first frames.
-fn frames(reader: &Reader<'_>, bt: i64) -> Result<Vec<String>, QueryError> {
-    let sql = "SELECT f.function, f.file, f.line FROM backtrace_frames b JOIN frames f ON f.id = b.frame \
-               WHERE b.bt = :bt AND (f.kind = 'own' OR NOT EXISTS (SELECT 1 FROM backtrace_frames c \
-                   JOIN frames g ON g.id = c.frame WHERE c.bt = :bt AND g.kind = 'own')) \
-               ORDER BY b.frame_no LIMIT :most";
-    let found = reader.rows(sql, &Params::none().with("bt", bt).with("most", FRAMES_MAX))?;
+/// The frames that tell a suspect from all others.
+fn frames(reader: &Reader<'_>, suspect: i64) -> Result<Vec<String>, QueryError> {
+    let sql = "SELECT f.function, f.file, f.line FROM suspect_frames o JOIN suspects s ON s.id = o.suspect \
+               JOIN backtrace_frames b ON b.bt = s.bt AND b.frame_no = o.frame_no \
+               JOIN frames f ON f.id = b.frame WHERE o.suspect = :suspect ORDER BY b.frame_no";
+    let found = reader.rows(sql, &Params::none().with("suspect", suspect))?;
     let shown = |row: usize| {
         let function = text(&found, row, "function");
         match (found.get(row, "file"), found.get(row, "line")) {

@@ -394,6 +394,12 @@ fn write_suspect(
         ],
     )
     .unwrap();
+    let own =
+        script.stacks[&bt].iter().enumerate().filter(|(_, id)| script.frames[**id].4 == "own");
+    for (frame_no, _) in own.take(5) {
+        let sql = "INSERT INTO suspect_frames VALUES (?1, ?2)";
+        db.execute(sql, params![id, frame_no as i64]).unwrap();
+    }
 }
 
 fn write_timeline(db: &Connection, script: &Script) {
