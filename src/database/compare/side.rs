@@ -228,14 +228,14 @@ fn own(frames: &[Frame]) -> Vec<NameId> {
         let found: Vec<NameId> =
             frames.iter().filter(|frame| frame.whose == whose).map(|frame| frame.name).collect();
         if !found.is_empty() {
-            return fold(found);
+            return collapse_cycles(found);
         }
     }
-    fold(frames.iter().map(|frame| frame.name).collect())
+    collapse_cycles(frames.iter().map(|frame| frame.name).collect())
 }
 
 /// The path without its cycles: where it comes back to a function, what is in between is cut.
-fn fold(path: Vec<NameId>) -> Vec<NameId> {
+fn collapse_cycles(path: Vec<NameId>) -> Vec<NameId> {
     let mut folded: Vec<NameId> = Vec::with_capacity(path.len());
     for name in path {
         match folded.iter().position(|it| *it == name) {

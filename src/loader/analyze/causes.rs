@@ -5,7 +5,9 @@
 //! 1. Sites with the same named frame, the same functions outwards and the same functions of
 //!    dependencies inwards are one *part*. Recursion is aggregated: where a path comes back to a
 //!    function, what is in between is cut.
-//! 2. Parts with the same named function, the same label and a similar live curve are one cause.
+//! 2. Parts with the same functions outwards are one cause, whatever path of a library they come
+//!    from, unless a large one takes another course. Other lines of the same function join it if
+//!    they have the same label and a similar live curve.
 //! 3. Leaks that one function makes together, as many blocks of each, are one cause of that caller.
 
 use std::collections::{BTreeMap, HashMap};
@@ -25,6 +27,10 @@ const TOGETHER_DISTANCE: f64 = 0.1;
 const TOGETHER_BLOCKS: f64 = 0.02;
 /// … and at least so many of them: small numbers are equal by chance.
 const TOGETHER_BLOCKS_MIN: u64 = 16;
+/// Parts of one path are of one cause if their curves differ less than this …
+const PATH_DISTANCE: f64 = 0.5;
+/// … or if one of them has at most this share of the other's peak.
+const PATH_SMALL: f64 = 0.1;
 /// Causes of one function that a part is compared with.
 const COMPARED_MAX: usize = 32;
 
@@ -32,16 +38,44 @@ const COMPARED_MAX: usize = 32;
 struct Group<'a> {
     sites: Vec<&'a SiteSummary>,
     frame: Option<FrameRow>,
+    /// The named frame and the functions outwards, of the heaviest part.
+    path: Vec<FrameRow>,
     label: Label,
     /// Live bytes at [`CURVE_POINTS`] moments, scaled to a peak of 1.
     shape: [f64; CURVE_POINTS],
     peak: f64,
     allocations: u64,
     bytes: u64,
+    course: Course,
+}
+
+/// What a part does, roughly.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Course {
+    Grows,
+    Holds,
+    /// Nothing of it is alive at the end.
+    Passes,
+}
+
+impl Course {
+    const fn of(label: Label, live_blocks: u64) -> Self {
+        match label {
+            label if label.is_leak() => Self::Grows,
+            Label::FreedAtShutdown => Self::Holds,
+            _ if live_blocks == 0 => Self::Passes,
+            _ => Self::Holds,
+        }
+    }
 }
 
 impl<'a> Group<'a> {
-    fn new(sites: Vec<&'a SiteSummary>, frame: Option<FrameRow>, run: &Run) -> Self {
+    fn new(
+        sites: Vec<&'a SiteSummary>,
+        frame: Option<FrameRow>,
+        path: Vec<FrameRow>,
+        run: &Run,
+    ) -> Self {
         let curve = suspects::curve(&sites, run.slices);
         let sums = suspects::sum(&sites);
         let (_, fit) = suspects::line(&curve, run);
@@ -52,11 +86,28 @@ impl<'a> Group<'a> {
             *value = if peak > 0.0 { curve[at] / peak } else { 0.0 };
         }
         let label = suspects::label(&sums, &curve, run, fit);
-        Self { sites, frame, label, shape, peak, allocations: sums.allocations, bytes: sums.bytes }
+        Self {
+            sites,
+            frame,
+            path,
+            label,
+            shape,
+            peak,
+            allocations: sums.allocations,
+            bytes: sums.bytes,
+            course: Course::of(label, sums.live_blocks),
+        }
     }
 
     /// A step more or less of a few blocks is no difference.
     fn is_similar(&self, other: &Self) -> bool {
+        let is_same_path = self.path == other.path;
+        let is_small = other.peak <= self.peak * PATH_SMALL;
+        if is_same_path && self.course == other.course {
+            return self.course == Course::Passes
+                || is_small
+                || self.distance(other) <= PATH_DISTANCE;
+        }
         let blocks = self.allocations.min(other.allocations);
         let distance = CURVE_DISTANCE + 1.0 / (blocks as f64 + 1.0);
         self.label == other.label && self.distance(other) <= distance
@@ -88,9 +139,9 @@ pub(crate) fn group<'a>(
 ) -> Vec<Cause<'a>> {
     let function = |row: FrameRow| functions[row.0 as usize - 1];
     let mut by_function: BTreeMap<Option<FrameRow>, Vec<Group<'a>>> = BTreeMap::new();
-    for (frame, sites) in parts(briefs, names, symbols, functions) {
+    for (frame, path, sites) in parts(briefs, names, symbols, functions) {
         let of_function = by_function.entry(frame.map(function)).or_default();
-        of_function.push(Group::new(sites, frame, run));
+        of_function.push(Group::new(sites, frame, path, run));
     }
     let mut groups = Vec::new();
     for mut parts in by_function.into_values() {
@@ -108,20 +159,24 @@ pub(crate) fn group<'a>(
     causes
 }
 
+/// Named frame, path outwards, sites.
+type Part<'a> = (Option<FrameRow>, Vec<FrameRow>, Vec<&'a SiteSummary>);
+
 /// Sites by their named frame and the aggregated paths from it, in the order of their first sites.
 fn parts<'a>(
     briefs: &'a [SiteSummary],
     names: &Names,
     symbols: &Symbols,
     functions: &[FrameRow],
-) -> Vec<(Option<FrameRow>, Vec<&'a SiteSummary>)> {
+) -> Vec<Part<'a>> {
     let places = names.places(symbols);
     let mut known: HashMap<Vec<FrameRow>, usize> = HashMap::new();
-    let mut parts: Vec<(Option<FrameRow>, Vec<&SiteSummary>)> = Vec::new();
+    let mut parts: Vec<Part<'a>> = Vec::new();
     for brief in briefs {
         let site = brief.site.0 as usize - 1;
         let named = names.named(site);
         let mut key: Vec<_> = named.map(|it| places[it.frame.0 as usize - 1]).into_iter().collect();
+        let mut path = Vec::new();
         if let Some(named) = named {
             let kind = names.frame(named.frame, symbols).kind;
             let counts = |row: &&FrameRow| {
@@ -129,24 +184,25 @@ fn parts<'a>(
                 other == kind || kind != Kind::Own && other != Kind::Std && other != Kind::Runtime
             };
             let outwards = names.frames(site)[named.index..].iter().filter(counts);
-            key.extend(aggregate(outwards.map(|row| functions[row.0 as usize - 1])));
+            key.extend(collapse_cycles(outwards.map(|row| functions[row.0 as usize - 1])));
             let is_dependency =
                 |row: &&FrameRow| names.frame(**row, symbols).kind == Kind::Dependency;
             let inwards = names.frames(site)[..named.index].iter().rev().filter(is_dependency);
+            path = key.clone();
             key.push(FrameRow::default());
-            key.extend(aggregate(inwards.map(|row| functions[row.0 as usize - 1])));
+            key.extend(collapse_cycles(inwards.map(|row| functions[row.0 as usize - 1])));
         }
         let index = *known.entry(key).or_insert_with(|| {
-            parts.push((named.map(|it| it.frame), Vec::new()));
+            parts.push((named.map(|it| it.frame), path, Vec::new()));
             parts.len() - 1
         });
-        parts[index].1.push(brief);
+        parts[index].2.push(brief);
     }
     parts
 }
 
 /// The path without its cycles: where it comes back to a function, what is in between is cut.
-fn aggregate(path: impl Iterator<Item = FrameRow>) -> Vec<FrameRow> {
+fn collapse_cycles(path: impl Iterator<Item = FrameRow>) -> Vec<FrameRow> {
     let mut aggregated: Vec<FrameRow> = Vec::new();
     for function in path {
         match aggregated.iter().position(|it| *it == function) {
@@ -157,26 +213,32 @@ fn aggregate(path: impl Iterator<Item = FrameRow>) -> Vec<FrameRow> {
     aggregated
 }
 
-/// Joins each group with the first one before it that it is like.
+/// Joins each group with the first one before it that it is like, those of its path first.
 fn merge<'a>(
     groups: Vec<Group<'a>>,
     run: &Run,
     is_like: impl Fn(&Group<'a>, &Group<'a>) -> bool,
 ) -> Vec<Group<'a>> {
     let mut merged: Vec<(Group<'a>, Vec<&'a SiteSummary>)> = Vec::new();
+    let mut by_path: HashMap<Vec<FrameRow>, Vec<usize>> = HashMap::new();
     for group in groups {
-        let like = merged.iter().take(COMPARED_MAX).position(|(first, _)| is_like(first, &group));
-        match like {
+        let of_path = by_path.entry(group.path.clone()).or_default();
+        let first = of_path.iter().copied().take(COMPARED_MAX);
+        let mut compared = first.chain(0..merged.len().min(COMPARED_MAX));
+        match compared.find(|index| is_like(&merged[*index].0, &group)) {
             Some(index) => merged[index].1.extend(group.sites),
-            None => merged.push((group, Vec::new())),
+            None => {
+                of_path.push(merged.len());
+                merged.push((group, Vec::new()));
+            }
         }
     }
     let join = |(first, others): (Group<'a>, Vec<&'a SiteSummary>)| {
         if others.is_empty() {
             return first;
         }
-        let frame = first.frame;
-        Group::new(first.sites.into_iter().chain(others).collect(), frame, run)
+        let sites = first.sites.into_iter().chain(others).collect();
+        Group::new(sites, first.frame, first.path, run)
     };
     merged.into_iter().map(join).collect()
 }
@@ -231,7 +293,7 @@ fn caller(group: &Group<'_>, names: &Names, functions: &[FrameRow]) -> Option<Fr
 
 #[cfg(test)]
 mod tests {
-    use crate::loader::analyze::causes::aggregate;
+    use crate::loader::analyze::causes::collapse_cycles;
     use crate::loader::symbols::frame_names::FrameRow;
 
     #[test]
@@ -244,8 +306,10 @@ mod tests {
             (&[], &[]),
         ];
         for (path, expected) in cases {
-            let aggregated: Vec<_> =
-                aggregate(path.iter().map(|it| FrameRow(*it))).iter().map(|it| it.0).collect();
+            let aggregated: Vec<_> = collapse_cycles(path.iter().map(|it| FrameRow(*it)))
+                .iter()
+                .map(|it| it.0)
+                .collect();
             assert_eq!(aggregated, *expected, "{path:?}");
         }
     }

@@ -3,13 +3,13 @@
 //! Reads: suspects and their frames. Writes: the rows of `suspect_frames`.
 //!
 //! The named frame and the frames of its kind outwards are shown. Suspects that would show the same
-//! get frames inwards, down to where they differ, and then further ones outwards.
+//! get the first frame inwards in which they differ, and further ones outwards.
 
 use std::collections::HashMap;
 
 use crate::loader::analyze::suspects::Suspect;
-use crate::loader::symbols::Symbols;
 use crate::loader::symbols::frame_names::{FrameRow, Named, Names};
+use crate::loader::symbols::{Kind, Symbols};
 
 /// Frames that are shown where that is enough.
 const FRAMES: usize = 5;
@@ -44,7 +44,8 @@ pub(crate) fn outline(suspects: &[Suspect], names: &Names, symbols: &Symbols) ->
     outlines
 }
 
-/// The named frame, so many frames inwards of it, and frames of its kind outwards.
+/// The frame that is so many frames inwards of the named one, the named one, and frames of its kind
+/// outwards.
 fn frames(
     suspect: &Suspect,
     names: &Names,
@@ -58,10 +59,13 @@ fn frames(
     // A cause that is named by a caller begins there.
     let named = suspect.frame.unwrap_or(frame);
     let index = rows.iter().position(|row| *row == named).unwrap_or(0);
-    let kind = names.frame(named, symbols).kind;
-    let outer = (index..rows.len()).filter(|at| names.frame(rows[*at], symbols).kind == kind);
-    let inner = index.saturating_sub(inwards)..index;
-    let mut shown: Vec<usize> = inner.chain(outer.take(outwards)).collect();
+    let kind = |at: usize| names.frame(rows[at], symbols).kind;
+    let outer = (index..rows.len()).filter(|at| kind(*at) == kind(index));
+    // A library's frames say more than the language's own.
+    let libraries = (0..index).rev().filter(|at| kind(*at) == Kind::Dependency);
+    let others = (0..index).rev().filter(|at| kind(*at) != Kind::Dependency);
+    let inner = inwards.checked_sub(1).and_then(|at| libraries.chain(others).nth(at));
+    let mut shown: Vec<usize> = inner.into_iter().chain(outer.take(outwards)).collect();
     // A recursion's frames look the same.
     shown.dedup_by_key(|at| rows[*at]);
     shown

@@ -166,19 +166,15 @@ impl<'a> Known<'a> {
             return Kind::Runtime;
         }
         let plain = plain_crate(&frame.sym);
-        // A macro of a library has the library's file in a function of the program's.
-        let is_macro = || {
-            plain.is_some_and(|krate| {
-                !origin::is_language(krate)
-                    && self.votes.contains_key(krate)
-                    && self.crate_kind(krate) == Kind::Own
-            })
-        };
+        // A macro's file may be another crate's than the function that it stands in.
+        let known = plain
+            .filter(|krate| !origin::is_language(krate) && self.votes.contains_key(krate))
+            .map(|krate| self.crate_kind(krate));
         match origin {
             Some(Origin::Own) => return Kind::Own,
-            Some(Origin::Dependency(_) | Origin::Std(_)) if is_macro() => return Kind::Own,
+            Some(Origin::Dependency(_)) if known == Some(Kind::Own) => return Kind::Own,
             Some(Origin::Dependency(_)) => return Kind::Dependency,
-            Some(Origin::Std(_)) => return Kind::Std,
+            Some(Origin::Std(_)) => return known.unwrap_or(Kind::Std),
             Some(Origin::Generated) | None => {}
         }
         let kinds: Vec<_> = crates(&frame.sym).map(|krate| self.crate_kind(krate)).collect();
