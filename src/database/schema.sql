@@ -118,7 +118,7 @@ CREATE TABLE site_timeline (
     PRIMARY KEY (bt, slice)
 ) WITHOUT ROWID;
 
--- Sites grouped by cause, ranked: the same named function and the same course over time, recursion aggregated; or leaks that one caller makes together. `sites.suspect` tells the parts.
+-- Sites grouped by cause, ranked: the same named function and the same course over time, cycles of recursion removed; or leaks that one caller makes together. `sites.suspect` tells the parts.
 CREATE TABLE suspects (
     id                 INTEGER PRIMARY KEY, -- rank: 1 is the first to look at
     label              TEXT NOT NULL,       -- start-up constant, steady leak, freed at shutdown, growing container, partial leak, bounded, burst, quiet

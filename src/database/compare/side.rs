@@ -222,7 +222,7 @@ fn frames(
 }
 
 /// The frames by which a stack is known: its own; where it has none, the dependencies', then those
-/// without a name, else all of them. Recursion is folded: its depth is no difference.
+/// without a name, else all of them. Recursion is collapsed: its depth is no difference.
 fn own(frames: &[Frame]) -> Vec<NameId> {
     for whose in [Whose::Own, Whose::Dependency, Whose::Unknown] {
         let found: Vec<NameId> =
@@ -236,12 +236,12 @@ fn own(frames: &[Frame]) -> Vec<NameId> {
 
 /// The path without its cycles: where it comes back to a function, what is in between is cut.
 fn collapse_cycles(path: Vec<NameId>) -> Vec<NameId> {
-    let mut folded: Vec<NameId> = Vec::with_capacity(path.len());
+    let mut collapsed: Vec<NameId> = Vec::with_capacity(path.len());
     for name in path {
-        match folded.iter().position(|it| *it == name) {
-            Some(index) => folded.truncate(index + 1),
-            None => folded.push(name),
+        match collapsed.iter().position(|it| *it == name) {
+            Some(index) => collapsed.truncate(index + 1),
+            None => collapsed.push(name),
         }
     }
-    folded
+    collapsed
 }

@@ -3,7 +3,7 @@
 //! Reads: sites' briefs, frames and live curves. Writes: [`Cause`]s.
 //!
 //! 1. Sites with the same named frame, the same functions outwards and the same functions of
-//!    dependencies inwards are one *part*. Recursion is aggregated: where a path comes back to a
+//!    dependencies inwards are one *part*. Cycles are removed: where a path comes back to a
 //!    function, what is in between is cut.
 //! 2. Parts with the same functions outwards are one cause, whatever path of a library they come
 //!    from, unless a large one takes another course. Other lines of the same function join it if
@@ -162,7 +162,7 @@ pub(crate) fn group<'a>(
 /// Named frame, path outwards, sites.
 type Part<'a> = (Option<FrameRow>, Vec<FrameRow>, Vec<&'a SiteSummary>);
 
-/// Sites by their named frame and the aggregated paths from it, in the order of their first sites.
+/// Sites by their named frame and the paths from it, in the order of their first sites.
 fn parts<'a>(
     briefs: &'a [SiteSummary],
     names: &Names,
@@ -203,14 +203,14 @@ fn parts<'a>(
 
 /// The path without its cycles: where it comes back to a function, what is in between is cut.
 fn collapse_cycles(path: impl Iterator<Item = FrameRow>) -> Vec<FrameRow> {
-    let mut aggregated: Vec<FrameRow> = Vec::new();
+    let mut collapsed: Vec<FrameRow> = Vec::new();
     for function in path {
-        match aggregated.iter().position(|it| *it == function) {
-            Some(index) => aggregated.truncate(index + 1),
-            None => aggregated.push(function),
+        match collapsed.iter().position(|it| *it == function) {
+            Some(index) => collapsed.truncate(index + 1),
+            None => collapsed.push(function),
         }
     }
-    aggregated
+    collapsed
 }
 
 /// Joins each group with the first one before it that it is like, those of its path first.
@@ -306,11 +306,11 @@ mod tests {
             (&[], &[]),
         ];
         for (path, expected) in cases {
-            let aggregated: Vec<_> = collapse_cycles(path.iter().map(|it| FrameRow(*it)))
+            let collapsed: Vec<_> = collapse_cycles(path.iter().map(|it| FrameRow(*it)))
                 .iter()
                 .map(|it| it.0)
                 .collect();
-            assert_eq!(aggregated, *expected, "{path:?}");
+            assert_eq!(collapsed, *expected, "{path:?}");
         }
     }
 }
