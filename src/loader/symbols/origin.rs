@@ -197,99 +197,103 @@ fn is_hex(text: &str, digits: usize) -> bool {
 mod tests {
     use crate::loader::symbols::origin::{Origin, of};
 
+    const REGISTRY: &str = "/home/u/.cargo/registry/src/index.crates.io-1949";
+
+    fn own() -> Origin {
+        Origin::Own
+    }
+
+    fn dependency(package: &str) -> Origin {
+        Origin::Dependency(Some(package.to_owned()))
+    }
+
+    fn std(krate: &str) -> Origin {
+        Origin::Std(Some(krate.to_owned()))
+    }
+
+    fn check(cases: &[(&str, Origin)], main: Option<&str>) {
+        for (file, expected) in cases {
+            assert_eq!(of(file, main), *expected, "{file} seen from {main:?}");
+        }
+    }
+
     #[test]
-    fn a_path_tells_whose_code_it_is() {
-        let own = || Origin::Own;
-        let dependency = |package: &str| Origin::Dependency(Some(package.to_owned()));
-        let std = |krate: &str| Origin::Std(Some(krate.to_owned()));
+    fn package_managers_leave_marks_in_a_path() {
+        let registry = format!("{REGISTRY}/serde_json-1.0.1/src/de.rs");
         let cases = [
-            ("src/main.rs", None, own()),
-            ("/home/u/app/src/main.rs", None, own()),
-            ("/usr/src/app/crates/core/src/lib.rs", None, own()),
-            (
-                "/home/u/.cargo/registry/src/index.crates.io-1949/serde_json-1.0.1/src/de.rs",
-                None,
-                dependency("serde_json"),
-            ),
+            ("src/main.rs", own()),
+            ("/home/u/app/src/main.rs", own()),
+            ("/usr/src/app/crates/core/src/lib.rs", own()),
+            (registry.as_str(), dependency("serde_json")),
             (
                 "/usr/local/cargo/registry/src/github.com-1ecc/aho-corasick-1.1.3/src/a.rs",
-                None,
                 dependency("aho_corasick"),
             ),
-            ("/usr/share/cargo/registry/regex-1.10.2/src/lib.rs", None, dependency("regex")),
+            ("/usr/share/cargo/registry/regex-1.10.2/src/lib.rs", dependency("regex")),
             (
                 "/home/u/.cargo/git/checkouts/oxc-0a5f8d1cfb2a9d0b/1a2b3c4/crates/a/src/l.rs",
-                None,
                 Origin::Dependency(None),
             ),
             // `trim-paths`, and prefixes that were mapped away.
-            ("tokio-1.38.0/src/runtime/mod.rs", None, dependency("tokio")),
-            ("/deps/windows-sys-0.52.0+1/src/lib.rs", None, dependency("windows_sys")),
-            ("/build/vendor/regex-automata/src/dfa.rs", None, dependency("regex_automata")),
-            ("/usr/src/app/vendor/foo/src/lib.rs", None, dependency("foo")),
+            ("tokio-1.38.0/src/runtime/mod.rs", dependency("tokio")),
+            ("/deps/windows-sys-0.52.0+1/src/lib.rs", dependency("windows_sys")),
+            ("/build/vendor/regex-automata/src/dfa.rs", dependency("regex_automata")),
+            ("/usr/src/app/vendor/foo/src/lib.rs", dependency("foo")),
             (
                 "/nix/store/0c7h-app-vendor-cargo-deps/c19b/bytes-1.6.0/src/b.rs",
-                None,
                 dependency("bytes"),
             ),
-            ("/build/cargo-vendor-dir/bytes-1.6.0/src/b.rs", None, dependency("bytes")),
-            ("third_party/abseil/base/a.cc", None, dependency("abseil")),
+            ("/build/cargo-vendor-dir/bytes-1.6.0/src/b.rs", dependency("bytes")),
+            ("third_party/abseil/base/a.cc", dependency("abseil")),
+            ("/usr/include/boost/asio.hpp", Origin::Dependency(None)),
             // Own code that only looks like it.
-            ("/srv/shop/src/vendor/list/rows.rs", None, own()),
-            ("/srv/shop/crates/vendor/src/lib.rs", None, own()),
-            ("/srv/shop/vendor.rs", None, own()),
-            ("/srv/release-2024/src/main.rs", None, own()),
-            (
-                "/build/ripgrep-14.1.0/crates/searcher/src/lib.rs",
-                Some("/build/ripgrep-14.1.0/crates/core/main.rs"),
-                own(),
-            ),
-            (
-                "/build/ripgrep-14.1.0/vendor/bstr/lib.rs",
-                Some("/build/ripgrep-14.1.0/crates/core/main.rs"),
-                dependency("bstr"),
-            ),
-            (
-                "/c/registry/src/i-1/fd-find-10.2.0/src/walk.rs",
-                Some("/c/registry/src/i-1/fd-find-10.2.0/src/main.rs"),
-                own(),
-            ),
-            (
-                "/c/registry/src/i-1/ignore-0.4.23/src/walk.rs",
-                Some("/c/registry/src/i-1/fd-find-10.2.0/src/main.rs"),
-                dependency("ignore"),
-            ),
-            (
-                "/c/git/checkouts/dep-0a5f8d1cfb2a9d0b/1a2b3c4/src/l.rs",
-                Some("/c/git/checkouts/app-1a5f8d1cfb2a9d0b/9a2b3c4/src/main.rs"),
-                Origin::Dependency(None),
-            ),
-            ("/srv/shop/src/vendor/list.rs", Some("/srv/shop/src/main.rs"), own()),
-            ("/srv/shop/src/vendor/list.rs", Some("/srv/shop/src/bin/shop.rs"), own()),
-            // The language's own.
+            ("/srv/shop/src/vendor/list/rows.rs", own()),
+            ("/srv/shop/crates/vendor/src/lib.rs", own()),
+            ("/srv/shop/vendor.rs", own()),
+            ("/srv/release-2024/src/main.rs", own()),
+            ("/home/u/app/target/debug/build/app-0123456789abcdef/out/gen.rs", Origin::Generated),
+        ];
+        check(&cases, None);
+    }
+
+    #[test]
+    fn marks_that_main_has_as_well_tell_nothing() {
+        let unpacked = "/build/ripgrep-14.1.0/crates/core/main.rs";
+        let cases = [
+            ("/build/ripgrep-14.1.0/crates/searcher/src/lib.rs", own()),
+            ("/build/ripgrep-14.1.0/vendor/bstr/lib.rs", dependency("bstr")),
+        ];
+        check(&cases, Some(unpacked));
+        let installed = "/c/registry/src/i-1/fd-find-10.2.0/src/main.rs";
+        let cases = [
+            ("/c/registry/src/i-1/fd-find-10.2.0/src/walk.rs", own()),
+            ("/c/registry/src/i-1/ignore-0.4.23/src/walk.rs", dependency("ignore")),
+        ];
+        check(&cases, Some(installed));
+        let checkout = "/c/git/checkouts/app-1a5f8d1cfb2a9d0b/9a2b3c4/src/main.rs";
+        let other = "/c/git/checkouts/dep-0a5f8d1cfb2a9d0b/1a2b3c4/src/l.rs";
+        check(&[(other, Origin::Dependency(None))], Some(checkout));
+        for main in ["/srv/shop/src/main.rs", "/srv/shop/src/bin/shop.rs"] {
+            check(&[("/srv/shop/src/vendor/list.rs", own())], Some(main));
+        }
+    }
+
+    #[test]
+    fn the_languages_own_libraries_are_known_by_their_paths() {
+        let cases = [
             (
                 "/rustc/f6e511eec7342f59a25f7c0534f1dbea00d01b14/library/alloc/src/vec/mod.rs",
-                None,
                 std("alloc"),
             ),
             (
                 "/home/u/.rustup/toolchains/stable/lib/rustlib/src/rust/library/core/src/a.rs",
-                None,
                 std("core"),
             ),
-            ("/usr/src/rustc-1.63.0/library/std/src/io/mod.rs", None, std("std")),
-            ("/rust/deps/hashbrown-0.15.2/src/raw/mod.rs", None, std("hashbrown")),
-            ("/usr/include/c++/12/bits/stl_vector.h", None, Origin::Std(None)),
-            ("/usr/include/boost/asio.hpp", None, Origin::Dependency(None)),
-            ("/home/u/app/library/core/rows.rs", None, own()),
-            (
-                "/home/u/app/target/debug/build/app-0123456789abcdef/out/gen.rs",
-                None,
-                Origin::Generated,
-            ),
+            ("/usr/src/rustc-1.63.0/library/std/src/io/mod.rs", std("std")),
+            ("/rust/deps/hashbrown-0.15.2/src/raw/mod.rs", std("hashbrown")),
+            ("/usr/include/c++/12/bits/stl_vector.h", Origin::Std(None)),
+            ("/home/u/app/library/core/rows.rs", own()),
         ];
-        for (file, main, expected) in cases {
-            assert_eq!(of(file, main), expected, "{file} seen from {main:?}");
-        }
+        check(&cases, None);
     }
 }

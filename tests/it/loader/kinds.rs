@@ -44,7 +44,7 @@ fn found(database: &Connection, sym: &str) -> (String, Option<String>) {
 }
 
 #[test]
-fn a_frame_is_whose_its_file_says_and_its_crate_where_it_has_none() {
+fn a_frame_is_whose_its_file_says() {
     let cases = [
         case(
             "a workspace of two crates and a path dependency outside",
@@ -78,6 +78,13 @@ fn a_frame_is_whose_its_file_says_and_its_crate_where_it_has_none() {
                 ("app::main", "own", Some("app")),
             ],
         ),
+    ];
+    cases.iter().for_each(check);
+}
+
+#[test]
+fn frames_without_a_file_are_whose_their_crate_is() {
+    let cases = [
         case(
             "a crate's frames without a file are whose its others are",
             &[
@@ -117,6 +124,13 @@ fn a_frame_is_whose_its_file_says_and_its_crate_where_it_has_none() {
                 ("start_thread", "runtime", None),
             ],
         ),
+    ];
+    cases.iter().for_each(check);
+}
+
+#[test]
+fn file_and_name_may_be_of_different_crates() {
+    let cases = [
         case(
             "a macro of a library in own code, a method that a library provides",
             &[
@@ -166,6 +180,13 @@ fn a_frame_is_whose_its_file_says_and_its_crate_where_it_has_none() {
                 ("<server::cache::Cache>::insert", "own", Some("server")),
             ],
         ),
+    ];
+    cases.iter().for_each(check);
+}
+
+#[test]
+fn c_and_cpp_go_by_object_namespace_and_file() {
+    let cases = [
         case(
             "C++: the executable is own, libraries are dependencies",
             &[
