@@ -26,8 +26,8 @@ const PAIRS: &[(&str, &str, &str)] = &[
         "functions",
         "SELECT sym, functions.allocations, functions.bytes, functions.live_blocks,
             functions.live_bytes FROM functions JOIN frames ON frames.id = frame ORDER BY sym",
-        "SELECT sym, count(*), total(size), count(*) - count(dealloc_ns),
-            total(CASE WHEN dealloc_ns IS NULL THEN size END)
+        "SELECT sym, count(*), total(size), count(*) - count(dealloc_after),
+            total(CASE WHEN dealloc_after IS NULL THEN size END)
          FROM allocations JOIN sites USING (bt) JOIN frames ON frames.id = sites.frame
          GROUP BY sym ORDER BY sym",
     ),
