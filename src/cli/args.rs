@@ -96,6 +96,9 @@ pub(crate) struct LoadArgs {
     /// A file with symbols, or a directory to search by build id; may be repeated
     #[arg(long, value_name = "DIR|FILE")]
     pub symbols: Vec<PathBuf>,
+    /// File with rules that set the kind of frames: lines such as `dependency my_fork`; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub kinds: Vec<PathBuf>,
     /// Replace a database that was loaded from another recording
     #[arg(long)]
     pub force: bool,
@@ -137,6 +140,9 @@ pub(crate) struct ImportArgs {
     /// A file with symbols, or a directory to search by build id; may be repeated
     #[arg(long, value_name = "DIR|FILE")]
     pub symbols: Vec<PathBuf>,
+    /// File with rules that set the kind of frames: lines such as `dependency my_fork`; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub kinds: Vec<PathBuf>,
     /// Replace a database that was loaded from another recording
     #[arg(long)]
     pub force: bool,

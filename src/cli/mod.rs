@@ -66,7 +66,8 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
             let (Some(recording), output) = (cli.short.recording, cli.short.database) else {
                 return Err(Failure::usage("expected a command, or a recording and a database"));
             };
-            let args = LoadArgs { recording, output, symbols: Vec::new(), force: false };
+            let (symbols, kinds) = (Vec::new(), Vec::new());
+            let args = LoadArgs { recording, output, symbols, kinds, force: false };
             commands::load::load(args, &cancel)
         }
     }

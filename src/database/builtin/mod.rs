@@ -299,14 +299,17 @@ impl Catalog {
     }
 }
 
-/// The directory of the user's queries: `queries/` in the configuration directory, which
-/// `RHEAPER_CONFIG` overrides.
+/// The configuration directory, which `RHEAPER_CONFIG` overrides.
+pub fn configuration_directory() -> Option<PathBuf> {
+    match std::env::var_os("RHEAPER_CONFIG") {
+        Some(path) if !path.is_empty() => Some(PathBuf::from(path)),
+        _ => Some(directories::ProjectDirs::from("", "", "rheaper")?.config_dir().to_owned()),
+    }
+}
+
+/// The directory of the user's queries: `queries/` in the configuration directory.
 pub fn user_directory() -> Option<PathBuf> {
-    let configuration = match std::env::var_os("RHEAPER_CONFIG") {
-        Some(path) if !path.is_empty() => PathBuf::from(path),
-        _ => directories::ProjectDirs::from("", "", "rheaper")?.config_dir().to_owned(),
-    };
-    Some(configuration.join("queries"))
+    Some(configuration_directory()?.join("queries"))
 }
 
 /// A file of the user that was skipped.

@@ -1,11 +1,8 @@
 //! Ranks the sites that may leak, and explains each in a sentence.
 //!
-//! Sites whose stacks are equal from the first own frame outwards form one suspect: the path of a
-//! library from there to the allocator does not matter. [`verdict`](crate::loader::analyze::verdict)
-//! judges each by its live blocks while the program worked: before the shutdown, or at the end if there
-//! was none.
-
-use std::collections::HashMap;
+//! A suspect is a cause: a group of sites from [`causes`](crate::loader::analyze::causes).
+//! [`verdict`](crate::loader::analyze::verdict) judges each by its live blocks while the program
+//! worked: before the shutdown, or at the end if there was none.
 
 use crate::database::text::units;
 use crate::database::trend;
@@ -15,6 +12,15 @@ use crate::loader::model::Site;
 use crate::loader::symbols::site_frames::{FrameRow, SiteFrames};
 use crate::loader::totals::sample_weights::SampleSums;
 
+/// The sites of one suspect.
+#[derive(Clone, Debug)]
+pub(crate) struct Cause<'a> {
+    /// The sites.
+    pub(crate) sites: Vec<&'a SiteSummary>,
+    /// The frame that names it.
+    pub(crate) frame: Option<FrameRow>,
+}
+
 /// A row of `suspects`, without its rank.
 #[derive(Clone, Debug)]
 #[allow(missing_docs, reason = "columns of `suspects`, documented in schema.sql")]
@@ -22,6 +28,7 @@ pub(crate) struct Suspect {
     pub(crate) sentence: String,
     pub(crate) verdict: Verdict,
     pub(crate) frame: Option<FrameRow>,
+    pub(crate) through: Option<FrameRow>,
     /// The members; the first one has the most live bytes.
     pub(crate) sites: Vec<Site>,
     pub(crate) sums: SiteSummary,
@@ -30,27 +37,16 @@ pub(crate) struct Suspect {
     pub(crate) live_share: f64,
 }
 
-/// All suspects, most suspicious first. `function` names a frame.
-pub(crate) fn rank<'a>(
-    summaries: &[SiteSummary],
+/// All suspects, most suspicious first. `name` names one in its sentence, by its frame and the
+/// function of a dependency that it calls.
+pub(crate) fn rank(
+    causes: Vec<Cause<'_>>,
     site_frames: &SiteFrames,
     run: &Run,
-    function: impl Fn(FrameRow) -> &'a str,
+    name: impl Fn(FrameRow, Option<FrameRow>) -> String,
 ) -> Vec<Suspect> {
-    let mut groups: Vec<Vec<&SiteSummary>> = Vec::new();
-    let mut known: HashMap<&[FrameRow], usize> = HashMap::new();
-    for summary in summaries {
-        let site = summary.site.0 as usize - 1;
-        let from = site_frames.own(site).map_or(0, |(index, _)| index);
-        let key = &site_frames.frames(site)[from..];
-        let group = *known.entry(key).or_insert_with(|| {
-            groups.push(Vec::new());
-            groups.len() - 1
-        });
-        groups[group].push(summary);
-    }
     let mut suspects: Vec<_> =
-        groups.into_iter().map(|group| judge(group, site_frames, run, &function)).collect();
+        causes.into_iter().map(|cause| judge(cause, site_frames, run, &name)).collect();
     // The sort is stable: equal suspects stay in the order of their first sites.
     suspects.sort_by(|one, other| {
         other
@@ -66,24 +62,26 @@ pub(crate) fn rank<'a>(
     suspects
 }
 
-fn judge<'a>(
-    mut group: Vec<&SiteSummary>,
+fn judge(
+    cause: Cause<'_>,
     site_frames: &SiteFrames,
     run: &Run,
-    function: &impl Fn(FrameRow) -> &'a str,
+    name: &impl Fn(FrameRow, Option<FrameRow>) -> String,
 ) -> Suspect {
+    let Cause { sites: mut group, frame } = cause;
     group.sort_by_key(|summary| (std::cmp::Reverse(summary.judged_bytes), summary.site));
     let sums = sum(&group);
     let verdict = verdict::judge(&sums, &curve(&group, &sums, run), run);
-    let frame = site_frames.own(group[0].site.0 as usize - 1).map(|(_, row)| row);
+    let through = site_frames.named(group[0].site.0 as usize - 1).and_then(|named| named.through);
     let live_share = sums.judged_bytes as f64 / run.judged_bytes.max(1) as f64;
-    let name = frame.map_or("an unknown place", function);
+    let name = frame.map_or_else(|| "an unknown place".to_owned(), |row| name(row, through));
     let mut sampled = SampleSums::default();
     group.iter().for_each(|summary| sampled.join(&summary.sampled_when_judged()));
     Suspect {
-        sentence: sentence(&verdict, name, &sums, live_share, run),
+        sentence: sentence(&verdict, &name, &sums, live_share, run),
         verdict,
         frame,
+        through,
         sites: group.iter().map(|summary| summary.site).collect(),
         sums,
         sampled,
@@ -91,7 +89,8 @@ fn judge<'a>(
     }
 }
 
-fn sum(group: &[&SiteSummary]) -> SiteSummary {
+/// The sums of all sites of a group.
+pub(crate) fn sum(group: &[&SiteSummary]) -> SiteSummary {
     let mut sums = SiteSummary {
         site: group[0].site,
         size_min: u64::MAX,
@@ -105,7 +104,7 @@ fn sum(group: &[&SiteSummary]) -> SiteSummary {
 }
 
 /// Live bytes at the end of every slice up to [`Run::judged_ns`], and at that time.
-fn curve(group: &[&SiteSummary], sums: &SiteSummary, run: &Run) -> Vec<f64> {
+pub(crate) fn curve(group: &[&SiteSummary], sums: &SiteSummary, run: &Run) -> Vec<f64> {
     let slices = (run.judged_ns / run.slice_ns + 1).min(run.slices as u64) as usize;
     let mut changes = vec![0_i64; slices];
     for summary in group {
@@ -147,7 +146,7 @@ fn sentence(verdict: &Verdict, name: &str, sums: &SiteSummary, share: f64, run: 
             _ => String::new(),
         };
         return format!(
-            "{label}: {about}{} in {about}{allocated} {} from `{name}`, first at {first}, all freed{at_end}.",
+            "{label}: {about}{} in {about}{allocated} {} from {name}, first at {first}, all freed{at_end}.",
             units::bytes(sums.bytes as f64),
             block(allocated),
         );
@@ -167,7 +166,7 @@ fn sentence(verdict: &Verdict, name: &str, sums: &SiteSummary, share: f64, run: 
     let bytes = units::bytes(sums.judged_bytes as f64);
     format!(
         "{label}: {about}{bytes} ({:.0} % of what {lived}) in {about}{live} of {allocated} {} from \
-         `{name}`, first at {first}{trend}.",
+         {name}, first at {first}{trend}.",
         share * 100.0,
         block(allocated),
     )

@@ -9,8 +9,6 @@ use crate::database::{
 use crate::present::report::holders::{self, By};
 use crate::present::report::{Growth, Loss, Memory, Report, Suspect, Temporary};
 
-/// Limit on the shown frames of a suspect.
-const FRAMES_MAX: i64 = 5;
 /// Limit on the shown functions with temporary blocks.
 const TEMPORARIES_MAX: i64 = 3;
 /// … if they are at least this many and this share of all blocks: fewer do not matter.
@@ -151,19 +149,18 @@ fn suspects(reader: &Reader<'_>, top: i64) -> Result<Vec<Suspect>, QueryError> {
             live_blocks: int(&found, row, "live_blocks"),
             live_share: real(&found, row, "live_share"),
             bt,
-            frames: frames(reader, bt)?,
+            frames: frames(reader, int(&found, row, "id"))?,
         });
     }
     Ok(suspects)
 }
 
-/// The innermost own frames of a backtrace; without own frames, the innermost ones.
-fn frames(reader: &Reader<'_>, bt: i64) -> Result<Vec<String>, QueryError> {
-    let sql = "SELECT f.function, f.file, f.line FROM backtrace_frames b JOIN frames f ON f.id = b.frame \
-               WHERE b.bt = :bt AND (f.kind = 'own' OR NOT EXISTS (SELECT 1 FROM backtrace_frames c \
-                   JOIN frames g ON g.id = c.frame WHERE c.bt = :bt AND g.kind = 'own')) \
-               ORDER BY b.frame_no LIMIT :most";
-    let found = reader.rows(sql, &Params::none().with("bt", bt).with("most", FRAMES_MAX))?;
+/// The frames to print for a suspect, which distinguish it from all others.
+fn frames(reader: &Reader<'_>, suspect: i64) -> Result<Vec<String>, QueryError> {
+    let sql = "SELECT f.function, f.file, f.line FROM suspect_frames o JOIN suspects s ON s.id = o.suspect \
+               JOIN backtrace_frames b ON b.bt = s.bt AND b.frame_no = o.frame_no \
+               JOIN frames f ON f.id = b.frame WHERE o.suspect = :suspect ORDER BY b.frame_no";
+    let found = reader.rows(sql, &Params::none().with("suspect", suspect))?;
     let shown = |row: usize| {
         let function = text(&found, row, "function");
         match (found.get(row, "file"), found.get(row, "line")) {
@@ -177,12 +174,11 @@ fn frames(reader: &Reader<'_>, bt: i64) -> Result<Vec<String>, QueryError> {
 }
 
 fn temporaries(reader: &Reader<'_>) -> Result<Vec<Temporary>, QueryError> {
-    let sql = "SELECT coalesce(f.function, 'backtrace ' || s.bt) AS function,
-            sum(s.temporary) AS blocks, 1.0 * sum(s.temporary) / sum(s.allocations) AS share
-         FROM sites AS s LEFT JOIN frames AS f ON f.id = s.frame
-         GROUP BY coalesce(f.sym, s.bt)
-         HAVING sum(s.temporary) >= :least
-            AND sum(s.temporary) >= :share * (SELECT sum(allocations) FROM sites)
+    let sql = "SELECT f.function, functions.temporary AS blocks,
+            1.0 * functions.temporary / functions.allocations AS share
+         FROM functions JOIN frames AS f ON f.id = functions.frame
+         WHERE functions.temporary >= :least
+            AND functions.temporary >= :share * (SELECT sum(allocations) FROM sites)
          ORDER BY blocks DESC, function LIMIT :most";
     let params = Params::none()
         .with("most", TEMPORARIES_MAX)

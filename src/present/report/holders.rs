@@ -61,14 +61,18 @@ pub(super) fn rank(reader: &Reader<'_>, by: By, whole: i64) -> Result<Ranking, Q
         By::Peak => ("at_peak_bytes", "at_peak_blocks"),
         By::Allocated => ("bytes", "allocations"),
     };
-    // Functions are distinguished by their full names; the line is that of the site with most bytes.
+    // The line is that of the function's site with most bytes.
     let sql = format!(
-        "SELECT coalesce(f.function, 'backtrace ' || s.bt) AS function, f.file, f.line,
-            max(s.{bytes}) AS heaviest, sum(s.{bytes}) AS bytes, sum(s.{blocks}) AS blocks,
-            1.0 * sum(s.{bytes}) / :whole AS share, count(*) OVER () AS functions
-         FROM sites AS s LEFT JOIN frames AS f ON f.id = s.frame
-         WHERE s.{blocks} > 0 GROUP BY coalesce(f.sym, s.bt)
-         ORDER BY bytes DESC, function LIMIT :limit"
+        "SELECT top.function, place.file, place.line, top.bytes, top.blocks,
+            1.0 * top.bytes / :whole AS share, top.functions
+         FROM (SELECT f.function, f.sym, functions.{bytes} AS bytes, functions.{blocks} AS blocks,
+                count(*) OVER () AS functions
+            FROM functions JOIN frames AS f ON f.id = functions.frame
+            WHERE functions.{blocks} > 0 ORDER BY bytes DESC, f.function, f.sym LIMIT :limit) AS top
+         LEFT JOIN frames AS place ON place.id = (SELECT s.frame FROM sites AS s
+            JOIN frames AS g ON g.id = s.frame WHERE g.sym = top.sym
+            ORDER BY s.{bytes} DESC, s.bt LIMIT 1)
+         ORDER BY top.bytes DESC, top.function, top.sym"
     );
     let most = (1.0 / LARGE_SHARE) as i64;
     let params = Params::none().with("whole", whole.max(1)).with("limit", LISTED.max(most));

@@ -38,8 +38,8 @@ pub const THREADS: &str = "SELECT id, name FROM threads ORDER BY id LIMIT 5000";
 
 /// The suspects of a filter set, with what of them is in it.
 pub fn suspects(filters: &FilterSet, axis: &Axis) -> String {
-    let columns = "suspects.*, frames.sym, frames.function, frames.file, frames.line";
-    let frames = "LEFT JOIN frames ON frames.id = suspects.frame";
+    let columns = "suspects.*, frames.sym, frames.function, frames.file, frames.line,\n  libraries.function AS library_function, libraries.crate AS library_crate";
+    let frames = "LEFT JOIN frames ON frames.id = suspects.frame\n  LEFT JOIN frames AS libraries ON libraries.id = suspects.through";
     // Of what is only a part of them the error is not known.
     let (columns, frames) = match (axis.rows, filters.is_everything()) {
         (Rows::Samples, true) => (

@@ -253,7 +253,7 @@ impl Theme {
         };
         let color = match kind {
             FrameKind::Own => one_of(palette.own),
-            FrameKind::Foreign => one_of(palette.foreign),
+            FrameKind::Dependency => one_of(palette.dependency),
             FrameKind::Std | FrameKind::Runtime => palette.library,
             FrameKind::Unknown => palette.unknown,
         };

@@ -162,7 +162,7 @@ fn label(cell: &Cell, shown: &Shown, theme: Theme) -> (String, FrameKind) {
             (format!("{} more", units::count(count as i64)), FrameKind::Unknown)
         }
         What::Node(node) => match shown.key(node) {
-            Key::All => ("all".into(), FrameKind::Foreign),
+            Key::All => ("all".into(), FrameKind::Dependency),
             Key::Noise => {
                 (format!("library and runtime {}", theme.glyph("▸", ">")), FrameKind::Std)
             }

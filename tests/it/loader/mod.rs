@@ -7,6 +7,8 @@ pub(crate) mod endings;
 pub(crate) mod import;
 pub(crate) mod import_bytehound;
 pub(crate) mod import_heaptrack;
+pub(crate) mod causes;
+pub(crate) mod kinds;
 pub(crate) mod sampled;
 pub(crate) mod summary_tables;
 pub(crate) mod symbols;

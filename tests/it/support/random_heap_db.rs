@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use rheaper::database::schema::SCHEMA;
+use rheaper::database::schema::{FUNCTIONS, SCHEMA};
 use rusqlite::{Connection, params};
 
 use crate::support::random_heap::{Block, FRAMES, Heap, SCOPES, function, scope_of, thread_name};
@@ -142,7 +142,10 @@ impl Heap {
                 ],
             )
             .unwrap();
+            let caller = "UPDATE sites SET caller = ?2 WHERE bt = ?1";
+            db.execute(caller, params![s.bt, self.caller(s.bt)]).unwrap();
         }
+        db.execute_batch(FUNCTIONS).unwrap();
     }
 
     fn write_timeline(&self, db: &Connection) {

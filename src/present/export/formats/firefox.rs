@@ -30,9 +30,9 @@ const VERSION: u32 = 61;
 const CATEGORIES: [(&str, &str, &str); 5] = [
     ("unknown", "Unknown", "grey"),
     ("own", "Own code", "green"),
+    ("dependency", "Dependencies", "orange"),
     ("std", "Standard library", "blue"),
     ("runtime", "Runtime", "purple"),
-    ("foreign", "Foreign", "orange"),
 ];
 
 /// A thread of the profile, which is a measure.

@@ -49,7 +49,7 @@ pub struct Suspect {
     pub first_ns: i64,
     /// Last allocation.
     pub last_ns: i64,
-    /// Whole name of its first own function.
+    /// Whole name of the function that names it.
     pub sym: String,
     /// Short name.
     pub function: String,
@@ -57,6 +57,8 @@ pub struct Suspect {
     pub file: Option<String>,
     /// The line there.
     pub line: Option<u32>,
+    /// The dependency's function that it calls, with its crate.
+    pub through: Option<String>,
     /// Bytes of it in the filter set.
     pub filtered_bytes: i64,
     /// Blocks of it in the filter set.
@@ -195,6 +197,14 @@ fn suspect(table: &Table, row: usize) -> Suspect {
         function: text("function"),
         file: get("file").and_then(Value::as_str).map(str::to_owned),
         line: get("line").and_then(number).and_then(|it| u32::try_from(it).ok()),
+        through: get("library_function").and_then(Value::as_str).map(|function| {
+            let krate = text("library_crate");
+            if krate.is_empty() || function.starts_with(&krate) {
+                function.to_owned()
+            } else {
+                format!("{krate}::{function}")
+            }
+        }),
         filtered_bytes: whole("filtered_bytes"),
         filtered_blocks: whole("filtered_blocks"),
     }
