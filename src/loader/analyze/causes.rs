@@ -186,7 +186,8 @@ fn parts<'a>(
             key.extend(collapse_cycles(outwards.map(|row| functions[row.0 as usize - 1])));
             let is_dependency =
                 |row: &&FrameRow| site_frames.frame(**row, symbols).kind == Kind::Dependency;
-            let inwards = site_frames.frames(site)[..named.index].iter().rev().filter(is_dependency);
+            let inwards =
+                site_frames.frames(site)[..named.index].iter().rev().filter(is_dependency);
             path = key.clone();
             key.push(FrameRow::default());
             key.extend(collapse_cycles(inwards.map(|row| functions[row.0 as usize - 1])));
@@ -252,7 +253,8 @@ fn of_callers<'a>(
     let mut by_caller: BTreeMap<FrameRow, Vec<Group<'a>>> = BTreeMap::new();
     let mut rest = Vec::new();
     for group in groups {
-        let caller = if group.label.is_leak() { caller(&group, site_frames, functions) } else { None };
+        let caller =
+            if group.label.is_leak() { caller(&group, site_frames, functions) } else { None };
         match caller {
             Some(caller) => by_caller.entry(caller).or_default().push(group),
             None => rest.push(group),
@@ -260,14 +262,17 @@ fn of_callers<'a>(
     }
     for groups in by_caller.into_values() {
         for mut group in merge(groups, run, Group::is_allocated_with) {
-            let frames =
-                group.sites.iter().filter_map(|summary| named_function(summary, site_frames, functions));
+            let frames = group
+                .sites
+                .iter()
+                .filter_map(|summary| named_function(summary, site_frames, functions));
             let mut frames: Vec<_> = frames.collect();
             frames.sort_unstable();
             frames.dedup();
             if frames.len() > 1 {
                 let heaviest = group.sites.iter().max_by_key(|summary| summary.judged_bytes);
-                let named = heaviest.and_then(|summary| site_frames.named(summary.site.0 as usize - 1));
+                let named =
+                    heaviest.and_then(|summary| site_frames.named(summary.site.0 as usize - 1));
                 group.frame = named.and_then(|named| named.caller).or(group.frame);
             }
             rest.push(group);
@@ -276,8 +281,14 @@ fn of_callers<'a>(
     rest
 }
 
-fn named_function(summary: &SiteSummary, site_frames: &SiteFrames, functions: &[FrameRow]) -> Option<FrameRow> {
-    site_frames.named(summary.site.0 as usize - 1).map(|named| functions[named.frame.0 as usize - 1])
+fn named_function(
+    summary: &SiteSummary,
+    site_frames: &SiteFrames,
+    functions: &[FrameRow],
+) -> Option<FrameRow> {
+    site_frames
+        .named(summary.site.0 as usize - 1)
+        .map(|named| functions[named.frame.0 as usize - 1])
 }
 
 /// The function that calls the naming one, if it is the same in all sites.

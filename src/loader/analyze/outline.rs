@@ -17,7 +17,11 @@ const FRAMES_MAX: usize = 40;
 const SUSPECTS_MAX: usize = 2_000;
 
 /// By suspect: the positions of its frames in its heaviest backtrace, innermost first.
-pub(crate) fn outline(suspects: &[Suspect], site_frames: &SiteFrames, symbols: &Symbols) -> Vec<Vec<usize>> {
+pub(crate) fn outline(
+    suspects: &[Suspect],
+    site_frames: &SiteFrames,
+    symbols: &Symbols,
+) -> Vec<Vec<usize>> {
     let looks = looks(site_frames, symbols);
     let first = &suspects[..suspects.len().min(SUSPECTS_MAX)];
     let mut outlines: Vec<Vec<usize>> =

@@ -149,7 +149,8 @@ impl<'a, R: Source> Pipeline<'a, R> {
         let mut meta = metadata::meta_rows(self.source.header(), &self.metadata, &self.pass);
         meta.extend(analysis::meta_rows(&summaries, &run));
         meta.extend(shutdown::meta_rows(shutdown.as_ref(), &self.pass.totals.global));
-        let memory = annotations::meta_rows(&self.pass, self.metadata.counters.as_ref()).into_iter();
+        let memory =
+            annotations::meta_rows(&self.pass, self.metadata.counters.as_ref()).into_iter();
         meta.extend(memory.map(|(key, bytes)| (key.to_owned(), Value::Integer(integer(bytes)))));
         let rules = Some(self.rules.text()).filter(|text| !text.is_empty());
         meta.extend(rules.map(|text| (META_KINDS.to_owned(), Value::Text(text))));

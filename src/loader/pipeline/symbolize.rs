@@ -18,8 +18,8 @@ use crate::loader::sanitize;
 use crate::loader::symbols::site_frames::SiteFrames;
 use crate::loader::symbols::{Call, Finder, META_KINDS, Rules, SymbolState, Symbols};
 use crate::loader::write::database_file::is_rheaper_database;
-use crate::loader::write::{statistics, tables};
 use crate::loader::write::tables::SiteNames;
+use crate::loader::write::{statistics, tables};
 use crate::recording::{ModuleId, Ticks};
 
 /// Opens the database, resolves all calls, and rewrites the tables that depend on names.

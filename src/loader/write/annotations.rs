@@ -98,10 +98,7 @@ fn path(scopes: &BTreeMap<u32, NamedScope>, id: u32) -> String {
 }
 
 /// The rows of `meta` about memory: the last reading, and the maximum.
-pub(crate) fn meta_rows(
-    pass: &EventPass,
-    counters: Option<&Counters>,
-) -> Vec<(&'static str, u64)> {
+pub(crate) fn meta_rows(pass: &EventPass, counters: Option<&Counters>) -> Vec<(&'static str, u64)> {
     let readings = pass.memory_readings.list();
     let mut rows = Vec::new();
     let last = readings.iter().rev().find_map(|reading| Some((reading, reading.rss?)));

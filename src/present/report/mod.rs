@@ -144,7 +144,10 @@ impl Report {
         let worst =
             self.losses.iter().filter(|loss| loss.is_of_events()).max_by_key(|it| it.count)?;
         let (count, is) = (units::count(lost), if lost == 1 { "event was" } else { "events were" });
-        Some(format!("! {count} {is} not recorded, all figures are without them: {}", worst.meaning))
+        Some(format!(
+            "! {count} {is} not recorded, all figures are without them: {}",
+            worst.meaning
+        ))
     }
 }
 

@@ -46,7 +46,7 @@ fn record_and_analyze(variant: Variant, directory: &Path) -> PathBuf {
 fn check(variant: Variant) -> PathBuf {
     let directory = tempfile::tempdir().unwrap().keep();
     let database = record_and_analyze(variant, &directory);
-    let tables = sqlite3(&database, ".tables").join(" ");
+    let tables = sqlite3(&database, "SELECT name FROM sqlite_master").join(" ");
     assert!(tables.contains("allocations") && tables.contains("backtraces"), "{tables}");
     let first = sqlite3(&database, "SELECT * FROM allocations LIMIT 1");
     assert_eq!(first[0].split('|').count(), 7, "{first:?}");

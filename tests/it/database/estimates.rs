@@ -51,7 +51,7 @@ fn every_command_says_that_its_figures_are_estimates() {
         (&["sql", &database, "-c", "SELECT 1"], NOTE),
         (&["check", &database, "--query", "failures"], NOTE),
         (&["export", &database, "-f", "folded"], NOTE),
-        (&["export", &database, "-f", "csv", "--table", "sites"], "sample_weights says"),
+        (&["export", &database, "-f", "csv", "--table", "sites"], "sample_weights has"),
         (
             &["diff", &database, &exact],
             "is sampled, one in 4.00 KiB: estimates; rip-2.db is not sampled",
