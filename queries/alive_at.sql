@@ -1,5 +1,6 @@
 -- # Live at a moment
--- Sites by live bytes at a moment, taken at the end of the time slice that contains the moment.
+-- Sites by live bytes at a moment: blocks that were allocated up to the moment and freed after it,
+-- or not at all.
 --
 -- group  moments
 -- param  at : time = 1m   the moment
@@ -8,28 +9,33 @@
 -- column site  first own function of the site
 -- column live_bytes : bytes  bytes live at the moment
 -- column live_blocks : count  blocks live at the moment
--- column at_ns : moment  end of the time slice, for which the result holds
+-- column at_ns : moment  the moment
 -- view   flame
-WITH width(n) AS (SELECT coalesce((SELECT value FROM meta WHERE key = 'slices_per_point'), 1)),
-chosen(slice, at_ns) AS (
-    SELECT slice, to_ns FROM timeline, width
-    WHERE slice >= (SELECT min(slice) FROM timeline WHERE to_ns > :at) / n * n + n - 1
-        OR slice = (SELECT max(slice) FROM timeline)
-    ORDER BY slice
-    LIMIT 1
+-- Rows are in the order in which their blocks ended, live ones last. Of the freed ones only
+-- the ranges of zone_map that contain the moment are read, and the zone_outliers after them.
+WITH live(ended) AS (
+    SELECT coalesce((SELECT value FROM meta WHERE key = 'freed_rows'), 0)
 ),
-at(bt, live_bytes, live_blocks) AS (
-    SELECT bt, live_bytes, live_blocks FROM (
-        SELECT bt, live_bytes, live_blocks, max(slice) FROM site_timeline
-        WHERE slice <= (SELECT slice FROM chosen)
-        GROUP BY bt
-    )
+alive(bt, bytes, blocks) AS (
+    SELECT bt, bytes, blocks FROM weighted_allocations WHERE row > (SELECT ended FROM live) AND dealloc_after IS NULL AND alloc_after <= :at
+    UNION ALL
+    SELECT bt, bytes, blocks FROM zone_map
+    CROSS JOIN weighted_allocations AS block ON block.row BETWEEN first_row AND last_row
+    WHERE dealloc_to > :at AND alloc_from <= :at
+        AND alloc_after >= alloc_from AND alloc_after <= :at AND dealloc_after > :at
+    UNION ALL
+    SELECT bt, bytes, blocks FROM zone_outliers
+    CROSS JOIN weighted_allocations AS block ON block.row = zone_outliers.row
+    WHERE zone_outliers.row >= (SELECT min(first_row) FROM zone_map WHERE dealloc_to > :at)
+        AND zone_outliers.alloc_after <= :at AND dealloc_after > :at
 )
-SELECT at.bt AS bt, frames.function AS site, at.live_bytes AS live_bytes, at.live_blocks AS live_blocks,
-    (SELECT at_ns FROM chosen) AS at_ns
-FROM at
-JOIN sites ON sites.bt = at.bt
+SELECT alive.bt AS bt, frames.function AS site,
+    sum(alive.bytes) AS live_bytes,
+    CAST(round(sum(alive.blocks)) AS INTEGER) AS live_blocks,
+    :at AS at_ns
+FROM alive
+LEFT JOIN sites ON sites.bt = alive.bt
 LEFT JOIN frames ON frames.id = sites.frame
-WHERE at.live_blocks > 0
-ORDER BY at.live_bytes DESC, at.bt
+GROUP BY alive.bt
+ORDER BY live_bytes DESC, alive.bt
 LIMIT :limit;

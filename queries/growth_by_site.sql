@@ -23,7 +23,8 @@ steps(bt, y, a, b) AS (
     SELECT bt, 1.0 * live_bytes, max(slice, first),
         lead(slice, 1, first + n) OVER (PARTITION BY bt ORDER BY slice)
     FROM site_timeline, slices
-    WHERE bt IN (SELECT bt FROM sites ORDER BY peak_bytes DESC, bt LIMIT 250)
+    WHERE bt IN (SELECT bt FROM sites ORDER BY peak_bytes DESC, bt
+        LIMIT iif(:limit < 0, -1, max(250, :limit)))
 ),
 sums(bt, y, xy, yy) AS (
     SELECT bt, sum(y * (b - a)), sum(y * (a + b - 1) * (b - a) / 2.0), sum(y * y * (b - a))

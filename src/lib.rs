@@ -26,7 +26,8 @@ mod safeguards;
 #[cfg(feature = "collector")]
 pub use collector::{
     Allocator, Control, ControlBuilder, ControlError, ControlStatus, Error, Measure, Options,
-    Scope, TrackerConfig, Trigger, control, disable_tracking, enable_tracking, mark, scope,
+    Recording, Scope, TrackerConfig, Trigger, control, disable_tracking, enable_tracking, mark,
+    record, scope,
 };
 
 #[cfg(feature = "tracing")]

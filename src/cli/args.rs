@@ -97,6 +97,9 @@ pub(crate) struct LoadArgs {
     /// A file with symbols, or a directory to search by build id; may be repeated
     #[arg(long, value_name = "DIR|FILE")]
     pub symbols: Vec<PathBuf>,
+    /// File with rules that set the kind of frames: lines such as `dependency my_fork`; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub kinds: Vec<PathBuf>,
     /// Replace a database that was loaded from another recording
     #[arg(long)]
     pub force: bool,
@@ -138,6 +141,9 @@ pub(crate) struct ImportArgs {
     /// A file with symbols, or a directory to search by build id; may be repeated
     #[arg(long, value_name = "DIR|FILE")]
     pub symbols: Vec<PathBuf>,
+    /// File with rules that set the kind of frames: lines such as `dependency my_fork`; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub kinds: Vec<PathBuf>,
     /// Replace a database that was loaded from another recording
     #[arg(long)]
     pub force: bool,
@@ -246,7 +252,8 @@ pub(crate) struct ReportArgs {
 /// `rheaper check`
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Prints the rows and exits with 1 if there are more rows or bytes than allowed.
+    after_help = "Compares all rows of the query unless --param limit=N is given. Prints the rows and exits with 1 if
+there are more rows or bytes than allowed.
 
 Examples:
   rheaper check heap.db --query never_freed_older_than --param age=30s --max-rows 0

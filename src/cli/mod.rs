@@ -72,7 +72,8 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
                     recording.display()
                 )));
             }
-            let args = LoadArgs { recording, output, symbols: Vec::new(), force: false };
+            let (symbols, kinds) = (Vec::new(), Vec::new());
+            let args = LoadArgs { recording, output, symbols, kinds, force: false };
             commands::load::load(args, &cancel)
         }
     }

@@ -33,6 +33,7 @@ pub use crate::collector::api::allocator::Allocator;
 pub use crate::collector::api::control::{
     Control, ControlBuilder, ControlError, ControlStatus, Measure, Trigger, control,
 };
+pub use crate::collector::api::recording::{Recording, record};
 pub use crate::collector::api::scope::{Scope, scope};
 #[cfg(feature = "tracing")]
 pub use crate::collector::api::tracing_layer::ScopeLayer;

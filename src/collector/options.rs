@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Configuration of a recording. There is no default because stack depth and thread count depend on
-/// the program. A common choice:
+/// Configuration of a recording with all values given. [`Options::default`] has values that suit most
+/// programs, and [`record`](crate::record) uses them:
 ///
 /// ```no_run
 /// let path = rheaper::enable_tracking(rheaper::TrackerConfig {
 ///     max_stack_depth: 64,
-///     max_trackers: 256,
+///     max_trackers: 1024,
 ///     tracker_event_buffer_size: 16_384,
 ///     sample_rate: 1.0,
 ///     profile_dir: std::env::temp_dir(),
@@ -35,19 +35,17 @@ pub struct TrackerConfig {
     pub profile_dir: PathBuf,
 }
 
-/// Options beyond [`TrackerConfig`], for recordings of hours. All are off by default.
+/// Options of a recording, each with a default: the values of [`TrackerConfig`], and options for
+/// recordings of hours, which are off by default.
 ///
 /// ```no_run
 /// use std::time::Duration;
 ///
-/// # let config = rheaper::TrackerConfig {
-/// #     max_stack_depth: 64, max_trackers: 256, tracker_event_buffer_size: 16_384,
-/// #     sample_rate: 1.0, profile_dir: std::env::temp_dir(),
-/// # };
-/// let path = rheaper::Options::new(config)
+/// let _recording = rheaper::Options::default()
+///     .profile_dir("/var/tmp")
 ///     .aggregate_shorter_than(Duration::from_secs(1))
 ///     .max_bytes(256 << 20)
-///     .enable()?;
+///     .record()?;
 /// # Ok::<(), rheaper::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
@@ -64,10 +62,67 @@ pub struct Options {
 /// A smaller quota has no room for the stacks of a typical program.
 pub(crate) const QUOTA_BYTES_MIN: u64 = 1 << 20;
 
+/// Frames of a backtrace by default.
+const STACK_DEPTH: usize = 64;
+/// Threads at once by default: tokio's pool for blocking work has up to 512, and large machines 256
+/// cores with a worker each. A tracker is created when a thread first needs one, so that unused ones
+/// cost nothing.
+const TRACKERS: usize = 1024;
+/// Events that a tracker buffers by default.
+const BUFFERED_EVENTS: usize = 8192;
+
+impl Default for Options {
+    /// Every backtrace, 64 frames deep, of up to 1,024 threads at once, into the current directory.
+    fn default() -> Self {
+        Self::new(TrackerConfig {
+            max_stack_depth: STACK_DEPTH,
+            max_trackers: TRACKERS,
+            tracker_event_buffer_size: BUFFERED_EVENTS,
+            sample_rate: 1.0,
+            profile_dir: PathBuf::from("."),
+        })
+    }
+}
+
 impl Options {
     /// The options of [`enable_tracking`](crate::enable_tracking).
     pub fn new(config: TrackerConfig) -> Self {
         Self { config, aggregate_shorter_than: Duration::ZERO, quota_bytes: 0, sample_bytes: 0 }
+    }
+
+    /// The directory of the recording; created if it does not exist.
+    #[must_use]
+    pub fn profile_dir(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.config.profile_dir = directory.into();
+        self
+    }
+
+    /// Limit on the frames of a backtrace, [`TrackerConfig::max_stack_depth`].
+    #[must_use]
+    pub fn max_stack_depth(mut self, frames: usize) -> Self {
+        self.config.max_stack_depth = frames;
+        self
+    }
+
+    /// Maximum number of threads recorded at once, [`TrackerConfig::max_trackers`].
+    #[must_use]
+    pub fn max_trackers(mut self, threads: usize) -> Self {
+        self.config.max_trackers = threads;
+        self
+    }
+
+    /// Number of events that a tracker buffers, [`TrackerConfig::tracker_event_buffer_size`].
+    #[must_use]
+    pub fn tracker_event_buffer_size(mut self, events: usize) -> Self {
+        self.config.tracker_event_buffer_size = events;
+        self
+    }
+
+    /// Fraction of allocations whose backtrace is captured, [`TrackerConfig::sample_rate`].
+    #[must_use]
+    pub fn sample_rate(mut self, share: f64) -> Self {
+        self.config.sample_rate = share;
+        self
     }
 
     /// Aggregates blocks that are freed within `limit` instead of writing them one by one: the

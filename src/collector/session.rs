@@ -30,7 +30,7 @@ use crate::collector::unwind::module_registry::{self, KnownGuard};
 use crate::collector::unwind::{modules, stack_table};
 use crate::collector::writer::create::{self, ProgramDescriptor, RecordingFile};
 use crate::collector::writer::flusher::{Flusher, STOP, SessionSummary};
-use crate::recording::{ClockPair, Counter, Header};
+use crate::recording::{ClockPair, Counter, Counters, Header};
 use crate::safeguards::{self, Safeguard};
 
 /// Maximum wait, at the end of a recording, for a thread that was stopped inside the recorder (by a
@@ -111,6 +111,11 @@ impl Options {
     pub fn enable(self) -> Result<PathBuf, Error> {
         enable(self, StartedBy::Program).map(|(_, path)| path)
     }
+}
+
+/// Like [`Options::enable`], but also returns the session.
+pub(crate) fn enable_for_guard(options: Options) -> Result<(SessionWord, PathBuf), Error> {
+    enable(options, StartedBy::Program)
 }
 
 /// Like [`Options::enable`], but for the control thread, whose own allocations are not recorded:
@@ -213,7 +218,7 @@ pub fn disable_tracking() {
 }
 
 /// Ends this session only: another one may have started since.
-pub(crate) fn disable_for_control(session: SessionWord) {
+pub(crate) fn disable_session(session: SessionWord) {
     let running = running();
     let is_current = running.as_ref().is_some_and(|running| running.session == session);
     report_end(if is_current { stop(running) } else { None });
@@ -243,13 +248,26 @@ fn report_end(summary: Option<SessionSummary>) {
     if let Some(SessionSummary { counters, failure }) = summary {
         let kinds = [Counter::Allocations, Counter::Frees, Counter::Reallocations];
         let events: u64 = kinds.into_iter().map(|kind| counters.get(kind)).sum();
-        let line = match failure.map(io::Error::from_raw_os_error) {
-            None => format!("recorded {events} allocation events\n"),
-            Some(error) => format!("recorded {events} allocation events, not all: {error}\n"),
+        let mut line = match failure.map(io::Error::from_raw_os_error) {
+            None => format!("recorded {events} allocation events"),
+            Some(error) => format!("recorded {events} allocation events, not all: {error}"),
         };
+        if let Some(lost) = lost_events(&counters) {
+            line.push_str(&lost);
+        }
+        line.push('\n');
         // The program may have closed its stderr; the message is then dropped.
         let _ = io::stderr().write_all(line.as_bytes());
     }
+}
+
+/// The number of events that were not recorded, and the most frequent reason.
+fn lost_events(counters: &Counters) -> Option<String> {
+    let lost = || Counter::LOST_EVENTS.iter().map(|kind| (counters.get(*kind), kind));
+    let count = lost().fold(0_u64, |sum, (count, _)| sum.saturating_add(count));
+    let (_, most) = lost().max_by_key(|(count, _)| *count).filter(|_| count > 0)?;
+    let was = if count == 1 { "was" } else { "were" };
+    Some(format!("; {count} more {was} not recorded: {}", most.meaning().trim_end_matches('.')))
 }
 
 fn stop(mut running: MutexGuard<'_, Option<Running>>) -> Option<SessionSummary> {

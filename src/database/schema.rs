@@ -6,6 +6,9 @@ pub const SCHEMA: &str = include_str!("schema.sql");
 /// `CREATE` statements of the indices, to be run after all rows are inserted.
 pub const INDICES: &str = include_str!("indices.sql");
 
+/// Refills `functions` from `sites` and `frames`.
+pub const FUNCTIONS: &str = include_str!("functions.sql");
+
 /// `PRAGMA application_id` of a rheaper database: "rhea" in ASCII.
 pub const APPLICATION_ID: i32 = 0x7268_6561;
 

@@ -25,8 +25,8 @@ CREATE TABLE frames (
     line     INTEGER,             -- line in `file`; NULL: unknown
     sym      TEXT NOT NULL,       -- demangled function name without hash; `module+0xoffset` if unknown, `module@0xaddress` if only the address in the process is known
     function TEXT NOT NULL,       -- short function name for display: without generic arguments and leading path
-    crate    TEXT,                -- first path segment of the function; NULL: unknown or not Rust
-    kind     TEXT NOT NULL,       -- own, std, runtime (async and thread runtimes, known crates), foreign (no Rust name, unless no Rust is in the executable: then the executable's are own), unknown
+    crate    TEXT,                -- crate that it belongs to; NULL: unknown or not Rust
+    kind     TEXT NOT NULL,       -- owner of the code: own (the program's workspace), dependency (a library), std (the language's libraries), runtime (C library, dynamic linker, allocator, recorder), unknown (no name)
     inlined  INTEGER NOT NULL,    -- 1: inlined into the next outer frame
     module   INTEGER,             -- executable or library, `modules.id`
     offset   INTEGER              -- address of the first call that resolved to this frame, in the module's file
@@ -54,7 +54,9 @@ FROM backtrace_frames JOIN frames ON frames.id = backtrace_frames.frame;
 -- One row per site: its totals, which would otherwise need a scan of `allocations`.
 CREATE TABLE sites (
     bt                  INTEGER PRIMARY KEY, -- backtrace
-    frame               INTEGER,             -- first own frame, else the innermost; `frames.id`
+    frame               INTEGER,             -- frame that names the site: the first own one, else that of a dependency, else the first that is not of `alloc`, `core` or the allocator; `frames.id`
+    through             INTEGER,             -- function of a dependency that the naming frame calls, directly or through `std`; `frames.id`; NULL: none
+    caller              INTEGER,             -- next outer frame of the same kind with another function, `frames.id`; NULL: none
     suspect             INTEGER,             -- suspect that it belongs to, `suspects.id`
     tree                INTEGER,             -- node of its innermost frame in the call tree, `tree.id`
     stack               TEXT NOT NULL,       -- whole, truncated (deeper than the limit), failed (unwinding stopped early), other (the recorder's stack table was full)
@@ -86,7 +88,9 @@ CREATE TABLE sites (
     freed_at_end_blocks INTEGER NOT NULL,    -- blocks freed in the last 2 % of the recording after a lifetime of at least 2 % of it
     freed_at_end_bytes  INTEGER NOT NULL,    -- bytes of those blocks
     reallocs            INTEGER NOT NULL,    -- blocks allocated here by `realloc`
-    reallocs_moved      INTEGER NOT NULL     -- of those, blocks whose address changed
+    reallocs_moved      INTEGER NOT NULL,    -- of those, blocks whose address changed
+    judged_blocks       INTEGER NOT NULL,    -- blocks live when leaks are judged: before the shutdown, `meta.shutdown_ns`, else at T
+    judged_bytes        INTEGER NOT NULL     -- bytes of those blocks
 );
 
 -- Totals of the recording in equal time slices (`meta.slices`, `meta.slice_ns`). Every slice has a row.
@@ -117,26 +121,54 @@ CREATE TABLE site_timeline (
     PRIMARY KEY (bt, slice)
 ) WITHOUT ROWID;
 
--- Sites grouped by what leaks: the backtrace from its first own frame outwards, ranked.
+-- Sites grouped by cause, ranked: sites with the same naming function and the same course over time, cycles removed; or leaks that one caller allocates together. `sites.suspect` names the members.
 CREATE TABLE suspects (
     id                 INTEGER PRIMARY KEY, -- rank, 1 is the most suspicious
-    label              TEXT NOT NULL,       -- start-up constant, steady leak, freed at shutdown, growing container, partial leak, bounded, burst, quiet
+    label              TEXT NOT NULL,       -- start-up constant, constant, steady leak, freed at shutdown, growing container, partial leak, bounded, burst, quiet
     sentence           TEXT NOT NULL,       -- finding in one sentence
-    score              REAL NOT NULL,       -- leaked bytes x steadiness x recency x (0.1 + 0.9 fit); a tenth of it for labels that are no leak
-    frame              INTEGER,             -- first own frame, `frames.id`
+    score              REAL NOT NULL,       -- live bytes x steadiness x recency x (0.1 + 0.9 fit); a tenth of it for labels that are no leak
+    frame              INTEGER,             -- frame that names the suspect, `frames.id`: that of its heaviest site, or the common caller
     bt                 INTEGER NOT NULL,    -- site of the group with most live bytes
     sites              INTEGER NOT NULL,    -- number of sites in the group
-    live_bytes         INTEGER NOT NULL,    -- bytes live at T
-    live_blocks        INTEGER NOT NULL,    -- blocks live at T
-    live_share         REAL NOT NULL,       -- share of all bytes live at T, 0 to 1
+    live_bytes         INTEGER NOT NULL,    -- bytes live before the shutdown, `meta.shutdown_ns`, else at T
+    live_blocks        INTEGER NOT NULL,    -- blocks live at that time
+    live_share         REAL NOT NULL,       -- share of all bytes live at that time, 0 to 1
     allocations        INTEGER NOT NULL,    -- number of allocations
     bytes              INTEGER NOT NULL,    -- allocated bytes
     steadiness         REAL NOT NULL,       -- share of the slices since its first allocation in which live bytes rose; slices without change count half
-    recency            REAL NOT NULL,       -- 1 if it allocated in the last tenth of the recording, falling to 0 before
-    slope_bytes_per_s  REAL NOT NULL,       -- least-squares slope of live bytes over the second half of the recording
+    recency            REAL NOT NULL,       -- 1 if it allocated in the last tenth of the recording (up to the shutdown), falling to 0 before
+    slope_bytes_per_s  REAL NOT NULL,       -- least-squares slope of live bytes over the second half of the recording (up to the shutdown)
     fit                REAL NOT NULL,       -- R² of that line, 0 to 1
     first_ns           INTEGER NOT NULL,    -- time of the first allocation
-    last_ns            INTEGER NOT NULL     -- time of the last allocation
+    last_ns            INTEGER NOT NULL,    -- time of the last allocation
+    through            INTEGER              -- function of a dependency that the naming frame calls in the heaviest site, `frames.id`; NULL: none
+);
+
+-- Frames to print for a suspect, from its backtrace `suspects.bt`: no two suspects print the same. Only for the first 2,000 suspects.
+CREATE TABLE suspect_frames (
+    suspect  INTEGER NOT NULL, -- suspect, `suspects.id`
+    frame_no INTEGER NOT NULL, -- position, `backtrace_frames.frame_no`
+    PRIMARY KEY (suspect, frame_no)
+) WITHOUT ROWID;
+
+-- Totals of the sites with the same function, `sites.frame`, on any line.
+CREATE TABLE functions (
+    id              INTEGER PRIMARY KEY, -- id
+    frame           INTEGER NOT NULL,    -- first frame of the function, `frames.id`
+    sites           INTEGER NOT NULL,    -- number of sites
+    allocations     INTEGER NOT NULL,    -- number of allocations
+    bytes           INTEGER NOT NULL,    -- allocated bytes
+    live_blocks     INTEGER NOT NULL,    -- blocks live at T
+    live_bytes      INTEGER NOT NULL,    -- bytes live at T
+    at_peak_blocks  INTEGER NOT NULL,    -- blocks live at the global peak, `meta.peak_ns`
+    at_peak_bytes   INTEGER NOT NULL,    -- bytes live at the global peak
+    judged_blocks   INTEGER NOT NULL,    -- blocks live before the shutdown, `meta.shutdown_ns`, else at T
+    judged_bytes    INTEGER NOT NULL,    -- bytes of those blocks
+    temporary       INTEGER NOT NULL,    -- temporary blocks
+    temporary_bytes INTEGER NOT NULL,    -- bytes of temporary blocks
+    size_max        INTEGER NOT NULL,    -- size of the largest block
+    first_ns        INTEGER NOT NULL,    -- time of the first allocation
+    last_ns         INTEGER NOT NULL     -- time of the last allocation
 );
 
 -- The call tree from the outermost functions inwards, for flamegraphs. Frames of one function are merged, whatever the line.
@@ -372,8 +404,8 @@ FROM allocations;
 
 -- Confidence intervals of the totals of a sampled recording; see docs/guide/SAMPLING.md. Empty: the recording is not sampled.
 CREATE TABLE estimates (
-    of                  TEXT NOT NULL,    -- the kind of totals: total (`meta`), site, suspect, tree, tree_inverted
-    id                  INTEGER NOT NULL, -- `sites.bt`, `suspects.id`, `tree.id`, `tree_inverted.id`; 0 for total
+    of                  TEXT NOT NULL,    -- the kind of totals: total (`meta`), site, site_judged (the live columns are for `sites.judged_bytes`; only after a shutdown), suspect, tree, tree_inverted
+    id                  INTEGER NOT NULL, -- `sites.bt` (site, site_judged), `suspects.id`, `tree.id`, `tree_inverted.id`; 0 for total
     sampled_blocks      INTEGER NOT NULL, -- sampled blocks
     sampled_bytes       INTEGER NOT NULL, -- their own bytes, without weights
     bytes_variance      REAL NOT NULL,    -- variance of the estimate `bytes`, in bytes²

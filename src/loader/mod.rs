@@ -39,6 +39,7 @@ use crate::loader::passes::metadata_pass::RecordingMetadata;
 use crate::loader::pipeline::load::Pipeline;
 use crate::loader::read::reader::Recording;
 use crate::loader::source::Source;
+use crate::loader::symbols::Rules;
 use crate::loader::write::database_file::DatabaseFile;
 
 /// Loads the recording at `recording` into a database at `output`.
@@ -86,9 +87,10 @@ fn write<R: Source>(
     progress: &mut dyn Progress,
     started: Instant,
 ) -> Result<Summary, LoadError> {
+    let rules = Rules::read(&options.kinds)?;
     let output = DatabaseFile::create(output, &source.id(), options.force)?;
     let mut pipeline = Pipeline::read_metadata(source, progress)?;
-    pipeline.resolve_symbols(&options.symbols, progress)?;
+    pipeline.resolve_symbols(&options.symbols, rules, progress)?;
     let connection = pipeline.write_events(&output, progress)?;
     pipeline.write_totals(&connection, &output, progress)?;
     pipeline.finish(connection, output, options.force, started)

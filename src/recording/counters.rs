@@ -15,6 +15,17 @@ macro_rules! counters {
         }
 
         impl Counter {
+            /// Counters of events that are not in the recording.
+            pub const LOST_EVENTS: &'static [Self] = &[
+                Self::DroppedFull,
+                Self::DroppedNoTracker,
+                Self::DroppedReentrant,
+                Self::DroppedNoMemory,
+                Self::DroppedWrite,
+                Self::DroppedQuota,
+                Self::DroppedSamples,
+            ];
+
             /// Every counter, in the order of the recording.
             pub const ALL: &'static [Self] = &[$(Self::$name,)+];
 
@@ -45,19 +56,21 @@ counters! {
     Reallocations = 3, "reallocations";
     /// Requests for which the inner allocator returned null.
     Failed = 4, "failed_allocations";
-    /// Events lost because a tracker's buffer stayed full longer than a thread may wait.
+    /// Events lost because a tracker's buffer stayed full longer than a thread may wait; raise
+    /// tracker_event_buffer_size.
     DroppedFull = 16, "dropped_buffer_full";
-    /// Events of threads that found no free tracker.
+    /// Events of threads that found no free tracker; raise max_trackers.
     DroppedNoTracker = 17, "dropped_no_tracker";
     /// Events of the recorder itself, or of a signal handler that interrupted it.
     DroppedReentrant = 18, "dropped_reentrant";
     /// Events lost because the system refused memory for a tracker.
     DroppedNoMemory = 19, "dropped_no_memory";
-    /// Events lost because the file could not be written.
+    /// Events lost because the file could not be written; make room on its disk.
     DroppedWrite = 20, "dropped_write_failed";
-    /// Events lost because the recording had reached its quota.
+    /// Events lost because the recording had reached its quota; raise max_bytes.
     DroppedQuota = 21, "dropped_quota";
-    /// Sampled allocations lost because the table of live sampled allocations was full.
+    /// Sampled allocations lost because the table of live sampled allocations was full; raise
+    /// sample_bytes.
     DroppedSamples = 22, "dropped_samples";
     /// Allocations recorded without a backtrace because of the sample rate.
     NotSampled = 32, "backtraces_not_sampled";
@@ -101,6 +114,8 @@ counters! {
     ModuleRefreshes = 69, "module_refreshes";
     /// Longest time between two flushes, in nanoseconds.
     FlushGapMaxNs = 70, "flush_gap_max_ns";
+    /// Largest resident set of the process, in bytes, from the kernel.
+    RssMaxBytes = 71, "rss_max_bytes";
 }
 
 /// The value of every counter at one moment.

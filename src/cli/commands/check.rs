@@ -1,6 +1,7 @@
 //! `rheaper check`: a built-in query as a check for CI.
 //!
-//! Invariant: it passes only if the query completes and its rows are within all given limits.
+//! Invariant: it passes only if the query completes and all of its rows together are within all given
+//! limits; it compares a part of the rows only if `limit` was given.
 
 use std::io::{self, BufWriter};
 
@@ -31,27 +32,40 @@ pub(crate) fn check(args: &CheckArgs, cancel: &CancelToken) -> Result<(), Failur
     let limits = Limits { rows_max: usize::MAX, ..Limits::none() }.cancelled_by(cancel);
     let table = query.run(&database, &params, &limits)?;
 
-    let mut faults = Vec::new();
     let rows = u64::try_from(table.rows.len()).unwrap_or(u64::MAX);
-    if let Some(most) = rows_max.filter(|most| rows > *most) {
-        faults.push(format!("{rows} rows, at most {most} allowed"));
+    let count = |rows: u64| units::count(i64::try_from(rows).unwrap_or(i64::MAX));
+    let mut found = vec![format!("{} row{}", count(rows), if rows == 1 { "" } else { "s" })];
+    let mut fails = false;
+    if let Some(most) = rows_max {
+        fails |= rows > most;
+        found = vec![format!("{} of at most {}", found[0], count(most))];
     }
     if let Some(most) = bytes_max {
         let sum = sum(&table, args.column.as_deref())?;
-        if sum > most {
-            let shown = |bytes: i64| units::bytes(bytes as f64);
-            faults.push(format!("{}, at most {} allowed", shown(sum), shown(most)));
+        fails |= sum > most;
+        let shown = |bytes: i64| units::bytes(bytes as f64);
+        found.push(format!("{} of at most {}", shown(sum), shown(most)));
+    }
+    // With a limit only a part of the rows was compared.
+    if query.limit(&params).is_some_and(|limit| limit <= rows) {
+        let all = query.count(&database, &params, &limits)?;
+        if all > rows {
+            found.push(format!(
+                "of {} rows only the first were compared, because of `limit`",
+                count(all)
+            ));
         }
     }
-    if faults.is_empty() {
-        progress::print_line(&format!("ok: {}: {rows} rows", query.name));
+    let found = found.join(", ");
+    if !fails {
+        progress::print_line(&format!("ok: {}: {found}", query.name));
         return Ok(());
     }
     print(args, &table)?;
-    Err(Failure::failed(format!("check failed: {}: {}", query.name, faults.join("; "))))
+    Err(Failure::failed(format!("check failed: {}: {found}", query.name)))
 }
 
-/// Parses `NAME=VALUE` words into parameters.
+/// Parses `NAME=VALUE` words into parameters; without a `limit` there is none.
 pub(crate) fn params(query: &BuiltinQuery, typed: &[String]) -> Result<Params, Failure> {
     let mut given = Vec::new();
     for pair in typed {
@@ -59,7 +73,7 @@ pub(crate) fn params(query: &BuiltinQuery, typed: &[String]) -> Result<Params, F
         given
             .push(pair.ok_or_else(|| Failure::usage("--param needs NAME=VALUE, such as age=10m"))?);
     }
-    query.bind(&given).map_err(|error| Failure::usage(format!("{}: {error}", query.name)))
+    query.bind_whole(&given).map_err(|error| Failure::usage(format!("{}: {error}", query.name)))
 }
 
 fn sum(table: &Table, named: Option<&str>) -> Result<i64, Failure> {
@@ -74,8 +88,16 @@ fn sum(table: &Table, named: Option<&str>) -> Result<i64, Failure> {
                 |name| format!("the query has no column `{name}`"),
             ))
         })?;
-    let numbers = table.rows.iter().filter_map(|row| row.get(column).and_then(Value::as_i64));
-    Ok(numbers.fold(0, i64::saturating_add))
+    let (mut whole, mut rest) = (0_i64, 0.0);
+    for value in table.rows.iter().filter_map(|row| row.get(column)) {
+        match value {
+            Value::Integer(bytes) => whole = whole.saturating_add(*bytes),
+            // Means are not whole numbers of bytes.
+            other => rest += other.as_f64().unwrap_or(0.0),
+        }
+    }
+    // Rounded up, so that a fraction above the limit fails.
+    Ok(whole.saturating_add(f64::ceil(rest) as i64))
 }
 
 fn print(args: &CheckArgs, table: &Table) -> io::Result<()> {

@@ -8,6 +8,7 @@ use crate::cli::args::{ImportArgs, LoadArgs};
 use crate::cli::exit::Failure;
 use crate::cli::interrupt::TerminationHandler;
 use crate::cli::progress::{self, ProgressReporter};
+use crate::database::builtin;
 use crate::database::text::units;
 use crate::database::{CancelToken, Database};
 use crate::loader::{self, LoadOptions, Summary};
@@ -16,7 +17,8 @@ use crate::loader::{self, LoadOptions, Summary};
 pub(crate) fn load(args: LoadArgs, cancel: &CancelToken) -> Result<(), Failure> {
     check_is_recording(&args.recording)?;
     let output = args.output.map_or_else(|| default_output(&args.recording), Ok)?;
-    let options = LoadOptions { symbols: args.symbols, force: args.force };
+    let kinds = kinds_files(args.kinds, &output);
+    let options = LoadOptions { symbols: args.symbols, kinds, force: args.force };
     let _handler = TerminationHandler::install();
     print_abandoned(&output);
     let summary = loader::load(
@@ -32,7 +34,8 @@ pub(crate) fn load(args: LoadArgs, cancel: &CancelToken) -> Result<(), Failure> 
 /// `rheaper import`
 pub(crate) fn import(args: ImportArgs, cancel: &CancelToken) -> Result<(), Failure> {
     let output = args.output.map_or_else(|| default_output(&args.recording), Ok)?;
-    let options = LoadOptions { symbols: args.symbols, force: args.force };
+    let kinds = kinds_files(args.kinds, &output);
+    let options = LoadOptions { symbols: args.symbols, kinds, force: args.force };
     let _handler = TerminationHandler::install();
     print_abandoned(&output);
     let summary = loader::import(
@@ -65,12 +68,9 @@ pub(crate) fn database_of(file: &Path, cancel: &CancelToken) -> Result<PathBuf, 
     }
     let _handler = TerminationHandler::install();
     print_abandoned(&output);
-    let summary = loader::load(
-        file,
-        &output,
-        &LoadOptions::default(),
-        &mut ProgressReporter::new(cancel.clone()),
-    )?;
+    let options = LoadOptions { kinds: kinds_files(Vec::new(), &output), ..LoadOptions::default() };
+    let summary =
+        loader::load(file, &output, &options, &mut ProgressReporter::new(cancel.clone()))?;
     print_summary(&summary, &output);
     Ok(output)
 }
@@ -102,6 +102,17 @@ pub(crate) fn refuse_foreign(file: &Path) -> Result<(), Failure> {
     Err(Failure::file(format!(
         "{file}: a recording of another profiler; first: rheaper import {file}"
     )))
+}
+
+/// The files of rules for the kinds of frames: the given ones, then `kinds.txt` beside the database,
+/// then that of the user.
+fn kinds_files(given: Vec<PathBuf>, output: &Path) -> Vec<PathBuf> {
+    const NAME: &str = "kinds.txt";
+    let users = builtin::configuration_directory().map(|directory| directory.join(NAME));
+    let mut files = given;
+    let found = [Some(output.with_file_name(NAME)), users].into_iter().flatten();
+    files.extend(found.filter(|file| file.is_file()));
+    files
 }
 
 /// The database `rip-123.db` for the recording `rip-123`. A recording that is a stream has no default,

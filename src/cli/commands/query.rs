@@ -12,6 +12,7 @@ use crate::cli::progress;
 use crate::cli::run_query::{self, Statement};
 use crate::database::builtin;
 use crate::database::text::sanitize;
+use crate::database::text::units;
 use crate::database::{BuiltinQuery, CancelToken, Catalog, Limits, Params};
 use crate::present::table_printer::Format;
 
@@ -36,7 +37,20 @@ pub(crate) fn query(args: &QueryArgs, cancel: &CancelToken) -> Result<(), Failur
     let sql = query.sql_for(&progress::print_caveats(&database));
     let statement = Statement { sql: &sql, params: &params, query: Some(query) };
     let limits = Limits::none().cancelled_by(cancel);
-    run_query::run(&database, &statement, &run_query::style_of(typed.format), &limits, &mut out)?;
+    let style = run_query::style_of(typed.format);
+    let rows = run_query::run(&database, &statement, &style, &limits, &mut out)?;
+    if query.limit(&params).is_some_and(|limit| limit == rows) {
+        let all = query.count(&database, &params, &limits)?;
+        if all > rows {
+            let count = |rows: u64| units::count(i64::try_from(rows).unwrap_or(i64::MAX));
+            out.flush()?;
+            progress::print_line(&format!(
+                "the first {} of {} rows: --limit gives more",
+                count(rows),
+                count(all)
+            ));
+        }
+    }
     Ok(())
 }
 

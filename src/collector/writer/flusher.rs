@@ -358,7 +358,10 @@ impl Flusher {
         let lost_as =
             if self.failure.is_some() { Counter::DroppedWrite } else { Counter::DroppedQuota };
         let length = self.output.length();
-        self.counts.collect(self.session, length, lost_as, self.aggregate.as_deref())
+        let mut counters =
+            self.counts.collect(self.session, length, lost_as, self.aggregate.as_deref());
+        counters.set(Counter::RssMaxBytes, self.gauges.rss_max().unwrap_or(0));
+        counters
     }
 
     fn seal(&mut self) {

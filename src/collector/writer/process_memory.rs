@@ -1,8 +1,8 @@
 //! Readings of the memory of the process: resident set size, and usage and limit of its control
 //! group.
 //!
-//! Reads `/proc/self/statm` and the files of the control group through descriptors that are opened
-//! once.
+//! Reads `/proc/self/statm`, `/proc/self/status` and the files of the control group through
+//! descriptors that are opened once.
 //!
 //! Invariants: opening allocates, outside of the recording; reading does not allocate. A value that
 //! the system does not provide, or whose descriptor the program has closed, is `None`, never an
@@ -22,10 +22,14 @@ const GROUPS_MAX: usize = 32;
 /// Larger limits mean no limit: version 1 of control groups reports a huge number.
 const NO_LIMIT_BYTES: u64 = 1 << 60;
 
+/// `VmHWM` is within this many bytes from the beginning of `/proc/self/status`.
+const STATUS_BYTES: usize = 2048;
+
 /// The open files of memory readings; by default none.
 #[derive(Debug, Default)]
 pub(crate) struct MemoryReader {
     statm: Option<OwnFile>,
+    status: Option<OwnFile>,
     group: Option<OwnFile>,
     /// Limits of the group and its ancestors.
     limits: Vec<OwnFile>,
@@ -40,6 +44,7 @@ impl MemoryReader {
         let (group, limits) = open_group();
         Self {
             statm: open(Path::new("/proc/self/statm")),
+            status: open(Path::new("/proc/self/status")),
             group,
             limits,
             page_bytes: u64::try_from(page_bytes).unwrap_or(4096),
@@ -51,6 +56,13 @@ impl MemoryReader {
         // Fields in pages: total, resident, …
         let pages = read_number(self.statm.as_ref()?, 1)?;
         pages.checked_mul(self.page_bytes)
+    }
+
+    /// Largest resident set of the process so far, which may lie between two readings.
+    pub(crate) fn rss_max(&self) -> Option<u64> {
+        let mut bytes = [0_u8; STATUS_BYTES];
+        let text = read(self.status.as_ref()?, &mut bytes)?;
+        high_water_mark(text)
     }
 
     /// Memory charged to the control group: anonymous memory, page cache, kernel memory.
@@ -119,14 +131,26 @@ fn open(path: &Path) -> Option<OwnFile> {
     OwnFile::new(options.open(path).ok()?).ok()
 }
 
+/// Reads the beginning of a file. `None` also if the program has closed the descriptor.
+fn read<'a>(file: &OwnFile, bytes: &'a mut [u8]) -> Option<&'a [u8]> {
+    let file = file.get()?;
+    // SAFETY: the kernel writes at most the length of the slice.
+    let len = unsafe { libc::pread(file.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    bytes.get(..usize::try_from(len).ok()?)
+}
+
+/// The value of `VmHWM` in `/proc/self/status`, in bytes.
+fn high_water_mark(status: &[u8]) -> Option<u64> {
+    let line = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"VmHWM:"))?;
+    let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    sys::decimal(words.next()?)?.checked_mul(1024)
+}
+
 /// Reads the decimal number after `skipped` words at the beginning of a file. `None` also if the
 /// program has closed the descriptor.
 fn read_number(file: &OwnFile, skipped: usize) -> Option<u64> {
-    let file = file.get()?;
     let mut bytes = [0_u8; 64];
-    // SAFETY: the kernel writes at most the length of the array.
-    let len = unsafe { libc::pread(file.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len(), 0) };
-    let text = bytes.get(..usize::try_from(len).ok()?)?;
+    let text = read(file, &mut bytes)?;
     let mut words = text.split(u8::is_ascii_whitespace);
     sys::decimal(words.nth(skipped)?)
 }

@@ -20,7 +20,7 @@ use crate::database::connection::Database;
 use crate::database::error::QueryError;
 use crate::database::query::{Limits, Params};
 use crate::database::sql::lexer;
-use crate::database::table::{Column, Table, Unit};
+use crate::database::table::{Column, Table, Unit, Value};
 
 pub use crate::database::builtin::header::HeaderError;
 pub use crate::database::builtin::parameter::{BindError, Parameter, ParameterKind};
@@ -133,6 +133,46 @@ impl BuiltinQuery {
         crate::database::builtin::parameter::bind(&self.parameters, given)
     }
 
+    /// As [`BuiltinQuery::bind`], but without a limit unless `given` has one: a result that is
+    /// summed, compared or drawn must not be cut to a page.
+    ///
+    /// # Errors
+    /// As [`BuiltinQuery::bind`].
+    pub fn bind_whole(&self, given: &[(&str, &str)]) -> Result<Params, BindError> {
+        let mut params = self.bind(given)?;
+        if self.limit(&params).is_some() && !given.iter().any(|(name, _)| *name == LIMIT) {
+            // No limit in SQLite.
+            params.set(LIMIT, Value::Integer(-1));
+        }
+        Ok(params)
+    }
+
+    /// The maximum number of rows, as bound.
+    pub fn limit(&self, params: &Params) -> Option<u64> {
+        self.parameter(LIMIT).filter(|limit| limit.kind == ParameterKind::Int)?;
+        let bound = params.iter().find(|(name, _)| *name == LIMIT)?;
+        bound.1.as_i64().and_then(|limit| u64::try_from(limit).ok())
+    }
+
+    /// The number of rows without a limit.
+    ///
+    /// # Errors
+    /// As [`Database::query`].
+    pub fn count(
+        &self,
+        database: &Database,
+        params: &Params,
+        limits: &Limits,
+    ) -> Result<u64, QueryError> {
+        let mut params = params.clone();
+        params.set(LIMIT, Value::Integer(-1));
+        let sql = self.sql.trim_end().trim_end_matches(';');
+        let counted =
+            database.query(&format!("SELECT count(*) FROM (\n{sql}\n)"), &params, limits)?;
+        let count = counted.rows.first().and_then(|row| row[0].as_i64());
+        Ok(count.unwrap_or(0).max(0).unsigned_abs())
+    }
+
     /// The SQL to run on a database.
     ///
     /// For a sampled recording it adds columns with the relative error of each estimate, whose names
@@ -203,6 +243,9 @@ impl BuiltinQuery {
     }
 }
 
+/// The parameter for the maximum number of rows.
+const LIMIT: &str = "limit";
+
 /// All queries, in the order of their groups.
 #[derive(Clone, Debug)]
 pub struct Catalog {
@@ -256,14 +299,17 @@ impl Catalog {
     }
 }
 
-/// The directory of the user's queries: `queries/` in the configuration directory, which
-/// `RHEAPER_CONFIG` overrides.
+/// The configuration directory, which `RHEAPER_CONFIG` overrides.
+pub fn configuration_directory() -> Option<PathBuf> {
+    match std::env::var_os("RHEAPER_CONFIG") {
+        Some(path) if !path.is_empty() => Some(PathBuf::from(path)),
+        _ => Some(directories::ProjectDirs::from("", "", "rheaper")?.config_dir().to_owned()),
+    }
+}
+
+/// The directory of the user's queries: `queries/` in the configuration directory.
 pub fn user_directory() -> Option<PathBuf> {
-    let configuration = match std::env::var_os("RHEAPER_CONFIG") {
-        Some(path) if !path.is_empty() => PathBuf::from(path),
-        _ => directories::ProjectDirs::from("", "", "rheaper")?.config_dir().to_owned(),
-    };
-    Some(configuration.join("queries"))
+    Some(configuration_directory()?.join("queries"))
 }
 
 /// A file of the user that was skipped.

@@ -186,6 +186,7 @@ struct Frame {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FrameOwner {
     Own,
+    Dependency,
     Unknown,
     Other,
 }
@@ -204,6 +205,7 @@ fn read_frames(
         let owner = match kind.as_str() {
             "own" => FrameOwner::Own,
             "unknown" if number(7) == Some(1) => FrameOwner::Own,
+            "dependency" => FrameOwner::Dependency,
             "unknown" => FrameOwner::Unknown,
             _ => FrameOwner::Other,
         };
@@ -221,14 +223,27 @@ fn read_frames(
     Ok(frames)
 }
 
-/// The frames that identify a stack: its own frames; without any, those without a name; else all.
+/// The frames that identify a stack: its own frames; without any, those of dependencies; then those
+/// without a name; else all. Cycles are removed, because the depth of a recursion is no difference.
 fn matching_frames(frames: &[Frame]) -> Vec<NameId> {
-    for owner in [FrameOwner::Own, FrameOwner::Unknown] {
+    for owner in [FrameOwner::Own, FrameOwner::Dependency, FrameOwner::Unknown] {
         let found: Vec<NameId> =
             frames.iter().filter(|frame| frame.owner == owner).map(|frame| frame.name).collect();
         if !found.is_empty() {
-            return found;
+            return collapse_cycles(found);
         }
     }
-    frames.iter().map(|frame| frame.name).collect()
+    collapse_cycles(frames.iter().map(|frame| frame.name).collect())
+}
+
+/// The path without cycles: if it returns to a function, the frames in between are removed.
+fn collapse_cycles(path: Vec<NameId>) -> Vec<NameId> {
+    let mut collapsed: Vec<NameId> = Vec::with_capacity(path.len());
+    for name in path {
+        match collapsed.iter().position(|it| *it == name) {
+            Some(index) => collapsed.truncate(index + 1),
+            None => collapsed.push(name),
+        }
+    }
+    collapsed
 }

@@ -18,6 +18,8 @@ pub(crate) enum EstimateTarget {
     Total,
     /// A backtrace.
     Site,
+    /// A backtrace; the live bytes are those at the time for which leaks are judged.
+    SiteJudged,
     /// A suspect.
     Suspect,
     /// A node of the call tree.
@@ -31,6 +33,7 @@ impl EstimateTarget {
         match self {
             Self::Total => "total",
             Self::Site => "site",
+            Self::SiteJudged => "site_judged",
             Self::Suspect => "suspect",
             Self::Tree => "tree",
             Self::TreeInverted => "tree_inverted",
@@ -79,7 +82,15 @@ pub(crate) fn write(
         live_bytes: summary.live_bytes,
         samples: summary.sampled(),
     });
-    write_rows(connection, EstimateTarget::Site, rate, sites)
+    write_rows(connection, EstimateTarget::Site, rate, sites)?;
+    let judged = summaries.iter().filter(|summary| summary.judged_samples.is_some());
+    let judged = judged.map(|summary| Estimate {
+        id: u64::from(summary.site.0),
+        bytes: summary.bytes,
+        live_bytes: summary.judged_bytes,
+        samples: summary.sampled_when_judged(),
+    });
+    write_rows(connection, EstimateTarget::SiteJudged, rate, judged)
 }
 
 /// Writes rows of `estimates`.

@@ -9,6 +9,7 @@ use std::ops::AddAssign;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::database::estimate::{SampleSum, SamplingRate};
+use crate::loader::analyze::shutdown::{LiveSum, Shutdown};
 use crate::loader::model::{Nanos, Site};
 use crate::loader::totals::Totals;
 use crate::loader::totals::sample_weights::{SampleSums, SampleWeights};
@@ -31,10 +32,15 @@ pub(crate) struct SiteSummary {
     pub(crate) last_ns: u64,
     pub(crate) freed_at_end_bytes: u64,
     pub(crate) reallocs: u64,
+    /// Live at [`Run::judged_ns`].
+    pub(crate) judged_blocks: u64,
+    pub(crate) judged_bytes: u64,
     /// Index of a slice and live bytes at its end, for slices in which they changed.
     pub(crate) curve: Vec<(usize, u64)>,
     /// The samples that the sums are based on; boxed because most recordings are not sampled.
     pub(crate) samples: Option<Box<SampleSums>>,
+    /// The samples that were live at [`Run::judged_ns`], if that is not the end.
+    pub(crate) judged_samples: Option<Box<SampleSum>>,
 }
 
 /// The recording's parameters for ranking.
@@ -42,27 +48,33 @@ pub(crate) struct SiteSummary {
 pub(crate) struct Run {
     /// Length of the recording.
     pub(crate) duration_ns: u64,
+    /// The time for which leaks are judged: the beginning of the shutdown, else the end.
+    pub(crate) judged_ns: u64,
+    /// Whether there was a shutdown.
+    pub(crate) has_shutdown: bool,
+    /// Bytes live at that time, with and without a backtrace.
+    pub(crate) judged_bytes: u64,
     /// Number of time slices.
     pub(crate) slices: usize,
     /// Width of a slice.
     pub(crate) slice_ns: u64,
     /// Slices per point of a site's curve.
     pub(crate) slices_per_point: usize,
-    /// Live bytes at the end, with and without a backtrace.
-    pub(crate) live_bytes: u64,
     /// The sampling rate; `None`: every block was recorded.
     pub(crate) rate: Option<SamplingRate>,
 }
 
 impl Run {
     /// From the totals of a load.
-    pub(crate) fn of(totals: &Totals, duration: Nanos) -> Self {
+    pub(crate) fn of(totals: &Totals, duration: Nanos, shutdown: Option<&Shutdown>) -> Self {
         Self {
             duration_ns: duration.0,
             slices: totals.slices.used(duration).len(),
             slice_ns: totals.slices.width_ns(),
             slices_per_point: totals.slices.slices_per_point() as usize,
-            live_bytes: totals.global.live_bytes,
+            judged_ns: shutdown.map_or(duration, |shutdown| shutdown.at).0,
+            has_shutdown: shutdown.is_some(),
+            judged_bytes: shutdown.map_or(totals.global.live_bytes, |shutdown| shutdown.live.bytes),
             rate: totals.sampling.as_ref().map(SampleWeights::rate),
         }
     }
@@ -75,12 +87,20 @@ impl Run {
             Ok(value.map(|value| value.max(0).unsigned_abs()))
         };
         let get = |key: &str| known(key)?.ok_or(rusqlite::Error::QueryReturnedNoRows);
+        let shutdown = known("shutdown_ns")?;
+        // A database of an older version knows only the end.
+        let judged_bytes = match known("judged_bytes")? {
+            Some(bytes) => bytes,
+            None => get("live_bytes")?,
+        };
         Ok(Self {
+            judged_ns: shutdown.map_or_else(|| get("duration_ns"), Ok)?,
+            has_shutdown: shutdown.is_some(),
+            judged_bytes,
             duration_ns: get("duration_ns")?,
             slices: get("slices")?.max(1) as usize,
             slice_ns: get("slice_ns")?.max(1),
             slices_per_point: get("slices_per_point")?.max(1) as usize,
-            live_bytes: get("live_bytes")?,
             rate: SamplingRate::new(known("sample_bytes")?.unwrap_or(0)),
         })
     }
@@ -103,6 +123,8 @@ impl AddAssign<&SiteSummary> for SiteSummary {
         self.live_bytes = self.live_bytes.saturating_add(other.live_bytes);
         self.at_peak_bytes = self.at_peak_bytes.saturating_add(other.at_peak_bytes);
         self.temporary = self.temporary.saturating_add(other.temporary);
+        self.judged_blocks = self.judged_blocks.saturating_add(other.judged_blocks);
+        self.judged_bytes = self.judged_bytes.saturating_add(other.judged_bytes);
         self.freed_at_end_bytes = self.freed_at_end_bytes.saturating_add(other.freed_at_end_bytes);
         self.reallocs = self.reallocs.saturating_add(other.reallocs);
         self.size_min = self.size_min.min(other.size_min);
@@ -125,12 +147,20 @@ impl SiteSummary {
         self.samples.as_deref().copied().unwrap_or_default()
     }
 
+    /// [`Self::sampled`] with the samples that are live at [`Run::judged_ns`].
+    pub(crate) fn sampled_when_judged(&self) -> SampleSums {
+        let sampled = self.sampled();
+        let live = self.judged_samples.as_deref().copied().unwrap_or(sampled.live);
+        SampleSums { live, ..sampled }
+    }
+
     /// All sites that have an allocation, from the totals of a load.
-    pub(crate) fn of(totals: &Totals, run: &Run) -> Vec<Self> {
+    pub(crate) fn of(totals: &Totals, run: &Run, shutdown: Option<&Shutdown>) -> Vec<Self> {
         let sites = totals.sites.iter().enumerate().skip(1);
         sites
             .filter(|(_, site)| site.allocations > 0)
             .map(|(index, site)| {
+                let judged = shutdown.map_or(LiveSum::at_end(site), |it| it.of(Site(index as u32)));
                 let mut live = 0_u64;
                 let points = totals.slices.points(&site.curve, run.slices);
                 let curve = points.map(|(slice, point)| {
@@ -154,11 +184,16 @@ impl SiteSummary {
                     last_ns: site.last_ns.0,
                     freed_at_end_bytes: site.freed_at_end_bytes,
                     reallocs: site.reallocs,
+                    judged_blocks: judged.blocks,
+                    judged_bytes: judged.bytes,
                     curve: curve.collect(),
                     samples: totals
                         .sampling
                         .as_ref()
                         .map(|sampling| Box::new(sampling.of(Site(index as u32)))),
+                    judged_samples: shutdown
+                        .and_then(|it| it.samples.get(index))
+                        .map(|samples| Box::new(*samples)),
                 }
             })
             .collect()
@@ -166,13 +201,23 @@ impl SiteSummary {
 
     /// All sites that have an allocation, from a database.
     pub(crate) fn read(connection: &Connection) -> rusqlite::Result<Vec<Self>> {
-        let mut sites = connection.prepare(
+        // A database of an older version knows only the end.
+        let is_known =
+            "SELECT count(*) FROM pragma_table_info('sites') WHERE name = 'judged_bytes'";
+        let judged = match connection.query_row(is_known, [], |row| row.get::<_, i64>(0))? {
+            0 => "live_blocks, live_bytes",
+            _ => "judged_blocks, judged_bytes",
+        };
+        let mut sites = connection.prepare(&format!(
             "SELECT bt, allocations, bytes, frees, live_blocks, live_bytes, at_peak_bytes,
              temporary, size_min, size_max, first_ns, last_ns, freed_at_end_bytes, reallocs,
-             sampled_blocks, sampled_bytes, bytes_variance,
-             live_sampled_blocks, live_sampled_bytes, live_bytes_variance
-             FROM sites LEFT JOIN estimates ON of = 'site' AND id = bt ORDER BY bt",
-        )?;
+             all_of.sampled_blocks, all_of.sampled_bytes, all_of.bytes_variance,
+             all_of.live_sampled_blocks, all_of.live_sampled_bytes, all_of.live_bytes_variance,
+             held.live_sampled_blocks, held.live_sampled_bytes, held.live_bytes_variance,
+             {judged} FROM sites
+             LEFT JOIN estimates AS all_of ON all_of.of = 'site' AND all_of.id = bt
+             LEFT JOIN estimates AS held ON held.of = 'site_judged' AND held.id = bt ORDER BY bt",
+        ))?;
         let mut curves = connection
             .prepare("SELECT slice, live_bytes FROM site_timeline WHERE bt = ?1 ORDER BY slice")?;
         let rows = sites.query_map([], |row| {
@@ -192,8 +237,13 @@ impl SiteSummary {
                 last_ns: number(11)?,
                 freed_at_end_bytes: number(12)?,
                 reallocs: number(13)?,
+                judged_blocks: number(23)?,
+                judged_bytes: number(24)?,
                 curve: Vec::new(),
-                samples: samples(row)?,
+                samples: samples(row, 14)?
+                    .zip(samples(row, 17)?)
+                    .map(|(allocated, live)| Box::new(SampleSums { allocated, live })),
+                judged_samples: samples(row, 20)?.map(Box::new),
             })
         })?;
         rows.map(|summary| {
@@ -210,15 +260,11 @@ impl SiteSummary {
     }
 }
 
-/// The last six columns, if the site has samples.
-fn samples(row: &Row<'_>) -> rusqlite::Result<Option<Box<SampleSums>>> {
-    let samples = |first: usize| -> rusqlite::Result<Option<SampleSum>> {
-        let Some(blocks) = row.get::<_, Option<i64>>(first)? else {
-            return Ok(None);
-        };
-        let bytes = row.get::<_, i64>(first + 1)?.cast_unsigned();
-        Ok(Some(SampleSum { blocks: blocks.cast_unsigned(), bytes, variance: row.get(first + 2)? }))
+/// Three columns about samples, if the site has any.
+fn samples(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<SampleSum>> {
+    let Some(blocks) = row.get::<_, Option<i64>>(first)? else {
+        return Ok(None);
     };
-    let both = samples(14)?.zip(samples(17)?);
-    Ok(both.map(|(allocated, live)| Box::new(SampleSums { allocated, live })))
+    let bytes = row.get::<_, i64>(first + 1)?.cast_unsigned();
+    Ok(Some(SampleSum { blocks: blocks.cast_unsigned(), bytes, variance: row.get(first + 2)? }))
 }

@@ -18,6 +18,8 @@ pub enum LoadErrorKind {
     Output,
     /// The database to be changed can't be changed, or is not a rheaper database.
     Database,
+    /// A file of rules cannot be read, or has an invalid line.
+    Rules,
     /// [`Progress::should_stop`](crate::loader::Progress::should_stop) returned true.
     Interrupted,
 }
@@ -134,6 +136,11 @@ impl LoadError {
             LoadErrorKind::Output,
             format!("{} is {what} and is left untouched: name another output", path.display()),
         )
+    }
+
+    /// A file of rules for the kinds of frames is invalid.
+    pub(crate) fn rules(path: &Path, what: &str) -> Self {
+        Self::new(LoadErrorKind::Rules, format!("{}: {what}", path.display()))
     }
 
     /// The caller asked to stop.

@@ -19,6 +19,7 @@ use crate::loader::read::decoder_thread::{self, BatchReceiver};
 use crate::loader::read::merge::Merge;
 use crate::loader::read::reader::Blocks;
 use crate::loader::read::stream::{EventKind, TimedEvent};
+use crate::loader::totals::decline::Declines;
 use crate::loader::totals::sample_weights::SampleWeights;
 use crate::loader::totals::{AggregatedTotals, Totals};
 use crate::recording::{
@@ -58,6 +59,8 @@ pub(crate) struct EventPass {
     pub(crate) pairing: Pairing,
     /// Sums over all blocks.
     pub(crate) totals: Totals,
+    /// Moments at which a shutdown may have begun.
+    pub(crate) declines: Declines,
     /// Interned stacks.
     pub(crate) stacks: StackTable,
     /// Sites that have an event.
@@ -97,6 +100,7 @@ impl EventPass {
             merge: Merge::new(header),
             pairing: Pairing::default(),
             totals,
+            declines: Declines::default(),
             stacks: StackTable::new(nodes, header.max_stack_depth),
             sites: SiteTable::default(),
             failures: Vec::new(),
@@ -280,10 +284,13 @@ impl EventPass {
             EventKind::Alloc(alloc) => {
                 let site = self.sites.site_of(alloc.node, &mut self.stacks);
                 self.pairing.on_alloc::<SAMPLED, S>(origin, site, &alloc, &mut self.totals, sink);
+                self.declines.on_alloc(origin.at, &self.totals.global);
             }
             EventKind::Free { address } => {
                 self.pairing.on_free::<SAMPLED, S>(origin, address, &mut self.totals, sink);
+                self.declines.on_free(origin.at, &self.totals.global);
             }
+            // An allocation follows at once, so that this is no decline.
             EventKind::ReallocEnd { address } => {
                 self.pairing.on_realloc_end::<SAMPLED, S>(origin, address, &mut self.totals, sink);
             }

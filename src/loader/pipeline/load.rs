@@ -8,18 +8,19 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 
 use crate::database::schema::INDICES;
+use crate::loader::analyze::shutdown::{self, Ended, Shutdown};
 use crate::loader::analyze::site_summary::{Run, SiteSummary};
 use crate::loader::analyze::{analysis, estimates};
 use crate::loader::api::error::LoadError;
 use crate::loader::api::progress::{Phase, Progress};
-use crate::loader::api::summary::{Loss, Summary};
+use crate::loader::api::summary::{Ending, Loss, Summary};
 use crate::loader::passes::event_pass::{EventPass, Outcome};
 use crate::loader::passes::metadata_pass::RecordingMetadata;
 use crate::loader::passes::pairing::NullSink;
 use crate::loader::passes::stacks::StackCompleteness;
 use crate::loader::source::{Source, SourceMetadata};
 use crate::loader::symbols::site_frames::SiteFrames;
-use crate::loader::symbols::{Call, Finder, Symbols};
+use crate::loader::symbols::{Call, Finder, META_KINDS, Rules, Symbols};
 use crate::loader::write::database_file::DatabaseFile;
 use crate::loader::write::insert::insert;
 use crate::loader::write::row_writer::{self, integer};
@@ -33,6 +34,8 @@ pub(crate) struct Pipeline<'a, R> {
     metadata: RecordingMetadata,
     calls: Vec<Call>,
     symbols: Symbols,
+    /// The user's rules for the kinds of frames.
+    rules: Rules,
     /// Whether the names were recorded, so that there is nothing to resolve.
     has_recorded_names: bool,
     pass: EventPass,
@@ -54,26 +57,29 @@ impl<'a, R: Source> Pipeline<'a, R> {
         let pass = EventPass::new(source.header(), &mut metadata);
         let has_recorded_names = symbols.is_some();
         let symbols = symbols.unwrap_or_default();
-        let zones = Vec::new();
-        Ok(Self { source, metadata, calls, symbols, has_recorded_names, pass, zones })
+        let (rules, zones) = (Rules::default(), Vec::new());
+        Ok(Self { source, metadata, calls, symbols, rules, has_recorded_names, pass, zones })
     }
 
-    /// Resolves the names of all calls. `given` are the symbol files of [`LoadOptions`].
+    /// Resolves the names of all calls, and classifies their frames. `given` are the symbol files of
+    /// [`LoadOptions`].
     ///
     /// [`LoadOptions`]: crate::loader::LoadOptions
     pub(crate) fn resolve_symbols(
         &mut self,
         given: &[PathBuf],
+        rules: Rules,
         progress: &mut dyn Progress,
     ) -> Result<(), LoadError> {
         progress.begin(Phase::Backtraces);
-        if self.has_recorded_names {
-            progress.end(self.calls.len() as u64);
-            return Ok(());
+        let modules = &self.metadata.modules;
+        if !self.has_recorded_names {
+            let finder = Finder::new(given);
+            self.symbols = Symbols::resolve(&self.calls, modules, &finder, progress)
+                .ok_or_else(LoadError::interrupted)?;
         }
-        let finder = Finder::new(given);
-        self.symbols = Symbols::resolve(&self.calls, &self.metadata.modules, &finder, progress)
-            .ok_or_else(LoadError::interrupted)?;
+        self.symbols.classify(modules, &rules);
+        self.rules = rules;
         progress.end(self.calls.len() as u64);
         Ok(())
     }
@@ -131,7 +137,7 @@ impl<'a, R: Source> Pipeline<'a, R> {
     }
 
     fn write_tables(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        let (run, summaries) = self.write_site_tables(connection)?;
+        let (run, summaries, shutdown) = self.write_site_tables(connection)?;
         self.write_other_tables(connection)?;
         let mut losses = self.losses();
         losses.sort_by(|one, other| one.name.cmp(&other.name));
@@ -142,8 +148,12 @@ impl<'a, R: Source> Pipeline<'a, R> {
         });
         let mut meta = metadata::meta_rows(self.source.header(), &self.metadata, &self.pass);
         meta.extend(analysis::meta_rows(&summaries, &run));
-        let memory = annotations::meta_rows(&self.pass).into_iter();
+        meta.extend(shutdown::meta_rows(shutdown.as_ref(), &self.pass.totals.global));
+        let memory =
+            annotations::meta_rows(&self.pass, self.metadata.counters.as_ref()).into_iter();
         meta.extend(memory.map(|(key, bytes)| (key.to_owned(), Value::Integer(integer(bytes)))));
+        let rules = Some(self.rules.text()).filter(|text| !text.is_empty());
+        meta.extend(rules.map(|text| (META_KINDS.to_owned(), Value::Text(text))));
         meta.sort_by(|one, other| one.0.cmp(&other.0));
         insert!(connection, "meta", meta, |(key, value)| {
             key: key,
@@ -157,7 +167,7 @@ impl<'a, R: Source> Pipeline<'a, R> {
     fn write_site_tables(
         &mut self,
         connection: &Connection,
-    ) -> rusqlite::Result<(Run, Vec<SiteSummary>)> {
+    ) -> rusqlite::Result<(Run, Vec<SiteSummary>, Option<Shutdown>)> {
         let site_frames = self.site_frames();
         let pass = &mut self.pass;
         if let Some(sampling) = &pass.totals.sampling {
@@ -166,8 +176,17 @@ impl<'a, R: Source> Pipeline<'a, R> {
         if pass.totals.exceeded_expected(pass.duration) {
             tables::recompute_freed_at_end(connection, &mut pass.totals, pass.duration)?;
         }
-        let run = Run::of(&pass.totals, pass.duration);
-        let summaries = SiteSummary::of(&pass.totals, &run);
+        let ended = Ended {
+            duration: pass.duration,
+            is_sealed: metadata::ending(&self.metadata) == Ending::Sealed,
+            precedents: pass.declines.precedents(),
+            zones: &self.zones,
+            freed_rows: pass.pairing.freed_rows(),
+        };
+        let moments = pass.declines.moments();
+        let shutdown = shutdown::find(connection, &pass.totals, &moments, &ended)?;
+        let run = Run::of(&pass.totals, pass.duration, shutdown.as_ref());
+        let summaries = SiteSummary::of(&pass.totals, &run, shutdown.as_ref());
         if let Some(sampling) = &pass.totals.sampling {
             estimates::write(connection, sampling, &pass.totals.global, &summaries)?;
         }
@@ -178,8 +197,9 @@ impl<'a, R: Source> Pipeline<'a, R> {
         symbol_tables::write_stacks(connection, &pass.sites, stacks, &self.calls)?;
         let missing_columns = self.metadata.missing_columns();
         tables::write_sites(connection, &pass.totals, &names, &completeness, missing_columns)?;
+        tables::write_functions(connection)?;
         tables::write_timelines(connection, &pass.totals, pass.duration)?;
-        Ok((run, summaries))
+        Ok((run, summaries, shutdown))
     }
 
     fn write_other_tables(&mut self, connection: &Connection) -> rusqlite::Result<()> {

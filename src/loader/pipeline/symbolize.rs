@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use crate::loader::analyze::analysis;
 use crate::loader::analyze::site_summary::{Run, SiteSummary};
@@ -16,10 +16,10 @@ use crate::loader::api::summary::SymbolSummary;
 use crate::loader::read::modules::Module;
 use crate::loader::sanitize;
 use crate::loader::symbols::site_frames::SiteFrames;
-use crate::loader::symbols::{Call, Finder, SymbolState, Symbols};
+use crate::loader::symbols::{Call, Finder, META_KINDS, Rules, SymbolState, Symbols};
 use crate::loader::write::database_file::is_rheaper_database;
-use crate::loader::write::statistics;
 use crate::loader::write::tables::SiteNames;
+use crate::loader::write::{statistics, tables};
 use crate::recording::{ModuleId, Ticks};
 
 /// Opens the database, resolves all calls, and rewrites the tables that depend on names.
@@ -44,8 +44,9 @@ pub(crate) fn symbolize(
 
     progress.begin(Phase::Backtraces);
     let finder = Finder::new(given);
-    let symbols = Symbols::resolve(&stored.calls, &stored.modules, &finder, progress)
+    let mut symbols = Symbols::resolve(&stored.calls, &stored.modules, &finder, progress)
         .ok_or_else(LoadError::interrupted)?;
+    symbols.classify(&stored.modules, &stored.rules);
     progress.end(stored.calls.len() as u64);
     if let Some(module) = stored.find_lost(&symbols) {
         return Err(LoadError::would_lose_names(path, &module.shown));
@@ -59,6 +60,8 @@ pub(crate) fn symbolize(
 /// The call stacks in a database.
 struct StoredStacks {
     modules: Vec<Module>,
+    /// The user's rules for the kinds of frames.
+    rules: Rules,
     /// By module: whether its names have been resolved before.
     named: Vec<bool>,
     calls: Vec<Call>,
@@ -99,6 +102,7 @@ impl StoredStacks {
         let count = modules.len();
         Ok(Self {
             modules,
+            rules: read_rules(connection)?,
             named,
             calls: read_calls(connection, count)?,
             stacks: read_stacks(connection)?,
@@ -144,6 +148,7 @@ impl StoredStacks {
         let site_frames = self.site_frames(symbols);
         let site_names = analysis::write(&transaction, &summaries, &site_frames, symbols, &run)?;
         update_sites(&transaction, &summaries, &site_names)?;
+        tables::write_functions(&transaction)?;
         let mut update = transaction
             .prepare("UPDATE modules SET symbols = ?2, symbol_file = ?3 WHERE id = ?1")?;
         for (id, module) in (0_i64..).zip(&symbols.modules) {
@@ -163,13 +168,25 @@ fn update_sites(
     names: &[SiteNames],
 ) -> rusqlite::Result<()> {
     let mut update = connection.prepare(
-        "UPDATE sites SET frame = ?2, suspect = ?3, tree = ?4, depth = ?5 WHERE bt = ?1",
+        "UPDATE sites SET frame = ?2, suspect = ?3, tree = ?4, depth = ?5, through = ?6, caller = ?7
+         WHERE bt = ?1",
     )?;
     for summary in summaries {
         let site = names[summary.site.0 as usize - 1];
-        update.execute((summary.site.0, site.frame, site.suspect, site.tree, site.depth))?;
+        let SiteNames { frame, through, caller, suspect, tree, depth, .. } = site;
+        update.execute((summary.site.0, frame, suspect, tree, depth, through, caller))?;
     }
     Ok(())
+}
+
+fn read_rules(connection: &Connection) -> rusqlite::Result<Rules> {
+    let sql = "SELECT value FROM meta WHERE key = ?1";
+    let text: Option<String> =
+        connection.query_row(sql, [META_KINDS], |row| row.get(0)).optional()?;
+    let mut rules = Rules::default();
+    // A load writes valid rules; of others, those before the first invalid line are used.
+    let _ = rules.add(&text.unwrap_or_default());
+    Ok(rules)
 }
 
 fn read_calls(connection: &Connection, modules: usize) -> rusqlite::Result<Vec<Call>> {

@@ -1,91 +1,40 @@
-//! Classifies frames by the owner of their code, and finds the recorder's frames in a backtrace.
+//! The owners of frames' code, and the recorder's frames in a backtrace.
 
-use std::collections::HashMap;
-use std::sync::LazyLock;
-
-use crate::loader::symbols::name::Name;
 use crate::loader::symbols::{Frame, FrameId};
 
 /// The owner of a frame's code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
-    /// The program's own, or a library's that is not listed. Where nothing in the executable is
-    /// Rust: what is in the executable.
+    /// The recorded program's workspace.
     Own,
-    /// The language's own libraries.
+    /// A library.
+    Dependency,
+    /// The libraries of the language.
     Std,
-    /// Runtimes and other crates that call back or merely pass on.
+    /// C library, dynamic linker, allocator, recorder.
     Runtime,
-    /// No Rust name.
-    Foreign,
-    /// No name at all.
+    /// The name is unknown.
     Unknown,
 }
 
 impl Kind {
-    /// As in `frames.kind`.
+    /// The value of `frames.kind`.
     pub(crate) const fn label(self) -> &'static str {
         match self {
             Self::Own => "own",
+            Self::Dependency => "dependency",
             Self::Std => "std",
             Self::Runtime => "runtime",
-            Self::Foreign => "foreign",
             Self::Unknown => "unknown",
         }
     }
-}
 
-/// The list, parsed once.
-static KINDS: LazyLock<HashMap<&'static str, Kind>> = LazyLock::new(|| {
-    include_str!("kinds.txt")
-        .lines()
-        .filter_map(|line| line.split_once(' '))
-        .filter_map(|(kind, krate)| match kind {
-            "std" => Some((krate, Kind::Std)),
-            "runtime" => Some((krate, Kind::Runtime)),
-            _ => None,
-        })
-        .collect()
-});
-
-/// A name's crate and whose code that is. `<Type as Trait>` belongs to whichever of the two is
-/// not the language's own.
-pub(crate) fn classify(name: &Name, is_rust: bool, file: Option<&str>) -> (Option<String>, Kind) {
-    let of_file = file.and_then(crate_of_file);
-    if !name.is_rust && !is_rust && of_file.is_none() {
-        return (None, Kind::Foreign);
+    /// The kind of a rule; `unknown` can't be set.
+    pub(crate) fn parse(word: &str) -> Option<Self> {
+        [Self::Own, Self::Dependency, Self::Std, Self::Runtime]
+            .into_iter()
+            .find(|kind| kind.label() == word)
     }
-    let kinds = name.crates.iter().map(|krate| (krate, kind_of(krate)));
-    let by_name = kinds
-        .clone()
-        .find(|(_, kind)| *kind == Kind::Own)
-        .or_else(|| kinds.clone().find(|(_, kind)| *kind == Kind::Runtime))
-        .or_else(|| kinds.clone().next());
-    match (by_name, of_file) {
-        (Some((krate, kind)), _) => (Some(krate.clone()), kind),
-        (None, Some(krate)) => {
-            let kind = kind_of(&krate);
-            (Some(krate), kind)
-        }
-        (None, None) => (None, Kind::Own),
-    }
-}
-
-fn kind_of(krate: &str) -> Kind {
-    KINDS.get(krate).copied().unwrap_or(Kind::Own)
-}
-
-/// The crate that a source file belongs to, where its path tells.
-fn crate_of_file(file: &str) -> Option<String> {
-    if let Some((_, rest)) = file.split_once("/library/")
-        && (file.starts_with("/rustc/") || file.contains("/rustlib/src/rust/"))
-    {
-        return rest.split('/').next().map(str::to_owned);
-    }
-    let (_, rest) = file.split_once("/registry/src/")?;
-    let package = rest.split('/').nth(1)?;
-    let name = package.rsplit_once('-').map_or(package, |(name, _)| name);
-    Some(name.replace('-', "_"))
 }
 
 /// How many of a backtrace's innermost frames belong to the recorder and to the shims between it
@@ -116,7 +65,7 @@ pub(crate) fn innermost_foreign(frames: &[FrameId], known: &[Frame]) -> usize {
 
 /// A function of the recorder. With line tables only, inlined ones have bare names: then their
 /// file tells.
-fn is_recorder(frame: &Frame) -> bool {
+pub(crate) fn is_recorder(frame: &Frame) -> bool {
     // Wherever in the collector it is: recordings of other versions are loaded as well.
     const FOLDER: &str = "/src/collector/";
     const FILE: &str = "/allocator.rs";

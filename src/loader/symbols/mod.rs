@@ -14,6 +14,9 @@ mod find;
 mod lookup;
 mod split;
 mod raw_frame;
+mod classify;
+mod rules;
+mod origin;
 mod kind;
 mod name;
 pub(crate) mod site_frames;
@@ -24,6 +27,7 @@ use std::path::PathBuf;
 pub(crate) use find::Finder;
 pub(crate) use kind::{Kind, innermost_foreign};
 pub(crate) use recorded::RecordedFrame;
+pub(crate) use rules::{META_KINDS, Rules};
 
 use crate::loader::api::progress::Progress;
 use crate::loader::api::summary::SymbolSummary;
@@ -124,12 +128,16 @@ impl SymbolState {
 pub(crate) struct Symbols {
     /// Distinct frames.
     pub(crate) frames: Vec<Frame>,
+    /// By frame: whether it is compiled from Rust.
+    is_rust: Vec<bool>,
     /// By frame: the offset of its first call.
     pub(crate) offsets: Vec<u64>,
     /// By call: its frames, innermost first.
     pub(crate) by_call: Vec<Vec<FrameId>>,
     /// By module.
     pub(crate) modules: Vec<ModuleSymbols>,
+    /// Index of the executable's module.
+    executable: Option<u32>,
     /// Counts and messages for the user.
     pub(crate) summary: SymbolSummary,
 }
@@ -159,23 +167,19 @@ impl Symbols {
             }
         }
         let mut symbols = Interner::new(modules, Offsets::InFile).intern(calls, raw);
-        symbols.claim_executable(modules);
         symbols.summarize(modules, &found, (&used, &split_off));
         Some(symbols)
     }
 
-    /// If the executable has no Rust code, its functions count as the program's own.
-    fn claim_executable(&mut self, modules: &[Module]) {
-        let is_main = |frame: &Frame| frame.module.is_some_and(|at| modules[at as usize].main);
-        let is_rust = |kind| matches!(kind, Kind::Own | Kind::Std | Kind::Runtime);
-        if self.frames.iter().any(|frame| is_main(frame) && is_rust(frame.kind)) {
-            return;
-        }
-        for frame in self.frames.iter_mut().filter(|frame| is_main(frame)) {
-            if frame.kind == Kind::Foreign {
-                frame.kind = Kind::Own;
-            }
-        }
+    /// Sets the kinds and crates of all frames.
+    pub(crate) fn classify(&mut self, modules: &[Module], rules: &Rules) {
+        classify::classify_all(self, modules, rules);
+        self.executable = modules.iter().position(|module| module.main).map(|at| at as u32);
+    }
+
+    /// Whether a frame is in the executable.
+    pub(crate) fn is_executable(&self, frame: &Frame) -> bool {
+        frame.module.is_some() && frame.module == self.executable
     }
 
     /// Fills in `modules` and `summary`. `used` and `split_off` are by module: its calls, and those of
@@ -254,38 +258,41 @@ impl<'a> Interner<'a> {
     fn frames(&mut self, call: &Call, raw: Vec<RawFrame>) -> Vec<FrameId> {
         if raw.is_empty() {
             let frame = self.unknown(call);
-            return vec![self.intern_frame(frame, call)];
+            return vec![self.intern_frame(frame, false, call)];
         }
         let outermost = raw.len() - 1;
         let mut ids = Vec::with_capacity(raw.len());
         for (index, raw) in raw.into_iter().enumerate() {
-            let frame = self.named(call, raw, index < outermost);
-            ids.push(self.intern_frame(frame, call));
+            let (frame, is_rust) = self.named(call, raw, index < outermost);
+            ids.push(self.intern_frame(frame, is_rust, call));
         }
         ids
     }
 
-    fn named(&mut self, call: &Call, raw: RawFrame, inlined: bool) -> Frame {
+    fn named(&mut self, call: &Call, raw: RawFrame, inlined: bool) -> (Frame, bool) {
         let file = raw.file.map(|file| sanitize::text(&file));
         let Some(mangled) = raw.function else {
             let mut frame = self.unknown(call);
             frame.file = file;
             frame.line = raw.line;
             frame.inlined = inlined;
-            return frame;
+            return (frame, false);
         };
         let name = self.names.entry(mangled).or_insert_with_key(|mangled| Name::of(mangled));
-        let (krate, kind) = kind::classify(name, raw.is_rust, file.as_deref());
-        Frame {
+        let of_rust = |file: &String| file.ends_with(".rs");
+        let is_rust = name.is_rust || raw.is_rust || file.as_ref().is_some_and(of_rust);
+        let frame = Frame {
             line: raw.line,
             sym: name.full.clone(),
             function: name.short.clone(),
-            krate,
-            kind,
+            krate: None,
+            // Preliminary: [`Symbols::classify`] sets it when all frames are known.
+            kind: Kind::Own,
             inlined,
             module: call.module,
             file,
-        }
+        };
+        (frame, is_rust)
     }
 
     /// The frame of an unresolved call: `module+0xoffset`, or `module@0xaddress`.
@@ -311,13 +318,14 @@ impl<'a> Interner<'a> {
         }
     }
 
-    fn intern_frame(&mut self, frame: Frame, call: &Call) -> FrameId {
+    fn intern_frame(&mut self, frame: Frame, is_rust: bool, call: &Call) -> FrameId {
         if let Some(id) = self.ids.get(&frame) {
             return *id;
         }
         let id = FrameId(self.symbols.frames.len() as u32);
         self.symbols.frames.push(frame.clone());
         self.symbols.offsets.push(call.offset);
+        self.symbols.is_rust.push(is_rust);
         self.ids.insert(frame, id);
         id
     }

@@ -27,7 +27,6 @@ impl Symbols {
     ) -> Self {
         let raw = given.into_iter().map(|frames| frames.into_iter().map(raw).collect()).collect();
         let mut symbols = Interner::new(modules, Offsets::InProcess).intern(calls, raw);
-        symbols.claim_executable(modules);
         symbols.modules = vec![ModuleSymbols::default(); modules.len()];
         for (call, frames) in calls.iter().zip(&symbols.by_call) {
             let frames = || frames.iter().map(|id| &symbols.frames[id.0 as usize]);

@@ -22,8 +22,22 @@ pub(crate) struct SiteFrames {
     flat: Vec<FrameRow>,
     /// By site, from 0: the end of its frames in `flat`.
     ends: Vec<usize>,
-    /// By site, from 0: index and row of the first own frame, else of the innermost frame.
-    own: Vec<Option<(usize, FrameRow)>>,
+    /// By site, from 0: the frame that names it.
+    named: Vec<Option<NamedFrame>>,
+}
+
+/// The frame that names a site: the first own one, else that of a dependency, else the first that is
+/// not of the allocator, `alloc` or `core`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NamedFrame {
+    /// Its index in the backtrace.
+    pub(crate) index: usize,
+    /// Its row.
+    pub(crate) frame: FrameRow,
+    /// The function of a dependency that it calls, directly or through `std`.
+    pub(crate) through: Option<FrameRow>,
+    /// The next outer frame of the same kind with another function.
+    pub(crate) caller: Option<FrameRow>,
 }
 
 impl SiteFrames {
@@ -38,10 +52,23 @@ impl SiteFrames {
             let row = self.row_of(*id);
             self.flat.push(row);
         }
-        let kind = |id: &FrameId| symbols.frames[id.0 as usize].kind;
-        let own = shown.iter().position(|id| kind(id) == Kind::Own);
-        let first = own.or((!shown.is_empty()).then_some(0));
-        self.own.push(first.map(|index| (index, self.flat[from + index])));
+        let named = named_index(shown, symbols).map(|index| {
+            let rows = &self.flat[from..];
+            let frame = |at: usize| &symbols.frames[shown[at].0 as usize];
+            let this = frame(index);
+            let through = (0..index)
+                .rev()
+                .find(|at| this.kind != Kind::Dependency && frame(*at).kind == Kind::Dependency);
+            let is_caller = |at: &usize| frame(*at).kind == this.kind && frame(*at).sym != this.sym;
+            let caller = (index + 1..shown.len()).find(is_caller);
+            NamedFrame {
+                index,
+                frame: rows[index],
+                through: through.map(|at| rows[at]),
+                caller: caller.map(|at| rows[at]),
+            }
+        });
+        self.named.push(named);
         self.ends.push(self.flat.len());
     }
 
@@ -68,9 +95,9 @@ impl SiteFrames {
         &self.flat[from..self.ends[site]]
     }
 
-    /// Index and row of a site's first own frame, else of its innermost frame.
-    pub(crate) fn own(&self, site: usize) -> Option<(usize, FrameRow)> {
-        self.own[site]
+    /// The frame that names a site; sites count from 0 here.
+    pub(crate) fn named(&self, site: usize) -> Option<NamedFrame> {
+        self.named[site]
     }
 
     /// All rows of `frames`, each with its frame and the address of its first call.
@@ -91,9 +118,35 @@ impl SiteFrames {
         self.rows(symbols).map(|(row, frame, _)| *known.entry(&frame.sym).or_insert(row)).collect()
     }
 
+    /// By row of `frames`: the first row with the same function, file and line.
+    pub(crate) fn places(&self, symbols: &Symbols) -> Vec<FrameRow> {
+        let mut known: HashMap<(&str, Option<&str>, Option<u32>), FrameRow> = HashMap::new();
+        let rows = self.rows(symbols).map(|(row, frame, _)| {
+            let place = (frame.sym.as_str(), frame.file.as_deref(), frame.line);
+            *known.entry(place).or_insert(row)
+        });
+        rows.collect()
+    }
+
     /// The frame of a row.
     pub(crate) fn frame<'a>(&self, row: FrameRow, symbols: &'a Symbols) -> &'a Frame {
         let id = self.order[row.0 as usize - 1];
         &symbols.frames[id.0 as usize]
     }
+}
+
+/// The index of the frame that names a backtrace; `frames` are innermost first.
+fn named_index(frames: &[FrameId], symbols: &Symbols) -> Option<usize> {
+    let frame = |id: &FrameId| &symbols.frames[id.0 as usize];
+    let is_allocating = |frame: &Frame| {
+        frame.kind == Kind::Runtime || matches!(frame.krate.as_deref(), Some("alloc" | "core"))
+    };
+    let find = |is_it: &dyn Fn(&Frame) -> bool| frames.iter().position(|id| is_it(frame(id)));
+    find(&|it| it.kind == Kind::Own)
+        .or_else(|| find(&|it| it.kind == Kind::Unknown && symbols.is_executable(it)))
+        .or_else(|| find(&|it| it.kind == Kind::Dependency))
+        .or_else(|| find(&|it| it.kind == Kind::Unknown))
+        .or_else(|| find(&|it| it.kind == Kind::Std && !is_allocating(it)))
+        .or_else(|| find(&|it| !is_allocating(it)))
+        .or_else(|| frames.len().checked_sub(1))
 }

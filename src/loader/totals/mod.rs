@@ -9,6 +9,7 @@
 //! per event.
 
 mod sites;
+pub(crate) mod decline;
 mod threads;
 mod aggregated;
 pub(crate) mod by_scope;

@@ -12,7 +12,7 @@ use crate::loader::passes::metadata_pass::{NamedScope, RecordingMetadata};
 use crate::loader::write::insert::insert;
 use crate::loader::write::row_writer::integer;
 use crate::loader::write::tables::bt;
-use crate::recording::ScopeId;
+use crate::recording::{Counter, Counters, ScopeId};
 
 /// Maximum number of names in `scopes.path`; recursive scopes may be nested without limit.
 const PATH_NAMES_MAX: usize = 24;
@@ -98,7 +98,7 @@ fn path(scopes: &BTreeMap<u32, NamedScope>, id: u32) -> String {
 }
 
 /// The rows of `meta` about memory: the last reading, and the maximum.
-pub(crate) fn meta_rows(pass: &EventPass) -> Vec<(&'static str, u64)> {
+pub(crate) fn meta_rows(pass: &EventPass, counters: Option<&Counters>) -> Vec<(&'static str, u64)> {
     let readings = pass.memory_readings.list();
     let mut rows = Vec::new();
     let last = readings.iter().rev().find_map(|reading| Some((reading, reading.rss?)));
@@ -106,7 +106,9 @@ pub(crate) fn meta_rows(pass: &EventPass) -> Vec<(&'static str, u64)> {
         rows.push(("rss_bytes", rss));
         rows.push(("rss_live_bytes", reading.live));
     }
-    let max = readings.iter().filter_map(|reading| reading.rss).max();
+    // The peak may lie between two readings; the kernel knows it.
+    let known = counters.map(|counters| counters.get(Counter::RssMaxBytes)).filter(|max| *max > 0);
+    let max = readings.iter().filter_map(|reading| reading.rss).max().max(known);
     rows.extend(max.map(|rss| ("rss_max_bytes", rss)));
     let cgroup = readings.iter().rev().find_map(|reading| reading.cgroup);
     rows.extend(cgroup.map(|bytes| ("cgroup_bytes", bytes)));

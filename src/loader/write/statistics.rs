@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Result};
 
 /// Small tables, which `ANALYZE` counts quickly.
-const SMALL_TABLES: [&str; 16] = [
+const SMALL_TABLES: [&str; 17] = [
     "frames",
     "backtrace_frames",
     "sites",
@@ -12,6 +12,7 @@ const SMALL_TABLES: [&str; 16] = [
     "timeline",
     "site_timeline",
     "suspects",
+    "functions",
     "tree",
     "tree_inverted",
     "threads",

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, Result};
 
+use crate::database::schema::FUNCTIONS;
 use crate::loader::model::{FailedAlloc, MissingColumns, Nanos, Site, Thread};
 use crate::loader::passes::metadata_pass::RecordingMetadata;
 use crate::loader::totals::time_slices::TimeSlice;
@@ -48,14 +49,22 @@ pub(crate) fn recompute_freed_at_end(
 /// The columns of a site's row that depend on names.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct SiteNames {
-    /// Row of the first own frame, else of the innermost.
+    /// Row of the frame that names it.
     pub(crate) frame: Option<u32>,
+    /// Row of the function of a dependency that this frame calls.
+    pub(crate) through: Option<u32>,
+    /// Row of the next outer frame of the same kind with another function.
+    pub(crate) caller: Option<u32>,
     /// Row of its suspect.
     pub(crate) suspect: Option<u32>,
     /// Row of its innermost frame in the call tree.
     pub(crate) tree: Option<u32>,
     /// Number of frames.
     pub(crate) depth: u32,
+    /// Blocks live before the shutdown, else at the end.
+    pub(crate) judged_blocks: u64,
+    /// Their bytes.
+    pub(crate) judged_bytes: u64,
 }
 
 /// Writes `sites`: those that have an allocation. `names` and `stacks` (whether a stack is
@@ -86,6 +95,8 @@ pub(crate) fn write_sites(
     insert!(connection, "sites", rows, |(bt, site, names, stack, ([min, max], mean, [p50, p90, p99]))| {
         bt: bt,
         frame: names.frame,
+        through: names.through,
+        caller: names.caller,
         suspect: names.suspect,
         tree: names.tree,
         stack: stack,
@@ -118,6 +129,8 @@ pub(crate) fn write_sites(
         freed_at_end_bytes: integer(site.freed_at_end_bytes),
         reallocs: integer(site.reallocs),
         reallocs_moved: integer(site.reallocs_moved),
+        judged_blocks: integer(names.judged_blocks),
+        judged_bytes: integer(names.judged_bytes),
     });
     Ok(())
 }
@@ -136,6 +149,11 @@ impl LiveCurve {
         self.blocks = self.blocks.saturating_add(slice.allocations).saturating_sub(slice.frees);
         *self
     }
+}
+
+/// Writes `functions`, from `sites` and `frames`.
+pub(crate) fn write_functions(connection: &Connection) -> Result<()> {
+    connection.execute_batch(FUNCTIONS)
 }
 
 /// Writes `timeline` and `site_timeline`.

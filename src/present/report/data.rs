@@ -2,26 +2,27 @@
 
 use crate::database::caveats::{ATTACHED, Caveats};
 use crate::database::estimate::Interval;
+use crate::database::trend;
 use crate::database::{
     CancelToken, Database, Limits, Params, QueryError, QueryErrorKind, Table, Value,
 };
+use crate::present::report::holders::{self, By};
 use crate::present::report::{Growth, Loss, Memory, Report, Suspect, Temporary};
 
-/// Least number of time slices for which a growth line is computed.
-const SLICES_MIN: usize = 8;
-/// Limit on the shown frames of a suspect.
-const FRAMES_MAX: i64 = 5;
-/// Limit on the shown sites with temporary blocks.
+/// Limit on the shown functions with temporary blocks.
 const TEMPORARIES_MAX: i64 = 3;
+/// … if they are at least this many and this share of all blocks: fewer do not matter.
+const TEMPORARIES_MIN: i64 = 1000;
+const TEMPORARIES_SHARE_MIN: f64 = 0.01;
 
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     database: &'a Database,
     limits: Limits,
 }
 
 impl Reader<'_> {
     /// The rows of a query; none if the database lacks a table of it.
-    fn rows(&self, sql: &str, params: &Params) -> Result<Table, QueryError> {
+    pub(super) fn rows(&self, sql: &str, params: &Params) -> Result<Table, QueryError> {
         match self.database.query(sql, params, &self.limits) {
             Err(error) if error.kind == QueryErrorKind::Sql => Ok(Table::default()),
             other => other,
@@ -40,9 +41,12 @@ pub(super) fn gather(
         ..Report::default()
     };
     totals(&reader, &mut report)?;
-    report.growth = growth(&reader)?;
+    report.growth = growth(&reader, report.judged_ns())?;
     report.suspects = suspects(&reader, i64::try_from(top).unwrap_or(i64::MAX))?;
     report.temporaries = temporaries(&reader)?;
+    report.held = holders::rank(&reader, By::Held, report.judged_bytes)?;
+    report.at_peak = holders::rank(&reader, By::Peak, report.peak_bytes)?;
+    report.allocated = holders::rank(&reader, By::Allocated, report.allocated_bytes)?;
     report.losses = losses(&reader)?;
     Ok(report)
 }
@@ -91,6 +95,9 @@ fn totals(reader: &Reader<'_>, report: &mut Report) -> Result<(), QueryError> {
         report.live_bytes = int(&curve, last, "live_bytes");
         report.live_blocks = int(&curve, last, "live_blocks");
     }
+    report.shutdown_ns = known("shutdown_ns");
+    report.judged_bytes = known("judged_bytes").unwrap_or(report.live_bytes);
+    report.judged_blocks = known("judged_blocks").unwrap_or(report.live_blocks);
     let counts = reader.rows(
         "SELECT nullif((SELECT count(*) FROM threads), 0) AS threads, (SELECT count(*) FROM sites) AS sites",
         &Params::none(),
@@ -115,35 +122,24 @@ fn missing_names(reader: &Reader<'_>) -> Result<Option<String>, QueryError> {
     Ok(Some(format!("{} lacks {lacks}; {help}", text("path"))))
 }
 
-/// The least-squares line through the second half of the live curve.
-fn growth(reader: &Reader<'_>) -> Result<Option<Growth>, QueryError> {
-    let sql = "SELECT to_ns, live_bytes FROM timeline \
-               WHERE slice >= (SELECT count(*) / 2 FROM timeline) ORDER BY slice";
-    let half = reader.rows(sql, &Params::none())?;
-    let points: Vec<(f64, f64)> = half
-        .rows
-        .iter()
-        .filter_map(|row| Some((row[0].as_f64()? / 3600e9, row[1].as_f64()?)))
-        .collect();
-    Ok(line(&points).map(|(bytes_per_hour, fit)| Growth { bytes_per_hour, fit }))
-}
-
-/// Slope and R² of the least-squares line.
-pub(crate) fn line(points: &[(f64, f64)]) -> Option<(f64, f64)> {
-    if points.len() < SLICES_MIN {
-        return None;
-    }
-    let n = points.len() as f64;
-    let mean_x = points.iter().map(|(x, _)| x).sum::<f64>() / n;
-    let mean_y = points.iter().map(|(_, y)| y).sum::<f64>() / n;
-    let xx: f64 = points.iter().map(|(x, _)| (x - mean_x).powi(2)).sum();
-    let yy: f64 = points.iter().map(|(_, y)| (y - mean_y).powi(2)).sum();
-    let xy: f64 = points.iter().map(|(x, y)| (x - mean_x) * (y - mean_y)).sum();
-    if xx == 0.0 {
-        return None;
-    }
-    let fit = if yy == 0.0 { 1.0 } else { xy * xy / (xx * yy) };
-    Some((xy / xx, fit))
+/// The line through the second half of the live curve, up to the time for which leaks are judged;
+/// `None` if that gives no rate.
+fn growth(reader: &Reader<'_>, until: i64) -> Result<Option<Growth>, QueryError> {
+    let sql = "SELECT to_ns, live_bytes FROM timeline
+               WHERE from_ns < :until AND to_ns > :until / 2 ORDER BY slice";
+    let half = reader.rows(sql, &Params::none().with("until", until))?;
+    let points = half.rows.iter().filter_map(|row| Some((row[0].as_f64()?, row[1].as_f64()?)));
+    let stretch = (until / 2).max(0).unsigned_abs();
+    let growth = trend::through(points).and_then(|line| {
+        let (unit_ns, unit) = trend::rate_unit(stretch, line.fit)?;
+        Some(Growth {
+            bytes: line.slope * unit_ns as f64,
+            unit,
+            bytes_per_hour: line.slope * 3600e9,
+            fit: line.fit,
+        })
+    });
+    Ok(growth)
 }
 
 fn suspects(reader: &Reader<'_>, top: i64) -> Result<Vec<Suspect>, QueryError> {
@@ -170,19 +166,18 @@ fn suspects(reader: &Reader<'_>, top: i64) -> Result<Vec<Suspect>, QueryError> {
             live_blocks: int(&found, row, "live_blocks"),
             live_share: real(&found, row, "live_share"),
             bt,
-            frames: frames(reader, bt)?,
+            frames: frames(reader, int(&found, row, "id"))?,
         });
     }
     Ok(suspects)
 }
 
-/// The innermost own frames of a backtrace; without own frames, the innermost ones.
-fn frames(reader: &Reader<'_>, bt: i64) -> Result<Vec<String>, QueryError> {
-    let sql = "SELECT f.function, f.file, f.line FROM backtrace_frames b JOIN frames f ON f.id = b.frame \
-               WHERE b.bt = :bt AND (f.kind = 'own' OR NOT EXISTS (SELECT 1 FROM backtrace_frames c \
-                   JOIN frames g ON g.id = c.frame WHERE c.bt = :bt AND g.kind = 'own')) \
-               ORDER BY b.frame_no LIMIT :most";
-    let found = reader.rows(sql, &Params::none().with("bt", bt).with("most", FRAMES_MAX))?;
+/// The frames to print for a suspect, which distinguish it from all others.
+fn frames(reader: &Reader<'_>, suspect: i64) -> Result<Vec<String>, QueryError> {
+    let sql = "SELECT f.function, f.file, f.line FROM suspect_frames o JOIN suspects s ON s.id = o.suspect \
+               JOIN backtrace_frames b ON b.bt = s.bt AND b.frame_no = o.frame_no \
+               JOIN frames f ON f.id = b.frame WHERE o.suspect = :suspect ORDER BY b.frame_no";
+    let found = reader.rows(sql, &Params::none().with("suspect", suspect))?;
     let shown = |row: usize| {
         let function = text(&found, row, "function");
         match (found.get(row, "file"), found.get(row, "line")) {
@@ -196,10 +191,17 @@ fn frames(reader: &Reader<'_>, bt: i64) -> Result<Vec<String>, QueryError> {
 }
 
 fn temporaries(reader: &Reader<'_>) -> Result<Vec<Temporary>, QueryError> {
-    let sql = "SELECT coalesce(f.function, 'backtrace ' || s.bt) AS function, s.temporary AS blocks, \
-               1.0 * s.temporary / s.allocations AS share FROM sites s LEFT JOIN frames f ON f.id = s.frame \
-               WHERE s.temporary > 0 ORDER BY s.temporary DESC, s.bt LIMIT :most";
-    let found = reader.rows(sql, &Params::none().with("most", TEMPORARIES_MAX))?;
+    let sql = "SELECT f.function, functions.temporary AS blocks,
+            1.0 * functions.temporary / functions.allocations AS share
+         FROM functions JOIN frames AS f ON f.id = functions.frame
+         WHERE functions.temporary >= :least
+            AND functions.temporary >= :share * (SELECT sum(allocations) FROM sites)
+         ORDER BY blocks DESC, function LIMIT :most";
+    let params = Params::none()
+        .with("most", TEMPORARIES_MAX)
+        .with("least", TEMPORARIES_MIN)
+        .with("share", TEMPORARIES_SHARE_MIN);
+    let found = reader.rows(sql, &params)?;
     let one = |row| Temporary {
         function: text(&found, row, "function"),
         blocks: int(&found, row, "blocks"),
@@ -219,14 +221,14 @@ fn losses(reader: &Reader<'_>) -> Result<Vec<Loss>, QueryError> {
     Ok((0..found.rows.len()).map(one).collect())
 }
 
-fn int(table: &Table, row: usize, column: &str) -> i64 {
+pub(super) fn int(table: &Table, row: usize, column: &str) -> i64 {
     table.get(row, column).and_then(Value::as_i64).unwrap_or(0)
 }
 
-fn real(table: &Table, row: usize, column: &str) -> f64 {
+pub(super) fn real(table: &Table, row: usize, column: &str) -> f64 {
     table.get(row, column).and_then(Value::as_f64).unwrap_or(0.0)
 }
 
-fn text(table: &Table, row: usize, column: &str) -> String {
+pub(super) fn text(table: &Table, row: usize, column: &str) -> String {
     table.get(row, column).and_then(Value::as_str).unwrap_or_default().to_owned()
 }

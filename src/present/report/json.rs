@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::database::estimate::{CONFIDENCE, Interval};
 use crate::present::json;
 use crate::present::report::Report;
+use crate::present::report::holders::Ranking;
 
 pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     json::document(&object(report), out)
@@ -45,6 +46,14 @@ fn object(report: &Report) -> Value {
         "peak_after_ns": report.peak_ns,
         "live_bytes": report.live_bytes,
         "live_blocks": report.live_blocks,
+        "finding": report.finding(),
+        "shutdown_ns": report.shutdown_ns,
+        "judged_bytes": report.judged_bytes,
+        "judged_blocks": report.judged_blocks,
+        "held": ranking(&report.held),
+        "at_peak": ranking(&report.at_peak),
+        "allocated": ranking(&report.allocated),
+        "lost_events": report.lost_events(),
         "memory": report.memory.map(|memory| json!({
             "rss_bytes": memory.rss_bytes,
             "rss_max_bytes": memory.rss_max_bytes,
@@ -72,6 +81,23 @@ fn object(report: &Report) -> Value {
             "allocated_bytes_interval": bounds(sampled.bytes_interval),
             "live_bytes_interval": bounds(sampled.live_interval),
         })),
+    })
+}
+
+fn ranking(ranking: &Ranking) -> Value {
+    let holders = ranking.holders.iter().map(|holder| {
+        json!({
+            "function": holder.function,
+            "place": holder.place,
+            "bytes": holder.bytes,
+            "blocks": holder.blocks,
+            "share": holder.share,
+        })
+    });
+    json!({
+        "bytes": ranking.bytes,
+        "functions": ranking.functions,
+        "holders": holders.collect::<Vec<_>>(),
     })
 }
 

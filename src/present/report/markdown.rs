@@ -12,14 +12,32 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     for (name, value) in text::summary(report) {
         writeln!(out, "| {name} | {} |", plain(&value))?;
     }
-    writeln!(out, "\n### Suspects\n")?;
-    if report.suspects.is_empty() {
-        writeln!(out, "None: no block is live at the end of the recording.")?;
+    writeln!(out, "\n{}", plain(&report.finding()))?;
+    if let Some(warning) = report.warning() {
+        writeln!(out, "\n**{}**", plain(&warning))?;
     }
-    for suspect in &report.suspects {
+    if report.growing().next().is_some() {
+        writeln!(out, "\n### What grows\n")?;
+    }
+    for suspect in report.growing() {
         writeln!(out, "* {}", plain(&suspect.finding()))?;
         for frame in &suspect.frames {
             writeln!(out, "  * {}", code(frame))?;
+        }
+    }
+    for (title, ranking) in text::rankings(report) {
+        writeln!(out, "\n### {}\n", plain(&title))?;
+        writeln!(out, "| share | bytes | blocks | function | place |\n|---:|---:|---:|---|---|")?;
+        for holder in &ranking.holders {
+            writeln!(
+                out,
+                "| {} | {} | {} | {} | {} |",
+                units::share(holder.share),
+                units::bytes(holder.bytes as f64),
+                units::count(holder.blocks),
+                code(&holder.function),
+                holder.place.as_ref().map(|place| code(place)).unwrap_or_default(),
+            )?;
         }
     }
     if !report.temporaries.is_empty() {
@@ -34,11 +52,10 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
             code(&temporary.function)
         )?;
     }
-    writeln!(out, "\n### Lost\n")?;
-    if report.losses.is_empty() {
-        writeln!(out, "Nothing.")?;
+    if report.printed_losses().next().is_some() {
+        writeln!(out, "\n### Losses\n")?;
     }
-    for loss in &report.losses {
+    for loss in report.printed_losses() {
         writeln!(
             out,
             "* {} {}: {}",

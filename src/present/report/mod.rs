@@ -8,13 +8,16 @@
 pub(crate) mod markdown;
 pub(crate) mod text;
 pub(crate) mod json;
+pub(crate) mod holders;
 pub(crate) mod data;
 
 use std::io::{self, Write};
 
 use crate::database::caveats::{Sampled, interval_text, relative_error_text};
 use crate::database::estimate::Interval;
+use crate::database::text::units;
 use crate::database::{CancelToken, Database, QueryError};
+use crate::present::report::holders::Ranking;
 
 /// The output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,11 +61,23 @@ pub(crate) struct Report {
     pub sites: i64,
     /// Bytes live at the end of each time slice.
     pub curve: Vec<i64>,
-    /// Growth of live bytes in the second half; `None`: too few slices.
+    /// Beginning of the shutdown at the end of the recording, if there was one.
+    pub shutdown_ns: Option<i64>,
+    /// Bytes live at that time, else at the end.
+    pub judged_bytes: i64,
+    /// Blocks live at that time, else at the end.
+    pub judged_blocks: i64,
+    /// Functions by these bytes.
+    pub held: Ranking,
+    /// Functions by bytes live at the peak.
+    pub at_peak: Ranking,
+    /// Functions by allocated bytes.
+    pub allocated: Ranking,
+    /// Growth of live bytes in the second half; `None`: too short, or no line.
     pub growth: Option<Growth>,
     /// Suspects, most suspicious first.
     pub suspects: Vec<Suspect>,
-    /// Sites with most temporary blocks.
+    /// Functions with most temporary blocks.
     pub temporaries: Vec<Temporary>,
     /// Loss counters that are not zero.
     pub losses: Vec<Loss>,
@@ -72,6 +87,68 @@ pub(crate) struct Report {
     pub not_recorded: Vec<String>,
     /// Sampling of a sampled recording, in which all numbers are estimates.
     pub sampled: Option<Sampled>,
+}
+
+/// Labels of leaks.
+const GROWING: [&str; 3] = ["steady leak", "partial leak", "growing container"];
+
+impl Report {
+    /// The time for which leaks are judged.
+    pub(crate) fn judged_ns(&self) -> i64 {
+        self.shutdown_ns.unwrap_or(self.duration_ns)
+    }
+
+    /// That time in words.
+    pub(crate) fn judged_moment(&self) -> String {
+        match self.shutdown_ns {
+            None => "at the end".to_owned(),
+            Some(at) => format!("before the shutdown at {}", units::duration(at as f64)),
+        }
+    }
+
+    /// The suspects that grow.
+    pub(crate) fn growing(&self) -> impl Iterator<Item = &Suspect> {
+        self.suspects.iter().filter(|suspect| GROWING.contains(&suspect.label.as_str()))
+    }
+
+    /// The losses to print: frees of blocks that were allocated before the recording are no losses,
+    /// unless events are missing, among which their allocations could be.
+    pub(crate) fn printed_losses(&self) -> impl Iterator<Item = &Loss> {
+        let is_whole = self.lost_events() == 0;
+        let older = ["unknown_frees", "unknown_reallocs"];
+        self.losses.iter().filter(move |loss| !is_whole || !older.contains(&loss.name.as_str()))
+    }
+
+    /// Events that were not recorded.
+    pub(crate) fn lost_events(&self) -> i64 {
+        let lost = self.losses.iter().filter(|loss| loss.is_of_events());
+        lost.fold(0, |sum, loss| sum.saturating_add(loss.count))
+    }
+
+    /// The first sentence: the suspects that grow, or that there are none.
+    pub(crate) fn finding(&self) -> String {
+        let bytes = |bytes: i64| units::bytes(bytes as f64);
+        let grown: i64 = self.growing().map(|suspect| suspect.live_bytes).sum();
+        let (moment, held) = (self.judged_moment(), bytes(self.judged_bytes));
+        match self.growing().count() {
+            0 if self.allocations == 0 => "Nothing was recorded.".to_owned(),
+            0 => format!("Nothing grows: no leak was found. {held} are held {moment}."),
+            1 => format!("One suspect grows and holds {} of {held} {moment}.", bytes(grown)),
+            many => format!("{many} suspects grow and hold {} of {held} {moment}.", bytes(grown)),
+        }
+    }
+
+    /// The number of events that were not recorded, and a remedy. All figures are without these events.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let lost = self.lost_events();
+        let worst =
+            self.losses.iter().filter(|loss| loss.is_of_events()).max_by_key(|it| it.count)?;
+        let (count, is) = (units::count(lost), if lost == 1 { "event was" } else { "events were" });
+        Some(format!(
+            "! {count} {is} not recorded, all figures are without them: {}",
+            worst.meaning
+        ))
+    }
 }
 
 /// Memory of the process in bytes.
@@ -101,7 +178,11 @@ impl Memory {
 /// A least-squares line through the live bytes of the second half of the recording.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Growth {
-    /// The slope in bytes per hour.
+    /// The slope, in bytes per `unit`.
+    pub bytes: f64,
+    /// "per second" or "per hour".
+    pub unit: &'static str,
+    /// The slope in bytes per hour, however short the recording.
     pub bytes_per_hour: f64,
     /// R², 0 to 1.
     pub fit: f64,
@@ -142,14 +223,14 @@ impl Suspect {
     }
 }
 
-/// A site with temporary blocks.
+/// A function with temporary blocks.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Temporary {
     /// The function.
     pub function: String,
     /// Blocks freed by their own thread after at most one other allocation.
     pub blocks: i64,
-    /// Share of the site's allocations, 0 to 1.
+    /// Share of the function's allocations, 0 to 1.
     pub share: f64,
 }
 
@@ -162,6 +243,14 @@ pub(crate) struct Loss {
     pub count: i64,
     /// An explanation.
     pub meaning: String,
+}
+
+impl Loss {
+    /// Whether it counts events that were not recorded.
+    fn is_of_events(&self) -> bool {
+        let others = ["dropped_marks", "dropped_scopes"];
+        self.name.starts_with("dropped_") && !others.contains(&self.name.as_str())
+    }
 }
 
 /// Reads a report with at most `top` suspects.

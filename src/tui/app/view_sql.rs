@@ -23,7 +23,10 @@ SELECT (SELECT value FROM meta WHERE key = 'duration_ns') AS duration_ns,
   (SELECT max(peak_bytes) FROM timeline) AS peak_bytes,
   (SELECT value FROM meta WHERE key = 'rss_bytes') AS rss_bytes,
   (SELECT value FROM meta WHERE key = 'rss_live_bytes') AS rss_live_bytes,
-  (SELECT sum(count) FROM losses) AS losses,
+  (SELECT sum(count) FROM losses WHERE name LIKE 'dropped!_%' ESCAPE '!'
+    AND name NOT IN ('dropped_marks', 'dropped_scopes')) AS losses,
+  (SELECT value FROM meta WHERE key = 'judged_bytes'
+    AND EXISTS (SELECT 1 FROM meta WHERE key = 'shutdown_ns')) AS before_shutdown,
   (SELECT value FROM meta WHERE key = 'imported_from') AS imported_from,
   sum(allocations) AS allocations,
   (SELECT live_blocks FROM timeline ORDER BY slice DESC LIMIT 1) AS live_blocks,
@@ -35,8 +38,8 @@ pub const THREADS: &str = "SELECT id, name FROM threads ORDER BY id LIMIT 5000";
 
 /// The suspects of a filter set, with their selected bytes and blocks.
 pub fn suspects(filters: &FilterSet, axis: &Axis) -> String {
-    let columns = "suspects.*, frames.sym, frames.function, frames.file, frames.line";
-    let frames = "LEFT JOIN frames ON frames.id = suspects.frame";
+    let columns = "suspects.*, frames.sym, frames.function, frames.file, frames.line,\n  libraries.function AS library_function, libraries.crate AS library_crate";
+    let frames = "LEFT JOIN frames ON frames.id = suspects.frame\n  LEFT JOIN frames AS libraries ON libraries.id = suspects.through";
     // With filters, the error of the selected part is unknown.
     let (columns, frames) = match (axis.rows, filters.is_unfiltered()) {
         (RowKind::Samples, true) => (

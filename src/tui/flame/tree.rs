@@ -34,15 +34,15 @@ pub struct FrameId(pub i64);
 /// The kind of a function's code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum FrameKind {
-    /// The recorded program's, or a library's that is no runtime.
+    /// The recorded program's.
     #[default]
     Own,
     /// The standard library's.
     Std,
-    /// An async or thread runtime's.
+    /// A library's.
+    Dependency,
+    /// The C library's, the dynamic linker's, an allocator's.
     Runtime,
-    /// Not Rust.
-    Foreign,
     /// No name is known.
     Unknown,
 }
@@ -54,14 +54,14 @@ impl FrameKind {
             "own" => Self::Own,
             "std" => Self::Std,
             "runtime" => Self::Runtime,
-            "foreign" => Self::Foreign,
+            "dependency" => Self::Dependency,
             _ => Self::Unknown,
         }
     }
 
     /// Whether the frame is collapsed by default.
     pub fn is_library(self) -> bool {
-        matches!(self, Self::Std | Self::Runtime)
+        matches!(self, Self::Dependency | Self::Std | Self::Runtime)
     }
 }
 

@@ -26,8 +26,8 @@ pub struct Palette {
     pub ink: Color,
     /// Cells of the program's own functions.
     pub own: &'static [Color],
-    /// Cells of functions of other crates and libraries.
-    pub foreign: &'static [Color],
+    /// Cells of functions of dependencies.
+    pub dependency: &'static [Color],
     /// Cells of the standard library and of the runtime.
     pub library: Color,
     /// Cells of functions without a name.
@@ -49,7 +49,7 @@ pub const DARK_16: Palette = Palette {
     keyword: Color::Cyan,
     ink: Color::Black,
     own: &[Color::Yellow],
-    foreign: &[Color::Cyan],
+    dependency: &[Color::Cyan],
     library: Color::Gray,
     unknown: Color::White,
     bands: [
@@ -97,7 +97,12 @@ pub const DARK_256: Palette = Palette {
         Color::Indexed(214),
         Color::Indexed(186),
     ],
-    foreign: &[Color::Indexed(110), Color::Indexed(116), Color::Indexed(152), Color::Indexed(153)],
+    dependency: &[
+        Color::Indexed(110),
+        Color::Indexed(116),
+        Color::Indexed(152),
+        Color::Indexed(153),
+    ],
     library: Color::Indexed(250),
     unknown: Color::Indexed(254),
     bands: [
@@ -150,7 +155,7 @@ pub const DARK_TRUE: Palette = Palette {
         rgb(0xf7_d0_8a),
         rgb(0xe3_ad_52),
     ],
-    foreign: &[rgb(0x7f_b4_dc), rgb(0x86_c9_d2), rgb(0x9c_bf_e8), rgb(0xa6_d4_e0)],
+    dependency: &[rgb(0x7f_b4_dc), rgb(0x86_c9_d2), rgb(0x9c_bf_e8), rgb(0xa6_d4_e0)],
     library: rgb(0xbd_c1_c7),
     unknown: rgb(0xe4_e6_e9),
     bands: [

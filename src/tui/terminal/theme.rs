@@ -230,7 +230,7 @@ impl Theme {
                 self.fg(|it| it.bad).add_modifier(Modifier::BOLD)
             }
             "partial leak" | "freed at shutdown" => self.fg(|it| it.number),
-            "bounded" | "quiet" | "start-up constant" => self.fg(|it| it.good),
+            "bounded" | "quiet" | "start-up constant" | "constant" => self.fg(|it| it.good),
             _ => Style::new(),
         }
     }
@@ -251,7 +251,7 @@ impl Theme {
         };
         let color = match kind {
             FrameKind::Own => one_of(palette.own),
-            FrameKind::Foreign => one_of(palette.foreign),
+            FrameKind::Dependency => one_of(palette.dependency),
             FrameKind::Std | FrameKind::Runtime => palette.library,
             FrameKind::Unknown => palette.unknown,
         };

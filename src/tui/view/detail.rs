@@ -121,7 +121,7 @@ fn frame_line(buffer: &mut Buffer, line: Rect, frame: &Frame, theme: Theme) {
     let style = match frame.kind {
         FrameKind::Own => theme.key(),
         FrameKind::Std | FrameKind::Runtime => theme.dim(),
-        FrameKind::Foreign | FrameKind::Unknown => Style::new(),
+        FrameKind::Dependency | FrameKind::Unknown => Style::new(),
     };
     let place = match (&frame.file, frame.line) {
         (Some(file), Some(line)) => format!("{}:{line}", short(&text::clean(file))),

@@ -169,7 +169,7 @@ fn label(cell: &Cell, shown: &ShapedTree, theme: Theme) -> (String, FrameKind) {
             (format!("{} more", units::count(count as i64)), FrameKind::Unknown)
         }
         CellContent::Node(node) => match shown.key(node) {
-            Key::All => ("all".into(), FrameKind::Foreign),
+            Key::All => ("all".into(), FrameKind::Dependency),
             Key::Library => {
                 (format!("library and runtime {}", theme.glyph("▸", ">")), FrameKind::Std)
             }

@@ -165,16 +165,7 @@ impl Columns {
         let filters = app.filters.current();
         let held_bytes =
             if filters.is_site_only() || filters.is_live_only() { "live" } else { "bytes" };
-        let texts = [
-            held_bytes,
-            "±",
-            "share",
-            "blocks",
-            "over time",
-            "growth",
-            "kind",
-            "first own function",
-        ];
+        let texts = [held_bytes, "±", "share", "blocks", "over time", "growth", "kind", "function"];
         text::put(buffer, theme, line, 0, &self.cells(texts), theme.dim());
     }
 
@@ -184,8 +175,8 @@ impl Columns {
         let max = curve.iter().copied().max().unwrap_or(0);
         let sign = if suspect.slope > 0.0 { "+" } else { "" };
         let site = match app.suspects.is_accepted(suspect) {
-            true => format!("(accepted) {}", suspect.function),
-            false => suspect.function.clone(),
+            true => format!("(accepted) {}", named(suspect, self.site, theme)),
+            false => named(suspect, self.site, theme),
         };
         let texts = [
             units::bytes(suspect.filtered_bytes as f64),
@@ -211,6 +202,22 @@ impl Columns {
             text::tint(buffer, kind, theme.suspect(&suspect.label));
         }
     }
+}
+
+/// The function with its line, and the library's function that it calls where there is room.
+fn named(suspect: &Suspect, width: usize, theme: Theme) -> String {
+    let mut name = suspect.function.clone();
+    if let (Some(file), Some(line)) = (&suspect.file, suspect.line) {
+        let file = file.rsplit('/').next().unwrap_or(file);
+        name.push_str(&format!(" {file}:{line}"));
+    }
+    if let Some(through) = &suspect.through {
+        let whole = format!("{name} {} {through}", theme.glyph("→", ">"));
+        if whole.width() <= width {
+            return whole;
+        }
+    }
+    name
 }
 
 fn sentence(buffer: &mut Buffer, theme: Theme, area: Rect, app: &App) {

@@ -288,7 +288,7 @@ fn reports_and_checks() {
     let place = Place::new(5);
     let text = place.run(&["report", "heap.db"]);
     assert_eq!(text.code, 0, "{}", text.err);
-    for words in ["duration", "peak", "at the end", "live bytes", "Lost"] {
+    for words in ["duration", "peak", "at the end", "live bytes", "Held at the peak"] {
         assert!(text.out.contains(words), "{}", text.out);
     }
     let json: serde_json::Value =

@@ -23,9 +23,16 @@ fn own(stack: &[i64]) -> Names {
         frames.iter().filter(|frame| frame.kind == kind).map(|frame| frame.sym).collect()
     };
     let all = || frames.iter().map(|frame| frame.sym).collect();
-    let mut names =
-        [of("own"), of("unknown"), all()].into_iter().find(|it| !it.is_empty()).unwrap();
-    names.dedup();
+    let kinds = [of("own"), of("dependency"), of("unknown"), all()];
+    let mut names = kinds.into_iter().find(|it| !it.is_empty()).unwrap();
+    // The shortest cycle goes first, until there is none.
+    while let Some((from, to)) = (1..names.len())
+        .flat_map(|to| (0..to).map(move |from| (from, to)))
+        .filter(|(from, to)| names[*from] == names[*to])
+        .min_by_key(|(_, to)| *to)
+    {
+        names.drain(from..to);
+    }
     names
 }
 
@@ -312,9 +319,10 @@ fn many_sites(place: &Place, sites: i64) {
              INSERT INTO backtrace_frames
                  SELECT bt.value, depth.value, 1 + (bt.value * (1 + depth.value * depth.value) + depth.value) % {sites}
                  FROM generate_series_ AS bt, generate_series_ AS depth WHERE depth.value <= 8;
-             INSERT INTO sites SELECT value, NULL, NULL, NULL, 'whole', 20, 10, 640, 5, 5,
+             INSERT INTO sites SELECT value, NULL, NULL, NULL, NULL, NULL, 'whole', 20, 10, 640, 5, 5,
                  320 + CASE WHEN value % 4 = 0 THEN (value * {shift}) % 1000 ELSE 0 END,
-                 640, 5, 5, 5, 0, 0, 64, 64, NULL, NULL, NULL, NULL, NULL, NULL, 0, 9, NULL, 1, 0, 0, 0, 0, 0
+                 640, 5, 5, 5, 0, 0, 64, 64, NULL, NULL, NULL, NULL, NULL, NULL, 0, 9, NULL, 1, 0, 0, 0, 0, 0, 5,
+                 320 + CASE WHEN value % 4 = 0 THEN (value * {shift}) % 1000 ELSE 0 END
                  FROM generate_series_;
              COMMIT"
         );

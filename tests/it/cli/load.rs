@@ -105,7 +105,8 @@ fn every_builtin_query_runs_on_what_the_loader_writes() {
             _ => {}
         }
         let ran = place.run(&args);
-        assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{}", query.name);
+        let is_page = ran.err.starts_with("the first 50 of ") && ran.err.lines().count() == 1;
+        assert!(ran.code == 0 && (ran.err.is_empty() || is_page), "{}: {}", query.name, ran.err);
         for line in ran.out.lines() {
             assert!(
                 serde_json::from_str::<serde_json::Value>(line).is_ok(),
@@ -122,7 +123,7 @@ fn the_demo_finds_its_own_leak() {
     let ran = place.run(&["demo", "--duration", "1s"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(ran.err.contains("analyzing events:"), "{}", ran.err);
-    let suspects = ran.out.split("Suspects").nth(1).unwrap();
+    let suspects = ran.out.split("What grows").nth(1).unwrap();
     assert!(
         suspects.contains("append") && suspects.contains("src/cli/commands/demo.rs"),
         "{}",

@@ -7,4 +7,6 @@ pub(crate) mod diff;
 pub(crate) mod load;
 pub(crate) mod permissions;
 pub(crate) mod repl;
+pub(crate) mod report;
 pub(crate) mod walkthrough;
+pub(crate) mod whole_answers;

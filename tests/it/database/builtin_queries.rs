@@ -26,7 +26,7 @@ pub(crate) fn seeds() -> u64 {
     std::env::var("RHEAPER_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(120)
 }
 
-fn twins() -> Vec<(&'static str, TwinFn)> {
+pub(crate) fn twins() -> Vec<(&'static str, TwinFn)> {
     [reference_sites::TWINS, reference_blocks::TWINS, reference_rest::TWINS].concat()
 }
 

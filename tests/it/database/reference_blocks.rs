@@ -232,9 +232,10 @@ fn slice_of(heap: &Heap, at: i64) -> i64 {
 
 fn alive_at(heap: &Heap, dice: &mut Dice) -> Twin {
     let at = dice.int(heap.duration + 10);
-    let slice = heap.group_end(slice_of(heap, at));
-    let rows =
-        live_sites(heap, slice).into_iter().map(|row| [row, row![heap.to_ns(slice)]].concat());
+    let alive = |b: &Block| b.made <= at && b.freed.is_none_or(|freed| freed > at);
+    let rows = grouped(heap, alive)
+        .into_iter()
+        .map(|(bt, bytes, count, _)| row![bt, name(heap, bt), bytes, count, at]);
     Twin { params: vec![("at", format!("{at}ns"))], rows: rows.collect() }
 }
 

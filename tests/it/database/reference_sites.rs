@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use rheaper::database::Value;
 
 use crate::database::builtin_queries::{Twin, TwinFn};
-use crate::support::random_heap::{Dice, FRAMES, Heap, Site};
+use crate::support::random_heap::{Dice, FRAMES, Heap, Site, function};
 
 pub(crate) const TWINS: &[(&str, TwinFn)] = &[
     ("never_freed", never_freed),
@@ -28,6 +28,9 @@ pub(crate) const TWINS: &[(&str, TwinFn)] = &[
     ("realloc_sites", realloc_sites),
     ("growing_containers", growing_containers),
     ("cross_thread_frees", cross_thread_frees),
+    ("by_function", by_function),
+    ("by_line", by_line),
+    ("by_caller", by_caller),
     ("by_crate", by_crate),
     ("through", through),
     ("build_up", build_up),
@@ -334,6 +337,84 @@ fn cross_thread_frees(heap: &Heap, _: &mut Dice) -> Twin {
         |s| s.cross,
         |s| row![s.cross, share(s.cross, s.frees), s.frees],
     ))
+}
+
+/// Sums of sites by a key that begins a row, sorted by one of four measures and a second key.
+fn sums_by<K: Ord + Clone>(
+    heap: &Heap,
+    dice: &mut Dice,
+    key: impl Fn(&Site) -> K,
+    cells: impl Fn(&K) -> Vec<Value>,
+) -> Twin {
+    let mut groups: std::collections::BTreeMap<K, [i64; 6]> = std::collections::BTreeMap::new();
+    for site in heap.sites() {
+        let sums = groups.entry(key(&site)).or_default();
+        let more =
+            [site.at_peak_bytes, site.bytes, site.live_bytes, site.allocations, site.temporary, 1];
+        for (sum, more) in sums.iter_mut().zip(more) {
+            *sum += more;
+        }
+    }
+    let whole = [0, 1, 2].map(|at| groups.values().map(|sums| sums[at]).sum::<i64>());
+    let (measure, column) =
+        [("peak", 0), ("bytes", 1), ("live", 2), ("temporary", 4)][dice.int(4) as usize];
+    let mut groups: Vec<_> = groups.into_iter().collect();
+    groups.sort_by_key(|(key, sums)| (Reverse(sums[column]), Reverse(sums[1]), key.clone()));
+    let part = |sums: &[i64; 6], at: usize| match whole[at] {
+        0 => f64::NAN,
+        whole => share(sums[at], whole),
+    };
+    let row = |(key, sums): &(K, [i64; 6])| {
+        let numbers = row![
+            sums[0],
+            part(sums, 0),
+            sums[1],
+            part(sums, 1),
+            sums[2],
+            part(sums, 2),
+            sums[3],
+            sums[4],
+            sums[5]
+        ];
+        [cells(key), numbers].concat()
+    };
+    let rows = groups.iter().map(row).collect();
+    Twin { params: vec![("measure", measure.to_owned())], rows }
+}
+
+fn by_function(heap: &Heap, dice: &mut Dice) -> Twin {
+    let frame = |sym: &&str| FRAMES.iter().find(|frame| frame.sym == *sym).unwrap();
+    sums_by(
+        heap,
+        dice,
+        |site| heap.first_own(site.bt).sym,
+        |sym| row![function(frame(sym)), frame(sym).kind, frame(sym).krate],
+    )
+}
+
+fn by_line(heap: &Heap, dice: &mut Dice) -> Twin {
+    sums_by(
+        heap,
+        dice,
+        |site| {
+            let frame = heap.first_own(site.bt);
+            (frame.file, frame.line, frame.sym, function(frame))
+        },
+        |(file, line, _, name)| row![*file, *line, *name],
+    )
+}
+
+fn by_caller(heap: &Heap, dice: &mut Dice) -> Twin {
+    sums_by(
+        heap,
+        dice,
+        |site| {
+            let named = heap.first_own(site.bt);
+            let caller = heap.caller(site.bt).map(|id| &FRAMES[id as usize - 1]);
+            (named.sym, caller.map(|it| it.sym), function(named), caller.map(function))
+        },
+        |(_, _, name, caller)| row![*name, *caller],
+    )
 }
 
 fn by_crate(heap: &Heap, _: &mut Dice) -> Twin {

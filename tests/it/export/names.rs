@@ -90,8 +90,8 @@ fn block(database: &Connection, bt: i64) {
     let sql = "INSERT INTO sites (bt, frame, stack, depth, allocations, bytes, frees, live_blocks, live_bytes, \
         peak_bytes, peak_ns, at_peak_blocks, at_peak_bytes, temporary, temporary_bytes, size_min, size_max, \
         first_ns, last_ns, threads, cross_thread_frees, freed_at_end_blocks, freed_at_end_bytes, reallocs, \
-        reallocs_moved) VALUES (?1, ?1, 'whole', 3, 1, 100, 0, 1, 100, 100, ?1, 1, 100, 0, 0, 100, 100, ?1, ?1, 1, \
-        0, 0, 0, 0, 0)";
+        reallocs_moved, judged_blocks, judged_bytes) VALUES (?1, ?1, 'whole', 3, 1, 100, 0, 1, 100, 100, ?1, 1, 100, 0, 0, 100, 100, ?1, ?1, 1, \
+        0, 0, 0, 0, 0, 1, 100)";
     database.execute(sql, params![bt]).unwrap();
     let sql = "INSERT INTO site_timeline VALUES (?1, 0, 100, 1, 1, 100, 0, 0)";
     database.execute(sql, params![bt]).unwrap();

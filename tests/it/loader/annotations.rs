@@ -135,8 +135,9 @@ fn resident_memory_stands_beside_live_bytes_on_the_first_screen_and_in_the_repor
 
     let report = |format: &[&str]| {
         let arguments = [&["report", database.to_str().unwrap()], format].concat();
-        String::from_utf8(crate::support::programs::rheaper(&arguments, place.path()).stdout)
-            .unwrap()
+        let ran = crate::support::programs::rheaper(&arguments, place.path());
+        let page = String::from_utf8(ran.stdout).unwrap();
+        page.split_whitespace().collect::<Vec<_>>().join(" ")
     };
     let sentence = "RSS 4.00 MiB at the end, 4.00 MiB at most; live blocks are 25.0 % of it";
     for format in [&[][..], &["--markdown"]] {

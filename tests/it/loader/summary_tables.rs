@@ -23,6 +23,15 @@ const PAIRS: &[(&str, &str, &str)] = &[
          FROM allocations GROUP BY bt ORDER BY bt",
     ),
     (
+        "functions",
+        "SELECT sym, functions.allocations, functions.bytes, functions.live_blocks,
+            functions.live_bytes FROM functions JOIN frames ON frames.id = frame ORDER BY sym",
+        "SELECT sym, count(*), total(size), count(*) - count(dealloc_after),
+            total(CASE WHEN dealloc_after IS NULL THEN size END)
+         FROM allocations JOIN sites USING (bt) JOIN frames ON frames.id = sites.frame
+         GROUP BY sym ORDER BY sym",
+    ),
+    (
         "freed at the end",
         "SELECT bt, freed_at_end_blocks, freed_at_end_bytes FROM sites
          WHERE freed_at_end_blocks > 0 ORDER BY bt",
@@ -219,7 +228,7 @@ const PAIRS: &[(&str, &str, &str)] = &[
         "suspects",
         "SELECT id, live_bytes, live_blocks, allocations, bytes, sites, first_ns, last_ns
          FROM suspects ORDER BY id",
-        "SELECT suspect, sum(live_bytes), sum(live_blocks), sum(allocations), sum(bytes),
+        "SELECT suspect, sum(judged_bytes), sum(judged_blocks), sum(allocations), sum(bytes),
             count(*), min(first_ns), max(last_ns) FROM sites GROUP BY suspect ORDER BY suspect",
     ),
     (

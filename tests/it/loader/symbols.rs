@@ -116,7 +116,7 @@ pub(crate) fn load_names(
     let directory = tempfile::tempdir().unwrap();
     let (file, database) = (directory.path().join("rip-1"), directory.path().join("db"));
     fs::write(&file, recording(path, build_id, addresses)).unwrap();
-    let options = LoadOptions { symbols: symbols.to_vec(), force: false };
+    let options = LoadOptions { symbols: symbols.to_vec(), ..LoadOptions::default() };
     let summary = load(&file, &database, &options, &mut ()).unwrap();
     Named { directory, database, summary }
 }

@@ -4,6 +4,7 @@ pub(crate) mod aggregate;
 pub(crate) mod annotations;
 pub(crate) mod control;
 pub(crate) mod disk_faults;
+pub(crate) mod endings;
 pub(crate) mod fault_injection;
 pub(crate) mod http_server;
 pub(crate) mod rough;

@@ -56,9 +56,9 @@ pub(crate) const FRAMES: &[Frame] = &[
     Frame { file: Some("/rust/alloc/src/raw_vec.rs"), line: Some(560), sym: "alloc::raw_vec::finish_grow", krate: Some("alloc"), kind: "std" },
     Frame { file: Some("src/cache.rs"), line: Some(41), sym: "server::cache::insert", krate: Some("server"), kind: "own" },
     Frame { file: Some("src/main.rs"), line: Some(7), sym: "server::main", krate: Some("server"), kind: "own" },
-    Frame { file: Some("/cargo/tokio/src/task/spawn.rs"), line: Some(167), sym: "tokio::task::spawn::spawn", krate: Some("tokio"), kind: "runtime" },
-    Frame { file: Some("/cargo/flume/src/lib.rs"), line: Some(3), sym: "flume::Sender<T>::send", krate: Some("flume"), kind: "runtime" },
-    Frame { file: None, line: None, sym: "g_malloc", krate: None, kind: "foreign" },
+    Frame { file: Some("/cargo/tokio/src/task/spawn.rs"), line: Some(167), sym: "tokio::task::spawn::spawn", krate: Some("tokio"), kind: "dependency" },
+    Frame { file: Some("/cargo/flume/src/lib.rs"), line: Some(3), sym: "flume::Sender<T>::send", krate: Some("flume"), kind: "dependency" },
+    Frame { file: None, line: None, sym: "g_malloc", krate: None, kind: "runtime" },
     Frame { file: Some("src/jobs.rs"), line: Some(99), sym: "jobs::queue::push", krate: Some("jobs"), kind: "own" },
     Frame { file: None, line: None, sym: "libfoo.so+0x1234", krate: None, kind: "unknown" },
 ];
@@ -304,6 +304,14 @@ impl Heap {
         let stack = &self.stacks[&bt];
         let own = stack.iter().find(|id| FRAMES[**id as usize - 1].kind == "own");
         &FRAMES[*own.unwrap_or(&stack[0]) as usize - 1]
+    }
+
+    /// The first own frame that calls the named one and is another function.
+    pub(crate) fn caller(&self, bt: i64) -> Option<i64> {
+        let named = self.first_own(bt);
+        let frame = |id: &i64| &FRAMES[*id as usize - 1];
+        let mut outwards = self.stacks[&bt].iter().skip_while(|id| frame(id).sym != named.sym);
+        outwards.find(|id| frame(id).sym != named.sym && frame(id).kind == named.kind).copied()
     }
 
     pub(crate) fn name(&self, bt: i64) -> String {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use rheaper::database::schema::SCHEMA;
+use rheaper::database::schema::{FUNCTIONS, SCHEMA};
 use rusqlite::{Connection, params};
 
 use crate::support::random_heap::{Block, FRAMES, Heap, SCOPES, function, scope_of, thread_name};
@@ -94,8 +94,8 @@ impl Heap {
             peak_bytes, peak_ns, at_peak_blocks, at_peak_bytes, temporary, temporary_bytes, size_min, size_max, \
             lifetime_min_ns, lifetime_avg_ns, lifetime_p50_ns, lifetime_p90_ns, lifetime_p99_ns, lifetime_max_ns, \
             first_ns, last_ns, last_free_ns, threads, cross_thread_frees, freed_at_end_blocks, \
-            freed_at_end_bytes, reallocs, reallocs_moved) VALUES (?1, ?2, 'whole', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, \
-            ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31)";
+            freed_at_end_bytes, reallocs, reallocs_moved, judged_blocks, judged_bytes) VALUES (?1, ?2, 'whole', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, \
+            ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?7, ?8)";
         for s in self.sites() {
             let stack = &self.stacks[&s.bt];
             let own = stack
@@ -142,7 +142,10 @@ impl Heap {
                 ],
             )
             .unwrap();
+            let caller = "UPDATE sites SET caller = ?2 WHERE bt = ?1";
+            db.execute(caller, params![s.bt, self.caller(s.bt)]).unwrap();
         }
+        db.execute_batch(FUNCTIONS).unwrap();
     }
 
     fn write_timeline(&self, db: &Connection) {

@@ -7,4 +7,5 @@
 pub mod generate;
 pub mod naive;
 pub mod random;
+pub mod scripted;
 pub mod writer;

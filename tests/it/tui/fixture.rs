@@ -59,7 +59,7 @@ pub(crate) fn leaky_server() -> Script {
                 "/root/.cargo/registry/src/index-1/tokio-1.40.0/src/runtime/task/raw.rs",
                 271,
                 "tokio",
-                "runtime",
+                "dependency",
                 0,
             ),
             ("std::rt::lang_start", "/rustc/abc/library/std/src/rt.rs", 165, "std", "std", 0),
@@ -68,7 +68,7 @@ pub(crate) fn leaky_server() -> Script {
             ("server::json::parse", "examples/server/json.rs", 60, "server", "own", 0),
             ("server::json::value", "examples/server/json.rs", 75, "server", "own", 0),
             ("server::index::Index::push", "examples/server/index.rs", 19, "server", "own", 0),
-            ("malloc_helper", "", 0, "", "foreign", 0),
+            ("malloc_helper", "", 0, "", "runtime", 0),
             ("server::config::load", "examples/server/config.rs", 9, "server", "own", 0),
             ("libfoo.so.1+0x4a30", "", 0, "", "unknown", 0),
         ],
@@ -159,6 +159,7 @@ pub(crate) fn write(script: &Script, path: &Path) {
     write_frames(&tx, script);
     write_allocations(&tx, script);
     write_sites(&tx, script);
+    tx.execute_batch(rheaper::database::schema::FUNCTIONS).unwrap();
     write_timeline(&tx, script);
     write_tree(&tx, script);
     write_meta(&tx, script);
@@ -329,9 +330,9 @@ fn write_site(
          live_bytes, peak_bytes, peak_ns, at_peak_blocks, at_peak_bytes, temporary, temporary_bytes,
          size_min, size_max, lifetime_min_ns, lifetime_avg_ns, lifetime_p50_ns, lifetime_p90_ns,
          lifetime_p99_ns, lifetime_max_ns, first_ns, last_ns, threads, cross_thread_frees,
-         freed_at_end_blocks, freed_at_end_bytes, reallocs, reallocs_moved)
+         freed_at_end_blocks, freed_at_end_bytes, reallocs, reallocs_moved, judged_blocks, judged_bytes)
          VALUES (?1, ?2, ?3, 'whole', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,
-         ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, 0, 0, 0, 0, 0)",
+         ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, 0, 0, 0, 0, 0, ?7, ?8)",
         params![
             bt, first_own(script, bt) as i64, suspect, depth, made, bytes, made - live_blocks, live_blocks,
             live_bytes, own_peak.0, own_peak.1, peak_blocks, peak_bytes, temporary, temporary_bytes,
@@ -385,7 +386,7 @@ fn write_suspect(
         function(script.frames[first_own(script, bt)].0),
     );
     db.execute(
-        "INSERT INTO suspects VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, ?8, ?9, ?10, ?11, 0.98, 1.0, ?12, 0.99, ?13, ?14)",
+        "INSERT INTO suspects VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, ?8, ?9, ?10, ?11, 0.98, 1.0, ?12, 0.99, ?13, ?14, NULL)",
         params![
             id, label, sentence, live_bytes as f64, first_own(script, bt) as i64, bt, live_bytes,
             live.len() as i64, share, blocks.len() as i64, blocks.iter().map(|it| it.size).sum::<i64>(),
@@ -393,6 +394,12 @@ fn write_suspect(
         ],
     )
     .unwrap();
+    let own =
+        script.stacks[&bt].iter().enumerate().filter(|(_, id)| script.frames[**id].4 == "own");
+    for (frame_no, _) in own.take(5) {
+        let sql = "INSERT INTO suspect_frames VALUES (?1, ?2)";
+        db.execute(sql, params![id, frame_no as i64]).unwrap();
+    }
 }
 
 fn write_timeline(db: &Connection, script: &Script) {

@@ -120,7 +120,7 @@ fn pairs(theme: Theme, drawn: &[Driver]) -> HashMap<(Color, Color), String> {
         FrameKind::Own,
         FrameKind::Std,
         FrameKind::Runtime,
-        FrameKind::Foreign,
+        FrameKind::Dependency,
         FrameKind::Unknown,
     ];
     for kind in kinds {

@@ -114,7 +114,7 @@ impl ControlThread {
 
     fn stop(&mut self) {
         if let Some(active) = self.active.take() {
-            session::disable_for_control(active.session);
+            session::disable_session(active.session);
             record_end(active);
         }
     }

@@ -122,7 +122,9 @@ pub struct Overview {
     pub peak_ns: i64,
     /// Number of allocations.
     pub allocations: i64,
-    /// Number of losses.
+    /// Bytes live before the shutdown, if there was one.
+    pub before_shutdown: Option<i64>,
+    /// Events that were not recorded.
     pub losses: i64,
     /// The profiler that recorded it, if that was not rheaper.
     pub imported_from: Option<String>,

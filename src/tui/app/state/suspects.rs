@@ -46,7 +46,7 @@ pub struct Suspect {
     pub first_ns: i64,
     /// Last allocation, ns since the start.
     pub last_ns: i64,
-    /// Full name of its first own function.
+    /// Full name of the function that names it.
     pub sym: String,
     /// Short name.
     pub function: String,
@@ -54,6 +54,8 @@ pub struct Suspect {
     pub file: Option<String>,
     /// Source line.
     pub line: Option<u32>,
+    /// The dependency's function that it calls, with its crate.
+    pub through: Option<String>,
     /// Selected bytes.
     pub filtered_bytes: i64,
     /// Selected blocks.
@@ -192,6 +194,14 @@ fn suspect(table: &Table, row: usize) -> Suspect {
         function: text("function"),
         file: get("file").and_then(Value::as_str).map(str::to_owned),
         line: get("line").and_then(number).and_then(|it| u32::try_from(it).ok()),
+        through: get("library_function").and_then(Value::as_str).map(|function| {
+            let krate = text("library_crate");
+            if krate.is_empty() || function.starts_with(&krate) {
+                function.to_owned()
+            } else {
+                format!("{krate}::{function}")
+            }
+        }),
         filtered_bytes: integer("filtered_bytes"),
         filtered_blocks: integer("filtered_blocks"),
     }

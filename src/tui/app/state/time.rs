@@ -30,7 +30,7 @@ pub struct Point {
 pub struct SiteCurve {
     /// The group, `suspects.id`.
     pub suspect: i64,
-    /// Its first own function.
+    /// The function that names it.
     pub name: String,
     /// Bytes live at the end of each point.
     pub live_bytes: Vec<i64>,

@@ -195,6 +195,7 @@ fn set_overview(app: &mut App, table: &Table) -> Vec<Effect> {
     app.overview.rss = resident.map(|rss| (rss, integer("rss_live_bytes")));
     app.overview.peak_bytes = integer("peak_bytes");
     app.overview.losses = integer("losses");
+    app.overview.before_shutdown = table.get(0, "before_shutdown").and_then(number);
     app.overview.imported_from =
         table.get(0, "imported_from").and_then(Value::as_str).map(str::to_owned);
     app.overview.allocations = integer("allocations");

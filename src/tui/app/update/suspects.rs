@@ -77,7 +77,7 @@ fn explain(suspect: &Suspect) -> Text {
     let body = format!(
         "{sentence}\n\n\
          score        {score:.0} = live bytes x steadiness x recency x (0.1 + 0.9 fit), a tenth if the kind is not a leak\n\
-         live bytes   {live} of {blocks} blocks ({share} of all alive at the end)\n\
+         live bytes   {live} of {blocks} blocks ({share} of all live then)\n\
          steadiness   {steadiness:.2}: share of time slices in which it did not shrink; flat slices count half\n\
          recency      {recency:.2}: 1 if it allocated in the last tenth of the run, otherwise less\n\
          slope        {slope}/s over the second half (fit {fit:.2}; 1 is a straight line)\n\
@@ -109,6 +109,7 @@ fn meaning(label: &str) -> &'static str {
     match label {
         "start-up constant" => "allocated at start-up and kept, like lazy statics; not a leak",
         "steady leak" => "nearly every block allocated here is still live, and their number grows",
+        "constant" => "allocated once, when first needed, and kept; not a leak",
         "freed at shutdown" => {
             "kept during the whole run and freed only at the end: in practice a leak"
         }

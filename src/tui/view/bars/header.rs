@@ -13,11 +13,21 @@ use crate::tui::view::text;
 /// Columns of live bytes with their error.
 const LIVE_ROOM: usize = 24;
 
+/// Columns before the losses: margin, title, and gaps.
+const LOSSES_INDENT: usize = 12;
+
 /// Draws the row.
 pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     let overview = &app.overview;
     let mut x = 1 + text::put(buffer, theme, area, 1, "rheaper", theme.title());
+    let losses = match overview.losses {
+        0 => String::new(),
+        losses => format!("! {} lost", units::count(losses)),
+    };
+    // Losses are shown at any width: the name is cut instead.
+    let left = usize::from(area.width).saturating_sub(LOSSES_INDENT + losses.len());
     let room = usize::from(area.width / 3).max(8);
+    let room = if losses.is_empty() { room } else { room.min(left.max(1)) };
     let name = text::cut_front(&overview.name, room, theme).into_owned();
     x += 1 + text::put(buffer, theme, area, x + 1, &name, Style::new());
     let Some(duration) = overview.duration_ns else {
@@ -26,10 +36,6 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
     };
     let bytes = |bytes: i64| units::bytes(bytes as f64);
     let time = |ns: i64| units::duration(ns as f64);
-    let losses = match overview.losses {
-        0 => String::new(),
-        losses => format!("! {} lost", units::count(losses)),
-    };
     let rss = overview.rss.map(|(rss, live)| {
         let share = units::share(live as f64 / rss.max(1) as f64);
         format!("{} ({share} live)", bytes(rss))
@@ -53,13 +59,14 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
         }
     };
     let parts = [
+        ("", losses),
         ("", time(duration)),
         ("", sampling.unwrap_or_default()),
         ("live ", live),
+        ("before shutdown ", overview.before_shutdown.map(bytes).unwrap_or_default()),
         ("rss ", rss.unwrap_or_default()),
         ("peak ", format!("{} at {}", bytes(overview.peak_bytes), time(overview.peak_ns))),
         ("", format!("{} allocations", units::count_short(overview.allocations as f64))),
-        ("", losses),
         ("", aggregated),
         ("by ", overview.imported_from.clone().unwrap_or_default()),
     ];

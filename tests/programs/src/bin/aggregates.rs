@@ -148,7 +148,8 @@ fn argument(index: usize) -> u64 {
 #[cfg(rheaper_testing)]
 fn begin() {
     let aggregate = std::time::Duration::from_micros(argument(1));
-    let options = rheaper::Options::new(recorded_programs::config(64)).aggregate_shorter_than(aggregate);
+    let options =
+        rheaper::Options::new(recorded_programs::config(64)).aggregate_shorter_than(aggregate);
     let path = options.enable().expect("recording starts");
     println!("{}", path.display());
     // Created before the recording, so that its free must not be recorded.
