@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use crate::loader::symbols::name::Name;
+use crate::loader::symbols::namespace::Owner;
 use crate::loader::symbols::{Frame, FrameId};
 
 /// Whose code a frame is.
@@ -55,7 +56,12 @@ static KINDS: LazyLock<HashMap<&'static str, Kind>> = LazyLock::new(|| {
 pub(crate) fn classify(name: &Name, is_rust: bool, file: Option<&str>) -> (Option<String>, Kind) {
     let of_file = file.and_then(crate_of_file);
     if !name.is_rust && !is_rust && of_file.is_none() {
-        return (None, Kind::Foreign);
+        let kind = match name.owner {
+            Owner::Standard => Kind::Std,
+            Owner::Foundation => Kind::Runtime,
+            Owner::Other => Kind::Foreign,
+        };
+        return (None, kind);
     }
     let kinds = name.crates.iter().map(|krate| (krate, kind_of(krate)));
     let by_name = kinds

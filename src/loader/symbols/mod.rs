@@ -13,6 +13,8 @@ mod batch;
 mod find;
 mod lookup;
 mod name;
+mod namespace;
+mod language;
 mod kind;
 pub(crate) mod frame_names;
 
@@ -28,6 +30,7 @@ use crate::loader::read::modules::Module;
 use crate::loader::sanitize;
 use crate::loader::summary::SymbolSummary;
 use crate::loader::symbols::find::Found;
+use crate::loader::symbols::language::Language;
 use crate::loader::symbols::lookup::RawFrame;
 use crate::loader::symbols::name::Name;
 
@@ -159,8 +162,9 @@ impl Symbols {
     /// Where nothing in the executable is Rust, its own functions are those of the executable.
     fn claim_executable(&mut self, modules: &[Module]) {
         let is_main = |frame: &Frame| frame.module.is_some_and(|at| modules[at as usize].main);
-        let is_rust = |kind| matches!(kind, Kind::Own | Kind::Std | Kind::Runtime);
-        if self.frames.iter().any(|frame| is_main(frame) && is_rust(frame.kind)) {
+        // Libraries of C++ have no crate.
+        let is_rust = |frame: &Frame| frame.kind == Kind::Own || frame.krate.is_some();
+        if self.frames.iter().any(|frame| is_main(frame) && is_rust(frame)) {
             return;
         }
         for frame in self.frames.iter_mut().filter(|frame| is_main(frame)) {
@@ -208,7 +212,8 @@ struct Interner<'a> {
     modules: &'a [Module],
     offsets: Offsets,
     known: HashMap<Frame, FrameId>,
-    names: HashMap<String, Name>,
+    /// By symbol and the language that something else than the symbol points to.
+    names: HashMap<(String, Option<Language>), Name>,
     symbols: Symbols,
 }
 
@@ -249,7 +254,12 @@ impl<'a> Interner<'a> {
             frame.inlined = inlined;
             return frame;
         };
-        let name = self.names.entry(mangled).or_insert_with_key(|mangled| Name::of(mangled));
+        let of_file = || file.as_deref().and_then(language::of_file);
+        let beside = if raw.is_rust { Some(Language::Rust) } else { of_file() };
+        let name = self
+            .names
+            .entry((mangled, beside))
+            .or_insert_with_key(|(symbol, beside)| Name::of(symbol, *beside));
         let (krate, kind) = kind::classify(name, raw.is_rust, file.as_deref());
         Frame {
             line: raw.line,

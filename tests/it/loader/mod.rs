@@ -6,6 +6,7 @@ pub(crate) mod end_to_end;
 pub(crate) mod import;
 pub(crate) mod import_bytehound;
 pub(crate) mod import_heaptrack;
+pub(crate) mod names;
 pub(crate) mod sampled;
 pub(crate) mod summary_tables;
 pub(crate) mod symbols;

@@ -191,7 +191,7 @@ impl Surveyor {
                 self.loaded.begin_list();
             }
             Line::Module { path, base, segments } => self.see_module(path, base, segments)?,
-            Line::Text(text) => self.texts.push(sanitize::text(&String::from_utf8_lossy(text))),
+            Line::Text(text) => self.texts.push(exact(text)),
             Line::Ip { address, module, frames } => self.see_ip(address, module, frames)?,
             Line::Stack { ip, parent } => self.see_stack(ip, parent),
             Line::Info { .. } => self.has_infos = true,
@@ -275,7 +275,7 @@ impl Surveyor {
         self.survey.modules.push(Module {
             id: ModuleId(index),
             path: path.clone().into_bytes(),
-            shown: path,
+            shown: sanitize::text(&path),
             build_id: Vec::new(),
             // The first module that is listed is the executable, and its path is the first text.
             main: number == 1,
@@ -356,6 +356,15 @@ impl Surveyor {
             facts.push(("attached", Value::Integer(1)));
         }
         facts
+    }
+}
+
+/// A text as it is, so that names are read before they are cut; bytes that are no text are
+/// written as numbers, which keeps two texts two.
+fn exact(text: &[u8]) -> String {
+    match std::str::from_utf8(text) {
+        Ok(text) => text.to_owned(),
+        Err(_) => text.escape_ascii().to_string(),
     }
 }
 
