@@ -348,9 +348,10 @@ fn local_to(after: &str) -> Option<&str> {
     }
 }
 
-/// What stands behind the stars of `*name(int)`.
+/// What stands behind the stars of `*name(int)` or `Class::*name(int)`.
 fn pointed(inside: &str) -> Option<&str> {
-    let rest = inside.trim_start_matches(['*', '&', ' ']);
+    let member = split_once(inside, "::*", Rules::Cpp).map(|(_, rest)| rest);
+    let rest = member.unwrap_or(inside).trim_start_matches(['*', '&', ' ']);
     let rest = rest.strip_prefix("const ").unwrap_or(rest);
     (rest.len() < inside.len() && !rest.is_empty()).then_some(rest)
 }

@@ -91,6 +91,7 @@ const CPP: &[(&str, &str)] = &[
     ("decltype (((declval<int>)()).size()) ns::go<int>(int)", "ns::go"),
     ("void (*ns::get<int>(int))(char)", "ns::get"),
     ("void (*)(char) ns::get<int>(int)", "ns::get"),
+    ("void (ns::A::*&&ns::pass<void (ns::A::*)()>(ns::R&))()", "ns::pass"),
     ("std::enable_if<((1)>(2)), int>::type ns::f<int>(int)", "ns::f"),
     ("(anonymous namespace)::Worker::run()", "Worker::run"),
     ("ns::(anonymous namespace)::helper(char const*)", "ns::helper"),
