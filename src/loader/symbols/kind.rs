@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use crate::loader::symbols::name::Name;
-use crate::loader::symbols::namespace::Owner;
+use crate::loader::symbols::namespace::{self, Owner};
 use crate::loader::symbols::{Frame, FrameId};
 
 /// Whose code a frame is.
@@ -56,7 +56,9 @@ static KINDS: LazyLock<HashMap<&'static str, Kind>> = LazyLock::new(|| {
 pub(crate) fn classify(name: &Name, is_rust: bool, file: Option<&str>) -> (Option<String>, Kind) {
     let of_file = file.and_then(crate_of_file);
     if !name.is_rust && !is_rust && of_file.is_none() {
-        let kind = match name.owner {
+        let by_name = Some(name.owner).filter(|owner| *owner != Owner::Other);
+        let by_file = || file.map_or(Owner::Other, namespace::owner_of_file);
+        let kind = match by_name.unwrap_or_else(by_file) {
             Owner::Standard => Kind::Std,
             Owner::Foundation => Kind::Runtime,
             Owner::Other => Kind::Foreign,

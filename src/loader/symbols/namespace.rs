@@ -1,7 +1,8 @@
-//! Whose code a function of C++ is, by its outermost namespace.
+//! Whose code a function of C++ is, by its outermost namespace, else by the header that it is in.
 //!
-//! Templates are compiled into whatever uses them, so neither the module nor the file that a
-//! function is in says that it is the standard library's.
+//! Templates are compiled into whatever uses them, so the module does not say that a function is
+//! the standard library's. What debug information calls by its bare name (`make_shared<ns::A>`) has
+//! its header only.
 
 use crate::loader::symbols::language::cpp;
 
@@ -26,15 +27,24 @@ const FOUNDATION: [&str; 4] = ["boost", "absl", "fmt", "folly"];
 pub(crate) fn owner(whole: &str) -> Owner {
     let scopes = cpp::scopes(whole);
     let Some(root) = scopes.first() else { return Owner::Other };
-    let is_of = |name: &&str| root == name || name.ends_with('_') && root.starts_with(*name);
-    let allocates =
-        |name: &str| name.starts_with("operator new") || name.starts_with("operator delete");
-    if scopes.len() > 1 && STANDARD.iter().any(|name| is_of(&name)) {
+    let is_of = |name: &&&str| root == **name || name.ends_with('_') && root.starts_with(**name);
+    let allocates = root.starts_with("operator new") || root.starts_with("operator delete");
+    match scopes.len() {
+        1 if allocates => Owner::Standard,
+        1 => Owner::Other,
+        _ if STANDARD.iter().any(|name| is_of(&name)) => Owner::Standard,
+        _ if FOUNDATION.contains(&&**root) => Owner::Foundation,
+        _ => Owner::Other,
+    }
+}
+
+/// Whose code a header holds.
+pub(crate) fn owner_of_file(file: &str) -> Owner {
+    let is_below = |folder: &str| file.contains(&format!("/include/{folder}/"));
+    if is_below("c++") || file.contains("/libstdc++-v3/") || file.contains("/libcxx/") {
         Owner::Standard
-    } else if scopes.len() > 1 && FOUNDATION.contains(&&**root) {
+    } else if FOUNDATION.iter().any(|name| is_below(name)) {
         Owner::Foundation
-    } else if scopes.len() == 1 && allocates(root) {
-        Owner::Standard
     } else {
         Owner::Other
     }
@@ -42,7 +52,7 @@ pub(crate) fn owner(whole: &str) -> Owner {
 
 #[cfg(test)]
 mod tests {
-    use crate::loader::symbols::namespace::{Owner, owner};
+    use crate::loader::symbols::namespace::{Owner, owner, owner_of_file};
 
     #[test]
     fn the_outermost_namespace_of_the_function_itself_counts() {
@@ -65,6 +75,17 @@ mod tests {
         ];
         for (whole, expected) in cases {
             assert_eq!(owner(whole), expected, "{whole}");
+        }
+        let files = [
+            ("/usr/include/c++/12/bits/std_thread.h", Owner::Standard),
+            ("/usr/lib/llvm/include/c++/v1/vector", Owner::Standard),
+            ("../../../../src/libstdc++-v3/src/c++11/string-inst.cc", Owner::Standard),
+            ("/usr/include/boost/container/vector.hpp", Owner::Foundation),
+            ("/home/me/c++/main.cc", Owner::Other),
+            ("/usr/include/app/store.h", Owner::Other),
+        ];
+        for (file, expected) in files {
+            assert_eq!(owner_of_file(file), expected, "{file}");
         }
     }
 }

@@ -98,9 +98,10 @@ fn mangled_and_demangled_symbols_have_one_short_name() {
     let sample = sample();
     for (symbol, text) in &sample {
         // What the demanglers call by two names: `std::string`, `~this`, tables.
-        let is_alike = ["std::basic_", "~this", "initializer for ", "vtable for ", "ModuleInfo", "ClassInfo"]
-            .iter()
-            .any(|word| text.contains(word));
+        let is_alike =
+            ["std::basic_", "~this", "initializer for ", "vtable for ", "ModuleInfo", "ClassInfo"]
+                .iter()
+                .any(|word| text.contains(word));
         let (one, other) = (Words::of(symbol, None), Words::of(text, None));
         if one.short != other.short && !is_alike {
             wrong.push(format!("{} | {} <= {text}", one.short, other.short));
@@ -116,14 +117,17 @@ fn no_short_name_is_empty_or_cut_or_a_list_of_types() {
     let sampled = check(sample.into_iter().flat_map(|(symbol, text)| [symbol, text]));
     let own = check(functions(&std::env::current_exe().unwrap()).into_iter());
     assert!(own > 10_000, "{own}");
-    let places = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"];
+    let places =
+        ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"];
     let library = places.iter().map(|it| PathBuf::from(it).join("libstdc++.so.6"));
     match library.into_iter().find(|path| path.exists()) {
         Some(library) => {
             let count = check(functions(&library).into_iter());
             println!("{sampled} of the sample, {own} of this binary, {count} of libstdc++");
         }
-        None => println!("SKIPPED: this machine has no libstdc++.so.6; {sampled} + {own} are checked"),
+        None => {
+            println!("SKIPPED: this machine has no libstdc++.so.6; {sampled} + {own} are checked");
+        }
     }
 }
 
@@ -137,7 +141,8 @@ fn names_by_lot() {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut languages = BTreeMap::new();
     for _ in 0..200 {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         // Half of the lots are the sample's.
         let among = if state >> 63 == 0 { sample.len() * 2 } else { symbols.len() };
         let symbol = symbols[(state >> 32) as usize % among];

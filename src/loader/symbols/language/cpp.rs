@@ -72,8 +72,16 @@ impl Write for Limited {
 
 /// Whether only C++ writes such a name.
 pub(crate) fn is_certain(text: &str) -> bool {
-    const MARKS: [&str; 7] =
-        [ANONYMOUS, "{lambda(", "{unnamed type", "{default arg", "[abi:", "[clone ", "::~"];
+    const MARKS: [&str; 8] = [
+        ANONYMOUS,
+        "{lambda(",
+        "<lambda(",
+        "{unnamed type",
+        "{default arg",
+        "[abi:",
+        "[clone ",
+        "::~",
+    ];
     let is_operator = |(at, _): (usize, &str)| {
         is_word_start(text, at)
             && (cpp_operator::symbol_length(&text[at..]).is_some()
@@ -245,7 +253,8 @@ impl<'a> Reader<'a> {
         let (inside, after) = split_group(rest, Rules::Cpp);
         if self.name.is_empty() {
             let kind = inside.split(['(', '#']).next().unwrap_or(inside).trim_end();
-            let kind = if kind == "unnamed type" { "unnamed" } else { kind };
+            let is_word = kind.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | ' '));
+            let kind = if kind == "unnamed type" || !is_word { "unnamed" } else { kind };
             self.name = format!("{{{kind}}}");
         }
         self.at = self.text.len() - after.len();

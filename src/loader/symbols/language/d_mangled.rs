@@ -234,11 +234,7 @@ impl Walk<'_> {
                 self.function()?;
                 self.deeper(Self::type_)
             }
-            b'M' => {
-                self.modifiers();
-                self.deeper(Self::type_)
-            }
-            b'D' => {
+            b'M' | b'D' => {
                 self.modifiers();
                 self.deeper(Self::type_)
             }

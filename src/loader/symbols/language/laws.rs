@@ -107,6 +107,8 @@ const CPP: &[(&str, &str)] = &[
     ("ns::run()::'lambda'(int)::operator()(int) const", "ns::run::{lambda}"),
     ("ns::run(int)::$_0::operator()() const", "ns::run::{lambda}"),
     ("ns::run()::Local::hi()", "Local::hi"),
+    ("ns::run(int)::<lambda(int)>::operator()(int) const", "ns::run::{lambda}"),
+    ("thread<main()::<lambda()> >", "thread"),
     ("ns::name[abi:cxx11](int)", "ns::name"),
     (
         "std::__cxx11::basic_string<char, C, A>::_M_create(unsigned long&, unsigned long)",
@@ -188,6 +190,9 @@ fn what_is_beside_a_name_decides_where_the_name_does_not() {
         ("main", Some(Language::Rust), Language::Rust),
         ("main", None, Language::C),
         ("__cxxabiv1::@foo", None, Language::Cpp),
+        ("thread<main()::<lambda()> >", Some(Language::Cpp), Language::Cpp),
+        ("app::run()::<lambda(int)>::operator()(int)", None, Language::Cpp),
+        ("<lambda(int)>::operator()", Some(Language::Cpp), Language::Cpp),
     ];
     for (symbol, beside, language) in cases {
         assert_eq!(Words::of(symbol, beside).language, language, "{symbol} {beside:?}");

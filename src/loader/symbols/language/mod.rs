@@ -92,7 +92,8 @@ pub(crate) fn of_file(file: &str) -> Option<Language> {
 fn mangled(symbol: &str) -> Option<Words> {
     let unscored = symbol.trim_start_matches('_');
     let scores = symbol.len() - unscored.len();
-    if scores == 0 {
+    // No mangling lets a bracket stand.
+    if scores == 0 || symbol.contains(['<', '>', '(', ')', '{', '}', '[', ']', ' ']) {
         return rust::respelled(symbol);
     }
     match unscored.as_bytes().first() {
@@ -143,7 +144,7 @@ fn spoken(symbol: &str, beside: Option<Language>) -> Language {
     }
     if d::is_likely(symbol) {
         Language::D
-    } else if symbol.contains("::") && beside.is_none() && rust::is_path(symbol) {
+    } else if beside.is_none() && rust::is_path(symbol) {
         // A demangler of C++ gives functions their parameters, one of Rust never does.
         Language::Rust
     } else if symbol.contains("::") || symbol.contains(['(', ' ', '<']) {

@@ -1,5 +1,7 @@
 //! Objective-C: `-[NSString initWithFormat:]` is its own short name.
 
+use crate::loader::symbols::language::brackets::{Rules, group_end};
+
 /// Whether a name is that of a method.
 pub(crate) fn is_method(text: &str) -> bool {
     method(text).is_some()
@@ -12,7 +14,10 @@ fn method(text: &str) -> Option<(&str, &str)> {
     if !(start.starts_with("-[") || start.starts_with("+[")) {
         return None;
     }
-    let end = start.find(']')? + 1;
+    let end = 1 + group_end(&start[1..], 0, Rules::D);
+    if !start[..end].ends_with(']') {
+        return None;
+    }
     start[..end].contains(' ').then(|| start.split_at(end))
 }
 

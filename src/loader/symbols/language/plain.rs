@@ -47,7 +47,7 @@ pub(crate) fn go(text: &str) -> String {
         let c = text[at..].chars().next().unwrap_or(' ');
         name.push(c);
         at += c.len_utf8();
-        if c == '/' && !name.contains('(') {
+        if c == '/' && !name.contains(['(', '{']) {
             start = name.len();
         }
     }

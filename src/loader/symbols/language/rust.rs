@@ -53,13 +53,17 @@ pub(crate) fn respelled(text: &str) -> Option<Words> {
 
 /// Whether only Rust writes such a name.
 pub(crate) fn is_certain(text: &str) -> bool {
-    const MARKS: [&str; 8] =
-        ["::<", "{{", "{closure", "{impl#", "{shim:", "{async_", "<impl ", "{coroutine"];
-    text.starts_with('<') && text.contains(">::") && !text.starts_with("<lambda")
+    const MARKS: [&str; 7] =
+        ["{{", "{closure", "{impl#", "{shim:", "{async_", "<impl ", "{coroutine"];
+    // In debug information of C++: `run()::<lambda(int)>`.
+    let is_of_cpp =
+        |rest: &str| ["lambda", "unnamed", "anonymous"].iter().any(|word| rest.starts_with(word));
+    text.starts_with('<') && text.contains(">::") && !is_of_cpp(&text[1..])
+        || text.match_indices("::<").any(|(at, _)| !is_of_cpp(&text[at + 3..]))
         || MARKS.iter().any(|mark| text.contains(mark))
 }
 
-/// Whether a name is a path of plain words and type arguments, without parameters.
+/// Whether a name is a path of several plain words and type arguments, without parameters.
 pub(crate) fn is_path(text: &str) -> bool {
     let pieces = pieces(text);
     let is_word = |word: &str| {
@@ -67,7 +71,8 @@ pub(crate) fn is_path(text: &str) -> bool {
             && word.chars().all(|c| c.is_alphanumeric() || c == '_')
     };
     let is_cpp = |word: &str| word.starts_with("__gnu") || word.starts_with("__cxx");
-    split_once(text, "(", Rules::Rust).is_none()
+    split_once(text, "::", Rules::Rust).is_some()
+        && split_once(text, "(", Rules::Rust).is_none()
         && !matches!(pieces.first(), Some(Piece::Word(word)) if is_cpp(word))
         && pieces.iter().all(|piece| match piece {
             Piece::Word(word) => is_word(plain::without_clone(word)),
@@ -176,7 +181,10 @@ fn mark(inside: &str) -> Option<String> {
     match kind {
         "impl" | "shim" | "reify" | "vtable.shim" | "vtable" | "constructor" | "size"
         | "recursion" | "" => None,
-        kind => Some(format!("{{{kind}}}")),
+        kind if kind.chars().all(|c| c.is_alphanumeric() || c == '_') => {
+            Some(format!("{{{kind}}}"))
+        }
+        _ => None,
     }
 }
 
