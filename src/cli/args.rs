@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
-use crate::cli::choices::{COMPARED, ExportMeasure, ThemeName, names};
+use crate::cli::argument_values::{COMPARED, ExportMeasure, ThemeName, names};
 use crate::database::Measure;
 use crate::present::diff::DiffFormat;
 use crate::present::export::request::Format as ExportFormat;

@@ -9,7 +9,7 @@
 mod repl;
 mod commands;
 mod args;
-mod choices;
+mod argument_values;
 mod run_query;
 mod progress;
 mod exit;
@@ -22,7 +22,7 @@ use clap::Parser;
 use crate::cli::args::{Cli, Command, LoadArgs};
 use crate::cli::exit::Failure;
 
-pub use crate::cli::commands::export_view::write_view;
+pub use crate::cli::commands::view_writer::write_view;
 
 /// Runs the command that the arguments name. The first argument is the program's name.
 pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {

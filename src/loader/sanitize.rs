@@ -1,16 +1,56 @@
 //! Sanitizes text from recordings and symbol files before it goes into the database.
+//!
+//! Invariant: two names that differ anywhere still differ when they are truncated or sanitized.
 
 use crate::database::text::sanitize;
 
 /// Maximum length of a text: longer than a screen can show.
 const TEXT_CHARS_MAX: usize = 4096;
 
-/// Replaces every unsafe character by a visible one; truncates a long text with `…`.
+/// Marks omitted text.
+const GAP: char = '…';
+
+/// Replaces every unsafe character by a visible one. In a text that is too long, a hash of the whole
+/// replaces the middle.
 pub(crate) fn text(input: &str) -> String {
-    match input.char_indices().nth(TEXT_CHARS_MAX) {
-        Some((end, _)) => format!("{}…", sanitize::line(&input[..end])),
-        None => sanitize::line(input).into_owned(),
+    cut(input, input).unwrap_or_else(|| sanitize::line(input).into_owned())
+}
+
+/// As [`text`], for what tells one thing from another: what can't be told from another any more
+/// gets a hash of `identity`, which is the name itself unless that was not written out.
+pub(crate) fn name(input: &str, identity: Option<&str>) -> String {
+    let whole = identity.unwrap_or(input);
+    if let Some(cut) = cut(input, whole) {
+        return cut;
     }
+    let shown = sanitize::line(input);
+    // What is shown for several characters, or could be taken for what is shown for another.
+    let is_stand_in = |c: char| matches!(c, GAP | '\u{2400}'..='\u{2421}' | '\u{fffd}');
+    if identity.is_some() || shown.contains('\u{fffd}') || input.contains(is_stand_in) {
+        return format!("{shown}{GAP}{:016x}", hash(whole));
+    }
+    shown.into_owned()
+}
+
+/// Head and tail of a text that is too long.
+fn cut(input: &str, identity: &str) -> Option<String> {
+    let chars = input.chars().count();
+    if chars <= TEXT_CHARS_MAX {
+        return None;
+    }
+    // What remains beside two gaps and sixteen digits.
+    let kept = TEXT_CHARS_MAX - 18;
+    let at = |index: usize| input.char_indices().nth(index).map_or(input.len(), |(at, _)| at);
+    let (head, tail) = (&input[..at(kept / 2)], &input[at(chars - (kept - kept / 2))..]);
+    let digits = format!("{:016x}", hash(identity));
+    Some(format!("{}{GAP}{digits}{GAP}{}", sanitize::line(head), sanitize::line(tail)))
+}
+
+/// FNV-1a: the same on every machine, since names are compared between databases.
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 /// Lower-case hexadecimal.

@@ -38,8 +38,8 @@ use crate::tui::app::worker::Workers;
 use crate::tui::input::event_thread::{EventThread, TerminalEvent};
 use crate::tui::input::keylog::Log;
 use crate::tui::terminal::osc11::{Osc11Event, Osc11Parser};
-use crate::tui::terminal::screen::{Guard, Mouse};
 use crate::tui::terminal::signals::Signal;
+use crate::tui::terminal::terminal_guard::{Guard, Mouse};
 use crate::tui::terminal::theme::{BackgroundChoice, Colors, Theme, ThemeSettings};
 use crate::tui::view::screen;
 
@@ -117,7 +117,8 @@ pub fn run(database: &Path, options: &TuiOptions) -> Result<(), TuiError> {
     let first = crate::tui::app::worker::open(database)?;
     let log = options.record_keys.as_deref().map(Log::create).transpose();
     let log = log.map_err(TuiError::Keys)?;
-    let problems = crate::tui::input::keymap::configure(&crate::tui::terminal::user_files::keys());
+    let problems =
+        crate::tui::input::key_lookup::configure(&crate::tui::terminal::user_files::keys());
     let (sender, events) = channel();
     let signal_sender = sender.clone();
     crate::tui::terminal::signals::watch(move |signal| {

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::cli::args::ExportArgs;
-use crate::cli::choices::ExportMeasure;
+use crate::cli::argument_values::ExportMeasure;
 use crate::cli::commands::check;
 use crate::cli::commands::load;
 use crate::cli::commands::open;

@@ -5,8 +5,10 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 use crate::cli::args::{DiffArgs, ReportArgs, TuiArgs};
-use crate::cli::choices::ThemeName;
-use crate::cli::commands::{diff, export_view, load, open, report};
+use crate::cli::argument_values::ThemeName;
+use crate::cli::commands::open;
+use crate::cli::commands::view_writer;
+use crate::cli::commands::{diff, load, report};
 use crate::cli::exit::Failure;
 use crate::database::CancelToken;
 use crate::tui::TuiOptions;
@@ -18,7 +20,7 @@ const REPORT_SUSPECTS: usize = 5;
 /// `rheaper tui`
 pub(crate) fn tui(args: &TuiArgs, cancel: &CancelToken) -> Result<(), Failure> {
     let Some(file) = args.file.as_deref().filter(|_| !args.list_keys) else {
-        return Ok(io::stdout().write_all(crate::tui::input::keymap::listing().as_bytes())?);
+        return Ok(io::stdout().write_all(crate::tui::input::key_lookup::listing().as_bytes())?);
     };
     let keys = args.keys.as_deref().map(read_key_log).transpose()?.unwrap_or_default();
     let database = load::database_of(file, cancel)?;
@@ -40,7 +42,7 @@ pub(crate) fn tui(args: &TuiArgs, cancel: &CancelToken) -> Result<(), Failure> {
         ThemeName::Dark => BackgroundChoice::Fixed(Background::Dark),
         ThemeName::Light => BackgroundChoice::Fixed(Background::Light),
     });
-    let exporter: Option<crate::tui::app::export::Writer> = Some(export_view::write_view);
+    let exporter: Option<crate::tui::app::export::Writer> = Some(view_writer::write_view);
     let record_keys = args.record_keys.clone();
     let options =
         TuiOptions { compare, keys, record_keys, background, exporter, ..TuiOptions::default() };

@@ -10,7 +10,7 @@ use crate::collector::aggregate::accumulators::FreeInfo;
 use crate::collector::aggregate::address_index::HashedAddress;
 use crate::collector::aggregate::deferred_stream::DeferredStream;
 use crate::collector::aggregate::hold_queue::{self, DeferredEvent, DeferredKind, HoldQueue, Slot};
-use crate::collector::aggregate::sink::{AggregationCounters, PayloadSink};
+use crate::collector::aggregate::payload_sink::{AggregationCounters, PayloadSink};
 use crate::collector::aggregate::stream_decoder::{
     DecodedEvent, EventContext, EventShape, StreamDecoder,
 };

@@ -33,7 +33,7 @@ pub(crate) mod hold_queue;
 pub(crate) mod address_index;
 pub(crate) mod hash_table;
 pub(crate) mod slot_bitmap;
-pub(crate) mod sink;
+pub(crate) mod payload_sink;
 
 use crate::collector::aggregate::lifecycle::Lifecycle;
 use crate::collector::aggregate::stream_decoder::StreamDecoders;
@@ -41,7 +41,7 @@ use crate::collector::event_path::ring::RingShared;
 use crate::collector::platform::event_count;
 use crate::recording::Ticks;
 
-pub(crate) use crate::collector::aggregate::sink::{AggregationCounters, PayloadSink};
+pub(crate) use crate::collector::aggregate::payload_sink::{AggregationCounters, PayloadSink};
 
 /// Totals are written when 1/64 of the recording's time is in them: the file then has few of them,
 /// and a killed process loses little.

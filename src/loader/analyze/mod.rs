@@ -1,6 +1,6 @@
 //! The analysis of finished totals: suspects, call tree, estimates.
 
-pub(crate) mod analysis;
+pub(crate) mod name_tables;
 pub(crate) mod outline;
 pub(crate) mod causes;
 pub(crate) mod suspects;

@@ -7,7 +7,7 @@ use crate::loader::passes::metadata_pass::RecordingMetadata;
 use crate::loader::read::clock::Clock;
 use crate::loader::read::reader::Recording;
 use crate::loader::sanitize::hex;
-use crate::loader::write::{diagnostics, metadata};
+use crate::loader::write::{losses, metadata};
 use crate::recording::{Counters, Header, Ticks};
 
 /// The contents of a recording, without decoding its events.
@@ -50,8 +50,8 @@ impl Info {
     /// Summarizes the result of the metadata pass.
     pub(crate) fn of(recording: &Recording, metadata: RecordingMetadata) -> Self {
         let header = *recording.header();
-        let mut losses = diagnostics::of_recorder(&metadata);
-        losses.extend(diagnostics::of_file(&metadata));
+        let mut losses = losses::of_recorder(&metadata);
+        losses.extend(losses::of_file(&metadata));
         losses.retain(|loss| loss.count > 0);
         let blocks = metadata.block_kinds.iter().map(|((_, kind), tally)| BlockCount {
             kind: (*kind).to_owned(),

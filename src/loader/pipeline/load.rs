@@ -10,7 +10,7 @@ use rusqlite::types::Value;
 use crate::database::schema::INDICES;
 use crate::loader::analyze::shutdown::{self, Ended, Shutdown};
 use crate::loader::analyze::site_summary::{Run, SiteSummary};
-use crate::loader::analyze::{analysis, estimates};
+use crate::loader::analyze::{estimates, name_tables};
 use crate::loader::api::error::LoadError;
 use crate::loader::api::progress::{Phase, Progress};
 use crate::loader::api::summary::{Ending, Loss, Summary};
@@ -25,7 +25,7 @@ use crate::loader::write::database_file::DatabaseFile;
 use crate::loader::write::insert::insert;
 use crate::loader::write::row_writer::{self, integer};
 use crate::loader::write::zone_map::Zone;
-use crate::loader::write::{annotations, diagnostics, metadata, statistics, symbol_tables, tables};
+use crate::loader::write::{annotations, losses, metadata, statistics, symbol_tables, tables};
 use crate::recording::Counter;
 
 /// The state of a load.
@@ -147,7 +147,7 @@ impl<'a, R: Source> Pipeline<'a, R> {
             meaning: loss.meaning,
         });
         let mut meta = metadata::meta_rows(self.source.header(), &self.metadata, &self.pass);
-        meta.extend(analysis::meta_rows(&summaries, &run));
+        meta.extend(name_tables::meta_rows(&summaries, &run));
         meta.extend(shutdown::meta_rows(shutdown.as_ref(), &self.pass.totals.global));
         let memory =
             annotations::meta_rows(&self.pass, self.metadata.counters.as_ref()).into_iter();
@@ -190,7 +190,7 @@ impl<'a, R: Source> Pipeline<'a, R> {
         if let Some(sampling) = &pass.totals.sampling {
             estimates::write(connection, sampling, &pass.totals.global, &summaries)?;
         }
-        let names = analysis::write(connection, &summaries, &site_frames, &self.symbols, &run)?;
+        let names = name_tables::write(connection, &summaries, &site_frames, &self.symbols, &run)?;
         let stacks = &pass.stacks;
         let completeness: Vec<_> =
             pass.sites.stacks().iter().map(|stack| stacks.completeness(*stack).label()).collect();
@@ -233,17 +233,17 @@ impl<'a, R: Source> Pipeline<'a, R> {
 
     fn losses(&self) -> Vec<Loss> {
         let pass = &self.pass;
-        let mut all = diagnostics::of_recorder(&self.metadata);
+        let mut all = losses::of_recorder(&self.metadata);
         // The recorder unwinds up to twice the limit; stacks are truncated by the loader.
         let sites = pass.sites.stacks().iter().zip(pass.totals.sites.iter().skip(1));
         let truncated = sites
             .filter(|(stack, _)| pass.stacks.completeness(**stack) == StackCompleteness::Truncated)
             .map(|(_, totals)| totals.allocations)
             .sum();
-        diagnostics::set(&mut all, Counter::Truncated, truncated);
-        all.extend(diagnostics::of_file(&self.metadata));
-        all.extend(diagnostics::of_import(&self.metadata));
-        all.extend(diagnostics::of_events(&pass.merge, &pass.pairing, &pass.stacks, &pass.sites));
+        losses::set(&mut all, Counter::Truncated, truncated);
+        all.extend(losses::of_file(&self.metadata));
+        all.extend(losses::of_import(&self.metadata));
+        all.extend(losses::of_events(&pass.merge, &pass.pairing, &pass.stacks, &pass.sites));
         all
     }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use crate::loader::analyze::analysis;
+use crate::loader::analyze::name_tables;
 use crate::loader::analyze::site_summary::{Run, SiteSummary};
 use crate::loader::api::error::LoadError;
 use crate::loader::api::progress::{Phase, Progress};
@@ -142,11 +142,11 @@ impl StoredStacks {
         let transaction = connection.unchecked_transaction()?;
         let run = Run::read(&transaction)?;
         let summaries = SiteSummary::read(&transaction)?;
-        for table in analysis::TABLES {
+        for table in name_tables::TABLES {
             transaction.execute(&format!("DELETE FROM {table}"), [])?;
         }
         let site_frames = self.site_frames(symbols);
-        let site_names = analysis::write(&transaction, &summaries, &site_frames, symbols, &run)?;
+        let site_names = name_tables::write(&transaction, &summaries, &site_frames, symbols, &run)?;
         update_sites(&transaction, &summaries, &site_names)?;
         tables::write_functions(&transaction)?;
         let mut update = transaction

@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::loader::read::modules::Module;
 use crate::loader::symbols::kind::{Kind, is_recorder};
+use crate::loader::symbols::namespace::{self, Owner};
 use crate::loader::symbols::origin::{self, Origin};
 use crate::loader::symbols::rules::Rules;
 use crate::loader::symbols::{Frame, Symbols};
@@ -31,9 +32,6 @@ const RUNTIME_OBJECTS: [&str; 14] = [
 
 /// Modules of the C++ standard library.
 const STD_OBJECTS: [&str; 3] = ["libstdc++.", "libc++.", "libc++abi."];
-
-/// Namespaces of the C++ standard library.
-const STD_NAMESPACES: [&str; 3] = ["std", "__gnu_cxx", "__cxxabiv1"];
 
 /// Allocation functions of C.
 const ALLOCATING: [&str; 10] = [
@@ -192,7 +190,14 @@ impl<'a> Known<'a> {
         if begins(&RUNTIME_OBJECTS) || ALLOCATING.contains(&name) {
             return Kind::Runtime;
         }
-        if begins(&STD_OBJECTS) || is_of_std(name) || matches!(origin, Some(Origin::Std(_))) {
+        let by_file = || frame.file.as_deref().map_or(Owner::Other, namespace::owner_of_file);
+        let owner = Some(namespace::owner(name)).filter(|owner| *owner != Owner::Other);
+        match owner.unwrap_or_else(by_file) {
+            Owner::Standard => return Kind::Std,
+            Owner::Foundation => return Kind::Dependency,
+            Owner::Other => {}
+        }
+        if begins(&STD_OBJECTS) || matches!(origin, Some(Origin::Std(_))) {
             return Kind::Std;
         }
         let is_entry = name == "main" && frame.file.is_none() && self.program_is_rust;
@@ -307,31 +312,6 @@ fn first_segment(path: &str) -> Option<&str> {
     (rest.starts_with("::") && !segment.is_empty()).then_some(segment)
 }
 
-/// Whether a C++ name is in the standard library, whatever its return type.
-fn is_of_std(name: &str) -> bool {
-    let is_new = ["operator new", "operator delete"].iter().any(|it| name.starts_with(it));
-    let path = without_type(name);
-    is_new
-        || STD_NAMESPACES
-            .iter()
-            .any(|it| path.strip_prefix(it).is_some_and(|rest| rest.starts_with("::")))
-}
-
-/// `std::vector<int> ns::make<int>()` → `ns::make<int>()`
-fn without_type(name: &str) -> &str {
-    let mut depth = 0;
-    for (index, c) in name.char_indices() {
-        match c {
-            '<' => depth += 1,
-            '>' => depth -= 1,
-            '(' if depth == 0 => return name,
-            ' ' if depth == 0 => return without_type(&name[index + 1..]),
-            _ => {}
-        }
-    }
-    name
-}
-
 /// Whether a name is reserved in C.
 fn is_reserved(name: &str) -> bool {
     let mut letters = name.chars();
@@ -342,7 +322,7 @@ fn is_reserved(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::loader::symbols::classify::{crates, is_of_std, plain_crate};
+    use crate::loader::symbols::classify::{crates, plain_crate};
 
     #[test]
     fn the_crates_of_a_name_are_those_of_type_and_trait() {
@@ -360,22 +340,6 @@ mod tests {
             assert_eq!(plain_crate(sym), *plain, "{sym}");
             let found: Vec<_> = crates(sym).collect();
             assert_eq!(found, *expected, "{sym}");
-        }
-    }
-
-    #[test]
-    fn names_of_the_standard_library_of_cpp_are_known() {
-        let cases = [
-            ("std::vector<int>::push_back(int const&)", true),
-            ("std::ostream& operator<< <int>(std::ostream&, ns::Matrix<int> const&)", false),
-            ("std::vector<int> ns::make<int>(int)", false),
-            ("void std::sort<int*>(int*, int*)", true),
-            ("ns::Store::insert(std::vector<int> const&)", false),
-            ("operator new(unsigned long)", true),
-            ("stdext::go()", false),
-        ];
-        for (name, expected) in cases {
-            assert_eq!(is_of_std(name), expected, "{name}");
         }
     }
 }

@@ -17,8 +17,10 @@ mod raw_frame;
 mod classify;
 mod rules;
 mod origin;
-mod kind;
+mod namespace;
 mod name;
+mod language;
+mod kind;
 pub(crate) mod site_frames;
 
 use std::collections::HashMap;
@@ -34,6 +36,7 @@ use crate::loader::api::summary::SymbolSummary;
 use crate::loader::read::modules::Module;
 use crate::loader::sanitize;
 use crate::loader::symbols::find::Found;
+use crate::loader::symbols::language::Language;
 use crate::loader::symbols::name::Name;
 use crate::loader::symbols::raw_frame::RawFrame;
 
@@ -237,7 +240,8 @@ struct Interner<'a> {
     modules: &'a [Module],
     offsets: Offsets,
     ids: HashMap<Frame, FrameId>,
-    names: HashMap<String, Name>,
+    /// By symbol, and by the language that the source file or the debug information points to.
+    names: HashMap<(String, Option<Language>), Name>,
     symbols: Symbols,
 }
 
@@ -278,7 +282,12 @@ impl<'a> Interner<'a> {
             frame.inlined = inlined;
             return (frame, false);
         };
-        let name = self.names.entry(mangled).or_insert_with_key(|mangled| Name::of(mangled));
+        let of_file = || file.as_deref().and_then(language::of_file);
+        let beside = if raw.is_rust { Some(Language::Rust) } else { of_file() };
+        let name = self
+            .names
+            .entry((mangled, beside))
+            .or_insert_with_key(|(symbol, beside)| Name::of(symbol, *beside));
         let of_rust = |file: &String| file.ends_with(".rs");
         let is_rust = name.is_rust || raw.is_rust || file.as_ref().is_some_and(of_rust);
         let frame = Frame {

@@ -1,7 +1,7 @@
 //! Writes the database file.
 
 pub(crate) mod metadata;
-pub(crate) mod diagnostics;
+pub(crate) mod losses;
 pub(crate) mod annotations;
 pub(crate) mod tables;
 pub(crate) mod symbol_tables;

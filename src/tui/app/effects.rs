@@ -18,7 +18,7 @@ use crate::tui::app::message::{Effect, Message};
 use crate::tui::app::source;
 use crate::tui::app::worker::Workers;
 use crate::tui::input::event_thread::EventThread;
-use crate::tui::terminal::screen::{Guard, Mouse, Screen, restore};
+use crate::tui::terminal::terminal_guard::{Guard, Mouse, Screen, restore};
 use crate::tui::terminal::{signals, user_files};
 
 /// Maximum bytes to copy: terminals ignore longer OSC 52 sequences.

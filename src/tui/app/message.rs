@@ -22,7 +22,7 @@ use crate::tui::flame::difference_tree::{DifferenceOptions, Differences};
 use crate::tui::flame::shape::{Shape, ShapedTree};
 use crate::tui::flame::site_stats::SiteStats;
 use crate::tui::flame::tree::CallTree;
-use crate::tui::terminal::screen::Mouse;
+use crate::tui::terminal::terminal_guard::Mouse;
 
 /// Time since the explorer was started.
 pub type Now = Duration;

@@ -2,7 +2,7 @@
 
 pub(crate) mod event_thread;
 pub mod keylog;
-pub mod keymap;
-pub mod keytable;
+pub mod key_lookup;
+pub mod bindings;
 pub mod action;
 pub mod key;

@@ -5,4 +5,4 @@ pub(crate) mod signals;
 pub mod osc11;
 pub mod theme;
 pub mod palette;
-pub mod screen;
+pub mod terminal_guard;

@@ -9,6 +9,7 @@ pub(crate) mod import_bytehound;
 pub(crate) mod import_heaptrack;
 pub(crate) mod causes;
 pub(crate) mod kinds;
+pub(crate) mod names;
 pub(crate) mod sampled;
 pub(crate) mod split_symbols;
 pub(crate) mod summary_tables;

@@ -38,7 +38,7 @@ pub(crate) mod sys {
 #[path = "../../../src/collector/event_path/sampling/sampler.rs"]
 mod product_sampler;
 #[allow(dead_code, reason = "the recorder uses the rest")]
-#[path = "../../../src/collector/event_path/sampling/table.rs"]
+#[path = "../../../src/collector/event_path/sampling/live_samples.rs"]
 mod table;
 
 use std::collections::HashSet;

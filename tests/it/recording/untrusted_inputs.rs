@@ -22,7 +22,7 @@ use rheaper::recording::{
     Seal, ThreadDef, Ticks,
 };
 use rheaper::tui::app::message::Message;
-use rheaper::tui::input::keymap::BINDINGS;
+use rheaper::tui::input::key_lookup::BINDINGS;
 use rheaper::tui::terminal::theme::Theme;
 
 use crate::synthetic::generate::{Plan, generate};

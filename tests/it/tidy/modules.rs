@@ -123,7 +123,18 @@ fn read() -> BTreeMap<Path, Module> {
         let declared = code.lines().filter_map(declaration).collect();
         (path_of(&file), Module { declared, imports, reexports })
     };
-    sources("src").into_iter().filter(|(file, _)| file != "src/main.rs").map(read).collect()
+    let files = sources("src");
+    // Tests in a file of their own may look at everything.
+    let tests: BTreeSet<Path> = files
+        .iter()
+        .flat_map(|(file, text)| {
+            let declared = text.split("#[cfg(test)]\nmod ").skip(1);
+            let names = declared.filter_map(|rest| rest.lines().next()?.strip_suffix(';'));
+            names.map(|name| [path_of(file), vec![name.to_owned()]].concat()).collect::<Vec<_>>()
+        })
+        .collect();
+    let is_product = |file: &String| file != "src/main.rs" && !tests.contains(&path_of(file));
+    files.into_iter().filter(|(file, _)| is_product(file)).map(read).collect()
 }
 
 /// The module that a path leads into, re-exports followed.

@@ -9,8 +9,8 @@ use rheaper::tui::app::update::shell_command;
 use rheaper::tui::data::column_filter::parse;
 use rheaper::tui::data::filter::{Filter, parse_filter};
 use rheaper::tui::input::key::Key;
+use rheaper::tui::input::key_lookup::{self, Action, BINDINGS, Context, Rank, bindings};
 use rheaper::tui::input::keylog;
-use rheaper::tui::input::keymap::{self, Action, BINDINGS, Context, Rank, bindings};
 use rheaper::tui::terminal::theme::{Colors, Glyphs, Theme};
 
 use crate::tui::driver::Driver;
@@ -160,7 +160,7 @@ fn a_log_of_keys_is_read_as_it_was_written() {
 fn user_keys_replace_those_of_the_table_and_bad_lines_are_reported() {
     let text = "# mine\nflame next-measure M ^N\n\nFlame Reset-Zoom z\nflame dance d\nstage next-measure m\n\
                 flame next-measure Entr\nflame next-measure\nflame keep-through Enter\n";
-    let (table, problems) = keymap::parse_table(text);
+    let (table, problems) = key_lookup::parse_table(text);
     let of = |context: Context, name: &str| {
         let mut lines = table.iter();
         let line = lines.find(|it| it.context == context && it.action.name() == name);
@@ -179,7 +179,7 @@ fn user_keys_replace_those_of_the_table_and_bad_lines_are_reported() {
         assert!(!line.keys.is_empty());
         assert!(line.keys.iter().all(|key| seen.insert((line.context, *key))));
     }
-    assert_eq!(keymap::parse_table(&keymap::listing()).1, Vec::<String>::new());
+    assert_eq!(key_lookup::parse_table(&key_lookup::listing()).1, Vec::<String>::new());
 }
 
 #[test]
@@ -199,14 +199,14 @@ fn contexts_and_actions_have_unique_names_and_the_listing_is_read_back() {
         assert!(BINDINGS.iter().any(|it| it.action == *action), "{action:?} has no key");
     }
     // Every line of the listing names its binding: with another key, that binding changes.
-    let lines: Vec<_> = keymap::listing().lines().map(str::to_owned).collect();
+    let lines: Vec<_> = key_lookup::listing().lines().map(str::to_owned).collect();
     let lines: Vec<_> =
         lines.iter().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
     assert_eq!(lines.len(), BINDINGS.len());
     for (line, binding) in lines.iter().zip(BINDINGS) {
         let words: Vec<&str> = line.split_whitespace().collect();
         let upper = format!("{} {} F24", words[0].to_uppercase(), words[1].to_uppercase());
-        let (table, problems) = keymap::parse_table(&upper);
+        let (table, problems) = key_lookup::parse_table(&upper);
         assert!(problems.is_empty(), "{upper}: {problems:?}");
         let changed: Vec<_> =
             table.iter().filter(|it| it.keys == [Key::parse("F24").unwrap()]).collect();

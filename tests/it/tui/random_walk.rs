@@ -9,7 +9,7 @@ use rheaper::tui::app::message::Message;
 use rheaper::tui::app::state::compare::CompareMode;
 use rheaper::tui::app::state::popup::Popup;
 use rheaper::tui::app::state::{App, Pane, ViewKind};
-use rheaper::tui::input::keymap::BINDINGS;
+use rheaper::tui::input::key_lookup::BINDINGS;
 use rheaper::tui::terminal::theme::{Background, Colors, Glyphs, Theme};
 
 use crate::tui::driver::Driver;

@@ -35,7 +35,7 @@ pub(crate) mod sys {
     }
 }
 
-#[path = "../../../src/collector/event_path/sampling/table.rs"]
+#[path = "../../../src/collector/event_path/sampling/live_samples.rs"]
 mod table;
 
 pub(crate) mod event_count {

@@ -8,7 +8,7 @@
 //! - The signal handler only sets a flag. There is no port, no socket and no child process.
 //! - Nothing here panics or prints; an error is reported in [`ControlStatus`].
 
-pub(crate) mod watch;
+pub(crate) mod control_thread;
 pub(crate) mod triggers;
 
 use std::ffi::{OsString, c_void};
@@ -19,8 +19,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::collector::api::control::control_thread::ControlThread;
 use crate::collector::api::control::triggers::{Command, install_signal_handler, read_environment};
-use crate::collector::api::control::watch::ControlThread;
 use crate::collector::event_path::thread_guard::SuppressGuard;
 use crate::collector::options::Options;
 use crate::collector::platform::event_count::FutexEvent;

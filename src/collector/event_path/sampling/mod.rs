@@ -11,7 +11,7 @@
 //! - Timestamps are taken as in [`hooks`](crate::collector::event_path::hooks).
 
 pub(crate) mod countdown;
-pub(crate) mod table;
+pub(crate) mod live_samples;
 pub(crate) mod sampler;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::collector::event_path::hooks::{
     Contents, Request, align_log2, capture_registers, capture_stack,
 };
-use crate::collector::event_path::sampling::table::{LockedSlot, TABLE};
+use crate::collector::event_path::sampling::live_samples::{LockedSlot, TABLE};
 use crate::collector::event_path::session_word::{SESSION, SessionWord};
 use crate::collector::event_path::thread_guard::{self, RecorderGuard};
 use crate::collector::platform::clock;

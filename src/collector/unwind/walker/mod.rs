@@ -36,7 +36,7 @@
 
 pub(crate) mod foreign_stack;
 pub(crate) mod suffix_lookup;
-pub(crate) mod cached_frame;
+pub(crate) mod cached_stack;
 pub(crate) mod step;
 
 use std::ptr::NonNull;
@@ -45,7 +45,7 @@ use crate::collector::platform::counter::WalkCounters;
 use crate::collector::platform::sys::{self, HeldSignals};
 use crate::collector::unwind::recent_stacks::RecentStacks;
 use crate::collector::unwind::rules::{Registers, Rule};
-use crate::collector::unwind::walker::cached_frame::{
+use crate::collector::unwind::walker::cached_stack::{
     CachedFrame, CachedStack, StackWord, WalkEnd,
 };
 use crate::collector::unwind::walker::step::{

@@ -9,7 +9,7 @@
 use crate::collector::unwind::recent_stacks::{self, RecentStacks, StackSuffix};
 use crate::collector::unwind::rules::Registers;
 use crate::collector::unwind::stack_table;
-use crate::collector::unwind::walker::cached_frame::CachedStack;
+use crate::collector::unwind::walker::cached_stack::CachedStack;
 use crate::collector::unwind::walker::step::NewFrame;
 use crate::recording::{Address, NodeId};
 

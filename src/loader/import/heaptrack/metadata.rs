@@ -195,7 +195,7 @@ impl MetadataBuilder {
                 self.loaded.begin_list();
             }
             Line::Module { path, base, segments } => self.add_module(path, base, segments)?,
-            Line::Text(text) => self.texts.push(sanitize::text(&String::from_utf8_lossy(text))),
+            Line::Text(text) => self.texts.push(verbatim(text)),
             Line::Ip { address, module, frames } => self.add_ip(address, module, frames)?,
             Line::Stack { ip, parent } => self.add_stack(ip, parent),
             Line::Info { .. } => self.has_infos = true,
@@ -280,7 +280,7 @@ impl MetadataBuilder {
         self.metadata.modules.push(Module {
             id: ModuleId(index),
             path: path.clone().into_bytes(),
-            shown: path,
+            shown: sanitize::text(&path),
             build_id: Vec::new(),
             // heaptrack lists the executable first, so its path is the first text.
             main: number == 1,
@@ -367,6 +367,15 @@ impl MetadataBuilder {
             meta_rows.push(("attached", Value::Integer(1)));
         }
         meta_rows
+    }
+}
+
+/// The text unchanged, because names are read before they are truncated. Bytes that are not UTF-8 are
+/// escaped, so that two texts stay two.
+fn verbatim(text: &[u8]) -> String {
+    match std::str::from_utf8(text) {
+        Ok(text) => text.to_owned(),
+        Err(_) => text.escape_ascii().to_string(),
     }
 }
 

@@ -39,8 +39,8 @@ use crate::tui::data::filter::{FilterHistory, FilterSet};
 use crate::tui::data::time_axis::Axis;
 use crate::tui::flame::measure::Measure;
 use crate::tui::flame::site_stats::SiteStats;
-use crate::tui::input::keymap::Context;
-use crate::tui::terminal::screen::Mouse;
+use crate::tui::input::key_lookup::Context;
+use crate::tui::terminal::terminal_guard::Mouse;
 
 /// The views.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

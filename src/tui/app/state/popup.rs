@@ -6,7 +6,7 @@ use crate::database::builtin::Parameter;
 use crate::tui::app::message::Source;
 use crate::tui::app::state::cursor::Cursor;
 use crate::tui::app::state::text_input::TextInput;
-use crate::tui::input::keymap::Action;
+use crate::tui::input::key_lookup::Action;
 
 /// A pop-up.
 #[derive(Clone, Debug)]

@@ -14,7 +14,7 @@ use crate::tui::app::update::{detail, prompt, switch};
 use crate::tui::data::filter::Filter;
 use crate::tui::flame::difference_tree::{self, StackEnd};
 use crate::tui::flame::shape::ShapedId;
-use crate::tui::input::keymap::Action;
+use crate::tui::input::key_lookup::Action;
 
 /// Rates that one key steps through.
 const RATES: [&str; 3] = ["second", "minute", "hour"];

@@ -8,7 +8,7 @@ use crate::tui::app::state::requests::Purpose;
 use crate::tui::app::state::{App, Pane, ViewKind};
 use crate::tui::app::update::switch;
 use crate::tui::data::filter::Filter;
-use crate::tui::input::keymap::Action;
+use crate::tui::input::key_lookup::Action;
 
 /// Handles an action.
 pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {

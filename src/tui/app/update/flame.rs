@@ -9,7 +9,7 @@ use crate::tui::app::update::{detail, load, prompt, switch};
 use crate::tui::data::filter::Filter;
 use crate::tui::flame::cell_layout::CellContent;
 use crate::tui::flame::shape::TOP;
-use crate::tui::input::keymap::Action;
+use crate::tui::input::key_lookup::Action;
 
 /// Handles an action.
 pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {

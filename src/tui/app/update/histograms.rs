@@ -9,7 +9,7 @@ use crate::tui::app::state::{App, ViewKind};
 use crate::tui::app::update::{detail, load, switch};
 use crate::tui::data::filter::Filter;
 use crate::tui::data::histogram::Kind;
-use crate::tui::input::keymap::Action;
+use crate::tui::input::key_lookup::Action;
 
 /// Handles an action.
 pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {

@@ -27,7 +27,7 @@ use crate::tui::app::state::popup::{Popup, Purpose as PromptPurpose};
 use crate::tui::app::state::{App, Pane, Severity, ViewKind};
 use crate::tui::data::filter::FilterHistory;
 use crate::tui::input::key::Key;
-use crate::tui::input::keymap::{self, Action};
+use crate::tui::input::key_lookup::{self, Action};
 use crossterm::event::{KeyEvent, KeyEventKind};
 use std::time::Duration;
 
@@ -116,7 +116,7 @@ fn on_key(app: &mut App, event: KeyEvent) -> Vec<Effect> {
         return Vec::new();
     }
     let contexts = app.contexts();
-    match keymap::action(contexts, Key::from_event(event)) {
+    match key_lookup::action(contexts, Key::from_event(event)) {
         Some(action) => handle_action(app, action),
         None => {
             on_text_key(app, event);
@@ -178,8 +178,10 @@ fn handle_always(app: &mut App, action: Action) -> Option<Vec<Effect>> {
         Action::ToggleMouse => {
             app.mouse = app.mouse.toggled();
             app.notify(match app.mouse {
-                crate::tui::terminal::screen::Mouse::Captured => "mouse on: click and scroll",
-                crate::tui::terminal::screen::Mouse::Free => {
+                crate::tui::terminal::terminal_guard::Mouse::Captured => {
+                    "mouse on: click and scroll"
+                }
+                crate::tui::terminal::terminal_guard::Mouse::Free => {
                     "mouse off: the terminal can select and copy text"
                 }
             });

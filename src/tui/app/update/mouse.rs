@@ -14,7 +14,7 @@ use crate::tui::app::state::popup::Popup;
 use crate::tui::app::state::{App, Pane, ViewKind};
 use crate::tui::app::update::{handle_action, switch};
 use crate::tui::flame::cell_layout::CellContent;
-use crate::tui::input::keymap::Action;
+use crate::tui::input::key_lookup::Action;
 
 /// Lines per step of the wheel.
 const WHEEL_LINES: usize = 3;

@@ -12,7 +12,7 @@ use crate::tui::app::state::{App, ViewKind};
 use crate::tui::app::update::{compare, detail, export, load, suspects, table, time, tree};
 use crate::tui::data::column_filter;
 use crate::tui::data::filter::{Filter, parse_filter};
-use crate::tui::input::keymap::{self, Action, Context};
+use crate::tui::input::key_lookup::{self, Action, Context};
 
 /// Handles an action in the topmost pop-up.
 pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {
@@ -116,7 +116,7 @@ pub fn open_queries(app: &mut App) -> Vec<Effect> {
 /// Opens the list of all actions of this context and of all built-in queries.
 pub fn open_palette(app: &mut App) -> Vec<Effect> {
     let contexts = app.contexts();
-    let here = keymap::bindings(contexts).filter(|it| it.context != Context::Motion);
+    let here = key_lookup::bindings(contexts).filter(|it| it.context != Context::Motion);
     let mut items: Vec<PickerItem> = here
         .map(|it| PickerItem {
             action: PickerAction::Perform(it.action),
@@ -154,7 +154,7 @@ pub fn open_help(app: &mut App) -> Vec<Effect> {
 pub fn help(contexts: &[Context]) -> String {
     let mut body = String::new();
     let mut heading = None;
-    for binding in keymap::bindings(contexts) {
+    for binding in key_lookup::bindings(contexts) {
         if heading != Some(binding.context) {
             if heading.is_some() {
                 body.push('\n');

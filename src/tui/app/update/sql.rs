@@ -9,7 +9,7 @@ use crate::tui::app::state::requests::TableId;
 use crate::tui::app::state::table::Origin;
 use crate::tui::app::state::{App, Pane, ViewKind};
 use crate::tui::app::update::{load, popup, table};
-use crate::tui::input::keymap::Action;
+use crate::tui::input::key_lookup::Action;
 
 /// Maximum size of a paste.
 const PASTE_MAX: usize = 1 << 20;

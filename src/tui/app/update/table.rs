@@ -11,7 +11,7 @@ use crate::tui::app::state::{App, Pane, ViewKind};
 use crate::tui::app::update::{detail, load, prompt, switch};
 use crate::tui::app::{inline_params, view_sql};
 use crate::tui::data::filter::Filter;
-use crate::tui::input::keymap::Action;
+use crate::tui::input::key_lookup::Action;
 
 /// Handles an action.
 pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {

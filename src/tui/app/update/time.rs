@@ -5,7 +5,7 @@ use crate::tui::app::state::time::Stacking;
 use crate::tui::app::state::{App, ViewKind};
 use crate::tui::app::update::{load, switch};
 use crate::tui::data::filter::Filter;
-use crate::tui::input::keymap::Action;
+use crate::tui::input::key_lookup::Action;
 
 /// Edges per page.
 const PAGE_EDGES: i64 = 20;

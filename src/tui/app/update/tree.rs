@@ -9,7 +9,7 @@ use crate::tui::app::update::{detail, flame, load, prompt, switch};
 use crate::tui::flame::cell_layout::Top;
 use crate::tui::flame::shape::{ShapedId, ShapedTree, TOP};
 use crate::tui::flame::tree_lines::{self, Expansion};
-use crate::tui::input::keymap::Action;
+use crate::tui::input::key_lookup::Action;
 
 /// Handles an action.
 pub fn handle_action(app: &mut App, action: Action) -> Vec<Effect> {

@@ -9,8 +9,8 @@ use crate::database::text::units;
 use crate::tui::app::state::compare::CompareMode;
 use crate::tui::app::state::{App, Severity, ViewKind};
 use crate::tui::data::filter::Filter;
-use crate::tui::input::keymap::{self, Rank};
-use crate::tui::terminal::screen::Mouse;
+use crate::tui::input::key_lookup::{self, Rank};
+use crate::tui::terminal::terminal_guard::Mouse;
 use crate::tui::terminal::theme::Theme;
 use crate::tui::view::text;
 use crate::tui::view::text::total_text;
@@ -33,7 +33,7 @@ pub fn render(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
 
 /// Draws the footer: as many keys as fit, the most important first.
 pub fn render_footer(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
-    let mut shown: Vec<_> = keymap::bindings(app.contexts())
+    let mut shown: Vec<_> = key_lookup::bindings(app.contexts())
         .filter(|it| it.rank != Rank::Help && is_useful(app, it.action))
         .collect();
     shown.sort_by_key(|it| it.rank);
@@ -56,8 +56,8 @@ pub fn render_footer(buffer: &mut Buffer, area: Rect, app: &App, theme: Theme) {
 }
 
 /// Whether a key has an effect now.
-fn is_useful(app: &App, action: keymap::Action) -> bool {
-    use keymap::Action;
+fn is_useful(app: &App, action: key_lookup::Action) -> bool {
+    use key_lookup::Action;
     match action {
         Action::RemoveFilter => !app.filters.current().filters().is_empty(),
         Action::Undo => app.filters.can_undo(),

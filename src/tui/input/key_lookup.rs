@@ -9,8 +9,8 @@
 use std::sync::OnceLock;
 
 pub use crate::tui::input::action::{Action, Context};
+pub use crate::tui::input::bindings::{BINDINGS, Binding, Rank};
 use crate::tui::input::key::Key;
-pub use crate::tui::input::keytable::{BINDINGS, Binding, Rank};
 
 /// The key table with the user's keys.
 static USER_TABLE: OnceLock<Vec<Binding>> = OnceLock::new();
