@@ -1,8 +1,8 @@
-//! One file per subcommand, and `open`, which they share.
+//! One file per subcommand, and what they share: `open` and `view_writer`.
 
+#[cfg(feature = "collector")]
 pub(crate) mod demo;
 pub(crate) mod tui;
-#[cfg(feature = "collector")]
 pub(crate) mod view_writer;
 pub(crate) mod export;
 pub(crate) mod check;

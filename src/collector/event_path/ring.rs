@@ -11,9 +11,12 @@
 //!               ^                      ^
 //!               tail                   committed
 //!
-//! owning thread                              flusher 1. write an event at `committed` 2.
-//! committed.store(Release)      ------>   3. committed.load(Acquire) 4. read from `tail` to
-//! `committed` 6. tail.load(Acquire)            <------   5. tail.store(Release) ```
+//! owning thread                              flusher
+//! 1. write an event at `committed`
+//! 2. committed.store(Release)      ------>   3. committed.load(Acquire)
+//!                                            4. read from `tail` to `committed`
+//! 6. tail.load(Acquire)            <------   5. tail.store(Release)
+//! ```
 //!
 //! Step 6 runs only when the write position reaches `limit`. Positions count bytes from the start
 //! of the stream and never wrap.
@@ -33,7 +36,7 @@ use crate::collector::platform::sys;
 use crate::recording::EVENT_BYTES_MAX;
 use crate::safeguards::{self, Safeguard};
 
-/// Limits of the ring size. The largest ring fits the flusher's buffer twice.
+/// Limits of the ring size. The buffer of the flusher (`writer::block_file`) holds two of the largest rings.
 pub(crate) const RING_BYTES_MIN: usize = 16 << 10;
 pub(crate) const RING_BYTES_MAX: usize = 1 << 20;
 

@@ -164,11 +164,13 @@ impl Decline {
     #[inline]
     fn resume(&mut self, at: Nanos, live: u64, global: &GlobalTotals) {
         let nearly_high = self.high - self.high / NOISE_ONE_IN;
-        if live > self.high || live < nearly_high {
+        let is_new_level = live > self.high || live < nearly_high;
+        // A heap that is nearly freed and refilled to the same level has shown a precedent.
+        if is_new_level || self.low <= self.high / DEEP_ONE_IN {
             if self.low < nearly_high || !self.earlier.is_empty() {
                 self.end_decline(live);
             }
-            self.high = live;
+            self.high = if is_new_level { live } else { self.high };
         }
         self.latest = Moment::of(at, global);
         self.low = live;

@@ -117,11 +117,11 @@ fn a_moment_behind_the_end_is_an_error() {
     recording(directory.path(), 1_000);
     assert!(rheaper(directory.path(), &["rip-1", "heap.db"]).status.success());
     for moments in ["10h..20h", "start..20h", "0ns..9h"] {
-        let output = rheaper(directory.path(), &["diff", "heap.db", "--moments", moments]);
+        let output = rheaper(directory.path(), &["diff", "heap.db", "--between", moments]);
         assert_eq!(output.status.code(), Some(1), "{moments}: {output:?}");
-        assert!(stderr(&output).contains("behind the end"), "{}", stderr(&output));
+        assert!(stderr(&output).contains("after the end"), "{}", stderr(&output));
     }
-    let output = rheaper(directory.path(), &["diff", "heap.db", "--moments", "start..end"]);
+    let output = rheaper(directory.path(), &["diff", "heap.db", "--between", "start..end"]);
     assert!(output.status.success(), "{output:?}");
 }
 
@@ -130,7 +130,7 @@ fn the_demo_removes_what_it_made_unless_it_is_to_keep_it() {
     for keep in [false, true] {
         let directory = tempfile::tempdir().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_rheaper"));
-        command.args(["demo", "--length", "100ms"]).args(keep.then_some("--keep"));
+        command.args(["demo", "--duration", "100ms"]).args(keep.then_some("--keep"));
         command.env("TMPDIR", directory.path()).stdin(Stdio::null());
         let output = command.output().unwrap();
         assert!(output.status.success(), "{output:?}");
@@ -150,7 +150,7 @@ fn formats_that_this_build_can_not_write_are_not_offered() {
 /// A demo's recording, loaded.
 fn demo(directory: &Path) -> PathBuf {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rheaper"));
-    command.args(["demo", "--length", "3s", "--keep"]).env("TMPDIR", directory);
+    command.args(["demo", "--duration", "3s", "--keep"]).env("TMPDIR", directory);
     assert!(command.stdin(Stdio::null()).output().unwrap().status.success());
     let kept = directory.join(&names(directory)[0]);
     let database = names(&kept).into_iter().find(|name| name.ends_with(".db")).unwrap();
