@@ -1,4 +1,4 @@
-//! Whose code a function of C++ is, by its outermost namespace, else by the header that it is in.
+//! The owner of a C++ function, by its outermost namespace, otherwise by its header.
 //!
 //! Templates are compiled into whatever uses them, so the module does not say that a function is
 //! the standard library's. What debug information calls by its bare name (`make_shared<ns::A>`) has
@@ -6,7 +6,7 @@
 
 use crate::loader::symbols::language::cpp;
 
-/// Whose code a namespace holds.
+/// The owner of the code in a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
     /// The language's own library.
@@ -23,7 +23,7 @@ const STANDARD: [&str; 3] = ["std", "__cxxabiv1", "__gnu_"];
 /// Libraries whose containers and formatters stand in for the standard ones.
 const FOUNDATION: [&str; 4] = ["boost", "absl", "fmt", "folly"];
 
-/// Whose code a function is, given its whole demangled name.
+/// The owner of a function, given its whole demangled name.
 pub(crate) fn owner(whole: &str) -> Owner {
     let scopes = cpp::scopes(whole);
     let Some(root) = scopes.first() else { return Owner::Other };
@@ -38,7 +38,7 @@ pub(crate) fn owner(whole: &str) -> Owner {
     }
 }
 
-/// Whose code a header holds.
+/// The owner of the code in a header.
 pub(crate) fn owner_of_file(file: &str) -> Owner {
     let is_below = |folder: &str| file.contains(&format!("/include/{folder}/"));
     if is_below("c++") || file.contains("/libstdc++-v3/") || file.contains("/libcxx/") {

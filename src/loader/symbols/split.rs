@@ -39,7 +39,7 @@ pub(crate) struct SplitFile {
 /// The frames at an address, as far as they are known.
 pub(crate) enum SplitFrames {
     Found(Vec<RawFrame>),
-    /// What describes the address is in a file that is not there.
+    /// The part that describes the address was not found.
     Missing,
 }
 
@@ -111,7 +111,7 @@ fn left_by_compiler(wanted: &SplitDwarfLoad<Reader>) -> Option<PathBuf> {
     Some(directory.join(text(wanted.path.as_ref()?)))
 }
 
-/// What parts a symbol file may have beside it: a package by both customs, and single files.
+/// Places of parts beside a symbol file: a package under both usual names, and single files.
 pub(crate) fn beside(path: &Path) -> Vec<PathBuf> {
     let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let mut places = Vec::new();

@@ -4,7 +4,7 @@
 
 use crate::loader::symbols::language::cpp_operator;
 
-/// Whose rules hold inside the brackets.
+/// The language whose rules apply inside brackets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rules {
     /// Angle brackets, `->`, characters and strings in quotes.

@@ -37,7 +37,7 @@ fn functions(path: &Path) -> BTreeSet<String> {
         .collect()
 }
 
-/// What is left of a text without its groups of brackets; `None` if they don't match.
+/// The text without its groups of brackets; `None` if they don't match.
 fn outside(text: &str) -> Option<String> {
     let mut left = String::new();
     let mut open = Vec::new();
@@ -54,7 +54,7 @@ fn outside(text: &str) -> Option<String> {
     open.is_empty().then_some(left)
 }
 
-/// What is wrong with a short name.
+/// The fault of a short name, if it has one.
 fn fault(short: &str) -> Option<&'static str> {
     let Some(outside) = outside(short) else { return Some("ends inside a bracket") };
     let operator = outside.find("operator");
@@ -97,7 +97,7 @@ fn mangled_and_demangled_symbols_have_one_short_name() {
     let mut wrong = Vec::new();
     let sample = sample();
     for (symbol, text) in &sample {
-        // What the demanglers call by two names: `std::string`, `~this`, tables.
+        // Names that the demanglers write in two ways: `std::string`, `~this`, tables.
         let is_alike =
             ["std::basic_", "~this", "initializer for ", "vtable for ", "ModuleInfo", "ClassInfo"]
                 .iter()

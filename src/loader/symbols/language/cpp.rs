@@ -24,7 +24,7 @@ pub(crate) const ANONYMOUS: &str = "(anonymous namespace)";
 
 const LAMBDA: &str = "{lambda}";
 
-/// What demanglers write before a name that something is made for.
+/// Words of demanglers before the name that a table or a thunk belongs to.
 const MADE_FOR: [&str; 17] = [
     "vtable for ",
     "VTT for ",
@@ -122,7 +122,7 @@ pub(crate) fn short(text: &str) -> String {
     if parts.is_empty() { scopes.join("::") } else { parts.join("::") }
 }
 
-/// Versions of the standard library are namespaces that nobody writes.
+/// Whether a namespace is a version of the standard library, which sources do not spell out.
 fn is_inline_namespace(name: &str) -> bool {
     let version = name.strip_prefix("__ndk").or_else(|| name.strip_prefix("__cxx"));
     let version = version.or_else(|| name.strip_prefix("__")).or_else(|| name.strip_prefix("_V"));
@@ -140,7 +140,7 @@ pub(crate) fn scopes(text: &str) -> Vec<String> {
     reader.finish()
 }
 
-/// What a thunk or a table is made for.
+/// The name that a thunk or a table belongs to.
 fn made_for(text: &str) -> &str {
     let mut text = text;
     while let Some(rest) = MADE_FOR.iter().find_map(|mark| text.strip_prefix(mark)) {
@@ -171,7 +171,7 @@ struct Reader<'a> {
     scopes: Vec<String>,
     /// The one that is being read.
     name: String,
-    /// What a space ended, in case nothing follows it.
+    /// The name before a space, in case no other follows.
     before: Vec<String>,
     is_done: bool,
 }
@@ -282,7 +282,7 @@ impl<'a> Reader<'a> {
             let is_type = matches!(&*self.name, "decltype" | "noexcept" | "__typeof");
             match (is_type, local_to(after)) {
                 (true, _) => self.at = end,
-                // What is local to this function.
+                // A name that is local to this function.
                 (false, Some(local)) => self.at = self.text.len() - local.len(),
                 (false, None) => self.is_done = true,
             }
@@ -340,7 +340,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What follows the qualifiers of a function that encloses another; `None` if nothing does.
+/// The name after the qualifiers of an enclosing function; `None` if there is none.
 fn local_to(after: &str) -> Option<&str> {
     let mut rest = after;
     loop {
@@ -357,7 +357,7 @@ fn local_to(after: &str) -> Option<&str> {
     }
 }
 
-/// What stands behind the stars of `*name(int)` or `Class::*name(int)`.
+/// The name after the stars of `*name(int)` or `Class::*name(int)`.
 fn pointed(inside: &str) -> Option<&str> {
     let member = split_once(inside, "::*", Rules::Cpp).map(|(_, rest)| rest);
     let rest = member.unwrap_or(inside).trim_start_matches(['*', '&', ' ']);

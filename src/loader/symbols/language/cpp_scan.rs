@@ -129,7 +129,7 @@ impl<'a> Scan<'a> {
         Some(scopes).filter(|scopes| !scopes.is_empty())
     }
 
-    /// What a substitution stands for, where that is always the same.
+    /// The meaning of a substitution that has a fixed one.
     fn substitution(&mut self) -> Option<Vec<String>> {
         let words: &[&str] = match self.next()? {
             b't' => &["std"],
@@ -147,7 +147,7 @@ impl<'a> Scan<'a> {
 
     /// Skips `I…E`.
     fn skip_arguments(&mut self) -> Option<()> {
-        /// What is open, and whether the type of a constant has been read.
+        /// An open group, and whether the type of its constant has been read.
         #[derive(PartialEq, Eq)]
         enum Open {
             Plain,

@@ -18,7 +18,7 @@ pub(crate) fn mangled(symbol: &str) -> Option<Words> {
     }
     let mut walk = Walk { text: symbol.as_bytes(), at: 2, left: symbol.len() * 8, depth: 0 };
     let scopes = walk.scopes()?;
-    // What follows must be the type, or this is a name of C's.
+    // The rest must be the type, or this is a name of C.
     if walk.peek().is_some() && !walk.eat(b'Z') {
         walk.type_()?;
     }

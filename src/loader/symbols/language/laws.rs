@@ -1,4 +1,4 @@
-//! What holds for every name, and examples of each language.
+//! Properties of all names, and examples of each language.
 
 use proptest::prelude::{ProptestConfig, Strategy, prop, proptest};
 
@@ -167,7 +167,7 @@ fn each_language_has_its_own_rules() {
     let cpp = CPP.iter().map(|(symbol, short)| (Language::Cpp, *symbol, *short));
     let mut wrong = Vec::new();
     for (language, symbol, short) in rust.chain(cpp).chain(OTHERS.iter().copied()) {
-        // What stands alone is read as its language where nothing else says so.
+        // A lone `main` needs its language from elsewhere.
         let beside = if symbol == "main" { Some(Language::Rust) } else { None };
         let words = Words::of(symbol, beside);
         if (words.language, &*words.short) != (language, short) {

@@ -41,22 +41,22 @@ pub(crate) enum Language {
     C,
 }
 
-/// What a symbol says.
+/// The parts of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Words {
-    /// The language it says it in.
+    /// The language of the name.
     pub(crate) language: Language,
     /// The whole name: two functions have two.
     pub(crate) whole: String,
-    /// What tells the function from others, where the whole name is too long to be written out.
+    /// Text that identifies the function if the whole name is too long to be written out.
     pub(crate) identity: Option<String>,
     /// Type and method, or module and function.
     pub(crate) short: String,
 }
 
 impl Words {
-    /// What a symbol says; `beside` is the language that its source file or debug information
-    /// points to, which decides where the name itself does not.
+    /// Reads a symbol. `beside` is the language of its source file or debug information, which
+    /// decides if the name itself does not.
     pub(crate) fn of(symbol: &str, beside: Option<Language>) -> Self {
         let symbol = without_version(symbol);
         let named = mangled(symbol).filter(|words| !words.whole.is_empty());
@@ -165,7 +165,7 @@ fn without_version(symbol: &str) -> &str {
     let is_shouted =
         version.len() > 1 && !version.bytes().any(|byte| byte.is_ascii_lowercase() || byte == b'.');
     let bare = default.unwrap_or(name);
-    // What ends a name: a letter, or the end of its parameters.
+    // The last character of a name: a letter, or the end of its parameters.
     let ends = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | ')' | ']' | '>');
     if is_word && bare.ends_with(ends) && (default.is_some() || is_numbered || is_shouted) {
         bare

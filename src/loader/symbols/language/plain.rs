@@ -2,7 +2,7 @@
 
 use crate::loader::symbols::language::brackets::{Rules, group_end};
 
-/// What compilers append to a part or a copy of a function, a number behind it or not.
+/// Suffixes of compilers for a part or a copy of a function, with or without a number.
 const CLONES: [&str; 9] =
     ["cold", "constprop", "isra", "part", "lto_priv", "llvm", "localalias", "warm", "specialized"];
 

@@ -80,7 +80,7 @@ pub(crate) fn is_path(text: &str) -> bool {
         })
 }
 
-/// What stands between two `::`.
+/// The text between two `::`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Piece<'a> {
     /// A module, type or function, without its arguments.
@@ -130,7 +130,7 @@ fn pieces<'a>(text: &'a str) -> Vec<Piece<'a>> {
             b')' | b']' | b'}' | b'>' => at += 1,
             _ => {
                 let end = at + text[at..].chars().next().map_or(1, char::len_utf8);
-                // What goes on behind arguments (`foo<u8>.cold`) is no new word.
+                // A word that continues after arguments (`foo<u8>.cold`) is not a new one.
                 let goes_on = word.is_none_or(|(_, to)| to == at);
                 if goes_on {
                     word = Some((word.map_or(at, |(from, _)| from), end));
@@ -220,7 +220,7 @@ fn is_parameter(text: &str) -> bool {
     is_word && !is_primitive && bare != "Self"
 }
 
-/// The type without references, pointers and what is said about traits.
+/// The type without references, pointers and words about traits.
 fn bare(text: &str) -> &str {
     const BEFORE: [&str; 11] =
         ["&", "*const ", "*mut ", "mut ", "const ", "dyn ", "impl ", "unsafe ", "(dyn ", "*", "?"];

@@ -69,7 +69,7 @@ enum Part {
 
 struct Walk<'a> {
     text: &'a [u8],
-    /// What back references count from.
+    /// Origin of back references.
     start: usize,
     at: usize,
     jumps: u32,
