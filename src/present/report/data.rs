@@ -2,11 +2,10 @@
 
 use crate::database::caveats::Caveats;
 use crate::database::estimate::Interval;
-use crate::database::trend;
-use crate::database::{
-    CancelToken, Database, Limits, Params, QueryError, QueryErrorKind, Table, Value,
-};
+use crate::database::estimate::trend;
+use crate::database::{CancelToken, Database, Limits, Params, QueryError, Value};
 use crate::present::report::holders::{self, By};
+use crate::present::report::reader::{Reader, int, real, text};
 use crate::present::report::{Growth, Loss, Memory, Report, Suspect, Temporary};
 
 /// Limit on the shown functions with temporary blocks.
@@ -14,21 +13,6 @@ const TEMPORARIES_MAX: i64 = 3;
 /// … if they are at least this many and this share of all blocks: fewer do not matter.
 const TEMPORARIES_MIN: i64 = 1000;
 const TEMPORARIES_SHARE_MIN: f64 = 0.01;
-
-pub(super) struct Reader<'a> {
-    database: &'a Database,
-    limits: Limits,
-}
-
-impl Reader<'_> {
-    /// The rows of a query; none if the database lacks a table of it.
-    pub(super) fn rows(&self, sql: &str, params: &Params) -> Result<Table, QueryError> {
-        match self.database.query(sql, params, &self.limits) {
-            Err(error) if error.kind == QueryErrorKind::Sql => Ok(Table::default()),
-            other => other,
-        }
-    }
-}
 
 pub(super) fn gather(
     database: &Database,
@@ -202,16 +186,4 @@ fn losses(reader: &Reader<'_>) -> Result<Vec<Loss>, QueryError> {
         meaning: text(&found, row, "meaning"),
     };
     Ok((0..found.rows.len()).map(one).collect())
-}
-
-pub(super) fn int(table: &Table, row: usize, column: &str) -> i64 {
-    table.get(row, column).and_then(Value::as_i64).unwrap_or(0)
-}
-
-pub(super) fn real(table: &Table, row: usize, column: &str) -> f64 {
-    table.get(row, column).and_then(Value::as_f64).unwrap_or(0.0)
-}
-
-pub(super) fn text(table: &Table, row: usize, column: &str) -> String {
-    table.get(row, column).and_then(Value::as_str).unwrap_or_default().to_owned()
 }

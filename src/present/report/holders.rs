@@ -3,7 +3,7 @@
 //! Invariant: shares are of the stated whole; listed functions and the others add up to it.
 
 use crate::database::{Params, QueryError};
-use crate::present::report::data::{Reader, int, real, text};
+use crate::present::report::reader::{Reader, int, real, text};
 
 /// Number of functions in a ranking.
 const LISTED: i64 = 4;

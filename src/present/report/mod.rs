@@ -8,8 +8,9 @@
 pub(crate) mod markdown;
 pub(crate) mod text;
 pub(crate) mod json;
-pub(crate) mod holders;
 pub(crate) mod data;
+pub(crate) mod holders;
+pub(crate) mod reader;
 
 use std::io::{self, Write};
 
