@@ -1,6 +1,6 @@
 -- # Suspects
--- Probable leaks, most suspicious first. Sites are grouped by their backtraces from the first own
--- frame outwards, and ranked by leaked bytes, steadiness and recency.
+-- Probable leaks, most suspicious first. Sites are grouped by cause, and ranked by live bytes, steadiness
+-- and recency.
 --
 -- group  leaks
 -- param  limit : int = 50   maximum number of rows

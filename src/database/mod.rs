@@ -16,7 +16,6 @@ pub mod connection;
 pub mod estimate;
 pub mod measure;
 pub mod cancel;
-pub mod trend;
 pub mod error;
 pub mod schema;
 pub mod sql;

@@ -16,15 +16,15 @@ pub(crate) fn text(input: &str) -> String {
     cut(input, input).unwrap_or_else(|| sanitize::line(input).into_owned())
 }
 
-/// As [`text`], for what tells one thing from another: what can't be told from another any more
-/// gets a hash of `identity`, which is the name itself unless that was not written out.
+/// Sanitizes a name, so that two names stay two: where that could lose a difference, a hash of
+/// `identity` is appended, which is the name itself unless it was not written out.
 pub(crate) fn name(input: &str, identity: Option<&str>) -> String {
     let whole = identity.unwrap_or(input);
     if let Some(cut) = cut(input, whole) {
         return cut;
     }
     let shown = sanitize::line(input);
-    // What is shown for several characters, or could be taken for what is shown for another.
+    // Characters that replace several others, or that could be mistaken for a replacement.
     let is_stand_in = |c: char| matches!(c, GAP | '\u{2400}'..='\u{2421}' | '\u{fffd}');
     if identity.is_some() || shown.contains('\u{fffd}') || input.contains(is_stand_in) {
         return format!("{shown}{GAP}{:016x}", hash(whole));
@@ -38,7 +38,7 @@ fn cut(input: &str, identity: &str) -> Option<String> {
     if chars <= TEXT_CHARS_MAX {
         return None;
     }
-    // What remains beside two gaps and sixteen digits.
+    // The room beside two gaps and sixteen digits.
     let kept = TEXT_CHARS_MAX - 18;
     let at = |index: usize| input.char_indices().nth(index).map_or(input.len(), |(at, _)| at);
     let (head, tail) = (&input[..at(kept / 2)], &input[at(chars - (kept - kept / 2))..]);

@@ -161,8 +161,8 @@ impl Curve {
     fn last_work(&self, moment: &Moment) -> Option<Moment> {
         let behind = self.behind(moment);
         let before = &self.ends[..behind.saturating_sub(1)];
-        let made = before.last().map_or(0, |(end, _)| end.allocations);
-        let rate = made as f64 / before.len().max(1) as f64;
+        let allocations = before.last().map_or(0, |(end, _)| end.allocations);
+        let rate = allocations as f64 / before.len().max(1) as f64;
         let last = self.ends.len().saturating_sub(1).max(behind);
         let working = self.ends[..last].windows(2).skip(behind.saturating_sub(1)).filter(|pair| {
             let ((earlier, _), (end, slice)) = (pair[0], pair[1]);
@@ -181,10 +181,10 @@ fn is_plausible(moment: &Moment, end: &GlobalTotals) -> bool {
     let bytes = share(moment.live_bytes, end.live_bytes);
     let blocks = share(moment.live_blocks, end.live_blocks);
     let freed = moment.live_blocks.saturating_sub(end.live_blocks) as f64;
-    let made = end.allocations.saturating_sub(moment.allocations);
+    let allocated = end.allocations.saturating_sub(moment.allocations);
     bytes.max(blocks) >= PLAUSIBLE_SHARE
         && moment.regrown as f64 <= moment.fallen as f64 * REGROWN_SHARE
-        && made.saturating_sub(ALLOCATIONS_FEW) as f64 <= freed * ALLOCATIONS_PER_BLOCK
+        && allocated.saturating_sub(ALLOCATIONS_FEW) as f64 <= freed * ALLOCATIONS_PER_BLOCK
 }
 
 /// Whether the heap declined as far before, repeatedly. A decline below the usual minimum is not one of
@@ -240,19 +240,19 @@ fn live_at(
 /// Whether nearly everything was freed, and hardly anything new stays live.
 fn is_shutdown(shutdown: &Shutdown, totals: &Totals, is_sealed: bool) -> bool {
     let (mut freed, mut staying) = (LiveSum::default(), LiveSum::default());
-    let (mut alive, mut emptied) = (0_u64, 0_u64);
+    let (mut occupied, mut emptied) = (0_u64, 0_u64);
     for (held, site) in shutdown.sites.iter().zip(&totals.sites) {
         freed.blocks += held.blocks.saturating_sub(site.live_blocks);
         freed.bytes = freed.bytes.saturating_add(held.bytes.saturating_sub(site.live_bytes));
         staying.bytes = staying.bytes.saturating_add(site.live_bytes.saturating_sub(held.bytes));
-        alive += u64::from(held.blocks > 0);
+        occupied += u64::from(held.blocks > 0);
         emptied += u64::from(held.blocks > 0 && site.live_blocks == 0);
     }
     let share = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
     let signs = [
         share(freed.bytes, shutdown.live.bytes),
         share(freed.blocks, shutdown.live.blocks),
-        share(emptied, alive),
+        share(emptied, occupied),
     ];
     let said = signs.into_iter().filter(|share| *share >= FREED_SHARE).count();
     let needed = if is_sealed { 2 } else { 3 };

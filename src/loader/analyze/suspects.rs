@@ -4,8 +4,8 @@
 //! [`verdict`](crate::loader::analyze::verdict) judges each by its live blocks while the program
 //! worked: before the shutdown, or at the end if there was none.
 
+use crate::database::estimate::trend;
 use crate::database::text::units;
-use crate::database::trend;
 use crate::loader::analyze::site_summary::{Run, SiteSummary};
 use crate::loader::analyze::verdict::{self, Label, Verdict};
 use crate::loader::model::Site;

@@ -14,10 +14,10 @@
 //!
 //! Invariant: events after [`Run::judged_ns`] do not change a verdict, except for `freed at shutdown`.
 
-use crate::database::trend;
+use crate::database::estimate::trend;
 use crate::loader::analyze::site_summary::{Run, SiteSummary};
 
-/// All of a start-up constant is made in this share of the run.
+/// All allocations of a start-up constant are in this share of the recording.
 const START_SHARE: f64 = 0.05;
 /// A steady leak keeps at least this share of its blocks; a partial one at least the other.
 const STEADY_KEPT: f64 = 0.9;

@@ -19,8 +19,8 @@ pub(crate) struct Name {
 }
 
 impl Name {
-    /// What a symbol means; `beside` is the language that its source file or debug information
-    /// points to.
+    /// Demangles and shortens a symbol; `beside` is the language that its source file or debug
+    /// information points to.
     pub(crate) fn of(symbol: &str, beside: Option<Language>) -> Self {
         let Words { language, whole, identity, short } = Words::of(symbol, beside);
         let is_rust = language == Language::Rust;

@@ -2,7 +2,7 @@
 
 use crate::database::caveats::{ATTACHED, Caveats};
 use crate::database::estimate::Interval;
-use crate::database::trend;
+use crate::database::estimate::trend;
 use crate::database::{CancelToken, Database, Params, QueryError, Value};
 use crate::present::report::holders::{self, By};
 use crate::present::report::reader::{Reader, int, real, text};

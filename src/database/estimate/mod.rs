@@ -5,6 +5,8 @@
 //! - The lower bound is at least the bytes of the sampled blocks.
 //! - Where every block is sampled with certainty, estimate and lower bound are exact.
 
+pub mod trend;
+
 use statrs::function::gamma::{gamma_lr, ln_gamma};
 
 /// The least probability that the true sum is inside the interval.

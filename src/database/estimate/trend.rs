@@ -23,7 +23,7 @@ pub struct Trend {
 /// The line through points (x, y); `None` for fewer than eight points, or if all have the same x.
 ///
 /// ```
-/// use rheaper::database::trend;
+/// use rheaper::database::estimate::trend;
 ///
 /// let line = trend::through((0..10).map(|x| (f64::from(x), 2.0 * f64::from(x) + 1.0)));
 /// assert_eq!(line.map(|line| (line.slope, line.fit)), Some((2.0, 1.0)));
@@ -64,7 +64,7 @@ pub fn rate_unit(stretch_ns: u64, fit: f64) -> Option<(u64, &'static str)> {
 
 #[cfg(test)]
 mod tests {
-    use crate::database::trend::{rate_unit, through};
+    use crate::database::estimate::trend::{rate_unit, through};
 
     #[test]
     fn a_flat_curve_has_no_fit_and_noise_little() {
