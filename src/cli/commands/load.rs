@@ -1,4 +1,5 @@
-//! `rheaper load` with its short form, `rheaper import`, and loading before the explorer opens.
+//! `rheaper load` with its short form `rheaper RECORDING [DB]`, `rheaper import`, and loading before the
+//! explorer opens.
 
 use std::fs;
 use std::io::Read;
@@ -104,7 +105,7 @@ pub(crate) fn refuse_foreign(file: &Path) -> Result<(), Failure> {
     )))
 }
 
-/// The files of rules for the kinds of frames: the given ones, then `kinds.txt` beside the database,
+/// The files of rules for the kinds of frames (own, dependency, std, runtime): the given ones, then `kinds.txt` beside the database,
 /// then that of the user.
 fn kinds_files(given: Vec<PathBuf>, output: &Path) -> Vec<PathBuf> {
     const NAME: &str = "kinds.txt";

@@ -62,6 +62,7 @@ impl<A: GlobalAlloc> Allocator<A> {
 
     #[inline(never)]
     unsafe fn dealloc_recorded(&self, block: *mut u8, layout: Layout) {
+        // Always true, except in builds that test the safeguards.
         if !safeguards::is_disabled(Safeguard::TimestampBeforeFree)
             && hooks::try_record_free_fast(block.addr())
         {

@@ -195,7 +195,7 @@ pub(crate) struct Space {
     pub(crate) keyframe_due: bool,
 }
 
-/// Bytes between keyframes. A decoder loses at most this much after damage, and resetting the model
+/// Bytes between keyframes. A decoder loses at most this much after damage, and resetting the encoder's state
 /// costs nothing measurable at this distance.
 const KEYFRAME_EVERY: u64 = 64 << 10;
 

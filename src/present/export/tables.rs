@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! - A column has one type; a value of another type is an error.
-//! - Rows are streamed; memory holds a key of eight bytes per site.
+//! - Rows are streamed; memory holds a key of eight bytes per site (a distinct backtrace).
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;

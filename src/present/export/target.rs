@@ -25,7 +25,7 @@ pub(crate) enum Overwrite {
     Allowed,
 }
 
-/// Detects a recording, whose format this folder does not import.
+/// Whether a file is a recording. The caller knows the format; exports know databases only.
 pub(crate) type IsRecording = fn(&Path) -> bool;
 
 impl Overwrite {

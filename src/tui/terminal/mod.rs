@@ -1,4 +1,4 @@
-//! The terminal: modes, signals, colours, and the user's files.
+//! The terminal: modes, signals, colours; the user's history, suppressions and theme.
 
 pub(crate) mod user_files;
 pub(crate) mod signals;

@@ -74,7 +74,7 @@ pub(crate) fn count_down(size: usize, session: SessionWord) -> Option<Remaining>
     (left <= 0).then_some(Remaining(left))
 }
 
-/// Records the result of a request for which [`count`] returned `left`, if the block is chosen.
+/// Records the result of a request for which [`count_down`] returned `left`, if the block is chosen.
 #[inline(always)]
 pub(crate) fn record_alloc(
     left: Remaining,
@@ -97,7 +97,7 @@ fn record_alloc_slow(start: Start, Remaining(left): Remaining, request: Request)
     }
 }
 
-/// Records a failed request of `size` bytes that [`count`] did not choose.
+/// Records a failed request of `size` bytes that [`count_down`] did not choose.
 #[cold]
 #[inline(never)]
 pub(crate) fn record_failure(size: usize) {
