@@ -130,7 +130,7 @@ pub fn import(
     write(&recording, output, options, progress, started)
 }
 
-/// Whether a file is a recording that [`import`] reads, by its first bytes; false if the file can't
+/// Whether a file is a recording that [`import()`] reads, by its first bytes; false if the file can't
 /// be read.
 pub fn is_importable(file: &Path) -> bool {
     import::is_recording(file)
@@ -144,11 +144,11 @@ pub fn dry_run(recording: &Path, progress: &mut dyn Progress) -> Result<Summary,
     pair(&Recording::open(recording)?, progress)
 }
 
-/// Reads another profiler's recording and pairs all events as [`import`] does, but writes no
+/// Reads another profiler's recording and pairs all events as [`import()`] does, but writes no
 /// database.
 ///
 /// # Errors
-/// Those of [`import`], except for those of the output.
+/// Those of [`import()`], except for those of the output.
 pub fn dry_run_import(file: &Path, progress: &mut dyn Progress) -> Result<Summary, LoadError> {
     pair(&import::Recording::open(file)?, progress)
 }
