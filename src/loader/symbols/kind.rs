@@ -47,7 +47,10 @@ pub(crate) fn innermost_foreign(frames: &[FrameId], known: &[Frame]) -> usize {
     const LOOK_AT: usize = 32;
     let frame = |index: usize| &known[frames[index].0 as usize];
     let considered = frames.len().min(LOOK_AT);
-    let passable = |frame: &Frame| is_recorder(frame) || frame.kind == Kind::Std;
+    // The library that the recorder walks stacks with where it has no unwinder of its own.
+    let is_unwinder = |frame: &Frame| frame.krate.as_deref() == Some("backtrace");
+    let passable =
+        |frame: &Frame| is_recorder(frame) || frame.kind == Kind::Std || is_unwinder(frame);
     let inner =
         (0..considered).take_while(|index| passable(frame(*index)) || is_shim(&frame(*index).sym));
     let shim = inner.clone().find(|index| is_shim(&frame(*index).sym));

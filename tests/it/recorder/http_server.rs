@@ -69,7 +69,7 @@ fn a_server_is_recorded_through_its_admin_door_and_the_span_that_leaks_is_found(
     assert!(ask(service, "GET /checkout", "").ends_with("ok\n"));
     assert!(ask(door, "POST /heap/stop", "").starts_with("HTTP/1.1 202"));
     let status = until(door, "ended: 1");
-    assert!(status.contains("Request") && status.contains("refused: 0"), "{status}");
+    assert!(status.contains("Request") && status.contains("failed_commands: 0"), "{status}");
     let recording =
         status.split('"').find(|part| part.contains("/rip-")).map(PathBuf::from).unwrap();
 
