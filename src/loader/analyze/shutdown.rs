@@ -129,7 +129,7 @@ impl Curve {
     fn of(slices: &[TimeSlice], width_ns: u64) -> Self {
         let mut now = Moment::default();
         let ends = slices.iter().map(|slice| {
-            now.at = Nanos(now.at.0 + width_ns);
+            now.at = Nanos(now.at.0.saturating_add(width_ns));
             now.allocations = now.allocations.saturating_add(slice.allocations);
             now.live_bytes = now
                 .live_bytes
@@ -144,7 +144,7 @@ impl Curve {
 
     /// The first slice after a moment.
     fn behind(&self, moment: &Moment) -> usize {
-        (moment.at.0 / self.width_ns + 1).min(self.ends.len() as u64) as usize
+        (moment.at.0 / self.width_ns).saturating_add(1).min(self.ends.len() as u64) as usize
     }
 
     /// Whether bytes or blocks are later above those of the moment by more than a shutdown needs.
@@ -213,7 +213,7 @@ fn live_at(
     )?;
     let zones = ended.zones.iter().filter(|zone| zone.free_to > at);
     let ranges = zones.map(|zone| (zone.first, zone.last));
-    for (first, last) in ranges.chain([(ended.freed_rows + 1, u64::MAX)]) {
+    for (first, last) in ranges.chain([(ended.freed_rows.saturating_add(1), u64::MAX)]) {
         let mut rows = live_blocks.query([first, last, at.0].map(integer))?;
         while let Some(row) = rows.next()? {
             let (site, size): (u32, i64) = (row.get(0)?, row.get(1)?);
@@ -242,7 +242,7 @@ fn is_shutdown(shutdown: &Shutdown, totals: &Totals, is_sealed: bool) -> bool {
     let (mut freed, mut staying) = (LiveSum::default(), LiveSum::default());
     let (mut occupied, mut emptied) = (0_u64, 0_u64);
     for (held, site) in shutdown.sites.iter().zip(&totals.sites) {
-        freed.blocks += held.blocks.saturating_sub(site.live_blocks);
+        freed.blocks = freed.blocks.saturating_add(held.blocks.saturating_sub(site.live_blocks));
         freed.bytes = freed.bytes.saturating_add(held.bytes.saturating_sub(site.live_bytes));
         staying.bytes = staying.bytes.saturating_add(site.live_bytes.saturating_sub(held.bytes));
         occupied += u64::from(held.blocks > 0);

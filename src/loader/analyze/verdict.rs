@@ -237,7 +237,7 @@ fn is_container(sums: &SiteSummary, curve: &[f64], peak: f64, run: &Run) -> bool
     let ended = sums.allocations.saturating_sub(sums.judged_blocks).saturating_sub(sums.reallocs);
     let doublings = u64::from((sums.size_max / sums.size_min.max(1)).max(1).ilog2());
     (1..=CONTAINER_BLOCKS_MAX).contains(&sums.judged_blocks)
-        && sums.allocations >= CONTAINER_STEPS_MIN + sums.judged_blocks
+        && sums.allocations >= sums.judged_blocks.saturating_add(CONTAINER_STEPS_MIN)
         && sums.size_max / CONTAINER_GROWTH >= sums.size_min.max(1)
         && end >= sums.size_max as f64 * 0.5
         && end >= peak * RISING_OF_PEAK

@@ -99,7 +99,7 @@ impl Declines {
         let low = self.bytes.precedents.low_bytes;
         if self.bytes.bottom.is_none()
             && self.bytes.precedents.count > 0
-            && global.live_bytes <= low + low / APART_ONE_IN
+            && global.live_bytes <= low.saturating_add(low / APART_ONE_IN)
         {
             self.bytes.bottom = Some(Moment {
                 is_bottom: true,
@@ -156,7 +156,7 @@ impl Decline {
             self.low = live;
             let noise = self.high / NOISE_ONE_IN;
             let back = ((self.high - live) / RESUMED_ONE_IN).max(noise);
-            self.resumes_above = (live + back).min(self.high - noise);
+            self.resumes_above = live.saturating_add(back).min(self.high - noise);
         }
         is_least
     }
@@ -195,7 +195,7 @@ impl Decline {
         }
         self.latest.regrown = live.saturating_sub(self.low);
         self.earlier.push((high, self.latest));
-        let apart = live + live / APART_ONE_IN;
+        let apart = live.saturating_add(live / APART_ONE_IN);
         while let Some((high, moment)) = self.earlier.pop() {
             if high > apart {
                 self.earlier.push((high, moment));
