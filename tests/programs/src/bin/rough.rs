@@ -47,7 +47,8 @@ fn handle_on(stack: &mut [u8], handler: extern "C" fn(i32)) {
         let alternate =
             libc::stack_t { ss_sp: stack.as_mut_ptr().cast(), ss_flags: 0, ss_size: stack.len() };
         libc::sigaltstack(&raw const alternate, std::ptr::null_mut());
-        for (signal, handler) in [(libc::SIGPROF, tick as *const ()), (libc::SIGUSR1, handler as _)] {
+        for (signal, handler) in [(libc::SIGPROF, tick as *const ()), (libc::SIGUSR1, handler as _)]
+        {
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = handler as usize;
             action.sa_flags = libc::SA_ONSTACK | libc::SA_RESTART;
